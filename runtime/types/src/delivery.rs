@@ -1,0 +1,92 @@
+//! A delivery's identity and the ways in which an attempt can fail.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{HandlerName, IdError, Position};
+
+/// One event for one handler; written `<handler>@<position of the event>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeliveryId {
+    pub handler: HandlerName,
+    pub position: Position,
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.handler, self.position)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let wrong = || IdError::DeliveryId(text.chars().take(80).collect());
+        let (handler, position) = text.split_once('@').ok_or_else(wrong)?;
+        Ok(Self {
+            handler: handler.parse().map_err(|_| wrong())?,
+            position: Position(position.parse().map_err(|_| wrong())?),
+        })
+    }
+}
+
+/// What may help a failed delivery. The guest names it; see `failure` in `sdk/wit/handler.wit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureClass {
+    /// Time may help.
+    Transient,
+    /// Somebody who corrects the data may help.
+    Correctable,
+    /// Nothing will help.
+    Permanent,
+}
+
+/// Where a failure comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The handler returned it.
+    Handler,
+    /// The component trapped.
+    Trap,
+    /// CPU or wall time ran out.
+    Timeout,
+    /// The component asked for more memory than its limit.
+    Memory,
+    /// Too many or too large effects, or too many host calls.
+    EffectLimit,
+    /// A call that the contract does not allow, for instance an empty state name.
+    Contract,
+    /// The runtime stopped during the attempt.
+    Interrupted,
+}
+
+/// Why an attempt did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptFailure {
+    pub class: FailureClass,
+    pub kind: FailureKind,
+    /// For people: what happened, at most 4 KiB.
+    pub message: String,
+    /// Correctable failures: what is wrong, for the person who is to correct it.
+    pub what_is_wrong: Option<String>,
+    /// Transient failures: the handler's own idea of when to come back.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl AttemptFailure {
+    /// A failure that the runtime found, not the handler; these are transient until the attempts end.
+    #[must_use]
+    pub fn found(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            class: FailureClass::Transient,
+            kind,
+            message: message.into(),
+            what_is_wrong: None,
+            retry_after_ms: None,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The event: an immutable CloudEvents 1.0 event whose attributes have been checked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A CloudEvents 1.0 event as Weirgate accepted it. Made from a [`crate::RawEvent`] or by the runtime itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: String,
+    pub source: String,
+    pub r#type: String,
+    pub subject: Option<String>,
+    /// RFC 3339, as the producer wrote it.
+    pub time: Option<String>,
+    pub data_content_type: Option<String>,
+    pub data_schema: Option<String>,
+    /// Extension attributes, `partitionkey` and `traceparent` among them.
+    pub extensions: BTreeMap<String, String>,
+    /// Empty when the event has no data.
+    #[serde(with = "data_bytes")]
+    pub data: Vec<u8>,
+}
+
+/// What an event may measure, in bytes unless the name says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventLimits {
+    pub data_bytes_max: usize,
+    pub attribute_bytes_max: usize,
+    pub extensions_max: usize,
+    pub json_depth_max: usize,
+}
+
+impl Default for EventLimits {
+    fn default() -> Self {
+        Self { data_bytes_max: 256 * 1024, attribute_bytes_max: 1024, extensions_max: 32, json_depth_max: 64 }
+    }
+}
+
+/// Why something is not an event that Weirgate takes. The text is for the producer's developer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    #[error("not a CloudEvent: {0}")]
+    Malformed(String),
+    #[error("not a CloudEvent: attribute `{0}` is missing or empty")]
+    Missing(&'static str),
+    #[error("`specversion` is {0:?}; Weirgate takes CloudEvents 1.0")]
+    SpecVersion(String),
+    #[error("attribute `{attribute}` {problem}")]
+    Attribute { attribute: String, problem: String },
+    #[error(
+        "the event has no key: set `partitionkey`, or else `subject`, to what order is kept for (for instance order/o-1)"
+    )]
+    NoKey,
+    #[error(
+        "the event's data is {bytes} bytes; at most {max} are taken (put the payload elsewhere and send a reference)"
+    )]
+    TooLarge { bytes: usize, max: usize },
+    #[error("the event's data is nested more than {max} levels deep")]
+    TooDeep { max: usize },
+    #[error("the event's data is not valid JSON, which its content type says it is: {0}")]
+    DataNotJson(String),
+}
+
+impl EventError {
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Missing(_) => "not-a-cloudevent",
+            Self::SpecVersion(_) => "unsupported-specversion",
+            Self::Attribute { .. } => "bad-attribute",
+            Self::NoKey => "no-key",
+            Self::TooLarge { .. } => "event-too-large",
+            Self::TooDeep { .. } => "data-too-deep",
+            Self::DataNotJson(_) => "data-not-json",
+        }
+    }
+}
+
+impl Event {
+    /// What order is kept for: `partitionkey`, else `subject`. Accepted events always have one.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.extensions.get("partitionkey").or(self.subject.as_ref()).map_or("", String::as_str)
+    }
+
+    /// Whether the data is JSON by its content type; absent means JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.data_content_type.as_deref().is_none_or(|content_type| {
+            let media_type = content_type.split(';').next().unwrap_or_default().trim();
+            media_type.eq_ignore_ascii_case("application/json")
+                || media_type.eq_ignore_ascii_case("text/json")
+                || media_type.len() > 5 && media_type.to_ascii_lowercase().ends_with("+json")
+        })
+    }
+}
+
+/// Data as one run of bytes, not as a sequence of numbers.
+mod data_bytes {
+    use serde::{Deserializer, Serializer, de::Visitor};
+
+    pub fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(data)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}

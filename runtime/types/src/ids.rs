@@ -1,0 +1,177 @@
+//! Names and numbers with a meaning: positions, handler names, module digests, key hashes.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// A place in the log. Positions are dense: each is one more than the one before. The first is 1; 0 stands
+/// before the first.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    pub const ZERO: Self = Self(0);
+
+    #[must_use]
+    pub fn next(self) -> Self {
+        self.plus(1)
+    }
+
+    #[must_use]
+    pub fn plus(self, n: u64) -> Self {
+        Self(self.0 + n)
+    }
+
+    /// The position before this one; 0 stays 0.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    #[error("a handler's name is 1 to 64 of a-z, 0-9 and '-', and begins with a letter; got {0:?}")]
+    HandlerName(String),
+    #[error("a module's digest is 'sha256:' and 64 hexadecimal digits; got {0:?}")]
+    Digest(String),
+    #[error("a delivery's id is <handler>@<position>, for instance inventory@42; got {0:?}")]
+    DeliveryId(String),
+}
+
+/// A handler's name: 1 to 64 of `a-z`, `0-9`, `-`, beginning with a letter. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct HandlerName(Arc<str>);
+
+impl HandlerName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HandlerName {
+    type Err = IdError;
+
+    fn from_str(name: &str) -> Result<Self, IdError> {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+        let all_well = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if starts_well && all_well && name.len() <= 64 {
+            Ok(Self(name.into()))
+        } else {
+            Err(IdError::HandlerName(name.chars().take(80).collect()))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HandlerName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for HandlerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a module is known by: the SHA-256 of its bytes, written `sha256:<hex>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The hexadecimal digits alone, fit for a file name.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let mut bytes = [0; 32];
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| IdError::Digest(text.chars().take(80).collect()))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            <[u8; 32]>::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+/// A key, as the delivery machine knows it: 64 bits of a fixed hash. Two keys with one hash share a lane, which
+/// costs them independence from each other and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyHash(pub u64);
+
+impl KeyHash {
+    /// FNV-1a with a final mix. Part of no file format: lanes are rebuilt from the log at each start.
+    #[must_use]
+    pub fn of(key: &str) -> Self {
+        let mut hash = key
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self(hash ^ (hash >> 29))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handler_names_are_checked() {
+        for good in ["a", "inventory", "send-mail-2"] {
+            assert_eq!(good.parse::<HandlerName>().expect("a good name").as_str(), good);
+        }
+        for bad in ["", "2fast", "Inventory", "a b", "a/b", "ü", &"a".repeat(65)] {
+            assert!(bad.parse::<HandlerName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_what_it_writes() {
+        let digest = Digest([7; 32]);
+        assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
+        assert!("sha256:12".parse::<Digest>().is_err());
+    }
+}

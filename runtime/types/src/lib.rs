@@ -1,0 +1,21 @@
+//! Events, keys, positions, records and commits: the data that all parts of Weirgate share, with its wire format.
+//!
+//! Knows no I/O, no clock and no rule of delivery. `docs/formats/log.md` describes what the records look like on disk.
+
+mod cloudevents;
+mod commit;
+mod delivery;
+mod event;
+mod ids;
+mod manifest;
+mod record;
+mod status;
+
+pub use cloudevents::{RawEvent, json_depth};
+pub use commit::{Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite};
+pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
+pub use event::{Event, EventError, EventLimits};
+pub use ids::{Digest, HandlerName, IdError, KeyHash, Position};
+pub use manifest::{CallLimits, Manifest, ManifestError, RetryPolicy, Start, Subscription};
+pub use record::{Deployed, Record, RecordError};
+pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};
