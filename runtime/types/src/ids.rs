@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for Digest {
 pub struct KeyHash(pub u64);
 
 impl KeyHash {
-    /// FNV-1a with a final mix. Part of no file format: lanes are rebuilt from the log at each start.
+    /// FNV-1a with a final mix. Part of no log format; the views that hold it can be rebuilt.
     #[must_use]
     pub fn of(key: &str) -> Self {
         let mut hash = key

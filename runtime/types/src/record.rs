@@ -34,6 +34,7 @@ pub enum Record {
     /// A dead letter was opened again, with its attempts counted from zero.
     Resubmitted {
         delivery: DeliveryId,
+        key: String,
         at_ms: u64,
     },
 }
