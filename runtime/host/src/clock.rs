@@ -1,0 +1,35 @@
+//! The two clocks a call is measured with: this thread's CPU time and the machine's monotonic time.
+//!
+//! The one place of this crate that reads a clock. Knows no limit and no wall-clock time of day.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What both clocks said at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    thread_cpu: Duration,
+    monotonic: Duration,
+}
+
+impl Reading {
+    pub(crate) fn now() -> Self {
+        Self { thread_cpu: read(ClockId::ThreadCPUTime), monotonic: read(ClockId::Monotonic) }
+    }
+
+    /// The CPU time the calling thread has used since the reading was taken, which it must have taken itself.
+    pub(crate) fn cpu_since(self) -> Duration {
+        read(ClockId::ThreadCPUTime).saturating_sub(self.thread_cpu)
+    }
+
+    pub(crate) fn wall_since(self) -> Duration {
+        read(ClockId::Monotonic).saturating_sub(self.monotonic)
+    }
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    // Neither clock runs before zero; a value that does not fit would be a broken kernel's, and counts as zero.
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

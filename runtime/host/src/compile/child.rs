@@ -1,0 +1,79 @@
+//! What the compiling process does. It limits itself, reads a module, writes an artefact and ends.
+
+use std::{
+    io::{self, BufRead, Write},
+    process::ExitCode,
+};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{CompileLimits, STATUS_MEMORY, STATUS_REJECTED};
+use crate::{check, engine};
+
+#[derive(Debug, thiserror::Error)]
+enum ChildError {
+    #[error("the request cannot be read: {0}")]
+    Request(io::Error),
+    #[error("the limits cannot be set: {0}")]
+    Limits(io::Error),
+    #[error("{0}")]
+    Rejected(String),
+    #[error("out of memory")]
+    Memory,
+    #[error("the artefact cannot be written: {0}")]
+    Write(io::Error),
+}
+
+/// Compile the module on stdin to an artefact on stdout, as [`crate::HostOptions::compiler`] asks for. Limits this
+/// process's memory and CPU time for good, so call it from a program's hidden subcommand, before any thread is
+/// started, and leave with what it returns.
+#[must_use]
+pub fn compile_in_this_process() -> ExitCode {
+    let error = match run(&mut io::stdin().lock(), &mut io::stdout().lock()) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(error) => error,
+    };
+    // Nobody is there to hear of a closed stderr.
+    let _ = writeln!(io::stderr(), "{error}");
+    match error {
+        ChildError::Rejected(_) => STATUS_REJECTED.into(),
+        ChildError::Memory => STATUS_MEMORY.into(),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), ChildError> {
+    let mut line = String::new();
+    input.read_line(&mut line).map_err(ChildError::Request)?;
+    let limits = serde_json::from_str(&line).map_err(|error| ChildError::Request(error.into()))?;
+    limit_this_process(limits)?;
+    let mut module = Vec::new();
+    input.read_to_end(&mut module).map_err(ChildError::Request)?;
+    let artefact = compile(&module)?;
+    output.write_all(&artefact).and_then(|()| output.flush()).map_err(ChildError::Write)
+}
+
+fn compile(module: &[u8]) -> Result<Vec<u8>, ChildError> {
+    let rejected = |error: wasmtime::Error| {
+        let reason = check::one_line(&error);
+        // What the operating system says when the limit on address space is met.
+        if reason.contains("os error 12") { ChildError::Memory } else { ChildError::Rejected(reason) }
+    };
+    let engine = engine::compiling().map_err(rejected)?;
+    engine.precompile_component(module).map_err(rejected)
+}
+
+fn limit_this_process(limits: CompileLimits) -> Result<(), ChildError> {
+    let CompileLimits { cpu_seconds_max, memory_bytes_max } = limits;
+    for (resource, max, hard_max) in [
+        (Resource::As, memory_bytes_max, memory_bytes_max),
+        // At the first the signal says what it is; the second is for a process that would ignore it.
+        (Resource::Cpu, cpu_seconds_max, cpu_seconds_max.saturating_add(1)),
+        // A crash of the compiler leaves no image of what it was given.
+        (Resource::Core, 0, 0),
+    ] {
+        let limit = Rlimit { current: Some(max), maximum: Some(hard_max) };
+        setrlimit(resource, limit).map_err(|error| ChildError::Limits(error.into()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Starts the compiling process, feeds it, and ends it when its time is over.
+
+use std::{
+    ffi::OsString,
+    io::{self, Read, Write},
+    os::unix::process::ExitStatusExt,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use super::{CompileLimits, STATUS_MEMORY, STATUS_REJECTED};
+use crate::{ModuleError, artefact::Artefact, lines};
+
+/// An artefact is a few times as large as its module; what is far larger is not one.
+const ARTEFACT_BYTES_MAX: u64 = 1 << 30;
+/// As much of the child's stderr as is kept.
+const REASON_BYTES_MAX: u64 = 16 * 1024;
+/// How the Rust runtime begins to say that an allocation failed, before it aborts.
+const ALLOCATION_FAILED: &str = "memory allocation of";
+
+/// How much longer than its CPU time the child may take by the clock, which a busy machine needs.
+const WALL_PER_CPU: u64 = 2;
+
+/// Compile `module` with `command`. Takes at most twice `limits.cpu_seconds_max` by the clock.
+///
+/// # Errors
+/// The module is to blame (time, memory, what the compiler says), or `command` cannot be run.
+pub(crate) fn compile(command: &[OsString], limits: CompileLimits, module: &[u8]) -> Result<Artefact, ModuleError> {
+    let unavailable = |error: io::Error| ModuleError::CompilerUnavailable(error.to_string());
+    let mut child = spawn(command).map_err(unavailable)?;
+    let output = converse(&mut child, limits, module);
+    if output.is_none() {
+        // It may have ended in this moment by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(unavailable)?;
+    match output {
+        None => Err(ModuleError::CompileTime { seconds_max: limits.cpu_seconds_max }),
+        Some((artefact, _)) if status.success() => Ok(Artefact(artefact)),
+        Some((_, reason)) => Err(failure(status, &reason, limits)),
+    }
+}
+
+fn spawn(command: &[OsString]) -> io::Result<Child> {
+    let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("the compile command is empty"))?;
+    Command::new(program)
+        .args(arguments)
+        // It needs nothing from the environment, and there may be secrets in it.
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// What the child wrote to stdout and stderr, or `None` when it did not come to an end in time.
+fn converse(child: &mut Child, limits: CompileLimits, module: &[u8]) -> Option<(Vec<u8>, String)> {
+    let (stdin, stdout, stderr) = (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
+    let (send, receive) = mpsc::sync_channel(1);
+    let request = request(limits, module);
+    // One thread for each pipe, or a full one would block the others. They end when the child does.
+    thread::spawn(move || feed(stdin, &request));
+    let reason = thread::spawn(move || read(stderr, REASON_BYTES_MAX));
+    thread::spawn(move || {
+        let artefact = read(stdout, ARTEFACT_BYTES_MAX);
+        let reason = String::from_utf8_lossy(&reason.join().unwrap_or_default()).into_owned();
+        // Nobody listens when the time was over.
+        let _ = send.send((artefact, reason));
+    });
+    let wall_max = Duration::from_secs(limits.cpu_seconds_max.saturating_mul(WALL_PER_CPU));
+    receive.recv_timeout(wall_max).ok()
+}
+
+fn request(limits: CompileLimits, module: &[u8]) -> Vec<u8> {
+    let mut request = serde_json::json!(limits).to_string().into_bytes();
+    request.push(b'\n');
+    request.extend_from_slice(module);
+    request
+}
+
+fn feed(mut stdin: ChildStdin, request: &[u8]) {
+    // A child that does not read to the end says on stderr why.
+    let _ = stdin.write_all(request);
+}
+
+/// What can be read, up to `bytes_max`. A pipe that breaks ends it like any other end: the exit status tells.
+fn read(from: impl Read, bytes_max: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = from.take(bytes_max).read_to_end(&mut bytes);
+    bytes
+}
+
+fn failure(status: ExitStatus, reason: &str, limits: CompileLimits) -> ModuleError {
+    let reason = reason.trim();
+    let memory = ModuleError::CompileMemory { bytes_max: limits.memory_bytes_max };
+    match (status.code(), status.signal()) {
+        (Some(code), _) if code == i32::from(STATUS_REJECTED) => ModuleError::CompileFailed(lines::message(reason)),
+        (Some(code), _) if code == i32::from(STATUS_MEMORY) => memory,
+        (_, Some(signal)) if signal == Signal::XCPU.as_raw() => {
+            ModuleError::CompileTime { seconds_max: limits.cpu_seconds_max }
+        }
+        // Nobody but the kernel kills it, when the whole machine is out of memory.
+        (_, Some(signal)) if signal == Signal::KILL.as_raw() => memory,
+        _ if reason.contains(ALLOCATION_FAILED) => memory,
+        (_, Some(signal)) => {
+            ModuleError::CompileFailed(format!("the compiler crashed with signal {signal}: {}", lines::message(reason)))
+        }
+        _ => ModuleError::CompilerUnavailable(format!("it ended with {status}: {}", lines::message(reason))),
+    }
+}

@@ -1,0 +1,19 @@
+//! `log`: lines that are kept with the attempt. Beyond the limit they are counted, and end no call.
+
+use weirgate_types::LogLevel;
+
+use super::bindings::weirgate::handler::log::{Host, Level};
+use crate::attempt::Attempt;
+
+impl Host for Attempt {
+    fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+        };
+        self.log.write(level, &message);
+        Ok(())
+    }
+}

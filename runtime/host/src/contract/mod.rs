@@ -1,0 +1,62 @@
+//! The contract of `sdk/wit/handler.wit`, as the host keeps it: one file for each interface that a handler imports.
+//!
+//! The limits here are part of the contract and the same for everyone; those of a manifest are in `CallLimits`.
+
+mod config;
+mod log;
+mod outbox;
+mod state;
+
+use weirgate_types::EventLimits;
+
+use crate::{
+    attempt::Attempt,
+    ending::{Stop, contract},
+};
+
+pub(crate) mod bindings {
+    //! What wasmtime makes of the contract.
+    #![allow(clippy::all, clippy::pedantic, reason = "generated")]
+
+    wasmtime::component::bindgen!({
+        path: "../../sdk/wit",
+        world: "handler",
+        imports: { default: trappable },
+    });
+}
+
+/// The interfaces of the contract, for the linker.
+pub(crate) fn add_to_linker(linker: &mut wasmtime::component::Linker<Attempt>) -> wasmtime::Result<()> {
+    bindings::Handler::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |attempt| attempt)
+}
+
+impl bindings::weirgate::handler::types::Host for Attempt {}
+
+/// A text of 1 to `bytes_max` bytes.
+fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Stop> {
+    if name.is_empty() {
+        return Err(contract(format!("{what} is empty")));
+    }
+    if name.len() > bytes_max {
+        return Err(contract(format!("{what} is {} bytes long; at most {bytes_max} are allowed", name.len())));
+    }
+    Ok(())
+}
+
+/// What stands for an attribute of an event later: not empty, not long, no control characters.
+fn check_attribute(what: &str, value: &str, bytes_max: usize) -> Result<(), Stop> {
+    check_name(what, value, bytes_max)?;
+    if value.chars().any(char::is_control) {
+        return Err(contract(format!("{what} holds a control character")));
+    }
+    Ok(())
+}
+
+fn check_json(what: &str, json: &[u8]) -> Result<(), Stop> {
+    let depth_max = EventLimits::default().json_depth_max;
+    if weirgate_types::json_depth(json) > depth_max {
+        return Err(contract(format!("{what} is nested more than {depth_max} levels deep")));
+    }
+    let checked = serde_json::from_slice::<serde::de::IgnoredAny>(json);
+    checked.map(drop).map_err(|error| contract(format!("{what} is not JSON: {error}")))
+}

@@ -1,0 +1,164 @@
+//! The effects of a call while it lasts: buffered, counted, the later one in place of the earlier. They become
+//! [`Effects`] when the guest has returned `ok`, and are dropped in every other case.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use weirgate_types::{CallLimits, Effects, Event, StateWrite, StatusWrite};
+
+use crate::{
+    Call,
+    ending::{Stop, effect_limit},
+};
+
+/// The extension attribute that names an event's key where its subject is not the key.
+pub(crate) const PARTITION_KEY: &str = "partitionkey";
+
+#[derive(Debug)]
+pub(crate) struct EffectBuffer {
+    bytes: u64,
+    bytes_max: u64,
+    emitted_max: usize,
+    /// By name; `None` removes.
+    state: BTreeMap<String, Option<Vec<u8>>>,
+    /// By subject.
+    status: BTreeMap<String, StatusWrite>,
+    /// Checked; identity, time and causation are not theirs yet, and all have a `partitionkey`.
+    emitted: Vec<Event>,
+}
+
+impl EffectBuffer {
+    pub(crate) fn new(limits: &CallLimits) -> Self {
+        Self {
+            bytes: 0,
+            bytes_max: limits.effects_bytes,
+            emitted_max: usize::try_from(limits.emitted_events).unwrap_or(usize::MAX),
+            state: BTreeMap::new(),
+            status: BTreeMap::new(),
+            emitted: Vec::new(),
+        }
+    }
+
+    /// This call's own write of `name`, where there is one.
+    pub(crate) fn state(&self, name: &str) -> Option<&Option<Vec<u8>>> {
+        self.state.get(name)
+    }
+
+    /// This call's own writes of names that begin with `prefix`, and whether the name is there afterwards.
+    pub(crate) fn state_names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, bool)> {
+        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+        let names = self.state.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix));
+        names.map(|(name, value)| (name.as_str(), value.is_some()))
+    }
+
+    pub(crate) fn write_state(&mut self, name: String, value: Option<Vec<u8>>) -> Result<(), Stop> {
+        let name_len = name.len();
+        let added = size(&[name_len, value.as_ref().map_or(0, Vec::len)]);
+        let replaced = self.state.insert(name, value);
+        self.count(added, replaced.map_or(0, |old| size(&[name_len, old.map_or(0, |old| old.len())])))
+    }
+
+    pub(crate) fn write_status(&mut self, status: StatusWrite) -> Result<(), Stop> {
+        let added = status_size(&status);
+        let replaced = self.status.insert(status.subject.clone(), status);
+        self.count(added, replaced.map_or(0, |old| status_size(&old)))
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) -> Result<(), Stop> {
+        if self.emitted.len() >= self.emitted_max {
+            return Err(effect_limit("too many emitted events", self.emitted_max, "limits.emitted_events"));
+        }
+        let text = [event.subject.as_ref(), event.data_content_type.as_ref(), event.extensions.get(PARTITION_KEY)];
+        let text = text.into_iter().flatten().map(String::len).sum();
+        self.count(size(&[event.r#type.len(), text, event.data.len()]), 0)?;
+        self.emitted.push(event);
+        Ok(())
+    }
+
+    /// What the call has come to. The lists are in a fixed order: names, subjects, order of emission.
+    pub(crate) fn finish(self, call: &Call<'_>) -> Effects {
+        let emitted = self.emitted.into_iter().zip(1_u64..).map(|(event, n)| complete(event, n, call));
+        Effects {
+            state: self.state.into_iter().map(|(name, value)| StateWrite { name, value }).collect(),
+            status: self.status.into_values().collect(),
+            emitted: emitted.collect(),
+        }
+    }
+
+    fn count(&mut self, added: u64, replaced: u64) -> Result<(), Stop> {
+        self.bytes = self.bytes.saturating_sub(replaced).saturating_add(added);
+        if self.bytes > self.bytes_max {
+            return Err(effect_limit("too many bytes of effects", self.bytes_max, "limits.effects_bytes"));
+        }
+        Ok(())
+    }
+}
+
+fn size(parts: &[usize]) -> u64 {
+    u64::try_from(parts.iter().sum::<usize>()).unwrap_or(u64::MAX)
+}
+
+fn status_size(status: &StatusWrite) -> u64 {
+    let data = status.data.as_ref().map_or(0, String::len);
+    size(&[status.subject.len(), status.state.len(), status.text.len(), data])
+}
+
+/// The `n`th emitted event of a call, `n` from 1. Its identity is the delivery's, so an attempt made again emits the
+/// same events.
+fn complete(mut event: Event, n: u64, call: &Call<'_>) -> Event {
+    let handled = call.event;
+    event.id = format!("{}/{n}", call.delivery.position);
+    event.source = format!("/handlers/{}", call.delivery.handler);
+    event.time = Some(rfc3339(call.at_ms));
+    event.subject = event.subject.or_else(|| handled.subject.clone());
+    if event.subject.as_deref() == event.extensions.get(PARTITION_KEY).map(String::as_str) {
+        event.extensions.remove(PARTITION_KEY);
+    }
+    let correlation = handled.extensions.get("correlationid").unwrap_or(&handled.id);
+    event.extensions.insert("causationid".to_owned(), handled.id.clone());
+    event.extensions.insert("correlationid".to_owned(), correlation.clone());
+    if let Some(trace) = handled.extensions.get("traceparent") {
+        event.extensions.insert("traceparent".to_owned(), trace.clone());
+    }
+    event
+}
+
+/// RFC 3339 with milliseconds. The year 9999 is as far as that notation goes.
+fn rfc3339(at_ms: u64) -> String {
+    const LAST_MS: u64 = 253_402_300_799_999;
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_ms.min(LAST_MS))).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_write_takes_the_place_of_an_earlier_one() {
+        let limits = CallLimits { effects_bytes: 10, ..CallLimits::default() };
+        let mut buffer = EffectBuffer::new(&limits);
+        for _ in 0..100 {
+            buffer.write_state("n".into(), Some(vec![0; 9])).expect("it stays within ten bytes");
+        }
+        buffer.write_state("n".into(), None).expect("a removal takes less");
+        assert_eq!(buffer.bytes, 1);
+        let error = buffer.write_state("m".into(), Some(vec![0; 9])).expect_err("eleven bytes");
+        assert!(error.to_string().contains("limits.effects_bytes"), "{error}");
+    }
+
+    #[test]
+    fn names_are_listed_by_prefix() {
+        let mut buffer = EffectBuffer::new(&CallLimits::default());
+        for (name, value) in [("a", Some(vec![])), ("b/1", None), ("b/2", Some(vec![])), ("c", None)] {
+            buffer.write_state(name.into(), value).expect("small");
+        }
+        assert_eq!(buffer.state_names("b/").collect::<Vec<_>>(), [("b/1", false), ("b/2", true)]);
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_735_689_600_123), "2025-01-01T00:00:00.123Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a call ended before the guest returned: a reason that the host gave, or one that wasmtime found. Turns both
+//! into the failure of the attempt.
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use weirgate_types::{AttemptFailure, FailureKind};
+
+use crate::{CallError, StateError, attempt::Attempt, lines};
+
+/// How many functions of the stack a trap's message names.
+const FRAMES_MAX: usize = 4;
+/// wasmtime's words when one call moves more than the store's allowance; its type is private.
+const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// Why the host ended the call. Goes through wasmtime as an error and is found again afterwards.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("{1}")]
+    Guest(FailureKind, String),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A call that the contract does not allow.
+pub(crate) fn contract(message: impl Into<String>) -> Stop {
+    Stop::Guest(FailureKind::Contract, message.into())
+}
+
+/// Too much of something; `limit` is the manifest's or this contract's name for it.
+pub(crate) fn effect_limit(what: &str, max: impl std::fmt::Display, limit: &str) -> Stop {
+    Stop::Guest(FailureKind::EffectLimit, format!("{what}: at most {max} ({limit})"))
+}
+
+/// What an error of wasmtime says about the call. `attempt` is what the call left behind.
+pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallError {
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::State(error)) => return CallError::State(error.clone()),
+        Some(Stop::Guest(kind, message)) => return failed(*kind, message),
+        None => {}
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return CallError::Busy;
+    }
+    if let Some(denied) = attempt.memory.denied() {
+        return failed(FailureKind::Memory, &denied);
+    }
+    let cause = error.root_cause().to_string();
+    if cause.contains(HOSTCALL_FUEL) {
+        return failed(FailureKind::EffectLimit, "one call moved more than 4 MiB from the component to the host");
+    }
+    let said = attempt.log.last_words().map(|words| format!("; it said: {words}")).unwrap_or_default();
+    failed(FailureKind::Trap, &format!("{}{}{said}", trap(error, &cause), stack(error)))
+}
+
+/// The host itself failed inside the call.
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> CallError {
+    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let words = words.unwrap_or("no reason given");
+    tracing::error!(reason = words, "the host panicked inside a call; the attempt counts as failed");
+    failed(FailureKind::Trap, &format!("the runtime failed inside the call: {words}"))
+}
+
+fn failed(kind: FailureKind, message: &str) -> CallError {
+    CallError::Failed(AttemptFailure::found(kind, lines::message(message)))
+}
+
+fn trap(error: &wasmtime::Error, cause: &str) -> String {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => "the component's call stack is exhausted".to_owned(),
+        Some(trap) => format!("the component trapped: {}", trap.to_string().trim_start_matches("wasm trap: ")),
+        None => format!("the component was stopped: {cause}"),
+    }
+}
+
+/// The names of the innermost functions, where the component still has names.
+fn stack(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name).take(FRAMES_MAX);
+    // A mangled name can be very long.
+    let names: Vec<String> = names.map(|name| name.chars().take(120).collect()).collect();
+    if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) }
+}

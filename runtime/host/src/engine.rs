@@ -1,0 +1,76 @@
+//! The engine's configuration: the same for the process that compiles and the one that runs, except for where
+//! instances live. Knows nothing of modules.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+/// How much of an instance's memory stays resident between calls: fewer page faults for the next one.
+const KEEP_RESIDENT_BYTES: usize = 2 << 20;
+/// What the VM context of a component with all its core instances may take: Python's needs several hundred KiB.
+const INSTANCE_BYTES_MAX: usize = 4 << 20;
+/// Core instances, memories and tables of one component. Componentized Python has more than eight core instances.
+const CORE_INSTANCES_MAX: u32 = 64;
+const MEMORIES_MAX: u32 = 4;
+const TABLES_MAX: u32 = 32;
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// What one process compiles, another with the same configuration can run. All that affects machine code is here.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        // Two machines, and two runs on one machine, compute the same bits.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_memory64(false)
+        .memory_init_cow(true);
+    config
+}
+
+/// An engine that compiles and never runs, so it reserves no address space.
+pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+/// An engine whose instances live in a pool made for `instances_max` of them.
+pub(crate) fn running(instances_max: u32, memory_bytes_max: usize) -> wasmtime::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances_max)
+        .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_MAX))
+        .total_memories(instances_max)
+        .total_tables(instances_max.saturating_mul(4))
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_memory_size(memory_bytes_max)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        // Kernels older than 6.7 do not have it; it falls back by itself.
+        .pagemap_scan(Enabled::Auto);
+    Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
+}
+
+/// Names the artefacts that this engine can run: sixteen hexadecimal digits. Another build of the runtime, another
+/// setting or another kind of CPU gives another name.
+pub(crate) fn compatibility(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_compiles_fits_what_runs() {
+        let compiling = compiling().expect("an engine that compiles");
+        let running = running(4, 64 << 20).expect("an engine that runs");
+        assert_eq!(compatibility(&compiling), compatibility(&running));
+    }
+}

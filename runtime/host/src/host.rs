@@ -1,0 +1,188 @@
+//! The host: takes modules, keeps them, loads them. What it loads is called through [`Module`].
+
+use std::{
+    collections::HashMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use wasmtime::{Engine, component::Linker};
+use weirgate_types::{Digest, FailureKind};
+
+use crate::{
+    CallError, HostError, HostOptions, Module, ModuleError, ModuleInfo,
+    artefact::Artefact,
+    attempt::Attempt,
+    check,
+    compile::{CompileLimits, parent},
+    contract, engine,
+    files::{Files, digest_of},
+    module::WeakModule,
+    ticker::Ticker,
+    wasi,
+};
+
+/// Takes modules and loads them. Its methods block: for seconds when something has to be compiled.
+pub struct Host {
+    options: HostOptions,
+    engine: Engine,
+    linker: Linker<Attempt>,
+    ticker: Ticker,
+    files: Files,
+    /// What somebody holds, so that a module's code is in memory once.
+    loaded: Mutex<HashMap<Digest, WeakModule>>,
+    /// How many more compilers may run.
+    compilers: Mutex<usize>,
+    compiler_free: Condvar,
+}
+
+impl Host {
+    /// # Errors
+    /// The directory cannot be made, or the engine does not start (its pool takes much address space).
+    pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        if options.compiler.is_empty() {
+            return Err(HostError::NoCompiler);
+        }
+        let failed = |error: wasmtime::Error| HostError::Engine(check::one_line(&error));
+        let engine = engine::running(options.instances_max, options.memory_bytes_max).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        contract::add_to_linker(&mut linker).map_err(failed)?;
+        wasi::add_to_linker(&mut linker).map_err(failed)?;
+        Ok(Self {
+            ticker: Ticker::start(&engine).map_err(|error| HostError::Engine(error.to_string()))?,
+            files: Files::open(&options.dir, engine::compatibility(&engine))?,
+            loaded: Mutex::default(),
+            compilers: Mutex::new(options.compiles_max.max(1)),
+            compiler_free: Condvar::new(),
+            options,
+            engine,
+            linker,
+        })
+    }
+
+    /// Check the module and keep it, durably. A module that is there already is answered at once.
+    ///
+    /// # Errors
+    /// It is not a handler, needs too much, or cannot be written; nothing is kept then.
+    pub fn put_module(&self, bytes: &[u8]) -> Result<ModuleInfo, ModuleError> {
+        let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        if bytes.len() > self.options.module_bytes_max {
+            return Err(ModuleError::TooLarge { bytes: size(bytes.len()), max: size(self.options.module_bytes_max) });
+        }
+        check::preamble(bytes)?;
+        let digest = digest_of(bytes);
+        // One that is damaged or does not load any more is written again.
+        if let Ok(module) = self.files.module(digest).and_then(|_| self.load(digest)) {
+            return Ok(module.info().clone());
+        }
+        let artefact = self.compile(bytes)?;
+        let module = self.link(digest, size(bytes.len()), &artefact)?;
+        self.try_start(&module)?;
+        self.files.write_artefact(digest, &artefact.0);
+        self.files.write_module(digest, bytes)?;
+        self.announce(&module);
+        Ok(module.info().clone())
+    }
+
+    /// A module that was put here, from the cache or compiled again.
+    ///
+    /// # Errors
+    /// [`ModuleError::Missing`] when it was never put here or its file is gone; else it cannot be read or compiled.
+    pub fn load(&self, digest: Digest) -> Result<Module, ModuleError> {
+        let bytes = self.files.module_bytes(digest)?;
+        if let Some(module) = self.held(digest) {
+            return Ok(module);
+        }
+        let cached = self.files.artefact(digest).map(Artefact);
+        let module = cached.and_then(|artefact| self.link(digest, bytes, &artefact).ok());
+        let module = module.map_or_else(|| self.load_compiling(digest, bytes), Ok)?;
+        self.announce(&module);
+        Ok(module)
+    }
+
+    /// What is known of a module.
+    ///
+    /// # Errors
+    /// As for [`Host::load`].
+    pub fn info(&self, digest: Digest) -> Result<ModuleInfo, ModuleError> {
+        self.load(digest).map(|module| module.info().clone())
+    }
+
+    /// The digests of all modules that are here, sorted.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn modules(&self) -> Result<Vec<Digest>, ModuleError> {
+        self.files.modules()
+    }
+
+    fn load_compiling(&self, digest: Digest, bytes: u64) -> Result<Module, ModuleError> {
+        let artefact = self.compile(&self.files.module(digest)?)?;
+        let module = self.link(digest, bytes, &artefact)?;
+        self.files.write_artefact(digest, &artefact.0);
+        Ok(module)
+    }
+
+    fn held(&self, digest: Digest) -> Option<Module> {
+        locked(&self.loaded).get(&digest).and_then(WeakModule::upgrade)
+    }
+
+    /// Let others find the module while somebody holds it.
+    fn announce(&self, module: &Module) {
+        let mut loaded = locked(&self.loaded);
+        loaded.retain(|_, module| module.upgrade().is_some());
+        loaded.insert(module.info().digest, module.downgrade());
+    }
+
+    fn link(&self, digest: Digest, bytes: u64, artefact: &Artefact) -> Result<Module, ModuleError> {
+        // What was compiled and still is refused here does not fit the pool: too many tables, too large a memory.
+        let component =
+            artefact.load(&self.engine).map_err(|error| ModuleError::StartLimit(check::one_line(&error)))?;
+        let pre = check::link(&self.linker, &component)?;
+        let (imports, exports) = check::names(&self.engine, &component);
+        Ok(Module::new(ModuleInfo { digest, bytes, imports, exports }, pre, self.ticker.clone()))
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<Artefact, ModuleError> {
+        let limits = CompileLimits {
+            cpu_seconds_max: self.options.compile_seconds_max,
+            memory_bytes_max: self.options.compile_memory_bytes_max,
+        };
+        let _turn = self.compile_turn();
+        parent::compile(&self.options.compiler, limits, bytes)
+    }
+
+    /// Wait until there is a compiler to be had.
+    fn compile_turn(&self) -> CompileTurn<'_> {
+        let free = locked(&self.compilers);
+        let mut free = self.compiler_free.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        CompileTurn(self)
+    }
+
+    fn try_start(&self, module: &Module) -> Result<(), ModuleError> {
+        let limits = [FailureKind::Timeout, FailureKind::Memory, FailureKind::EffectLimit];
+        match module.try_start(&self.options.start) {
+            Ok(()) => Ok(()),
+            Err(CallError::Busy) => Err(ModuleError::Busy),
+            Err(CallError::Failed(failure)) if limits.contains(&failure.kind) => {
+                Err(ModuleError::StartLimit(failure.message))
+            }
+            Err(error) => Err(ModuleError::TrapsAtStart(error.to_string())),
+        }
+    }
+}
+
+/// A mutex whose holder panicked is as good as before: what it guards is replaced whole, never half.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Given back when the compiler has ended.
+struct CompileTurn<'a>(&'a Host);
+
+impl Drop for CompileTurn<'_> {
+    fn drop(&mut self) {
+        *locked(&self.0.compilers) += 1;
+        self.0.compiler_free.notify_one();
+    }
+}

@@ -1,0 +1,33 @@
+//! The wasmtime host: takes handler components, compiles and checks them, and calls them within limits.
+//!
+//! A call is one attempt at a delivery, in an instance of its own that is dropped afterwards. The host gives it an
+//! event, committed state, the attempt's time and nothing else, and gives back its effects, uncommitted.
+//!
+//! Knows no log of records, no order, no retry and no network: those who call it do.
+
+mod artefact;
+mod attempt;
+mod call;
+mod check;
+mod clock;
+mod compile;
+mod contract;
+mod effects;
+mod ending;
+mod engine;
+mod error;
+mod files;
+mod host;
+mod lines;
+mod memory;
+mod module;
+mod options;
+mod ticker;
+mod wasi;
+
+pub use call::{Call, CallError, CallReport, ReadState, StateError};
+pub use compile::child::compile_in_this_process;
+pub use error::{HostError, ModuleError};
+pub use host::Host;
+pub use module::{Module, ModuleInfo};
+pub use options::HostOptions;

@@ -1,0 +1,346 @@
+//! Every behaviour of the guest `hostile` has a test of its name here; the program does not compile where one is
+//! missing. After each failure a good call follows, for the host must go on.
+
+mod support;
+
+use support::{AT_MS, Attempt, attempt, failure};
+use weirgate_host::CallReport;
+use weirgate_types::{AttemptFailure, Effects, FailureClass, FailureKind, LogLevel, StatusWrite};
+
+macro_rules! every_behaviour_has_a_test {
+    ($($name:ident),* $(,)?) => { mod tested { $(#[allow(unused_imports)] use super::$name as _;)* } };
+}
+weirgate_guests::for_each_hostile!(every_behaviour_has_a_test);
+
+/// The call must end in this failure; another call must go well afterwards.
+#[track_caller]
+fn fails(attempt: &Attempt, kind: FailureKind, says: &str) -> CallReport {
+    let report = attempt.run();
+    let found = match &report.result {
+        Err(weirgate_host::CallError::Failed(failure)) => failure.clone(),
+        other => panic!("it had to fail, but: {other:?}"),
+    };
+    assert_eq!(found.kind, kind, "{}", found.message);
+    assert!(found.message.contains(says), "{}", found.message);
+    assert_eq!(found.class, FailureClass::Transient);
+    succeeds(&support::attempt("plain"));
+    report
+}
+
+#[track_caller]
+fn succeeds(attempt: &Attempt) -> Effects {
+    let report = attempt.run();
+    report.result.unwrap_or_else(|error| panic!("{error}; log: {:?}", report.log))
+}
+
+fn value<'a>(effects: &'a Effects, name: &str) -> &'a [u8] {
+    let write = effects.state.iter().find(|write| write.name == name);
+    write.and_then(|write| write.value.as_deref()).unwrap_or_else(|| panic!("{name} was not written: {effects:?}"))
+}
+
+#[test]
+fn plain() {
+    let mut attempt = attempt("plain");
+    attempt.state.insert("count".into(), 39_u64.to_le_bytes().to_vec());
+    let report = attempt.run();
+    let effects = report.result.expect("a good call");
+    assert_eq!(value(&effects, "count"), 42_u64.to_le_bytes());
+    assert_eq!(effects.status.len(), 1);
+    assert_eq!((effects.status[0].subject.as_str(), effects.status[0].text.as_str()), ("order/o-1", "42 so far"));
+    assert!(report.memory_bytes_peak >= 64 << 10 && report.memory_bytes_peak < 4 << 20, "{}", report.memory_bytes_peak);
+    assert!(report.cpu.as_micros() > 0 && report.log.is_empty());
+}
+
+#[test]
+fn effects() {
+    let effects = succeeds(&attempt("effects"));
+    let second = StatusWrite {
+        subject: "order/o-2".into(),
+        state: "second".into(),
+        text: "text".into(),
+        data: Some(r#"{"n":2}"#.into()),
+    };
+    assert_eq!(effects.status.len(), 2, "the later status of a subject replaces the earlier: {:?}", effects.status);
+    assert_eq!((effects.status[0].state.as_str(), &effects.status[1]), ("own", &second));
+    assert_eq!((effects.state.len(), value(&effects, "name")), (1, b"new".as_slice()));
+    let [event] = effects.emitted.as_slice() else { panic!("{:?}", effects.emitted) };
+    assert_eq!((event.source.as_str(), event.id.as_str()), ("/handlers/hostile", "42/1"));
+    assert_eq!((event.r#type.as_str(), event.subject.as_deref()), ("order.reserved", Some("order/o-2")));
+    assert_eq!((event.key(), event.data_content_type.as_deref()), ("key-2", Some("text/plain")));
+    assert_eq!(event.time.as_deref(), Some("2025-01-01T00:00:00.123Z"));
+    assert_eq!((&event.extensions["causationid"], &event.extensions["correlationid"]), (&"e-1".into(), &"c-1".into()));
+    assert!(event.extensions["traceparent"].starts_with("00-0af7"));
+    assert_eq!(event.data, b"not { json");
+}
+
+#[test]
+fn emit_defaults() {
+    let mut attempt = attempt("emit_defaults");
+    attempt.key = "customer/c-1".into();
+    attempt.event.extensions.clear();
+    let effects = succeeds(&attempt);
+    let events: Vec<_> = effects.emitted.iter().map(|e| (e.id.as_str(), e.subject.as_deref(), e.key())).collect();
+    assert_eq!(events, [("42/1", Some("order/o-1"), "customer/c-1"), ("42/2", Some("order/o-3"), "order/o-3")]);
+    assert!(!effects.emitted[1].extensions.contains_key("partitionkey"), "the subject is the key");
+    assert_eq!(effects.emitted[0].extensions["correlationid"], "e-1", "the first event of a chain begins it");
+}
+
+#[test]
+fn state_operations() {
+    let mut attempt = attempt("state_operations");
+    attempt.state.insert("committed".into(), b"1".to_vec());
+    let effects = succeeds(&attempt);
+    let writes: Vec<_> = effects.state.iter().map(|write| (write.name.as_str(), write.value.is_some())).collect();
+    assert_eq!(writes, [("committed", false), ("own", true), ("unknown", false)]);
+}
+
+#[test]
+fn state_list() {
+    let mut attempt = attempt("state_list");
+    for name in ["a/1", "a/2", "b"] {
+        attempt.state.insert(name.into(), vec![]);
+    }
+    attempt.state.extend((0..1_500).map(|n| (format!("n{n:04}"), vec![])));
+    succeeds(&attempt);
+}
+
+#[test]
+fn read_config() {
+    succeeds(&attempt("read_config"));
+}
+
+#[test]
+fn log_levels() {
+    let log = attempt("log_levels").run().log;
+    let lines: Vec<_> = log.iter().map(|line| (line.level, line.message.as_str())).collect();
+    let warn = "\u{fffd}warn\u{fffd}\u{fffd} forged";
+    let expected =
+        [(LogLevel::Debug, "debug"), (LogLevel::Info, "info"), (LogLevel::Warn, warn), (LogLevel::Error, "error")];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn nothing_left_over() {
+    for _ in 0..50 {
+        succeeds(&attempt("nothing_left_over"));
+    }
+}
+
+#[test]
+fn ambient() {
+    let first = succeeds(&attempt("ambient"));
+    assert_eq!(value(&first, "wall-ms"), AT_MS.to_string().as_bytes());
+    assert_eq!(value(&first, "passed-ns"), b"0");
+    assert_eq!(succeeds(&attempt("ambient")), first, "the same delivery sees the same");
+    let mut other = attempt("ambient");
+    other.delivery.position = weirgate_types::Position(43);
+    assert_ne!(value(&succeeds(&other), "random"), value(&first, "random"), "another delivery draws other numbers");
+}
+
+#[test]
+fn sleeps() {
+    let report = attempt("sleeps").run();
+    assert!(report.result.is_ok(), "{report:?}");
+    assert!(report.cpu.as_secs() < 1, "an hour is over at once");
+}
+
+#[test]
+fn sleeps_forever() {
+    fails(&attempt("sleeps_forever"), FailureKind::EffectLimit, "too many WASI streams and timers");
+}
+
+#[test]
+fn no_files() {
+    succeeds(&attempt("no_files"));
+}
+
+#[test]
+fn no_environment() {
+    succeeds(&attempt("no_environment"));
+}
+
+#[test]
+fn nan_bits() {
+    let effects = succeeds(&attempt("nan_bits"));
+    assert_eq!(value(&effects, "double"), f64::NAN.to_bits().to_le_bytes());
+    assert_eq!(value(&effects, "single"), f32::NAN.to_bits().to_le_bytes());
+}
+
+#[test]
+fn copes_without_memory() {
+    succeeds(&attempt("copes_without_memory"));
+}
+
+#[test]
+fn prints() {
+    let log = attempt("prints").run().log;
+    let lines: Vec<_> = log.iter().map(|line| (line.level, line.message.as_str())).collect();
+    let expected = [(LogLevel::Info, "to stdout"), (LogLevel::Warn, "\u{fffd}to stderr"), (LogLevel::Info, "no end")];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn fails_transient() {
+    let mut attempt = attempt("fails_transient");
+    let expected = AttemptFailure::found(FailureKind::Handler, "not now");
+    assert_eq!(failure(attempt.run()), expected);
+    attempt.number = 2;
+    assert_eq!(failure(attempt.run()), AttemptFailure { retry_after_ms: Some(1_500), ..expected });
+}
+
+#[test]
+fn fails_correctable() {
+    let failure = failure(attempt("fails_correctable").run());
+    assert_eq!((failure.class, failure.kind), (FailureClass::Correctable, FailureKind::Handler));
+    assert_eq!(failure.what_is_wrong.as_deref(), Some("the quantity is negative"));
+}
+
+#[test]
+fn fails_permanent() {
+    let failure = failure(attempt("fails_permanent").run());
+    assert_eq!((failure.class, failure.message.as_str()), (FailureClass::Permanent, "never"));
+}
+
+#[test]
+fn fails_at_length() {
+    let failure = failure(attempt("fails_at_length").run());
+    assert!(failure.message.starts_with("\u{fffd}long ") && failure.message.len() <= 4 * 1024, "{}", failure.message);
+    assert_eq!(failure.retry_after_ms, Some(86_400_000), "a day at most");
+}
+
+#[test]
+fn bad_status_json() {
+    fails(&attempt("bad_status_json"), FailureKind::Contract, "a status's data is not JSON");
+}
+
+#[test]
+fn bad_status_state() {
+    fails(&attempt("bad_status_state"), FailureKind::Contract, "a status's state is empty");
+}
+
+#[test]
+fn bad_state_name() {
+    fails(&attempt("bad_state_name"), FailureKind::Contract, "a state name is empty");
+}
+
+#[test]
+fn long_state_name() {
+    fails(&attempt("long_state_name"), FailureKind::Contract, "257 bytes long; at most 256");
+}
+
+#[test]
+fn bad_emission() {
+    fails(&attempt("bad_emission"), FailureKind::Contract, "not valid JSON");
+}
+
+#[test]
+fn deep_emission() {
+    fails(&attempt("deep_emission"), FailureKind::Contract, "more than 64 levels deep");
+}
+
+#[test]
+fn exits() {
+    fails(&attempt("exits"), FailureKind::Contract, "exited with status 0");
+}
+
+#[test]
+fn loops_forever() {
+    let mut cpu = attempt("loops_forever");
+    cpu.limits.cpu_ms = 50;
+    let report = fails(&cpu, FailureKind::Timeout, "50 ms of CPU time (limits.cpu_ms)");
+    assert!((50..500).contains(&report.cpu.as_millis()), "{:?}", report.cpu);
+    let mut wall = attempt("loops_forever");
+    (wall.limits.cpu_ms, wall.limits.wall_ms) = (5_000, 60);
+    fails(&wall, FailureKind::Timeout, "60 ms of wall time (limits.wall_ms)");
+}
+
+#[test]
+fn recurses_deeply() {
+    fails(&attempt("recurses_deeply"), FailureKind::Trap, "call stack is exhausted");
+}
+
+#[test]
+fn hogs_memory() {
+    let report = fails(&attempt("hogs_memory"), FailureKind::Memory, "limits.memory_bytes");
+    assert!((60 << 20..=64 << 20).contains(&report.memory_bytes_peak), "{}", report.memory_bytes_peak);
+}
+
+#[test]
+fn panics() {
+    let report = fails(&attempt("panics"), FailureKind::Trap, "it said: the guest's own words");
+    assert!(report.log.iter().any(|line| line.message.contains("panicked at")), "{:?}", report.log);
+}
+
+#[test]
+fn traps_after_effects() {
+    fails(&attempt("traps_after_effects"), FailureKind::Trap, "trapped: wasm `unreachable`");
+}
+
+#[test]
+fn emits_a_million() {
+    let mut attempt = attempt("emits_a_million");
+    fails(&attempt, FailureKind::EffectLimit, "at most 64 (limits.emitted_events)");
+    attempt.limits.emitted_events = 1_024;
+    fails(&attempt, FailureKind::EffectLimit, "at most 256 (limits.host_calls)");
+}
+
+#[test]
+fn huge_emission() {
+    fails(&attempt("huge_emission"), FailureKind::EffectLimit, "too many bytes in an emitted event");
+}
+
+#[test]
+fn huge_string() {
+    fails(&attempt("huge_string"), FailureKind::EffectLimit, "moved more than 4 MiB");
+}
+
+#[test]
+fn forged_length() {
+    let found = failure(attempt("forged_length").run());
+    assert!(matches!(found.kind, FailureKind::Trap | FailureKind::EffectLimit), "{found:?}");
+    succeeds(&attempt("plain"));
+}
+
+#[test]
+fn huge_state_value() {
+    fails(&attempt("huge_state_value"), FailureKind::EffectLimit, "too many bytes in a state value: at most 65536");
+}
+
+#[test]
+fn effects_add_up() {
+    fails(&attempt("effects_add_up"), FailureKind::EffectLimit, "at most 262144 (limits.effects_bytes)");
+}
+
+#[test]
+fn floods_host_calls() {
+    fails(&attempt("floods_host_calls"), FailureKind::EffectLimit, "at most 256 (limits.host_calls)");
+}
+
+#[test]
+fn floods_log() {
+    let report = attempt("floods_log").run();
+    assert!(report.result.is_ok(), "too many lines are no failure: {:?}", report.result);
+    assert_eq!((report.log.len(), report.log_lines_dropped), (100, 900));
+    assert!(report.log.iter().all(|line| line.message.len() <= 1024 && !line.message.contains('\u{1b}')));
+}
+
+#[test]
+fn floods_output() {
+    let report = attempt("floods_output").run();
+    assert_eq!(report.log.len(), 100);
+    assert!(report.log_lines_dropped > 0);
+    assert!(report.log.iter().all(|line| line.message.len() <= 1024));
+    if report.result.is_err() {
+        assert_eq!(failure(report).kind, FailureKind::Timeout, "a gigabyte may take longer than there is time");
+    }
+}
+
+#[test]
+fn many_timers() {
+    fails(&attempt("many_timers"), FailureKind::EffectLimit, "at most 4096");
+}
+
+#[test]
+fn many_random_bytes() {
+    fails(&attempt("many_random_bytes"), FailureKind::EffectLimit, "too many random bytes at once: at most 65536");
+}

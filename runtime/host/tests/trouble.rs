@@ -1,0 +1,82 @@
+//! Trouble that is not the guest's: state that cannot be read, a panic inside the host, no room for another call.
+
+mod support;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use support::{Memory, attempt, failure, host_with, hostile};
+use weirgate_host::{CallError, ReadState, StateError};
+use weirgate_types::FailureKind;
+
+struct Unreadable;
+
+impl ReadState for Unreadable {
+    fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
+        Err(StateError("the disk is gone".into()))
+    }
+
+    fn list(&self, _: &str, _: usize) -> Result<Vec<String>, StateError> {
+        panic!("the test's own panic")
+    }
+}
+
+#[test]
+fn state_that_cannot_be_read_is_not_the_guests_failure() {
+    let report = attempt("plain").run_with(&hostile(), Box::new(Unreadable));
+    assert_eq!(report.result, Err(CallError::State(StateError("the disk is gone".into()))));
+}
+
+#[test]
+fn a_panic_in_the_host_ends_the_call_only() {
+    let report = attempt("state_list").run_with(&hostile(), Box::new(Unreadable));
+    let failure = failure(report);
+    assert_eq!(failure.kind, FailureKind::Trap);
+    assert!(failure.message.contains("the test's own panic"), "{}", failure.message);
+    assert!(attempt("plain").run().result.is_ok(), "the host goes on");
+}
+
+/// Says that it was asked, and answers when it is told to.
+struct Held(Sender<()>, Receiver<()>);
+
+impl ReadState for Held {
+    fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.send(()).map_err(|error| StateError(error.to_string()))?;
+        self.1.recv().map_err(|error| StateError(error.to_string()))?;
+        Ok(None)
+    }
+
+    fn list(&self, _: &str, _: usize) -> Result<Vec<String>, StateError> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_call_too_many_is_told_to_come_back() {
+    let host = host_with(|options| options.instances_max = 1);
+    let digest = host.put_module(&weirgate_guests::build("hostile")).expect("a handler").digest;
+    let module = host.load(digest).expect("loads");
+    let ((asked, was_asked), (answer, answered)) = (channel(), channel());
+    let first = std::thread::spawn({
+        let module = module.clone();
+        move || attempt("plain").run_with(&module, Box::new(Held(asked, answered))).result
+    });
+    was_asked.recv().expect("the first call is under way");
+    let second = attempt("plain").run_with(&module, Box::new(Memory::default())).result;
+    assert_eq!(second, Err(CallError::Busy));
+    answer.send(()).expect("the first call waits");
+    assert!(first.join().expect("no panic").is_ok());
+    assert!(attempt("plain").run_with(&module, Box::new(Memory::default())).result.is_ok(), "there is room again");
+}
+
+#[test]
+fn a_module_outlives_its_host() {
+    let host = host_with(|_| {});
+    let digest = host.put_module(&weirgate_guests::build("hostile")).expect("a handler").digest;
+    let module = host.load(digest).expect("loads");
+    drop(host);
+    assert!(attempt("plain").run_with(&module, Box::new(Memory::default())).result.is_ok());
+    let mut endless = attempt("loops_forever");
+    endless.limits.cpu_ms = 50;
+    let report = endless.run_with(&module, Box::new(Memory::default()));
+    assert_eq!(failure(report).kind, FailureKind::Timeout, "the clock still ticks");
+}

@@ -1,0 +1,48 @@
+//! What the contract does not allow.
+
+use crate::{
+    Given, Outcome,
+    weirgate::handler::{
+        outbox::{self, Emission, Status},
+        state,
+    },
+};
+
+pub fn bad_status_json(_: &Given) -> Outcome {
+    outbox::set_status(None, &Status { state: "s".into(), text: String::new(), data: Some("{not json".into()) });
+    Ok(())
+}
+
+pub fn bad_status_state(_: &Given) -> Outcome {
+    outbox::set_status(None, &Status { state: String::new(), text: String::new(), data: None });
+    Ok(())
+}
+
+pub fn bad_state_name(_: &Given) -> Outcome {
+    state::set("", b"value");
+    Ok(())
+}
+
+pub fn long_state_name(_: &Given) -> Outcome {
+    state::get(&"n".repeat(257));
+    Ok(())
+}
+
+fn emit(type_: &str, data: Vec<u8>) {
+    outbox::emit(&Emission { type_: type_.into(), subject: None, key: None, data_content_type: None, data });
+}
+
+pub fn bad_emission(_: &Given) -> Outcome {
+    emit("order.seen", b"{not json".to_vec());
+    Ok(())
+}
+
+pub fn deep_emission(_: &Given) -> Outcome {
+    emit("order.seen", [b"[".repeat(100), b"]".repeat(100)].concat());
+    Ok(())
+}
+
+pub fn exits(_: &Given) -> Outcome {
+    state::set("name", b"value");
+    std::process::exit(0)
+}

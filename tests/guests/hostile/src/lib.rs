@@ -1,0 +1,52 @@
+//! A handler that does what the event's type tells it to: `hostile.<behaviour>`. The behaviours are listed in
+//! `table.rs`. For tests only.
+#![cfg(target_family = "wasm")]
+// What a test guest does to itself is its purpose; the bindings that are generated need `unsafe`.
+#![allow(unsafe_code)]
+#![allow(clippy::pedantic, clippy::same_length_and_capacity)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+wit_bindgen::generate!({ path: "../../../sdk/wit", world: "handler" });
+
+mod contract;
+mod limits;
+mod surroundings;
+mod table;
+mod well_behaved;
+
+use contract::*;
+use limits::*;
+use surroundings::*;
+use well_behaved::*;
+
+/// What a behaviour comes to.
+type Outcome = Result<(), Failure>;
+
+/// What a behaviour gets.
+struct Given {
+    event: Event,
+    delivery: Delivery,
+}
+
+struct Hostile;
+
+impl Guest for Hostile {
+    fn handle(event: Event, delivery: Delivery) -> Outcome {
+        let behaviour = event.type_.strip_prefix("hostile.").unwrap_or_default().to_owned();
+        behave(&behaviour, &Given { event, delivery })
+    }
+}
+
+export!(Hostile);
+
+macro_rules! dispatch {
+    ($($name:ident),* $(,)?) => {
+        fn behave(behaviour: &str, given: &Given) -> Outcome {
+            match behaviour {
+                $(stringify!($name) => $name(given),)*
+                other => Err(Failure::Permanent(format!("no such behaviour: {other}"))),
+            }
+        }
+    };
+}
+for_each_hostile!(dispatch);

@@ -1,0 +1,127 @@
+//! What a good handler does, and the ways in which it says that it failed.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{
+    Given, Outcome,
+    weirgate::handler::{
+        config, log,
+        outbox::{self, Emission, Status},
+        state,
+        types::{CorrectableFailure, Failure, TransientFailure},
+    },
+};
+
+fn status(state: &str) -> Status {
+    Status { state: state.into(), text: String::new(), data: None }
+}
+
+/// What the cost of a call is measured with: read a value, write it, set a status.
+pub fn plain(given: &Given) -> Outcome {
+    let data: serde_json::Value = serde_json::from_slice(&given.event.data).unwrap_or_default();
+    let before = state::get("count").and_then(|value| Some(u64::from_le_bytes(value.try_into().ok()?))).unwrap_or(0);
+    let count = before + data["quantity"].as_u64().unwrap_or(1);
+    state::set("count", &count.to_le_bytes());
+    outbox::set_status(None, &Status { state: "counted".into(), text: format!("{count} so far"), data: None });
+    Ok(())
+}
+
+pub fn effects(_: &Given) -> Outcome {
+    for (state, data) in [("first", None), ("second", Some(r#"{"n":2}"#.to_owned()))] {
+        outbox::set_status(Some("order/o-2"), &Status { state: state.into(), text: "text".into(), data });
+    }
+    outbox::set_status(None, &status("own"));
+    state::set("name", b"old");
+    state::set("name", b"new");
+    outbox::emit(&Emission {
+        type_: "order.reserved".into(),
+        subject: Some("order/o-2".into()),
+        key: Some("key-2".into()),
+        data_content_type: Some("text/plain".into()),
+        data: b"not { json".to_vec(),
+    });
+    Ok(())
+}
+
+pub fn emit_defaults(_: &Given) -> Outcome {
+    for subject in [None, Some("order/o-3".to_owned())] {
+        outbox::emit(&Emission {
+            type_: "order.seen".into(),
+            subject,
+            key: None,
+            data_content_type: None,
+            data: b"{}".to_vec(),
+        });
+    }
+    Ok(())
+}
+
+/// A call sees what was committed and what it has written itself.
+pub fn state_operations(_: &Given) -> Outcome {
+    assert_eq!(state::get("committed").as_deref(), Some(b"1".as_slice()));
+    assert_eq!(state::get("unknown"), None);
+    state::set("committed", b"2");
+    assert_eq!(state::get("committed").as_deref(), Some(b"2".as_slice()));
+    state::delete("committed");
+    assert_eq!(state::get("committed"), None);
+    state::delete("unknown");
+    state::set("own", b"");
+    assert_eq!(state::get("own").as_deref(), Some(b"".as_slice()));
+    Ok(())
+}
+
+/// Committed are `a/1`, `a/2` and more.
+pub fn state_list(_: &Given) -> Outcome {
+    state::set("a/0", b"");
+    state::delete("a/1");
+    assert_eq!(state::list("a/"), ["a/0", "a/2"]);
+    assert_eq!(state::list("zzz"), [""; 0]);
+    let many = state::list("n");
+    assert_eq!((many.len(), many[0].as_str(), many[999].as_str()), (1_000, "n0000", "n0999"));
+    Ok(())
+}
+
+pub fn read_config(_: &Given) -> Outcome {
+    assert_eq!(config::get("region").as_deref(), Some("eu"));
+    assert_eq!(config::get("unknown"), None);
+    Ok(())
+}
+
+pub fn log_levels(_: &Given) -> Outcome {
+    log::write(log::Level::Debug, "debug");
+    log::write(log::Level::Info, "info");
+    log::write(log::Level::Warn, "\u{1b}[31mwarn\u{1b}[0m\r\nforged");
+    log::write(log::Level::Error, "error");
+    Ok(())
+}
+
+/// Statics and the heap are as they were made, in every call.
+pub fn nothing_left_over(_: &Given) -> Outcome {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    static DIRTY: [AtomicU32; 16_384] = [const { AtomicU32::new(0) }; 16_384];
+    assert_eq!(CALLS.fetch_add(1, Ordering::SeqCst), 0, "an earlier call was here");
+    assert!(DIRTY.iter().all(|word| word.swap(7, Ordering::SeqCst) == 0), "an earlier call wrote here");
+    let heap = vec![7_u8; 8 << 20];
+    assert!(std::hint::black_box(heap).iter().all(|byte| *byte == 7));
+    Ok(())
+}
+
+pub fn fails_transient(given: &Given) -> Outcome {
+    outbox::set_status(None, &status("lost"));
+    let retry_after_ms = (given.delivery.attempt > 1).then_some(1_500);
+    Err(Failure::Transient(TransientFailure { message: "not now".into(), retry_after_ms }))
+}
+
+pub fn fails_correctable(_: &Given) -> Outcome {
+    let what_is_wrong = "the quantity is negative".into();
+    Err(Failure::Correctable(CorrectableFailure { message: "bad order".into(), what_is_wrong }))
+}
+
+pub fn fails_permanent(_: &Given) -> Outcome {
+    Err(Failure::Permanent("never".into()))
+}
+
+pub fn fails_at_length(_: &Given) -> Outcome {
+    let message = "\u{1b}[31m".to_owned() + &"long ".repeat(100_000);
+    Err(Failure::Transient(TransientFailure { message, retry_after_ms: Some(u64::MAX) }))
+}
