@@ -1,0 +1,57 @@
+//! What a context stands on: the contract's imports as a trait. In a component they are the runtime's; natively they
+//! are the test kit's recorder. Knows bytes and names, no types of the handler's.
+
+/// One event for one handler, and which try this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Stable over all attempts and over restarts: use it as an idempotency key.
+    pub id: String,
+    /// The handler's name, as deployed.
+    pub handler: String,
+    /// The event's position in the log. Positions grow; a key's events come in the order of theirs.
+    pub position: u64,
+    /// What order is kept for: the event's `partitionkey`, else its `subject`. State is scoped to it.
+    pub key: String,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// An event to be appended, as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawEmission {
+    pub r#type: String,
+    pub subject: Option<String>,
+    pub key: Option<String>,
+    pub data_content_type: Option<String>,
+    pub data: Vec<u8>,
+}
+
+/// A status whose data is JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawStatus {
+    pub subject: Option<String>,
+    pub state: String,
+    pub text: String,
+    pub data: Option<String>,
+}
+
+/// The contract's imports. A call that breaks a limit does not return.
+pub(crate) trait Backend {
+    fn state_get(&self, name: &str) -> Option<Vec<u8>>;
+    fn state_set(&self, name: &str, value: Vec<u8>);
+    fn state_delete(&self, name: &str);
+    fn state_list(&self, prefix: &str) -> Vec<String>;
+    fn emit(&self, emission: RawEmission);
+    fn set_status(&self, status: RawStatus);
+    fn config(&self, name: &str) -> Option<String>;
+    fn log(&self, level: Level, message: &str);
+}

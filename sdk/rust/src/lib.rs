@@ -1,0 +1,91 @@
+//! Write a Weirgate handler as a plain function.
+//!
+//! ```
+//! use weirgate_sdk::prelude::*;
+//!
+//! #[derive(Serialize, Deserialize, EventType)]
+//! #[event("order.placed")]
+//! struct OrderPlaced {
+//!     order: String,
+//! }
+//!
+//! #[derive(Serialize, Deserialize, EventType)]
+//! #[event("customer.greeted")]
+//! struct Greeted {
+//!     order: String,
+//! }
+//!
+//! #[handler]
+//! fn greet(event: Event<OrderPlaced>, context: &mut Context) -> Result<(), Failure> {
+//!     let seen: u64 = context.state().get("seen")?.unwrap_or_default();
+//!     context.state().set("seen", &(seen + 1))?;
+//!     context.set_status("greeted", format!("Hello {}", event.data.order));
+//!     context.emit(&Greeted { order: event.data.order });
+//!     Ok(())
+//! }
+//!
+//! use weirgate_sdk::testing::Delivery;
+//! let run = Delivery::of(&OrderPlaced { order: "o-1".into() }).key("order/o-1").state("seen", &1).run(greet);
+//! run.completed();
+//! assert_eq!(run.status().text, "Hello o-1");
+//! assert_eq!(run.emitted::<Greeted>().len(), 1);
+//! assert_eq!(run.state::<u64>("seen"), Some(2));
+//! ```
+//!
+//! Another signature does not compile, and the error says what it should be:
+//!
+//! ```compile_fail
+//! # use weirgate_sdk::prelude::*;
+//! #[handler]
+//! fn greet(event: Event<String>, context: &mut Context) -> Result<(), Failure> {
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `cargo build --target wasm32-wasip2` makes a component of it. What each call means, and every limit, is written in
+//! the contract, `wit/handler.wit`. This crate knows nothing of the runtime beyond that contract.
+
+// The macros name this crate by its full path, also where the crate's own tests use them.
+extern crate self as weirgate_sdk;
+
+mod backend;
+mod context;
+mod event;
+mod failure;
+pub mod testing;
+
+#[cfg(any(test, all(target_family = "wasm", feature = "arena")))]
+mod arena;
+#[cfg(target_family = "wasm")]
+mod guest;
+
+pub use backend::{Delivery, Level};
+pub use context::{Context, Emission, State, Status};
+pub use event::{Event, EventData, EventType, Raw};
+pub use failure::Failure;
+pub use weirgate_sdk_macros::{EventType, Events, handler};
+
+/// What a handler's file begins with: `use weirgate_sdk::prelude::*;`.
+pub mod prelude {
+    pub use crate::{Context, Event, EventType, Events, Failure, Raw, handler};
+    pub use serde::{Deserialize, Serialize};
+}
+
+/// For the code that the macros write; no part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::event::{decode, unknown_type};
+    #[cfg(target_family = "wasm")]
+    pub use crate::guest::{bindings, call};
+
+    use crate::{Context, Event, EventData, Failure};
+
+    /// Accepts exactly what `#[handler]` can export, so that another signature is an error on every target.
+    pub const fn check_signature<T: EventData>(_: fn(Event<T>, &mut Context) -> Result<(), Failure>) {}
+}
+
+/// The README and the guide, so that their examples are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../../docs/guides/first-handler.md")]
+struct Documents;

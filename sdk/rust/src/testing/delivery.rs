@@ -1,0 +1,198 @@
+//! A delivery as a test describes it, and the call of a handler with it.
+
+use std::{
+    collections::BTreeMap,
+    panic::{self, AssertUnwindSafe},
+};
+
+use serde::Serialize;
+
+use super::{Emitted, Run, limits::Ended, recorder::Recorder, run::End};
+use crate::{Context, Event, EventData, EventType, Failure};
+
+/// One event for one handler. What a test does not set has a plain default.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub(super) event: Event<Vec<u8>>,
+    pub(super) key: Option<String>,
+    pub(super) position: Option<u64>,
+    pub(super) state: BTreeMap<String, Vec<u8>>,
+    pub(super) config: BTreeMap<String, String>,
+    handler: String,
+    attempt: u32,
+}
+
+impl Delivery {
+    /// A delivery of an event with this data, as JSON.
+    ///
+    /// # Panics
+    /// The data cannot be written as JSON.
+    #[must_use]
+    pub fn of<E: EventType + Serialize>(data: &E) -> Self {
+        Self::raw(E::TYPE, json(data))
+    }
+
+    /// A delivery of any event; the bytes count as JSON unless [`Delivery::content_type`] says otherwise.
+    pub fn raw(r#type: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        let event = Event {
+            id: "event-1".to_owned(),
+            source: "/test".to_owned(),
+            r#type: r#type.into(),
+            subject: None,
+            time: None,
+            data_content_type: None,
+            extensions: Vec::new(),
+            data: data.into(),
+        };
+        Self {
+            event,
+            key: None,
+            position: None,
+            state: BTreeMap::new(),
+            config: BTreeMap::new(),
+            handler: "handler".to_owned(),
+            attempt: 1,
+        }
+    }
+
+    /// A delivery of what another run emitted, with its subject and key.
+    #[must_use]
+    pub fn of_emitted(emitted: &Emitted) -> Self {
+        let mut delivery = Self::raw(emitted.r#type.clone(), emitted.data.clone()).key(&emitted.key);
+        delivery.event.subject = Some(emitted.subject.clone());
+        delivery.event.data_content_type.clone_from(&emitted.data_content_type);
+        delivery
+    }
+
+    /// What order is kept for, and the event's subject unless that is set too. `test/1` unless set.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The event's subject; also the key unless that is set too.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.event.subject = Some(subject.into());
+        self
+    }
+
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.event.id = id.into();
+        self
+    }
+
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.event.source = source.into();
+        self
+    }
+
+    #[must_use]
+    pub fn time(mut self, time: impl Into<String>) -> Self {
+        self.event.time = Some(time.into());
+        self
+    }
+
+    #[must_use]
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.event.data_content_type = Some(content_type.into());
+        self
+    }
+
+    /// An extension attribute.
+    #[must_use]
+    pub fn extension(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.event.extensions.push((name.into(), value.into()));
+        self.event.extensions.sort();
+        self
+    }
+
+    /// The handler's name as deployed; it begins the delivery's id. `handler` unless set.
+    #[must_use]
+    pub fn handler(mut self, name: impl Into<String>) -> Self {
+        self.handler = name.into();
+        self
+    }
+
+    /// Which attempt this is; 1 unless set.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The event's position; 1 unless set, or the next one of the world.
+    #[must_use]
+    pub fn position(mut self, position: u64) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// What earlier deliveries of the key have left.
+    ///
+    /// # Panics
+    /// The value cannot be written as JSON.
+    #[must_use]
+    pub fn state<T: Serialize + ?Sized>(mut self, name: impl Into<String>, value: &T) -> Self {
+        self.state.insert(name.into(), json(value));
+        self
+    }
+
+    /// A setting of the manifest.
+    #[must_use]
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(name.into(), value.into());
+        self
+    }
+
+    /// Call the handler.
+    ///
+    /// # Panics
+    /// With the handler's own panic, which in a component would be a trap.
+    pub fn run<T: EventData>(self, handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>) -> Run {
+        let delivery = self.identity();
+        let event = Event { subject: self.event.subject.clone().or(Some(delivery.key.clone())), ..self.event };
+        let defaults = (event.subject.clone().unwrap_or_default(), delivery.key.clone());
+        let recorder = Recorder::new(self.state, self.config);
+        let mut context = Context::new(Box::new(recorder.clone()), delivery);
+        let call = || {
+            handler(event.read()?, &mut context)?;
+            context.finish()
+        };
+        let end = match panic::catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(())) => End::Completed,
+            Ok(Err(failure)) => End::Failed(failure),
+            Err(panic) => match panic.downcast::<Ended>() {
+                Ok(ended) => End::Ended(ended.0),
+                Err(panic) => panic::resume_unwind(panic),
+            },
+        };
+        Run::new(end, recorder.0.take(), defaults)
+    }
+
+    /// The key that the delivery will have.
+    pub(super) fn effective_key(&self) -> String {
+        self.key.as_ref().or(self.event.subject.as_ref()).map_or("test/1", String::as_str).to_owned()
+    }
+
+    fn identity(&self) -> crate::Delivery {
+        let position = self.position.unwrap_or(1);
+        crate::Delivery {
+            id: format!("{}@{position}", self.handler),
+            handler: self.handler.clone(),
+            position,
+            key: self.effective_key(),
+            attempt: self.attempt,
+        }
+    }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => bytes,
+        Err(error) => panic!("the test's {} cannot be written as JSON: {error}", std::any::type_name::<T>()),
+    }
+}

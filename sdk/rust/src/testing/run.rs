@@ -1,0 +1,219 @@
+//! What a call came to, and the questions a test asks about it. A wrong expectation panics with all that is known.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use super::recorder::Recorded;
+use crate::{EventType, Failure, Level, backend::RawEmission};
+
+/// How a call came to its end.
+#[derive(Debug)]
+pub(super) enum End {
+    Completed,
+    Failed(Failure),
+    /// A limit of the contract ended it.
+    Ended(String),
+}
+
+/// An event that a completed call emitted, with its defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emitted {
+    pub r#type: String,
+    pub subject: String,
+    pub key: String,
+    pub data_content_type: Option<String>,
+    pub data: Vec<u8>,
+}
+
+/// A status that a completed call set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub subject: String,
+    pub state: String,
+    pub text: String,
+    /// `Null` where none was given.
+    pub data: serde_json::Value,
+}
+
+/// One finished call. Effects are there only if it completed; the log is there in any case.
+#[derive(Debug)]
+pub struct Run {
+    end: End,
+    key: String,
+    state: BTreeMap<String, Vec<u8>>,
+    emitted: Vec<Emitted>,
+    statuses: Vec<Status>,
+    log: Vec<(Level, String)>,
+    log_lines_dropped: usize,
+}
+
+#[allow(clippy::must_use_candidate, reason = "asking is checking: the answer need not be used")]
+impl Run {
+    pub(super) fn new(end: End, recorded: Recorded, (subject, key): (String, String)) -> Self {
+        let Recorded { state, emissions, statuses, log, log_lines_dropped, .. } = recorded;
+        let statuses = statuses.into_iter().map(|status| Status {
+            subject: status.subject.unwrap_or_else(|| key.clone()),
+            state: status.state,
+            text: status.text,
+            data: status.data.and_then(|data| serde_json::from_str(&data).ok()).unwrap_or_default(),
+        });
+        let statuses = statuses.collect();
+        let emitted = emissions.into_iter().map(|emission| fill_in(emission, &subject, &key)).collect();
+        Self { end, key, state, emitted, statuses, log, log_lines_dropped }
+    }
+
+    /// Check that the call completed.
+    ///
+    /// # Panics
+    /// It failed, or was ended.
+    #[track_caller]
+    pub fn completed(&self) -> &Self {
+        match &self.end {
+            End::Completed => self,
+            End::Failed(failure) => {
+                panic!("the delivery should have completed, but failed as {failure}{}", self.story())
+            }
+            End::Ended(reason) => panic!("the delivery should have completed, but was ended: {reason}{}", self.story()),
+        }
+    }
+
+    /// The failure that the handler returned.
+    ///
+    /// # Panics
+    /// It returned none.
+    #[track_caller]
+    pub fn failure(&self) -> &Failure {
+        match &self.end {
+            End::Failed(failure) => failure,
+            End::Completed => panic!("the delivery should have failed, but completed{}", self.story()),
+            End::Ended(reason) => panic!("the handler should have failed itself, but was ended: {reason}"),
+        }
+    }
+
+    /// Which limit ended the call.
+    ///
+    /// # Panics
+    /// None did.
+    #[track_caller]
+    pub fn ended(&self) -> &str {
+        match &self.end {
+            End::Ended(reason) => reason,
+            End::Completed => panic!("a limit should have ended the call, but it completed{}", self.story()),
+            End::Failed(failure) => panic!("a limit should have ended the call, but it failed as {failure}"),
+        }
+    }
+
+    /// The status that was set on the delivery's key, the last one if there are several.
+    ///
+    /// # Panics
+    /// None was set, or the call did not complete.
+    #[track_caller]
+    pub fn status(&self) -> &Status {
+        let key = &self.key;
+        self.status_on(key).unwrap_or_else(|| panic!("no status was set on {key}{}", self.story()))
+    }
+
+    /// The status that was set on a subject.
+    ///
+    /// # Panics
+    /// The call did not complete.
+    #[track_caller]
+    #[must_use]
+    pub fn status_on(&self, subject: &str) -> Option<&Status> {
+        self.completed().statuses.iter().rev().find(|status| status.subject == subject)
+    }
+
+    /// The data of all emitted events of type `E`, in their order.
+    ///
+    /// # Panics
+    /// The call did not complete, or an event's data is not an `E`.
+    #[track_caller]
+    #[must_use]
+    pub fn emitted<E: EventType + DeserializeOwned>(&self) -> Vec<E> {
+        let of_type = self.emissions().iter().filter(|emitted| emitted.r#type == E::TYPE);
+        of_type.map(|emitted| typed(&emitted.data, E::TYPE)).collect()
+    }
+
+    /// All emitted events, in their order.
+    ///
+    /// # Panics
+    /// The call did not complete.
+    #[track_caller]
+    #[must_use]
+    pub fn emissions(&self) -> &[Emitted] {
+        &self.completed().emitted
+    }
+
+    /// The value of `name` after the call.
+    ///
+    /// # Panics
+    /// The call did not complete, or the value is not a `T`.
+    #[track_caller]
+    #[must_use]
+    pub fn state<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.completed().state.get(name).map(|bytes| typed(bytes, name))
+    }
+
+    /// Check that the call completed and did nothing: no event, no status.
+    ///
+    /// # Panics
+    /// It did something, or did not complete.
+    #[track_caller]
+    pub fn did_nothing(&self) -> &Self {
+        let Self { emitted, statuses, .. } = self.completed();
+        assert!(emitted.is_empty() && statuses.is_empty(), "nothing should have been done{}", self.story());
+        self
+    }
+
+    /// The lines that were kept, of a failed call too.
+    #[must_use]
+    pub fn log(&self) -> &[(Level, String)] {
+        &self.log
+    }
+
+    /// How many lines were dropped at the limit.
+    #[must_use]
+    pub fn log_lines_dropped(&self) -> usize {
+        self.log_lines_dropped
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        matches!(self.end, End::Completed)
+    }
+
+    pub(super) fn all_state(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.state
+    }
+
+    pub(super) fn statuses(&self) -> &[Status] {
+        &self.statuses
+    }
+
+    /// What is known, for the message of a failed check.
+    fn story(&self) -> String {
+        let emitted = self.emitted.iter().map(|Emitted { r#type, key, data, .. }| {
+            format!("\n  emitted {type} to {key}: {}", String::from_utf8_lossy(data))
+        });
+        let statuses = self
+            .statuses
+            .iter()
+            .map(|Status { subject, state, text, data }| format!("\n  status of {subject}: {state}, {text:?}, {data}"));
+        let log = self.log.iter().map(|(level, line)| format!("\n  log {level:?}: {line}"));
+        emitted.chain(statuses).chain(log).collect()
+    }
+}
+
+/// As the contract has it: a subject of its own is also the key.
+fn fill_in(emission: RawEmission, subject: &str, key: &str) -> Emitted {
+    let RawEmission { r#type, subject: own, key: own_key, data_content_type, data } = emission;
+    let key = own_key.or_else(|| own.clone()).unwrap_or_else(|| key.to_owned());
+    Emitted { r#type, subject: own.unwrap_or_else(|| subject.to_owned()), key, data_content_type, data }
+}
+
+#[track_caller]
+pub(super) fn typed<T: DeserializeOwned>(json: &[u8], name: &str) -> T {
+    serde_json::from_slice(json).unwrap_or_else(|error| {
+        panic!("{name} is no {}: {error}: {}", std::any::type_name::<T>(), String::from_utf8_lossy(json))
+    })
+}
