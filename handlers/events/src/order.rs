@@ -1,0 +1,65 @@
+//! What is said of an order as a whole: placed by the shop, then accepted, rejected or cancelled by `order`.
+
+use serde::{Deserialize, Serialize};
+use weirgate_sdk::EventType;
+
+/// The key and the subject of everything about an order.
+#[must_use]
+pub fn order_key(order: &str) -> String {
+    format!("order/{order}")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    pub name: String,
+    pub email: String,
+    pub address: String,
+}
+
+/// A line as the customer placed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedLine {
+    pub sku: String,
+    pub name: String,
+    pub quantity: u32,
+    pub unit_price_cents: u64,
+    /// Whether something else may be sent instead.
+    #[serde(default)]
+    pub substitutes_ok: bool,
+}
+
+/// The shop's event; nothing in it has been checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.placed")]
+pub struct OrderPlaced {
+    pub order: String,
+    pub customer: Customer,
+    pub lines: Vec<PlacedLine>,
+    /// Stands for what a payment provider would give the shop instead of a number.
+    pub card: String,
+}
+
+/// An order that has been checked; names are the catalogue's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.accepted")]
+pub struct OrderAccepted {
+    pub order: String,
+    pub customer: Customer,
+    pub lines: Vec<PlacedLine>,
+    pub card: String,
+    pub total_cents: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.rejected")]
+pub struct OrderRejected {
+    pub order: String,
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.cancelled")]
+pub struct OrderCancelled {
+    pub order: String,
+    pub reason: String,
+}

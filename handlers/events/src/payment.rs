@@ -1,0 +1,38 @@
+//! What `payment` and `invoice` say of an order.
+
+use serde::{Deserialize, Serialize};
+use weirgate_sdk::EventType;
+
+use crate::Line;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("payment.charged")]
+pub struct PaymentCharged {
+    pub order: String,
+    pub total_cents: u64,
+    /// The payment's own name; the same however often the delivery was tried.
+    pub reference: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("payment.declined")]
+pub struct PaymentDeclined {
+    pub order: String,
+    pub total_cents: u64,
+    pub reason: String,
+}
+
+/// The invoice; its amounts include value added tax.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("invoice.created")]
+pub struct InvoiceCreated {
+    pub order: String,
+    pub number: String,
+    pub lines: Vec<Line>,
+    pub total_cents: u64,
+    pub net_cents: u64,
+    pub vat_cents: u64,
+    pub vat_percent: u32,
+    /// The payment's reference.
+    pub reference: String,
+}

@@ -1,0 +1,113 @@
+//! What `inventory` says: to itself about single articles (`stock.*`, kept in order per article), and to the others
+//! about a whole order (`inventory.*`).
+
+use serde::{Deserialize, Serialize};
+use weirgate_sdk::EventType;
+
+/// The key and the subject of what concerns one article's stock.
+#[must_use]
+pub fn stock_key(sku: &str) -> String {
+    format!("sku/{sku}")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Article {
+    pub sku: String,
+    pub name: String,
+    pub unit_price_cents: u64,
+}
+
+/// A line as it will be delivered and paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub sku: String,
+    pub name: String,
+    pub quantity: u32,
+    pub unit_price_cents: u64,
+}
+
+/// What lines come to.
+#[must_use]
+pub fn total_cents(lines: &[Line]) -> u64 {
+    lines.iter().map(|line| line.unit_price_cents.saturating_mul(line.quantity.into())).fold(0, u64::saturating_add)
+}
+
+/// Units of an article are wanted for a line of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("stock.requested")]
+pub struct StockRequested {
+    pub order: String,
+    /// Counts the placed lines from 0.
+    pub line: usize,
+    pub article: Article,
+    pub quantity: u32,
+    pub substitutes_ok: bool,
+    /// What was ordered, where this article is its substitute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Article>,
+}
+
+/// All units of a line were taken from the stock, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("stock.answered")]
+pub struct StockAnswered {
+    pub order: String,
+    pub line: usize,
+    pub article: Article,
+    pub quantity: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Article>,
+    pub reserved: bool,
+}
+
+/// Units go back into the stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("stock.released")]
+pub struct StockReleased {
+    pub order: String,
+    pub sku: String,
+    pub quantity: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// Something else is sent, at its own price.
+    Substituted,
+    /// Nothing is sent and nothing is charged.
+    Unavailable,
+}
+
+/// How a line differs from what was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub kind: ChangeKind,
+    /// Counts the placed lines from 0.
+    pub line: usize,
+    pub sku: String,
+    pub name: String,
+    pub quantity: u32,
+    pub unit_price_cents: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Article>,
+}
+
+/// What will be sent is set aside; this is what is to be paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("inventory.reserved")]
+pub struct InventoryReserved {
+    pub order: String,
+    pub lines: Vec<Line>,
+    pub total_cents: u64,
+    /// What the order came to as it was placed.
+    pub ordered_total_cents: u64,
+    pub changes: Vec<Change>,
+}
+
+/// Nothing of the order can be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("inventory.unavailable")]
+pub struct InventoryUnavailable {
+    pub order: String,
+    pub changes: Vec<Change>,
+}

@@ -1,0 +1,85 @@
+//! What is known of an order's lines while their answers come in, and what they come to. Pure: no context, no events.
+
+use order_events::{Article, Change, ChangeKind, Line, OrderAccepted, PlacedLine, StockAnswered};
+use serde::{Deserialize, Serialize};
+
+/// How far the order has come with its stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    Checking,
+    Reserved,
+    Unavailable,
+    /// The order came to nothing; whatever is still answered goes back.
+    Released,
+}
+
+/// An order's lines, in the order in which they were placed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Collection {
+    pub stage: Stage,
+    pub total_cents: u64,
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Slot {
+    placed: PlacedLine,
+    answer: Option<Answer>,
+}
+
+/// `article` is what will be sent, if anything.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    article: Option<Article>,
+}
+
+impl Collection {
+    pub fn of(accepted: &OrderAccepted) -> Self {
+        let slots = accepted.lines.iter().map(|placed| Slot { placed: placed.clone(), answer: None }).collect();
+        Self { stage: Stage::Checking, total_cents: accepted.total_cents, slots }
+    }
+
+    /// Keep an answer. False where there is nothing to answer (any more).
+    pub fn keep(&mut self, answered: &StockAnswered) -> bool {
+        let open = self.slots.get_mut(answered.line).filter(|slot| slot.answer.is_none());
+        let Some(slot) = open.filter(|_| self.stage == Stage::Checking) else { return false };
+        slot.answer = Some(Answer { article: answered.reserved.then(|| answered.article.clone()) });
+        true
+    }
+
+    pub fn lines(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn answered(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.answer.is_some()).count()
+    }
+
+    /// What is set aside.
+    pub fn reserved(&self) -> Vec<Line> {
+        self.slots.iter().filter_map(Slot::reserved).collect()
+    }
+
+    /// How that differs from what was placed.
+    pub fn changes(&self) -> Vec<Change> {
+        self.slots.iter().enumerate().filter_map(|(line, slot)| slot.change(line)).collect()
+    }
+}
+
+impl Slot {
+    fn reserved(&self) -> Option<Line> {
+        let Article { sku, name, unit_price_cents } = self.answer.as_ref()?.article.clone()?;
+        Some(Line { sku, name, quantity: self.placed.quantity, unit_price_cents })
+    }
+
+    fn change(&self, line: usize) -> Option<Change> {
+        let article = self.answer.as_ref()?.article.clone();
+        if article.as_ref().is_some_and(|article| article.sku == self.placed.sku) {
+            return None;
+        }
+        let kind = if article.is_some() { ChangeKind::Substituted } else { ChangeKind::Unavailable };
+        let PlacedLine { sku, name, quantity, unit_price_cents, .. } = self.placed.clone();
+        Some(Change { kind, line, sku, name, quantity, unit_price_cents, by: article })
+    }
+}

@@ -1,0 +1,35 @@
+//! The inventory handler. It works under two kinds of keys: `order/<id>`, where the answers for an order's lines are
+//! collected, and `sku/<sku>`, where units of one article are taken and given back. It talks to itself between them by
+//! events, so that one article's stock is never changed by two orders at once.
+
+mod collection;
+mod order;
+mod stock;
+
+use order_events::{OrderAccepted, OrderCancelled, PaymentDeclined, StockAnswered, StockReleased, StockRequested};
+use weirgate_sdk::prelude::*;
+
+/// The news this handler takes.
+#[derive(Debug, Events)]
+pub enum Incoming {
+    Accepted(OrderAccepted),
+    Answered(StockAnswered),
+    Cancelled(OrderCancelled),
+    Declined(PaymentDeclined),
+    Requested(StockRequested),
+    Released(StockReleased),
+}
+
+/// # Errors
+/// Transient: a setting `stock.*` is no number.
+#[handler]
+pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
+    match event.data {
+        Incoming::Accepted(accepted) => order::begin(accepted, context),
+        Incoming::Answered(answered) => order::answer(answered, context),
+        Incoming::Cancelled(news) => order::release(&news.order, context),
+        Incoming::Declined(news) => order::release(&news.order, context),
+        Incoming::Requested(request) => stock::take(request, context),
+        Incoming::Released(released) => stock::give_back(&released, context),
+    }
+}

@@ -1,0 +1,128 @@
+//! Deliveries under `order/<id>`: ask for each line, collect the answers, and tell what they come to.
+
+use order_events::{
+    Article, Change, InventoryReserved, InventoryUnavailable, Line, OrderAccepted, StockAnswered, StockReleased,
+    StockRequested, euros, stock_key, total_cents,
+};
+use serde::Serialize;
+use weirgate_sdk::prelude::*;
+
+use crate::collection::{Collection, Stage};
+
+const COLLECTION: &str = "collection";
+
+#[derive(Serialize)]
+struct CheckingData {
+    lines: usize,
+    answered: usize,
+}
+
+#[derive(Serialize)]
+struct ReservedData<'a> {
+    lines: &'a [Line],
+    total_cents: u64,
+    ordered_total_cents: u64,
+    changes: &'a [Change],
+}
+
+#[derive(Serialize)]
+struct UnavailableData<'a> {
+    changes: &'a [Change],
+}
+
+#[derive(Serialize)]
+struct ReleasedData {}
+
+/// Ask for the stock of every line, each at its article.
+pub fn begin(accepted: OrderAccepted, context: &mut Context) -> Result<(), Failure> {
+    if context.state().get::<Collection>(COLLECTION)?.is_some() {
+        context.warn("the order was accepted before; this second event changes nothing");
+        return Ok(());
+    }
+    let collection = Collection::of(&accepted);
+    context.state().set(COLLECTION, &collection)?;
+    tell_progress(&collection, context);
+    for (line, placed) in accepted.lines.into_iter().enumerate() {
+        let article = Article { sku: placed.sku, name: placed.name, unit_price_cents: placed.unit_price_cents };
+        let request = StockRequested {
+            order: accepted.order.clone(),
+            line,
+            article,
+            quantity: placed.quantity,
+            substitutes_ok: placed.substitutes_ok,
+            instead_of: None,
+        };
+        context.emit_to(stock_key(&request.article.sku), &request);
+    }
+    Ok(())
+}
+
+/// Keep an answer; after the last one, tell what the order comes to.
+pub fn answer(answered: StockAnswered, context: &mut Context) -> Result<(), Failure> {
+    let mut collection = context.state().get::<Collection>(COLLECTION)?;
+    let kept = collection.as_mut().is_some_and(|collection| collection.keep(&answered));
+    let Some(mut collection) = collection.filter(|_| kept) else {
+        give_back_answer(answered, context);
+        return Ok(());
+    };
+    if collection.answered() < collection.lines() {
+        tell_progress(&collection, context);
+    } else {
+        conclude(answered.order, &mut collection, context);
+    }
+    context.state().set(COLLECTION, &collection)
+}
+
+/// Give everything back, once.
+pub fn release(order: &str, context: &mut Context) -> Result<(), Failure> {
+    let Some(mut collection) = context.state().get::<Collection>(COLLECTION)? else { return Ok(()) };
+    if matches!(collection.stage, Stage::Unavailable | Stage::Released) {
+        return Ok(());
+    }
+    for line in collection.reserved() {
+        emit_release(order, line.sku, line.quantity, context);
+    }
+    collection.stage = Stage::Released;
+    context.state().set(COLLECTION, &collection)?;
+    context.set_status("released", "Items are back on the shelf").data(&ReleasedData {});
+    Ok(())
+}
+
+fn conclude(order: String, collection: &mut Collection, context: &mut Context) {
+    let (lines, changes) = (collection.reserved(), collection.changes());
+    if lines.is_empty() {
+        collection.stage = Stage::Unavailable;
+        context
+            .set_status("unavailable", "Nothing of the order is available")
+            .data(&UnavailableData { changes: &changes });
+        context.emit(&InventoryUnavailable { order, changes });
+        return;
+    }
+    collection.stage = Stage::Reserved;
+    let (total_cents, ordered_total_cents) = (total_cents(&lines), collection.total_cents);
+    let text = match changes.len() {
+        0 => "All items reserved".to_owned(),
+        1 => format!("Items reserved with 1 change, now {}", euros(total_cents)),
+        n => format!("Items reserved with {n} changes, now {}", euros(total_cents)),
+    };
+    let data = ReservedData { lines: &lines, total_cents, ordered_total_cents, changes: &changes };
+    context.set_status("reserved", text).data(&data);
+    context.emit(&InventoryReserved { order, lines, total_cents, ordered_total_cents, changes });
+}
+
+/// An answer that nobody waits for any more.
+fn give_back_answer(answered: StockAnswered, context: &mut Context) {
+    context.warn(format!("nobody waits for an answer to line {}", answered.line));
+    if answered.reserved {
+        emit_release(&answered.order, answered.article.sku, answered.quantity, context);
+    }
+}
+
+fn emit_release(order: &str, sku: String, quantity: u32, context: &mut Context) {
+    context.emit_to(stock_key(&sku), &StockReleased { order: order.to_owned(), sku, quantity });
+}
+
+fn tell_progress(collection: &Collection, context: &mut Context) {
+    let data = CheckingData { lines: collection.lines(), answered: collection.answered() };
+    context.set_status("checking", format!("Checked {} of {} items", data.answered, data.lines)).data(&data);
+}

@@ -1,0 +1,64 @@
+//! Deliveries under `sku/<sku>`: take units of one article, offer its substitute, take units back. All of a line or
+//! nothing of it.
+
+use order_events::{StockAnswered, StockReleased, StockRequested, catalogue, order_key, stock_key};
+use serde::Serialize;
+use weirgate_sdk::prelude::*;
+
+const ON_HAND: &str = "on-hand";
+
+#[derive(Serialize)]
+struct StockData {
+    on_hand: u64,
+}
+
+/// Take what is asked for, or pass the request on to the substitute, or answer that there is nothing.
+pub fn take(request: StockRequested, context: &mut Context) -> Result<(), Failure> {
+    let on_hand = on_hand(&request.article.sku, context)?;
+    if let Some(left) = on_hand.checked_sub(request.quantity.into()) {
+        keep(left, context)?;
+        answer(request, true, context);
+        return Ok(());
+    }
+    keep(on_hand, context)?;
+    // One substitution is as far as it goes: nobody wants the substitute of a substitute.
+    let wanted = request.substitutes_ok && request.instead_of.is_none();
+    match catalogue::substitute_for(&request.article.sku).filter(|_| wanted) {
+        Some(substitute) => {
+            let key = stock_key(&substitute.sku);
+            let instead_of = Some(request.article);
+            context.emit_to(key, &StockRequested { article: substitute, instead_of, ..request });
+        }
+        None => answer(request, false, context),
+    }
+    Ok(())
+}
+
+/// Units come back.
+pub fn give_back(released: &StockReleased, context: &mut Context) -> Result<(), Failure> {
+    let on_hand = on_hand(&released.sku, context)?;
+    keep(on_hand.saturating_add(released.quantity.into()), context)
+}
+
+/// What is on the shelf; before the first delivery of the article, what the settings say.
+fn on_hand(sku: &str, context: &Context) -> Result<u64, Failure> {
+    if let Some(on_hand) = context.state().get(ON_HAND)? {
+        return Ok(on_hand);
+    }
+    let setting = format!("stock.{sku}");
+    let Some(text) = context.config(&setting).or_else(|| context.config("stock.default")) else { return Ok(0) };
+    text.parse()
+        .map_err(|_| Failure::transient(format!("the setting `{setting}` or `stock.default` is no number: {text:?}")))
+}
+
+fn keep(on_hand: u64, context: &mut Context) -> Result<(), Failure> {
+    context.state().set(ON_HAND, &on_hand)?;
+    let state = if on_hand == 0 { "sold-out" } else { "in-stock" };
+    context.set_status(state, format!("{on_hand} on hand")).data(&StockData { on_hand });
+    Ok(())
+}
+
+fn answer(request: StockRequested, reserved: bool, context: &mut Context) {
+    let StockRequested { order, line, article, quantity, instead_of, substitutes_ok: _ } = request;
+    context.emit_to(order_key(&order), &StockAnswered { order, line, article, quantity, instead_of, reserved });
+}

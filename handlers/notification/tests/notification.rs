@@ -1,0 +1,102 @@
+//! The notification handler, through the native test kit.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use notification_handler::handle;
+use order_events::{
+    Article, Change, ChangeKind, Customer, DeliveryDelivered, DeliveryDispatched, InventoryReserved, NotificationSent,
+    OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined,
+};
+use weirgate_sdk::testing::{Delivery, World};
+
+const KEY: &str = "order/o-1";
+
+fn order() -> String {
+    "o-1".into()
+}
+
+fn accepted() -> Delivery {
+    let customer = Customer { name: "Ada".into(), email: "ada@example.org".into(), address: "London".into() };
+    let accepted = OrderAccepted { order: order(), customer, lines: vec![], card: String::new(), total_cents: 1970 };
+    Delivery::of(&accepted).key(KEY)
+}
+
+fn reserved(changes: Vec<Change>) -> Delivery {
+    let (total_cents, ordered_total_cents) = (1910, 1970);
+    let reserved = InventoryReserved { order: order(), lines: vec![], total_cents, ordered_total_cents, changes };
+    Delivery::of(&reserved).key(KEY)
+}
+
+fn substituted() -> Change {
+    let by = Article { sku: "rye-bread".into(), name: "Rye bread".into(), unit_price_cents: 420 };
+    Change {
+        kind: ChangeKind::Substituted,
+        line: 0,
+        sku: "sourdough".into(),
+        name: "Sourdough bread".into(),
+        quantity: 1,
+        unit_price_cents: 480,
+        by: Some(by),
+    }
+}
+
+fn declined() -> Delivery {
+    Delivery::of(&PaymentDeclined { order: order(), total_cents: 1910, reason: "no funds".into() }).key(KEY)
+}
+
+fn cancelled() -> Delivery {
+    Delivery::of(&OrderCancelled { order: order(), reason: "no funds".into() }).key(KEY)
+}
+
+/// Deliver all, and answer the kinds of the mails.
+fn kinds(world: &mut World, deliveries: Vec<Delivery>) -> Vec<String> {
+    let runs = deliveries.into_iter().map(|delivery| world.run(delivery, handle));
+    runs.flat_map(|run| run.emitted::<NotificationSent>()).map(|mail| mail.kind).collect()
+}
+
+#[test]
+fn a_customer_hears_of_every_step_once() {
+    let charged =
+        || Delivery::of(&PaymentCharged { order: order(), total_cents: 1910, reference: "r".into() }).key(KEY);
+    let dispatched = || Delivery::of(&DeliveryDispatched { order: order(), parcel: "WG-1".into() }).key(KEY);
+    let delivered = || Delivery::of(&DeliveryDelivered { order: order(), parcel: "WG-1".into() }).key(KEY);
+    let all = || vec![accepted(), reserved(vec![substituted()]), charged(), dispatched(), delivered()];
+    let mut world = World::new();
+    assert_eq!(kinds(&mut world, all()), ["accepted", "changed", "charged", "dispatched", "delivered"]);
+    assert!(kinds(&mut world, all()).is_empty(), "no mail is sent twice");
+    let status = world.status(KEY).expect("a status");
+    assert_eq!((status.state.as_str(), status.text.as_str()), ("sent", "Mail 5: Your order has arrived"));
+    assert_eq!((&status.data["count"], &status.data["last"]["kind"]), (&5.into(), &"delivered".into()));
+}
+
+#[test]
+fn a_change_is_told_in_words() {
+    let mut world = World::new();
+    world.run(accepted(), handle).completed();
+    let unavailable = Change { kind: ChangeKind::Unavailable, by: None, ..substituted() };
+    let run = world.run(reserved(vec![substituted(), unavailable]), handle);
+    let mail = &run.emitted::<NotificationSent>()[0];
+    assert_eq!(mail.to, "ada@example.org");
+    assert_eq!(
+        mail.text,
+        "Dear Ada, in order o-1: 1 x Rye bread instead of Sourdough bread; 1 x Sourdough bread is not available. \
+         It comes to 19.10 EUR instead of 19.70 EUR."
+    );
+}
+
+#[test]
+fn an_order_without_changes_is_no_news() {
+    let mut world = World::new();
+    assert_eq!(kinds(&mut world, vec![accepted(), reserved(vec![])]), ["accepted"]);
+}
+
+#[test]
+fn one_mail_tells_that_it_was_declined_and_cancelled() {
+    assert_eq!(kinds(&mut World::new(), vec![accepted(), declined(), cancelled()]), ["accepted", "declined"]);
+    assert_eq!(kinds(&mut World::new(), vec![accepted(), cancelled()]), ["accepted", "cancelled"]);
+}
+
+#[test]
+fn without_an_address_there_is_no_mail() {
+    assert!(kinds(&mut World::new(), vec![declined(), cancelled()]).is_empty());
+}
