@@ -1,0 +1,55 @@
+//! Why the engine does not start, and why it refuses a wish.
+
+use weirgate_host::{HostError, ModuleError};
+use weirgate_log::{LogError, ViewError};
+use weirgate_types::{DeliveryId, HandlerName, ManifestError, RecordError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Views(#[from] ViewError),
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("the data directory cannot be used: {0}")]
+    Dir(#[from] std::io::Error),
+}
+
+/// A wish that is not granted; nothing has changed. Grouped by what the caller does.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    // Try again later.
+    #[error("too many events are under way; send them again in a moment")]
+    Busy,
+    #[error("the disk is nearly full; no new events are taken until there is space again")]
+    DiskFull,
+    #[error("the server is stopping")]
+    Stopped,
+    // The caller is wrong.
+    #[error("there is no handler {0}")]
+    UnknownHandler(HandlerName),
+    #[error("{0} is not a dead letter")]
+    NotADeadLetter(DeliveryId),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    // The server is.
+    #[error("the log or its views cannot be read: {0}")]
+    Storage(String),
+}
+
+impl From<LogError> for Refusal {
+    fn from(error: LogError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<ViewError> for Refusal {
+    fn from(error: ViewError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}

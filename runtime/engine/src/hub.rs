@@ -1,0 +1,164 @@
+//! The status hub: who watches which subject, and what of it they have not seen yet.
+//!
+//! A watcher keeps no queue. It keeps the set of its subjects that have changed; when it gets to write, it asks for what
+//! changed since the version it last sent. A slow reader so gets the latest state of each subject, and costs no memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+};
+
+use tokio::sync::Notify;
+use weirgate_types::{Position, StatusDelta, StatusDocument};
+
+use crate::{Refusal, projection::PublicPart, statuses::Statuses};
+
+/// All watched subjects.
+pub struct Hub {
+    statuses: Statuses,
+    /// A std mutex: held for a few map operations, never across an await or a read from disk.
+    topics: Mutex<HashMap<Arc<str>, Topic>>,
+}
+
+#[derive(Debug, Default)]
+struct Topic {
+    document: StatusDocument,
+    watchers: Vec<Weak<Watcher>>,
+    /// The newest delta that somebody asked for: most watchers ask for the same one.
+    newest: Option<Arc<SharedDelta>>,
+}
+
+/// A delta that several connections send. `encoded` is filled by the first.
+#[derive(Debug)]
+pub struct SharedDelta {
+    pub delta: StatusDelta,
+    pub encoded: OnceLock<Arc<str>>,
+}
+
+/// One reader, of one or many subjects. Dropping it ends its watch.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    changed: Mutex<BTreeSet<Arc<str>>>,
+    /// Wakes the one task that writes to this reader.
+    wake: Notify,
+}
+
+impl Watcher {
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Wait until a watched subject has changed; answers which have, each once.
+    pub async fn changed(&self) -> BTreeSet<Arc<str>> {
+        loop {
+            let changed = std::mem::take(&mut *lock(&self.changed));
+            if !changed.is_empty() {
+                return changed;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn mark(&self, subject: &Arc<str>) {
+        lock(&self.changed).insert(Arc::clone(subject));
+        self.wake.notify_one();
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(statuses: Statuses) -> Self {
+        Self { statuses, topics: Mutex::default() }
+    }
+
+    /// Watch a subject, and get its document as it stands. Nothing is missed between the two: the watch begins before the
+    /// document is read, and what is published meanwhile is merged by version.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    pub fn watch(&self, watcher: &Arc<Watcher>, subject: &str) -> Result<StatusDocument, Refusal> {
+        {
+            let mut topics = lock(&self.topics);
+            let topic = topics.entry(subject.into()).or_default();
+            if !topic.watchers.iter().any(|other| other.as_ptr() == Arc::as_ptr(watcher)) {
+                topic.watchers.push(Arc::downgrade(watcher));
+            }
+        }
+        let stored = self.statuses.document(subject)?;
+        let mut topics = lock(&self.topics);
+        let topic = topics.entry(subject.into()).or_default();
+        for (name, part) in stored.parts {
+            if topic.document.parts.get(&name).is_none_or(|known| known.version < part.version) {
+                topic.document.set(&name, part);
+            }
+        }
+        Ok(topic.document.clone())
+    }
+
+    pub fn unwatch(&self, watcher: &Arc<Watcher>, subject: &str) {
+        let mut topics = lock(&self.topics);
+        if let Some(topic) = topics.get_mut(subject) {
+            topic.watchers.retain(|other| other.strong_count() > 0 && other.as_ptr() != Arc::as_ptr(watcher));
+            if topic.watchers.is_empty() {
+                topics.remove(subject);
+            }
+        }
+    }
+
+    /// What changed in a watched subject since `previous`; `None` when nothing has or nobody watches it.
+    #[must_use]
+    pub fn since(&self, subject: &str, previous: Position) -> Option<Arc<SharedDelta>> {
+        let mut topics = lock(&self.topics);
+        let topic = topics.get_mut(subject).filter(|topic| topic.document.version > previous)?;
+        let version = topic.document.version;
+        let known = topic.newest.as_ref().filter(|s| s.delta.previous == previous && s.delta.version == version);
+        if let Some(shared) = known {
+            return Some(Arc::clone(shared));
+        }
+        let shared = Arc::new(SharedDelta { delta: topic.document.since(previous), encoded: OnceLock::new() });
+        topic.newest = Some(Arc::clone(&shared));
+        Some(shared)
+    }
+
+    /// The document of a subject, watched or not.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    pub fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
+        self.statuses.document(subject)
+    }
+
+    /// How many subjects are watched.
+    #[must_use]
+    pub fn watched(&self) -> usize {
+        lock(&self.topics).len()
+    }
+
+    /// Show committed parts to those who watch. Called after the view has taken them.
+    pub(crate) fn publish(&self, parts: Vec<PublicPart>) {
+        let mut by_subject = BTreeMap::<String, Vec<PublicPart>>::new();
+        for part in parts {
+            by_subject.entry(part.subject.clone()).or_default().push(part);
+        }
+        let mut topics = lock(&self.topics);
+        for (subject, parts) in by_subject {
+            let Some((name, topic)) = topics.get_key_value(subject.as_str()).map(|(name, _)| Arc::clone(name)).and_then(
+                |name| Some((Arc::clone(&name), topics.get_mut(&name)?)),
+            ) else {
+                continue;
+            };
+            for public in parts {
+                topic.document.set(public.handler.as_str(), public.part);
+            }
+            topic.watchers.retain(|watcher| watcher.upgrade().inspect(|watcher| watcher.mark(&name)).is_some());
+            if topic.watchers.is_empty() {
+                topics.remove(&name);
+            }
+        }
+    }
+}
+
+/// A panic while one of these locks is held leaves nothing half done that matters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,32 @@
+//! The shell around the delivery machine: it owns the tasks and the time, and joins log, views, host and watchers.
+//!
+//! One thread, the *sequencer*, takes what waits (events, finished attempts, operators' wishes), lets the machine decide,
+//! appends the records, makes them durable with one sync, and only then tells anybody: producers, workers, watchers.
+//! Knows no HTTP.
+
+mod clock;
+mod command;
+mod error;
+mod handle;
+mod hub;
+mod job;
+mod metrics;
+mod projection;
+mod recent;
+mod recovery;
+mod rows;
+mod sequencer;
+mod start;
+mod state;
+mod statuses;
+mod workers;
+
+pub use clock::{Clock, SystemClock};
+pub use command::{DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published};
+pub use error::{Refusal, StartError};
+pub use handle::{Handle, StoredEvent};
+pub use hub::{Hub, SharedDelta, Watcher};
+pub use metrics::{Metrics, RefusedLabels};
+pub use start::{Options, start};
+pub use weirgate_core::{DeliveryState, Limits};
+pub use weirgate_log::Epoch;

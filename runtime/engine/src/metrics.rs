@@ -1,0 +1,154 @@
+//! What is counted. Prometheus' conventions: base units, no label with unbounded values (never a key or a subject).
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use weirgate_host::{CallError, CallReport};
+use weirgate_types::{HandlerName, Outcome};
+
+use crate::HandlerItem;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandlerLabels {
+    handler: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    handler: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusedLabels {
+    /// A stable word: `no-key`, `too-many-in-flight`, ...
+    pub reason: String,
+}
+
+type CpuSeconds = Counter<f64, std::sync::atomic::AtomicU64>;
+
+/// All metrics of a server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub events_accepted: Counter,
+    pub events_duplicate: Counter,
+    pub events_refused: Family<RefusedLabels, Counter>,
+    deliveries: Family<OutcomeLabels, Counter>,
+    attempts: Family<OutcomeLabels, Counter>,
+    attempt_cpu_seconds: Family<HandlerLabels, CpuSeconds>,
+    pub sync_seconds: Histogram,
+    pub batch_records: Histogram,
+    pub log_position: Gauge,
+    handler_lag: Family<HandlerLabels, Gauge>,
+    handler_open: Family<HandlerLabels, Gauge>,
+    handler_retrying: Family<HandlerLabels, Gauge>,
+    pub live_connections: Gauge,
+    pub live_messages: Counter,
+    pub live_subjects: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("weirgate"),
+            events_accepted: Counter::default(),
+            events_duplicate: Counter::default(),
+            events_refused: Family::default(),
+            deliveries: Family::default(),
+            attempts: Family::default(),
+            attempt_cpu_seconds: Family::default(),
+            sync_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            batch_records: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
+            log_position: Gauge::default(),
+            handler_lag: Family::default(),
+            handler_open: Family::default(),
+            handler_retrying: Family::default(),
+            live_connections: Gauge::default(),
+            live_messages: Counter::default(),
+            live_subjects: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("events_accepted", "Events that became durable", self.events_accepted.clone());
+        r.register("events_duplicate", "Events that had been accepted before", self.events_duplicate.clone());
+        r.register("events_refused", "Events that were not taken, by reason", self.events_refused.clone());
+        r.register("deliveries", "Deliveries by handler and outcome of an attempt", self.deliveries.clone());
+        r.register("attempts", "Calls of handlers by how they ended", self.attempts.clone());
+        r.register("attempt_cpu_seconds", "CPU time spent in calls", self.attempt_cpu_seconds.clone());
+        r.register("log_sync_seconds", "Time to make a batch durable", self.sync_seconds.clone());
+        r.register("log_batch_records", "Records made durable by one sync", self.batch_records.clone());
+        r.register("log_position", "The last durable position", self.log_position.clone());
+        r.register("handler_lag_positions", "Positions between a handler's checkpoint and the head", self.handler_lag.clone());
+        r.register("handler_open_deliveries", "Deliveries that have not ended", self.handler_open.clone());
+        r.register("handler_retrying_deliveries", "Deliveries that wait for their next attempt", self.handler_retrying.clone());
+        r.register("live_connections", "Open live connections", self.live_connections.clone());
+        r.register("live_messages", "Status messages sent to browsers", self.live_messages.clone());
+        r.register("live_subjects", "Subjects that somebody watches", self.live_subjects.clone());
+    }
+
+    /// The metrics in Prometheus' text format, with the handlers' gauges set to how they stand.
+    #[must_use]
+    pub fn encode(&self, handlers: &[HandlerItem]) -> String {
+        for item in handlers {
+            let labels = HandlerLabels { handler: item.name.to_string() };
+            self.handler_lag.get_or_create(&labels).set(gauge(item.lag));
+            self.handler_open.get_or_create(&labels).set(gauge(item.open));
+            self.handler_retrying.get_or_create(&labels).set(gauge(item.retrying));
+        }
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    pub(crate) fn attempted(&self, handler: &HandlerName, report: &CallReport) {
+        let outcome = match &report.result {
+            Ok(_) => "completed",
+            Err(CallError::Failed(failure)) => match failure.kind {
+                weirgate_types::FailureKind::Handler => "failed",
+                weirgate_types::FailureKind::Trap => "trapped",
+                weirgate_types::FailureKind::Timeout => "timed-out",
+                _ => "limited",
+            },
+            Err(_) => "not-tried",
+        };
+        self.attempts.get_or_create(&OutcomeLabels { handler: handler.to_string(), outcome }).inc();
+        let labels = HandlerLabels { handler: handler.to_string() };
+        self.attempt_cpu_seconds.get_or_create(&labels).inc_by(report.cpu.as_secs_f64());
+    }
+
+    pub(crate) fn settled(&self, handler: &HandlerName, outcome: &Outcome) {
+        let outcome = match outcome {
+            Outcome::Completed => "completed",
+            Outcome::Retry { .. } => "retry",
+            Outcome::DeadLettered { .. } => "dead-lettered",
+        };
+        self.deliveries.get_or_create(&OutcomeLabels { handler: handler.to_string(), outcome }).inc();
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of records is far below 2^52")]
+    pub(crate) fn synced(&self, took: Duration, records: usize) {
+        self.sync_seconds.observe(took.as_secs_f64());
+        self.batch_records.observe(records as f64);
+    }
+}
+
+fn gauge(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}

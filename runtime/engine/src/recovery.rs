@@ -1,0 +1,70 @@
+//! Recovery: from the views as they were last kept, and the records that came after, to a machine that is up to date.
+
+use std::collections::BTreeMap;
+
+use weirgate_core::{DeliveryRow, HandlerRow, Input};
+use weirgate_types::{HandlerName, Position};
+
+use crate::{
+    rows,
+    sequencer::{End, Sequencer},
+};
+
+/// The view is brought forward in steps of about this many changes.
+const STEP_CHANGES: usize = 4_096;
+
+impl Sequencer {
+    /// Bring machine and views up to the log's head, end the attempts that were cut off, and make that durable.
+    pub fn recover(&mut self) -> Result<(), End> {
+        let applied = self.views.applied();
+        self.restore(applied)?;
+        self.feed(Input::Durable { position: self.log.head() })?;
+        let mut through = applied;
+        for read in self.reader.clone().scan(applied.next()) {
+            let (position, record) = read?;
+            self.projection.project(position, &record)?;
+            self.feed(Input::Appended { position, record: &record })?;
+            through = position.plus(record.width()).before();
+            if self.projection.changes() >= STEP_CHANGES {
+                self.bring_forward(through)?;
+            }
+        }
+        self.handlers_changed = true;
+        self.bring_forward(through)?;
+        self.feed(Input::Recovered)?;
+        tracing::info!(from = applied.0, through = through.0, "recovered");
+        self.settle_turn()
+    }
+
+    fn restore(&mut self, applied: Position) -> Result<(), End> {
+        self.machine.restore_head(applied);
+        let lagging = self.views.get(rows::LAGGING)?;
+        let lagging: BTreeMap<HandlerName, Position> =
+            lagging.map_or_else(BTreeMap::new, |value| serde_json::from_slice(&value).unwrap_or_default());
+        for (key, value) in self.views.scan(rows::HANDLERS, None, usize::MAX)? {
+            let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
+            let row: HandlerRow = serde_json::from_slice(&value).map_err(unreadable)?;
+            let name: HandlerName = name.ok_or_else(|| unreadable("a handler's name"))?;
+            let scanned = lagging.get(&name).copied().unwrap_or(applied);
+            self.machine.restore_handler(name, HandlerRow { scanned, ..row });
+        }
+        for (key, value) in self.views.scan(rows::DELIVERIES, None, usize::MAX)? {
+            let row: DeliveryRow = postcard::from_bytes(&value).map_err(unreadable)?;
+            let delivery = rows::delivery_of(&key).ok_or_else(|| unreadable("a delivery's row"))?;
+            self.machine.restore_delivery(&delivery, row);
+        }
+        Ok(())
+    }
+
+    /// Nobody watches yet, so what the records made public is not published again.
+    fn bring_forward(&mut self, through: Position) -> Result<(), End> {
+        self.handlers_changed = true;
+        self.keep_handlers();
+        let (changes, _) = self.projection.take();
+        Ok(self.views.write(changes, through)?)
+    }
+}
+
+fn unreadable(what: impl std::fmt::Display) -> End {
+    End::Broken(format!("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"))
+}

@@ -1,0 +1,152 @@
+//! Starting: open log, views and host, recover, and set the threads to work.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+};
+
+use crossbeam_channel::{Sender, bounded, unbounded};
+use tokio::sync::watch;
+use weirgate_core::{Entropy, Limits, Machine};
+use weirgate_host::{Host, HostOptions};
+use weirgate_log::{DirStorage, Identity, Log, LogOptions, ViewOptions, Views};
+use weirgate_types::{Digest, HandlerName};
+
+use crate::{
+    Clock, Handle, Hub, Metrics, StartError,
+    command::Command,
+    handle::Parts,
+    projection::Projection,
+    recent::Recent,
+    sequencer::{End, FreeSpace, Sequencer},
+    statuses::Statuses,
+    workers::{self, JoinTrace, Worker},
+};
+
+/// How many commands may wait for the sequencer.
+const COMMANDS_MAX: usize = 16 * 1_024;
+/// How much memory the newest events may take.
+const RECENT_BYTES_MAX: usize = 64 << 20;
+
+/// What an engine is started with.
+pub struct Options {
+    /// Where log, views and modules are kept.
+    pub dir: PathBuf,
+    pub host: HostOptions,
+    /// How many threads make calls.
+    pub workers: usize,
+    /// How many events may be on their way into the log at once.
+    pub events_in_flight_max: usize,
+    /// New events are refused when the disk has less space than this left.
+    pub disk_free_bytes_min: u64,
+    pub machine: Limits,
+    /// Seeds the jitter of retries.
+    pub seed: u64,
+    pub join_trace: Option<JoinTrace>,
+}
+
+/// Open everything under `options.dir`, recover, and start the threads.
+///
+/// # Errors
+/// The log is damaged or in use, or the directory cannot be used.
+pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
+    let log_dir = options.dir.join("log");
+    std::fs::create_dir_all(&log_dir)?;
+    let log = Log::open(Arc::new(DirStorage::open(&log_dir)?), Identity::random()?, LogOptions::default())?;
+    let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), ViewOptions::default())?;
+    let host = Arc::new(Host::new(options.host)?);
+    let metrics = Arc::new(Metrics::default());
+    let statuses = Statuses { views: views.clone(), log: log.reader() };
+    let hub = Arc::new(Hub::new(statuses.clone()));
+    let (commands, inbox) = bounded(COMMANDS_MAX);
+    let (jobs, job_queue) = unbounded();
+    let worker = Worker {
+        jobs: job_queue,
+        done: commands.clone(),
+        views: views.clone(),
+        log: log.reader(),
+        metrics: Arc::clone(&metrics),
+        join_trace: options.join_trace,
+    };
+    workers::start(options.workers, &worker)?;
+    let (ended, ending) = watch::channel(None);
+    let parts = Parts {
+        commands: commands.clone(),
+        epoch: log.epoch(),
+        statuses: statuses.clone(),
+        hub: Arc::clone(&hub),
+        host: Arc::clone(&host),
+        metrics: Arc::clone(&metrics),
+        events_in_flight_max: options.events_in_flight_max,
+        ending,
+    };
+    let sequencer = Sequencer {
+        commands: inbox,
+        jobs,
+        machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
+        reader: log.reader(),
+        log,
+        projection: Projection::new(statuses),
+        views,
+        hub,
+        metrics,
+        clock,
+        recent: Recent::new(RECENT_BYTES_MAX),
+        callees: BTreeMap::new(),
+        actions: VecDeque::new(),
+        after: Vec::new(),
+        settling: None,
+        free_space: free_space(log_dir, options.disk_free_bytes_min),
+        handlers_changed: false,
+        lagging_kept: Vec::new(),
+        turn_records: 0,
+        stopping: Vec::new(),
+    };
+    run(sequencer, host, commands, ended)?;
+    Ok(Handle::new(parts))
+}
+
+fn run(
+    mut sequencer: Sequencer,
+    host: Arc<Host>,
+    commands: Sender<Command>,
+    ended: watch::Sender<Option<String>>,
+) -> Result<(), StartError> {
+    if let Err(end) = sequencer.recover() {
+        return Err(std::io::Error::other(end.to_string()).into());
+    }
+    let modules = sequencer.list_handlers().into_iter().map(|item| (item.name, item.digest)).collect();
+    thread::Builder::new().name("modules".into()).spawn(move || load(&host, modules, &commands))?;
+    thread::Builder::new().name("sequencer".into()).spawn(move || {
+        let end = sequencer.run();
+        if !matches!(end, End::Asked) {
+            tracing::error!(error = %end, "the sequencer stopped");
+        }
+        ended.send_replace(Some(end.to_string()));
+    })?;
+    Ok(())
+}
+
+/// Load the modules of the handlers that were deployed before. A handler whose module is gone waits for it.
+fn load(host: &Host, modules: Vec<(HandlerName, Digest)>, commands: &Sender<Command>) {
+    for (handler, digest) in modules {
+        let module = match host.load(digest) {
+            Ok(module) => Some(module),
+            Err(error) => {
+                tracing::warn!(%handler, %error, "the handler waits: its module cannot be loaded");
+                None
+            }
+        };
+        if commands.send(Command::Loaded { handler, digest, module }).is_err() {
+            return;
+        }
+    }
+}
+
+fn free_space(dir: PathBuf, bytes_min: u64) -> FreeSpace {
+    Box::new(move || {
+        rustix::fs::statvfs(&dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes_min)
+    })
+}

@@ -1,0 +1,53 @@
+//! Committed state as a call sees it: the rows of one handler and key.
+
+use weirgate_host::{ReadState, StateError};
+use weirgate_log::{LogReader, Views};
+use weirgate_types::{HandlerName, Record};
+
+use crate::rows::{self, Stored};
+
+/// Reads the state of one handler and key. A call owns what it reads through; views and log are handles.
+pub struct KeyState {
+    views: Views,
+    log: LogReader,
+    /// What the keys of all its rows begin with.
+    prefix: Vec<u8>,
+}
+
+impl KeyState {
+    pub fn new(views: Views, log: LogReader, handler: &HandlerName, key: &str) -> Self {
+        Self { views, log, prefix: rows::states(handler, key) }
+    }
+}
+
+impl ReadState for KeyState {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let row = [self.prefix.as_slice(), name.as_bytes()].concat();
+        let Some(bytes) = self.views.get(&row).map_err(|e| StateError(e.to_string()))? else { return Ok(None) };
+        match Stored::decode(&bytes) {
+            Some(Stored::Inline(value)) => Ok(Some(value.to_vec())),
+            Some(Stored::InLog { position, index }) => {
+                let record = self.log.read(position).map_err(|e| StateError(e.to_string()))?;
+                written(record.map(|(_, record)| record), index).map(Some)
+            }
+            None => Err(StateError(format!("the row of `{name}` cannot be read"))),
+        }
+    }
+
+    fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
+        let wanted = [self.prefix.as_slice(), prefix.as_bytes()].concat();
+        let rows = self.views.scan(&wanted, None, limit).map_err(|e| StateError(e.to_string()))?;
+        let names = rows.iter().filter_map(|(key, _)| String::from_utf8(key.get(self.prefix.len()..)?.to_vec()).ok());
+        Ok(names.collect())
+    }
+}
+
+fn written(record: Option<Record>, index: u16) -> Result<Vec<u8>, StateError> {
+    let value = match record {
+        Some(Record::Committed(commit)) => {
+            commit.effects.state.into_iter().nth(usize::from(index)).and_then(|write| write.value)
+        }
+        _ => None,
+    };
+    value.ok_or_else(|| StateError("the log holds no value where the view says so".into()))
+}

@@ -1,0 +1,14 @@
+//! The doors: HTTP, WebSocket, server-sent events, the OpenAPI document, and the pages.
+//!
+//! Turns requests into the engine's questions and its answers into responses. Knows no rule of delivery and touches no
+//! file but the pages it serves. Each route lives in a file of its own under `routes`.
+
+mod content;
+mod live;
+mod problem;
+mod routes;
+mod serve;
+
+pub use problem::Problem;
+pub use routes::openapi;
+pub use serve::{Options, serve};

@@ -1,0 +1,156 @@
+//! The messages of `weirgate.v1`, as data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use weirgate_engine::{Epoch, SharedDelta};
+use weirgate_types::{Position, StatusDelta, StatusDocument};
+
+/// What a client sends.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Request {
+    Subscribe { subjects: Vec<Wanted> },
+    Unsubscribe { subjects: Vec<String> },
+}
+
+/// A subject, and what the client has of it already.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    pub subject: String,
+    #[serde(default)]
+    pub epoch: Option<String>,
+    #[serde(default)]
+    pub version: Option<Position>,
+}
+
+/// What the server sends.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Frame<'a> {
+    Hello {
+        epoch: String,
+        heartbeat_ms: u128,
+        subjects_max: usize,
+    },
+    Snapshot {
+        subject: &'a str,
+        epoch: String,
+        #[serde(flatten)]
+        document: Versioned<'a>,
+    },
+    Delta {
+        subject: &'a str,
+        previous: Position,
+        #[serde(flatten)]
+        document: Versioned<'a>,
+    },
+    Heartbeat,
+    Error {
+        code: &'a str,
+        message: &'a str,
+    },
+}
+
+type Parts = std::collections::BTreeMap<String, weirgate_types::StatusPart>;
+
+#[derive(Serialize)]
+struct Versioned<'a> {
+    version: Position,
+    parts: &'a Parts,
+}
+
+fn text(frame: &Frame<'_>) -> String {
+    // Strings, numbers and JSON that was checked when it came in: there is nothing here that cannot be written.
+    serde_json::to_string(frame).unwrap_or_default()
+}
+
+pub fn hello(epoch: Epoch, heartbeat_ms: u128, subjects_max: usize) -> String {
+    text(&Frame::Hello { epoch: epoch.to_string(), heartbeat_ms, subjects_max })
+}
+
+pub fn heartbeat() -> String {
+    text(&Frame::Heartbeat)
+}
+
+pub fn error(code: &str, message: &str) -> String {
+    text(&Frame::Error { code, message })
+}
+
+/// The answer to a subscription: what changed since the version the client has, where that is one of this log's; else the
+/// whole document.
+pub fn answer(subject: &str, epoch: Epoch, document: &StatusDocument, seen: Option<Position>) -> String {
+    match seen.filter(|seen| *seen <= document.version) {
+        Some(seen) => delta(subject, &document.since(seen)),
+        None => {
+            let versioned = Versioned { version: document.version, parts: &document.parts };
+            text(&Frame::Snapshot { subject, epoch: epoch.to_string(), document: versioned })
+        }
+    }
+}
+
+pub fn delta(subject: &str, delta: &StatusDelta) -> String {
+    let document = Versioned { version: delta.version, parts: &delta.parts };
+    text(&Frame::Delta { subject, previous: delta.previous, document })
+}
+
+/// The same for a delta that many connections send: written once.
+pub fn shared_delta(subject: &str, shared: &SharedDelta) -> Arc<str> {
+    Arc::clone(shared.encoded.get_or_init(|| delta(subject, &shared.delta).into()))
+}
+
+impl Wanted {
+    /// The version the client has, if it is one of this log's.
+    pub fn seen(&self, epoch: Epoch) -> Option<Position> {
+        self.version.filter(|_| self.epoch.as_deref() == Some(epoch.to_string().as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::StatusPart;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch([7; 16]);
+
+    fn document() -> StatusDocument {
+        let mut document = StatusDocument::default();
+        for (name, version) in [("order", 3), ("payment", 8)] {
+            let state = "done".to_owned();
+            let part = StatusPart { version: Position(version), at_ms: 1, state, text: String::new(), data: None, delivery: None };
+            document.set(name, part);
+        }
+        document
+    }
+
+    fn answered(seen: Option<u64>) -> serde_json::Value {
+        serde_json::from_str(&answer("order/o-1", EPOCH, &document(), seen.map(Position))).expect("JSON")
+    }
+
+    #[test]
+    fn a_version_of_this_log_is_resumed() {
+        let delta = answered(Some(3));
+        assert_eq!((&delta["type"], &delta["previous"], &delta["version"]), (&"delta".into(), &3.into(), &8.into()));
+        assert!(delta["parts"].get("order").is_none() && delta["parts"]["payment"]["state"] == "done");
+        assert_eq!(answered(Some(8))["parts"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn no_version_or_one_from_the_future_gets_a_snapshot() {
+        for seen in [None, Some(9)] {
+            let snapshot = answered(seen);
+            assert_eq!((&snapshot["type"], &snapshot["version"]), (&"snapshot".into(), &8.into()));
+            assert_eq!(snapshot["epoch"], EPOCH.to_string());
+            assert_eq!(snapshot["parts"].as_object().map(serde_json::Map::len), Some(2));
+        }
+    }
+
+    #[test]
+    fn another_logs_version_counts_for_nothing() {
+        let wanted = |epoch: Option<String>| Wanted { subject: "s".into(), epoch, version: Some(Position(3)) };
+        assert_eq!(wanted(Some(EPOCH.to_string())).seen(EPOCH), Some(Position(3)));
+        assert_eq!(wanted(Some("00".into())).seen(EPOCH), None);
+        assert_eq!(wanted(None).seen(EPOCH), None);
+    }
+}

@@ -1,0 +1,33 @@
+//! How many live connections there may be, and how many there are.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use weirgate_engine::Handle;
+
+pub struct Gate(Arc<Semaphore>);
+
+/// A connection's place. Dropping it gives it back.
+pub struct Pass {
+    engine: Handle,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    pub fn new(connections_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(connections_max)))
+    }
+
+    /// A place, if there is one.
+    pub fn enter(&self, engine: Handle) -> Option<Pass> {
+        let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
+        engine.metrics().live_connections.inc();
+        Some(Pass { engine, _permit: permit })
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.engine.metrics().live_connections.dec();
+    }
+}

@@ -1,0 +1,118 @@
+//! `GET /v1/live`: the status of subjects, pushed. WebSocket (`weirgate.v1`), or server-sent events.
+//! `docs/protocols/live.md` is the protocol.
+
+mod frames;
+mod gate;
+mod session;
+mod sse;
+
+use axum::{
+    extract::{RawQuery, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+pub use gate::Gate;
+
+use crate::{Problem, serve::App};
+
+/// How many subjects one connection may watch.
+const SUBJECTS_MAX: usize = 128;
+const PROTOCOL: &str = "weirgate.v1";
+/// The largest message taken from a client, in bytes.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// How much may wait to be written to one socket, in bytes.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Follow subjects live.
+///
+/// A WebSocket with the subprotocol `weirgate.v1`; or, with `Accept: text/event-stream` and one `subject` parameter or
+/// more, server-sent events.
+#[utoipa::path(
+    get, path = "/v1/live", tag = "status",
+    params(("subject" = Option<Vec<String>>, Query, description = "Server-sent events: the subjects to follow")),
+    responses(
+        (status = 101, description = "WebSocket, subprotocol weirgate.v1"),
+        (status = 200, description = "Server-sent events", content_type = "text/event-stream"),
+        (status = 400, description = "Neither", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Pages of this origin may not connect", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many connections; see Retry-After", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn connect(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    check_origin(&headers, &app.options.origins)?;
+    let pass = app.gate.enter(app.engine.clone()).ok_or_else(|| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "too many live connections").retry_after(5)
+    })?;
+    let wants_events = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
+    match upgrade {
+        Ok(upgrade) => websocket(upgrade, app, pass),
+        Err(_) if wants_events => Ok(sse::stream(app, pass, query.as_deref().unwrap_or_default(), &headers)?.into_response()),
+        Err(rejection) => {
+            let detail = format!("connect with a WebSocket, or accept text/event-stream ({})", rejection.body_text());
+            Err(Problem::bad_request("not-a-websocket", detail))
+        }
+    }
+}
+
+fn websocket(upgrade: WebSocketUpgrade, app: App, pass: gate::Pass) -> Result<Response, Problem> {
+    let upgrade = upgrade
+        .protocols([PROTOCOL])
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BYTES_MAX);
+    if upgrade.selected_protocol().is_none() {
+        return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
+    }
+    Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, pass).run(socket)))
+}
+
+/// A browser names the page's origin; other programs name none. A page of another site must not read statuses with its
+/// visitor's network (cross-site WebSocket hijacking).
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let own = origin.split_once("://").is_some_and(|(_, authority)| !host.is_empty() && authority == host);
+    if own || allowed.iter().any(|other| other == origin) {
+        return Ok(());
+    }
+    let detail = format!("pages of {origin} may not connect; allow the origin in the server's configuration");
+    Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_and_allowed_origins_connect() {
+        let allowed = ["https://shop.example".to_owned()];
+        for (origin, host, may) in [
+            (None, "weirgate.example", true),
+            (Some("https://weirgate.example"), "weirgate.example", true),
+            (Some("http://localhost:8080"), "localhost:8080", true),
+            (Some("https://shop.example"), "weirgate.example", true),
+            (Some("https://shop.example.evil.example"), "weirgate.example", false),
+            (Some("https://evil.example"), "weirgate.example", false),
+            (Some("http://localhost:8081"), "localhost:8080", false),
+            (Some("null"), "weirgate.example", false),
+            (Some("https://"), "", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().expect("a host"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().expect("an origin"));
+            }
+            assert_eq!(check_origin(&headers, &allowed).is_ok(), may, "{origin:?} at {host}");
+        }
+    }
+}

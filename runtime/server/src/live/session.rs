@@ -1,0 +1,187 @@
+//! One WebSocket connection. It keeps no queue of messages: only which of its subjects have changed, and what it last sent
+//! of each.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
+use tokio::time::{Instant, sleep_until, timeout};
+use weirgate_engine::Watcher;
+use weirgate_types::Position;
+
+use super::{
+    SUBJECTS_MAX,
+    frames::{self, Request, Wanted},
+    gate::Pass,
+};
+use crate::serve::App;
+
+/// A client that takes no bytes for this long is told to come back.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Session {
+    app: App,
+    watcher: Arc<Watcher>,
+    /// By subject: the version last sent.
+    sent: HashMap<Arc<str>, Position>,
+    _pass: Pass,
+}
+
+/// Why a connection ends: a close code, a word, and what to tell.
+struct Close {
+    code: u16,
+    word: &'static str,
+    message: String,
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+
+impl Session {
+    pub fn new(app: App, pass: Pass) -> Self {
+        Self { app, watcher: Watcher::new(), sent: HashMap::new(), _pass: pass }
+    }
+
+    pub async fn run(mut self, socket: WebSocket) {
+        let (mut sink, mut stream) = socket.split();
+        let heartbeat = self.app.options.heartbeat;
+        let hello = frames::hello(self.app.engine.epoch(), heartbeat.as_millis(), SUBJECTS_MAX);
+        let mut ended = self.send(&mut sink, vec![hello.into()]).await.err();
+        let mut silent_until = Instant::now() + heartbeat;
+        let app = self.app.clone();
+        while ended.is_none() {
+            let step = tokio::select! {
+                message = stream.next() => match message {
+                    Some(Ok(message)) => self.take(&mut sink, message).await,
+                    Some(Err(error)) => Err(Close::bad_message(error.to_string())),
+                    None => return,
+                },
+                changed = self.watcher.changed() => self.push(&mut sink, changed).await,
+                () = sleep_until(silent_until) => self.send(&mut sink, vec![frames::heartbeat().into()]).await,
+                () = app.stopped() => Err(Close::going_away()),
+            };
+            match step {
+                Ok(true) => silent_until = Instant::now() + heartbeat,
+                Ok(false) => {}
+                Err(close) => ended = Some(close),
+            }
+        }
+        if let Some(close) = ended {
+            close.tell(&mut sink).await;
+        }
+    }
+
+    /// Take a message from the client. Whether anything was sent.
+    async fn take(&mut self, sink: &mut Sink, message: Message) -> Result<bool, Close> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => return Err(Close::bad_message("messages are text")),
+            Message::Close(_) => return Err(Close { code: 1000, word: "", message: String::new() }),
+            Message::Ping(_) | Message::Pong(_) => return Ok(false),
+        };
+        match serde_json::from_str(&text).map_err(|error| Close::bad_message(error.to_string()))? {
+            Request::Subscribe { subjects } => self.subscribe(sink, subjects).await,
+            Request::Unsubscribe { subjects } => {
+                for subject in subjects {
+                    self.sent.remove(subject.as_str());
+                    self.app.engine.hub().unwatch(&self.watcher, &subject);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, sink: &mut Sink, subjects: Vec<Wanted>) -> Result<bool, Close> {
+        let epoch = self.app.engine.epoch();
+        let mut answers = Vec::with_capacity(subjects.len());
+        for wanted in subjects {
+            let known = self.sent.contains_key(wanted.subject.as_str());
+            if !known && self.sent.len() >= SUBJECTS_MAX {
+                return Err(Close::too_many_subjects());
+            }
+            let document = self.app.engine.hub().watch(&self.watcher, &wanted.subject).map_err(|_| Close::internal())?;
+            answers.push(frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch)).into());
+            self.sent.insert(wanted.subject.into(), document.version);
+        }
+        self.send(sink, answers).await
+    }
+
+    async fn push(&mut self, sink: &mut Sink, changed: BTreeSet<Arc<str>>) -> Result<bool, Close> {
+        let mut messages = Vec::with_capacity(changed.len());
+        for subject in changed {
+            let Some(sent) = self.sent.get_mut(&subject) else { continue };
+            let Some(shared) = self.app.engine.hub().since(&subject, *sent) else { continue };
+            *sent = shared.delta.version;
+            messages.push(Utf8Bytes::from(&*frames::shared_delta(&subject, &shared)));
+        }
+        self.send(sink, messages).await
+    }
+
+    /// Write messages and wait until the socket has taken them. Whether there were any.
+    async fn send(&self, sink: &mut Sink, messages: Vec<Utf8Bytes>) -> Result<bool, Close> {
+        let count = messages.len() as u64;
+        let write = async {
+            for message in messages {
+                sink.feed(Message::Text(message)).await?;
+            }
+            sink.flush().await
+        };
+        match timeout(WRITE_TIMEOUT, write).await {
+            Ok(Ok(())) => {
+                self.app.engine.metrics().live_messages.inc_by(count);
+                Ok(count > 0)
+            }
+            Ok(Err(_)) => Err(Close::gone()),
+            Err(_) => Err(Close { code: 4000, word: "slow", message: "nothing was read for too long".into() }),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for subject in self.sent.keys() {
+            self.app.engine.hub().unwatch(&self.watcher, subject);
+        }
+    }
+}
+
+impl Close {
+    fn bad_message(message: impl Into<String>) -> Self {
+        Self { code: 4500, word: "bad-message", message: message.into() }
+    }
+
+    fn too_many_subjects() -> Self {
+        Self { code: 4501, word: "too-many-subjects", message: format!("at most {SUBJECTS_MAX} subjects a connection") }
+    }
+
+    fn going_away() -> Self {
+        Self { code: 1001, word: "", message: "the server is stopping".into() }
+    }
+
+    fn internal() -> Self {
+        Self { code: 1011, word: "internal", message: "the server failed; its log says why".into() }
+    }
+
+    /// There is nobody left to tell.
+    fn gone() -> Self {
+        Self { code: 1006, word: "", message: String::new() }
+    }
+
+    async fn tell(self, sink: &mut Sink) {
+        if self.code == 1006 {
+            return;
+        }
+        let tell = async {
+            if !self.word.is_empty() {
+                sink.feed(Message::Text(frames::error(self.word, &self.message).into())).await?;
+            }
+            let reason = self.message.chars().take(100).collect::<String>().into();
+            sink.send(Message::Close(Some(CloseFrame { code: self.code, reason }))).await
+        };
+        // The client may be gone; then nobody misses the farewell.
+        let _ = timeout(WRITE_TIMEOUT, tell).await;
+    }
+}

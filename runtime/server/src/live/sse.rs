@@ -1,0 +1,118 @@
+//! The same stream as server-sent events, for clients that cannot do WebSockets.
+
+use std::{collections::{BTreeSet, HashMap}, convert::Infallible, sync::Arc};
+
+use axum::{
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures_util::Stream;
+use weirgate_engine::Watcher;
+use weirgate_types::Position;
+
+use super::{
+    SUBJECTS_MAX,
+    frames::{self, Wanted},
+    gate::Pass,
+};
+use crate::{Problem, serve::App};
+
+struct Events {
+    app: App,
+    watcher: Arc<Watcher>,
+    sent: HashMap<Arc<str>, Position>,
+    /// The subjects in the order of the query, which is the order of the versions in an event's id.
+    subjects: Vec<Arc<str>>,
+    changed: BTreeSet<Arc<str>>,
+    /// Messages that are ready to go, the first of them last.
+    ready: Vec<Event>,
+    _pass: Pass,
+}
+
+/// Follow the subjects named in the query, from where `Last-Event-ID` says.
+pub fn stream(
+    app: App,
+    pass: Pass,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
+    let subjects = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "subject");
+    let subjects: Vec<_> = subjects.map(|(_, subject)| subject.into_owned()).collect();
+    if subjects.is_empty() || subjects.len() > SUBJECTS_MAX {
+        let detail = format!("name 1 to {SUBJECTS_MAX} subjects: ?subject=order/o-1");
+        return Err(Problem::bad_request("bad-query", detail));
+    }
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.split_once(':'));
+    let (last_epoch, last_versions) = last.unzip();
+    let mut last_versions = last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
+    let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
+    let mut events = Events {
+        app,
+        watcher: Watcher::new(),
+        sent: HashMap::new(),
+        subjects: Vec::new(),
+        changed: BTreeSet::new(),
+        ready: Vec::new(),
+        _pass: pass,
+    };
+    for subject in subjects {
+        let version = last_versions.next().flatten();
+        events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version })?;
+    }
+    events.ready.reverse();
+    let stream = futures_util::stream::unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        Some((Ok(event), events))
+    });
+    Ok(Sse::new(stream).keep_alive(keep_alive))
+}
+
+impl Events {
+    fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
+        let epoch = self.app.engine.epoch();
+        let document = self.app.engine.hub().watch(&self.watcher, &wanted.subject)?;
+        let subject: Arc<str> = wanted.subject.as_str().into();
+        self.sent.insert(Arc::clone(&subject), document.version);
+        self.subjects.push(subject);
+        let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
+        self.ready.push(self.event(&answer));
+        Ok(())
+    }
+
+    /// The next message; none when the server stops.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop() {
+                self.app.engine.metrics().live_messages.inc();
+                return Some(event);
+            }
+            // One subject at a time, so that an id never speaks of what comes after its event.
+            while let Some(subject) = self.changed.pop_first() {
+                let Some(sent) = self.sent.get_mut(&subject) else { continue };
+                let Some(shared) = self.app.engine.hub().since(&subject, *sent) else { continue };
+                *sent = shared.delta.version;
+                self.app.engine.metrics().live_messages.inc();
+                return Some(self.event(&frames::shared_delta(&subject, &shared)));
+            }
+            self.changed = tokio::select! {
+                changed = self.watcher.changed() => changed,
+                () = self.app.stopped() => return None,
+            };
+        }
+    }
+
+    /// An event whose id says what has been sent of each subject.
+    fn event(&self, data: &str) -> Event {
+        let versions = self.subjects.iter().filter_map(|subject| self.sent.get(subject));
+        let versions: Vec<_> = versions.map(ToString::to_string).collect();
+        Event::default().id(format!("{}:{}", self.app.engine.epoch(), versions.join(","))).data(data)
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        for subject in self.sent.keys() {
+            self.app.engine.hub().unwatch(&self.watcher, subject);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Errors as RFC 9457 problem details: one shape for all doors.
+
+use axum::{
+    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use weirgate_engine::Refusal;
+use weirgate_types::{EventError, IdError, ManifestError};
+
+/// What went wrong, for a program (`code`) and for a person (`detail`). Nothing was changed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:weirgate:problem:<code>`.
+    pub r#type: String,
+    pub title: String,
+    pub status: u16,
+    pub detail: String,
+    /// A stable word. `docs/problems.md` lists them.
+    pub code: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// Seconds; sent as `Retry-After` too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            r#type: format!("urn:weirgate:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: code.to_owned(),
+            retryable: false,
+            retry_after: None,
+        }
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        (self.retryable, self.retry_after) = (true, Some(seconds));
+        self
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    pub fn bad_request(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<EventError> for Problem {
+    fn from(error: EventError) -> Self {
+        let status = match &error {
+            EventError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            EventError::Malformed(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-in-flight", detail).retry_after(1),
+            Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
+            Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
+            Refusal::UnknownHandler(_) => Self::new(StatusCode::NOT_FOUND, "unknown-handler", detail),
+            Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),
+            Refusal::Manifest(error) => error.into(),
+            Refusal::Module(error) if error.code() == "module-missing" => {
+                Self::new(StatusCode::NOT_FOUND, error.code(), detail)
+            }
+            Refusal::Module(error) if error.code() == "module-too-large" => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), detail)
+            }
+            Refusal::Module(error) if error.is_callers() => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
+            }
+            Refusal::Module(error) => internal(error.code(), &detail),
+            Refusal::Storage(_) => internal("storage", &detail),
+        }
+    }
+}
+
+/// The server's own trouble: told in its log, not to whoever asked.
+fn internal(code: &str, detail: &str) -> Problem {
+    tracing::error!(code, detail, "a request failed");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, "the server failed; its log says why")
+}
+
+impl From<ManifestError> for Problem {
+    fn from(error: ManifestError) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-manifest", error.to_string())
+    }
+}
+
+impl From<IdError> for Problem {
+    fn from(error: IdError) -> Self {
+        Self::bad_request("bad-id", error.to_string())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_request("bad-query", rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request("bad-path", rejection.body_text())
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), "bad-json", rejection.body_text())
+    }
+}

@@ -1,0 +1,190 @@
+//! `/v1/events`: the way in, and a look at what is in the log.
+
+use std::ops::ControlFlow;
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use weirgate_engine::{Published, RefusedLabels, StoredEvent};
+use weirgate_types::{Position, RawEvent};
+
+use super::query::{Path, Query, limit};
+use crate::{Problem, content, serve::App};
+
+/// How far one request looks through the log for events that fit.
+const LOOK_POSITIONS_MAX: u64 = 200_000;
+
+/// What became of the events of a request, in their order.
+#[derive(Serialize, ToSchema)]
+pub struct Accepted {
+    events: Vec<AcceptedEvent>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AcceptedEvent {
+    id: String,
+    source: String,
+    /// What order is kept for.
+    key: String,
+    /// Where the event stands in the log. For a duplicate: where its first copy does.
+    position: u64,
+    /// Whether an event of this `source` and `id` had been accepted before; this one then changed nothing.
+    duplicate: bool,
+    /// Where to ask for the status of the event's key.
+    status_url: String,
+}
+
+/// Accept one event or a batch. Answers once they are durable.
+///
+/// Sending the same events again is safe: what was accepted before is answered as a duplicate.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events",
+    request_body(
+        content(
+            ("application/cloudevents+json"),
+            ("application/cloudevents-batch+json"),
+            ("application/octet-stream"),
+        ),
+        description = "A CloudEvent in structured mode, a batch of them, or (binary mode) the data, with the attributes in ce- headers",
+    ),
+    responses(
+        (status = 202, description = "Durable", body = Accepted),
+        (status = 400, description = "Not a CloudEvent", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not a content type of CloudEvents", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A CloudEvent that Weirgate cannot take, for instance one without a key", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too much in flight; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+    match accept(&app, &headers, body).await {
+        Ok(accepted) => accepted.into_response(),
+        Err(problem) => {
+            let labels = RefusedLabels { reason: problem.code.clone() };
+            app.engine.metrics().events_refused.get_or_create(&labels).inc();
+            problem.into_response()
+        }
+    }
+}
+
+async fn accept(
+    app: &App,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
+    let body = body.map_err(|rejection| too_large(app, &rejection))?;
+    let events = content::events(headers, &body, &app.options.event_limits)?;
+    let published = app.engine.publish(events).await?;
+    let events = published.into_iter().map(AcceptedEvent::from).collect();
+    Ok((StatusCode::ACCEPTED, axum::Json(Accepted { events })))
+}
+
+fn too_large(app: &App, rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let max = app.options.request_bytes_max;
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", format!("the body is over {max} bytes"));
+    }
+    Problem::bad_request("unreadable-body", rejection.body_text())
+}
+
+impl From<Published> for AcceptedEvent {
+    fn from(published: Published) -> Self {
+        Self {
+            status_url: format!("/v1/status/{}", published.key),
+            id: published.id,
+            source: published.source,
+            key: published.key,
+            position: published.position.0,
+            duplicate: published.duplicate,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Only events after this position.
+    after: Option<u64>,
+    /// How many at the most (100; up to 1,000).
+    limit: Option<usize>,
+    /// Only events of this key.
+    key: Option<String>,
+    /// Only events of this type.
+    r#type: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct EventList {
+    events: Vec<EventItem>,
+    /// Ask again with `after` set to this for what follows.
+    next_after: u64,
+    /// The last position there was.
+    head: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct EventItem {
+    position: u64,
+    /// When it became part of the log, in Unix milliseconds.
+    at_ms: u64,
+    /// The CloudEvent in structured mode.
+    #[schema(value_type = Object)]
+    event: RawEvent,
+}
+
+/// Look through the log for events.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events", params(ListQuery),
+    responses((status = 200, description = "Events in order of position", body = EventList)),
+)]
+pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<axum::Json<EventList>, Problem> {
+    let limit = limit(query.limit);
+    let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
+    let mut count = 0;
+    let look = move |stored: StoredEvent| {
+        let wanted = query.key.as_deref().is_none_or(|key| stored.event.key() == key)
+            && query.r#type.as_deref().is_none_or(|r#type| stored.event.r#type == r#type);
+        if wanted {
+            count += 1;
+            // The receiver outlives the look.
+            let _ = sender.send(EventItem::from(stored));
+        }
+        if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let (through, look) = app.engine.events(Position(query.after.unwrap_or(0)), LOOK_POSITIONS_MAX, look).await?;
+    drop(look);
+    let mut events = Vec::new();
+    while let Some(item) = found.recv().await {
+        events.push(item);
+    }
+    Ok(axum::Json(EventList { events, next_after: through.0, head: app.engine.head().0 }))
+}
+
+/// Read one event.
+#[utoipa::path(
+    get, path = "/v1/events/{position}", tag = "events", params(("position" = u64, Path, description = "Where it stands")),
+    responses(
+        (status = 200, description = "The event", body = EventItem),
+        (status = 404, description = "No event there", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read(State(app): State<App>, Path(position): Path<u64>) -> Result<Response, Problem> {
+    let stored = app.engine.event(Position(position)).await?;
+    let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {position}")))?;
+    // An event never changes.
+    let headers = [(header::CACHE_CONTROL, "private, max-age=31536000, immutable")];
+    Ok((headers, axum::Json(EventItem::from(stored))).into_response())
+}
+
+impl From<StoredEvent> for EventItem {
+    fn from(stored: StoredEvent) -> Self {
+        Self { position: stored.position.0, at_ms: stored.at_ms, event: stored.event.to_raw() }
+    }
+}

@@ -1,0 +1,64 @@
+//! The table of routes, and the OpenAPI document that is made from it.
+
+mod dead_letters;
+mod deliveries;
+mod events;
+mod handlers;
+mod health;
+mod modules;
+mod query;
+mod status;
+
+use axum::{Router, extract::DefaultBodyLimit, routing::get};
+use utoipa::{OpenApi, openapi::OpenApi as Document};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{live, serve::App, serve::Options};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weirgate",
+        description = "Event handlers as WebAssembly components: idempotent, checkpointed, in order per key; status pushed live.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "events", description = "Accepting and reading events (CloudEvents 1.0)"),
+        (name = "status", description = "The status of subjects, pushed live"),
+        (name = "handlers", description = "Uploading, deploying and pausing handlers"),
+        (name = "deliveries", description = "What is under way, and what could not be delivered"),
+        (name = "operations", description = "Health and metrics"),
+    ),
+)]
+struct Api;
+
+/// All routes under `/v1`, and their description.
+pub fn api(options: &Options) -> (Router<App>, Document) {
+    let modules = OpenApiRouter::new().routes(routes!(modules::put)).layer(DefaultBodyLimit::max(options.module_bytes_max));
+    let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(events::publish, events::list))
+        .routes(routes!(events::read))
+        .routes(routes!(status::read))
+        .routes(routes!(live::connect))
+        .merge(modules)
+        .routes(routes!(handlers::list))
+        .routes(routes!(handlers::read, handlers::put))
+        .routes(routes!(handlers::pause))
+        .routes(routes!(handlers::resume))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::read))
+        .routes(routes!(dead_letters::resubmit))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    // axum's word for "the rest of the path" is not OpenAPI's.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    (router.route("/livez", get(health::live)).route("/readyz", get(health::ready)), document)
+}
+
+/// The OpenAPI 3.1 document of the doors.
+#[must_use]
+pub fn openapi() -> Document {
+    api(&Options::default()).1
+}

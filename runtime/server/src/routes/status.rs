@@ -1,0 +1,98 @@
+//! `GET /v1/status/{subject}`: the status document, at once or when it has changed.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use weirgate_engine::Watcher;
+use weirgate_types::{Position, StatusDocument};
+
+use super::query::{Path, Query};
+use crate::{Problem, serve::App};
+
+/// The longest that a request may wait for news.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StatusQuery {
+    /// Answer 304 unless the document's version is greater than this.
+    after: Option<u64>,
+    /// Wait this long for that: `30s`, `500ms` (up to 60s).
+    wait: Option<String>,
+}
+
+/// All that is publicly known of a subject.
+#[derive(Serialize, ToSchema)]
+pub struct Status {
+    subject: String,
+    /// Identifies the log that the version is a position of.
+    epoch: String,
+    /// The position of the last change. It only grows.
+    version: u64,
+    /// By handler: `state`, `text`, `data`, `version`, `at_ms`, and `delivery` while one has not gone through.
+    #[schema(value_type = Object)]
+    parts: std::collections::BTreeMap<String, weirgate_types::StatusPart>,
+}
+
+/// Read a subject's status. With `after` and `wait`, answers when there is something newer.
+#[utoipa::path(
+    get, path = "/v1/status/{*subject}", tag = "status",
+    params(("subject" = String, Path, description = "For instance order/o-1"), StatusQuery),
+    responses(
+        (status = 200, description = "The document", body = Status),
+        (status = 304, description = "Nothing newer than `after`"),
+        (status = 404, description = "Nothing is known of the subject", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read(
+    State(app): State<App>,
+    Path(subject): Path<String>,
+    Query(query): Query<StatusQuery>,
+) -> Result<Response, Problem> {
+    let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), duration)?;
+    let after = Position(query.after.unwrap_or(0));
+    let mut document = app.engine.status(subject.clone()).await?;
+    if document.version <= after && !wait.is_zero() {
+        document = wait_for_news(&app, &subject, after, wait.min(WAIT_MAX)).await?;
+    }
+    if document.version == Position::ZERO {
+        return Err(Problem::not_found(format!("nothing is known of {subject}")));
+    }
+    if query.after.is_some() && document.version <= after {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    let epoch = app.engine.epoch().to_string();
+    let tag = format!("\"{epoch}-{}\"", document.version);
+    let status = Status { subject, epoch, version: document.version.0, parts: document.parts };
+    Ok(([(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".into())], axum::Json(status)).into_response())
+}
+
+async fn wait_for_news(app: &App, subject: &str, after: Position, wait: Duration) -> Result<StatusDocument, Problem> {
+    let watcher = Watcher::new();
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut document = app.engine.hub().watch(&watcher, subject)?;
+    while document.version <= after {
+        tokio::select! {
+            _ = watcher.changed() => document = app.engine.hub().document(subject)?,
+            () = tokio::time::sleep_until(deadline) => break,
+            () = app.stopped() => break,
+        }
+    }
+    app.engine.hub().unwatch(&watcher, subject);
+    Ok(document)
+}
+
+/// `30s`, `500ms`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, Problem> {
+    let parsed = match text.strip_suffix("ms") {
+        Some(number) => number.parse().map(Duration::from_millis),
+        None => text.strip_suffix('s').unwrap_or(text).parse().map(Duration::from_secs),
+    };
+    parsed.map_err(|_| Problem::bad_request("bad-query", format!("wait={text:?} is no time; write for instance wait=30s")))
+}

@@ -1,0 +1,89 @@
+//! How commands talk to a server: HTTP, and problems turned into errors with a hint.
+
+use anyhow::{Context, Result};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A server's address.
+pub struct Server {
+    url: String,
+    http: Client,
+}
+
+/// What a server refused, as RFC 9457 tells it.
+#[derive(Debug, Deserialize, thiserror::Error)]
+#[error("{detail} ({code})")]
+struct Refused {
+    detail: String,
+    code: String,
+    #[serde(default)]
+    retryable: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from {0}")]
+struct Unreachable(String);
+
+impl Server {
+    pub fn new(url: &str) -> Self {
+        Self { url: url.trim_end_matches('/').to_owned(), http: Client::new() }
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str) -> Result<Value> {
+        self.json(self.request(Method::POST, path)).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Result<Value> {
+        self.json(self.request(method, path).header("content-type", content_type).body(body)).await
+    }
+
+    /// Where the live door is.
+    pub fn live_url(&self) -> String {
+        format!("{}/v1/live", self.url.replacen("http", "ws", 1))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    async fn json(&self, request: RequestBuilder) -> Result<Value> {
+        let response = request.send().await.map_err(|error| match error.is_connect() {
+            true => anyhow::Error::from(Unreachable(self.url.clone())),
+            false => error.into(),
+        })?;
+        let response = refusal(response).await?;
+        response.json().await.context("the answer is not JSON")
+    }
+}
+
+async fn refusal(response: Response) -> Result<Response> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status();
+    let body = response.bytes().await?;
+    match serde_json::from_slice::<Refused>(&body) {
+        Ok(refused) => Err(refused.into()),
+        Err(_) => anyhow::bail!("the server answered {status}"),
+    }
+}
+
+/// What may help, where something is known to.
+pub fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(Unreachable(_)) = error.downcast_ref() {
+        return Some("start a server with `weirgate serve`, or name another with --url".into());
+    }
+    let refused: &Refused = error.downcast_ref()?;
+    match refused.code.as_str() {
+        "unknown-handler" => Some("`weirgate handlers list` shows what is deployed".into()),
+        "not-a-dead-letter" => Some("`weirgate dead-letters list` shows their ids".into()),
+        "module-missing" => Some("`weirgate handlers deploy` uploads the module too".into()),
+        _ if refused.retryable => Some("try again in a moment".into()),
+        _ => None,
+    }
+}

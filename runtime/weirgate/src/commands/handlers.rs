@@ -1,0 +1,58 @@
+//! `weirgate handlers`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
+use weirgate_types::Manifest;
+
+use super::table;
+use crate::{
+    cli::{Deploy, Handlers, Output},
+    client::Server,
+};
+
+const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "running", "retrying", "digest"];
+
+pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> {
+    let answer = match verb {
+        Handlers::List => server.get("/v1/handlers").await?,
+        Handlers::Pause { name } => wrapped(server.post(&format!("/v1/handlers/{name}/pause")).await?),
+        Handlers::Resume { name } => wrapped(server.post(&format!("/v1/handlers/{name}/resume")).await?),
+        Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
+    };
+    table::print(output, &answer, "handlers", &COLUMNS)
+}
+
+fn wrapped(handler: Value) -> Value {
+    json!({ "handlers": [handler] })
+}
+
+async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Value> {
+    let mut handlers = Vec::new();
+    for path in &deploy.manifests {
+        let deployed = deploy_one(server, path, deploy.modules.as_deref()).await;
+        handlers.push(deployed.with_context(|| format!("{} was not deployed", path.display()))?);
+    }
+    Ok(json!({ "handlers": handlers }))
+}
+
+async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Result<Value> {
+    let text = std::fs::read_to_string(path).context("the manifest cannot be read")?;
+    let manifest: Manifest = toml::from_str(&text).context("the manifest is not right")?;
+    let module = module_path(&manifest, path, modules)?;
+    let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module {}", module.display()))?;
+    let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
+    let deployment = json!({ "digest": uploaded["digest"], "manifest": manifest });
+    let door = format!("/v1/handlers/{}", manifest.name);
+    server.send(Method::PUT, &door, "application/json", deployment.to_string()).await
+}
+
+fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {
+    let Some(module) = &manifest.module else {
+        bail!("the manifest names no module; add for instance module = \"{}.wasm\"", manifest.name)
+    };
+    let dir = modules.or_else(|| path.parent()).unwrap_or_else(|| Path::new("."));
+    Ok(dir.join(module))
+}

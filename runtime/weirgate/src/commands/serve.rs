@@ -1,0 +1,83 @@
+//! `weirgate serve`: wire everything together and run until told to stop.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use tokio::{net::TcpListener, signal::unix};
+use weirgate_engine::{Clock, Handle, SystemClock};
+use weirgate_host::HostOptions;
+
+use crate::{cli::Serve, configuration::Configuration, telemetry::Telemetry};
+
+/// How long connections may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub fn run(flags: &Serve) -> Result<()> {
+    let settings = Configuration::load(flags)?;
+    let telemetry = Telemetry::start()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let engine = start_engine(&settings, &telemetry, Arc::clone(&clock))?;
+    tokio::runtime::Runtime::new()?.block_on(serve(settings, engine, clock))
+}
+
+fn start_engine(settings: &Configuration, telemetry: &Telemetry, clock: Arc<dyn Clock>) -> Result<Handle> {
+    let program = std::env::current_exe().context("the server does not find its own program")?;
+    let compiler = vec![program.into_os_string(), "compile-module".into()];
+    let workers = match settings.engine.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        workers => workers,
+    };
+    let options = weirgate_engine::Options {
+        host: HostOptions::new(settings.data.dir.join("modules"), compiler),
+        dir: settings.data.dir.clone(),
+        workers,
+        events_in_flight_max: settings.engine.events_in_flight_max,
+        disk_free_bytes_min: settings.data.disk_free_bytes_min,
+        machine: weirgate_engine::Limits::default(),
+        seed: clock.now_ms(),
+        join_trace: telemetry.join_trace(),
+    };
+    let engine = weirgate_engine::start(options, clock);
+    engine.with_context(|| format!("the server cannot start on {}", settings.data.dir.display()))
+}
+
+async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>) -> Result<()> {
+    let listen = &settings.server.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let options = weirgate_server::Options {
+        shop: settings.server.shop.clone(),
+        live_connections_max: settings.live.connections_max,
+        heartbeat: Duration::from_millis(settings.live.heartbeat_ms.max(100)),
+        origins: settings.live.origins.clone(),
+        ..weirgate_server::Options::default()
+    };
+    tracing::info!(address = %listener.local_addr()?, epoch = %engine.epoch(), head = engine.head().0, "serving");
+    let asked = asked_to_stop()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = weirgate_server::serve(listener, engine.clone(), clock, options, async {
+        let _ = stopped.await;
+    });
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => ended.context("the listener failed")?,
+        () = asked => {}
+        // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
+        why = engine.ended() => bail!("the server stops: {why}"),
+    }
+    tracing::info!("stopping");
+    let _ = stop.send(());
+    let _ = tokio::time::timeout(GRACE, server).await;
+    engine.stop().await;
+    Ok(())
+}
+
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,65 @@
+//! Logs to standard error (`RUST_LOG`), and traces by OTLP where the usual `OTEL_*` variables name an endpoint.
+
+use std::{io::IsTerminal, sync::Arc};
+
+use anyhow::Result;
+use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider as _};
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Keeps the exporter going; dropping it sends what is left.
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+/// Joins an attempt's span to the trace that the event's producer began.
+pub type JoinTrace = Arc<dyn Fn(&Span, &str) + Send + Sync>;
+
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+impl Telemetry {
+    /// To be called before the async runtime is started: the exporter has a thread and a client of its own.
+    pub fn start() -> Result<Self> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,weirgate::attempt=warn"));
+        let terminal = std::io::stderr().is_terminal();
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_filter(filter);
+        let provider = exporter()?;
+        let spans = provider.as_ref().map(|provider| {
+            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("weirgate"));
+            layer.with_filter(Targets::new().with_target("weirgate", tracing::Level::INFO))
+        });
+        tracing_subscriber::registry().with(lines).with(spans).try_init()?;
+        Ok(Self(provider))
+    }
+
+    /// None where nothing is exported: then nobody looks at the traces.
+    pub fn join_trace(&self) -> Option<JoinTrace> {
+        self.0.as_ref()?;
+        Some(Arc::new(|span, traceparent| {
+            let carrier = std::collections::HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+            // A span that is filtered out has no context to set.
+            let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
+        }))
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.take().map(|provider| provider.shutdown()) {
+            eprintln!("the last traces could not be sent: {error}");
+        }
+    }
+}
+
+fn exporter() -> Result<Option<SdkTracerProvider>> {
+    if !ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some()) {
+        return Ok(None);
+    }
+    let exporter = SpanExporter::builder().with_http().build()?;
+    let mut resource = opentelemetry_sdk::Resource::builder();
+    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        resource = resource.with_service_name("weirgate");
+    }
+    Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build()))
+}

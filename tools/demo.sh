@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Build everything, start Weirgate with the order handlers and the shop, and stay until Ctrl-C. Orders are kept in
+# target/demo; `make clean-demo` forgets them. PORT chooses another port.
+source "$(dirname "$0")/lib.sh"
+need_rust; need_wasm; need_node
+build_server; build_handlers; build_web
+port=${PORT:-8080}; url=http://127.0.0.1:$port; weirgate=target/release/weirgate
+have curl || install curl ca-certificates
+if curl -s -o /dev/null "$url"; then die "something answers on port $port already; choose another: PORT=8090 make demo"; fi
+say "starting Weirgate"
+mkdir -p target/demo
+"$weirgate" serve --listen "127.0.0.1:$port" --data target/demo/data --shop web/storefront/dist &
+server=$!
+trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
+trap 'exit 0' INT TERM
+for _ in $(seq 300); do
+  curl -sf -o /dev/null "$url/readyz" && break
+  kill -0 $server 2>/dev/null || die "the server did not start; the lines above say why"
+  sleep 0.1
+done
+say "deploying the order handlers"
+manifests=(); for name in "${HANDLERS[@]}"; do manifests+=("handlers/$name/handler.toml"); done
+"$weirgate" --url "$url" handlers deploy "${manifests[@]}"
+printf '\n   The shop is open:  %s/shop/\n   Stop it with Ctrl-C. Orders survive that, and kill -9 too.\n\n' "$url"
+wait $server

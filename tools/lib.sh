@@ -1,0 +1,93 @@
+# Sourced by the scripts beside it: what a machine needs, each step said aloud.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$HOME/.cargo/bin:$PATH"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+say() { printf '== %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo; then sudo "$@"; else die "'$*' needs root: run it yourself, then this again"; fi
+}
+
+# install PACKAGE...: from the distribution, where it is Debian's kind.
+install() {
+  have apt-get || die "please install: $* (this machine has no apt-get)"
+  say "installing $* (apt-get)"
+  local log; log=$(mktemp)
+  { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >"$log" 2>&1 ||
+    { tail -n 5 "$log" >&2; die "$* could not be installed with apt-get"; }
+}
+
+RUST_MINOR_MIN=95
+rust_is_good() {
+  have cargo && have rustc || return 1
+  local minor; minor=$(rustc --version | sed -nE 's/^rustc 1\.([0-9]+)\..*/\1/p')
+  [ "${minor:-0}" -ge "$RUST_MINOR_MIN" ]
+}
+
+need_rust() {
+  have cc || install gcc libc6-dev
+  rust_is_good && return
+  if have rustup; then
+    say "updating Rust (rustup update stable)"; rustup update stable >/dev/null 2>&1 || true
+  else
+    have curl || install curl ca-certificates
+    say "installing Rust (rustup)"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs 2>/dev/null | sh -s -- -y --profile minimal -c rustfmt -c clippy >/dev/null 2>&1 || true
+  fi
+  rust_is_good || die "Rust 1.$RUST_MINOR_MIN or newer is needed and could not be installed: see https://rustup.rs"
+}
+
+need_component() {
+  cargo "$1" --version >/dev/null 2>&1 && return
+  say "installing $1 (rustup component add)"
+  rustup component add "$2" >/dev/null 2>&1 || die "'rustup component add $2' failed"
+}
+
+need_node() {
+  have node && have npm && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ] && return
+  install nodejs npm
+}
+
+need_chromium() { have chromium || have chromium-browser || have google-chrome || install chromium; }
+
+# Where a component is built: rustup's wasm32-wasip2, or else Debian's own Rust for wasm32-unknown-unknown, so that no
+# single server is needed.
+WASM_TARGET=wasm32-wasip2
+has_std() { ls "$("$1" --print target-libdir --target "$2" 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1; }
+need_wasm() {
+  has_std rustc wasm32-wasip2 && return
+  if have rustup; then
+    say "adding the target wasm32-wasip2 (rustup)"
+    timeout 300 rustup target add wasm32-wasip2 >/dev/null 2>&1 || true
+    has_std rustc wasm32-wasip2 && return
+  fi
+  say "rustup cannot add wasm32-wasip2; using Debian's Rust for WebAssembly"
+  WASM_TARGET=wasm32-unknown-unknown
+  eval "$(tools/wasm-from-debian.sh target/wasm-toolchain)" || die "no WebAssembly target could be installed: 'rustup target add wasm32-wasip2' would do"
+}
+
+HANDLERS=(order inventory payment invoice notification delivery)
+MODULES=target/wasm32-wasip2/handler
+
+build_server() {
+  say "building Weirgate (the first time takes some minutes)"
+  cargo build --release --locked -p weirgate
+}
+
+build_handlers() {
+  say "building the order handlers"
+  local args=(); for name in "${HANDLERS[@]}"; do args+=(-p "$name-handler"); done
+  RUSTC=${WASM_RUSTC:-rustc} cargo build --profile handler --locked --target "$WASM_TARGET" "${args[@]}"
+  if [ "$WASM_TARGET" != wasm32-wasip2 ]; then
+    mkdir -p "$MODULES"; cp target/"$WASM_TARGET"/handler/*_handler.wasm "$MODULES"/
+  fi
+}
+
+build_web() {
+  say "building the shop"
+  (cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build)
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Everything: what `.ci/run` runs.
+source "$(dirname "$0")/lib.sh"
+need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium
+started=$SECONDS
+build_server; build_handlers; build_web
+say "format"; cargo fmt --all --check
+say "lints"; cargo clippy --release --locked --workspace --all-targets -- -D warnings
+say "web: types and unit tests"; (cd web && npm run --silent check && npm test --silent)
+say "tests, crash rounds and browser journeys among them"
+export CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
+cargo test --release --locked --workspace
+say "all tests passed in $(( (SECONDS - started) / 60 )) min $(( (SECONDS - started) % 60 )) s"
