@@ -1,0 +1,167 @@
+// One socket at a time, kept alive: connects, watches heartbeats, and comes back after a loss unless the server said not
+// to. Knows frames, but not what they are about: subjects and documents are its owner's.
+
+import { delayMs, RECONNECT } from "./backoff.ts";
+import type { Environment, Socket } from "./environment.ts";
+import { CLOSE_FINAL_FROM, parseFrame, SUBPROTOCOL } from "./protocol.ts";
+import type { ClientFrame, Hello, ServerFrame } from "./protocol.ts";
+
+export type ConnectionState =
+  | { readonly state: "connecting" }
+  | { readonly state: "connected" }
+  | {
+      readonly state: "disconnected";
+      /** Why, for people. */
+      readonly reason: string;
+      /** The server's close code, where there was one. */
+      readonly code?: number;
+      /** When the next try is due; absent when there will be none until `reconnect()`. */
+      readonly retryAtMs?: number;
+    };
+
+export interface ConnectionEvents {
+  onHello(hello: Hello): void;
+  onFrame(frame: ServerFrame): void;
+  onState(state: ConnectionState): void;
+}
+
+/** From the attempt to connect to the server's hello. */
+const HELLO_MS_MAX = 10_000;
+/** A shorter heartbeat than this is taken for this one. */
+const HEARTBEAT_MS_MIN = 500;
+/** A connection that held this long was a good one: the next loss begins with a quick try again. */
+const STABLE_MS = 10_000;
+/** Our own close code for a server that went silent or said what is no frame. */
+const CLOSE_GIVEN_UP = 4000;
+
+export class Connection {
+  #state: ConnectionState = { state: "disconnected", reason: "not started" };
+  #socket: Socket | undefined;
+  #retries = 0;
+  #heartbeat_ms = 0;
+  #heardAtMs = 0;
+  #cancelRetry = () => {};
+  #cancelDeadline = () => {};
+  #cancelStable = () => {};
+  #ignoreWake: (() => void) | undefined;
+
+  constructor(
+    private readonly url: string,
+    private readonly environment: Environment,
+    private readonly events: ConnectionEvents,
+  ) {}
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Connects, unless it already does, or waits to, or the server has said not to come back. */
+  start(): void {
+    const { state } = this.#state;
+    if (state === "disconnected" && this.#state.code === undefined && this.#state.retryAtMs === undefined) this.#open();
+  }
+
+  /** Connects now: also instead of waiting, and also when the server has said not to come back. */
+  reconnect(): void {
+    if (this.#state.state === "disconnected") this.#open();
+  }
+
+  /** Closes and stays closed until `start` or `reconnect`. */
+  stop(reason: string): void {
+    this.#release(1000, reason);
+    this.#ignoreWake?.();
+    this.#ignoreWake = undefined;
+    this.#become({ state: "disconnected", reason });
+  }
+
+  /** Sends `frame` if connected; else nothing: whoever sends starts over at the next hello. */
+  send(frame: ClientFrame): void {
+    if (this.#state.state === "connected") this.#socket?.send(JSON.stringify(frame));
+  }
+
+  /** Gives up the socket and tries again later. */
+  drop(reason: string): void {
+    this.#release(CLOSE_GIVEN_UP, reason);
+    this.#retryLater(reason);
+  }
+
+  #open(): void {
+    this.#release(CLOSE_GIVEN_UP, "replaced");
+    this.#ignoreWake ??= this.environment.onWake(() => this.#wake());
+    this.#become({ state: "connecting" });
+    let socket: Socket;
+    try {
+      socket = this.environment.openSocket(this.url, SUBPROTOCOL);
+    } catch (error) {
+      this.#retryLater(String(error));
+      return;
+    }
+    this.#socket = socket;
+    // A socket that was given up may still speak: only the present one is heard.
+    socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(data);
+    socket.onclose = ({ code, reason }) => this.#socket === socket && this.#closed(code, reason);
+    this.#expectWithin(HELLO_MS_MAX);
+  }
+
+  #hear(data: unknown): void {
+    const frame = parseFrame(data);
+    if (!frame) return this.drop("the server sent what is not a frame");
+    this.#heardAtMs = this.environment.now();
+    if (frame.type === "hello") this.#welcome(frame);
+    else if (this.#state.state !== "connected") return this.drop("the server did not begin with a hello");
+    this.#expectWithin(2 * this.#heartbeat_ms);
+    if (frame.type !== "hello") this.events.onFrame(frame);
+  }
+
+  #welcome(hello: Hello): void {
+    this.#heartbeat_ms = Math.max(HEARTBEAT_MS_MIN, hello.heartbeat_ms);
+    this.#cancelStable();
+    this.#cancelStable = this.environment.after(STABLE_MS, () => (this.#retries = 0));
+    this.#become({ state: "connected" });
+    this.events.onHello(hello);
+  }
+
+  #closed(code: number, reason: string): void {
+    this.#release();
+    const why = reason || (code === 1006 ? "the server cannot be reached" : `closed by the server (${code})`);
+    if (code >= CLOSE_FINAL_FROM && code <= 4999) this.#become({ state: "disconnected", reason: why, code });
+    else this.#retryLater(why, code);
+  }
+
+  #retryLater(reason: string, code?: number): void {
+    const delay_ms = delayMs(RECONNECT, this.#retries, this.environment.random());
+    this.#retries += 1;
+    this.#cancelRetry = this.environment.after(delay_ms, () => this.#open());
+    const retryAtMs = this.environment.now() + delay_ms;
+    this.#become({ state: "disconnected", reason, retryAtMs, ...(code === undefined ? {} : { code }) });
+  }
+
+  /** The network or the page is back: no reason to wait any longer, nor to trust a connection that was silent. */
+  #wake(): void {
+    if (this.#state.state === "disconnected" && this.#state.retryAtMs !== undefined) this.#open();
+    else if (this.#state.state === "connected" && this.#isSilent()) this.drop("the server went silent");
+  }
+
+  #isSilent(): boolean {
+    return this.environment.now() - this.#heardAtMs > 2 * this.#heartbeat_ms;
+  }
+
+  #expectWithin(limit_ms: number): void {
+    this.#cancelDeadline();
+    this.#cancelDeadline = this.environment.after(limit_ms, () => this.drop("the server went silent"));
+  }
+
+  #release(code?: number, reason?: string): void {
+    this.#cancelRetry();
+    this.#cancelDeadline();
+    this.#cancelStable();
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket && code !== undefined) socket.close(code, reason);
+  }
+
+  #become(state: ConnectionState): void {
+    this.#state = state;
+    this.events.onState(state);
+  }
+}

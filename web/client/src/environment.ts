@@ -1,0 +1,62 @@
+// All that the client takes from the world around it: sockets, requests, time, chance, and the moments when a page comes
+// back to life. A test gives its own; a page takes the browser's.
+
+/** The part of `WebSocket` that is used. */
+export interface Socket {
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export interface Environment {
+  openSocket(url: string, subprotocol: string): Socket;
+  fetch(url: string, init: RequestInit): Promise<Response>;
+  /** Runs `action` after `delay_ms`; the answer cancels it. */
+  after(delay_ms: number, action: () => void): () => void;
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** From [0, 1). */
+  random(): number;
+  /** Calls `action` whenever the network or the page is back; the answer ends that. */
+  onWake(action: () => void): () => void;
+}
+
+/** The browser's (with the same globals, Node's). */
+export function browser(): Environment {
+  return {
+    openSocket: (url, subprotocol) => new WebSocket(url, subprotocol) as unknown as Socket,
+    fetch: (url, init) => fetch(url, init),
+    after(delay_ms, action) {
+      const timer = setTimeout(action, delay_ms);
+      return () => clearTimeout(timer);
+    },
+    now: () => Date.now(),
+    random: () => Math.random(),
+    onWake,
+  };
+}
+
+function onWake(action: () => void): () => void {
+  if (typeof window === "undefined") return () => {};
+  const whenVisible = () => {
+    if (document.visibilityState === "visible") action();
+  };
+  window.addEventListener("online", action);
+  window.addEventListener("pageshow", action);
+  document.addEventListener("visibilitychange", whenVisible);
+  return () => {
+    window.removeEventListener("online", action);
+    window.removeEventListener("pageshow", action);
+    document.removeEventListener("visibilitychange", whenVisible);
+  };
+}
+
+/** A random UUID (version 4). `crypto.randomUUID` is missing on pages that came over plain HTTP from another machine. */
+export function uuid(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

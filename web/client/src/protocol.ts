@@ -1,0 +1,126 @@
+// The frames of `weirgate.v1`, as docs/protocols/live.md has them: their types, and the one place where text from the
+// network becomes one of them. Knows no socket and keeps nothing.
+
+/** What one handler says of a subject, and how its delivery stands. */
+export interface Part<Data = unknown> {
+  /** The position in the log of the commit that last changed the part. */
+  readonly version: number;
+  /** When that was, in milliseconds since the Unix epoch. */
+  readonly at_ms: number;
+  /** A word for programs; "" when the handler has not set one yet. */
+  readonly state: string;
+  /** A line for people. */
+  readonly text: string;
+  readonly data?: Data;
+  /** Present while a delivery of this subject has not gone through. */
+  readonly delivery?: PartDelivery;
+}
+
+export type PartDelivery =
+  | { readonly state: "retrying"; readonly attempt: number; readonly next_attempt_at_ms: number; readonly message: string }
+  | { readonly state: "dead-lettered"; readonly attempt: number; readonly message: string };
+
+export type Parts = Readonly<Record<string, Part>>;
+
+export interface Hello {
+  readonly type: "hello";
+  /** Names one life of the log. Versions of different epochs cannot be compared. */
+  readonly epoch: string;
+  readonly heartbeat_ms: number;
+  readonly subjects_max: number;
+}
+
+export interface Snapshot {
+  readonly type: "snapshot";
+  readonly subject: string;
+  readonly epoch: string;
+  readonly version: number;
+  readonly parts: Parts;
+}
+
+export interface Delta {
+  readonly type: "delta";
+  readonly subject: string;
+  readonly previous: number;
+  readonly version: number;
+  readonly parts: Parts;
+}
+
+export interface ServerError {
+  readonly type: "error";
+  readonly code: string;
+  readonly message: string;
+}
+
+/** `unknown` is a frame of a type that this client does not know: a newer server's, to be passed over. */
+export type ServerFrame = Hello | Snapshot | Delta | ServerError | { readonly type: "heartbeat" | "unknown" };
+
+export interface Resume {
+  readonly subject: string;
+  readonly epoch?: string;
+  readonly version?: number;
+}
+
+export type ClientFrame =
+  | { readonly type: "subscribe"; readonly subjects: readonly Resume[] }
+  | { readonly type: "unsubscribe"; readonly subjects: readonly string[] };
+
+/** Close codes from here to 4999 mean: do not come back by yourself. */
+export const CLOSE_FINAL_FROM = 4500;
+export const SUBPROTOCOL = "weirgate.v1";
+/** The server refuses larger frames. Bytes. */
+export const FRAME_BYTES_MAX = 16 * 1024;
+
+/** The frame in `text`; undefined when it is not JSON or not what its type promises. */
+export function parseFrame(text: unknown): ServerFrame | undefined {
+  const frame = typeof text === "string" ? parseObject(text) : undefined;
+  switch (frame?.["type"]) {
+    case "hello":
+      return fits(frame, { epoch: "string", heartbeat_ms: "number", subjects_max: "number" });
+    case "snapshot":
+      return fits(frame, { subject: "string", epoch: "string", version: "number", parts: "parts" });
+    case "delta":
+      return fits(frame, { subject: "string", previous: "number", version: "number", parts: "parts" });
+    case "error":
+      return fits(frame, { code: "string", message: "string" });
+    case "heartbeat":
+      return { type: "heartbeat" };
+    default:
+      return typeof frame?.["type"] === "string" ? { type: "unknown" } : undefined;
+  }
+}
+
+/** Whether `value` can serve as the parts of a document. */
+export function isParts(value: unknown): value is Parts {
+  return isObject(value) && Object.values(value).every((part) => isObject(part) && isPart(part));
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isPart(part: Record<string, unknown>): boolean {
+  const { version, at_ms, state, text } = part;
+  return typeof version === "number" && typeof at_ms === "number" && typeof state === "string" && typeof text === "string";
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+type FieldType = "string" | "number" | "parts";
+
+function fits<Frame extends ServerFrame>(
+  frame: Record<string, unknown>,
+  fields: Record<string, FieldType>,
+): Frame | undefined {
+  const fit = Object.entries(fields).every(([name, type]) =>
+    type === "parts" ? isParts(frame[name]) : typeof frame[name] === type,
+  );
+  return fit ? (frame as unknown as Frame) : undefined;
+}

@@ -1,0 +1,153 @@
+// Publishing an event: once, however often it has to be sent. The id is chosen before the first try and kept, and the
+// server takes one `source` and `id` only once, so a try whose answer got lost does no harm.
+
+import { delayMs } from "./backoff.ts";
+import type { Backoff } from "./backoff.ts";
+import { uuid } from "./environment.ts";
+import type { Environment } from "./environment.ts";
+import { isObject } from "./protocol.ts";
+
+/** A CloudEvents 1.0 event. `id` and `specversion` are filled in when absent; other attributes are extensions. */
+export interface CloudEvent {
+  readonly id?: string;
+  readonly source: string;
+  readonly type: string;
+  readonly subject?: string;
+  readonly data?: unknown;
+  readonly [attribute: string]: unknown;
+}
+
+/** The server's receipt: the event is durable. */
+export interface Published {
+  readonly id: string;
+  readonly source: string;
+  readonly key: string;
+  readonly position: number;
+  /** The event was there already, at `position`. */
+  readonly duplicate: boolean;
+  readonly status_url: string;
+}
+
+export interface Retry {
+  /** How many tries have failed. */
+  readonly attempt: number;
+  readonly delay_ms: number;
+  readonly reason: string;
+}
+
+export interface PublishOptions {
+  /** How many tries there are in all. Default 10; `Infinity` for a page that keeps the event until it is through. */
+  readonly attempts_max?: number;
+  readonly onRetry?: (retry: Retry) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** The event was not accepted. `status` is absent when the server never answered. */
+export class PublishError extends Error {
+  constructor(
+    message: string,
+    readonly status?: number,
+    /** The server's `application/problem+json`, where it sent one. */
+    readonly problem?: Readonly<Record<string, unknown>>,
+  ) {
+    super(message);
+    this.name = "PublishError";
+  }
+}
+
+const BACKOFF: Backoff = { first_ms: 500, max_ms: 20_000 };
+const ANSWER_MS_MAX = 15_000;
+const RETRY_AFTER_MS_MAX = 5 * 60_000;
+
+type Try =
+  | { readonly published: Published }
+  | { readonly error: PublishError; readonly final: boolean; readonly wait_ms: number };
+
+export async function publish(
+  url: string,
+  event: CloudEvent,
+  options: PublishOptions,
+  environment: Environment,
+): Promise<Published> {
+  const data = event.data === undefined ? {} : { datacontenttype: "application/json" };
+  const body = JSON.stringify({ specversion: "1.0", ...data, ...event, id: event.id ?? uuid() });
+  for (let attempt = 1; ; attempt += 1) {
+    const result = await tryOnce(url, body, options.signal, environment);
+    if ("published" in result) return result.published;
+    if (result.final || attempt >= (options.attempts_max ?? 10)) throw result.error;
+    const delay_ms = Math.max(result.wait_ms, delayMs(BACKOFF, attempt - 1, environment.random()));
+    options.onRetry?.({ attempt, delay_ms, reason: result.error.message });
+    await sleep(delay_ms, options.signal, environment);
+  }
+}
+
+async function tryOnce(
+  url: string,
+  body: string,
+  signal: AbortSignal | undefined,
+  environment: Environment,
+): Promise<Try> {
+  signal?.throwIfAborted();
+  const abort = new AbortController();
+  const follow = () => abort.abort(signal?.reason);
+  signal?.addEventListener("abort", follow);
+  const cancel = environment.after(ANSWER_MS_MAX, () => abort.abort());
+  try {
+    const headers = { "content-type": "application/cloudevents+json" };
+    const response = await environment.fetch(url, { method: "POST", headers, body, signal: abort.signal });
+    return await read(response, environment);
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { error: new PublishError(`the server cannot be reached: ${String(error)}`), final: false, wait_ms: 0 };
+  } finally {
+    cancel();
+    signal?.removeEventListener("abort", follow);
+  }
+}
+
+async function read(response: Response, environment: Environment): Promise<Try> {
+  // Reading the body may fail as the network does: that is retried like it.
+  const text = await response.text();
+  const answer = parse(text);
+  if (response.ok) {
+    const events = answer?.["events"];
+    const published = Array.isArray(events) ? (events[0] as Published | undefined) : undefined;
+    if (published) return { published };
+    return { error: new PublishError("the server's answer is not a receipt", response.status), final: false, wait_ms: 0 };
+  }
+  const detail = answer?.["detail"] ?? answer?.["title"] ?? `status ${response.status}`;
+  const error = new PublishError(`the event was not accepted: ${String(detail)}`, response.status, answer);
+  const final = response.status !== 429 && response.status < 500;
+  return { error, final, wait_ms: retryAfterMs(response.headers.get("retry-after"), environment.now()) };
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `Retry-After` is a number of seconds or a date. */
+function retryAfterMs(header: string | null, now_ms: number): number {
+  if (!header) return 0;
+  const seconds = Number(header);
+  const wait_ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - now_ms;
+  return Math.min(RETRY_AFTER_MS_MAX, Math.max(0, wait_ms || 0));
+}
+
+function sleep(delay_ms: number, signal: AbortSignal | undefined, environment: Environment): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = environment.after(delay_ms, () => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    });
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}

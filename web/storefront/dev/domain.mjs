@@ -1,0 +1,160 @@
+// A development tool: the order domain in miniature, in memory, so that the page can be worked on without a server.
+// Follows handlers/README.md in what it says of an order, and takes its time so that each step can be seen.
+
+export const EPOCH = "0af7651916cd43dd8448eb211c80319c";
+const REPLACED_BY = { sourdough: ["rye-bread", "Rye bread", 420] };
+
+export class Domain {
+  /** How long a step takes. */
+  step_ms = 700;
+  gateway = "up";
+  inventoryPaused = false;
+  #position = 0;
+  #documents = new Map();
+  #seen = new Map();
+  #onHand = new Map([["sourdough", 0], ["fig-jam", 0], ["honey", 5]]);
+  #queue = [];
+  #onChange;
+
+  /** `onChange(subject)` is called after each change of a document. */
+  constructor(onChange) {
+    this.#onChange = onChange;
+  }
+
+  document(subject) {
+    return this.#documents.get(subject) ?? { version: 0, parts: {} };
+  }
+
+  get waiting() {
+    return this.#queue.length;
+  }
+
+  accept(event) {
+    const key = `${event.source}#${event.id}`;
+    const duplicate = this.#seen.has(key);
+    if (!duplicate) {
+      this.#seen.set(key, ++this.#position);
+      if (event.type === "order.placed") void this.#run(event.subject, event.data);
+    }
+    return { id: event.id, source: event.source, key: event.subject, position: this.#seen.get(key), duplicate, status_url: `/v1/status/${event.subject}` };
+  }
+
+  set(subject, name, part) {
+    const before = this.document(subject);
+    const version = ++this.#position;
+    const parts = { ...before.parts, [name]: { version, at_ms: Date.now(), ...part } };
+    this.#documents.set(subject, { version, parts });
+    this.#onChange(subject);
+  }
+
+  async #run(subject, placed) {
+    const say = (name, state, text, data = {}, more = {}) => this.set(subject, name, { state, text, data, ...more });
+    const pause = () => new Promise((resolve) => setTimeout(resolve, this.step_ms));
+    let mails = 0;
+    const mail = (kind, subjectLine, text) =>
+      say("notification", "sent", subjectLine, { count: ++mails, last: { kind, to: placed.customer.email, subject: subjectLine, text } });
+
+    await pause();
+    const total_cents = sum(placed.lines);
+    say("order", "accepted", `Accepted, ${euro(total_cents)}`, { total_cents, lines: placed.lines });
+    mail("accepted", "We have your order", `Dear ${placed.customer.name}, thank you. We are looking for your things.`);
+    await pause();
+    await this.#turn();
+    say("inventory", "checking", "Checking the stock", { lines: placed.lines.length, answered: 0 });
+    await pause();
+    const reserved = this.#reserve(placed.lines);
+    if (reserved.lines.length === 0) {
+      say("inventory", "unavailable", "Nothing of it is in stock", { changes: reserved.changes });
+      say("order", "cancelled", "Cancelled: nothing is in stock", { reason: "nothing of it is in stock" });
+      return;
+    }
+    const data = { ...reserved, total_cents: sum(reserved.lines), ordered_total_cents: total_cents };
+    say("inventory", "reserved", `Reserved ${reserved.lines.length} of ${placed.lines.length} lines`, data);
+    if (reserved.changes.length > 0) mail("changed", "Your order has changed", "We had to replace or leave out something.");
+    await pause();
+    const reference = await this.#charge(subject, placed.card, data.total_cents);
+    if (!reference) {
+      say("payment", "declined", "The card was declined", { total_cents: data.total_cents, reason: "the card was declined" });
+      await pause();
+      say("order", "cancelled", "Cancelled: the card was declined", { reason: "the card was declined" });
+      say("inventory", "released", "The stock was given back");
+      mail("declined", "Your card was declined", "Nothing was charged and the order is cancelled.");
+      return;
+    }
+    say("payment", "charged", `Paid ${euro(data.total_cents)}`, { total_cents: data.total_cents, reference });
+    mail("charged", "Your payment has arrived", `We have received ${euro(data.total_cents)}. Thank you.`);
+    await pause();
+    const net_cents = Math.round(data.total_cents / 1.2);
+    const number = `INV-${String(this.#position).padStart(6, "0")}`;
+    const sums = { total_cents: data.total_cents, net_cents, vat_cents: data.total_cents - net_cents, vat_percent: 20 };
+    say("invoice", "issued", `Invoice ${number}`, { number, lines: reserved.lines, reference, ...sums });
+    const parcel = `WG-${String(this.#position).padStart(6, "0")}`;
+    for (const [state, text] of [["packed", "Packed into a box"], ["dispatched", "On its way to you"], ["delivered", "Handed over at the door"]]) {
+      await pause();
+      say("delivery", state, text, { parcel });
+      if (state !== "packed") mail(state, state === "dispatched" ? "Your parcel is on its way" : "Your parcel has arrived", `Parcel ${parcel}.`);
+    }
+    say("order", "completed", "Completed");
+  }
+
+  /** Waits until the inventory works, in turn. */
+  async #turn() {
+    if (!this.inventoryPaused) return;
+    await new Promise((resolve) => this.#queue.push(resolve));
+  }
+
+  resumeInventory() {
+    this.inventoryPaused = false;
+    for (const go of this.#queue.splice(0)) go();
+  }
+
+  #reserve(placed) {
+    const lines = [];
+    const changes = [];
+    placed.forEach(({ sku, name, quantity, unit_price_cents, substitutes_ok }, line) => {
+      const substitute = substitutes_ok ? REPLACED_BY[sku] : undefined;
+      if (this.#take(sku, quantity)) lines.push({ sku, name, quantity, unit_price_cents });
+      else if (substitute) {
+        const by = { sku: substitute[0], name: substitute[1], unit_price_cents: substitute[2] };
+        lines.push({ ...by, quantity });
+        changes.push({ kind: "substituted", line, sku, name, quantity, unit_price_cents, by });
+      } else changes.push({ kind: "unavailable", line, sku, name, quantity, unit_price_cents });
+    });
+    return { lines, changes };
+  }
+
+  #take(sku, quantity) {
+    const onHand = this.#onHand.get(sku) ?? 1_000_000;
+    const left = onHand >= quantity ? onHand - quantity : onHand;
+    this.#onHand.set(sku, left);
+    this.set(`sku/${sku}`, "inventory", { state: left > 0 ? "in-stock" : "sold-out", text: `${left} on hand`, data: { on_hand: left } });
+    return onHand >= quantity;
+  }
+
+  /** The payment's reference; undefined when the card is declined. Retries while the gateway is down. */
+  async #charge(subject, card, total_cents) {
+    for (let attempt = 1; this.gateway !== "up"; attempt += 1) {
+      const delay_ms = attempt >= this.deadAfter ? 0 : Math.min(30_000, 1000 * 2 ** attempt);
+      const message = "the payment gateway does not answer";
+      if (delay_ms === 0) {
+        this.set(subject, "payment", { state: "", text: "", delivery: { state: "dead-lettered", attempt, message } });
+        await new Promise(() => {});
+      }
+      const next_attempt_at_ms = Date.now() + delay_ms;
+      this.set(subject, "payment", { state: "", text: "", delivery: { state: "retrying", attempt, next_attempt_at_ms, message } });
+      await new Promise((resolve) => setTimeout(resolve, delay_ms));
+    }
+    return card === "4000000000000002" || total_cents === 0 ? undefined : `pay-payment@${this.#position}`;
+  }
+
+  /** After this many attempts a charge is a dead letter. */
+  deadAfter = 16;
+}
+
+function sum(lines) {
+  return lines.reduce((total, { quantity, unit_price_cents }) => total + quantity * unit_price_cents, 0);
+}
+
+function euro(cents) {
+  return `${(cents / 100).toFixed(2)} EUR`;
+}

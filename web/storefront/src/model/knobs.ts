@@ -1,0 +1,52 @@
+// The operator's doors that the demo's knobs turn: how a handler stands, its manifest, pause and resume. Reads when
+// asked; keeps nothing.
+
+import { isRecord } from "./store.ts";
+
+export interface Handler {
+  readonly name: string;
+  readonly state: "running" | "paused" | "waiting-for-module";
+  readonly digest: string;
+  readonly manifest: Readonly<Record<string, unknown>>;
+  /** Deliveries that have begun or wait their turn. */
+  readonly open: number | undefined;
+  /** Positions of the log that the handler is not done with yet. */
+  readonly lag: number | undefined;
+}
+
+export function gatewayOf({ manifest }: Handler): "up" | "down" {
+  const config = manifest["config"];
+  return isRecord(config) && config["gateway"] === "down" ? "down" : "up";
+}
+
+export async function readHandler(name: string): Promise<Handler> {
+  const answer = await ask("GET", name);
+  const { state, digest, manifest, open, lag } = answer;
+  if (typeof digest !== "string" || !isRecord(manifest)) throw new Error("the server's answer is not a handler");
+  const number = (value: unknown) => (typeof value === "number" ? value : undefined);
+  return { name, state: stateOf(state), digest, manifest, open: number(open), lag: number(lag) };
+}
+
+function stateOf(state: unknown): Handler["state"] {
+  return state === "paused" || state === "waiting-for-module" ? state : "running";
+}
+
+/** Deploys the payment handler again, as it is but for its gateway. */
+export async function setGateway(gateway: "up" | "down"): Promise<void> {
+  const { digest, manifest } = await readHandler("payment");
+  const config = isRecord(manifest["config"]) ? manifest["config"] : {};
+  await ask("PUT", "payment", { digest, manifest: { ...manifest, config: { ...config, gateway } } });
+}
+
+export async function setPaused(name: string, paused: boolean): Promise<void> {
+  await ask("POST", `${name}/${paused ? "pause" : "resume"}`);
+}
+
+async function ask(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
+  const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const response = await fetch(`/v1/handlers/${path}`, { method, ...json, signal: AbortSignal.timeout(10_000) });
+  const answer: unknown = await response.json().catch(() => undefined);
+  if (response.ok) return isRecord(answer) ? answer : {};
+  const said = isRecord(answer) ? (answer["detail"] ?? answer["title"]) : undefined;
+  throw new Error(String(said ?? `the server answered ${response.status}`));
+}

@@ -1,0 +1,69 @@
+// The lines of an order as the page lists them: what was ordered, what became of it, and what it costs. The lines that
+// the inventory reserved leave out what was missing; the changes put it back, struck through.
+
+import type { Parts } from "@weirgate/client";
+
+import { changesIn, dataOf, linesIn, numberIn } from "./status.ts";
+import type { Change, Line } from "./status.ts";
+
+export interface Row {
+  readonly sku: string;
+  readonly name: string;
+  readonly quantity: number;
+  readonly total_cents: number;
+  readonly fate: "as-ordered" | "substituted" | "unavailable";
+  /** The name of what it replaces. */
+  readonly instead_of?: string;
+}
+
+export interface Receipt {
+  readonly rows: readonly Row[];
+  readonly total_cents: number;
+  /** The sum as ordered, when it was another. */
+  readonly ordered_total_cents?: number;
+}
+
+/** `placed` is what this browser ordered, for the time before the server says anything. */
+export function receiptOf(parts: Parts, placed: readonly Line[] = []): Receipt {
+  const inventory = dataOf(parts["inventory"]);
+  const reserved = linesIn(dataOf(parts["invoice"])) ?? linesIn(inventory);
+  const changes = changesIn(inventory);
+  if (!reserved) return fromPlaced(linesIn(dataOf(parts["order"])) ?? placed, changes);
+  const rows = merge(reserved, changes);
+  const total_cents = numberIn(inventory, "total_cents") ?? sum(rows);
+  const ordered_total_cents = numberIn(inventory, "ordered_total_cents") ?? total_cents;
+  return { rows, total_cents, ...(ordered_total_cents === total_cents ? {} : { ordered_total_cents }) };
+}
+
+function fromPlaced(placed: readonly Line[], changes: readonly Change[]): Receipt {
+  const missing = new Set(changes.filter(({ kind }) => kind === "unavailable").map(({ line }) => line));
+  const rows = placed.map((line, n) => row(line, missing.has(n) ? "unavailable" : "as-ordered"));
+  return { rows, total_cents: sum(rows) };
+}
+
+/** Reserved lines stand in the order in which they were placed, so the changes' line numbers say where each belongs. */
+function merge(reserved: readonly Line[], changes: readonly Change[]): Row[] {
+  const byLine = new Map(changes.map((change) => [change.line, change]));
+  const rows: Row[] = [];
+  const left = [...reserved];
+  const length = reserved.length + changes.filter(({ kind }) => kind === "unavailable").length;
+  for (let n = 0; n < length; n += 1) {
+    const change = byLine.get(n);
+    if (change?.kind === "unavailable") {
+      rows.push(row(change, "unavailable"));
+      continue;
+    }
+    const line = left.shift();
+    if (!line) break;
+    rows.push(change ? { ...row(line, "substituted"), instead_of: change.name } : row(line, "as-ordered"));
+  }
+  return [...rows, ...left.map((line) => row(line, "as-ordered"))];
+}
+
+function row({ sku, name, quantity, unit_price_cents }: Line, fate: Row["fate"]): Row {
+  return { sku, name, quantity, total_cents: quantity * unit_price_cents, fate };
+}
+
+function sum(rows: readonly Row[]): number {
+  return rows.reduce((total, { fate, total_cents }) => total + (fate === "unavailable" ? 0 : total_cents), 0);
+}

@@ -1,0 +1,155 @@
+// How an order stands, from the parts of its status: a mood for each step, and one headline. Pure; what it is given is
+// all it knows, so the same document always gives the same page.
+
+import type { Part, PartDelivery, Parts } from "@weirgate/client";
+
+import { dataOf, numberIn, textIn } from "./status.ts";
+
+export const STEP_NAMES = ["order", "inventory", "payment", "invoice", "delivery"] as const;
+export type StepName = (typeof STEP_NAMES)[number];
+
+/**
+ * `waiting`: others come first. `working`: it is this step's turn. `retrying`, `stuck`: its delivery is in trouble, for
+ * now or for good. `failed`: it said no. `skipped`: it will not happen.
+ */
+export type Mood = "waiting" | "working" | "done" | "retrying" | "stuck" | "failed" | "skipped";
+
+export interface Step {
+  readonly name: StepName;
+  readonly title: string;
+  readonly text: string;
+  readonly mood: Mood;
+  /** The part's own word; "" when it has none. */
+  readonly state: string;
+  readonly part: Part | undefined;
+  readonly trouble: PartDelivery | undefined;
+}
+
+interface Words {
+  readonly title: string;
+  /** States that let the next step begin. */
+  readonly done: readonly string[];
+  readonly failed: readonly string[];
+  readonly working: string;
+}
+
+const WORDS: Record<StepName, Words> = {
+  order: { title: "Order accepted", done: ["accepted", "completed", "cancelled"], failed: ["rejected"], working: "Being checked" },
+  inventory: { title: "Items reserved", done: ["reserved", "released"], failed: ["unavailable"], working: "Looking on the shelves" },
+  payment: { title: "Payment", done: ["charged"], failed: ["declined"], working: "Asking your bank" },
+  invoice: { title: "Invoice", done: ["issued"], failed: [], working: "Being written" },
+  delivery: { title: "Delivery", done: ["delivered"], failed: [], working: "Finding a box" },
+};
+
+export const DELIVERY_STATES = ["packed", "dispatched", "delivered"] as const;
+
+/** Whether the order has come to nothing: no further step will be made. */
+export function hasFailed(parts: Parts): boolean {
+  const says = (name: StepName, ...states: string[]) => states.includes(parts[name]?.state ?? "");
+  return says("order", "rejected", "cancelled") || says("inventory", "unavailable", "released") || says("payment", "declined");
+}
+
+/** `isSent`: the server has the order; before that, nobody works on it. */
+export function stepsOf(parts: Parts, isSent = true): Step[] {
+  const failed = hasFailed(parts);
+  let open = !isSent;
+  return STEP_NAMES.map((name) => {
+    const part = parts[name];
+    const mood = moodOf(name, part, { open, failed });
+    open ||= mood !== "done";
+    return { name, title: WORDS[name].title, text: textOf(name, part, mood), mood, state: part?.state ?? "", part, trouble: part?.delivery };
+  });
+}
+
+function moodOf(name: StepName, part: Part | undefined, { open, failed }: { open: boolean; failed: boolean }): Mood {
+  const state = part?.state ?? "";
+  if (part?.delivery) return part.delivery.state === "retrying" ? "retrying" : "stuck";
+  if (WORDS[name].failed.includes(state)) return "failed";
+  if (WORDS[name].done.includes(state)) return "done";
+  if (failed) return "skipped";
+  return state === "" && open ? "waiting" : "working";
+}
+
+function textOf(name: StepName, part: Part | undefined, mood: Mood): string {
+  // What the order handler says at the end is about the whole order, not about its acceptance.
+  const isLastWord = name === "order" && (part?.state === "completed" || part?.state === "cancelled");
+  if (part?.text && !isLastWord) return part.text;
+  if (mood === "working") return WORDS[name].working;
+  return mood === "skipped" ? "Will not happen" : "";
+}
+
+/** The whole order in one word, for the page and for tests. */
+export type OrderState =
+  | "placed" | "accepted" | "checking" | "reserved" | "paid" | "invoiced"
+  | "packed" | "dispatched" | "delivered" | "rejected" | "cancelled";
+
+export interface Headline {
+  readonly state: OrderState;
+  readonly title: string;
+  readonly text: string;
+  /** Of 7. */
+  readonly progress: number;
+}
+
+export const PROGRESS_MAX = 7;
+
+const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
+  placed: { title: "Order received", text: "It is written down. Next, somebody reads it.", progress: 0 },
+  accepted: { title: "Order accepted", text: "We are about to look for your things.", progress: 1 },
+  checking: { title: "On the shelves", text: "We are collecting your things.", progress: 1 },
+  reserved: { title: "All set aside", text: "Next is the payment.", progress: 2 },
+  paid: { title: "Paid, thank you", text: "The invoice comes next.", progress: 3 },
+  invoiced: { title: "Paid, thank you", text: "Your things go into a box.", progress: 4 },
+  packed: { title: "Packed", text: "The box waits for the van.", progress: 5 },
+  dispatched: { title: "On its way", text: "Next stop: your door.", progress: 6 },
+  delivered: { title: "Delivered", text: "Enjoy. It was a pleasure.", progress: 7 },
+  rejected: { title: "We cannot take this order", text: "Nothing was charged.", progress: 0 },
+  cancelled: { title: "Order cancelled", text: "Nothing was charged.", progress: 0 },
+};
+
+const RETRYING = "Something does not work right now. We keep trying; there is nothing you need to do.";
+const STUCK = "Something did not work, and we stopped trying by ourselves. Somebody has to look at it.";
+
+export function headlineOf(parts: Parts): Headline {
+  const state = stateOf(parts);
+  const headline = { state, ...HEADLINES[state] };
+  if (state === "delivered" || state === "rejected") return headline;
+  if (state === "cancelled") return { ...headline, text: reasonOf(parts) + headline.text };
+  const trouble = troubleOf(parts);
+  if (trouble === "stuck") return { ...headline, title: "Stopped for now", text: STUCK };
+  return trouble === "retrying" ? { ...headline, text: RETRYING } : headline;
+}
+
+function reasonOf(parts: Parts): string {
+  const reason = textIn(dataOf(parts["order"]), "reason") ?? textIn(dataOf(parts["payment"]), "reason");
+  return reason ? `Because ${reason}. ` : "";
+}
+
+function stateOf(parts: Parts): OrderState {
+  const said = (name: StepName) => parts[name]?.state ?? "";
+  if (said("order") === "rejected") return "rejected";
+  if (hasFailed(parts)) return "cancelled";
+  const delivery = DELIVERY_STATES.find((state) => state === said("delivery"));
+  if (said("order") === "completed") return "delivered";
+  if (delivery) return delivery;
+  if (said("invoice") === "issued") return "invoiced";
+  if (said("payment") === "charged") return "paid";
+  if (said("inventory") === "reserved") return "reserved";
+  if (said("inventory") === "checking") return "checking";
+  return said("order") === "accepted" ? "accepted" : "placed";
+}
+
+/** The worst that is the matter with the order's steps, if anything. A mail that is not sent holds no order up. */
+export function troubleOf(parts: Parts): "retrying" | "stuck" | undefined {
+  const moods = STEP_NAMES.map((name) => parts[name]?.delivery?.state);
+  if (moods.includes("dead-lettered")) return "stuck";
+  return moods.includes("retrying") ? "retrying" : undefined;
+}
+
+/** How far the shelves have been searched, while they are. */
+export function searchOf(part: Part | undefined): string | undefined {
+  if (part?.state !== "checking") return undefined;
+  const data = dataOf(part);
+  const [answered, lines] = [numberIn(data, "answered"), numberIn(data, "lines")];
+  return answered === undefined || lines === undefined ? undefined : `${answered} of ${lines}`;
+}

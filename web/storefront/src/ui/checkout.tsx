@@ -1,0 +1,162 @@
+// The checkout: the basket with its replacements, who gets it, and which card pays. Filled in for the demo, so that one
+// click places an order.
+
+import { uuid } from "@weirgate/client";
+import { useState } from "preact/hooks";
+
+import type { Stock } from "../live.ts";
+import { useStore, weirgate } from "../live.ts";
+import { basket, priced, totalCents, withQuantity, withSubstitutes } from "../model/basket.ts";
+import type { PricedItem } from "../model/basket.ts";
+import { money, unbroken } from "../model/catalogue.ts";
+import { handIn, keep, newOrder } from "../model/orders.ts";
+import type { Customer } from "../model/orders.ts";
+import { isRecord, Store } from "../model/store.ts";
+import { orderPath, useTitle } from "../route.ts";
+import { Art } from "./art.tsx";
+import { Stepper } from "./catalogue.tsx";
+import { Icon } from "./icons.tsx";
+
+const DEMO: Customer = { name: "Ada Lovelace", email: "ada@example.org", address: "12 St James's Square, London" };
+
+const customer = new Store<Customer>("shop:customer", (stored) => ({ ...DEMO, ...(isRecord(stored) ? stored : {}) }));
+
+const CARDS = [
+  { number: "4242424242424242", label: "Card ending in 4242", note: "works" },
+  { number: "4000000000000002", label: "Card ending in 0002", note: "will be declined" },
+] as const;
+
+export function Checkout({ stock }: { stock: Stock }) {
+  useTitle("Basket");
+  const items = priced(useStore(basket));
+  if (items.length === 0) return <EmptyBasket />;
+  return (
+    <>
+      <h1 class="page-title" tabIndex={-1}>
+        Your basket
+      </h1>
+      <div class="columns columns-even">
+        <section aria-label="What you buy">
+          <ul class="lines">
+            {items.map((item) => (
+              <BasketLine key={item.sku} item={item} onHand={stock.get(item.sku)} />
+            ))}
+          </ul>
+          <p class="total">
+            <span>Total</span>
+            <strong>{money(totalCents(items))}</strong>
+          </p>
+          <p class="fine">If we replace something or have run out of it, the price changes before your card is charged.</p>
+        </section>
+        <Form />
+      </div>
+    </>
+  );
+}
+
+function EmptyBasket() {
+  return (
+    <section class="nothing">
+      <h1 tabIndex={-1}>Your basket is empty</h1>
+      <p>There is bread, coffee and honey on the shelves.</p>
+      <a class="button" href="#/">
+        To the shop <Icon name="arrow" />
+      </a>
+    </section>
+  );
+}
+
+function BasketLine({ item, onHand }: { item: PricedItem; onHand: number | undefined }) {
+  const { sku, quantity, substitutes_ok, article } = item;
+  return (
+    <li class="line">
+      <Art sku={sku} />
+      <div class="line-words">
+        <h2>{unbroken(article.name)}</h2>
+        <p>
+          {money(article.unit_price_cents)} each
+          {onHand !== undefined && onHand < quantity && <span class="short"> · {onHand === 0 ? "sold out" : `${onHand} left`}</span>}
+        </p>
+        {article.replacement && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={substitutes_ok}
+              onChange={(event) => basket.set(withSubstitutes(basket.value, sku, event.currentTarget.checked))}
+            />
+            <span>If sold out: {article.replacement}</span>
+          </label>
+        )}
+      </div>
+      <div class="line-end">
+        <strong>{money(quantity * article.unit_price_cents)}</strong>
+        <Stepper name={article.name} sku={sku} quantity={quantity} onChange={(next) => basket.set(withQuantity(basket.value, sku, next))} />
+      </div>
+    </li>
+  );
+}
+
+function Form() {
+  const { name, email, address } = useStore(customer);
+  const [card, setCard] = useState<string>(CARDS[0].number);
+  const place = (event: Event) => {
+    event.preventDefault();
+    const order = newOrder({ items: basket.value, customer: customer.value, card, event_id: uuid(), now_ms: Date.now() });
+    keep(order, weirgate);
+    void handIn(order, weirgate);
+    basket.set([]);
+    location.hash = orderPath(order.id);
+  };
+  const set = (change: Partial<Customer>) => customer.set({ ...customer.value, ...change });
+  return (
+    <form class="form" onSubmit={place}>
+      <fieldset>
+        <legend>Where to?</legend>
+        <Field label="Name" autocomplete="name" value={name} onChange={(value) => set({ name: value })} />
+        <Field label="E-mail" type="email" autocomplete="email" value={email} onChange={(value) => set({ email: value })} />
+        <Field label="Address" autocomplete="street-address" value={address} onChange={(value) => set({ address: value })} />
+      </fieldset>
+      <fieldset>
+        <legend>How will you pay?</legend>
+        <div class="choices">
+          {CARDS.map((choice) => (
+            <label class="choice" key={choice.number}>
+              <input type="radio" name="card" value={choice.number} checked={card === choice.number} onChange={() => setCard(choice.number)} />
+              <span>
+                {choice.label} <small>{choice.note}</small>
+              </span>
+            </label>
+          ))}
+        </div>
+      </fieldset>
+      <button class="button button-wide" type="submit" data-testid="place-order">
+        Place the order <Icon name="arrow" />
+      </button>
+    </form>
+  );
+}
+
+interface FieldProps {
+  readonly label: string;
+  readonly value: string;
+  readonly autocomplete: string;
+  readonly type?: "email";
+  readonly onChange: (value: string) => void;
+}
+
+function Field({ label, value, autocomplete, type, onChange }: FieldProps) {
+  const input = {
+    name: autocomplete,
+    autocomplete,
+    required: true,
+    maxLength: 200,
+    value,
+    onInput: (event: { currentTarget: HTMLInputElement }) => onChange(event.currentTarget.value),
+  };
+  return (
+    <label class="field">
+      <span>{label}</span>
+      {type === "email" ? <input type="email" {...input} /> : <input type="text" {...input} />}
+    </label>
+  );
+}

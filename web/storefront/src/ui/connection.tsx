@@ -1,0 +1,72 @@
+// What the page says about its connection: a badge that is always there, and a notice while what is shown may be old.
+
+import type { ConnectionState } from "@weirgate/client";
+import { useRef } from "preact/hooks";
+
+import { useNow, weirgate } from "../live.ts";
+
+type Health = "live" | "connecting" | "reconnecting" | "offline";
+
+const LABELS: Record<Health, string> = { live: "Live", connecting: "Connecting", reconnecting: "Reconnecting", offline: "Offline" };
+
+/** A try to connect looks the same as the wait for the next one, so that the badge does not flicker. */
+function useHealth(connection: ConnectionState): Health {
+  const tried = useRef(false);
+  if (connection.state !== "connecting" && !isIdle(connection)) tried.current = true;
+  if (connection.state === "connected") return "live";
+  if (connection.state === "disconnected" && connection.code !== undefined && connection.retryAtMs === undefined) return "offline";
+  return tried.current ? "reconnecting" : "connecting";
+}
+
+function isIdle(connection: ConnectionState): boolean {
+  return connection.state === "disconnected" && connection.code === undefined && connection.retryAtMs === undefined;
+}
+
+export function ConnectionBadge({ connection }: { connection: ConnectionState }) {
+  const health = useHealth(connection);
+  return (
+    <span class="badge" data-testid="connection" data-state={health} role="status">
+      <i aria-hidden="true" />
+      {LABELS[health]}
+    </span>
+  );
+}
+
+/** Says since when nothing was heard, and when the next try is. */
+export function ConnectionNotice({ connection, known }: { connection: ConnectionState; known: boolean }) {
+  const health = useHealth(connection);
+  const retryAtMs = connection.state === "disconnected" ? connection.retryAtMs : undefined;
+  const now = useNow(retryAtMs !== undefined);
+  if (health === "live" || health === "connecting") return null;
+  return (
+    <div class="notice" data-kind="away">
+      <i class="spinner" aria-hidden="true" />
+      <div>
+        <strong>{health === "offline" ? "The server has sent us away." : "The server does not answer."}</strong>{" "}
+        {known ? "This is the last status we know. It goes on as soon as the server is back. " : "We keep trying. "}
+        {health === "offline" ? <Reason connection={connection} /> : <NextTry atMs={retryAtMs} now={now} />}
+      </div>
+    </div>
+  );
+}
+
+function NextTry({ atMs, now }: { atMs: number | undefined; now: number }) {
+  return <span class="nowrap">{atMs === undefined || atMs <= now ? "Trying now." : `Next try in ${seconds(atMs - now)}.`}</span>;
+}
+
+function Reason({ connection }: { connection: ConnectionState }) {
+  return (
+    <>
+      {connection.state === "disconnected" && `${connection.reason}. `}
+      <button class="link" type="button" onClick={() => weirgate.reconnect()}>
+        Try again
+      </button>
+    </>
+  );
+}
+
+/** `1 s`, `2 min`: rounded up, so that it never says 0. */
+export function seconds(delay_ms: number): string {
+  const whole = Math.max(1, Math.ceil(delay_ms / 1000));
+  return whole < 100 ? `${whole} s` : `${Math.ceil(whole / 60)} min`;
+}

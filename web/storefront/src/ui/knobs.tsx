@@ -1,0 +1,134 @@
+// The demo's knobs: break what an order depends on, and watch it wait and go on. Reads how things stand when opened and
+// after each turn; in between it asks nobody.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { gatewayOf, readHandler, setGateway, setPaused } from "../model/knobs.ts";
+import type { Handler } from "../model/knobs.ts";
+import { Hidden, Icon } from "./icons.tsx";
+
+interface Reading {
+  readonly payment?: Handler;
+  readonly inventory?: Handler;
+  readonly problem?: string;
+}
+
+export function Knobs({ onClose }: { onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [reading, setReading] = useState<Reading>({});
+  const [busy, setBusy] = useState(true);
+
+  const turn = async (action?: () => Promise<void>) => {
+    setBusy(true);
+    try {
+      await action?.();
+      const [payment, inventory] = await Promise.all([readHandler("payment"), readHandler("inventory")]);
+      setReading({ payment, inventory });
+    } catch (error) {
+      setReading((before) => ({ ...before, problem: error instanceof Error ? error.message : String(error) }));
+    }
+    setBusy(false);
+  };
+
+  useEffect(() => {
+    dialog.current?.showModal();
+    void turn();
+  }, []);
+
+  const { payment, inventory, problem } = reading;
+  const isDown = payment ? gatewayOf(payment) === "down" : false;
+  const isPaused = inventory?.state === "paused";
+  return (
+    <dialog class="knobs" ref={dialog} onClose={onClose} onClick={(event) => event.target === dialog.current && dialog.current?.close()} aria-labelledby="knobs">
+      <div class="knobs-inner">
+        <header>
+          <h2 id="knobs">Break things</h2>
+          <button class="quiet" type="button" onClick={() => dialog.current?.close()}>
+            <Icon name="cross" />
+            <Hidden>Close</Hidden>
+          </button>
+        </header>
+        <p>Then place an order, or watch one. Nothing is lost; what waits goes on when you mend it.</p>
+        <Knob
+          label="The payment gateway"
+          now={isDown ? "does not answer" : "answers"}
+          help="Switched off, charges fail. Each is tried again after a while, and then after a longer one."
+          broken={isDown}
+          handler={payment}
+          busy={busy}
+          testid="knob-payment"
+          onTurn={() => void turn(() => setGateway(isDown ? "up" : "down"))}
+        />
+        <Knob
+          label="The inventory"
+          now={isPaused ? "takes nothing in" : inventory?.state === "waiting-for-module" ? "waits for its module" : "works"}
+          help="Switched off, its handler is paused. Orders go on coming in and wait for it, each in its turn."
+          broken={isPaused}
+          handler={inventory}
+          busy={busy}
+          testid="knob-inventory"
+          onTurn={() => void turn(() => setPaused("inventory", !isPaused))}
+        />
+        <div class="knob-hint">
+          <h3>The server</h3>
+          <p>
+            Kill it with <code>kill -9</code> in the middle of an order and start it again. This page keeps what it knows and
+            goes on where it was.
+          </p>
+        </div>
+        <footer>
+          <p role="status" class={problem ? "problem" : "fine"}>
+            {problem ?? (busy ? "Asking the server" : "As of just now")}
+          </p>
+          <button class="quiet" type="button" disabled={busy} onClick={() => void turn()}>
+            <Icon name="refresh" /> Look again
+          </button>
+        </footer>
+      </div>
+    </dialog>
+  );
+}
+
+interface KnobProps {
+  readonly label: string;
+  readonly now: string;
+  readonly help: string;
+  readonly broken: boolean;
+  readonly handler: Handler | undefined;
+  readonly busy: boolean;
+  readonly testid: string;
+  readonly onTurn: () => void;
+}
+
+function Knob({ label, now, help, broken, handler, busy, testid, onTurn }: KnobProps) {
+  return (
+    <section class="knob" data-broken={broken}>
+      <button
+        class="switch"
+        type="button"
+        role="switch"
+        aria-checked={!broken}
+        disabled={busy || !handler}
+        onClick={onTurn}
+        data-testid={testid}
+        data-state={broken ? "broken" : "working"}
+      >
+        <span>
+          <strong>{label}</strong> {handler ? now : "is not there"}
+        </span>
+        <i aria-hidden="true" />
+      </button>
+      <p>{help}</p>
+      {handler && <Waiting handler={handler} />}
+    </section>
+  );
+}
+
+function Waiting({ handler: { name, open, lag } }: { handler: Handler }) {
+  if (open === undefined && lag === undefined) return null;
+  return (
+    <p class="fine" data-testid={`lag-${name}`}>
+      Handler <code>{name}</code>: {open ?? 0} open {open === 1 ? "delivery" : "deliveries"}, {lag ?? 0} {lag === 1 ? "position" : "positions"} behind
+    </p>
+  );
+}

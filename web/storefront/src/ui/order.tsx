@@ -1,0 +1,109 @@
+// The page of one order: a headline, its steps as they are made, and its receipt. Everything on it comes from the live
+// document; until there is one, from what this browser ordered.
+
+import type { ConnectionState, Parts, StatusDocument } from "@weirgate/client";
+
+import { useStatus, useStore } from "../live.ts";
+import { orders } from "../model/orders.ts";
+import type { MyOrder } from "../model/orders.ts";
+import { dataOf, problemsIn } from "../model/status.ts";
+import { headlineOf, PROGRESS_MAX, stepsOf, troubleOf } from "../model/steps.ts";
+import { useTitle } from "../route.ts";
+import { ConnectionNotice } from "./connection.tsx";
+import { Icon } from "./icons.tsx";
+import { MailCard, ReceiptCard } from "./receipt.tsx";
+import { Timeline } from "./timeline.tsx";
+
+export function OrderPage({ id, connection }: { id: string; connection: ConnectionState }) {
+  useTitle(`Order ${id.toUpperCase()}`);
+  const document = useStatus(`order/${id}`);
+  const mine = useStore(orders).find((order) => order.id === id);
+  const parts = document?.parts ?? {};
+  const known = (document?.version ?? 0) > 0;
+  const isUnsent = mine?.unsent !== undefined && !known;
+  if (mine?.refused && !known) return <Refused order={mine} />;
+  if (!mine && !known) return <Unknown id={id} connection={connection} document={document} />;
+  return (
+    <div class="order">
+      <ConnectionNotice connection={connection} known={known} />
+      <Headline id={id} parts={parts} unsent={isUnsent} />
+      <div class="columns columns-order">
+        <Timeline steps={stepsOf(parts, !isUnsent)} />
+        <div class="side">
+          <ReceiptCard parts={parts} placed={mine?.lines} />
+          <MailCard part={parts["notification"]} parts={parts} />
+          <p class="fine version">
+            {known ? (
+              <>
+                Version <code data-testid="version">{document?.version}</code> of this order: the position in the log of its last
+                change. Reload the page, or kill the server: it goes on from there.
+              </>
+            ) : (
+              "Nothing has been said of this order yet."
+            )}
+          </p>
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function Headline({ id, parts, unsent }: { id: string; parts: Parts; unsent: boolean }) {
+  const { state, title, text, progress } = headlineOf(parts);
+  const trouble = troubleOf(parts);
+  const isOver = state === "cancelled" || state === "rejected";
+  return (
+    <section class="headline" data-testid="order-state" data-state={unsent ? "sending" : state} data-trouble={trouble}>
+      <p class="overline">Order {id.toUpperCase()}</p>
+      <h1 tabIndex={-1}>{unsent ? "Handing in your order" : title}</h1>
+      <p class="headline-text">{unsent ? "The server has not confirmed it yet. It is kept here and sent until it does." : text}</p>
+      {!isOver && (
+        <div class="progress" role="progressbar" aria-label="How far the order is" aria-valuemin={0} aria-valuemax={PROGRESS_MAX} aria-valuenow={progress}>
+          {Array.from({ length: PROGRESS_MAX }, (_, n) => (
+            <i key={n} data-on={n < progress} data-next={n === progress && !unsent} />
+          ))}
+        </div>
+      )}
+      {isOver && <ProblemList problems={problemsIn(dataOf(parts["order"]))} />}
+    </section>
+  );
+}
+
+function ProblemList({ problems }: { problems: readonly string[] }) {
+  if (problems.length === 0) return null;
+  return (
+    <ul class="problems">
+      {problems.map((problem) => (
+        <li key={problem}>{problem}</li>
+      ))}
+    </ul>
+  );
+}
+
+function Refused({ order }: { order: MyOrder }) {
+  return (
+    <section class="nothing" data-testid="order-state" data-state="refused">
+      <h1 tabIndex={-1}>The server did not take this order</h1>
+      <p>{order.refused}</p>
+      <a class="button" href="#/">
+        Back to the shop <Icon name="arrow" />
+      </a>
+    </section>
+  );
+}
+
+interface UnknownProps {
+  readonly id: string;
+  readonly connection: ConnectionState;
+  readonly document: StatusDocument | undefined;
+}
+
+function Unknown({ id, connection, document }: UnknownProps) {
+  return (
+    <section class="nothing" data-testid="order-state" data-state={document ? "unknown" : "loading"}>
+      <ConnectionNotice connection={connection} known={false} />
+      <h1 tabIndex={-1}>{document ? "There is no such order" : "Looking for your order"}</h1>
+      <p>{document ? `Nobody has placed ${id.toUpperCase()} so far. Should somebody, this page will show it.` : "One moment."}</p>
+    </section>
+  );
+}

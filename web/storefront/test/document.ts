@@ -1,0 +1,41 @@
+// Parts of an order's status, as the handlers write them, for the tests of what the page makes of them.
+
+import type { Part, PartDelivery, Parts } from "@weirgate/client";
+
+let version = 0;
+
+export function part(state: string, data: unknown = {}, text = ""): Part {
+  version += 1;
+  return { version, at_ms: 1_767_225_600_000 + version, state, text, data };
+}
+
+export function troubled(delivery: PartDelivery, state = ""): Part {
+  return { ...part(state), delivery };
+}
+
+export const LINES = [
+  { sku: "sourdough", name: "Sourdough bread", quantity: 1, unit_price_cents: 480 },
+  { sku: "fig-jam", name: "Fig jam, 300 g", quantity: 2, unit_price_cents: 590 },
+  { sku: "coffee-beans", name: "Coffee beans, 500 g", quantity: 1, unit_price_cents: 1490 },
+];
+
+const RYE = { sku: "rye-bread", name: "Rye bread", unit_price_cents: 420 };
+
+/** Sourdough became rye bread, the jam was missing. */
+export const RESERVED = {
+  lines: [{ ...RYE, quantity: 1 }, LINES[2]],
+  total_cents: 1910,
+  ordered_total_cents: 3150,
+  changes: [
+    { kind: "substituted", line: 0, ...LINES[0], by: RYE },
+    { kind: "unavailable", line: 1, ...LINES[1] },
+  ],
+};
+
+export const ACCEPTED: Parts = { order: part("accepted", { total_cents: 3150, lines: LINES }) };
+export const SET_ASIDE: Parts = { ...ACCEPTED, inventory: part("reserved", RESERVED) };
+export const CHARGED: Parts = { ...SET_ASIDE, payment: part("charged", { total_cents: 1910, reference: "pay-payment@17" }) };
+export const INVOICED: Parts = {
+  ...CHARGED,
+  invoice: part("issued", { number: "INV-000021", lines: RESERVED.lines, total_cents: 1910, net_cents: 1592, vat_cents: 318, vat_percent: 20 }),
+};

@@ -1,0 +1,57 @@
+// The receipt: what was ordered, what became of it, and what is left when a part is not what was promised.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { receiptOf } from "../src/model/receipt.ts";
+import { invoiceOf, lastMailOf } from "../src/model/status.ts";
+import { ACCEPTED, INVOICED, LINES, part, RESERVED, SET_ASIDE } from "./document.ts";
+
+function fates(receipt: ReturnType<typeof receiptOf>): string[] {
+  return receipt.rows.map(({ name, fate }) => `${name}: ${fate}`);
+}
+
+test("before the server has said anything, the browser's own lines are shown", () => {
+  const receipt = receiptOf({}, LINES);
+  assert.equal(receipt.total_cents, 480 + 2 * 590 + 1490);
+  assert.equal(receipt.ordered_total_cents, undefined);
+  assert.equal(receiptOf(ACCEPTED).total_cents, receipt.total_cents, "then the server's");
+});
+
+test("changes stand where the line was placed, and the price is the new one", () => {
+  for (const parts of [SET_ASIDE, INVOICED]) {
+    const receipt = receiptOf(parts);
+    assert.deepEqual(fates(receipt), ["Rye bread: substituted", "Fig jam, 300 g: unavailable", "Coffee beans, 500 g: as-ordered"]);
+    assert.equal(receipt.rows[0]?.instead_of, "Sourdough bread");
+    assert.deepEqual([receipt.total_cents, receipt.ordered_total_cents], [1910, 3150]);
+  }
+});
+
+test("where nothing changed there is one total", () => {
+  const reserved = { lines: LINES, total_cents: 3150, ordered_total_cents: 3150, changes: [] };
+  const receipt = receiptOf({ inventory: part("reserved", reserved) });
+  assert.deepEqual(fates(receipt), LINES.map(({ name }) => `${name}: as-ordered`));
+  assert.equal(receipt.ordered_total_cents, undefined);
+});
+
+test("where nothing is there, all lines are struck and cost nothing", () => {
+  const changes = LINES.map((line, n) => ({ kind: "unavailable", line: n, ...line }));
+  const receipt = receiptOf({ ...ACCEPTED, inventory: part("unavailable", { changes }) });
+  assert.ok(receipt.rows.every(({ fate }) => fate === "unavailable"));
+  assert.equal(receipt.total_cents, 0);
+});
+
+test("an odd part costs only what it would have said", () => {
+  for (const data of [null, 7, [], { lines: "many" }, { lines: [{ sku: 1 }] }, { changes: {} }]) {
+    assert.equal(receiptOf({ inventory: part("reserved", data) }, LINES).rows.length, 3);
+    assert.equal(invoiceOf({ invoice: part("issued", data) }), undefined);
+    assert.equal(lastMailOf({ notification: part("sent", data) }), undefined);
+  }
+});
+
+test("the invoice and the last mail are read whole", () => {
+  assert.equal(invoiceOf(INVOICED)?.number, "INV-000021");
+  const last = { kind: "charged", to: "ada@example.org", subject: "Paid", text: "Thank you" };
+  assert.deepEqual(lastMailOf({ notification: part("sent", { count: 2, last }) }), last);
+  assert.equal(RESERVED.changes.length, 2);
+});

@@ -1,0 +1,94 @@
+// What the page makes of an order's status: the mood of each step and the headline, along every way an order can go.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Parts } from "@weirgate/client";
+
+import { headlineOf, stepsOf, troubleOf } from "../src/model/steps.ts";
+import { ACCEPTED, CHARGED, INVOICED, part, SET_ASIDE, troubled } from "./document.ts";
+
+function moods(parts: Parts): string {
+  return stepsOf(parts)
+    .map(({ mood }) => mood)
+    .join(" ");
+}
+
+test("an order that goes well moves one step at a time", () => {
+  const ways: [Parts, string, string, number][] = [
+    [{}, "placed", "working waiting waiting waiting waiting", 0],
+    [ACCEPTED, "accepted", "done working waiting waiting waiting", 1],
+    [{ ...ACCEPTED, inventory: part("checking", { lines: 3, answered: 1 }) }, "checking", "done working waiting waiting waiting", 1],
+    [SET_ASIDE, "reserved", "done done working waiting waiting", 2],
+    [CHARGED, "paid", "done done done working waiting", 3],
+    [INVOICED, "invoiced", "done done done done working", 4],
+    [{ ...INVOICED, delivery: part("packed") }, "packed", "done done done done working", 5],
+    [{ ...INVOICED, delivery: part("dispatched") }, "dispatched", "done done done done working", 6],
+    [{ ...INVOICED, delivery: part("delivered") }, "delivered", "done done done done done", 7],
+    [{ ...INVOICED, delivery: part("delivered"), order: part("completed") }, "delivered", "done done done done done", 7],
+  ];
+  for (const [parts, state, expected, progress] of ways) {
+    const headline = headlineOf(parts);
+    assert.deepEqual([headline.state, moods(parts), headline.progress], [state, expected, progress]);
+  }
+});
+
+test("nobody works on an order that the server does not have", () => {
+  assert.ok(stepsOf({}, false).every(({ mood }) => mood === "waiting"));
+});
+
+test("parts may come in any order: a later step that is done counts as done", () => {
+  const { payment, ...rest } = INVOICED;
+  assert.ok(payment);
+  assert.equal(moods(rest), "done done working done waiting");
+});
+
+test("a declined card ends the order, before and after it is cancelled", () => {
+  const declined = { ...SET_ASIDE, payment: part("declined", { reason: "the card was declined" }) };
+  const cancelled = { ...declined, order: part("cancelled", { reason: "the card was declined" }), inventory: part("released") };
+  for (const parts of [declined, cancelled]) {
+    assert.equal(headlineOf(parts).state, "cancelled");
+    assert.equal(headlineOf(parts).text, "Because the card was declined. Nothing was charged.");
+    assert.equal(moods(parts), "done done failed skipped skipped");
+  }
+});
+
+test("an order that is rejected, or of which nothing is there, ends where it is", () => {
+  const rejected = { order: part("rejected", { problems: ["line 1: quantity 0 is not 1 to 99"] }) };
+  assert.equal(headlineOf(rejected).state, "rejected");
+  assert.equal(moods(rejected), "failed skipped skipped skipped skipped");
+  const unavailable = { ...ACCEPTED, inventory: part("unavailable", { changes: [] }) };
+  assert.equal(headlineOf(unavailable).state, "cancelled");
+  assert.equal(moods(unavailable), "done failed skipped skipped skipped");
+});
+
+test("a payment that is retried is in trouble, and stays in its place", () => {
+  const delivery = { state: "retrying", attempt: 3, next_attempt_at_ms: 1, message: "the payment gateway does not answer" } as const;
+  const parts = { ...SET_ASIDE, payment: troubled(delivery) };
+  assert.equal(headlineOf(parts).state, "reserved");
+  assert.equal(troubleOf(parts), "retrying");
+  assert.equal(moods(parts), "done done retrying waiting waiting");
+  assert.deepEqual(stepsOf(parts)[2]?.trouble, delivery);
+});
+
+test("a dead letter is the worst trouble and shows even after an earlier state", () => {
+  const dead = { state: "dead-lettered", attempt: 16, message: "no" } as const;
+  const retrying = { state: "retrying", attempt: 1, next_attempt_at_ms: 1, message: "no" } as const;
+  const parts = { ...CHARGED, invoice: troubled(dead), notification: troubled(retrying, "sent") };
+  assert.equal(troubleOf(parts), "stuck");
+  assert.deepEqual([headlineOf(parts).state, headlineOf(parts).title], ["paid", "Stopped for now"]);
+  assert.equal(moods(parts), "done done done stuck waiting");
+  assert.equal(troubleOf(CHARGED), undefined);
+});
+
+test("a mail that is not sent is no trouble of the order", () => {
+  const parts = { ...CHARGED, notification: troubled({ state: "dead-lettered", attempt: 16, message: "no" }) };
+  assert.equal(troubleOf(parts), undefined);
+  assert.equal(headlineOf(parts).title, headlineOf(CHARGED).title);
+});
+
+test("what the order handler says at the end is not shown as its acceptance", () => {
+  const parts = { ...INVOICED, delivery: part("delivered"), order: part("completed", {}, "Completed") };
+  assert.equal(stepsOf(parts)[0]?.text, "");
+  assert.equal(stepsOf({ order: part("accepted", {}, "Accepted, 31.50 EUR") })[0]?.text, "Accepted, 31.50 EUR");
+});
