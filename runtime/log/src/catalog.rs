@@ -1,0 +1,78 @@
+//! The segments that there are, shared by the writer and all readers: which of them holds a position, open files to read
+//! them from, and how far the log is durable.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+use weirgate_types::Position;
+
+use crate::{LogError, Storage, StorageFile, format::Checks, segment::Segment};
+
+/// How many segments are kept open for reading.
+const FILES_MAX: usize = 64;
+
+pub struct Catalog {
+    storage: Arc<dyn Storage>,
+    pub checks: Checks,
+    /// The last durable position. Stored after the segment knows, so whoever reads it finds the record.
+    head: AtomicU64,
+    /// Sorted by first position; only the last one grows.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    /// Most recently used last.
+    files: Mutex<VecDeque<(Position, Arc<dyn StorageFile>)>>,
+}
+
+impl Catalog {
+    pub fn new(storage: Arc<dyn Storage>, checks: Checks, segments: Vec<Arc<Segment>>, head: Position) -> Self {
+        Self { storage, checks, head: head.0.into(), segments: RwLock::new(segments), files: Mutex::default() }
+    }
+
+    pub fn head(&self) -> Position {
+        Position(self.head.load(Ordering::Acquire))
+    }
+
+    pub fn set_head(&self, head: Position) {
+        self.head.store(head.0, Ordering::Release);
+    }
+
+    pub fn add(&self, segment: Arc<Segment>) {
+        self.segments.write().push(segment);
+    }
+
+    /// The segment that holds `position`, where one does.
+    pub fn segment_of(&self, position: Position) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let after = segments.partition_point(|segment| segment.first <= position);
+        segments.get(after.checked_sub(1)?).cloned()
+    }
+
+    /// The segment that follows the one which begins at `first`.
+    pub fn segment_after(&self, first: Position) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        segments.get(segments.partition_point(|segment| segment.first <= first)).cloned()
+    }
+
+    /// The segment's file, from among the open ones or opened now.
+    pub fn file(&self, segment: &Segment) -> Result<Arc<dyn StorageFile>, LogError> {
+        let mut files = self.files.lock();
+        if let Some(at) = files.iter().position(|(first, _)| *first == segment.first)
+            && let Some(entry) = files.remove(at)
+        {
+            let file = Arc::clone(&entry.1);
+            files.push_back(entry);
+            return Ok(file);
+        }
+        let file = self.storage.open(&segment.name).map_err(LogError::io("opening", &segment.name))?;
+        if files.len() >= FILES_MAX {
+            files.pop_front();
+        }
+        files.push_back((segment.first, Arc::clone(&file)));
+        Ok(file)
+    }
+}

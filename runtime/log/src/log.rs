@@ -1,0 +1,190 @@
+//! The writer: takes records into a batch in memory, and makes the batch durable with one write and one sync.
+
+use std::sync::Arc;
+
+use weirgate_types::{Position, Record};
+
+use crate::{
+    Epoch, Identity, LogError, LogReader, Storage,
+    batch::Batch,
+    catalog::Catalog,
+    format::Checks,
+    recovery::{Recovered, recover},
+    segment::{Index, Segment},
+    tail::Tail,
+};
+
+/// Offsets within a batch are 32 bits wide.
+const BYTES_MAX: usize = 1 << 30;
+
+/// Sizes. None of them is part of the format: they may differ each time a log is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// A segment that would grow beyond this is followed by a new one. A larger batch gets a segment to itself.
+    pub segment_bytes_max: u64,
+    /// How much space is taken, and filled with zeros, ahead of what is written; 0 for none. With it a full disk shows
+    /// before a batch is written, and a sync need not wait for the file system's journal. Batches of an eighth of it or
+    /// more take space as they are written.
+    pub reserve_bytes: u64,
+    /// A batch, and so a record, is at most this large; never more than 1 GiB.
+    pub batch_bytes_max: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        let mib = 1024 * 1024;
+        Self { segment_bytes_max: 64 * mib, reserve_bytes: mib, batch_bytes_max: 16 * 1024 * 1024 }
+    }
+}
+
+/// The one writer of a log.
+pub struct Log {
+    storage: Arc<dyn Storage>,
+    identity: Identity,
+    options: LogOptions,
+    catalog: Arc<Catalog>,
+    /// The last of the catalog's segments.
+    segment: Arc<Segment>,
+    tail: Tail,
+    pending: Batch,
+    poisoned: bool,
+    /// Whether the last thing in the log is the empty batch that closes it.
+    closed: bool,
+}
+
+impl Log {
+    /// Open the log in `storage`, or create it as `if_new`. Checks all of it, and cuts off a batch that was being written
+    /// when the last process stopped.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] where durable data is damaged, with nothing changed; [`LogError::Version`];
+    /// [`LogError::Full`] where there is no space to create it; [`LogError::Io`].
+    pub fn open(storage: Arc<dyn Storage>, if_new: Identity, mut options: LogOptions) -> Result<Self, LogError> {
+        options.batch_bytes_max = options.batch_bytes_max.min(BYTES_MAX);
+        match recover(&*storage)? {
+            Some(recovered) => Ok(Self::resume(storage, options, recovered)),
+            None => Self::create(storage, if_new, options),
+        }
+    }
+
+    fn create(storage: Arc<dyn Storage>, identity: Identity, options: LogOptions) -> Result<Self, LogError> {
+        let first = Position(1);
+        let tail = Tail::create(&*storage, identity, first, &options)?;
+        let segment = Arc::new(Segment::new(first, Index::default()));
+        let checks = Checks::of(identity.salt);
+        let catalog = Arc::new(Catalog::new(Arc::clone(&storage), checks, vec![Arc::clone(&segment)], Position::ZERO));
+        let pending = Batch::new(checks, first);
+        Ok(Self { storage, identity, options, catalog, segment, tail, pending, poisoned: false, closed: false })
+    }
+
+    fn resume(storage: Arc<dyn Storage>, options: LogOptions, recovered: Recovered) -> Self {
+        let tail = Tail::resume(&recovered, &options);
+        let Recovered { identity, segments, next, closed, .. } = recovered;
+        let checks = Checks::of(identity.salt);
+        // There is one: a log without segments is a new one.
+        let segment = segments.last().map_or_else(|| Arc::new(Segment::new(Position(1), Index::default())), Arc::clone);
+        let catalog = Arc::new(Catalog::new(Arc::clone(&storage), checks, segments, next.before()));
+        let pending = Batch::new(checks, next);
+        Self { storage, identity, options, catalog, segment, tail, pending, poisoned: false, closed }
+    }
+
+    /// Identifies this log, for clients that resume.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.identity.epoch
+    }
+
+    /// The last durable position; 0 while the log is empty.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.catalog.head()
+    }
+
+    /// Take a record into the pending batch, and give it its position. No I/O; durable only after [`Log::sync`].
+    ///
+    /// # Errors
+    /// [`LogError::BatchFull`], [`LogError::RecordTooLarge`]: not taken; [`LogError::Poisoned`].
+    pub fn push(&mut self, record: &Record) -> Result<Position, LogError> {
+        self.check()?;
+        self.pending.push(record, self.options.batch_bytes_max)
+    }
+
+    /// How many bytes the pending batch would write; 0 when nothing is pending.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        if self.pending.is_empty() { 0 } else { self.pending.len() }
+    }
+
+    /// Drop what is pending, for instance while the disk is full. The positions are given again.
+    pub fn discard(&mut self) {
+        self.pending.discard();
+    }
+
+    /// Make what is pending durable, all of it or nothing, and answer the new head.
+    ///
+    /// # Errors
+    /// [`LogError::Full`]: nothing was written, the batch still waits. [`LogError::Io`]: the log takes nothing more; what
+    /// was pending is found durable or not when it is opened again. [`LogError::Poisoned`]: that was before.
+    pub fn sync(&mut self) -> Result<Position, LogError> {
+        self.check()?;
+        if self.pending.is_empty() {
+            return Ok(self.head());
+        }
+        let written = self.write();
+        self.judge(written)
+    }
+
+    /// Sync, and close the log with an empty batch: damage to the batch before it then cannot pass for a torn tail.
+    ///
+    /// # Errors
+    /// As [`Log::sync`]. The log can be opened again all the same.
+    pub fn close(mut self) -> Result<Position, LogError> {
+        let head = self.sync()?;
+        if !self.closed {
+            self.tail.append(self.pending.finish())?;
+        }
+        self.tail.give_back()?;
+        Ok(head)
+    }
+
+    /// A reader of what is durable, now and later.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.catalog))
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        if self.poisoned { Err(LogError::Poisoned) } else { Ok(()) }
+    }
+
+    fn judge<T>(&mut self, result: Result<T, LogError>) -> Result<T, LogError> {
+        self.poisoned = result.as_ref().is_err_and(|error| !matches!(error, LogError::Full(_)));
+        result
+    }
+
+    fn write(&mut self) -> Result<Position, LogError> {
+        let bytes = self.pending.len() as u64;
+        if !self.tail.takes(bytes) {
+            self.roll()?;
+        }
+        self.tail.reserve(bytes)?;
+        let offset = self.tail.append(self.pending.finish())?;
+        self.closed = false;
+        self.segment.publish(&self.pending, offset);
+        let head = self.pending.next().before();
+        self.catalog.set_head(head);
+        self.pending.advance();
+        Ok(head)
+    }
+
+    /// Go on in a new segment.
+    fn roll(&mut self) -> Result<(), LogError> {
+        let first = self.pending.first();
+        let tail = Tail::create(&*self.storage, self.identity, first, &self.options)?;
+        self.tail.give_back()?;
+        self.tail = tail;
+        self.segment = Arc::new(Segment::new(first, Index::default()));
+        self.catalog.add(Arc::clone(&self.segment));
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Reads the durable part of the log, at a position or onwards from one, while the writer goes on.
+
+use std::sync::Arc;
+
+use weirgate_types::{Position, Record};
+
+use crate::{
+    Corruption, LogError, Scan,
+    catalog::Catalog,
+    segment::Segment,
+    walk::{Step, Walk, Walker},
+};
+
+/// A view of the log as far as it is durable. Cheap to clone; any number of threads may read at once.
+#[derive(Clone)]
+pub struct LogReader {
+    catalog: Arc<Catalog>,
+}
+
+impl LogReader {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog }
+    }
+
+    /// The last durable position; 0 while the log is empty.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.catalog.head()
+    }
+
+    /// The record that covers `position`, with its own, first position. None at 0 and beyond the durable head.
+    /// Takes one read of about 32 KiB, or of the record where that is larger.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] where the record is not as it was written; [`LogError::Io`].
+    pub fn read(&self, position: Position) -> Result<Option<(Position, Record)>, LogError> {
+        if position == Position::ZERO || position > self.head() {
+            return Ok(None);
+        }
+        let Some(segment) = self.catalog.segment_of(position) else { return Ok(None) };
+        let mut walker = self.walker(&segment, position, None)?;
+        loop {
+            match walker.step(position).map_err(|fault| fault.into_error(&segment.name))? {
+                Step::Record { mark, bytes } => return decode(&segment, mark.offset, mark.position, bytes).map(Some),
+                Step::Batch(_) | Step::Passed => {}
+                Step::End => return Err(missing(&segment, position)),
+            }
+        }
+    }
+
+    /// The records from the one that covers `from` up to what is durable now, in order; from the first one where `from`
+    /// is 0. After an error it ends. Records that become durable later are for the next scan.
+    #[must_use]
+    pub fn scan(&self, from: Position) -> Scan {
+        Scan::new(Arc::clone(&self.catalog), from)
+    }
+
+    fn walker(&self, segment: &Segment, position: Position, chunk: Option<usize>) -> Result<Walker, LogError> {
+        walker(&self.catalog, segment, position, chunk)
+    }
+}
+
+/// A walk that finds `position` in the segment, and goes on to its end. Fetches `chunk` bytes at a time, or first the
+/// span that holds the position, whole.
+pub(crate) fn walker(
+    catalog: &Catalog,
+    segment: &Segment,
+    position: Position,
+    chunk: Option<usize>,
+) -> Result<Walker, LogError> {
+    let span = segment.span(position).ok_or_else(|| missing(segment, position))?;
+    let span_bytes = usize::try_from(span.end - span.start.offset).unwrap_or(usize::MAX);
+    Ok(Walker::new(Walk {
+        file: catalog.file(segment)?,
+        checks: catalog.checks,
+        start: span.start,
+        // Not the span's end: a batch that begins in the span may end behind it.
+        end: segment.end(),
+        chunk_bytes: chunk.unwrap_or(span_bytes),
+    }))
+}
+
+pub(crate) fn decode(
+    segment: &Segment,
+    offset: u64,
+    position: Position,
+    bytes: &[u8],
+) -> Result<(Position, Record), LogError> {
+    let what = "the record's checksum is right, but it cannot be decoded";
+    let undecodable = || Corruption { file: segment.name.clone(), offset, position, what };
+    Ok((position, Record::decode(bytes).map_err(|_| undecodable())?))
+}
+
+pub(crate) fn missing(segment: &Segment, position: Position) -> LogError {
+    let what = "the position is not where the index says";
+    Corruption { file: segment.name.clone(), offset: segment.end(), position, what }.into()
+}

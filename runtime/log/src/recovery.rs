@@ -1,0 +1,197 @@
+//! Opens what a stopped process left behind: checks every byte, cuts off what was being written when it stopped, and
+//! refuses, with nothing changed, where something durable is damaged.
+//!
+//! A batch is written only once the one before it is durable. So damage with anything sound behind it is corruption, and
+//! damage with nothing behind it is a batch that nobody was told of.
+
+use std::sync::Arc;
+
+use weirgate_types::Position;
+
+use crate::{
+    Corruption, Identity, LogError, Storage, StorageFile,
+    format::{
+        BATCH_HEADER_BYTES, Checks, HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_position,
+    },
+    segment::{Index, Mark, Segment},
+    walk::{Step, Walk, WalkFault, Walker},
+};
+
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// A log that was there.
+pub struct Recovered {
+    pub identity: Identity,
+    /// Sorted; never empty.
+    pub segments: Vec<Arc<Segment>>,
+    /// The last segment's file, its durable end and its size.
+    pub file: Arc<dyn StorageFile>,
+    pub end: u64,
+    pub size: u64,
+    /// The position that the next record gets.
+    pub next: Position,
+    /// Whether the log was closed, not killed.
+    pub closed: bool,
+}
+
+/// Find out what is durable. None where there is no log, or one that was not yet created when the process stopped.
+pub fn recover(storage: &dyn Storage) -> Result<Option<Recovered>, LogError> {
+    let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
+    let mut firsts: Vec<Position> = names.iter().filter_map(|name| segment_position(name)).collect();
+    firsts.sort_unstable();
+    if let Some(last) = firsts.last().copied()
+        && remove_unborn(storage, last)?
+    {
+        firsts.pop();
+    }
+    let mut recovered: Option<Recovered> = None;
+    for first in firsts {
+        recovered = Some(add(storage, recovered, first)?);
+    }
+    recovered.map(cut_tail).transpose()
+}
+
+/// Remove a segment that was being created: its header is not sound, and nothing was ever written behind it, which
+/// happens only after the header is durable.
+fn remove_unborn(storage: &dyn Storage, first: Position) -> Result<bool, LogError> {
+    let name = segment_name(first);
+    let file = storage.open(&name).map_err(LogError::io("opening", &name))?;
+    let size = file.size().map_err(LogError::io("measuring", &name))?;
+    let header = read(&*file, &name, 0, size.min(SEGMENT_HEADER_BYTES as u64))?;
+    if SegmentHeader::decode(&header) != Err(HeaderFault::Damaged) {
+        return Ok(false);
+    }
+    if content_end(&*file, &name, SEGMENT_HEADER_BYTES as u64, size)?.is_some() {
+        return Err(corruption(&name, 0, first, "the segment's header is damaged").into());
+    }
+    storage.remove(&name).map_err(LogError::io("removing", &name))?;
+    storage.sync_dir().map_err(LogError::io("syncing the folder of", &name))?;
+    tracing::info!(segment = name, "removed a segment that was being created when the process stopped");
+    Ok(true)
+}
+
+/// Recover the segment that begins at `first` as the one after `before`.
+fn add(storage: &dyn Storage, before: Option<Recovered>, first: Position) -> Result<Recovered, LogError> {
+    let name = segment_name(first);
+    let file = storage.open(&name).map_err(LogError::io("opening", &name))?;
+    let size = file.size().map_err(LogError::io("measuring", &name))?;
+    let header = read(&*file, &name, 0, size.min(SEGMENT_HEADER_BYTES as u64))?;
+    let header = SegmentHeader::decode(&header).map_err(|fault| match fault {
+        HeaderFault::Damaged => corruption(&name, 0, first, "the segment's header is damaged").into(),
+        HeaderFault::Version(version) => LogError::Version { file: name.clone(), version },
+    })?;
+    check_follows(before.as_ref(), &header, &name, first)?;
+    let segments = before.map(|before| before.segments).unwrap_or_default();
+    let recovered = Recovered { identity: header.identity, segments, file, end: 0, size, next: first, closed: false };
+    fill(recovered, first)
+}
+
+fn check_follows(
+    before: Option<&Recovered>,
+    header: &SegmentHeader,
+    name: &str,
+    first: Position,
+) -> Result<(), LogError> {
+    if header.first != first {
+        return Err(corruption(name, 0, first, "the segment's header has another position than its name").into());
+    }
+    let Some(before) = before else {
+        let begins = first == Position(1);
+        let gap = || corruption(name, 0, Position(1), "the log's first segment is missing").into();
+        return if begins { Ok(()) } else { Err(gap()) };
+    };
+    if before.identity != header.identity {
+        return Err(corruption(name, 0, first, "the segment is of another log").into());
+    }
+    // A segment is created only when all before it is durable, so a tail cannot be torn there.
+    let last = before.segments.last().map_or(name, |segment| segment.name.as_str());
+    if content_end(&*before.file, last, before.end, before.size)?.is_some() {
+        return Err(corruption(last, before.end, before.next, "a damaged batch, with a later segment behind it").into());
+    }
+    if before.next != first {
+        return Err(corruption(last, before.end, before.next, "the records up to the next segment are missing").into());
+    }
+    Ok(())
+}
+
+/// Walk over all sound batches of the last segment and take them in.
+fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError> {
+    let name = segment_name(first);
+    let offset = SEGMENT_HEADER_BYTES as u64;
+    let mut walker = Walker::new(Walk {
+        file: Arc::clone(&recovered.file),
+        checks: Checks::of(recovered.identity.salt),
+        start: Mark { position: first, offset, batch_end: offset },
+        end: recovered.size,
+        chunk_bytes: CHUNK_BYTES,
+    });
+    let mut index = Index::default();
+    let (end, next) = loop {
+        match walker.step(Position::ZERO) {
+            Ok(Step::Batch(header)) => recovered.closed = header.records == 0,
+            Ok(Step::Record { mark, .. }) => index.note(mark),
+            Ok(Step::Passed) => {}
+            Ok(Step::End) => break (recovered.size, walker.position()),
+            Err(WalkFault::Damage { .. }) => break walker.batch_start(),
+            Err(fault) => return Err(fault.into_error(&name)),
+        }
+    };
+    index.end_at(end);
+    (recovered.end, recovered.next) = (end, next);
+    recovered.segments.push(Arc::new(Segment::new(first, index)));
+    Ok(recovered)
+}
+
+/// Deal with what lies behind the last sound batch of the log.
+fn cut_tail(mut recovered: Recovered) -> Result<Recovered, LogError> {
+    let name = recovered.segments.last().map_or_else(String::new, |segment| segment.name.clone());
+    let (file, end, next) = (&*recovered.file, recovered.end, recovered.next);
+    // Zeros are space that was reserved and not yet used.
+    let Some(content_end) = content_end(file, &name, end, recovered.size)? else { return Ok(recovered) };
+    let tail = read(file, &name, end, content_end)?;
+    let checks = Checks::of(recovered.identity.salt);
+    if later_batch(&checks, &tail, next) {
+        return Err(corruption(&name, end, next, "a damaged batch, with a sound one behind it").into());
+    }
+    file.truncate(end).map_err(LogError::io("truncating", &name))?;
+    file.sync_data().map_err(LogError::io("syncing", &name))?;
+    let bytes = content_end - end;
+    tracing::info!(segment = name, offset = end, position = %next, bytes, "cut off a batch that was being written when the process stopped");
+    recovered.size = end;
+    recovered.closed = false;
+    Ok(recovered)
+}
+
+/// Whether behind the first byte there is a batch of a position not before `next`. Older ones could be a copy of a part
+/// of the log in somebody's payload.
+fn later_batch(checks: &Checks, tail: &[u8], next: Position) -> bool {
+    let behind = tail.get(1..).unwrap_or_default();
+    behind
+        .windows(BATCH_HEADER_BYTES)
+        .filter(|window| window.starts_with(checks.mark()))
+        .any(|window| checks.decode_batch(window).is_some_and(|header| header.first >= next))
+}
+
+/// Where the last byte that is not zero ends, in `from..to`; none where there are only zeros.
+fn content_end(file: &dyn StorageFile, name: &str, from: u64, to: u64) -> Result<Option<u64>, LogError> {
+    let (mut at, mut found) = (from, None);
+    while at < to {
+        let next = to.min(at + CHUNK_BYTES as u64);
+        let chunk = read(file, name, at, next)?;
+        if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+            found = Some(at + last as u64 + 1);
+        }
+        at = next;
+    }
+    Ok(found)
+}
+
+fn read(file: &dyn StorageFile, name: &str, from: u64, to: u64) -> Result<Vec<u8>, LogError> {
+    let mut bytes = vec![0; usize::try_from(to.saturating_sub(from)).unwrap_or(0)];
+    file.read_at(&mut bytes, from).map_err(LogError::io("reading", name))?;
+    Ok(bytes)
+}
+
+fn corruption(file: &str, offset: u64, position: Position, what: &'static str) -> Corruption {
+    Corruption { file: file.to_owned(), offset, position, what }
+}

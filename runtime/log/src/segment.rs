@@ -1,0 +1,123 @@
+//! What is kept in memory of a segment: its name, how far it is durable, and a sparse index from positions to offsets.
+
+use parking_lot::RwLock;
+use weirgate_types::Position;
+
+use crate::{
+    batch::Batch,
+    format::{SEGMENT_HEADER_BYTES, segment_name},
+};
+
+/// An index entry stands for at least so many bytes of the segment, and for less than twice as many and a record: what
+/// one read fetches. An entry takes 24 bytes, so the index of 100 GiB takes 75 MiB.
+pub const INDEX_BYTES: usize = 32 * 1024;
+
+/// Where a record's frame begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub position: Position,
+    pub offset: u64,
+    /// Where the batch around it ends.
+    pub batch_end: u64,
+}
+
+#[derive(Debug)]
+pub struct Segment {
+    pub first: Position,
+    pub name: String,
+    index: RwLock<Index>,
+}
+
+/// The part of a segment that holds a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub start: Mark,
+    pub end: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Sorted by position, and so by offset.
+    marks: Vec<Mark>,
+    /// Where the durable part ends.
+    end: u64,
+}
+
+impl Segment {
+    pub fn new(first: Position, index: Index) -> Self {
+        Self { first, name: segment_name(first), index: RwLock::new(index) }
+    }
+
+    pub fn end(&self) -> u64 {
+        self.index.read().end
+    }
+
+    /// Where to look for `position`; none while the segment is empty.
+    pub fn span(&self, position: Position) -> Option<Span> {
+        self.index.read().span(position)
+    }
+
+    /// The batch is durable at `offset`.
+    pub fn publish(&self, batch: &Batch, offset: u64) {
+        let batch_end = offset + batch.len() as u64;
+        let mut index = self.index.write();
+        for &(position, start) in batch.starts() {
+            index.note(Mark { position, offset: offset + start as u64, batch_end });
+        }
+        index.end = batch_end;
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self { marks: Vec::new(), end: SEGMENT_HEADER_BYTES as u64 }
+    }
+}
+
+impl Index {
+    /// Keep the mark if the last one is far enough before it.
+    pub fn note(&mut self, mark: Mark) {
+        if self.marks.last().is_none_or(|last| mark.offset - last.offset >= INDEX_BYTES as u64) {
+            self.marks.push(mark);
+        }
+    }
+
+    /// The durable part ends here; forget what lies behind.
+    pub fn end_at(&mut self, end: u64) {
+        self.marks.truncate(self.marks.partition_point(|mark| mark.offset < end));
+        self.end = end;
+    }
+
+    fn span(&self, position: Position) -> Option<Span> {
+        let after = self.marks.partition_point(|mark| mark.position <= position);
+        let start = *self.marks.get(after.checked_sub(1)?)?;
+        Some(Span { start, end: self.marks.get(after).map_or(self.end, |next| next.offset) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(position: u64, offset: u64) -> Mark {
+        Mark { position: Position(position), offset, batch_end: offset + 10 }
+    }
+
+    #[test]
+    fn the_index_is_sparse_and_finds_the_span() {
+        let step = INDEX_BYTES as u64;
+        let mut index = Index::default();
+        for (position, offset) in [(1, 96), (2, 200), (10, 96 + step), (11, 97 + step), (30, 96 + 3 * step)] {
+            index.note(mark(position, offset));
+        }
+        index.end_at(100 + 4 * step);
+        for (position, start, end) in [(1, 96, 96 + step), (9, 96, 96 + step), (10, 96 + step, 96 + 3 * step)] {
+            let span = index.span(Position(position)).expect("a span");
+            assert_eq!((span.start.offset, span.end), (start, end), "{position}");
+        }
+        assert_eq!(index.span(Position(31)).expect("a span").end, 100 + 4 * step);
+        assert_eq!(index.span(Position(0)), None);
+        index.end_at(96 + step);
+        assert_eq!(index.span(Position(30)).expect("a span").start, mark(1, 96));
+    }
+}

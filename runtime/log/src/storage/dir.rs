@@ -1,0 +1,152 @@
+//! A directory of a real file system, held by one process at a time.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+
+use super::{Storage, StorageFile};
+use crate::LogError;
+
+const LOCK_NAME: &str = "lock";
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// A directory, locked against other processes for as long as this lives.
+#[derive(Debug)]
+pub struct DirStorage {
+    dir: PathBuf,
+    /// For `fsync`.
+    handle: File,
+    _lock: File,
+}
+
+impl DirStorage {
+    /// Take the directory, creating it where there is none.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`] where another process has it; [`LogError::Io`].
+    pub fn open(dir: &Path) -> Result<Self, LogError> {
+        let name = dir.display().to_string();
+        fs::create_dir_all(dir).map_err(LogError::io("creating", &name))?;
+        if let Some(parent) = dir.canonicalize().map_err(LogError::io("finding", &name))?.parent() {
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(LogError::io("syncing the folder of", &name))?;
+        }
+        let lock = lock(&dir.join(LOCK_NAME)).map_err(LogError::io("locking", &name))?;
+        let lock = lock.ok_or_else(|| LogError::Locked { dir: dir.to_owned() })?;
+        let handle = File::open(dir).map_err(LogError::io("opening", &name))?;
+        Ok(Self { dir: dir.to_owned(), handle, _lock: lock })
+    }
+}
+
+/// A file that one process at a time can have, created where there is none; `None` while another has it. The lock goes
+/// with the file, so it ends with the process however that ends.
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Storage for DirStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        // A name that is not UTF-8 is not one of ours.
+        names.filter_map(Result::transpose).collect()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).open(self.dir.join(name))?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.dir.join(name))?))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.dir.join(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+}
+
+impl StorageFile for File {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        // Space first: it fails before anything is written. Then zeros, because `fallocate` alone leaves extents that
+        // the file system must mark as written at the first sync, which costs the journal write we want to save.
+        match fallocate(self, FallocateFlags::empty(), from, to.saturating_sub(from)) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut at = from;
+        while at < to {
+            let count = usize::try_from(to - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            self.write_all_at(ZEROS.get(..count).unwrap_or(&ZEROS), at)?;
+            at += count as u64;
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.set_len(size)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a/b");
+        let first = DirStorage::open(&path).expect("the first owner");
+        let error = DirStorage::open(&path).expect_err("a second owner");
+        assert!(matches!(&error, LogError::Locked { dir } if *dir == path), "{error}");
+        drop(first);
+        DirStorage::open(&path).expect("the next owner");
+    }
+
+    #[test]
+    fn reserved_space_reads_as_zeros() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let storage = DirStorage::open(dir.path()).expect("a storage");
+        let file = storage.create("x").expect("a file");
+        file.write_at(b"abc", 0).expect("a write");
+        file.reserve(3, 200_003).expect("space");
+        assert_eq!(file.size().expect("a size"), 200_003);
+        let mut bytes = vec![1; 200_003];
+        file.read_at(&mut bytes, 0).expect("a read");
+        assert!(bytes.starts_with(b"abc") && bytes[3..].iter().all(|byte| *byte == 0));
+        assert!(file.read_at(&mut bytes, 1).is_err(), "a read beyond the end");
+        file.truncate(2).expect("a cut");
+        assert_eq!(file.size().expect("a size"), 2);
+        assert!(storage.list().expect("names").contains(&"x".to_owned()));
+    }
+}

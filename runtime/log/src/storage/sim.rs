@@ -1,0 +1,425 @@
+//! A disk in memory that fails at a chosen operation, fills up, and loses power.
+//!
+//! It keeps what is durable apart from what was only written: a crash yields a disk with the durable bytes and a chosen
+//! part of the others. Slow and plain on purpose.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{Storage, StorageFile};
+
+const SECTOR_BYTES: u64 = 512;
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It reports an I/O error and does nothing.
+    Io,
+    /// It reports a full disk and does nothing.
+    Full,
+    /// A write or a reservation does half of its work, then reports a full disk. Others: as `Io`.
+    Short,
+}
+
+/// What is left of the bytes that were not synced when the power goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The first so many, in the order of writing. A change of size or name counts as one byte.
+    Keep(u64),
+    /// Each 512-byte sector, size and name by the throw of a coin.
+    Sectors { seed: u64 },
+}
+
+type Inode = u64;
+
+enum Change {
+    Write { inode: Inode, offset: u64, bytes: Vec<u8> },
+    Resize { inode: Inode, size: u64 },
+    Link { name: String, inode: Inode },
+    Unlink { name: String },
+}
+
+#[derive(Default, Clone)]
+struct Image {
+    names: BTreeMap<String, Inode>,
+    files: BTreeMap<Inode, Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Disk {
+    now: Image,
+    durable: Image,
+    /// From `durable` to `now`, in order.
+    unsynced: Vec<Change>,
+    inode_last: Inode,
+    operations: u64,
+    fault: Option<(u64, Fault)>,
+    bytes_max: Option<u64>,
+}
+
+/// A disk in memory; clones are the same disk.
+#[derive(Default, Clone)]
+pub struct SimStorage(Arc<Mutex<Disk>>);
+
+struct SimFile {
+    disk: SimStorage,
+    inode: Inode,
+}
+
+impl SimStorage {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations there have been.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.0.lock().operations
+    }
+
+    /// Let operation number `operation` (the first is 1) fail.
+    pub fn fail(&self, operation: u64, fault: Fault) {
+        self.0.lock().fault = Some((operation, fault));
+    }
+
+    /// How many bytes all files together may take; `None` for any number.
+    pub fn set_bytes_max(&self, bytes_max: Option<u64>) {
+        self.0.lock().bytes_max = bytes_max;
+    }
+
+    /// How many bytes all files together take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.lock().now.bytes()
+    }
+
+    /// The file's bytes, as a reader would see them now.
+    #[must_use]
+    pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
+        let disk = self.0.lock();
+        disk.now.files.get(disk.now.names.get(name)?).cloned()
+    }
+
+    /// Set a file's bytes, durably, behind everybody's back.
+    pub fn overwrite(&self, name: &str, bytes: Vec<u8>) {
+        let mut disk = self.0.lock();
+        let inode = disk.now.names.get(name).copied().unwrap_or(disk.inode_last + 1);
+        disk.inode_last = disk.inode_last.max(inode);
+        for change in [Change::Link { name: name.to_owned(), inode }, Change::Resize { inode, size: 0 }] {
+            disk.now.apply(&change);
+            disk.durable.apply(&change);
+        }
+        let change = Change::Write { inode, offset: 0, bytes };
+        disk.now.apply(&change);
+        disk.durable.apply(&change);
+    }
+
+    /// How many bytes are written and not durable, as [`Crash::Keep`] counts.
+    #[must_use]
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.0.lock().unsynced.iter().map(Change::cost).sum()
+    }
+
+    /// A disk as it could be found after a power cut at this moment. This one goes on unharmed.
+    #[must_use]
+    pub fn crash(&self, crash: Crash) -> Self {
+        let disk = self.0.lock();
+        let mut image = disk.durable.clone();
+        match crash {
+            Crash::Keep(bytes) => keep(&mut image, &disk.unsynced, bytes),
+            Crash::Sectors { seed } => throw(&mut image, &disk.unsynced, seed),
+        }
+        let inode_last = disk.inode_last;
+        Self(Arc::new(Mutex::new(Disk { now: image.clone(), durable: image, inode_last, ..Disk::default() })))
+    }
+
+    /// Count an operation; `Err` when its turn to fail has come.
+    fn operation(&self) -> Result<(), Fault> {
+        let mut disk = self.0.lock();
+        disk.operations += 1;
+        match disk.fault {
+            Some((at, fault)) if at == disk.operations => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    fn step(&self) -> io::Result<()> {
+        self.operation().map_err(Fault::error)
+    }
+
+    fn change(&self, change: Change) {
+        let mut disk = self.0.lock();
+        disk.now.apply(&change);
+        disk.unsynced.push(change);
+    }
+
+    /// Write what the fault and the space left allow.
+    fn write(&self, inode: Inode, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let fault = self.operation().err();
+        let wanted = bytes.len() as u64;
+        let fits = {
+            let disk = self.0.lock();
+            let size = disk.now.size(inode);
+            let free = disk.bytes_max.map_or(u64::MAX, |max| max.saturating_sub(disk.now.bytes()));
+            wanted.min(size.saturating_sub(offset).saturating_add(free))
+        };
+        let done = match fault {
+            Some(Fault::Io | Fault::Full) => 0,
+            Some(Fault::Short) => fits.min(wanted / 2),
+            None => fits,
+        };
+        let written: Vec<u8> = bytes.iter().copied().take(usize::try_from(done).unwrap_or(usize::MAX)).collect();
+        if !written.is_empty() {
+            self.change(Change::Write { inode, offset, bytes: written });
+        }
+        match fault {
+            Some(Fault::Io) => Err(Fault::Io.error()),
+            None if done == wanted => Ok(()),
+            _ => Err(Fault::Full.error()),
+        }
+    }
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        match self {
+            Self::Full => io::ErrorKind::StorageFull.into(),
+            Self::Io | Self::Short => io::Error::other("a fault of the simulated disk"),
+        }
+    }
+}
+
+impl Change {
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Write { bytes, .. } => bytes.len() as u64,
+            _ => 1,
+        }
+    }
+
+    fn is_of(&self, file: Inode) -> bool {
+        matches!(self, Self::Write { inode, .. } | Self::Resize { inode, .. } if *inode == file)
+    }
+}
+
+impl Image {
+    fn bytes(&self) -> u64 {
+        self.files.values().map(|file| file.len() as u64).sum()
+    }
+
+    fn size(&self, inode: Inode) -> u64 {
+        self.files.get(&inode).map_or(0, |file| file.len() as u64)
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Write { inode, offset, bytes } => {
+                let file = self.files.entry(*inode).or_default();
+                let start = usize::try_from(*offset).unwrap_or(usize::MAX);
+                if file.len() < start + bytes.len() {
+                    file.resize(start + bytes.len(), 0);
+                }
+                if let Some(range) = file.get_mut(start..start + bytes.len()) {
+                    range.copy_from_slice(bytes);
+                }
+            }
+            Change::Resize { inode, size } => {
+                self.files.entry(*inode).or_default().resize(usize::try_from(*size).unwrap_or(usize::MAX), 0);
+            }
+            Change::Link { name, inode } => {
+                self.names.insert(name.clone(), *inode);
+                self.files.entry(*inode).or_default();
+            }
+            Change::Unlink { name } => {
+                if let Some(inode) = self.names.remove(name) {
+                    self.files.remove(&inode);
+                }
+            }
+        }
+    }
+}
+
+/// Apply changes in order until `budget` bytes are spent.
+fn keep(image: &mut Image, changes: &[Change], mut budget: u64) {
+    for change in changes {
+        match change {
+            Change::Write { inode, offset, bytes } if change.cost() > budget => {
+                let bytes = bytes.iter().copied().take(usize::try_from(budget).unwrap_or(usize::MAX)).collect();
+                image.apply(&Change::Write { inode: *inode, offset: *offset, bytes });
+                return;
+            }
+            _ if change.cost() > budget => return,
+            _ => image.apply(change),
+        }
+        budget -= change.cost();
+    }
+}
+
+/// Apply each change, and of a write each sector, or not.
+fn throw(image: &mut Image, changes: &[Change], seed: u64) {
+    let mut coin = Coin(seed);
+    for change in changes {
+        let Change::Write { inode, offset, bytes } = change else {
+            if coin.throw() {
+                image.apply(change);
+            }
+            continue;
+        };
+        let (mut at, mut rest) = (*offset, bytes.as_slice());
+        while !rest.is_empty() {
+            let count = usize::try_from(SECTOR_BYTES - at % SECTOR_BYTES).unwrap_or(1).min(rest.len());
+            let (sector, after) = rest.split_at(count);
+            if coin.throw() {
+                image.apply(&Change::Write { inode: *inode, offset: at, bytes: sector.to_vec() });
+            }
+            (at, rest) = (at + count as u64, after);
+        }
+    }
+}
+
+/// `SplitMix64`, one bit at a time.
+struct Coin(u64);
+
+impl Coin {
+    fn throw(&mut self) -> bool {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) & 1 == 1
+    }
+}
+
+impl Storage for SimStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.step()?;
+        Ok(self.0.lock().now.names.keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.step()?;
+        let inode = {
+            let mut disk = self.0.lock();
+            if disk.now.names.contains_key(name) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            disk.inode_last += 1;
+            disk.inode_last
+        };
+        self.change(Change::Link { name: name.to_owned(), inode });
+        Ok(Arc::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.step()?;
+        let inode = self.0.lock().now.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.step()?;
+        self.change(Change::Unlink { name: name.to_owned() });
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.step()?;
+        let disk = &mut *self.0.lock();
+        let (names, others) = std::mem::take(&mut disk.unsynced)
+            .into_iter()
+            .partition::<Vec<_>, _>(|change| matches!(change, Change::Link { .. } | Change::Unlink { .. }));
+        for change in &names {
+            disk.durable.apply(change);
+        }
+        disk.unsynced = others;
+        Ok(())
+    }
+}
+
+impl StorageFile for SimFile {
+    fn size(&self) -> io::Result<u64> {
+        self.disk.step()?;
+        Ok(self.disk.0.lock().now.size(self.inode))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.step()?;
+        let disk = self.disk.0.lock();
+        let file = disk.now.files.get(&self.inode).ok_or(io::ErrorKind::NotFound)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = file.get(start..start.saturating_add(buffer.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.write(self.inode, offset, bytes)
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        let bytes = vec![0; usize::try_from(to.saturating_sub(from)).unwrap_or(0)];
+        self.disk.write(self.inode, from, &bytes)
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.disk.step()?;
+        self.disk.change(Change::Resize { inode: self.inode, size });
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.step()?;
+        let disk = &mut *self.disk.0.lock();
+        let (mine, others) =
+            std::mem::take(&mut disk.unsynced).into_iter().partition::<Vec<_>, _>(|change| change.is_of(self.inode));
+        for change in &mine {
+            disk.durable.apply(change);
+        }
+        disk.unsynced = others;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_synced_bytes_are_sure_to_survive() {
+        let disk = SimStorage::new();
+        let file = disk.create("a").expect("a file");
+        file.write_at(b"durable", 0).expect("a write");
+        file.sync_data().expect("a sync");
+        disk.sync_dir().expect("a sync");
+        file.write_at(b" or not", 7).expect("a write");
+        assert_eq!(disk.unsynced_bytes(), 7);
+        assert_eq!(disk.crash(Crash::Keep(0)).contents("a"), Some(b"durable".to_vec()));
+        assert_eq!(disk.crash(Crash::Keep(3)).contents("a"), Some(b"durable or".to_vec()));
+        let images: Vec<_> = (0..16).map(|seed| disk.crash(Crash::Sectors { seed }).contents("a")).collect();
+        assert!(images.contains(&Some(b"durable".to_vec())) && images.contains(&Some(b"durable or not".to_vec())));
+    }
+
+    #[test]
+    fn a_name_needs_the_directory_synced() {
+        let disk = SimStorage::new();
+        disk.create("a").expect("a file").sync_data().expect("a sync");
+        assert_eq!(disk.crash(Crash::Keep(0)).contents("a"), None);
+        assert_eq!(disk.crash(Crash::Keep(1)).contents("a"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn it_fails_when_told_and_when_full() {
+        let disk = SimStorage::new();
+        let file = disk.create("a").expect("a file");
+        disk.fail(2, Fault::Short);
+        assert!(file.write_at(b"1234", 0).is_err());
+        assert_eq!(disk.contents("a"), Some(b"12".to_vec()));
+        disk.set_bytes_max(Some(3));
+        let error = file.write_at(b"1234", 0).expect_err("a full disk");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(disk.contents("a"), Some(b"123".to_vec()));
+        disk.set_bytes_max(None);
+        file.write_at(b"1234", 0).expect("space again");
+    }
+}

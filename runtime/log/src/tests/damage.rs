@@ -1,0 +1,187 @@
+//! Damage to what was durable: it is refused and named, nothing is changed, nothing skipped.
+
+use super::*;
+use crate::{Corruption, LogError};
+
+const FIRST: &str = "00000000000000000001.seg";
+
+/// A closed log of three segments or more.
+fn closed_log() -> (SimStorage, LogOptions, Model) {
+    let disk = SimStorage::new();
+    let options = small(700, 0);
+    let mut log = open(&disk, &options).expect("a new log");
+    let mut model = Model::new();
+    let mut chance = Chance(11);
+    for _ in 0..6 {
+        push(&mut log, &mut model, chance.record(120));
+        push(&mut log, &mut model, chance.record(120));
+        log.sync().expect("a sync");
+    }
+    log.close().expect("a clean end");
+    assert!(names(&disk).len() >= 3);
+    (disk, options, model)
+}
+
+fn names(disk: &SimStorage) -> Vec<String> {
+    let mut names = crate::Storage::list(disk).expect("names");
+    names.sort();
+    names
+}
+
+fn copy(disk: &SimStorage) -> SimStorage {
+    disk.crash(crate::Crash::Keep(u64::MAX))
+}
+
+fn corruption(opened: Result<Log, LogError>) -> Corruption {
+    match opened {
+        Err(LogError::Corrupt(corruption)) => corruption,
+        Err(other) => panic!("not named as corruption: {other}"),
+        Ok(log) => panic!("opened, with {} as the head", log.head()),
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found_wherever_it_is() {
+    let (disk, options, model) = closed_log();
+    let (mut refused, mut harmless) = (0, 0);
+    for name in names(&disk) {
+        let bytes = disk.contents(&name).expect("a segment");
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let image = copy(&disk);
+            image.overwrite(&name, flipped.clone());
+            match open(&image, &options) {
+                Err(LogError::Corrupt(corruption)) => {
+                    refused += 1;
+                    assert!(
+                        corruption.offset <= (bit / 8) as u64 && corruption.file == name,
+                        "{name} {bit}: {corruption}"
+                    );
+                    assert_eq!(image.contents(&name), Some(flipped), "{name} {bit}: changed though refused");
+                }
+                Err(other) => panic!("{name} {bit}: {other}"),
+                // Only the empty batch that closes the log may go without harm.
+                Ok(log) => {
+                    harmless += 1;
+                    assert_eq!(contents(&log.reader()), model, "{name} {bit}");
+                }
+            }
+        }
+    }
+    assert_eq!(harmless, 32 * 8);
+    assert!(refused > 10_000, "{refused}");
+}
+
+#[test]
+fn damage_to_the_last_batch_of_a_killed_log_is_a_torn_tail() {
+    let disk = SimStorage::new();
+    let options = small(10_000, 20_000);
+    let mut log = open(&disk, &options).expect("a new log");
+    let mut model = Model::new();
+    for value in 1..=3 {
+        push(&mut log, &mut model, commit(1, vec![value; 50]));
+        log.sync().expect("a sync");
+    }
+    drop(log);
+    let bytes = disk.contents(FIRST).expect("the segment");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("a byte");
+    let mut flipped = bytes;
+    flipped[last - 10] ^= 1;
+    disk.overwrite(FIRST, flipped);
+    assert_eq!(contents(&open(&disk, &options).expect("the log again").reader()), model[..2]);
+}
+
+#[test]
+fn damage_found_while_reading_is_named_and_not_passed_over() {
+    let (disk, options, model) = closed_log();
+    let name = names(&disk).get(1).expect("a second segment").clone();
+    let bytes = disk.contents(&name).expect("a segment");
+    let mut named = 0;
+    for at in (64..bytes.len()).step_by(3) {
+        let image = copy(&disk);
+        let log = open(&image, &options).expect("the log");
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        image.overwrite(&name, flipped);
+        let reader = log.reader();
+        let scanned: Vec<_> = reader.scan(Position::ZERO).collect();
+        let sound = scanned.iter().take_while(|found| found.is_ok()).count();
+        assert!(scanned.iter().zip(&model).take(sound).all(|(found, expected)| found.as_ref().ok() == Some(expected)));
+        match scanned.get(sound) {
+            Some(Err(LogError::Corrupt(found))) if found.file == name => named += 1,
+            // A scan begins at a record, behind the header of the segment's first batch.
+            None if at < 64 + 32 => assert_eq!(sound, model.len()),
+            other => panic!("byte {at}: {other:?}"),
+        }
+        for (position, record) in &model {
+            match reader.read(*position) {
+                Ok(found) => assert_eq!(found, Some((*position, record.clone()))),
+                Err(error) => assert!(matches!(error, LogError::Corrupt(_)), "{error}"),
+            }
+        }
+    }
+    assert!(named > 100, "{named}");
+}
+
+#[test]
+fn missing_and_foreign_segments_are_refused() {
+    let (disk, options, _) = closed_log();
+    let all = names(&disk);
+    let (first, second, last) = (&all[0], &all[1], &all[all.len() - 1]);
+
+    let image = copy(&disk);
+    crate::Storage::remove(&image, first).expect("removed");
+    assert_eq!(corruption(open(&image, &options)).what, "the log's first segment is missing");
+
+    let image = copy(&disk);
+    crate::Storage::remove(&image, second).expect("removed");
+    assert_eq!(corruption(open(&image, &options)).file, *first);
+
+    let image = copy(&disk);
+    image.overwrite(last, disk.contents(second).expect("a segment"));
+    assert_eq!(corruption(open(&image, &options)).file, *last);
+
+    let other = SimStorage::new();
+    let mut log = Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), ..IDENTITY }, options.clone())
+        .expect("another log");
+    log.push(&commit(0, Vec::new())).expect("a place");
+    log.sync().expect("a sync");
+    let image = copy(&disk);
+    image.overwrite(first, other.contents(FIRST).expect("a segment"));
+    assert_eq!(corruption(open(&image, &options)).what, "the segment is of another log");
+}
+
+#[test]
+fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
+    let disk = SimStorage::new();
+    let mut log = open(&disk, &small(10_000, 20_000)).expect("a new log");
+    let new = disk.contents(FIRST).expect("the segment");
+    log.push(&commit(0, Vec::new())).expect("a place");
+    log.sync().expect("a sync");
+    let mut damaged = disk.contents(FIRST).expect("the segment");
+    damaged[20] ^= 1;
+    disk.overwrite(FIRST, damaged);
+    assert_eq!(corruption(open(&disk, &LogOptions::default())).offset, 0);
+
+    disk.overwrite(FIRST, new[..30].to_vec());
+    assert_eq!(open(&disk, &LogOptions::default()).expect("a new log").head(), Position::ZERO);
+}
+
+#[test]
+fn a_payload_that_holds_a_part_of_the_log_is_no_later_batch() {
+    let disk = SimStorage::new();
+    let options = small(100_000, 0);
+    let mut log = open(&disk, &options).expect("a new log");
+    let mut model = Model::new();
+    push(&mut log, &mut model, commit(0, vec![1; 50]));
+    log.sync().expect("a sync");
+    let part = disk.contents(FIRST).expect("the segment");
+    log.push(&Record::Accepted { event: event(part), at_ms: 0 }).expect("a place");
+    log.sync().expect("a sync");
+    drop(log);
+    let mut torn = disk.contents(FIRST).expect("the segment");
+    torn.pop();
+    disk.overwrite(FIRST, torn);
+    assert_eq!(contents(&open(&disk, &options).expect("the log again").reader()), model);
+}

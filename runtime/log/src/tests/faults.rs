@@ -1,0 +1,132 @@
+//! A disk whose operations fail, and one that fills up.
+
+use super::*;
+use crate::{Fault, LogError};
+
+/// Push and sync batches until one fails. Answers what was durable before, and with the failed batch.
+pub fn write_until_failure(disk: &SimStorage, options: &LogOptions) -> (Model, Model, Option<LogError>) {
+    let mut chance = Chance(7);
+    let (mut durable, mut all) = (Model::new(), Model::new());
+    let mut log = match open(disk, options) {
+        Ok(log) => log,
+        Err(error) => return (durable, all, Some(error)),
+    };
+    for _ in 0..8 {
+        for _ in 0..=chance.below(3) {
+            push(&mut log, &mut all, chance.record(600));
+        }
+        if let Err(error) = log.sync() {
+            check_refusal(&mut log, &error, &durable, &all);
+            return (durable, all, Some(error));
+        }
+        durable.clone_from(&all);
+    }
+    let error = log.close().err();
+    (durable, all, error)
+}
+
+/// After a failed sync the log goes on where nothing was written, else takes nothing more; readers go on in any case.
+fn check_refusal(log: &mut Log, error: &LogError, durable: &Model, all: &Model) {
+    assert_eq!(contents(&log.reader()), *durable, "after {error}");
+    if matches!(error, LogError::Full(_)) {
+        assert_eq!(log.sync().expect("there is space again"), next(all).before());
+        assert_eq!(contents(&log.reader()), *all);
+    } else {
+        assert!(matches!(log.sync(), Err(LogError::Poisoned)));
+        assert!(matches!(log.push(&commit(0, Vec::new())), Err(LogError::Poisoned)));
+    }
+}
+
+#[test]
+fn any_operation_may_fail_and_nothing_synced_is_lost() {
+    for reserve_bytes in [0, 10_000] {
+        let options = small(1500, reserve_bytes);
+        for fault in [Fault::Io, Fault::Full, Fault::Short] {
+            let mut failures = 0;
+            for operation in 1.. {
+                let disk = SimStorage::new();
+                disk.fail(operation, fault);
+                let (durable, all, error) = write_until_failure(&disk, &options);
+                if error.is_none() && disk.operations() < operation {
+                    break;
+                }
+                failures += u64::from(error.is_some());
+                let found = contents(&open(&disk, &options).expect("the log again").reader());
+                assert!(found == durable || found == all, "operation {operation}, {fault:?}: {error:?}");
+            }
+            assert!(failures > 30, "{fault:?}: the script has only {failures} operations that fail");
+        }
+    }
+}
+
+#[test]
+fn opening_may_fail_at_any_operation() {
+    let options = small(1500, 10_000);
+    let disk = SimStorage::new();
+    let (durable, ..) = write_until_failure(&disk, &options);
+    for operation in 1.. {
+        let copy = disk.crash(crate::Crash::Keep(u64::MAX));
+        copy.fail(operation, Fault::Io);
+        let opened = open(&copy, &options);
+        if copy.operations() < operation {
+            break;
+        }
+        assert!(matches!(opened, Err(LogError::Io { .. })), "operation {operation}");
+        assert_eq!(contents(&open(&copy, &options).expect("the log again").reader()), durable);
+    }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_but_time() {
+    for reserve_bytes in [0, 5000, 30_000] {
+        let options = small(4000, reserve_bytes);
+        let disk = SimStorage::new();
+        let mut log = open(&disk, &options).expect("a new log");
+        let mut model = Model::new();
+        let (mut chance, mut refusals) = (Chance(3), 0);
+        for _ in 0..40 {
+            push(&mut log, &mut model, chance.record(700));
+            disk.set_bytes_max(Some(disk.bytes() + chance.below(900)));
+            while let Err(error) = log.sync() {
+                assert!(matches!(error, LogError::Full(_)), "{error}");
+                assert_eq!(contents(&log.reader()), model[..model.len() - 1]);
+                refusals += 1;
+                // A crash while the disk is full.
+                let copy = disk.crash(crate::Crash::Sectors { seed: refusals });
+                assert_eq!(contents(&open(&copy, &options).expect("the log again").reader()), model[..model.len() - 1]);
+                disk.set_bytes_max(Some(disk.bytes() + chance.below(2000)));
+            }
+        }
+        assert!(refusals > 10, "only {refusals} refusals with {reserve_bytes}");
+        assert_eq!(contents(&log.reader()), model);
+        drop(log);
+        disk.set_bytes_max(None);
+        assert_eq!(contents(&open(&disk, &options).expect("the log again").reader()), model);
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_can_be_given_up() {
+    let disk = SimStorage::new();
+    let mut log = open(&disk, &small(100_000, 20_000)).expect("a new log");
+    let mut model = Model::new();
+    push(&mut log, &mut model, commit(1, vec![1; 100]));
+    log.sync().expect("a sync");
+    disk.set_bytes_max(Some(disk.bytes()));
+    log.push(&commit(0, vec![2; 40_000])).expect("a place");
+    assert!(matches!(log.sync(), Err(LogError::Full(_))));
+    log.discard();
+    // What was reserved before is still there for something smaller.
+    push(&mut log, &mut model, commit(0, vec![3; 100]));
+    log.sync().expect("a sync");
+    assert_eq!(contents(&log.reader()), model);
+}
+
+#[test]
+fn there_must_be_space_for_a_new_log() {
+    let disk = SimStorage::new();
+    disk.set_bytes_max(Some(10));
+    assert!(matches!(open(&disk, &LogOptions::default()), Err(LogError::Full(_))));
+    disk.set_bytes_max(None);
+    assert_eq!(open(&disk, &LogOptions::default()).expect("a new log").head(), Position::ZERO);
+}

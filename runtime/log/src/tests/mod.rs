@@ -1,0 +1,149 @@
+//! The log as a whole, on a disk that fails and forgets: what was synced is there, whole and unchanged, or refused.
+
+mod damage;
+mod faults;
+mod golden;
+mod model;
+mod power;
+
+use std::sync::Arc;
+
+use weirgate_types::{
+    AttemptFailure, Commit, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, HandlerName,
+    LogLevel, LogLine, Outcome, Position, Record, StateWrite, StatusWrite,
+};
+
+use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
+
+pub const IDENTITY: Identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
+
+/// Records with their positions, as they should be found.
+pub type Model = Vec<(Position, Record)>;
+
+pub fn open(disk: &SimStorage, options: &LogOptions) -> Result<Log, LogError> {
+    Log::open(Arc::new(disk.clone()), IDENTITY, options.clone())
+}
+
+pub fn small(segment_bytes_max: u64, reserve_bytes: u64) -> LogOptions {
+    LogOptions { segment_bytes_max, reserve_bytes, ..LogOptions::default() }
+}
+
+/// Everything in the log, after checking that `read` and `scan` agree.
+pub fn contents(reader: &LogReader) -> Model {
+    let records: Model = reader.scan(Position::ZERO).map(|record| record.expect("a sound record")).collect();
+    for (first, record) in &records {
+        for offset in 0..record.width() {
+            let found = reader.read(first.plus(offset)).expect("a sound record").expect("a record");
+            assert_eq!((&found.0, &found.1), (first, record));
+        }
+    }
+    assert_eq!(reader.head(), next(&records).before());
+    records
+}
+
+/// The position after the last record.
+pub fn next(records: &[(Position, Record)]) -> Position {
+    records.last().map_or(Position(1), |(first, record)| first.plus(record.width()))
+}
+
+/// Push a record and note it.
+pub fn push(log: &mut Log, model: &mut Model, record: Record) {
+    let position = log.push(&record).expect("a place in the batch");
+    assert_eq!(position, next(model));
+    model.push((position, record));
+}
+
+/// `SplitMix64`: enough chance for tests, and the same each time.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    /// An accepted event or a commit, with up to `bytes_max` bytes of data.
+    pub fn record(&mut self, bytes_max: u64) -> Record {
+        let bytes = self.below(bytes_max + 1);
+        let data = (0..bytes).map(|_| u8::try_from(self.below(256)).expect("a byte")).collect();
+        match self.below(3) {
+            0 => commit(usize::try_from(self.below(4)).expect("small"), data),
+            _ => Record::Accepted { event: event(data), at_ms: self.below(u64::MAX) },
+        }
+    }
+}
+
+pub fn handler() -> HandlerName {
+    "inventory".parse().expect("a name")
+}
+
+pub fn event(data: Vec<u8>) -> Event {
+    Event {
+        id: "e-1".into(),
+        source: "/shop".into(),
+        r#type: "order.placed".into(),
+        subject: Some("order/o-1".into()),
+        time: None,
+        data_content_type: None,
+        data_schema: None,
+        extensions: [("partitionkey".to_owned(), "o-1".to_owned())].into(),
+        data,
+    }
+}
+
+pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
+    Record::Committed(Commit {
+        handler: handler(),
+        event: Position(1),
+        key: "o-1".into(),
+        attempt: 1,
+        at_ms: 1_700_000_000_000,
+        outcome: Outcome::Completed,
+        effects: Effects {
+            state: vec![
+                StateWrite { name: "stock".into(), value: Some(value) },
+                StateWrite { name: "old".into(), value: None },
+            ],
+            status: vec![StatusWrite {
+                subject: "order/o-1".into(),
+                state: "reserved".into(),
+                text: "Reserved".into(),
+                data: Some("{}".into()),
+            }],
+            emitted: vec![event(b"{\"n\":1}".to_vec()); emitted],
+        },
+        log: vec![LogLine { level: LogLevel::Info, message: "hello".into() }],
+    })
+}
+
+fn failed(outcome: impl Fn(AttemptFailure) -> Outcome) -> Record {
+    let failure = AttemptFailure {
+        class: FailureClass::Correctable,
+        kind: FailureKind::Handler,
+        message: "no such article".into(),
+        what_is_wrong: Some("article".into()),
+        retry_after_ms: Some(1000),
+    };
+    let Record::Committed(commit) = commit(0, Vec::new()) else { unreachable!("a commit") };
+    Record::Committed(Commit { outcome: outcome(failure), effects: Effects::default(), ..commit })
+}
+
+/// One of each.
+pub fn every_record() -> Vec<Record> {
+    let delivery = DeliveryId { handler: handler(), position: Position(1) };
+    let at_ms = 1_700_000_000_000;
+    let manifest = "{\"name\":\"inventory\"}".to_owned();
+    vec![
+        Record::Accepted { event: event(b"{\"n\":1}".to_vec()), at_ms },
+        Record::Attempted { delivery: delivery.clone(), attempt: 1, at_ms },
+        commit(2, vec![1, 2, 3]),
+        failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, failure }),
+        failed(|failure| Outcome::DeadLettered { failure }),
+        Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms }),
+        Record::Paused { handler: handler(), at_ms },
+        Record::Resumed { handler: handler(), at_ms },
+        Record::Resubmitted { delivery, key: "o-1".into(), at_ms },
+    ]
+}

@@ -1,0 +1,138 @@
+//! sled, kept at arm's length: one tree, one atomic batch a flush, every panic caught.
+
+use std::{
+    ops::Bound::{Excluded, Included, Unbounded},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use weirgate_types::Position;
+
+use super::{ViewError, memory::Generation};
+use crate::Epoch;
+
+/// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
+const ABOUT_KEY: &[u8] = b"\0about";
+const VERSION: u8 = 1;
+
+pub struct Disk {
+    db: sled::Db,
+}
+
+/// Which log the views are of, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    pub epoch: Epoch,
+    pub applied: Position,
+}
+
+/// What is found at opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    Views(About),
+    /// Entries, but not what they are of.
+    Unknown,
+}
+
+impl Disk {
+    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
+        // sled's own timer is off: a flush follows each batch, and nothing here has to outlive a power cut.
+        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+        guard(|| config.open()).map(|db| Self { db })
+    }
+
+    pub fn found(&self) -> Result<Found, ViewError> {
+        guard(|| {
+            let Some(bytes) = self.db.get(ABOUT_KEY)? else {
+                return Ok(if self.db.first()?.is_none() { Found::Nothing } else { Found::Unknown });
+            };
+            Ok(About::decode(&bytes).map_or(Found::Unknown, Found::Views))
+        })
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())))
+    }
+
+    /// Entries whose keys begin with `prefix` and come after `after`, sorted.
+    pub fn range<'a>(
+        &self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), ViewError>> + 'a {
+        let start = match after {
+            Some(after) if after >= prefix => Excluded(after),
+            _ => Included(prefix),
+        };
+        let mut entries = self.db.range::<&[u8], _>((start, Unbounded));
+        std::iter::from_fn(move || match guard(|| entries.next().transpose()) {
+            Ok(entry) => entry.map(|(key, value)| Ok((key.to_vec(), value.to_vec()))),
+            Err(error) => Some(Err(error)),
+        })
+        .filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| key.as_slice() == ABOUT_KEY))
+        .take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+    }
+
+    /// Write the generation: all of it or, where the process dies, nothing.
+    pub fn apply(&self, epoch: Epoch, generation: &Generation) -> Result<(), ViewError> {
+        guard(|| {
+            let mut batch = sled::Batch::default();
+            for (key, value) in generation.changes() {
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
+            }
+            batch.insert(ABOUT_KEY, About { epoch, applied: generation.applied }.encode());
+            self.db.apply_batch(batch)?;
+            self.db.flush().map(drop)
+        })
+    }
+}
+
+impl About {
+    fn encode(self) -> Vec<u8> {
+        [&[VERSION][..], &self.epoch.0, &self.applied.0.to_le_bytes()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        let (epoch, rest) = rest.split_first_chunk::<16>()?;
+        let (applied, rest) = rest.split_first_chunk::<8>()?;
+        let sound = *version == VERSION && rest.is_empty();
+        sound.then(|| Self { epoch: Epoch(*epoch), applied: Position(u64::from_le_bytes(*applied)) })
+    }
+}
+
+/// sled panics on some kinds of damage, where it should return an error.
+fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(ViewError::Failed(error.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(ViewError::Failed(format!("sled panicked: {text}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let error = guard::<()>(|| panic!("number {}", 7)).expect_err("a panic");
+        assert_eq!(error, ViewError::Failed("sled panicked: number 7".into()));
+    }
+
+    #[test]
+    fn about_is_read_as_written() {
+        let about = About { epoch: Epoch([3; 16]), applied: Position(77) };
+        assert_eq!(About::decode(&about.encode()), Some(about));
+        assert_eq!(About::decode(&about.encode()[1..]), None);
+        assert_eq!(About::decode(b""), None);
+    }
+}

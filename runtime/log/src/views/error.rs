@@ -1,0 +1,35 @@
+//! What can go wrong with the views, grouped by what the caller does about it.
+
+use std::{io, path::PathBuf};
+
+use weirgate_types::Position;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ViewError {
+    // A bug of the caller; nothing was written.
+    #[error("the key is {bytes} bytes long or begins with a zero byte; 1 to {max} bytes are taken")]
+    Key { bytes: usize, max: usize },
+    /// Keep the value in the log, and its position here.
+    #[error("the value is {bytes} bytes long; at most {max} are taken")]
+    ValueTooLarge { bytes: usize, max: usize },
+    #[error("changes up to position {applied} came after those up to {written}")]
+    Backwards { applied: Position, written: Position },
+
+    // Stop. The next start makes the views anew from the log.
+    /// Reads and writes are refused from here on, so that none is silently stale.
+    #[error("the views failed: {0}")]
+    Failed(String),
+
+    // Stop, and tell the operator.
+    #[error("{} is in use by another process", .dir.display())]
+    Locked { dir: PathBuf },
+    #[error("{doing} {} failed: {problem}", .path.display())]
+    Io { doing: &'static str, path: PathBuf, problem: String },
+}
+
+impl ViewError {
+    pub(super) fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io { doing, path, problem: error.to_string() }
+    }
+}

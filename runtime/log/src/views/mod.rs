@@ -1,0 +1,221 @@
+//! The views: keys and values derived from the log, written to sled behind whoever writes them, and disposable.
+//!
+//! Memory holds what sled does not have yet, so reads see everything written. sled holds a prefix: all changes up to one
+//! position, stored with them. Knows nothing of what the keys mean, nor of the records they come from.
+
+mod behind;
+mod disk;
+mod error;
+mod memory;
+mod merge;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, sync::Arc, thread::JoinHandle};
+
+pub use error::ViewError;
+use weirgate_types::Position;
+
+use self::{
+    behind::Shared,
+    disk::{About, Disk, Found},
+    merge::{Entry, Merge},
+    place::{Distrust, Place},
+};
+use crate::Epoch;
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 2048;
+/// The longest value, in bytes. Larger ones stay in the log, with their position here.
+pub const VALUE_BYTES_MAX: usize = 4096;
+
+/// A key and its value.
+pub type ViewEntry = (Vec<u8>, Vec<u8>);
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub key: Vec<u8>,
+    /// `None` removes the key.
+    pub value: Option<Vec<u8>>,
+    /// The caller knows that the key has no value. When it is removed again before it was flushed, sled never hears of
+    /// it. Untrue, it brings removed values back.
+    pub is_new: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewOptions {
+    /// What sled may keep in memory, about.
+    pub cache_bytes: u64,
+    /// How long a change waits for sled at most, if sled keeps up.
+    pub flush_interval_ms: u64,
+    /// A flush begins early when so many bytes wait.
+    pub flush_bytes: usize,
+    /// Writers wait when so many bytes wait. Twice as many can be in memory: as much again may be on its way.
+    pub pending_bytes_max: usize,
+}
+
+impl Default for ViewOptions {
+    fn default() -> Self {
+        let mib = 1024 * 1024;
+        Self { cache_bytes: 64 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
+    }
+}
+
+/// A handle on the views. Clones are the same views; the last one that goes flushes and closes them.
+#[derive(Clone)]
+pub struct Views(Arc<Inner>);
+
+struct Inner {
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    /// After `shared`: sled writes until it is dropped, so only then can its files be synced.
+    _closer: Closer,
+}
+
+/// Says on its drop that the views are whole.
+struct Closer {
+    place: Arc<Place>,
+}
+
+impl Views {
+    /// Open the views in `dir`, or begin empty ones. What is of another epoch, newer than `head`, damaged, or was cut off
+    /// by a power failure, is not used: it is moved aside or removed, with a warning.
+    ///
+    /// # Errors
+    /// [`ViewError::Locked`]; [`ViewError::Io`] or [`ViewError::Failed`] where not even empty views can be made.
+    pub fn open(dir: &Path, epoch: Epoch, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
+        let place = Arc::new(Place::open(dir, Place::boot())?);
+        let (disk, applied) = match open_old(&place, epoch, head, &options)? {
+            Ok(opened) => opened,
+            Err(reason) => {
+                place.clear(&reason)?;
+                place.mark_open()?;
+                (Disk::open(&place.files(), options.cache_bytes)?, Position::ZERO)
+            }
+        };
+        let shared = Arc::new(Shared::new(disk, Arc::clone(&place), About { epoch, applied }, options));
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("views".into()).spawn(move || of_thread.run());
+        let thread = thread.map_err(ViewError::io("starting a thread for", dir))?;
+        Ok(Self(Arc::new(Inner { thread: Some(thread), shared, _closer: Closer { place } })))
+    }
+
+    /// Records up to here are in. The caller writes what those that follow change.
+    #[must_use]
+    pub fn applied(&self) -> Position {
+        self.0.shared.memory.read().applied()
+    }
+
+    /// The key's value, as last written.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let shared = self.shared()?;
+        let in_memory = shared.memory.read().get(key);
+        match in_memory {
+            Some(value) => Ok(value),
+            // What memory does not know, sled knows; and at worst a newer write than was there a moment ago.
+            None => shared.failed(shared.disk.get(key)),
+        }
+    }
+
+    /// Up to `limit` entries whose keys begin with `prefix` and come after `after`, sorted by key, as of one moment.
+    /// Writers wait for it: ask for a page, not for everything.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`].
+    pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<ViewEntry>, ViewError> {
+        let shared = self.shared()?;
+        // Held throughout, so that no generation comes or goes: then sled changes only where memory covers it.
+        let memory = shared.memory.read();
+        let [open, flushing] = memory.range(prefix, after).map(|changes| changes.map(Entry::Ok));
+        let on_disk = shared.disk.range(prefix, after).map(|entry| entry.map(|(key, value)| (key, Some(value))));
+        let newest = Merge::new(open, Merge::new(flushing, on_disk));
+        let live = newest.filter_map(|entry| entry.map(|(key, value)| Some((key, value?))).transpose());
+        shared.failed(live.take(limit).collect())
+    }
+
+    /// Write changes, all of which follow from the records up to `applied`; these must be durable in the log. Seen by
+    /// reads at once, and flushed together or not at all. Memory only; waits when sled is too far behind.
+    ///
+    /// # Errors
+    /// [`ViewError::Key`], [`ViewError::ValueTooLarge`], [`ViewError::Backwards`]: nothing was written;
+    /// [`ViewError::Failed`].
+    pub fn write(&self, changes: Vec<Change>, applied: Position) -> Result<(), ViewError> {
+        for change in &changes {
+            check_key(&change.key)?;
+            let bytes = change.value.as_ref().map_or(0, Vec::len);
+            if bytes > VALUE_BYTES_MAX {
+                return Err(ViewError::ValueTooLarge { bytes, max: VALUE_BYTES_MAX });
+            }
+        }
+        self.shared()?.write(changes, applied)
+    }
+
+    /// Wait until everything written is in sled. Not needed before a drop, which does the same.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`].
+    pub fn settle(&self) -> Result<(), ViewError> {
+        self.shared()?.settle()
+    }
+
+    fn shared(&self) -> Result<&Arc<Shared>, ViewError> {
+        self.0.shared.check().map(|()| &self.0.shared)
+    }
+}
+
+fn check_key(key: &[u8]) -> Result<(), ViewError> {
+    match key.first() {
+        Some(1..) if key.len() <= KEY_BYTES_MAX => Ok(()),
+        _ => Err(ViewError::Key { bytes: key.len(), max: KEY_BYTES_MAX }),
+    }
+}
+
+/// Open what is there, if it can be used; the inner error says why not.
+fn open_old(
+    place: &Place,
+    epoch: Epoch,
+    head: Position,
+    options: &ViewOptions,
+) -> Result<Result<(Disk, Position), Distrust>, ViewError> {
+    if let Err(reason) = place.judge() {
+        return Ok(Err(reason));
+    }
+    place.mark_open()?;
+    let opened = Disk::open(&place.files(), options.cache_bytes).and_then(|disk| Ok((disk.found()?, disk)));
+    Ok(match opened {
+        Err(error) => Err(Distrust::Damage(error.to_string())),
+        Ok((Found::Nothing, disk)) => Ok((disk, Position::ZERO)),
+        Ok((Found::Unknown, _)) => Err(Distrust::Damage("they do not say what they are of".into())),
+        Ok((Found::Views(about), _)) if about.epoch != epoch => {
+            Err(Distrust::Damage(format!("they are of another log, {}", about.epoch)))
+        }
+        Ok((Found::Views(about), _)) if about.applied > head => {
+            Err(Distrust::Damage(format!("they are of position {}, the log ends at {head}", about.applied)))
+        }
+        Ok((Found::Views(about), disk)) => Ok((disk, about.applied)),
+    })
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the views' thread panicked");
+        }
+    }
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        if let Err(error) = self.place.close() {
+            tracing::warn!(%error, "the views are flushed but may not outlive a power cut");
+        }
+    }
+}

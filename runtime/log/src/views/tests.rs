@@ -1,0 +1,308 @@
+//! The views as a whole: against a plain map, killed, and given directories that are not what they should be.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::tests::Chance;
+
+const EPOCH: Epoch = Epoch([5; 16]);
+const HEAD: Position = Position(1 << 40);
+/// Tells a test that it is the child process, and where its views are.
+const CHILD_DIR: &str = "WEIRGATE_VIEWS_CHILD";
+
+fn options() -> ViewOptions {
+    ViewOptions { flush_interval_ms: 2, cache_bytes: 1 << 20, ..ViewOptions::default() }
+}
+
+fn open(dir: &Path) -> Views {
+    Views::open(dir, EPOCH, HEAD, options()).expect("the views")
+}
+
+fn put(key: &str, value: &str) -> Change {
+    Change { key: key.into(), value: Some(value.into()), is_new: false }
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("views");
+    (dir, path)
+}
+
+fn all(views: &Views) -> Vec<ViewEntry> {
+    views.scan(b"", None, usize::MAX).expect("entries")
+}
+
+/// Views up to position 7, closed.
+fn make(path: &Path) {
+    let views = open(path);
+    views.write(vec![put("a", "1"), put("b", "2")], Position(7)).expect("written");
+}
+
+#[test]
+fn they_keep_what_a_map_would_keep() {
+    for seed in 0..12 {
+        let (_dir, path) = place();
+        let mut chance = Chance(seed);
+        let (mut views, mut model) = (open(&path), BTreeMap::<Vec<u8>, Vec<u8>>::new());
+        for step in 1..400 {
+            let mut key = || format!("{}/{}", chance.below(3), chance.below(40)).into_bytes();
+            let changes: Vec<_> = [key(), key()]
+                .into_iter()
+                .map(|key| {
+                    let is_new = !model.contains_key(&key);
+                    let value = (chance.below(3) > 0).then(|| format!("{step}").into_bytes());
+                    match &value {
+                        Some(value) => model.insert(key.clone(), value.clone()),
+                        None => model.remove(&key),
+                    };
+                    Change { key, value, is_new }
+                })
+                .collect();
+            views.write(changes, Position(step)).expect("written");
+            compare(&views, &model, &mut chance);
+            match chance.below(60) {
+                0 => {
+                    drop(views);
+                    views = open(&path);
+                    assert_eq!(views.applied(), Position(step));
+                }
+                1..4 => views.settle().expect("settled"),
+                _ => {}
+            }
+        }
+        assert_eq!(all(&views), model.into_iter().collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+fn compare(views: &Views, model: &BTreeMap<Vec<u8>, Vec<u8>>, chance: &mut Chance) {
+    let key = format!("{}/{}", chance.below(3), chance.below(40)).into_bytes();
+    assert_eq!(views.get(&key).expect("no error"), model.get(&key).cloned());
+    let prefix = format!("{}/", chance.below(4)).into_bytes();
+    let limit = usize::try_from(chance.below(10)).expect("small");
+    let after = (chance.below(2) == 0).then_some(key);
+    let matching = model.iter().filter(|(key, _)| key.starts_with(&prefix) && Some(*key) > after.as_ref());
+    let expected: Vec<_> = matching.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect();
+    assert_eq!(views.scan(&prefix, after.as_deref(), limit).expect("no error"), expected);
+}
+
+#[test]
+fn readers_never_see_an_older_value_than_before() {
+    let (_dir, path) = place();
+    let views = open(&path);
+    let last = 20_000_u64;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut seen = 0;
+                while seen < last {
+                    let read = |value: Option<Vec<u8>>| {
+                        value.map_or(0, |value| u64::from_le_bytes(value.try_into().expect("eight bytes")))
+                    };
+                    let next = read(views.get(b"a").expect("no error"));
+                    let scanned = views.scan(b"", None, 2).expect("no error");
+                    assert!(scanned.len() != 1, "half of a write");
+                    let values: Vec<_> = scanned.into_iter().map(|(_, value)| read(Some(value))).collect();
+                    assert!(next >= seen && values.iter().all(|value| *value >= next && *value == values[0]));
+                    seen = next;
+                }
+            });
+        }
+        for number in 1..=last {
+            let change =
+                |key: &[u8]| Change { key: key.into(), value: Some(number.to_le_bytes().into()), is_new: false };
+            views.write(vec![change(b"a"), change(b"b")], Position(number)).expect("written");
+        }
+    });
+}
+
+#[test]
+fn writers_wait_when_too_much_is_on_its_way() {
+    let (_dir, path) = place();
+    let limits =
+        ViewOptions { flush_interval_ms: 600_000, flush_bytes: 10_000, pending_bytes_max: 20_000, ..options() };
+    let views = Views::open(&path, EPOCH, HEAD, limits).expect("the views");
+    for number in 0..5000_u64 {
+        views.write(vec![put(&format!("key {number}"), &"x".repeat(100))], Position(number)).expect("written");
+        assert!(views.0.shared.memory.read().open_bytes() < 20_000);
+    }
+    views.settle().expect("settled");
+    assert_eq!(all(&views).len(), 5000);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_whole() {
+    let (_dir, path) = place();
+    let views = open(&path);
+    let long = "x".repeat(VALUE_BYTES_MAX + 1);
+    let refused = views.write(vec![put("a", "1"), put("b", &long)], Position(1));
+    assert_eq!(refused, Err(ViewError::ValueTooLarge { bytes: VALUE_BYTES_MAX + 1, max: VALUE_BYTES_MAX }));
+    for key in ["", "\0a", &"k".repeat(KEY_BYTES_MAX + 1)] {
+        let refused = views.write(vec![put("a", "1"), put(key, "")], Position(1));
+        assert_eq!(refused, Err(ViewError::Key { bytes: key.len(), max: KEY_BYTES_MAX }));
+    }
+    assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()));
+    views.write(vec![put(&"k".repeat(KEY_BYTES_MAX), &long[1..])], Position(2)).expect("the largest");
+    views.write(Vec::new(), Position(2)).expect("the same position");
+    let refused = views.write(Vec::new(), Position(1));
+    assert_eq!(refused, Err(ViewError::Backwards { applied: Position(1), written: Position(2) }));
+    drop(views);
+    assert_eq!(all(&open(&path)).len(), 1);
+}
+
+#[test]
+fn a_position_without_changes_is_kept() {
+    let (_dir, path) = place();
+    make(&path);
+    open(&path).write(Vec::new(), Position(9)).expect("written");
+    let views = open(&path);
+    assert_eq!((views.applied(), all(&views).len()), (Position(9), 2));
+    let other = Views::open(&path, EPOCH, HEAD, options()).err().expect("an error");
+    assert_eq!(other, ViewError::Locked { dir: path });
+}
+
+/// Does something to a views directory that should not happen to it.
+type Spoil = fn(&Path);
+
+#[test]
+fn views_that_cannot_be_right_are_made_anew() {
+    let kinds: [(&str, Spoil); 9] = [
+        ("the state is gone", |path| fs::remove_file(path.join("state")).expect("removed")),
+        ("the machine went down", |path| fs::write(path.join("state"), "open another-boot\n").expect("written")),
+        ("they failed", |path| fs::write(path.join("state"), "failed\n").expect("written")),
+        ("the state is empty", |path| fs::write(path.join("state"), "").expect("written")),
+        ("sled's files are garbage", |path| {
+            for entry in fs::read_dir(path.join("sled")).expect("entries") {
+                let entry = entry.expect("an entry").path();
+                if entry.is_file() {
+                    let length = usize::try_from(entry.metadata().expect("metadata").len()).expect("small");
+                    fs::write(entry, vec![0xa5; length.max(100)]).expect("written");
+                }
+            }
+        }),
+        ("sled's files are a folder", |path| {
+            fs::remove_dir_all(path.join("sled")).expect("removed");
+            fs::create_dir_all(path.join("sled/db")).expect("created");
+        }),
+        ("sled's files are gone", |path| fs::remove_dir_all(path.join("sled")).expect("removed")),
+        ("everything is a file", |path| {
+            fs::remove_dir_all(path).expect("removed");
+            fs::write(path, "hello").expect("written");
+        }),
+        ("everything is gone", |path| fs::remove_dir_all(path).expect("removed")),
+    ];
+    for (kind, spoil) in kinds {
+        let (_dir, path) = place();
+        make(&path);
+        spoil(&path);
+        let views = open(&path);
+        assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()), "{kind}");
+        views.write(vec![put("c", "3")], Position(1)).expect("written");
+        drop(views);
+        let views = open(&path);
+        assert_eq!((views.applied(), all(&views).len()), (Position(1), 1), "{kind}");
+    }
+}
+
+#[test]
+fn views_of_another_log_or_a_longer_one_are_moved_aside() {
+    for (epoch, head) in [(Epoch([6; 16]), HEAD), (EPOCH, Position(6))] {
+        let (_dir, path) = place();
+        make(&path);
+        let views = Views::open(&path, epoch, head, options()).expect("new views");
+        assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()));
+        drop(views);
+        let aside = open(&path.with_file_name("views.damaged-1"));
+        assert_eq!((aside.applied(), all(&aside).len()), (Position(7), 2));
+    }
+    let (_dir, path) = place();
+    make(&path);
+    let views = Views::open(&path, EPOCH, Position(7), options()).expect("the same views");
+    assert_eq!(views.applied(), Position(7));
+}
+
+#[test]
+fn views_that_failed_refuse_everything_and_are_not_used_again() {
+    let (_dir, path) = place();
+    make(&path);
+    let views = open(&path);
+    let failure = ViewError::Failed("a test".into());
+    assert_eq!(views.0.shared.failed::<()>(Err(failure.clone())), Err(failure.clone()));
+    assert_eq!(views.get(b"a"), Err(failure.clone()));
+    assert_eq!(views.scan(b"", None, 1), Err(failure.clone()));
+    assert_eq!(views.write(Vec::new(), Position(8)), Err(failure.clone()));
+    assert_eq!(views.settle(), Err(failure));
+    drop(views);
+    assert_eq!(open(&path).applied(), Position::ZERO);
+}
+
+/// What position `number` changes.
+fn changes(number: u64) -> Vec<Change> {
+    let mut changes = vec![
+        put(&format!("counter {}", number % 97), &number.to_string()),
+        Change { is_new: true, ..put(&format!("short-lived {number}"), &"x".repeat(200)) },
+    ];
+    if let Some(old) = number.checked_sub(50) {
+        changes.push(Change { key: format!("short-lived {old}").into(), value: None, is_new: false });
+    }
+    changes
+}
+
+/// What is there after positions 1 to `applied`.
+fn model(applied: u64) -> Vec<ViewEntry> {
+    let mut model = BTreeMap::new();
+    for number in applied.saturating_sub(200)..=applied {
+        for change in if number == 0 { Vec::new() } else { changes(number) } {
+            match change.value {
+                Some(value) => model.insert(change.key, value),
+                None => model.remove(&change.key),
+            };
+        }
+    }
+    model.into_iter().collect()
+}
+
+/// Run in a process of its own by the test below; passes at once otherwise.
+#[test]
+fn child_that_writes_until_killed() {
+    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
+    let views = open(Path::new(&dir));
+    for number in views.applied().0 + 1.. {
+        views.write(changes(number), Position(number)).expect("written");
+        if number % 500 == 0 {
+            println!("wrote {number}");
+        }
+    }
+}
+
+#[test]
+fn after_a_kill_they_are_older_and_whole() {
+    let (_dir, path) = place();
+    let mut applied = 0;
+    for round in 0..15 {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "views::tests::child_that_writes_until_killed", "--nocapture"])
+            .env(CHILD_DIR, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let written = lines.map(|line| line.expect("a line")).filter(|line| line.starts_with("wrote"));
+        let last = written.take(10 + round * 7).last().expect("some progress");
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        let views = open(&path);
+        let now = views.applied().0;
+        assert!(now >= applied, "round {round}: {now} after {applied} ({last})");
+        assert!(all(&views) == model(now), "round {round}: not the state of position {now}");
+        applied = now;
+    }
+    assert!(applied > 5000, "nothing much was flushed: {applied}");
+}
