@@ -2,7 +2,7 @@
 
 use weirgate_types::RetryPolicy;
 
-/// A seeded source of numbers (SplitMix64, <https://doi.org/10.1145/2714064.2660195>). Enough to spread retries; not
+/// A seeded source of numbers (`SplitMix64`, <https://doi.org/10.1145/2714064.2660195>). Enough to spread retries; not
 /// for secrets.
 #[derive(Debug, Clone)]
 pub struct Entropy(u64);
@@ -13,7 +13,7 @@ impl Entropy {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Entropy {
 
     /// A number from 0 to `most`, both included.
     fn up_to(&mut self, most: u64) -> u64 {
-        let number = self.next();
+        let number = self.draw();
         most.checked_add(1).map_or(number, |n| number % n)
     }
 }

@@ -5,7 +5,7 @@ use weirgate_types::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, Key
 use crate::DeliveryRow;
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// A record got its place in the log. It is not durable yet: what follows from it is told to nobody before it is.
     Appended { position: Position, record: &'a Record },

@@ -233,7 +233,7 @@ impl Machine {
         if handler.lanes.get(delivery.position).is_none() {
             let row = DeliveryRow { key, attempt: 0, running: false, due_ms: 0 };
             handler.lanes.insert(delivery.position, row.clone());
-            actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: true });
+            actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: false });
         }
     }
 

@@ -44,9 +44,9 @@ fn a_failed_event_is_not_overtaken_by_its_key() {
 fn attempts_are_recorded_before_they_are_asked_for() {
     let mut world = world("");
     let position = world.publish(1, "x");
-    let attempted = world.log.iter().any(|(_, record)| {
-        matches!(record, Record::Attempted { delivery, attempt: 1, .. } if delivery.position == position)
-    });
+    let attempted = world.log.iter().any(
+        |(_, record)| matches!(record, Record::Attempted { delivery, attempt: 1, .. } if delivery.position == position),
+    );
     assert!(attempted && world.called() == [position.0]);
 }
 
@@ -121,7 +121,12 @@ fn a_paused_handler_misses_nothing() {
         done.push(world.answer(Ok(())).position);
     }
     for key in 0..7 {
-        let of_key = |all: &[Position]| all.iter().copied().filter(|p| positions.iter().position(|q| q == p).expect("known") % 7 == key).collect::<Vec<_>>();
+        let of_key = |all: &[Position]| {
+            all.iter()
+                .copied()
+                .filter(|p| positions.iter().position(|q| q == p).expect("known") % 7 == key)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of_key(&done), of_key(&positions), "key {key} in order, none lost, none twice");
     }
     let view = world.machine.handler(&name("a")).expect("a");
@@ -160,7 +165,8 @@ fn a_handler_may_begin_with_the_first_event() {
     let early: Vec<_> = (0..20).map(|id| world.publish(id, &id.to_string()).0).collect();
     world.deploy("late", "");
     world.deploy("historian", r#","start":"beginning""#);
-    let called: Vec<_> = world.calls.iter().map(|(delivery, _)| (delivery.handler.to_string(), delivery.position.0)).collect();
+    let called: Vec<_> =
+        world.calls.iter().map(|(delivery, _)| (delivery.handler.to_string(), delivery.position.0)).collect();
     assert_eq!(called, early.into_iter().map(|position| ("historian".to_owned(), position)).collect::<Vec<_>>());
 }
 

@@ -12,18 +12,21 @@ use world::{World, name, transient};
 const HANDLERS: [&str; 2] = ["a", "b"];
 
 fn chance(entropy: &mut Entropy, one_in: u64) -> bool {
-    entropy.next().is_multiple_of(one_in)
+    entropy.draw().is_multiple_of(one_in)
 }
 
 fn run(seed: u64) {
     let mut entropy = Entropy::seeded(seed);
     let mut world = World::new(Limits { active_max: 5, open_max: 12 });
     for handler in HANDLERS {
-        world.deploy(handler, r#","concurrency":3,"retry":{"attempts_max":1000,"first_delay_ms":50,"delay_ms_max":200}"#);
+        world.deploy(
+            handler,
+            r#","concurrency":3,"retry":{"attempts_max":1000,"first_delay_ms":50,"delay_ms_max":200}"#,
+        );
     }
     let mut published = Vec::new();
     for id in 0..120 {
-        let key = format!("key-{}", entropy.next() % 6);
+        let key = format!("key-{}", entropy.draw() % 6);
         published.push((world.publish(id, &key), key));
         step(&mut world, &mut entropy);
     }
@@ -32,17 +35,17 @@ fn run(seed: u64) {
 }
 
 fn step(world: &mut World, entropy: &mut Entropy) {
-    for _ in 0..entropy.next() % 4 {
+    for _ in 0..entropy.draw() % 4 {
         if !world.calls.is_empty() {
-            let index = usize::try_from(entropy.next()).unwrap_or(0) % world.calls.len();
+            let index = usize::try_from(entropy.draw()).unwrap_or(0) % world.calls.len();
             world.calls.swap(0, index);
             let failure = chance(entropy, 4).then(transient);
             world.answer(failure.as_ref().map_or(Ok(()), Err));
         }
     }
-    world.wait(entropy.next() % 40);
+    world.wait(entropy.draw() % 40);
     if chance(entropy, 9) {
-        let handler = HANDLERS[usize::from(chance(entropy, 2))];
+        let handler = if chance(entropy, 2) { HANDLERS[0] } else { HANDLERS[1] };
         let paused = world.machine.handler(&name(handler)).expect("deployed").paused;
         world.pause(handler, !paused);
     }
@@ -62,7 +65,10 @@ fn heal(world: &mut World, seed: u64) {
         while !world.calls.is_empty() {
             world.answer(Ok(()));
         }
-        if HANDLERS.iter().all(|handler| world.machine.handler(&name(handler)).expect("deployed").checkpoint == world.head()) {
+        if HANDLERS
+            .iter()
+            .all(|handler| world.machine.handler(&name(handler)).expect("deployed").checkpoint == world.head())
+        {
             return;
         }
     }
@@ -73,13 +79,19 @@ fn check(world: &World, published: &[(Position, String)], seed: u64) {
     let keys: BTreeMap<_, _> = published.iter().map(|(position, key)| (*position, key.as_str())).collect();
     for handler in HANDLERS {
         let completed = world.log.iter().filter_map(|(_, record)| match record {
-            Record::Committed(commit) if commit.outcome == Outcome::Completed && commit.handler.as_str() == handler => Some(commit.event),
+            Record::Committed(commit) if commit.outcome == Outcome::Completed && commit.handler.as_str() == handler => {
+                Some(commit.event)
+            }
             _ => None,
         });
         let mut by_key = BTreeMap::<&str, Vec<Position>>::new();
-        completed.for_each(|position| by_key.entry(keys[&position]).or_default().push(position));
+        for position in completed {
+            by_key.entry(keys.get(&position).expect("a published event")).or_default().push(position);
+        }
         let mut expected = BTreeMap::<&str, Vec<Position>>::new();
-        published.iter().for_each(|(position, key)| expected.entry(key).or_default().push(*position));
+        for (position, key) in published {
+            expected.entry(key).or_default().push(*position);
+        }
         assert_eq!(by_key, expected, "seed {seed}, handler {handler}");
     }
     assert!(world.rows.is_empty(), "seed {seed}: rows are left: {:?}", world.rows);

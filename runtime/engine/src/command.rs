@@ -13,19 +13,46 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 /// One thing to do. Replies are sent when what they say is durable.
 #[derive(Debug)]
 pub enum Command {
-    Publish { events: Vec<Event>, reply: Reply<Vec<Published>> },
+    Publish {
+        events: Vec<Event>,
+        reply: Reply<Vec<Published>>,
+    },
     Finished(Box<Finished>),
-    Deploy { deployed: Box<Deployed>, module: Module, reply: Reply<HandlerItem> },
+    Deploy {
+        deployed: Box<Deployed>,
+        module: Module,
+        reply: Reply<HandlerItem>,
+    },
     /// A module that was loaded at the start, or `None` where that failed.
-    Loaded { handler: HandlerName, digest: Digest, module: Option<Module> },
-    Pause { handler: HandlerName, pause: bool, reply: Reply<HandlerItem> },
-    Resubmit { letter: Box<DeadLetter>, reply: Reply<DeliveryId> },
-    Handlers { reply: Reply<Vec<HandlerItem>> },
-    Deliveries { filter: DeliveryFilter, reply: Reply<Vec<DeliveryItem>> },
+    Loaded {
+        handler: HandlerName,
+        digest: Digest,
+        module: Option<Module>,
+    },
+    Pause {
+        handler: HandlerName,
+        pause: bool,
+        reply: Reply<HandlerItem>,
+    },
+    Resubmit {
+        letter: Box<DeadLetter>,
+        reply: Reply<DeliveryId>,
+    },
+    Handlers {
+        reply: Reply<Vec<HandlerItem>>,
+    },
+    Deliveries {
+        filter: DeliveryFilter,
+        reply: Reply<Vec<DeliveryItem>>,
+    },
     /// Stop after what has been taken is durable.
-    Stop { reply: oneshot::Sender<()> },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
     /// Something outside the sequencer failed in a way that must not go on.
-    Broken { why: String },
+    Broken {
+        why: String,
+    },
 }
 
 /// What became of a published event.

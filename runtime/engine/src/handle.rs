@@ -6,7 +6,9 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_host::{Host, ModuleInfo};
 use weirgate_log::Epoch;
-use weirgate_types::{DeliveryId, Deployed, Digest, Event, HandlerName, Manifest, Outcome, Position, Record, StatusDocument};
+use weirgate_types::{
+    DeliveryId, Deployed, Digest, Event, HandlerName, Manifest, Outcome, Position, Record, StatusDocument,
+};
 
 use crate::{
     DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Hub, Metrics, Published, Refusal,

@@ -142,9 +142,11 @@ impl Hub {
         }
         let mut topics = lock(&self.topics);
         for (subject, parts) in by_subject {
-            let Some((name, topic)) = topics.get_key_value(subject.as_str()).map(|(name, _)| Arc::clone(name)).and_then(
-                |name| Some((Arc::clone(&name), topics.get_mut(&name)?)),
-            ) else {
+            let Some((name, topic)) = topics
+                .get_key_value(subject.as_str())
+                .map(|(name, _)| Arc::clone(name))
+                .and_then(|name| Some((Arc::clone(&name), topics.get_mut(&name)?)))
+            else {
                 continue;
             };
             for public in parts {

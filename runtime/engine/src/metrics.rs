@@ -94,9 +94,17 @@ impl Metrics {
         r.register("log_sync_seconds", "Time to make a batch durable", self.sync_seconds.clone());
         r.register("log_batch_records", "Records made durable by one sync", self.batch_records.clone());
         r.register("log_position", "The last durable position", self.log_position.clone());
-        r.register("handler_lag_positions", "Positions between a handler's checkpoint and the head", self.handler_lag.clone());
+        r.register(
+            "handler_lag_positions",
+            "Positions between a handler's checkpoint and the head",
+            self.handler_lag.clone(),
+        );
         r.register("handler_open_deliveries", "Deliveries that have not ended", self.handler_open.clone());
-        r.register("handler_retrying_deliveries", "Deliveries that wait for their next attempt", self.handler_retrying.clone());
+        r.register(
+            "handler_retrying_deliveries",
+            "Deliveries that wait for their next attempt",
+            self.handler_retrying.clone(),
+        );
         r.register("live_connections", "Open live connections", self.live_connections.clone());
         r.register("live_messages", "Status messages sent to browsers", self.live_messages.clone());
         r.register("live_subjects", "Subjects that somebody watches", self.live_subjects.clone());

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use weirgate_log::Change;
-use weirgate_types::{Commit, DeliveryId, HandlerName, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite};
+use weirgate_types::{
+    Commit, DeliveryId, HandlerName, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite,
+};
 
 use crate::{
     Refusal,
@@ -103,7 +105,13 @@ impl Projection {
     }
 
     /// The handler said how the subject stands.
-    fn written(&mut self, position: Position, index: usize, commit: &Commit, write: &StatusWrite) -> Result<(), Refusal> {
+    fn written(
+        &mut self,
+        position: Position,
+        index: usize,
+        commit: &Commit,
+        write: &StatusWrite,
+    ) -> Result<(), Refusal> {
         // What the runtime says of a delivery is said of the delivery's own key, and ends with its completion.
         let delivery = match write.subject == commit.key {
             true => None,

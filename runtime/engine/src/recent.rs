@@ -38,7 +38,9 @@ impl Recent {
 fn weight(record: &Record) -> usize {
     let events = record.events(Position::ZERO).map(|(_, event)| 512 + event.data.len()).sum::<usize>();
     let written = match record {
-        Record::Committed(commit) => commit.effects.state.iter().map(|write| write.value.as_ref().map_or(0, Vec::len)).sum(),
+        Record::Committed(commit) => {
+            commit.effects.state.iter().map(|write| write.value.as_ref().map_or(0, Vec::len)).sum()
+        }
         _ => 0,
     };
     512 + events + written

@@ -83,7 +83,10 @@ pub fn value_position(value: &[u8]) -> Option<Position> {
 pub enum Stored<'a> {
     Inline(&'a [u8]),
     /// The `index`-th state write of the commit at `position`.
-    InLog { position: Position, index: u16 },
+    InLog {
+        position: Position,
+        index: u16,
+    },
 }
 
 impl<'a> Stored<'a> {

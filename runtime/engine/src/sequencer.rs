@@ -6,27 +6,27 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use weirgate_core::{Action, Input, Machine, Verdict};
-use weirgate_host::{CallError, Module};
+use weirgate_core::{Action, Input, Machine};
 use weirgate_log::{Log, LogError, LogReader};
-use weirgate_types::{
-    AttemptFailure, Commit, DeliveryId, Deployed, Effects, Event, FailureKind, HandlerName, LogLine, Outcome, Position, Record,
-};
+use weirgate_types::HandlerName;
 
 use crate::{
-    Clock, Hub, Metrics, Published, Refusal,
-    command::{Command, DeadLetter, Reply},
+    Clock, Hub, Metrics, Refusal,
+    command::Command,
     job::{Callee, Finished, Job},
     projection::Projection,
     recent::Recent,
     rows,
 };
 
+mod actions;
 mod after;
+mod commands;
 mod reading;
 
 use after::After;
@@ -98,8 +98,10 @@ impl Sequencer {
     /// the log says what was durable when it is opened again.
     pub fn run(mut self) -> End {
         loop {
-            if let Err(end) = self.turn() {
-                return end;
+            match self.turn() {
+                Ok(()) => {}
+                Err(End::Asked) => return self.stop(),
+                Err(end) => return end,
             }
         }
     }
@@ -121,7 +123,7 @@ impl Sequencer {
         }
         self.feed(Input::Tick)?;
         self.settle_turn()?;
-        if self.stopping.is_empty() { Ok(()) } else { Err(self.stop()) }
+        if self.stopping.is_empty() { Ok(()) } else { Err(End::Asked) }
     }
 
     fn patience(&self) -> Duration {
@@ -156,19 +158,13 @@ impl Sequencer {
                     self.metrics.log_position.set(i64::try_from(head.0).unwrap_or(i64::MAX));
                     break;
                 }
-                Err(LogError::Full(error)) => self.wait_for_space(&error),
+                Err(LogError::Full(error)) => wait_for_space(&error),
                 Err(error) => return Err(error.into()),
             }
         }
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.synced(took, std::mem::take(&mut self.turn_records));
         Ok(())
-    }
-
-    /// What was asked meanwhile and can be answered now is refused; the rest waits with what is pending.
-    fn wait_for_space(&mut self, error: &std::io::Error) {
-        tracing::error!(%error, "the disk is full; waiting for space");
-        std::thread::park_timeout(FULL_DISK_RETRY);
     }
 
     /// Bring what is durable now into the view, and show it to those who watch.
@@ -201,199 +197,23 @@ impl Sequencer {
         }
     }
 
-    fn stop(&mut self) -> End {
+    /// Leave everything tidy. None of it is needed: what is durable is durable already.
+    fn stop(self) -> End {
         if let Err(error) = self.views.settle() {
             tracing::warn!(%error, "the views are behind; they will be brought forward from the log");
         }
-        for reply in self.stopping.drain(..) {
+        if let Err(error) = self.log.close() {
+            tracing::warn!(%error, "the log could not be closed; its end will be checked when it is opened");
+        }
+        for reply in self.stopping {
             let _ = reply.send(());
         }
         End::Asked
     }
+}
 
-    fn take(&mut self, command: Command) -> Result<(), End> {
-        match command {
-            Command::Publish { events, reply } => self.accept(events, reply)?,
-            Command::Finished(finished) => self.finished(finished)?,
-            Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
-            Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
-            Command::Pause { handler, pause, reply } => self.pause(handler, pause, reply)?,
-            Command::Resubmit { letter, reply } => self.resubmit(&letter, reply)?,
-            Command::Handlers { reply } => drop(reply.send(Ok(self.list_handlers()))),
-            Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
-            Command::Stop { reply } => self.stopping.push(reply),
-            Command::Broken { why } => return Err(End::Broken(why)),
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, events: Vec<Event>, reply: Reply<Vec<Published>>) -> Result<(), End> {
-        if !(self.free_space)() {
-            drop(reply.send(Err(Refusal::DiskFull)));
-            return Ok(());
-        }
-        let mut published = Vec::with_capacity(events.len());
-        for event in events {
-            let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
-            let (position, duplicate) = match self.projection.first_position(&source, &id)? {
-                Some(position) => (position, true),
-                None => (self.append(Record::Accepted { event, at_ms: self.clock.now_ms() })?, false),
-            };
-            let counter = if duplicate { &self.metrics.events_duplicate } else { &self.metrics.events_accepted };
-            counter.inc();
-            published.push(Published { id, source, key, position, duplicate });
-        }
-        self.after.push(After::Published { reply, published });
-        self.perform()
-    }
-
-    fn finished(&mut self, finished: Box<Finished>) -> Result<(), End> {
-        let (delivery, attempt) = (finished.delivery.clone(), finished.attempt);
-        let failure = match &finished.report.result {
-            Ok(_) => None,
-            Err(CallError::Failed(failure)) => Some(failure.clone()),
-            Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
-        };
-        self.settling = Some(finished);
-        let result = failure.as_ref().map_or(Ok(()), Err);
-        self.feed(Input::Finished { delivery: &delivery, attempt, result })?;
-        self.settling = None;
-        Ok(())
-    }
-
-    fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<crate::HandlerItem>) -> Result<(), End> {
-        let (name, digest) = (deployed.handler.clone(), deployed.digest);
-        self.append(Record::Deployed(deployed))?;
-        self.loaded(&name, digest, Some(module))?;
-        self.after_handler(name, reply);
-        Ok(())
-    }
-
-    fn loaded(&mut self, name: &HandlerName, digest: weirgate_types::Digest, module: Option<Module>) -> Result<(), End> {
-        let Some(view) = self.machine.handler(name).filter(|view| view.deployed.digest == digest) else { return Ok(()) };
-        let Some(module) = module else { return self.feed(Input::Unready { handler: name }) };
-        let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        self.callees.insert(name.clone(), Arc::new(Callee { module, config, limits }));
-        self.feed(Input::Ready { handler: name, digest })
-    }
-
-    fn pause(&mut self, handler: HandlerName, pause: bool, reply: Reply<crate::HandlerItem>) -> Result<(), End> {
-        match self.machine.may_pause(&handler, pause) {
-            Verdict::UnknownHandler => {
-                drop(reply.send(Err(Refusal::UnknownHandler(handler))));
-                return Ok(());
-            }
-            Verdict::AlreadySo => {}
-            Verdict::Granted => {
-                let (name, at_ms) = (handler.clone(), self.clock.now_ms());
-                self.append(match pause {
-                    true => Record::Paused { handler: name, at_ms },
-                    false => Record::Resumed { handler: name, at_ms },
-                })?;
-            }
-        }
-        self.perform()?;
-        self.after_handler(handler, reply);
-        Ok(())
-    }
-
-    fn after_handler(&mut self, name: HandlerName, reply: Reply<crate::HandlerItem>) {
-        let item = self.list_handlers().into_iter().find(|item| item.name == name).ok_or(Refusal::UnknownHandler(name));
-        self.after.push(After::Handler { reply, item });
-    }
-
-    fn resubmit(&mut self, letter: &DeadLetter, reply: Reply<DeliveryId>) -> Result<(), End> {
-        let delivery = letter.delivery.clone();
-        let is_dead = self.views.get(&rows::dead_letter(&delivery))?.is_some() && !self.machine.is_open(&delivery);
-        if !is_dead {
-            drop(reply.send(Err(Refusal::NotADeadLetter(delivery))));
-            return Ok(());
-        }
-        let record = Record::Resubmitted { delivery: delivery.clone(), key: letter.key.clone(), at_ms: self.clock.now_ms() };
-        self.append(record)?;
-        self.after.push(After::Resubmitted { reply, delivery });
-        self.perform()
-    }
-
-    /// Tell the machine, and do what it says until it says nothing more.
-    pub fn feed(&mut self, input: Input<'_>) -> Result<(), End> {
-        self.tell(input);
-        self.perform()
-    }
-
-    fn tell(&mut self, input: Input<'_>) {
-        let mut actions = Vec::new();
-        self.machine.apply(input, self.clock.now_ms(), &mut actions);
-        self.actions.extend(actions);
-    }
-
-    fn perform(&mut self) -> Result<(), End> {
-        while let Some(action) = self.actions.pop_front() {
-            match action {
-                Action::Append(record) => drop(self.append(record)?),
-                Action::Commit { delivery, attempt, outcome } => self.commit(delivery, attempt, outcome)?,
-                Action::Deliver { delivery, attempt, at_ms } => self.deliver(delivery, attempt, at_ms),
-                Action::Scan { handler, after } => self.scan(&handler, after)?,
-                Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, record: Record) -> Result<Position, End> {
-        let position = self.push(&record)?;
-        self.turn_records += 1;
-        self.handlers_changed |=
-            matches!(record, Record::Deployed(_) | Record::Paused { .. } | Record::Resumed { .. });
-        self.projection.project(position, &record)?;
-        self.tell(Input::Appended { position, record: &record });
-        if record.events(position).next().is_some() {
-            self.recent.push(position, Arc::new(record));
-        }
-        Ok(position)
-    }
-
-    /// A batch has its limit; what is beyond it goes into the next, after a sync of its own.
-    fn push(&mut self, record: &Record) -> Result<Position, End> {
-        match self.log.push(record) {
-            Err(LogError::BatchFull { .. }) => {
-                self.sync()?;
-                Ok(self.log.push(record)?)
-            }
-            pushed => Ok(pushed?),
-        }
-    }
-
-    fn commit(&mut self, delivery: DeliveryId, attempt: u32, outcome: Outcome) -> Result<(), End> {
-        let settled = self.settling.take_if(|finished| finished.delivery == delivery && finished.attempt == attempt);
-        let (key, effects, log) = match settled {
-            Some(finished) => (finished.key, finished.report.result.unwrap_or_default(), finished.report.log),
-            None => (self.key_of(&delivery)?, Effects::default(), Vec::<LogLine>::new()),
-        };
-        self.metrics.settled(&delivery.handler, &outcome);
-        let DeliveryId { handler, position: event } = delivery;
-        let at_ms = self.clock.now_ms();
-        self.append(Record::Committed(Commit { handler, event, key, attempt, at_ms, outcome, effects, log }))?;
-        Ok(())
-    }
-
-    fn deliver(&mut self, delivery: DeliveryId, attempt: u32, at_ms: u64) {
-        if let Some(callee) = self.callees.get(&delivery.handler) {
-            let record = self.recent.covering(delivery.position);
-            let callee = Arc::clone(callee);
-            self.after.push(After::Deliver(Job { delivery, attempt, at_ms, callee, record }));
-        }
-    }
-
-    fn keep(&mut self, delivery: &DeliveryId, row: Option<&weirgate_core::DeliveryRow>, is_new: bool) -> Result<(), End> {
-        let key = rows::delivery(delivery);
-        match row {
-            Some(row) => {
-                let value = postcard::to_stdvec(row).map_err(|e| End::Broken(e.to_string()))?;
-                self.projection.put(key, value, is_new);
-            }
-            None => self.projection.remove(key),
-        }
-        Ok(())
-    }
+/// Everything waits, what is pending first of all; producers are told to come back when too many of them do.
+fn wait_for_space(error: &std::io::Error) {
+    tracing::error!(%error, "the disk is full; waiting for space");
+    thread::park_timeout(FULL_DISK_RETRY);
 }

@@ -50,13 +50,12 @@ impl Worker {
 
     fn attempt(&self, job: &Job) -> Result<Command, String> {
         let position = job.delivery.position;
-        let (first, record) = match &job.record {
-            Some((first, record)) => (*first, Arc::clone(record)),
-            None => {
-                let read = self.log.read(position).map_err(|e| e.to_string())?;
-                let (first, record) = read.ok_or_else(|| format!("the log has no record at {position}"))?;
-                (first, Arc::new(record))
-            }
+        let (first, record) = if let Some((first, record)) = &job.record {
+            (*first, Arc::clone(record))
+        } else {
+            let read = self.log.read(position).map_err(|e| e.to_string())?;
+            let (first, record) = read.ok_or_else(|| format!("the log has no record at {position}"))?;
+            (first, Arc::new(record))
         };
         let event = position.0.checked_sub(first.0).and_then(|offset| record.event_at(offset));
         let event = event.ok_or_else(|| format!("the log has no event at {position}"))?;
@@ -64,12 +63,8 @@ impl Worker {
         if let Err(CallError::State(error)) = &report.result {
             return Err(error.to_string());
         }
-        let finished = Finished {
-            delivery: job.delivery.clone(),
-            attempt: job.attempt,
-            key: event.key().to_owned(),
-            report,
-        };
+        let finished =
+            Finished { delivery: job.delivery.clone(), attempt: job.attempt, key: event.key().to_owned(), report };
         Ok(Command::Finished(Box::new(finished)))
     }
 

@@ -83,9 +83,9 @@ mod tests {
     use super::*;
 
     fn request(headers: &[(&'static str, &'static str)], body: &str) -> Result<Vec<Event>, Problem> {
-        let headers = headers.iter().map(|(name, value)| {
-            (name.parse().expect("a header name"), value.parse().expect("a header value"))
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a header name"), value.parse().expect("a header value")));
         events(&headers.collect(), body.as_bytes(), &EventLimits::default())
     }
 

@@ -97,14 +97,21 @@ fn router(app: App) -> Router {
             .route("/", get(|| async { Redirect::temporary("/shop/") }));
     }
     router
-        .fallback(|uri: axum::http::Uri| async move { Problem::not_found(format!("there is nothing at {}", uri.path())) })
+        .fallback(
+            |uri: axum::http::Uri| async move { Problem::not_found(format!("there is nothing at {}", uri.path())) },
+        )
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this door has no such method; see /openapi.json")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "this door has no such method; see /openapi.json",
+            )
         })
         .layer(DefaultBodyLimit::max(app.options.request_bytes_max))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why").into_response()
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
+                .into_response()
         }))
         .with_state(app)
 }

@@ -44,7 +44,7 @@ impl RawEvent {
     /// One event in structured mode.
     ///
     /// # Errors
-    /// The text is not a JSON object of the shape of a CloudEvent.
+    /// The text is not a JSON object of the shape of a `CloudEvent`.
     pub fn from_json(json: &[u8]) -> Result<Self, EventError> {
         serde_json::from_slice(json).map_err(|e| EventError::Malformed(e.to_string()))
     }

@@ -75,7 +75,7 @@ pub enum Events {
 
 #[derive(Debug, Args)]
 pub struct Publish {
-    /// A CloudEvent or an array of them, as JSON; `-` reads standard input
+    /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["type", "subject", "data"])]
     pub file: Option<PathBuf>,
     /// What happened, for instance order.placed

@@ -38,7 +38,13 @@ impl Server {
         self.json(self.request(Method::POST, path)).await
     }
 
-    pub async fn send(&self, method: Method, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Result<Value> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Value> {
         self.json(self.request(method, path).header("content-type", content_type).body(body)).await
     }
 

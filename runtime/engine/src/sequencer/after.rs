@@ -7,7 +7,7 @@ use crate::{HandlerItem, Published, Refusal, command::Reply, job::Job};
 
 pub enum After {
     Published { reply: Reply<Vec<Published>>, published: Vec<Published> },
-    Handler { reply: Reply<HandlerItem>, item: Result<HandlerItem, Refusal> },
+    Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
     Resubmitted { reply: Reply<DeliveryId>, delivery: DeliveryId },
     Deliver(Job),
 }
@@ -17,7 +17,7 @@ impl After {
     pub fn perform(self, jobs: &Sender<Job>) {
         match self {
             Self::Published { reply, published } => drop(reply.send(Ok(published))),
-            Self::Handler { reply, item } => drop(reply.send(item)),
+            Self::Handler { reply, item } => drop(reply.send(*item)),
             Self::Resubmitted { reply, delivery } => drop(reply.send(Ok(delivery))),
             // The workers' end of the channel lives as long as the sequencer.
             Self::Deliver(job) => drop(jobs.send(job)),

@@ -28,16 +28,17 @@ impl Sequencer {
 
     /// The key of a delivery's event.
     pub fn key_of(&self, delivery: &DeliveryId) -> Result<String, End> {
-        let (first, record) = match self.recent.covering(delivery.position) {
-            Some((first, record)) => (first, record),
-            None => {
-                let read = self.reader.read(delivery.position)?;
-                let (first, record) = read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))?;
-                (first, record.into())
-            }
+        let (first, record) = if let Some((first, record)) = self.recent.covering(delivery.position) {
+            (first, record)
+        } else {
+            let read = self.reader.read(delivery.position)?;
+            let (first, record) = read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))?;
+            (first, record.into())
         };
         let event = record.event_at(delivery.position.0.saturating_sub(first.0));
-        event.map(|event| event.key().to_owned()).ok_or_else(|| End::Broken(format!("the log has no event for {delivery}")))
+        event
+            .map(|event| event.key().to_owned())
+            .ok_or_else(|| End::Broken(format!("the log has no event for {delivery}")))
     }
 
     pub fn list_handlers(&self) -> Vec<HandlerItem> {

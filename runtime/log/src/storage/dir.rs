@@ -8,9 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, fallocate};
 
-use super::{Storage, StorageFile};
+use super::{Lock, Storage, StorageFile};
 use crate::LogError;
 
 const LOCK_NAME: &str = "lock";
@@ -22,7 +22,7 @@ pub struct DirStorage {
     dir: PathBuf,
     /// For `fsync`.
     handle: File,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl DirStorage {
@@ -38,21 +38,10 @@ impl DirStorage {
                 .and_then(|parent| parent.sync_all())
                 .map_err(LogError::io("syncing the folder of", &name))?;
         }
-        let lock = lock(&dir.join(LOCK_NAME)).map_err(LogError::io("locking", &name))?;
+        let lock = Lock::take(&dir.join(LOCK_NAME)).map_err(LogError::io("locking", &name))?;
         let lock = lock.ok_or_else(|| LogError::Locked { dir: dir.to_owned() })?;
         let handle = File::open(dir).map_err(LogError::io("opening", &name))?;
         Ok(Self { dir: dir.to_owned(), handle, _lock: lock })
-    }
-}
-
-/// A file that one process at a time can have, created where there is none; `None` while another has it. The lock goes
-/// with the file, so it ends with the process however that ends.
-pub fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

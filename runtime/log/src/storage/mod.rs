@@ -2,12 +2,14 @@
 //! Knows names and bytes, nothing of what they mean.
 
 mod dir;
+mod lock;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
 use std::{io, sync::Arc};
 
-pub use dir::{DirStorage, lock};
+pub use dir::DirStorage;
+pub use lock::Lock;
 
 /// A flat directory of files.
 pub trait Storage: Send + Sync {

@@ -169,6 +169,29 @@ fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
 }
 
 #[test]
+fn damage_to_the_batch_that_closed_the_log_is_found_once_it_goes_on() {
+    let disk = SimStorage::new();
+    let options = small(10_000, 0);
+    let closed_at = {
+        let mut log = open(&disk, &options).expect("a new log");
+        log.push(&commit(0, Vec::new())).expect("a place");
+        log.sync().expect("a sync");
+        let end = disk.contents(FIRST).expect("the segment").len();
+        log.close().expect("a clean end");
+        end
+    };
+    let mut log = open(&disk, &options).expect("the log again");
+    log.push(&commit(0, Vec::new())).expect("a place");
+    log.sync().expect("a sync");
+    drop(log);
+    let mut damaged = disk.contents(FIRST).expect("the segment");
+    damaged[closed_at + 30] ^= 1;
+    disk.overwrite(FIRST, damaged);
+    let found = corruption(open(&disk, &options));
+    assert_eq!((found.offset, found.position), (closed_at as u64, Position(2)));
+}
+
+#[test]
 fn a_payload_that_holds_a_part_of_the_log_is_no_later_batch() {
     let disk = SimStorage::new();
     let options = small(100_000, 0);

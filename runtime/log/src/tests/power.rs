@@ -83,3 +83,22 @@ fn a_batch_behind_which_nothing_sound_lies_is_cut_with_all_its_bytes() {
     let after = disk.contents("00000000000000000001.seg").expect("the segment");
     assert!(after[2000..3000].iter().all(|byte| *byte == 0), "the garbage is gone");
 }
+
+#[test]
+fn a_torn_tail_is_cut_durably_before_a_new_segment_follows() {
+    let disk = SimStorage::new();
+    let options = small(1000, 0);
+    let mut log = open(&disk, &options).expect("a new log");
+    let mut model = Model::new();
+    push(&mut log, &mut model, commit(1, vec![1; 100]));
+    log.sync().expect("a sync");
+    drop(log);
+    let mut torn = disk.contents("00000000000000000001.seg").expect("the segment");
+    torn.extend_from_slice(&[0xab; 200]);
+    disk.overwrite("00000000000000000001.seg", torn);
+    let mut log = open(&disk, &options).expect("the log again");
+    push(&mut log, &mut model, commit(1, vec![2; 900]));
+    log.sync().expect("a sync, in a new segment");
+    let after = open(&disk.crash(Crash::Keep(0)), &options).expect("the log after a power cut");
+    assert_eq!(contents(&after.reader()), model);
+}

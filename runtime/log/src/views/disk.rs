@@ -4,16 +4,20 @@ use std::{
     ops::Bound::{Excluded, Included, Unbounded},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    time::Duration,
 };
 
 use weirgate_types::Position;
 
 use super::{ViewError, memory::Generation};
-use crate::Epoch;
+use crate::{Epoch, storage::Lock};
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
 const VERSION: u8 = 1;
+/// Two seconds in all.
+const LOCK_TRIES_MAX: u32 = 100;
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 pub struct Disk {
     db: sled::Db,
@@ -37,6 +41,7 @@ pub enum Found {
 
 impl Disk {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
+        wait_until_free(&dir.join("db"));
         // sled's own timer is off: a flush follows each batch, and nothing here has to outlive a power cut.
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
         guard(|| config.open()).map(|db| Self { db })
@@ -102,6 +107,18 @@ impl About {
         let (applied, rest) = rest.split_first_chunk::<8>()?;
         let sound = *version == VERSION && rest.is_empty();
         sound.then(|| Self { epoch: Epoch(*epoch), applied: Position(u64::from_le_bytes(*applied)) })
+    }
+}
+
+/// sled locks its file by itself, and leaves it to the end of the file's last user to unlock it. A child process that was
+/// being started when sled was last closed is such a user for a moment. The views' directory is locked for us, so there
+/// is no other.
+fn wait_until_free(file: &Path) {
+    for _ in 0..LOCK_TRIES_MAX {
+        if !file.exists() || !matches!(Lock::take(file), Ok(None)) {
+            return;
+        }
+        std::thread::park_timeout(LOCK_RETRY_DELAY);
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::ViewError;
+use crate::storage::Lock;
 
 /// How many damaged views are kept for inspection.
 const ASIDE_MAX: u32 = 3;
@@ -21,8 +22,7 @@ pub struct Place {
     dir: PathBuf,
     boot: Option<String>,
     failed: AtomicBool,
-    /// Ends with the process.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Why views are not used.
@@ -43,7 +43,7 @@ impl Place {
         if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent).map_err(ViewError::io("creating", parent))?;
         }
-        let lock = crate::storage::lock(&lock_path).map_err(ViewError::io("locking", &lock_path))?;
+        let lock = Lock::take(&lock_path).map_err(ViewError::io("locking", &lock_path))?;
         let lock = lock.ok_or_else(|| ViewError::Locked { dir: dir.to_owned() })?;
         Ok(Self { dir: dir.to_owned(), boot, failed: AtomicBool::new(false), _lock: lock })
     }

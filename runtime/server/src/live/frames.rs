@@ -80,12 +80,11 @@ pub fn error(code: &str, message: &str) -> String {
 /// The answer to a subscription: what changed since the version the client has, where that is one of this log's; else the
 /// whole document.
 pub fn answer(subject: &str, epoch: Epoch, document: &StatusDocument, seen: Option<Position>) -> String {
-    match seen.filter(|seen| *seen <= document.version) {
-        Some(seen) => delta(subject, &document.since(seen)),
-        None => {
-            let versioned = Versioned { version: document.version, parts: &document.parts };
-            text(&Frame::Snapshot { subject, epoch: epoch.to_string(), document: versioned })
-        }
+    if let Some(seen) = seen.filter(|seen| *seen <= document.version) {
+        delta(subject, &document.since(seen))
+    } else {
+        let versioned = Versioned { version: document.version, parts: &document.parts };
+        text(&Frame::Snapshot { subject, epoch: epoch.to_string(), document: versioned })
     }
 }
 
@@ -118,7 +117,14 @@ mod tests {
         let mut document = StatusDocument::default();
         for (name, version) in [("order", 3), ("payment", 8)] {
             let state = "done".to_owned();
-            let part = StatusPart { version: Position(version), at_ms: 1, state, text: String::new(), data: None, delivery: None };
+            let part = StatusPart {
+                version: Position(version),
+                at_ms: 1,
+                state,
+                text: String::new(),
+                data: None,
+                delivery: None,
+            };
             document.set(name, part);
         }
         document

@@ -48,12 +48,16 @@ pub async fn connect(
 ) -> Result<Response, Problem> {
     check_origin(&headers, &app.options.origins)?;
     let pass = app.gate.enter(app.engine.clone()).ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "too many live connections").retry_after(5)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "too many live connections")
+            .retry_after(5)
     })?;
-    let wants_events = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
+    let wants_events =
+        headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     match upgrade {
         Ok(upgrade) => websocket(upgrade, app, pass),
-        Err(_) if wants_events => Ok(sse::stream(app, pass, query.as_deref().unwrap_or_default(), &headers)?.into_response()),
+        Err(_) if wants_events => {
+            Ok(sse::stream(app, pass, query.as_deref().unwrap_or_default(), &headers)?.into_response())
+        }
         Err(rejection) => {
             let detail = format!("connect with a WebSocket, or accept text/event-stream ({})", rejection.body_text());
             Err(Problem::bad_request("not-a-websocket", detail))

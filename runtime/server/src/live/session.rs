@@ -102,7 +102,8 @@ impl Session {
             if !known && self.sent.len() >= SUBJECTS_MAX {
                 return Err(Close::too_many_subjects());
             }
-            let document = self.app.engine.hub().watch(&self.watcher, &wanted.subject).map_err(|_| Close::internal())?;
+            let document =
+                self.app.engine.hub().watch(&self.watcher, &wanted.subject).map_err(|_| Close::internal())?;
             answers.push(frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch)).into());
             self.sent.insert(wanted.subject.into(), document.version);
         }

@@ -1,6 +1,10 @@
 //! The same stream as server-sent events, for clients that cannot do WebSockets.
 
-use std::{collections::{BTreeSet, HashMap}, convert::Infallible, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    convert::Infallible,
+    sync::Arc,
+};
 
 use axum::{
     http::HeaderMap,
@@ -44,7 +48,8 @@ pub fn stream(
     }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.split_once(':'));
     let (last_epoch, last_versions) = last.unzip();
-    let mut last_versions = last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
+    let mut last_versions =
+        last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let mut events = Events {
         app,

@@ -89,7 +89,11 @@ async fn accept(
 fn too_large(app: &App, rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let max = app.options.request_bytes_max;
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", format!("the body is over {max} bytes"));
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request-too-large",
+            format!("the body is over {max} bytes"),
+        );
     }
     Problem::bad_request("unreadable-body", rejection.body_text())
 }
@@ -134,7 +138,7 @@ pub struct EventItem {
     position: u64,
     /// When it became part of the log, in Unix milliseconds.
     at_ms: u64,
-    /// The CloudEvent in structured mode.
+    /// The `CloudEvent` in structured mode.
     #[schema(value_type = Object)]
     event: RawEvent,
 }

@@ -34,7 +34,8 @@ struct Api;
 
 /// All routes under `/v1`, and their description.
 pub fn api(options: &Options) -> (Router<App>, Document) {
-    let modules = OpenApiRouter::new().routes(routes!(modules::put)).layer(DefaultBodyLimit::max(options.module_bytes_max));
+    let modules =
+        OpenApiRouter::new().routes(routes!(modules::put)).layer(DefaultBodyLimit::max(options.module_bytes_max));
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::read))

@@ -37,7 +37,8 @@ pub async fn put(
 ) -> Result<axum::Json<ModuleItem>, Problem> {
     let body = body.map_err(|rejection| {
         let detail = format!("the module could not be read; at most {} bytes are taken", app.options.module_bytes_max);
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "module-too-large" } else { "unreadable-body" };
+        let code =
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "module-too-large" } else { "unreadable-body" };
         Problem::new(rejection.status(), code, detail)
     })?;
     let info = app.engine.put_module(body.to_vec()).await?;

@@ -94,5 +94,7 @@ fn duration(text: &str) -> Result<Duration, Problem> {
         Some(number) => number.parse().map(Duration::from_millis),
         None => text.strip_suffix('s').unwrap_or(text).parse().map(Duration::from_secs),
     };
-    parsed.map_err(|_| Problem::bad_request("bad-query", format!("wait={text:?} is no time; write for instance wait=30s")))
+    parsed.map_err(|_| {
+        Problem::bad_request("bad-query", format!("wait={text:?} is no time; write for instance wait=30s"))
+    })
 }

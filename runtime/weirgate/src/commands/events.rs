@@ -1,5 +1,7 @@
 //! `weirgate events`.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+
 use std::io::Read;
 
 use anyhow::{Context, Result};

@@ -1,5 +1,7 @@
 //! `weirgate handlers`.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -18,14 +20,14 @@ const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "runni
 pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> {
     let answer = match verb {
         Handlers::List => server.get("/v1/handlers").await?,
-        Handlers::Pause { name } => wrapped(server.post(&format!("/v1/handlers/{name}/pause")).await?),
-        Handlers::Resume { name } => wrapped(server.post(&format!("/v1/handlers/{name}/resume")).await?),
+        Handlers::Pause { name } => wrapped(&server.post(&format!("/v1/handlers/{name}/pause")).await?),
+        Handlers::Resume { name } => wrapped(&server.post(&format!("/v1/handlers/{name}/resume")).await?),
         Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
     };
     table::print(output, &answer, "handlers", &COLUMNS)
 }
 
-fn wrapped(handler: Value) -> Value {
+fn wrapped(handler: &Value) -> Value {
     json!({ "handlers": [handler] })
 }
 

@@ -23,7 +23,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags),
         // A child of the server: so that a module that is hard to compile takes only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
-        Command::Openapi => Ok(println!("{}", weirgate_server::openapi().to_pretty_json()?)),
+        Command::Openapi => {
+            println!("{}", weirgate_server::openapi().to_pretty_json()?);
+            Ok(())
+        }
         Command::Events(verb) => talk(events::run(&server, cli.output, verb)),
         Command::Handlers(verb) => talk(handlers::run(&server, cli.output, verb)),
         Command::Deliveries(verb) => talk(deliveries::run(&server, cli.output, verb)),

@@ -1,5 +1,7 @@
 //! `weirgate status`.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
@@ -30,7 +32,8 @@ pub async fn run(server: &Server, output: Output, verb: Status) -> Result<()> {
 async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
     let mut request = server.live_url().into_client_request()?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));
-    let (mut socket, _) = connect_async(request).await.with_context(|| format!("no live connection to {}", server.live_url()))?;
+    let (mut socket, _) =
+        connect_async(request).await.with_context(|| format!("no live connection to {}", server.live_url()))?;
     let subscribe = json!({ "type": "subscribe", "subjects": [{ "subject": subject }] });
     socket.send(Message::Text(subscribe.to_string().into())).await?;
     while let Some(message) = socket.next().await {
@@ -43,7 +46,9 @@ async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
                     _ => {}
                 }
             }
-            Message::Close(close) => bail!("the server ended the connection: {}", close.map(|c| c.reason.to_string()).unwrap_or_default()),
+            Message::Close(close) => {
+                bail!("the server ended the connection: {}", close.map(|c| c.reason.to_string()).unwrap_or_default())
+            }
             _ => {}
         }
     }

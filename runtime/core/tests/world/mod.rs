@@ -1,13 +1,14 @@
 //! A world for the machine: a log that is a vector, and answers that the test chooses. The machine is driven as the engine
 //! drives it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, clippy::must_use_candidate, clippy::missing_panics_doc, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, VecDeque};
 
 use weirgate_core::{Action, DeliveryRow, Entropy, EventHead, Input, Limits, Machine};
 use weirgate_types::{
-    AttemptFailure, Commit, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName, Outcome, Position, Record,
+    AttemptFailure, Commit, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName, Outcome, Position,
+    Record,
 };
 
 pub const DIGEST: Digest = Digest([1; 32]);
@@ -69,7 +70,12 @@ impl World {
     /// Deploy a handler for all `order.*` events, with more settings as JSON (`,"concurrency":1`).
     pub fn deploy(&mut self, handler: &str, extra: &str) {
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
-        self.append(Record::Deployed(Deployed { handler: name(handler), digest: DIGEST, manifest, at_ms: self.now_ms }));
+        self.append(Record::Deployed(Deployed {
+            handler: name(handler),
+            digest: DIGEST,
+            manifest,
+            at_ms: self.now_ms,
+        }));
         self.ready(handler);
     }
 
@@ -157,7 +163,7 @@ impl World {
         let mut actions = Vec::new();
         self.machine.apply(Input::Durable { position: self.head() }, self.now_ms, &mut actions);
         self.perform(actions);
-        for (position, record) in &log[from..] {
+        for (position, record) in log.iter().skip(from) {
             let mut actions = Vec::new();
             self.machine.apply(Input::Appended { position: *position, record }, self.now_ms, &mut actions);
             self.perform(actions);
@@ -194,7 +200,8 @@ impl World {
 
     /// Answer a scan with at most eight positions, so that lagging takes several.
     fn scan(&mut self, handler: &HandlerName, after: Position) {
-        let read: Vec<_> = self.log.iter().filter(|(first, record)| first.plus(record.width()).before() > after).take(8).collect();
+        let read: Vec<_> =
+            self.log.iter().filter(|(first, record)| first.plus(record.width()).before() > after).take(8).collect();
         let through = read.last().map_or(after, |(first, record)| first.plus(record.width()).before());
         let heads: Vec<_> = read
             .iter()

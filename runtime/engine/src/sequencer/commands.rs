@@ -1,0 +1,124 @@
+//! What the sequencer does at each command.
+
+use std::sync::Arc;
+
+use weirgate_core::{Input, Verdict};
+use weirgate_host::{CallError, Module};
+use weirgate_types::{AttemptFailure, DeliveryId, Deployed, Digest, Event, FailureKind, HandlerName, Record};
+
+use super::{After, End, Sequencer};
+use crate::{
+    HandlerItem, Published, Refusal,
+    command::{Command, DeadLetter, Reply},
+    job::{Callee, Finished},
+    rows,
+};
+
+impl Sequencer {
+    pub fn take(&mut self, command: Command) -> Result<(), End> {
+        match command {
+            Command::Publish { events, reply } => self.accept(events, reply)?,
+            Command::Finished(finished) => self.finished(finished)?,
+            Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
+            Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
+            Command::Pause { handler, pause, reply } => self.pause(handler, pause, reply)?,
+            Command::Resubmit { letter, reply } => self.resubmit(&letter, reply)?,
+            Command::Handlers { reply } => drop(reply.send(Ok(self.list_handlers()))),
+            Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
+            Command::Stop { reply } => self.stopping.push(reply),
+            Command::Broken { why } => return Err(End::Broken(why)),
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, events: Vec<Event>, reply: Reply<Vec<Published>>) -> Result<(), End> {
+        if !(self.free_space)() {
+            drop(reply.send(Err(Refusal::DiskFull)));
+            return Ok(());
+        }
+        let mut published = Vec::with_capacity(events.len());
+        for event in events {
+            let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
+            let (position, duplicate) = match self.projection.first_position(&source, &id)? {
+                Some(position) => (position, true),
+                None => (self.append(Record::Accepted { event, at_ms: self.clock.now_ms() })?, false),
+            };
+            let counter = if duplicate { &self.metrics.events_duplicate } else { &self.metrics.events_accepted };
+            counter.inc();
+            published.push(Published { id, source, key, position, duplicate });
+        }
+        self.after.push(After::Published { reply, published });
+        self.perform()
+    }
+
+    fn finished(&mut self, finished: Box<Finished>) -> Result<(), End> {
+        let (delivery, attempt) = (finished.delivery.clone(), finished.attempt);
+        let failure = match &finished.report.result {
+            Ok(_) => None,
+            Err(CallError::Failed(failure)) => Some(failure.clone()),
+            Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
+        };
+        self.settling = Some(finished);
+        let result = failure.as_ref().map_or(Ok(()), Err);
+        self.feed(Input::Finished { delivery: &delivery, attempt, result })?;
+        self.settling = None;
+        Ok(())
+    }
+
+    fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
+        let (name, digest) = (deployed.handler.clone(), deployed.digest);
+        self.append(Record::Deployed(deployed))?;
+        self.loaded(&name, digest, Some(module))?;
+        self.after_handler(name, reply);
+        Ok(())
+    }
+
+    fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), End> {
+        let Some(view) = self.machine.handler(name).filter(|view| view.deployed.digest == digest) else {
+            return Ok(());
+        };
+        let Some(module) = module else { return self.feed(Input::Unready { handler: name }) };
+        let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
+        self.callees.insert(name.clone(), Arc::new(Callee { module, config, limits }));
+        self.feed(Input::Ready { handler: name, digest })
+    }
+
+    fn pause(&mut self, handler: HandlerName, pause: bool, reply: Reply<HandlerItem>) -> Result<(), End> {
+        match self.machine.may_pause(&handler, pause) {
+            Verdict::UnknownHandler => {
+                drop(reply.send(Err(Refusal::UnknownHandler(handler))));
+                return Ok(());
+            }
+            Verdict::AlreadySo => {}
+            Verdict::Granted => {
+                let (name, at_ms) = (handler.clone(), self.clock.now_ms());
+                self.append(match pause {
+                    true => Record::Paused { handler: name, at_ms },
+                    false => Record::Resumed { handler: name, at_ms },
+                })?;
+            }
+        }
+        self.perform()?;
+        self.after_handler(handler, reply);
+        Ok(())
+    }
+
+    fn after_handler(&mut self, name: HandlerName, reply: Reply<HandlerItem>) {
+        let item = self.list_handlers().into_iter().find(|item| item.name == name).ok_or(Refusal::UnknownHandler(name));
+        self.after.push(After::Handler { reply, item: Box::new(item) });
+    }
+
+    fn resubmit(&mut self, letter: &DeadLetter, reply: Reply<DeliveryId>) -> Result<(), End> {
+        let delivery = letter.delivery.clone();
+        let is_dead = self.views.get(&rows::dead_letter(&delivery))?.is_some() && !self.machine.is_open(&delivery);
+        if !is_dead {
+            drop(reply.send(Err(Refusal::NotADeadLetter(delivery))));
+            return Ok(());
+        }
+        let record =
+            Record::Resubmitted { delivery: delivery.clone(), key: letter.key.clone(), at_ms: self.clock.now_ms() };
+        self.append(record)?;
+        self.after.push(After::Resubmitted { reply, delivery });
+        self.perform()
+    }
+}
