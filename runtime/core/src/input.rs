@@ -21,6 +21,8 @@ pub enum Input<'a> {
     Unready { handler: &'a HandlerName },
     /// Time has passed.
     Tick,
+    /// The runtime is about to stop: what runs may end, and nothing new begins.
+    Stopping,
     /// The log has been replayed: attempts that were under way when the runtime stopped are over.
     Recovered,
 }

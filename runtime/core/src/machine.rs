@@ -35,6 +35,8 @@ pub struct Machine {
     durable: Position,
     /// While the log is replayed nothing is begun.
     recovering: bool,
+    /// Before the end neither.
+    stopping: bool,
 }
 
 /// A handler, as operators see it.
@@ -62,6 +64,7 @@ impl Machine {
             head: Position::ZERO,
             durable: Position::ZERO,
             recovering: true,
+            stopping: false,
         }
     }
 
@@ -92,9 +95,10 @@ impl Machine {
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
             Input::Unready { handler } => self.set_ready(handler, None),
             Input::Tick => {}
+            Input::Stopping => self.stopping = true,
             Input::Recovered => self.recovered(now_ms, actions),
         }
-        if !self.recovering {
+        if !self.recovering && !self.stopping {
             self.begin_attempts(now_ms, actions);
         }
         self.read_on(actions);
@@ -104,6 +108,12 @@ impl Machine {
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<u64> {
         self.handlers.values().filter(|handler| !handler.paused).filter_map(|handler| handler.lanes.next_due_ms()).min()
+    }
+
+    /// How many attempts are under way.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.handlers.values().map(|handler| handler.lanes.running()).sum()
     }
 
     /// May the handler be paused (`true`) or resumed?

@@ -184,6 +184,17 @@ fn a_dead_letter_opened_again_has_all_its_attempts() {
 }
 
 #[test]
+fn nothing_begins_once_the_runtime_stops() {
+    let mut world = world(r#","concurrency":1"#);
+    world.publish(1, "x");
+    world.publish(2, "y");
+    world.feed(weirgate_core::Input::Stopping);
+    assert_eq!(world.machine.running(), 1);
+    world.answer(Ok(()));
+    assert_eq!((world.calls.len(), world.machine.running()), (0, 0));
+}
+
+#[test]
 fn an_attempt_cut_off_by_a_crash_counts() {
     for with_view in [false, true] {
         let mut world = world(r#","retry":{"attempts_max":2,"first_delay_ms":1}"#);

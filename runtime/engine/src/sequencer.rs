@@ -64,6 +64,8 @@ pub struct Sequencer {
     pub handlers_changed: bool,
     pub lagging_kept: Vec<u8>,
     pub turn_records: usize,
+    /// By when to stop, whatever still runs.
+    pub stop_by: Option<Duration>,
     pub stopping: Vec<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -123,10 +125,18 @@ impl Sequencer {
         }
         self.feed(Input::Tick)?;
         self.settle_turn()?;
-        if self.stopping.is_empty() { Ok(()) } else { Err(End::Asked) }
+        if self.may_stop() { Err(End::Asked) } else { Ok(()) }
+    }
+
+    /// Whether a stop was asked for, and what ran has ended or has had its time.
+    fn may_stop(&self) -> bool {
+        self.stop_by.is_some_and(|stop_by| self.machine.running() == 0 || self.clock.monotonic() >= stop_by)
     }
 
     fn patience(&self) -> Duration {
+        if let Some(stop_by) = self.stop_by {
+            return stop_by.saturating_sub(self.clock.monotonic());
+        }
         let now_ms = self.clock.now_ms();
         self.machine.wake_at_ms().map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(IDLE))
     }

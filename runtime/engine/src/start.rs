@@ -102,6 +102,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         handlers_changed: false,
         lagging_kept: Vec::new(),
         turn_records: 0,
+        stop_by: None,
         stopping: Vec::new(),
     };
     run(sequencer, host, commands, ended)?;

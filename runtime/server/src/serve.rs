@@ -2,9 +2,16 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, response::Redirect, routing::get, serve::ListenerExt};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, StatusCode, header},
+    response::Redirect,
+    routing::get,
+    serve::ListenerExt,
+};
 use tokio::{net::TcpListener, sync::watch};
-use tower_http::{catch_panic::CatchPanicLayer, services::ServeDir};
+use tower_http::{catch_panic::CatchPanicLayer, services::ServeDir, set_header::SetResponseHeader};
 use weirgate_engine::{Clock, Handle};
 use weirgate_types::EventLimits;
 
@@ -92,7 +99,11 @@ fn router(app: App) -> Router {
     let mut router = api.route("/openapi.json", get(move || async move { axum::Json((*document).clone()) }));
     if let Some(shop) = &app.options.shop {
         router = router
-            .nest_service("/shop/", ServeDir::new(shop))
+            .nest_service(
+                "/shop/assets/",
+                cached(ServeDir::new(shop.join("assets")), "public, max-age=31536000, immutable"),
+            )
+            .nest_service("/shop/", cached(ServeDir::new(shop), "no-cache"))
             .route("/shop", get(|| async { Redirect::permanent("/shop/") }))
             .route("/", get(|| async { Redirect::temporary("/shop/") }));
     }
@@ -114,4 +125,9 @@ fn router(app: App) -> Router {
                 .into_response()
         }))
         .with_state(app)
+}
+
+/// The assets' names change with their content; the page that names them is asked for each time.
+fn cached(files: ServeDir, policy: &'static str) -> SetResponseHeader<ServeDir, HeaderValue> {
+    SetResponseHeader::overriding(files, header::CACHE_CONTROL, HeaderValue::from_static(policy))
 }

@@ -1,6 +1,6 @@
 //! What the sequencer does at each command.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use weirgate_core::{Input, Verdict};
 use weirgate_host::{CallError, Module};
@@ -14,6 +14,10 @@ use crate::{
     rows,
 };
 
+/// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
+/// the next start.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
 impl Sequencer {
     pub fn take(&mut self, command: Command) -> Result<(), End> {
         match command {
@@ -25,7 +29,11 @@ impl Sequencer {
             Command::Resubmit { letter, reply } => self.resubmit(&letter, reply)?,
             Command::Handlers { reply } => drop(reply.send(Ok(self.list_handlers()))),
             Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
-            Command::Stop { reply } => self.stopping.push(reply),
+            Command::Stop { reply } => {
+                self.stopping.push(reply);
+                self.stop_by.get_or_insert(self.clock.monotonic() + STOP_GRACE);
+                self.feed(Input::Stopping)?;
+            }
             Command::Broken { why } => return Err(End::Broken(why)),
         }
         Ok(())

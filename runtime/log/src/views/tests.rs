@@ -119,6 +119,10 @@ fn readers_never_see_an_older_value_than_before() {
             let change =
                 |key: &[u8]| Change { key: key.into(), value: Some(number.to_le_bytes().into()), is_new: false };
             views.write(vec![change(b"a"), change(b"b")], Position(number)).expect("written");
+            if number % 20 == 0 {
+                // Then what is being flushed is the newest there is.
+                views.settle().expect("settled");
+            }
         }
     });
 }
@@ -294,8 +298,9 @@ fn after_a_kill_they_are_older_and_whole() {
             .spawn()
             .expect("a child");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let written = lines.map(|line| line.expect("a line")).filter(|line| line.starts_with("wrote"));
-        let last = written.take(10 + round * 7).last().expect("some progress");
+        // Kept until the child is dead: with nobody to read its output it would end by itself, and in good order.
+        let mut written = lines.map(|line| line.expect("a line")).filter(|line| line.starts_with("wrote"));
+        let last = written.by_ref().take(10 + round * 7).last().expect("some progress");
         child.kill().expect("killed");
         child.wait().expect("gone");
         let views = open(&path);

@@ -22,6 +22,8 @@ const LOOK_POSITIONS_MAX: u64 = 200_000;
 /// What became of the events of a request, in their order.
 #[derive(Serialize, ToSchema)]
 pub struct Accepted {
+    /// Identifies the log that the positions are of.
+    epoch: String,
     events: Vec<AcceptedEvent>,
 }
 
@@ -83,7 +85,7 @@ async fn accept(
     let events = content::events(headers, &body, &app.options.event_limits)?;
     let published = app.engine.publish(events).await?;
     let events = published.into_iter().map(AcceptedEvent::from).collect();
-    Ok((StatusCode::ACCEPTED, axum::Json(Accepted { events })))
+    Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
 }
 
 fn too_large(app: &App, rejection: &BytesRejection) -> Problem {
