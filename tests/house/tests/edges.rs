@@ -1,0 +1,74 @@
+//! The walls between the crates: an edge that is not listed here is a change of the architecture, and is made on purpose.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// What each crate of the runtime and the SDK may depend on, of the workspace's own.
+const MAY_USE: [(&str, &[&str]); 10] = [
+    ("weirgate-types", &[]),
+    ("weirgate-core", &["weirgate-types"]),
+    ("weirgate-log", &["weirgate-types"]),
+    ("weirgate-host", &["weirgate-types"]),
+    ("weirgate-engine", &["weirgate-types", "weirgate-core", "weirgate-log", "weirgate-host"]),
+    ("weirgate-server", &["weirgate-types", "weirgate-engine"]),
+    ("weirgate", &["weirgate-types", "weirgate-engine", "weirgate-host", "weirgate-server"]),
+    ("weirgate-sdk", &["weirgate-sdk-macros"]),
+    ("weirgate-sdk-macros", &[]),
+    ("order-events", &["weirgate-sdk"]),
+];
+
+/// What keeps a crate pure, or keeps a subject in its one crate.
+const MAY_NOT_USE: [(&str, &[&str]); 6] = [
+    ("weirgate-types", &["tokio", "wasmtime", "sled", "tracing", "axum"]),
+    ("weirgate-core", &["tokio", "wasmtime", "sled", "tracing", "axum", "rand", "rustix"]),
+    ("weirgate-log", &["tokio", "wasmtime", "axum"]),
+    ("weirgate-host", &["tokio", "sled", "axum"]),
+    ("weirgate-engine", &["wasmtime", "sled", "axum"]),
+    ("weirgate-server", &["wasmtime", "sled"]),
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().no_deps().exec().expect("cargo metadata")
+}
+
+fn dependencies(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
+    let normal = |package: &cargo_metadata::Package| {
+        let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        normal.map(|dependency| dependency.name.clone()).collect()
+    };
+    metadata.packages.iter().map(|package| (package.name.to_string(), normal(package))).collect()
+}
+
+#[test]
+fn edges_run_one_way() {
+    let dependencies = dependencies(&metadata());
+    let own: BTreeSet<_> = dependencies.keys().cloned().collect();
+    for (name, may_use) in MAY_USE {
+        let used = dependencies.get(name).unwrap_or_else(|| panic!("there is no crate {name}"));
+        for used in used.intersection(&own) {
+            assert!(may_use.contains(&used.as_str()), "{name} -> {used} is a new edge");
+        }
+    }
+}
+
+#[test]
+fn every_crate_of_the_runtime_is_listed() {
+    let metadata = metadata();
+    for package in &metadata.packages {
+        let path = package.manifest_path.strip_prefix(&metadata.workspace_root).expect("in the workspace");
+        if path.starts_with("runtime") {
+            assert!(MAY_USE.iter().any(|(name, _)| *name == package.name.as_str()), "list {} in MAY_USE", package.name);
+        }
+    }
+}
+
+#[test]
+fn walls_keep_out_what_they_say() {
+    let dependencies = dependencies(&metadata());
+    for (name, may_not_use) in MAY_NOT_USE {
+        for forbidden in may_not_use {
+            assert!(!dependencies[name].contains(*forbidden), "{name} may not know {forbidden}");
+        }
+    }
+}

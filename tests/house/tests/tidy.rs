@@ -1,0 +1,105 @@
+//! Sizes and words, as a ratchet: what is over a limit is listed with its size, may shrink, and may not grow.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The most lines of a source file, its inline tests left out. Files over it: ask whether it is two files.
+const FILE_LINES_MAX: usize = 400;
+/// Larger files, and the most they may have.
+const LARGER_FILES: [(&str, usize); 0] = [];
+/// The most lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+/// Leftovers and words that do not belong in the tree.
+const UNWANTED: [&str; 6] = ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!(", "#[ignore"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
+}
+
+/// The files that git knows or would add, as paths from the root, with their text.
+fn sources(endings: &[&str]) -> Vec<(String, String)> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output();
+    let listed = String::from_utf8(listed.expect("git ls-files").stdout).expect("UTF-8 paths");
+    let wanted = listed.lines().filter(|path| endings.iter().any(|ending| path.ends_with(ending)));
+    let files = wanted.filter_map(|path| Some((path.to_owned(), fs::read_to_string(root().join(path)).ok()?)));
+    let files: Vec<_> = files.collect();
+    assert!(!files.is_empty(), "there is nothing to check");
+    files
+}
+
+/// The lines before the inline tests.
+fn code(text: &str) -> Vec<&str> {
+    let tests = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+    text[..tests].lines().collect()
+}
+
+fn is_test(path: &str) -> bool {
+    ["tests/", "/test/", "/tests/", "examples/", "/dev/", "/scripts/"].iter().any(|part| path.contains(part))
+        || path.ends_with("tests.rs")
+}
+
+#[test]
+fn files_stay_small() {
+    for (path, text) in sources(&[".rs", ".ts", ".tsx"]) {
+        let lines = code(&text).len();
+        let listed = LARGER_FILES.iter().find(|(name, _)| *name == path).map(|(_, lines)| *lines);
+        let most = listed.unwrap_or(if is_test(&path) { 600 } else { FILE_LINES_MAX });
+        assert!(lines <= most, "{path} has {lines} lines; at most {most}");
+    }
+}
+
+#[test]
+fn functions_stay_short() {
+    for (path, text) in sources(&[".rs"]).into_iter().filter(|(path, _)| !is_test(path)) {
+        let lines = code(&text);
+        for (start, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let is_function =
+                line.trim_start().starts_with("fn ") || line.contains(" fn ") && !line.trim_start().starts_with("//");
+            if !is_function || !line.ends_with('{') {
+                continue;
+            }
+            let closing = format!("{}}}", " ".repeat(indent));
+            let length = lines[start..].iter().position(|line| **line == closing).unwrap_or(0);
+            assert!(length <= FUNCTION_LINES_MAX, "{path}:{} is {length} lines long", start + 1);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_over() {
+    for (path, text) in sources(&[".rs", ".ts", ".tsx", ".sh", ".toml", ".wit"]) {
+        for unwanted in UNWANTED {
+            let allowed = path.ends_with("house/tests/tidy.rs");
+            assert!(allowed || !text.contains(unwanted), "{path} holds {unwanted}");
+        }
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_owns() {
+    for (path, text) in sources(&[".rs"]) {
+        assert!(text.starts_with("//") || text.starts_with("#!["), "{path} does not open with what it owns");
+    }
+}
+
+#[test]
+fn documents_link_to_files_that_are_there() {
+    for (path, text) in sources(&[".md"]) {
+        let folder = root().join(&path).parent().expect("a folder").to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let is_file = !target.is_empty()
+                && !target.contains("://")
+                && !target.starts_with("mailto:")
+                && !target.contains(' ');
+            assert!(!is_file || folder.join(target).exists(), "{path} links to {link}, which is not there");
+        }
+    }
+}
