@@ -9,13 +9,15 @@ use crate::{DeliveryRow, Entropy, EventHead, HandlerRow, Limits, backoff::delay_
 #[derive(Debug)]
 pub struct Handler {
     pub deployed: Deployed,
+    deployed_at: Position,
     pub manifest: Manifest,
     pub paused: bool,
     /// Whether the module can be called.
     pub ready: bool,
     pub lanes: Lanes,
     /// What the handler takes from each position on: an event is matched by the manifest that was in force at its
-    /// position, whenever it is looked at. Those before `scanned` are forgotten.
+    /// position, whenever it is looked at; one from before the first deployment by the first that is known. Those that no
+    /// event to come can need are forgotten.
     subscriptions: Vec<(Position, Vec<Subscription>)>,
     /// All events up to here are finished, not for this handler, or open.
     scanned: Position,
@@ -33,10 +35,11 @@ enum Ahead {
 }
 
 impl Handler {
-    pub fn new(deployed: Deployed, manifest: Manifest, scanned: Position) -> Self {
+    pub fn new(position: Position, deployed: Deployed, manifest: Manifest, scanned: Position) -> Self {
         Self {
             deployed,
-            subscriptions: vec![(Position::ZERO, manifest.subscriptions.clone())],
+            deployed_at: position,
+            subscriptions: vec![(position, manifest.subscriptions.clone())],
             manifest,
             paused: false,
             ready: false,
@@ -47,19 +50,17 @@ impl Handler {
         }
     }
 
-    pub fn from_row(row: HandlerRow, manifest: Manifest) -> Self {
-        let mut handler = Self::new(row.deployed, manifest, row.scanned);
-        (handler.paused, handler.subscriptions) = (row.paused, row.subscriptions);
-        handler
+    pub fn row(&self) -> HandlerRow {
+        let mut deployments: Vec<_> = self.subscriptions.iter().map(|(from, _)| *from).collect();
+        if deployments.last() != Some(&self.deployed_at) {
+            deployments.push(self.deployed_at);
+        }
+        HandlerRow { deployments, paused: self.paused, scanned: self.scanned }
     }
 
-    pub fn row(&self) -> HandlerRow {
-        HandlerRow {
-            deployed: self.deployed.clone(),
-            paused: self.paused,
-            scanned: self.scanned,
-            subscriptions: self.subscriptions.clone(),
-        }
+    /// Take up where a row left off.
+    pub fn resume(&mut self, row: &HandlerRow) {
+        (self.paused, self.scanned) = (row.paused, row.scanned);
     }
 
     /// From `position` on the handler is another version.
@@ -68,7 +69,7 @@ impl Handler {
         if self.manifest.subscriptions != manifest.subscriptions {
             self.subscriptions.push((position, manifest.subscriptions.clone()));
         }
-        (self.deployed, self.manifest) = (deployed, manifest);
+        (self.deployed, self.deployed_at, self.manifest) = (deployed, position, manifest);
     }
 
     pub fn restore(&mut self, position: Position, row: DeliveryRow) {
@@ -123,9 +124,9 @@ impl Handler {
     }
 
     /// Where to read on from, when there is something to read and room for it.
-    pub fn scan_after(&mut self, durable: Position, limits: &Limits) -> Option<Position> {
+    pub fn scan_after(&mut self, until: Position, limits: &Limits) -> Option<Position> {
         let wanted = self.has_room(limits) || !self.ahead.is_empty();
-        let wanted = wanted && !self.scanning && self.scanned < durable;
+        let wanted = wanted && !self.scanning && self.scanned < until;
         self.scanning |= wanted;
         wanted.then_some(self.scanned)
     }
@@ -180,7 +181,7 @@ impl Handler {
     }
 
     fn wants(&self, position: Position, r#type: &str, source: &str) -> bool {
-        let in_force = self.subscriptions.iter().rfind(|(from, _)| *from <= position);
+        let in_force = self.subscriptions.iter().rfind(|(from, _)| *from <= position).or(self.subscriptions.first());
         in_force.is_some_and(|(_, subscriptions)| subscriptions.iter().any(|one| one.matches(r#type, source)))
     }
 

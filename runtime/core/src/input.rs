@@ -36,8 +36,9 @@ pub enum Action {
     Commit { delivery: DeliveryId, attempt: u32, outcome: Outcome },
     /// Call the handler, once all that has been appended so far is durable.
     Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64 },
-    /// Read on for a handler that has fallen behind: events after `after`, answered by [`Input::Scanned`].
-    Scan { handler: HandlerName, after: Position },
+    /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
+    /// [`Input::Scanned`].
+    Scan { handler: HandlerName, after: Position, until: Position },
     /// Keep this row of the view of open deliveries; `None` removes it.
     Keep { delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool },
 }

@@ -50,21 +50,10 @@ impl Lanes {
         self.retrying.len()
     }
 
-    /// Open a delivery. It goes to its place in the order of positions, but never before one that runs.
+    /// Open a delivery.
     pub fn insert(&mut self, position: Position, row: DeliveryRow) {
-        let lane = self.by_key.entry(row.key).or_default();
-        let previous_first = lane.front().copied();
-        let fixed =
-            usize::from(previous_first.is_some_and(|first| self.open.get(&first).is_some_and(|row| row.running)));
-        let place = lane.partition_point(|other| *other < position).max(fixed);
-        lane.insert(place, position);
         self.running += usize::from(row.running);
-        if place == 0 {
-            if let Some(previous) = previous_first {
-                self.unlist(previous);
-            }
-            self.list(position, &row);
-        }
+        self.enter(position, &row);
         self.open.insert(position, row);
     }
 
@@ -75,42 +64,69 @@ impl Lanes {
 
     /// An attempt begins.
     pub fn start(&mut self, position: Position, attempt: u32) -> Option<&DeliveryRow> {
-        self.unlist(position);
-        let row = self.open.get_mut(&position)?;
-        self.running += usize::from(!row.running);
-        (row.attempt, row.running, row.due_ms) = (attempt, true, 0);
-        Some(row)
+        self.change(position, |row| (row.attempt, row.running, row.due_ms) = (attempt, true, 0))
     }
 
     /// An attempt ended, and another is to follow at `due_ms`.
     pub fn retry(&mut self, position: Position, due_ms: u64) -> Option<&DeliveryRow> {
-        let row = self.open.get_mut(&position)?;
-        self.running -= usize::from(row.running);
-        (row.running, row.due_ms) = (false, due_ms);
-        self.retrying.insert((due_ms, position));
-        Some(row)
+        self.change(position, |row| (row.running, row.due_ms) = (false, due_ms))
     }
 
     /// The delivery is no longer open; the next of its key may run.
     pub fn finish(&mut self, position: Position) -> Option<DeliveryRow> {
-        self.unlist(position);
-        let row = self.open.remove(&position)?;
+        let row = self.open.get(&position)?.clone();
+        self.leave(position, &row);
         self.running -= usize::from(row.running);
-        let lane = self.by_key.get_mut(&row.key)?;
+        self.open.remove(&position)
+    }
+
+    /// Change a row, and give it the place in its lane that it then has.
+    fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<&DeliveryRow> {
+        let mut row = self.open.get(&position)?.clone();
+        self.leave(position, &row);
+        self.running -= usize::from(row.running);
+        change(&mut row);
+        self.running += usize::from(row.running);
+        self.enter(position, &row);
+        self.open.insert(position, row);
+        self.open.get(&position)
+    }
+
+    /// Take a place in the lane: one that runs the first, any other that of its position, but never before one that runs.
+    fn enter(&mut self, position: Position, row: &DeliveryRow) {
+        let lane = self.by_key.entry(row.key).or_default();
+        let first = lane.front().copied();
+        let first_runs = first.is_some_and(|first| self.open.get(&first).is_some_and(|row| row.running));
+        let place = match row.running {
+            true => 0,
+            false => lane.partition_point(|other| *other < position).max(usize::from(first_runs)),
+        };
+        lane.insert(place, position);
+        if place == 0 {
+            if let Some(first) = first {
+                self.unlist(first);
+            }
+            self.list(position, row);
+        }
+    }
+
+    /// Leave the lane to those behind.
+    fn leave(&mut self, position: Position, row: &DeliveryRow) {
+        self.unlist(position);
+        let Some(lane) = self.by_key.get_mut(&row.key) else { return };
         if lane.front() == Some(&position) {
             lane.pop_front();
         } else {
             lane.retain(|other| *other != position);
         }
         match lane.front().copied() {
+            None => drop(self.by_key.remove(&row.key)),
             Some(first) => {
                 if let Some(row) = self.open.get(&first).cloned() {
                     self.list(first, &row);
                 }
             }
-            None => drop(self.by_key.remove(&row.key)),
         }
-        Some(row)
     }
 
     /// Let those run whose time has come.
@@ -220,6 +236,20 @@ mod tests {
         assert_eq!(runnable(&busy), [] as [u64; 0]);
         busy.finish(Position(5));
         assert_eq!(runnable(&busy), [2]);
+    }
+
+    #[test]
+    fn one_that_runs_is_first_also_when_the_rows_come_back_in_another_order() {
+        let mut lanes = lanes(&[(2, 7)]);
+        lanes.insert(Position(5), DeliveryRow { attempt: 1, running: true, ..row(7) });
+        assert_eq!((runnable(&lanes), lanes.running()), (vec![], 1));
+        lanes.retry(Position(5), 10);
+        assert_eq!(runnable(&lanes), [2], "the older one goes first once the other does not run any more");
+        lanes.release_due(10);
+        assert_eq!(runnable(&lanes), [2]);
+        lanes.finish(Position(2));
+        lanes.release_due(10);
+        assert_eq!(runnable(&lanes), [5]);
     }
 
     #[test]

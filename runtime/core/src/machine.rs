@@ -73,9 +73,13 @@ impl Machine {
         (self.head, self.durable) = (applied, applied);
     }
 
-    pub fn restore_handler(&mut self, name: HandlerName, row: HandlerRow) {
-        if let Ok(manifest) = Manifest::from_json(&row.deployed.manifest) {
-            self.handlers.insert(name, Handler::from_row(row, manifest));
+    /// `deployments` are the records that the row names, with their positions.
+    pub fn restore_handler(&mut self, deployments: Vec<(Position, Deployed)>, row: &HandlerRow) {
+        for (position, deployed) in deployments {
+            self.deployed(position, &deployed);
+            if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
+                handler.resume(row);
+            }
         }
     }
 
@@ -229,7 +233,8 @@ impl Machine {
             Start::Now => position.before(),
             Start::Beginning => Position::ZERO,
         };
-        self.handlers.insert(deployed.handler.clone(), Handler::new(deployed.clone(), manifest, scanned));
+        let handler = Handler::new(position, deployed.clone(), manifest, scanned);
+        self.handlers.insert(deployed.handler.clone(), handler);
     }
 
     fn pause(&mut self, name: &HandlerName, paused: bool) {
@@ -303,10 +308,12 @@ impl Machine {
         }
     }
 
+    /// Never beyond the head: while the log is replayed, what lies beyond may be for another version of the handler.
     fn read_on(&mut self, actions: &mut Vec<Action>) {
+        let until = self.durable.min(self.head);
         for (name, handler) in &mut self.handlers {
-            if let Some(after) = handler.scan_after(self.durable, &self.limits) {
-                actions.push(Action::Scan { handler: name.clone(), after });
+            if let Some(after) = handler.scan_after(until, &self.limits) {
+                actions.push(Action::Scan { handler: name.clone(), after, until });
             }
         }
     }

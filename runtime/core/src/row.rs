@@ -2,16 +2,17 @@
 //! lost, and is rebuilt by replaying the log from its beginning.
 
 use serde::{Deserialize, Serialize};
-use weirgate_types::{Deployed, KeyHash, Position, Subscription};
+use weirgate_types::{KeyHash, Position};
 
+/// Small, whatever the manifest holds: manifests stay in the log, the row says where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlerRow {
-    pub deployed: Deployed,
+    /// Where the deployments stand that still matter: those whose subscriptions are in force for events that have not been
+    /// looked at, and last of all the present one.
+    pub deployments: Vec<Position>,
     pub paused: bool,
     /// All events up to here are finished, not for this handler, or have a [`DeliveryRow`].
     pub scanned: Position,
-    /// Which subscriptions are in force from which position on.
-    pub subscriptions: Vec<(Position, Vec<Subscription>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -160,6 +160,38 @@ fn events_are_matched_by_the_manifest_in_force_at_their_position() {
 }
 
 #[test]
+fn recovery_matches_by_the_manifest_in_force_too() {
+    let mut world = world("");
+    let manifest = r#"{"name":"a","subscriptions":[{"types":["order.*","pay.*"]}]}"#.to_owned();
+    world.append(Record::Deployed(weirgate_types::Deployed {
+        handler: name("a"),
+        digest: world::DIGEST,
+        manifest,
+        at_ms: 0,
+    }));
+    let paid = world.append(Record::Accepted { event: world::event(1, "x", "pay.done"), at_ms: 0 });
+    world.settle();
+    world.restart(false);
+    world.wait(1_000);
+    assert_eq!(world.called(), [paid.0]);
+}
+
+#[test]
+fn a_resubmitted_delivery_and_a_running_one_do_not_run_at_once_after_a_restart() {
+    for with_view in [false, true] {
+        let mut world = world(r#","retry":{"attempts_max":1}"#);
+        let first = world.publish(1, "x");
+        let delivery = world.answer(Err(&transient()));
+        world.deploy("a", r#","retry":{"first_delay_ms":1}"#);
+        world.publish(2, "x");
+        world.append(Record::Resubmitted { delivery, key: "x".into(), at_ms: 0 });
+        world.restart(with_view);
+        world.wait(1_000);
+        assert_eq!(world.called(), [first.0]);
+    }
+}
+
+#[test]
 fn a_handler_may_begin_with_the_first_event() {
     let mut world = World::new(Limits::default());
     let early: Vec<_> = (0..20).map(|id| world.publish(id, &id.to_string()).0).collect();

@@ -147,6 +147,8 @@ impl Manifest {
         within("limits.host_calls", limits.host_calls, 1, 65_536)?;
         within("limits.log_lines", limits.log_lines, 0, 10_000)?;
         within("limits.log_line_bytes", limits.log_line_bytes, 16, 65_536)?;
+        let log_bytes = u64::from(limits.log_lines) * u64::from(limits.log_line_bytes);
+        within("limits.log_lines x limits.log_line_bytes", log_bytes, 0, 1 << 20)?;
         Ok(self)
     }
 }

@@ -149,8 +149,9 @@ impl World {
         if with_view {
             from = log.len();
             machine.restore_head(self.head());
-            for (name, row) in self.machine.rows() {
-                machine.restore_handler(name.clone(), row);
+            for (_, row) in self.machine.rows() {
+                let deployments = row.deployments.iter().map(|position| (*position, self.deployed_at(*position)));
+                machine.restore_handler(deployments.collect(), &row);
             }
             for (delivery, row) in &self.rows {
                 machine.restore_delivery(delivery, row.clone());
@@ -175,6 +176,14 @@ impl World {
         }
     }
 
+    fn deployed_at(&self, wanted: Position) -> Deployed {
+        let found = self.log.iter().find_map(|(position, record)| match record {
+            Record::Deployed(deployed) if *position == wanted => Some(deployed.clone()),
+            _ => None,
+        });
+        found.expect("a deployment where the row says so")
+    }
+
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
@@ -184,7 +193,7 @@ impl World {
                     self.history.push((delivery.clone(), attempt));
                     self.calls.push_back((delivery, attempt));
                 }
-                Action::Scan { handler, after } => self.scan(&handler, after),
+                Action::Scan { handler, after, until } => self.scan(&handler, after, until),
                 Action::Keep { delivery, row: Some(row), .. } => drop(self.rows.insert(delivery, row)),
                 Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
             }
@@ -199,9 +208,13 @@ impl World {
     }
 
     /// Answer a scan with at most eight positions, so that lagging takes several.
-    fn scan(&mut self, handler: &HandlerName, after: Position) {
-        let read: Vec<_> =
-            self.log.iter().filter(|(first, record)| first.plus(record.width()).before() > after).take(8).collect();
+    fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) {
+        let read: Vec<_> = self
+            .log
+            .iter()
+            .filter(|(first, record)| first.plus(record.width()).before() > after && *first <= until)
+            .take(8)
+            .collect();
         let through = read.last().map_or(after, |(first, record)| first.plus(record.width()).before());
         let heads: Vec<_> = read
             .iter()

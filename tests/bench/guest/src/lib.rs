@@ -1,0 +1,70 @@
+//! The handler that the benchmark measures with: parses an event, reads and writes one state value, sets one status.
+//! The status carries what the driver needs to know which events are done; the handler knows nothing of the driver.
+
+use serde::{Deserialize, Serialize};
+use weirgate_sdk::prelude::*;
+
+/// An order went a step further.
+#[derive(Debug, Clone, Deserialize, Serialize, EventType)]
+#[event("order.moved")]
+pub struct OrderMoved {
+    /// Grows with every event of a run.
+    pub seq: u64,
+    pub status: String,
+    pub customer: String,
+    pub lines: Vec<Line>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Line {
+    pub sku: String,
+    pub quantity: u32,
+    pub price_cents: u64,
+}
+
+/// What is known of an order.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Progress {
+    count: u64,
+    status: String,
+}
+
+/// What the status tells: the event it is about, and how many the order has seen.
+#[derive(Serialize)]
+struct Seen {
+    seq: u64,
+    count: u64,
+}
+
+/// # Errors
+/// The state is not what this handler wrote.
+#[handler]
+pub fn handle(event: Event<OrderMoved>, context: &mut Context) -> Result<(), Failure> {
+    let OrderMoved { seq, status, .. } = event.data;
+    let before = context.state().get::<Progress>("progress")?.unwrap_or_default();
+    let progress = Progress { count: before.count + 1, status };
+    context.state().set("progress", &progress)?;
+    context.set_status(progress.status, "").data(&Seen { seq, count: progress.count });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weirgate_sdk::testing::{Delivery, World};
+
+    fn moved(seq: u64) -> Delivery {
+        let lines = vec![Line { sku: "a-7".into(), quantity: 2, price_cents: 1_250 }];
+        let event = OrderMoved { seq, status: format!("s{seq}"), customer: "c-1".into(), lines };
+        Delivery::of(&event).key("order/o-1")
+    }
+
+    #[test]
+    fn the_status_names_the_event_and_counts_the_orders_events() {
+        let mut world = World::new();
+        world.run(moved(3), handle).completed();
+        let run = world.run(moved(1_003), handle);
+        assert_eq!((run.status().state.as_str(), &run.status().data["seq"]), ("s1003", &1_003.into()));
+        assert_eq!(run.status().data["count"], 2);
+    }
+}

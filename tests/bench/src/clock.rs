@@ -1,0 +1,34 @@
+//! Time, as the driver sees it: the one place that reads the clock and that sleeps.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+
+#[must_use]
+pub fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a driver measures real time")]
+    Instant::now()
+}
+
+/// The moments at which an open-loop load sends: `count` of them, `interval` apart, each told when it has come.
+///
+/// They come from a thread of their own, since the runtime's timers count whole milliseconds.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn ticks(count: usize, interval: Duration) -> Result<mpsc::UnboundedReceiver<Instant>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name("pace".into()).spawn(move || {
+        let mut due = now();
+        for _ in 0..count {
+            due += interval;
+            #[expect(clippy::disallowed_methods, reason = "the load is defined by moments in real time")]
+            std::thread::sleep(due.saturating_duration_since(now()));
+            if sender.send(due).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(receiver)
+}

@@ -1,0 +1,138 @@
+//! The runs of the orders workload: each load several times, with the peer in between, then medians and ratios.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::{
+    figures,
+    load::Load,
+    orders::Run,
+    report::Report,
+    restate::{Programs, Restate},
+    server::Place,
+};
+
+/// Restate is slower; a run of it is to take about as long.
+const PEER_EVENTS_SHARE: usize = 6;
+/// How long an open-loop run takes, in seconds.
+const OPEN_SECONDS: usize = 10;
+
+#[derive(Debug, Args)]
+pub struct Comparison {
+    /// Loads: closed-N (in flight), batch-N (in flight, 16 a request), open-N (a second)
+    #[arg(long = "load", value_delimiter = ',', default_value = "closed-64,closed-256,batch-256,open-200")]
+    loads: Vec<Load>,
+    /// How often each is run; the medians are told at the end
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+    /// How many events a closed-loop run has, enough for views to be written behind it; a peer gets a sixth of them
+    #[arg(long, default_value_t = 60_000)]
+    events: usize,
+    /// Run this system too, in turns
+    #[arg(long, value_enum)]
+    peer: Option<Peer>,
+    #[command(flatten)]
+    programs: Programs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Peer {
+    Restate,
+}
+
+/// Weirgate's medians over the peer's.
+#[derive(Debug, Serialize)]
+struct Ratio<'a> {
+    load: &'a str,
+    server_cpu: f64,
+    p99: f64,
+    events_per_s: f64,
+}
+
+impl Comparison {
+    /// Run and print everything.
+    ///
+    /// # Errors
+    /// A run fails.
+    pub async fn run(self, place: &Place) -> Result<()> {
+        let restate = match self.peer {
+            Some(Peer::Restate) => Some(Restate::new(self.programs.clone())?),
+            None => None,
+        };
+        let mut medians = Vec::new();
+        for load in &self.loads {
+            let (own, peers) = self.turns(place, *load, restate.as_ref()).await?;
+            medians.extend([Report::median(&own), Report::median(&peers)].into_iter().flatten());
+        }
+        println!("\nMedians of {}:", self.repeats);
+        medians.iter().for_each(Report::print);
+        medians.windows(2).filter_map(ratio).for_each(|ratio| ratio.print());
+        Ok(())
+    }
+
+    /// Weirgate, peer, Weirgate, peer: what the machine does meanwhile hits both.
+    async fn turns(&self, place: &Place, load: Load, restate: Option<&Restate>) -> Result<(Vec<Report>, Vec<Report>)> {
+        let (mut own, mut peers) = (Vec::new(), Vec::new());
+        for number in 1..=self.repeats {
+            let report = Run::new(load, events(load, self.events), number).measure(place).await?;
+            report.print();
+            own.push(report);
+            let Some(restate) = restate.filter(|_| !matches!(load, Load::Batched { .. })) else { continue };
+            let report = restate.measure(place, load, events(load, self.events / PEER_EVENTS_SHARE), number).await?;
+            report.print();
+            peers.push(report);
+        }
+        Ok((own, peers))
+    }
+}
+
+fn events(load: Load, closed: usize) -> usize {
+    match load {
+        Load::Open { per_s } => usize::try_from(per_s).unwrap_or(usize::MAX).saturating_mul(OPEN_SECONDS),
+        Load::Closed { .. } | Load::Batched { .. } => closed,
+    }
+}
+
+/// The ratio, where two neighbours are the same load on two systems.
+fn ratio(pair: &[Report]) -> Option<Ratio<'_>> {
+    let [own, peer] = pair else { return None };
+    let of = |figure: fn(&Report) -> f64| figures::rounded(figure(own) / figure(peer));
+    (own.load == peer.load && own.system != peer.system).then(|| Ratio {
+        load: &own.load,
+        server_cpu: of(|r| r.server_cpu_us_per_event),
+        p99: of(|r| r.p99_ms),
+        events_per_s: of(|r| r.events_per_s),
+    })
+}
+
+impl Ratio<'_> {
+    fn print(&self) {
+        let Self { load, server_cpu, p99, events_per_s } = self;
+        println!("weirgate / peer at {load}: server CPU per event {server_cpu}, p99 {p99}, events/s {events_per_s}");
+        println!("{}", serde_json::to_string(self).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::report;
+
+    #[test]
+    fn a_ratio_is_of_the_same_load_on_two_systems() {
+        let own = report(1, 5.0);
+        let peer = Report { system: "restate".into(), server_cpu_us_per_event: 500.0, ..report(1, 20.0) };
+        let pair = [own.clone(), peer.clone()];
+        let ratio = ratio(&pair).expect("a ratio");
+        assert!((ratio.server_cpu - 0.1).abs() < 1e-9 && (ratio.p99 - 0.25).abs() < 1e-9);
+        assert!(super::ratio(&[peer, Report { load: "open-200".into(), ..own.clone() }]).is_none());
+        assert!(super::ratio(&[own.clone(), own]).is_none());
+    }
+
+    #[test]
+    fn an_open_load_lasts_its_time() {
+        assert_eq!(events(Load::Open { per_s: 200 }, 7), 2_000);
+        assert_eq!(events(Load::Closed { in_flight: 64 }, 7), 7);
+    }
+}

@@ -1,0 +1,162 @@
+//! Which events were sent, and which are known to be done. The judge of a run: it also says when something was lost or
+//! counted twice. Knows no network.
+//!
+//! A status names the last event that it is about. Since a key's events are handled in order, it settles all earlier ones
+//! of the key too: a status that was replaced before it could be pushed is no loss.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::Notify;
+
+/// What a pushed status tells: the event, and how many the handler has counted for the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Seen {
+    pub seq: u64,
+    pub count: u64,
+}
+
+pub struct Ledger {
+    // A plain lock: all is done by one thread, which never holds it while it waits.
+    inner: Mutex<Inner>,
+    // One waits for it: the load that is being driven.
+    changed: Notify,
+}
+
+struct Inner {
+    /// By seq: when it was (to be) sent, and when it was known to be done.
+    events: Vec<(Instant, Option<Instant>)>,
+    keys: Vec<Key>,
+    open: usize,
+}
+
+#[derive(Default, Clone)]
+struct Key {
+    open: VecDeque<u64>,
+    sent: u64,
+    counted: u64,
+}
+
+impl Ledger {
+    #[must_use]
+    pub fn new(keys: usize) -> Self {
+        let inner = Inner { events: Vec::new(), keys: vec![Key::default(); keys], open: 0 };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
+    /// Take down the next event: its seq and its key. Neighbours in time are of different keys, as the peers' harness
+    /// has it.
+    pub fn send(&self, at: Instant) -> (u64, usize) {
+        let mut inner = self.inner.lock();
+        let number = inner.events.len();
+        let seq = number as u64;
+        let key = number.wrapping_mul(7_919) % inner.keys.len().max(1);
+        inner.events.push((at, None));
+        inner.open += 1;
+        if let Some(key) = inner.keys.get_mut(key) {
+            key.open.push_back(seq);
+            key.sent += 1;
+        }
+        (seq, key)
+    }
+
+    /// Take down a status that was pushed.
+    pub fn see(&self, key: usize, seen: Seen, at: Instant) {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        let Some(key) = inner.keys.get_mut(key) else { return };
+        key.counted = key.counted.max(seen.count);
+        while let Some(seq) = key.open.front().copied().filter(|seq| *seq <= seen.seq) {
+            key.open.pop_front();
+            inner.open -= 1;
+            if let Some((_, done)) = usize::try_from(seq).ok().and_then(|seq| inner.events.get_mut(seq)) {
+                *done = Some(at);
+            }
+        }
+        drop(guard);
+        self.changed.notify_one();
+    }
+
+    /// Wait until at most `most` events are open. For one waiter at a time.
+    pub async fn open_at_most(&self, most: usize) {
+        while self.inner.lock().open > most {
+            self.changed.notified().await;
+        }
+    }
+
+    /// The seq that the next event will have.
+    pub fn next(&self) -> usize {
+        self.inner.lock().events.len()
+    }
+
+    /// From when the events of `range` were sent to when each was known to be done, sorted. Those that are open are
+    /// left out.
+    pub fn latencies(&self, range: Range<usize>) -> Vec<Duration> {
+        let inner = self.inner.lock();
+        let events = inner.events.get(range).unwrap_or_default();
+        let done = events.iter().filter_map(|(sent, done)| Some(done.as_ref()?.saturating_duration_since(*sent)));
+        let mut latencies: Vec<_> = done.collect();
+        latencies.sort_unstable();
+        latencies
+    }
+
+    /// Whether every event that was sent was counted once.
+    ///
+    /// # Errors
+    /// The first key for which that is not so, in words.
+    pub fn check(&self) -> Result<()> {
+        let inner = self.inner.lock();
+        for (number, key) in inner.keys.iter().enumerate() {
+            let (sent, counted, open) = (key.sent, key.counted, key.open.len());
+            ensure!(sent == counted, "order/o-{number} was sent {sent} events and has counted {counted}");
+            ensure!(open == 0, "{open} events of order/o-{number} are not done");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn a_status_settles_what_came_before_it() {
+        let ledger = Ledger::new(2);
+        let start = clock::now();
+        for n in 0..4 {
+            ledger.send(start + Duration::from_millis(n));
+        }
+        // 7919 is odd, so two keys take turns: seq 0 and 2 are of key 0.
+        ledger.see(0, Seen { seq: 2, count: 2 }, start + Duration::from_millis(10));
+        assert_eq!(ledger.latencies(0..4), [Duration::from_millis(8), Duration::from_millis(10)]);
+        assert!(ledger.check().expect_err("key 1 is open").to_string().contains("order/o-1 was sent 2"));
+        ledger.see(1, Seen { seq: 3, count: 2 }, start + Duration::from_millis(10));
+        ledger.check().expect("all is done");
+        assert_eq!(ledger.latencies(2..4).len(), 2);
+    }
+
+    #[test]
+    fn an_event_that_was_counted_twice_is_found() {
+        let ledger = Ledger::new(1);
+        ledger.send(clock::now());
+        ledger.see(0, Seen { seq: 0, count: 2 }, clock::now());
+        assert!(ledger.check().expect_err("twice").to_string().contains("sent 1 events and has counted 2"));
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_waits_for_room() {
+        let ledger = Ledger::new(1);
+        let (seq, key) = ledger.send(clock::now());
+        let wait = ledger.open_at_most(0);
+        let settle = async { ledger.see(key, Seen { seq, count: 1 }, clock::now()) };
+        tokio::join!(wait, settle);
+        ledger.open_at_most(0).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! Measures the real binary from outside, as a producer and a browser see it: the orders workload with or without a peer
+//! in the same run, and status push. `docs/performance.md` has the method and the figures.
+
+mod clock;
+mod compare;
+mod disk;
+mod events;
+mod figures;
+mod http;
+mod ledger;
+mod load;
+mod orders;
+mod process;
+mod push;
+mod report;
+mod restate;
+mod scrape;
+mod server;
+mod watch;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{compare::Comparison, server::Place};
+
+#[derive(Debug, Parser)]
+#[command(name = "weirgate-bench", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// 1,000 keys, one state value, one status: events/s, latency to the pushed status, CPU per event
+    Orders(Comparison),
+    /// What a pushed message and a waiting connection cost
+    Push {
+        /// How many watch one subject
+        #[arg(long, default_value_t = 1_000)]
+        subscribers: usize,
+        /// How many events they are told of
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+        /// How many messages go to connections that each have a subject of their own
+        #[arg(long, default_value_t = 20_000)]
+        keyed: usize,
+        /// How many connections wait
+        #[arg(long, default_value_t = 5_000)]
+        idle: usize,
+    },
+}
+
+// One thread: the driver takes no more of the machine than it has to.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    process::raise_open_files()?;
+    let Cli { place, command } = Cli::parse();
+    match command {
+        Command::Orders(comparison) => comparison.run(&place).await,
+        Command::Push { subscribers, rounds, keyed, idle } => {
+            push::to_all(&place, subscribers, rounds).await?.print();
+            push::keyed(&place, keyed).await?.print();
+            push::idle(&place, idle).await?.print();
+            Ok(())
+        }
+    }
+}

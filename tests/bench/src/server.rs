@@ -1,0 +1,134 @@
+//! The server under test: the real release binary on a directory of its own, with the benchmark's handler deployed.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::{clock, http::Http, scrape::Scrape};
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_mins(1);
+
+/// Where things are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// The server's binary
+    #[arg(long, default_value = "target/release/weirgate", value_name = "FILE")]
+    pub weirgate: PathBuf,
+    /// The manifest of the handler to measure with
+    #[arg(long, default_value = "tests/bench/guest/handler.toml", value_name = "FILE")]
+    pub manifest: PathBuf,
+    /// Where data directories are made and deleted: on the disk that is to be measured
+    #[arg(long, default_value = "target/bench", value_name = "DIR")]
+    pub work_dir: PathBuf,
+}
+
+/// A program that runs, and ends when this is dropped.
+pub struct Running(Child);
+
+/// A server that is ready, and its data directory; both are gone when this is dropped.
+pub struct Server {
+    running: Running,
+    /// `host:port`.
+    pub authority: String,
+    pub http: Http,
+    _dir: TempDir,
+}
+
+impl Server {
+    /// Start one, and deploy the handler.
+    ///
+    /// # Errors
+    /// It does not start, or refuses the handler.
+    pub async fn start(place: &Place) -> Result<Self> {
+        std::fs::create_dir_all(&place.work_dir)?;
+        let dir = tempfile::Builder::new().prefix("weirgate-").tempdir_in(&place.work_dir)?;
+        let authority = format!("127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(&place.weirgate);
+        command.args(["serve", "--listen", &authority, "--data"]).arg(dir.path().join("data"));
+        let running = Running::start(&mut command, &dir.path().join("server.log"))?;
+        let http = Http::new(&authority);
+        let mut server = Self { running, authority, http, _dir: dir };
+        server.running.ready(&server.http, "/readyz").await.context("Weirgate does not start")?;
+        server.deploy(place)?;
+        Ok(server)
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// # Errors
+    /// The server does not answer.
+    pub async fn scrape(&self) -> Result<Scrape> {
+        Ok(Scrape::read(&self.http.get("/metrics").await?))
+    }
+
+    fn deploy(&self, place: &Place) -> Result<()> {
+        let mut deploy = Command::new(&place.weirgate);
+        deploy.args(["--url", &format!("http://{}", self.authority), "handlers", "deploy"]).arg(&place.manifest);
+        let output = deploy.output().context("the command line does not run")?;
+        if !output.status.success() {
+            bail!("the handler was not deployed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Start a program; what it prints goes to the file `log`.
+    ///
+    /// # Errors
+    /// There is no such program.
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = File::create(log)?;
+        let command = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("{} does not run", command.get_program().display()))?;
+        Ok(Self(child))
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Wait until `path` answers with success.
+    ///
+    /// # Errors
+    /// The program ends, or does not answer in time.
+    pub async fn ready(&mut self, http: &Http, path: &str) -> Result<()> {
+        let begun = clock::now();
+        while let Err(error) = http.get(path).await {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("it has ended: {status}");
+            }
+            if begun.elapsed() > START {
+                return Err(error.context("it does not become ready"));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; what is measured is measured.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that nobody listens on right now.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,27 @@
+// Payments are down, and the page says so, through a crash of the server too; they come back, and the order goes on by itself.
+
+import { ask, check, travel } from "./travel.mjs";
+
+await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, order, turn }) => {
+  await start();
+  await at("connection", "live");
+  await turn("knob-payment", "broken");
+  await order("dark-chocolate");
+  await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
+  await page.locator('[data-testid="order-state"][data-trouble="retrying"]').waitFor();
+  await page.locator('[data-testid="step-payment"] [data-testid="trouble"][data-state="retrying"]').waitFor();
+  await shot("retrying");
+  await ask("kill");
+  await at("connection", "reconnecting");
+  await ask("start");
+  await at("connection", "live");
+  await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
+  await turn("knob-payment", "working");
+  await page.locator('[data-testid="step-payment"][data-state="charged"]').waitFor();
+  await at("order-state", "delivered");
+  const trouble = await page.locator('[data-testid="trouble"]').count();
+  check(trouble === 0, "trouble is gone when it is over", trouble);
+  await shot("paid");
+  const polls = requests.filter((request) => request.includes("/v1/status"));
+  check(polls.length === 0, "the page asks for a status", polls);
+});

@@ -1,0 +1,297 @@
+//! The live door: WebSocket, server-sent events and the long poll, with clients that behave, and those that do not.
+// JSON that lacks what is looked up answers null, and the test says so.
+#![allow(clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use weirgate_tests::{Client, Document, Live, Server, Setup, event, eventually, manifest, within};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn start(setup: Setup) -> Server {
+    let server = setup.start().await;
+    server.client.deploy(&manifest("ledger", &["ledger.add"]), weirgate_guests::build("ledger")).await;
+    server
+}
+
+async fn add(client: &Client, account: &str, n: u64) {
+    client.accept(event("ledger.add", account, &format!("{account}-{n}"), &json!({ "n": n }))).await;
+}
+
+/// Take frames of one subject until its ledger has `count` entries.
+async fn follow(live: &mut Live, document: &mut Document, count: u64) {
+    while document.parts.get("ledger").is_none_or(|part| part["data"]["count"] != count) {
+        document.take(&live.receive().await);
+    }
+}
+
+async fn resume(live: &mut Live, subject: &str, epoch: &Value, version: u64) -> Value {
+    let wanted = json!({ "subject": subject, "epoch": epoch, "version": version });
+    live.send(&json!({ "type": "subscribe", "subjects": [wanted] })).await;
+    live.receive().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_then_deltas_then_resumption_across_a_crash() {
+    let mut server = start(Setup::new()).await;
+    let mut live = Live::connect(&server.url("")).await;
+    assert_eq!((&live.hello["subjects_max"], &live.hello["heartbeat_ms"]), (&json!(128), &json!(25_000)));
+    live.subscribe(&["account/1"]).await;
+    let first = live.receive().await;
+    assert_eq!((&first["type"], &first["version"], &first["parts"]), (&json!("snapshot"), &json!(0), &json!({})));
+    let mut document = Document::default();
+    document.take(&first);
+    for n in 1..=5 {
+        add(&server.client, "account/1", n).await;
+        follow(&mut live, &mut document, n).await;
+    }
+    document.is(&server.client.status("account/1").await);
+    let (epoch, seen) = (live.hello["epoch"].clone(), document.version);
+    server.kill9();
+    assert_eq!(live.close_code().await.1, 1006);
+    server.start().await;
+    add(&server.client, "account/1", 6).await;
+    server.client.drained(PATIENCE).await;
+    let mut live = Live::connect(&server.url("")).await;
+    assert_eq!(live.hello["epoch"], epoch, "the log is the same one");
+    let delta = resume(&mut live, "account/1", &epoch, seen).await;
+    assert_eq!((&delta["type"], &delta["previous"]), (&json!("delta"), &json!(seen)));
+    document.take(&delta);
+    document.is(&server.client.status("account/1").await);
+    let nothing = resume(&mut live, "account/1", &epoch, document.version).await;
+    assert_eq!((&nothing["version"], &nothing["previous"]), (&json!(document.version), &json!(document.version)));
+    assert_eq!((&nothing["type"], &nothing["parts"]), (&json!("delta"), &json!({})));
+    for (epoch, version) in [(json!("0".repeat(32)), 1), (epoch.clone(), 1 << 50), (json!("odd"), 1)] {
+        assert_eq!(resume(&mut live, "account/1", &epoch, version).await["type"], "snapshot");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_unsubscribed_is_no_longer_sent() {
+    let server = start(Setup::new()).await;
+    let mut live = Live::connect(&server.url("")).await;
+    live.subscribe(&["account/1", "account/2"]).await;
+    for _ in 0..2 {
+        live.receive().await;
+    }
+    live.send(&json!({ "type": "unsubscribe", "subjects": ["account/1", "account/never"] })).await;
+    // Answered after the one before it, so by then that is done.
+    live.subscribe(&["account/3"]).await;
+    assert_eq!(live.receive().await["subject"], "account/3");
+    add(&server.client, "account/1", 1).await;
+    server.client.reaches("account/1", "ledger", "counted").await;
+    add(&server.client, "account/2", 1).await;
+    assert_eq!(live.receive().await["subject"], "account/2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_understood_ends_the_connection_and_says_so() {
+    let server = start(Setup::new()).await;
+    let large = json!({ "type": "unsubscribe", "subjects": ["x".repeat(20_000)] }).to_string();
+    let cases = [
+        (Message::Text("{".into()), "not JSON"),
+        (Message::Text(r#"{"type":"dance"}"#.into()), "an unknown type"),
+        (Message::Text(r#"{"type":"subscribe"}"#.into()), "no subjects"),
+        (Message::Text("[]".into()), "no object"),
+        (Message::Binary(vec![1, 2, 3].into()), "binary"),
+        (Message::Text(large.into()), "too large"),
+    ];
+    for (message, what) in cases {
+        let mut live = Live::connect(&server.url("")).await;
+        live.say(message).await;
+        let (frames, code) = live.close_code().await;
+        assert_eq!(code, 4500, "{what}");
+        let error = frames.last().expect("a word before the close");
+        assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("bad-message")), "{what}");
+    }
+    let mut live = Live::connect(&server.url("")).await;
+    let many: Vec<_> = (0..129).map(|n| format!("account/{n}")).collect();
+    live.subscribe(&many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (frames, code) = live.close_code().await;
+    assert_eq!((code, &frames.last().expect("a word")["code"]), (4501, &json!("too-many-subjects")));
+    let gauge = "weirgate_live_connections 0";
+    eventually("all connections to be given back", PATIENCE, async || {
+        let metrics = server.client.get("/metrics").await.text;
+        if metrics.contains(gauge) { Ok(()) } else { Err(metrics) }
+    })
+    .await;
+}
+
+/// The HTTP answer that a connection was refused with.
+fn refused(result: Result<Live, Error>) -> (u16, String) {
+    match result.err() {
+        Some(Error::Http(answer)) => {
+            let body: Value = serde_json::from_slice(answer.body().as_deref().unwrap_or_default()).unwrap_or_default();
+            (answer.status().as_u16(), body["code"].as_str().unwrap_or_default().to_owned())
+        }
+        other => panic!("it was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_pages_of_allowed_origins_connect_and_only_so_many() {
+    let setup =
+        Setup::new().env("WEIRGATE__LIVE__CONNECTIONS_MAX", "2").env("WEIRGATE__LIVE__ORIGINS", "https://shop.example");
+    let server = start(setup).await;
+    let url = server.url("");
+    for origin in ["https://evil.example", "null", "https://shop.example.evil.example"] {
+        assert_eq!(
+            refused(Live::try_connect(&url, Some(origin)).await),
+            (403, "origin-not-allowed".into()),
+            "{origin}"
+        );
+    }
+    let _own = Live::try_connect(&url, Some(&url)).await.expect("the server's own pages may");
+    let _allowed = Live::try_connect(&url, Some("https://shop.example")).await.expect("an allowed origin may");
+    assert_eq!(refused(Live::try_connect(&url, None).await), (503, "too-many-connections".into()));
+    let busy = server.client.get("/v1/live").await;
+    assert_eq!(busy.header("retry-after"), "5");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_requests_and_other_protocols_are_told_what_to_do() {
+    let server = start(Setup::new()).await;
+    server.client.get("/v1/live").await.is_problem(400, "not-a-websocket");
+    let upgrade = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+    ];
+    let request = upgrade
+        .iter()
+        .fold(server.client.request(Method::GET, "/v1/live"), |request, (name, value)| request.header(*name, *value));
+    server.client.attempt(request).await.expect("an answer").is_problem(400, "no-subprotocol");
+    let events = server.client.request(Method::GET, "/v1/live").header("accept", "text/event-stream");
+    server.client.attempt(events).await.expect("an answer").is_problem(400, "bad-query");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_keep_a_silent_connection() {
+    let server = start(Setup::new().env("WEIRGATE__LIVE__HEARTBEAT_MS", "150")).await;
+    let mut live = Live::connect(&server.url("")).await;
+    assert_eq!(live.hello["heartbeat_ms"], 150);
+    for _ in 0..3 {
+        let message = within("a heartbeat", PATIENCE, live.socket.next()).await.expect("it stands").expect("it stands");
+        assert_eq!(message.into_text().expect("text").as_str(), r#"{"type":"heartbeat"}"#);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_holds_nobody_up_and_gets_the_latest_when_he_does() {
+    let server = start(Setup::new()).await;
+    let (mut lazy, mut keen) = (Live::connect(&server.url("")).await, Live::connect(&server.url("")).await);
+    lazy.subscribe(&["account/1"]).await;
+    keen.subscribe(&["account/1"]).await;
+    let entries: Vec<_> =
+        (1..=2_000).map(|n| event("ledger.add", "account/1", &n.to_string(), &json!({ "n": n }))).collect();
+    for batch in entries.chunks(500) {
+        server.client.publish(batch).await.ok();
+    }
+    let mut document = Document::default();
+    within("the keen one to see all", PATIENCE, follow(&mut keen, &mut document, 2_000)).await;
+    let mut late = Document::default();
+    within("the lazy one to catch up", PATIENCE, follow(&mut lazy, &mut late, 2_000)).await;
+    late.is(&server.client.status("account/1").await);
+    assert!(late.frames <= 2_001, "{} frames for 2,000 changes", late.frames);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_for_too_long_is_told_to_come_back() {
+    let server = start(Setup::new()).await;
+    let subjects: Vec<_> = (0..128).map(|n| format!("account/{n}")).collect();
+    for subject in &subjects {
+        add(&server.client, subject, 1).await;
+    }
+    server.client.drained(PATIENCE).await;
+    let mut live = Live::connect(&server.url("")).await;
+    let wanted: Vec<_> = subjects.iter().map(|subject| json!({ "subject": subject })).collect();
+    let subscribe = json!({ "type": "subscribe", "subjects": wanted }).to_string();
+    // Asks again and again and reads no answer, until the server is stuck with what it has to say.
+    let stuck = async { while live.try_say(subscribe.clone()).await.is_some() {} };
+    assert!(tokio::time::timeout(Duration::from_secs(3), stuck).await.is_err(), "the server takes everything");
+    let metrics = async || server.client.get("/metrics").await.text;
+    eventually("the connection to be given up", PATIENCE, async || {
+        let text = metrics().await;
+        if text.contains("weirgate_live_connections 0") { Ok(()) } else { Err(()) }
+    })
+    .await;
+    add(&server.client, "account/1", 2).await;
+}
+
+/// An event of a stream: its id and data.
+async fn sse_event(response: &mut reqwest::Response, buffer: &mut String) -> (String, Value) {
+    loop {
+        if let Some(end) = buffer.find("\n\n") {
+            let text: String = buffer.drain(..end + 2).collect();
+            let field = |name: &str| {
+                text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_start().to_owned())
+            };
+            if let Some(data) = field("data:") {
+                return (field("id:").unwrap_or_default(), serde_json::from_str(&data).expect("JSON"));
+            }
+            continue;
+        }
+        let chunk =
+            within("an event", PATIENCE, response.chunk()).await.expect("the stream stands").expect("it goes on");
+        buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_sent_events_are_the_same_and_resume_too() {
+    let mut server = start(Setup::new()).await;
+    let open = async |server: &Server, last: &str| {
+        let request = server.client.request(Method::GET, "/v1/live?subject=account/1&subject=account/2");
+        let request = request.header("accept", "text/event-stream").header("last-event-id", last);
+        request.send().await.expect("a stream")
+    };
+    let (mut stream, mut buffer) = (open(&server, "").await, String::new());
+    let mut documents = [Document::default(), Document::default()];
+    for document in &mut documents {
+        document.take(&sse_event(&mut stream, &mut buffer).await.1);
+    }
+    add(&server.client, "account/2", 1).await;
+    let mut last = String::new();
+    while documents[1].parts.is_empty() {
+        let (id, data) = sse_event(&mut stream, &mut buffer).await;
+        assert_eq!(data["subject"], "account/2");
+        documents[1].take(&data);
+        last = id;
+    }
+    let (_, versions) = last.split_once(':').expect("an epoch and versions");
+    assert_eq!(versions, format!("0,{}", documents[1].version));
+    server.restart().await;
+    add(&server.client, "account/1", 1).await;
+    server.client.drained(PATIENCE).await;
+    let (mut stream, mut buffer) = (open(&server, &last).await, String::new());
+    for (document, account) in documents.iter_mut().zip(["account/1", "account/2"]) {
+        let (_, data) = sse_event(&mut stream, &mut buffer).await;
+        assert_eq!(
+            (&data["type"], &data["subject"], &data["previous"]),
+            (&json!("delta"), &json!(account), &json!(document.version))
+        );
+        document.take(&data);
+        document.is(&server.client.status(account).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_long_poll_answers_when_there_is_news() {
+    let server = start(Setup::new()).await;
+    let client = &server.client;
+    client.get("/v1/status/account/1").await.is_problem(404, "not-found");
+    client.get("/v1/status/account/1?after=0&wait=50ms").await.is_problem(404, "not-found");
+    client.get("/v1/status/account/1?wait=soon").await.is_problem(400, "bad-query");
+    let (news, ()) = tokio::join!(client.get("/v1/status/account/1?after=0&wait=30s"), add(client, "account/1", 1));
+    let version = news.ok()["version"].as_u64().expect("a version");
+    assert_eq!(client.get(&format!("/v1/status/account/1?after={version}")).await.status, 304);
+    assert_eq!(client.get(&format!("/v1/status/account/1?after={version}&wait=100ms")).await.status, 304);
+    let waiting = format!("/v1/status/account/1?after={version}&wait=30s");
+    let (news, ()) = tokio::join!(client.get(&waiting), add(client, "account/1", 2));
+    assert_eq!(news.ok()["parts"]["ledger"]["data"]["count"], 2);
+}

@@ -1,0 +1,17 @@
+//! What tests on the real binary have in common: the server as a child process whose log is read, clients for its doors,
+//! and waiting for a condition with a deadline. Knows nothing of the runtime's crates: it sees what a user sees.
+// A test that cannot go on panics, and says why.
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
+
+mod client;
+mod events;
+mod lines;
+mod live;
+mod server;
+mod wait;
+
+pub use client::{Answer, Client};
+pub use events::{event, manifest, order_handlers};
+pub use live::{Document, Live};
+pub use server::{Server, Setup, binary, free_port};
+pub use wait::{eventually, within};

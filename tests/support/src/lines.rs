@@ -1,0 +1,84 @@
+//! The server's log, read as it is written. A line of level WARN or ERROR that the test did not expect fails the test.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// How many lines are shown of the log of a test that failed.
+const SHOWN_LINES_MAX: usize = 40;
+
+#[derive(Debug, Clone, Default)]
+pub struct Lines(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    lines: Vec<String>,
+    expected: Vec<String>,
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lines that hold `text` may be warnings or errors.
+    pub fn expect(&self, text: &str) {
+        self.lock().expected.push(text.to_owned());
+    }
+
+    /// Take in all that `source` writes, on a thread that ends with it.
+    pub fn follow(&self, source: impl Read + Send + 'static) -> thread::JoinHandle<()> {
+        let lines = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+                lines.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+            }
+        })
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().lines.len()
+    }
+
+    /// The lines from number `from` on.
+    pub fn since(&self, from: usize) -> Vec<String> {
+        self.lock().lines.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// Warnings and errors that nobody expects.
+    pub fn unexpected(&self) -> Vec<String> {
+        let inner = self.lock();
+        let bad = inner.lines.iter().filter(|line| is_bad(line));
+        bad.filter(|line| !inner.expected.iter().any(|text| line.contains(text))).cloned().collect()
+    }
+
+    /// The last lines, for whoever has to find out what happened.
+    pub fn tail(&self) -> String {
+        let inner = self.lock();
+        let from = inner.lines.len().saturating_sub(SHOWN_LINES_MAX);
+        inner.lines.get(from..).unwrap_or_default().join("\n")
+    }
+}
+
+fn is_bad(line: &str) -> bool {
+    let level = line.split_whitespace().nth(1).unwrap_or_default();
+    matches!(level, "WARN" | "ERROR") || line.starts_with("error:") || line.contains("panicked at")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_errors_and_panics_are_noticed() {
+        let lines = Lines::default();
+        let text = "2026-01-01T00:00:00Z  INFO weirgate: serving\n2026-01-01T00:00:00Z  WARN x: odd\nerror: no\n\
+                    thread 'a' panicked at b.rs\n2026-01-01T00:00:00Z  INFO x: no WARN here\n";
+        lines.follow(text.as_bytes()).join().expect("the reader ends");
+        assert_eq!((lines.count(), lines.unexpected().len()), (5, 3));
+        lines.expect("odd");
+        assert_eq!(lines.unexpected().len(), 2);
+    }
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Measure: the orders workload and status push, on the real binary. With RESTATE_SERVER and RESTATE_DRIVER set, Restate
+# runs in turns with it. docs/performance.md has the method. Arguments go to the orders runs: tools/bench.sh --repeats 1
+source "$(dirname "$0")/lib.sh"
+need_rust; need_wasm
+build_server
+say "building the driver and its handler"
+cargo build --release --locked -p weirgate-bench
+RUSTC=${WASM_RUSTC:-rustc} cargo build --profile handler --locked --target "$WASM_TARGET" -p bench-handler
+if [ "$WASM_TARGET" != wasm32-wasip2 ]; then
+  mkdir -p "$MODULES"; cp target/"$WASM_TARGET"/handler/bench_handler.wasm "$MODULES"/
+fi
+bench=target/release/weirgate-bench
+peer=()
+if [ -n "${RESTATE_SERVER:-}" ] && [ -n "${RESTATE_DRIVER:-}" ]; then
+  peer=(--peer restate)
+else
+  # An empty one is as good as none.
+  unset RESTATE_SERVER RESTATE_DRIVER
+  say "without Restate: set RESTATE_SERVER and RESTATE_DRIVER to its server and a driver (docs/performance.md)"
+fi
+say "machine: $(nproc) processors, $(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg)"
+say "orders"; "$bench" orders "${peer[@]}" "$@"
+say "status push"; "$bench" push
