@@ -225,7 +225,7 @@ impl Machine {
 
     fn deployed(&mut self, position: Position, deployed: &Deployed) {
         // The manifest was checked before the record was written; one that a later version refuses leaves the handler be.
-        let Ok(manifest) = Manifest::from_json(&deployed.manifest) else { return };
+        let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return };
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
             return handler.redeploy(position, deployed.clone(), manifest);
         }

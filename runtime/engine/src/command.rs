@@ -1,12 +1,16 @@
 //! What the sequencer is asked to do, and the answers. A closed list.
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
 use weirgate_host::Module;
 use weirgate_types::{AttemptFailure, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Position};
 
 use crate::{Refusal, job::Finished};
+
+/// A place among the events that may be on their way into the log at once. Given back when they are in it, however long
+/// whoever sent them waits.
+pub type Permit = OwnedSemaphorePermit;
 
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
@@ -15,6 +19,7 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub enum Command {
     Publish {
         events: Vec<Event>,
+        permit: Permit,
         reply: Reply<Vec<Published>>,
     },
     Finished(Box<Finished>),

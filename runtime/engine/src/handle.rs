@@ -73,11 +73,11 @@ impl Handle {
     ///
     /// # Errors
     /// [`Refusal::Busy`] when too many are under way, [`Refusal::DiskFull`], [`Refusal::Stopped`]. None of the events was
-    /// taken then, except that after `Stopped` they may have been: sending them again is safe.
+    /// taken then, except that after the last two they may have been: sending them again is safe.
     pub async fn publish(&self, events: Vec<Event>) -> Result<Vec<Published>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let _permit = self.0.in_flight.try_acquire_many(permits).map_err(|_| Refusal::Busy)?;
-        self.ask(|reply| Command::Publish { events, reply }).await
+        let permit = Arc::clone(&self.0.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
+        self.ask(|reply| Command::Publish { events, permit, reply }).await
     }
 
     /// Check a component and keep it. Handlers that wait for it go on.
@@ -300,5 +300,8 @@ fn stored_events(first: Position, record: &Record) -> Vec<StoredEvent> {
 
 /// Run something that may wait for the disk beside the async tasks.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Stopped)
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.is_panic() {
+        true => Refusal::Storage(error.to_string()),
+        false => Refusal::Stopped,
+    })
 }

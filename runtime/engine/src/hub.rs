@@ -35,22 +35,16 @@ pub struct SharedDelta {
     pub encoded: OnceLock<Arc<str>>,
 }
 
-/// One reader, of one or many subjects. Dropping it ends its watch.
+/// One reader's side of the hub: which of its subjects have changed.
 #[derive(Debug, Default)]
-pub struct Watcher {
+struct Watcher {
     changed: Mutex<BTreeSet<Arc<str>>>,
     /// Wakes the one task that writes to this reader.
     wake: Notify,
 }
 
 impl Watcher {
-    #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// Wait until a watched subject has changed; answers which have, each once.
-    pub async fn changed(&self) -> BTreeSet<Arc<str>> {
+    async fn changed(&self) -> BTreeSet<Arc<str>> {
         loop {
             let changed = std::mem::take(&mut *lock(&self.changed));
             if !changed.is_empty() {
@@ -66,17 +60,60 @@ impl Watcher {
     }
 }
 
+/// A reader and the subjects it watches; dropping it ends them all.
+pub struct Watch {
+    hub: Arc<Hub>,
+    watcher: Arc<Watcher>,
+    subjects: BTreeSet<Arc<str>>,
+}
+
+impl Watch {
+    #[must_use]
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, watcher: Arc::default(), subjects: BTreeSet::new() }
+    }
+
+    /// Watch a subject, and get its document as it stands. Nothing is missed between the two.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    pub fn add(&mut self, subject: &str) -> Result<StatusDocument, Refusal> {
+        self.subjects.insert(subject.into());
+        self.hub.watch(&self.watcher, subject)
+    }
+
+    pub fn remove(&mut self, subject: &str) {
+        self.subjects.remove(subject);
+        self.hub.unwatch(&self.watcher, subject);
+    }
+
+    /// Wait until a watched subject has changed; answers which have, each once.
+    pub async fn changed(&self) -> BTreeSet<Arc<str>> {
+        self.watcher.changed().await
+    }
+
+    /// What changed in a watched subject since `previous`; `None` when nothing has.
+    #[must_use]
+    pub fn since(&self, subject: &str, previous: Position) -> Option<Arc<SharedDelta>> {
+        self.hub.since(subject, previous)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for subject in &self.subjects {
+            self.hub.unwatch(&self.watcher, subject);
+        }
+    }
+}
+
 impl Hub {
     pub(crate) fn new(statuses: Statuses) -> Self {
         Self { statuses, topics: Mutex::default() }
     }
 
-    /// Watch a subject, and get its document as it stands. Nothing is missed between the two: the watch begins before the
-    /// document is read, and what is published meanwhile is merged by version.
-    ///
-    /// # Errors
-    /// The view cannot be read.
-    pub fn watch(&self, watcher: &Arc<Watcher>, subject: &str) -> Result<StatusDocument, Refusal> {
+    /// The watch begins before the document is read, and what is published meanwhile is merged by version.
+    fn watch(&self, watcher: &Arc<Watcher>, subject: &str) -> Result<StatusDocument, Refusal> {
         {
             let mut topics = lock(&self.topics);
             let topic = topics.entry(subject.into()).or_default();
@@ -95,7 +132,7 @@ impl Hub {
         Ok(topic.document.clone())
     }
 
-    pub fn unwatch(&self, watcher: &Arc<Watcher>, subject: &str) {
+    fn unwatch(&self, watcher: &Arc<Watcher>, subject: &str) {
         let mut topics = lock(&self.topics);
         if let Some(topic) = topics.get_mut(subject) {
             topic.watchers.retain(|other| other.strong_count() > 0 && other.as_ptr() != Arc::as_ptr(watcher));
@@ -105,9 +142,7 @@ impl Hub {
         }
     }
 
-    /// What changed in a watched subject since `previous`; `None` when nothing has or nobody watches it.
-    #[must_use]
-    pub fn since(&self, subject: &str, previous: Position) -> Option<Arc<SharedDelta>> {
+    fn since(&self, subject: &str, previous: Position) -> Option<Arc<SharedDelta>> {
         let mut topics = lock(&self.topics);
         let topic = topics.get_mut(subject).filter(|topic| topic.document.version > previous)?;
         let version = topic.document.version;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_host::{CallReport, Module};
-use weirgate_types::{CallLimits, DeliveryId, Position, Record};
+use weirgate_types::{CallLimits, DeliveryId, Digest, Position, Record};
 
 /// What a worker needs to make an attempt.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Job {
 /// A handler that can be called.
 #[derive(Debug)]
 pub struct Callee {
+    pub digest: Digest,
     pub module: Module,
     pub config: Arc<BTreeMap<String, String>>,
     pub limits: CallLimits,

@@ -25,7 +25,7 @@ pub use clock::{Clock, SystemClock};
 pub use command::{DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published};
 pub use error::{Refusal, StartError};
 pub use handle::{Handle, StoredEvent};
-pub use hub::{Hub, SharedDelta, Watcher};
+pub use hub::{Hub, SharedDelta, Watch};
 pub use metrics::{Metrics, RefusedLabels};
 pub use start::{Options, start};
 pub use weirgate_core::{DeliveryState, Limits};

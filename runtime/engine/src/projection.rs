@@ -58,7 +58,7 @@ impl Projection {
                 self.put(row, rows::position_value(position), true);
             }
             Record::Committed(commit) => self.committed(position, commit)?,
-            Record::Resubmitted { delivery, .. } => self.remove(rows::dead_letter(delivery)),
+            Record::Resubmitted { delivery, key, at_ms } => self.resubmitted(position, delivery, key, *at_ms)?,
             Record::Attempted { .. } | Record::Deployed(_) | Record::Paused { .. } | Record::Resumed { .. } => {}
         }
         Ok(())
@@ -113,9 +113,10 @@ impl Projection {
         write: &StatusWrite,
     ) -> Result<(), Refusal> {
         // What the runtime says of a delivery is said of the delivery's own key, and ends with its completion.
+        let delivery = self.part(&write.subject, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let delivery = match write.subject == commit.key {
-            true => None,
-            false => self.part(&write.subject, &commit.handler)?.and_then(|(part, _)| part.delivery),
+            true => delivery.and_then(|delivery| delivery.after(commit.event)),
+            false => delivery,
         };
         let part = StatusPart {
             version: position,
@@ -132,19 +133,20 @@ impl Projection {
 
     /// The handler said nothing of the key; the runtime says how the delivery stands, where that has changed.
     fn stands(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
-        let attempt = commit.attempt;
+        let (event, attempt) = (commit.event, commit.attempt);
+        let (before, place) = self.part(&commit.key, &commit.handler)?.unzip();
+        let said = before.as_ref().and_then(|part| part.delivery.clone());
         let delivery = match &commit.outcome {
-            Outcome::Completed => None,
+            Outcome::Completed => said.clone().and_then(|delivery| delivery.after(event)),
             Outcome::Retry { due_ms, failure } => {
                 let message = public(&failure.message);
-                Some(PartDelivery::Retrying { attempt, next_attempt_at_ms: *due_ms, message })
+                Some(PartDelivery::Retrying { event, attempt, next_attempt_at_ms: *due_ms, message })
             }
             Outcome::DeadLettered { failure } => {
-                Some(PartDelivery::DeadLettered { attempt, message: public(&failure.message) })
+                Some(PartDelivery::DeadLettered { event, attempt, message: public(&failure.message) })
             }
         };
-        let (before, place) = self.part(&commit.key, &commit.handler)?.unzip();
-        if before.as_ref().and_then(|part| part.delivery.as_ref()) == delivery.as_ref() {
+        if said == delivery {
             return Ok(());
         }
         let part = match before {
@@ -159,6 +161,17 @@ impl Projection {
             },
         };
         self.publish(&commit.key, &commit.handler, part, place.flatten());
+        Ok(())
+    }
+
+    /// A dead letter is open again; it is dead no more, and what comes of it is still to be seen.
+    fn resubmitted(&mut self, position: Position, delivery: &DeliveryId, key: &str, at_ms: u64) -> Result<(), Refusal> {
+        self.remove(rows::dead_letter(delivery));
+        let Some((part, place)) = self.part(key, &delivery.handler)? else { return Ok(()) };
+        if matches!(part.delivery, Some(PartDelivery::DeadLettered { event, .. }) if event == delivery.position) {
+            let part = StatusPart { version: position, at_ms, delivery: None, ..part };
+            self.publish(key, &delivery.handler, part, place);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use weirgate_types::{Position, Record};
+use weirgate_types::{Event, Position, Record};
 
 /// A bounded run of records in order of position.
 #[derive(Debug)]
@@ -34,16 +34,20 @@ impl Recent {
     }
 }
 
-/// About what a record takes in memory, in bytes.
+/// About what a record takes in memory, in bytes: what it holds, and something for each thing that it holds.
 fn weight(record: &Record) -> usize {
-    let events = record.events(Position::ZERO).map(|(_, event)| 512 + event.data.len()).sum::<usize>();
-    let written = match record {
-        Record::Committed(commit) => {
-            commit.effects.state.iter().map(|write| write.value.as_ref().map_or(0, Vec::len)).sum()
-        }
-        _ => 0,
+    const EACH: usize = 128;
+    let event = |event: &Event| {
+        let extensions = event.extensions.iter().map(|(name, value)| EACH + name.len() + value.len()).sum::<usize>();
+        4 * EACH + event.data.len() + extensions + event.subject.as_ref().map_or(0, String::len)
     };
-    512 + events + written
+    let events = record.events(Position::ZERO).map(|(_, one)| event(one)).sum::<usize>();
+    let Record::Committed(commit) = record else { return EACH + events };
+    let state = commit.effects.state.iter().map(|write| EACH + write.value.as_ref().map_or(0, Vec::len));
+    let status =
+        commit.effects.status.iter().map(|write| EACH + write.text.len() + write.data.as_ref().map_or(0, String::len));
+    let log = commit.log.iter().map(|line| EACH + line.message.len());
+    EACH + events + state.chain(status).chain(log).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -56,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_when_there_are_too_many() {
-        let mut recent = Recent::new(2 * 512);
+        let mut recent = Recent::new(2 * weight(&paused()));
         for position in 1..=3 {
             recent.push(Position(position), paused());
         }

@@ -1,9 +1,7 @@
 //! Recovery: from the views as they were last kept, and the records that came after, to a machine that is up to date.
 
-use std::collections::BTreeMap;
-
 use weirgate_core::{DeliveryRow, HandlerRow, Input};
-use weirgate_types::{HandlerName, Position};
+use weirgate_types::{Deployed, Position, Record};
 
 use crate::{
     rows,
@@ -38,15 +36,18 @@ impl Sequencer {
 
     fn restore(&mut self, applied: Position) -> Result<(), End> {
         self.machine.restore_head(applied);
-        let lagging = self.views.get(rows::LAGGING)?;
-        let lagging: BTreeMap<HandlerName, Position> =
-            lagging.map_or_else(BTreeMap::new, |value| serde_json::from_slice(&value).unwrap_or_default());
+        for (key, value) in self.views.scan(rows::LAGGING, None, usize::MAX)? {
+            let name = rows::handler_of(&key).ok_or_else(|| unreadable("a lagging handler's name"))?;
+            let scanned = rows::value_position(&value).ok_or_else(|| unreadable("a lagging handler's row"))?;
+            self.lagging_kept.insert(name, scanned);
+        }
         for (key, value) in self.views.scan(rows::HANDLERS, None, usize::MAX)? {
-            let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
-            let row: HandlerRow = serde_json::from_slice(&value).map_err(unreadable)?;
-            let name: HandlerName = name.ok_or_else(|| unreadable("a handler's name"))?;
-            let scanned = lagging.get(&name).copied().unwrap_or(applied);
-            self.machine.restore_handler(name, HandlerRow { scanned, ..row });
+            let name = rows::handler_of(&key).ok_or_else(|| unreadable("a handler's name"))?;
+            let row: HandlerRow = postcard::from_bytes(&value).map_err(unreadable)?;
+            let scanned = self.lagging_kept.get(&name).copied().unwrap_or(applied);
+            let deployments = row.deployments.iter().map(|position| self.deployment(*position));
+            let deployments = deployments.collect::<Result<_, End>>()?;
+            self.machine.restore_handler(deployments, &HandlerRow { scanned, ..row });
         }
         for (key, value) in self.views.scan(rows::DELIVERIES, None, usize::MAX)? {
             let row: DeliveryRow = postcard::from_bytes(&value).map_err(unreadable)?;
@@ -56,10 +57,17 @@ impl Sequencer {
         Ok(())
     }
 
+    fn deployment(&self, position: Position) -> Result<(Position, Deployed), End> {
+        match self.reader.read(position)? {
+            Some((first, Record::Deployed(deployed))) if first == position => Ok((position, deployed)),
+            _ => Err(unreadable(format!("no deployment at {position}"))),
+        }
+    }
+
     /// Nobody watches yet, so what the records made public is not published again.
     fn bring_forward(&mut self, through: Position) -> Result<(), End> {
         self.handlers_changed = true;
-        self.keep_handlers();
+        self.keep_handlers()?;
         let (changes, _) = self.projection.take();
         Ok(self.views.write(changes, through)?)
     }

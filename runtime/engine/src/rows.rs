@@ -3,8 +3,8 @@
 //! | first byte | key | value |
 //! | --- | --- | --- |
 //! | `d` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
-//! | `h` | handler | [`weirgate_core::HandlerRow`], JSON |
-//! | `l` | | handlers that lag: JSON map of name to scanned position |
+//! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
+//! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
 //! | `o` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
 //! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
 //! | `t` | subject, 0, handler | a status part, JSON |
@@ -28,6 +28,15 @@ pub fn identity(source: &str, id: &str) -> Vec<u8> {
 
 pub fn handler(name: &HandlerName) -> Vec<u8> {
     [HANDLERS, name.as_str().as_bytes()].concat()
+}
+
+pub fn lagging(name: &HandlerName) -> Vec<u8> {
+    [LAGGING, name.as_str().as_bytes()].concat()
+}
+
+/// The handler that a row of [`HANDLERS`] or [`LAGGING`] is of.
+pub fn handler_of(key: &[u8]) -> Option<HandlerName> {
+    std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
 pub fn delivery(delivery: &DeliveryId) -> Vec<u8> {

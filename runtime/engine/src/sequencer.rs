@@ -6,14 +6,14 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    thread,
+    thread::JoinHandle,
     time::Duration,
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use weirgate_core::{Action, Input, Machine};
 use weirgate_log::{Log, LogError, LogReader};
-use weirgate_types::HandlerName;
+use weirgate_types::{HandlerName, Position};
 
 use crate::{
     Clock, Hub, Metrics, Refusal,
@@ -27,6 +27,7 @@ use crate::{
 mod actions;
 mod after;
 mod commands;
+mod full;
 mod reading;
 
 use after::After;
@@ -35,8 +36,6 @@ use after::After;
 const TURN_COMMANDS_MAX: usize = 4_096;
 /// A turn writes about this much at the most.
 const TURN_BYTES_MAX: usize = 4 << 20;
-/// How long a full disk is left alone before it is tried again.
-const FULL_DISK_RETRY: Duration = Duration::from_millis(250);
 /// How long the sequencer sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -57,12 +56,20 @@ pub struct Sequencer {
     pub actions: VecDeque<Action>,
     /// What to do when this turn's records are durable.
     pub after: Vec<After>,
+    /// Commands that came while the disk was full and wait for it.
+    pub held: VecDeque<Command>,
+    /// Whether the last try to write found the disk full.
+    pub is_full: bool,
     /// The attempt being settled, whose effects a commit action wants.
     pub settling: Option<Box<Finished>>,
     pub free_space: FreeSpace,
     /// Whether a handler's row changed in this turn.
     pub handlers_changed: bool,
-    pub lagging_kept: Vec<u8>,
+    /// How far the handlers that lag had scanned, as last kept.
+    pub lagging_kept: BTreeMap<HandlerName, Position>,
+    /// Whether there is room for new events, once somebody asked in this turn.
+    pub has_space: Option<bool>,
+    pub workers: Vec<JoinHandle<()>>,
     pub turn_records: usize,
     /// By when to stop, whatever still runs.
     pub stop_by: Option<Duration>,
@@ -109,23 +116,31 @@ impl Sequencer {
     }
 
     fn turn(&mut self) -> Result<(), End> {
-        let first = match self.commands.recv_timeout(self.patience()) {
-            Ok(command) => Some(command),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return Err(End::Asked),
-        };
-        let mut next = first;
+        let mut next = self.wait()?;
+        self.has_space = None;
         let mut taken = 0;
         while let Some(command) = next.take() {
             self.take(command)?;
             taken += 1;
             if taken < TURN_COMMANDS_MAX && self.log.pending_bytes() < TURN_BYTES_MAX {
-                next = self.commands.try_recv().ok();
+                next = self.held.pop_front().or_else(|| self.commands.try_recv().ok());
             }
         }
         self.feed(Input::Tick)?;
         self.settle_turn()?;
         if self.may_stop() { Err(End::Asked) } else { Ok(()) }
+    }
+
+    /// The next command, if one comes before something is due.
+    fn wait(&mut self) -> Result<Option<Command>, End> {
+        if let Some(held) = self.held.pop_front() {
+            return Ok(Some(held));
+        }
+        match self.commands.recv_timeout(self.patience()) {
+            Ok(command) => Ok(Some(command)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(End::Asked),
+        }
     }
 
     /// Whether a stop was asked for, and what ran has ended or has had its time.
@@ -168,9 +183,12 @@ impl Sequencer {
                     self.metrics.log_position.set(i64::try_from(head.0).unwrap_or(i64::MAX));
                     break;
                 }
-                Err(LogError::Full(error)) => wait_for_space(&error),
+                Err(LogError::Full(error)) => self.wait_for_space(&error)?,
                 Err(error) => return Err(error.into()),
             }
+        }
+        if std::mem::take(&mut self.is_full) {
+            tracing::info!("there is space again");
         }
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.synced(took, std::mem::take(&mut self.turn_records));
@@ -179,7 +197,7 @@ impl Sequencer {
 
     /// Bring what is durable now into the view, and show it to those who watch.
     fn publish(&mut self) -> Result<(), End> {
-        self.keep_handlers();
+        self.keep_handlers()?;
         if self.projection.changes() == 0 {
             return Ok(());
         }
@@ -193,18 +211,22 @@ impl Sequencer {
 
     /// Keep the handlers' rows where they changed. How far a handler has scanned is kept only for those that lag: for the
     /// others it is the view's own applied position.
-    pub fn keep_handlers(&mut self) {
+    pub fn keep_handlers(&mut self) -> Result<(), End> {
         if std::mem::take(&mut self.handlers_changed) {
             for (name, row) in self.machine.rows() {
-                self.projection.put(rows::handler(name), serde_json::to_vec(&row).unwrap_or_default(), false);
+                let row = postcard::to_stdvec(&row).map_err(|e| End::Broken(e.to_string()))?;
+                self.projection.put(rows::handler(name), row, false);
             }
         }
-        let lagging: BTreeMap<_, _> = self.machine.lagging().collect();
-        let lagging = serde_json::to_vec(&lagging).unwrap_or_default();
-        if lagging != self.lagging_kept {
-            self.projection.put(rows::LAGGING.to_vec(), lagging.clone(), false);
-            self.lagging_kept = lagging;
+        let lagging: BTreeMap<_, _> = self.machine.lagging().map(|(name, scanned)| (name.clone(), scanned)).collect();
+        for (name, scanned) in lagging.iter().filter(|(name, scanned)| self.lagging_kept.get(*name) != Some(*scanned)) {
+            self.projection.put(rows::lagging(name), rows::position_value(*scanned), false);
         }
+        for name in self.lagging_kept.keys().filter(|name| !lagging.contains_key(*name)) {
+            self.projection.remove(rows::lagging(name));
+        }
+        self.lagging_kept = lagging;
+        Ok(())
     }
 
     /// Leave everything tidy. None of it is needed: what is durable is durable already.
@@ -215,15 +237,16 @@ impl Sequencer {
         if let Err(error) = self.log.close() {
             tracing::warn!(%error, "the log could not be closed; its end will be checked when it is opened");
         }
+        // The workers end when nobody can send them jobs any more; they hold the views open until then.
+        drop((self.jobs, self.views, self.projection));
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::warn!("a worker ended badly");
+            }
+        }
         for reply in self.stopping {
             let _ = reply.send(());
         }
         End::Asked
     }
-}
-
-/// Everything waits, what is pending first of all; producers are told to come back when too many of them do.
-fn wait_for_space(error: &std::io::Error) {
-    tracing::error!(%error, "the disk is full; waiting for space");
-    thread::park_timeout(FULL_DISK_RETRY);
 }

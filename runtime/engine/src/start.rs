@@ -70,7 +70,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         metrics: Arc::clone(&metrics),
         join_trace: options.join_trace,
     };
-    workers::start(options.workers, &worker)?;
+    let workers = workers::start(options.workers, &worker)?;
+    drop(worker);
     let (ended, ending) = watch::channel(None);
     let parts = Parts {
         commands: commands.clone(),
@@ -97,10 +98,14 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         callees: BTreeMap::new(),
         actions: VecDeque::new(),
         after: Vec::new(),
+        held: VecDeque::new(),
+        is_full: false,
         settling: None,
         free_space: free_space(log_dir, options.disk_free_bytes_min),
         handlers_changed: false,
-        lagging_kept: Vec::new(),
+        lagging_kept: BTreeMap::new(),
+        has_space: None,
+        workers,
         turn_records: 0,
         stop_by: None,
         stopping: Vec::new(),

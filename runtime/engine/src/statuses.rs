@@ -3,19 +3,21 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use weirgate_log::{Change, LogReader, Views};
-use weirgate_types::{HandlerName, Position, Record, StatusDocument, StatusPart};
+use weirgate_types::{HandlerName, Position, Record, StatusDocument, StatusPart, StatusWrite};
 
 use crate::{Refusal, rows};
 
-const INLINE_DATA_BYTES_MAX: usize = 2 * 1024;
+/// A longer row leaves what the handler wrote to the log.
+const ROW_BYTES_MAX: usize = 3 * 1024;
 
 /// A part in the view.
 #[derive(Serialize, Deserialize)]
 struct StoredPart {
     part: StatusPart,
-    /// Where the part's data stands when it is not in the row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data_at: Option<Place>,
+    /// Where the part was written.
+    place: Option<Place>,
+    /// Whether state, text and data are there only.
+    elsewhere: bool,
 }
 
 /// A commit, and which of its status writes.
@@ -40,36 +42,38 @@ impl Statuses {
         Ok(document)
     }
 
-    /// One part, and where its data stands if that is too long for a row.
+    /// One part, and where it was written.
     pub fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
         let row = self.views.get(&rows::part(subject, handler))?;
         row.map(|value| self.load(&value)).transpose()
     }
 
     fn load(&self, row: &[u8]) -> Result<(StatusPart, Option<Place>), Refusal> {
-        let stored: StoredPart = serde_json::from_slice(row).map_err(|e| Refusal::Storage(e.to_string()))?;
-        let mut part = stored.part;
-        if let Some((position, index)) = stored.data_at {
-            part.data = self.data_at(position, index)?;
+        let mut stored: StoredPart = serde_json::from_slice(row).map_err(|e| Refusal::Storage(e.to_string()))?;
+        if let Some(place) = stored.place.filter(|_| stored.elsewhere) {
+            let write = self.write_at(place)?;
+            (stored.part.state, stored.part.text, stored.part.data) = (write.state, write.text, raw_json(write.data));
         }
-        Ok((part, stored.data_at))
+        Ok((stored.part, stored.place))
     }
 
-    fn data_at(&self, position: Position, index: u16) -> Result<Option<Box<RawValue>>, Refusal> {
-        let Some((_, Record::Committed(commit))) = self.log.read(position)? else { return Ok(None) };
-        let write = commit.effects.status.into_iter().nth(usize::from(index));
-        Ok(write.and_then(|write| raw_json(write.data)))
+    fn write_at(&self, (position, index): Place) -> Result<StatusWrite, Refusal> {
+        let write = match self.log.read(position)? {
+            Some((_, Record::Committed(commit))) => commit.effects.status.into_iter().nth(usize::from(index)),
+            _ => None,
+        };
+        write.ok_or_else(|| Refusal::Storage(format!("the log holds no status at {position}, where the view says so")))
     }
 }
 
-/// The row of a part. `place` says where in the log the part's data was written.
+/// The row of a part. `place` says where in the log it was written; one that was not holds only what the runtime says.
 pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, place: Option<Place>) -> Change {
-    let long = part.data.as_ref().is_some_and(|data| data.get().len() > INLINE_DATA_BYTES_MAX);
-    let stored = match place.filter(|_| long) {
-        None => StoredPart { part: part.clone(), data_at: None },
-        place => StoredPart { part: StatusPart { data: None, ..part.clone() }, data_at: place },
-    };
-    let value = serde_json::to_vec(&stored).unwrap_or_default();
+    let encode = |part, elsewhere| serde_json::to_vec(&StoredPart { part, place, elsewhere }).unwrap_or_default();
+    let mut value = encode(part.clone(), false);
+    if value.len() > ROW_BYTES_MAX && place.is_some() {
+        let (state, text) = (String::new(), String::new());
+        value = encode(StatusPart { state, text, data: None, ..part.clone() }, true);
+    }
     Change { key: rows::part(subject, handler), value: Some(value), is_new: false }
 }
 

@@ -1,6 +1,11 @@
 //! The worker threads: each takes an attempt, makes the call, and sends back how it ended.
 
-use std::{sync::Arc, thread};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender};
 use tracing::{Span, info_span};
@@ -18,6 +23,9 @@ use crate::{
 /// Called with an attempt's span and the event's `traceparent`, so that the binary can join the producer's trace.
 pub type JoinTrace = Arc<dyn Fn(&Span, &str) + Send + Sync>;
 
+/// How long to wait for room in the host.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+
 /// What a worker reads and where it answers.
 #[derive(Clone)]
 pub struct Worker {
@@ -30,18 +38,21 @@ pub struct Worker {
 }
 
 /// Start `count` workers; each ends when the jobs' sender is gone.
-pub fn start(count: usize, worker: &Worker) -> std::io::Result<()> {
-    for number in 0..count {
+pub fn start(count: usize, worker: &Worker) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let start = |number| {
         let worker = worker.clone();
-        thread::Builder::new().name(format!("worker-{number}")).spawn(move || worker.run())?;
-    }
-    Ok(())
+        thread::Builder::new().name(format!("worker-{number}")).spawn(move || worker.run())
+    };
+    (0..count).map(start).collect()
 }
 
 impl Worker {
     fn run(&self) {
         while let Ok(job) = self.jobs.recv() {
-            let command = self.attempt(&job).unwrap_or_else(|why| Command::Broken { why });
+            // A job that vanished would hold its key for ever.
+            let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(&job)));
+            let attempt = attempt.unwrap_or_else(|_| Err(format!("a worker panicked at {}", job.delivery)));
+            let command = attempt.unwrap_or_else(|why| Command::Broken { why });
             if self.done.send(command).is_err() {
                 return;
             }
@@ -71,6 +82,19 @@ impl Worker {
     fn call(&self, job: &Job, event: &Event) -> CallReport {
         let span = self.span(job, event);
         let _entered = span.enter();
+        let report = loop {
+            match self.call_once(job, event) {
+                // The host has no room just now; that is nobody's attempt.
+                CallReport { result: Err(CallError::Busy), .. } => thread::park_timeout(BUSY_PAUSE),
+                report => break report,
+            }
+        };
+        self.metrics.attempted(&job.delivery.handler, &report);
+        trace_ending(&span, &job.delivery.handler, &report);
+        report
+    }
+
+    fn call_once(&self, job: &Job, event: &Event) -> CallReport {
         let state = KeyState::new(self.views.clone(), self.log.clone(), &job.delivery.handler, event.key());
         let call = Call {
             event,
@@ -81,10 +105,7 @@ impl Worker {
             config: &job.callee.config,
             limits: &job.callee.limits,
         };
-        let report = job.callee.module.call(&call, Box::new(state));
-        self.metrics.attempted(&job.delivery.handler, &report);
-        trace_ending(&span, &job.delivery.handler, &report);
-        report
+        job.callee.module.call(&call, Box::new(state))
     }
 
     fn span(&self, job: &Job, event: &Event) -> Span {

@@ -34,13 +34,14 @@ pub(crate) fn compiling() -> wasmtime::Result<Engine> {
     Engine::new(&config())
 }
 
-/// An engine whose instances live in a pool made for `instances_max` of them.
+/// An engine whose instances live in a pool made for `instances_max` of them, each as large as any may be: whatever
+/// has been admitted, so many fit at once. What is not used of it is address space only.
 pub(crate) fn running(instances_max: u32, memory_bytes_max: usize) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_MAX))
-        .total_memories(instances_max)
-        .total_tables(instances_max.saturating_mul(4))
+        .total_memories(instances_max.saturating_mul(MEMORIES_MAX))
+        .total_tables(instances_max.saturating_mul(TABLES_MAX))
         .max_component_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)

@@ -9,6 +9,10 @@ use weirgate_types::Digest;
 pub enum HostError {
     #[error("the module directory {path} cannot be used: {source}")]
     Dir { path: PathBuf, source: io::Error },
+    #[error(
+        "the module directory {path} {problem}; compiled code lies there and is run, so it has to be a directory of this user's own"
+    )]
+    DirNotOurs { path: PathBuf, problem: &'static str },
     #[error("no compile command is set")]
     NoCompiler,
     #[error("the WebAssembly engine does not start: {0}")]

@@ -4,19 +4,22 @@
 //! Knows no WebAssembly.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
+use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 use weirgate_types::Digest;
 
 use crate::{HostError, ModuleError};
 
 const SUFFIX: &str = ".wasm";
-/// An artefact's file begins with the SHA-256 of the rest.
+/// What a file is called until it is whole.
+const UNFINISHED_PREFIX: &str = ".unfinished-";
+/// An artefact's file begins with a SHA-256 over what it is of and the rest.
 const CHECKSUM_BYTES: usize = 32;
 
 #[derive(Debug)]
@@ -28,15 +31,34 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Make the directories, for nobody else to enter: what lies in the cache is run.
+    /// Make the directories, for nobody else to enter: what lies in the cache is run. What a killed process has not
+    /// finished, and what other engines have compiled, is deleted.
     pub(crate) fn open(dir: &Path, engine: String) -> Result<Self, HostError> {
-        let cache = dir.join("cache");
-        let failed = |source| HostError::Dir { path: cache.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&cache).map_err(failed)?;
-        // It may have been there before, made by someone more generous.
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        fs::set_permissions(&cache, private).map_err(failed)?;
-        Ok(Self { dir: dir.to_owned(), cache, engine })
+        let files = Self { dir: dir.to_owned(), cache: dir.join("cache"), engine };
+        own_dir(&files.dir)?;
+        own_dir(&files.cache)?;
+        files.tidy(&files.dir, |name| name.starts_with(UNFINISHED_PREFIX))?;
+        let artefact = format!("-{}.cwasm", files.engine);
+        files.tidy(&files.cache, |name| !name.ends_with(&artefact) || name.starts_with(UNFINISHED_PREFIX))?;
+        Ok(files)
+    }
+
+    /// Delete the files whose names say that nobody needs them.
+    fn tidy(&self, dir: &Path, is_left_over: impl Fn(&str) -> bool) -> Result<(), HostError> {
+        let failed = |source| HostError::Dir { path: dir.to_owned(), source };
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_file = entry.file_type().map_err(failed)?.is_file();
+            if !is_file || !entry.file_name().to_str().is_some_and(&is_left_over) {
+                continue;
+            }
+            let path = entry.path();
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::debug!(path = %path.display(), engine = self.engine, "a left-over file is deleted"),
+                Err(error) => tracing::warn!(path = %path.display(), %error, "a left-over file cannot be deleted"),
+            }
+        }
+        Ok(())
     }
 
     /// A module's bytes, whose digest has been compared.
@@ -82,12 +104,19 @@ impl Files {
         })
     }
 
-    /// The artefact, where there is a whole one.
+    /// The artefact, where there is a whole one that was made of this module for this engine.
     pub(crate) fn artefact(&self, digest: Digest) -> Option<Vec<u8>> {
         let path = self.artefact_path(digest);
-        let mut file = fs::read(&path).ok()?;
-        let whole = file.split_at_checked(CHECKSUM_BYTES).is_some_and(|(sum, rest)| *sum == digest_of(rest).0);
-        if !whole {
+        let mut file = match fs::read(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a compiled artefact cannot be read and is made again");
+                return None;
+            }
+        };
+        let parts = file.split_at_checked(CHECKSUM_BYTES);
+        if !parts.is_some_and(|(sum, artefact)| *sum == self.checksum(digest, artefact)) {
             tracing::warn!(path = %path.display(), "a compiled artefact is damaged and is made again");
             return None;
         }
@@ -98,10 +127,16 @@ impl Files {
     /// Keep the artefact. Where that fails it is compiled again next time, which is no reason to fail now.
     pub(crate) fn write_artefact(&self, digest: Digest, artefact: &[u8]) {
         let path = self.artefact_path(digest);
-        let checksum = digest_of(artefact).0;
+        let checksum = self.checksum(digest, artefact);
         if let Err(error) = write_durably(&self.cache, &path, &[&checksum, artefact]) {
             tracing::warn!(path = %path.display(), %error, "a compiled artefact cannot be kept");
         }
+    }
+
+    /// Covers what the artefact is of, so that a whole one under another module's name is refused.
+    fn checksum(&self, digest: Digest, artefact: &[u8]) -> [u8; CHECKSUM_BYTES] {
+        let of = Sha256::new().chain_update(digest.0).chain_update(&self.engine).chain_update([0]);
+        of.chain_update(artefact).finalize().into()
     }
 
     fn module_path(&self, digest: Digest) -> PathBuf {
@@ -117,9 +152,26 @@ pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }
 
+/// Make the directory where there is none, and see that it is ours alone.
+fn own_dir(path: &Path) -> Result<(), HostError> {
+    let failed = |source| HostError::Dir { path: path.to_owned(), source };
+    let not_ours = |problem| HostError::DirNotOurs { path: path.to_owned(), problem };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    // Of the name itself, not of what a symbolic link points to.
+    let found = fs::symlink_metadata(path).map_err(failed)?;
+    if !found.is_dir() {
+        return Err(not_ours("is a symbolic link"));
+    }
+    if found.uid() != geteuid().as_raw() {
+        return Err(not_ours("belongs to another user"));
+    }
+    // It may have been there before, made by someone more generous.
+    fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)
+}
+
 /// Write to a temporary file, sync it, rename it into place, sync the directory.
 fn write_durably(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(dir)?;
     for part in parts {
         file.write_all(part)?;
     }

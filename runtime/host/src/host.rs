@@ -92,9 +92,7 @@ impl Host {
         if let Some(module) = self.held(digest) {
             return Ok(module);
         }
-        let cached = self.files.artefact(digest).map(Artefact);
-        let module = cached.and_then(|artefact| self.link(digest, bytes, &artefact).ok());
-        let module = module.map_or_else(|| self.load_compiling(digest, bytes), Ok)?;
+        let module = self.load_cached(digest, bytes).map_or_else(|| self.load_compiling(digest, bytes), Ok)?;
         self.announce(&module);
         Ok(module)
     }
@@ -113,6 +111,14 @@ impl Host {
     /// The directory cannot be read.
     pub fn modules(&self) -> Result<Vec<Digest>, ModuleError> {
         self.files.modules()
+    }
+
+    fn load_cached(&self, digest: Digest, bytes: u64) -> Option<Module> {
+        let artefact = Artefact(self.files.artefact(digest)?);
+        let linked = self.link(digest, bytes, &artefact);
+        linked
+            .inspect_err(|error| tracing::warn!(%digest, %error, "a compiled artefact is of no use and is made again"))
+            .ok()
     }
 
     fn load_compiling(&self, digest: Digest, bytes: u64) -> Result<Module, ModuleError> {

@@ -74,6 +74,11 @@ fn effects() {
 }
 
 #[test]
+fn status_text() {
+    assert_eq!(succeeds(&attempt("status_text")).status[0].text, "two lines [31m");
+}
+
+#[test]
 fn emit_defaults() {
     let mut attempt = attempt("emit_defaults");
     attempt.key = "customer/c-1".into();
@@ -219,6 +224,11 @@ fn bad_status_state() {
 }
 
 #[test]
+fn control_status_state() {
+    fails(&attempt("control_status_state"), FailureKind::Contract, "a status's state holds a control character");
+}
+
+#[test]
 fn bad_state_name() {
     fails(&attempt("bad_state_name"), FailureKind::Contract, "a state name is empty");
 }
@@ -236,6 +246,16 @@ fn bad_emission() {
 #[test]
 fn deep_emission() {
     fails(&attempt("deep_emission"), FailureKind::Contract, "more than 64 levels deep");
+}
+
+#[test]
+fn empty_subject() {
+    fails(&attempt("empty_subject"), FailureKind::Contract, "an emitted event's subject is empty");
+}
+
+#[test]
+fn empty_key() {
+    fails(&attempt("empty_key"), FailureKind::Contract, "an emitted event's key is empty");
 }
 
 #[test]

@@ -164,14 +164,6 @@ fn what_one_process_has_compiled_the_next_one_takes_from_the_cache() {
 }
 
 #[test]
-fn the_cache_is_for_nobody_else() {
-    use std::os::unix::fs::PermissionsExt;
-    let host = host();
-    let mode = fs::metadata(host.dir.path().join("modules/cache")).expect("it is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o700);
-}
-
-#[test]
 fn a_directory_that_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("modules"), "a file").expect("a write");

@@ -69,6 +69,18 @@ fn a_call_too_many_is_told_to_come_back() {
 }
 
 #[test]
+fn the_largest_component_that_is_admitted_has_room() {
+    let host = host_with(|options| options.instances_max = 1);
+    let core = "(memory 1) ".repeat(3) + &"(table 100 funcref) ".repeat(32);
+    let digest = host.put_module(&weirgate_guests::in_handler("", &core)).expect("four memories, 32 tables").digest;
+    let module = host.load(digest).expect("loads");
+    for _ in 0..3 {
+        let report = attempt("plain").run_with(&module, Box::new(Memory::default()));
+        assert!(report.result.is_ok(), "{:?}", report.result);
+    }
+}
+
+#[test]
 fn a_module_outlives_its_host() {
     let host = host_with(|_| {});
     let digest = host.put_module(&weirgate_guests::build("hostile")).expect("a handler").digest;

@@ -94,6 +94,9 @@ impl From<Refusal> for Problem {
             Refusal::Module(error) if error.code() == "module-too-large" => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), detail)
             }
+            Refusal::Module(error) if error.code() == "busy" => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(2)
+            }
             Refusal::Module(error) if error.is_callers() => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
             }

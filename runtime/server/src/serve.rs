@@ -4,9 +4,10 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
-    response::Redirect,
+    middleware::{self, Next},
+    response::{Redirect, Response},
     routing::get,
     serve::ListenerExt,
 };
@@ -15,7 +16,11 @@ use tower_http::{catch_panic::CatchPanicLayer, services::ServeDir, set_header::S
 use weirgate_engine::{Clock, Handle};
 use weirgate_types::EventLimits;
 
-use crate::{Problem, live::Gate, routes};
+use crate::{
+    Problem,
+    live::{Gate, check_origin},
+    routes,
+};
 
 /// How the doors are set.
 #[derive(Debug, Clone)]
@@ -119,12 +124,21 @@ fn router(app: App) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(app.options.request_bytes_max))
+        .layer(middleware::from_fn_with_state(app.clone(), same_origin))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
                 .into_response()
         }))
         .with_state(app)
+}
+
+/// What changes something is not to be asked for by another site's page, with its visitor's network.
+async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    if !request.method().is_safe() {
+        check_origin(request.headers(), &app.options.origins)?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// The assets' names change with their content; the page that names them is asked for each time.

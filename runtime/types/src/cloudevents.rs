@@ -12,6 +12,9 @@ use crate::{Event, EventError, EventLimits};
 /// Sources that begin so belong to events which handlers emit; no producer may use them.
 const RESERVED_SOURCE: &str = "/handlers/";
 
+/// Names that JSON gives another meaning.
+const CONTEXT_NAMES: [&str; 3] = ["data", "datacontenttype", "data_base64"];
+
 /// An event that nobody has checked yet.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct RawEvent {
@@ -202,6 +205,9 @@ fn extensions(
             serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
             _ => return Err(attribute(&name, "is a structure; extension attributes are strings, numbers or booleans")),
         };
+        if CONTEXT_NAMES.contains(&name.as_str()) {
+            return Err(attribute(&name, "is CloudEvents' own and no extension"));
+        }
         if name.len() > 20 || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
             return Err(attribute(&name, "is no attribute name: 1 to 20 of a-z and 0-9"));
         }

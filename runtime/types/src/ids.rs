@@ -18,9 +18,10 @@ impl Position {
         self.plus(1)
     }
 
+    /// Beyond the last position there can be is that one.
     #[must_use]
     pub fn plus(self, n: u64) -> Self {
-        Self(self.0 + n)
+        Self(self.0.saturating_add(n))
     }
 
     /// The position before this one; 0 stays 0.

@@ -35,12 +35,23 @@ pub struct StatusPart {
     pub delivery: Option<PartDelivery>,
 }
 
-/// What the runtime knows of a delivery that has not gone through.
+/// What the runtime knows of a delivery that has not gone through: that of the event at `event`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum PartDelivery {
-    Retrying { attempt: u32, next_attempt_at_ms: u64, message: String },
-    DeadLettered { attempt: u32, message: String },
+    Retrying { event: Position, attempt: u32, next_attempt_at_ms: u64, message: String },
+    DeadLettered { event: Position, attempt: u32, message: String },
+}
+
+impl PartDelivery {
+    /// What is left of this when the delivery of `settled` has gone through: a dead letter stays until it has itself.
+    #[must_use]
+    pub fn after(self, settled: Position) -> Option<Self> {
+        match self {
+            Self::DeadLettered { event, .. } if event != settled => Some(self),
+            _ => None,
+        }
+    }
 }
 
 /// The parts that changed after version `previous`. Applied to a document of that version or a later one it gives the

@@ -27,8 +27,8 @@ impl Sequencer {
             match action {
                 Action::Append(record) => drop(self.append(record)?),
                 Action::Commit { delivery, attempt, outcome } => self.commit(delivery, attempt, outcome)?,
-                Action::Deliver { delivery, attempt, at_ms } => self.deliver(delivery, attempt, at_ms),
-                Action::Scan { handler, after } => self.scan(&handler, after)?,
+                Action::Deliver { delivery, attempt, at_ms } => self.deliver(delivery, attempt, at_ms)?,
+                Action::Scan { handler, after, until } => self.scan(&handler, after, until)?,
                 Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
             }
         }
@@ -71,12 +71,12 @@ impl Sequencer {
         Ok(())
     }
 
-    fn deliver(&mut self, delivery: DeliveryId, attempt: u32, at_ms: u64) {
-        if let Some(callee) = self.callees.get(&delivery.handler) {
-            let record = self.recent.covering(delivery.position);
-            let callee = Arc::clone(callee);
-            self.after.push(After::Deliver(Job { delivery, attempt, at_ms, callee, record }));
-        }
+    fn deliver(&mut self, delivery: DeliveryId, attempt: u32, at_ms: u64) -> Result<(), End> {
+        let callee = self.callees.get(&delivery.handler).map(Arc::clone);
+        let callee = callee.ok_or_else(|| End::Broken(format!("{delivery} is ready without a module")))?;
+        let record = self.recent.covering(delivery.position);
+        self.after.push(After::Deliver(Job { delivery, attempt, at_ms, callee, record }));
+        Ok(())
     }
 
     fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), End> {

@@ -9,7 +9,7 @@ use weirgate_types::{AttemptFailure, DeliveryId, Deployed, Digest, Event, Failur
 use super::{After, End, Sequencer};
 use crate::{
     HandlerItem, Published, Refusal,
-    command::{Command, DeadLetter, Reply},
+    command::{Command, DeadLetter, Permit, Reply},
     job::{Callee, Finished},
     rows,
 };
@@ -21,14 +21,20 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 impl Sequencer {
     pub fn take(&mut self, command: Command) -> Result<(), End> {
         match command {
-            Command::Publish { events, reply } => self.accept(events, reply)?,
+            Command::Publish { events, permit, reply } => self.accept(events, permit, reply)?,
             Command::Finished(finished) => self.finished(finished)?,
             Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
             Command::Pause { handler, pause, reply } => self.pause(handler, pause, reply)?,
             Command::Resubmit { letter, reply } => self.resubmit(&letter, reply)?,
-            Command::Handlers { reply } => drop(reply.send(Ok(self.list_handlers()))),
-            Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
+            Command::Handlers { reply } => {
+                let items = self.list_handlers();
+                self.after.push(After::Handlers { reply, items });
+            }
+            Command::Deliveries { filter, reply } => {
+                let items = self.list_deliveries(&filter);
+                self.after.push(After::Deliveries { reply, items });
+            }
             Command::Stop { reply } => {
                 self.stopping.push(reply);
                 self.stop_by.get_or_insert(self.clock.monotonic() + STOP_GRACE);
@@ -39,8 +45,8 @@ impl Sequencer {
         Ok(())
     }
 
-    fn accept(&mut self, events: Vec<Event>, reply: Reply<Vec<Published>>) -> Result<(), End> {
-        if !(self.free_space)() {
+    fn accept(&mut self, events: Vec<Event>, permit: Permit, reply: Reply<Vec<Published>>) -> Result<(), End> {
+        if !*self.has_space.get_or_insert_with(|| (self.free_space)()) {
             drop(reply.send(Err(Refusal::DiskFull)));
             return Ok(());
         }
@@ -55,7 +61,7 @@ impl Sequencer {
             counter.inc();
             published.push(Published { id, source, key, position, duplicate });
         }
-        self.after.push(After::Published { reply, published });
+        self.after.push(After::Published { reply, published, permit });
         self.perform()
     }
 
@@ -64,6 +70,7 @@ impl Sequencer {
         let failure = match &finished.report.result {
             Ok(_) => None,
             Err(CallError::Failed(failure)) => Some(failure.clone()),
+            // The worker keeps these to itself; were one to come, the attempt did not take place.
             Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
         };
         self.settling = Some(finished);
@@ -85,9 +92,13 @@ impl Sequencer {
         let Some(view) = self.machine.handler(name).filter(|view| view.deployed.digest == digest) else {
             return Ok(());
         };
-        let Some(module) = module else { return self.feed(Input::Unready { handler: name }) };
+        let Some(module) = module else {
+            // A deployment of the same digest may have come while the module was looked for in vain.
+            let is_here = self.callees.get(name).is_some_and(|callee| callee.digest == digest);
+            return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
+        };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        self.callees.insert(name.clone(), Arc::new(Callee { module, config, limits }));
+        self.callees.insert(name.clone(), Arc::new(Callee { digest, module, config, limits }));
         self.feed(Input::Ready { handler: name, digest })
     }
 

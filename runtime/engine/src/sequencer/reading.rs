@@ -10,12 +10,15 @@ use crate::{DeliveryFilter, DeliveryItem, HandlerItem, Refusal};
 const SCAN_POSITIONS: u64 = 2_048;
 
 impl Sequencer {
-    /// Read on for a handler that lags, up to what is durable.
-    pub fn scan(&mut self, handler: &HandlerName, after: Position) -> Result<(), End> {
+    /// Read on for a handler that lags, up to `until` at the most.
+    pub fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) -> Result<(), End> {
         let mut events = Vec::new();
         let mut through = after;
         for read in self.reader.scan(after.next()) {
             let (first, record) = read?;
+            if first > until {
+                break;
+            }
             events.extend(record.events(first).map(|(position, event)| EventHead::of(position, event)));
             through = first.plus(record.width()).before();
             if through.0 >= after.0 + SCAN_POSITIONS {

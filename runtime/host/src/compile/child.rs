@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use super::{CompileLimits, STATUS_MEMORY, STATUS_REJECTED};
 use crate::{check, engine};
@@ -16,6 +16,8 @@ enum ChildError {
     Request(io::Error),
     #[error("the limits cannot be set: {0}")]
     Limits(io::Error),
+    #[error("it cannot be tied to its parent: {0}")]
+    Parent(io::Error),
     #[error("{0}")]
     Rejected(String),
     #[error("out of memory")]
@@ -43,6 +45,9 @@ pub fn compile_in_this_process() -> ExitCode {
 }
 
 fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), ChildError> {
+    // It dies with its parent, or rather with the thread that started it, which waits for it all the time. Where the
+    // parent was gone before this, the end of stdin is met below.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| ChildError::Parent(error.into()))?;
     let mut line = String::new();
     input.read_line(&mut line).map_err(ChildError::Request)?;
     let limits = serde_json::from_str(&line).map_err(|error| ChildError::Request(error.into()))?;

@@ -32,6 +32,7 @@ impl Host for Attempt {
         check_attribute("a status subject", &subject, EventLimits::default().attribute_bytes_max)?;
         check_status(&status)?;
         let Status { state, text, data } = status;
+        let text = text.replace(char::is_control, " ");
         Ok(self.effects.write_status(StatusWrite { subject, state, text, data })?)
     }
 }
@@ -40,6 +41,11 @@ impl Host for Attempt {
 /// delivery (identity, time, causation) is filled in when the call has ended.
 fn checked(emission: Emission, delivery_key: &str) -> Result<Event, Stop> {
     check_name("an emitted event's type", &emission.type_, TYPE_BYTES_MAX)?;
+    let attribute_bytes_max = EventLimits::default().attribute_bytes_max;
+    for (what, value) in [("an emitted event's subject", &emission.subject), ("an emitted event's key", &emission.key)]
+    {
+        value.as_ref().map_or(Ok(()), |value| check_attribute(what, value, attribute_bytes_max))?;
+    }
     // Absent means: the emission's own subject where it names one, else the key of the event being handled.
     let key = emission.key.or_else(|| emission.subject.clone()).unwrap_or_else(|| delivery_key.to_owned());
     let raw = RawEvent {
@@ -59,7 +65,7 @@ fn checked(emission: Emission, delivery_key: &str) -> Result<Event, Stop> {
 }
 
 fn check_status(status: &Status) -> Result<(), Stop> {
-    check_name("a status's state", &status.state, STATUS_STATE_BYTES_MAX)?;
+    check_attribute("a status's state", &status.state, STATUS_STATE_BYTES_MAX)?;
     if status.text.len() > STATUS_TEXT_BYTES_MAX {
         let len = status.text.len();
         return Err(contract(format!(

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
 
 use super::{Lock, Storage, StorageFile};
 use crate::LogError;
@@ -85,10 +88,7 @@ impl StorageFile for File {
     fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
         // Space first: it fails before anything is written. Then zeros, because `fallocate` alone leaves extents that
         // the file system must mark as written at the first sync, which costs the journal write we want to save.
-        match fallocate(self, FallocateFlags::empty(), from, to.saturating_sub(from)) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-            Err(error) => return Err(error.into()),
-        }
+        take_space(|| fallocate(self, FallocateFlags::empty(), from, to.saturating_sub(from)))?;
         let mut at = from;
         while at < to {
             let count = usize::try_from(to - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
@@ -107,9 +107,33 @@ impl StorageFile for File {
     }
 }
 
+/// Where nobody can take space ahead, writing the zeros does it. A signal does not end it.
+fn take_space(mut take: impl FnMut() -> rustix::io::Result<()>) -> io::Result<()> {
+    loop {
+        match take() {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn space_is_taken_in_spite_of_signals_and_old_kernels() {
+        let answers = |answers: &[rustix::io::Result<()>]| {
+            let mut answers = answers.iter().copied();
+            let taken = take_space(|| answers.next().expect("not asked again")).map_err(|error| error.kind());
+            (taken, answers.len())
+        };
+        assert_eq!(answers(&[Err(Errno::INTR), Err(Errno::INTR), Ok(())]), (Ok(()), 0));
+        assert_eq!(answers(&[Err(Errno::NOSYS), Ok(())]), (Ok(()), 1));
+        assert_eq!(answers(&[Err(Errno::OPNOTSUPP), Ok(())]), (Ok(()), 1));
+        assert_eq!(answers(&[Err(Errno::NOSPC), Ok(())]), (Err(io::ErrorKind::StorageFull), 1));
+    }
 
     #[test]
     fn a_directory_has_one_owner() {

@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,14 +17,20 @@ use super::{
     disk::{About, Disk},
     memory::Memory,
     place::Place,
+    space::Space,
 };
 use crate::Epoch;
 
 /// What the views' users and the thread share.
+///
+/// The two locks are never held together: whoever has one and wants the other lets go of it first.
 pub struct Shared {
     pub disk: Disk,
     pub memory: RwLock<Memory>,
+    /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memory`.
+    open_bytes: AtomicUsize,
     place: Arc<Place>,
+    space: Space,
     epoch: Epoch,
     options: ViewOptions,
     control: Mutex<Control>,
@@ -38,14 +47,18 @@ struct Control {
     urgent: bool,
     /// The number of the last generation that is in sled.
     flushed: u64,
+    /// How often the thread has come round, whether or not it flushed.
+    looks: u64,
 }
 
 impl Shared {
-    pub fn new(disk: Disk, place: Arc<Place>, about: About, options: ViewOptions) -> Self {
+    pub fn new(disk: Disk, place: Arc<Place>, space: Space, about: About, options: ViewOptions) -> Self {
         Self {
             disk,
             memory: RwLock::new(Memory::new(about.applied)),
+            open_bytes: AtomicUsize::new(0),
             place,
+            space,
             epoch: about.epoch,
             options,
             control: Mutex::default(),
@@ -60,14 +73,14 @@ impl Shared {
         self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 
-    /// Keep the views' first failure, and pass this one on.
+    /// Keep the views' first failure, and pass this one on. Not to be called with a lock held.
     pub fn failed<T>(&self, result: Result<T, ViewError>) -> Result<T, ViewError> {
         if let Err(failure) = &result
             && self.failure.set(failure.clone()).is_ok()
         {
             tracing::error!(%failure, "the views failed");
             // At once: the process may not get to close them.
-            self.place.mark_failed();
+            self.place.mark_failed(failure);
             drop(self.control.lock());
             self.done.notify_all();
         }
@@ -83,22 +96,37 @@ impl Shared {
                 return Err(ViewError::Backwards { applied, written: memory.applied() });
             }
             memory.write(changes, applied);
-            memory.open_bytes()
+            self.note_open_bytes(&memory)
         };
         if bytes >= self.options.flush_bytes {
             self.wake(|control| control.urgent = true);
         }
         if bytes >= self.options.pending_bytes_max {
-            self.wait(|_| self.memory.read().open_bytes() < self.options.pending_bytes_max)?;
+            self.wait(|_| Ok(self.open_bytes.load(Ordering::SeqCst) < self.options.pending_bytes_max))?;
         }
         Ok(())
     }
 
-    /// Wait until all that was written is in sled.
+    /// Under the lock of `memory`, so that the latest count is the one that stays.
+    fn note_open_bytes(&self, memory: &Memory) -> usize {
+        let bytes = memory.open_bytes();
+        self.open_bytes.store(bytes, Ordering::SeqCst);
+        bytes
+    }
+
+    /// Wait until all that was written is in sled, or the disk turns out to have no room for it.
     pub fn settle(&self) -> Result<(), ViewError> {
         let generation = self.memory.read().generation();
+        let looks = self.control.lock().looks;
         self.wake(|control| control.urgent = true);
-        self.wait(|control| control.flushed >= generation)
+        self.wait(|control| {
+            if control.flushed >= generation {
+                return Ok(true);
+            }
+            // One look may have begun before this was called.
+            let looked = control.looks >= looks + 2;
+            if looked && self.space.is_short() { Err(ViewError::NoSpace) } else { Ok(false) }
+        })
     }
 
     pub fn stop(&self) {
@@ -110,11 +138,12 @@ impl Shared {
         self.work.notify_all();
     }
 
-    fn wait(&self, mut until: impl FnMut(&Control) -> bool) -> Result<(), ViewError> {
+    /// `until` is asked with the lock of `control` held, and must take no other.
+    fn wait(&self, until: impl Fn(&Control) -> Result<bool, ViewError>) -> Result<(), ViewError> {
         let mut control = self.control.lock();
         loop {
             self.check()?;
-            if until(&control) {
+            if until(&control)? {
                 return Ok(());
             }
             self.done.wait(&mut control);
@@ -146,9 +175,23 @@ impl Shared {
 
     fn flush(&self) -> Result<(), ViewError> {
         self.check()?;
+        let flushed =
+            if self.space.suffices(self.open_bytes.load(Ordering::SeqCst)) { Some(self.flush_open()?) } else { None };
+        let mut control = self.control.lock();
+        control.flushed = flushed.unwrap_or(control.flushed);
+        control.looks += 1;
+        drop(control);
+        self.done.notify_all();
+        Ok(())
+    }
+
+    /// Flush what waits. Answers the number of the newest generation that is in sled then.
+    fn flush_open(&self) -> Result<u64, ViewError> {
         let (number, generation) = {
             let mut memory = self.memory.write();
-            (memory.generation(), memory.begin_flush())
+            let begun = (memory.generation(), memory.begin_flush());
+            self.note_open_bytes(&memory);
+            begun
         };
         if let Some(generation) = generation {
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
@@ -157,8 +200,54 @@ impl Shared {
             self.disk.apply(self.epoch, &generation)?;
             self.memory.write().end_flush();
         }
-        self.control.lock().flushed = number;
-        self.done.notify_all();
-        Ok(())
+        Ok(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::space;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn shared(dir: &std::path::Path, free: space::Measure) -> Shared {
+        let place = Place::open(&dir.join("views"), None).expect("a place");
+        place.mark_begun().expect("marked");
+        let disk = Disk::open(&place.files(), 1 << 20).expect("a disk");
+        let options = ViewOptions { flush_interval_ms: 1, pending_bytes_max: 1, ..ViewOptions::default() };
+        let about = About { epoch: Epoch([1; 16]), applied: Position::ZERO };
+        Shared::new(disk, Arc::new(place), Space::new(free), about, options)
+    }
+
+    /// A writer that waits for room must not hold `control` while it waits for `memory`: a reader of `memory` that meets
+    /// an error takes `control`.
+    #[test]
+    fn whoever_waits_for_room_keeps_nobody_from_control() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shared = shared(dir.path(), Box::new(|| Some(0)));
+        std::thread::scope(|scope| {
+            let change = Change { key: b"a".into(), value: Some(b"1".into()), is_new: true };
+            let writer = scope.spawn(|| shared.write(vec![change], Position(1)));
+            while shared.open_bytes.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            let memory = shared.memory.write();
+            for _ in 0..1_000 {
+                shared.done.notify_all();
+                let control = shared.control.try_lock_for(DEADLINE);
+                let free = control.is_some();
+                drop(control);
+                if !free {
+                    drop(memory);
+                    panic!("the waiting writer holds control while it waits for memory");
+                }
+                std::thread::yield_now();
+            }
+            drop(memory);
+            let failure = ViewError::Failed("the test's end".into());
+            assert_eq!(shared.failed::<()>(Err(failure.clone())), Err(failure.clone()));
+            assert_eq!(writer.join().expect("no panic"), Err(failure));
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! sled, kept at arm's length: one tree, one atomic batch a flush, every panic caught.
 
 use std::{
+    io::ErrorKind,
     ops::Bound::{Excluded, Included, Unbounded},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -60,19 +61,20 @@ impl Disk {
         guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())))
     }
 
-    /// Entries whose keys begin with `prefix` and come after `after`, sorted.
-    pub fn range<'a>(
+    /// Entries whose keys begin with `prefix` and come after `after`, sorted; of each value what `keep` makes of it.
+    pub fn range<'a, T: 'a>(
         &self,
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), ViewError>> + 'a {
+        keep: impl Fn(&[u8]) -> T + 'a,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, T), ViewError>> + 'a {
         let start = match after {
             Some(after) if after >= prefix => Excluded(after),
             _ => Included(prefix),
         };
         let mut entries = self.db.range::<&[u8], _>((start, Unbounded));
         std::iter::from_fn(move || match guard(|| entries.next().transpose()) {
-            Ok(entry) => entry.map(|(key, value)| Ok((key.to_vec(), value.to_vec()))),
+            Ok(entry) => entry.map(|(key, value)| Ok((key.to_vec(), keep(&value)))),
             Err(error) => Some(Err(error)),
         })
         .filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| key.as_slice() == ABOUT_KEY))
@@ -126,12 +128,21 @@ fn wait_until_free(file: &Path) {
 fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(ViewError::Failed(error.to_string())),
+        Ok(Err(error)) => Err(failure(&error)),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
             Err(ViewError::Failed(format!("sled panicked: {text}")))
         }
+    }
+}
+
+fn failure(error: &sled::Error) -> ViewError {
+    match error {
+        sled::Error::Io(io) if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            ViewError::Full(error.to_string())
+        }
+        _ => ViewError::Failed(error.to_string()),
     }
 }
 
@@ -143,6 +154,14 @@ mod tests {
     fn a_panic_becomes_an_error() {
         let error = guard::<()>(|| panic!("number {}", 7)).expect_err("a panic");
         assert_eq!(error, ViewError::Failed("sled panicked: number 7".into()));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let found = |kind: ErrorKind| guard::<()>(|| Err(sled::Error::Io(kind.into()))).expect_err("an error");
+        assert!(matches!(found(ErrorKind::StorageFull), ViewError::Full(_)));
+        assert!(matches!(found(ErrorKind::QuotaExceeded), ViewError::Full(_)));
+        assert!(matches!(found(ErrorKind::PermissionDenied), ViewError::Failed(_)));
     }
 
     #[test]

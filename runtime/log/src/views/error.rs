@@ -19,6 +19,13 @@ pub enum ViewError {
     /// Reads and writes are refused from here on, so that none is silently stale.
     #[error("the views failed: {0}")]
     Failed(String),
+    /// As `Failed`, for want of space; so it is no damage, and nothing is kept for inspection.
+    #[error("the views failed on a full disk: {0}")]
+    Full(String),
+
+    // Go on: the changes wait in memory, and are written when there is space.
+    #[error("the disk has no room for the views at the moment")]
+    NoSpace,
 
     // Stop, and tell the operator.
     #[error("{} is in use by another process", .dir.display())]

@@ -91,14 +91,15 @@ impl Memory {
     }
 
     /// The changes of the keys that begin with `prefix` and come after `after`, sorted; open ones first, then those
-    /// that are being flushed.
-    pub fn range<'a>(
+    /// that are being flushed. Of each value what `keep` makes of it.
+    pub fn range<'a, T: 'a>(
         &'a self,
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
-    ) -> [Box<dyn Iterator<Item = (Vec<u8>, Value)> + 'a>; 2] {
-        let flushing = self.flushing.iter().flat_map(move |generation| generation.range(prefix, after));
-        [Box::new(self.open.range(prefix, after)), Box::new(flushing)]
+        keep: impl Fn(&[u8]) -> T + Copy + 'a,
+    ) -> [Box<dyn Iterator<Item = (Vec<u8>, Option<T>)> + 'a>; 2] {
+        let flushing = self.flushing.iter().flat_map(move |generation| generation.range(prefix, after, keep));
+        [Box::new(self.open.range(prefix, after, keep)), Box::new(flushing)]
     }
 }
 
@@ -132,14 +133,19 @@ impl Generation {
         self.changes.get(key).map(|pending| pending.value.clone())
     }
 
-    fn range<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> impl Iterator<Item = (Vec<u8>, Value)> + 'a {
+    fn range<'a, T>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        keep: impl Fn(&[u8]) -> T + 'a,
+    ) -> impl Iterator<Item = (Vec<u8>, Option<T>)> + 'a {
         let start = match after {
             Some(after) if after >= prefix => Excluded(after),
             _ => Included(prefix),
         };
         let changes = self.changes.range::<[u8], _>((start, Unbounded));
         let matching = changes.take_while(move |(key, _)| key.starts_with(prefix));
-        matching.map(|(key, pending)| (key.clone(), pending.value.clone()))
+        matching.map(move |(key, pending)| (key.clone(), pending.value.as_deref().map(&keep)))
     }
 }
 

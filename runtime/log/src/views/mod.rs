@@ -9,6 +9,7 @@ mod error;
 mod memory;
 mod merge;
 mod place;
+mod space;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use self::{
     disk::{About, Disk, Found},
     merge::{Entry, Merge},
     place::{Distrust, Place},
+    space::Space,
 };
 use crate::Epoch;
 
@@ -87,18 +89,25 @@ impl Views {
     /// [`ViewError::Locked`]; [`ViewError::Io`] or [`ViewError::Failed`] where not even empty views can be made.
     pub fn open(dir: &Path, epoch: Epoch, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
         let place = Arc::new(Place::open(dir, Place::boot())?);
-        let (disk, applied) = match open_old(&place, epoch, head, &options)? {
-            Ok(opened) => opened,
+        let space = Space::new(space::of(dir.to_owned()));
+        Self::open_in(place, space, About { epoch, applied: head }, options)
+    }
+
+    /// `log` is what the log is and where it ends.
+    fn open_in(place: Arc<Place>, space: Space, log: About, options: ViewOptions) -> Result<Self, ViewError> {
+        let (disk, applied) = match open_old(&place, log, &options)? {
+            Ok(Some(opened)) => opened,
+            Ok(None) => (begin(&place, &options)?, Position::ZERO),
             Err(reason) => {
                 place.clear(&reason)?;
-                place.mark_open()?;
-                (Disk::open(&place.files(), options.cache_bytes)?, Position::ZERO)
+                (begin(&place, &options)?, Position::ZERO)
             }
         };
-        let shared = Arc::new(Shared::new(disk, Arc::clone(&place), About { epoch, applied }, options));
+        let about = About { applied, ..log };
+        let shared = Arc::new(Shared::new(disk, Arc::clone(&place), space, about, options));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("views".into()).spawn(move || of_thread.run());
-        let thread = thread.map_err(ViewError::io("starting a thread for", dir))?;
+        let thread = thread.map_err(ViewError::io("starting a thread for", &place.files()))?;
         Ok(Self(Arc::new(Inner { thread: Some(thread), shared, _closer: Closer { place } })))
     }
 
@@ -128,18 +137,42 @@ impl Views {
     /// # Errors
     /// [`ViewError::Failed`].
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<ViewEntry>, ViewError> {
+        self.merged(prefix, after, limit, <[u8]>::to_vec)
+    }
+
+    /// As [`Views::scan`], the keys only: no value is copied.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`].
+    pub fn scan_keys(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, ViewError> {
+        let entries = self.merged(prefix, after, limit, |_| ())?;
+        Ok(entries.into_iter().map(|(key, ())| key).collect())
+    }
+
+    fn merged<T>(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        keep: impl Fn(&[u8]) -> T + Copy,
+    ) -> Result<Vec<(Vec<u8>, T)>, ViewError> {
         let shared = self.shared()?;
-        // Held throughout, so that no generation comes or goes: then sled changes only where memory covers it.
-        let memory = shared.memory.read();
-        let [open, flushing] = memory.range(prefix, after).map(|changes| changes.map(Entry::Ok));
-        let on_disk = shared.disk.range(prefix, after).map(|entry| entry.map(|(key, value)| (key, Some(value))));
-        let newest = Merge::new(open, Merge::new(flushing, on_disk));
-        let live = newest.filter_map(|entry| entry.map(|(key, value)| Some((key, value?))).transpose());
-        shared.failed(live.take(limit).collect())
+        let entries = {
+            // Held throughout, so that no generation comes or goes: then sled changes only where memory covers it.
+            let memory = shared.memory.read();
+            let [open, flushing] = memory.range(prefix, after, keep).map(|changes| changes.map(Entry::Ok));
+            let on_disk =
+                shared.disk.range(prefix, after, keep).map(|entry| entry.map(|(key, kept)| (key, Some(kept))));
+            let newest = Merge::new(open, Merge::new(flushing, on_disk));
+            let live = newest.filter_map(|entry| entry.map(|(key, kept)| Some((key, kept?))).transpose());
+            live.take(limit).collect()
+        };
+        shared.failed(entries)
     }
 
     /// Write changes, all of which follow from the records up to `applied`; these must be durable in the log. Seen by
-    /// reads at once, and flushed together or not at all. Memory only; waits when sled is too far behind.
+    /// reads at once, and flushed together or not at all. Memory only; waits when sled is too far behind, also because
+    /// the disk is full.
     ///
     /// # Errors
     /// [`ViewError::Key`], [`ViewError::ValueTooLarge`], [`ViewError::Backwards`]: nothing was written;
@@ -158,7 +191,8 @@ impl Views {
     /// Wait until everything written is in sled. Not needed before a drop, which does the same.
     ///
     /// # Errors
-    /// [`ViewError::Failed`].
+    /// [`ViewError::Failed`]; [`ViewError::NoSpace`] while the disk is full, and then nothing is lost but time: whoever
+    /// opens the views next writes again what they lack.
     pub fn settle(&self) -> Result<(), ViewError> {
         self.shared()?.settle()
     }
@@ -175,29 +209,38 @@ fn check_key(key: &[u8]) -> Result<(), ViewError> {
     }
 }
 
-/// Open what is there, if it can be used; the inner error says why not.
-fn open_old(
-    place: &Place,
-    epoch: Epoch,
-    head: Position,
-    options: &ViewOptions,
-) -> Result<Result<(Disk, Position), Distrust>, ViewError> {
-    if let Err(reason) = place.judge() {
-        return Ok(Err(reason));
+/// Make empty views. Until they are whole the place says that they are not.
+fn begin(place: &Place, options: &ViewOptions) -> Result<Disk, ViewError> {
+    place.mark_begun()?;
+    let disk = Disk::open(&place.files(), options.cache_bytes)?;
+    place.mark_open()?;
+    Ok(disk)
+}
+
+type Opened = (Disk, Position);
+
+/// Open what is there, `None` where nothing is; the inner error says why it cannot be used.
+fn open_old(place: &Place, log: About, options: &ViewOptions) -> Result<Result<Option<Opened>, Distrust>, ViewError> {
+    match place.judge() {
+        Ok(true) => {}
+        Ok(false) => return Ok(Ok(None)),
+        Err(reason) => return Ok(Err(reason)),
     }
     place.mark_open()?;
     let opened = Disk::open(&place.files(), options.cache_bytes).and_then(|disk| Ok((disk.found()?, disk)));
     Ok(match opened {
+        Err(ViewError::Full(_)) => Err(Distrust::Full),
         Err(error) => Err(Distrust::Damage(error.to_string())),
-        Ok((Found::Nothing, disk)) => Ok((disk, Position::ZERO)),
+        Ok((Found::Nothing, disk)) => Ok(Some((disk, Position::ZERO))),
         Ok((Found::Unknown, _)) => Err(Distrust::Damage("they do not say what they are of".into())),
-        Ok((Found::Views(about), _)) if about.epoch != epoch => {
+        Ok((Found::Views(about), _)) if about.epoch != log.epoch => {
             Err(Distrust::Damage(format!("they are of another log, {}", about.epoch)))
         }
-        Ok((Found::Views(about), _)) if about.applied > head => {
-            Err(Distrust::Damage(format!("they are of position {}, the log ends at {head}", about.applied)))
+        Ok((Found::Views(about), _)) if about.applied > log.applied => {
+            let (applied, head) = (about.applied, log.applied);
+            Err(Distrust::Damage(format!("they are of position {applied}, the log ends at {head}")))
         }
-        Ok((Found::Views(about), disk)) => Ok((disk, about.applied)),
+        Ok((Found::Views(about), disk)) => Ok(Some((disk, about.applied))),
     })
 }
 

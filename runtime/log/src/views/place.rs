@@ -5,8 +5,9 @@
 //! it was, by the kernel's boot id. Knows nothing of sled but that it keeps its files in one directory.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -14,8 +15,6 @@ use std::{
 use super::ViewError;
 use crate::storage::Lock;
 
-/// How many damaged views are kept for inspection.
-const ASIDE_MAX: u32 = 3;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 pub struct Place {
@@ -30,6 +29,10 @@ pub struct Place {
 pub enum Distrust {
     /// Nothing is wrong with them, they are just not to be relied on.
     PowerCut,
+    /// The process ended while it made them.
+    Unfinished,
+    /// They failed for want of space. Keeping them would free none.
+    Full,
     /// Worth a look.
     Damage(String),
 }
@@ -61,31 +64,51 @@ impl Place {
         self.dir.join("state")
     }
 
-    /// Whether what is here may be used; also where nothing is.
-    pub fn judge(&self) -> Result<(), Distrust> {
-        if fs::symlink_metadata(&self.dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Ok(());
+    /// Whether there are views here that may be used; `false` where there are none, or nobody got to making them.
+    pub fn judge(&self) -> Result<bool, Distrust> {
+        if is_missing(&self.dir) {
+            return Ok(false);
         }
-        let state = fs::read_to_string(self.state()).map_err(|error| Distrust::Damage(format!("no state: {error}")))?;
-        match (state.trim().split_once(' '), state.trim()) {
-            (None, "closed") => Ok(()),
-            (Some(("open", boot)), _) if Some(boot) == self.boot.as_deref() => Ok(()),
+        let state = match fs::read_to_string(self.state()) {
+            Ok(state) => state,
+            // The directory comes first, its state next, and files only after that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_missing(&self.files()) => return Ok(false),
+            Err(error) => return Err(Distrust::Damage(format!("no state: {error}"))),
+        };
+        let state = state.lines().next().unwrap_or_default();
+        match (state.split_once(' '), state) {
+            (None, "closed") => Ok(true),
+            (None, "begun") => Err(Distrust::Unfinished),
+            (None, "full") => Err(Distrust::Full),
+            (Some(("open", boot)), _) if Some(boot) == self.boot.as_deref() => Ok(true),
             (Some(("open", _)), _) => Err(Distrust::PowerCut),
             (_, other) => Err(Distrust::Damage(format!("the state is {other:?}"))),
         }
     }
 
+    /// Say durably that the files are being made.
+    pub fn mark_begun(&self) -> Result<(), ViewError> {
+        fs::create_dir_all(&self.dir).map_err(ViewError::io("creating", &self.dir))?;
+        self.mark("begun\n").map_err(ViewError::io("writing the state of", &self.dir))
+    }
+
     /// Say durably that the files are about to change.
     pub fn mark_open(&self) -> Result<(), ViewError> {
-        fs::create_dir_all(&self.dir).map_err(ViewError::io("creating", &self.dir))?;
         let boot = self.boot.as_deref().unwrap_or("unknown boot");
         self.mark(&format!("open {boot}\n")).map_err(ViewError::io("writing the state of", &self.dir))
     }
 
     /// Say that the files are not to be used again, by whoever opens them next.
-    pub fn mark_failed(&self) {
+    pub fn mark_failed(&self, failure: &ViewError) {
         self.failed.store(true, Ordering::Relaxed);
-        if let Err(error) = self.mark("failed\n") {
+        let state = if matches!(failure, ViewError::Full(_)) { "full\n" } else { "failed\n" };
+        // In place needs no space, and what stood there is shorter than a sector.
+        let marked = self.mark(state).or_else(|_| {
+            let file = OpenOptions::new().write(true).open(self.state())?;
+            file.write_all_at(state.as_bytes(), 0)?;
+            file.sync_all()
+        });
+        if let Err(error) = marked {
             tracing::warn!(dir = %self.dir.display(), %error, "the views cannot be marked as failed");
         }
     }
@@ -99,36 +122,49 @@ impl Place {
         self.mark("closed\n")
     }
 
+    /// The old state stands until the new one is whole.
     fn mark(&self, state: &str) -> io::Result<()> {
-        let mut file = File::create(self.state())?;
+        let new = self.dir.join("state.new");
+        let mut file = File::create(&new)?;
         file.write_all(state.as_bytes())?;
         file.sync_all()?;
+        fs::rename(new, self.state())?;
         File::open(&self.dir)?.sync_all()
     }
 
-    /// Get the views out of the way: moved aside where they are worth a look, as long as there are not many such already.
+    /// Get the views out of the way: moved aside where they are worth a look and no others are kept already.
     pub fn clear(&self, reason: &Distrust) -> Result<(), ViewError> {
-        let aside = (1..=ASIDE_MAX).map(|number| {
-            let mut name = self.dir.as_os_str().to_owned();
-            name.push(format!(".damaged-{number}"));
-            PathBuf::from(name)
-        });
-        match aside.filter(|_| *reason != Distrust::PowerCut).find(|path| fs::symlink_metadata(path).is_err()) {
-            Some(aside) => {
-                fs::rename(&self.dir, &aside).map_err(ViewError::io("moving aside", &self.dir))?;
-                tracing::warn!(dir = %self.dir.display(), aside = %aside.display(), ?reason, "the views are made anew from the log");
-            }
-            None => {
-                remove(&self.dir).map_err(ViewError::io("removing", &self.dir))?;
-                tracing::warn!(dir = %self.dir.display(), ?reason, "the views are made anew from the log");
-            }
+        let mut aside = self.dir.as_os_str().to_owned();
+        aside.push(".damaged");
+        let aside = PathBuf::from(aside);
+        if matches!(reason, Distrust::Damage(_)) && is_missing(&aside) {
+            fs::rename(&self.dir, &aside).map_err(ViewError::io("moving aside", &self.dir))?;
+            tracing::warn!(dir = %self.dir.display(), aside = %aside.display(), ?reason, "the views are made anew from the log");
+            return Ok(());
+        }
+        self.remove().map_err(ViewError::io("removing", &self.dir))?;
+        if *reason == Distrust::Unfinished {
+            tracing::info!(dir = %self.dir.display(), "the views had not been finished and are begun again");
+        } else {
+            tracing::warn!(dir = %self.dir.display(), ?reason, "the views are made anew from the log");
         }
         Ok(())
     }
+
+    /// The state goes last: whoever is ended in between finds it again.
+    fn remove(&self) -> io::Result<()> {
+        if !fs::symlink_metadata(&self.dir)?.is_dir() {
+            return fs::remove_file(&self.dir);
+        }
+        if !is_missing(&self.files()) {
+            fs::remove_dir_all(self.files())?;
+        }
+        fs::remove_dir_all(&self.dir)
+    }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Make a directory and all in it durable.
@@ -153,28 +189,67 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
         let place = |boot: &str| Place::open(&path, Some(boot.into())).expect("a place");
-        place("a").judge().expect("nothing is fine");
+        assert_eq!(place("a").judge(), Ok(false), "nothing is fine");
+        place("a").mark_begun().expect("marked");
         fs::create_dir_all(path.join("sled/blobs")).expect("created");
         place("a").mark_open().expect("marked");
-        place("a").judge().expect("killed");
+        assert_eq!(place("a").judge(), Ok(true), "killed");
         assert_eq!(place("b").judge(), Err(Distrust::PowerCut));
         place("b").close().expect("closed");
-        place("c").judge().expect("closed");
-        place("c").mark_failed();
+        assert_eq!(place("c").judge(), Ok(true), "closed");
+        place("c").mark_failed(&ViewError::Failed("a test".into()));
         assert!(matches!(place("c").judge(), Err(Distrust::Damage(_))));
+        place("c").mark_failed(&ViewError::Full("a test".into()));
+        assert_eq!(place("c").judge(), Err(Distrust::Full));
     }
 
     #[test]
-    fn only_a_few_damaged_views_are_kept() {
+    fn a_kill_within_a_first_start_is_no_damage() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("views");
+        let place = Place::open(&path, Some("a".into())).expect("a place");
+        fs::create_dir_all(&path).expect("created");
+        assert_eq!(place.judge(), Ok(false), "before the state");
+        fs::write(path.join("state.new"), "beg").expect("written");
+        assert_eq!(place.judge(), Ok(false), "within the state");
+        place.mark_begun().expect("marked");
+        fs::create_dir_all(path.join("sled")).expect("created");
+        fs::write(path.join("sled/conf"), "half").expect("written");
+        fs::write(path.join("state.new"), "").expect("written");
+        assert_eq!(place.judge(), Err(Distrust::Unfinished), "within the making");
+        place.clear(&Distrust::Unfinished).expect("cleared");
+        assert_eq!(place.judge(), Ok(false));
+        assert!(!path.with_file_name("views.damaged").exists());
+    }
+
+    #[test]
+    fn a_failure_is_marked_where_no_file_can_be_made() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("views");
+        let place = Place::open(&path, Some("a-boot-id".into())).expect("a place");
+        place.mark_begun().expect("marked");
+        place.mark_open().expect("marked");
+        fs::create_dir(path.join("state.new")).expect("something in the way");
+        place.mark_failed(&ViewError::Full("a test".into()));
+        assert_eq!(place.judge(), Err(Distrust::Full));
+    }
+
+    #[test]
+    fn one_damaged_copy_is_kept_and_none_of_what_was_full() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
         let place = Place::open(&path, None).expect("a place");
         assert!(matches!(Place::open(&path, None), Err(ViewError::Locked { .. })));
-        for _ in 0..5 {
+        for reason in [Distrust::Full, Distrust::PowerCut, Distrust::Unfinished] {
+            fs::create_dir_all(path.join("sled")).expect("created");
+            place.clear(&reason).expect("cleared");
+            assert_eq!(fs::read_dir(dir.path()).expect("entries").count(), 1, "{reason:?}: the lock is left");
+        }
+        for _ in 0..3 {
             fs::write(&path, "a file, of all things").expect("written");
             place.clear(&Distrust::Damage("a test".into())).expect("cleared");
         }
-        assert!(path.with_file_name("views.damaged-3").exists());
-        assert_eq!(fs::read_dir(dir.path()).expect("entries").count(), 1 + 3);
+        assert!(path.with_file_name("views.damaged").exists());
+        assert_eq!(fs::read_dir(dir.path()).expect("entries").count(), 1 + 1);
     }
 }

@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use tempfile::TempDir;
@@ -91,6 +92,8 @@ fn compare(views: &Views, model: &BTreeMap<Vec<u8>, Vec<u8>>, chance: &mut Chanc
     let matching = model.iter().filter(|(key, _)| key.starts_with(&prefix) && Some(*key) > after.as_ref());
     let expected: Vec<_> = matching.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect();
     assert_eq!(views.scan(&prefix, after.as_deref(), limit).expect("no error"), expected);
+    let keys: Vec<_> = expected.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(views.scan_keys(&prefix, after.as_deref(), limit).expect("no error"), keys);
 }
 
 #[test]
@@ -139,6 +142,59 @@ fn writers_wait_when_too_much_is_on_its_way() {
     }
     views.settle().expect("settled");
     assert_eq!(all(&views).len(), 5000);
+}
+
+/// Views of `path` on a disk with as much space as `free` says.
+fn open_on(path: &Path, free: &Arc<AtomicU64>, options: ViewOptions) -> Views {
+    let place = Arc::new(Place::open(path, Place::boot()).expect("a place"));
+    let free = Arc::clone(free);
+    let space = Space::new(Box::new(move || Some(free.load(Ordering::SeqCst))));
+    Views::open_in(place, space, About { epoch: EPOCH, applied: HEAD }, options).expect("the views")
+}
+
+#[test]
+fn on_a_full_disk_changes_wait_and_nothing_breaks() {
+    let (_dir, path) = place();
+    let free = Arc::new(AtomicU64::new(1 << 30));
+    let limits = ViewOptions { pending_bytes_max: 20_000, ..options() };
+    let views = open_on(&path, &free, limits.clone());
+    views.write(vec![put("a", "1")], Position(1)).expect("written");
+    views.settle().expect("there is room");
+    free.store(16 << 20, Ordering::SeqCst);
+    views.write(vec![put("b", "2")], Position(2)).expect("in memory");
+    assert_eq!(views.settle(), Err(ViewError::NoSpace));
+    assert_eq!((views.get(b"b"), all(&views).len()), (Ok(Some(b"2".into())), 2), "reads see it");
+    drop(views);
+
+    let views = open_on(&path, &free, limits);
+    assert_eq!((views.applied(), all(&views).len()), (Position(1), 1), "an older state, and whole");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 2..2_000 {
+                views.write(vec![put(&format!("key {number}"), "x")], Position(number)).expect("written");
+            }
+        });
+        while views.0.shared.memory.read().open_bytes() < 20_000 {
+            std::thread::yield_now();
+        }
+        assert!(views.settle() == Err(ViewError::NoSpace) && !writer.is_finished(), "it waits for room");
+        free.store(1 << 30, Ordering::SeqCst);
+    });
+    views.settle().expect("there is room again");
+    assert_eq!((views.applied(), all(&views).len()), (Position(1_999), 1_999));
+}
+
+#[test]
+fn views_that_were_full_are_removed_and_made_anew() {
+    let (_dir, path) = place();
+    make(&path);
+    let views = open(&path);
+    let failure = ViewError::Full("a test".into());
+    assert_eq!(views.0.shared.failed::<()>(Err(failure.clone())), Err(failure.clone()));
+    assert_eq!(views.get(b"a"), Err(failure));
+    drop(views);
+    assert_eq!(open(&path).applied(), Position::ZERO);
+    assert!(!path.with_file_name("views.damaged").exists());
 }
 
 #[test]
@@ -223,7 +279,7 @@ fn views_of_another_log_or_a_longer_one_are_moved_aside() {
         let views = Views::open(&path, epoch, head, options()).expect("new views");
         assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()));
         drop(views);
-        let aside = open(&path.with_file_name("views.damaged-1"));
+        let aside = open(&path.with_file_name("views.damaged"));
         assert_eq!((aside.applied(), all(&aside).len()), (Position(7), 2));
     }
     let (_dir, path) = place();

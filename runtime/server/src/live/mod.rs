@@ -21,8 +21,6 @@ const SUBJECTS_MAX: usize = 128;
 const PROTOCOL: &str = "weirgate.v1";
 /// The largest message taken from a client, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// How much may wait to be written to one socket, in bytes.
-const WRITE_BYTES_MAX: usize = 256 * 1024;
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Follow subjects live.
@@ -30,7 +28,7 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// A WebSocket with the subprotocol `weirgate.v1`; or, with `Accept: text/event-stream` and one `subject` parameter or
 /// more, server-sent events.
 #[utoipa::path(
-    get, path = "/v1/live", tag = "status",
+    get, path = "/v1/live", operation_id = "follow_live", tag = "status",
     params(("subject" = Option<Vec<String>>, Query, description = "Server-sent events: the subjects to follow")),
     responses(
         (status = 101, description = "WebSocket, subprotocol weirgate.v1"),
@@ -71,8 +69,8 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, pass: gate::Pass) -> Result<Re
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BYTES_MAX);
+        // One message is written at a time, so what waits for a socket is one message.
+        .write_buffer_size(0);
     if upgrade.selected_protocol().is_none() {
         return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
     }
@@ -81,7 +79,7 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, pass: gate::Pass) -> Result<Re
 
 /// A browser names the page's origin; other programs name none. A page of another site must not read statuses with its
 /// visitor's network (cross-site WebSocket hijacking).
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
+pub fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::{
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::time::{Instant, sleep_until, timeout};
-use weirgate_engine::Watcher;
+use weirgate_engine::Watch;
 use weirgate_types::Position;
 
 use super::{
@@ -25,7 +25,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Session {
     app: App,
-    watcher: Arc<Watcher>,
+    watch: Watch,
     /// By subject: the version last sent.
     sent: HashMap<Arc<str>, Position>,
     _pass: Pass,
@@ -42,7 +42,8 @@ type Sink = SplitSink<WebSocket, Message>;
 
 impl Session {
     pub fn new(app: App, pass: Pass) -> Self {
-        Self { app, watcher: Watcher::new(), sent: HashMap::new(), _pass: pass }
+        let watch = Watch::new(Arc::clone(app.engine.hub()));
+        Self { app, watch, sent: HashMap::new(), _pass: pass }
     }
 
     pub async fn run(mut self, socket: WebSocket) {
@@ -59,7 +60,7 @@ impl Session {
                     Some(Err(error)) => Err(Close::bad_message(error.to_string())),
                     None => return,
                 },
-                changed = self.watcher.changed() => self.push(&mut sink, changed).await,
+                changed = self.watch.changed() => self.push(&mut sink, changed).await,
                 () = sleep_until(silent_until) => self.send(&mut sink, vec![frames::heartbeat().into()]).await,
                 () = app.stopped() => Err(Close::going_away()),
             };
@@ -87,7 +88,7 @@ impl Session {
             Request::Unsubscribe { subjects } => {
                 for subject in subjects {
                     self.sent.remove(subject.as_str());
-                    self.app.engine.hub().unwatch(&self.watcher, &subject);
+                    self.watch.remove(&subject);
                 }
                 Ok(false)
             }
@@ -96,25 +97,28 @@ impl Session {
 
     async fn subscribe(&mut self, sink: &mut Sink, subjects: Vec<Wanted>) -> Result<bool, Close> {
         let epoch = self.app.engine.epoch();
-        let mut answers = Vec::with_capacity(subjects.len());
+        if subjects.len() > SUBJECTS_MAX {
+            return Err(Close::too_many_subjects());
+        }
+        let mut sent = false;
         for wanted in subjects {
             let known = self.sent.contains_key(wanted.subject.as_str());
             if !known && self.sent.len() >= SUBJECTS_MAX {
                 return Err(Close::too_many_subjects());
             }
-            let document =
-                self.app.engine.hub().watch(&self.watcher, &wanted.subject).map_err(|_| Close::internal())?;
-            answers.push(frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch)).into());
+            let document = self.watch.add(&wanted.subject).map_err(|_| Close::internal())?;
+            let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
             self.sent.insert(wanted.subject.into(), document.version);
+            sent |= self.send(sink, vec![answer.into()]).await?;
         }
-        self.send(sink, answers).await
+        Ok(sent)
     }
 
     async fn push(&mut self, sink: &mut Sink, changed: BTreeSet<Arc<str>>) -> Result<bool, Close> {
         let mut messages = Vec::with_capacity(changed.len());
         for subject in changed {
             let Some(sent) = self.sent.get_mut(&subject) else { continue };
-            let Some(shared) = self.app.engine.hub().since(&subject, *sent) else { continue };
+            let Some(shared) = self.watch.since(&subject, *sent) else { continue };
             *sent = shared.delta.version;
             messages.push(Utf8Bytes::from(&*frames::shared_delta(&subject, &shared)));
         }
@@ -124,28 +128,20 @@ impl Session {
     /// Write messages and wait until the socket has taken them. Whether there were any.
     async fn send(&self, sink: &mut Sink, messages: Vec<Utf8Bytes>) -> Result<bool, Close> {
         let count = messages.len() as u64;
-        let write = async {
-            for message in messages {
-                sink.feed(Message::Text(message)).await?;
-            }
-            sink.flush().await
-        };
-        match timeout(WRITE_TIMEOUT, write).await {
-            Ok(Ok(())) => {
-                self.app.engine.metrics().live_messages.inc_by(count);
-                Ok(count > 0)
-            }
-            Ok(Err(_)) => Err(Close::gone()),
-            Err(_) => Err(Close { code: 4000, word: "slow", message: "nothing was read for too long".into() }),
+        for message in messages {
+            in_time(sink.feed(Message::Text(message))).await?;
         }
+        in_time(sink.flush()).await?;
+        self.app.engine.metrics().live_messages.inc_by(count);
+        Ok(count > 0)
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        for subject in self.sent.keys() {
-            self.app.engine.hub().unwatch(&self.watcher, subject);
-        }
+/// A client that takes nothing for too long is told to come back.
+async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Close> {
+    match timeout(WRITE_TIMEOUT, write).await {
+        Ok(written) => written.map_err(|_| Close::gone()),
+        Err(_) => Err(Close { code: 4000, word: "slow", message: "nothing was read for too long".into() }),
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::Stream;
-use weirgate_engine::Watcher;
+use weirgate_engine::Watch;
 use weirgate_types::Position;
 
 use super::{
@@ -23,7 +23,7 @@ use crate::{Problem, serve::App};
 
 struct Events {
     app: App,
-    watcher: Arc<Watcher>,
+    watch: Watch,
     sent: HashMap<Arc<str>, Position>,
     /// The subjects in the order of the query, which is the order of the versions in an event's id.
     subjects: Vec<Arc<str>>,
@@ -51,9 +51,10 @@ pub fn stream(
     let mut last_versions =
         last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
+    let watch = Watch::new(Arc::clone(app.engine.hub()));
     let mut events = Events {
         app,
-        watcher: Watcher::new(),
+        watch,
         sent: HashMap::new(),
         subjects: Vec::new(),
         changed: BTreeSet::new(),
@@ -75,7 +76,7 @@ pub fn stream(
 impl Events {
     fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
         let epoch = self.app.engine.epoch();
-        let document = self.app.engine.hub().watch(&self.watcher, &wanted.subject)?;
+        let document = self.watch.add(&wanted.subject)?;
         let subject: Arc<str> = wanted.subject.as_str().into();
         self.sent.insert(Arc::clone(&subject), document.version);
         self.subjects.push(subject);
@@ -94,13 +95,13 @@ impl Events {
             // One subject at a time, so that an id never speaks of what comes after its event.
             while let Some(subject) = self.changed.pop_first() {
                 let Some(sent) = self.sent.get_mut(&subject) else { continue };
-                let Some(shared) = self.app.engine.hub().since(&subject, *sent) else { continue };
+                let Some(shared) = self.watch.since(&subject, *sent) else { continue };
                 *sent = shared.delta.version;
                 self.app.engine.metrics().live_messages.inc();
                 return Some(self.event(&frames::shared_delta(&subject, &shared)));
             }
             self.changed = tokio::select! {
-                changed = self.watcher.changed() => changed,
+                changed = self.watch.changed() => changed,
                 () = self.app.stopped() => return None,
             };
         }
@@ -111,13 +112,5 @@ impl Events {
         let versions = self.subjects.iter().filter_map(|subject| self.sent.get(subject));
         let versions: Vec<_> = versions.map(ToString::to_string).collect();
         Event::default().id(format!("{}:{}", self.app.engine.epoch(), versions.join(","))).data(data)
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        for subject in self.sent.keys() {
-            self.app.engine.hub().unwatch(&self.watcher, subject);
-        }
     }
 }

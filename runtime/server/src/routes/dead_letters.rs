@@ -63,7 +63,7 @@ pub struct Resubmitted {
 
 /// List dead letters, in order of handler and position.
 #[utoipa::path(
-    get, path = "/v1/dead-letters", tag = "deliveries", params(DeadLettersQuery),
+    get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(DeadLettersQuery),
     responses((status = 200, description = "Dead letters", body = DeadLetterList)),
 )]
 pub async fn list(
@@ -78,7 +78,7 @@ pub async fn list(
 
 /// Read one dead letter.
 #[utoipa::path(
-    get, path = "/v1/dead-letters/{id}", tag = "deliveries", params(("id" = String, Path)),
+    get, path = "/v1/dead-letters/{id}", operation_id = "read_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     responses(
         (status = 200, description = "The dead letter", body = DeadLetterItem),
         (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
@@ -90,7 +90,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
 
 /// Open a dead letter again, with its attempts counted from zero.
 #[utoipa::path(
-    post, path = "/v1/dead-letters/{id}/resubmit", tag = "deliveries", params(("id" = String, Path)),
+    post, path = "/v1/dead-letters/{id}/resubmit", operation_id = "resubmit_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     responses(
         (status = 202, description = "Durable; it will be tried", body = Resubmitted),
         (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),

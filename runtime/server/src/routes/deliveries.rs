@@ -44,7 +44,7 @@ pub struct DeliveryItem {
 
 /// List open deliveries, in order of handler and position.
 #[utoipa::path(
-    get, path = "/v1/deliveries", tag = "deliveries", params(DeliveriesQuery),
+    get, path = "/v1/deliveries", operation_id = "list_deliveries", tag = "deliveries", params(DeliveriesQuery),
     responses(
         (status = 200, description = "Open deliveries", body = DeliveryList),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),

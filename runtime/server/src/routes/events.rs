@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Published, RefusedLabels, StoredEvent};
@@ -16,8 +17,13 @@ use weirgate_types::{Position, RawEvent};
 use super::query::{Path, Query, limit};
 use crate::{Problem, content, serve::App};
 
+/// What a path may not hold as it is; `/` may stay, it parts the subject's own words.
+const NOT_IN_PATHS: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 /// How far one request looks through the log for events that fit.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
+/// A list ends when its events' data come to this many bytes.
+const LIST_BYTES_MAX: usize = 4 << 20;
 
 /// What became of the events of a request, in their order.
 #[derive(Serialize, ToSchema)]
@@ -45,7 +51,7 @@ pub struct AcceptedEvent {
 ///
 /// Sending the same events again is safe: what was accepted before is answered as a duplicate.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "events",
+    post, path = "/v1/events", operation_id = "publish_events", tag = "events",
     request_body(
         content(
             ("application/cloudevents+json"),
@@ -103,7 +109,7 @@ fn too_large(app: &App, rejection: &BytesRejection) -> Problem {
 impl From<Published> for AcceptedEvent {
     fn from(published: Published) -> Self {
         Self {
-            status_url: format!("/v1/status/{}", published.key),
+            status_url: format!("/v1/status/{}", utf8_percent_encode(&published.key, NOT_IN_PATHS)),
             id: published.id,
             source: published.source,
             key: published.key,
@@ -147,22 +153,22 @@ pub struct EventItem {
 
 /// Look through the log for events.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "events", params(ListQuery),
+    get, path = "/v1/events", operation_id = "list_events", tag = "events", params(ListQuery),
     responses((status = 200, description = "Events in order of position", body = EventList)),
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<axum::Json<EventList>, Problem> {
     let limit = limit(query.limit);
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, 0);
     let look = move |stored: StoredEvent| {
         let wanted = query.key.as_deref().is_none_or(|key| stored.event.key() == key)
             && query.r#type.as_deref().is_none_or(|r#type| stored.event.r#type == r#type);
         if wanted {
-            count += 1;
+            (count, bytes) = (count + 1, bytes + stored.event.data.len());
             // The receiver outlives the look.
             let _ = sender.send(EventItem::from(stored));
         }
-        if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if count < limit && bytes < LIST_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let (through, look) = app.engine.events(Position(query.after.unwrap_or(0)), LOOK_POSITIONS_MAX, look).await?;
     drop(look);
@@ -175,7 +181,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
 
 /// Read one event.
 #[utoipa::path(
-    get, path = "/v1/events/{position}", tag = "events", params(("position" = u64, Path, description = "Where it stands")),
+    get, path = "/v1/events/{position}", operation_id = "read_event", tag = "events", params(("position" = u64, Path, description = "Where it stands")),
     responses(
         (status = 200, description = "The event", body = EventItem),
         (status = 404, description = "No event there", body = Problem, content_type = "application/problem+json"),

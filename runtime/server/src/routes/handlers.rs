@@ -46,7 +46,7 @@ pub struct Deployment {
 
 /// All handlers.
 #[utoipa::path(
-    get, path = "/v1/handlers", tag = "handlers",
+    get, path = "/v1/handlers", operation_id = "list_handlers", tag = "handlers",
     responses((status = 200, description = "In order of name", body = HandlerList)),
 )]
 pub async fn list(State(app): State<App>) -> Result<axum::Json<HandlerList>, Problem> {
@@ -56,7 +56,7 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<HandlerList>, Pro
 
 /// One handler.
 #[utoipa::path(
-    get, path = "/v1/handlers/{name}", tag = "handlers", params(("name" = String, Path)),
+    get, path = "/v1/handlers/{name}", operation_id = "read_handler", tag = "handlers", params(("name" = String, Path)),
     responses(
         (status = 200, description = "The handler", body = HandlerItem),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
@@ -68,7 +68,7 @@ pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<ax
 
 /// Deploy a handler: make it, or give it another version or other settings. Takes effect at a position of the log.
 #[utoipa::path(
-    put, path = "/v1/handlers/{name}", tag = "handlers", params(("name" = String, Path)), request_body = Deployment,
+    put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = String, Path)), request_body = Deployment,
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
         (status = 404, description = "No such module", body = Problem, content_type = "application/problem+json"),
@@ -90,7 +90,7 @@ pub async fn put(
 
 /// Hold new attempts back. What runs ends; what arrives waits, in order.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/pause", tag = "handlers", params(("name" = String, Path)),
+    post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = String, Path)),
     responses((status = 200, description = "Durable; the handler as it is now", body = HandlerItem)),
 )]
 pub async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
@@ -99,7 +99,7 @@ pub async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<a
 
 /// Go on.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/resume", tag = "handlers", params(("name" = String, Path)),
+    post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = String, Path)),
     responses((status = 200, description = "Durable; the handler as it is now", body = HandlerItem)),
 )]
 pub async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {

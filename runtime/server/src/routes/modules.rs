@@ -23,7 +23,7 @@ pub struct ModuleItem {
 
 /// Upload a component. It is compiled and tried at once; the same bytes again are fine.
 #[utoipa::path(
-    put, path = "/v1/modules", tag = "handlers",
+    put, path = "/v1/modules", operation_id = "upload_module", tag = "handlers",
     request_body(content_type = "application/wasm", description = "The component's bytes"),
     responses(
         (status = 200, description = "Kept", body = ModuleItem),

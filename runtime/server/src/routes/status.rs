@@ -1,15 +1,15 @@
 //! `GET /v1/status/{subject}`: the status document, at once or when it has changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::Watcher;
+use weirgate_engine::Watch;
 use weirgate_types::{Position, StatusDocument};
 
 use super::query::{Path, Query};
@@ -42,7 +42,7 @@ pub struct Status {
 
 /// Read a subject's status. With `after` and `wait`, answers when there is something newer.
 #[utoipa::path(
-    get, path = "/v1/status/{*subject}", tag = "status",
+    get, path = "/v1/status/{*subject}", operation_id = "read_status", tag = "status",
     params(("subject" = String, Path, description = "For instance order/o-1"), StatusQuery),
     responses(
         (status = 200, description = "The document", body = Status),
@@ -54,6 +54,7 @@ pub async fn read(
     State(app): State<App>,
     Path(subject): Path<String>,
     Query(query): Query<StatusQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), duration)?;
     let after = Position(query.after.unwrap_or(0));
@@ -69,22 +70,24 @@ pub async fn read(
     }
     let epoch = app.engine.epoch().to_string();
     let tag = format!("\"{epoch}-{}\"", document.version);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
     let status = Status { subject, epoch, version: document.version.0, parts: document.parts };
     Ok(([(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".into())], axum::Json(status)).into_response())
 }
 
 async fn wait_for_news(app: &App, subject: &str, after: Position, wait: Duration) -> Result<StatusDocument, Problem> {
-    let watcher = Watcher::new();
+    let mut watch = Watch::new(Arc::clone(app.engine.hub()));
     let deadline = tokio::time::Instant::now() + wait;
-    let mut document = app.engine.hub().watch(&watcher, subject)?;
+    let mut document = watch.add(subject)?;
     while document.version <= after {
         tokio::select! {
-            _ = watcher.changed() => document = app.engine.hub().document(subject)?,
+            _ = watch.changed() => document = app.engine.hub().document(subject)?,
             () = tokio::time::sleep_until(deadline) => break,
             () = app.stopped() => break,
         }
     }
-    app.engine.hub().unwatch(&watcher, subject);
     Ok(document)
 }
 

@@ -67,7 +67,9 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>) -
     tracing::info!("stopping");
     let _ = stop.send(());
     let _ = tokio::time::timeout(GRACE, server).await;
-    engine.stop().await;
+    if tokio::time::timeout(GRACE, engine.stop()).await.is_err() {
+        tracing::warn!("the engine did not stop in time; recovery will find out what is durable");
+    }
     Ok(())
 }
 

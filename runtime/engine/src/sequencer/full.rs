@@ -1,0 +1,66 @@
+//! What the sequencer does while the disk is full and a batch waits for space: who asks gets an answer, nothing is begun,
+//! and nothing that is pending is forgotten.
+
+use std::{io, time::Duration};
+
+use crossbeam_channel::RecvTimeoutError;
+
+use super::{After, End, Sequencer};
+use crate::{Refusal, command::Command};
+
+/// How long a full disk is left alone before it is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Sequencer {
+    /// Answer for a while. What is pending may become durable later; whoever is refused now and sends it again then gets
+    /// the answer for a duplicate.
+    pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), End> {
+        if !std::mem::replace(&mut self.is_full, true) {
+            tracing::error!(%error, "the disk is full; nothing new is taken until there is space");
+        }
+        let waiting = std::mem::take(&mut self.after);
+        self.after = waiting.into_iter().filter_map(After::refuse).collect();
+        let until = self.clock.monotonic() + RETRY;
+        loop {
+            match self.commands.recv_timeout(until.saturating_sub(self.clock.monotonic())) {
+                Ok(command) => self.take_while_full(command)?,
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Err(End::Asked),
+            }
+        }
+    }
+
+    fn take_while_full(&mut self, command: Command) -> Result<(), End> {
+        match command {
+            Command::Publish { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Deploy { reply, .. } | Command::Pause { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Resubmit { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            // What is pending will not become durable any more: nobody was told that it would.
+            Command::Stop { reply } => {
+                self.stopping.push(reply);
+                return Err(End::Asked);
+            }
+            Command::Handlers { reply } => drop(reply.send(Ok(self.list_handlers()))),
+            Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
+            Command::Broken { .. } => self.take(command)?,
+            // No more of these than there are calls under way and handlers.
+            Command::Finished(_) | Command::Loaded { .. } => self.held.push_back(command),
+        }
+        Ok(())
+    }
+}
+
+impl After {
+    /// Answer that there is no space; what nobody waits for stays to be done.
+    fn refuse(self) -> Option<Self> {
+        match self {
+            Self::Published { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Self::Resubmitted { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
+            Self::Deliveries { reply, items } => drop(reply.send(items)),
+            deliver @ Self::Deliver(_) => return Some(deliver),
+        }
+        None
+    }
+}

@@ -1,0 +1,78 @@
+//! Whether the disk has room for what is to be flushed. sled does not recover from a full disk, so it must not meet one;
+//! the log does, and may use what is left. Knows nothing of what is flushed.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::fs::statvfs;
+
+/// What stays free whatever is flushed.
+const MARGIN_BYTES: u64 = 16 << 20;
+/// What sled may write for each byte it is given: pages are written whole, and old ones are given back later.
+const AMPLIFICATION: u64 = 4;
+
+/// How many bytes are free; `None` where nobody can tell.
+pub type Measure = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+
+pub struct Space {
+    measure: Measure,
+    is_short: AtomicBool,
+}
+
+/// Measures the file system that `dir` is on.
+pub fn of(dir: PathBuf) -> Measure {
+    Box::new(move || statvfs(&dir).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+impl Space {
+    pub fn new(measure: Measure) -> Self {
+        Self { measure, is_short: AtomicBool::new(false) }
+    }
+
+    /// Whether the last look found too little.
+    pub fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::SeqCst)
+    }
+
+    /// Look whether so many bytes can be flushed. Says it once when they cannot, and once when they can again.
+    pub fn suffices(&self, bytes: usize) -> bool {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let needed = bytes.saturating_mul(AMPLIFICATION).saturating_add(MARGIN_BYTES);
+        let free = (self.measure)();
+        // Where nobody can tell, sled has to try.
+        let is_short = free.is_some_and(|free| free < needed);
+        let was_short = self.is_short.swap(is_short, Ordering::SeqCst);
+        match (was_short, is_short) {
+            (false, true) => {
+                tracing::warn!(free, needed, "the disk is nearly full: changes of the views wait in memory")
+            }
+            (true, false) => tracing::info!(free, needed, "there is space again: the views are written on"),
+            _ => {}
+        }
+        !is_short
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_margin_stays_free() {
+        let needed = MARGIN_BYTES + 4 * 1000;
+        for (free, suffices) in [(Some(needed), true), (Some(needed - 1), false), (Some(0), false), (None, true)] {
+            let space = Space::new(Box::new(move || free));
+            assert_eq!(space.suffices(1000), suffices, "{free:?}");
+            assert_eq!(space.is_short(), !suffices);
+        }
+    }
+
+    #[test]
+    fn a_real_file_system_is_measured() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(of(dir.path().to_owned())().expect("a number") > 0);
+        assert_eq!(of(dir.path().join("missing"))(), None);
+    }
+}
