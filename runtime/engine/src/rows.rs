@@ -13,6 +13,10 @@
 use sha2::{Digest as _, Sha256};
 use weirgate_types::{DeliveryId, HandlerName, Position};
 
+/// Rows that come out the same when they are written again from the log, whatever later rows are there already: all but those
+/// that the machine is restored from.
+pub const EARLY: &[u8] = b"dstx";
+
 /// Values longer than this stay in the log; the view holds where.
 const INLINE_BYTES_MAX: usize = 3 * 1024;
 

@@ -20,6 +20,7 @@ use crate::{
     handle::Parts,
     projection::Projection,
     recent::Recent,
+    rows,
     sequencer::{End, FreeSpace, Sequencer},
     statuses::Statuses,
     workers::{self, JoinTrace, Worker},
@@ -55,7 +56,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let log_dir = options.dir.join("log");
     std::fs::create_dir_all(&log_dir)?;
     let log = Log::open(Arc::new(DirStorage::open(&log_dir)?), Identity::random()?, LogOptions::default())?;
-    let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), ViewOptions::default())?;
+    let views = ViewOptions { early: rows::EARLY, ..ViewOptions::default() };
+    let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), views)?;
     let host = Arc::new(Host::new(options.host)?);
     let metrics = Arc::new(Metrics::default());
     let statuses = Statuses { views: views.clone(), log: log.reader() };

@@ -81,3 +81,43 @@ pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, place: Optio
 pub fn raw_json(text: Option<String>) -> Option<Box<RawValue>> {
     RawValue::from_string(text?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use weirgate_log::VALUE_BYTES_MAX;
+    use weirgate_types::PartDelivery;
+
+    use super::*;
+
+    /// The largest that the contract lets through: escaping makes it larger still.
+    fn largest() -> StatusPart {
+        let message = "\"".repeat(200);
+        let next_attempt_at_ms = u64::MAX;
+        StatusPart {
+            version: Position(u64::MAX),
+            at_ms: u64::MAX,
+            state: "\"".repeat(64),
+            text: "\"".repeat(1024),
+            data: raw_json(Some(format!("\"{}\"", "x".repeat(16 * 1024 - 2)))),
+            delivery: Some(PartDelivery::Retrying {
+                event: Position(u64::MAX),
+                attempt: 1,
+                next_attempt_at_ms,
+                message,
+            }),
+        }
+    }
+
+    #[test]
+    fn every_row_fits_the_view() {
+        let handler = "h".repeat(64).parse().expect("a name");
+        for data in [largest().data, raw_json(Some(format!("\"{}\"", "x".repeat(2_000)))), None] {
+            let change =
+                row("order/o-1", &handler, &StatusPart { data, ..largest() }, Some((Position(u64::MAX), u16::MAX)));
+            let length = change.value.expect("a row").len();
+            assert!(length <= VALUE_BYTES_MAX, "{length} bytes");
+        }
+        let said = StatusPart { state: String::new(), text: String::new(), data: None, ..largest() };
+        assert!(row("s", &handler, &said, None).value.expect("a row").len() <= VALUE_BYTES_MAX);
+    }
+}

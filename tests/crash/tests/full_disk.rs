@@ -133,9 +133,10 @@ async fn with_a_reserve_new_events_are_refused_in_time() {
     goes_on(&mut server, book, refused).await;
 }
 
-/// Without a reserve the views run out of space too. sled does not get over that, so the server ends by itself or when
-/// asked, and says why; nothing but time is lost.
-const NO_SPACE: [&str; 6] = [
+/// Without a reserve the views run out of space too: they wait in memory. Should sled meet the full disk all the same, the
+/// server ends by itself or when asked, and says why; nothing but time is lost.
+const NO_SPACE: [&str; 7] = [
+    "changes of the views wait in memory",
     "No space left on device",
     "the disk is full",
     "the views failed",
