@@ -150,6 +150,31 @@ fn a_declined_card_gives_the_stock_back() {
 }
 
 #[test]
+fn no_card_is_kept_once_an_order_is_at_its_end() {
+    let mut shop = Shop::open();
+    shop.place("o-1", "4242424242424242", &[("honey", 1)]);
+    shop.place("o-2", "4000000000000002", &[("honey", 1)]);
+    shop.place("o-3", "4242424242424242", &[("fig-jam", 1)]);
+    let payment = shop.handlers.iter().find(|deployed| deployed.manifest.name.as_str() == "payment").expect("payment");
+    for (order, state) in [("o-1", "charged"), ("o-2", "declined"), ("o-3", "cancelled")] {
+        let key = format!("order/{order}");
+        assert_eq!(payment.world.state::<String>(&key, "payment").as_deref(), Some(state), "{order}");
+        assert_eq!(payment.world.state::<String>(&key, "card"), None, "{order}");
+    }
+}
+
+#[test]
+fn the_gateway_may_be_down_for_an_hour() {
+    let manifest: Manifest = toml::from_str(include_str!("../../payment/handler.toml")).expect("a manifest");
+    let retry = manifest.checked().expect("a good manifest").retry;
+    // The first few are shorter, and count as nothing.
+    let delays = u64::from(retry.attempts_max).saturating_sub(20);
+    // Each delay is drawn evenly from zero to its maximum. Their sum is within a sixth of its mean, practically always.
+    let minutes = delays * retry.delay_ms_max / 2 / 60_000;
+    assert!(minutes * 5 / 6 >= 60, "about {minutes} minutes in all");
+}
+
+#[test]
 fn every_event_and_state_of_the_readme_is_real() {
     let mut shop = Shop::open();
     shop.place("o-1", "4242424242424242", &[("coffee-beans", 1)]);

@@ -4,7 +4,7 @@
 mod gateway;
 
 use gateway::Answer;
-use order_events::{InventoryReserved, OrderAccepted, PaymentCharged, PaymentDeclined, euros};
+use order_events::{InventoryReserved, OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined, euros};
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
@@ -13,6 +13,7 @@ use weirgate_sdk::prelude::*;
 pub enum Incoming {
     Accepted(OrderAccepted),
     Reserved(InventoryReserved),
+    Cancelled(OrderCancelled),
 }
 
 /// What became of the payment; absent before.
@@ -21,6 +22,8 @@ pub enum Incoming {
 enum Payment {
     Charged,
     Declined,
+    /// The order came to nothing before there was anything to pay.
+    Cancelled,
 }
 
 const CARD: &str = "card";
@@ -43,12 +46,13 @@ struct DeclinedData<'a> {
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     if let Some(payment) = context.state().get::<Payment>(PAYMENT)? {
-        context.info(format!("the payment was already made: {payment:?}"));
+        context.info(format!("there is nothing left to pay: {payment:?}"));
         return Ok(());
     }
     match event.data {
         Incoming::Accepted(accepted) => context.state().set(CARD, &accepted.card),
         Incoming::Reserved(reserved) => pay(reserved, context),
+        Incoming::Cancelled(_) => settle(&Payment::Cancelled, context),
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use order_events::{Customer, InventoryReserved, OrderAccepted, PaymentCharged, PaymentDeclined};
+use order_events::{Customer, InventoryReserved, OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined};
 use payment_handler::handle;
 use weirgate_sdk::testing::{Delivery, World};
 
@@ -75,6 +75,29 @@ fn bad_cards_are_declined_and_stay_so() {
         assert_eq!(run.status().data["reason"], reason);
         world.run(reserved(), handle).did_nothing();
     }
+}
+
+fn cancelled() -> Delivery {
+    Delivery::of(&OrderCancelled { order: "o-1".into(), reason: "nothing is left of it".into() }).key(KEY)
+}
+
+#[test]
+fn the_card_of_a_cancelled_order_is_forgotten() {
+    let mut world = world("4242424242424242");
+    assert!(world.state::<String>(KEY, "card").is_some());
+    world.run(cancelled(), handle).did_nothing();
+    assert_eq!(world.state::<String>(KEY, "card"), None);
+    world.run(accepted("4242424242424242"), handle).did_nothing();
+    assert_eq!(world.state::<String>(KEY, "card"), None, "nor kept again");
+    world.run(reserved(), handle).did_nothing();
+}
+
+#[test]
+fn a_declined_order_that_is_cancelled_stays_declined() {
+    let mut world = world("1234");
+    world.run(reserved(), handle).completed();
+    world.run(cancelled(), handle).did_nothing();
+    assert_eq!(world.state::<String>(KEY, "payment").as_deref(), Some("declined"));
 }
 
 #[test]

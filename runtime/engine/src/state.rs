@@ -36,8 +36,8 @@ impl ReadState for KeyState {
 
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
         let wanted = [self.prefix.as_slice(), prefix.as_bytes()].concat();
-        let rows = self.views.scan(&wanted, None, limit).map_err(|e| StateError(e.to_string()))?;
-        let names = rows.iter().filter_map(|(key, _)| String::from_utf8(key.get(self.prefix.len()..)?.to_vec()).ok());
+        let keys = self.views.scan_keys(&wanted, None, limit).map_err(|e| StateError(e.to_string()))?;
+        let names = keys.iter().filter_map(|key| String::from_utf8(key.get(self.prefix.len()..)?.to_vec()).ok());
         Ok(names.collect())
     }
 }

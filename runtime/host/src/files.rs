@@ -116,7 +116,7 @@ impl Files {
             }
         };
         let parts = file.split_at_checked(CHECKSUM_BYTES);
-        if !parts.is_some_and(|(sum, artefact)| *sum == self.checksum(digest, artefact)) {
+        if parts.is_none_or(|(sum, artefact)| *sum != self.checksum(digest, artefact)) {
             tracing::warn!(path = %path.display(), "a compiled artefact is damaged and is made again");
             return None;
         }

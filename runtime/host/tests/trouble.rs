@@ -71,8 +71,11 @@ fn a_call_too_many_is_told_to_come_back() {
 #[test]
 fn the_largest_component_that_is_admitted_has_room() {
     let host = host_with(|options| options.instances_max = 1);
-    let core = "(memory 1) ".repeat(3) + &"(table 100 funcref) ".repeat(32);
-    let digest = host.put_module(&weirgate_guests::in_handler("", &core)).expect("four memories, 32 tables").digest;
+    let others = "(core module $t (table 100 funcref)) (core module $m (table 100 funcref) (memory 1))".to_owned()
+        + &"(core instance (instantiate $t))".repeat(29)
+        + &"(core instance (instantiate $m))".repeat(3);
+    let others = others.replace("$m", "$other");
+    let digest = host.put_module(&weirgate_guests::in_handler(&others, "")).expect("four memories, 32 tables").digest;
     let module = host.load(digest).expect("loads");
     for _ in 0..3 {
         let report = attempt("plain").run_with(&module, Box::new(Memory::default()));

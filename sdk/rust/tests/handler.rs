@@ -165,13 +165,31 @@ fn limits_on_emitted_events_end_the_call_by_name() {
             |context| {
                 context.emit_raw("a", "application/json", b"{".into());
             },
-            "an emitted event's data is not JSON",
+            "an emitted event: the event's data is not valid JSON",
+        ),
+        (
+            |context| {
+                context.emit_raw("a", "application/json", [b"[".repeat(65), b"]".repeat(65)].concat());
+            },
+            "an emitted event: the event's data is nested more than 64 levels deep",
         ),
         (
             |context| {
                 context.emit(&Heavy { grams: 1 }).key(long(1_025));
             },
-            "an emitted event's attribute is 1025 bytes long; at most 1024 are allowed",
+            "an emitted event's key is 1025 bytes long; at most 1024 are allowed",
+        ),
+        (
+            |context| {
+                context.emit(&Heavy { grams: 1 }).key("");
+            },
+            "an emitted event's key is empty",
+        ),
+        (
+            |context| {
+                context.emit(&Heavy { grams: 1 }).subject("");
+            },
+            "an emitted event's subject is empty",
         ),
     ]);
 }
@@ -203,6 +221,12 @@ fn limits_on_statuses_end_the_call_by_name() {
             },
             "a status subject holds a control character",
         ),
+        (
+            |context| {
+                context.set_status("a\u{1b}", "");
+            },
+            "a status's state holds a control character",
+        ),
     ]);
 }
 
@@ -222,7 +246,39 @@ fn what_is_within_the_limits_completes() {
     });
     run.did_nothing();
     assert_eq!((run.state::<u8>("b"), run.state::<u8>("a/2")), (None, Some(1)));
-    assert_eq!((run.log().len(), run.log_lines_dropped(), run.log()[0].1.len()), (100, 1, 1024));
+    assert_eq!((run.log().len(), run.log_lines_dropped()), (100, 1));
+    let line = &run.log()[0].1;
+    assert!(line.len() <= 1024 && line.starts_with("0 ää") && line.ends_with("ä…"), "{line}");
+}
+
+#[test]
+fn a_status_of_the_key_counts_once_however_it_is_named() {
+    let run = Delivery::raw("any", "").key("parcel/p-1").run(|_: Event<Raw>, context: &mut Context| {
+        for _ in 0..50 {
+            context.set_status("a", "two\nlines").data(&"x".repeat(15_000));
+            context.set_status("a", "two\nlines").on("parcel/p-1").data(&"x".repeat(15_000));
+        }
+        Ok(())
+    });
+    assert_eq!(run.status().text, "two lines");
+}
+
+#[test]
+fn a_key_that_is_not_the_subject_is_an_extension_attribute() {
+    let seen = |delivery: Delivery| {
+        let mut seen = (None, String::new());
+        delivery.run(|event: Event<Raw>, context: &mut Context| {
+            let key = event.extensions.iter().find(|(name, _)| name == "partitionkey");
+            seen = (key.map(|(_, value)| value.clone()), context.delivery().key.clone());
+            Ok(())
+        });
+        seen
+    };
+    let (key, subject) = ("tank/a".to_owned(), "parcel/p-1");
+    let any = || Delivery::raw("any", "").subject(subject);
+    assert_eq!(seen(any().key(&key)), (Some(key.clone()), key.clone()));
+    assert_eq!(seen(any().extension("partitionkey", &key)), (Some(key.clone()), key));
+    assert_eq!(seen(any().key(subject)), (None, subject.to_owned()));
 }
 
 #[test]

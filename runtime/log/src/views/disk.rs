@@ -16,6 +16,8 @@ use crate::{Epoch, storage::Lock};
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
 const VERSION: u8 = 1;
+/// How many rows hold up those who read.
+const EARLY_ROWS: usize = 256;
 /// Two seconds in all.
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -57,6 +59,11 @@ impl Disk {
         })
     }
 
+    /// Say what the views are of, before the first row is written.
+    pub fn say(&self, about: About) -> Result<(), ViewError> {
+        guard(|| self.db.insert(ABOUT_KEY, about.encode()).map(drop))
+    }
+
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())))
     }
@@ -81,21 +88,31 @@ impl Disk {
         .take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
 
-    /// Write the generation: all of it or, where the process dies, nothing.
-    pub fn apply(&self, epoch: Epoch, generation: &Generation) -> Result<(), ViewError> {
+    /// Write the generation: what may be early first, a few rows at a time; then, all or nothing, the rest and the position.
+    pub fn apply(&self, epoch: Epoch, generation: &Generation, early: &[u8]) -> Result<(), ViewError> {
+        let is_early = |key: &[u8]| key.first().is_some_and(|first| early.contains(first));
         guard(|| {
-            let mut batch = sled::Batch::default();
-            for (key, value) in generation.changes() {
-                match value {
-                    Some(value) => batch.insert(key, value),
-                    None => batch.remove(key),
-                }
+            let mut rest = generation.changes().filter(|(key, _)| is_early(key)).peekable();
+            while rest.peek().is_some() {
+                self.db.apply_batch(batch(rest.by_ref().take(EARLY_ROWS)))?;
             }
+            let mut batch = batch(generation.changes().filter(|(key, _)| !is_early(key)));
             batch.insert(ABOUT_KEY, About { epoch, applied: generation.applied }.encode());
             self.db.apply_batch(batch)?;
             self.db.flush().map(drop)
         })
     }
+}
+
+fn batch<'a>(changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    batch
 }
 
 impl About {

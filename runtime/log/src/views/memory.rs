@@ -17,6 +17,9 @@ const CHANGE_OVERHEAD_BYTES: usize = 100;
 /// A value, or `None` for a key that was removed.
 pub type Value = Option<Vec<u8>>;
 
+/// Changed keys, sorted; `None` for those that were removed.
+pub type Changes<'a, T> = Box<dyn Iterator<Item = (Vec<u8>, Option<T>)> + 'a>;
+
 pub struct Memory {
     open: Generation,
     flushing: Option<Arc<Generation>>,
@@ -97,7 +100,7 @@ impl Memory {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         keep: impl Fn(&[u8]) -> T + Copy + 'a,
-    ) -> [Box<dyn Iterator<Item = (Vec<u8>, Option<T>)> + 'a>; 2] {
+    ) -> [Changes<'a, T>; 2] {
         let flushing = self.flushing.iter().flat_map(move |generation| generation.range(prefix, after, keep));
         [Box::new(self.open.range(prefix, after, keep)), Box::new(flushing)]
     }

@@ -50,6 +50,10 @@ pub struct Change {
 pub struct ViewOptions {
     /// What sled may keep in memory, about.
     pub cache_bytes: u64,
+    /// First bytes of keys whose rows may reach sled before the position they belong to does: writing such a row again from
+    /// the log comes to the same. They are written a few at a time, as sled lets nobody read while it writes a batch. All
+    /// others become visible together with the position.
+    pub early: &'static [u8],
     /// How long a change waits for sled at most, if sled keeps up.
     pub flush_interval_ms: u64,
     /// A flush begins early when so many bytes wait.
@@ -61,7 +65,13 @@ pub struct ViewOptions {
 impl Default for ViewOptions {
     fn default() -> Self {
         let mib = 1024 * 1024;
-        Self { cache_bytes: 64 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
+        Self {
+            cache_bytes: 64 << 20,
+            early: &[],
+            flush_interval_ms: 1000,
+            flush_bytes: 8 * mib,
+            pending_bytes_max: 32 * mib,
+        }
     }
 }
 
@@ -104,6 +114,9 @@ impl Views {
             }
         };
         let about = About { applied, ..log };
+        if applied == Position::ZERO {
+            disk.say(about)?;
+        }
         let shared = Arc::new(Shared::new(disk, Arc::clone(&place), space, about, options));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("views".into()).spawn(move || of_thread.run());
@@ -120,7 +133,7 @@ impl Views {
     /// The key's value, as last written.
     ///
     /// # Errors
-    /// [`ViewError::Failed`].
+    /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         let shared = self.shared()?;
         let in_memory = shared.memory.read().get(key);
@@ -135,7 +148,7 @@ impl Views {
     /// Writers wait for it: ask for a page, not for everything.
     ///
     /// # Errors
-    /// [`ViewError::Failed`].
+    /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<ViewEntry>, ViewError> {
         self.merged(prefix, after, limit, <[u8]>::to_vec)
     }
@@ -143,7 +156,7 @@ impl Views {
     /// As [`Views::scan`], the keys only: no value is copied.
     ///
     /// # Errors
-    /// [`ViewError::Failed`].
+    /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn scan_keys(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, ViewError> {
         let entries = self.merged(prefix, after, limit, |_| ())?;
         Ok(entries.into_iter().map(|(key, ())| key).collect())
@@ -176,7 +189,7 @@ impl Views {
     ///
     /// # Errors
     /// [`ViewError::Key`], [`ViewError::ValueTooLarge`], [`ViewError::Backwards`]: nothing was written;
-    /// [`ViewError::Failed`].
+    /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn write(&self, changes: Vec<Change>, applied: Position) -> Result<(), ViewError> {
         for change in &changes {
             check_key(&change.key)?;
@@ -191,7 +204,7 @@ impl Views {
     /// Wait until everything written is in sled. Not needed before a drop, which does the same.
     ///
     /// # Errors
-    /// [`ViewError::Failed`]; [`ViewError::NoSpace`] while the disk is full, and then nothing is lost but time: whoever
+    /// [`ViewError::Failed`], [`ViewError::Full`]; [`ViewError::NoSpace`] while the disk is full, and then nothing is lost but time: whoever
     /// opens the views next writes again what they lack.
     pub fn settle(&self) -> Result<(), ViewError> {
         self.shared()?.settle()

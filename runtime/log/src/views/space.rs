@@ -44,12 +44,10 @@ impl Space {
         // Where nobody can tell, sled has to try.
         let is_short = free.is_some_and(|free| free < needed);
         let was_short = self.is_short.swap(is_short, Ordering::SeqCst);
-        match (was_short, is_short) {
-            (false, true) => {
-                tracing::warn!(free, needed, "the disk is nearly full: changes of the views wait in memory")
-            }
-            (true, false) => tracing::info!(free, needed, "there is space again: the views are written on"),
-            _ => {}
+        if is_short && !was_short {
+            tracing::warn!(free, needed, "the disk is nearly full: changes of the views wait in memory");
+        } else if was_short && !is_short {
+            tracing::info!(free, needed, "there is space again: the views are written on");
         }
         !is_short
     }

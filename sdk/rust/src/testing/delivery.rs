@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::{Emitted, Run, limits::Ended, recorder::Recorder, run::End};
 use crate::{Context, Event, EventData, EventType, Failure};
 
+/// The extension attribute that names an event's key where its subject is not the key.
+const PARTITION_KEY: &str = "partitionkey";
+
 /// One event for one handler. What a test does not set has a plain default.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -64,7 +67,8 @@ impl Delivery {
         delivery
     }
 
-    /// What order is kept for, and the event's subject unless that is set too. `test/1` unless set.
+    /// What order is kept for, and the event's subject unless that is set too. `test/1` unless set. Where the two differ,
+    /// the event has the extension attribute `partitionkey`.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
@@ -154,9 +158,9 @@ impl Delivery {
     /// With the handler's own panic, which in a component would be a trap.
     pub fn run<T: EventData>(self, handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>) -> Run {
         let delivery = self.identity();
-        let event = Event { subject: self.event.subject.clone().or(Some(delivery.key.clone())), ..self.event };
-        let defaults = (event.subject.clone().unwrap_or_default(), delivery.key.clone());
-        let recorder = Recorder::new(self.state, self.config);
+        let event = with_key(self.event, &delivery.key);
+        let subject = event.subject.clone().unwrap_or_default();
+        let recorder = Recorder::new(delivery.key.clone(), self.state, self.config);
         let mut context = Context::new(Box::new(recorder.clone()), delivery);
         let call = || {
             handler(event.read()?, &mut context)?;
@@ -170,12 +174,15 @@ impl Delivery {
                 Err(panic) => panic::resume_unwind(panic),
             },
         };
-        Run::new(end, recorder.0.take(), defaults)
+        Run::new(end, recorder.0.take(), &subject)
     }
 
     /// The key that the delivery will have.
     pub(super) fn effective_key(&self) -> String {
-        self.key.as_ref().or(self.event.subject.as_ref()).map_or("test/1", String::as_str).to_owned()
+        let partition_key =
+            self.event.extensions.iter().find(|(name, _)| name == PARTITION_KEY).map(|(_, value)| value);
+        let key = self.key.as_ref().or(partition_key).or(self.event.subject.as_ref());
+        key.map_or("test/1", String::as_str).to_owned()
     }
 
     fn identity(&self) -> crate::Delivery {
@@ -188,6 +195,16 @@ impl Delivery {
             attempt: self.attempt,
         }
     }
+}
+
+/// An event's key is its `partitionkey`, else its subject.
+fn with_key(mut event: Event<Vec<u8>>, key: &str) -> Event<Vec<u8>> {
+    let subject = event.subject.get_or_insert_with(|| key.to_owned());
+    if subject != key && !event.extensions.iter().any(|(name, _)| name == PARTITION_KEY) {
+        event.extensions.push((PARTITION_KEY.to_owned(), key.to_owned()));
+        event.extensions.sort();
+    }
+    event
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::limits::{
-    EFFECTS_BYTES_MAX, EMITTED_EVENTS_MAX, EVENT_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HOST_CALLS_MAX, LOG_LINE_BYTES_MAX,
-    LOG_LINES_MAX, STATE_LISTED_MAX, STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX, STATUS_DATA_BYTES_MAX,
-    STATUS_STATE_BYTES_MAX, STATUS_TEXT_BYTES_MAX, at_most, check_attribute, check_json, check_length, check_name,
+    ATTRIBUTE_BYTES_MAX, EFFECTS_BYTES_MAX, EMITTED_EVENTS_MAX, EVENT_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HOST_CALLS_MAX,
+    JSON_DEPTH_MAX, LOG_LINES_MAX, NotJson, STATE_LISTED_MAX, STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX,
+    STATUS_DATA_BYTES_MAX, STATUS_STATE_BYTES_MAX, STATUS_TEXT_BYTES_MAX, at_most, check_attribute, check_content_type,
+    check_json, check_length, check_name, cut, end,
 };
 use crate::{
     Level,
@@ -20,6 +21,8 @@ use crate::{
 /// All that one call has been given and has done.
 #[derive(Debug, Default)]
 pub struct Recorded {
+    /// The delivery's key.
+    pub key: String,
     pub state: BTreeMap<String, Vec<u8>>,
     pub config: BTreeMap<String, String>,
     pub emissions: Vec<RawEmission>,
@@ -35,7 +38,8 @@ pub struct Recorded {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     State(String),
-    Status(Option<String>),
+    /// By subject.
+    Status(String),
     Emission(usize),
 }
 
@@ -44,8 +48,8 @@ enum Effect {
 pub struct Recorder(pub Rc<RefCell<Recorded>>);
 
 impl Recorder {
-    pub fn new(state: BTreeMap<String, Vec<u8>>, config: BTreeMap<String, String>) -> Self {
-        Self(Rc::new(RefCell::new(Recorded { state, config, ..Recorded::default() })))
+    pub fn new(key: String, state: BTreeMap<String, Vec<u8>>, config: BTreeMap<String, String>) -> Self {
+        Self(Rc::new(RefCell::new(Recorded { key, state, config, ..Recorded::default() })))
     }
 
     /// One host call; log lines are none.
@@ -96,16 +100,16 @@ impl Backend for Recorder {
     fn emit(&self, emission: RawEmission) {
         let mut recorded = self.call();
         check_name("an emitted event's type", &emission.r#type, EVENT_TYPE_BYTES_MAX);
-        let attributes = [&emission.subject, &emission.key, &emission.data_content_type];
-        for value in attributes.into_iter().flatten() {
-            check_attribute("an emitted event's attribute", value);
+        for (what, value) in [("subject", &emission.subject), ("key", &emission.key)] {
+            let value = value.iter().map(String::as_str);
+            value.for_each(|value| check_attribute(&format!("an emitted event's {what}"), value, ATTRIBUTE_BYTES_MAX));
         }
+        emission.data_content_type.iter().for_each(|content_type| check_content_type(content_type));
         at_most("bytes in an emitted event", emission.data.len(), EVENT_BYTES_MAX, "fixed");
-        if is_json(emission.data_content_type.as_deref()) && !emission.data.is_empty() {
-            check_json("an emitted event's data", &emission.data);
-        }
+        check_emitted_data(&emission);
         let number = recorded.emissions.len() + 1;
         at_most("emitted events", number, EMITTED_EVENTS_MAX, "limits.emitted_events");
+        let attributes = [&emission.subject, &emission.key, &emission.data_content_type];
         let attribute_bytes: usize = attributes.into_iter().flatten().map(String::len).sum();
         recorded.count(Effect::Emission(number), emission.r#type.len() + attribute_bytes + emission.data.len());
         recorded.emissions.push(emission);
@@ -113,21 +117,21 @@ impl Backend for Recorder {
 
     fn set_status(&self, status: RawStatus) {
         let mut recorded = self.call();
-        if let Some(subject) = &status.subject {
-            check_name("a status subject", subject, usize::MAX);
-            check_attribute("a status subject", subject);
-        }
-        check_name("a status's state", &status.state, STATUS_STATE_BYTES_MAX);
+        let subject = status.subject.unwrap_or_else(|| recorded.key.clone());
+        check_attribute("a status subject", &subject, ATTRIBUTE_BYTES_MAX);
+        check_attribute("a status's state", &status.state, STATUS_STATE_BYTES_MAX);
         check_length("a status's text", status.text.len(), STATUS_TEXT_BYTES_MAX);
         let data = status.data.as_deref();
         at_most("bytes in a status's data", data.map_or(0, str::len), STATUS_DATA_BYTES_MAX, "fixed");
-        if let Some(data) = data {
-            check_json("a status's data", data.as_bytes());
+        match data.map_or(Ok(()), |data| check_json(data.as_bytes())) {
+            Ok(()) => {}
+            Err(NotJson::TooDeep) => end(format!("a status's data is nested more than {JSON_DEPTH_MAX} levels deep")),
+            Err(NotJson::Invalid(error)) => end(format!("a status's data is not JSON: {error}")),
         }
-        let texts = [status.subject.as_deref(), Some(&*status.state), Some(&*status.text), data];
-        let bytes = texts.into_iter().flatten().map(str::len).sum();
-        recorded.count(Effect::Status(status.subject.clone()), bytes);
-        recorded.statuses.push(status);
+        let text = status.text.replace(char::is_control, " ");
+        let bytes = subject.len() + status.state.len() + text.len() + data.map_or(0, str::len);
+        recorded.count(Effect::Status(subject.clone()), bytes);
+        recorded.statuses.push(RawStatus { subject: Some(subject), text, ..status });
     }
 
     fn config(&self, name: &str) -> Option<String> {
@@ -139,8 +143,21 @@ impl Backend for Recorder {
         if recorded.log.len() == LOG_LINES_MAX {
             recorded.log_lines_dropped += 1;
         } else {
-            let line = message.get(..message.floor_char_boundary(LOG_LINE_BYTES_MAX)).unwrap_or_default();
-            recorded.log.push((level, line.to_owned()));
+            recorded.log.push((level, cut(message)));
+        }
+    }
+}
+
+fn check_emitted_data(emission: &RawEmission) {
+    if !is_json(emission.data_content_type.as_deref()) || emission.data.is_empty() {
+        return;
+    }
+    let what = "an emitted event: the event's data is";
+    match check_json(&emission.data) {
+        Ok(()) => {}
+        Err(NotJson::TooDeep) => end(format!("{what} nested more than {JSON_DEPTH_MAX} levels deep")),
+        Err(NotJson::Invalid(error)) => {
+            end(format!("{what} not valid JSON, which its content type says it is: {error}"))
         }
     }
 }

@@ -50,8 +50,8 @@ pub struct Run {
 
 #[allow(clippy::must_use_candidate, reason = "asking is checking: the answer need not be used")]
 impl Run {
-    pub(super) fn new(end: End, recorded: Recorded, (subject, key): (String, String)) -> Self {
-        let Recorded { state, emissions, statuses, log, log_lines_dropped, .. } = recorded;
+    pub(super) fn new(end: End, recorded: Recorded, subject: &str) -> Self {
+        let Recorded { key, state, emissions, statuses, log, log_lines_dropped, .. } = recorded;
         let statuses = statuses.into_iter().map(|status| Status {
             subject: status.subject.unwrap_or_else(|| key.clone()),
             state: status.state,
@@ -59,7 +59,7 @@ impl Run {
             data: status.data.and_then(|data| serde_json::from_str(&data).ok()).unwrap_or_default(),
         });
         let statuses = statuses.collect();
-        let emitted = emissions.into_iter().map(|emission| fill_in(emission, &subject, &key)).collect();
+        let emitted = emissions.into_iter().map(|emission| fill_in(emission, subject, &key)).collect();
         Self { end, key, state, emitted, statuses, log, log_lines_dropped }
     }
 

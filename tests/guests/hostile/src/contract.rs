@@ -18,6 +18,11 @@ pub fn bad_status_state(_: &Given) -> Outcome {
     Ok(())
 }
 
+pub fn control_status_state(_: &Given) -> Outcome {
+    outbox::set_status(None, &Status { state: "s\u{1b}".into(), text: String::new(), data: None });
+    Ok(())
+}
+
 pub fn bad_state_name(_: &Given) -> Outcome {
     state::set("", b"value");
     Ok(())
@@ -39,6 +44,26 @@ pub fn bad_emission(_: &Given) -> Outcome {
 
 pub fn deep_emission(_: &Given) -> Outcome {
     emit("order.seen", [b"[".repeat(100), b"]".repeat(100)].concat());
+    Ok(())
+}
+
+fn emit_to(subject: Option<&str>, key: Option<&str>) {
+    outbox::emit(&Emission {
+        type_: "order.seen".into(),
+        subject: subject.map(Into::into),
+        key: key.map(Into::into),
+        data_content_type: None,
+        data: b"{}".to_vec(),
+    });
+}
+
+pub fn empty_subject(_: &Given) -> Outcome {
+    emit_to(Some(""), Some("key"));
+    Ok(())
+}
+
+pub fn empty_key(_: &Given) -> Outcome {
+    emit_to(Some("order/o-2"), Some(""));
     Ok(())
 }
 

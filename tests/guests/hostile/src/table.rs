@@ -7,13 +7,14 @@ macro_rules! for_each_hostile {
     ($apply:ident) => {
         $apply! {
             // What a good handler does.
-            plain, effects, emit_defaults, state_operations, state_list, read_config, log_levels, nothing_left_over,
+            plain, effects, status_text, emit_defaults, state_operations, state_list, read_config, log_levels, nothing_left_over,
             // What it may do, to no harm.
             ambient, sleeps, sleeps_forever, no_files, no_environment, nan_bits, copes_without_memory, prints,
             // How it says that it failed.
             fails_transient, fails_correctable, fails_permanent, fails_at_length,
             // What is against the contract.
-            bad_status_json, bad_status_state, bad_state_name, long_state_name, bad_emission, deep_emission, exits,
+            bad_status_json, bad_status_state, control_status_state, bad_state_name, long_state_name, bad_emission,
+            deep_emission, empty_subject, empty_key, exits,
             // What is too much.
             loops_forever, recurses_deeply, hogs_memory, panics, traps_after_effects, emits_a_million, huge_emission,
             huge_string, forged_length, huge_state_value, effects_add_up, floods_host_calls, floods_log,

@@ -43,6 +43,13 @@ pub fn effects(_: &Given) -> Outcome {
     Ok(())
 }
 
+/// A text for people may have been put together from anything.
+pub fn status_text(_: &Given) -> Outcome {
+    let text = "two\nlines\u{1b}[31m".into();
+    outbox::set_status(None, &Status { state: "told".into(), text, data: None });
+    Ok(())
+}
+
 pub fn emit_defaults(_: &Given) -> Outcome {
     for subject in [None, Some("order/o-3".to_owned())] {
         outbox::emit(&Emission {
