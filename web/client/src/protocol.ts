@@ -17,8 +17,8 @@ export interface Part<Data = unknown> {
 }
 
 export type PartDelivery =
-  | { readonly state: "retrying"; readonly attempt: number; readonly next_attempt_at_ms: number; readonly message: string }
-  | { readonly state: "dead-lettered"; readonly attempt: number; readonly message: string };
+  | { readonly state: "retrying"; readonly event: number; readonly attempt: number; readonly next_attempt_at_ms: number; readonly message: string }
+  | { readonly state: "dead-lettered"; readonly event: number; readonly attempt: number; readonly message: string };
 
 export type Parts = Readonly<Record<string, Part>>;
 

@@ -137,11 +137,11 @@ export class Domain {
       const delay_ms = attempt >= this.deadAfter ? 0 : Math.min(30_000, 1000 * 2 ** attempt);
       const message = "the payment gateway does not answer";
       if (delay_ms === 0) {
-        this.set(subject, "payment", { state: "", text: "", delivery: { state: "dead-lettered", attempt, message } });
+        this.set(subject, "payment", { state: "", text: "", delivery: { state: "dead-lettered", event: 7, attempt, message } });
         await new Promise(() => {});
       }
       const next_attempt_at_ms = Date.now() + delay_ms;
-      this.set(subject, "payment", { state: "", text: "", delivery: { state: "retrying", attempt, next_attempt_at_ms, message } });
+      this.set(subject, "payment", { state: "", text: "", delivery: { state: "retrying", event: 7, attempt, next_attempt_at_ms, message } });
       await new Promise((resolve) => setTimeout(resolve, delay_ms));
     }
     return card === "4000000000000002" || total_cents === 0 ? undefined : `pay-payment@${this.#position}`;

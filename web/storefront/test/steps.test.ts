@@ -63,7 +63,7 @@ test("an order that is rejected, or of which nothing is there, ends where it is"
 });
 
 test("a payment that is retried is in trouble, and stays in its place", () => {
-  const delivery = { state: "retrying", attempt: 3, next_attempt_at_ms: 1, message: "the payment gateway does not answer" } as const;
+  const delivery = { state: "retrying", event: 7, attempt: 3, next_attempt_at_ms: 1, message: "the payment gateway does not answer" } as const;
   const parts = { ...SET_ASIDE, payment: troubled(delivery) };
   assert.equal(headlineOf(parts).state, "reserved");
   assert.equal(troubleOf(parts), "retrying");
@@ -72,8 +72,8 @@ test("a payment that is retried is in trouble, and stays in its place", () => {
 });
 
 test("a dead letter is the worst trouble and shows even after an earlier state", () => {
-  const dead = { state: "dead-lettered", attempt: 16, message: "no" } as const;
-  const retrying = { state: "retrying", attempt: 1, next_attempt_at_ms: 1, message: "no" } as const;
+  const dead = { state: "dead-lettered", event: 7, attempt: 16, message: "no" } as const;
+  const retrying = { state: "retrying", event: 7, attempt: 1, next_attempt_at_ms: 1, message: "no" } as const;
   const parts = { ...CHARGED, invoice: troubled(dead), notification: troubled(retrying, "sent") };
   assert.equal(troubleOf(parts), "stuck");
   assert.deepEqual([headlineOf(parts).state, headlineOf(parts).title], ["paid", "Stopped for now"]);
@@ -82,7 +82,7 @@ test("a dead letter is the worst trouble and shows even after an earlier state",
 });
 
 test("a mail that is not sent is no trouble of the order", () => {
-  const parts = { ...CHARGED, notification: troubled({ state: "dead-lettered", attempt: 16, message: "no" }) };
+  const parts = { ...CHARGED, notification: troubled({ state: "dead-lettered", event: 7, attempt: 16, message: "no" }) };
   assert.equal(troubleOf(parts), undefined);
   assert.equal(headlineOf(parts).title, headlineOf(CHARGED).title);
 });
