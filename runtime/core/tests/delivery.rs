@@ -185,6 +185,7 @@ fn a_resubmitted_delivery_and_a_running_one_do_not_run_at_once_after_a_restart()
         world.deploy("a", r#","retry":{"first_delay_ms":1}"#);
         world.publish(2, "x");
         world.append(Record::Resubmitted { delivery, key: "x".into(), at_ms: 0 });
+        world.keep_view();
         world.restart(with_view);
         world.wait(1_000);
         assert_eq!(world.called(), [first.0]);
@@ -233,6 +234,7 @@ fn an_attempt_cut_off_by_a_crash_counts() {
         world.publish(1, "x");
         for attempt in [1, 2] {
             assert_eq!(world.calls.front().map(|(_, attempt)| *attempt), Some(attempt));
+            world.keep_view();
             world.restart(with_view);
             world.wait(10);
         }

@@ -5,13 +5,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weirgate_core::{Action, DeliveryRow, Entropy, EventHead, Input, Limits, Machine};
+use weirgate_core::{Action, DeliveryRow, Entropy, EventHead, HandlerRow, Input, Limits, Machine};
 use weirgate_types::{
     AttemptFailure, Commit, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName, Outcome, Position,
     Record,
 };
 
 pub const DIGEST: Digest = Digest([1; 32]);
+
+/// What is on disk of the views.
+#[derive(Debug, Default, Clone)]
+struct View {
+    through: Position,
+    handlers: Vec<HandlerRow>,
+    deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+}
 
 pub struct World {
     pub machine: Machine,
@@ -23,6 +31,7 @@ pub struct World {
     pub history: Vec<(DeliveryId, u32)>,
     /// The view of open deliveries.
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,
+    kept: Option<View>,
     limits: Limits,
 }
 
@@ -57,6 +66,7 @@ impl World {
             calls: VecDeque::new(),
             history: Vec::new(),
             rows: BTreeMap::new(),
+            kept: None,
             limits,
         };
         world.feed(Input::Recovered);
@@ -90,7 +100,11 @@ impl World {
     }
 
     pub fn publish(&mut self, id: u64, key: &str) -> Position {
-        let position = self.append(Record::Accepted { event: event(id, key, "order.placed"), at_ms: self.now_ms });
+        self.publish_as(id, key, "order.placed")
+    }
+
+    pub fn publish_as(&mut self, id: u64, key: &str, r#type: &str) -> Position {
+        let position = self.append(Record::Accepted { event: event(id, key, r#type), at_ms: self.now_ms });
         self.settle();
         position
     }
@@ -141,30 +155,32 @@ impl World {
         self.perform(actions);
     }
 
-    /// The process stops and starts again: from nothing but the log, or from the rows as they were kept.
+    /// The views reach the disk: what a restart from them finds later, however much the log has grown by then.
+    pub fn keep_view(&mut self) {
+        let handlers = self.machine.rows().map(|(_, row)| row).collect();
+        self.kept = Some(View { through: self.head(), handlers, deliveries: self.rows.clone() });
+    }
+
+    /// The process stops and starts again: from the views as they were last kept, or from nothing but the log.
     pub fn restart(&mut self, with_view: bool) {
         let mut machine = Machine::new(self.limits, Entropy::seeded(8));
-        let log = self.log.clone();
-        let mut from = 0;
-        if with_view {
-            from = log.len();
-            machine.restore_head(self.head());
-            for (_, row) in self.machine.rows() {
-                let deployments = row.deployments.iter().map(|position| (*position, self.deployed_at(*position)));
-                machine.restore_handler(deployments.collect(), &row);
-            }
-            for (delivery, row) in &self.rows {
-                machine.restore_delivery(delivery, row.clone());
-            }
-        } else {
-            self.rows.clear();
+        let view = self.kept.clone().filter(|_| with_view).unwrap_or_default();
+        machine.restore_head(view.through);
+        for row in &view.handlers {
+            let deployments = row.deployments.iter().map(|position| (*position, self.deployed_at(*position)));
+            machine.restore_handler(deployments.collect(), row);
         }
+        for (delivery, row) in &view.deliveries {
+            machine.restore_delivery(delivery, row.clone());
+        }
+        self.rows = view.deliveries;
+        let log: Vec<_> = self.log.iter().filter(|(position, _)| *position > view.through).cloned().collect();
         self.machine = machine;
         self.calls.clear();
         let mut actions = Vec::new();
         self.machine.apply(Input::Durable { position: self.head() }, self.now_ms, &mut actions);
         self.perform(actions);
-        for (position, record) in log.iter().skip(from) {
+        for (position, record) in &log {
             let mut actions = Vec::new();
             self.machine.apply(Input::Appended { position: *position, record }, self.now_ms, &mut actions);
             self.perform(actions);
