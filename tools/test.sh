@@ -3,7 +3,11 @@
 source "$(dirname "$0")/lib.sh"
 need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium
 started=$SECONDS
-build_server; build_handlers; build_web
+# In one go, so that server and tests share their dependencies: built one by one they would differ in features.
+say "building Weirgate and the tests (the first time takes some minutes)"
+cargo build --release --locked --workspace --bins --tests
+export WEIRGATE_BIN=$PWD/target/release/weirgate
+build_handlers; build_web
 say "format"; cargo fmt --all --check
 say "lints"; cargo clippy --release --locked --workspace --all-targets -- -D warnings
 say "web: types and unit tests"; (cd web && npm run --silent check && npm test --silent)
