@@ -11,7 +11,7 @@ say "starting Weirgate"
 mkdir -p target/demo
 "$weirgate" serve --listen "127.0.0.1:$port" --data target/demo/data --shop web/storefront/dist &
 server=$!
-trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
+trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT
 trap 'exit 0' INT TERM
 for _ in $(seq 300); do
   curl -sf -o /dev/null "$url/readyz" && break
