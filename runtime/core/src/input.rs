@@ -81,6 +81,23 @@ pub enum DeliveryState {
     ParkedBehind(Position),
 }
 
+impl DeliveryState {
+    /// All the words there are for states.
+    pub const WORDS: [&str; 4] = ["ready", "running", "retrying", "parked-behind"];
+
+    /// The state's word, the same wherever it is named.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let [ready, running, retrying, parked_behind] = Self::WORDS;
+        match self {
+            Self::Ready => ready,
+            Self::Running => running,
+            Self::Retrying { .. } => retrying,
+            Self::ParkedBehind(_) => parked_behind,
+        }
+    }
+}
+
 /// An open delivery, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryView {

@@ -1,6 +1,6 @@
 //! The sequencer's reading side: scans for handlers that lag, lists for operators.
 
-use weirgate_core::{DeliveryState, EventHead, Input};
+use weirgate_core::{EventHead, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
 use super::{End, Sequencer};
@@ -70,18 +70,9 @@ impl Sequencer {
         let names = self.machine.handlers().map(|(name, _)| name);
         let names = names.filter(|name| filter.handler.as_ref().is_none_or(|wanted| wanted == *name));
         let open = names.flat_map(|name| self.machine.deliveries(name, Position::ZERO));
-        let open = open.filter(|open| filter.state.as_deref().is_none_or(|wanted| wanted == word(open.state)));
+        let open = open.filter(|open| filter.state.as_deref().is_none_or(|wanted| wanted == open.state.word()));
         let open = open.filter(|open| key.is_none_or(|wanted| open.key == wanted));
         let items = open.map(|open| DeliveryItem { delivery: open.delivery, attempt: open.attempt, state: open.state });
         Ok(items.take(filter.limit).collect())
-    }
-}
-
-fn word(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Ready => "ready",
-        DeliveryState::Running => "running",
-        DeliveryState::Retrying { .. } => "retrying",
-        DeliveryState::ParkedBehind(_) => "parked-behind",
     }
 }

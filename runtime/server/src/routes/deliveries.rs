@@ -56,9 +56,9 @@ pub async fn list(
 ) -> Result<axum::Json<DeliveryList>, Problem> {
     let handler = query.handler.map(|name| name.parse()).transpose()?;
     if let Some(state) = &query.state
-        && !["ready", "running", "retrying", "parked-behind"].contains(&state.as_str())
+        && !DeliveryState::WORDS.contains(&state.as_str())
     {
-        let detail = format!("state={state:?}: it may be ready, running, retrying or parked-behind");
+        let detail = format!("state={state:?}: it may be one of {}", DeliveryState::WORDS.join(", "));
         return Err(Problem::bad_request("bad-query", detail));
     }
     let filter = DeliveryFilter { handler, key: query.key, state: query.state, limit: limit(query.limit) };
@@ -68,17 +68,16 @@ pub async fn list(
 
 impl From<Item> for DeliveryItem {
     fn from(item: Item) -> Self {
-        let (state, next_attempt_at_ms, behind) = match item.state {
-            DeliveryState::Ready => ("ready", None, None),
-            DeliveryState::Running => ("running", None, None),
-            DeliveryState::Retrying { due_ms } => ("retrying", Some(due_ms), None),
-            DeliveryState::ParkedBehind(position) => ("parked-behind", None, Some(position.0)),
+        let (next_attempt_at_ms, behind) = match item.state {
+            DeliveryState::Ready | DeliveryState::Running => (None, None),
+            DeliveryState::Retrying { due_ms } => (Some(due_ms), None),
+            DeliveryState::ParkedBehind(position) => (None, Some(position.0)),
         };
         Self {
             id: item.delivery.to_string(),
             handler: item.delivery.handler.to_string(),
             position: item.delivery.position.0,
-            state,
+            state: item.state.word(),
             attempt: item.attempt,
             next_attempt_at_ms,
             behind,
