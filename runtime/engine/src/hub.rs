@@ -60,17 +60,17 @@ impl Watcher {
     }
 }
 
-/// A reader and the subjects it watches; dropping it ends them all.
+/// A reader, the subjects it watches, and the version it has of each; dropping it ends them all.
 pub struct Watch {
     hub: Arc<Hub>,
     watcher: Arc<Watcher>,
-    subjects: BTreeSet<Arc<str>>,
+    versions: HashMap<Arc<str>, Position>,
 }
 
 impl Watch {
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, watcher: Arc::default(), subjects: BTreeSet::new() }
+        Self { hub, watcher: Arc::default(), versions: HashMap::new() }
     }
 
     /// Watch a subject, and get its document as it stands. Nothing is missed between the two.
@@ -78,12 +78,15 @@ impl Watch {
     /// # Errors
     /// The view cannot be read.
     pub fn add(&mut self, subject: &str) -> Result<StatusDocument, Refusal> {
-        self.subjects.insert(subject.into());
-        self.hub.watch(&self.watcher, subject)
+        let name: Arc<str> = subject.into();
+        self.versions.entry(Arc::clone(&name)).or_default();
+        let document = self.hub.watch(&self.watcher, subject)?;
+        self.versions.insert(name, document.version);
+        Ok(document)
     }
 
     pub fn remove(&mut self, subject: &str) {
-        self.subjects.remove(subject);
+        self.versions.remove(subject);
         self.hub.unwatch(&self.watcher, subject);
     }
 
@@ -92,16 +95,30 @@ impl Watch {
         self.watcher.changed().await
     }
 
-    /// What changed in a watched subject since `previous`; `None` when nothing has.
+    /// What changed in a watched subject since the reader last asked; `None` when nothing has.
+    pub fn news(&mut self, subject: &str) -> Option<Arc<SharedDelta>> {
+        let version = self.versions.get_mut(subject)?;
+        let shared = self.hub.since(subject, *version)?;
+        *version = shared.delta.version;
+        Some(shared)
+    }
+
+    /// The version that the reader has of a subject; `None` when it does not watch it.
     #[must_use]
-    pub fn since(&self, subject: &str, previous: Position) -> Option<Arc<SharedDelta>> {
-        self.hub.since(subject, previous)
+    pub fn version(&self, subject: &str) -> Option<Position> {
+        self.versions.get(subject).copied()
+    }
+
+    /// How many subjects are watched.
+    #[must_use]
+    pub fn subjects(&self) -> usize {
+        self.versions.len()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        for subject in &self.subjects {
+        for subject in self.versions.keys() {
             self.hub.unwatch(&self.watcher, subject);
         }
     }

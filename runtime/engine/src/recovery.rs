@@ -27,7 +27,6 @@ impl Sequencer {
                 self.bring_forward(through)?;
             }
         }
-        self.handlers_changed = true;
         self.bring_forward(through)?;
         self.feed(Input::Recovered)?;
         tracing::info!(from = applied.0, through = through.0, "recovered");

@@ -1,17 +1,12 @@
 //! One WebSocket connection. It keeps no queue of messages: only which of its subjects have changed, and what it last sent
 //! of each.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::time::{Instant, sleep_until, timeout};
 use weirgate_engine::Watch;
-use weirgate_types::Position;
 
 use super::{
     SUBJECTS_MAX,
@@ -26,8 +21,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Session {
     app: App,
     watch: Watch,
-    /// By subject: the version last sent.
-    sent: HashMap<Arc<str>, Position>,
     _pass: Pass,
 }
 
@@ -43,7 +36,7 @@ type Sink = SplitSink<WebSocket, Message>;
 impl Session {
     pub fn new(app: App, pass: Pass) -> Self {
         let watch = Watch::new(Arc::clone(app.engine.hub()));
-        Self { app, watch, sent: HashMap::new(), _pass: pass }
+        Self { app, watch, _pass: pass }
     }
 
     pub async fn run(mut self, socket: WebSocket) {
@@ -87,7 +80,6 @@ impl Session {
             Request::Subscribe { subjects } => self.subscribe(sink, subjects).await,
             Request::Unsubscribe { subjects } => {
                 for subject in subjects {
-                    self.sent.remove(subject.as_str());
                     self.watch.remove(&subject);
                 }
                 Ok(false)
@@ -102,13 +94,12 @@ impl Session {
         }
         let mut sent = false;
         for wanted in subjects {
-            let known = self.sent.contains_key(wanted.subject.as_str());
-            if !known && self.sent.len() >= SUBJECTS_MAX {
+            let known = self.watch.version(&wanted.subject).is_some();
+            if !known && self.watch.subjects() >= SUBJECTS_MAX {
                 return Err(Close::too_many_subjects());
             }
             let document = self.watch.add(&wanted.subject).map_err(|_| Close::internal())?;
             let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
-            self.sent.insert(wanted.subject.into(), document.version);
             sent |= self.send(sink, vec![answer.into()]).await?;
         }
         Ok(sent)
@@ -117,9 +108,7 @@ impl Session {
     async fn push(&mut self, sink: &mut Sink, changed: BTreeSet<Arc<str>>) -> Result<bool, Close> {
         let mut messages = Vec::with_capacity(changed.len());
         for subject in changed {
-            let Some(sent) = self.sent.get_mut(&subject) else { continue };
-            let Some(shared) = self.watch.since(&subject, *sent) else { continue };
-            *sent = shared.delta.version;
+            let Some(shared) = self.watch.news(&subject) else { continue };
             messages.push(Utf8Bytes::from(&*frames::shared_delta(&subject, &shared)));
         }
         self.send(sink, messages).await

@@ -1,10 +1,6 @@
 //! The same stream as server-sent events, for clients that cannot do WebSockets.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    convert::Infallible,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use axum::{
     http::HeaderMap,
@@ -24,9 +20,8 @@ use crate::{Problem, serve::App};
 struct Events {
     app: App,
     watch: Watch,
-    sent: HashMap<Arc<str>, Position>,
     /// The subjects in the order of the query, which is the order of the versions in an event's id.
-    subjects: Vec<Arc<str>>,
+    subjects: Vec<String>,
     changed: BTreeSet<Arc<str>>,
     /// Messages that are ready to go, the first of them last.
     ready: Vec<Event>,
@@ -52,15 +47,8 @@ pub fn stream(
         last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
-    let mut events = Events {
-        app,
-        watch,
-        sent: HashMap::new(),
-        subjects: Vec::new(),
-        changed: BTreeSet::new(),
-        ready: Vec::new(),
-        _pass: pass,
-    };
+    let mut events =
+        Events { app, watch, subjects: Vec::new(), changed: BTreeSet::new(), ready: Vec::new(), _pass: pass };
     for subject in subjects {
         let version = last_versions.next().flatten();
         events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version })?;
@@ -77,9 +65,7 @@ impl Events {
     fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
         let epoch = self.app.engine.epoch();
         let document = self.watch.add(&wanted.subject)?;
-        let subject: Arc<str> = wanted.subject.as_str().into();
-        self.sent.insert(Arc::clone(&subject), document.version);
-        self.subjects.push(subject);
+        self.subjects.push(wanted.subject.clone());
         let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
         self.ready.push(self.event(&answer));
         Ok(())
@@ -94,9 +80,7 @@ impl Events {
             }
             // One subject at a time, so that an id never speaks of what comes after its event.
             while let Some(subject) = self.changed.pop_first() {
-                let Some(sent) = self.sent.get_mut(&subject) else { continue };
-                let Some(shared) = self.watch.since(&subject, *sent) else { continue };
-                *sent = shared.delta.version;
+                let Some(shared) = self.watch.news(&subject) else { continue };
                 self.app.engine.metrics().live_messages.inc();
                 return Some(self.event(&frames::shared_delta(&subject, &shared)));
             }
@@ -109,8 +93,8 @@ impl Events {
 
     /// An event whose id says what has been sent of each subject.
     fn event(&self, data: &str) -> Event {
-        let versions = self.subjects.iter().filter_map(|subject| self.sent.get(subject));
-        let versions: Vec<_> = versions.map(ToString::to_string).collect();
+        let versions = self.subjects.iter().filter_map(|subject| self.watch.version(subject));
+        let versions: Vec<_> = versions.map(|version| version.to_string()).collect();
         Event::default().id(format!("{}:{}", self.app.engine.epoch(), versions.join(","))).data(data)
     }
 }
