@@ -7,10 +7,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Event, EventError, EventLimits};
+use crate::{Event, EventError, EventLimits, RUNTIME_TYPES};
 
-/// Sources that begin so belong to events which handlers emit; no producer may use them.
-const RESERVED_SOURCE: &str = "/handlers/";
+/// Sources that begin so belong to events which handlers emit, and to the runtime's own; no producer may use them.
+const RESERVED_SOURCES: [&str; 2] = ["/handlers/", "/weirgate"];
 
 /// Names that JSON gives another meaning.
 const CONTEXT_NAMES: [&str; 3] = ["data", "datacontenttype", "data_base64"];
@@ -89,12 +89,7 @@ impl RawEvent {
             extensions: extensions(self.extensions, limits)?,
             data,
         };
-        if event.source.starts_with(RESERVED_SOURCE) {
-            return Err(attribute(
-                "source",
-                format!("may not begin with {RESERVED_SOURCE}: those are the handlers' own"),
-            ));
-        }
+        check_reserved(&event)?;
         if event.key().is_empty() {
             return Err(EventError::NoKey);
         }
@@ -160,6 +155,17 @@ impl Event {
             extensions: BTreeMap::new(),
             data: Vec::new(),
         }
+    }
+}
+
+/// What handlers and the runtime tell is theirs alone, so that whoever subscribes to it can trust it.
+fn check_reserved(event: &Event) -> Result<(), EventError> {
+    if event.r#type.starts_with(RUNTIME_TYPES) {
+        return Err(EventError::ReservedType);
+    }
+    match RESERVED_SOURCES.iter().find(|reserved| event.source.starts_with(**reserved)) {
+        Some(reserved) => Err(EventError::ReservedSource(reserved)),
+        None => Ok(()),
     }
 }
 
@@ -303,7 +309,9 @@ mod tests {
             (with(&long), "bad-attribute"),
             (with(&deep), "data-too-deep"),
             (with(&large), "event-too-large"),
-            (with("").replace("/shop", "/handlers/x"), "bad-attribute"),
+            (with("").replace("/shop", "/handlers/x"), "reserved-source"),
+            (with("").replace("/shop", "/weirgate/timers/x"), "reserved-source"),
+            (with("").replace("order.placed", "weirgate.breaker.opened"), "reserved-type"),
         ];
         for (json, code) in cases {
             let error = check(&json).expect_err(&json.chars().take(80).collect::<String>());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptFailure, Event, HandlerName, Position};
+use crate::{AttemptFailure, Digest, Event, HandlerName, Position};
 
 /// The one record that ends an attempt. Its emitted events take the positions that follow its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +13,13 @@ pub struct Commit {
     /// The event's key, so that views can be derived from the commit alone.
     pub key: String,
     pub attempt: u32,
+    /// The version that was called.
+    pub digest: Digest,
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
     pub outcome: Outcome,
-    /// Empty unless the outcome is `Completed`.
+    /// Empty unless the outcome is `Completed` or `Withheld`; but what the runtime itself tells of the attempt is emitted
+    /// with every outcome.
     pub effects: Effects,
     pub log: Vec<LogLine>,
 }
@@ -28,11 +31,37 @@ pub enum Outcome {
     /// It will be tried again at `due_ms`, not earlier.
     Retry {
         due_ms: u64,
+        /// Which of the manifest's retry levels the wait belongs to, from 0.
+        level: u8,
+        /// Whether the attempt counts; one that met an open circuit does not.
+        spent: bool,
+        failure: AttemptFailure,
+    },
+    /// It waits until somebody corrects its data.
+    Waiting {
         failure: AttemptFailure,
     },
     DeadLettered {
+        /// Whether its key waits until somebody has decided about it.
+        held: bool,
+        /// What a later attempt at it takes up.
+        carried: Carried,
+        /// What the handler knew of the key, for whoever looks into it; not all of it where that is much.
+        state: Vec<StateWrite>,
         failure: AttemptFailure,
     },
+    /// It is done, but earlier deliveries of its key are not, and what it emits must not overtake what they emit:
+    /// `effects.withheld` leaves with a later `Released`.
+    Withheld,
+}
+
+/// What an attempt takes up from those before it: places in the log.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The answers to its outbound calls, each a `Stepped`.
+    pub steps: Vec<Position>,
+    /// The data that it gets in place of its event's: an `Intervened` with a correction.
+    pub correction: Option<Position>,
 }
 
 /// What a completed attempt changes.
@@ -41,6 +70,27 @@ pub struct Effects {
     pub state: Vec<StateWrite>,
     pub status: Vec<StatusWrite>,
     pub emitted: Vec<Event>,
+    /// Timers started and cancelled, by name.
+    pub timers: Vec<TimerWrite>,
+    /// Events that have no position yet; see [`Outcome::Withheld`].
+    pub withheld: Vec<Event>,
+}
+
+/// A named timer of the handler and the delivery's key; `None` cancels it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerWrite {
+    pub name: String,
+    pub set: Option<TimerSetting>,
+}
+
+/// When a timer is due, and the event that the handler then gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerSetting {
+    /// Unix time in milliseconds; it fires then or later, never before.
+    pub due_ms: u64,
+    pub r#type: String,
+    pub data_content_type: Option<String>,
+    pub data: Vec<u8>,
 }
 
 /// A named value of the handler's state for the delivery's key; `None` removes it.

@@ -62,6 +62,10 @@ pub enum FailureKind {
     Contract,
     /// The runtime stopped during the attempt.
     Interrupted,
+    /// A host that the handler called is left alone for now, because calls to it kept failing.
+    CircuitOpen,
+    /// An earlier event of its key failed in the same batch, so nothing of this one was kept.
+    NotReached,
 }
 
 /// Why an attempt did not complete.

@@ -48,6 +48,10 @@ pub enum EventError {
     SpecVersion(String),
     #[error("attribute `{attribute}` {problem}")]
     Attribute { attribute: String, problem: String },
+    #[error("`type` begins with `weirgate.`: those are the runtime's own; choose another prefix")]
+    ReservedType,
+    #[error("`source` begins with {0}: those are the handlers' and the runtime's own; choose another prefix")]
+    ReservedSource(&'static str),
     #[error(
         "the event has no key: set `partitionkey`, or else `subject`, to what order is kept for (for instance order/o-1)"
     )]
@@ -70,6 +74,8 @@ impl EventError {
             Self::Malformed(_) | Self::Missing(_) => "not-a-cloudevent",
             Self::SpecVersion(_) => "unsupported-specversion",
             Self::Attribute { .. } => "bad-attribute",
+            Self::ReservedType => "reserved-type",
+            Self::ReservedSource(_) => "reserved-source",
             Self::NoKey => "no-key",
             Self::TooLarge { .. } => "event-too-large",
             Self::TooDeep { .. } => "data-too-deep",
@@ -83,6 +89,15 @@ impl Event {
     #[must_use]
     pub fn key(&self) -> &str {
         self.extensions.get("partitionkey").or(self.subject.as_ref()).map_or("", String::as_str)
+    }
+
+    /// Its number among the events of its key, where it carries one: CloudEvents' `sequence`, in decimal digits
+    /// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/sequence.md>).
+    #[must_use]
+    pub fn sequence(&self) -> Option<u64> {
+        let is_number = self.extensions.get("sequencetype").is_none_or(|kind| kind == "Integer");
+        let digits = self.extensions.get("sequence").filter(|_| is_number)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 
     /// Whether the data is JSON by its content type; absent means JSON.
@@ -120,5 +135,27 @@ mod data_bytes {
             }
         }
         deserializer.deserialize_byte_buf(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{EventLimits, RawEvent};
+
+    #[test]
+    fn a_sequence_is_a_decimal_number() {
+        let sequence = |extra: &str| {
+            let json = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"k"{extra}}}"#);
+            let event = RawEvent::from_json(json.as_bytes()).and_then(|raw| raw.check(&EventLimits::default()));
+            event.expect("an event").sequence()
+        };
+        assert_eq!(sequence(r#","sequence":"12""#), Some(12));
+        assert_eq!(sequence(r#","sequence":12,"sequencetype":"Integer""#), Some(12));
+        assert_eq!(sequence(r#","sequence":"0001","sequencetype":"Integer""#), Some(1));
+        for extra in ["", r#","sequence":"+1""#, r#","sequence":"-1""#, r#","sequence":"1a""#, r#","sequence":"1.0""#] {
+            assert_eq!(sequence(extra), None, "{extra}");
+        }
+        assert_eq!(sequence(r#","sequence":"99999999999999999999""#), None);
+        assert_eq!(sequence(r#","sequence":"1","sequencetype":"Other""#), None);
     }
 }

@@ -8,14 +8,23 @@ mod delivery;
 mod event;
 mod ids;
 mod manifest;
+mod operation;
 mod record;
 mod status;
 
 pub use cloudevents::{RawEvent, json_depth};
-pub use commit::{Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite};
+pub use commit::{
+    Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite, TimerSetting, TimerWrite,
+};
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use event::{Event, EventError, EventLimits};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, Position};
-pub use manifest::{CallLimits, Manifest, ManifestError, RetryPolicy, Start, Subscription};
-pub use record::{Deployed, Record, RecordError};
+pub use manifest::{
+    AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Jitter, Manifest,
+    ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryLevel, Schedule, Start, Subscription, default_levels,
+};
+pub use operation::{
+    BreakerChanged, BreakerId, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,
+};
+pub use record::{Deployed, GapPassed, Record, RecordError};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Commit, DeliveryId, Digest, Event, HandlerName, Position};
+use crate::{
+    BreakerChanged, Commit, DeliveryId, Digest, Event, HandlerName, Intervention, ModeChanged, Position, StepAnswer,
+    TimerId,
+};
 
 /// One fact. It takes [`Record::width`] positions. The variants' order is part of the format: add at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +13,8 @@ pub enum Record {
     /// A producer's event was accepted.
     Accepted {
         event: Event,
+        /// The one handler it is for, whatever that subscribes to; absent: for all that subscribe.
+        to: Option<HandlerName>,
         at_ms: u64,
     },
     /// An attempt is about to begin. Durable before the call, so that a component that kills the process counts.
@@ -20,23 +25,60 @@ pub enum Record {
     },
     /// An attempt ended.
     Committed(Commit),
+    /// A batch of attempts ended, in one call: all of it is durable, or nothing.
+    Batched(Vec<Commit>),
     /// From here on the handler is this version.
     Deployed(Deployed),
-    /// The handler takes no new deliveries until resumed.
-    Paused {
-        handler: HandlerName,
+    ModeChanged(ModeChanged),
+    /// Somebody decided about a delivery.
+    Intervened(Intervention),
+    BreakerChanged(BreakerChanged),
+    /// An outbound call of an attempt was answered; another attempt at the delivery gets the same answer.
+    Stepped {
+        delivery: DeliveryId,
+        attempt: u32,
+        step: String,
+        answer: StepAnswer,
         at_ms: u64,
     },
-    Resumed {
-        handler: HandlerName,
+    /// A timer went off: its event is for its handler alone.
+    Fired {
+        timer: TimerId,
+        due_ms: u64,
+        event: Event,
         at_ms: u64,
     },
-    /// A dead letter was opened again, with its attempts counted from zero.
-    Resubmitted {
+    /// Earlier deliveries of the key are done, so what this one emitted leaves.
+    Released {
         delivery: DeliveryId,
         key: String,
+        emitted: Vec<Event>,
         at_ms: u64,
     },
+    /// Producers are asked to slow down, or may go on as they like.
+    Paced {
+        slow: bool,
+        why: String,
+        at_ms: u64,
+        notice: Event,
+    },
+    /// Events of the key's sequence have been waited for long enough; it goes on without them.
+    GapPassed(GapPassed),
+}
+
+/// What was missing before a delivery whose handler puts events back into order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapPassed {
+    /// The delivery that waited.
+    pub delivery: DeliveryId,
+    pub key: String,
+    /// The number that should have been next.
+    pub expected: u64,
+    /// That of the delivery. It is next now.
+    pub found: u64,
+    pub at_ms: u64,
+    /// `weirgate.sequence.gap`.
+    pub notice: Event,
 }
 
 /// A handler's version: a module and the manifest it runs with.
@@ -54,28 +96,90 @@ pub struct Deployed {
 pub struct RecordError(#[from] postcard::Error);
 
 impl Record {
-    /// How many positions the record takes: its own, and one for each event that a commit emits.
+    /// How many positions the record takes: its own, and one for each event that follows from it.
     #[must_use]
     pub fn width(&self) -> u64 {
-        match self {
-            Self::Committed(commit) => 1 + commit.effects.emitted.len() as u64,
-            _ => 1,
+        1 + match self {
+            Self::Batched(commits) => commits.iter().map(|commit| commit.effects.emitted.len()).sum::<usize>() as u64,
+            other => other.following().len() as u64,
         }
     }
 
     /// The event at offset `offset` from the record's own position, where there is one.
     #[must_use]
     pub fn event_at(&self, offset: u64) -> Option<&Event> {
+        let Some(index) = offset.checked_sub(1) else { return self.own_event() };
+        let index = usize::try_from(index).ok()?;
         match self {
-            Self::Accepted { event, .. } if offset == 0 => Some(event),
-            Self::Committed(commit) => commit.effects.emitted.get(usize::try_from(offset.checked_sub(1)?).ok()?),
-            _ => None,
+            Self::Batched(commits) => commits.iter().flat_map(|commit| &commit.effects.emitted).nth(index),
+            other => other.following().get(index),
         }
     }
 
     /// The events in the record with their positions, `first` being the record's own.
     pub fn events(&self, first: Position) -> impl Iterator<Item = (Position, &Event)> {
         (0..self.width()).filter_map(move |offset| Some((first.plus(offset), self.event_at(offset)?)))
+    }
+
+    /// The one handler that the record's own event is for, where it is for one only.
+    #[must_use]
+    pub fn addressee(&self) -> Option<&HandlerName> {
+        match self {
+            Self::Accepted { to, .. } => to.as_ref(),
+            Self::Fired { timer, .. } => Some(&timer.handler),
+            _ => None,
+        }
+    }
+
+    /// When it happened, in Unix milliseconds.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        match self {
+            Self::Accepted { at_ms, .. }
+            | Self::Attempted { at_ms, .. }
+            | Self::Stepped { at_ms, .. }
+            | Self::Fired { at_ms, .. }
+            | Self::Released { at_ms, .. }
+            | Self::Paced { at_ms, .. } => *at_ms,
+            Self::Committed(commit) => commit.at_ms,
+            Self::Batched(commits) => commits.first().map_or(0, |commit| commit.at_ms),
+            Self::Deployed(deployed) => deployed.at_ms,
+            Self::ModeChanged(changed) => changed.at_ms,
+            Self::Intervened(intervention) => intervention.at_ms,
+            Self::BreakerChanged(changed) => changed.at_ms,
+            Self::GapPassed(gap) => gap.at_ms,
+        }
+    }
+
+    /// The commits in the record.
+    #[must_use]
+    pub fn commits(&self) -> &[Commit] {
+        match self {
+            Self::Committed(commit) => std::slice::from_ref(commit),
+            Self::Batched(commits) => commits,
+            _ => &[],
+        }
+    }
+
+    fn own_event(&self) -> Option<&Event> {
+        match self {
+            Self::Accepted { event, .. } | Self::Fired { event, .. } => Some(event),
+            _ => None,
+        }
+    }
+
+    /// The events at the positions after the record's own, but for those of a batch.
+    fn following(&self) -> &[Event] {
+        match self {
+            Self::Committed(commit) => &commit.effects.emitted,
+            Self::Intervened(intervention) => intervention.events(),
+            Self::Released { emitted, .. } => emitted,
+            Self::ModeChanged(ModeChanged { notice, .. })
+            | Self::BreakerChanged(BreakerChanged { notice, .. })
+            | Self::GapPassed(GapPassed { notice, .. })
+            | Self::Paced { notice, .. } => std::slice::from_ref(notice),
+            _ => &[],
+        }
     }
 
     /// Append the record's bytes ([postcard 1](https://postcard.jamesmunns.com/wire-format)) to `buffer`.

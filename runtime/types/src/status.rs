@@ -39,11 +39,34 @@ pub struct StatusPart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum PartDelivery {
-    Retrying { event: Position, attempt: u32, next_attempt_at_ms: u64, message: String },
-    DeadLettered { event: Position, attempt: u32, message: String },
+    Retrying {
+        event: Position,
+        attempt: u32,
+        next_attempt_at_ms: u64,
+        message: String,
+    },
+    /// It waits until somebody corrects its data.
+    Waiting {
+        event: Position,
+        attempt: u32,
+        message: String,
+        what_is_wrong: String,
+    },
+    DeadLettered {
+        event: Position,
+        attempt: u32,
+        message: String,
+    },
 }
 
 impl PartDelivery {
+    /// The event whose delivery this is about.
+    #[must_use]
+    pub fn event(&self) -> Position {
+        let (Self::Retrying { event, .. } | Self::Waiting { event, .. } | Self::DeadLettered { event, .. }) = self;
+        *event
+    }
+
     /// What is left of this when the delivery of `settled` has gone through: a dead letter stays until it has itself.
     #[must_use]
     pub fn after(self, settled: Position) -> Option<Self> {

@@ -13,6 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::HandlerName;
 
+mod capability;
+mod policy;
+
+pub use capability::{Capabilities, Schedule};
+pub use policy::{
+    AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryLevel,
+    default_levels,
+};
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -27,8 +36,31 @@ pub struct Manifest {
     /// How many deliveries may be under way at once, over all keys.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
+    /// What waits behind an open delivery.
     #[serde(default)]
-    pub retry: RetryPolicy,
+    pub ordering: Ordering,
+    #[serde(default)]
+    pub emit_order: EmitOrder,
+    #[serde(default)]
+    pub after_dead_letter: AfterDeadLetter,
+    /// The levels of retry, one after the other. Empty: the first failure is a dead letter.
+    #[serde(default = "default_levels")]
+    pub retry: Vec<RetryLevel>,
+    /// Absent: the handler is called however often it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerPolicy>,
+    /// Absent: it goes on whatever becomes of its deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter_stop: Option<DeadLetterStop>,
+    /// For components that export `handle-batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPolicy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resequence: Option<Resequence>,
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     #[serde(default)]
     pub limits: CallLimits,
     /// Settings that the handler reads through `config`.
@@ -45,6 +77,10 @@ pub struct Subscription {
     /// Take only events from this source. `*` as in `types`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Event types that correct: where a delivery of the event's key waits for a correction, it runs again with this
+    /// event's data. Where none waits, such an event is nothing to the handler, unless `types` names it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,25 +93,6 @@ pub enum Start {
     Beginning,
 }
 
-/// Exponential backoff with full jitter: before attempt n+1 a delay drawn evenly from 0 to
-/// min(`delay_ms_max`, `first_delay_ms` x `factor`^(n-1)).
-/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>)
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetryPolicy {
-    /// How many attempts there are in all; then the delivery is a dead letter.
-    pub attempts_max: u32,
-    pub first_delay_ms: u64,
-    pub factor: f64,
-    pub delay_ms_max: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { attempts_max: 16, first_delay_ms: 100, factor: 2.0, delay_ms_max: 5 * 60_000 }
-    }
-}
-
 /// What one call may use. The defaults are those of `docs/limits.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -86,6 +103,10 @@ pub struct CallLimits {
     pub effects_bytes: u64,
     pub emitted_events: u32,
     pub host_calls: u32,
+    /// Outbound calls, each redirect counted.
+    pub outbound_calls: u32,
+    /// The longest answer to an outbound call.
+    pub outbound_bytes: u64,
     pub log_lines: u32,
     pub log_line_bytes: u32,
 }
@@ -99,6 +120,8 @@ impl Default for CallLimits {
             effects_bytes: 256 << 10,
             emitted_events: 64,
             host_calls: 256,
+            outbound_calls: 32,
+            outbound_bytes: 256 << 10,
             log_lines: 100,
             log_line_bytes: 1024,
         }
@@ -113,6 +136,18 @@ pub enum ManifestError {
     OutOfRange { setting: &'static str, value: String, least: String, most: String },
     #[error("`subscriptions` names no event type; add for instance types = [\"order.placed\"]")]
     NoSubscription,
+    #[error(
+        "`capabilities.hosts` names {0:?}; write scheme://name or scheme://name:port in lower case, without a path or a pattern"
+    )]
+    Host(String),
+    #[error("`capabilities.secrets` names {0:?}; a secret's name is 1 to 64 of letters, digits, `-` and `_`")]
+    Secret(String),
+    #[error(
+        "the schedule {name:?} has no times that can be read: {why}; write five fields as in crontab(5), for instance 0 3 * * *"
+    )]
+    Schedule { name: String, why: String },
+    #[error("{0}")]
+    Conflict(&'static str),
 }
 
 fn default_concurrency() -> u32 {
@@ -137,26 +172,61 @@ impl Manifest {
     /// # Errors
     /// A setting is out of its range.
     pub fn checked(self) -> Result<Self, ManifestError> {
-        if self.subscriptions.iter().all(|subscription| subscription.types.is_empty()) {
+        if self.subscriptions.iter().all(|subscription| subscription.types.is_empty()) && self.schedules.is_empty() {
             return Err(ManifestError::NoSubscription);
         }
-        let Self { concurrency, retry, limits, .. } = &self;
-        within("concurrency", *concurrency, 1, 1_024)?;
-        within("retry.attempts_max", retry.attempts_max, 1, 1_000)?;
-        within("retry.first_delay_ms", retry.first_delay_ms, 1, 86_400_000)?;
-        within("retry.factor", retry.factor, 1.0, 10.0)?;
-        within("retry.delay_ms_max", retry.delay_ms_max, 1, 86_400_000)?;
+        within("concurrency", self.concurrency, 1, 1_024)?;
+        policy::check_levels(&self.retry)?;
+        self.breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
+        self.dead_letter_stop.as_ref().map_or(Ok(()), DeadLetterStop::check)?;
+        self.batch.map_or(Ok(()), BatchPolicy::check)?;
+        self.resequence.map_or(Ok(()), Resequence::check)?;
+        self.capabilities.check()?;
+        within("the number of schedules", self.schedules.len(), 0, 32)?;
+        self.schedules.iter().try_for_each(Schedule::check)?;
+        self.check_together()?;
+        self.limits.check()?;
+        Ok(self)
+    }
+
+    /// What does not go together.
+    fn check_together(&self) -> Result<(), ManifestError> {
+        let conflict = |is: bool, what| if is { Err(ManifestError::Conflict(what)) } else { Ok(()) };
+        conflict(
+            self.emit_order == EmitOrder::Input && self.ordering != Ordering::None,
+            "`emit_order = \"input\"` is for `ordering = \"none\"`: in the other orders nothing overtakes anything",
+        )?;
+        conflict(
+            self.resequence.is_some() && self.ordering != Ordering::Key,
+            "`[resequence]` is for `ordering = \"key\"`: a sequence is that of a key",
+        )?;
+        let takes_corrections = self.subscriptions.iter().any(|one| !one.corrections.is_empty());
+        conflict(
+            takes_corrections && self.ordering == Ordering::None && self.emit_order == EmitOrder::Any,
+            "`corrections` are for deliveries that are found by their key: with `ordering = \"none\"` set `emit_order = \"input\"`",
+        )?;
+        conflict(
+            self.batch.is_some() && self.emit_order == EmitOrder::Input,
+            "`[batch]` and `emit_order = \"input\"` do not go together",
+        )
+    }
+}
+
+impl CallLimits {
+    fn check(&self) -> Result<(), ManifestError> {
+        let limits = self;
         within("limits.cpu_ms", limits.cpu_ms, 1, 5_000)?;
         within("limits.wall_ms", limits.wall_ms, 1, 30_000)?;
         within("limits.memory_bytes", limits.memory_bytes, 1 << 20, 256 << 20)?;
         within("limits.effects_bytes", limits.effects_bytes, 1, 4 << 20)?;
         within("limits.emitted_events", limits.emitted_events, 0, 1_024)?;
         within("limits.host_calls", limits.host_calls, 1, 65_536)?;
+        within("limits.outbound_calls", limits.outbound_calls, 0, 256)?;
+        within("limits.outbound_bytes", limits.outbound_bytes, 1, 4 << 20)?;
         within("limits.log_lines", limits.log_lines, 0, 10_000)?;
         within("limits.log_line_bytes", limits.log_line_bytes, 16, 65_536)?;
         let log_bytes = u64::from(limits.log_lines) * u64::from(limits.log_line_bytes);
-        within("limits.log_lines x limits.log_line_bytes", log_bytes, 0, 1 << 20)?;
-        Ok(self)
+        within("limits.log_lines x limits.log_line_bytes", log_bytes, 0, 1 << 20)
     }
 }
 
@@ -171,9 +241,26 @@ fn within<T: PartialOrd + ToString>(setting: &'static str, value: T, least: T, m
 impl Subscription {
     #[must_use]
     pub fn matches(&self, r#type: &str, source: &str) -> bool {
-        self.types.iter().any(|pattern| glob(pattern, r#type))
-            && self.source.as_ref().is_none_or(|pattern| glob(pattern, source))
+        self.types.iter().any(|pattern| matches_type(pattern, r#type)) && self.matches_source(source)
     }
+
+    /// Whether the event is a correction for this handler.
+    #[must_use]
+    pub fn corrects(&self, r#type: &str, source: &str) -> bool {
+        self.corrections.iter().any(|pattern| matches_type(pattern, r#type)) && self.matches_source(source)
+    }
+
+    fn matches_source(&self, source: &str) -> bool {
+        self.source.as_ref().is_none_or(|pattern| glob(pattern, source))
+    }
+}
+
+/// What the runtime itself tells begins with this. Only a pattern that begins so too takes it: a handler of `*` does not
+/// get to hear of its own failures.
+pub const RUNTIME_TYPES: &str = "weirgate.";
+
+fn matches_type(pattern: &str, r#type: &str) -> bool {
+    glob(pattern, r#type) && (pattern.starts_with(RUNTIME_TYPES) || !r#type.starts_with(RUNTIME_TYPES))
 }
 
 /// Whether `text` is `pattern`, in which `*` stands for any run of characters.
@@ -207,13 +294,32 @@ mod tests {
     fn settings_out_of_range_and_unknown_ones_are_named() {
         for (extra, says) in [
             (r#","concurrency":0"#, "`concurrency` is 0; it may be 1 to 1024"),
-            (r#","retry":{"factor":0.5}"#, "`retry.factor` is 0.5"),
+            (r#","retry":[{"factor":0.5}]"#, "`retry.factor` is 0.5"),
+            (r#","retry":[{"attempts":0}]"#, "`retry.attempts` is 0"),
+            (r#","breaker":{"failure_ratio":0}"#, "`breaker.failure_ratio` is 0; it may be 0.01 to 1"),
+            (r#","breaker":{"open_ms":10,"open_ms_max":5}"#, "`breaker.open_ms_max` is 5; it may be 10 to"),
+            (r#","batch":{"events_max":1000}"#, "`batch.events_max` is 1000"),
+            (r#","capabilities":{"hosts":["api.example.com"]}"#, "scheme://name"),
+            (r#","capabilities":{"hosts":["https://*.example.com"]}"#, "without a path or a pattern"),
+            (r#","capabilities":{"secrets":["a b"]}"#, "a secret's name is"),
+            (r#","emit_order":"input""#, "`emit_order = \"input\"` is for `ordering = \"none\"`"),
             (r#","limits":{"memory_bytes":1}"#, "`limits.memory_bytes` is 1"),
             (r#","colour":"red""#, "unknown field `colour`"),
         ] {
             let error = manifest(extra).expect_err(extra).to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn what_the_runtime_tells_has_to_be_asked_for() {
+        let takes = |pattern: &str, r#type| {
+            let types = vec![pattern.to_owned()];
+            Subscription { types, source: None, corrections: Vec::new() }.matches(r#type, "/weirgate")
+        };
+        assert!(!takes("*", "weirgate.delivery.failed"));
+        assert!(takes("weirgate.delivery.*", "weirgate.delivery.failed"));
+        assert!(takes("*", "order.placed"));
     }
 
     #[test]

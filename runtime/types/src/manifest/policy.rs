@@ -1,0 +1,188 @@
+//! How deliveries are treated: order, retries, breakers, what follows a dead letter.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ManifestError, within};
+
+/// What waits behind a delivery that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ordering {
+    /// Later deliveries of its key.
+    #[default]
+    Key,
+    /// All later deliveries of the handler: the line stops.
+    Handler,
+    /// Nothing. Deliveries of one key may run at once; where two write the same state, the later commit counts.
+    None,
+}
+
+/// In which order the emissions of a key's deliveries leave, where these may overtake each other (`ordering = "none"`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmitOrder {
+    /// As they come.
+    #[default]
+    Any,
+    /// That of the events they follow from.
+    Input,
+}
+
+/// What becomes of a key after a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterDeadLetter {
+    /// Its later events are delivered.
+    #[default]
+    Continue,
+    /// They wait until somebody has decided about the dead letter.
+    Hold,
+}
+
+/// A level of retry: so many more attempts, each after a delay of at most min(`delay_ms_max`, `first_delay_ms` x
+/// `factor`^(n-1)) before the level's n-th. Attempts that a level does not give are the next one's; after the last level
+/// comes the dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryLevel {
+    pub attempts: u32,
+    pub first_delay_ms: u64,
+    pub factor: f64,
+    pub delay_ms_max: u64,
+    pub jitter: Jitter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Jitter {
+    /// Drawn evenly from zero to the delay
+    /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+    #[default]
+    Full,
+    /// Half of the delay, and as much again drawn evenly.
+    Equal,
+    /// The delay as it is.
+    None,
+}
+
+impl Default for RetryLevel {
+    fn default() -> Self {
+        Self { attempts: 10, first_delay_ms: 1_000, factor: 2.0, delay_ms_max: 5 * 60_000, jitter: Jitter::Full }
+    }
+}
+
+/// Three quick attempts, ten that grow to five minutes, then one an hour for a day.
+#[must_use]
+pub fn default_levels() -> Vec<RetryLevel> {
+    let hour_ms = 3_600_000;
+    vec![
+        RetryLevel { attempts: 3, first_delay_ms: 100, delay_ms_max: 1_000, ..RetryLevel::default() },
+        RetryLevel::default(),
+        RetryLevel { attempts: 24, first_delay_ms: hour_ms, factor: 1.0, delay_ms_max: hour_ms, jitter: Jitter::Equal },
+    ]
+}
+
+/// When to stop calling a handler whose attempts keep failing, and when to try again.
+/// (The pattern is that of M. Nygard, *Release It!*.)
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerPolicy {
+    /// Attempts older than this do not count.
+    pub window_ms: u64,
+    /// With fewer attempts in the window it stays closed.
+    pub attempts_min: u32,
+    /// It opens when so large a part of them failed, from 0 to 1.
+    pub failure_ratio: f64,
+    /// How long it stays open before one delivery is tried; doubled each time that fails, up to `open_ms_max`.
+    pub open_ms: u64,
+    pub open_ms_max: u64,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self { window_ms: 10_000, attempts_min: 20, failure_ratio: 0.5, open_ms: 5_000, open_ms_max: 60_000 }
+    }
+}
+
+/// When to pause a handler whose new version makes too many dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterStop {
+    /// The part of the deliveries that ended since the deployment, from 0 to 1.
+    pub ratio: f64,
+    /// With fewer of them it goes on.
+    pub ended_min: u32,
+}
+
+impl Default for DeadLetterStop {
+    fn default() -> Self {
+        Self { ratio: 0.2, ended_min: 20 }
+    }
+}
+
+/// How many deliveries one call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchPolicy {
+    pub events_max: u32,
+}
+
+/// Events that carry CloudEvents' `sequence` as a number (1, 2, 3, ... for each key) are put back into its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resequence {
+    /// What the first event of a key carries.
+    pub first: u64,
+    /// How long a missing event is waited for. Then the gap is reported and passed.
+    pub gap_timeout_ms: u64,
+}
+
+impl Default for Resequence {
+    fn default() -> Self {
+        Self { first: 1, gap_timeout_ms: 60_000 }
+    }
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+pub(super) fn check_levels(levels: &[RetryLevel]) -> Result<(), ManifestError> {
+    within("the number of [[retry]] levels", levels.len(), 0, 8)?;
+    for level in levels {
+        within("retry.attempts", level.attempts, 1, 10_000)?;
+        within("retry.first_delay_ms", level.first_delay_ms, 1, DAY_MS)?;
+        within("retry.factor", level.factor, 1.0, 10.0)?;
+        within("retry.delay_ms_max", level.delay_ms_max, 1, DAY_MS)?;
+    }
+    Ok(())
+}
+
+impl BreakerPolicy {
+    /// # Errors
+    /// A setting is out of its range.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        within("breaker.window_ms", self.window_ms, 100, 3_600_000)?;
+        within("breaker.attempts_min", self.attempts_min, 1, 100_000)?;
+        within("breaker.failure_ratio", self.failure_ratio, 0.01, 1.0)?;
+        within("breaker.open_ms", self.open_ms, 1, 3_600_000)?;
+        within("breaker.open_ms_max", self.open_ms_max, self.open_ms, DAY_MS)
+    }
+}
+
+impl DeadLetterStop {
+    pub(super) fn check(&self) -> Result<(), ManifestError> {
+        within("dead_letter_stop.ratio", self.ratio, 0.0, 1.0)?;
+        within("dead_letter_stop.ended_min", self.ended_min, 1, 1_000_000)
+    }
+}
+
+impl BatchPolicy {
+    pub(super) fn check(self) -> Result<(), ManifestError> {
+        within("batch.events_max", self.events_max, 1, 256)
+    }
+}
+
+impl Resequence {
+    pub(super) fn check(self) -> Result<(), ManifestError> {
+        within("resequence.gap_timeout_ms", self.gap_timeout_ms, 1, 7 * DAY_MS)
+    }
+}

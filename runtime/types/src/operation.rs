@@ -1,0 +1,140 @@
+//! What people, and the runtime for them, decide about handlers and deliveries. Each decision is a record that says who
+//! and why.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Carried, DeliveryId, Event, HandlerName, Position};
+
+/// Whether a handler works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    #[default]
+    Running,
+    /// What is open goes on, and nothing new is taken from the log.
+    Draining,
+    /// No attempt begins.
+    Paused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModeChanged {
+    pub handler: HandlerName,
+    pub mode: Mode,
+    pub by: String,
+    pub why: String,
+    pub at_ms: u64,
+    /// `weirgate.handler.paused`, `draining` or `resumed`.
+    pub notice: Event,
+}
+
+/// What was decided about a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intervention {
+    pub delivery: DeliveryId,
+    /// The event's key, so that views can be derived from the record alone.
+    pub key: String,
+    pub verb: Verb,
+    /// What a dead letter that is opened again takes up; empty for other deliveries.
+    pub carried: Carried,
+    pub by: String,
+    pub why: String,
+    pub at_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb {
+    /// It runs now, with its attempts counted from zero; a dead letter is opened again.
+    Retry,
+    /// It runs with other data, with its attempts counted from zero. The event stays as it was accepted.
+    Correct(Correction),
+    /// It ends without effect.
+    Skip,
+    /// It ends, and these events are appended in its place.
+    Resolve { events: Vec<Event> },
+    /// A dead letter leaves the store.
+    Discard,
+    /// An open delivery is given up.
+    DeadLetter,
+}
+
+/// The data that a delivery is given in place of its event's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    pub data: Vec<u8>,
+    pub data_content_type: Option<String>,
+    /// The event that brought it, where one did.
+    pub event: Option<Position>,
+}
+
+impl Verb {
+    /// The verb's word, the same wherever it is named.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Correct(_) => "correct",
+            Self::Skip => "skip",
+            Self::Resolve { .. } => "resolve",
+            Self::Discard => "discard",
+            Self::DeadLetter => "dead-letter",
+        }
+    }
+}
+
+impl Intervention {
+    /// The events that stand at the positions after the record's own.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        match &self.verb {
+            Verb::Resolve { events } => events,
+            _ => &[],
+        }
+    }
+}
+
+/// What a breaker stands before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakerId {
+    Handler(HandlerName),
+    /// A host that handlers call, with its port where that is not the scheme's own.
+    Host(String),
+}
+
+impl std::fmt::Display for BreakerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Handler(name) => write!(f, "handler/{name}"),
+            Self::Host(host) => write!(f, "host/{host}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerChanged {
+    pub breaker: BreakerId,
+    /// Until when nothing passes; `None`: it is closed, all passes.
+    pub open_until_ms: Option<u64>,
+    pub by: String,
+    pub why: String,
+    pub at_ms: u64,
+    /// `weirgate.breaker.opened` or `closed`.
+    pub notice: Event,
+}
+
+/// A timer's name: unique for its handler and key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TimerId {
+    pub handler: HandlerName,
+    pub key: String,
+    pub name: String,
+}
+
+/// The answer to an outbound call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepAnswer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
