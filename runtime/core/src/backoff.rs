@@ -1,6 +1,7 @@
-//! When to try again: exponential backoff with full jitter. Knows the policy and a source of numbers, nothing else.
+//! When to try again: levels of exponential backoff with jitter. Knows the levels and a source of numbers, nothing else.
 
-use weirgate_types::RetryPolicy;
+use crate::bugs::bug;
+use weirgate_types::{Jitter, RetryLevel};
 
 /// A seeded source of numbers (`SplitMix64`, <https://doi.org/10.1145/2714064.2660195>). Enough to spread retries; not
 /// for secrets.
@@ -22,48 +23,82 @@ impl Entropy {
     }
 
     /// A number from 0 to `most`, both included.
-    fn up_to(&mut self, most: u64) -> u64 {
+    pub fn up_to(&mut self, most: u64) -> u64 {
         let number = self.draw();
         most.checked_add(1).map_or(number, |n| number % n)
     }
 }
 
-/// The delay before the attempt that follows attempt number `attempt` (from 1), in milliseconds.
-pub fn delay_ms(policy: &RetryPolicy, attempt: u32, entropy: &mut Entropy) -> u64 {
-    entropy.up_to(ceiling_ms(policy, attempt))
+/// The level and the delay in milliseconds before the attempt that follows `spent` failed ones; `None` when the levels are
+/// used up.
+pub fn next_retry(levels: &[RetryLevel], spent: u32, entropy: &mut Entropy) -> Option<(u8, u64)> {
+    let mut retry = spent;
+    for (index, level) in levels.iter().enumerate() {
+        if retry <= level.attempts && !(bug!(LevelOneShort) && retry == level.attempts) {
+            let delay_ms = jittered(level, ceiling_ms(level, retry), entropy);
+            return Some((u8::try_from(index).unwrap_or(u8::MAX), delay_ms));
+        }
+        retry -= level.attempts;
+    }
+    None
 }
 
+fn jittered(level: &RetryLevel, ceiling_ms: u64, entropy: &mut Entropy) -> u64 {
+    match level.jitter {
+        Jitter::Full => entropy.up_to(ceiling_ms),
+        Jitter::Equal => ceiling_ms / 2 + entropy.up_to(ceiling_ms - ceiling_ms / 2),
+        Jitter::None => ceiling_ms,
+    }
+}
+
+/// The longest delay before a level's `retry`-th attempt, from 1.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "milliseconds up to a day, clamped"
 )]
-fn ceiling_ms(policy: &RetryPolicy, attempt: u32) -> u64 {
-    let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-    let grown = policy.first_delay_ms as f64 * policy.factor.powi(exponent);
-    grown.min(policy.delay_ms_max as f64) as u64
+fn ceiling_ms(level: &RetryLevel, retry: u32) -> u64 {
+    let exponent = i32::try_from(retry.saturating_sub(1)).unwrap_or(i32::MAX);
+    let grown = level.first_delay_ms as f64 * level.factor.powi(exponent);
+    grown.min(level.delay_ms_max as f64) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LEVEL: RetryLevel =
+        RetryLevel { attempts: 7, first_delay_ms: 100, factor: 2.0, delay_ms_max: 1_000, jitter: Jitter::None };
+
     #[test]
-    fn the_ceiling_grows_by_the_factor_up_to_the_cap() {
-        let policy = RetryPolicy { first_delay_ms: 100, factor: 2.0, delay_ms_max: 1_000, ..RetryPolicy::default() };
-        let ceilings: Vec<_> = [1, 2, 3, 4, 5, 60, u32::MAX].map(|attempt| ceiling_ms(&policy, attempt)).into();
-        assert_eq!(ceilings, [100, 200, 400, 800, 1_000, 1_000, 1_000]);
+    fn the_delay_grows_by_the_factor_up_to_the_cap() {
+        let delays = [1, 2, 3, 4, 5, 60, u32::MAX].map(|retry| ceiling_ms(&LEVEL, retry));
+        assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000, 1_000]);
     }
 
     #[test]
-    fn jitter_is_full() {
-        let policy = RetryPolicy { first_delay_ms: 1_000, ..RetryPolicy::default() };
+    fn one_level_follows_the_other() {
+        let levels = [
+            RetryLevel { attempts: 2, ..LEVEL },
+            RetryLevel { attempts: 1, first_delay_ms: 5_000, delay_ms_max: 9_000, ..LEVEL },
+        ];
         let mut entropy = Entropy::seeded(1);
-        let delays: Vec<_> = (0..1_000).map(|_| delay_ms(&policy, 1, &mut entropy)).collect();
-        assert!(delays.iter().all(|delay| *delay <= 1_000));
-        assert!(delays.iter().any(|delay| *delay < 50) && delays.iter().any(|delay| *delay > 950));
-        let mean = delays.iter().sum::<u64>() / 1_000;
-        assert!((450..550).contains(&mean), "{mean}");
+        let retries: Vec<_> = (1..=4).map(|spent| next_retry(&levels, spent, &mut entropy)).collect();
+        assert_eq!(retries, [Some((0, 100)), Some((0, 200)), Some((1, 5_000)), None]);
+        assert_eq!(next_retry(&[], 1, &mut entropy), None);
+    }
+
+    #[test]
+    fn full_jitter_is_full_and_equal_jitter_half() {
+        let mut entropy = Entropy::seeded(1);
+        for (jitter, least, mean) in [(Jitter::Full, 0, 500), (Jitter::Equal, 500, 750), (Jitter::None, 1_000, 1_000)] {
+            let level = RetryLevel { first_delay_ms: 1_000, jitter, ..LEVEL };
+            let delays: Vec<_> =
+                (0..1_000).filter_map(|_| next_retry(&[level], 1, &mut entropy)).map(|(_, delay)| delay).collect();
+            assert!(delays.iter().all(|delay| (least..=1_000).contains(delay)));
+            let found = delays.iter().sum::<u64>() / 1_000;
+            assert!(found.abs_diff(mean) < 50, "{jitter:?}: {found}");
+        }
     }
 }

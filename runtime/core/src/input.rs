@@ -1,6 +1,6 @@
-//! What the machine is told, and what it asks for.
+//! What the machine is told.
 
-use weirgate_types::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, KeyHash, Outcome, Position, Record};
+use weirgate_types::{AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, KeyHash, Position, Record};
 
 use crate::DeliveryRow;
 
@@ -9,16 +9,24 @@ use crate::DeliveryRow;
 pub enum Input<'a> {
     /// A record got its place in the log. It is not durable yet: what follows from it is told to nobody before it is.
     Appended { position: Position, record: &'a Record },
-    /// Everything up to here is durable and can be read back.
+    /// Everything up to here is durable and can be read back, and all rows that were to be kept can be.
     Durable { position: Position },
-    /// What an [`Action::Scan`] found: all events after the handler's scanned position, up to `through`.
+    /// What an [`crate::Action::Scan`] found: all events after the handler's scanned position, up to `through`.
     Scanned { handler: &'a HandlerName, events: &'a [EventHead], through: Position },
-    /// An attempt ended; `Ok` when its effects are to be committed.
-    Finished { delivery: &'a DeliveryId, attempt: u32, result: Result<(), &'a AttemptFailure> },
+    /// What an [`crate::Action::Fetch`] found; with `due` where it was asked for what is due.
+    Fetched { handler: &'a HandlerName, lanes: &'a [FetchedLane], due: Option<NextDue> },
+    /// Attempts of one call ended: one, or those of a batch.
+    Finished { handler: &'a HandlerName, ended: &'a [Ended<'a>] },
+    /// Calls to hosts ended, and whether each answered well.
+    Called { hosts: &'a [(String, bool)] },
     /// The handler's module is loaded and can be called.
     Ready { handler: &'a HandlerName, digest: Digest },
     /// The handler's module cannot be called at present; deliveries wait without spending attempts.
     Unready { handler: &'a HandlerName },
+    /// The first timer that is left is due then.
+    TimersRead { next_due_ms: Option<u64> },
+    /// An operator's wish about a breaker: open it, or close it.
+    BreakerWished { breaker: &'a BreakerId, open: bool, by: &'a str, why: &'a str },
     /// Time has passed.
     Tick,
     /// The runtime is about to stop: what runs may end, and nothing new begins.
@@ -27,21 +35,32 @@ pub enum Input<'a> {
     Recovered,
 }
 
-/// Something to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Append this record, and tell the machine so by [`Input::Appended`] before anything else.
-    Append(Record),
-    /// Append a commit with this outcome; the shell adds key, effects and log lines.
-    Commit { delivery: DeliveryId, attempt: u32, outcome: Outcome },
-    /// Call the handler, once all that has been appended so far is durable.
-    Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64 },
-    /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
-    /// [`Input::Scanned`].
-    Scan { handler: HandlerName, after: Position, until: Position },
-    /// Keep this row of the view of open deliveries; `None` removes it.
-    Keep { delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool },
+/// An attempt that ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended<'a> {
+    pub position: Position,
+    pub attempt: u32,
+    /// `Ok` when its effects are to be committed.
+    pub result: Result<(), &'a AttemptFailure>,
+    /// Whether the handler's hook has corrected the data of a correctable failure.
+    pub corrected: bool,
 }
+
+/// Deliveries of a lane that were on the shelf, the first ones, in the order of [`crate::Rank`]; none where only the lane's
+/// number was wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedLane {
+    pub lane: KeyHash,
+    pub rows: Vec<(Position, DeliveryRow)>,
+    /// Whether there are more.
+    pub more: bool,
+    /// The number that is next in the lane, as far as one was kept.
+    pub next: Option<u64>,
+}
+
+/// When the next of those that were left on the shelf is due, if one of them is waiting for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextDue(pub Option<u64>);
 
 /// As much of an event as matching and ordering need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,60 +69,40 @@ pub struct EventHead {
     pub r#type: String,
     pub source: String,
     pub key: KeyHash,
+    /// The one handler that it is for, where it is for one only.
+    pub to: Option<HandlerName>,
+    /// The number that it carries.
+    pub sequence: Option<u64>,
+    /// When it came.
+    pub at_ms: u64,
 }
 
 impl EventHead {
-    #[must_use]
-    pub fn of(position: Position, event: &Event) -> Self {
-        Self { position, r#type: event.r#type.clone(), source: event.source.clone(), key: KeyHash::of(event.key()) }
+    /// The events of a record.
+    pub fn of(first: Position, record: &Record) -> impl Iterator<Item = Self> {
+        record.events(first).map(move |(position, event)| Self {
+            position,
+            r#type: event.r#type.clone(),
+            source: event.source.clone(),
+            key: KeyHash::of(event.key()),
+            to: record.addressee().cloned(),
+            sequence: event.sequence(),
+            at_ms: record.at_ms(),
+        })
     }
 }
 
-/// Whether an operator's wish can be granted; asked before its record is appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Granted,
-    /// There is nothing to do: it is so already.
-    AlreadySo,
-    UnknownHandler,
-}
-
-/// How an open delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DeliveryState {
-    /// First of its key, waiting for a free place.
-    Ready,
-    Running,
-    Retrying {
-        due_ms: u64,
-    },
-    /// An earlier delivery of its key, the one at this position, is open.
-    ParkedBehind(Position),
-}
-
-impl DeliveryState {
-    /// All the words there are for states.
-    pub const WORDS: [&str; 4] = ["ready", "running", "retrying", "parked-behind"];
-
-    /// The state's word, the same wherever it is named.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        let [ready, running, retrying, parked_behind] = Self::WORDS;
-        match self {
-            Self::Ready => ready,
-            Self::Running => running,
-            Self::Retrying { .. } => retrying,
-            Self::ParkedBehind(_) => parked_behind,
+/// The delivery that a record says something of, besides the event that opens it.
+#[must_use]
+pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
+    match record {
+        Record::Attempted { delivery, .. } | Record::Stepped { delivery, .. } | Record::Released { delivery, .. } => {
+            vec![delivery.clone()]
+        }
+        Record::Intervened(intervention) => vec![intervention.delivery.clone()],
+        other => {
+            let ids = other.commits().iter();
+            ids.map(|commit| DeliveryId { handler: commit.handler.clone(), position: commit.event }).collect()
         }
     }
-}
-
-/// An open delivery, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryView {
-    pub delivery: DeliveryId,
-    pub key: KeyHash,
-    /// How many attempts have begun.
-    pub attempt: u32,
-    pub state: DeliveryState,
 }

@@ -4,14 +4,27 @@
 //! ([`Action`]). Its state changes by records of the log alone, so replaying the log rebuilds it. It iterates in a
 //! fixed order and draws from the [`Entropy`] it is given, so the same inputs give the same actions.
 
+mod action;
 mod backoff;
+mod breaker;
+#[cfg(feature = "bugs")]
+pub mod bugs;
+#[cfg(not(feature = "bugs"))]
+mod bugs;
+mod ending;
 mod handler;
 mod input;
 mod lanes;
 mod machine;
+pub mod pacing;
 mod row;
+pub mod schedule;
+mod view;
 
-pub use backoff::{Entropy, delay_ms};
-pub use input::{Action, DeliveryState, DeliveryView, EventHead, Input, Verdict};
-pub use machine::{HandlerView, Limits, Machine};
-pub use row::{DeliveryRow, HandlerRow};
+pub use action::{Action, Ending, Gap, Next, Turned};
+pub use backoff::{Entropy, next_retry};
+pub use breaker::{Breaker, Turn};
+pub use input::{Ended, EventHead, FetchedLane, Input, NextDue, deliveries_of};
+pub use machine::{HOOK, Limits, Machine};
+pub use row::{DeliveryRow, HandlerRow, Rank, Sequence, Stand};
+pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};

@@ -1,27 +1,184 @@
 //! What recovery needs of the machine besides the log: one row a handler, one row an open delivery. A view: it can be
 //! lost, and is rebuilt by replaying the log from its beginning.
 
+use crate::bugs::bug;
 use serde::{Deserialize, Serialize};
-use weirgate_types::{KeyHash, Position};
+use weirgate_types::{Carried, KeyHash, Mode, Position};
 
 /// Small, whatever the manifest holds: manifests stay in the log, the row says where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlerRow {
     /// Where the deployments stand that still matter: those whose subscriptions are in force for events that have not been
     /// looked at, and last of all the present one.
     pub deployments: Vec<Position>,
-    pub paused: bool,
+    pub mode: Mode,
     /// All events up to here are finished, not for this handler, or have a [`DeliveryRow`].
     pub scanned: Position,
+    /// Until when the breaker is open, and for the how manieth time in a row.
+    pub breaker: Option<(u64, u32)>,
+    /// Corrections that came for lanes on the shelf and have not met their delivery yet: the lane, the key, the correction.
+    pub offers: Vec<(KeyHash, KeyHash, Position)>,
 }
 
+/// An open delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct DeliveryRow {
+    /// The event's key.
     pub key: KeyHash,
+    /// What it waits its turn in.
+    pub lane: KeyHash,
+    /// Whether it waits for no other of its lane, nor they for it, but in what it emits.
+    pub parallel: bool,
     /// How many attempts have begun.
     pub attempt: u32,
-    /// Whether the last of them is still under way.
-    pub running: bool,
-    /// Not to be tried before this; 0 when nothing stands against it.
+    /// How many of them count against the levels of retry.
+    pub spent: u32,
+    /// Whether one of them failed.
+    pub failed: bool,
+    /// Whether the handler's own hook has corrected it; it may do so once.
+    pub hooked: bool,
+    pub stand: Stand,
+    pub carried: Carried,
+    /// The newest correction that came for its key and that it has not run with.
+    pub offered: Option<Position>,
+    /// The newest correction that it has run with, of those that came as events.
+    pub corrected: Option<Position>,
+    /// Whether it is on the shelf: on disk only.
+    pub shelved: bool,
+    /// Whether it is there as the first of its lane: only then does the lane come back when it is due.
+    pub leads: bool,
+    /// Where its event says it stands among those of its key, if its handler puts them back into order.
+    pub sequence: Option<Sequence>,
+}
+
+/// The place of an event in the sequence of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Absent where the event carries none: it waits for no other.
+    pub number: Option<u64>,
+    /// Until when it waits for those before it.
     pub due_ms: u64,
+}
+
+/// The order of a lane. Where events are put back into theirs, first comes what has been begun: it stays first until it has
+/// ended. Then what has no number, then the others by number. Elsewhere all go by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// Whether it comes behind what has been begun.
+    pub is_behind: bool,
+    pub number: Option<u64>,
+    pub position: Position,
+}
+
+/// How an open delivery stands, its place in the lane left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stand {
+    Ready,
+    Running,
+    Retrying {
+        due_ms: u64,
+        level: u8,
+    },
+    /// For a correction.
+    Waiting,
+    /// It is a dead letter, and its key waits until somebody has decided.
+    Held,
+    /// It is done but for what it emits, which the record at `commit` holds.
+    Withheld {
+        commit: Position,
+    },
+    /// Ready but for its number: earlier ones are missing. So on the shelf only, to be found there by its time; in memory it
+    /// is as good as ready.
+    OutOfOrder {
+        due_ms: u64,
+    },
+}
+
+impl Stand {
+    /// When it is due, and with which level of retry, where it waits for a time.
+    #[must_use]
+    pub fn due(self) -> Option<(u64, u8)> {
+        match self {
+            Self::Retrying { due_ms, level } => Some((due_ms, level)),
+            Self::OutOfOrder { due_ms } => Some((due_ms, 0)),
+            _ => None,
+        }
+    }
+}
+
+impl DeliveryRow {
+    #[must_use]
+    pub fn new(key: KeyHash, lane: KeyHash) -> Self {
+        Self {
+            key,
+            lane,
+            parallel: false,
+            attempt: 0,
+            spent: 0,
+            failed: false,
+            hooked: false,
+            stand: Stand::Ready,
+            carried: Carried::default(),
+            offered: None,
+            corrected: None,
+            shelved: false,
+            leads: false,
+            sequence: None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.stand == Stand::Running
+    }
+
+    /// Its place in its lane.
+    #[must_use]
+    pub fn rank(&self, position: Position) -> Rank {
+        match self.sequence {
+            None => Rank { is_behind: true, number: None, position },
+            Some(Sequence { number, .. }) => Rank { is_behind: !self.is_begun(), number, position },
+        }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.attempt > 0 || !matches!(self.stand, Stand::Ready | Stand::OutOfOrder { .. })
+    }
+
+    /// The number that it waits with for its turn, and until when. One that somebody let run again does not wait.
+    pub(crate) fn waiting_number(&self) -> Option<(u64, u64)> {
+        let sequence = self.sequence.filter(|_| self.is_fresh())?;
+        sequence.number.map(|number| (number, sequence.due_ms))
+    }
+
+    /// Whether a correction is news to the delivery at `position`: it came after the event, and has not been used.
+    #[must_use]
+    pub(crate) fn takes(&self, position: Position, correction: Position) -> bool {
+        (correction > position || bug!(CorrectsLaterOnes)) && Some(correction) > self.corrected
+    }
+
+    /// Whether it waits for a correction, and one is there.
+    #[must_use]
+    pub(crate) fn is_correctable(&self) -> bool {
+        self.stand == Stand::Waiting && self.offered.is_some()
+    }
+
+    /// Whether nothing was tried yet, also not before its data was corrected or it was opened again.
+    #[must_use]
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.is_begun() && !self.failed
+    }
+
+    /// An attempt begins.
+    pub(crate) fn start(&mut self, attempt: u32) {
+        (self.attempt, self.stand) = (attempt, Stand::Running);
+    }
+
+    /// Begin anew, with all attempts.
+    pub(crate) fn reset(&mut self) {
+        let (attempt, spent) =
+            (if bug!(AttemptsGoOn) { self.attempt } else { 0 }, if bug!(SpentStays) { self.spent } else { 0 });
+        (self.attempt, self.spent, self.stand, self.failed) = (attempt, spent, Stand::Ready, true);
+    }
 }

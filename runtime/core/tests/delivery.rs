@@ -27,7 +27,7 @@ fn a_key_is_delivered_in_order_and_others_do_not_wait() {
 
 #[test]
 fn a_failed_event_is_not_overtaken_by_its_key() {
-    let mut world = world(r#","retry":{"first_delay_ms":100}"#);
+    let mut world = world(r#","retry":[{"first_delay_ms":100}]"#);
     let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
     world.answer(Err(&transient()));
     assert_eq!(world.called(), [] as [u64; 0]);
@@ -52,7 +52,7 @@ fn attempts_are_recorded_before_they_are_asked_for() {
 
 #[test]
 fn attempts_end_in_a_dead_letter_and_the_key_goes_on() {
-    let mut world = world(r#","retry":{"attempts_max":3,"first_delay_ms":10}"#);
+    let mut world = world(r#","retry":[{"attempts":2,"first_delay_ms":10}]"#);
     let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
     for _ in 0..3 {
         assert_eq!(world.called(), [first.0]);
@@ -76,7 +76,7 @@ fn a_permanent_failure_is_a_dead_letter_at_once() {
 
 #[test]
 fn the_handlers_own_idea_of_when_is_heard() {
-    let mut world = world(r#","retry":{"first_delay_ms":1}"#);
+    let mut world = world(r#","retry":[{"first_delay_ms":1}]"#);
     world.publish(1, "x");
     world.answer(Err(&AttemptFailure { retry_after_ms: Some(5_000), ..transient() }));
     world.wait(4_999);
@@ -103,13 +103,13 @@ fn an_answer_that_was_given_before_changes_nothing() {
     let (delivery, attempt) = world.calls[0].clone();
     world.answer(Ok(()));
     let length = world.log.len();
-    world.feed(weirgate_core::Input::Finished { delivery: &delivery, attempt, result: Ok(()) });
+    world.end(&delivery, attempt, Ok(()));
     assert_eq!(world.log.len(), length);
 }
 
 #[test]
 fn a_paused_handler_misses_nothing() {
-    let mut world = World::new(Limits { active_max: 10, open_max: 100 });
+    let mut world = World::new(Limits { active_max: 10, open_max: 100, ..Limits::default() });
     world.deploy("a", "");
     world.pause("a", true);
     let positions: Vec<_> = (0..200).map(|id| world.publish(id, &format!("key-{}", id % 7))).collect();
@@ -169,7 +169,7 @@ fn recovery_matches_by_the_manifest_in_force_too() {
         manifest,
         at_ms: 0,
     }));
-    let paid = world.append(Record::Accepted { event: world::event(1, "x", "pay.done"), at_ms: 0 });
+    let paid = world.append(Record::Accepted { event: world::event(1, "x", "pay.done"), to: None, at_ms: 0 });
     world.settle();
     world.restart(false);
     world.wait(1_000);
@@ -179,12 +179,12 @@ fn recovery_matches_by_the_manifest_in_force_too() {
 #[test]
 fn a_resubmitted_delivery_and_a_running_one_do_not_run_at_once_after_a_restart() {
     for with_view in [false, true] {
-        let mut world = world(r#","retry":{"attempts_max":1}"#);
+        let mut world = world(r#","retry":[]"#);
         let first = world.publish(1, "x");
         let delivery = world.answer(Err(&transient()));
-        world.deploy("a", r#","retry":{"first_delay_ms":1}"#);
+        world.deploy("a", r#","retry":[{"first_delay_ms":1}]"#);
         world.publish(2, "x");
-        world.append(Record::Resubmitted { delivery, key: "x".into(), at_ms: 0 });
+        world.retry(&delivery, "x");
         world.keep_view();
         world.restart(with_view);
         world.wait(1_000);
@@ -205,11 +205,11 @@ fn a_handler_may_begin_with_the_first_event() {
 
 #[test]
 fn a_dead_letter_opened_again_has_all_its_attempts() {
-    let mut world = world(r#","retry":{"attempts_max":1}"#);
+    let mut world = world(r#","retry":[]"#);
     let position = world.publish(1, "x");
     let delivery = world.answer(Err(&transient()));
     assert_eq!(world.called(), [] as [u64; 0]);
-    world.append(Record::Resubmitted { delivery, key: "x".into(), at_ms: 0 });
+    world.retry(&delivery, "x");
     world.feed(weirgate_core::Input::Tick);
     assert_eq!(world.calls, [(world.history[0].0.clone(), 1)]);
     world.answer(Ok(()));
@@ -230,7 +230,7 @@ fn nothing_begins_once_the_runtime_stops() {
 #[test]
 fn an_attempt_cut_off_by_a_crash_counts() {
     for with_view in [false, true] {
-        let mut world = world(r#","retry":{"attempts_max":2,"first_delay_ms":1}"#);
+        let mut world = world(r#","retry":[{"attempts":1,"first_delay_ms":1}]"#);
         world.publish(1, "x");
         for attempt in [1, 2] {
             assert_eq!(world.calls.front().map(|(_, attempt)| *attempt), Some(attempt));

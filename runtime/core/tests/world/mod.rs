@@ -1,14 +1,20 @@
 //! A world for the machine: a log that is a vector, and answers that the test chooses. The machine is driven as the engine
-//! drives it.
+//! drives it: what it asks for is done in the order in which it was asked for.
 
 #![allow(dead_code, clippy::must_use_candidate, clippy::missing_panics_doc, reason = "each test file uses its part")]
 
+pub mod sequences;
+mod shell;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use weirgate_core::{Action, DeliveryRow, Entropy, EventHead, HandlerRow, Input, Limits, Machine};
+use weirgate_core::{
+    Action, DeliveryRow, DeliveryState, Ended, Entropy, HandlerRow, HandlerView, Input, Limits, Machine, Stand,
+    deliveries_of,
+};
 use weirgate_types::{
-    AttemptFailure, Commit, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName, Outcome, Position,
-    Record,
+    AttemptFailure, BreakerId, Carried, Correction, DeliveryId, Deployed, Digest, Event, FailureClass, FailureKind,
+    HandlerName, Intervention, KeyHash, Mode, ModeChanged, Position, Record, Verb,
 };
 
 pub const DIGEST: Digest = Digest([1; 32]);
@@ -19,7 +25,11 @@ struct View {
     through: Position,
     handlers: Vec<HandlerRow>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    next: Next,
 }
+
+/// The numbers that are next, by handler and lane.
+type Next = BTreeMap<(HandlerName, KeyHash), u64>;
 
 pub struct World {
     pub machine: Machine,
@@ -31,8 +41,27 @@ pub struct World {
     pub history: Vec<(DeliveryId, u32)>,
     /// The view of open deliveries.
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,
-    kept: Option<View>,
-    limits: Limits,
+    /// The view as it can be read: what was kept before the last durable moment.
+    readable: BTreeMap<DeliveryId, DeliveryRow>,
+    /// The numbers that are next, and those that can be read.
+    pub next: Next,
+    readable_next: Next,
+    /// How the attempts of one call belong together.
+    pub batches: Vec<Vec<DeliveryId>>,
+    /// How many times the shelf was asked.
+    pub fetches: usize,
+    /// Timers, by when they are due; what they are is no concern of the machine's.
+    pub timers: Vec<u64>,
+    pub fired: Vec<(u64, u64)>,
+    /// Whether what completes emits an event.
+    pub emits: bool,
+    /// Whether what is on the shelf can be fetched; a test that fetches nothing saves the time.
+    pub keeps_rows: bool,
+    is_in_turn: bool,
+    queue: VecDeque<Action>,
+    /// All that was ever kept of the views.
+    kept: Vec<View>,
+    pub limits: Limits,
 }
 
 pub fn name(text: &str) -> HandlerName {
@@ -53,8 +82,28 @@ pub fn event(id: u64, key: &str, r#type: &str) -> Event {
     }
 }
 
+pub fn notice() -> Event {
+    Event { source: "/weirgate".into(), ..event(0, "weirgate", "weirgate.notice") }
+}
+
 pub fn transient() -> AttemptFailure {
     AttemptFailure::found(FailureKind::Handler, "not now")
+}
+
+pub fn correctable() -> AttemptFailure {
+    AttemptFailure { class: FailureClass::Correctable, ..transient() }
+}
+
+pub fn permanent() -> AttemptFailure {
+    AttemptFailure { class: FailureClass::Permanent, ..transient() }
+}
+
+pub fn not_reached() -> AttemptFailure {
+    AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")
+}
+
+pub fn correction() -> Verb {
+    Verb::Correct(Correction { data: b"{}".to_vec(), data_content_type: None, event: None })
 }
 
 impl World {
@@ -66,7 +115,18 @@ impl World {
             calls: VecDeque::new(),
             history: Vec::new(),
             rows: BTreeMap::new(),
-            kept: None,
+            readable: BTreeMap::new(),
+            next: Next::new(),
+            readable_next: Next::new(),
+            batches: Vec::new(),
+            fetches: 0,
+            timers: Vec::new(),
+            fired: Vec::new(),
+            emits: false,
+            keeps_rows: true,
+            is_in_turn: false,
+            queue: VecDeque::new(),
+            kept: Vec::new(),
             limits,
         };
         world.feed(Input::Recovered);
@@ -77,9 +137,18 @@ impl World {
         self.log.last().map_or(Position::ZERO, |(first, record)| first.plus(record.width()).before())
     }
 
-    /// Deploy a handler for all `order.*` events, with more settings as JSON (`,"concurrency":1`).
+    /// A world with the handler `a`.
+    pub fn with(extra: &str) -> Self {
+        let mut world = Self::new(Limits::default());
+        world.deploy("a", extra);
+        world
+    }
+
+    /// Deploy a handler for all `order.*` events, which `fix.*` events correct, with more settings as JSON
+    /// (`,"concurrency":1`).
     pub fn deploy(&mut self, handler: &str, extra: &str) {
-        let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
+        let subscription = r#"{"types":["order.*"],"corrections":["fix.*"]}"#;
+        let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{extra}}}"#);
         self.append(Record::Deployed(Deployed {
             handler: name(handler),
             digest: DIGEST,
@@ -94,9 +163,31 @@ impl World {
     }
 
     pub fn pause(&mut self, handler: &str, pause: bool) {
+        self.set_mode(handler, if pause { Mode::Paused } else { Mode::Running });
+    }
+
+    pub fn set_mode(&mut self, handler: &str, mode: Mode) {
         let (handler, at_ms) = (name(handler), self.now_ms);
-        self.append(if pause { Record::Paused { handler, at_ms } } else { Record::Resumed { handler, at_ms } });
+        let (by, why, notice) = ("test".into(), String::new(), notice());
+        self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
         self.feed(Input::Tick);
+    }
+
+    /// Somebody decides about a delivery; one that runs, or is done, is left alone.
+    pub fn intervene(&mut self, delivery: &DeliveryId, key: &str, verb: Verb, carried: Carried) {
+        self.fetch_for(delivery);
+        let stand = self.machine.row(delivery).map(|row| row.stand);
+        if matches!(stand, Some(Stand::Running | Stand::Withheld { .. })) {
+            return;
+        }
+        let (delivery, key, at_ms) = (delivery.clone(), key.to_owned(), self.now_ms);
+        let (by, why) = ("test".to_owned(), "because".to_owned());
+        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }));
+        self.feed(Input::Tick);
+    }
+
+    pub fn retry(&mut self, delivery: &DeliveryId, key: &str) {
+        self.intervene(delivery, key, Verb::Retry, Carried::default());
     }
 
     pub fn publish(&mut self, id: u64, key: &str) -> Position {
@@ -104,7 +195,7 @@ impl World {
     }
 
     pub fn publish_as(&mut self, id: u64, key: &str, r#type: &str) -> Position {
-        let position = self.append(Record::Accepted { event: event(id, key, r#type), at_ms: self.now_ms });
+        let position = self.append(Record::Accepted { event: event(id, key, r#type), to: None, at_ms: self.now_ms });
         self.settle();
         position
     }
@@ -112,8 +203,57 @@ impl World {
     /// Answer the oldest call.
     pub fn answer(&mut self, result: Result<(), &AttemptFailure>) -> DeliveryId {
         let (delivery, attempt) = self.calls.pop_front().expect("a call to answer");
-        self.feed(Input::Finished { delivery: &delivery, attempt, result });
+        self.end(&delivery, attempt, result);
         delivery
+    }
+
+    /// An attempt ends.
+    pub fn end(&mut self, delivery: &DeliveryId, attempt: u32, result: Result<(), &AttemptFailure>) {
+        let ended = [Ended { position: delivery.position, attempt, result, corrected: false }];
+        self.feed(Input::Finished { handler: &delivery.handler, ended: &ended });
+    }
+
+    /// The oldest call fails, and the handler's hook corrects the data.
+    pub fn answer_corrected(&mut self) {
+        let (delivery, attempt) = self.calls.pop_front().expect("a call to answer");
+        let ended = [Ended { position: delivery.position, attempt, result: Err(&correctable()), corrected: true }];
+        self.feed(Input::Finished { handler: &delivery.handler, ended: &ended });
+    }
+
+    /// The deliveries that share the oldest call.
+    pub fn batch_of_first(&self) -> Vec<Position> {
+        let (first, _) = self.calls.front().expect("a call to answer");
+        let of_batch = self.batches.iter().rfind(|batch| batch.contains(first)).expect("its batch");
+        let is_under_way = |id: &&DeliveryId| self.calls.iter().any(|(other, _)| other == *id);
+        of_batch.iter().filter(is_under_way).map(|id| id.position).collect()
+    }
+
+    /// Whether a delivery is the first of its key in its call, or alone in it.
+    pub fn leads_its_call(&self, delivery: &DeliveryId) -> bool {
+        let of_batch = self.batches.iter().rfind(|batch| batch.contains(delivery)).expect("its batch");
+        let key = self.event_at(delivery.position).key();
+        let mut of_key = of_batch.iter().filter(|other| self.event_at(other.position).key() == key);
+        of_key.next() == Some(delivery)
+    }
+
+    /// Answer the batch that the oldest call belongs to, one result each.
+    pub fn answer_batch(&mut self, result: impl Fn(Position) -> Result<(), AttemptFailure>) -> Vec<Position> {
+        let (first, _) = self.calls.front().cloned().expect("a call to answer");
+        let of_batch = self.batches.iter().rfind(|batch| batch.contains(&first)).expect("its batch").clone();
+        let (mine, others) = std::mem::take(&mut self.calls).into_iter().partition(|(id, _)| of_batch.contains(id));
+        self.calls = others;
+        let mut mine: Vec<(DeliveryId, u32)> = VecDeque::into(mine);
+        mine.sort_by_key(|(id, _)| of_batch.iter().position(|other| other == id));
+        let results: Vec<_> = mine.iter().map(|(id, _)| result(id.position)).collect();
+        let ended = mine.iter().zip(&results).map(|((id, attempt), result)| Ended {
+            position: id.position,
+            attempt: *attempt,
+            result: result.as_ref().copied(),
+            corrected: false,
+        });
+        let ended: Vec<_> = ended.collect();
+        self.feed(Input::Finished { handler: &first.handler, ended: &ended });
+        mine.into_iter().map(|(id, _)| id.position).collect()
     }
 
     /// Answer a certain call.
@@ -133,38 +273,59 @@ impl World {
     }
 
     pub fn append(&mut self, record: Record) -> Position {
-        let position = self.head().next();
-        self.log.push((position, record));
-        let record = self.log.last().expect("just pushed").1.clone();
-        let mut actions = Vec::new();
-        self.machine.apply(Input::Appended { position, record: &record }, self.now_ms, &mut actions);
-        self.perform(actions);
+        let position = self.record(record);
+        self.perform();
         position
     }
 
     pub fn feed(&mut self, input: Input<'_>) {
-        let mut actions = Vec::new();
-        self.machine.apply(input, self.now_ms, &mut actions);
-        self.perform(actions);
+        self.tell(input);
+        self.perform();
         self.settle();
     }
 
+    /// What comes until [`World::end_turn`] becomes durable together.
+    pub fn begin_turn(&mut self) {
+        self.is_in_turn = true;
+    }
+
+    pub fn end_turn(&mut self) {
+        self.is_in_turn = false;
+        self.settle();
+    }
+
+    /// What was written becomes durable, and what that leads to as well.
     pub fn settle(&mut self) {
-        let mut actions = Vec::new();
-        self.machine.apply(Input::Durable { position: self.head() }, self.now_ms, &mut actions);
-        self.perform(actions);
+        loop {
+            if self.is_in_turn {
+                return;
+            }
+            if self.keeps_rows {
+                self.readable = self.rows.clone();
+            }
+            self.readable_next = self.next.clone();
+            let records = self.log.len();
+            self.tell(Input::Durable { position: self.head() });
+            self.perform();
+            if self.log.len() == records {
+                return;
+            }
+        }
     }
 
     /// The views reach the disk: what a restart from them finds later, however much the log has grown by then.
     pub fn keep_view(&mut self) {
         let handlers = self.machine.rows().map(|(_, row)| row).collect();
-        self.kept = Some(View { through: self.head(), handlers, deliveries: self.rows.clone() });
+        let (deliveries, next) = (self.rows.clone(), self.next.clone());
+        self.kept.push(View { through: self.head(), handlers, deliveries, next });
     }
 
-    /// The process stops and starts again: from the views as they were last kept, or from nothing but the log.
+    /// The process stops and starts again: from the views as they were last kept, none newer than the log, or from nothing but
+    /// the log.
     pub fn restart(&mut self, with_view: bool) {
         let mut machine = Machine::new(self.limits, Entropy::seeded(8));
-        let view = self.kept.clone().filter(|_| with_view).unwrap_or_default();
+        let head = self.head();
+        let view = self.kept.iter().rfind(|view| with_view && view.through <= head).cloned().unwrap_or_default();
         machine.restore_head(view.through);
         for row in &view.handlers {
             let deployments = row.deployments.iter().map(|position| (*position, self.deployed_at(*position)));
@@ -173,19 +334,24 @@ impl World {
         for (delivery, row) in &view.deliveries {
             machine.restore_delivery(delivery, row.clone());
         }
-        self.rows = view.deliveries;
+        (self.rows, self.next) = (view.deliveries, view.next);
+        self.readable_next = self.next.clone();
+        self.readable = self.rows.clone();
+        self.batches.clear();
         let log: Vec<_> = self.log.iter().filter(|(position, _)| *position > view.through).cloned().collect();
         self.machine = machine;
         self.calls.clear();
-        let mut actions = Vec::new();
-        self.machine.apply(Input::Durable { position: self.head() }, self.now_ms, &mut actions);
-        self.perform(actions);
+        self.queue.clear();
+        self.feed(Input::Durable { position: self.head() });
         for (position, record) in &log {
-            let mut actions = Vec::new();
-            self.machine.apply(Input::Appended { position: *position, record }, self.now_ms, &mut actions);
-            self.perform(actions);
+            for delivery in deliveries_of(record) {
+                self.fetch_for(&delivery);
+            }
+            self.tell(Input::Appended { position: *position, record });
+            self.perform();
         }
         let handlers: Vec<_> = self.machine.handlers().map(|(name, _)| name.clone()).collect();
+        self.settle();
         self.feed(Input::Recovered);
         for handler in handlers {
             self.ready(handler.as_str());
@@ -200,45 +366,60 @@ impl World {
         found.expect("a deployment where the row says so")
     }
 
-    fn perform(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Append(record) => drop(self.append(record)),
-                Action::Commit { delivery, attempt, outcome } => self.commit(delivery, attempt, outcome),
-                Action::Deliver { delivery, attempt, .. } => {
-                    self.history.push((delivery.clone(), attempt));
-                    self.calls.push_back((delivery, attempt));
-                }
-                Action::Scan { handler, after, until } => self.scan(&handler, after, until),
-                Action::Keep { delivery, row: Some(row), .. } => drop(self.rows.insert(delivery, row)),
-                Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
-            }
-        }
+    pub fn handler(&self, handler: &str) -> HandlerView<'_> {
+        self.machine.handler(&name(handler)).expect("a handler")
     }
 
-    fn commit(&mut self, delivery: DeliveryId, attempt: u32, outcome: Outcome) {
-        let (at_ms, key) = (self.now_ms, "k".to_owned());
-        let DeliveryId { handler, position: event } = delivery;
-        let (effects, log) = (Effects::default(), Vec::new());
-        self.append(Record::Committed(Commit { handler, event, key, attempt, at_ms, outcome, effects, log }));
+    /// How the deliveries in memory of handler `a` stand.
+    pub fn states(&self) -> Vec<(u64, &'static str)> {
+        let handler = name("a");
+        let views = self.machine.deliveries(&handler, Position::ZERO);
+        views.map(|view| (view.delivery.position.0, view.state.word())).collect()
     }
 
-    /// Answer a scan with at most eight positions, so that lagging takes several.
-    fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) {
-        let read: Vec<_> = self
-            .log
-            .iter()
-            .filter(|(first, record)| first.plus(record.width()).before() > after && *first <= until)
-            .take(8)
-            .collect();
-        let through = read.last().map_or(after, |(first, record)| first.plus(record.width()).before());
-        let heads: Vec<_> = read
-            .iter()
-            .flat_map(|(first, record)| record.events(*first))
-            .map(|(position, event)| EventHead::of(position, event))
-            .collect();
-        let mut actions = Vec::new();
-        self.machine.apply(Input::Scanned { handler, events: &heads, through }, self.now_ms, &mut actions);
-        self.perform(actions);
+    pub fn state(&self, position: Position) -> Option<DeliveryState> {
+        self.machine.state(&delivery("a", position))
     }
+
+    /// An operator opens or closes a breaker.
+    pub fn wish_breaker(&mut self, breaker: &BreakerId, open: bool) {
+        self.feed(Input::BreakerWished { breaker, open, by: "test", why: "because" });
+    }
+
+    /// The event at a position.
+    pub fn event_at(&self, position: Position) -> &Event {
+        let after = self.log.partition_point(|(first, _)| *first <= position);
+        let (first, record) = self.log.get(after - 1).expect("a record");
+        record.event_at(position.0 - first.0).expect("an event")
+    }
+
+    /// The events of a type that were emitted, each by the position of the event that it follows from.
+    pub fn emitted(&self) -> Vec<u64> {
+        self.emitted_where(|_| true)
+    }
+
+    /// The same of what one handler emitted.
+    pub fn emitted_by(&self, handler: &HandlerName) -> Vec<Position> {
+        let source = format!("/handlers/{handler}");
+        self.emitted_where(|event| event.source == source).into_iter().map(Position).collect()
+    }
+
+    fn emitted_where(&self, is_wanted: impl Fn(&Event) -> bool) -> Vec<u64> {
+        let events = self.log.iter().flat_map(|(first, record)| record.events(*first)).map(|(_, event)| event);
+        let events = events.filter(|event| event.r#type == "out.done" && is_wanted(event));
+        events.map(|event| event.id.parse().expect("a position")).collect()
+    }
+
+    /// What was decided about deliveries, by whom.
+    pub fn interventions(&self) -> Vec<(u64, &'static str, &str)> {
+        let all = self.log.iter().filter_map(|(_, record)| match record {
+            Record::Intervened(one) => Some((one.delivery.position.0, one.verb.word(), one.by.as_str())),
+            _ => None,
+        });
+        all.collect()
+    }
+}
+
+pub fn delivery(handler: &str, position: Position) -> DeliveryId {
+    DeliveryId { handler: name(handler), position }
 }

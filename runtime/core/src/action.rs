@@ -1,0 +1,90 @@
+//! What the machine asks for.
+
+use weirgate_types::{Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record};
+
+use crate::DeliveryRow;
+
+/// Something to be done, in the order in which it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "appends are what there is most of")]
+pub enum Action {
+    /// Append this record, and tell the machine so by [`crate::Input::Appended`] before anything else.
+    Append(Record),
+    /// Append a commit of these endings, as one record; the shell adds keys, effects, log lines and notices.
+    Commit { handler: HandlerName, endings: Vec<Ending>, is_batch: bool },
+    /// Append that the delivery runs again with corrected data: with that of the event at `with`, or where that is absent
+    /// with what the handler's hook answered to the attempt that was just committed.
+    Correct { delivery: DeliveryId, with: Option<Position> },
+    /// Append that the delivery's emissions leave; the record at `commit` holds them.
+    Release { delivery: DeliveryId, commit: Position },
+    /// Append that missing events of a sequence are not waited for any longer; the shell adds key and notice.
+    PassGap(Gap),
+    /// Append that a handler's mode or a breaker changed; the shell adds the notice.
+    Turn(Turned),
+    /// Call the handler, once all that has been appended so far is durable. Those with one `call` go in one.
+    Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64, carried: Carried, call: Position },
+    /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
+    /// [`crate::Input::Scanned`].
+    Scan { handler: HandlerName, after: Position, until: Position },
+    /// Fetch these lanes from the shelf, with the numbers that are next in them, and with `due_ms` those that are due by then, as many as suits, level by level;
+    /// answered by [`crate::Input::Fetched`].
+    Fetch { handler: HandlerName, lanes: Vec<KeyHash>, due_ms: Option<u64> },
+    /// Append that timers went off: those due by `now_ms`, as many as suits; answered by [`crate::Input::TimersRead`].
+    FireTimers { now_ms: u64 },
+    /// Keep this row of the view of open deliveries; `None` removes it.
+    Keep { delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool },
+    /// Keep which number is next in a lane.
+    KeepNext { handler: HandlerName, lane: KeyHash, next: Next },
+    /// Put a row on the shelf or take it off: to be found by its lane, and by its time where it has one and leads its lane.
+    Shelve { delivery: DeliveryId, row: DeliveryRow, on: bool },
+}
+
+/// Events that are missing before a delivery: those from `expected` to right before `found`, which is its own number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    pub delivery: DeliveryId,
+    pub expected: u64,
+    pub found: u64,
+}
+
+/// The number that is next in a lane is at least `at_least`: where a larger one is kept, that stays. Where none is kept, it is
+/// `first` so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    pub at_least: u64,
+    pub first: u64,
+}
+
+impl Next {
+    /// What is to be kept, where that is not kept already.
+    #[must_use]
+    pub fn over(self, kept: Option<u64>) -> Option<u64> {
+        (self.at_least > kept.unwrap_or(self.first)).then_some(self.at_least)
+    }
+}
+
+/// How an attempt ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    pub position: Position,
+    pub attempt: u32,
+    pub outcome: Outcome,
+    /// Whether it completes what had failed before.
+    pub recovered: bool,
+}
+
+/// What the machine itself turns on or off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turned {
+    Breaker {
+        breaker: weirgate_types::BreakerId,
+        open_until_ms: Option<u64>,
+        by: String,
+        why: String,
+    },
+    /// The handler pauses: too many of its deliveries became dead letters.
+    Stop {
+        handler: HandlerName,
+        why: String,
+    },
+}

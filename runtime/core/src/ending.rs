@@ -1,0 +1,56 @@
+//! How an attempt ends: the rules of failure classes and levels of retry.
+
+use weirgate_types::{AfterDeadLetter, AttemptFailure, FailureClass, FailureKind, Manifest, Outcome};
+
+use crate::bugs::bug;
+use crate::{DeliveryRow, Entropy, backoff::next_retry};
+
+/// The least that one waits who met an open circuit.
+const CIRCUIT_MS_MIN: u64 = 100;
+
+/// What follows from a failed attempt at the delivery of `row`.
+pub fn outcome(
+    manifest: &Manifest,
+    row: &DeliveryRow,
+    failure: &AttemptFailure,
+    now_ms: u64,
+    entropy: &mut Entropy,
+) -> Outcome {
+    let failure = failure.clone();
+    match (failure.class, failure.kind) {
+        (_, FailureKind::NotReached) => {
+            Outcome::Retry { due_ms: now_ms, level: 0, spent: bug!(NotReachedSpends), failure }
+        }
+        (_, FailureKind::CircuitOpen) => {
+            let wait_ms = failure.retry_after_ms.unwrap_or(0).max(CIRCUIT_MS_MIN);
+            // Not all at once when it closes.
+            let due_ms = now_ms.saturating_add(wait_ms).saturating_add(entropy.up_to(wait_ms / 2));
+            Outcome::Retry { due_ms, level: 0, spent: bug!(CircuitSpends), failure }
+        }
+        (FailureClass::Correctable, _) => Outcome::Waiting { failure },
+        (FailureClass::Permanent, _) => dead_letter(manifest, row, failure),
+        (FailureClass::Transient, _) => match next_retry(&manifest.retry, row.spent.saturating_add(1), entropy) {
+            None => dead_letter(manifest, row, failure),
+            Some((level, delay_ms)) => {
+                let delay_ms = delay_ms.max(failure.retry_after_ms.unwrap_or(0));
+                let spent = !(bug!(CutOffIsFree) && failure.kind == FailureKind::Interrupted);
+                Outcome::Retry { due_ms: now_ms.saturating_add(delay_ms), level, spent, failure }
+            }
+        },
+    }
+}
+
+fn dead_letter(manifest: &Manifest, row: &DeliveryRow, failure: AttemptFailure) -> Outcome {
+    let held = manifest.after_dead_letter == AfterDeadLetter::Hold && !bug!(HoldGoesOn);
+    Outcome::DeadLettered { held, carried: row.carried.clone(), state: Vec::new(), failure }
+}
+
+/// Whether a failure says that the handler, or what it needs, is out of order: those count for its breaker.
+#[must_use]
+pub fn is_breaking(failure: &AttemptFailure) -> bool {
+    failure.class == FailureClass::Transient
+        && !matches!(
+            failure.kind,
+            FailureKind::CircuitOpen | FailureKind::NotReached | FailureKind::Interrupted | FailureKind::Contract
+        )
+}

@@ -1,0 +1,255 @@
+//! One handler: how far it has looked through the log, what it has open, and when the next attempt may begin.
+
+mod scan;
+mod sequence;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weirgate_types::{Deployed, EmitOrder, KeyHash, Manifest, Mode, Ordering, Position, Subscription};
+
+use crate::bugs::bug;
+use crate::{
+    Action, DeliveryRow, HandlerRow, Limits, Sequence,
+    breaker::Breaker,
+    lanes::{Lanes, Placed},
+};
+pub use scan::Found;
+
+/// The lane of a handler that takes one event after the other, whatever their keys.
+const ONE_LANE: KeyHash = KeyHash(0);
+
+#[derive(Debug)]
+pub struct Handler {
+    pub deployed: Deployed,
+    deployed_at: Position,
+    pub manifest: Manifest,
+    pub mode: Mode,
+    /// Whether the module can be called.
+    pub ready: bool,
+    pub lanes: Lanes,
+    pub breaker: Option<Breaker>,
+    pub since_deployed: SinceDeployed,
+    /// What the handler takes from each position on: an event is matched by the manifest that was in force at its
+    /// position, whenever it is looked at; one from before the first deployment by the first that is known. Those that no
+    /// event to come can need are forgotten.
+    subscriptions: Vec<(Position, Vec<Subscription>)>,
+    /// All events up to here are finished, not for this handler, or open.
+    scanned: Position,
+    scanning: bool,
+    /// All events that came up to then have been looked at, also where it lags.
+    seen_ms: u64,
+    /// What records say of deliveries beyond `scanned`; `None` for those that are finished. Met only while the log is
+    /// replayed to a handler that lags, and only until the scan that it forces has been answered.
+    ahead: BTreeMap<Position, Option<DeliveryRow>>,
+    /// Deliveries whose correction was asked for; the record that says so follows. None is asked for twice.
+    correcting: BTreeSet<Position>,
+}
+
+/// What became of the deliveries since the last deployment. Counted anew after a restart.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SinceDeployed {
+    pub ended: u32,
+    pub dead: u32,
+    /// It is about to be paused for it; the record that says so follows.
+    pub stopping: bool,
+}
+
+impl Handler {
+    pub fn new(position: Position, deployed: Deployed, manifest: Manifest, scanned: Position, limits: &Limits) -> Self {
+        let lanes = Lanes::new(limits.lane_max).of_sequence(manifest.resequence.map(|policy| policy.first));
+        Self {
+            deployed,
+            deployed_at: position,
+            subscriptions: vec![(position, manifest.subscriptions.clone())],
+            breaker: manifest.breaker.map(Breaker::new),
+            since_deployed: SinceDeployed::default(),
+            manifest,
+            mode: Mode::Running,
+            ready: false,
+            lanes,
+            scanned,
+            scanning: false,
+            seen_ms: 0,
+            ahead: BTreeMap::new(),
+            correcting: BTreeSet::new(),
+        }
+    }
+
+    pub fn row(&self) -> HandlerRow {
+        let mut deployments: Vec<_> = self.subscriptions.iter().map(|(from, _)| *from).collect();
+        if deployments.last() != Some(&self.deployed_at) {
+            deployments.push(self.deployed_at);
+        }
+        if bug!(DeploymentsForgotten) {
+            deployments = vec![self.deployed_at];
+        }
+        HandlerRow {
+            deployments,
+            mode: self.mode,
+            scanned: self.scanned,
+            breaker: self.breaker.as_ref().and_then(Breaker::open),
+            offers: if bug!(OffersNotKept) { Vec::new() } else { self.lanes.shelf.offers() },
+        }
+    }
+
+    /// Take up where a row left off.
+    pub fn resume(&mut self, row: &HandlerRow) {
+        (self.mode, self.scanned) = (if bug!(ModeForgotten) { Mode::Running } else { row.mode }, row.scanned);
+        self.breaker = self
+            .manifest
+            .breaker
+            .map(|policy| Breaker::resumed(policy, row.breaker.filter(|_| !bug!(BreakerForgotten))));
+        for (lane, key, correction) in &row.offers {
+            self.lanes.shelf.offer(*lane, *key, *correction);
+        }
+    }
+
+    /// From `position` on the handler is another version.
+    pub fn redeploy(&mut self, position: Position, deployed: Deployed, manifest: Manifest) {
+        self.ready &= self.deployed.digest == deployed.digest;
+        if self.manifest.subscriptions != manifest.subscriptions {
+            self.subscriptions.push((position, manifest.subscriptions.clone()));
+        }
+        let open = self.breaker.as_ref().and_then(Breaker::open);
+        self.breaker = manifest.breaker.map(|policy| Breaker::resumed(policy, open));
+        self.since_deployed = SinceDeployed::default();
+        self.lanes.resequence(manifest.resequence.map(|policy| policy.first));
+        (self.deployed, self.deployed_at, self.manifest) = (deployed, position, manifest);
+    }
+
+    /// Called in order of position.
+    pub fn restore(&mut self, position: Position, row: DeliveryRow) {
+        match row.shelved {
+            true => self.lanes.restore_shelved(&row),
+            false => self.lanes.insert_in_memory(position, row),
+        }
+    }
+
+    /// Everything up to here is done with, as far as memory knows.
+    pub fn checkpoint(&self) -> Position {
+        self.lanes.first_open().map_or(self.scanned, |first| if bug!(CheckpointFar) { first } else { first.before() })
+    }
+
+    pub fn scanned(&self) -> Position {
+        self.scanned
+    }
+
+    /// Whether the shelf may hold the row of a delivery that a record speaks of.
+    pub fn may_be_on_shelf(&self, position: Position) -> bool {
+        position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.shelf.rows() > 0
+    }
+
+    /// The next deliveries to attempt, which go in one call.
+    pub fn next_call(&mut self, now_ms: u64) -> Vec<(Position, u32)> {
+        let Some(most) = self.calls_left(now_ms) else { return Vec::new() };
+        let Some(first) = self.lanes.pop_runnable() else { return Vec::new() };
+        let mut call = vec![first];
+        while call.len() < most + usize::from(bug!(BatchTooLarge)) {
+            let Some(last) = call.last().copied() else { break };
+            // One that was tried before goes alone: it may be what breaks the batch.
+            let Some(next) = self.next_of_batch(first, last) else { break };
+            call.push(next);
+        }
+        call.into_iter().filter_map(|position| self.begin(position)).collect()
+    }
+
+    /// How many deliveries the next call may take, if there may be one.
+    fn calls_left(&self, now_ms: u64) -> Option<usize> {
+        let batch = self.manifest.batch.map_or(1, |batch| batch.events_max).max(1) as usize;
+        let calls_max = self.breaker.as_ref().map_or(usize::MAX, |breaker| breaker.calls_max(now_ms));
+        let concurrency = self.manifest.concurrency as usize;
+        let has_place = self.lanes.running() < calls_max && self.lanes.running() < concurrency.saturating_mul(batch);
+        let is_paused = self.mode == Mode::Paused && !bug!(PausedRuns);
+        let is_stopping = self.since_deployed.stopping && !bug!(StopsLate);
+        let may = !is_paused && !is_stopping && self.ready && has_place;
+        // The one that finds out whether a breaker may close goes alone.
+        may.then_some(if calls_max == usize::MAX { batch } else { 1 })
+    }
+
+    fn next_of_batch(&mut self, first: Position, last: Position) -> Option<Position> {
+        if !self.lanes.get(first)?.is_fresh() && !bug!(BatchTakesTried) {
+            return None;
+        }
+        let follower = self.lanes.followers(last, 1).first().copied();
+        follower.or_else(|| self.lanes.pop_fresh())
+    }
+
+    /// From now on it takes a place, so that the next look sees it; the record that says so follows at once.
+    fn begin(&mut self, position: Position) -> Option<(Position, u32)> {
+        let attempt = self.lanes.get(position)?.attempt + 1;
+        self.lanes.change(position, |row| row.start(attempt));
+        Some((position, attempt))
+    }
+
+    /// Ask that a delivery runs again with the data of the event at `with`, or with that of its hook.
+    pub fn correct(&mut self, position: Position, with: Option<Position>, actions: &mut Vec<Action>) {
+        if self.correcting.insert(position) || bug!(CorrectedTwice) {
+            actions.push(Action::Correct { delivery: self.id(position), with });
+        }
+    }
+
+    /// It was decided about.
+    pub fn intervened(&mut self, position: Position) {
+        self.correcting.remove(&position);
+    }
+
+    /// A record says something of a delivery. The row as it then is, if it is in memory.
+    pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<DeliveryRow> {
+        if position > self.scanned {
+            let unknown = || DeliveryRow::new(KeyHash(0), KeyHash(0));
+            let row = self.ahead.entry(position).or_insert_with(|| Some(unknown()));
+            change(row.get_or_insert_with(unknown));
+            return None;
+        }
+        self.lanes.change(position, change).cloned()
+    }
+
+    /// The delivery is no longer open. Its row, if it was.
+    pub fn finished(&mut self, position: Position) -> Option<DeliveryRow> {
+        if position > self.scanned {
+            self.ahead.insert(position, None);
+            return None;
+        }
+        self.lanes.finish(position)
+    }
+
+    /// Open a delivery that is not open.
+    pub fn reopen(&mut self, position: Position, key: KeyHash, change: impl FnOnce(&mut DeliveryRow)) -> Opened {
+        // Its number has had its turn.
+        let sequence = self.manifest.resequence.map(|_| Sequence { number: None, due_ms: 0 });
+        let mut row = DeliveryRow { sequence, ..self.row_for(position, key) };
+        change(&mut row);
+        self.place(position, row)
+    }
+
+    fn place(&mut self, position: Position, row: DeliveryRow) -> Opened {
+        let placed = self.lanes.insert(position, row.clone());
+        let shelved = placed == Placed::OnShelf;
+        Opened { position, row: DeliveryRow { shelved, ..row } }
+    }
+
+    /// The row of a delivery that is opened now.
+    fn row_for(&self, position: Position, key: KeyHash) -> DeliveryRow {
+        let alone = KeyHash(position.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let (lane, parallel) = match (self.manifest.ordering, self.manifest.emit_order) {
+            (Ordering::Key, _) => (if bug!(KeyOrderLost) { alone } else { key }, false),
+            (Ordering::Handler, _) => (if bug!(LineGoesOn) { key } else { ONE_LANE }, false),
+            (Ordering::None, EmitOrder::Any) => (alone, false),
+            (Ordering::None, EmitOrder::Input) => (key, true),
+        };
+        DeliveryRow { parallel, ..DeliveryRow::new(key, lane) }
+    }
+
+    fn has_room(&self, limits: &Limits) -> bool {
+        (self.mode != Mode::Draining || bug!(DrainTakes))
+            && self.lanes.active() < limits.active_max
+            && self.lanes.in_memory() < limits.open_max
+    }
+}
+
+/// A delivery that was opened, and its row: on the shelf where that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    pub position: Position,
+    pub row: DeliveryRow,
+}

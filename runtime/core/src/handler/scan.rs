@@ -1,0 +1,143 @@
+//! How a handler goes through the log: what of it becomes a delivery, and what a correction.
+
+use weirgate_types::{DeliveryId, KeyHash, Position, Subscription};
+
+use super::{Handler, ONE_LANE, Opened};
+use crate::bugs::bug;
+use crate::{DeliveryRow, EventHead, Limits, Next, Stand};
+
+/// What a handler makes of some events.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub opened: Vec<Opened>,
+    /// Rows that were offered a correction.
+    pub offered: Vec<(Position, DeliveryRow)>,
+    /// Deliveries that run again with the correction at the second position.
+    pub corrected: Vec<(Position, Position)>,
+    /// Numbers that have become the next ones of their lanes.
+    pub next: Vec<(KeyHash, Next)>,
+}
+
+impl Handler {
+    /// Take the events of a record that was appended, if all before it has been taken and there is room. `width` is the
+    /// number of positions the record covers.
+    pub fn follow(&mut self, first: Position, width: u64, events: &[EventHead], limits: &Limits) -> Found {
+        let mut found = Found::default();
+        if self.scanned.next() != first || !self.has_room(limits) {
+            return found;
+        }
+        for head in events {
+            self.take(head, &mut found);
+        }
+        self.set_scanned(first.plus(width).before());
+        found
+    }
+
+    /// Take what reading back found.
+    pub fn scanned_to(&mut self, events: &[EventHead], through: Position) -> Found {
+        self.scanning = false;
+        let mut found = Found::default();
+        let scanned = self.scanned;
+        for head in events.iter().filter(|head| head.position > scanned).skip(usize::from(bug!(ScanSkips))) {
+            self.take(head, &mut found);
+        }
+        self.set_scanned(self.scanned.max(through));
+        self.ahead = self.ahead.split_off(&self.scanned.next());
+        found
+    }
+
+    /// Where to read on from, and how far, when there is something to read and room for it. Without room no further than to
+    /// what records speak of: that was taken before.
+    pub fn scan_after(&mut self, until: Position, limits: &Limits) -> Option<(Position, Position)> {
+        let spoken_of = self.ahead.last_key_value().map_or(Position::ZERO, |(position, _)| *position);
+        let until = if self.has_room(limits) { until } else { until.min(spoken_of) };
+        let wanted = !self.scanning && self.scanned < until;
+        self.scanning |= wanted;
+        wanted.then_some((self.scanned, until))
+    }
+
+    fn take(&mut self, head: &EventHead, found: &mut Found) {
+        self.seen_ms = self.seen_ms.max(head.at_ms);
+        if self.corrects(head) {
+            self.offer(head.key, head.position, found);
+        }
+        if self.wants(head) {
+            self.open(head, found);
+        }
+    }
+
+    fn in_force(&self, position: Position) -> &[Subscription] {
+        let in_force = self
+            .subscriptions
+            .iter()
+            .rfind(|(from, _)| *from <= position || bug!(MatchesByLatest))
+            .or(self.subscriptions.first());
+        in_force.map(|(_, subscriptions)| subscriptions.as_slice()).unwrap_or_default()
+    }
+
+    fn wants(&self, head: &EventHead) -> bool {
+        match &head.to {
+            Some(to) => *to == self.deployed.handler,
+            None => self.in_force(head.position).iter().any(|one| one.matches(&head.r#type, &head.source)),
+        }
+    }
+
+    fn corrects(&self, head: &EventHead) -> bool {
+        let is_for_all = head.to.as_ref().is_none_or(|to| *to == self.deployed.handler);
+        is_for_all && self.in_force(head.position).iter().any(|one| one.corrects(&head.r#type, &head.source))
+    }
+
+    /// A correction came for a key: for the delivery that waits for it, or that may come to do so.
+    fn offer(&mut self, key: KeyHash, correction: Position, found: &mut Found) {
+        // What was opened under another manifest is in the other kind of lane.
+        for lane in [key, ONE_LANE] {
+            self.offer_to_lane(lane, key, correction, found);
+        }
+    }
+
+    fn offer_to_lane(&mut self, lane: KeyHash, key: KeyHash, correction: Position, found: &mut Found) {
+        for position in self.lanes.of_lane(lane) {
+            let is_news =
+                |row: &&DeliveryRow| (row.key == key || bug!(CorrectsOtherKeys)) && row.takes(position, correction);
+            let Some(row) = self.lanes.get(position).filter(is_news) else { continue };
+            if row.stand == Stand::Waiting {
+                // Of several that come at once the last one counts.
+                found.corrected.retain(|(other, _)| *other != position);
+                found.corrected.push((position, correction));
+            }
+            if let Some(row) =
+                self.lanes.change(position, |row| row.offered = Some(correction).filter(|_| !bug!(EarlyCorrectionLost)))
+            {
+                found.offered.push((position, row.clone()));
+            }
+        }
+        if self.lanes.shelf.holds(lane) && !bug!(ShelfNotCorrected) {
+            self.lanes.shelf.offer(lane, key, correction);
+        }
+    }
+
+    fn open(&mut self, head: &EventHead, found: &mut Found) {
+        let row = DeliveryRow { sequence: self.sequence_of(head), ..self.row_for(head.position, head.key) };
+        match self.ahead.remove(&head.position).filter(|_| !bug!(AheadForgotten)) {
+            None => found.opened.push(self.place(head.position, row)),
+            Some(Some(known)) => {
+                let DeliveryRow { key, lane, parallel, sequence, .. } = row;
+                let row = DeliveryRow { key, lane, parallel, sequence, ..known };
+                found.opened.push(self.place(head.position, row));
+            }
+            Some(None) => found.next.extend(self.lanes.pass(&row)),
+        }
+    }
+
+    fn set_scanned(&mut self, scanned: Position) {
+        self.scanned = scanned;
+        while self.subscriptions.get(1).is_some_and(|(from, _)| *from <= scanned.next()) {
+            self.subscriptions.remove(0);
+        }
+    }
+
+    /// The id of one of the handler's deliveries.
+    pub fn id(&self, position: Position) -> DeliveryId {
+        DeliveryId { handler: self.deployed.handler.clone(), position }
+    }
+}

@@ -1,0 +1,358 @@
+//! Lanes: the open deliveries of one handler, in order per lane. Only the first of a lane may run.
+//!
+//! What waits long is put on the shelf: it stays on disk, and memory keeps the lane's name.
+
+mod sequence;
+mod shelf;
+mod turns;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use weirgate_types::{KeyHash, Position};
+
+use crate::bugs::bug;
+use crate::{DeliveryRow, DeliveryState, Rank, Stand};
+use sequence::{Sequences, Turn};
+pub use shelf::Shelf;
+use turns::Turns;
+
+/// All open deliveries of a handler.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    /// Those in memory.
+    open: BTreeMap<Position, DeliveryRow>,
+    /// The lanes in memory, each with its first deliveries. Never iterated, so its order is nobody's concern.
+    by_key: HashMap<KeyHash, Lane>,
+    turns: Turns,
+    sequences: Sequences,
+    running: usize,
+    pub shelf: Shelf,
+    /// So many deliveries of a lane are in memory at the most; the others are on the shelf.
+    lane_max: usize,
+}
+
+/// The first deliveries of a lane, by rank.
+#[derive(Debug, Default)]
+struct Lane {
+    positions: VecDeque<Position>,
+    running: usize,
+}
+
+/// Where a delivery went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    InMemory,
+    OnShelf,
+}
+
+impl Lanes {
+    pub fn new(lane_max: usize) -> Self {
+        Self { lane_max, ..Self::default() }
+    }
+
+    /// How many are in memory.
+    pub fn in_memory(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.len() + self.shelf.rows()
+    }
+
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many could run or do run.
+    pub fn active(&self) -> usize {
+        self.turns.runnable() + self.running
+    }
+
+    /// The first one in memory.
+    pub fn first_open(&self) -> Option<Position> {
+        self.open.first_key_value().map(|(position, _)| *position)
+    }
+
+    pub fn get(&self, position: Position) -> Option<&DeliveryRow> {
+        self.open.get(&position)
+    }
+
+    /// When the next one that waits for its time may run; those on the shelf included, where fewer than `runnable_max` could
+    /// run already.
+    pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
+        let on_shelf = self.shelf.next_due_ms().filter(|_| self.active() < runnable_max && !bug!(ShelfSleeps));
+        self.turns.next_due_ms().into_iter().chain(on_shelf).min()
+    }
+
+    /// How many in memory wait for their time, and how many for somebody.
+    pub fn count_waiting(&self) -> (usize, usize) {
+        self.turns.count_waiting()
+    }
+
+    /// Open a delivery. It goes where the others of its lane are that come right before it.
+    pub fn insert(&mut self, position: Position, row: DeliveryRow) -> Placed {
+        // One that a replay finds under way has to be ended.
+        if !row.parallel && (!row.is_running() || bug!(RunningShelved)) && self.belongs_on_shelf(position, &row) {
+            self.want_if_it_may_be_next(&row);
+            self.shelf.put_late(position, row);
+            return Placed::OnShelf;
+        }
+        self.insert_in_memory(position, row);
+        Placed::InMemory
+    }
+
+    fn belongs_on_shelf(&self, position: Position, row: &DeliveryRow) -> bool {
+        let lane_in_memory = self.by_key.get(&row.lane);
+        let last = lane_in_memory.and_then(|lane| lane.positions.back()).and_then(|last| self.rank(*last));
+        let is_full = lane_in_memory.is_some_and(|lane| lane.positions.len() >= self.lane_max);
+        last.is_none_or(|last| row.rank(position) > last) && (is_full || self.shelf.holds(row.lane))
+    }
+
+    fn rank(&self, position: Position) -> Option<Rank> {
+        self.open.get(&position).map(|row| row.rank(position))
+    }
+
+    pub fn insert_in_memory(&mut self, position: Position, row: DeliveryRow) {
+        self.finish(position);
+        let lane = self.by_key.entry(row.lane).or_default();
+        let place = lane.place(&self.open, row.rank(position));
+        let first = lane.positions.front().copied();
+        lane.positions.insert(place, position);
+        lane.running += usize::from(row.is_running());
+        self.running += usize::from(row.is_running());
+        if let Some((first, first_row)) = first.and_then(|first| Some((first, self.open.get(&first)?)))
+            && place == 0
+            && !first_row.parallel
+        {
+            self.turns.unlist(first, first_row);
+        }
+        let lane = row.lane;
+        if row.parallel {
+            self.turns.list(position, &row);
+        }
+        self.open.insert(position, row);
+        self.settle(lane);
+    }
+
+    /// A row was found on the shelf. Where it is the first of its lane, and did not go there as that, its turn had come.
+    pub fn restore_shelved(&mut self, row: &DeliveryRow) {
+        let is_first = !self.shelf.holds(row.lane) && !self.by_key.contains_key(&row.lane);
+        self.shelf.put(row);
+        let may_be_next = row.sequence.is_some() && !self.by_key.contains_key(&row.lane);
+        if is_first && !row.leads || may_be_next && row.stand == Stand::Ready {
+            self.shelf.want_rest_of(row.lane);
+        }
+    }
+
+    /// Take one that may run.
+    pub fn pop_runnable(&mut self) -> Option<Position> {
+        self.turns.pop_runnable()
+    }
+
+    /// Take one that may run for the first time.
+    pub fn pop_fresh(&mut self) -> Option<Position> {
+        self.turns.pop_fresh()
+    }
+
+    /// Those right behind `first` in its lane that have never been tried: what a batch that begins with it may take as well.
+    pub fn followers(&self, first: Position, most: usize) -> Vec<Position> {
+        let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.is_fresh()) else {
+            return Vec::new();
+        };
+        let Some(lane) = self.by_key.get(&row.lane) else { return Vec::new() };
+        let behind = lane.positions.iter().skip_while(|position| **position != first).skip(1);
+        let mut before = row;
+        let follows = |position: &Position| {
+            let next = self.open.get(position).filter(|next| next.is_fresh() && self.sequences.follows(before, next));
+            before = next.unwrap_or(before);
+            next.is_some()
+        };
+        behind.copied().take_while(follows).take(most).collect()
+    }
+
+    /// Take one whose emissions may leave now.
+    pub fn pop_released(&mut self) -> Option<(Position, Position)> {
+        let position = self.turns.pop_released()?;
+        match self.open.get(&position)?.stand {
+            Stand::Withheld { commit } => Some((position, commit)),
+            _ => None,
+        }
+    }
+
+    /// Change a row in memory, and give it the turn that it then has.
+    pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<&DeliveryRow> {
+        let mut row = self.open.remove(&position)?;
+        self.turns.unlist(position, &row);
+        self.count_running(&row, false);
+        let rank = row.rank(position);
+        change(&mut row);
+        self.count_running(&row, true);
+        if row.parallel {
+            self.turns.list(position, &row);
+        }
+        let (lane, is_moved) = (row.lane, rank != row.rank(position));
+        self.open.insert(position, row);
+        if is_moved {
+            self.move_in_lane(position, lane);
+        }
+        self.settle(lane);
+        self.open.get(&position)
+    }
+
+    /// The delivery is no longer open; the next of its lane may run.
+    pub fn finish(&mut self, position: Position) -> Option<DeliveryRow> {
+        let row = self.open.remove(&position)?;
+        self.turns.unlist(position, &row);
+        self.turns.forget(position);
+        self.count_running(&row, false);
+        self.leave(position, row.lane);
+        Some(row)
+    }
+
+    fn count_running(&mut self, row: &DeliveryRow, is_more: bool) {
+        if !row.is_running() {
+            return;
+        }
+        let one = |count: usize| if is_more { count + 1 } else { count - 1 };
+        self.running = one(self.running);
+        if let Some(lane) = self.by_key.get_mut(&row.lane) {
+            lane.running = one(lane.running);
+        }
+    }
+
+    fn leave(&mut self, position: Position, key: KeyHash) {
+        let Some(lane) = self.by_key.get_mut(&key) else { return };
+        if lane.positions.front() == Some(&position) {
+            lane.positions.pop_front();
+        } else {
+            lane.positions.retain(|other| *other != position);
+        }
+        if !lane.positions.is_empty() {
+            return self.settle(key);
+        }
+        self.by_key.remove(&key);
+        if !bug!(RestNotWanted) {
+            self.shelf.want_rest_of(key);
+        }
+    }
+
+    /// Give the first of a lane its turn, unless one of the others still runs.
+    fn settle(&mut self, key: KeyHash) {
+        let Some(lane) = self.by_key.get(&key) else { return };
+        let Some(first) = lane.positions.front().copied() else { return };
+        let Some(row) = self.open.get(&first) else { return };
+        if !row.parallel && lane.running > 0 && !bug!(RunsBeside) {
+            return self.turns.unlist(first, row);
+        }
+        match self.sequences.turn_of(row) {
+            Turn::Come => {
+                self.turns.list(first, row);
+                self.turns.release(first, row);
+            }
+            Turn::NotYet { due_ms } => {
+                self.turns.unlist(first, row);
+                self.turns.list_gap(first, due_ms);
+            }
+            Turn::Unknown => {
+                self.turns.unlist(first, row);
+                self.shelf.want(key);
+            }
+        }
+    }
+
+    /// Let those run whose time has come.
+    pub fn release_due(&mut self, now_ms: u64) {
+        self.turns.release_due(now_ms);
+    }
+
+    /// Those whose attempt is under way, in order of position.
+    pub fn running_now(&self) -> Vec<Position> {
+        self.open.iter().filter(|(_, row)| row.is_running()).map(|(position, _)| *position).collect()
+    }
+
+    /// Those that wait for a correction and have been offered one.
+    pub fn correctable_now(&self) -> Vec<(Position, Position)> {
+        let waiting = self.open.iter().filter(|(_, row)| row.is_correctable());
+        waiting.filter_map(|(position, row)| Some((*position, row.offered?))).collect()
+    }
+
+    /// The deliveries of a lane that are in memory, in order.
+    pub fn of_lane(&self, lane: KeyHash) -> Vec<Position> {
+        self.by_key.get(&lane).map(|lane| lane.positions.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Put what waits long on the shelf, until at most `most` that wait are in memory. Answers what went.
+    pub fn shelve_excess(&mut self, most: usize) -> Vec<(Position, DeliveryRow)> {
+        let mut shelved = Vec::new();
+        if bug!(NothingShelved) {
+            return shelved;
+        }
+        if self.open.len().saturating_sub(self.active()) <= most {
+            return shelved;
+        }
+        // More at once, so that it does not begin again with the next one.
+        let most = most - most / 4;
+        while self.open.len().saturating_sub(self.active()) > most {
+            let Some(position) = self.turns.longest_waiting(|position| self.is_movable(*position)) else { break };
+            let Some(lane) = self.open.get(&position).map(|row| row.lane) else { break };
+            self.shelve(lane, &mut shelved);
+        }
+        shelved
+    }
+
+    /// Whether a delivery and its lane may go to the shelf; one that is about to be corrected has to stay.
+    fn is_movable(&self, position: Position) -> bool {
+        let Some(row) = self.open.get(&position).filter(|row| !row.parallel) else { return false };
+        let lane = self.by_key.get(&row.lane).into_iter().flat_map(|lane| &lane.positions);
+        let mut rows = lane.filter_map(|position| self.open.get(position));
+        bug!(PutsAwayCorrected) || !rows.any(DeliveryRow::is_correctable)
+    }
+
+    fn shelve(&mut self, key: KeyHash, shelved: &mut Vec<(Position, DeliveryRow)>) {
+        let Some(lane) = self.by_key.remove(&key) else { return };
+        for (index, position) in lane.positions.into_iter().enumerate() {
+            if let Some(row) = self.open.remove(&position) {
+                self.turns.unlist(position, &row);
+                let leads = index == 0 || bug!(EachLeads);
+                let row =
+                    DeliveryRow { shelved: true, leads, stand: self.sequences.stand_on_shelf(&row, leads), ..row };
+                self.shelf.put_late(position, row.clone());
+                shelved.push((position, row));
+            }
+        }
+    }
+
+    /// How a delivery in memory stands.
+    pub fn state(&self, position: Position, row: &DeliveryRow) -> DeliveryState {
+        let lane = self.by_key.get(&row.lane);
+        let first = lane.and_then(|lane| lane.positions.front()).copied().unwrap_or(position);
+        let is_busy = lane.is_some_and(|lane| lane.running > 0) && !row.is_running();
+        if !row.parallel && (first != position || is_busy) && !row.is_running() {
+            return DeliveryState::ParkedBehind(self.blocker(lane, first));
+        }
+        match self.sequences.turn_of(row) {
+            Turn::Come if self.turns.is_runnable(position) => DeliveryState::Ready,
+            Turn::Come => DeliveryState::of(row),
+            Turn::NotYet { due_ms } => DeliveryState::OutOfOrder { due_ms },
+            Turn::Unknown => DeliveryState::Ready,
+        }
+    }
+
+    /// The one that holds a lane up: the one that runs, else the first.
+    fn blocker(&self, lane: Option<&Lane>, first: Position) -> Position {
+        let positions = lane.into_iter().filter(|lane| lane.running > 0).flat_map(|lane| &lane.positions);
+        let mut running =
+            positions.copied().filter(|position| self.open.get(position).is_some_and(DeliveryRow::is_running));
+        running.next().unwrap_or(first)
+    }
+
+    /// The open deliveries in memory after a position, in order.
+    pub fn states(&self, after: Position) -> impl Iterator<Item = (Position, &DeliveryRow, DeliveryState)> {
+        let range = self.open.range(after.next()..);
+        range.map(|(position, row)| (*position, row, self.state(*position, row)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Who may run when, and what goes to the shelf.
+
+use super::*;
+use crate::Sequence;
+
+/// As in the defaults.
+const LANE_MAX: usize = 64;
+
+fn row(key: u64) -> DeliveryRow {
+    DeliveryRow::new(KeyHash(key), KeyHash(key))
+}
+
+fn lanes(deliveries: &[(u64, u64)]) -> Lanes {
+    let mut lanes = Lanes::new(LANE_MAX);
+    for (position, key) in deliveries {
+        lanes.insert(Position(*position), row(*key));
+    }
+    lanes
+}
+
+fn retry(lanes: &mut Lanes, position: Position, due_ms: u64) {
+    lanes.change(position, |row| row.stand = Stand::Retrying { due_ms, level: 0 });
+}
+
+fn runnable(lanes: &Lanes) -> Vec<u64> {
+    lanes.open.keys().filter(|position| lanes.turns.is_runnable(**position)).map(|position| position.0).collect()
+}
+
+#[test]
+fn only_the_first_of_each_key_may_run() {
+    let mut lanes = lanes(&[(1, 7), (2, 7), (3, 8)]);
+    assert_eq!(runnable(&lanes), [1, 3]);
+    lanes.change(Position(1), |row| row.start(1));
+    assert_eq!(runnable(&lanes), [3]);
+    lanes.finish(Position(1));
+    assert_eq!(runnable(&lanes), [2, 3]);
+}
+
+#[test]
+fn a_retrying_delivery_holds_its_key_and_no_other() {
+    let mut lanes = lanes(&[(1, 7), (2, 7), (3, 8)]);
+    lanes.change(Position(1), |row| row.start(1));
+    retry(&mut lanes, Position(1), 50);
+    assert_eq!(runnable(&lanes), [3]);
+    let states: Vec<_> = lanes.states(Position::ZERO).map(|(_, _, state)| state).collect();
+    let parked = DeliveryState::ParkedBehind(Position(1));
+    assert_eq!(states, [DeliveryState::Retrying { due_ms: 50 }, parked, DeliveryState::Ready]);
+    lanes.release_due(49);
+    assert_eq!(runnable(&lanes), [3]);
+    lanes.release_due(50);
+    assert_eq!(runnable(&lanes), [1, 3]);
+}
+
+#[test]
+fn an_older_delivery_opened_again_goes_first_but_not_before_one_that_runs() {
+    let mut waiting = lanes(&[(5, 7), (6, 7)]);
+    waiting.insert(Position(2), row(7));
+    assert_eq!(runnable(&waiting), [2]);
+
+    let mut busy = lanes(&[(5, 7), (6, 7)]);
+    busy.change(Position(5), |row| row.start(1));
+    busy.insert(Position(2), row(7));
+    assert_eq!(runnable(&busy), [] as [u64; 0]);
+    busy.finish(Position(5));
+    assert_eq!(runnable(&busy), [2]);
+}
+
+#[test]
+fn one_that_runs_is_first_also_when_the_rows_come_back_in_another_order() {
+    let mut lanes = lanes(&[(2, 7)]);
+    lanes.insert(Position(5), DeliveryRow { attempt: 1, stand: Stand::Running, ..row(7) });
+    assert_eq!((runnable(&lanes), lanes.running()), (vec![], 1));
+    retry(&mut lanes, Position(5), 10);
+    assert_eq!(runnable(&lanes), [2], "the older one goes first once the other does not run any more");
+    lanes.release_due(10);
+    assert_eq!(runnable(&lanes), [2]);
+    lanes.finish(Position(2));
+    lanes.release_due(10);
+    assert_eq!(runnable(&lanes), [5]);
+}
+
+#[test]
+fn counts_return_to_zero() {
+    let mut lanes = lanes(&[(1, 7), (2, 7)]);
+    for position in [1, 2].map(Position) {
+        lanes.change(position, |row| row.start(1));
+        retry(&mut lanes, position, 1);
+        lanes.release_due(1);
+        lanes.change(position, |row| row.start(2));
+        assert_eq!(lanes.running(), 1);
+        lanes.finish(position);
+    }
+    assert_eq!((lanes.in_memory(), lanes.running(), lanes.active(), lanes.by_key.len()), (0, 0, 0, 0));
+}
+
+#[test]
+fn a_long_lane_keeps_its_first_in_memory_and_the_rest_on_the_shelf() {
+    let mut lanes = Lanes::new(LANE_MAX);
+    let placed: Vec<_> = (1..=100).map(|position| lanes.insert(Position(position), row(7))).collect();
+    let in_memory = placed.iter().filter(|placed| **placed == Placed::InMemory).count();
+    assert_eq!((in_memory, lanes.len(), lanes.shelf.rows()), (LANE_MAX, 100, 100 - LANE_MAX));
+    for position in 1..=LANE_MAX as u64 {
+        assert!(lanes.shelf.take_wanted(9).is_empty(), "not before memory has none of it");
+        lanes.finish(Position(position));
+    }
+    assert_eq!(lanes.shelf.take_wanted(9), [KeyHash(7)]);
+    assert_eq!(lanes.insert(Position(101), row(7)), Placed::OnShelf, "it does not overtake those on the shelf");
+}
+
+#[test]
+fn what_waits_longest_goes_to_the_shelf() {
+    let mut lanes = lanes(&[(1, 1), (2, 2), (3, 3), (4, 3), (5, 5)]);
+    for (position, due_ms) in [(1, 30), (2, 10), (3, 20)] {
+        retry(&mut lanes, Position(position), due_ms);
+    }
+    let shelved: Vec<_> = lanes.shelve_excess(3).into_iter().map(|(position, _)| position.0).collect();
+    assert_eq!(shelved, [1]);
+    assert_eq!((lanes.shelf.next_due_ms(), runnable(&lanes)), (Some(30), vec![5]));
+    let shelved: Vec<_> = lanes.shelve_excess(2).into_iter().map(|(position, _)| position.0).collect();
+    assert_eq!(shelved, [3, 4], "a lane goes whole");
+    assert_eq!((lanes.shelf.next_due_ms(), lanes.next_due_ms(9), lanes.next_due_ms(1)), (Some(20), Some(10), Some(10)));
+}
+
+#[test]
+fn retries_that_come_due_at_once_get_every_fourth_turn() {
+    let mut lanes = lanes(&[(1, 1), (2, 2), (3, 3), (11, 11), (12, 12), (13, 13), (14, 14)]);
+    for position in [1, 2, 3].map(Position) {
+        lanes.change(position, |row| row.start(1));
+        retry(&mut lanes, position, 1);
+    }
+    lanes.release_due(1);
+    let turns: Vec<_> = std::iter::from_fn(|| lanes.pop_runnable()).map(|position| position.0).collect();
+    assert_eq!(turns, [11, 12, 13, 1, 14, 2, 3]);
+}
+
+#[test]
+fn a_gap_is_asked_about_once() {
+    let numbered = |number| DeliveryRow { sequence: Some(Sequence { number: Some(number), due_ms: 9 }), ..row(7) };
+    let mut lanes = Lanes::new(LANE_MAX).of_sequence(Some(1));
+    lanes.insert(Position(1), numbered(3));
+    assert_eq!(
+        (lanes.shelf.take_wanted(9), lanes.next_gap_ms()),
+        (vec![KeyHash(7)], None),
+        "what is next is not known"
+    );
+    lanes.learn_next(KeyHash(7), None);
+    assert_eq!((lanes.pop_gap(8), lanes.pop_gap(9)), (None, Some((Position(1), 1, 3))));
+    // Before the record is there, something else comes to the lane.
+    lanes.insert(Position(2), numbered(5));
+    assert_eq!((lanes.pop_gap(9), runnable(&lanes)), (None, vec![]));
+    assert!(lanes.gap_passed(Position(1), KeyHash(7), 3).is_some());
+    assert_eq!(runnable(&lanes), [1]);
+    lanes.finish(Position(1));
+    assert_eq!(lanes.pop_gap(9), Some((Position(2), 3, 5)));
+}
+
+#[test]
+fn what_runs_is_never_on_the_shelf() {
+    let mut lanes = Lanes::new(1);
+    lanes.insert(Position(1), row(7));
+    let mut running = row(7);
+    running.start(1);
+    assert_eq!(lanes.insert(Position(2), running), Placed::InMemory);
+    assert_eq!(lanes.running_now(), [Position(2)]);
+}
+
+#[test]
+fn a_lane_whose_turn_had_come_is_asked_for_after_a_restart() {
+    for (leads, wanted) in [(true, vec![]), (false, vec![KeyHash(7)])] {
+        let mut lanes = Lanes::new(1);
+        let stand = Stand::Retrying { due_ms: 5, level: 0 };
+        lanes.restore_shelved(&DeliveryRow { shelved: true, leads, stand, ..row(7) });
+        lanes.restore_shelved(&DeliveryRow { shelved: true, ..row(7) });
+        assert_eq!((lanes.shelf.next_due_ms().is_some(), lanes.shelf.take_wanted(9)), (leads, wanted));
+    }
+}

@@ -1,0 +1,156 @@
+//! Whose turn it is: the deliveries that are not held up by others, by what they wait for.
+
+use std::collections::BTreeSet;
+
+use weirgate_types::Position;
+
+use crate::bugs::bug;
+use crate::{DeliveryRow, Stand};
+
+/// While there are fresh ones, every so manieth turn goes to one that was tried before: retries that all come due at once
+/// do not slow down what works.
+const AGAIN_EVERY: u8 = 4;
+
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// May run, for the first time.
+    fresh: BTreeSet<Position>,
+    /// May run again.
+    again: BTreeSet<Position>,
+    /// May run at a time.
+    retrying: BTreeSet<(u64, Position)>,
+    /// Wait for somebody: for a correction, or for what becomes of a dead letter.
+    resting: BTreeSet<Position>,
+    /// Wait for missing numbers, until a time.
+    gaps: BTreeSet<(u64, Position)>,
+    /// They do not any longer: the record that says so follows.
+    passing: BTreeSet<Position>,
+    /// Done, and what they emit may leave.
+    released: BTreeSet<Position>,
+    /// They are about to leave: the record that says so follows.
+    releasing: BTreeSet<Position>,
+    /// Counts turns.
+    taken: u8,
+}
+
+impl Turns {
+    pub fn list(&mut self, position: Position, row: &DeliveryRow) {
+        match row.stand {
+            Stand::Ready | Stand::OutOfOrder { .. } if row.is_fresh() => {
+                self.unlist_gap(position, row);
+                self.fresh.insert(position);
+            }
+            Stand::Ready | Stand::OutOfOrder { .. } => drop(self.again.insert(position)),
+            // One whose time has come stays where it went then.
+            Stand::Retrying { .. } if self.again.contains(&position) => {}
+            Stand::Retrying { due_ms, .. } => drop(self.retrying.insert((due_ms, position))),
+            Stand::Waiting | Stand::Held => drop(self.resting.insert(position)),
+            Stand::Running | Stand::Withheld { .. } => {}
+        }
+    }
+
+    /// The first of its lane, whose number is not next.
+    pub fn list_gap(&mut self, position: Position, due_ms: u64) {
+        if !self.passing.contains(&position) {
+            self.gaps.insert((due_ms, position));
+        }
+    }
+
+    fn unlist_gap(&mut self, position: Position, row: &DeliveryRow) {
+        if let Some(sequence) = row.sequence {
+            self.gaps.remove(&(sequence.due_ms, position));
+        }
+    }
+
+    pub fn pop_gap(&mut self, until_ms: u64) -> Option<Position> {
+        let gap = self.gaps.first().copied().filter(|(due_ms, _)| *due_ms <= until_ms)?;
+        self.gaps.remove(&gap);
+        self.passing.insert(gap.1);
+        Some(gap.1)
+    }
+
+    pub fn next_gap_ms(&self) -> Option<u64> {
+        self.gaps.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    pub fn gap_passed(&mut self, position: Position) {
+        self.passing.remove(&position);
+    }
+
+    /// What a delivery that is the first of its lane emitted may leave.
+    pub fn release(&mut self, position: Position, row: &DeliveryRow) {
+        if matches!(row.stand, Stand::Withheld { .. }) && (bug!(ReleasedAgain) || !self.releasing.contains(&position)) {
+            self.released.insert(position);
+        }
+    }
+
+    pub fn unlist(&mut self, position: Position, row: &DeliveryRow) {
+        for set in [&mut self.fresh, &mut self.again, &mut self.resting, &mut self.released] {
+            set.remove(&position);
+        }
+        if let Stand::Retrying { due_ms, .. } = row.stand {
+            self.retrying.remove(&(due_ms, position));
+        }
+        self.unlist_gap(position, row);
+    }
+
+    pub fn runnable(&self) -> usize {
+        self.fresh.len() + self.again.len()
+    }
+
+    pub fn is_runnable(&self, position: Position) -> bool {
+        self.fresh.contains(&position) || self.again.contains(&position)
+    }
+
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.retrying.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    pub fn count_waiting(&self) -> (usize, usize) {
+        (self.retrying.len(), self.resting.len())
+    }
+
+    pub fn pop_runnable(&mut self) -> Option<Position> {
+        self.taken = (self.taken + 1) % AGAIN_EVERY;
+        let is_turn_of_again = self.fresh.is_empty() || self.taken == 0;
+        let (first, second) =
+            if is_turn_of_again { (&mut self.again, &mut self.fresh) } else { (&mut self.fresh, &mut self.again) };
+        first.pop_first().or_else(|| second.pop_first())
+    }
+
+    pub fn pop_fresh(&mut self) -> Option<Position> {
+        self.fresh.pop_first()
+    }
+
+    pub fn pop_released(&mut self) -> Option<Position> {
+        let position = self.released.pop_first()?;
+        self.releasing.insert(position);
+        Some(position)
+    }
+
+    /// The delivery is no longer open.
+    pub fn forget(&mut self, position: Position) {
+        self.releasing.remove(&position);
+        self.passing.remove(&position);
+    }
+
+    pub fn release_due(&mut self, now_ms: u64) {
+        while let Some((due_ms, position)) = self
+            .retrying
+            .first()
+            .copied()
+            .filter(|(due_ms, _)| *due_ms <= now_ms + if bug!(RetriesEarly) { 20 } else { 0 })
+        {
+            self.retrying.remove(&(due_ms, position));
+            self.again.insert(position);
+        }
+    }
+
+    /// The one whose turn comes last, of those that `may` be chosen.
+    pub fn longest_waiting(&self, may: impl Fn(&Position) -> bool) -> Option<Position> {
+        let resting = self.resting.iter().rev().find(|position| may(position)).copied();
+        let last = |timed: &BTreeSet<(u64, Position)>| timed.iter().rev().find(|(_, position)| may(position)).copied();
+        resting
+            .or_else(|| [&self.retrying, &self.gaps].into_iter().filter_map(last).max().map(|(_, position)| position))
+    }
+}

@@ -1,0 +1,149 @@
+//! Attempts: which begin, and what follows when they end.
+
+use weirgate_types::{
+    AttemptFailure, BreakerId, DeliveryId, Digest, EmitOrder, FailureKind, HandlerName, Outcome, Position, Record,
+};
+
+use super::{Machine, breakers::turn_breaker};
+use crate::bugs::bug;
+use crate::{Action, DeliveryRow, Ended, Ending, Turned, ending, handler::Handler};
+
+/// Who corrects where a handler's own hook does.
+pub const HOOK: &str = "on-correctable";
+
+impl Machine {
+    /// An answer counts only for the attempt that is under way; any other is an echo of something already settled.
+    pub(super) fn finished(&mut self, name: &HandlerName, ended: &[Ended<'_>], now_ms: u64, actions: &mut Vec<Action>) {
+        let Some(handler) = self.handlers.get_mut(name) else { return };
+        let mut endings = Vec::new();
+        let mut hooked = Vec::new();
+        let mut breaker_turn = None;
+        for one in ended {
+            let Some(row) = handler.lanes.get(one.position) else { continue };
+            if !row.is_running() || row.attempt != one.attempt {
+                continue;
+            }
+            let outcome = match one.result {
+                Ok(()) => completed(handler, one.position, row),
+                Err(failure) => ending::outcome(&handler.manifest, row, failure, now_ms, &mut self.entropy),
+            };
+            let may_be_hooked = one.corrected && (!row.hooked || bug!(HookAlways)) && row.offered.is_none();
+            if may_be_hooked && matches!(outcome, Outcome::Waiting { .. }) {
+                hooked.push(one.position);
+            }
+            let recovered = row.failed && one.result.is_ok();
+            endings.push(Ending { position: one.position, attempt: one.attempt, outcome, recovered });
+            if let (Some(breaker), Some(is_failure)) = (&mut handler.breaker, counts(one.result)) {
+                breaker_turn = breaker.count(is_failure, now_ms).or(breaker_turn);
+            }
+        }
+        if endings.is_empty() {
+            return;
+        }
+        let is_batch = ended.len() > 1;
+        actions.push(Action::Commit { handler: name.clone(), endings, is_batch });
+        for position in hooked {
+            handler.correct(position, None, actions);
+        }
+        if let Some(turn) = breaker_turn {
+            turn_breaker(BreakerId::Handler(name.clone()), turn, actions);
+        }
+    }
+
+    pub(super) fn set_ready(&mut self, name: &HandlerName, digest: Option<Digest>) {
+        if let Some(handler) = self.handlers.get_mut(name) {
+            handler.ready = digest == Some(handler.deployed.digest);
+        }
+    }
+
+    /// End the attempts that the runtime's own end cut off. They count: a component that kills the process must not be
+    /// called for ever. What was about to follow from records when the runtime stopped follows now.
+    pub(super) fn recovered(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        self.recovering = false;
+        let failure = AttemptFailure::found(FailureKind::Interrupted, "the runtime stopped during the attempt");
+        for (name, handler) in &mut self.handlers {
+            for position in handler.lanes.running_now().into_iter().filter(|_| !bug!(CutOffForgotten)) {
+                let Some(row) = handler.lanes.get(position) else { continue };
+                let outcome = ending::outcome(&handler.manifest, row, &failure, now_ms, &mut self.entropy);
+                let ending = Ending { position, attempt: row.attempt, outcome, recovered: false };
+                actions.push(Action::Commit { handler: name.clone(), endings: vec![ending], is_batch: false });
+            }
+            for (position, correction) in handler.lanes.correctable_now() {
+                handler.correct(position, Some(correction), actions);
+            }
+        }
+    }
+
+    pub(super) fn begin_attempts(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        for (name, handler) in &mut self.handlers {
+            handler.lanes.release_due(now_ms);
+            while let Some((position, commit)) = handler.lanes.pop_released() {
+                actions.push(Action::Release { delivery: handler.id(position), commit });
+            }
+            loop {
+                let call = handler.next_call(now_ms);
+                let Some((first, _)) = call.first().copied() else { break };
+                for (position, attempt) in call {
+                    let delivery = DeliveryId { handler: name.clone(), position };
+                    self.calls.insert(delivery.clone(), first);
+                    actions.push(Action::Append(Record::Attempted { delivery, attempt, at_ms: now_ms }));
+                }
+            }
+        }
+    }
+
+    /// Never beyond the head: while the log is replayed, what lies beyond may be for another version of the handler.
+    pub(super) fn read_on(&mut self, actions: &mut Vec<Action>) {
+        let until = self.durable.min(self.head);
+        for (name, handler) in &mut self.handlers {
+            if let Some((after, until)) = handler.scan_after(until, &self.limits) {
+                actions.push(Action::Scan { handler: name.clone(), after, until });
+            }
+        }
+    }
+
+    /// A delivery of a handler ended. A version that makes too many dead letters is stopped.
+    pub(super) fn count_ending(&mut self, name: &HandlerName, outcome: &Outcome) {
+        let Some(handler) = self.handlers.get_mut(name) else { return };
+        let is_dead = matches!(outcome, Outcome::DeadLettered { .. });
+        if is_dead || matches!(outcome, Outcome::Completed | Outcome::Withheld) {
+            handler.since_deployed.ended += 1;
+            handler.since_deployed.dead += u32::from(is_dead);
+        }
+    }
+
+    /// Asked after a commit of a handler.
+    pub(super) fn stop_if_dying(&mut self, name: &HandlerName, actions: &mut Vec<Action>) {
+        let Some(handler) = self.handlers.get_mut(name) else { return };
+        let Some(policy) = handler.manifest.dead_letter_stop else { return };
+        let since = handler.since_deployed;
+        let is_dying = since.ended >= policy.ended_min
+            && since.dead > 0
+            && f64::from(since.dead) > f64::from(since.ended) * policy.ratio;
+        if is_dying && handler.mode == weirgate_types::Mode::Running && !since.stopping {
+            handler.since_deployed.stopping = true;
+            let why = format!("{} of {} deliveries since its deployment are dead letters", since.dead, since.ended);
+            actions.push(Action::Turn(Turned::Stop { handler: name.clone(), why }));
+        }
+    }
+}
+
+/// Done; but what it emits waits where earlier ones of its lane are open.
+fn completed(handler: &Handler, position: Position, row: &DeliveryRow) -> Outcome {
+    let waits = !bug!(EmitsAtOnce)
+        && row.parallel
+        && handler.manifest.emit_order == EmitOrder::Input
+        && handler.lanes.of_lane(row.lane).first() != Some(&position);
+    if waits { Outcome::Withheld } else { Outcome::Completed }
+}
+
+/// Whether an ending counts for the breaker, and as a failure.
+fn counts(result: Result<(), &AttemptFailure>) -> Option<bool> {
+    match result {
+        Ok(()) => Some(false),
+        Err(failure) => match failure.kind {
+            FailureKind::CircuitOpen | FailureKind::NotReached | FailureKind::Interrupted => None,
+            _ => Some(ending::is_breaking(failure)),
+        },
+    }
+}

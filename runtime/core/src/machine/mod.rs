@@ -1,0 +1,133 @@
+//! The machine: all handlers, driven by records and answers.
+
+mod attempts;
+mod breakers;
+mod questions;
+mod records;
+mod sequence;
+mod shelf;
+
+use std::collections::BTreeMap;
+
+pub use attempts::HOOK;
+
+use weirgate_types::{BreakerPolicy, DeliveryId, Deployed, HandlerName, Position};
+
+use crate::bugs::bug;
+use crate::{Action, DeliveryRow, Entropy, HandlerRow, Input, breaker::Breaker, handler::Handler};
+
+/// What bounds the memory a handler's open deliveries take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Deliveries that could run or do run; beyond it a handler falls behind and reads back later.
+    pub active_max: usize,
+    /// Deliveries in memory in all.
+    pub open_max: usize,
+    /// Deliveries that wait and are in memory all the same; those beyond it go to the shelf.
+    pub waiting_max: usize,
+    /// Deliveries of one lane that are in memory; those behind them go to the shelf.
+    pub lane_max: usize,
+    /// For the breakers of called hosts.
+    pub host_breaker: BreakerPolicy,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let host_breaker = BreakerPolicy { attempts_min: 10, ..BreakerPolicy::default() };
+        Self { active_max: 4_096, open_max: 200_000, waiting_max: 16_384, lane_max: 64, host_breaker }
+    }
+}
+
+/// The delivery machine. See the crate's documentation.
+#[derive(Debug)]
+pub struct Machine {
+    handlers: BTreeMap<HandlerName, Handler>,
+    hosts: BTreeMap<String, Breaker>,
+    limits: Limits,
+    entropy: Entropy,
+    /// The last position that a record has covered.
+    head: Position,
+    durable: Position,
+    next_timer_ms: Option<u64>,
+    /// Attempts that were begun and are not recorded yet, and the call that they go in.
+    calls: BTreeMap<DeliveryId, Position>,
+    /// While the log is replayed nothing is begun.
+    recovering: bool,
+    /// Before the end neither.
+    stopping: bool,
+}
+
+impl Machine {
+    /// A machine before recovery, with nothing in it.
+    #[must_use]
+    pub fn new(limits: Limits, entropy: Entropy) -> Self {
+        Self {
+            handlers: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            limits,
+            entropy,
+            head: Position::ZERO,
+            durable: Position::ZERO,
+            next_timer_ms: None,
+            calls: BTreeMap::new(),
+            recovering: true,
+            stopping: false,
+        }
+    }
+
+    /// Take up where a view left off: the view's applied position, then its handlers, then their open deliveries.
+    pub fn restore_head(&mut self, applied: Position) {
+        (self.head, self.durable) = (applied, applied);
+    }
+
+    /// `deployments` are the records that the row names, with their positions.
+    pub fn restore_handler(&mut self, deployments: Vec<(Position, Deployed)>, row: &HandlerRow) {
+        for (position, deployed) in deployments {
+            self.deployed(position, &deployed);
+            if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
+                handler.resume(row);
+            }
+        }
+    }
+
+    pub fn restore_delivery(&mut self, delivery: &DeliveryId, row: DeliveryRow) {
+        if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
+            handler.restore(delivery.position, row);
+        }
+    }
+
+    /// Take in what happened and add to `actions` what is to be done about it. `now_ms` is Unix time in milliseconds.
+    pub fn apply(&mut self, input: Input<'_>, now_ms: u64, actions: &mut Vec<Action>) {
+        match input {
+            Input::Appended { position, record } => self.appended(position, record, actions),
+            Input::Durable { position } => self.made_durable(position, now_ms, actions),
+            Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
+            Input::Fetched { handler, lanes, due } => self.fetched(handler, lanes, due, actions),
+            Input::Finished { handler, ended } => self.finished(handler, ended, now_ms, actions),
+            Input::Called { hosts } => self.called(hosts, now_ms, actions),
+            Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
+            Input::Unready { handler } => self.set_ready(handler, None),
+            Input::TimersRead { next_due_ms } => self.next_timer_ms = next_due_ms,
+            Input::BreakerWished { breaker, open, by, why } => {
+                self.wish_breaker(breaker, open, (by, why), now_ms, actions);
+            }
+            Input::Tick => {}
+            Input::Stopping => self.stopping = true,
+            Input::Recovered => self.recovered(now_ms, actions),
+        }
+        if !self.recovering && !self.stopping {
+            self.pass_gaps(now_ms, actions);
+            self.begin_attempts(now_ms, actions);
+        }
+        self.read_on(actions);
+    }
+
+    /// Everything so far is durable and can be read back: the moment to go to the shelf and back, and to the timers.
+    fn made_durable(&mut self, position: Position, now_ms: u64, actions: &mut Vec<Action>) {
+        self.durable = self.durable.max(position);
+        self.visit_shelf(now_ms, actions);
+        if !self.recovering && !self.stopping && self.next_timer_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            actions.push(Action::FireTimers { now_ms: now_ms + if bug!(TimersEarly) { 100 } else { 0 } });
+        }
+    }
+}

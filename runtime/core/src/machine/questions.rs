@@ -1,0 +1,128 @@
+//! What can be asked of the machine.
+
+use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
+
+use super::Machine;
+use crate::{
+    DeliveryRow, DeliveryState, DeliveryView, HandlerRow, HandlerView, Verdict, breaker::Breaker, handler::Handler,
+};
+
+impl Machine {
+    /// When something becomes due, in Unix milliseconds.
+    #[must_use]
+    pub fn wake_at_ms(&self) -> Option<u64> {
+        let working = self.handlers.values().filter(|handler| handler.mode != Mode::Paused);
+        let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::shelf::RUNNABLE_MAX));
+        let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
+        // What could not be fetched all at once.
+        let wanted = working.clone().filter(|handler| handler.lanes.shelf.wants_any()).map(|_| 0);
+        // One that lets a call find out has it under way.
+        let breakers =
+            working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
+        let breakers = breakers.filter_map(|handler| handler.breaker.as_ref().and_then(Breaker::open));
+        let breakers = breakers.map(|(until_ms, _)| until_ms);
+        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(self.next_timer_ms).min()
+    }
+
+    /// How many attempts are under way.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.handlers.values().map(|handler| handler.lanes.running()).sum()
+    }
+
+    /// May the handler's mode become this?
+    #[must_use]
+    pub fn may_change_mode(&self, name: &HandlerName, mode: Mode) -> Verdict {
+        match self.handlers.get(name) {
+            None => Verdict::UnknownHandler,
+            Some(handler) if handler.mode == mode => Verdict::AlreadySo,
+            Some(_) => Verdict::Granted,
+        }
+    }
+
+    /// The row of a delivery that is open and in memory.
+    #[must_use]
+    pub fn row(&self, delivery: &DeliveryId) -> Option<&DeliveryRow> {
+        self.handlers.get(&delivery.handler)?.lanes.get(delivery.position)
+    }
+
+    #[must_use]
+    pub fn is_open(&self, delivery: &DeliveryId) -> bool {
+        self.row(delivery).is_some()
+    }
+
+    /// The first delivery of a lane that is in memory.
+    #[must_use]
+    pub fn first_of_lane(&self, handler: &HandlerName, lane: weirgate_types::KeyHash) -> Option<Position> {
+        self.handlers.get(handler)?.lanes.of_lane(lane).first().copied()
+    }
+
+    /// Whether corrections wait for lanes to come from the shelf: the handlers' rows hold them.
+    #[must_use]
+    pub fn has_offers(&self) -> bool {
+        self.handlers.values().any(|handler| handler.lanes.shelf.has_offers())
+    }
+
+    /// How a delivery that is open and in memory stands.
+    #[must_use]
+    pub fn state(&self, delivery: &DeliveryId) -> Option<DeliveryState> {
+        let lanes = &self.handlers.get(&delivery.handler)?.lanes;
+        lanes.get(delivery.position).map(|row| lanes.state(delivery.position, row))
+    }
+
+    /// The last position that a record has covered.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Handlers that have not looked at everything yet, and how far they have.
+    pub fn lagging(&self) -> impl Iterator<Item = (&HandlerName, Position)> {
+        let handlers = self.handlers.iter().map(|(name, handler)| (name, handler.scanned()));
+        handlers.filter(|(_, scanned)| *scanned != self.head)
+    }
+
+    /// The handlers' rows, to be kept with whatever was kept since.
+    pub fn rows(&self) -> impl Iterator<Item = (&HandlerName, HandlerRow)> {
+        self.handlers.iter().map(|(name, handler)| (name, handler.row()))
+    }
+
+    pub fn handlers(&self) -> impl Iterator<Item = (&HandlerName, HandlerView<'_>)> {
+        self.handlers.iter().map(|(name, handler)| (name, view(handler)))
+    }
+
+    #[must_use]
+    pub fn handler(&self, name: &HandlerName) -> Option<HandlerView<'_>> {
+        self.handlers.get(name).map(view)
+    }
+
+    /// The open deliveries in memory of a handler after a position, in order of position.
+    pub fn deliveries(&self, name: &HandlerName, after: Position) -> impl Iterator<Item = DeliveryView> {
+        self.handlers.get_key_value(name).into_iter().flat_map(move |(name, handler)| {
+            handler.lanes.states(after).map(|(position, row, state)| DeliveryView {
+                delivery: DeliveryId { handler: name.clone(), position },
+                key: row.key,
+                attempt: row.attempt,
+                state,
+            })
+        })
+    }
+}
+
+fn view(handler: &Handler) -> HandlerView<'_> {
+    let (retrying, resting) = handler.lanes.count_waiting();
+    HandlerView {
+        deployed: &handler.deployed,
+        manifest: &handler.manifest,
+        mode: handler.mode,
+        ready: handler.ready,
+        checkpoint: handler.checkpoint(),
+        scanned: handler.scanned(),
+        open: handler.lanes.len(),
+        shelved: handler.lanes.shelf.rows(),
+        running: handler.lanes.running(),
+        retrying,
+        resting,
+        breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|(until_ms, _)| until_ms),
+    }
+}

@@ -1,0 +1,222 @@
+//! What records change. The machine's state changes by these alone, so replaying the log rebuilds it.
+
+use weirgate_types::{
+    Commit, DeliveryId, Deployed, HandlerName, Intervention, KeyHash, Manifest, Mode, ModeChanged, Outcome, Position,
+    Record, Start, Verb,
+};
+
+use super::{Machine, sequence::keep_next};
+use crate::bugs::bug;
+use crate::{
+    Action, DeliveryRow, EventHead, Stand,
+    handler::{Found, Handler, Opened},
+};
+
+impl Machine {
+    pub(super) fn appended(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
+        match record {
+            Record::Accepted { .. } | Record::Fired { .. } | Record::Paced { .. } => {}
+            Record::Attempted { delivery, attempt, at_ms } => self.attempted(delivery, *attempt, *at_ms, actions),
+            Record::Committed(_) | Record::Batched(_) => {
+                for commit in record.commits() {
+                    self.committed(position, commit, actions);
+                }
+            }
+            Record::Deployed(deployed) => self.deployed(position, deployed),
+            Record::ModeChanged(ModeChanged { handler, mode, .. }) => self.set_mode(handler, *mode),
+            Record::Intervened(intervention) => self.intervened(position, intervention, actions),
+            Record::BreakerChanged(changed) => self.breaker_changed(changed),
+            Record::Stepped { delivery, .. } => {
+                self.change(delivery, |row| row.carried.steps.push(position), actions);
+            }
+            Record::Released { delivery, .. } => self.finish(delivery, actions),
+            Record::GapPassed(gap) => self.gap_passed(gap, actions),
+        }
+        self.follow(position, record, actions);
+    }
+
+    /// Show the record to every handler that is up to date.
+    fn follow(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
+        let events: Vec<_> = EventHead::of(position, record).collect();
+        let live = !self.recovering;
+        for handler in self.handlers.values_mut() {
+            let found = handler.follow(position, record.width(), &events, &self.limits);
+            take_found(handler, found, live, actions);
+        }
+        self.head = position.plus(record.width()).before();
+    }
+
+    pub(super) fn scanned(
+        &mut self,
+        name: &HandlerName,
+        events: &[EventHead],
+        through: Position,
+        actions: &mut Vec<Action>,
+    ) {
+        let live = !self.recovering;
+        let Some(handler) = self.handlers.get_mut(name) else { return };
+        let found = handler.scanned_to(events, through);
+        take_found(handler, found, live, actions);
+    }
+
+    fn attempted(&mut self, delivery: &DeliveryId, attempt: u32, at_ms: u64, actions: &mut Vec<Action>) {
+        let call = self.calls.remove(delivery).unwrap_or(delivery.position);
+        let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
+        let Some(row) = handler.change(delivery.position, |row| row.start(attempt)) else { return };
+        let carried = row.carried.clone();
+        actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: false });
+        if !self.recovering {
+            actions.push(Action::Deliver { delivery: delivery.clone(), attempt, at_ms, carried, call });
+        }
+    }
+
+    fn committed(&mut self, position: Position, commit: &Commit, actions: &mut Vec<Action>) {
+        for timer in &commit.effects.timers {
+            if let Some(set) = timer.set.as_ref().filter(|_| !bug!(TimerNotHeard)) {
+                self.next_timer_ms = Some(self.next_timer_ms.map_or(set.due_ms, |next| next.min(set.due_ms)));
+            }
+        }
+        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        self.count_ending(&commit.handler, &commit.outcome);
+        if !self.recovering {
+            self.stop_if_dying(&commit.handler, actions);
+        }
+        match &commit.outcome {
+            Outcome::DeadLettered { .. } if bug!(HeldIsForgotten) => self.finish(&delivery, actions),
+            Outcome::Completed | Outcome::DeadLettered { held: false, .. } => self.finish(&delivery, actions),
+            Outcome::DeadLettered { held: true, .. } => {
+                let hold = |row: &mut DeliveryRow| (row.stand, row.failed) = (Stand::Held, true);
+                self.change(&delivery, hold, actions);
+            }
+            Outcome::Retry { due_ms, level, spent, .. } => {
+                let retry = |row: &mut DeliveryRow| {
+                    row.stand = Stand::Retrying { due_ms: *due_ms, level: *level };
+                    row.spent += u32::from(*spent);
+                    row.failed |= *spent;
+                };
+                self.change(&delivery, retry, actions);
+            }
+            Outcome::Waiting { .. } => self.waiting(&delivery, actions),
+            Outcome::Withheld => {
+                let withhold = |row: &mut DeliveryRow| row.stand = Stand::Withheld { commit: position };
+                self.change(&delivery, withhold, actions);
+            }
+        }
+    }
+
+    /// The delivery waits for a correction; one may have come before.
+    fn waiting(&mut self, delivery: &DeliveryId, actions: &mut Vec<Action>) {
+        let stand = if bug!(WaitingRuns) { Stand::Ready } else { Stand::Waiting };
+        let wait = |row: &mut DeliveryRow| (row.stand, row.failed) = (stand, true);
+        let row = self.change(delivery, wait, actions);
+        let offered = row.and_then(|row| row.offered).filter(|_| !self.recovering);
+        if let (Some(with), Some(handler)) = (offered, self.handlers.get_mut(&delivery.handler)) {
+            handler.correct(delivery.position, Some(with), actions);
+        }
+    }
+
+    fn intervened(&mut self, position: Position, intervention: &Intervention, actions: &mut Vec<Action>) {
+        let Intervention { delivery, key, verb, carried, .. } = intervention;
+        if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
+            handler.intervened(delivery.position);
+        }
+        let again = |row: &mut DeliveryRow| {
+            row.reset();
+            if let Verb::Correct(correction) = verb {
+                row.carried.correction = Some(position);
+                row.hooked |= correction.event.is_none() && intervention.by == super::attempts::HOOK;
+                row.corrected = row.corrected.max(correction.event.filter(|_| !bug!(CorrectionUsedAgain)));
+                row.offered = row.offered.filter(|offered| Some(*offered) > row.corrected);
+            }
+        };
+        match verb {
+            Verb::Skip | Verb::Resolve { .. } | Verb::Discard | Verb::DeadLetter => self.finish(delivery, actions),
+            Verb::Retry | Verb::Correct(_) if self.is_open(delivery) || self.is_unknown(delivery) => {
+                self.change(delivery, again, actions);
+            }
+            Verb::Retry | Verb::Correct(_) => {
+                let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
+                let reopen = |row: &mut DeliveryRow| {
+                    row.carried = carried.clone();
+                    again(row);
+                };
+                let opened = handler.reopen(delivery.position, KeyHash::of(key), reopen);
+                if opened.row.shelved {
+                    handler.lanes.shelf.want_rest_of(opened.row.lane);
+                }
+                keep_opened(&delivery.handler, opened, false, actions);
+            }
+        }
+    }
+
+    pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) {
+        // The manifest was checked before the record was written; one that a later version refuses leaves the handler be.
+        let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return };
+        if !manifest.schedules.is_empty() {
+            // When they are due is read with the other timers.
+            self.next_timer_ms = Some(0);
+        }
+        if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
+            return handler.redeploy(position, deployed.clone(), manifest);
+        }
+        let scanned = match manifest.start {
+            Start::Now => position.before(),
+            Start::Beginning => Position::ZERO,
+        };
+        let handler = Handler::new(position, deployed.clone(), manifest, scanned, &self.limits);
+        self.handlers.insert(deployed.handler.clone(), handler);
+    }
+
+    fn set_mode(&mut self, name: &HandlerName, mode: Mode) {
+        if let Some(handler) = self.handlers.get_mut(name) {
+            handler.mode = mode;
+            handler.since_deployed = crate::handler::SinceDeployed::default();
+        }
+    }
+
+    /// Whether the delivery lies beyond what its handler has looked at.
+    fn is_unknown(&self, delivery: &DeliveryId) -> bool {
+        self.handlers.get(&delivery.handler).is_some_and(|handler| delivery.position > handler.scanned())
+    }
+
+    fn change(
+        &mut self,
+        delivery: &DeliveryId,
+        change: impl FnOnce(&mut DeliveryRow),
+        actions: &mut Vec<Action>,
+    ) -> Option<DeliveryRow> {
+        let row = self.handlers.get_mut(&delivery.handler)?.change(delivery.position, change)?;
+        actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row.clone()), is_new: false });
+        Some(row)
+    }
+
+    fn finish(&mut self, delivery: &DeliveryId, actions: &mut Vec<Action>) {
+        let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
+        if let Some(row) = handler.finished(delivery.position) {
+            actions.push(Action::Keep { delivery: delivery.clone(), row: None, is_new: false });
+            keep_next(&delivery.handler, handler.lanes.pass(&row), actions);
+        }
+    }
+}
+
+/// `live`: the log is not being replayed, where what follows from the records is in the log already.
+fn take_found(handler: &mut Handler, found: Found, live: bool, actions: &mut Vec<Action>) {
+    for opened in found.opened {
+        keep_opened(&handler.deployed.handler, opened, true, actions);
+    }
+    for (position, row) in found.offered {
+        actions.push(Action::Keep { delivery: handler.id(position), row: Some(row), is_new: false });
+    }
+    keep_next(&handler.deployed.handler, found.next, actions);
+    for (position, correction) in found.corrected.into_iter().filter(|_| live) {
+        handler.correct(position, Some(correction), actions);
+    }
+}
+
+fn keep_opened(name: &HandlerName, opened: Opened, is_new: bool, actions: &mut Vec<Action>) {
+    let delivery = DeliveryId { handler: name.clone(), position: opened.position };
+    actions.push(match opened.row.shelved {
+        true => Action::Shelve { delivery, row: opened.row, on: true },
+        false => Action::Keep { delivery, row: Some(opened.row), is_new },
+    });
+}

@@ -1,0 +1,33 @@
+//! Sequences: gaps that have been waited for long enough, and the numbers that are next.
+
+use weirgate_types::{GapPassed, HandlerName, KeyHash};
+
+use super::Machine;
+use crate::{Action, Next};
+
+impl Machine {
+    pub(super) fn pass_gaps(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        let head = self.head;
+        for handler in self.handlers.values_mut() {
+            while let Some(gap) = handler.next_gap(now_ms, head) {
+                actions.push(Action::PassGap(gap));
+            }
+        }
+    }
+
+    /// The record names the key: the delivery may not have been looked at yet, while the log is replayed.
+    pub(super) fn gap_passed(&mut self, gap: &GapPassed, actions: &mut Vec<Action>) {
+        let Some(handler) = self.handlers.get_mut(&gap.delivery.handler) else { return };
+        let next = handler.lanes.gap_passed(gap.delivery.position, KeyHash::of(&gap.key), gap.found);
+        keep_next(&gap.delivery.handler, next, actions);
+    }
+}
+
+pub(super) fn keep_next(
+    handler: &HandlerName,
+    next: impl IntoIterator<Item = (KeyHash, Next)>,
+    actions: &mut Vec<Action>,
+) {
+    let keep = |(lane, next)| Action::KeepNext { handler: handler.clone(), lane, next };
+    actions.extend(next.into_iter().map(keep));
+}

@@ -1,0 +1,87 @@
+//! To the shelf and back: what waits long is on disk only, and is fetched when it is due, when its lane's turn comes, or
+//! when somebody acts on it.
+
+use weirgate_types::{HandlerName, Position};
+
+use super::Machine;
+use crate::bugs::bug;
+use crate::{Action, DeliveryRow, FetchedLane, NextDue, Stand, handler::Handler};
+
+/// So many lanes are asked for at once.
+const FETCH_LANES_MAX: usize = 256;
+/// While so many could run already, what is due on the shelf stays there.
+pub(super) const RUNNABLE_MAX: usize = 1_024;
+
+impl Machine {
+    /// Rows that were kept can be read back now: fetch what is wanted, then put away what is too much.
+    pub(super) fn visit_shelf(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        for (name, handler) in &mut self.handlers {
+            let lanes = &mut handler.lanes;
+            lanes.shelf.settled();
+            lanes.forget_idle();
+            let is_due = lanes.shelf.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
+            let due_ms = (is_due && lanes.active() < RUNNABLE_MAX && !self.recovering).then_some(now_ms);
+            let wanted = lanes.shelf.take_wanted(FETCH_LANES_MAX);
+            if due_ms.is_some() || !wanted.is_empty() {
+                actions.push(Action::Fetch { handler: name.clone(), lanes: wanted, due_ms });
+            }
+            for (position, row) in handler.lanes.shelve_excess(self.limits.waiting_max) {
+                actions.push(Action::Shelve { delivery: handler.id(position), row, on: true });
+            }
+        }
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        name: &HandlerName,
+        lanes: &[FetchedLane],
+        due: Option<NextDue>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(handler) = self.handlers.get_mut(name) else { return };
+        if let Some(NextDue(next_due_ms)) = due {
+            handler.lanes.shelf.set_next_due_ms(next_due_ms);
+        }
+        for fetched in lanes {
+            handler.lanes.learn_next(fetched.lane, fetched.next);
+            let through = fetched.rows.last().map(|(position, row)| row.rank(*position));
+            // What went there since, and cannot be found yet, may come before what was found.
+            let mut rows = match (fetched.more, through) {
+                (true, None) => Vec::new(),
+                (more, through) => handler.lanes.shelf.take_late(fetched.lane, through.filter(|_| more)),
+            };
+            if bug!(LateForgotten) {
+                rows.clear();
+            }
+            rows.extend(fetched.rows.iter().cloned());
+            for (position, row) in rows {
+                take_back(handler, position, row, self.recovering, actions);
+            }
+            if !fetched.more || bug!(RestForgotten) {
+                handler.lanes.shelf.emptied(fetched.lane);
+            }
+        }
+    }
+
+    /// Whether the row of a delivery has to be fetched before the machine hears of it: it may be on the shelf.
+    #[must_use]
+    pub fn may_be_on_shelf(&self, name: &HandlerName, position: Position) -> bool {
+        self.handlers.get(name).is_some_and(|handler| handler.may_be_on_shelf(position))
+    }
+}
+
+/// A delivery comes back from the shelf. A correction that came for it meanwhile is used where it waits for one.
+fn take_back(handler: &mut Handler, position: Position, row: DeliveryRow, recovering: bool, actions: &mut Vec<Action>) {
+    if handler.lanes.get(position).is_some() {
+        return;
+    }
+    handler.lanes.shelf.took();
+    let offer = handler.lanes.shelf.offer_for(position, &row);
+    let row = DeliveryRow { shelved: false, leads: false, offered: offer.or(row.offered), ..row };
+    handler.lanes.insert_in_memory(position, row.clone());
+    let is_waiting = row.stand == Stand::Waiting;
+    actions.push(Action::Shelve { delivery: handler.id(position), row, on: false });
+    if offer.is_some() && is_waiting && !recovering {
+        handler.correct(position, offer, actions);
+    }
+}

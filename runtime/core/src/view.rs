@@ -1,0 +1,113 @@
+//! The machine as operators see it.
+
+use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
+
+use crate::{DeliveryRow, Stand};
+
+/// Whether an operator's wish can be granted; asked before its record is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Granted,
+    /// There is nothing to do: it is so already.
+    AlreadySo,
+    UnknownHandler,
+}
+
+/// How an open delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DeliveryState {
+    /// First of its key, waiting for a free place.
+    Ready,
+    Running,
+    Retrying {
+        due_ms: u64,
+    },
+    /// An earlier delivery of its key, the one at this position, is open.
+    ParkedBehind(Position),
+    /// For a correction.
+    Waiting,
+    /// A dead letter that its key waits for.
+    Held,
+    /// Done, but what it emits waits for earlier ones.
+    Withheld,
+    /// First of its key, but earlier numbers of its sequence are missing; they are waited for until then.
+    OutOfOrder {
+        due_ms: u64,
+    },
+}
+
+impl DeliveryState {
+    /// All the words there are for states.
+    pub const WORDS: [&str; 8] =
+        ["ready", "running", "retrying", "parked-behind", "waiting", "held", "withheld", "out-of-order"];
+
+    /// The state's word, the same wherever it is named.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let [ready, running, retrying, parked_behind, waiting, held, withheld, out_of_order] = Self::WORDS;
+        match self {
+            Self::Ready => ready,
+            Self::Running => running,
+            Self::Retrying { .. } => retrying,
+            Self::ParkedBehind(_) => parked_behind,
+            Self::Waiting => waiting,
+            Self::Held => held,
+            Self::Withheld => withheld,
+            Self::OutOfOrder { .. } => out_of_order,
+        }
+    }
+
+    /// How the first of a lane stands.
+    #[must_use]
+    pub fn of(row: &DeliveryRow) -> Self {
+        match row.stand {
+            Stand::Ready => Self::Ready,
+            Stand::Running => Self::Running,
+            Stand::Retrying { due_ms, .. } => Self::Retrying { due_ms },
+            Stand::Waiting => Self::Waiting,
+            Stand::Held => Self::Held,
+            Stand::Withheld { .. } => Self::Withheld,
+            Stand::OutOfOrder { due_ms } => Self::OutOfOrder { due_ms },
+        }
+    }
+
+    /// The same of a lane in which `next` is the number that is next.
+    #[must_use]
+    pub fn in_sequence(row: &DeliveryRow, next: u64) -> Self {
+        match row.waiting_number() {
+            Some((number, due_ms)) if number > next => Self::OutOfOrder { due_ms },
+            _ => Self::of(row),
+        }
+    }
+}
+
+/// An open delivery, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryView {
+    pub delivery: DeliveryId,
+    pub key: KeyHash,
+    /// How many attempts have begun.
+    pub attempt: u32,
+    pub state: DeliveryState,
+}
+
+/// A handler, as operators see it.
+#[derive(Debug, Clone)]
+pub struct HandlerView<'a> {
+    pub deployed: &'a Deployed,
+    pub manifest: &'a Manifest,
+    pub mode: Mode,
+    pub ready: bool,
+    /// Of what is in memory: where deliveries are on the shelf, an earlier one may be there.
+    pub checkpoint: Position,
+    pub scanned: Position,
+    pub open: usize,
+    /// How many of those are on the shelf.
+    pub shelved: usize,
+    pub running: usize,
+    /// How many in memory wait for their time, and how many for somebody.
+    pub retrying: usize,
+    pub resting: usize,
+    /// Until when its breaker is open.
+    pub breaker_open_until_ms: Option<u64>,
+}

@@ -1,0 +1,223 @@
+//! What stops a handler as a whole, as data: breakers, too many dead letters, draining. And timers, which start things.
+
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+mod world;
+
+use weirgate_types::{BreakerId, Mode, Record};
+use world::{World, name, permanent, transient};
+
+/// Opens for 1,000 ms, up to 3,000, when two of four attempts failed.
+const BREAKER: &str = r#","breaker":{"window_ms":60000,"attempts_min":4,"failure_ratio":0.5,"open_ms":1000,"open_ms_max":3000},"retry":[{"attempts":3,"first_delay_ms":1,"jitter":"none","factor":1}]"#;
+
+fn open() -> World {
+    let mut world = World::with(BREAKER);
+    for id in 0..8 {
+        world.publish(id, &format!("key-{id}"));
+    }
+    for _ in 0..4 {
+        world.answer(Err(&transient()));
+    }
+    world
+}
+
+fn until(world: &World) -> Option<u64> {
+    world.handler("a").breaker_open_until_ms
+}
+
+#[test]
+fn while_it_is_open_nothing_starts_and_no_attempt_is_spent() {
+    let mut world = open();
+    let open_until = until(&world).expect("it is open");
+    assert_eq!(open_until, world.now_ms + 1_000);
+    while !world.calls.is_empty() {
+        world.answer(Ok(()));
+    }
+    assert_eq!(until(&world), Some(open_until), "those that were under way say nothing new");
+    let attempts = world.history.len();
+    world.wait(999);
+    assert_eq!(world.history.len(), attempts);
+    assert_eq!(world.machine.wake_at_ms(), Some(open_until));
+    world.wait(1);
+    assert_eq!(world.calls.len(), 1, "one finds out");
+    world.wait(100);
+    assert_eq!(world.calls.len(), 1);
+    world.answer(Ok(()));
+    assert_eq!((until(&world), world.calls.len()), (None, 3));
+}
+
+#[test]
+fn when_it_opens_the_next_does_not_begin() {
+    let mut world = World::with(&format!(r#"{BREAKER},"concurrency":1"#));
+    for id in 0..8 {
+        world.publish(id, &format!("key-{id}"));
+    }
+    for _ in 0..4 {
+        world.answer(Err(&transient()));
+    }
+    assert_eq!((until(&world).is_some(), world.calls.len()), (true, 0));
+}
+
+#[test]
+fn when_a_handler_is_stopped_the_next_does_not_begin() {
+    let mut world = World::with(r#","concurrency":1,"dead_letter_stop":{"ratio":0.5,"ended_min":1}"#);
+    world.publish(1, "x");
+    world.publish(2, "y");
+    world.answer(Err(&permanent()));
+    assert_eq!((world.handler("a").mode, world.calls.len()), (Mode::Paused, 0));
+}
+
+#[test]
+fn it_stays_open_for_longer_each_time_also_across_restarts() {
+    for with_view in [false, true] {
+        let mut world = open();
+        while !world.calls.is_empty() {
+            world.answer(Ok(()));
+        }
+        world.wait(1_000);
+        for pause_ms in [2_000, 3_000, 3_000] {
+            assert_eq!(world.calls.len(), 1);
+            world.answer(Err(&transient()));
+            assert_eq!(until(&world), Some(world.now_ms + pause_ms));
+            world.keep_view();
+            world.restart(with_view);
+            assert_eq!(until(&world), Some(world.now_ms + pause_ms));
+            world.wait(pause_ms);
+        }
+    }
+}
+
+#[test]
+fn an_operator_opens_it_and_closes_it() {
+    for with_view in [false, true] {
+        let mut world = World::with(BREAKER);
+        let breaker = BreakerId::Handler(name("a"));
+        world.publish(1, "x");
+        world.wish_breaker(&breaker, true);
+        world.publish(2, "y");
+        world.answer(Ok(()));
+        world.keep_view();
+        world.restart(with_view);
+        world.wait(86_400_000);
+        assert_eq!(world.calls.len(), 0, "what was under way does not close it, nor does a restart");
+        world.wish_breaker(&breaker, false);
+        assert_eq!(world.calls.len(), 1);
+    }
+}
+
+#[test]
+fn failures_of_the_data_do_not_open_it() {
+    let mut world = World::with(BREAKER);
+    for id in 0..20 {
+        world.publish(id, "x");
+        world.answer(Err(&permanent()));
+    }
+    assert_eq!(until(&world), None);
+}
+
+#[test]
+fn a_host_that_fails_is_left_alone_and_tried_again() {
+    for with_view in [false, true] {
+        let mut world = World::with("");
+        let call = |is_well| [("api.example.com".to_owned(), is_well)];
+        for _ in 0..10 {
+            world.feed(weirgate_core::Input::Called { hosts: &call(false) });
+        }
+        let until_ms = |world: &World| world.machine.hosts().find_map(|(_, open)| open).map(|(until_ms, _)| until_ms);
+        assert_eq!(until_ms(&world), Some(world.now_ms + 5_000));
+        if !with_view {
+            world.restart(false);
+            assert_eq!(until_ms(&world), Some(world.now_ms + 5_000));
+        }
+        world.wait(5_000);
+        world.feed(weirgate_core::Input::Called { hosts: &call(true) });
+        assert_eq!(until_ms(&world), None);
+    }
+}
+
+#[test]
+fn a_version_that_makes_dead_letters_is_paused() {
+    let mut world = World::with(r#","dead_letter_stop":{"ratio":0.5,"ended_min":4}"#);
+    for id in 0..10 {
+        world.publish(id, &format!("key-{id}"));
+    }
+    for result in [Ok(()), Ok(()), Err(permanent()), Err(permanent())] {
+        world.answer(result.as_ref().copied());
+    }
+    assert_eq!(world.handler("a").mode, Mode::Running, "half is not more than half");
+    world.answer(Err(&permanent()));
+    assert_eq!(world.handler("a").mode, Mode::Paused);
+    let stops = |world: &World| {
+        world
+            .log
+            .iter()
+            .filter(|(_, record)| matches!(record, Record::ModeChanged(changed) if changed.mode == Mode::Paused))
+            .count()
+    };
+    world.answer(Err(&permanent()));
+    assert_eq!(stops(&world), 1);
+    world.publish(11, "late");
+    assert!(!world.history.iter().any(|(delivery, _)| world.event_at(delivery.position).key() == "late"));
+    world.pause("a", false);
+    world.answer(Err(&permanent()));
+    assert_eq!((world.handler("a").mode, stops(&world)), (Mode::Running, 1), "counted anew");
+}
+
+#[test]
+fn a_handler_that_drains_ends_what_is_open_and_takes_nothing_new() {
+    for with_view in [false, true] {
+        let mut world = World::with(r#","retry":[{"attempts":3,"first_delay_ms":1}]"#);
+        let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
+        world.set_mode("a", Mode::Draining);
+        let late = world.publish(3, "y");
+        world.keep_view();
+        world.restart(with_view);
+        world.wait(1);
+        for position in [first, second] {
+            assert_eq!(world.called(), [position.0]);
+            world.answer(Ok(()));
+        }
+        assert_eq!((world.calls.len(), world.handler("a").open), (0, 0));
+        assert!(world.handler("a").checkpoint < late);
+        world.set_mode("a", Mode::Running);
+        assert_eq!(world.called(), [late.0]);
+    }
+}
+
+#[test]
+fn a_restart_with_less_room_takes_nothing_new_while_it_drains() {
+    let mut world = World::with("");
+    let [_, second] = [1, 2].map(|id| world.publish(id, "x"));
+    world.set_mode("a", Mode::Draining);
+    world.publish(3, "y");
+    world.answer(Ok(()));
+    let limits = world.limits;
+    world.limits.active_max = 0;
+    world.restart(false);
+    world.limits = limits;
+    assert_eq!(world.states(), [(second.0, "retrying")]);
+}
+
+#[test]
+fn timers_go_off_once_and_never_early() {
+    let mut world = World::with("");
+    world.timers = vec![5_000, 3_000, 3_000];
+    world.feed(weirgate_core::Input::TimersRead { next_due_ms: Some(3_000) });
+    assert_eq!(world.machine.wake_at_ms(), Some(3_000));
+    for _ in 0..80 {
+        world.wait(100);
+    }
+    assert_eq!(world.fired.iter().map(|(due_ms, _)| *due_ms).collect::<Vec<_>>(), [3_000, 3_000, 5_000]);
+    assert!(world.fired.iter().all(|(due_ms, at_ms)| due_ms <= at_ms && *at_ms < due_ms + 100));
+    assert_eq!(world.machine.wake_at_ms(), None);
+}
+
+#[test]
+fn timers_that_came_due_while_nothing_ran_go_off_at_the_start() {
+    let mut world = World::with("");
+    world.timers = vec![3_000];
+    world.restart(false);
+    world.now_ms = 10_000;
+    world.feed(weirgate_core::Input::TimersRead { next_due_ms: Some(3_000) });
+    assert_eq!(world.fired, [(3_000, 10_000)]);
+}

@@ -1,0 +1,156 @@
+//! The other orders, as data: a line that stops as a whole, none at all, and emissions that keep theirs. Restarts come in
+//! between.
+
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+mod world;
+
+use weirgate_core::Limits;
+use weirgate_types::{Carried, Outcome, Record, Verb};
+use world::{World, correctable, delivery, permanent, transient};
+
+const HANDLER: &str = r#","ordering":"handler","retry":[{"attempts":5,"first_delay_ms":1}]"#;
+const NONE: &str = r#","ordering":"none","retry":[{"attempts":5,"first_delay_ms":1}]"#;
+const INPUT: &str = r#","ordering":"none","emit_order":"input","retry":[{"attempts":5,"first_delay_ms":1}]"#;
+
+fn restart(world: &mut World, with_view: bool) {
+    world.keep_view();
+    world.restart(with_view);
+}
+
+#[test]
+fn the_line_stops_behind_one_whatever_the_keys() {
+    for with_view in [false, true] {
+        let mut world = World::with(HANDLER);
+        let positions: Vec<_> = (0..4).map(|id| world.publish(id, &format!("key-{id}"))).collect();
+        world.answer(Err(&correctable()));
+        restart(&mut world, with_view);
+        world.wait(86_400_000);
+        assert_eq!(world.called(), [] as [u64; 0]);
+        // A correction of another key changes nothing, also not for those behind.
+        world.publish_as(9, "key-2", "fix.address");
+        assert_eq!(world.called(), [] as [u64; 0]);
+        world.publish_as(10, "key-0", "fix.address");
+        for position in positions {
+            assert_eq!(world.called(), [position.0]);
+            world.answer(Ok(()));
+        }
+    }
+}
+
+#[test]
+fn without_order_nothing_waits_for_anything() {
+    for with_view in [false, true] {
+        let mut world = World::with(NONE);
+        let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
+        assert_eq!(world.called(), [first.0, second.0]);
+        world.answer_at(first, Err(&permanent()));
+        world.answer_at(second, Err(&transient()));
+        let third = world.publish(3, "x");
+        restart(&mut world, with_view);
+        world.wait(1);
+        let mut called = world.called();
+        called.sort_unstable();
+        assert_eq!(called, [second.0, third.0]);
+    }
+}
+
+#[test]
+fn what_overtakes_emits_later_also_across_restarts() {
+    for with_view in [false, true] {
+        let mut world = World::with(INPUT);
+        world.emits = true;
+        let [first, second, third, other] =
+            [(1, "x"), (2, "x"), (3, "x"), (4, "y")].map(|(id, key)| world.publish(id, key));
+        world.answer_at(third, Ok(()));
+        world.answer_at(second, Ok(()));
+        world.answer_at(other, Ok(()));
+        assert_eq!(world.emitted(), [other.0]);
+        assert_eq!(world.states(), [(first.0, "running"), (second.0, "withheld"), (third.0, "withheld")]);
+        restart(&mut world, with_view);
+        world.wait(1);
+        assert_eq!(world.called(), [first.0], "what is done is not done again");
+        world.answer(Ok(()));
+        assert_eq!(world.emitted(), [other, first, second, third].map(|position| position.0));
+        assert_eq!(world.handler("a").open, 0);
+        restart(&mut world, with_view);
+        assert_eq!(world.emitted().len(), 4, "once");
+    }
+}
+
+#[test]
+fn what_a_dead_letter_held_back_leaves_without_it() {
+    for with_view in [false, true] {
+        let mut world = World::with(INPUT);
+        world.emits = true;
+        let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
+        world.answer_at(second, Ok(()));
+        world.answer_at(first, Err(&permanent()));
+        assert_eq!(world.emitted(), [second.0]);
+        world.intervene(&delivery("a", first), "x", Verb::Retry, Carried::default());
+        restart(&mut world, with_view);
+        world.wait(1);
+        world.answer(Ok(()));
+        assert_eq!(world.emitted(), [second.0, first.0]);
+    }
+}
+
+#[test]
+fn emissions_leave_once_when_a_restart_ends_several_attempts_of_a_key() {
+    let mut world = World::with(r#","ordering":"none","emit_order":"input","retry":[]"#);
+    world.emits = true;
+    let [_, second, _] = [1, 2, 3].map(|id| world.publish(id, "x"));
+    world.answer_at(second, Ok(()));
+    // The first and the third are cut off and become dead letters.
+    world.restart(false);
+    assert_eq!(world.emitted(), [second.0]);
+    let released = world.log.iter().filter(|(_, record)| matches!(record, Record::Released { .. }));
+    assert_eq!(released.count(), 1);
+}
+
+#[test]
+fn a_crash_before_emissions_left_lets_them_leave_after_it() {
+    let mut world = World::with(INPUT);
+    world.emits = true;
+    let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
+    world.answer_at(second, Ok(()));
+    world.answer_at(first, Ok(()));
+    let completed = |record: &Record| record.commits().iter().any(|commit| commit.outcome == Outcome::Completed);
+    let through = world.log.iter().find(|(_, record)| completed(record)).expect("a commit").0;
+    world.log.retain(|(position, _)| *position <= through);
+    world.restart(false);
+    assert_eq!(world.emitted(), [first.0, second.0]);
+}
+
+#[test]
+fn a_deployment_with_another_order_keeps_what_waits() {
+    for with_view in [false, true] {
+        let mut world = World::with("");
+        let first = world.publish(1, "x");
+        world.answer(Err(&correctable()));
+        world.deploy("a", HANDLER);
+        let second = world.publish(2, "y");
+        assert_eq!(world.called(), [second.0]);
+        restart(&mut world, with_view);
+        world.publish_as(3, "x", "fix.address");
+        assert!(world.called().contains(&first.0), "the correction finds it where it was");
+    }
+}
+
+#[test]
+fn a_line_that_stopped_costs_little_memory() {
+    let mut world = World::new(Limits { waiting_max: 100, ..Limits::default() });
+    world.deploy("a", HANDLER);
+    for id in 0..2_000 {
+        world.publish(id, &format!("key-{id}"));
+    }
+    let view = world.handler("a");
+    assert!(view.open - view.shelved <= 100, "{} in memory", view.open - view.shelved);
+    let mut last = 0;
+    while !world.calls.is_empty() {
+        let done = world.answer(Ok(())).position.0;
+        assert!(last < done);
+        last = done;
+    }
+    assert_eq!((world.history.len(), world.handler("a").open), (2_000, 0));
+}

@@ -1,0 +1,205 @@
+//! The world's own doing: what the machine asks for is done at once, and only from what can be read back.
+
+use weirgate_core::{Action, Ending, EventHead, FetchedLane, Gap, HOOK, Input, NextDue, Turned};
+use weirgate_types::{
+    BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, Event, GapPassed, HandlerName, Intervention,
+    KeyHash, Mode, ModeChanged, Outcome, Position, Record, Verb,
+};
+
+use super::{World, event, notice};
+
+/// A scan covers so many records, and a fetch so many rows of a lane and so many lanes that are due: few, so that much takes
+/// several.
+const SCAN_RECORDS: usize = 8;
+const LANE_ROWS: usize = 3;
+const DUE_LANES: usize = 2;
+
+impl World {
+    pub(super) fn tell(&mut self, input: Input<'_>) {
+        let mut actions = Vec::new();
+        self.machine.apply(input, self.now_ms, &mut actions);
+        self.queue.extend(actions);
+    }
+
+    pub(super) fn record(&mut self, record: Record) -> Position {
+        let position = self.head().next();
+        self.tell(Input::Appended { position, record: &record });
+        self.log.push((position, record));
+        position
+    }
+
+    pub(super) fn perform(&mut self) {
+        while let Some(action) = self.queue.pop_front() {
+            match action {
+                Action::Append(record) => drop(self.record(record)),
+                Action::Commit { handler, endings, is_batch } => self.commit(&handler, endings, is_batch),
+                Action::Deliver { delivery, attempt, call, .. } => {
+                    self.join(&delivery, call);
+                    self.history.push((delivery.clone(), attempt));
+                    self.calls.push_back((delivery, attempt));
+                }
+                Action::Correct { delivery, with } => self.correct(delivery, with),
+                Action::Release { delivery, commit } => self.release(delivery, commit),
+                Action::PassGap(gap) => self.pass_gap(gap),
+                Action::Turn(turned) => self.turn(turned),
+                Action::Scan { handler, after, until } => self.scan(&handler, after, until),
+                Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms),
+                Action::FireTimers { now_ms } => self.fire(now_ms),
+                Action::Keep { delivery, row: Some(row), .. } => drop(self.rows.insert(delivery, row)),
+                Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
+                Action::KeepNext { handler, lane, next } => {
+                    let key = (handler, lane);
+                    if let Some(next) = next.over(self.next.get(&key).copied()) {
+                        self.next.insert(key, next);
+                    }
+                }
+                Action::Shelve { delivery, row, on } => {
+                    assert_eq!(row.shelved, on);
+                    self.rows.insert(delivery, row);
+                }
+            }
+        }
+    }
+
+    /// A delivery goes in the call that begins with that of `call`.
+    fn join(&mut self, delivery: &DeliveryId, call: Position) {
+        if delivery.position == call {
+            return self.batches.push(vec![delivery.clone()]);
+        }
+        let begun = |batch: &&mut Vec<DeliveryId>| {
+            batch.first().is_some_and(|first| first.handler == delivery.handler && first.position == call)
+        };
+        self.batches.iter_mut().rev().find(begun).expect("its call").push(delivery.clone());
+    }
+
+    fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) {
+        let mut commits: Vec<_> = endings.into_iter().map(|ending| self.commit_of(handler, ending)).collect();
+        match is_batch {
+            true => self.record(Record::Batched(commits)),
+            false => self.record(Record::Committed(commits.remove(0))),
+        };
+    }
+
+    fn commit_of(&self, handler: &HandlerName, ending: Ending) -> Commit {
+        let key = self.event_at(ending.position).key().to_owned();
+        let mut effects = Effects::default();
+        let emitted = || Event { source: format!("/handlers/{handler}"), ..event(ending.position.0, &key, "out.done") };
+        let emitted: Vec<Event> = self.emits.then(emitted).into_iter().collect();
+        match ending.outcome {
+            Outcome::Completed => effects.emitted = emitted,
+            Outcome::Withheld => effects.withheld = emitted,
+            _ => {}
+        }
+        Commit {
+            handler: handler.clone(),
+            event: ending.position,
+            key,
+            attempt: ending.attempt,
+            digest: super::DIGEST,
+            at_ms: self.now_ms,
+            outcome: ending.outcome,
+            effects,
+            log: Vec::new(),
+        }
+    }
+
+    fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) {
+        let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
+        let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
+        let (by, why) = (if with.is_some() { "event" } else { HOOK }.to_owned(), String::new());
+        let (verb, carried) = (Verb::Correct(correction), Carried::default());
+        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }));
+    }
+
+    fn release(&mut self, delivery: DeliveryId, commit: Position) {
+        let withheld = self.log.iter().find(|(first, _)| *first == commit).map(|(_, record)| record.commits());
+        let withheld = withheld.and_then(<[Commit]>::first).expect("a commit");
+        let (key, emitted, at_ms) = (withheld.key.clone(), withheld.effects.withheld.clone(), self.now_ms);
+        self.record(Record::Released { delivery, key, emitted, at_ms });
+    }
+
+    fn pass_gap(&mut self, gap: Gap) {
+        let Gap { delivery, expected, found } = gap;
+        let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
+        self.record(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice: notice() }));
+    }
+
+    fn turn(&mut self, turned: Turned) {
+        let (at_ms, notice) = (self.now_ms, notice());
+        match turned {
+            Turned::Breaker { breaker, open_until_ms, by, why } => {
+                self.record(Record::BreakerChanged(BreakerChanged { breaker, open_until_ms, by, why, at_ms, notice }));
+            }
+            Turned::Stop { handler, why } => {
+                let (mode, by) = (Mode::Paused, "weirgate".to_owned());
+                self.record(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
+            }
+        }
+    }
+
+    fn fire(&mut self, now_ms: u64) {
+        let (due, left): (Vec<_>, Vec<_>) = self.timers.iter().partition(|due_ms| **due_ms <= now_ms);
+        self.fired.extend(due.into_iter().map(|due_ms| (due_ms, now_ms)));
+        self.timers = left;
+        self.tell(Input::TimersRead { next_due_ms: self.timers.iter().min().copied() });
+    }
+
+    /// Bring a delivery's lane into memory before the machine hears of it, as the engine does.
+    pub fn fetch_for(&mut self, delivery: &DeliveryId) {
+        if !self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+            return;
+        }
+        self.settle();
+        // The last durable moment may have put something away.
+        self.readable = self.rows.clone();
+        if let Some(row) = self.readable.get(delivery).filter(|row| row.shelved).cloned() {
+            self.fetch_exactly(&delivery.handler, row.lane, delivery.position);
+        }
+    }
+
+    fn fetch_exactly(&mut self, handler: &HandlerName, lane: KeyHash, through: Position) {
+        let mut fetched = self.lane(handler, lane, usize::MAX);
+        let last = fetched.rows.iter().position(|(position, _)| *position == through).expect("it is on the shelf");
+        fetched.more = fetched.rows.len() > last + 1;
+        fetched.rows.truncate(last + 1);
+        self.tell(Input::Fetched { handler, lanes: &[fetched], due: None });
+        self.perform();
+    }
+
+    fn lane(&self, handler: &HandlerName, lane: KeyHash, most: usize) -> FetchedLane {
+        let of_lane =
+            self.readable.iter().filter(|(id, row)| id.handler == *handler && row.shelved && row.lane == lane);
+        let mut rows: Vec<_> = of_lane.map(|(id, row)| (id.position, row.clone())).collect();
+        rows.sort_by_key(|(position, row)| row.rank(*position));
+        let next = self.readable_next.get(&(handler.clone(), lane)).copied();
+        FetchedLane { lane, more: rows.len() > most, rows: rows.into_iter().take(most).collect(), next }
+    }
+
+    /// Answer from what is readable: lanes by name, or by when they are due.
+    fn fetch(&mut self, handler: &HandlerName, mut names: Vec<KeyHash>, due_ms: Option<u64>) {
+        self.fetches += 1;
+        let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.shelved);
+        let due = of_handler.filter(|(_, row)| row.leads);
+        let mut due: Vec<_> =
+            due.filter_map(|(_, row)| row.stand.due().map(|(due_ms, _)| (due_ms, row.lane))).collect();
+        due.sort();
+        let taken = due.iter().take_while(|(due, _)| due_ms.is_some_and(|now_ms| *due <= now_ms)).take(DUE_LANES);
+        let taken = taken.count();
+        names.extend(due.iter().take(taken).map(|(_, lane)| *lane));
+        names.sort_unstable();
+        names.dedup();
+        let next = due_ms.map(|_| NextDue(due.get(taken).map(|(due_ms, _)| *due_ms)));
+        let lanes: Vec<_> = names.into_iter().map(|lane| self.lane(handler, lane, LANE_ROWS)).collect();
+        self.tell(Input::Fetched { handler, lanes: &lanes, due: next });
+    }
+
+    /// Answer a scan.
+    fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) {
+        let from = self.log.partition_point(|(first, record)| first.plus(record.width()).before() <= after);
+        let read = self.log.iter().skip(from).take_while(|(first, _)| *first <= until).take(SCAN_RECORDS);
+        let read: Vec<_> = read.collect();
+        let through = read.last().map_or(after, |(first, record)| first.plus(record.width()).before());
+        let heads: Vec<_> = read.iter().flat_map(|(first, record)| EventHead::of(*first, record)).collect();
+        self.tell(Input::Scanned { handler, events: &heads, through });
+    }
+}
