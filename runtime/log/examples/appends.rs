@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(dir: &std::path::Path, options: LogOptions, group: u32, syncs: u32) -> Result<(), Box<dyn Error>> {
     let storage = Arc::new(DirStorage::open(dir)?);
     let mut log = Log::open(storage, Identity::random()?, options.clone())?;
-    let record = Record::Accepted { event: event(), at_ms: 1_700_000_000_000 };
+    let record = Record::Accepted { event: event(), to: None, at_ms: 1_700_000_000_000 };
     let (wall, cpu) = (now(ClockId::Monotonic), now(ClockId::ProcessCPUTime));
     let mut latencies = Vec::new();
     for _ in 0..syncs {

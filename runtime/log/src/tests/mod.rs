@@ -9,8 +9,9 @@ mod power;
 use std::sync::Arc;
 
 use weirgate_types::{
-    AttemptFailure, Commit, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, HandlerName,
-    LogLevel, LogLine, Outcome, Position, Record, StateWrite, StatusWrite,
+    AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, DeliveryId, Deployed, Digest, Effects,
+    Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Mode, ModeChanged,
+    Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting, TimerWrite, Verb,
 };
 
 use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
@@ -70,7 +71,7 @@ impl Chance {
         let data = (0..bytes).map(|_| u8::try_from(self.below(256)).expect("a byte")).collect();
         match self.below(3) {
             0 => commit(usize::try_from(self.below(4)).expect("small"), data),
-            _ => Record::Accepted { event: event(data), at_ms: self.below(u64::MAX) },
+            _ => Record::Accepted { event: event(data), to: None, at_ms: self.below(u64::MAX) },
         }
     }
 }
@@ -99,6 +100,7 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
         event: Position(1),
         key: "o-1".into(),
         attempt: 1,
+        digest: Digest([7; 32]),
         at_ms: 1_700_000_000_000,
         outcome: Outcome::Completed,
         effects: Effects {
@@ -113,9 +115,19 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
                 data: Some("{}".into()),
             }],
             emitted: vec![event(b"{\"n\":1}".to_vec()); emitted],
+            timers: vec![
+                TimerWrite { name: "deadline".into(), set: Some(timer()) },
+                TimerWrite { name: "reminder".into(), set: None },
+            ],
+            withheld: Vec::new(),
         },
         log: vec![LogLine { level: LogLevel::Info, message: "hello".into() }],
     })
+}
+
+fn timer() -> TimerSetting {
+    let (r#type, data) = ("order.payment-overdue".into(), b"{}".to_vec());
+    TimerSetting { due_ms: 1_700_000_600_000, r#type, data_content_type: None, data }
 }
 
 fn failed(outcome: impl Fn(AttemptFailure) -> Outcome) -> Record {
@@ -135,15 +147,56 @@ pub fn every_record() -> Vec<Record> {
     let delivery = DeliveryId { handler: handler(), position: Position(1) };
     let at_ms = 1_700_000_000_000;
     let manifest = "{\"name\":\"inventory\"}".to_owned();
+    let carried = Carried { steps: vec![Position(3)], correction: Some(Position(4)) };
+    let state = vec![StateWrite { name: "stock".into(), value: Some(vec![1]) }];
+    let (by, why, key) = ("support".to_owned(), "a new card".to_owned(), "o-1".to_owned());
+    let (notice, handler_id) = (event(Vec::new()), BreakerId::Handler(handler()));
+    let correction = Correction { data: b"{}".to_vec(), data_content_type: None, event: Some(Position(4)) };
+    let intervened = |verb| {
+        let (delivery, key, carried) = (delivery.clone(), key.clone(), carried.clone());
+        Record::Intervened(Intervention { delivery, key, verb, carried, by: by.clone(), why: why.clone(), at_ms })
+    };
+    let withheld = Effects { withheld: vec![event(vec![1])], ..Effects::default() };
+    let Record::Committed(one) = commit(1, vec![1]) else { unreachable!("a commit") };
+    let timer = TimerId { handler: handler(), key: key.clone(), name: "deadline".into() };
+    let answer = StepAnswer { status: 200, headers: vec![("etag".into(), "1".into())], body: b"ok".to_vec() };
+    let (open_until_ms, mode) = (Some(at_ms + 5_000), Mode::Paused);
     vec![
-        Record::Accepted { event: event(b"{\"n\":1}".to_vec()), at_ms },
+        Record::Accepted { event: event(b"{\"n\":1}".to_vec()), to: None, at_ms },
         Record::Attempted { delivery: delivery.clone(), attempt: 1, at_ms },
         commit(2, vec![1, 2, 3]),
-        failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, failure }),
-        failed(|failure| Outcome::DeadLettered { failure }),
+        Record::Accepted { event: event(Vec::new()), to: Some(handler()), at_ms },
+        failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, level: 1, spent: true, failure }),
+        failed(|failure| Outcome::Waiting { failure }),
+        failed(|failure| Outcome::DeadLettered { held: true, carried: carried.clone(), state: state.clone(), failure }),
+        Record::Batched(vec![one.clone(), Commit { outcome: Outcome::Withheld, effects: withheld, ..one }]),
         Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms }),
-        Record::Paused { handler: handler(), at_ms },
-        Record::Resumed { handler: handler(), at_ms },
-        Record::Resubmitted { delivery, key: "o-1".into(), at_ms },
+        Record::ModeChanged(ModeChanged {
+            handler: handler(),
+            mode,
+            by: by.clone(),
+            why: why.clone(),
+            at_ms,
+            notice: notice.clone(),
+        }),
+        intervened(Verb::Retry),
+        intervened(Verb::Correct(correction)),
+        intervened(Verb::Skip),
+        intervened(Verb::Resolve { events: vec![event(Vec::new())] }),
+        intervened(Verb::Discard),
+        intervened(Verb::DeadLetter),
+        Record::BreakerChanged(BreakerChanged {
+            breaker: handler_id,
+            open_until_ms,
+            by: by.clone(),
+            why: why.clone(),
+            at_ms,
+            notice: notice.clone(),
+        }),
+        Record::Stepped { delivery: delivery.clone(), attempt: 1, step: "charge".into(), answer, at_ms },
+        Record::Fired { timer, due_ms: at_ms, event: event(Vec::new()), at_ms },
+        Record::Released { delivery: delivery.clone(), key: key.clone(), emitted: vec![event(Vec::new())], at_ms },
+        Record::Paced { slow: true, why, at_ms, notice: notice.clone() },
+        Record::GapPassed(GapPassed { delivery, key, expected: 2, found: 300, at_ms, notice }),
     ]
 }

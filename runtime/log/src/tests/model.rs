@@ -64,7 +64,7 @@ fn large_batches_and_records_are_found_through_the_index() {
         for _ in 0..100 + u32::from(batch) * 100 {
             push(&mut log, &mut model, chance.record(800));
         }
-        push(&mut log, &mut model, Record::Accepted { event: event(vec![batch; 300_000]), at_ms: 0 });
+        push(&mut log, &mut model, Record::Accepted { event: event(vec![batch; 300_000]), to: None, at_ms: 0 });
         log.sync().expect("a sync");
     }
     assert_eq!(contents(&log.reader()), model);
@@ -94,7 +94,7 @@ fn what_is_too_large_is_refused_and_changes_nothing() {
     let options = LogOptions { batch_bytes_max: 1000, ..LogOptions::default() };
     let mut log = open(&SimStorage::new(), &options).expect("a new log");
     let mut model = Model::new();
-    let record = |bytes| Record::Accepted { event: event(vec![0; bytes]), at_ms: 0 };
+    let record = |bytes| Record::Accepted { event: event(vec![0; bytes]), to: None, at_ms: 0 };
     let error = log.push(&record(1000)).expect_err("too large");
     assert!(matches!(error, LogError::RecordTooLarge { max: 1000, .. }), "{error}");
     push(&mut log, &mut model, record(500));
@@ -129,7 +129,7 @@ fn readers_see_a_prefix_while_the_writer_goes_on() {
             });
         }
         for number in 1..=records {
-            log.push(&Record::Accepted { event: event(vec![0; 200]), at_ms: number }).expect("a place");
+            log.push(&Record::Accepted { event: event(vec![0; 200]), to: None, at_ms: number }).expect("a place");
             if number % 7 == 0 || number == records {
                 log.sync().expect("a sync");
             }
