@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weirgate_host::{Call, Host, HostOptions, Module, ReadState, StateError, compile_in_this_process};
-use weirgate_types::{CallLimits, DeliveryId, Event, Position};
+use weirgate_host::{Call, Host, HostOptions, Module, NoOutbound, ReadState, StateError, compile_in_this_process};
+use weirgate_types::{CallLimits, Capabilities, DeliveryId, Event, Position};
 
 struct OneValue;
 
@@ -71,6 +71,7 @@ fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
     let event = event(event_type);
     let delivery = DeliveryId { handler: "cost".parse().expect("a name"), position: Position(42) };
     let (config, limits) = (Arc::new(BTreeMap::new()), CallLimits::default());
+    let capabilities = Capabilities::default();
     let call = Call {
         event: &event,
         delivery: &delivery,
@@ -79,8 +80,9 @@ fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
         at_ms: 1_735_689_600_123,
         config: &config,
         limits: &limits,
+        capabilities: &capabilities,
     };
-    let once = || module.call(&call, Box::new(OneValue));
+    let once = || module.call(&call, Box::new(OneValue), Box::new(NoOutbound));
     let first = once();
     if let Err(error) = first.result {
         println!("every call fails, which is measured just as well: {error}");

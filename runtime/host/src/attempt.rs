@@ -1,31 +1,51 @@
-//! One call while it lasts: what the store of its instance holds. The host functions work on it.
+//! One call while it lasts: what the store of its instance holds. The host functions work on it, one item at a time; only
+//! a batch has more than one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
-use weirgate_types::{CallLimits, DeliveryId, FailureKind};
+use weirgate_types::{CallLimits, DeliveryId, FailureKind, StepAnswer};
 
 use crate::{
     ReadState,
     clock::Reading,
     effects::EffectBuffer,
-    ending::{Stop, effect_limit},
+    ending::{Stop, contract, effect_limit},
     lines::Log,
     memory::MemoryLimit,
+    outbound::{FetchError, Request, Steps},
     wasi::Given,
 };
 
+/// How much the answers of one call may measure together; they stay in memory until it ends.
+const ANSWERS_BYTES_MAX: usize = 16 << 20;
+
 pub(crate) struct Attempt {
-    pub(crate) key: String,
-    pub(crate) config: Arc<BTreeMap<String, String>>,
-    pub(crate) state: Box<dyn ReadState>,
-    pub(crate) effects: EffectBuffer,
-    pub(crate) log: Log,
+    /// The selected item.
+    pub(crate) item: Item,
+    /// All items in their order. The selected one's place is empty.
+    items: Vec<Option<Item>>,
+    selected: usize,
     pub(crate) memory: MemoryLimit,
     pub(crate) wasi: Given,
     budget: Budget,
 }
 
-/// What a call begins with.
+/// What one delivery has been given and has done.
+pub(crate) struct Item {
+    pub(crate) key: String,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) state: Box<dyn ReadState>,
+    /// Absent where nothing may be called.
+    pub(crate) steps: Option<Steps>,
+    pub(crate) effects: EffectBuffer,
+    pub(crate) log: Log,
+    /// The attempt's time.
+    pub(crate) at_ms: u64,
+    host_calls: u32,
+    host_calls_max: u32,
+}
+
+/// What a delivery begins with.
 pub(crate) struct Setup<'a> {
     pub(crate) limits: &'a CallLimits,
     pub(crate) key: &'a str,
@@ -35,48 +55,106 @@ pub(crate) struct Setup<'a> {
     pub(crate) at_ms: u64,
 }
 
-/// What may still be used of what is counted.
+/// The time that may still be used.
 #[derive(Debug)]
 struct Budget {
     started: Reading,
     cpu_max: Duration,
     wall_max: Duration,
-    host_calls: u32,
-    host_calls_max: u32,
+    /// CPU time that outbound calls took, most of it for encryption: the host's, not the guest's.
+    cpu_of_host: Duration,
 }
 
 impl Attempt {
-    pub(crate) fn new(setup: Setup<'_>, state: Box<dyn ReadState>, started: Reading) -> Self {
-        let Setup { limits, key, config, delivery, at_ms } = setup;
+    pub(crate) fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>, started: Reading) -> Self {
+        let limits = setup.limits;
         Self {
-            key: key.to_owned(),
-            config,
-            state,
-            effects: EffectBuffer::new(limits),
-            log: Log::new(limits),
             memory: MemoryLimit::new(limits.memory_bytes),
-            wasi: Given::new(delivery.cloned(), at_ms),
-            budget: Budget::new(limits, started),
+            wasi: Given::new(setup.delivery.cloned(), setup.at_ms),
+            budget: Budget {
+                started,
+                cpu_max: Duration::from_millis(limits.cpu_ms),
+                wall_max: Duration::from_millis(limits.wall_ms),
+                cpu_of_host: Duration::ZERO,
+            },
+            item: Item::new(setup, state, steps),
+            items: vec![None],
+            selected: 0,
         }
     }
 
-    /// Count a call of the contract's functions (all but `log`, which has a limit of its own).
-    pub(crate) fn host_call(&mut self) -> Result<(), Stop> {
-        let budget = &mut self.budget;
-        if budget.host_calls >= budget.host_calls_max {
-            return Err(effect_limit("too many host calls", budget.host_calls_max, "limits.host_calls"));
+    /// Another delivery of the same call.
+    pub(crate) fn add(&mut self, setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>) {
+        self.items.push(Some(Item::new(setup, state, steps)));
+    }
+
+    /// From here on `item` is the one of this index.
+    pub(crate) fn select_item(&mut self, index: u32) -> Result<(), Stop> {
+        let items = self.items.len();
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        if place == self.selected {
+            return Ok(());
         }
-        budget.host_calls += 1;
+        let next = self.items.get_mut(place).and_then(Option::take);
+        let next = next.ok_or_else(|| contract(format!("item {index} is selected, of a batch of {items}")))?;
+        self.put_back(next);
+        self.selected = place;
         Ok(())
+    }
+
+    /// What is left of the items, in their order.
+    pub(crate) fn into_items(mut self) -> impl Iterator<Item = Item> {
+        if let Some(place) = self.items.get_mut(self.selected) {
+            *place = Some(self.item);
+        }
+        self.items.into_iter().flatten()
+    }
+
+    /// What this call has written to `name`: the item itself, else the nearest earlier item of its key.
+    pub(crate) fn written(&self, name: &str) -> Option<&Option<Vec<u8>>> {
+        let own = self.item.effects.state(name);
+        own.or_else(|| self.earlier().rev().find_map(|item| item.effects.state(name)))
+    }
+
+    /// The names that this call has written and that begin with `prefix`, and whether they are there afterwards.
+    pub(crate) fn written_names<'a>(&'a self, prefix: &'a str) -> BTreeMap<&'a str, bool> {
+        let items = self.earlier().chain([&self.item]);
+        items.flat_map(|item| item.effects.state_names(prefix)).collect()
+    }
+
+    /// Count a call of the contract's functions (all but `log` and `batch`).
+    pub(crate) fn host_call(&mut self) -> Result<(), Stop> {
+        let item = &mut self.item;
+        if item.host_calls >= item.host_calls_max {
+            return Err(effect_limit("too many host calls", item.host_calls_max, "limits.host_calls"));
+        }
+        item.host_calls += 1;
+        Ok(())
+    }
+
+    /// An outbound call. It takes wall time, and none of the guest's CPU time.
+    pub(crate) fn fetch(&mut self, step: &str, request: Request) -> Result<Result<StepAnswer, FetchError>, Stop> {
+        let Some(steps) = &mut self.item.steps else { return Ok(Err(FetchError::nowhere())) };
+        let budget = &mut self.budget;
+        let begun = Reading::now();
+        let answer = steps.fetch(step, request, budget.wall_max.saturating_sub(budget.started.wall_since()));
+        budget.cpu_of_host += begun.cpu_since();
+        let answer = answer?;
+        let items = self.items.iter().flatten().chain([&self.item]);
+        let answers_bytes: usize = items.flat_map(|item| &item.steps).map(Steps::answers_bytes).sum();
+        if answers_bytes > ANSWERS_BYTES_MAX {
+            return Err(effect_limit("too many bytes of answers to outbound calls", ANSWERS_BYTES_MAX, "fixed"));
+        }
+        Ok(answer)
     }
 
     /// Whether the call may go on. Asked at every tick of the epoch.
     pub(crate) fn check_time(&self) -> Result<(), Stop> {
-        let Budget { started, cpu_max, wall_max, .. } = &self.budget;
+        let Budget { started, cpu_max, wall_max, cpu_of_host } = &self.budget;
         let timeout = |what, max: &Duration, limit| {
             Err(Stop::Guest(FailureKind::Timeout, format!("more than {} ms of {what} ({limit})", max.as_millis())))
         };
-        if started.cpu_since() > *cpu_max {
+        if started.cpu_since().saturating_sub(*cpu_of_host) > *cpu_max {
             return timeout("CPU time", cpu_max, "limits.cpu_ms");
         }
         if started.wall_since() > *wall_max {
@@ -84,14 +162,32 @@ impl Attempt {
         }
         Ok(())
     }
+
+    /// Items of the selected one's key that come before it, in their order.
+    fn earlier(&self) -> impl DoubleEndedIterator<Item = &Item> {
+        self.items.iter().take(self.selected).flatten().filter(|item| item.key == self.item.key)
+    }
+
+    /// Give the selected item its place back, and put `next` into its hands.
+    fn put_back(&mut self, next: Item) {
+        let previous = mem::replace(&mut self.item, next);
+        if let Some(place) = self.items.get_mut(self.selected) {
+            *place = Some(previous);
+        }
+    }
 }
 
-impl Budget {
-    fn new(limits: &CallLimits, started: Reading) -> Self {
+impl Item {
+    fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>) -> Self {
+        let Setup { limits, key, config, delivery: _, at_ms } = setup;
         Self {
-            started,
-            cpu_max: Duration::from_millis(limits.cpu_ms),
-            wall_max: Duration::from_millis(limits.wall_ms),
+            key: key.to_owned(),
+            config,
+            state,
+            steps,
+            effects: EffectBuffer::new(limits),
+            log: Log::new(limits),
+            at_ms,
             host_calls: 0,
             host_calls_max: limits.host_calls,
         }

@@ -1,8 +1,12 @@
 //! What goes into a call and what comes out of it. Knows no WebAssembly.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use weirgate_types::{AttemptFailure, CallLimits, DeliveryId, Effects, Event, LogLine};
+use weirgate_types::{AttemptFailure, CallLimits, Capabilities, Correction, DeliveryId, Effects, Event, LogLine};
 
 /// One attempt at a delivery.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +21,8 @@ pub struct Call<'a> {
     pub at_ms: u64,
     pub config: &'a Arc<BTreeMap<String, String>>,
     pub limits: &'a CallLimits,
+    /// Whom the guest may call, and with which secrets.
+    pub capabilities: &'a Capabilities,
 }
 
 /// The committed state of the call's handler and key.
@@ -41,14 +47,33 @@ pub struct StateError(pub String);
 #[derive(Debug)]
 pub struct CallReport {
     pub result: Result<Effects, CallError>,
+    /// The data that the component would rather handle, where it failed as correctable and knew better.
+    pub correction: Option<Correction>,
     /// What the guest logged or printed, whatever the result.
     pub log: Vec<LogLine>,
     /// Lines beyond the limit, which were counted only.
     pub log_lines_dropped: u32,
-    /// The calling thread's CPU time, from making the instance to dropping it.
+    /// The calling thread's CPU time, from making the instance to dropping it, outbound calls included.
     pub cpu: Duration,
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
+    /// Each host that was called, by name, with its port where that is not the scheme's own; and whether it answered
+    /// well. Not well: it was not reached, gave no answer in time, or answered 500 or above, if only once.
+    pub hosts: Vec<(String, bool)>,
+}
+
+/// What a call of several deliveries came to. The lists have one entry for each, in their order.
+#[derive(Debug, Default)]
+pub struct BatchReport {
+    pub results: Vec<Result<Effects, CallError>>,
+    pub logs: Vec<Vec<LogLine>>,
+    pub log_lines_dropped: Vec<u32>,
+    /// The calling thread's CPU time for all of them, from making the instance to dropping it, outbound calls included.
+    pub cpu: Duration,
+    /// The largest sum of the instance's linear memories.
+    pub memory_bytes_peak: u64,
+    /// The hosts that were called for any of them, as in [`CallReport::hosts`].
+    pub hosts: Vec<(String, bool)>,
 }
 
 /// Why a call has no effects.
@@ -63,4 +88,24 @@ pub enum CallError {
     /// As many calls as the host has room for are under way: nothing was tried, come back later.
     #[error("as many calls are under way as the host has room for")]
     Busy,
+    /// An earlier delivery of its key failed in the same call, so nothing of this one counts: the attempt did not count
+    /// either.
+    #[error("an earlier delivery of its key failed in the same call")]
+    ParkedBehind,
+}
+
+/// What the calls of a batch come to where some have failed: later ones of the same key have read what then does not
+/// count, so they do not count either.
+pub(crate) fn park_behind(answers: Vec<Result<(), CallError>>, calls: &[Call<'_>]) -> Vec<Result<(), CallError>> {
+    let mut failed = BTreeSet::new();
+    let answers = answers.into_iter().zip(calls).map(|(answer, call)| {
+        if failed.contains(call.key) {
+            return Err(CallError::ParkedBehind);
+        }
+        if answer.is_err() {
+            failed.insert(call.key);
+        }
+        answer
+    });
+    answers.collect()
 }

@@ -7,17 +7,27 @@ use wasmtime::{
     component::{Component, InstancePre, Linker, types::ComponentItem},
 };
 
-use crate::{ModuleError, attempt::Attempt, contract::bindings::HandlerPre, wasi};
+use crate::{
+    ModuleError,
+    attempt::Attempt,
+    contract::bindings::{HandlerPre, batching::BatchHandlerPre, correcting::CorrectingHandlerPre},
+    entry::Entry,
+    wasi,
+};
 
 /// The contract's own interfaces, without their version.
-const CONTRACT: [&str; 5] = [
+const CONTRACT: [&str; 7] = [
+    "weirgate:handler/batch",
     "weirgate:handler/config",
+    "weirgate:handler/http",
     "weirgate:handler/log",
     "weirgate:handler/outbox",
     "weirgate:handler/state",
     "weirgate:handler/types",
 ];
-const EXPORT: &str = "handle";
+const HANDLE: &str = "handle";
+const HANDLE_BATCH: &str = "handle-batch";
+const ON_CORRECTABLE: &str = "on-correctable";
 
 /// The layer field of the WebAssembly preamble tells a component from a core module.
 const MAGIC: &[u8] = b"\0asm";
@@ -40,28 +50,62 @@ pub(crate) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec
 }
 
 /// Link the component with what is offered.
-pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<HandlerPre<Attempt>, ModuleError> {
+pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<Entry, ModuleError> {
     let engine = linker.engine();
     for (name, _) in component.component_type().imports(engine) {
         if !is_offered(name) {
             return Err(ModuleError::ImportNotOffered { name: name.to_owned(), offered: offered() });
         }
     }
-    has_export(engine, component)?;
-    let pre: InstancePre<Attempt> =
-        linker.instantiate_pre(component).map_err(|error| ModuleError::ImportDiffers(one_line(&error)))?;
-    HandlerPre::new(pre).map_err(|error| ModuleError::OtherWorld(format!("`{EXPORT}` differs: {}", one_line(&error))))
+    let world = world(&functions(engine, component)).map_err(ModuleError::OtherWorld)?;
+    let pre = linker.instantiate_pre(component).map_err(|error| ModuleError::ImportDiffers(one_line(&error)))?;
+    entry(world, pre)
 }
 
-fn has_export(engine: &Engine, component: &Component) -> Result<(), ModuleError> {
-    let component = component.component_type();
-    let exports = component.exports(engine).collect::<Vec<_>>();
-    if exports.iter().any(|(name, item)| *name == EXPORT && matches!(item.ty, ComponentItem::ComponentFunc(_))) {
-        return Ok(());
+/// What a component exports, as far as its names tell.
+#[derive(Debug, Clone, Copy)]
+enum World {
+    One { corrects: bool },
+    Batch,
+}
+
+/// # Errors
+/// The words for what is wrong with the exported functions.
+fn world(exports: &[String]) -> Result<World, String> {
+    let has = |name: &str| exports.iter().any(|export| export == name);
+    match (has(HANDLE), has(HANDLE_BATCH), has(ON_CORRECTABLE)) {
+        (true, false, corrects) => Ok(World::One { corrects }),
+        (false, true, false) => Ok(World::Batch),
+        (false, true, true) => Err(format!("it exports `{ON_CORRECTABLE}`, which belongs to `{HANDLE}` alone")),
+        (true, true, _) => Err(format!("it exports both `{HANDLE}` and `{HANDLE_BATCH}`; a component has one of them")),
+        (false, false, _) => {
+            let names = if exports.is_empty() { "no function".to_owned() } else { exports.join(", ") };
+            Err(format!("it exports neither `{HANDLE}` nor `{HANDLE_BATCH}`; it exports {names}"))
+        }
     }
-    let names: Vec<&str> = exports.iter().map(|(name, _)| *name).collect();
-    let has = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    Err(ModuleError::OtherWorld(format!("it does not export the function `{EXPORT}`; it exports {has}")))
+}
+
+/// The functions that a component exports.
+fn functions(engine: &Engine, component: &Component) -> Vec<String> {
+    let component = component.component_type();
+    let exports = component.exports(engine);
+    let functions = exports.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+    functions.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The exported functions, where their types are those of the contract.
+fn entry(world: World, pre: InstancePre<Attempt>) -> Result<Entry, ModuleError> {
+    let differs = |name: &'static str| {
+        move |error: wasmtime::Error| ModuleError::OtherWorld(format!("`{name}` differs: {}", one_line(&error)))
+    };
+    Ok(match world {
+        World::Batch => Entry::Batch(BatchHandlerPre::new(pre).map_err(differs(HANDLE_BATCH))?),
+        World::One { corrects } => {
+            let handler = HandlerPre::new(pre.clone()).map_err(differs(HANDLE))?;
+            let correcting = corrects.then(|| CorrectingHandlerPre::new(pre).map_err(differs(ON_CORRECTABLE)));
+            Entry::One { handler, correcting: correcting.transpose()? }
+        }
+    })
 }
 
 /// Versions of one minor release are compatible, so any of them will do.

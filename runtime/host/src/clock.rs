@@ -28,6 +28,26 @@ impl Reading {
     }
 }
 
+/// How long something may take.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    begun: Reading,
+    within: Duration,
+}
+
+impl Deadline {
+    /// It begins now.
+    pub(crate) fn within(within: Duration) -> Self {
+        Self { begun: Reading::now(), within }
+    }
+
+    /// What is left of it, where that is a millisecond at least.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let left = self.within.saturating_sub(self.begun.wall_since());
+        (left >= Duration::from_millis(1)).then_some(left)
+    }
+}
+
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     // Neither clock runs before zero; a value that does not fit would be a broken kernel's, and counts as zero.

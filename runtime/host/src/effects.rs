@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use weirgate_types::{CallLimits, Effects, Event, StateWrite, StatusWrite};
+use weirgate_types::{CallLimits, Effects, Event, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
 use crate::{
     Call,
@@ -13,6 +13,8 @@ use crate::{
 
 /// The extension attribute that names an event's key where its subject is not the key.
 pub(crate) const PARTITION_KEY: &str = "partitionkey";
+/// How many timers one call may start or cancel.
+const TIMERS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct EffectBuffer {
@@ -25,6 +27,8 @@ pub(crate) struct EffectBuffer {
     status: BTreeMap<String, StatusWrite>,
     /// Checked; identity, time and causation are not theirs yet, and all have a `partitionkey`.
     emitted: Vec<Event>,
+    /// By name; `None` cancels.
+    timers: BTreeMap<String, Option<TimerSetting>>,
 }
 
 impl EffectBuffer {
@@ -36,6 +40,7 @@ impl EffectBuffer {
             state: BTreeMap::new(),
             status: BTreeMap::new(),
             emitted: Vec::new(),
+            timers: BTreeMap::new(),
         }
     }
 
@@ -75,6 +80,16 @@ impl EffectBuffer {
         Ok(())
     }
 
+    pub(crate) fn write_timer(&mut self, name: String, set: Option<TimerSetting>) -> Result<(), Stop> {
+        if self.timers.len() >= TIMERS_MAX && !self.timers.contains_key(&name) {
+            return Err(effect_limit("too many timers", TIMERS_MAX, "fixed"));
+        }
+        let name_len = name.len();
+        let added = size(&[name_len, set.as_ref().map_or(0, timer_size)]);
+        let replaced = self.timers.insert(name, set);
+        self.count(added, replaced.map_or(0, |old| size(&[name_len, old.as_ref().map_or(0, timer_size)])))
+    }
+
     /// What the call has come to. The lists are in a fixed order: names, subjects, order of emission.
     pub(crate) fn finish(self, call: &Call<'_>) -> Effects {
         let emitted = self.emitted.into_iter().zip(1_u64..).map(|(event, n)| complete(event, n, call));
@@ -82,6 +97,8 @@ impl EffectBuffer {
             state: self.state.into_iter().map(|(name, value)| StateWrite { name, value }).collect(),
             status: self.status.into_values().collect(),
             emitted: emitted.collect(),
+            timers: self.timers.into_iter().map(|(name, set)| TimerWrite { name, set }).collect(),
+            withheld: Vec::new(),
         }
     }
 
@@ -101,6 +118,11 @@ fn size(parts: &[usize]) -> u64 {
 fn status_size(status: &StatusWrite) -> u64 {
     let data = status.data.as_ref().map_or(0, String::len);
     size(&[status.subject.len(), status.state.len(), status.text.len(), data])
+}
+
+fn timer_size(timer: &TimerSetting) -> usize {
+    let content_type = timer.data_content_type.as_ref().map_or(0, String::len);
+    timer.r#type.len() + content_type + timer.data.len()
 }
 
 /// The `n`th emitted event of a call, `n` from 1. Its identity is the delivery's, so an attempt made again emits the
@@ -144,6 +166,20 @@ mod tests {
         assert_eq!(buffer.bytes, 1);
         let error = buffer.write_state("m".into(), Some(vec![0; 9])).expect_err("eleven bytes");
         assert!(error.to_string().contains("limits.effects_bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_timer_that_is_replaced_does_not_count() {
+        let timer = |data: &[u8]| {
+            Some(TimerSetting { due_ms: 1, r#type: "t".into(), data_content_type: None, data: data.to_vec() })
+        };
+        let mut buffer = EffectBuffer::new(&CallLimits { effects_bytes: 10, ..CallLimits::default() });
+        for _ in 0..100 {
+            buffer.write_timer("n".into(), timer(b"eight...")).expect("it stays within ten bytes");
+        }
+        buffer.write_timer("n".into(), None).expect("to cancel takes less");
+        assert_eq!(buffer.bytes, 1);
+        assert!(buffer.write_timer("m".into(), timer(b"eight...")).is_err(), "eleven bytes");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! into the failure of the attempt.
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
-use weirgate_types::{AttemptFailure, FailureKind};
+use weirgate_types::{AttemptFailure, FailureClass, FailureKind};
 
 use crate::{CallError, StateError, attempt::Attempt, lines};
 
 /// How many functions of the stack a trap's message names.
 const FRAMES_MAX: usize = 4;
+/// The longest wait before the next attempt that a failure may ask for: one day.
+pub(crate) const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 /// wasmtime's words when one call moves more than the store's allowance; its type is private.
 const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
@@ -47,7 +49,7 @@ pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallEr
     if cause.contains(HOSTCALL_FUEL) {
         return failed(FailureKind::EffectLimit, "one call moved more than 4 MiB from the component to the host");
     }
-    let said = attempt.log.last_words().map(|words| format!("; it said: {words}")).unwrap_or_default();
+    let said = attempt.item.log.last_words().map(|words| format!("; it said: {words}")).unwrap_or_default();
     failed(FailureKind::Trap, &format!("{}{}{said}", trap(error, &cause), stack(error)))
 }
 
@@ -57,6 +59,19 @@ pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> CallError {
     let words = words.unwrap_or("no reason given");
     tracing::error!(reason = words, "the host panicked inside a call; the attempt counts as failed");
     failed(FailureKind::Trap, &format!("the runtime failed inside the call: {words}"))
+}
+
+/// The failure of a guest that met an open circuit: not its own doing, where it says itself that time may help.
+pub(crate) fn at_open_circuit(error: CallError, open_ms: Option<u64>) -> CallError {
+    match (error, open_ms) {
+        (CallError::Failed(failure), Some(open_ms))
+            if failure.kind == FailureKind::Handler && failure.class == FailureClass::Transient =>
+        {
+            let retry_after_ms = Some(open_ms.min(RETRY_AFTER_MS_MAX));
+            CallError::Failed(AttemptFailure { kind: FailureKind::CircuitOpen, retry_after_ms, ..failure })
+        }
+        (error, _) => error,
+    }
 }
 
 fn failed(kind: FailureKind, message: &str) -> CallError {

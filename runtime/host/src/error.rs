@@ -29,7 +29,7 @@ pub enum ModuleError {
     )]
     CoreModule,
     #[error(
-        "a component of another world: {0}. Build against the world `weirgate:handler/handler@0.1.0` (sdk/wit/handler.wit)"
+        "a component of another world: {0}. Build against a world of `weirgate:handler@0.1.0` (sdk/wit/handler.wit)"
     )]
     OtherWorld(String),
     #[error("the component imports `{name}`, which is not offered. Offered are {}", offered.join(", "))]

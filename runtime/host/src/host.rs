@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use wasmtime::{Engine, component::Linker};
@@ -17,6 +17,7 @@ use crate::{
     contract, engine,
     files::{Files, digest_of},
     module::WeakModule,
+    outbound::Network,
     ticker::Ticker,
     wasi,
 };
@@ -27,6 +28,7 @@ pub struct Host {
     engine: Engine,
     linker: Linker<Attempt>,
     ticker: Ticker,
+    network: Arc<Network>,
     files: Files,
     /// What somebody holds, so that a module's code is in memory once.
     loaded: Mutex<HashMap<Digest, WeakModule>>,
@@ -49,6 +51,7 @@ impl Host {
         wasi::add_to_linker(&mut linker).map_err(failed)?;
         Ok(Self {
             ticker: Ticker::start(&engine).map_err(|error| HostError::Engine(error.to_string()))?,
+            network: Arc::new(Network::new(options.outbound.clone())),
             files: Files::open(&options.dir, engine::compatibility(&engine))?,
             loaded: Mutex::default(),
             compilers: Mutex::new(options.compiles_max.max(1)),
@@ -143,9 +146,14 @@ impl Host {
         // What was compiled and still is refused here does not fit the pool: too many tables, too large a memory.
         let component =
             artefact.load(&self.engine).map_err(|error| ModuleError::StartLimit(check::one_line(&error)))?;
-        let pre = check::link(&self.linker, &component)?;
+        let entry = check::link(&self.linker, &component)?;
         let (imports, exports) = check::names(&self.engine, &component);
-        Ok(Module::new(ModuleInfo { digest, bytes, imports, exports }, pre, self.ticker.clone()))
+        Ok(Module::new(
+            ModuleInfo { digest, bytes, imports, exports },
+            entry,
+            self.ticker.clone(),
+            Arc::clone(&self.network),
+        ))
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<Artefact, ModuleError> {

@@ -3,7 +3,9 @@
 //! A call is one attempt at a delivery, in an instance of its own that is dropped afterwards. The host gives it an
 //! event, committed state, the attempt's time and nothing else, and gives back its effects, uncommitted.
 //!
-//! Knows no log of records, no order, no retry and no network: those who call it do.
+//! Outbound calls are the one way in which a call reaches anything else; see `outbound`.
+//!
+//! Knows no log of records, no order and no retry: those who call it do.
 
 mod artefact;
 mod attempt;
@@ -15,6 +17,7 @@ mod contract;
 mod effects;
 mod ending;
 mod engine;
+mod entry;
 mod error;
 mod files;
 mod host;
@@ -22,12 +25,14 @@ mod lines;
 mod memory;
 mod module;
 mod options;
+mod outbound;
 mod ticker;
 mod wasi;
 
-pub use call::{Call, CallError, CallReport, ReadState, StateError};
+pub use call::{BatchReport, Call, CallError, CallReport, ReadState, StateError};
 pub use compile::child::compile_in_this_process;
 pub use error::{HostError, ModuleError};
 pub use host::Host;
 pub use module::{Module, ModuleInfo};
 pub use options::HostOptions;
+pub use outbound::{NoOutbound, Outbound, OutboundOptions, Resolve, ResolveError, SystemResolver};

@@ -69,6 +69,18 @@ impl Log {
         }
     }
 
+    /// What the runtime itself has to say, also where the guest has used up its lines.
+    pub(crate) fn remark(&mut self, message: &str) {
+        self.lines.push(LogLine { level: LogLevel::Warn, message: harmless(message, self.line_bytes_max) });
+    }
+
+    /// Another call follows in the same log: what the first one printed last is not its words.
+    pub(crate) fn end_call(&mut self) {
+        self.end_line(Print::Stdout);
+        self.end_line(Print::Stderr);
+        self.last_words.clear();
+    }
+
     /// The lines, the number of dropped ones.
     pub(crate) fn finish(mut self) -> (Vec<LogLine>, u32) {
         self.end_line(Print::Stdout);

@@ -3,25 +3,27 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use serde::Serialize;
 use wasmtime::{Store, UpdateDeadline};
-use weirgate_types::{AttemptFailure, CallLimits, Digest, FailureClass, FailureKind};
+use weirgate_types::{AttemptFailure, CallLimits, Digest, FailureClass};
 
 use crate::{
-    Call, CallError, CallReport, ReadState, StateError,
-    attempt::{Attempt, Setup},
+    BatchReport, Call, CallError, CallReport, Outbound, ReadState, StateError,
+    attempt::{Attempt, Item, Setup},
+    call::park_behind,
     clock::Reading,
-    contract::bindings::{Handler, HandlerPre, weirgate::handler::types},
-    ending, lines,
+    ending,
+    entry::Entry,
+    lines::Log,
+    outbound::{Network, Seen, Steps},
     ticker::Ticker,
 };
 
 /// How many bytes one host call may move out of the guest's memory.
 const HOSTCALL_BYTES_MAX: usize = 4 << 20;
-/// The longest wait a guest may ask for before its next attempt: one day.
-const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 
 /// What is known of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,8 +41,9 @@ pub struct Module(Arc<Loaded>);
 
 struct Loaded {
     info: ModuleInfo,
-    pre: HandlerPre<Attempt>,
+    entry: Entry,
     ticker: Ticker,
+    network: Arc<Network>,
 }
 
 /// A module that goes when nobody else holds it.
@@ -52,12 +55,9 @@ impl WeakModule {
     }
 }
 
-/// What the guest answered, or how it ended.
-type Answer = wasmtime::Result<Result<(), types::Failure>>;
-
 impl Module {
-    pub(crate) fn new(info: ModuleInfo, pre: HandlerPre<Attempt>, ticker: Ticker) -> Self {
-        Self(Arc::new(Loaded { info, pre, ticker }))
+    pub(crate) fn new(info: ModuleInfo, entry: Entry, ticker: Ticker, network: Arc<Network>) -> Self {
+        Self(Arc::new(Loaded { info, entry, ticker, network }))
     }
 
     /// For whoever wants to find the module again without keeping it.
@@ -70,42 +70,135 @@ impl Module {
         &self.0.info
     }
 
-    /// One attempt, in a fresh instance, on the calling thread. Does not panic, and ends soon (about 10 ms) after one
-    /// of the call's limits is met, unless `state` takes longer to answer.
+    /// Whether the component takes several deliveries in one call.
     #[must_use]
-    pub fn call(&self, call: &Call<'_>, state: Box<dyn ReadState>) -> CallReport {
+    pub fn is_batch(&self) -> bool {
+        self.0.entry.is_batch()
+    }
+
+    /// One attempt, in a fresh instance, on the calling thread. A component that takes batches gets one of one delivery.
+    /// Does not panic, and ends soon (about 10 ms) after one of the call's limits is met, unless `state` or
+    /// `outbound` takes longer to answer.
+    ///
+    /// Where it fails as correctable and the component corrects, that one is asked to, in another instance with as much
+    /// time.
+    #[must_use]
+    pub fn call(&self, call: &Call<'_>, state: Box<dyn ReadState>, outbound: Box<dyn Outbound>) -> CallReport {
         let started = Reading::now();
-        let setup = Setup {
-            limits: call.limits,
-            key: call.key,
-            config: Arc::clone(call.config),
-            delivery: Some(call.delivery),
-            at_ms: call.at_ms,
-        };
-        let (result, attempt) = self.enter(Attempt::new(setup, state, started), |store| {
-            let handler = self.0.pre.instantiate(&mut *store)?;
-            handle(&handler, store, call)
-        });
+        let attempt = Attempt::new(setup(call), state, Some(self.steps(call, outbound)), started);
+        let (answers, attempt) = self.handle(std::slice::from_ref(call), attempt);
+        let answer = answers.and_then(|answers| answers.into_iter().next().unwrap_or(Ok(())));
         let memory_bytes_peak = attempt.memory.bytes_peak();
-        let (log, log_lines_dropped) = attempt.log.finish();
-        let result = result.map(|()| attempt.effects.finish(call));
-        CallReport { result, log, log_lines_dropped, cpu: started.cpu_since(), memory_bytes_peak }
+        let Item { effects, state, steps, log, .. } = attempt.item;
+        let seen = steps.map(Steps::finish).unwrap_or_default();
+        let answer = answer.map_err(|error| ending::at_open_circuit(error, seen.open_ms));
+        let mut report = CallReport {
+            result: answer.map(|()| effects.finish(call)),
+            correction: None,
+            log: Vec::new(),
+            log_lines_dropped: 0,
+            cpu: Duration::ZERO,
+            memory_bytes_peak,
+            hosts: seen.hosts.into_iter().collect(),
+        };
+        let log = self.correct(call, &mut report, state, log);
+        (report.log, report.log_lines_dropped) = log.finish();
+        report.cpu = started.cpu_since();
+        report
+    }
+
+    /// Several attempts in one fresh instance, with the time and the memory of the first one's limits. `states` and
+    /// `outbound` are those of the calls, in the same order.
+    ///
+    /// What an item reads of its key includes what earlier items have written. So where one fails, the later ones of its
+    /// key come to [`CallError::ParkedBehind`]. Where any item has met an open circuit, those that fail as transient have failed
+    /// for that: one call may be for all of them.
+    ///
+    /// # Panics
+    /// There are not as many states, or not as many `outbound`, as calls.
+    #[must_use]
+    pub fn call_batch(
+        &self,
+        calls: &[Call<'_>],
+        states: Vec<Box<dyn ReadState>>,
+        outbound: Vec<Box<dyn Outbound>>,
+    ) -> BatchReport {
+        assert_eq!((calls.len(), calls.len()), (states.len(), outbound.len()), "each call has its own");
+        let started = Reading::now();
+        let mut report = BatchReport::default();
+        let steps = calls.iter().zip(outbound).map(|(call, outbound)| Some(self.steps(call, outbound)));
+        let mut given = calls.iter().map(setup).zip(states).zip(steps);
+        let Some(((setup, state), steps)) = given.next() else { return report };
+        let mut attempt = Attempt::new(setup, state, steps, started);
+        given.for_each(|((setup, state), steps)| attempt.add(setup, state, steps));
+        let (answers, attempt) = self.handle(calls, attempt);
+        let answers = match answers {
+            Ok(answers) => park_behind(answers, calls),
+            Err(error) => vec![Err(error); calls.len()],
+        };
+        report.memory_bytes_peak = attempt.memory.bytes_peak();
+        let mut items: Vec<Item> = attempt.into_items().collect();
+        let steps = items.iter_mut().filter_map(|item| item.steps.take());
+        let seen = steps.map(Steps::finish).fold(Seen::default(), Seen::and);
+        for ((item, answer), call) in items.into_iter().zip(answers).zip(calls) {
+            let answer = answer.map_err(|error| ending::at_open_circuit(error, seen.open_ms));
+            report.results.push(answer.map(|()| item.effects.finish(call)));
+            let (lines, dropped) = item.log.finish();
+            report.logs.push(lines);
+            report.log_lines_dropped.push(dropped);
+        }
+        report.hosts = seen.hosts.into_iter().collect();
+        report.cpu = started.cpu_since();
+        report
     }
 
     /// Make an instance and drop it, to see whether it starts within `limits`.
     pub(crate) fn try_start(&self, limits: &CallLimits) -> Result<(), CallError> {
         let setup = Setup { limits, key: "", config: Arc::default(), delivery: None, at_ms: 0 };
-        let attempt = Attempt::new(setup, Box::new(NoState), Reading::now());
-        let (result, _) = self.enter(attempt, |store| self.0.pre.instantiate(&mut *store).map(|_| Ok(())));
+        let attempt = Attempt::new(setup, Box::new(NoState), None, Reading::now());
+        let (result, _) = self.enter(attempt, |store| self.0.entry.start(store).map(drop));
         result
     }
 
+    fn steps(&self, call: &Call<'_>, outbound: Box<dyn Outbound>) -> Steps {
+        Steps::new(Arc::clone(&self.0.network), outbound, call.capabilities, call.limits)
+    }
+
+    /// What the guest answered for each call, or what all of them have failed with.
+    fn handle(&self, calls: &[Call<'_>], attempt: Attempt) -> (Result<Vec<Result<(), CallError>>, CallError>, Attempt) {
+        let (answers, attempt) = self.enter(attempt, |store| self.0.entry.handle(store, calls));
+        let failed = |answer: Result<(), AttemptFailure>| answer.map_err(CallError::Failed);
+        (answers.map(|answers| answers.into_iter().map(failed).collect()), attempt)
+    }
+
+    /// Ask for a correction, where the call came to a failure that can be corrected. What the guest logs or prints
+    /// meanwhile follows in the same log. It calls no other host.
+    fn correct(&self, call: &Call<'_>, report: &mut CallReport, state: Box<dyn ReadState>, mut log: Log) -> Log {
+        let failure = match &report.result {
+            Err(CallError::Failed(failure)) if failure.class == FailureClass::Correctable => failure,
+            _ => return log,
+        };
+        if !self.0.entry.corrects() {
+            return log;
+        }
+        let mut attempt = Attempt::new(setup(call), state, None, Reading::now());
+        log.end_call();
+        attempt.item.log = log;
+        let (answer, mut attempt) = self.enter(attempt, |store| self.0.entry.correct(store, call, failure));
+        report.memory_bytes_peak = report.memory_bytes_peak.max(attempt.memory.bytes_peak());
+        match answer {
+            Ok(correction) => report.correction = correction,
+            Err(error) => attempt.item.log.remark(&format!("`on-correctable` gave no correction: {error}")),
+        }
+        attempt.item.log
+    }
+
     /// Run with a store of its own, and say how it went and what it left.
-    fn enter(
+    fn enter<T>(
         &self,
         attempt: Attempt,
-        run: impl FnOnce(&mut Store<Attempt>) -> Answer,
-    ) -> (Result<(), CallError>, Attempt) {
+        run: impl FnOnce(&mut Store<Attempt>) -> wasmtime::Result<T>,
+    ) -> (Result<T, CallError>, Attempt) {
         let mut store = self.store(attempt);
         let answer = {
             let _running = self.0.ticker.running();
@@ -114,8 +207,7 @@ impl Module {
         };
         let mut attempt = store.into_data();
         let result = match answer {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(failure))) => Err(CallError::Failed(named(failure))),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(ending::classify(&error, &mut attempt)),
             Err(panic) => Err(ending::panicked(&*panic)),
         };
@@ -123,7 +215,7 @@ impl Module {
     }
 
     fn store(&self, attempt: Attempt) -> Store<Attempt> {
-        let mut store = Store::new(self.0.pre.engine(), attempt);
+        let mut store = Store::new(self.0.entry.engine(), attempt);
         store.limiter(|attempt| &mut attempt.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_epoch_deadline(1);
@@ -141,26 +233,14 @@ impl std::fmt::Debug for Module {
     }
 }
 
-fn handle(handler: &Handler, store: &mut Store<Attempt>, call: &Call<'_>) -> Answer {
-    let Call { event, delivery, .. } = *call;
-    let event = types::Event {
-        id: event.id.clone(),
-        source: event.source.clone(),
-        type_: event.r#type.clone(),
-        subject: event.subject.clone(),
-        time: event.time.clone(),
-        data_content_type: event.data_content_type.clone(),
-        extensions: event.extensions.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        data: event.data.clone(),
-    };
-    let delivery = types::Delivery {
-        id: delivery.to_string(),
-        handler: delivery.handler.to_string(),
-        position: delivery.position.0,
-        key: call.key.to_owned(),
-        attempt: call.attempt,
-    };
-    handler.call_handle(store, &event, &delivery)
+fn setup<'a>(call: &Call<'a>) -> Setup<'a> {
+    Setup {
+        limits: call.limits,
+        key: call.key,
+        config: Arc::clone(call.config),
+        delivery: Some(call.delivery),
+        at_ms: call.at_ms,
+    }
 }
 
 /// A component that is only started has no deliveries behind it.
@@ -174,24 +254,4 @@ impl ReadState for NoState {
     fn list(&self, _: &str, _: usize) -> Result<Vec<String>, StateError> {
         Ok(Vec::new())
     }
-}
-
-/// The failure that the guest named.
-fn named(failure: types::Failure) -> AttemptFailure {
-    let (class, message) = match &failure {
-        types::Failure::Transient(transient) => (FailureClass::Transient, &transient.message),
-        types::Failure::Correctable(correctable) => (FailureClass::Correctable, &correctable.message),
-        types::Failure::Permanent(message) => (FailureClass::Permanent, message),
-    };
-    let mut named = AttemptFailure { class, ..AttemptFailure::found(FailureKind::Handler, lines::message(message)) };
-    match failure {
-        types::Failure::Transient(transient) => {
-            named.retry_after_ms = transient.retry_after_ms.map(|wait| wait.min(RETRY_AFTER_MS_MAX));
-        }
-        types::Failure::Correctable(correctable) => {
-            named.what_is_wrong = Some(lines::message(&correctable.what_is_wrong));
-        }
-        types::Failure::Permanent(_) => {}
-    }
-    named
 }

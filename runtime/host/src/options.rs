@@ -4,6 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use weirgate_types::CallLimits;
 
+use crate::OutboundOptions;
+
 /// A host's settings. `docs/limits.md` lists the limits with what happens at each.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
@@ -23,6 +25,7 @@ pub struct HostOptions {
     pub memory_bytes_max: usize,
     /// What a component may use to start when it is uploaded. Its manifest's limits hold from then on.
     pub start: CallLimits,
+    pub outbound: OutboundOptions,
 }
 
 impl HostOptions {
@@ -40,6 +43,7 @@ impl HostOptions {
             instances_max: 256,
             memory_bytes_max,
             start: CallLimits { cpu_ms: 1_000, wall_ms: 10_000, memory_bytes: 256 << 20, ..CallLimits::default() },
+            outbound: OutboundOptions::default(),
         }
     }
 }

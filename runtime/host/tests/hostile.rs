@@ -5,7 +5,9 @@ mod support;
 
 use support::{AT_MS, Attempt, attempt, failure};
 use weirgate_host::CallReport;
-use weirgate_types::{AttemptFailure, Effects, FailureClass, FailureKind, LogLevel, StatusWrite};
+use weirgate_types::{
+    AttemptFailure, Correction, Effects, FailureClass, FailureKind, LogLevel, StatusWrite, TimerSetting, TimerWrite,
+};
 
 macro_rules! every_behaviour_has_a_test {
     ($($name:ident),* $(,)?) => { mod tested { $(#[allow(unused_imports)] use super::$name as _;)* } };
@@ -125,6 +127,30 @@ fn log_levels() {
 }
 
 #[test]
+fn timers() {
+    let effects = succeeds(&attempt("timers"));
+    let setting = |due_ms, content_type: Option<&str>, data: &str| TimerSetting {
+        due_ms,
+        r#type: "order.overdue".into(),
+        data_content_type: content_type.map(Into::into),
+        data: data.into(),
+    };
+    let expected = [
+        ("delivery", None),
+        ("past", Some(setting(7, Some("text/plain"), "not { json"))),
+        ("payment", Some(setting(AT_MS + 60_000, None, r#"{"n":1}"#))),
+    ];
+    assert_eq!(effects.timers, expected.map(|(name, set)| TimerWrite { name: name.into(), set }));
+}
+
+#[test]
+fn timer_limits() {
+    let timers = succeeds(&attempt("timer_limits")).timers;
+    assert_eq!((timers.len(), timers.iter().filter(|timer| timer.set.is_none()).count()), (64, 1));
+    assert!(timers.iter().flat_map(|timer| &timer.set).all(|set| set.due_ms == AT_MS + 315_360_000_000));
+}
+
+#[test]
 fn nothing_left_over() {
     for _ in 0..50 {
         succeeds(&attempt("nothing_left_over"));
@@ -198,6 +224,7 @@ fn fails_correctable() {
     let failure = failure(attempt("fails_correctable").run());
     assert_eq!((failure.class, failure.kind), (FailureClass::Correctable, FailureKind::Handler));
     assert_eq!(failure.what_is_wrong.as_deref(), Some("the quantity is negative"));
+    assert_eq!(correction(&attempt("fails_correctable")).0, None, "the component knows no better");
 }
 
 #[test]
@@ -211,6 +238,97 @@ fn fails_at_length() {
     let failure = failure(attempt("fails_at_length").run());
     assert!(failure.message.starts_with("\u{fffd}long ") && failure.message.len() <= 4 * 1024, "{}", failure.message);
     assert_eq!(failure.retry_after_ms, Some(86_400_000), "a day at most");
+}
+
+/// The call fails as correctable, and this is what the component says about it.
+#[track_caller]
+fn correction(attempt: &Attempt) -> (Option<Correction>, CallReport) {
+    let mut report = attempt.run();
+    let result = std::mem::replace(&mut report.result, Ok(Effects::default()));
+    match result {
+        Err(weirgate_host::CallError::Failed(failure)) => assert_eq!(failure.class, FailureClass::Correctable),
+        other => panic!("it had to fail, but: {other:?}"),
+    }
+    (report.correction.take(), report)
+}
+
+/// It gives no correction, and the log says why in its last line.
+#[track_caller]
+fn gives_no_correction(attempt: &Attempt, says: &str) {
+    let (found, report) = correction(attempt);
+    assert_eq!(found, None);
+    let last = report.log.last().expect("a line says why");
+    assert_eq!(last.level, LogLevel::Warn);
+    assert!(
+        last.message.starts_with("`on-correctable` gave no correction: ") && last.message.contains(says),
+        "{last:?}"
+    );
+    succeeds(&support::attempt("plain"));
+}
+
+#[test]
+fn corrects() {
+    let mut attempt = attempt("corrects");
+    attempt.state.insert("committed".into(), b"1".to_vec());
+    let (found, report) = correction(&attempt);
+    let expected = Correction { data: br#"{"quantity": 4}"#.to_vec(), data_content_type: None, event: None };
+    assert_eq!(found, Some(expected));
+    let lines: Vec<_> = report.log.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!(lines, ["said by handle", "corrected hostile@42"]);
+}
+
+#[test]
+fn corrects_to_text() {
+    let (found, _) = correction(&attempt("corrects_to_text"));
+    let found = found.expect("a correction");
+    assert_eq!(
+        (found.data.as_slice(), found.data_content_type.as_deref()),
+        (b"not { json".as_slice(), Some("text/plain"))
+    );
+}
+
+#[test]
+fn correction_is_no_json() {
+    gives_no_correction(&attempt("correction_is_no_json"), "a correction: the event's data is not valid JSON");
+}
+
+#[test]
+fn correction_is_huge() {
+    gives_no_correction(&attempt("correction_is_huge"), "too many bytes in a correction: at most 262144 (fixed)");
+}
+
+#[test]
+fn correction_traps() {
+    gives_no_correction(&attempt("correction_traps"), "the component trapped: wasm `unreachable`");
+    let (_, report) = correction(&attempt("correction_traps"));
+    assert!(!report.log[1].message.contains("said by handle"), "those were not its words: {:?}", report.log);
+}
+
+#[test]
+fn correction_loops_forever() {
+    let mut attempt = attempt("correction_loops_forever");
+    attempt.limits.cpu_ms = 50;
+    gives_no_correction(&attempt, "50 ms of CPU time (limits.cpu_ms)");
+    assert!(attempt.run().cpu.as_millis() >= 50, "its time is the call's");
+}
+
+#[test]
+fn correction_after_many_lines() {
+    let attempt = attempt("correction_after_many_lines");
+    gives_no_correction(&attempt, "the component trapped");
+    assert_eq!(attempt.run().log.len(), 101, "the runtime's own line is one more");
+}
+
+/// It may not, though the manifest names the host.
+#[test]
+fn correction_fetches() {
+    let mut attempt = attempt("correction_fetches");
+    attempt.event.data = br#"{"fetches": [{"url": "http://127.0.0.1:1/"}]}"#.to_vec();
+    attempt.capabilities.hosts = vec!["http://127.0.0.1:1".into()];
+    let (found, report) = correction(&attempt);
+    let told = String::from_utf8(found.expect("a correction").data).expect("text");
+    assert!(told.contains("denied") && told.contains("from `handle` and `handle-batch` only"), "{told}");
+    assert_eq!(report.hosts, []);
 }
 
 #[test]
@@ -259,6 +377,31 @@ fn empty_key() {
 }
 
 #[test]
+fn reserved_emission() {
+    fails(&attempt("reserved_emission"), FailureKind::Contract, "an emitted event's type begins with `weirgate.`");
+}
+
+#[test]
+fn reserved_timer() {
+    fails(&attempt("reserved_timer"), FailureKind::Contract, "a timer's event's type begins with `weirgate.`");
+}
+
+#[test]
+fn bad_timer_name() {
+    fails(&attempt("bad_timer_name"), FailureKind::Contract, "a timer's name is 257 bytes long; at most 256");
+}
+
+#[test]
+fn bad_timer_data() {
+    fails(&attempt("bad_timer_data"), FailureKind::Contract, "a timer's event: the event's data is not valid JSON");
+}
+
+#[test]
+fn far_timer() {
+    fails(&attempt("far_timer"), FailureKind::Contract, "a timer is due in more than 3650 days");
+}
+
+#[test]
 fn exits() {
     fails(&attempt("exits"), FailureKind::Contract, "exited with status 0");
 }
@@ -294,6 +437,40 @@ fn panics() {
 #[test]
 fn traps_after_effects() {
     fails(&attempt("traps_after_effects"), FailureKind::Trap, "trapped: wasm `unreachable`");
+}
+
+/// Without hosts in the manifest nothing is called.
+#[test]
+fn fetches() {
+    let mut attempt = attempt("fetches");
+    attempt.event.data = br#"{"fetches": [{"url": "https://api.example.com/charges?n=1"}]}"#.to_vec();
+    let report = attempt.run();
+    assert_eq!(report.hosts, []);
+    let effects = report.result.expect("an error is an answer");
+    let answer = String::from_utf8_lossy(value(&effects, "0"));
+    assert!(answer.contains(r#""error":"denied""#), "{answer}");
+    assert!(answer.contains(r#"add \"https://api.example.com\" to capabilities.hosts"#), "{answer}");
+}
+
+#[test]
+fn fails_after_fetches() {
+    let mut attempt = attempt("fails_after_fetches");
+    attempt.event.data = br#"{"fetches": [{"url": "https://api.example.com/"}]}"#.to_vec();
+    let failure = failure(attempt.run());
+    assert_eq!((failure.class, failure.kind), (FailureClass::Transient, FailureKind::Handler));
+    assert!(failure.message.contains("denied"), "{}", failure.message);
+}
+
+#[test]
+fn bad_step_name() {
+    fails(&attempt("bad_step_name"), FailureKind::Contract, "a step's name is empty");
+}
+
+#[test]
+fn floods_fetches() {
+    let mut attempt = attempt("floods_fetches");
+    attempt.capabilities.hosts = vec!["http://127.0.0.1:1".into()];
+    fails(&attempt, FailureKind::EffectLimit, "too many outbound calls: at most 32 (limits.outbound_calls)");
 }
 
 #[test]
@@ -363,4 +540,14 @@ fn many_timers() {
 #[test]
 fn many_random_bytes() {
     fails(&attempt("many_random_bytes"), FailureKind::EffectLimit, "too many random bytes at once: at most 65536");
+}
+
+#[test]
+fn many_timer_writes() {
+    fails(&attempt("many_timer_writes"), FailureKind::EffectLimit, "too many timers: at most 64 (fixed)");
+}
+
+#[test]
+fn huge_timer() {
+    fails(&attempt("huge_timer"), FailureKind::EffectLimit, "too many bytes in a timer's event: at most 262144");
 }

@@ -3,31 +3,68 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Error, ItemFn, Result, spanned::Spanned};
+use syn::{Error, Expr, Ident, ItemFn, MetaNameValue, Path, Result, Signature, spanned::Spanned};
 
 const SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> Result<(), Failure>";
 
 /// # Errors
 /// The item is no function that could be a handler; the error points at what is wrong.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(arguments, "#[handler] takes no arguments; settings belong in handler.toml"));
-    }
+    let hook = hook(arguments)?;
     let function: ItemFn = syn::parse2(item)
         .map_err(|error| Error::new(error.span(), format!("#[handler] belongs on a function like `{SHAPE}`")))?;
     check_shape(&function)?;
     let (name, signature) = (&function.sig.ident, function.sig.span());
     let check = quote_spanned! {signature=> ::weirgate_sdk::__private::check_signature(#name); };
+    let check_hook = hook.as_ref().map(|hook| {
+        quote_spanned! {hook.span()=> ::weirgate_sdk::__private::check_correction(#hook); }
+    });
+    let export = export(name, hook.as_ref());
     Ok(quote! {
         #[allow(clippy::needless_pass_by_value, reason = "the event is the handler's own")]
         #function
 
-        const _: () = { #check };
+        const _: () = { #check #check_hook };
 
+        #export
+    })
+}
+
+/// The path in `on_correctable = path`, where there is one.
+fn hook(arguments: &TokenStream) -> Result<Option<Path>> {
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    let unknown = "#[handler] takes `on_correctable = function` and nothing else; settings belong in handler.toml";
+    let argument: MetaNameValue = syn::parse2(arguments.clone()).map_err(|_| Error::new_spanned(arguments, unknown))?;
+    match argument.value {
+        Expr::Path(path) if argument.path.is_ident("on_correctable") => Ok(Some(path.path)),
+        _ => Err(Error::new_spanned(arguments, unknown)),
+    }
+}
+
+/// What the component exports.
+fn export(name: &Ident, hook: Option<&Path>) -> TokenStream {
+    let module = match hook {
+        None => quote! { ::weirgate_sdk::__private::bindings },
+        Some(_) => quote! { ::weirgate_sdk::__private::bindings::correcting },
+    };
+    let on_correctable = hook.map(|hook| {
+        quote! {
+            fn on_correctable(
+                event: bindings::Event,
+                delivery: bindings::Delivery,
+                failure: bindings::CorrectableFailure,
+            ) -> ::core::option::Option<bindings::Correction> {
+                ::weirgate_sdk::__private::correct(event, delivery, failure, #hook)
+            }
+        }
+    });
+    quote! {
         #[cfg(target_family = "wasm")]
-        #[allow(unsafe_code, clippy::all, clippy::pedantic, reason = "generated: the component's export")]
+        #[allow(unsafe_code, clippy::all, clippy::pedantic, reason = "generated: the component's exports")]
         const _: () = {
-            use ::weirgate_sdk::__private::bindings;
+            use #module as bindings;
             struct Component;
             impl bindings::Guest for Component {
                 fn handle(
@@ -36,15 +73,26 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
                 ) -> ::core::result::Result<(), bindings::Failure> {
                     ::weirgate_sdk::__private::call(event, delivery, #name)
                 }
+                #on_correctable
             }
-            bindings::export!(Component with_types_in ::weirgate_sdk::__private::bindings);
+            bindings::export!(Component with_types_in #module);
         };
-    })
+    }
 }
 
 /// What the compiler would report far away from its cause.
 fn check_shape(function: &ItemFn) -> Result<()> {
-    let signature = &function.sig;
+    if function.sig.inputs.len() != 2 {
+        return Err(Error::new(
+            function.sig.paren_token.span.join(),
+            format!("a handler takes two arguments, the event and the context: `{SHAPE}`"),
+        ));
+    }
+    check_kind(&function.sig, SHAPE)
+}
+
+/// The same, whatever the function takes.
+pub fn check_kind(signature: &Signature, shape: &str) -> Result<()> {
     if let Some(token) = &signature.asyncness {
         return Err(Error::new_spanned(token, "a handler is not async: every call to the runtime answers at once"));
     }
@@ -54,14 +102,8 @@ fn check_shape(function: &ItemFn) -> Result<()> {
             "a handler has no generic parameters: name the event's type",
         ));
     }
-    if signature.inputs.len() != 2 {
-        return Err(Error::new(
-            signature.paren_token.span.join(),
-            format!("a handler takes two arguments, the event and the context: `{SHAPE}`"),
-        ));
-    }
     if matches!(signature.output, syn::ReturnType::Default) {
-        return Err(Error::new(signature.span(), format!("a handler returns Result<(), Failure>: `{SHAPE}`")));
+        return Err(Error::new(signature.span(), format!("a handler returns Result<(), Failure>: `{shape}`")));
     }
     Ok(())
 }
@@ -78,7 +120,9 @@ mod tests {
     fn a_wrong_shape_is_named() {
         let none = TokenStream::new();
         let good = quote! { fn f(event: Event<T>, context: &mut Context) -> Result<(), Failure> { Ok(()) } };
-        assert!(error(&quote!(retries = 3), good).contains("handler.toml"));
+        for arguments in [quote!(retries = 3), quote!(on_correctable), quote!(on_correctable = "f"), quote!(on = f)] {
+            assert!(error(&arguments, good.clone()).contains("handler.toml"), "{arguments}");
+        }
         assert!(error(&none, quote! { struct S; }).contains("belongs on a function like `fn handle"));
         assert!(error(&none, quote! { async fn f(a: A, b: &mut B) -> R {} }).contains("not async"));
         assert!(error(&none, quote! { fn f<T>(a: T, b: &mut B) -> R {} }).contains("no generic parameters"));
@@ -92,5 +136,11 @@ mod tests {
         let expanded = expand(&TokenStream::new(), function.clone()).expect("a handler").to_string();
         assert!(expanded.contains(&function.to_string()), "{expanded}");
         assert!(expanded.contains("check_signature (f)"), "{expanded}");
+        assert!(!expanded.contains("on_correctable"), "{expanded}");
+        let expanded = expand(&quote!(on_correctable = fix::it), function).expect("a handler").to_string();
+        assert!(
+            expanded.contains("check_correction (fix :: it)") && expanded.contains("fn on_correctable"),
+            "{expanded}"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! What a context stands on: the contract's imports as a trait. In a component they are the runtime's; natively they
 //! are the test kit's recorder. Knows bytes and names, no types of the handler's.
 
+use crate::{Due, HttpError, Request, Response};
+
 /// One event for one handler, and which try this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -35,6 +37,15 @@ pub(crate) struct RawEmission {
     pub data: Vec<u8>,
 }
 
+/// The event that a timer becomes, as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawTimer {
+    pub due: Due,
+    pub r#type: String,
+    pub data_content_type: Option<String>,
+    pub data: Vec<u8>,
+}
+
 /// A status whose data is JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawStatus {
@@ -52,6 +63,9 @@ pub(crate) trait Backend {
     fn state_list(&self, prefix: &str) -> Vec<String>;
     fn emit(&self, emission: RawEmission);
     fn set_status(&self, status: RawStatus);
+    fn start_timer(&self, name: &str, timer: RawTimer);
+    fn cancel_timer(&self, name: &str);
+    fn fetch(&self, step: &str, request: Request) -> Result<Response, HttpError>;
     fn config(&self, name: &str) -> Option<String>;
     fn log(&self, level: Level, message: &str);
 }

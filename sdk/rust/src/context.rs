@@ -1,14 +1,15 @@
-//! What a handler works with during one delivery: state, emitted events, status, settings, log. Values are typed here
-//! and bytes below. Knows nothing of how effects are committed.
+//! What a handler works with during one delivery: state, emitted events, status, timers, outbound calls, settings, log.
+//! Values are typed here and bytes below. Knows nothing of how effects are committed.
 //!
-//! Emissions and statuses are kept until the handler returns and leave only if it succeeded, so they can still be
+//! Emissions, statuses and timers are kept until the handler returns and leave only if it succeeded, so they can still be
 //! completed after the call that made them (`context.emit(&event).key("sku/a-7")`).
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Delivery, EventType, Failure, Level,
+    Delivery, Due, EventType, Failure, HttpError, Level, Request, Response,
     backend::{Backend, RawEmission, RawStatus},
+    timer::TimerCall,
 };
 
 /// A handler's hands during one delivery.
@@ -17,11 +18,12 @@ pub struct Context {
     delivery: Delivery,
     emissions: Vec<Emission>,
     statuses: Vec<Status>,
+    timers: Vec<TimerCall>,
 }
 
 impl Context {
     pub(crate) fn new(backend: Box<dyn Backend>, delivery: Delivery) -> Self {
-        Self { backend, delivery, emissions: Vec::new(), statuses: Vec::new() }
+        Self { backend, delivery, emissions: Vec::new(), statuses: Vec::new(), timers: Vec::new() }
     }
 
     /// Which delivery this is.
@@ -69,6 +71,42 @@ impl Context {
         &mut self.statuses[last]
     }
 
+    /// Call another host, as the step `step` of this delivery: a name that is unique within it, such as `charge-card`.
+    /// Once the step is finished its answer is kept, and no later attempt sends it again; finished is what was answered
+    /// with any status but 408, 425, 429 and 500 or above. At most 32 calls a delivery, to hosts that the manifest names
+    /// in `capabilities.hosts`.
+    ///
+    /// ```
+    /// # use weirgate_sdk::prelude::*;
+    /// # #[derive(Deserialize)] struct Charge { id: String }
+    /// # fn charge(context: &mut Context) -> Result<String, Failure> {
+    /// let request = Request::post("https://api.psp.example/charges")
+    ///     .header("Authorization", "Bearer {{secret:psp}}")
+    ///     .json(&serde_json::json!({"amount": "12.50"}))?;
+    /// let charge: Charge = context.fetch("charge-card", request)?.ok()?.json()?;
+    /// # Ok(charge.id)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// There is no answer. With `?` that is a transient failure, or a permanent one where nothing else will come of it.
+    pub fn fetch(&mut self, step: impl AsRef<str>, request: Request) -> Result<Response, HttpError> {
+        self.backend.fetch(step.as_ref(), request)
+    }
+
+    /// Start a timer of this handler and the delivery's key: when it is due, this handler gets `event`, with the delivery's
+    /// key, in order with the key's other events, and whatever it subscribes to. It fires once, never before its time. A
+    /// timer of the same name is replaced. At most 64 timers a delivery, 3,650 days ahead.
+    pub fn start_timer<E: EventType + Serialize>(&mut self, name: impl Into<String>, due: Due, event: &E) {
+        self.timers.push(TimerCall::start(name.into(), due, event));
+    }
+
+    /// Cancel the timer of that name; nothing happens where there is none. One that has fired already still arrives, so ask
+    /// the state whether it still matters.
+    pub fn cancel_timer(&mut self, name: impl Into<String>) {
+        self.timers.push(TimerCall::cancel(name.into()));
+    }
+
     /// The setting `name` of the manifest's `[config]`.
     #[must_use]
     pub fn config(&self, name: &str) -> Option<String> {
@@ -110,7 +148,7 @@ impl Context {
         for status in statuses {
             self.backend.set_status(status);
         }
-        Ok(())
+        self.timers.into_iter().try_for_each(|timer| timer.make(&*self.backend))
     }
 
     fn push(&mut self, emission: Emission) -> &mut Emission {

@@ -1,23 +1,17 @@
 //! The component's side of the contract: the bindings to its imports, and the call from its export into the handler.
-//! The only file besides `arena.rs` that exists on WebAssembly alone.
+//! Beside `arena.rs`, what exists on WebAssembly alone.
 
 use crate::{
-    Context, Delivery, Event, EventData, Failure, Level,
-    backend::{Backend, RawEmission, RawStatus},
+    Context, CorrectableData, CorrectableFailure, Delivery, Due, Event, EventData, Failure, HttpError, Level, Request,
+    Response,
+    backend::{Backend, RawEmission, RawStatus, RawTimer},
+    correction::{self, Corrected},
 };
 
-/// What `wit-bindgen` writes from the contract.
-pub mod bindings {
-    #![allow(unsafe_code, missing_docs, reason = "generated: lifts and lowers values across the component boundary")]
-    #![allow(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated")]
+mod batch;
+pub mod bindings;
 
-    wit_bindgen::generate!({
-        path: "wit",
-        world: "handler",
-        pub_export_macro: true,
-        default_bindings_module: "::weirgate_sdk::__private::bindings",
-    });
-}
+pub use batch::{call_all, call_each};
 
 use bindings::weirgate::handler as imports;
 
@@ -33,53 +27,111 @@ pub fn call<T: EventData>(
     run(event, delivery, handler).map_err(Into::into)
 }
 
+/// Ask the hook once; what the exported `on-correctable` does.
+pub fn correct<T: CorrectableData>(
+    event: bindings::Event,
+    delivery: bindings::Delivery,
+    failure: imports::types::CorrectableFailure,
+    hook: fn(Event<T>, &Context, &CorrectableFailure) -> Option<T>,
+) -> Option<imports::types::Correction> {
+    let context = Context::new(Box::new(Imports::ONE), delivery.into());
+    let imports::types::CorrectableFailure { message, what_is_wrong } = failure;
+    let failure = CorrectableFailure { message, what_is_wrong };
+    let Corrected { data, data_content_type } = correction::correct(event.into(), &context, &failure, hook)?;
+    Some(imports::types::Correction { data, data_content_type })
+}
+
 fn run<T: EventData>(
     event: bindings::Event,
     delivery: bindings::Delivery,
     handler: fn(Event<T>, &mut Context) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let event = Event::<Vec<u8>>::from(event).read()?;
-    let mut context = Context::new(Box::new(Imports), delivery.into());
+    let mut context = Context::new(Box::new(Imports::ONE), delivery.into());
     handler(event, &mut context)?;
     context.finish()
 }
 
-/// The runtime's functions.
-struct Imports;
+/// The runtime's functions, for one delivery.
+struct Imports {
+    /// Which item of a batch the delivery is.
+    index: u32,
+    /// Makes it the one that the functions are about. A pointer, so that only batch handlers import what it calls.
+    select: fn(u32),
+}
+
+impl Imports {
+    /// For a call of one delivery.
+    const ONE: Self = Self { index: 0, select: |_| {} };
+
+    fn select(&self) {
+        (self.select)(self.index);
+    }
+}
 
 impl Backend for Imports {
     fn state_get(&self, name: &str) -> Option<Vec<u8>> {
+        self.select();
         imports::state::get(name)
     }
 
     fn state_set(&self, name: &str, value: Vec<u8>) {
+        self.select();
         imports::state::set(name, &value);
     }
 
     fn state_delete(&self, name: &str) {
+        self.select();
         imports::state::delete(name);
     }
 
     fn state_list(&self, prefix: &str) -> Vec<String> {
+        self.select();
         imports::state::list(prefix)
     }
 
     fn emit(&self, emission: RawEmission) {
+        self.select();
         let RawEmission { r#type, subject, key, data_content_type, data } = emission;
         imports::outbox::emit(&imports::outbox::Emission { type_: r#type, subject, key, data_content_type, data });
     }
 
     fn set_status(&self, status: RawStatus) {
+        self.select();
         let RawStatus { subject, state, text, data } = status;
         imports::outbox::set_status(subject.as_deref(), &imports::outbox::Status { state, text, data });
     }
 
+    fn fetch(&self, step: &str, request: Request) -> Result<Response, HttpError> {
+        self.select();
+        let Request { method, url, headers, body, timeout_ms } = request;
+        let request = imports::http::Request { method, url, headers, body, timeout_ms };
+        imports::http::fetch(step, &request).map(Into::into).map_err(Into::into)
+    }
+
+    fn start_timer(&self, name: &str, timer: RawTimer) {
+        self.select();
+        let RawTimer { due, r#type, data_content_type, data } = timer;
+        let due = match due {
+            Due::AtMs(at_ms) => imports::outbox::Due::At(at_ms),
+            Due::AfterMs(after_ms) => imports::outbox::Due::After(after_ms),
+        };
+        imports::outbox::start_timer(name, &imports::outbox::Timer { due, type_: r#type, data_content_type, data });
+    }
+
+    fn cancel_timer(&self, name: &str) {
+        self.select();
+        imports::outbox::cancel_timer(name);
+    }
+
     fn config(&self, name: &str) -> Option<String> {
+        self.select();
         imports::config::get(name)
     }
 
     fn log(&self, level: Level, message: &str) {
         use imports::log::Level as Imported;
+        self.select();
         let level = match level {
             Level::Debug => Imported::Debug,
             Level::Info => Imported::Info,
@@ -87,6 +139,26 @@ impl Backend for Imports {
             Level::Error => Imported::Error,
         };
         imports::log::write(level, message);
+    }
+}
+
+impl From<imports::http::Response> for Response {
+    fn from(response: imports::http::Response) -> Self {
+        let imports::http::Response { status, headers, body } = response;
+        Self { status, headers, body }
+    }
+}
+
+impl From<imports::http::Error> for HttpError {
+    fn from(error: imports::http::Error) -> Self {
+        use imports::http::Error;
+        match error {
+            Error::Denied(why) => Self::Denied(why),
+            Error::Unreachable(why) => Self::Unreachable(why),
+            Error::TimedOut => Self::TimedOut,
+            Error::TooLarge => Self::TooLarge,
+            Error::CircuitOpen(retry_after_ms) => Self::CircuitOpen { retry_after_ms },
+        }
     }
 }
 

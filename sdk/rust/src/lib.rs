@@ -49,10 +49,14 @@
 extern crate self as weirgate_sdk;
 
 mod backend;
+mod batch;
 mod context;
+mod correction;
 mod event;
 mod failure;
+mod http;
 pub mod testing;
+mod timer;
 
 #[cfg(any(test, all(target_family = "wasm", feature = "arena")))]
 mod arena;
@@ -60,14 +64,21 @@ mod arena;
 mod guest;
 
 pub use backend::{Delivery, Level};
+pub use batch::Item;
 pub use context::{Context, Emission, State, Status};
+pub use correction::{CorrectableData, CorrectableFailure};
 pub use event::{Event, EventData, EventType, Raw};
 pub use failure::Failure;
-pub use weirgate_sdk_macros::{EventType, Events, handler};
+pub use http::{HttpError, Request, Response};
+pub use timer::Due;
+pub use weirgate_sdk_macros::{EventType, Events, batch_handler, handler};
 
 /// What a handler's file begins with: `use weirgate_sdk::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Context, Event, EventType, Events, Failure, Raw, handler};
+    pub use crate::{
+        Context, CorrectableFailure, Due, Event, EventType, Events, Failure, HttpError, Item, Raw, Request, Response,
+        batch_handler, handler,
+    };
     pub use serde::{Deserialize, Serialize};
 }
 
@@ -76,12 +87,18 @@ pub mod prelude {
 pub mod __private {
     pub use crate::event::{decode, unknown_type};
     #[cfg(target_family = "wasm")]
-    pub use crate::guest::{bindings, call};
+    pub use crate::guest::{bindings, call, call_all, call_each, correct};
 
-    use crate::{Context, Event, EventData, Failure};
+    use crate::{Context, CorrectableData, CorrectableFailure, Event, EventData, Failure, Item};
 
     /// Accepts exactly what `#[handler]` can export, so that another signature is an error on every target.
     pub const fn check_signature<T: EventData>(_: fn(Event<T>, &mut Context) -> Result<(), Failure>) {}
+
+    /// The same for a `#[batch_handler]` that takes all items at once.
+    pub const fn check_batch_signature<T: EventData>(_: fn(&mut [Item<T>]) -> Result<(), Failure>) {}
+
+    /// The same for `on_correctable`.
+    pub const fn check_correction<T: CorrectableData>(_: fn(Event<T>, &Context, &CorrectableFailure) -> Option<T>) {}
 }
 
 /// The README and the guide, so that their examples are tested.

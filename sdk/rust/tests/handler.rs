@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use weirgate_sdk::{
     Level,
@@ -163,6 +163,12 @@ fn limits_on_emitted_events_end_the_call_by_name() {
         ),
         (
             |context| {
+                context.emit(&Opened {});
+            },
+            "an emitted event's type begins with `weirgate.`",
+        ),
+        (
+            |context| {
                 context.emit_raw("a", "application/json", b"{".into());
             },
             "an emitted event: the event's data is not valid JSON",
@@ -193,6 +199,28 @@ fn limits_on_emitted_events_end_the_call_by_name() {
         ),
     ]);
 }
+
+fn start(name: &str, due: Due) -> impl Fn(&mut Context) {
+    move |context| context.start_timer(name, due, &Heavy { grams: 1 })
+}
+
+#[test]
+fn limits_on_timers_end_the_call_by_name() {
+    let after = Due::after(Duration::from_secs(1));
+    assert_eq!(ended(start("", after)), "a timer's name is empty");
+    assert_eq!(ended(start("a\n", after)), "a timer's name holds a control character");
+    let ten_years_ms = 3_650 * 86_400_000;
+    assert_eq!(ended(start("a", Due::AfterMs(ten_years_ms + 1))), "a timer is due in more than 3650 days");
+    let many = |context: &mut Context| (0..65).for_each(|n| context.cancel_timer(n.to_string()));
+    assert_eq!(ended(many), "too many timers: at most 64 (fixed)");
+    let reserved = |context: &mut Context| context.start_timer("a", after, &Opened {});
+    assert_eq!(ended(reserved), "a timer's event's type begins with `weirgate.`, which only the runtime's own do");
+}
+
+/// An event of the runtime's own, which handlers may take and may not make.
+#[derive(Serialize, Deserialize, EventType)]
+#[event("weirgate.breaker.opened")]
+struct Opened {}
 
 #[test]
 fn limits_on_statuses_end_the_call_by_name() {

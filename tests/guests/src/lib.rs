@@ -1,5 +1,5 @@
-//! Hostile and odd components for tests: one that is built from Rust and does what an event tells it to, and small ones
-//! written as text.
+//! Hostile and odd components for tests: two that are built from Rust and do what an event tells them to, one of them a
+//! batch handler, and small ones written as text.
 //!
 //! Knows nothing of the host; so every crate's tests can use it.
 
@@ -8,6 +8,8 @@ mod text;
 
 #[path = "../hostile/src/table.rs"]
 mod hostile;
+#[path = "../batch/src/table.rs"]
+mod hostile_batch;
 
 pub use build::build;
 pub use text::{component, core_module, heavy, in_handler, odd};

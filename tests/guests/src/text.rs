@@ -22,6 +22,24 @@ pub fn component(text: &str) -> Vec<u8> {
 #[must_use]
 #[track_caller]
 pub fn in_handler(imports: &str, core: &str) -> Vec<u8> {
+    handler(imports, core, "")
+}
+
+/// A component of the handler world that exports something more.
+fn exporting(exports: &str) -> Vec<u8> {
+    handler("", "", exports)
+}
+
+/// The export of a function that takes nothing and does nothing.
+fn export(name: &str) -> String {
+    format!(
+        r#"(core module $of-{name} (func (export "f"))) (core instance $in-{name} (instantiate $of-{name}))
+        (func (export "{name}") (canon lift (core func $in-{name} "f")))"#
+    )
+}
+
+#[track_caller]
+fn handler(imports: &str, core: &str, exports: &str) -> Vec<u8> {
     component(&format!(
         r#"(component {imports} {TYPES}
             (core module $m
@@ -29,7 +47,7 @@ pub fn in_handler(imports: &str, core: &str) -> Vec<u8> {
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
                 (func (export "handle") (param i32) (result i32) (i32.const 1024))
                 {core})
-            {EXPORT})"#
+            {EXPORT} {exports})"#
     ))
 }
 
@@ -52,6 +70,10 @@ pub fn odd(name: &str) -> Vec<u8> {
             r#"(component (core module $m (func (export "handle"))) (core instance $i (instantiate $m))
                 (func (export "handle") (canon lift (core func $i "handle"))))"#,
         ),
+        "batch-differs" => component(&format!("(component {})", export("handle-batch"))),
+        "handle-and-batch" => exporting(&export("handle-batch")),
+        "hook-differs" => exporting(&export("on-correctable")),
+        "batch-and-hook" => component(&format!("(component {}{})", export("handle-batch"), export("on-correctable"))),
         "import-unknown" => in_handler(r#"(import "wasi:sockets/tcp@0.2.0" (instance (export "start" (func))))"#, ""),
         "import-unversioned" => in_handler(r#"(import "state" (instance (export "get" (func))))"#, ""),
         "import-differs" => {

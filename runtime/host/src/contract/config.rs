@@ -6,6 +6,6 @@ use crate::attempt::Attempt;
 impl Host for Attempt {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.host_call()?;
-        Ok(self.config.get(&name).cloned())
+        Ok(self.item.config.get(&name).cloned())
     }
 }

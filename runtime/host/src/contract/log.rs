@@ -13,7 +13,7 @@ impl Host for Attempt {
             Level::Warn => LogLevel::Warn,
             Level::Error => LogLevel::Error,
         };
-        self.log.write(level, &message);
+        self.item.log.write(level, &message);
         Ok(())
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! The limits here are part of the contract and the same for everyone; those of a manifest are in `CallLimits`.
 
+mod batch;
 mod config;
+pub(crate) mod event;
+mod http;
 mod log;
 mod outbox;
 mod state;
 
+use wasmtime::component::HasSelf;
 use weirgate_types::EventLimits;
 
 use crate::{
@@ -23,11 +27,39 @@ pub(crate) mod bindings {
         world: "handler",
         imports: { default: trappable },
     });
+
+    /// The same with `on-correctable`.
+    pub(crate) mod correcting {
+        wasmtime::component::bindgen!({
+            path: "../../sdk/wit",
+            world: "correcting-handler",
+            imports: { default: trappable },
+            with: { "weirgate:handler": super::weirgate::handler },
+        });
+    }
+
+    /// The same for several deliveries at once.
+    pub(crate) mod batching {
+        wasmtime::component::bindgen!({
+            path: "../../sdk/wit",
+            world: "batch-handler",
+            imports: { default: trappable },
+            with: {
+                "weirgate:handler/config": super::weirgate::handler::config,
+                "weirgate:handler/http": super::weirgate::handler::http,
+                "weirgate:handler/log": super::weirgate::handler::log,
+                "weirgate:handler/outbox": super::weirgate::handler::outbox,
+                "weirgate:handler/state": super::weirgate::handler::state,
+                "weirgate:handler/types": super::weirgate::handler::types,
+            },
+        });
+    }
 }
 
 /// The interfaces of the contract, for the linker.
 pub(crate) fn add_to_linker(linker: &mut wasmtime::component::Linker<Attempt>) -> wasmtime::Result<()> {
-    bindings::Handler::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |attempt| attempt)
+    bindings::Handler::add_to_linker::<_, HasSelf<_>>(linker, |attempt| attempt)?;
+    bindings::batching::weirgate::handler::batch::add_to_linker::<_, HasSelf<_>>(linker, |attempt| attempt)
 }
 
 impl bindings::weirgate::handler::types::Host for Attempt {}

@@ -1,20 +1,20 @@
-//! `outbox`: events and statuses that leave the call with its commit.
+//! `outbox`: events, statuses and timers that leave the call with its commit.
 
-use std::collections::BTreeMap;
-
-use weirgate_types::{Event, EventError, EventLimits, RawEvent, StatusWrite};
+use weirgate_types::{Event, EventLimits, RawEvent, StatusWrite, TimerSetting};
 
 use super::{
-    bindings::weirgate::handler::outbox::{Emission, Host, Status},
-    check_attribute, check_json, check_name,
+    bindings::weirgate::handler::outbox::{Due, Emission, Host, Status, Timer},
+    check_attribute, check_json,
+    event::{check_event, unchecked},
 };
 use crate::{
     attempt::Attempt,
-    effects::PARTITION_KEY,
     ending::{Stop, contract, effect_limit},
 };
 
-const TYPE_BYTES_MAX: usize = 256;
+const TIMER_NAME_BYTES_MAX: usize = 256;
+const TIMER_DAYS_MAX: u64 = 3_650;
+const DAY_MS: u64 = 86_400_000;
 const STATUS_STATE_BYTES_MAX: usize = 64;
 const STATUS_TEXT_BYTES_MAX: usize = 1024;
 const STATUS_DATA_BYTES_MAX: usize = 16 * 1024;
@@ -22,46 +22,61 @@ const STATUS_DATA_BYTES_MAX: usize = 16 * 1024;
 impl Host for Attempt {
     fn emit(&mut self, emission: Emission) -> wasmtime::Result<()> {
         self.host_call()?;
-        let event = checked(emission, &self.key)?;
-        Ok(self.effects.emit(event)?)
+        let event = checked(emission, &self.item.key)?;
+        Ok(self.item.effects.emit(event)?)
     }
 
     fn set_status(&mut self, subject: Option<String>, status: Status) -> wasmtime::Result<()> {
         self.host_call()?;
-        let subject = subject.unwrap_or_else(|| self.key.clone());
+        let subject = subject.unwrap_or_else(|| self.item.key.clone());
         check_attribute("a status subject", &subject, EventLimits::default().attribute_bytes_max)?;
         check_status(&status)?;
         let Status { state, text, data } = status;
         let text = text.replace(char::is_control, " ");
-        Ok(self.effects.write_status(StatusWrite { subject, state, text, data })?)
+        Ok(self.item.effects.write_status(StatusWrite { subject, state, text, data })?)
+    }
+
+    fn start_timer(&mut self, name: String, timer: Timer) -> wasmtime::Result<()> {
+        self.host_call()?;
+        check_attribute("a timer's name", &name, TIMER_NAME_BYTES_MAX)?;
+        let setting = checked_timer(timer, &self.item.key, self.item.at_ms)?;
+        Ok(self.item.effects.write_timer(name, Some(setting))?)
+    }
+
+    fn cancel_timer(&mut self, name: String) -> wasmtime::Result<()> {
+        self.host_call()?;
+        check_attribute("a timer's name", &name, TIMER_NAME_BYTES_MAX)?;
+        Ok(self.item.effects.write_timer(name, None)?)
     }
 }
 
 /// What a handler emits has to be an event as good as a producer's, so it is checked like one. What belongs to the
 /// delivery (identity, time, causation) is filled in when the call has ended.
 fn checked(emission: Emission, delivery_key: &str) -> Result<Event, Stop> {
-    check_name("an emitted event's type", &emission.type_, TYPE_BYTES_MAX)?;
     let attribute_bytes_max = EventLimits::default().attribute_bytes_max;
     for (what, value) in [("an emitted event's subject", &emission.subject), ("an emitted event's key", &emission.key)]
     {
         value.as_ref().map_or(Ok(()), |value| check_attribute(what, value, attribute_bytes_max))?;
     }
+    let Emission { type_, subject, key, data_content_type, data } = emission;
     // Absent means: the emission's own subject where it names one, else the key of the event being handled.
-    let key = emission.key.or_else(|| emission.subject.clone()).unwrap_or_else(|| delivery_key.to_owned());
-    let raw = RawEvent {
-        specversion: Some("1.0".to_owned()),
-        id: Some("-".to_owned()),
-        source: Some("-".to_owned()),
-        r#type: Some(emission.type_),
-        subject: emission.subject,
-        datacontenttype: emission.data_content_type,
-        extensions: BTreeMap::from([(PARTITION_KEY.to_owned(), key.into())]),
-        ..RawEvent::default()
+    let key = key.or_else(|| subject.clone()).unwrap_or_else(|| delivery_key.to_owned());
+    let raw = RawEvent { subject, datacontenttype: data_content_type, ..unchecked(type_, key) };
+    check_event("an emitted event", raw, data)
+}
+
+/// The event that a timer becomes is checked when the timer is started.
+fn checked_timer(timer: Timer, delivery_key: &str, at_ms: u64) -> Result<TimerSetting, Stop> {
+    let due_ms = match timer.due {
+        Due::At(due_ms) => due_ms,
+        Due::After(wait_ms) => at_ms.saturating_add(wait_ms),
     };
-    raw.check_with_data(emission.data, &EventLimits::default()).map_err(|error| match error {
-        EventError::TooLarge { max, .. } => effect_limit("too many bytes in an emitted event", max, "fixed"),
-        error => contract(format!("an emitted event: {error}")),
-    })
+    if due_ms.saturating_sub(at_ms) > TIMER_DAYS_MAX * DAY_MS {
+        return Err(contract(format!("a timer is due in more than {TIMER_DAYS_MAX} days")));
+    }
+    let raw = RawEvent { datacontenttype: timer.data_content_type, ..unchecked(timer.type_, delivery_key.to_owned()) };
+    let Event { r#type, data_content_type, data, .. } = check_event("a timer's event", raw, timer.data)?;
+    Ok(TimerSetting { due_ms, r#type, data_content_type, data })
 }
 
 fn check_status(status: &Status) -> Result<(), Stop> {

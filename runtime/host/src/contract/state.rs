@@ -16,9 +16,9 @@ impl Host for Attempt {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.host_call()?;
         check_name("a state name", &name, NAME_BYTES_MAX)?;
-        match self.effects.state(&name) {
+        match self.written(&name) {
             Some(own) => Ok(own.clone()),
-            None => Ok(self.state.get(&name).map_err(Stop::State)?),
+            None => Ok(self.item.state.get(&name).map_err(Stop::State)?),
         }
     }
 
@@ -28,22 +28,23 @@ impl Host for Attempt {
         if value.len() > VALUE_BYTES_MAX {
             return Err(effect_limit("too many bytes in a state value", VALUE_BYTES_MAX, "fixed").into());
         }
-        Ok(self.effects.write_state(name, Some(value))?)
+        Ok(self.item.effects.write_state(name, Some(value))?)
     }
 
     fn delete(&mut self, name: String) -> wasmtime::Result<()> {
         self.host_call()?;
         check_name("a state name", &name, NAME_BYTES_MAX)?;
-        Ok(self.effects.write_state(name, None)?)
+        Ok(self.item.effects.write_state(name, None)?)
     }
 
     fn list(&mut self, prefix: String) -> wasmtime::Result<Vec<String>> {
         self.host_call()?;
+        let written = self.written_names(&prefix);
         // Names that this call removes must not take the place of others.
-        let removed = self.effects.state_names(&prefix).filter(|(_, there)| !there).count();
-        let committed = self.state.list(&prefix, LISTED_MAX + removed).map_err(Stop::State)?;
+        let removed = written.values().filter(|there| !**there).count();
+        let committed = self.item.state.list(&prefix, LISTED_MAX + removed).map_err(Stop::State)?;
         let mut names: BTreeSet<String> = committed.into_iter().collect();
-        for (name, there) in self.effects.state_names(&prefix) {
+        for (name, there) in written {
             if there {
                 names.insert(name.to_owned());
             } else {

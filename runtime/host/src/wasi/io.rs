@@ -109,7 +109,7 @@ fn output(streams: &mut LinkerInstance<'_, Attempt>) -> wasmtime::Result<()> {
 #[allow(clippy::unnecessary_wraps, reason = "the linker wants it so")]
 fn print(mut store: Store<'_>, (stream, contents): (Resource<OutputStream>, Vec<u8>)) -> Answer<()> {
     let to = if stream.rep() == STDOUT { Print::Stdout } else { Print::Stderr };
-    store.data_mut().log.print(to, &contents);
+    store.data_mut().item.log.print(to, &contents);
     Ok((Ok(()),))
 }
 

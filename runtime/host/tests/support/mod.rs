@@ -1,13 +1,18 @@
 //! What the tests of the host share: a host in a directory of its own, a call with all defaults, state in memory.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod journal;
+pub mod web;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
 };
 
-use weirgate_host::{Call, CallError, CallReport, Host, HostOptions, Module, ReadState, StateError};
-use weirgate_types::{AttemptFailure, CallLimits, DeliveryId, Event, Position};
+use weirgate_host::{
+    Call, CallError, CallReport, Host, HostOptions, Module, NoOutbound, Outbound, ReadState, StateError,
+};
+use weirgate_types::{AttemptFailure, CallLimits, Capabilities, DeliveryId, Event, Position};
 
 pub const AT_MS: u64 = 1_735_689_600_123;
 
@@ -53,6 +58,18 @@ pub fn hostile() -> Module {
     module.clone()
 }
 
+/// The guest `hostile-batch`, loaded once for all tests of a program.
+pub fn hostile_batch() -> Module {
+    static LOADED: OnceLock<(TestHost, Module)> = OnceLock::new();
+    let (_, module) = LOADED.get_or_init(|| {
+        let host = host();
+        let info = host.put_module(&weirgate_guests::build("hostile-batch")).expect("a batch handler");
+        let module = host.load(info.digest).expect("it was just put there");
+        (host, module)
+    });
+    module.clone()
+}
+
 /// A call that can be changed before it is made.
 #[derive(Clone)]
 pub struct Attempt {
@@ -63,6 +80,7 @@ pub struct Attempt {
     pub at_ms: u64,
     pub config: Arc<BTreeMap<String, String>>,
     pub limits: CallLimits,
+    pub capabilities: Capabilities,
     pub state: BTreeMap<String, Vec<u8>>,
 }
 
@@ -90,6 +108,7 @@ pub fn attempt(behaviour: &str) -> Attempt {
         at_ms: AT_MS,
         config: Arc::new(BTreeMap::from([("region".to_owned(), "eu".to_owned())])),
         limits: CallLimits { cpu_ms: 1_000, wall_ms: 10_000, ..CallLimits::default() },
+        capabilities: Capabilities::default(),
         state: BTreeMap::new(),
     }
 }
@@ -100,7 +119,15 @@ impl Attempt {
     }
 
     pub fn run_with(&self, module: &Module, state: Box<dyn ReadState>) -> CallReport {
-        let call = Call {
+        self.run_outbound(module, state, Box::new(NoOutbound))
+    }
+
+    pub fn run_outbound(&self, module: &Module, state: Box<dyn ReadState>, outbound: Box<dyn Outbound>) -> CallReport {
+        module.call(&self.call(), state, outbound)
+    }
+
+    pub fn call(&self) -> Call<'_> {
+        Call {
             event: &self.event,
             delivery: &self.delivery,
             key: &self.key,
@@ -108,8 +135,8 @@ impl Attempt {
             at_ms: self.at_ms,
             config: &self.config,
             limits: &self.limits,
-        };
-        module.call(&call, state)
+            capabilities: &self.capabilities,
+        }
     }
 }
 

@@ -1,14 +1,11 @@
 //! A delivery as a test describes it, and the call of a handler with it.
 
-use std::{
-    collections::BTreeMap,
-    panic::{self, AssertUnwindSafe},
-};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Emitted, Run, limits::Ended, recorder::Recorder, run::End};
-use crate::{Context, Event, EventData, EventType, Failure};
+use super::{Emitted, Run, limits::catch_end, network::Answers, recorder::Recorder, run::End};
+use crate::{Context, Event, EventData, EventType, Failure, HttpError, Response};
 
 /// The extension attribute that names an event's key where its subject is not the key.
 const PARTITION_KEY: &str = "partitionkey";
@@ -21,7 +18,10 @@ pub struct Delivery {
     pub(super) position: Option<u64>,
     pub(super) state: BTreeMap<String, Vec<u8>>,
     pub(super) config: BTreeMap<String, String>,
-    handler: String,
+    answers: Answers,
+    pub(super) handler: String,
+    /// Whether it comes from a timer of the handler's own.
+    pub(super) is_timer: bool,
     attempt: u32,
 }
 
@@ -53,7 +53,9 @@ impl Delivery {
             position: None,
             state: BTreeMap::new(),
             config: BTreeMap::new(),
+            answers: Answers::new(),
             handler: "handler".to_owned(),
+            is_timer: false,
             attempt: 1,
         }
     }
@@ -152,29 +154,41 @@ impl Delivery {
         self
     }
 
+    /// What the step of that name is answered, by the other host or by an earlier attempt.
+    #[must_use]
+    pub fn answer(mut self, step: impl Into<String>, answer: Response) -> Self {
+        self.answers.insert(step.into(), Ok(answer));
+        self
+    }
+
+    /// That the step of that name gets no answer.
+    #[must_use]
+    pub fn answer_error(mut self, step: impl Into<String>, error: HttpError) -> Self {
+        self.answers.insert(step.into(), Err(error));
+        self
+    }
+
     /// Call the handler.
     ///
     /// # Panics
-    /// With the handler's own panic, which in a component would be a trap.
+    /// With the handler's own panic, which in a component would be a trap; or when it makes a call to which the test has
+    /// no answer.
     pub fn run<T: EventData>(self, handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>) -> Run {
-        let delivery = self.identity();
-        let event = with_key(self.event, &delivery.key);
+        let recorder = self.recorder();
+        let (event, delivery) = self.parts();
         let subject = event.subject.clone().unwrap_or_default();
-        let recorder = Recorder::new(delivery.key.clone(), self.state, self.config);
         let mut context = Context::new(Box::new(recorder.clone()), delivery);
         let call = || {
             handler(event.read()?, &mut context)?;
             context.finish()
         };
-        let end = match panic::catch_unwind(AssertUnwindSafe(call)) {
+        let end = match catch_end(call) {
             Ok(Ok(())) => End::Completed,
             Ok(Err(failure)) => End::Failed(failure),
-            Err(panic) => match panic.downcast::<Ended>() {
-                Ok(ended) => End::Ended(ended.0),
-                Err(panic) => panic::resume_unwind(panic),
-            },
+            Err(reason) => End::Ended(reason),
         };
-        Run::new(end, recorder.0.take(), &subject)
+        let left = Recorder::finish(vec![recorder]).pop();
+        Run::new(end, left.unwrap_or_default(), &subject)
     }
 
     /// The key that the delivery will have.
@@ -183,6 +197,21 @@ impl Delivery {
             self.event.extensions.iter().find(|(name, _)| name == PARTITION_KEY).map(|(_, value)| value);
         let key = self.key.as_ref().or(partition_key).or(self.event.subject.as_ref());
         key.map_or("test/1", String::as_str).to_owned()
+    }
+
+    /// What the handler's context stands on.
+    pub(super) fn recorder(&self) -> Recorder {
+        Recorder::new(self.effective_key(), self.state.clone(), self.config.clone(), self.answers.clone())
+    }
+
+    /// The event and the identity, as the handler gets them.
+    pub(super) fn parts(self) -> (Event<Vec<u8>>, crate::Delivery) {
+        let delivery = self.identity();
+        let mut event = with_key(self.event, &delivery.key);
+        if self.is_timer {
+            event.source = format!("/weirgate/timers/{}", self.handler);
+        }
+        (event, delivery)
     }
 
     fn identity(&self) -> crate::Delivery {
@@ -207,7 +236,7 @@ fn with_key(mut event: Event<Vec<u8>>, key: &str) -> Event<Vec<u8>> {
     event
 }
 
-fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     match serde_json::to_vec(value) {
         Ok(bytes) => bytes,
         Err(error) => panic!("the test's {} cannot be written as JSON: {error}", std::any::type_name::<T>()),

@@ -1,7 +1,9 @@
 //! The contract's default limits, and what is said when one is met: in the words of the runtime, so that a test and an
 //! operator read the same.
 
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::event::is_json;
 
 pub const STATE_NAME_BYTES_MAX: usize = 256;
 pub const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -13,19 +15,37 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 pub const STATUS_STATE_BYTES_MAX: usize = 64;
 pub const STATUS_TEXT_BYTES_MAX: usize = 1024;
 pub const STATUS_DATA_BYTES_MAX: usize = 16 * 1024;
+pub const TIMER_NAME_BYTES_MAX: usize = 256;
+pub const TIMERS_MAX: usize = 64;
+pub const TIMER_DAYS_MAX: u64 = 3_650;
+/// What types of the runtime's own events begin with.
+pub const RESERVED_TYPE: &str = "weirgate.";
 pub const EFFECTS_BYTES_MAX: usize = 256 * 1024;
 pub const EMITTED_EVENTS_MAX: usize = 64;
 pub const HOST_CALLS_MAX: usize = 256;
+pub const OUTBOUND_CALLS_MAX: usize = 32;
+pub const STEP_NAME_BYTES_MAX: usize = 256;
 pub const LOG_LINES_MAX: usize = 100;
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
 pub const JSON_DEPTH_MAX: usize = 64;
 
 /// What unwinds out of a handler whose call is ended.
-pub struct Ended(pub String);
+struct Ended(String);
 
 /// As the runtime does, leave the handler at once: it cannot catch or answer this.
 pub fn end(reason: String) -> ! {
     panic::resume_unwind(Box::new(Ended(reason)))
+}
+
+/// What the work came to, or which limit ended it.
+///
+/// # Panics
+/// With the work's own panic.
+pub fn catch_end<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match panic.downcast::<Ended>() {
+        Ok(ended) => ended.0,
+        Err(panic) => panic::resume_unwind(panic),
+    })
 }
 
 /// `limit` is the manifest's name of it, or `fixed`.
@@ -57,9 +77,32 @@ pub fn check_attribute(what: &str, value: &str, bytes_max: usize) {
     }
 }
 
-/// The content type of an emitted event; an empty one counts as none.
-pub fn check_content_type(content_type: &str) {
-    let what = "an emitted event: attribute `datacontenttype`";
+/// The type, content type and data of an event that leaves a call; `what` names the event.
+pub fn check_event(what: &str, r#type: &str, content_type: Option<&str>, data: &[u8]) {
+    check_name(&format!("{what}'s type"), r#type, EVENT_TYPE_BYTES_MAX);
+    if r#type.starts_with(RESERVED_TYPE) {
+        end(format!("{what}'s type begins with `{RESERVED_TYPE}`, which only the runtime's own do"));
+    }
+    if let Some(content_type) = content_type {
+        check_content_type(what, content_type);
+    }
+    at_most(&format!("bytes in {what}"), data.len(), EVENT_BYTES_MAX, "fixed");
+    if !is_json(content_type) || data.is_empty() {
+        return;
+    }
+    let what = format!("{what}: the event's data is");
+    match check_json(data) {
+        Ok(()) => {}
+        Err(NotJson::TooDeep) => end(format!("{what} nested more than {JSON_DEPTH_MAX} levels deep")),
+        Err(NotJson::Invalid(error)) => {
+            end(format!("{what} not valid JSON, which its content type says it is: {error}"))
+        }
+    }
+}
+
+/// An empty content type counts as none.
+fn check_content_type(what: &str, content_type: &str) {
+    let what = format!("{what}: attribute `datacontenttype`");
     let bytes = content_type.len();
     if bytes > ATTRIBUTE_BYTES_MAX {
         end(format!("{what} is {bytes} bytes long; at most {ATTRIBUTE_BYTES_MAX} are taken"));

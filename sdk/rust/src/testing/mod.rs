@@ -24,14 +24,34 @@
 //! let run = world.run(Delivery::of(&Mixed { litres: 60 }).key("tank/a"), sum);
 //! assert!(run.failure().is_permanent());
 //! assert_eq!(world.state::<u64>("tank/a", "litres"), Some(60), "a failed attempt leaves nothing");
+//!
+//! // Calls to the outside are answered by the test, step by step:
+//! # #[handler]
+//! # fn order(event: Event<Mixed>, context: &mut Context) -> Result<(), Failure> {
+//! #     let body = Request::post("https://paint.example/orders").json(&event.data.litres)?;
+//! #     let number: u64 = context.fetch("order", body)?.ok()?.json()?;
+//! #     context.state().set("order", &number)
+//! # }
+//! use weirgate_sdk::{HttpError, Response};
+//! let run = Delivery::of(&Mixed { litres: 2 }).answer("order", Response::new(201).with_json(&7)).run(order);
+//! assert_eq!(run.state::<u64>("order"), Some(7));
+//! assert_eq!(run.asked()[0].json::<u64>(), 2);
+//! let run = Delivery::of(&Mixed { litres: 2 }).answer_error("order", HttpError::TimedOut).run(order);
+//! assert!(run.failure().is_transient());
 //! ```
 
+mod batch;
+mod correct;
 mod delivery;
 mod limits;
+mod network;
 mod recorder;
 mod run;
+mod timers;
 mod world;
 
 pub use delivery::Delivery;
+pub use network::Asked;
 pub use run::{Emitted, Run, Status};
+pub use timers::Timer;
 pub use world::World;

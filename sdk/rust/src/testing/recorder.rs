@@ -6,16 +6,18 @@ use std::{
     rc::Rc,
 };
 
-use super::limits::{
-    ATTRIBUTE_BYTES_MAX, EFFECTS_BYTES_MAX, EMITTED_EVENTS_MAX, EVENT_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HOST_CALLS_MAX,
-    JSON_DEPTH_MAX, LOG_LINES_MAX, NotJson, STATE_LISTED_MAX, STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX,
-    STATUS_DATA_BYTES_MAX, STATUS_STATE_BYTES_MAX, STATUS_TEXT_BYTES_MAX, at_most, check_attribute, check_content_type,
-    check_json, check_length, check_name, cut, end,
+use super::{
+    limits::{
+        ATTRIBUTE_BYTES_MAX, EFFECTS_BYTES_MAX, EMITTED_EVENTS_MAX, HOST_CALLS_MAX, JSON_DEPTH_MAX, LOG_LINES_MAX,
+        NotJson, STATE_LISTED_MAX, STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX, STATUS_DATA_BYTES_MAX,
+        STATUS_STATE_BYTES_MAX, STATUS_TEXT_BYTES_MAX, TIMER_DAYS_MAX, TIMER_NAME_BYTES_MAX, TIMERS_MAX, at_most,
+        check_attribute, check_event, check_json, check_length, check_name, cut, end,
+    },
+    network::{Answers, Network},
 };
 use crate::{
-    Level,
-    backend::{Backend, RawEmission, RawStatus},
-    event::is_json,
+    Due, HttpError, Level, Request, Response,
+    backend::{Backend, RawEmission, RawStatus, RawTimer},
 };
 
 /// All that one call has been given and has done.
@@ -23,10 +25,18 @@ use crate::{
 pub struct Recorded {
     /// The delivery's key.
     pub key: String,
+    /// What was committed before the call.
     pub state: BTreeMap<String, Vec<u8>>,
+    /// Own writes; `None` removes.
+    writes: BTreeMap<String, Option<Vec<u8>>>,
+    /// In a batch, the items of the same key that come before this one, in their order.
+    earlier: Vec<Recorder>,
     pub config: BTreeMap<String, String>,
     pub emissions: Vec<RawEmission>,
     pub statuses: Vec<RawStatus>,
+    /// By name; `None` is cancelled.
+    pub timers: BTreeMap<String, Option<RawTimer>>,
+    pub network: Network,
     pub log: Vec<(Level, String)>,
     pub log_lines_dropped: usize,
     /// What each effect measures; a later one takes the place of an earlier one.
@@ -41,15 +51,39 @@ enum Effect {
     /// By subject.
     Status(String),
     Emission(usize),
+    /// By name.
+    Timer(String),
 }
 
 /// A handle on what is recorded, for the context and for the kit.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Recorder(pub Rc<RefCell<Recorded>>);
 
 impl Recorder {
-    pub fn new(key: String, state: BTreeMap<String, Vec<u8>>, config: BTreeMap<String, String>) -> Self {
-        Self(Rc::new(RefCell::new(Recorded { key, state, config, ..Recorded::default() })))
+    pub fn new(
+        key: String,
+        state: BTreeMap<String, Vec<u8>>,
+        config: BTreeMap<String, String>,
+        answers: Answers,
+    ) -> Self {
+        let network = Network { answers, ..Network::default() };
+        Self(Rc::new(RefCell::new(Recorded { key, state, config, network, ..Recorded::default() })))
+    }
+
+    /// The items of a batch read what earlier ones of their key write.
+    pub fn join(recorders: &[Self]) {
+        for (index, recorder) in recorders.iter().enumerate() {
+            let mut recorded = recorder.0.borrow_mut();
+            let earlier = recorders.iter().take(index).filter(|other| other.0.borrow().key == recorded.key);
+            recorded.earlier = earlier.cloned().collect();
+        }
+    }
+
+    /// What was recorded, with the state as it is after the call. The items of a batch are finished together.
+    pub fn finish(recorders: Vec<Self>) -> Vec<Recorded> {
+        let states: Vec<_> = recorders.iter().map(|recorder| recorder.0.borrow().state_after()).collect();
+        let recorded = recorders.into_iter().map(|recorder| recorder.0.take());
+        recorded.zip(states).map(|(recorded, state)| Recorded { state, ..recorded }).collect()
     }
 
     /// One host call; log lines are none.
@@ -62,10 +96,32 @@ impl Recorder {
 }
 
 impl Recorded {
+    /// The committed state with the writes of earlier items and its own on top.
+    fn state_after(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut state = self.state.clone();
+        let earlier = self.earlier.iter().map(|recorder| recorder.0.borrow().writes.clone());
+        for (name, value) in earlier.chain([self.writes.clone()]).flatten() {
+            match value {
+                Some(value) => drop(state.insert(name, value)),
+                None => drop(state.remove(&name)),
+            }
+        }
+        state
+    }
+
     fn count(&mut self, effect: Effect, bytes: usize) {
         self.effects_bytes.insert(effect, bytes);
         let all = self.effects_bytes.values().sum();
         at_most("bytes of effects", all, EFFECTS_BYTES_MAX, "limits.effects_bytes");
+    }
+
+    fn write_timer(&mut self, name: &str, timer: Option<RawTimer>) {
+        let bytes = timer.as_ref().map_or(0, |timer| {
+            timer.r#type.len() + timer.data_content_type.as_ref().map_or(0, String::len) + timer.data.len()
+        });
+        self.count(Effect::Timer(name.to_owned()), name.len() + bytes);
+        self.timers.insert(name.to_owned(), timer);
+        at_most("timers", self.timers.len(), TIMERS_MAX, "fixed");
     }
 }
 
@@ -73,7 +129,7 @@ impl Backend for Recorder {
     fn state_get(&self, name: &str) -> Option<Vec<u8>> {
         let recorded = self.call();
         check_name("a state name", name, STATE_NAME_BYTES_MAX);
-        recorded.state.get(name).cloned()
+        recorded.state_after().remove(name)
     }
 
     fn state_set(&self, name: &str, value: Vec<u8>) {
@@ -81,32 +137,30 @@ impl Backend for Recorder {
         check_name("a state name", name, STATE_NAME_BYTES_MAX);
         at_most("bytes in a state value", value.len(), STATE_VALUE_BYTES_MAX, "fixed");
         recorded.count(Effect::State(name.to_owned()), name.len() + value.len());
-        recorded.state.insert(name.to_owned(), value);
+        recorded.writes.insert(name.to_owned(), Some(value));
     }
 
     fn state_delete(&self, name: &str) {
         let mut recorded = self.call();
         check_name("a state name", name, STATE_NAME_BYTES_MAX);
         recorded.count(Effect::State(name.to_owned()), name.len());
-        recorded.state.remove(name);
+        recorded.writes.insert(name.to_owned(), None);
     }
 
     fn state_list(&self, prefix: &str) -> Vec<String> {
         let recorded = self.call();
-        let names = recorded.state.keys().filter(|name| name.starts_with(prefix));
-        names.take(STATE_LISTED_MAX).cloned().collect()
+        let names = recorded.state_after().into_keys().filter(|name| name.starts_with(prefix));
+        names.take(STATE_LISTED_MAX).collect()
     }
 
     fn emit(&self, emission: RawEmission) {
         let mut recorded = self.call();
-        check_name("an emitted event's type", &emission.r#type, EVENT_TYPE_BYTES_MAX);
         for (what, value) in [("subject", &emission.subject), ("key", &emission.key)] {
             let value = value.iter().map(String::as_str);
             value.for_each(|value| check_attribute(&format!("an emitted event's {what}"), value, ATTRIBUTE_BYTES_MAX));
         }
-        emission.data_content_type.iter().for_each(|content_type| check_content_type(content_type));
-        at_most("bytes in an emitted event", emission.data.len(), EVENT_BYTES_MAX, "fixed");
-        check_emitted_data(&emission);
+        let content_type = emission.data_content_type.as_deref();
+        check_event("an emitted event", &emission.r#type, content_type, &emission.data);
         let number = recorded.emissions.len() + 1;
         at_most("emitted events", number, EMITTED_EVENTS_MAX, "limits.emitted_events");
         let attributes = [&emission.subject, &emission.key, &emission.data_content_type];
@@ -134,6 +188,27 @@ impl Backend for Recorder {
         recorded.statuses.push(RawStatus { subject: Some(subject), text, ..status });
     }
 
+    fn fetch(&self, step: &str, request: Request) -> Result<Response, HttpError> {
+        self.call().network.fetch(step, request)
+    }
+
+    fn start_timer(&self, name: &str, timer: RawTimer) {
+        let mut recorded = self.call();
+        check_attribute("a timer's name", name, TIMER_NAME_BYTES_MAX);
+        // What a time of day is compared with, the attempt's time, is not known here.
+        if matches!(timer.due, Due::AfterMs(wait_ms) if wait_ms > TIMER_DAYS_MAX * 86_400_000) {
+            end(format!("a timer is due in more than {TIMER_DAYS_MAX} days"));
+        }
+        check_event("a timer's event", &timer.r#type, timer.data_content_type.as_deref(), &timer.data);
+        recorded.write_timer(name, Some(timer));
+    }
+
+    fn cancel_timer(&self, name: &str) {
+        let mut recorded = self.call();
+        check_attribute("a timer's name", name, TIMER_NAME_BYTES_MAX);
+        recorded.write_timer(name, None);
+    }
+
     fn config(&self, name: &str) -> Option<String> {
         self.call().config.get(name).cloned()
     }
@@ -144,20 +219,6 @@ impl Backend for Recorder {
             recorded.log_lines_dropped += 1;
         } else {
             recorded.log.push((level, cut(message)));
-        }
-    }
-}
-
-fn check_emitted_data(emission: &RawEmission) {
-    if !is_json(emission.data_content_type.as_deref()) || emission.data.is_empty() {
-        return;
-    }
-    let what = "an emitted event: the event's data is";
-    match check_json(&emission.data) {
-        Ok(()) => {}
-        Err(NotJson::TooDeep) => end(format!("{what} nested more than {JSON_DEPTH_MAX} levels deep")),
-        Err(NotJson::Invalid(error)) => {
-            end(format!("{what} not valid JSON, which its content type says it is: {error}"))
         }
     }
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::recorder::Recorded;
+use super::{
+    Asked, Timer,
+    recorder::Recorded,
+    timers::{self, Timers},
+};
 use crate::{EventType, Failure, Level, backend::RawEmission};
 
 /// How a call came to its end.
@@ -14,6 +18,8 @@ pub(super) enum End {
     Failed(Failure),
     /// A limit of the contract ended it.
     Ended(String),
+    /// An earlier item of its key failed in the same batch.
+    ParkedBehind,
 }
 
 /// An event that a completed call emitted, with its defaults filled in.
@@ -44,6 +50,8 @@ pub struct Run {
     state: BTreeMap<String, Vec<u8>>,
     emitted: Vec<Emitted>,
     statuses: Vec<Status>,
+    timers: Timers,
+    asked: Vec<Asked>,
     log: Vec<(Level, String)>,
     log_lines_dropped: usize,
 }
@@ -51,7 +59,7 @@ pub struct Run {
 #[allow(clippy::must_use_candidate, reason = "asking is checking: the answer need not be used")]
 impl Run {
     pub(super) fn new(end: End, recorded: Recorded, subject: &str) -> Self {
-        let Recorded { key, state, emissions, statuses, log, log_lines_dropped, .. } = recorded;
+        let Recorded { key, state, emissions, statuses, timers, network, log, log_lines_dropped, .. } = recorded;
         let statuses = statuses.into_iter().map(|status| Status {
             subject: status.subject.unwrap_or_else(|| key.clone()),
             state: status.state,
@@ -60,7 +68,9 @@ impl Run {
         });
         let statuses = statuses.collect();
         let emitted = emissions.into_iter().map(|emission| fill_in(emission, subject, &key)).collect();
-        Self { end, key, state, emitted, statuses, log, log_lines_dropped }
+        let timers = timers::written(timers, &key);
+        let asked = network.asked;
+        Self { end, key, state, emitted, statuses, timers, asked, log, log_lines_dropped }
     }
 
     /// Check that the call completed.
@@ -75,6 +85,7 @@ impl Run {
                 panic!("the delivery should have completed, but failed as {failure}{}", self.story())
             }
             End::Ended(reason) => panic!("the delivery should have completed, but was ended: {reason}{}", self.story()),
+            End::ParkedBehind => panic!("the delivery should have completed, but was parked behind one that failed"),
         }
     }
 
@@ -88,7 +99,20 @@ impl Run {
             End::Failed(failure) => failure,
             End::Completed => panic!("the delivery should have failed, but completed{}", self.story()),
             End::Ended(reason) => panic!("the handler should have failed itself, but was ended: {reason}"),
+            End::ParkedBehind => panic!("the delivery should have failed, but was parked behind one that did"),
         }
+    }
+
+    /// What the handler returned, for tests that deliver again where it failed.
+    ///
+    /// # Errors
+    /// The failure that it returned.
+    ///
+    /// # Panics
+    /// It returned nothing: a limit ended it, or it was parked behind a failed one.
+    #[track_caller]
+    pub fn result(&self) -> Result<(), &Failure> {
+        if self.is_completed() { Ok(()) } else { Err(self.failure()) }
     }
 
     /// Which limit ended the call.
@@ -101,6 +125,7 @@ impl Run {
             End::Ended(reason) => reason,
             End::Completed => panic!("a limit should have ended the call, but it completed{}", self.story()),
             End::Failed(failure) => panic!("a limit should have ended the call, but it failed as {failure}"),
+            End::ParkedBehind => panic!("a limit should have ended the call, but it was parked behind one that failed"),
         }
     }
 
@@ -155,15 +180,25 @@ impl Run {
         self.completed().state.get(name).map(|bytes| typed(bytes, name))
     }
 
-    /// Check that the call completed and did nothing: no event, no status.
+    /// Check that the call completed and did nothing: no event, no status, no timer.
     ///
     /// # Panics
     /// It did something, or did not complete.
     #[track_caller]
     pub fn did_nothing(&self) -> &Self {
-        let Self { emitted, statuses, .. } = self.completed();
-        assert!(emitted.is_empty() && statuses.is_empty(), "nothing should have been done{}", self.story());
+        let Self { emitted, statuses, timers, .. } = self.completed();
+        assert!(
+            emitted.is_empty() && statuses.is_empty() && timers.is_empty(),
+            "nothing should have been done{}",
+            self.story()
+        );
         self
+    }
+
+    /// The calls to other hosts, in their order, of a failed delivery too. A step that is finished is called once.
+    #[must_use]
+    pub fn asked(&self) -> &[Asked] {
+        &self.asked
     }
 
     /// The lines that were kept, of a failed call too.
@@ -178,6 +213,16 @@ impl Run {
         self.log_lines_dropped
     }
 
+    /// Whether an earlier item of the same key failed in the same batch, so that nothing of this one counts.
+    #[must_use]
+    pub fn is_parked_behind(&self) -> bool {
+        matches!(self.end, End::ParkedBehind)
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(super) fn is_completed(&self) -> bool {
         matches!(self.end, End::Completed)
     }
@@ -190,8 +235,12 @@ impl Run {
         &self.statuses
     }
 
+    pub(super) fn timer_writes(&self) -> &Timers {
+        &self.timers
+    }
+
     /// What is known, for the message of a failed check.
-    fn story(&self) -> String {
+    pub(super) fn story(&self) -> String {
         let emitted = self.emitted.iter().map(|Emitted { r#type, key, data, .. }| {
             format!("\n  emitted {type} to {key}: {}", String::from_utf8_lossy(data))
         });
@@ -199,8 +248,12 @@ impl Run {
             .statuses
             .iter()
             .map(|Status { subject, state, text, data }| format!("\n  status of {subject}: {state}, {text:?}, {data}"));
+        let timers = self.timers.iter().map(|(name, timer)| match timer {
+            Some(Timer { due, r#type, .. }) => format!("\n  timer {name}: {type}, {due:?}"),
+            None => format!("\n  timer {name}: cancelled"),
+        });
         let log = self.log.iter().map(|(level, line)| format!("\n  log {level:?}: {line}"));
-        emitted.chain(statuses).chain(log).collect()
+        emitted.chain(statuses).chain(timers).chain(log).collect()
     }
 }
 

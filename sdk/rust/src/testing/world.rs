@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::{Delivery, Run, Status, run::typed};
+use super::{Delivery, Run, Status, Timer, run::typed, timers::Timers};
 use crate::{Context, Event, EventData, Failure};
 
-/// The state of one handler over all keys, its settings, the statuses it has set, and the next position.
+/// The state of one handler over all keys, its settings, the statuses and timers it has set, and the next position.
 #[derive(Debug, Default, Clone)]
 pub struct World {
     state: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     statuses: BTreeMap<String, Status>,
+    /// By key; those that are cancelled stay as `None`.
+    timers: BTreeMap<String, Timers>,
     config: BTreeMap<String, String>,
     handler: Option<String>,
     position: u64,
@@ -46,28 +48,66 @@ impl World {
     /// Deliver. The effects stay in the world if the call completes.
     pub fn run<T: EventData>(
         &mut self,
-        mut delivery: Delivery,
+        delivery: Delivery,
         handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>,
     ) -> Run {
-        let key = delivery.effective_key();
+        let run = self.take(delivery).run(handler);
+        self.keep(&run);
+        run
+    }
+
+    /// The delivery at the next position, with what the world gives it.
+    pub(super) fn take(&mut self, mut delivery: Delivery) -> Delivery {
         self.position += 1;
         delivery.position.get_or_insert(self.position);
+        self.surround(delivery)
+    }
+
+    /// Keep the effects of a run that completed.
+    pub(super) fn keep(&mut self, run: &Run) {
+        if !run.is_completed() {
+            return;
+        }
+        self.state.insert(run.key().to_owned(), run.all_state().clone());
+        self.timers.entry(run.key().to_owned()).or_default().extend(run.timer_writes().clone());
+        let statuses = run.statuses().iter().map(|status| (status.subject.clone(), status.clone()));
+        self.statuses.extend(statuses);
+    }
+
+    /// The delivery with what the world gives it, unless it has its own.
+    pub(super) fn surround(&self, mut delivery: Delivery) -> Delivery {
         if let Some(name) = &self.handler {
             delivery = delivery.handler(name);
         }
-        let mut state = self.state.get(&key).cloned().unwrap_or_default();
+        let mut state = self.state.get(&delivery.effective_key()).cloned().unwrap_or_default();
         state.append(&mut delivery.state);
         delivery.state = state;
         let mut config = self.config.clone();
         config.append(&mut delivery.config);
         delivery.config = config;
-        let run = delivery.run(handler);
-        if run.is_completed() {
-            self.state.insert(key, run.all_state().clone());
-            let statuses = run.statuses().iter().map(|status| (status.subject.clone(), status.clone()));
-            self.statuses.extend(statuses);
-        }
-        run
+        delivery
+    }
+
+    /// Let a timer that is running fire: its event is delivered, and it is gone, unless the handler starts it again.
+    ///
+    /// # Panics
+    /// There is no such timer.
+    #[track_caller]
+    pub fn fire<T: EventData>(
+        &mut self,
+        key: &str,
+        name: &str,
+        handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>,
+    ) -> Run {
+        let timer = self.timers.get_mut(key).and_then(|timers| timers.remove(name)).flatten();
+        let timer = timer.unwrap_or_else(|| panic!("no timer {name} of {key} is running"));
+        self.run(Delivery::of_timer(&timer), handler)
+    }
+
+    /// The timer of that name, where it is running.
+    #[must_use]
+    pub fn timer(&self, key: &str, name: &str) -> Option<&Timer> {
+        self.timers.get(key)?.get(name)?.as_ref()
     }
 
     /// The value of `name` for a key.

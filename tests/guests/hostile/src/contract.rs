@@ -3,7 +3,7 @@
 use crate::{
     Given, Outcome,
     weirgate::handler::{
-        outbox::{self, Emission, Status},
+        outbox::{self, Due, Emission, Status, Timer},
         state,
     },
 };
@@ -33,7 +33,7 @@ pub fn long_state_name(_: &Given) -> Outcome {
     Ok(())
 }
 
-fn emit(type_: &str, data: Vec<u8>) {
+pub fn emit(type_: &str, data: Vec<u8>) {
     outbox::emit(&Emission { type_: type_.into(), subject: None, key: None, data_content_type: None, data });
 }
 
@@ -65,6 +65,32 @@ pub fn empty_subject(_: &Given) -> Outcome {
 pub fn empty_key(_: &Given) -> Outcome {
     emit_to(Some("order/o-2"), Some(""));
     Ok(())
+}
+
+pub fn reserved_emission(_: &Given) -> Outcome {
+    emit("weirgate.delivery.dead-lettered", b"{}".to_vec());
+    Ok(())
+}
+
+fn start_timer(name: &str, due: Due, type_: &str, data: &[u8]) -> Outcome {
+    outbox::start_timer(name, &Timer { due, type_: type_.into(), data_content_type: None, data: data.to_vec() });
+    Ok(())
+}
+
+pub fn reserved_timer(_: &Given) -> Outcome {
+    start_timer("name", Due::After(1), "weirgate.delivery.dead-lettered", b"{}")
+}
+
+pub fn bad_timer_name(_: &Given) -> Outcome {
+    start_timer(&"n".repeat(257), Due::After(1), "order.overdue", b"{}")
+}
+
+pub fn bad_timer_data(_: &Given) -> Outcome {
+    start_timer("name", Due::After(1), "order.overdue", b"{not json")
+}
+
+pub fn far_timer(_: &Given) -> Outcome {
+    start_timer("name", Due::At(u64::MAX), "order.overdue", b"{}")
 }
 
 pub fn exits(_: &Given) -> Outcome {

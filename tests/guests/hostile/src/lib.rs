@@ -6,16 +6,20 @@
 #![allow(clippy::pedantic, clippy::same_length_and_capacity)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-wit_bindgen::generate!({ path: "../../../sdk/wit", world: "handler" });
+wit_bindgen::generate!({ path: "../../../sdk/wit", world: "correcting-handler" });
 
 mod contract;
+mod correct;
 mod limits;
+mod outbound;
 mod surroundings;
 mod table;
 mod well_behaved;
 
 use contract::*;
+use correct::*;
 use limits::*;
+use outbound::*;
 use surroundings::*;
 use well_behaved::*;
 
@@ -34,6 +38,11 @@ impl Guest for Hostile {
     fn handle(event: Event, delivery: Delivery) -> Outcome {
         let behaviour = event.type_.strip_prefix("hostile.").unwrap_or_default().to_owned();
         behave(&behaviour, &Given { event, delivery })
+    }
+
+    fn on_correctable(event: Event, delivery: Delivery, failure: CorrectableFailure) -> Option<Correction> {
+        let behaviour = event.type_.strip_prefix("hostile.").unwrap_or_default().to_owned();
+        correct(&behaviour, &Given { event, delivery }, &failure)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Given, Outcome,
     weirgate::handler::{
         log,
-        outbox::{self, Emission},
+        outbox::{self, Due, Emission, Timer},
         state,
     },
 };
@@ -140,5 +140,19 @@ pub fn many_random_bytes(_: &Given) -> Outcome {
     // SAFETY: the canonical ABI of `get-random-bytes: func(len: u64) -> list<u8>`.
     unsafe { get_random_bytes(black_box(1 << 40), &raw mut list) };
     state::set("bytes", &list[1].to_le_bytes());
+    Ok(())
+}
+
+pub fn many_timer_writes(_: &Given) -> Outcome {
+    for n in 0..65 {
+        outbox::cancel_timer(&n.to_string());
+    }
+    Ok(())
+}
+
+pub fn huge_timer(_: &Given) -> Outcome {
+    let data = format!("\"{}\"", "x".repeat(300 * 1024)).into_bytes();
+    let timer = Timer { due: Due::After(1), type_: "order.overdue".into(), data_content_type: None, data };
+    outbox::start_timer("name", &timer);
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
     Given, Outcome,
     weirgate::handler::{
         config, log,
-        outbox::{self, Emission, Status},
+        outbox::{self, Due, Emission, Status, Timer},
         state,
         types::{CorrectableFailure, Failure, TransientFailure},
     },
@@ -85,6 +85,31 @@ pub fn state_list(_: &Given) -> Outcome {
     assert_eq!(state::list("zzz"), [""; 0]);
     let many = state::list("n");
     assert_eq!((many.len(), many[0].as_str(), many[999].as_str()), (1_000, "n0000", "n0999"));
+    Ok(())
+}
+
+fn timer(due: Due) -> Timer {
+    Timer { due, type_: "order.overdue".into(), data_content_type: None, data: br#"{"n":1}"#.to_vec() }
+}
+
+/// The later call for a name counts, be it to start or to cancel.
+pub fn timers(_: &Given) -> Outcome {
+    outbox::start_timer("payment", &timer(Due::At(1)));
+    outbox::start_timer("payment", &timer(Due::After(60_000)));
+    outbox::start_timer("delivery", &timer(Due::After(1)));
+    outbox::cancel_timer("delivery");
+    let text =
+        Timer { data_content_type: Some("text/plain".into()), data: b"not { json".to_vec(), ..timer(Due::At(7)) };
+    outbox::start_timer("past", &text);
+    Ok(())
+}
+
+/// As many and as far ahead as there may be.
+pub fn timer_limits(_: &Given) -> Outcome {
+    for n in 0..64 {
+        outbox::start_timer(&format!("{n:0256}"), &timer(Due::After(3_650 * 86_400_000)));
+    }
+    outbox::cancel_timer(&format!("{:0256}", 7));
     Ok(())
 }
 

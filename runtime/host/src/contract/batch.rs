@@ -1,0 +1,10 @@
+//! `batch`: which item of a call the other interfaces are about.
+
+use super::bindings::batching::weirgate::handler::batch::Host;
+use crate::attempt::Attempt;
+
+impl Host for Attempt {
+    fn select(&mut self, index: u32) -> wasmtime::Result<()> {
+        Ok(self.select_item(index)?)
+    }
+}

@@ -1,0 +1,48 @@
+//! What guests make of events, checked like a producer's: what is emitted, what a timer becomes, corrected data.
+
+use std::collections::BTreeMap;
+
+use weirgate_types::{Correction, Event, EventError, EventLimits, RawEvent};
+
+use super::{bindings::weirgate::handler::types, check_name};
+use crate::{
+    effects::PARTITION_KEY,
+    ending::{Stop, contract, effect_limit},
+};
+
+const TYPE_BYTES_MAX: usize = 256;
+/// What types of the runtime's own events begin with.
+const RESERVED_TYPE: &str = "weirgate.";
+
+/// An event of this type and key that is not checked yet. What belongs to a delivery is filled in.
+pub(super) fn unchecked(type_: String, key: String) -> RawEvent {
+    RawEvent {
+        specversion: Some("1.0".to_owned()),
+        id: Some("-".to_owned()),
+        source: Some("-".to_owned()),
+        r#type: Some(type_),
+        extensions: BTreeMap::from([(PARTITION_KEY.to_owned(), key.into())]),
+        ..RawEvent::default()
+    }
+}
+
+/// Check an event that a guest has made, except for what belongs to a delivery; `what` names it.
+pub(super) fn check_event(what: &str, raw: RawEvent, data: Vec<u8>) -> Result<Event, Stop> {
+    let type_ = raw.r#type.as_deref().unwrap_or_default();
+    check_name(&format!("{what}'s type"), type_, TYPE_BYTES_MAX)?;
+    if type_.starts_with(RESERVED_TYPE) {
+        return Err(contract(format!("{what}'s type begins with `{RESERVED_TYPE}`, which only the runtime's own do")));
+    }
+    raw.check_with_data(data, &EventLimits::default()).map_err(|error| match error {
+        EventError::TooLarge { max, .. } => effect_limit(&format!("too many bytes in {what}"), max, "fixed"),
+        error => contract(format!("{what}: {error}")),
+    })
+}
+
+/// Corrected data is checked as an emitted event's, since it is handled like one.
+pub(crate) fn checked_correction(correction: types::Correction) -> Result<Correction, Stop> {
+    let types::Correction { data, data_content_type } = correction;
+    let raw = RawEvent { datacontenttype: data_content_type, ..unchecked("-".to_owned(), "-".to_owned()) };
+    let Event { data, data_content_type, .. } = check_event("a correction", raw, data)?;
+    Ok(Correction { data, data_content_type, event: None })
+}

@@ -1,0 +1,143 @@
+//! One exchange with one host: connect to addresses that were judged, send, read a bounded answer. No redirect, no proxy,
+//! no cookie, no name that is looked up again.
+//!
+//! Each exchange has a connection of its own. One that is shared would be open to addresses judged for somebody else,
+//! and a host that loses count of its answers could hand one handler's to another.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use ureq::{
+    Agent, Error,
+    config::Config,
+    http::{self, Method, Uri},
+    unversioned::{
+        resolver::{ResolvedSocketAddrs, Resolver},
+        transport::{ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport},
+    },
+};
+use weirgate_types::StepAnswer;
+
+use super::{
+    OutboundOptions,
+    error::{FetchError, denied},
+    request::Outgoing,
+    resolve::addresses,
+};
+use crate::clock::Deadline;
+
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// As many addresses as the client keeps.
+const ADDRESSES_MAX: usize = 16;
+const USER_AGENT: &str = concat!("weirgate/", env!("CARGO_PKG_VERSION"));
+
+/// The way out, shared by all calls of a host.
+pub(crate) struct Network {
+    options: OutboundOptions,
+    /// Kept because making it reads all root certificates.
+    tls: Arc<RustlsConnector>,
+}
+
+impl Network {
+    pub(crate) fn new(options: OutboundOptions) -> Self {
+        Self { options, tls: Arc::default() }
+    }
+
+    /// Send the request to its host, if the host's addresses may be called.
+    pub(super) fn exchange(
+        &self,
+        request: &Outgoing,
+        deadline: &Deadline,
+        body_bytes_max: u64,
+    ) -> Result<StepAnswer, FetchError> {
+        let judged = addresses(&request.target, &self.options, deadline.left().ok_or(FetchError::TimedOut)?)?;
+        let left = deadline.left().ok_or(FetchError::TimedOut)?;
+        let outgoing = to_http(request)?;
+        let told = |error| told(&error, &request.target.host_and_port());
+        let agent = self.agent(judged, left);
+        let answer = match &request.body {
+            Some(body) => agent.run(outgoing.map(|()| body.as_slice())),
+            // These say that their body is empty; the others say nothing of it.
+            None if [Method::POST, Method::PUT, Method::PATCH].contains(&request.method) => {
+                agent.run(outgoing.map(|()| [].as_slice()))
+            }
+            None => agent.run(outgoing),
+        };
+        let answer = answer.map_err(told)?;
+        let (parts, body) = answer.into_parts();
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        let body = body.into_with_config().limit(body_bytes_max).read_to_vec().map_err(told)?;
+        Ok(StepAnswer { status: parts.status.as_u16(), headers, body })
+    }
+
+    /// A client for one exchange, which knows these addresses and no others.
+    fn agent(&self, addresses: Vec<SocketAddr>, timeout: Duration) -> Agent {
+        let config = Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0)
+            .max_response_header_size(HEADER_BYTES_MAX)
+            .user_agent(USER_AGENT)
+            .timeout_global(Some(timeout))
+            .build();
+        let connector = TcpConnector::default().chain(Tls(Arc::clone(&self.tls)));
+        Agent::with_parts(config, connector, Judged(addresses))
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn to_http(request: &Outgoing) -> Result<http::Request<()>, FetchError> {
+    let mut outgoing = http::Request::builder()
+        .method(request.method.clone())
+        .uri(request.target.as_str())
+        .body(())
+        .map_err(|error| denied(format!("the URL cannot be sent: {error}")))?;
+    outgoing.headers_mut().clone_from(&request.headers);
+    Ok(outgoing)
+}
+
+/// What the guest is told of a client's error.
+fn told(error: &Error, host: &str) -> FetchError {
+    match error {
+        Error::Timeout(_) => FetchError::TimedOut,
+        Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => FetchError::TooLarge,
+        Error::Io(io) => match io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(inner) => told(inner, host),
+            None if io.kind() == std::io::ErrorKind::TimedOut => FetchError::TimedOut,
+            None => FetchError::Unreachable(format!("{host}: {io}")),
+        },
+        other => FetchError::Unreachable(format!("{host}: {other}")),
+    }
+}
+
+/// A resolver that looks nothing up.
+#[derive(Debug)]
+struct Judged(Vec<SocketAddr>);
+
+impl Resolver for Judged {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let mut addresses = self.empty();
+        for address in self.0.iter().take(ADDRESSES_MAX) {
+            addresses.push(*address);
+        }
+        Ok(addresses)
+    }
+}
+
+/// TLS with a configuration that all clients share.
+#[derive(Debug)]
+struct Tls(Arc<RustlsConnector>);
+
+impl<In: Transport> Connector<In> for Tls {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        self.0.connect(details, chained)
+    }
+}

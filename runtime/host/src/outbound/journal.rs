@@ -1,0 +1,56 @@
+//! How whoever makes a call takes part in its outbound calls: keeps their answers, knows the secrets, and says which
+//! hosts are to be left alone.
+
+use weirgate_types::StepAnswer;
+
+use crate::StateError;
+
+/// What the engine knows of outbound calls.
+pub trait Outbound: Send {
+    /// The answer that an earlier attempt at the delivery got to this step.
+    fn recorded(&self, step: &str) -> Option<StepAnswer>;
+
+    /// Whether the host may be called now.
+    ///
+    /// # Errors
+    /// For how many more milliseconds it is left alone.
+    fn permit(&self, host: &str) -> Result<(), u64>;
+
+    /// Keep the answer to a step. Returns when it is durable.
+    ///
+    /// # Errors
+    /// It cannot be kept now. The call ends and must not be committed.
+    fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError>;
+
+    /// The value of a secret. It is asked for only where the manifest names it.
+    fn secret(&self, name: &str) -> Option<String>;
+
+    /// For the `Idempotency-Key` header, stable over attempts.
+    fn idempotency_key(&self, step: &str) -> String;
+}
+
+/// Nothing was recorded, nothing is kept, every host may be called and there are no secrets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoOutbound;
+
+impl Outbound for NoOutbound {
+    fn recorded(&self, _: &str) -> Option<StepAnswer> {
+        None
+    }
+
+    fn permit(&self, _: &str) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn record(&self, _: &str, _: &StepAnswer) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    fn secret(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn idempotency_key(&self, step: &str) -> String {
+        step.to_owned()
+    }
+}

@@ -1,0 +1,136 @@
+//! How a name becomes addresses, and which of them may be connected to. A name is looked up once for a call; what is
+//! connected to is what was judged here, so a name server that answers differently the next time gains nothing.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
+    time::Duration,
+};
+
+use url::Host;
+
+use super::{
+    OutboundOptions,
+    address::not_public,
+    error::{FetchError, denied},
+    target::Target,
+};
+
+/// How many names may be looked up at once. The system's own function cannot be interrupted, so a lookup that is given up
+/// goes on in its thread until the system gives it up too.
+const LOOKUPS_MAX: usize = 64;
+
+/// Looks up names.
+pub trait Resolve: fmt::Debug + Send + Sync {
+    /// All addresses of a name. Called once for each call, and only for names.
+    ///
+    /// # Errors
+    /// There is none, or not within `timeout`.
+    fn resolve(&self, name: &str, timeout: Duration) -> Result<Vec<IpAddr>, ResolveError>;
+}
+
+/// A name has no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    #[error("the name was not looked up in time")]
+    TimedOut,
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The system's own way: `/etc/hosts`, then its name servers.
+#[derive(Debug, Clone, Default)]
+pub struct SystemResolver {
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: &str, timeout: Duration) -> Result<Vec<IpAddr>, ResolveError> {
+        let turn = Turn::take(&self.under_way)?;
+        let (answer, answered) = sync_channel(1);
+        let name = name.to_owned();
+        let look_up = move || {
+            let _turn = turn;
+            let found = (name.as_str(), 0).to_socket_addrs();
+            // Nobody waits any more after the timeout.
+            let _ = answer.send(found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()));
+        };
+        let failed = |error: std::io::Error| ResolveError::Failed(error.to_string());
+        std::thread::Builder::new().name("lookup".into()).spawn(look_up).map_err(failed)?;
+        match answered.recv_timeout(timeout) {
+            Ok(found) => found.map_err(failed),
+            Err(RecvTimeoutError::Timeout) => Err(ResolveError::TimedOut),
+            Err(RecvTimeoutError::Disconnected) => Err(ResolveError::Failed("the lookup broke off".to_owned())),
+        }
+    }
+}
+
+/// Held for as long as a lookup is under way.
+struct Turn(Arc<AtomicUsize>);
+
+impl Turn {
+    fn take(under_way: &Arc<AtomicUsize>) -> Result<Self, ResolveError> {
+        let turn = Self(Arc::clone(under_way));
+        if under_way.fetch_add(1, Ordering::SeqCst) >= LOOKUPS_MAX {
+            return Err(ResolveError::Failed(format!("{LOOKUPS_MAX} names are being looked up already")));
+        }
+        Ok(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The addresses that a call to `target` may connect to: all of its host's, or none when one of them is not public.
+pub(super) fn addresses(
+    target: &Target,
+    options: &OutboundOptions,
+    timeout: Duration,
+) -> Result<Vec<SocketAddr>, FetchError> {
+    let (host, port) = (target.host(), target.port());
+    let ips = match host {
+        Host::Ipv4(ip) => vec![IpAddr::V4(ip)],
+        Host::Ipv6(ip) => vec![IpAddr::V6(ip)],
+        Host::Domain(name) => options.resolver.resolve(name, timeout).map_err(|error| match error {
+            ResolveError::TimedOut => FetchError::TimedOut,
+            ResolveError::Failed(why) => FetchError::Unreachable(format!("{name} has no address: {why}")),
+        })?,
+    };
+    let host = host.to_string();
+    for ip in &ips {
+        if let Some(what) = not_public(*ip).filter(|_| !options.allows(&host, *ip, port)) {
+            return Err(denied(format!(
+                "{host} is not on the public internet: its address is {what}. The operator can allow {host}:{port}"
+            )));
+        }
+    }
+    if ips.is_empty() {
+        return Err(FetchError::Unreachable(format!("{host} has no address")));
+    }
+    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_names_are_looked_up_at_once_than_there_are_turns() {
+        let resolver = SystemResolver::default();
+        let turns: Vec<Turn> =
+            (0..LOOKUPS_MAX).map(|_| Turn::take(&resolver.under_way).expect("there is room")).collect();
+        let refused = resolver.resolve("localhost", Duration::from_secs(10));
+        assert!(matches!(&refused, Err(ResolveError::Failed(why)) if why.contains("64 names")), "{refused:?}");
+        drop(turns);
+        let found = resolver.resolve("localhost", Duration::from_secs(10)).expect("it is in /etc/hosts");
+        assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty(), "{found:?}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Secrets in requests and answers: put in for their names on the way out, taken out again on the way back. The guest
+//! sees neither. Knows no HTTP but what a header's value is.
+
+use url::form_urlencoded::byte_serialize;
+use weirgate_types::StepAnswer;
+
+use super::{
+    Outbound,
+    error::{FetchError, denied},
+};
+
+/// What a secret is named with: `{{secret:NAME}}`.
+const OPEN: &str = "{{secret:";
+const CLOSE: &str = "}}";
+/// What stands in a secret's place in answers.
+const HIDDEN: &str = "[secret]";
+
+/// The secrets of one handler. Has no `Debug`: they are to be printed nowhere.
+pub(super) struct Secrets {
+    /// By name; `None` where there is no value.
+    values: Vec<(String, Option<String>)>,
+    /// All that is taken out of answers, the longest first, so that one that holds another goes whole.
+    spellings: Vec<String>,
+}
+
+impl Secrets {
+    /// All that the manifest names, also those that no request of this call uses: an answer may repeat what an earlier
+    /// attempt has sent.
+    pub(super) fn load(names: &[String], engine: &dyn Outbound) -> Self {
+        let value = |name: &String| engine.secret(name).filter(|value| !value.is_empty());
+        let values: Vec<_> = names.iter().map(|name| (name.clone(), value(name))).collect();
+        let mut spellings: Vec<_> =
+            values.iter().filter_map(|(_, value)| value.as_deref()).flat_map(spellings).collect();
+        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        spellings.dedup();
+        Self { values, spellings }
+    }
+
+    /// A header's value with the secrets in it, where it names any.
+    pub(super) fn fill(&self, template: &str) -> Result<Option<String>, FetchError> {
+        let Some((before, mut rest)) = template.split_once(OPEN) else { return Ok(None) };
+        let mut filled = before.to_owned();
+        loop {
+            let Some((name, after)) = rest.split_once(CLOSE) else {
+                return Err(denied(format!("a header's {OPEN} is not closed with {CLOSE}")));
+            };
+            filled.push_str(self.value(name)?);
+            match after.split_once(OPEN) {
+                Some((between, next)) => {
+                    filled.push_str(between);
+                    rest = next;
+                }
+                None => {
+                    filled.push_str(after);
+                    return Ok(Some(filled));
+                }
+            }
+        }
+    }
+
+    fn value(&self, name: &str) -> Result<&str, FetchError> {
+        match self.values.iter().find(|(known, _)| known == name) {
+            Some((_, Some(value))) => Ok(value),
+            Some((_, None)) => Err(denied(format!("the secret `{name}` has no value here; the operator can set it"))),
+            None => Err(denied(format!(
+                "the handler may not use the secret `{}`: add it to capabilities.secrets in its manifest",
+                name.chars().take(64).collect::<String>()
+            ))),
+        }
+    }
+
+    /// An answer as the guest may see it.
+    pub(super) fn hide(&self, answer: StepAnswer) -> StepAnswer {
+        if self.spellings.is_empty() {
+            return answer;
+        }
+        let StepAnswer { status, headers, body } = answer;
+        let headers = headers.into_iter().map(|(name, value)| (self.hide_in_name(name), self.hide_in_text(value)));
+        StepAnswer { status, headers: headers.collect(), body: self.hide_in(body) }
+    }
+
+    pub(super) fn hide_in_error(&self, error: FetchError) -> FetchError {
+        match error {
+            FetchError::Denied(message) => FetchError::Denied(self.hide_in_text(message)),
+            FetchError::Unreachable(message) => FetchError::Unreachable(self.hide_in_text(message)),
+            other => other,
+        }
+    }
+
+    fn hide_in(&self, bytes: Vec<u8>) -> Vec<u8> {
+        self.spellings.iter().fold(bytes, |bytes, spelling| replace(bytes, spelling.as_bytes()))
+    }
+
+    fn hide_in_text(&self, text: String) -> String {
+        self.spellings.iter().fold(text, |text, spelling| text.replace(spelling.as_str(), HIDDEN))
+    }
+
+    /// Names of headers have lost their case.
+    fn hide_in_name(&self, name: String) -> String {
+        let held = self.spellings.iter().any(|spelling| name.contains(&spelling.to_ascii_lowercase()));
+        if held { HIDDEN.to_owned() } else { name }
+    }
+}
+
+/// A value as it is, as it stands in a JSON string, and as a URL or a form spells it.
+fn spellings(value: &str) -> Vec<String> {
+    let json = serde_json::Value::from(value).to_string();
+    let json = json.get(1..json.len() - 1).unwrap_or(value);
+    let form: String = byte_serialize(value.as_bytes()).collect();
+    vec![value.to_owned(), json.to_owned(), form.replace('+', "%20"), form]
+}
+
+fn replace(bytes: Vec<u8>, spelling: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::new();
+    let mut rest = bytes.as_slice();
+    while let Some(found) = rest.windows(spelling.len()).position(|window| window == spelling) {
+        let (before, from) = rest.split_at(found);
+        clean.extend_from_slice(before);
+        clean.extend_from_slice(HIDDEN.as_bytes());
+        rest = from.get(spelling.len()..).unwrap_or_default();
+    }
+    if clean.is_empty() && rest.len() == bytes.len() {
+        return bytes;
+    }
+    clean.extend_from_slice(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StateError;
+
+    struct Vault;
+
+    impl Outbound for Vault {
+        fn recorded(&self, _: &str) -> Option<StepAnswer> {
+            None
+        }
+
+        fn permit(&self, _: &str) -> Result<(), u64> {
+            Ok(())
+        }
+
+        fn record(&self, _: &str, _: &StepAnswer) -> Result<(), StateError> {
+            Ok(())
+        }
+
+        fn secret(&self, name: &str) -> Option<String> {
+            let values = [("psp", "Sk-\"42\"/x y"), ("psp-2", "Sk-\"42\"/x y+z"), ("empty", "")];
+            values.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        }
+
+        fn idempotency_key(&self, step: &str) -> String {
+            step.to_owned()
+        }
+    }
+
+    fn secrets() -> Secrets {
+        Secrets::load(&["psp".into(), "psp-2".into(), "empty".into(), "unset".into()], &Vault)
+    }
+
+    #[test]
+    fn only_named_secrets_with_a_value_are_put_in() {
+        for (template, filled) in [
+            ("plain {{other}}", None),
+            ("Bearer {{secret:psp}}", Some("Bearer Sk-\"42\"/x y")),
+            ("{{secret:psp}}:{{secret:psp}}}}", Some("Sk-\"42\"/x y:Sk-\"42\"/x y}}")),
+        ] {
+            assert_eq!(secrets().fill(template), Ok(filled.map(ToOwned::to_owned)), "{template}");
+        }
+        for (template, says) in [
+            ("{{secret:other}}", "`other`: add it to capabilities.secrets"),
+            ("{{secret:}}", "capabilities.secrets"),
+            ("{{secret:unset}}", "`unset` has no value"),
+            ("{{secret:empty}}", "`empty` has no value"),
+            ("a {{secret:psp", "is not closed"),
+        ] {
+            let error = secrets().fill(template).expect_err(template);
+            assert!(matches!(&error, FetchError::Denied(message) if message.contains(says)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn all_spellings_of_a_secret_are_taken_out() {
+        let body = "1 Sk-\"42\"/x y+z 2 Sk-\\\"42\\\"/x y 3 Sk-%2242%22%2Fx%20y 4 Sk-%2242%22%2Fx+y%2Bz 5 Sk-";
+        let headers = vec![("x-echo".into(), "<Sk-\"42\"/x y>".into()), ("x-sk-\"42\"/x y".into(), "1".into())];
+        let answer = secrets().hide(StepAnswer { status: 200, headers, body: body.into() });
+        let body = String::from_utf8(answer.body).expect("text");
+        assert_eq!(body, "1 [secret] 2 [secret] 3 [secret] 4 [secret] 5 Sk-");
+        let headers: Vec<_> = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(headers, [("x-echo", "<[secret]>"), ("[secret]", "1")]);
+        let error = secrets().hide_in_error(FetchError::Unreachable("at Sk-\"42\"/x y".into()));
+        assert_eq!(error, FetchError::Unreachable("at [secret]".into()));
+    }
+}

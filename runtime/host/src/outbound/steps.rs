@@ -1,0 +1,176 @@
+//! The steps of one delivery in one call: looked up, else sent through all gates, and kept once they are finished.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use weirgate_types::{CallLimits, Capabilities, StepAnswer};
+
+use super::{
+    Network, Outbound, Request,
+    error::{FetchError, Refused},
+    redirect::{self, REDIRECTS_MAX},
+    request::Outgoing,
+    secrets::Secrets,
+};
+use crate::{
+    clock::Deadline,
+    ending::{Stop, effect_limit},
+};
+
+pub(crate) struct Steps {
+    network: Arc<Network>,
+    engine: Box<dyn Outbound>,
+    capabilities: Capabilities,
+    /// Made with the first step that is sent.
+    secrets: Option<Secrets>,
+    /// The finished steps of this attempt.
+    answers: BTreeMap<String, StepAnswer>,
+    answers_bytes: usize,
+    answer_bytes_max: u64,
+    calls: u32,
+    calls_max: u32,
+    seen: Seen,
+}
+
+/// What was learnt of the hosts that were called.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Each host that was called, and whether all its answers were good ones.
+    pub(crate) hosts: BTreeMap<String, bool>,
+    /// For how many milliseconds a host is left alone that the guest wanted to call; the longest.
+    pub(crate) open_ms: Option<u64>,
+}
+
+impl Steps {
+    pub(crate) fn new(
+        network: Arc<Network>,
+        engine: Box<dyn Outbound>,
+        capabilities: &Capabilities,
+        limits: &CallLimits,
+    ) -> Self {
+        Self {
+            network,
+            engine,
+            capabilities: capabilities.clone(),
+            secrets: None,
+            answers: BTreeMap::new(),
+            answers_bytes: 0,
+            answer_bytes_max: limits.outbound_bytes,
+            calls: 0,
+            calls_max: limits.outbound_calls,
+            seen: Seen::default(),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Seen {
+        self.seen
+    }
+
+    /// How much the answers that are held measure.
+    pub(crate) fn answers_bytes(&self) -> usize {
+        self.answers_bytes
+    }
+
+    /// The answer to a step: what the contract calls `fetch`. `time_left` is what remains for the whole call.
+    pub(crate) fn fetch(
+        &mut self,
+        step: &str,
+        request: Request,
+        time_left: Duration,
+    ) -> Result<Result<StepAnswer, FetchError>, Stop> {
+        if let Some(answer) = self.answers.get(step).cloned().or_else(|| self.engine.recorded(step)) {
+            return Ok(Ok(answer));
+        }
+        let secrets = self.secrets.take();
+        let secrets = secrets.unwrap_or_else(|| Secrets::load(&self.capabilities.secrets, &*self.engine));
+        let answer = match self.ask(step, request, time_left, &secrets) {
+            Ok(answer) => Ok(answer),
+            Err(Refused::Told(error)) => Err(secrets.hide_in_error(error)),
+            Err(Refused::Ended(reason)) => return Err(reason),
+        };
+        self.secrets = Some(secrets);
+        if let Ok(answer) = &answer
+            && is_finished(answer.status)
+        {
+            self.keep(step, answer)?;
+        }
+        Ok(answer)
+    }
+
+    /// Durable first, then for the rest of this attempt.
+    fn keep(&mut self, step: &str, answer: &StepAnswer) -> Result<(), Stop> {
+        self.engine.record(step, answer)?;
+        let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.answers_bytes += step.len() + headers + answer.body.len();
+        self.answers.insert(step.to_owned(), answer.clone());
+        Ok(())
+    }
+
+    /// Send the request, and whatever its redirects make of it.
+    fn ask(
+        &mut self,
+        step: &str,
+        request: Request,
+        time_left: Duration,
+        secrets: &Secrets,
+    ) -> Result<StepAnswer, Refused> {
+        let own = request.timeout_ms.map_or(time_left, |ms| Duration::from_millis(ms.into()));
+        let deadline = Deadline::within(own.min(time_left));
+        let mut request = Outgoing::check(request, secrets, &self.engine.idempotency_key(step))?;
+        for _ in 0..=REDIRECTS_MAX {
+            let answer = secrets.hide(self.exchange(&request, &deadline)?);
+            match redirect::next(&request, &answer)? {
+                Some(next) => request = next,
+                None => return Ok(answer),
+            }
+        }
+        Err(FetchError::Unreachable(format!("there are more than {REDIRECTS_MAX} redirects")).into())
+    }
+
+    /// One request to one host, through all gates.
+    fn exchange(&mut self, request: &Outgoing, deadline: &Deadline) -> Result<StepAnswer, Refused> {
+        request.target.is_listed(&self.capabilities.hosts)?;
+        if deadline.left().is_none() {
+            return Err(FetchError::TimedOut.into());
+        }
+        let host = request.target.host_and_port();
+        if let Err(open_ms) = self.engine.permit(&host) {
+            self.seen.open_ms = self.seen.open_ms.max(Some(open_ms));
+            return Err(FetchError::CircuitOpen(open_ms).into());
+        }
+        if self.calls >= self.calls_max {
+            return Err(effect_limit("too many outbound calls", self.calls_max, "limits.outbound_calls").into());
+        }
+        self.calls += 1;
+        let answer = self.network.exchange(request, deadline, self.answer_bytes_max);
+        self.seen.note(host, &answer);
+        Ok(answer?)
+    }
+}
+
+impl Seen {
+    /// What two deliveries of one call have learnt.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        for (host, good) in other.hosts {
+            *self.hosts.entry(host).or_insert(true) &= good;
+        }
+        self.open_ms = self.open_ms.max(other.open_ms);
+        self
+    }
+
+    fn note(&mut self, host: String, answer: &Result<StepAnswer, FetchError>) {
+        let good = match answer {
+            Ok(answer) => answer.status < 500,
+            Err(FetchError::TooLarge) => true,
+            Err(FetchError::Unreachable(_) | FetchError::TimedOut) => false,
+            // It was not called.
+            Err(FetchError::Denied(_) | FetchError::CircuitOpen(_)) => return,
+        };
+        *self.hosts.entry(host).or_insert(true) &= good;
+    }
+}
+
+/// Whether asking again would be asking for something else: the host has decided. What it may decide otherwise later
+/// (too early, too often, its own trouble) is not finished.
+fn is_finished(status: u16) -> bool {
+    status < 500 && !matches!(status, 408 | 425 | 429)
+}

@@ -1,0 +1,73 @@
+//! What an engine does for outbound calls, in memory: it remembers the steps of one delivery over its attempts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use weirgate_host::{Outbound, StateError};
+use weirgate_types::StepAnswer;
+
+#[derive(Debug, Clone, Default)]
+pub struct Journal(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Where it is not the one that the tests begin with.
+    pub delivery: Option<String>,
+    pub steps: BTreeMap<String, StepAnswer>,
+    /// The hosts that are to be left alone, and for how long.
+    pub open: BTreeMap<String, u64>,
+    /// The hosts that were asked for, each time.
+    pub permits: Vec<String>,
+    pub secrets: BTreeMap<String, String>,
+    /// Whether nothing can be kept.
+    pub broken: bool,
+}
+
+impl Journal {
+    pub fn with_secret(name: &str, value: &str) -> Self {
+        let journal = Self::default();
+        journal.with(|kept| kept.secrets.insert(name.to_owned(), value.to_owned()));
+        journal
+    }
+
+    pub fn with<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
+        look(&mut self.0.lock().expect("no panic"))
+    }
+
+    pub fn steps(&self) -> Vec<String> {
+        self.with(|kept| kept.steps.keys().cloned().collect())
+    }
+}
+
+impl Outbound for Journal {
+    fn recorded(&self, step: &str) -> Option<StepAnswer> {
+        self.with(|kept| kept.steps.get(step).cloned())
+    }
+
+    fn permit(&self, host: &str) -> Result<(), u64> {
+        self.with(|kept| {
+            kept.permits.push(host.to_owned());
+            kept.open.get(host).map_or(Ok(()), |ms| Err(*ms))
+        })
+    }
+
+    fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {
+        self.with(|kept| match kept.broken {
+            true => Err(StateError("the log is gone".into())),
+            false => {
+                assert!(kept.steps.insert(step.to_owned(), answer.clone()).is_none(), "{step} was kept twice");
+                Ok(())
+            }
+        })
+    }
+
+    fn secret(&self, name: &str) -> Option<String> {
+        self.with(|kept| kept.secrets.get(name).cloned())
+    }
+
+    fn idempotency_key(&self, step: &str) -> String {
+        self.with(|kept| format!("{}/{step}", kept.delivery.as_deref().unwrap_or("hostile@42")))
+    }
+}

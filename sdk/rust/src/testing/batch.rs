@@ -1,0 +1,57 @@
+//! Batches under test: several deliveries in one call, each with effects of its own.
+
+use std::collections::BTreeSet;
+
+use super::{Delivery, Run, World, limits::catch_end, recorder::Recorder, run::End};
+use crate::{
+    Context, EventData, Failure, Item,
+    batch::{Results, handle_all},
+};
+
+impl World {
+    /// Deliver all of them in one call, in this order. The effects of those that complete stay in the world. A batch
+    /// handler that takes one item after another is an ordinary handler; [`World::run`] it.
+    ///
+    /// # Panics
+    /// With the handler's own panic, which in a component would be a trap and fail all items.
+    pub fn run_batch<T: EventData>(
+        &mut self,
+        deliveries: impl IntoIterator<Item = Delivery>,
+        handler: impl FnOnce(&mut [Item<T>]) -> Result<(), Failure>,
+    ) -> Vec<Run> {
+        let deliveries: Vec<_> = deliveries.into_iter().map(|delivery| self.take(delivery)).collect();
+        let recorders: Vec<_> = deliveries.iter().map(Delivery::recorder).collect();
+        Recorder::join(&recorders);
+        let (mut keys, mut subjects, mut given) = (Vec::new(), Vec::new(), Vec::new());
+        for (delivery, recorder) in deliveries.into_iter().zip(&recorders) {
+            let (event, delivery) = delivery.parts();
+            keys.push(delivery.key.clone());
+            subjects.push(event.subject.clone().unwrap_or_default());
+            given.push((event, Context::new(Box::new(recorder.clone()), delivery)));
+        }
+        let ends = match catch_end(|| handle_all(given, handler)) {
+            Ok(results) => ends(results, &keys),
+            Err(reason) => keys.iter().map(|_| End::Ended(reason.clone())).collect(),
+        };
+        let recorded = ends.into_iter().zip(Recorder::finish(recorders)).zip(subjects);
+        let runs: Vec<_> = recorded.map(|((end, recorded), subject)| Run::new(end, recorded, &subject)).collect();
+        for run in &runs {
+            self.keep(run);
+        }
+        runs
+    }
+}
+
+/// Later items of a key that one has failed of have read what does not count.
+fn ends(results: Results, keys: &[String]) -> Vec<End> {
+    let mut failed = BTreeSet::new();
+    let end = |(result, key): (Result<(), Failure>, _)| {
+        if failed.contains(key) {
+            return End::ParkedBehind;
+        }
+        let Err(failure) = result else { return End::Completed };
+        failed.insert(key);
+        End::Failed(failure)
+    };
+    results.into_iter().zip(keys).map(end).collect()
+}
