@@ -4,7 +4,10 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
 use weirgate_host::Module;
-use weirgate_types::{AttemptFailure, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Position};
+use weirgate_types::{
+    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Mode,
+    Position, StateWrite, StepAnswer, Verb,
+};
 
 use crate::{Refusal, job::Finished};
 
@@ -19,6 +22,8 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub enum Command {
     Publish {
         events: Vec<Event>,
+        /// The one handler they are for; absent: for all that subscribe.
+        to: Option<HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Published>>,
     },
@@ -34,14 +39,33 @@ pub enum Command {
         digest: Digest,
         module: Option<Module>,
     },
-    Pause {
+    ChangeMode {
         handler: HandlerName,
-        pause: bool,
+        mode: Mode,
+        said: Said,
         reply: Reply<HandlerItem>,
     },
-    Resubmit {
-        letter: Box<DeadLetter>,
-        reply: Reply<DeliveryId>,
+    /// Decide about a delivery.
+    Intervene {
+        wish: Box<Wish>,
+        reply: Reply<Position>,
+    },
+    TurnBreaker {
+        breaker: BreakerId,
+        open: bool,
+        said: Said,
+        reply: Reply<Vec<BreakerItem>>,
+    },
+    Breakers {
+        reply: Reply<Vec<BreakerItem>>,
+    },
+    /// An outbound call was answered; whoever made it waits until that is durable.
+    Step {
+        delivery: DeliveryId,
+        attempt: u32,
+        step: String,
+        answer: StepAnswer,
+        reply: crossbeam_channel::Sender<Result<(), Refusal>>,
     },
     Handlers {
         reply: Reply<Vec<HandlerItem>>,
@@ -58,6 +82,33 @@ pub enum Command {
     Broken {
         why: String,
     },
+}
+
+/// Who does something, and why: kept with the record of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub by: String,
+    pub why: String,
+}
+
+/// What somebody wants to become of a delivery.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub delivery: DeliveryId,
+    /// The event's key.
+    pub key: String,
+    pub verb: Verb,
+    /// Of a dead letter: what the next attempt takes up.
+    pub carried: Carried,
+    pub said: Said,
+}
+
+/// A breaker and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BreakerItem {
+    pub breaker: BreakerId,
+    /// Until when nothing passes but the one call that finds out; `None`: it is closed.
+    pub open_until_ms: Option<u64>,
 }
 
 /// What became of a published event.
@@ -77,7 +128,7 @@ pub struct HandlerItem {
     pub name: HandlerName,
     pub digest: Digest,
     pub manifest: Manifest,
-    pub paused: bool,
+    pub mode: Mode,
     /// Whether the module is loaded and can be called.
     pub ready: bool,
     /// Everything up to here is done with.
@@ -87,6 +138,10 @@ pub struct HandlerItem {
     pub open: usize,
     pub running: usize,
     pub retrying: usize,
+    /// Deliveries that wait on disk only, until their time comes or somebody acts.
+    pub shelved: usize,
+    /// Until when its breaker is open.
+    pub breaker_open_until_ms: Option<u64>,
     pub deployed_at_ms: u64,
 }
 
@@ -95,8 +150,10 @@ pub struct HandlerItem {
 pub struct DeliveryFilter {
     pub handler: Option<HandlerName>,
     pub key: Option<String>,
-    /// `running`, `ready`, `retrying` or `parked-behind`.
+    /// One of [`DeliveryState::WORDS`].
     pub state: Option<String>,
+    /// Only those after this one, in order of handler and position.
+    pub after: Option<DeliveryId>,
     pub limit: usize,
 }
 
@@ -106,18 +163,30 @@ pub struct DeliveryItem {
     pub delivery: DeliveryId,
     pub attempt: u32,
     pub state: DeliveryState,
+    pub key: String,
+    /// The event's type.
+    pub r#type: String,
 }
 
 /// A delivery that used up its attempts or failed for good.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone)]
 pub struct DeadLetter {
     pub delivery: DeliveryId,
     pub key: String,
     pub attempt: u32,
     pub at_ms: u64,
     pub failure: AttemptFailure,
-    /// The position of the commit that says so.
+    /// The position of the record that says so.
     pub position: Position,
     /// What the last attempt logged.
     pub log: Vec<LogLine>,
+    /// What the last attempt's handler knew of the key, the larger values left out.
+    pub state: Vec<StateWrite>,
+    /// Whether its key waits for what becomes of it.
+    pub held: bool,
+    pub carried: Carried,
+    /// The version of the handler that failed.
+    pub digest: Option<Digest>,
+    /// The event's type.
+    pub r#type: String,
 }

@@ -2,7 +2,7 @@
 
 use weirgate_host::{HostError, ModuleError};
 use weirgate_log::{LogError, ViewError};
-use weirgate_types::{DeliveryId, HandlerName, ManifestError, RecordError};
+use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, RecordError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -33,6 +33,16 @@ pub enum Refusal {
     UnknownHandler(HandlerName),
     #[error("{0} is not a dead letter")]
     NotADeadLetter(DeliveryId),
+    #[error("{0} is neither open nor a dead letter: it has been completed, skipped or resolved")]
+    NotOpen(DeliveryId),
+    #[error("{0} is running; decide about it when the attempt has ended")]
+    Running(DeliveryId),
+    #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
+    UnknownBreaker(BreakerId),
+    #[error("there is no operation {0}")]
+    UnknownOperation(u64),
+    #[error("{0}")]
+    Correction(String),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]

@@ -1,19 +1,46 @@
-//! An attempt on its way to a worker and back.
+//! Attempts on their way to a worker and back: one, or those of a batch, in one call.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weirgate_host::{CallReport, Module};
-use weirgate_types::{CallLimits, DeliveryId, Digest, Position, Record};
+use weirgate_host::{CallError, Module};
+use weirgate_types::{
+    CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, HandlerName, LogLine, Position,
+    Record,
+};
 
-/// What a worker needs to make an attempt.
+/// What a worker needs to make a call.
 #[derive(Debug)]
 pub struct Job {
-    pub delivery: DeliveryId,
-    pub attempt: u32,
+    pub handler: HandlerName,
+    /// What the attempts of one call have in common: the position of the first.
+    pub call: Position,
     pub at_ms: u64,
     pub callee: Arc<Callee>,
-    /// The record that holds the event and its position, where it is still in memory; else the worker reads it.
-    pub record: Option<(Position, Arc<Record>)>,
+    pub items: Vec<JobItem>,
+}
+
+/// One attempt of a call.
+#[derive(Debug)]
+pub struct JobItem {
+    pub delivery: DeliveryId,
+    pub attempt: u32,
+    pub carried: Carried,
+    /// The record that holds the event, where it is still in memory; else the worker reads it.
+    pub stored: Option<StoredRecord>,
+}
+
+/// A record and its position.
+#[derive(Debug, Clone)]
+pub struct StoredRecord {
+    pub first: Position,
+    pub record: Arc<Record>,
+}
+
+impl StoredRecord {
+    /// The event at a position that the record covers.
+    pub fn event(&self, position: Position) -> Option<&Event> {
+        self.record.event_at(position.0.checked_sub(self.first.0)?)
+    }
 }
 
 /// A handler that can be called.
@@ -23,13 +50,27 @@ pub struct Callee {
     pub module: Module,
     pub config: Arc<BTreeMap<String, String>>,
     pub limits: CallLimits,
+    pub capabilities: Capabilities,
+}
+
+/// A call that ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub handler: HandlerName,
+    pub digest: Digest,
+    pub items: Vec<FinishedItem>,
+    /// The hosts that were called, and whether each answered well.
+    pub hosts: Vec<(String, bool)>,
 }
 
 /// An attempt that ended.
 #[derive(Debug)]
-pub struct Finished {
-    pub delivery: DeliveryId,
+pub struct FinishedItem {
+    pub position: Position,
     pub attempt: u32,
-    pub key: String,
-    pub report: CallReport,
+    pub stored: StoredRecord,
+    pub result: Result<Effects, CallError>,
+    pub log: Vec<LogLine>,
+    /// What the handler's hook answered to a correctable failure.
+    pub correction: Option<Correction>,
 }

@@ -6,11 +6,15 @@
 
 mod clock;
 mod command;
+mod corrections;
 mod error;
+mod gates;
 mod handle;
 mod hub;
 mod job;
 mod metrics;
+mod notices;
+mod outcalls;
 mod projection;
 mod recent;
 mod recovery;
@@ -19,12 +23,16 @@ mod sequencer;
 mod start;
 mod state;
 mod statuses;
+mod timers;
 mod workers;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published};
+pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published, Said};
 pub use error::{Refusal, StartError};
-pub use handle::{Handle, StoredEvent};
+pub use handle::{
+    Blocked, DeadLetterFilter, DeadLetterPage, Decision, Failure, Handle, NewData, Operation, OperationState,
+    StoredEvent,
+};
 pub use hub::{Hub, SharedDelta, Watch};
 pub use metrics::{Metrics, RefusedLabels};
 pub use start::{Options, start};

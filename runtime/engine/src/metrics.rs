@@ -12,8 +12,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use weirgate_host::{CallError, CallReport};
-use weirgate_types::{HandlerName, Outcome};
+use weirgate_host::CallError;
+use weirgate_types::{FailureKind, HandlerName, Outcome};
 
 use crate::HandlerItem;
 
@@ -52,6 +52,8 @@ pub struct Metrics {
     handler_lag: Family<HandlerLabels, Gauge>,
     handler_open: Family<HandlerLabels, Gauge>,
     handler_retrying: Family<HandlerLabels, Gauge>,
+    handler_shelved: Family<HandlerLabels, Gauge>,
+    handler_breaker_open: Family<HandlerLabels, Gauge>,
     pub live_connections: Gauge,
     pub live_messages: Counter,
     pub live_subjects: Gauge,
@@ -73,6 +75,8 @@ impl Default for Metrics {
             handler_lag: Family::default(),
             handler_open: Family::default(),
             handler_retrying: Family::default(),
+            handler_shelved: Family::default(),
+            handler_breaker_open: Family::default(),
             live_connections: Gauge::default(),
             live_messages: Counter::default(),
             live_subjects: Gauge::default(),
@@ -105,6 +109,8 @@ impl Metrics {
             "Deliveries that wait for their next attempt",
             self.handler_retrying.clone(),
         );
+        r.register("handler_shelved_deliveries", "Deliveries that wait on disk only", self.handler_shelved.clone());
+        r.register("handler_breaker_open", "1 while a handler's breaker is open", self.handler_breaker_open.clone());
         r.register("live_connections", "Open live connections", self.live_connections.clone());
         r.register("live_messages", "Status messages sent to browsers", self.live_messages.clone());
         r.register("live_subjects", "Subjects that somebody watches", self.live_subjects.clone());
@@ -118,6 +124,8 @@ impl Metrics {
             self.handler_lag.get_or_create(&labels).set(gauge(item.lag));
             self.handler_open.get_or_create(&labels).set(gauge(item.open));
             self.handler_retrying.get_or_create(&labels).set(gauge(item.retrying));
+            self.handler_shelved.get_or_create(&labels).set(gauge(item.shelved));
+            self.handler_breaker_open.get_or_create(&labels).set(i64::from(item.breaker_open_until_ms.is_some()));
         }
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -125,27 +133,33 @@ impl Metrics {
         text
     }
 
-    pub(crate) fn attempted(&self, handler: &HandlerName, report: &CallReport) {
-        let outcome = match &report.result {
+    pub(crate) fn attempted<T>(&self, handler: &HandlerName, result: &Result<T, CallError>) {
+        let outcome = match result {
             Ok(_) => "completed",
             Err(CallError::Failed(failure)) => match failure.kind {
-                weirgate_types::FailureKind::Handler => "failed",
-                weirgate_types::FailureKind::Trap => "trapped",
-                weirgate_types::FailureKind::Timeout => "timed-out",
+                FailureKind::Handler => "failed",
+                FailureKind::Trap => "trapped",
+                FailureKind::Timeout => "timed-out",
+                FailureKind::CircuitOpen => "circuit-open",
                 _ => "limited",
             },
             Err(_) => "not-tried",
         };
         self.attempts.get_or_create(&OutcomeLabels { handler: handler.to_string(), outcome }).inc();
+    }
+
+    pub(crate) fn spent(&self, handler: &HandlerName, cpu: Duration) {
         let labels = HandlerLabels { handler: handler.to_string() };
-        self.attempt_cpu_seconds.get_or_create(&labels).inc_by(report.cpu.as_secs_f64());
+        self.attempt_cpu_seconds.get_or_create(&labels).inc_by(cpu.as_secs_f64());
     }
 
     pub(crate) fn settled(&self, handler: &HandlerName, outcome: &Outcome) {
         let outcome = match outcome {
             Outcome::Completed => "completed",
             Outcome::Retry { .. } => "retry",
+            Outcome::Waiting { .. } => "waiting",
             Outcome::DeadLettered { .. } => "dead-lettered",
+            Outcome::Withheld => "withheld",
         };
         self.deliveries.get_or_create(&OutcomeLabels { handler: handler.to_string(), outcome }).inc();
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use weirgate_types::{Event, Position, Record};
+use weirgate_types::{Commit, Event, Position, Record};
 
 /// A bounded run of records in order of position.
 #[derive(Debug)]
@@ -42,27 +42,33 @@ fn weight(record: &Record) -> usize {
         4 * EACH + event.data.len() + extensions + event.subject.as_ref().map_or(0, String::len)
     };
     let events = record.events(Position::ZERO).map(|(_, one)| event(one)).sum::<usize>();
-    let Record::Committed(commit) = record else { return EACH + events };
-    let state = commit.effects.state.iter().map(|write| EACH + write.value.as_ref().map_or(0, Vec::len));
+    EACH + events + record.commits().iter().map(|commit| beside_events(commit, EACH)).sum::<usize>()
+}
+
+fn beside_events(commit: &Commit, each: usize) -> usize {
+    let state = commit.effects.state.iter().map(|write| each + write.value.as_ref().map_or(0, Vec::len));
     let status =
-        commit.effects.status.iter().map(|write| EACH + write.text.len() + write.data.as_ref().map_or(0, String::len));
-    let log = commit.log.iter().map(|line| EACH + line.message.len());
-    EACH + events + state.chain(status).chain(log).sum::<usize>()
+        commit.effects.status.iter().map(|write| each + write.text.len() + write.data.as_ref().map_or(0, String::len));
+    let log = commit.log.iter().map(|line| each + line.message.len());
+    state.chain(status).chain(log).sum()
 }
 
 #[cfg(test)]
 mod tests {
+    use weirgate_types::DeliveryId;
+
     use super::*;
 
-    fn paused() -> Arc<Record> {
-        Arc::new(Record::Paused { handler: "a".parse().expect("a name"), at_ms: 0 })
+    fn attempted() -> Arc<Record> {
+        let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(1) };
+        Arc::new(Record::Attempted { delivery, attempt: 1, at_ms: 0 })
     }
 
     #[test]
     fn the_oldest_go_when_there_are_too_many() {
-        let mut recent = Recent::new(2 * weight(&paused()));
+        let mut recent = Recent::new(2 * weight(&attempted()));
         for position in 1..=3 {
-            recent.push(Position(position), paused());
+            recent.push(Position(position), attempted());
         }
         let held: Vec<_> = (0..5).map(|position| recent.covering(Position(position)).is_some()).collect();
         assert_eq!(held, [false, false, true, true, false]);

@@ -1,6 +1,6 @@
 //! Recovery: from the views as they were last kept, and the records that came after, to a machine that is up to date.
 
-use weirgate_core::{DeliveryRow, HandlerRow, Input};
+use weirgate_core::{DeliveryRow, HandlerRow, Input, deliveries_of};
 use weirgate_types::{Deployed, Position, Record};
 
 use crate::{
@@ -20,6 +20,7 @@ impl Sequencer {
         let mut through = applied;
         for read in self.reader.clone().scan(applied.next()) {
             let (position, record) = read?;
+            self.bring_back(&record, through)?;
             self.projection.project(position, &record)?;
             self.feed(Input::Appended { position, record: &record })?;
             through = position.plus(record.width()).before();
@@ -28,6 +29,8 @@ impl Sequencer {
             }
         }
         self.bring_forward(through)?;
+        // The first look tells when the next is due.
+        self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
         self.feed(Input::Recovered)?;
         tracing::info!(from = applied.0, through = through.0, "recovered");
         self.settle_turn()
@@ -48,10 +51,41 @@ impl Sequencer {
             let deployments = deployments.collect::<Result<_, End>>()?;
             self.machine.restore_handler(deployments, &HandlerRow { scanned, ..row });
         }
-        for (key, value) in self.views.scan(rows::DELIVERIES, None, usize::MAX)? {
-            let row: DeliveryRow = postcard::from_bytes(&value).map_err(unreadable)?;
-            let delivery = rows::delivery_of(&key).ok_or_else(|| unreadable("a delivery's row"))?;
-            self.machine.restore_delivery(&delivery, row);
+        for (key, value) in self.views.scan(rows::HOSTS, None, usize::MAX)? {
+            let host = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+            let (until_ms, again) = postcard::from_bytes(&value).map_err(unreadable)?;
+            self.machine.restore_host(&host, until_ms, again);
+            self.hosts_changed = true;
+        }
+        self.restore_deliveries()
+    }
+
+    /// There can be millions: they are read a page at a time.
+    fn restore_deliveries(&mut self) -> Result<(), End> {
+        let mut after = None::<Vec<u8>>;
+        loop {
+            let page = self.views.scan(rows::DELIVERIES, after.as_deref(), STEP_CHANGES)?;
+            for (key, value) in &page {
+                let row: DeliveryRow = postcard::from_bytes(value).map_err(unreadable)?;
+                let delivery = rows::delivery_of(key).ok_or_else(|| unreadable("a delivery's row"))?;
+                self.machine.restore_delivery(&delivery, row);
+            }
+            match page.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// A record speaks of deliveries that may be on the shelf: the machine has to have them before it hears of it.
+    fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), End> {
+        for delivery in deliveries_of(record) {
+            if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+                self.bring_forward(through)?;
+                // What was put away just then has to be found as well.
+                self.write_forward(through)?;
+                self.fetch_for(&delivery)?;
+            }
         }
         Ok(())
     }
@@ -63,8 +97,13 @@ impl Sequencer {
         }
     }
 
-    /// Nobody watches yet, so what the records made public is not published again.
     fn bring_forward(&mut self, through: Position) -> Result<(), End> {
+        self.write_forward(through)?;
+        self.feed(Input::Durable { position: self.log.head() })
+    }
+
+    /// Nobody watches yet, so what the records made public is not published again.
+    fn write_forward(&mut self, through: Position) -> Result<(), End> {
         self.handlers_changed = true;
         self.keep_handlers()?;
         let (changes, _) = self.projection.take();

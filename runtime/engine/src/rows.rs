@@ -2,16 +2,25 @@
 //!
 //! | first byte | key | value |
 //! | --- | --- | --- |
+//! | `b` | host | until when its breaker is open, and for the how manieth time in a row, postcard |
 //! | `d` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
+//! | `f` | handler, 0, event's position, record's position | nothing: an attempt failed there |
+//! | `g` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
 //! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
+//! | `k` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
 //! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
 //! | `o` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
+//! | `q` | handler, 0, retry level, when due, position | the lane: what waits on the shelf for its time |
 //! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
 //! | `t` | subject, 0, handler | a status part, JSON |
-//! | `x` | handler, 0, position | the position of the commit that made the dead letter |
+//! | `x` | handler, 0, position | the position of the record that made the dead letter |
+//! | `y` | when due, then as for `z` | nothing: timers in the order of their time |
+//! | `z` | handler, 0, kind, length of key, key, name | [`TimerRow`], postcard |
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use weirgate_types::{DeliveryId, HandlerName, Position};
+use weirgate_core::{DeliveryRow, Rank};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, TimerId};
 
 /// Rows that come out the same when they are written again from the log, whatever later rows are there already: all but those
 /// that the machine is restored from.
@@ -24,6 +33,8 @@ pub const HANDLERS: &[u8] = b"h";
 pub const DELIVERIES: &[u8] = b"o";
 pub const DEAD_LETTERS: &[u8] = b"x";
 pub const LAGGING: &[u8] = b"l";
+pub const HOSTS: &[u8] = b"b";
+pub const TIMERS_BY_TIME: &[u8] = b"y";
 
 pub fn identity(source: &str, id: &str) -> Vec<u8> {
     let hash = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();
@@ -51,6 +62,11 @@ pub fn dead_letter(delivery: &DeliveryId) -> Vec<u8> {
     by_position(DEAD_LETTERS, delivery)
 }
 
+/// All open deliveries of a handler.
+pub fn deliveries_of(name: &HandlerName) -> Vec<u8> {
+    [DELIVERIES, name.as_str().as_bytes(), &[0]].concat()
+}
+
 /// All dead letters of a handler.
 pub fn dead_letters_of(name: &HandlerName) -> Vec<u8> {
     [DEAD_LETTERS, name.as_str().as_bytes(), &[0]].concat()
@@ -66,6 +82,123 @@ pub fn delivery_of(key: &[u8]) -> Option<DeliveryId> {
     let name = head.get(1..)?.strip_suffix(&[0])?;
     let handler = std::str::from_utf8(name).ok()?.parse().ok()?;
     Some(DeliveryId { handler, position: Position(u64::from_be_bytes(*position)) })
+}
+
+pub fn host(name: &str) -> Vec<u8> {
+    [HOSTS, name.as_bytes()].concat()
+}
+
+/// The failed attempts of a delivery.
+pub fn failures_of(delivery: &DeliveryId) -> Vec<u8> {
+    by_position(b"f", delivery)
+}
+
+pub fn failure(delivery: &DeliveryId, record: Position) -> Vec<u8> {
+    [failures_of(delivery), position_value(record)].concat()
+}
+
+/// The position that a row of failures or of a lane on the shelf ends with.
+pub fn last_position(key: &[u8]) -> Option<Position> {
+    key.last_chunk::<8>().map(|position| Position(u64::from_be_bytes(*position)))
+}
+
+/// A lane on the shelf.
+pub fn shelf_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
+    [b"k", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
+}
+
+/// A delivery in its lane on the shelf: in the order of [`weirgate_core::Rank`].
+pub fn shelved(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
+    let Rank { is_behind, number, position } = row.rank(delivery.position);
+    let flags = [u8::from(is_behind), u8::from(number.is_some())];
+    let number = number.unwrap_or(0).to_be_bytes();
+    [shelf_lane(&delivery.handler, row.lane).as_slice(), &flags, &number, &position_value(position)].concat()
+}
+
+/// The number that is next in a lane.
+pub fn next_number(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
+    [b"g", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
+}
+
+pub fn number_value(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+pub fn value_number(value: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// What waits on the shelf for its time, of one level of retry.
+pub fn queue(handler: &HandlerName, level: u8) -> Vec<u8> {
+    [b"q", handler.as_str().as_bytes(), &[0, level]].concat()
+}
+
+pub fn queued(delivery: &DeliveryId, level: u8, due_ms: u64) -> Vec<u8> {
+    [queue(&delivery.handler, level), due_ms.to_be_bytes().to_vec(), position_value(delivery.position)].concat()
+}
+
+/// When the delivery of a row of [`queue`] is due.
+pub fn queued_due_ms(key: &[u8]) -> Option<u64> {
+    let (due_ms, _) = key.get(key.len().checked_sub(16)?..)?.split_first_chunk::<8>()?;
+    Some(u64::from_be_bytes(*due_ms))
+}
+
+pub fn lane_value(lane: KeyHash) -> Vec<u8> {
+    lane.0.to_be_bytes().to_vec()
+}
+
+pub fn value_lane(value: &[u8]) -> Option<KeyHash> {
+    Some(KeyHash(u64::from_be_bytes(value.try_into().ok()?)))
+}
+
+/// A timer: when it is due, and where the log says what comes then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerRow {
+    pub due_ms: u64,
+    /// The record, and which of its timer writes or of its manifest's schedules.
+    pub position: Position,
+    pub index: u16,
+}
+
+/// Who made a timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerKind {
+    Handler,
+    Schedule,
+}
+
+/// All timers of a handler that are of one kind.
+pub fn timers(handler: &HandlerName, kind: TimerKind) -> Vec<u8> {
+    let kind = u8::from(kind == TimerKind::Schedule);
+    [b"z", handler.as_str().as_bytes(), &[0, kind]].concat()
+}
+
+pub fn timer(id: &TimerId, kind: TimerKind) -> Vec<u8> {
+    let length = u16::try_from(id.key.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [timers(&id.handler, kind).as_slice(), &length, id.key.as_bytes(), id.name.as_bytes()].concat()
+}
+
+/// The row of a timer in the order of time.
+pub fn timer_by_time(due_ms: u64, timer: &[u8]) -> Vec<u8> {
+    [TIMERS_BY_TIME, &due_ms.to_be_bytes(), timer].concat()
+}
+
+/// When the timer of a row of [`TIMERS_BY_TIME`] is due, and its own row.
+pub fn timer_of(key: &[u8]) -> Option<(u64, &[u8])> {
+    let (due_ms, timer) = key.get(1..)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*due_ms), timer))
+}
+
+/// The timer whose row this is.
+pub fn timer_id(row: &[u8]) -> Option<(TimerId, TimerKind)> {
+    let end = row.iter().position(|byte| *byte == 0)?;
+    let handler = std::str::from_utf8(row.get(1..end)?).ok()?.parse().ok()?;
+    let (kind, rest) = row.get(end + 1..)?.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let (key, name) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let [key, name] = [key, name].map(|part| String::from_utf8_lossy(part).into_owned());
+    let kind = if *kind == 1 { TimerKind::Schedule } else { TimerKind::Handler };
+    Some((TimerId { handler, key, name }, kind))
 }
 
 /// All state of a handler and key.
@@ -134,6 +267,8 @@ impl<'a> Stored<'a> {
 
 #[cfg(test)]
 mod tests {
+    use weirgate_core::Sequence;
+
     use super::*;
 
     #[test]
@@ -154,6 +289,30 @@ mod tests {
         assert!(!states(&name, "k2").starts_with(&states(&name, "k")));
         assert!(!parts("order/o-12").starts_with(&parts("order/o-1")));
         let delivery_id = DeliveryId { handler: name, position: Position(258) };
-        assert_eq!(delivery_of(&delivery(&delivery_id)), Some(delivery_id));
+        assert_eq!(delivery_of(&delivery(&delivery_id)), Some(delivery_id.clone()));
+        assert_eq!(last_position(&failure(&delivery_id, Position(9))), Some(Position(9)));
+        assert_eq!(queued_due_ms(&queued(&delivery_id, 2, 77)), Some(77));
+        let id = TimerId { handler: delivery_id.handler, key: "order/o-1".into(), name: "deadline".into() };
+        for kind in [TimerKind::Handler, TimerKind::Schedule] {
+            let by_time = timer_by_time(5, &timer(&id, kind));
+            let (due_ms, row) = timer_of(&by_time).expect("a row");
+            assert_eq!((due_ms, timer_id(row)), (5, Some((id.clone(), kind))));
+        }
+    }
+
+    #[test]
+    fn a_lane_on_the_shelf_is_in_its_order() {
+        let handler: HandlerName = "a".parse().expect("a name");
+        let row = |number, attempt| DeliveryRow {
+            sequence: Some(Sequence { number, due_ms: 0 }),
+            attempt,
+            ..DeliveryRow::new(KeyHash(1), KeyHash(1))
+        };
+        let rows = [row(Some(9), 1), row(None, 0), row(Some(0), 0), row(Some(256), 0), row(Some(256), 0)];
+        let key =
+            |(position, row)| shelved(&DeliveryId { handler: handler.clone(), position: Position(position) }, row);
+        let in_order: Vec<_> = [500, 400, 300, 200, 255].into_iter().zip(&rows).map(key).collect();
+        assert!(in_order.is_sorted(), "{in_order:?}");
+        assert_eq!(last_position(&in_order[0]), Some(Position(500)));
     }
 }

@@ -10,24 +10,34 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use weirgate_core::{Action, Input, Machine};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::Semaphore;
+use weirgate_core::{
+    Action, Input, Machine,
+    pacing::{self, Pressure},
+};
 use weirgate_log::{Log, LogError, LogReader};
-use weirgate_types::{HandlerName, Position};
+use weirgate_types::{HandlerName, Position, Record};
 
 use crate::{
     Clock, Hub, Metrics, Refusal,
     command::Command,
-    job::{Callee, Finished, Job},
+    gates::Gates,
+    job::{Callee, Finished},
+    notices,
     projection::Projection,
     recent::Recent,
     rows,
+    workers::Jobs,
 };
 
 mod actions;
 mod after;
 mod commands;
+mod endings;
+mod fetching;
 mod full;
+mod interventions;
 mod reading;
 
 use after::After;
@@ -38,11 +48,14 @@ const TURN_COMMANDS_MAX: usize = 4_096;
 const TURN_BYTES_MAX: usize = 4 << 20;
 /// How long the sequencer sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long it sleeps at most when something is: a clock that is set forward is noticed by then.
+const DUE_IDLE: Duration = Duration::from_secs(1);
 
 /// All that the sequencer owns.
+#[expect(clippy::struct_excessive_bools, reason = "each notes something that has nothing to do with the others")]
 pub struct Sequencer {
     pub commands: Receiver<Command>,
-    pub jobs: Sender<Job>,
+    pub jobs: Jobs,
     pub machine: Machine,
     pub log: Log,
     pub reader: LogReader,
@@ -65,12 +78,20 @@ pub struct Sequencer {
     pub free_space: FreeSpace,
     /// Whether a handler's row changed in this turn.
     pub handlers_changed: bool,
+    /// Whether a host's breaker turned in this turn.
+    pub hosts_changed: bool,
+    /// The hosts that are left alone, for those who would call them.
+    pub gates: Arc<Gates>,
     /// How far the handlers that lag had scanned, as last kept.
     pub lagging_kept: BTreeMap<HandlerName, Position>,
     /// Whether there is room for new events, once somebody asked in this turn.
     pub has_space: Option<bool>,
     pub workers: Vec<JoinHandle<()>>,
     pub turn_records: usize,
+    /// One permit an event on its way into the log; how many there may be.
+    pub in_flight: (Arc<Semaphore>, usize),
+    /// Whether producers have been asked to slow down.
+    pub is_slow: bool,
     /// By when to stop, whatever still runs.
     pub stop_by: Option<Duration>,
     pub stopping: Vec<tokio::sync::oneshot::Sender<()>>,
@@ -126,6 +147,7 @@ impl Sequencer {
                 next = self.held.pop_front().or_else(|| self.commands.try_recv().ok());
             }
         }
+        self.pace()?;
         self.feed(Input::Tick)?;
         self.settle_turn()?;
         if self.may_stop() { Err(End::Asked) } else { Ok(()) }
@@ -143,6 +165,20 @@ impl Sequencer {
         }
     }
 
+    /// Ask producers to slow down before they have to be refused.
+    fn pace(&mut self) -> Result<(), End> {
+        let (permits, in_flight_max) = &self.in_flight;
+        let in_flight = in_flight_max.saturating_sub(permits.available_permits());
+        // The disk is looked at when somebody publishes; while it is full, whenever there is a turn.
+        let has_disk_space = self.has_space.unwrap_or_else(|| !self.is_slow || (self.free_space)());
+        let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space };
+        let Some((slow, why)) = pacing::turn(self.is_slow, pressure) else { return Ok(()) };
+        self.is_slow = slow;
+        let (at_ms, why) = (self.clock.now_ms(), why.to_owned());
+        let notice = notices::of_pace(slow, &why, at_ms);
+        self.append(Record::Paced { slow, why, at_ms, notice }).map(drop)
+    }
+
     /// Whether a stop was asked for, and what ran has ended or has had its time.
     fn may_stop(&self) -> bool {
         self.stop_by.is_some_and(|stop_by| self.machine.running() == 0 || self.clock.monotonic() >= stop_by)
@@ -153,7 +189,8 @@ impl Sequencer {
             return stop_by.saturating_sub(self.clock.monotonic());
         }
         let now_ms = self.clock.now_ms();
-        self.machine.wake_at_ms().map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(IDLE))
+        let until = |at_ms: u64| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(DUE_IDLE);
+        self.machine.wake_at_ms().map_or(IDLE, until)
     }
 
     /// Make the turn's records durable, then do what waits for that. What that leads to is for the next turns, except for
@@ -218,6 +255,9 @@ impl Sequencer {
                 self.projection.put(rows::handler(name), row, false);
             }
         }
+        if std::mem::take(&mut self.hosts_changed) {
+            self.keep_hosts()?;
+        }
         let lagging: BTreeMap<_, _> = self.machine.lagging().map(|(name, scanned)| (name.clone(), scanned)).collect();
         for (name, scanned) in lagging.iter().filter(|(name, scanned)| self.lagging_kept.get(*name) != Some(*scanned)) {
             self.projection.put(rows::lagging(name), rows::position_value(*scanned), false);
@@ -226,6 +266,23 @@ impl Sequencer {
             self.projection.remove(rows::lagging(name));
         }
         self.lagging_kept = lagging;
+        Ok(())
+    }
+
+    /// Keep which hosts are left alone, and tell those who would call them.
+    fn keep_hosts(&mut self) -> Result<(), End> {
+        let mut open = BTreeMap::new();
+        for (host, turned) in self.machine.hosts() {
+            match turned {
+                None => self.projection.remove(rows::host(host)),
+                Some(turned) => {
+                    let value = postcard::to_stdvec(&turned).map_err(|e| End::Broken(e.to_string()))?;
+                    self.projection.put(rows::host(host), value, false);
+                    open.insert(host.to_owned(), turned.0);
+                }
+            }
+        }
+        self.gates.set(open);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use std::{
     thread,
 };
 
-use crossbeam_channel::{Sender, bounded, unbounded};
-use tokio::sync::watch;
+use crossbeam_channel::{Sender, bounded};
+use tokio::sync::{Semaphore, watch};
 use weirgate_core::{Entropy, Limits, Machine};
 use weirgate_host::{Host, HostOptions};
 use weirgate_log::{DirStorage, Identity, Log, LogOptions, ViewOptions, Views};
@@ -17,7 +17,9 @@ use weirgate_types::{Digest, HandlerName};
 use crate::{
     Clock, Handle, Hub, Metrics, StartError,
     command::Command,
+    gates::Gates,
     handle::Parts,
+    outcalls::Outside,
     projection::Projection,
     recent::Recent,
     rows,
@@ -38,6 +40,10 @@ pub struct Options {
     pub host: HostOptions,
     /// How many threads make calls.
     pub workers: usize,
+    /// How many more make those of handlers that may call out.
+    pub outbound_workers: usize,
+    /// What handlers may have put into their requests, by name.
+    pub secrets: BTreeMap<String, String>,
     /// How many events may be on their way into the log at once.
     pub events_in_flight_max: usize,
     /// New events are refused when the disk has less space than this left.
@@ -63,17 +69,19 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let statuses = Statuses { views: views.clone(), log: log.reader() };
     let hub = Arc::new(Hub::new(statuses.clone()));
     let (commands, inbox) = bounded(COMMANDS_MAX);
-    let (jobs, job_queue) = unbounded();
+    let gates = Arc::new(Gates::new(Arc::clone(&clock)));
+    let outside = outside(&log, &commands, &gates, options.secrets);
     let worker = Worker {
-        jobs: job_queue,
         done: commands.clone(),
         views: views.clone(),
         log: log.reader(),
+        outside,
         metrics: Arc::clone(&metrics),
         join_trace: options.join_trace,
     };
-    let workers = workers::start(options.workers, &worker)?;
+    let (jobs, workers) = workers::start(options.workers, options.outbound_workers, &worker)?;
     drop(worker);
+    let in_flight = Arc::new(Semaphore::new(options.events_in_flight_max));
     let (ended, ending) = watch::channel(None);
     let parts = Parts {
         commands: commands.clone(),
@@ -82,7 +90,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         hub: Arc::clone(&hub),
         host: Arc::clone(&host),
         metrics: Arc::clone(&metrics),
-        events_in_flight_max: options.events_in_flight_max,
+        in_flight: Arc::clone(&in_flight),
         ending,
     };
     let sequencer = Sequencer {
@@ -105,15 +113,25 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         settling: None,
         free_space: free_space(log_dir, options.disk_free_bytes_min),
         handlers_changed: false,
+        hosts_changed: false,
+        gates,
         lagging_kept: BTreeMap::new(),
         has_space: None,
         workers,
         turn_records: 0,
+        in_flight: (Arc::clone(&in_flight), options.events_in_flight_max),
+        is_slow: false,
         stop_by: None,
         stopping: Vec::new(),
     };
     run(sequencer, host, commands, ended)?;
     Ok(Handle::new(parts))
+}
+
+/// What calls to the outside go through.
+fn outside(log: &Log, commands: &Sender<Command>, gates: &Arc<Gates>, secrets: BTreeMap<String, String>) -> Outside {
+    let (commands, gates) = (commands.clone(), Arc::clone(gates));
+    Outside { epoch: log.epoch(), log: log.reader(), commands, gates, secrets: Arc::new(secrets) }
 }
 
 fn run(

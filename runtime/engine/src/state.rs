@@ -28,7 +28,7 @@ impl ReadState for KeyState {
             Some(Stored::Inline(value)) => Ok(Some(value.to_vec())),
             Some(Stored::InLog { position, index }) => {
                 let record = self.log.read(position).map_err(|e| StateError(e.to_string()))?;
-                written(record.map(|(_, record)| record), index).map(Some)
+                written(record.as_ref().map(|(_, record)| record), index).map(Some)
             }
             None => Err(StateError(format!("the row of `{name}` cannot be read"))),
         }
@@ -42,12 +42,9 @@ impl ReadState for KeyState {
     }
 }
 
-fn written(record: Option<Record>, index: u16) -> Result<Vec<u8>, StateError> {
-    let value = match record {
-        Some(Record::Committed(commit)) => {
-            commit.effects.state.into_iter().nth(usize::from(index)).and_then(|write| write.value)
-        }
-        _ => None,
-    };
+fn written(record: Option<&Record>, index: u16) -> Result<Vec<u8>, StateError> {
+    let commits = record.into_iter().flat_map(Record::commits);
+    let write = commits.flat_map(|commit| &commit.effects.state).nth(usize::from(index));
+    let value = write.and_then(|write| write.value.clone());
     value.ok_or_else(|| StateError("the log holds no value where the view says so".into()))
 }

@@ -20,7 +20,7 @@ struct StoredPart {
     elsewhere: bool,
 }
 
-/// A commit, and which of its status writes.
+/// A record of commits, and which of their status writes.
 pub type Place = (Position, u16);
 
 /// Reads and writes status documents.
@@ -58,10 +58,9 @@ impl Statuses {
     }
 
     fn write_at(&self, (position, index): Place) -> Result<StatusWrite, Refusal> {
-        let write = match self.log.read(position)? {
-            Some((_, Record::Committed(commit))) => commit.effects.status.into_iter().nth(usize::from(index)),
-            _ => None,
-        };
+        let record = self.log.read(position)?.map(|(_, record)| record);
+        let commits = record.iter().flat_map(Record::commits);
+        let write = commits.flat_map(|commit| &commit.effects.status).nth(usize::from(index)).cloned();
         write.ok_or_else(|| Refusal::Storage(format!("the log holds no status at {position}, where the view says so")))
     }
 }

@@ -1,4 +1,6 @@
-//! The worker threads: each takes an attempt, makes the call, and sends back how it ended.
+//! The worker threads: each takes a call, makes it, and sends back how it ended.
+//!
+//! Handlers that may call out have threads of their own: while those wait for the network, nobody else does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -7,16 +9,18 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use tracing::{Span, info_span};
-use weirgate_host::{Call, CallError, CallReport};
+use weirgate_host::{Call, CallError, NoOutbound, Outbound, ReadState};
 use weirgate_log::{LogReader, Views};
-use weirgate_types::{Event, HandlerName};
+use weirgate_types::{DeliveryId, Event, LogLine, Record, Verb};
 
 use crate::{
     Metrics,
     command::Command,
-    job::{Finished, Job},
+    corrections,
+    job::{Finished, FinishedItem, Job, JobItem, StoredRecord},
+    outcalls::{Outcalls, Outside},
     state::KeyState,
 };
 
@@ -29,89 +33,178 @@ const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// What a worker reads and where it answers.
 #[derive(Clone)]
 pub struct Worker {
-    pub jobs: Receiver<Job>,
     pub done: Sender<Command>,
     pub views: Views,
     pub log: LogReader,
+    pub outside: Outside,
     pub metrics: Arc<Metrics>,
     pub join_trace: Option<JoinTrace>,
 }
 
-/// Start `count` workers; each ends when the jobs' sender is gone.
-pub fn start(count: usize, worker: &Worker) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let start = |number| {
-        let worker = worker.clone();
-        thread::Builder::new().name(format!("worker-{number}")).spawn(move || worker.run())
+/// The ways to the workers. They end when this is gone.
+pub struct Jobs {
+    inside: Sender<Job>,
+    outside: Sender<Job>,
+}
+
+impl Jobs {
+    pub fn send(&self, job: Job) {
+        let jobs = if job.callee.capabilities.hosts.is_empty() { &self.inside } else { &self.outside };
+        // The workers' end of the channel lives as long as the sequencer.
+        drop(jobs.send(job));
+    }
+}
+
+/// Start `count` workers for calls that stay inside, and `outbound` for those that may not.
+pub fn start(count: usize, outbound: usize, worker: &Worker) -> std::io::Result<(Jobs, Vec<JoinHandle<()>>)> {
+    let ((inside, of_inside), (outside, of_outside)) = (unbounded(), unbounded());
+    let names = (0..count).map(|index| (format!("worker-{index}"), &of_inside));
+    let names = names.chain((0..outbound).map(|index| (format!("outbound-{index}"), &of_outside)));
+    let start = |(name, jobs): (String, &Receiver<Job>)| {
+        let (worker, jobs) = (worker.clone(), jobs.clone());
+        thread::Builder::new().name(name).spawn(move || worker.run(&jobs))
     };
-    (0..count).map(start).collect()
+    Ok((Jobs { inside, outside }, names.map(start).collect::<Result<_, _>>()?))
+}
+
+/// What is needed of an attempt for its call.
+struct Prepared {
+    stored: StoredRecord,
+    /// The event with corrected data, where it was corrected.
+    corrected: Option<Event>,
+}
+
+impl Prepared {
+    fn event(&self, delivery: &DeliveryId) -> Result<&Event, String> {
+        let event = self.corrected.as_ref().or_else(|| self.stored.event(delivery.position));
+        event.ok_or_else(|| format!("the log has no event for {delivery}"))
+    }
 }
 
 impl Worker {
-    fn run(&self) {
-        while let Ok(job) = self.jobs.recv() {
+    fn run(&self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
             // A job that vanished would hold its key for ever.
-            let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(&job)));
-            let attempt = attempt.unwrap_or_else(|_| Err(format!("a worker panicked at {}", job.delivery)));
-            let command = attempt.unwrap_or_else(|why| Command::Broken { why });
+            let finished = catch_unwind(AssertUnwindSafe(|| self.call(&job)));
+            let finished = finished.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));
+            let command = finished.map_or_else(|why| Command::Broken { why }, |it| Command::Finished(Box::new(it)));
             if self.done.send(command).is_err() {
                 return;
             }
         }
     }
 
-    fn attempt(&self, job: &Job) -> Result<Command, String> {
-        let position = job.delivery.position;
-        let (first, record) = if let Some((first, record)) = &job.record {
-            (*first, Arc::clone(record))
-        } else {
-            let read = self.log.read(position).map_err(|e| e.to_string())?;
-            let (first, record) = read.ok_or_else(|| format!("the log has no record at {position}"))?;
-            (first, Arc::new(record))
+    fn call(&self, job: &Job) -> Result<Finished, String> {
+        let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
+        let finished = match (job.items.as_slice(), prepared.as_slice()) {
+            ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared)?,
+            _ => self.call_batch(job, &prepared)?,
         };
-        let event = position.0.checked_sub(first.0).and_then(|offset| record.event_at(offset));
-        let event = event.ok_or_else(|| format!("the log has no event at {position}"))?;
-        let report = self.call(job, event);
-        if let Err(CallError::State(error)) = &report.result {
-            return Err(error.to_string());
+        for item in &finished.items {
+            if let Err(CallError::State(error)) = &item.result {
+                return Err(error.to_string());
+            }
+            self.metrics.attempted(&job.handler, &item.result);
         }
-        let finished =
-            Finished { delivery: job.delivery.clone(), attempt: job.attempt, key: event.key().to_owned(), report };
-        Ok(Command::Finished(Box::new(finished)))
+        Ok(finished)
     }
 
-    fn call(&self, job: &Job, event: &Event) -> CallReport {
-        let span = self.span(job, event);
+    /// What the log says of an attempt: its event, and what has been corrected of it.
+    fn prepare(&self, item: &JobItem) -> Result<Prepared, String> {
+        let position = item.delivery.position;
+        let read = |position| {
+            let read = self.log.read(position).map_err(|e| e.to_string())?;
+            read.ok_or_else(|| format!("the log has no record at {position}"))
+        };
+        let stored = match &item.stored {
+            Some(stored) => stored.clone(),
+            None => read(position).map(|(first, record)| StoredRecord { first, record: Arc::new(record) })?,
+        };
+        let corrected = match item.carried.correction {
+            None => None,
+            Some(correction) => match read(correction)?.1 {
+                Record::Intervened(intervention) => match intervention.verb {
+                    Verb::Correct(correction) => {
+                        stored.event(position).map(|event| corrections::corrected(event, &correction))
+                    }
+                    _ => None,
+                },
+                _ => return Err(format!("the log holds no correction at {correction}")),
+            },
+        };
+        Ok(Prepared { stored, corrected })
+    }
+
+    fn call_one(&self, job: &Job, item: &JobItem, prepared: &Prepared) -> Result<Finished, String> {
+        let event = prepared.event(&item.delivery)?;
+        let span = self.span(item, event);
         let _entered = span.enter();
         let report = loop {
-            match self.call_once(job, event) {
+            let outbound = self.outbound(job, item)?;
+            let report = job.callee.module.call(&call(job, item, event), self.state(item, event), outbound);
+            match report.result {
                 // The host has no room just now; that is nobody's attempt.
-                CallReport { result: Err(CallError::Busy), .. } => thread::park_timeout(BUSY_PAUSE),
-                report => break report,
+                Err(CallError::Busy) => thread::park_timeout(BUSY_PAUSE),
+                _ => break report,
             }
         };
-        self.metrics.attempted(&job.delivery.handler, &report);
-        trace_ending(&span, &job.delivery.handler, &report);
-        report
-    }
-
-    fn call_once(&self, job: &Job, event: &Event) -> CallReport {
-        let state = KeyState::new(self.views.clone(), self.log.clone(), &job.delivery.handler, event.key());
-        let call = Call {
-            event,
-            delivery: &job.delivery,
-            key: event.key(),
-            attempt: job.attempt,
-            at_ms: job.at_ms,
-            config: &job.callee.config,
-            limits: &job.callee.limits,
+        self.metrics.spent(&job.handler, report.cpu);
+        trace_ending(&span, item, &report.result, &report.log);
+        let ended = FinishedItem {
+            position: item.delivery.position,
+            attempt: item.attempt,
+            stored: prepared.stored.clone(),
+            result: report.result,
+            log: report.log,
+            correction: report.correction,
         };
-        job.callee.module.call(&call, Box::new(state))
+        let (handler, digest) = (job.handler.clone(), job.callee.digest);
+        Ok(Finished { handler, digest, items: vec![ended], hosts: report.hosts })
     }
 
-    fn span(&self, job: &Job, event: &Event) -> Span {
+    fn call_batch(&self, job: &Job, prepared: &[Prepared]) -> Result<Finished, String> {
+        let events = job.items.iter().zip(prepared).map(|(item, prepared)| prepared.event(&item.delivery));
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        let report = loop {
+            let items = job.items.iter().zip(&events);
+            let calls: Vec<_> = items.clone().map(|(item, event)| call(job, item, event)).collect();
+            let states = items.map(|(item, event)| self.state(item, event)).collect();
+            let outbound = job.items.iter().map(|item| self.outbound(job, item)).collect::<Result<_, _>>()?;
+            let report = job.callee.module.call_batch(&calls, states, outbound);
+            match report.results.first() {
+                Some(Err(CallError::Busy)) => thread::park_timeout(BUSY_PAUSE),
+                _ => break report,
+            }
+        };
+        self.metrics.spent(&job.handler, report.cpu);
+        let ended = job.items.iter().zip(prepared).zip(report.results.into_iter().zip(report.logs));
+        let items = ended.map(|((item, prepared), (result, log))| FinishedItem {
+            position: item.delivery.position,
+            attempt: item.attempt,
+            stored: prepared.stored.clone(),
+            result,
+            log,
+            correction: None,
+        });
+        let (handler, digest) = (job.handler.clone(), job.callee.digest);
+        Ok(Finished { handler, digest, items: items.collect(), hosts: report.hosts })
+    }
+
+    fn state(&self, item: &JobItem, event: &Event) -> Box<dyn ReadState> {
+        Box::new(KeyState::new(self.views.clone(), self.log.clone(), &item.delivery.handler, event.key()))
+    }
+
+    fn outbound(&self, job: &Job, item: &JobItem) -> Result<Box<dyn Outbound>, String> {
+        if job.callee.capabilities.hosts.is_empty() {
+            return Ok(Box::new(NoOutbound));
+        }
+        Ok(Box::new(Outcalls::new(&self.outside, &item.delivery, item.attempt, &item.carried.steps)?))
+    }
+
+    fn span(&self, item: &JobItem, event: &Event) -> Span {
         let span = info_span!(
             target: "weirgate::attempt", "attempt", otel.kind = "consumer",
-            handler = %job.delivery.handler, delivery = %job.delivery, attempt = job.attempt,
+            handler = %item.delivery.handler, delivery = %item.delivery, attempt = item.attempt,
             messaging.operation.name = "process", messaging.message.id = %event.id, event.type = %event.r#type,
             outcome = tracing::field::Empty,
         );
@@ -122,8 +215,22 @@ impl Worker {
     }
 }
 
-fn trace_ending(span: &Span, handler: &HandlerName, report: &CallReport) {
-    let outcome = match &report.result {
+fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event) -> Call<'a> {
+    Call {
+        event,
+        delivery: &item.delivery,
+        key: event.key(),
+        attempt: item.attempt,
+        at_ms: job.at_ms,
+        config: &job.callee.config,
+        limits: &job.callee.limits,
+        capabilities: &job.callee.capabilities,
+    }
+}
+
+fn trace_ending<T>(span: &Span, item: &JobItem, result: &Result<T, CallError>, log: &[LogLine]) {
+    let handler = &item.delivery.handler;
+    let outcome = match result {
         Ok(_) => "completed",
         Err(CallError::Failed(failure)) => {
             tracing::debug!(target: "weirgate::attempt", %handler, message = %failure.message, "attempt failed");
@@ -132,7 +239,7 @@ fn trace_ending(span: &Span, handler: &HandlerName, report: &CallReport) {
         Err(_) => "not-tried",
     };
     span.record("outcome", outcome);
-    for line in &report.log {
+    for line in log {
         tracing::debug!(target: "weirgate::attempt", %handler, level = ?line.level, message = %line.message, "handler log");
     }
 }

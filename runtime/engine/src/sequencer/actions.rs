@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use weirgate_core::{Action, DeliveryRow, Input};
+use weirgate_core::{Action, DeliveryRow, EventHead, Input};
 use weirgate_log::LogError;
-use weirgate_types::{Commit, DeliveryId, Effects, LogLine, Outcome, Position, Record};
+use weirgate_types::{Carried, DeliveryId, HandlerName, Position, Record};
 
 use super::{After, End, Sequencer};
-use crate::{job::Job, rows};
+use crate::{
+    job::{Job, JobItem, StoredRecord},
+    rows,
+};
 
 impl Sequencer {
     /// Tell the machine, and do what it says until it says nothing more.
@@ -26,10 +29,20 @@ impl Sequencer {
         while let Some(action) = self.actions.pop_front() {
             match action {
                 Action::Append(record) => drop(self.append(record)?),
-                Action::Commit { delivery, attempt, outcome } => self.commit(delivery, attempt, outcome)?,
-                Action::Deliver { delivery, attempt, at_ms } => self.deliver(delivery, attempt, at_ms)?,
+                Action::Commit { handler, endings, is_batch } => self.commit(&handler, endings, is_batch)?,
+                Action::Correct { delivery, with } => self.correct(delivery, with)?,
+                Action::Release { delivery, commit } => self.release(delivery, commit)?,
+                Action::PassGap(gap) => self.pass_gap(gap)?,
+                Action::Turn(turned) => self.turn_over(turned)?,
+                Action::Deliver { delivery, attempt, at_ms, carried, call } => {
+                    self.deliver(delivery, attempt, at_ms, carried, call)?;
+                }
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until)?,
+                Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms)?,
+                Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
                 Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
+                Action::KeepNext { handler, lane, next } => self.projection.keep_next(&handler, lane, next)?,
+                Action::Shelve { delivery, row, on } => self.shelve(&delivery, &row, on)?,
             }
         }
         Ok(())
@@ -38,10 +51,12 @@ impl Sequencer {
     pub fn append(&mut self, record: Record) -> Result<Position, End> {
         let position = self.push(&record)?;
         self.turn_records += 1;
-        self.handlers_changed |= matches!(record, Record::Deployed(_) | Record::Paused { .. } | Record::Resumed { .. });
         self.projection.project(position, &record)?;
         self.tell(Input::Appended { position, record: &record });
-        if record.events(position).next().is_some() {
+        self.handlers_changed |= self.machine.has_offers()
+            || matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
+        self.hosts_changed |= matches!(record, Record::BreakerChanged(_));
+        if EventHead::of(position, &record).next().is_some() {
             self.recent.push(position, Arc::new(record));
         }
         Ok(position)
@@ -58,24 +73,28 @@ impl Sequencer {
         }
     }
 
-    fn commit(&mut self, delivery: DeliveryId, attempt: u32, outcome: Outcome) -> Result<(), End> {
-        let settled = self.settling.take_if(|finished| finished.delivery == delivery && finished.attempt == attempt);
-        let (key, effects, log) = match settled {
-            Some(finished) => (finished.key, finished.report.result.unwrap_or_default(), finished.report.log),
-            None => (self.key_of(&delivery)?, Effects::default(), Vec::<LogLine>::new()),
-        };
-        self.metrics.settled(&delivery.handler, &outcome);
-        let DeliveryId { handler, position: event } = delivery;
-        let at_ms = self.clock.now_ms();
-        self.append(Record::Committed(Commit { handler, event, key, attempt, at_ms, outcome, effects, log }))?;
-        Ok(())
-    }
-
-    fn deliver(&mut self, delivery: DeliveryId, attempt: u32, at_ms: u64) -> Result<(), End> {
-        let callee = self.callees.get(&delivery.handler).map(Arc::clone);
-        let callee = callee.ok_or_else(|| End::Broken(format!("{delivery} is ready without a module")))?;
-        let record = self.recent.covering(delivery.position);
-        self.after.push(After::Deliver(Job { delivery, attempt, at_ms, callee, record }));
+    fn deliver(
+        &mut self,
+        delivery: DeliveryId,
+        attempt: u32,
+        at_ms: u64,
+        carried: Carried,
+        call: Position,
+    ) -> Result<(), End> {
+        let handler = delivery.handler.clone();
+        let stored = self.recent.covering(delivery.position).map(|(first, record)| StoredRecord { first, record });
+        let item = JobItem { delivery, attempt, carried, stored };
+        let begun = self.after.iter_mut().rev().find_map(|after| match after {
+            After::Deliver(job) if job.handler == handler && job.call == call => Some(job),
+            _ => None,
+        });
+        if let Some(job) = begun {
+            job.items.push(item);
+            return Ok(());
+        }
+        let callee = self.callees.get(&handler).map(Arc::clone);
+        let callee = callee.ok_or_else(|| End::Broken(format!("{handler} is ready without a module")))?;
+        self.after.push(After::Deliver(Job { handler, call, at_ms, callee, items: vec![item] }));
         Ok(())
     }
 
@@ -89,5 +108,30 @@ impl Sequencer {
             None => self.projection.remove(key),
         }
         Ok(())
+    }
+
+    /// On the shelf a delivery is found by its lane, and by its time where it has one and leads its lane.
+    fn shelve(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), End> {
+        self.keep(delivery, Some(row), false)?;
+        let by_lane = rows::shelved(delivery, row);
+        let due = row.stand.due().filter(|_| row.leads || !on);
+        let by_time = due.map(|(due_ms, level)| rows::queued(delivery, level, due_ms));
+        if on {
+            self.projection.put(by_lane, Vec::new(), false);
+            if let Some(key) = by_time {
+                self.projection.put(key, rows::lane_value(row.lane), false);
+            }
+        } else {
+            self.projection.remove(by_lane);
+            if let Some(key) = by_time {
+                self.projection.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// The module's handler, for what is said of it.
+    pub fn digest_of(&self, handler: &HandlerName) -> weirgate_types::Digest {
+        self.machine.handler(handler).map_or(weirgate_types::Digest([0; 32]), |view| view.deployed.digest)
     }
 }

@@ -1,12 +1,13 @@
 //! What waits until the turn's records are durable.
 
 use crossbeam_channel::Sender;
-use weirgate_types::DeliveryId;
+use weirgate_types::Position;
 
 use crate::{
-    DeliveryItem, HandlerItem, Published, Refusal,
+    BreakerItem, DeliveryItem, HandlerItem, Published, Refusal,
     command::{Permit, Reply},
     job::Job,
+    workers::Jobs,
 };
 
 pub enum After {
@@ -14,13 +15,15 @@ pub enum After {
     Handlers { reply: Reply<Vec<HandlerItem>>, items: Vec<HandlerItem> },
     Deliveries { reply: Reply<Vec<DeliveryItem>>, items: Result<Vec<DeliveryItem>, Refusal> },
     Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
-    Resubmitted { reply: Reply<DeliveryId>, delivery: DeliveryId },
+    Intervened { reply: Reply<Position>, position: Position },
+    Breakers { reply: Reply<Vec<BreakerItem>>, items: Vec<BreakerItem> },
+    Stepped(Sender<Result<(), Refusal>>),
     Deliver(Job),
 }
 
 impl After {
     /// A reader who has gone away misses his answer, and nothing else happens.
-    pub fn perform(self, jobs: &Sender<Job>) {
+    pub fn perform(self, jobs: &Jobs) {
         match self {
             Self::Published { reply, published, permit } => {
                 drop(permit);
@@ -29,9 +32,10 @@ impl After {
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::Deliveries { reply, items } => drop(reply.send(items)),
             Self::Handler { reply, item } => drop(reply.send(*item)),
-            Self::Resubmitted { reply, delivery } => drop(reply.send(Ok(delivery))),
-            // The workers' end of the channel lives as long as the sequencer.
-            Self::Deliver(job) => drop(jobs.send(job)),
+            Self::Intervened { reply, position } => drop(reply.send(Ok(position))),
+            Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
+            Self::Stepped(reply) => drop(reply.send(Ok(()))),
+            Self::Deliver(job) => jobs.send(job),
         }
     }
 }

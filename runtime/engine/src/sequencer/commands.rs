@@ -2,16 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use weirgate_core::{Input, Verdict};
+use weirgate_core::{Ended, Input};
 use weirgate_host::{CallError, Module};
-use weirgate_types::{AttemptFailure, DeliveryId, Deployed, Digest, Event, FailureKind, HandlerName, Record};
+use weirgate_types::{AttemptFailure, Deployed, Digest, Event, FailureKind, HandlerName, Record};
 
 use super::{After, End, Sequencer};
 use crate::{
     HandlerItem, Published, Refusal,
-    command::{Command, DeadLetter, Permit, Reply},
+    command::{Command, Permit, Reply},
     job::{Callee, Finished},
-    rows,
 };
 
 /// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
@@ -21,12 +20,23 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 impl Sequencer {
     pub fn take(&mut self, command: Command) -> Result<(), End> {
         match command {
-            Command::Publish { events, permit, reply } => self.accept(events, permit, reply)?,
+            Command::Publish { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,
             Command::Finished(finished) => self.finished(finished)?,
             Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
-            Command::Pause { handler, pause, reply } => self.pause(handler, pause, reply)?,
-            Command::Resubmit { letter, reply } => self.resubmit(&letter, reply)?,
+            Command::ChangeMode { handler, mode, said, reply } => self.change_mode(handler, mode, said, reply)?,
+            Command::Intervene { wish, reply } => self.intervene(*wish, reply)?,
+            Command::TurnBreaker { breaker, open, said, reply } => self.wish_breaker(&breaker, open, &said, reply)?,
+            Command::Breakers { reply } => {
+                let items = self.list_breakers();
+                self.after.push(After::Breakers { reply, items });
+            }
+            Command::Step { delivery, attempt, step, answer, reply } => {
+                let at_ms = self.clock.now_ms();
+                self.append(Record::Stepped { delivery, attempt, step, answer, at_ms })?;
+                self.after.push(After::Stepped(reply));
+                self.perform()?;
+            }
             Command::Handlers { reply } => {
                 let items = self.list_handlers();
                 self.after.push(After::Handlers { reply, items });
@@ -45,7 +55,17 @@ impl Sequencer {
         Ok(())
     }
 
-    fn accept(&mut self, events: Vec<Event>, permit: Permit, reply: Reply<Vec<Published>>) -> Result<(), End> {
+    fn accept(
+        &mut self,
+        events: Vec<Event>,
+        to: Option<&HandlerName>,
+        permit: Permit,
+        reply: Reply<Vec<Published>>,
+    ) -> Result<(), End> {
+        if let Some(unknown) = to.filter(|to| self.machine.handler(to).is_none()) {
+            drop(reply.send(Err(Refusal::UnknownHandler(unknown.clone()))));
+            return Ok(());
+        }
         if !*self.has_space.get_or_insert_with(|| (self.free_space)()) {
             drop(reply.send(Err(Refusal::DiskFull)));
             return Ok(());
@@ -55,7 +75,10 @@ impl Sequencer {
             let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
             let (position, duplicate) = match self.projection.first_position(&source, &id)? {
                 Some(position) => (position, true),
-                None => (self.append(Record::Accepted { event, at_ms: self.clock.now_ms() })?, false),
+                None => {
+                    let (to, at_ms) = (to.cloned(), self.clock.now_ms());
+                    (self.append(Record::Accepted { event, to, at_ms })?, false)
+                }
             };
             let counter = if duplicate { &self.metrics.events_duplicate } else { &self.metrics.events_accepted };
             counter.inc();
@@ -65,19 +88,30 @@ impl Sequencer {
         self.perform()
     }
 
-    fn finished(&mut self, finished: Box<Finished>) -> Result<(), End> {
-        let (delivery, attempt) = (finished.delivery.clone(), finished.attempt);
-        let failure = match &finished.report.result {
+    fn finished(&mut self, mut finished: Box<Finished>) -> Result<(), End> {
+        let (handler, hosts) = (finished.handler.clone(), std::mem::take(&mut finished.hosts));
+        let failure = |result: &Result<_, CallError>| match result {
             Ok(_) => None,
             Err(CallError::Failed(failure)) => Some(failure.clone()),
+            Err(error @ CallError::ParkedBehind) => {
+                Some(AttemptFailure::found(FailureKind::NotReached, error.to_string()))
+            }
             // The worker keeps these to itself; were one to come, the attempt did not take place.
             Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
         };
+        let results: Vec<_> =
+            finished.items.iter().map(|item| (failure(&item.result), item.correction.is_some())).collect();
+        let ended = finished.items.iter().zip(&results).map(|(item, (failure, corrected))| Ended {
+            position: item.position,
+            attempt: item.attempt,
+            result: failure.as_ref().map_or(Ok(()), Err),
+            corrected: *corrected,
+        });
+        let ended: Vec<_> = ended.collect();
         self.settling = Some(finished);
-        let result = failure.as_ref().map_or(Ok(()), Err);
-        self.feed(Input::Finished { delivery: &delivery, attempt, result })?;
+        self.feed(Input::Finished { handler: &handler, ended: &ended })?;
         self.settling = None;
-        Ok(())
+        if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { hosts: &hosts }) }
     }
 
     fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
@@ -98,46 +132,13 @@ impl Sequencer {
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        self.callees.insert(name.clone(), Arc::new(Callee { digest, module, config, limits }));
+        let capabilities = view.manifest.capabilities.clone();
+        self.callees.insert(name.clone(), Arc::new(Callee { digest, module, config, limits, capabilities }));
         self.feed(Input::Ready { handler: name, digest })
     }
 
-    fn pause(&mut self, handler: HandlerName, pause: bool, reply: Reply<HandlerItem>) -> Result<(), End> {
-        match self.machine.may_pause(&handler, pause) {
-            Verdict::UnknownHandler => {
-                drop(reply.send(Err(Refusal::UnknownHandler(handler))));
-                return Ok(());
-            }
-            Verdict::AlreadySo => {}
-            Verdict::Granted => {
-                let (name, at_ms) = (handler.clone(), self.clock.now_ms());
-                self.append(match pause {
-                    true => Record::Paused { handler: name, at_ms },
-                    false => Record::Resumed { handler: name, at_ms },
-                })?;
-            }
-        }
-        self.perform()?;
-        self.after_handler(handler, reply);
-        Ok(())
-    }
-
-    fn after_handler(&mut self, name: HandlerName, reply: Reply<HandlerItem>) {
+    pub(super) fn after_handler(&mut self, name: HandlerName, reply: Reply<HandlerItem>) {
         let item = self.list_handlers().into_iter().find(|item| item.name == name).ok_or(Refusal::UnknownHandler(name));
         self.after.push(After::Handler { reply, item: Box::new(item) });
-    }
-
-    fn resubmit(&mut self, letter: &DeadLetter, reply: Reply<DeliveryId>) -> Result<(), End> {
-        let delivery = letter.delivery.clone();
-        let is_dead = self.views.get(&rows::dead_letter(&delivery))?.is_some() && !self.machine.is_open(&delivery);
-        if !is_dead {
-            drop(reply.send(Err(Refusal::NotADeadLetter(delivery))));
-            return Ok(());
-        }
-        let record =
-            Record::Resubmitted { delivery: delivery.clone(), key: letter.key.clone(), at_ms: self.clock.now_ms() };
-        self.append(record)?;
-        self.after.push(After::Resubmitted { reply, delivery });
-        self.perform()
     }
 }

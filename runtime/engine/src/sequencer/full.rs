@@ -33,8 +33,12 @@ impl Sequencer {
     fn take_while_full(&mut self, command: Command) -> Result<(), End> {
         match command {
             Command::Publish { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Command::Deploy { reply, .. } | Command::Pause { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Command::Resubmit { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
+                drop(reply.send(Err(Refusal::DiskFull)));
+            }
+            Command::Intervene { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::TurnBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Breakers { reply } => drop(reply.send(Ok(self.list_breakers()))),
             // What is pending will not become durable any more: nobody was told that it would.
             Command::Stop { reply } => {
                 self.stopping.push(reply);
@@ -44,7 +48,7 @@ impl Sequencer {
             Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
             Command::Broken { .. } => self.take(command)?,
             // No more of these than there are calls under way and handlers.
-            Command::Finished(_) | Command::Loaded { .. } => self.held.push_back(command),
+            Command::Finished(_) | Command::Step { .. } | Command::Loaded { .. } => self.held.push_back(command),
         }
         Ok(())
     }
@@ -56,10 +60,12 @@ impl After {
         match self {
             Self::Published { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Self::Resubmitted { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Self::Intervened { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::Deliveries { reply, items } => drop(reply.send(items)),
-            deliver @ Self::Deliver(_) => return Some(deliver),
+            // Whoever called out waits until it is durable that he did.
+            waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
         }
         None
     }

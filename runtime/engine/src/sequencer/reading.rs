@@ -1,13 +1,16 @@
 //! The sequencer's reading side: scans for handlers that lag, lists for operators.
 
-use weirgate_core::{EventHead, Input};
+use weirgate_core::{DeliveryRow, DeliveryState, EventHead, HandlerView, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
 use super::{End, Sequencer};
-use crate::{DeliveryFilter, DeliveryItem, HandlerItem, Refusal};
+use crate::{DeliveryFilter, DeliveryItem, HandlerItem, Refusal, rows};
 
 /// How many positions one scan looks at, at least.
 const SCAN_POSITIONS: u64 = 2_048;
+/// A list looks at so many rows at a time, and gives up after so many times: who asks for what is rare asks on.
+const LISTED_PAGE: usize = 1_024;
+const LISTED_PAGES_MAX: usize = 64;
 
 impl Sequencer {
     /// Read on for a handler that lags, up to `until` at the most.
@@ -19,7 +22,7 @@ impl Sequencer {
             if first > until {
                 break;
             }
-            events.extend(record.events(first).map(|(position, event)| EventHead::of(position, event)));
+            events.extend(EventHead::of(first, &record));
             through = first.plus(record.width()).before();
             if through.0 >= after.0 + SCAN_POSITIONS {
                 break;
@@ -29,31 +32,18 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The key of a delivery's event.
-    pub fn key_of(&self, delivery: &DeliveryId) -> Result<String, End> {
-        let (first, record) = if let Some((first, record)) = self.recent.covering(delivery.position) {
-            (first, record)
-        } else {
-            let read = self.reader.read(delivery.position)?;
-            let (first, record) = read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))?;
-            (first, record.into())
-        };
-        let event = record.event_at(delivery.position.0.saturating_sub(first.0));
-        event
-            .map(|event| event.key().to_owned())
-            .ok_or_else(|| End::Broken(format!("the log has no event for {delivery}")))
-    }
-
     pub fn list_handlers(&self) -> Vec<HandlerItem> {
         let head = self.machine.head();
         let items = self.machine.handlers().map(|(name, view)| HandlerItem {
             name: name.clone(),
             digest: view.deployed.digest,
             manifest: view.manifest.clone(),
-            paused: view.paused,
+            mode: view.mode,
             ready: view.ready,
-            checkpoint: view.checkpoint,
-            lag: head.0.saturating_sub(view.checkpoint.0),
+            checkpoint: self.checkpoint(name, &view),
+            lag: head.0.saturating_sub(self.checkpoint(name, &view).0),
+            shelved: view.shelved,
+            breaker_open_until_ms: view.breaker_open_until_ms,
             open: view.open,
             running: view.running,
             retrying: view.retrying,
@@ -62,17 +52,81 @@ impl Sequencer {
         items.collect()
     }
 
+    /// Everything up to here is done with. The first on the shelf is the first row.
+    fn checkpoint(&self, name: &HandlerName, view: &HandlerView<'_>) -> Position {
+        if view.shelved == 0 {
+            return view.checkpoint;
+        }
+        let first = self.views.scan_keys(&rows::deliveries_of(name), None, 1).unwrap_or_default();
+        let first = first.first().and_then(|key| rows::delivery_of(key)).map(|delivery| delivery.position.before());
+        first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
+    }
+
+    /// Open deliveries as the views know them: what this turn changes is not among them.
     pub fn list_deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryItem>, Refusal> {
         if let Some(name) = filter.handler.as_ref().filter(|name| self.machine.handler(name).is_none()) {
             return Err(Refusal::UnknownHandler(name.clone()));
         }
         let key = filter.key.as_deref().map(KeyHash::of);
-        let names = self.machine.handlers().map(|(name, _)| name);
-        let names = names.filter(|name| filter.handler.as_ref().is_none_or(|wanted| wanted == *name));
-        let open = names.flat_map(|name| self.machine.deliveries(name, Position::ZERO));
-        let open = open.filter(|open| filter.state.as_deref().is_none_or(|wanted| wanted == open.state.word()));
-        let open = open.filter(|open| key.is_none_or(|wanted| open.key == wanted));
-        let items = open.map(|open| DeliveryItem { delivery: open.delivery, attempt: open.attempt, state: open.state });
-        Ok(items.take(filter.limit).collect())
+        let prefix = filter.handler.as_ref().map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
+        let mut after = filter.after.as_ref().map(rows::delivery);
+        let mut items = Vec::new();
+        for _ in 0..LISTED_PAGES_MAX {
+            let page = self.views.scan(&prefix, after.as_deref(), LISTED_PAGE)?;
+            after = page.last().map(|(row, _)| row.clone());
+            for (row, value) in &page {
+                let Some(delivery) = rows::delivery_of(row) else { continue };
+                let Ok(row) = postcard::from_bytes::<DeliveryRow>(value) else { continue };
+                if key.is_some_and(|wanted| row.key != wanted) {
+                    continue;
+                }
+                let state = self.state_of_delivery(&delivery, &row)?;
+                if filter.state.as_deref().is_none_or(|wanted| wanted == state.word()) {
+                    items.extend(self.item(delivery, &row, state)?);
+                }
+                if items.len() >= filter.limit {
+                    return Ok(items);
+                }
+            }
+            if page.len() < LISTED_PAGE {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    fn state_of_delivery(&self, delivery: &DeliveryId, row: &DeliveryRow) -> Result<DeliveryState, Refusal> {
+        if let Some(state) = self.machine.state(delivery) {
+            return Ok(state);
+        }
+        // On the shelf: behind the first of its lane, which may be in memory.
+        let in_memory = self.machine.first_of_lane(&delivery.handler, row.lane);
+        let first = match in_memory {
+            Some(first) => Some(first),
+            None => {
+                let keys = self.views.scan_keys(&rows::shelf_lane(&delivery.handler, row.lane), None, 1)?;
+                keys.first().and_then(|key| rows::last_position(key))
+            }
+        };
+        match first.filter(|first| *first != delivery.position) {
+            Some(first) => Ok(DeliveryState::ParkedBehind(first)),
+            None => Ok(DeliveryState::of(row)),
+        }
+    }
+
+    fn item(
+        &self,
+        delivery: DeliveryId,
+        row: &DeliveryRow,
+        state: DeliveryState,
+    ) -> Result<Option<DeliveryItem>, Refusal> {
+        let stored = self.stored(&delivery).map_err(|end| Refusal::Storage(end.to_string()))?;
+        Ok(stored.event(delivery.position).map(|event| DeliveryItem {
+            attempt: row.attempt,
+            state,
+            key: event.key().to_owned(),
+            r#type: event.r#type.clone(),
+            delivery,
+        }))
     }
 }

@@ -1,5 +1,9 @@
 //! The handle: what the server holds of the engine. Cheap to clone; every question is asked through it.
 
+mod deliveries;
+mod letters;
+mod operations;
+
 use std::{ops::ControlFlow, sync::Arc};
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -7,15 +11,17 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_host::{Host, ModuleInfo};
 use weirgate_log::Epoch;
 use weirgate_types::{
-    DeliveryId, Deployed, Digest, Event, HandlerName, Manifest, Outcome, Position, Record, StatusDocument,
+    BreakerId, Deployed, Digest, Event, HandlerName, Manifest, ManifestError, Mode, Position, Record, StatusDocument,
 };
 
 use crate::{
-    DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Hub, Metrics, Published, Refusal,
+    BreakerItem, HandlerItem, Hub, Metrics, Published, Refusal, Said,
     command::{Command, Reply},
-    rows,
     statuses::Statuses,
 };
+pub use deliveries::{Blocked, Decision, NewData};
+pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
+pub use operations::{Operation, OperationState};
 
 /// See the module.
 #[derive(Clone)]
@@ -23,8 +29,7 @@ pub struct Handle(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
-    /// One permit an event; how many are out is how many events are on their way into the log.
-    in_flight: Arc<Semaphore>,
+    operations: operations::Operations,
 }
 
 /// What a handle is made of.
@@ -35,7 +40,8 @@ pub struct Parts {
     pub hub: Arc<Hub>,
     pub host: Arc<Host>,
     pub metrics: Arc<Metrics>,
-    pub events_in_flight_max: usize,
+    /// One permit an event; how many are out is how many events are on their way into the log.
+    pub in_flight: Arc<Semaphore>,
     pub ending: watch::Receiver<Option<String>>,
 }
 
@@ -50,8 +56,7 @@ pub struct StoredEvent {
 
 impl Handle {
     pub(crate) fn new(parts: Parts) -> Self {
-        let in_flight = Arc::new(Semaphore::new(parts.events_in_flight_max));
-        Self(Arc::new(Inner { parts, in_flight }))
+        Self(Arc::new(Inner { parts, operations: operations::Operations::default() }))
     }
 
     #[must_use]
@@ -69,15 +74,17 @@ impl Handle {
         &self.0.parts.metrics
     }
 
-    /// Put events into the log. Answers when they are durable.
+    /// Put events into the log: for all handlers that subscribe to them, or for the one named, whatever it subscribes to.
+    /// Answers when they are durable.
     ///
     /// # Errors
+    /// [`Refusal::UnknownHandler`] where the one named is not there;
     /// [`Refusal::Busy`] when too many are under way, [`Refusal::DiskFull`], [`Refusal::Stopped`]. None of the events was
     /// taken then, except that after the last two they may have been: sending them again is safe.
-    pub async fn publish(&self, events: Vec<Event>) -> Result<Vec<Published>, Refusal> {
+    pub async fn publish(&self, events: Vec<Event>, to: Option<HandlerName>) -> Result<Vec<Published>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.0.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
-        self.ask(|reply| Command::Publish { events, permit, reply }).await
+        let permit = Arc::clone(&self.0.parts.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
+        self.ask(|reply| Command::Publish { events, to, permit, reply }).await
     }
 
     /// Check a component and keep it. Handlers that wait for it go on.
@@ -100,18 +107,38 @@ impl Handle {
     /// The manifest's settings are out of range, or the module is not there.
     pub async fn deploy(&self, manifest: Manifest, digest: Digest, at_ms: u64) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
+        for one in &manifest.schedules {
+            let wrong = |why| ManifestError::Schedule { name: one.name.clone(), why };
+            weirgate_core::schedule::check(&one.cron).map_err(wrong)?;
+        }
         let module = self.load(digest).await?;
         let json = serde_json::to_string(&manifest).map_err(|e| Refusal::Storage(e.to_string()))?;
         let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms });
         self.ask(|reply| Command::Deploy { deployed, module, reply }).await
     }
 
-    /// Hold a handler's new attempts back, or let them go on.
+    /// Let a handler work, drain it (what it has taken goes on, nothing new is taken), or pause it (no attempt begins).
     ///
     /// # Errors
     /// There is no such handler.
-    pub async fn pause(&self, handler: HandlerName, pause: bool) -> Result<HandlerItem, Refusal> {
-        self.ask(|reply| Command::Pause { handler, pause, reply }).await
+    pub async fn change_mode(&self, handler: HandlerName, mode: Mode, said: Said) -> Result<HandlerItem, Refusal> {
+        self.ask(|reply| Command::ChangeMode { handler, mode, said, reply }).await
+    }
+
+    /// The breakers of handlers and of hosts that have been called.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub async fn breakers(&self) -> Result<Vec<BreakerItem>, Refusal> {
+        self.ask(|reply| Command::Breakers { reply }).await
+    }
+
+    /// Open or close a breaker by hand.
+    ///
+    /// # Errors
+    /// There is no such breaker.
+    pub async fn turn_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Result<Vec<BreakerItem>, Refusal> {
+        self.ask(|reply| Command::TurnBreaker { breaker, open, said, reply }).await
     }
 
     /// # Errors
@@ -125,48 +152,6 @@ impl Handle {
     pub async fn handler(&self, name: HandlerName) -> Result<HandlerItem, Refusal> {
         let found = self.handlers().await?.into_iter().find(|item| item.name == name);
         found.ok_or(Refusal::UnknownHandler(name))
-    }
-
-    /// # Errors
-    /// The filter names a handler that is not there.
-    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryItem>, Refusal> {
-        self.ask(|reply| Command::Deliveries { filter, reply }).await
-    }
-
-    /// Dead letters, of one handler or all, in order of handler and position; those after `after`.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub async fn dead_letters(
-        &self,
-        handler: Option<HandlerName>,
-        after: Option<DeliveryId>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, Refusal> {
-        let handle = self.clone();
-        blocking(move || handle.read_dead_letters(handler.as_ref(), after.as_ref(), limit)).await?
-    }
-
-    /// # Errors
-    /// The delivery is not a dead letter.
-    pub async fn dead_letter(&self, delivery: DeliveryId) -> Result<DeadLetter, Refusal> {
-        let handle = self.clone();
-        blocking(move || {
-            let row = handle.0.parts.statuses.views.get(&rows::dead_letter(&delivery))?;
-            let position = row.and_then(|value| rows::value_position(&value));
-            let position = position.ok_or_else(|| Refusal::NotADeadLetter(delivery.clone()))?;
-            handle.letter_at(position)?.ok_or(Refusal::NotADeadLetter(delivery))
-        })
-        .await?
-    }
-
-    /// Open a dead letter again.
-    ///
-    /// # Errors
-    /// It is not a dead letter (any more).
-    pub async fn resubmit(&self, delivery: DeliveryId) -> Result<DeliveryId, Refusal> {
-        let letter = Box::new(self.dead_letter(delivery).await?);
-        self.ask(|reply| Command::Resubmit { letter, reply }).await
     }
 
     /// The status of a subject; version 0 when there is none.
@@ -259,41 +244,10 @@ impl Handle {
             TrySendError::Disconnected(_) => Refusal::Stopped,
         })
     }
-
-    fn read_dead_letters(
-        &self,
-        handler: Option<&HandlerName>,
-        after: Option<&DeliveryId>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, Refusal> {
-        let prefix = handler.map_or_else(|| rows::DEAD_LETTERS.to_vec(), rows::dead_letters_of);
-        let after = after.map(rows::dead_letter);
-        let rows = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), limit)?;
-        let positions = rows.iter().filter_map(|(_, value)| rows::value_position(value));
-        positions.filter_map(|position| self.letter_at(position).transpose()).collect()
-    }
-
-    fn letter_at(&self, position: Position) -> Result<Option<DeadLetter>, Refusal> {
-        let Some((_, Record::Committed(commit))) = self.0.parts.statuses.log.read(position)? else { return Ok(None) };
-        let Outcome::DeadLettered { failure } = commit.outcome else { return Ok(None) };
-        Ok(Some(DeadLetter {
-            delivery: DeliveryId { handler: commit.handler, position: commit.event },
-            key: commit.key,
-            attempt: commit.attempt,
-            at_ms: commit.at_ms,
-            failure,
-            position,
-            log: commit.log,
-        }))
-    }
 }
 
 fn stored_events(first: Position, record: &Record) -> Vec<StoredEvent> {
-    let at_ms = match record {
-        Record::Accepted { at_ms, .. } => *at_ms,
-        Record::Committed(commit) => commit.at_ms,
-        _ => 0,
-    };
+    let at_ms = record.at_ms();
     let events = record.events(first);
     events.map(|(position, event)| StoredEvent { position, at_ms, event: event.clone() }).collect()
 }

@@ -1,0 +1,86 @@
+//! Corrections: the data that a delivery gets in place of its event's.
+
+use serde_json::Value;
+use weirgate_types::{Correction, Event, Position};
+
+/// What an event that corrects makes of the data: where both are JSON objects it is a merge patch (RFC 7396), else it
+/// takes the data's place.
+pub fn by_event(event: &Event, brought: &Event, position: Position) -> Correction {
+    let merged = object(event).zip(object(brought)).map(|(data, patch)| merge(data, &patch));
+    match merged {
+        Some(data) => Correction {
+            data: data.to_string().into_bytes(),
+            data_content_type: event.data_content_type.clone(),
+            event: Some(position),
+        },
+        None => Correction {
+            data: brought.data.clone(),
+            data_content_type: brought.data_content_type.clone(),
+            event: Some(position),
+        },
+    }
+}
+
+/// Data with a merge patch applied.
+pub fn merge(mut data: Value, patch: &Value) -> Value {
+    json_patch::merge(&mut data, patch);
+    data
+}
+
+/// How two data differ, as a JSON patch (RFC 6902); nothing where one of them is not JSON.
+#[must_use]
+pub fn difference(before: &[u8], after: &[u8]) -> Option<Value> {
+    let [before, after] = [before, after].map(|data| serde_json::from_slice::<Value>(data).ok());
+    serde_json::to_value(json_patch::diff(&before?, &after?)).ok()
+}
+
+fn object(event: &Event) -> Option<Value> {
+    let value = event.is_json().then(|| serde_json::from_slice::<Value>(&event.data).ok())??;
+    value.is_object().then_some(value)
+}
+
+/// An event with corrected data.
+pub fn corrected(event: &Event, correction: &Correction) -> Event {
+    Event { data: correction.data.clone(), data_content_type: correction.data_content_type.clone(), ..event.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &str, content_type: Option<&str>) -> Event {
+        Event {
+            id: "1".into(),
+            source: "/shop".into(),
+            r#type: "a".into(),
+            subject: Some("order/o-1".into()),
+            time: None,
+            data_content_type: content_type.map(str::to_owned),
+            data_schema: None,
+            extensions: std::collections::BTreeMap::new(),
+            data: data.into(),
+        }
+    }
+
+    #[test]
+    fn objects_are_merged_and_all_else_is_replaced() {
+        let json = event(r#"{"card":"1","total":5}"#, None);
+        for (brought, expected) in [
+            (event(r#"{"card":"2"}"#, None), r#"{"card":"2","total":5}"#),
+            (event(r#"{"card":null}"#, None), r#"{"total":5}"#),
+            (event("[1]", None), "[1]"),
+            (event("two", Some("text/plain")), "two"),
+        ] {
+            let correction = by_event(&json, &brought, Position(3));
+            assert_eq!(String::from_utf8_lossy(&correction.data), expected);
+            assert_eq!(correction.event, Some(Position(3)));
+        }
+    }
+
+    #[test]
+    fn a_difference_says_what_changed() {
+        let difference = difference(br#"{"a":1,"b":2}"#, br#"{"a":1,"b":3}"#).expect("both are JSON");
+        assert_eq!(difference, serde_json::json!([{ "op": "replace", "path": "/b", "value": 3 }]));
+        assert_eq!(super::difference(b"{}", b"no"), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! Gates: which hosts may be called now. The machine's breakers set them; calls under way ask them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::Clock;
+
+/// How long others wait while one finds out whether a host is back.
+const FINDING_OUT_MS: u64 = 1_000;
+
+/// See the module.
+pub struct Gates {
+    clock: Arc<dyn Clock>,
+    /// A std mutex: held for a look-up. Only hosts whose breakers are open are in it.
+    open: Mutex<BTreeMap<String, Gate>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Gate {
+    until_ms: u64,
+    /// Since when somebody finds out.
+    asked_ms: Option<u64>,
+}
+
+impl Gates {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, open: Mutex::default() }
+    }
+
+    /// Whether the host may be called now; else for how many milliseconds it is left alone. When its time is over, one
+    /// caller finds out for all.
+    pub fn permit(&self, host: &str) -> Result<(), u64> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(gate) = open.get_mut(host) else { return Ok(()) };
+        let now_ms = self.clock.now_ms();
+        if now_ms < gate.until_ms {
+            return Err(gate.until_ms - now_ms);
+        }
+        // Whoever asked and did not come back in time is not waited for.
+        let is_asked = gate.asked_ms.is_some_and(|asked_ms| now_ms.abs_diff(asked_ms) < FINDING_OUT_MS);
+        if is_asked {
+            return Err(FINDING_OUT_MS);
+        }
+        gate.asked_ms = Some(now_ms);
+        Ok(())
+    }
+
+    /// The hosts whose breakers are open, and until when.
+    pub fn set(&self, hosts: BTreeMap<String, u64>) {
+        let gates = hosts.into_iter().map(|(host, until_ms)| (host, Gate { until_ms, asked_ms: None }));
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = gates.collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_millis(self.now_ms())
+        }
+    }
+
+    #[test]
+    fn one_finds_out_while_the_others_wait() {
+        let clock = Arc::new(Hand::default());
+        let gates = Gates::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        gates.set(BTreeMap::from([("api".to_owned(), 100)]));
+        assert_eq!((gates.permit("api"), gates.permit("other")), (Err(100), Ok(())));
+        clock.0.store(100, Ordering::Relaxed);
+        assert_eq!((gates.permit("api"), gates.permit("api")), (Ok(()), Err(FINDING_OUT_MS)));
+        clock.0.store(100 + FINDING_OUT_MS, Ordering::Relaxed);
+        assert_eq!(gates.permit("api"), Ok(()), "the first never came back");
+        gates.set(BTreeMap::new());
+        assert_eq!((gates.permit("api"), gates.permit("api")), (Ok(()), Ok(())));
+    }
+}

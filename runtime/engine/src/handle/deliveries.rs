@@ -1,0 +1,205 @@
+//! Open deliveries: what there is, what is blocked behind what, and deciding about one.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use weirgate_core::{DeliveryRow, DeliveryState};
+use weirgate_types::{Carried, Correction, DeliveryId, Event, HandlerName, KeyHash, Position, Verb};
+
+use super::{Handle, blocking};
+use crate::{
+    DeliveryFilter, DeliveryItem, Refusal, Said,
+    command::{Command, Wish},
+    corrections, rows,
+};
+
+/// So many open deliveries are looked at for what is blocked.
+const LOOKED_AT_MAX: usize = 100_000;
+const PAGE: usize = 2_048;
+
+/// What somebody decides about a delivery.
+#[derive(Debug, Clone)]
+pub enum Decision {
+    Retry,
+    Correct(NewData),
+    Skip,
+    Resolve(Vec<Event>),
+    Discard,
+    DeadLetter,
+}
+
+/// Corrected data.
+#[derive(Debug, Clone)]
+pub enum NewData {
+    /// In place of the event's.
+    Whole { data: Vec<u8>, data_content_type: Option<String> },
+    /// A merge patch (RFC 7396) on the event's, which has to be JSON.
+    Patch(Value),
+}
+
+/// A lane that does not move, and what holds it up.
+#[derive(Debug, Clone)]
+pub struct Blocked {
+    pub first: DeliveryId,
+    /// The first one's event's key.
+    pub key: String,
+    pub state: DeliveryState,
+    /// How many deliveries wait behind it, and the first of their positions.
+    pub behind: usize,
+    pub positions: Vec<Position>,
+}
+
+/// The positions that are named of those behind one delivery.
+const NAMED_MAX: usize = 20;
+
+impl Handle {
+    /// # Errors
+    /// The filter names a handler that is not there.
+    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryItem>, Refusal> {
+        self.ask(|reply| Command::Deliveries { filter, reply }).await
+    }
+
+    /// Decide about a delivery: an open one that is not running, or a dead letter. Answers the position of the record
+    /// that says so, and for a correction how the data changed, as a JSON patch (RFC 6902) where both are JSON.
+    ///
+    /// # Errors
+    /// The delivery is not open, or is running; or the correction does not fit the event.
+    pub async fn decide(
+        &self,
+        delivery: DeliveryId,
+        decision: Decision,
+        said: Said,
+    ) -> Result<(Position, Option<Value>), Refusal> {
+        let handle = self.clone();
+        let (wish, difference) = blocking(move || handle.wish(delivery, decision, said)).await??;
+        let wish = Box::new(wish);
+        Ok((self.ask(|reply| Command::Intervene { wish, reply }).await?, difference))
+    }
+
+    fn wish(&self, delivery: DeliveryId, decision: Decision, said: Said) -> Result<(Wish, Option<Value>), Refusal> {
+        let read = self.0.parts.statuses.log.read(delivery.position)?;
+        let event =
+            read.as_ref().and_then(|(first, record)| record.event_at(delivery.position.0.checked_sub(first.0)?));
+        let event = event.ok_or_else(|| Refusal::NotOpen(delivery.clone()))?;
+        let carried = self.find_letter(&delivery)?.map_or_else(Carried::default, |letter| letter.carried);
+        let mut difference = None;
+        let verb = match decision {
+            Decision::Retry => Verb::Retry,
+            Decision::Correct(data) => {
+                let correction = correction(event, data)?;
+                difference = corrections::difference(&event.data, &correction.data);
+                Verb::Correct(correction)
+            }
+            Decision::Skip => Verb::Skip,
+            Decision::Resolve(events) => Verb::Resolve { events },
+            Decision::Discard => Verb::Discard,
+            Decision::DeadLetter => Verb::DeadLetter,
+        };
+        Ok((Wish { key: event.key().to_owned(), delivery, verb, carried, said }, difference))
+    }
+
+    /// The lanes with deliveries that wait behind others, the longest first; at most `limit`. Looks at the first 100,000 open
+    /// deliveries.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn blocked(&self, handler: Option<HandlerName>, limit: usize) -> Result<Vec<Blocked>, Refusal> {
+        let handlers = self.handlers().await?.into_iter();
+        let firsts = handlers.filter_map(|item| Some((item.name, item.manifest.resequence?.first))).collect();
+        let handle = self.clone();
+        blocking(move || handle.find_blocked(handler.as_ref(), &firsts, limit)).await?
+    }
+
+    /// `firsts`: the first numbers of the handlers that put events back into order.
+    fn find_blocked(
+        &self,
+        handler: Option<&HandlerName>,
+        firsts: &BTreeMap<HandlerName, u64>,
+        limit: usize,
+    ) -> Result<Vec<Blocked>, Refusal> {
+        let mut lanes = BTreeMap::<(HandlerName, KeyHash), Lane>::new();
+        let prefix = handler.map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
+        let mut after = None::<Vec<u8>>;
+        for _ in 0..LOOKED_AT_MAX / PAGE {
+            let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
+            for (key, value) in &page {
+                let (Some(delivery), Ok(row)) = (rows::delivery_of(key), postcard::from_bytes::<DeliveryRow>(value))
+                else {
+                    continue;
+                };
+                lanes.entry((delivery.handler.clone(), row.lane)).or_default().add(delivery.position, row);
+            }
+            match page.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => break,
+            }
+        }
+        let mut lanes: Vec<_> = lanes.into_iter().filter(|(_, lane)| lane.behind > 0).collect();
+        lanes.sort_by_key(|(_, lane)| std::cmp::Reverse(lane.behind));
+        let blocked = lanes.into_iter().take(limit).filter_map(|((handler, _), lane)| {
+            let first_number = firsts.get(&handler).copied();
+            self.blocked_lane(first_number, handler, lane)
+        });
+        Ok(blocked.collect())
+    }
+
+    fn blocked_lane(&self, first_number: Option<u64>, handler: HandlerName, lane: Lane) -> Option<Blocked> {
+        let (position, row) = lane.first?;
+        let (first, record) = self.0.parts.statuses.log.read(position).ok()??;
+        let key = record.event_at(position.0.checked_sub(first.0)?)?.key().to_owned();
+        let state = match first_number {
+            None => DeliveryState::of(&row),
+            Some(first) => {
+                let next = self.0.parts.statuses.views.get(&rows::next_number(&handler, row.lane)).ok()?;
+                let next = next.and_then(|value| rows::value_number(&value)).unwrap_or(first);
+                DeliveryState::in_sequence(&row, next)
+            }
+        };
+        Some(Blocked {
+            first: DeliveryId { handler, position },
+            key,
+            state,
+            behind: lane.behind,
+            positions: lane.named,
+        })
+    }
+}
+
+/// A lane while its rows are gone through, in order of position.
+#[derive(Default)]
+struct Lane {
+    first: Option<(Position, DeliveryRow)>,
+    behind: usize,
+    named: Vec<Position>,
+}
+
+impl Lane {
+    fn add(&mut self, position: Position, row: DeliveryRow) {
+        let rank = row.rank(position);
+        let behind = match &mut self.first {
+            Some((first, first_row)) if first_row.rank(*first) < rank => position,
+            first => match first.replace((position, row)) {
+                Some((behind, _)) => behind,
+                None => return,
+            },
+        };
+        self.behind += 1;
+        if self.named.len() < NAMED_MAX {
+            self.named.push(behind);
+        }
+    }
+}
+
+fn correction(event: &Event, data: NewData) -> Result<Correction, Refusal> {
+    match data {
+        NewData::Whole { data, data_content_type } => Ok(Correction { data, data_content_type, event: None }),
+        NewData::Patch(patch) => {
+            let before = event.is_json().then(|| serde_json::from_slice::<Value>(&event.data).ok()).flatten();
+            let wrong =
+                || Refusal::Correction("the event's data is not JSON, so it cannot be patched; send `data`".into());
+            let merged = corrections::merge(before.ok_or_else(wrong)?, &patch);
+            let data_content_type = event.data_content_type.clone();
+            Ok(Correction { data: merged.to_string().into_bytes(), data_content_type, event: None })
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The store of dead letters: asking for them, and looking into one.
+
+use weirgate_types::{
+    AttemptFailure, Carried, Commit, DeliveryId, Digest, FailureClass, FailureKind, HandlerName, Intervention, LogLine,
+    Outcome, Position, Record, Verb,
+};
+
+use super::{Handle, blocking};
+use crate::{DeadLetter, Refusal, rows};
+
+/// So many dead letters are looked at for one page.
+const LOOKED_AT_MAX: usize = 10_000;
+const PAGE: usize = 256;
+
+/// Which dead letters; what is absent leaves it open.
+#[derive(Debug, Clone, Default)]
+pub struct DeadLetterFilter {
+    pub handler: Option<HandlerName>,
+    /// The version that failed.
+    pub digest: Option<Digest>,
+    pub class: Option<FailureClass>,
+    /// A part of the failure's message, in whatever case.
+    pub text: Option<String>,
+    /// The event's type.
+    pub r#type: Option<String>,
+    pub key: Option<String>,
+    /// Unix milliseconds, the first included, the second not.
+    pub from_ms: Option<u64>,
+    pub until_ms: Option<u64>,
+}
+
+/// Some dead letters, in order of handler and position.
+#[derive(Debug, Clone)]
+pub struct DeadLetterPage {
+    pub letters: Vec<DeadLetter>,
+    /// Where to go on; `None` when there are no more.
+    pub next: Option<DeliveryId>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub attempt: u32,
+    pub at_ms: u64,
+    pub digest: Digest,
+    pub failure: AttemptFailure,
+    pub log: Vec<LogLine>,
+    /// When it was to be tried again.
+    pub due_ms: Option<u64>,
+}
+
+impl DeadLetterFilter {
+    fn takes(&self, letter: &DeadLetter) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let holds = |wanted: &String| letter.failure.message.to_lowercase().contains(&wanted.to_lowercase());
+        self.digest.is_none_or(|wanted| letter.digest == Some(wanted))
+            && self.class.is_none_or(|wanted| letter.failure.class == wanted)
+            && self.text.as_ref().is_none_or(holds)
+            && is(&self.r#type, &letter.r#type)
+            && is(&self.key, &letter.key)
+            && self.from_ms.is_none_or(|from_ms| letter.at_ms >= from_ms)
+            && self.until_ms.is_none_or(|until_ms| letter.at_ms < until_ms)
+    }
+}
+
+impl Handle {
+    /// Dead letters after `after`, at most `limit`. A page may hold fewer than there are and say where to go on.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, Refusal> {
+        let handle = self.clone();
+        blocking(move || handle.read_letters(&filter, after.as_ref(), limit)).await?
+    }
+
+    /// # Errors
+    /// The delivery is not a dead letter.
+    pub async fn dead_letter(&self, delivery: DeliveryId) -> Result<DeadLetter, Refusal> {
+        let handle = self.clone();
+        blocking(move || handle.find_letter(&delivery)?.ok_or(Refusal::NotADeadLetter(delivery))).await?
+    }
+
+    /// The attempts at a delivery that failed, in order. Those of one that has ended well are forgotten.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn failures(&self, delivery: DeliveryId) -> Result<Vec<Failure>, Refusal> {
+        let handle = self.clone();
+        blocking(move || {
+            let rows = handle.0.parts.statuses.views.scan_keys(&rows::failures_of(&delivery), None, 1_000)?;
+            let failures = rows.iter().filter_map(|row| rows::last_position(row));
+            failures.filter_map(|position| handle.failure_at(&delivery, position).transpose()).collect()
+        })
+        .await?
+    }
+
+    pub(super) fn read_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<&DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, Refusal> {
+        let prefix = filter.handler.as_ref().map_or_else(|| rows::DEAD_LETTERS.to_vec(), rows::dead_letters_of);
+        let mut after = after.map(rows::dead_letter);
+        let mut letters = Vec::new();
+        for _ in 0..LOOKED_AT_MAX / PAGE {
+            let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
+            let is_last = page.len() < PAGE;
+            for (row, value) in page {
+                let (Some(delivery), Some(position)) = (rows::delivery_of(&row), rows::value_position(&value)) else {
+                    continue;
+                };
+                after = Some(row);
+                letters.extend(self.letter_at(&delivery, position)?.filter(|letter| filter.takes(letter)));
+                if letters.len() >= limit {
+                    return Ok(DeadLetterPage { letters, next: Some(delivery) });
+                }
+            }
+            if is_last {
+                return Ok(DeadLetterPage { letters, next: None });
+            }
+        }
+        Ok(DeadLetterPage { letters, next: after.as_deref().and_then(rows::delivery_of) })
+    }
+
+    pub(super) fn find_letter(&self, delivery: &DeliveryId) -> Result<Option<DeadLetter>, Refusal> {
+        let row = self.0.parts.statuses.views.get(&rows::dead_letter(delivery))?;
+        let position = row.and_then(|value| rows::value_position(&value));
+        position.map_or(Ok(None), |position| self.letter_at(delivery, position))
+    }
+
+    /// What the record at a position says of a delivery that it made a dead letter.
+    fn letter_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<DeadLetter>, Refusal> {
+        let log = &self.0.parts.statuses.log;
+        let Some((_, record)) = log.read(position)? else { return Ok(None) };
+        let event = log.read(delivery.position)?;
+        let event =
+            event.as_ref().and_then(|(first, record)| record.event_at(delivery.position.0.checked_sub(first.0)?));
+        let r#type = event.map(|event| event.r#type.clone()).unwrap_or_default();
+        if let Record::Intervened(Intervention { verb: Verb::DeadLetter, key, carried, by, why, at_ms, .. }) = record {
+            let failure = AttemptFailure {
+                class: FailureClass::Permanent,
+                ..AttemptFailure::found(FailureKind::Handler, format!("given up by {by}: {why}"))
+            };
+            return Ok(Some(DeadLetter {
+                delivery: delivery.clone(),
+                key,
+                attempt: 0,
+                at_ms,
+                failure,
+                position,
+                log: Vec::new(),
+                state: Vec::new(),
+                held: false,
+                carried,
+                digest: None,
+                r#type,
+            }));
+        }
+        Ok(commit_of(&record, delivery).and_then(|commit| letter(commit, delivery, position, r#type)))
+    }
+
+    fn failure_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<Failure>, Refusal> {
+        let record = self.0.parts.statuses.log.read(position)?.map(|(_, record)| record);
+        let Some(commit) = record.as_ref().and_then(|record| commit_of(record, delivery)) else { return Ok(None) };
+        let (failure, due_ms) = match &commit.outcome {
+            Outcome::Retry { failure, due_ms, .. } => (failure, Some(*due_ms)),
+            Outcome::Waiting { failure } | Outcome::DeadLettered { failure, .. } => (failure, None),
+            Outcome::Completed | Outcome::Withheld => return Ok(None),
+        };
+        Ok(Some(Failure {
+            attempt: commit.attempt,
+            at_ms: commit.at_ms,
+            digest: commit.digest,
+            failure: failure.clone(),
+            log: commit.log.clone(),
+            due_ms,
+        }))
+    }
+}
+
+/// A delivery's commit in a record.
+fn commit_of<'a>(record: &'a Record, delivery: &DeliveryId) -> Option<&'a Commit> {
+    record.commits().iter().find(|commit| commit.handler == delivery.handler && commit.event == delivery.position)
+}
+
+fn letter(commit: &Commit, delivery: &DeliveryId, position: Position, r#type: String) -> Option<DeadLetter> {
+    let Outcome::DeadLettered { held, carried, state, failure } = &commit.outcome else { return None };
+    let carried: Carried = carried.clone();
+    Some(DeadLetter {
+        delivery: delivery.clone(),
+        key: commit.key.clone(),
+        attempt: commit.attempt,
+        at_ms: commit.at_ms,
+        failure: failure.clone(),
+        position,
+        log: commit.log.clone(),
+        state: state.clone(),
+        held: *held,
+        carried,
+        digest: Some(commit.digest),
+        r#type,
+    })
+}

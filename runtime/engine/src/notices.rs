@@ -1,0 +1,167 @@
+//! What the runtime tells of itself as events: failures, gaps, breakers, handlers' modes. They go the way of all events, to the
+//! handlers that ask for them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use weirgate_core::{Ending, Gap};
+use weirgate_types::{BreakerId, DeliveryId, Event, HandlerName, Mode, Outcome, RUNTIME_TYPES};
+
+/// Where the runtime's own events come from. Producers cannot use it.
+pub const SOURCE: &str = "/weirgate";
+
+/// What is told of an attempt's ending, if anything is: nothing of deliveries of what was told itself, so that no failure
+/// tells of its own telling.
+pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u64) -> Option<Event> {
+    if event.r#type.starts_with(RUNTIME_TYPES) {
+        return None;
+    }
+    let (word, failure) = match &ending.outcome {
+        Outcome::Completed | Outcome::Withheld if ending.recovered => ("recovered", None),
+        Outcome::Completed | Outcome::Withheld => return None,
+        Outcome::Retry { failure, .. } if failure.kind == weirgate_types::FailureKind::NotReached => return None,
+        Outcome::Retry { failure, .. } => ("failed", Some(failure)),
+        Outcome::Waiting { failure } => ("waiting", Some(failure)),
+        Outcome::DeadLettered { failure, .. } => ("dead-lettered", Some(failure)),
+    };
+    let next_attempt_at_ms = match &ending.outcome {
+        Outcome::Retry { due_ms, .. } => Some(*due_ms),
+        _ => None,
+    };
+    let data = json!({
+        "delivery": delivery.to_string(), "handler": delivery.handler, "attempt": ending.attempt,
+        "event": { "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type },
+        "key": event.key(), "failure": failure, "next_attempt_at_ms": next_attempt_at_ms,
+    });
+    let id = format!("{delivery}/{}/{at_ms}", ending.attempt);
+    Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
+}
+
+/// A notice that follows from an event belongs to what the event belongs to.
+fn following(event: &Event, mut notice: Event) -> Event {
+    if let Some(correlation) = event.extensions.get("correlationid") {
+        notice.extensions.insert("correlationid".to_owned(), correlation.clone());
+    }
+    notice.extensions.insert("causationid".to_owned(), event.id.clone());
+    notice
+}
+
+/// What is told when missing events of a sequence are not waited for any longer. `event` is the one behind the gap.
+pub fn of_gap(gap: &Gap, event: &Event) -> Event {
+    let Gap { delivery, expected, found } = gap;
+    let data = json!({
+        "delivery": delivery.to_string(), "handler": delivery.handler,
+        "event": { "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type },
+        "key": event.key(), "expected": expected, "found": found, "why": gap_text(*expected, *found),
+    });
+    following(event, notice(format!("{delivery}/gap/{expected}"), "sequence.gap", event.key(), &data))
+}
+
+/// What is missing, in words.
+pub fn gap_text(expected: u64, found: u64) -> String {
+    match found.saturating_sub(expected) {
+        0 | 1 => format!("number {expected} has not come in time; {found} is next"),
+        _ => format!("numbers {expected} to {} have not come in time; {found} is next", found.saturating_sub(1)),
+    }
+}
+
+pub fn of_mode(handler: &HandlerName, mode: Mode, by: &str, why: &str, at_ms: u64) -> Event {
+    let word = match mode {
+        Mode::Running => "resumed",
+        Mode::Draining => "draining",
+        Mode::Paused => "paused",
+    };
+    let data = json!({ "handler": handler, "by": by, "why": why });
+    let id = format!("handlers/{handler}/{word}/{at_ms}");
+    notice(id, &format!("handler.{word}"), &handler_subject(handler), &data)
+}
+
+pub fn of_breaker(breaker: &BreakerId, open_until_ms: Option<u64>, by: &str, why: &str, at_ms: u64) -> Event {
+    let word = if open_until_ms.is_some() { "opened" } else { "closed" };
+    let data = json!({ "breaker": breaker, "open_until_ms": open_until_ms, "by": by, "why": why });
+    notice(format!("breakers/{breaker}/{word}/{at_ms}"), &format!("breaker.{word}"), &breaker_subject(breaker), &data)
+}
+
+pub fn of_pace(slow: bool, why: &str, at_ms: u64) -> Event {
+    let word = if slow { "slow-down" } else { "go-on" };
+    let data = json!({ "why": why });
+    notice(format!("ingest/{word}/{at_ms}"), &format!("ingest.{word}"), INGEST_SUBJECT, &data)
+}
+
+/// What producers watch to learn whether they should slow down.
+pub const INGEST_SUBJECT: &str = "weirgate/ingest";
+
+/// What operators watch to see how a handler stands.
+pub fn handler_subject(handler: &HandlerName) -> String {
+    format!("weirgate/handlers/{handler}")
+}
+
+/// What operators watch to see how a breaker stands: a handler's with the handler.
+pub fn breaker_subject(breaker: &BreakerId) -> String {
+    match breaker {
+        BreakerId::Handler(name) => handler_subject(name),
+        BreakerId::Host(host) => format!("weirgate/hosts/{host}"),
+    }
+}
+
+fn notice(id: String, word: &str, subject: &str, data: &Value) -> Event {
+    Event {
+        id,
+        source: SOURCE.to_owned(),
+        r#type: format!("{RUNTIME_TYPES}{word}"),
+        subject: Some(subject.to_owned()),
+        time: None,
+        data_content_type: Some("application/json".to_owned()),
+        data_schema: None,
+        extensions: BTreeMap::new(),
+        data: data.to_string().into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::{AttemptFailure, FailureKind, Position};
+
+    use super::*;
+
+    fn told(r#type: &str, outcome: Outcome, recovered: bool) -> Option<Event> {
+        let event = Event { r#type: r#type.into(), ..notice("1".into(), "", "order/o-1", &json!({})) };
+        let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(7) };
+        let ending = Ending { position: Position(7), attempt: 2, outcome, recovered };
+        of_ending(&delivery, &event, &ending, 5)
+    }
+
+    #[test]
+    fn each_ending_has_its_word_and_its_key() {
+        let failure = AttemptFailure::found(FailureKind::Trap, "no");
+        let retry = Outcome::Retry { due_ms: 9, level: 0, spent: true, failure: failure.clone() };
+        let waiting = Outcome::Waiting { failure };
+        for (outcome, recovered, word) in
+            [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "waiting")]
+        {
+            let event = told("order.placed", outcome, recovered).expect("something is told");
+            assert_eq!(
+                (event.r#type.as_str(), event.key()),
+                (format!("weirgate.delivery.{word}").as_str(), "order/o-1")
+            );
+        }
+        assert_eq!(told("order.placed", Outcome::Completed, false), None);
+    }
+
+    #[test]
+    fn a_gap_is_told_to_the_key() {
+        let event = Event { id: "7".into(), ..notice(String::new(), "", "order/o-1", &json!({})) };
+        let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(7) };
+        let told = of_gap(&Gap { delivery, expected: 2, found: 5 }, &event);
+        assert_eq!((told.r#type.as_str(), told.key()), ("weirgate.sequence.gap", "order/o-1"));
+        let data: Value = serde_json::from_slice(&told.data).expect("JSON");
+        assert_eq!(data["why"], "numbers 2 to 4 have not come in time; 5 is next");
+        assert_eq!(gap_text(2, 3), "number 2 has not come in time; 3 is next");
+    }
+
+    #[test]
+    fn nothing_is_told_of_what_was_told() {
+        let failure = AttemptFailure::found(FailureKind::Trap, "no");
+        assert_eq!(told("weirgate.delivery.failed", Outcome::Waiting { failure }, false), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Outbound calls of an attempt, as the log and the breakers take part in them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crossbeam_channel::{Sender, bounded};
+use weirgate_host::{Outbound, StateError};
+use weirgate_log::{Epoch, LogReader};
+use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
+
+use crate::{command::Command, gates::Gates};
+
+/// What all attempts share.
+#[derive(Clone)]
+pub struct Outside {
+    pub epoch: Epoch,
+    pub log: LogReader,
+    pub commands: Sender<Command>,
+    pub gates: Arc<Gates>,
+    /// By name.
+    pub secrets: Arc<BTreeMap<String, String>>,
+}
+
+/// One attempt's way outside.
+pub struct Outcalls {
+    outside: Outside,
+    delivery: DeliveryId,
+    attempt: u32,
+    /// The answers that earlier attempts got, by step.
+    recorded: BTreeMap<String, StepAnswer>,
+}
+
+impl Outcalls {
+    /// `steps` are the records of answers to earlier attempts.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn new(outside: &Outside, delivery: &DeliveryId, attempt: u32, steps: &[Position]) -> Result<Self, String> {
+        let mut recorded = BTreeMap::new();
+        for position in steps {
+            match outside.log.read(*position).map_err(|e| e.to_string())? {
+                Some((_, Record::Stepped { step, answer, .. })) => drop(recorded.insert(step, answer)),
+                _ => return Err(format!("the log holds no step of {delivery} at {position}")),
+            }
+        }
+        Ok(Self { outside: outside.clone(), delivery: delivery.clone(), attempt, recorded })
+    }
+}
+
+impl Outbound for Outcalls {
+    fn recorded(&self, step: &str) -> Option<StepAnswer> {
+        self.recorded.get(step).cloned()
+    }
+
+    fn permit(&self, host: &str) -> Result<(), u64> {
+        self.outside.gates.permit(host)
+    }
+
+    fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {
+        let (reply, durable) = bounded(1);
+        let (delivery, step) = (self.delivery.clone(), step.to_owned());
+        let command = Command::Step { delivery, attempt: self.attempt, step, answer: answer.clone(), reply };
+        let stopped = || StateError("the server is stopping".to_owned());
+        self.outside.commands.send(command).map_err(|_| stopped())?;
+        durable.recv().map_err(|_| stopped())?.map_err(|refusal| StateError(refusal.to_string()))
+    }
+
+    fn secret(&self, name: &str) -> Option<String> {
+        self.outside.secrets.get(name).cloned()
+    }
+
+    /// Another log gives other keys, so an outside system may outlive this one.
+    fn idempotency_key(&self, step: &str) -> String {
+        format!("{}/{}/{step}", self.outside.epoch, self.delivery)
+    }
+}

@@ -1,0 +1,159 @@
+//! What commits change in the views: state, statuses, dead letters, failures, timers.
+
+use weirgate_types::{
+    AttemptFailure, Commit, DeliveryId, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite,
+};
+
+use super::{Projection, public};
+use crate::{
+    Refusal,
+    rows::{self, Stored},
+    statuses::raw_json,
+};
+
+/// Where in a record the first write of a commit stands: those of a batch are counted through.
+#[derive(Debug, Default, Clone, Copy)]
+struct Before {
+    state: usize,
+    status: usize,
+    timers: usize,
+}
+
+impl Projection {
+    pub(super) fn committed(&mut self, position: Position, record: &Record) -> Result<(), Refusal> {
+        let mut before = Before::default();
+        for commit in record.commits() {
+            self.commit(position, commit, before)?;
+            before.state += commit.effects.state.len();
+            before.status += commit.effects.status.len();
+            before.timers += commit.effects.timers.len();
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, position: Position, commit: &Commit, before: Before) -> Result<(), Refusal> {
+        for (index, write) in commit.effects.state.iter().enumerate() {
+            let mut row = rows::states(&commit.handler, &commit.key);
+            row.extend_from_slice(write.name.as_bytes());
+            match &write.value {
+                Some(value) => self.put(row, Stored::new(value, position, before.state + index).encode(), false),
+                None => self.remove(row),
+            }
+        }
+        for (index, write) in commit.effects.status.iter().enumerate() {
+            self.written(position, before.status + index, commit, write)?;
+        }
+        for (index, write) in commit.effects.timers.iter().enumerate() {
+            self.timer_written(position, before.timers + index, commit, write)?;
+        }
+        self.ended(position, commit)?;
+        if !commit.effects.status.iter().any(|write| write.subject == commit.key) {
+            self.stands(position, commit)?;
+        }
+        Ok(())
+    }
+
+    /// Dead letters, and what failed on the way.
+    fn ended(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
+        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        match &commit.outcome {
+            Outcome::Completed | Outcome::Withheld if commit.attempt > 1 => self.forget_failures(&delivery)?,
+            Outcome::Completed | Outcome::Withheld => {}
+            Outcome::DeadLettered { .. } => {
+                self.put(rows::dead_letter(&delivery), rows::position_value(position), false);
+                self.put(rows::failure(&delivery, position), Vec::new(), false);
+            }
+            Outcome::Retry { .. } | Outcome::Waiting { .. } => {
+                self.put(rows::failure(&delivery, position), Vec::new(), false);
+            }
+        }
+        Ok(())
+    }
+
+    /// The delivery is done with; nobody looks into its failures any more.
+    pub(super) fn forget_failures(&mut self, delivery: &DeliveryId) -> Result<(), Refusal> {
+        let prefix = rows::failures_of(delivery);
+        for row in self.statuses.views.scan_keys(&prefix, None, usize::MAX)? {
+            self.remove(row);
+        }
+        self.changes.retain(|change| !change.key.starts_with(&prefix) || change.value.is_none());
+        Ok(())
+    }
+
+    /// The handler said how the subject stands.
+    fn written(
+        &mut self,
+        position: Position,
+        index: usize,
+        commit: &Commit,
+        write: &StatusWrite,
+    ) -> Result<(), Refusal> {
+        // What the runtime says of a delivery is said of the delivery's own key, and ends with its completion.
+        let delivery = self.part(&write.subject, &commit.handler)?.and_then(|(part, _)| part.delivery);
+        let delivery = match write.subject == commit.key {
+            true => delivery.and_then(|delivery| delivery.after(commit.event)),
+            false => delivery,
+        };
+        let part = StatusPart {
+            version: position,
+            at_ms: commit.at_ms,
+            state: write.state.clone(),
+            text: write.text.clone(),
+            data: raw_json(write.data.clone()),
+            delivery,
+        };
+        let place = u16::try_from(index).ok().map(|index| (position, index));
+        self.publish(&write.subject, &commit.handler, part, place);
+        Ok(())
+    }
+
+    /// The handler said nothing of the key; the runtime says how the delivery stands, where that has changed.
+    fn stands(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
+        let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
+        let delivery = match &commit.outcome {
+            Outcome::Completed | Outcome::Withheld => said.and_then(|delivery| delivery.after(commit.event)),
+            Outcome::Retry { due_ms, failure, .. } => Some(retrying(commit, *due_ms, failure)),
+            Outcome::Waiting { failure } => Some(PartDelivery::Waiting {
+                event: commit.event,
+                attempt: commit.attempt,
+                message: public(&failure.message),
+                what_is_wrong: public(failure.what_is_wrong.as_deref().unwrap_or_default()),
+            }),
+            Outcome::DeadLettered { failure, .. } => Some(PartDelivery::DeadLettered {
+                event: commit.event,
+                attempt: commit.attempt,
+                message: public(&failure.message),
+            }),
+        };
+        self.say(position, &commit.key, &commit.handler, commit.at_ms, delivery)
+    }
+
+    /// Say how a delivery stands, where that is news.
+    pub(super) fn say(
+        &mut self,
+        position: Position,
+        key: &str,
+        handler: &weirgate_types::HandlerName,
+        at_ms: u64,
+        delivery: Option<PartDelivery>,
+    ) -> Result<(), Refusal> {
+        let (before, place) = self.part(key, handler)?.unzip();
+        if before.as_ref().and_then(|part| part.delivery.as_ref()) == delivery.as_ref() {
+            return Ok(());
+        }
+        let (state, text) = (String::new(), String::new());
+        let before = before.unwrap_or(StatusPart { version: position, at_ms, state, text, data: None, delivery: None });
+        let part = StatusPart { version: position, at_ms, delivery, ..before };
+        self.publish(key, handler, part, place.flatten());
+        Ok(())
+    }
+}
+
+fn retrying(commit: &Commit, due_ms: u64, failure: &AttemptFailure) -> PartDelivery {
+    PartDelivery::Retrying {
+        event: commit.event,
+        attempt: commit.attempt,
+        next_attempt_at_ms: due_ms,
+        message: public(&failure.message),
+    }
+}

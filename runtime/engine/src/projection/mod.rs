@@ -1,0 +1,117 @@
+//! From records to views: which rows a record changes, and which status parts it makes public.
+
+mod commits;
+mod operations;
+mod sequences;
+mod timers;
+
+use std::collections::HashMap;
+
+use weirgate_log::Change;
+use weirgate_types::{HandlerName, Position, Record, StatusPart};
+
+use crate::{
+    Refusal,
+    rows::{self, TimerRow},
+    statuses::{self, Place, Statuses},
+};
+
+/// The longest message of a failure that is shown to whoever watches the subject, in characters.
+const PUBLIC_MESSAGE_CHARS_MAX: usize = 200;
+
+/// What a run of records changes, gathered until it is durable.
+pub struct Projection {
+    statuses: Statuses,
+    changes: Vec<Change>,
+    parts: Vec<PublicPart>,
+    /// Identities accepted in this run, which the view does not know yet.
+    accepted: HashMap<Vec<u8>, Position>,
+    /// Timers that changed in this run.
+    timers: HashMap<Vec<u8>, Option<TimerRow>>,
+    /// Numbers that became the next ones of their lanes in this run.
+    next: HashMap<Vec<u8>, u64>,
+}
+
+/// A part of a status that is to be published.
+#[derive(Debug)]
+pub struct PublicPart {
+    pub subject: String,
+    pub handler: HandlerName,
+    pub part: StatusPart,
+    /// Where the part's data was written.
+    place: Option<Place>,
+}
+
+impl Projection {
+    pub fn new(statuses: Statuses) -> Self {
+        let (accepted, timers, next) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { statuses, changes: Vec::new(), parts: Vec::new(), accepted, timers, next }
+    }
+
+    /// Where an event of this identity stands, if one was accepted before.
+    pub fn first_position(&self, source: &str, id: &str) -> Result<Option<Position>, Refusal> {
+        let row = rows::identity(source, id);
+        if let Some(position) = self.accepted.get(&row) {
+            return Ok(Some(*position));
+        }
+        Ok(self.statuses.views.get(&row)?.and_then(|value| rows::value_position(&value)))
+    }
+
+    /// Take in a record that stands at `position`.
+    pub fn project(&mut self, position: Position, record: &Record) -> Result<(), Refusal> {
+        match record {
+            Record::Accepted { event, .. } => {
+                let row = rows::identity(&event.source, &event.id);
+                self.accepted.insert(row.clone(), position);
+                self.put(row, rows::position_value(position), true);
+            }
+            Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
+            Record::Intervened(intervention) => self.intervened(position, intervention)?,
+            Record::Deployed(deployed) => self.deployed(position, deployed)?,
+            Record::Fired { timer, due_ms, event, at_ms } => self.fired(timer, *due_ms, event, *at_ms)?,
+            Record::ModeChanged(changed) => self.mode_changed(position, changed),
+            Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
+            Record::GapPassed(gap) => self.gap_passed(position, gap),
+            Record::Paced { slow, why, at_ms, .. } => self.paced(position, *slow, why, *at_ms),
+            Record::Attempted { .. } | Record::Stepped { .. } | Record::Released { .. } => {}
+        }
+        Ok(())
+    }
+
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>, is_new: bool) {
+        self.changes.push(Change { key, value: Some(value), is_new });
+    }
+
+    pub fn remove(&mut self, key: Vec<u8>) {
+        self.changes.push(Change { key, value: None, is_new: false });
+    }
+
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Hand over what was gathered: the view's changes and the parts to publish.
+    pub fn take(&mut self) -> (Vec<Change>, Vec<PublicPart>) {
+        self.accepted.clear();
+        self.timers.clear();
+        self.next.clear();
+        (std::mem::take(&mut self.changes), std::mem::take(&mut self.parts))
+    }
+
+    fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
+        let of_this_run = self.parts.iter().rfind(|part| part.subject == subject && part.handler == *handler);
+        match of_this_run {
+            Some(public) => Ok(Some((public.part.clone(), public.place))),
+            None => self.statuses.part(subject, handler),
+        }
+    }
+
+    fn publish(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, place: Option<Place>) {
+        self.changes.push(statuses::row(subject, handler, &part, place));
+        self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, place });
+    }
+}
+
+fn public(message: &str) -> String {
+    message.chars().take(PUBLIC_MESSAGE_CHARS_MAX).collect()
+}

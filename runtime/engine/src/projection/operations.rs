@@ -1,0 +1,74 @@
+//! What decisions change in the views: of people about deliveries, and of handlers, breakers and the runtime's pace, which
+//! have statuses of their own.
+
+use serde_json::json;
+use weirgate_types::{
+    BreakerChanged, HandlerName, Intervention, Mode, ModeChanged, PartDelivery, Position, StatusPart, Verb,
+};
+
+use super::{Projection, public};
+use crate::{Refusal, notices, rows, statuses::raw_json};
+
+/// Whose part of a status it is where the runtime speaks of itself.
+const RUNTIME_PART: &str = "weirgate";
+
+impl Projection {
+    /// Somebody decided about a delivery. What the status says of it is over, and what comes of it is still to be seen.
+    pub(super) fn intervened(&mut self, position: Position, intervention: &Intervention) -> Result<(), Refusal> {
+        let Intervention { delivery, key, verb, why, at_ms, .. } = intervention;
+        if let Verb::DeadLetter = verb {
+            self.put(rows::dead_letter(delivery), rows::position_value(position), false);
+            let (event, attempt, message) = (delivery.position, 0, public(why));
+            let dead = PartDelivery::DeadLettered { event, attempt, message };
+            return self.say(position, key, &delivery.handler, *at_ms, Some(dead));
+        }
+        self.remove(rows::dead_letter(delivery));
+        if matches!(verb, Verb::Skip | Verb::Resolve { .. } | Verb::Discard) {
+            self.forget_failures(delivery)?;
+        }
+        let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
+        if said.is_some_and(|said| said.event() == delivery.position) {
+            self.say(position, key, &delivery.handler, *at_ms, None)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn mode_changed(&mut self, position: Position, changed: &ModeChanged) {
+        let ModeChanged { handler, mode, by, why, at_ms, .. } = changed;
+        let state = match mode {
+            Mode::Running => "running",
+            Mode::Draining => "draining",
+            Mode::Paused => "paused",
+        };
+        let data = json!({ "by": by });
+        self.announce(position, &notices::handler_subject(handler), "handler", (state, why), &data, *at_ms);
+    }
+
+    pub(super) fn breaker_changed(&mut self, position: Position, changed: &BreakerChanged) {
+        let BreakerChanged { breaker, open_until_ms, by, why, at_ms, .. } = changed;
+        let state = if open_until_ms.is_some() { "open" } else { "closed" };
+        let data = json!({ "by": by, "open_until_ms": open_until_ms });
+        self.announce(position, &notices::breaker_subject(breaker), "breaker", (state, why), &data, *at_ms);
+    }
+
+    pub(super) fn paced(&mut self, position: Position, slow: bool, why: &str, at_ms: u64) {
+        let state = if slow { "slow-down" } else { "open" };
+        self.announce(position, notices::INGEST_SUBJECT, "ingest", (state, why), &json!({}), at_ms);
+    }
+
+    /// The runtime's own word on a subject of its own.
+    pub(super) fn announce(
+        &mut self,
+        position: Position,
+        subject: &str,
+        part: &str,
+        (state, text): (&str, &str),
+        data: &serde_json::Value,
+        at_ms: u64,
+    ) {
+        let Ok(name) = format!("{RUNTIME_PART}-{part}").parse::<HandlerName>() else { return };
+        let (state, text, data) = (state.to_owned(), public(text), raw_json(Some(data.to_string())));
+        let said = StatusPart { version: position, at_ms, state, text, data, delivery: None };
+        self.publish(subject, &name, said, None);
+    }
+}

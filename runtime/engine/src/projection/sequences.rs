@@ -1,0 +1,32 @@
+//! Sequences in the views: which number is next in each lane, and the gaps that were passed.
+
+use serde_json::json;
+use weirgate_core::Next;
+use weirgate_types::{GapPassed, HandlerName, KeyHash, Position};
+
+use super::Projection;
+use crate::{Refusal, notices, rows};
+
+impl Projection {
+    pub fn keep_next(&mut self, handler: &HandlerName, lane: KeyHash, next: Next) -> Result<(), Refusal> {
+        let row = rows::next_number(handler, lane);
+        let kept = match self.next.get(&row) {
+            Some(next) => Some(*next),
+            None => self.statuses.views.get(&row)?.and_then(|value| rows::value_number(&value)),
+        };
+        if let Some(next) = next.over(kept) {
+            self.next.insert(row.clone(), next);
+            self.put(row, rows::number_value(next), false);
+        }
+        Ok(())
+    }
+
+    /// Operators see the newest gap with the handler.
+    pub(super) fn gap_passed(&mut self, position: Position, gap: &GapPassed) {
+        let GapPassed { delivery, key, expected, found, at_ms, .. } = gap;
+        let text = notices::gap_text(*expected, *found);
+        let data = json!({ "delivery": delivery.to_string(), "key": key, "expected": expected, "found": found });
+        let subject = notices::handler_subject(&delivery.handler);
+        self.announce(position, &subject, "sequence", ("gap", &text), &data, *at_ms);
+    }
+}

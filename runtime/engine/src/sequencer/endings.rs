@@ -1,0 +1,179 @@
+//! How attempts end in the log: commits with their effects, corrections, emissions that leave, gaps, breakers and stops.
+
+use weirgate_core::{Ending, Gap, HOOK, Turned};
+use weirgate_types::{
+    BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, GapPassed, HandlerName, Intervention, LogLine,
+    Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
+};
+
+use super::{End, Sequencer};
+use crate::{corrections, job::FinishedItem, job::StoredRecord, notices, rows};
+
+/// How much of the state is kept with a dead letter.
+const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
+const KEPT_STATE_VALUES_MAX: usize = 64;
+
+/// What an attempt leaves behind.
+#[derive(Default)]
+struct Left {
+    effects: Effects,
+    log: Vec<LogLine>,
+}
+
+impl Sequencer {
+    pub(super) fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) -> Result<(), End> {
+        let mut commits = Vec::with_capacity(endings.len());
+        for ending in endings {
+            self.metrics.settled(handler, &ending.outcome);
+            commits.push(self.commit_of(handler, ending)?);
+        }
+        match (is_batch, commits.len()) {
+            (false, 1) => commits.pop().map_or(Ok(()), |commit| self.append(Record::Committed(commit)).map(drop)),
+            _ => self.append(Record::Batched(commits)).map(drop),
+        }
+    }
+
+    fn commit_of(&mut self, handler: &HandlerName, mut ending: Ending) -> Result<Commit, End> {
+        let delivery = DeliveryId { handler: handler.clone(), position: ending.position };
+        let (stored, Left { mut effects, log }) = self.left_by(&delivery, ending.attempt)?;
+        let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
+        let (key, at_ms) = (event.key().to_owned(), self.clock.now_ms());
+        match &mut ending.outcome {
+            Outcome::Withheld => effects.withheld = std::mem::take(&mut effects.emitted),
+            Outcome::DeadLettered { state, .. } => *state = self.state_of(handler, &key)?,
+            _ => {}
+        }
+        effects.emitted.extend(notices::of_ending(&delivery, event, &ending, at_ms));
+        let digest = self.settling.as_ref().map_or_else(|| self.digest_of(handler), |finished| finished.digest);
+        let Ending { position: event, attempt, outcome, .. } = ending;
+        Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, effects, log })
+    }
+
+    /// The attempt being settled hands over what it left; one that was cut off left nothing.
+    fn left_by(&mut self, delivery: &DeliveryId, attempt: u32) -> Result<(StoredRecord, Left), End> {
+        match self.settled_item(delivery, attempt) {
+            Some(item) => {
+                let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
+                Ok((item.stored.clone(), Left { effects, log: std::mem::take(&mut item.log) }))
+            }
+            None => Ok((self.stored(delivery)?, Left::default())),
+        }
+    }
+
+    fn settled_item(&mut self, delivery: &DeliveryId, attempt: u32) -> Option<&mut FinishedItem> {
+        let finished = self.settling.as_mut().filter(|finished| finished.handler == delivery.handler)?;
+        finished.items.iter_mut().find(|item| item.position == delivery.position && item.attempt == attempt)
+    }
+
+    /// What the handler knows of a key, as much of it as is kept with a dead letter.
+    fn state_of(&self, handler: &HandlerName, key: &str) -> Result<Vec<StateWrite>, End> {
+        let prefix = rows::states(handler, key);
+        let mut kept = Vec::new();
+        let mut bytes = 0;
+        for (row, value) in self.views.scan(&prefix, None, KEPT_STATE_VALUES_MAX)? {
+            let name = String::from_utf8_lossy(row.get(prefix.len()..).unwrap_or_default()).into_owned();
+            let Some(rows::Stored::Inline(value)) = rows::Stored::decode(&value) else { continue };
+            bytes += name.len() + value.len();
+            if bytes > KEPT_STATE_BYTES_MAX {
+                break;
+            }
+            kept.push(StateWrite { name, value: Some(value.to_vec()) });
+        }
+        Ok(kept)
+    }
+
+    /// Let a delivery run again with other data.
+    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), End> {
+        let stored = self.stored(&delivery)?;
+        let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
+        let (correction, by, why) = match with {
+            Some(position) => {
+                let brought = DeliveryId { handler: delivery.handler.clone(), position };
+                let brought_stored = self.stored(&brought)?;
+                let brought = brought_stored.event(position).ok_or_else(|| no_event(&brought))?;
+                let (by, why) = (brought.source.clone(), format!("{} at {position}", brought.r#type));
+                (corrections::by_event(event, brought, position), by, why)
+            }
+            None => {
+                let settling = self.settling.as_mut();
+                let mut items = settling.into_iter().flat_map(|finished| &mut finished.items);
+                let item = items.find(|item| item.position == delivery.position);
+                let Some(correction) = item.and_then(|item| item.correction.take()) else { return Ok(()) };
+                (correction, HOOK.to_owned(), "the handler's own hook corrected it".to_owned())
+            }
+        };
+        self.append_correction(delivery, event.key().to_owned(), correction, by, why)
+    }
+
+    fn append_correction(
+        &mut self,
+        delivery: DeliveryId,
+        key: String,
+        correction: Correction,
+        by: String,
+        why: String,
+    ) -> Result<(), End> {
+        let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.clock.now_ms());
+        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)
+    }
+
+    /// Earlier deliveries of the lane are done: what this one emitted leaves.
+    pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), End> {
+        let record = match self.recent.covering(commit) {
+            Some((_, record)) => Some(record),
+            None => self.reader.read(commit)?.map(|(_, record)| record.into()),
+        };
+        let withheld = record.as_ref().and_then(|record| record.commits().first());
+        let withheld = withheld.ok_or_else(|| End::Broken(format!("the log has no commit at {commit}")))?;
+        let (key, emitted) = (withheld.key.clone(), withheld.effects.withheld.clone());
+        let at_ms = self.clock.now_ms();
+        self.append(Record::Released { delivery, key, emitted, at_ms }).map(drop)
+    }
+
+    /// What is missing before a delivery is not waited for any longer.
+    pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), End> {
+        let stored = self.stored(&gap.delivery)?;
+        let event = stored.event(gap.delivery.position).ok_or_else(|| no_event(&gap.delivery))?;
+        let (key, at_ms) = (event.key().to_owned(), self.clock.now_ms());
+        let notice = notices::of_gap(&gap, event);
+        let Gap { delivery, expected, found } = gap;
+        tracing::info!(%delivery, expected, found, "a gap in a sequence is passed");
+        self.append(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
+    }
+
+    pub(super) fn turn_over(&mut self, turned: Turned) -> Result<(), End> {
+        let at_ms = self.clock.now_ms();
+        match turned {
+            Turned::Breaker { breaker, open_until_ms, by, why } => {
+                tracing::info!(%breaker, open = open_until_ms.is_some(), %why, "a breaker turned");
+                let notice = notices::of_breaker(&breaker, open_until_ms, &by, &why, at_ms);
+                let changed = BreakerChanged { breaker, open_until_ms, by, why, at_ms, notice };
+                self.append(Record::BreakerChanged(changed)).map(drop)
+            }
+            Turned::Stop { handler, why } => {
+                let mode = Mode::Paused;
+                if self.machine.may_change_mode(&handler, mode) != weirgate_core::Verdict::Granted {
+                    return Ok(());
+                }
+                tracing::warn!(%handler, %why, "the handler is paused");
+                let by = "weirgate".to_owned();
+                let notice = notices::of_mode(&handler, mode, &by, &why, at_ms);
+                self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice })).map(drop)
+            }
+        }
+    }
+
+    /// The record that holds a delivery's event.
+    pub fn stored(&self, delivery: &DeliveryId) -> Result<StoredRecord, End> {
+        if let Some((first, record)) = self.recent.covering(delivery.position) {
+            return Ok(StoredRecord { first, record });
+        }
+        let read = self.reader.read(delivery.position)?;
+        let (first, record) = read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))?;
+        Ok(StoredRecord { first, record: record.into() })
+    }
+}
+
+fn no_event(delivery: &DeliveryId) -> End {
+    End::Broken(format!("the log has no event for {delivery}"))
+}

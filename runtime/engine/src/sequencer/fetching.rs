@@ -1,0 +1,114 @@
+//! The sequencer's way to the disk for the machine: lanes from the shelf, and timers that are due.
+
+use weirgate_core::{DeliveryRow, FetchedLane, Input, NextDue};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
+
+use super::{End, Sequencer};
+use crate::{rows, timers};
+
+/// How many deliveries of a lane are fetched at once.
+const LANE_ROWS_MAX: usize = 64;
+/// How many that are due are fetched at once, of each level of retry.
+const LEVEL_DUE_MAX: usize = 64;
+/// How many levels of retry a manifest can have.
+const LEVELS: u8 = 8;
+/// How many timers go off in one turn.
+const TIMERS_MAX: usize = 512;
+
+impl Sequencer {
+    pub(super) fn fetch(
+        &mut self,
+        handler: &HandlerName,
+        mut lanes: Vec<KeyHash>,
+        due_ms: Option<u64>,
+    ) -> Result<(), End> {
+        let due = due_ms.map(|now_ms| self.fetch_due(handler, now_ms, &mut lanes)).transpose()?;
+        lanes.sort_unstable();
+        lanes.dedup();
+        let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), LANE_ROWS_MAX));
+        let lanes = lanes.collect::<Result<Vec<_>, End>>()?;
+        self.handlers_changed = true;
+        self.tell(Input::Fetched { handler, lanes: &lanes, due });
+        Ok(())
+    }
+
+    /// Find the lanes that are due, level by level, and when the next one is.
+    fn fetch_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, End> {
+        let mut next_due_ms = None::<u64>;
+        for level in 0..LEVELS {
+            let queue = self.views.scan(&rows::queue(handler, level), None, LEVEL_DUE_MAX + 1)?;
+            for (taken, (key, value)) in queue.iter().enumerate() {
+                let due_ms = rows::queued_due_ms(key).ok_or_else(|| unreadable("when a delivery is due"))?;
+                if due_ms > now_ms || taken == LEVEL_DUE_MAX {
+                    next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
+                    break;
+                }
+                lanes.push(rows::value_lane(value).ok_or_else(|| unreadable("a lane"))?);
+            }
+        }
+        Ok(NextDue(next_due_ms))
+    }
+
+    /// The deliveries of a lane on the shelf, up to one of them.
+    fn lane(&self, handler: &HandlerName, lane: KeyHash, through: Position, most: usize) -> Result<FetchedLane, End> {
+        let next = self.views.get(&rows::next_number(handler, lane))?;
+        let next = next.map(|value| rows::value_number(&value).ok_or_else(|| unreadable("a number"))).transpose()?;
+        let mut found = FetchedLane { lane, rows: Vec::new(), more: false, next };
+        let mut is_complete = false;
+        for key in self.views.scan_keys(&rows::shelf_lane(handler, lane), None, most.saturating_add(1))? {
+            let position = rows::last_position(&key).ok_or_else(|| unreadable("a lane's row"))?;
+            if is_complete || found.rows.len() >= most {
+                found.more = true;
+                break;
+            }
+            is_complete = position == through;
+            let delivery = DeliveryId { handler: handler.clone(), position };
+            if let Some(row) = self.kept_row(&delivery)? {
+                found.rows.push((position, row));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn kept_row(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, End> {
+        let value = self.views.get(&rows::delivery(delivery))?;
+        value.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
+    }
+
+    /// Bring a delivery into memory, where it is on the shelf: somebody is about to say something of it. All that was
+    /// written has to be readable.
+    pub fn fetch_for(&mut self, delivery: &DeliveryId) -> Result<(), End> {
+        let Some(row) = self.kept_row(delivery)?.filter(|row| row.shelved) else { return Ok(()) };
+        let lane = self.lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1)?;
+        self.feed(Input::Fetched { handler: &delivery.handler, lanes: &[lane], due: None })
+    }
+
+    /// Let the timers go off that are due.
+    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), End> {
+        let mut next_due_ms = None;
+        let timers = self.views.scan_keys(rows::TIMERS_BY_TIME, None, TIMERS_MAX + 1)?;
+        for (fired, key) in timers.iter().enumerate() {
+            let (due_ms, row) = rows::timer_of(key).ok_or_else(|| unreadable("a timer's row"))?;
+            if due_ms > now_ms || fired == TIMERS_MAX {
+                next_due_ms = Some(due_ms);
+                break;
+            }
+            self.fire(due_ms, row)?;
+        }
+        self.feed(Input::TimersRead { next_due_ms })
+    }
+
+    fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), End> {
+        let (timer, kind) = rows::timer_id(row).ok_or_else(|| unreadable("a timer"))?;
+        let value = self.views.get(row)?.ok_or_else(|| unreadable("a timer without its row"))?;
+        let kept = postcard::from_bytes(&value).map_err(unreadable)?;
+        let event = timers::event(&self.reader, &timer, kind, kept)?;
+        let event = event.ok_or_else(|| End::Broken(format!("the log does not say what timer {} is", timer.name)))?;
+        let at_ms = self.clock.now_ms();
+        self.append(Record::Fired { timer, due_ms, event, at_ms }).map(drop)
+    }
+}
+
+pub(super) fn unreadable(what: impl std::fmt::Display) -> End {
+    End::Broken(format!("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"))
+}

@@ -1,0 +1,112 @@
+//! What the sequencer does when somebody decides: about deliveries, handlers and breakers. Each decision is a record that
+//! says who and why.
+
+use weirgate_core::{Input, Stand, Verdict};
+use weirgate_types::{BreakerId, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
+
+use super::{After, End, Sequencer};
+use crate::{
+    BreakerItem, HandlerItem, Refusal,
+    command::{Reply, Said, Wish},
+    notices, rows,
+};
+
+impl Sequencer {
+    pub(super) fn change_mode(
+        &mut self,
+        handler: HandlerName,
+        mode: Mode,
+        said: Said,
+        reply: Reply<HandlerItem>,
+    ) -> Result<(), End> {
+        match self.machine.may_change_mode(&handler, mode) {
+            Verdict::UnknownHandler => {
+                drop(reply.send(Err(Refusal::UnknownHandler(handler))));
+                return Ok(());
+            }
+            Verdict::AlreadySo => {}
+            Verdict::Granted => {
+                let (Said { by, why }, at_ms) = (said, self.clock.now_ms());
+                let notice = notices::of_mode(&handler, mode, &by, &why, at_ms);
+                let changed = ModeChanged { handler: handler.clone(), mode, by, why, at_ms, notice };
+                self.append(Record::ModeChanged(changed))?;
+            }
+        }
+        self.perform()?;
+        self.after_handler(handler, reply);
+        Ok(())
+    }
+
+    pub(super) fn intervene(&mut self, wish: Wish, reply: Reply<Position>) -> Result<(), End> {
+        if self.machine.may_be_on_shelf(&wish.delivery.handler, wish.delivery.position) {
+            // What was written in this turn has to be readable before the shelf is looked through.
+            self.settle_turn()?;
+            // And what was put away at its end.
+            self.publish()?;
+            self.fetch_for(&wish.delivery)?;
+        }
+        if let Err(refusal) = self.may_intervene(&wish) {
+            drop(reply.send(Err(refusal)));
+            return Ok(());
+        }
+        let Wish { delivery, key, verb, carried, said: Said { by, why } } = wish;
+        let at_ms = self.clock.now_ms();
+        let position =
+            self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }))?;
+        self.after.push(After::Intervened { reply, position });
+        self.perform()
+    }
+
+    fn may_intervene(&self, wish: &Wish) -> Result<(), Refusal> {
+        let delivery = &wish.delivery;
+        if self.machine.handler(&delivery.handler).is_none() {
+            return Err(Refusal::UnknownHandler(delivery.handler.clone()));
+        }
+        let is_dead = self.views.get(&rows::dead_letter(delivery))?.is_some();
+        let stand = self.machine.row(delivery).map(|row| row.stand);
+        match (&wish.verb, stand) {
+            (_, Some(Stand::Running)) => Err(Refusal::Running(delivery.clone())),
+            (Verb::Discard, _) if !is_dead => Err(Refusal::NotADeadLetter(delivery.clone())),
+            (
+                Verb::DeadLetter,
+                Some(Stand::Waiting | Stand::Ready | Stand::OutOfOrder { .. } | Stand::Retrying { .. }),
+            ) => Ok(()),
+            // One that is withheld is done already, but for what it emits.
+            (Verb::DeadLetter, _) | (_, Some(Stand::Withheld { .. })) => Err(Refusal::NotOpen(delivery.clone())),
+            (_, None) if !is_dead => Err(Refusal::NotOpen(delivery.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn wish_breaker(
+        &mut self,
+        breaker: &BreakerId,
+        open: bool,
+        said: &Said,
+        reply: Reply<Vec<BreakerItem>>,
+    ) -> Result<(), End> {
+        let known = self.list_breakers().into_iter().any(|item| item.breaker == *breaker);
+        // A host that nobody has called yet may be left alone in advance.
+        if !known && matches!(breaker, BreakerId::Handler(_)) {
+            drop(reply.send(Err(Refusal::UnknownBreaker(breaker.clone()))));
+            return Ok(());
+        }
+        self.feed(Input::BreakerWished { breaker, open, by: &said.by, why: &said.why })?;
+        let items = self.list_breakers();
+        self.after.push(After::Breakers { reply, items });
+        Ok(())
+    }
+
+    pub(super) fn list_breakers(&self) -> Vec<BreakerItem> {
+        let handlers = self.machine.handlers().filter(|(_, view)| view.manifest.breaker.is_some());
+        let handlers = handlers.map(|(name, view)| BreakerItem {
+            breaker: BreakerId::Handler(name.clone()),
+            open_until_ms: view.breaker_open_until_ms,
+        });
+        let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
+            breaker: BreakerId::Host(host.to_owned()),
+            open_until_ms: open.map(|(until_ms, _)| until_ms),
+        });
+        handlers.chain(hosts).collect()
+    }
+}
