@@ -8,6 +8,7 @@ mod live;
 mod problem;
 mod routes;
 mod serve;
+mod tasks;
 
 pub use problem::Problem;
 pub use routes::openapi;

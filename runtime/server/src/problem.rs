@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details: one shape for all doors.
 
 use axum::{
-    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -50,6 +50,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
+    /// What somebody decides, or its reason, cannot be taken as it is.
+    pub fn bad_decision(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-decision", detail)
+    }
+
     pub fn bad_request(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
@@ -87,6 +92,11 @@ impl From<Refusal> for Problem {
             Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
             Refusal::UnknownHandler(_) => Self::new(StatusCode::NOT_FOUND, "unknown-handler", detail),
             Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),
+            Refusal::NotOpen(_) => Self::new(StatusCode::NOT_FOUND, "not-open", detail),
+            Refusal::Running(_) => Self::new(StatusCode::CONFLICT, "running", detail).retry_after(1),
+            Refusal::UnknownBreaker(_) => Self::new(StatusCode::NOT_FOUND, "unknown-breaker", detail),
+            Refusal::UnknownOperation(_) => Self::new(StatusCode::NOT_FOUND, "unknown-operation", detail),
+            Refusal::Correction(_) => Self::bad_decision(detail),
             Refusal::Manifest(error) => error.into(),
             Refusal::Module(error) if error.code() == "module-missing" => {
                 Self::new(StatusCode::NOT_FOUND, error.code(), detail)
@@ -138,6 +148,17 @@ impl From<PathRejection> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "bad-json", rejection.body_text())
+        match rejection {
+            JsonRejection::BytesRejection(rejection) => rejection.into(),
+            rejection => Self::new(rejection.status(), "bad-json", rejection.body_text()),
+        }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        let is_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+        let code = if is_large { "request-too-large" } else { "unreadable-body" };
+        Self::new(rejection.status(), code, rejection.body_text())
     }
 }

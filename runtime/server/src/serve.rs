@@ -20,6 +20,7 @@ use crate::{
     Problem,
     live::{Gate, check_origin},
     routes,
+    tasks::Tasks,
 };
 
 /// How the doors are set.
@@ -59,6 +60,7 @@ pub struct App {
     pub options: Arc<Options>,
     pub clock: Arc<dyn Clock>,
     pub gate: Arc<Gate>,
+    pub tasks: Arc<Tasks>,
     /// Turns true when the server stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -85,7 +87,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let (stopping, stopped) = watch::channel(false);
     let gate = Arc::new(Gate::new(options.live_connections_max));
-    let app = App { engine, options: Arc::new(options), clock, gate, stopping: stopped };
+    let app = App { engine, options: Arc::new(options), clock, gate, tasks: Arc::default(), stopping: stopped };
     let shutdown = async move {
         stop.await;
         stopping.send_replace(true);

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A server's address.
 pub struct Server {
@@ -34,8 +34,8 @@ impl Server {
         self.json(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str) -> Result<Value> {
-        self.json(self.request(Method::POST, path)).await
+    pub async fn post(&self, path: &str, body: Map<String, Value>) -> Result<Value> {
+        self.send(Method::POST, path, "application/json", Value::from(body).to_string()).await
     }
 
     pub async fn send(
@@ -88,6 +88,11 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
     match refused.code.as_str() {
         "unknown-handler" => Some("`weirgate handlers list` shows what is deployed".into()),
         "not-a-dead-letter" => Some("`weirgate dead-letters list` shows their ids".into()),
+        "not-open" => {
+            Some("`weirgate deliveries list` and `weirgate dead-letters list` show what can be decided about".into())
+        }
+        "unknown-breaker" => Some("`weirgate breakers list` shows what there is".into()),
+        "unknown-operation" => Some("`weirgate operations list` shows those since the server started".into()),
         "module-missing" => Some("`weirgate handlers deploy` uploads the module too".into()),
         _ if refused.retryable => Some("try again in a moment".into()),
         _ => None,

@@ -1,27 +1,30 @@
-//! `/v1/dead-letters`: what could not be delivered, and opening it again.
+//! `/v1/dead-letters`: what could not be delivered, and what is done about one. What is done about many is in `operations`.
 
-use axum::{extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::DeadLetter;
-use weirgate_types::{DeliveryId, FailureClass, FailureKind, LogLevel};
+use axum::extract::State;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use weirgate_engine::{DeadLetter, Decision};
+use weirgate_types::{DeliveryId, FailureClass, FailureKind, RawEvent, StateWrite};
 
-use super::query::{Path, Query, limit};
+use super::{
+    corrected::CorrectedBody,
+    decisions::{Answer, Decided, decide},
+    deliveries::event_of,
+    failures::{FailedAttempt, LogItem},
+    letter_filter::LettersQuery,
+    query::{Body, Path, Query, limit},
+    said::{SaidBody, said},
+};
 use crate::{Problem, serve::App};
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct DeadLettersQuery {
-    handler: Option<String>,
-    /// Only those after this delivery's id.
-    after: Option<String>,
-    /// How many at the most (100; up to 1,000).
-    limit: Option<usize>,
-}
 
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterList {
     dead_letters: Vec<DeadLetterItem>,
+    /// Ask again with `after` set to this for what follows; absent at the end. A page may hold fewer than there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A delivery that used up its attempts, or failed for good.
@@ -30,16 +33,21 @@ pub struct DeadLetterItem {
     /// `<handler>@<position of the event>`.
     id: String,
     handler: String,
+    /// The version that failed; absent where somebody gave the delivery up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
     /// The event's position: `GET /v1/events/{position}` shows it.
     position: u64,
     key: String,
+    /// The event's type.
+    r#type: String,
     /// How many attempts were made.
     attempt: u32,
     at_ms: u64,
     /// `transient`, `correctable` or `permanent`.
     #[schema(value_type = String)]
     class: FailureClass,
-    /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract` or `interrupted`.
+    /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract`, `interrupted`, `circuit-open` or `not-reached`.
     #[schema(value_type = String)]
     kind: FailureKind,
     message: String,
@@ -47,82 +55,141 @@ pub struct DeadLetterItem {
     what_is_wrong: Option<String>,
     /// What the last attempt logged.
     log: Vec<LogItem>,
+    /// Whether its key waits for what becomes of it.
+    held: bool,
+    /// Whether it failed with corrected data.
+    corrected: bool,
+    /// How many outbound calls are finished: another attempt gets their recorded answers.
+    steps: usize,
 }
 
+/// A dead letter with all that is known of it.
 #[derive(Serialize, ToSchema)]
-pub struct LogItem {
-    #[schema(value_type = String)]
-    level: LogLevel,
-    message: String,
+pub struct DeadLetterDetail {
+    #[serde(flatten)]
+    letter: DeadLetterItem,
+    /// The event as it was accepted, a `CloudEvent` in structured mode.
+    #[schema(value_type = Object)]
+    event: RawEvent,
+    /// The attempts that failed, in order.
+    failures: Vec<FailedAttempt>,
+    /// What the handler knew of the key at the last attempt, the larger values left out.
+    state: Vec<StateItem>,
 }
 
+/// A value of a handler's state.
 #[derive(Serialize, ToSchema)]
-pub struct Resubmitted {
-    id: String,
+pub struct StateItem {
+    name: String,
+    /// The value, where it is JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    value: Option<Box<RawValue>>,
+    /// The value, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+}
+
+impl StateItem {
+    /// None where the name has no value.
+    fn of(write: StateWrite) -> Option<Self> {
+        let StateWrite { name, value } = write;
+        let bytes = value?;
+        let value = serde_json::from_slice::<Box<RawValue>>(&bytes).ok();
+        let value_base64 = value.is_none().then(|| STANDARD.encode(&bytes));
+        Some(Self { name, value, value_base64 })
+    }
 }
 
 /// List dead letters, in order of handler and position.
 #[utoipa::path(
-    get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(DeadLettersQuery),
-    responses((status = 200, description = "Dead letters", body = DeadLetterList)),
+    get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(LettersQuery),
+    responses(
+        (status = 200, description = "Dead letters", body = DeadLetterList),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
 pub async fn list(
     State(app): State<App>,
-    Query(query): Query<DeadLettersQuery>,
+    Query(query): Query<LettersQuery>,
 ) -> Result<axum::Json<DeadLetterList>, Problem> {
-    let handler = query.handler.map(|name| name.parse()).transpose()?;
-    let after = query.after.map(|id| id.parse()).transpose()?;
-    let letters = app.engine.dead_letters(handler, after, limit(query.limit)).await?;
-    Ok(axum::Json(DeadLetterList { dead_letters: letters.into_iter().map(DeadLetterItem::from).collect() }))
+    let after = query.after.as_ref().map(|id| id.parse()).transpose()?;
+    let limit = limit(query.limit);
+    let filter = query.into_filter().checked(&app.engine).await?;
+    let page = app.engine.dead_letters(filter, after, limit).await?;
+    let dead_letters = page.letters.into_iter().map(DeadLetterItem::from).collect();
+    Ok(axum::Json(DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()) }))
 }
 
 /// Read one dead letter.
 #[utoipa::path(
     get, path = "/v1/dead-letters/{id}", operation_id = "read_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     responses(
-        (status = 200, description = "The dead letter", body = DeadLetterItem),
+        (status = 200, description = "The dead letter", body = DeadLetterDetail),
         (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeadLetterItem>, Problem> {
-    Ok(axum::Json(app.engine.dead_letter(delivery_id(&id)?).await?.into()))
+pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeadLetterDetail>, Problem> {
+    let id: DeliveryId = id.parse()?;
+    let mut letter = app.engine.dead_letter(id.clone()).await?;
+    let state = std::mem::take(&mut letter.state).into_iter().filter_map(StateItem::of).collect();
+    let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
+    let event = event_of(&app, &id).await?;
+    Ok(axum::Json(DeadLetterDetail { letter: letter.into(), event, failures, state }))
 }
 
-/// Open a dead letter again, with its attempts counted from zero.
+/// Open a dead letter again, with its attempts counted from zero; with other data where the body brings some.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{id}/resubmit", operation_id = "resubmit_dead_letter", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = CorrectedBody, description = "May be left out: then it is tried as it is"),
     responses(
-        (status = 202, description = "Durable; it will be tried", body = Resubmitted),
+        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Decided),
         (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The data is not right, or does not fit the event", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn resubmit(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, axum::Json<Resubmitted>), Problem> {
-    let delivery = app.engine.resubmit(delivery_id(&id)?).await?;
-    Ok((StatusCode::ACCEPTED, axum::Json(Resubmitted { id: delivery.to_string() })))
+pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body): Body<CorrectedBody>) -> Answer {
+    let (brought, by, why) = body.into_parts();
+    let decision = brought.checked(&app.options.event_limits)?.map_or(Decision::Retry, Decision::Correct);
+    app.engine.dead_letter(id.parse()?).await?;
+    decide(&app, &id, decision, said(by, why)?).await
 }
 
-fn delivery_id(id: &str) -> Result<DeliveryId, Problem> {
-    Ok(id.parse()?)
+/// Take a dead letter out of the store. Its event and what failed stay in the log.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/{id}/discard", operation_id = "discard_dead_letter", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 202, description = "Durable", body = Decided),
+        (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+    decide(&app, &id, Decision::Discard, body.checked()?).await
 }
 
 impl From<DeadLetter> for DeadLetterItem {
     fn from(letter: DeadLetter) -> Self {
-        let log = letter.log.into_iter().map(|line| LogItem { level: line.level, message: line.message });
         Self {
             id: letter.delivery.to_string(),
             handler: letter.delivery.handler.to_string(),
+            digest: letter.digest.map(|digest| digest.to_string()),
             position: letter.delivery.position.0,
             key: letter.key,
+            r#type: letter.r#type,
             attempt: letter.attempt,
             at_ms: letter.at_ms,
             class: letter.failure.class,
             kind: letter.failure.kind,
             message: letter.failure.message,
             what_is_wrong: letter.failure.what_is_wrong,
-            log: log.collect(),
+            log: letter.log.into_iter().map(LogItem::from).collect(),
+            held: letter.held,
+            corrected: letter.carried.correction.is_some(),
+            steps: letter.carried.steps.len(),
         }
     }
 }

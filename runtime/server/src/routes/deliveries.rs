@@ -1,11 +1,16 @@
-//! `GET /v1/deliveries`: what is open, and what each waits for.
+//! `GET /v1/deliveries`: what is open, and what each waits for. What can be done about one is in `decisions`.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::{DeliveryFilter, DeliveryItem as Item, DeliveryState};
+use weirgate_engine::{DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal};
+use weirgate_types::{DeliveryId, RawEvent};
 
-use super::query::{Query, limit};
+use super::{
+    dead_letters::DeadLetterItem,
+    failures::FailedAttempt,
+    query::{Path, Query, limit},
+};
 use crate::{Problem, serve::App};
 
 #[derive(Deserialize, IntoParams)]
@@ -13,8 +18,10 @@ use crate::{Problem, serve::App};
 pub struct DeliveriesQuery {
     handler: Option<String>,
     key: Option<String>,
-    /// `ready`, `running`, `retrying` or `parked-behind`.
+    /// `ready`, `running`, `retrying`, `parked-behind`, `waiting`, `held`, `withheld` or `out-of-order`.
     state: Option<String>,
+    /// Only those after this delivery's id.
+    after: Option<String>,
     /// How many at the most (100; up to 1,000).
     limit: Option<usize>,
 }
@@ -30,11 +37,18 @@ pub struct DeliveryItem {
     /// `<handler>@<position of the event>`.
     id: String,
     handler: String,
+    /// The event's position: `GET /v1/events/{position}` shows it.
     position: u64,
+    key: String,
+    /// The event's type.
+    r#type: String,
+    /// `ready` (waits for a free place), `running`, `retrying`, `parked-behind` (an earlier event of its key), `waiting`
+    /// (for corrected data), `held` (a dead letter that its key waits for), `withheld` (done, but what it emits waits for
+    /// earlier ones) or `out-of-order` (earlier numbers of its sequence are missing); for a dead letter that nothing waits for, `dead-lettered`.
     state: &'static str,
     /// How many attempts have begun.
     attempt: u32,
-    /// Retrying: when the next attempt may begin, in Unix milliseconds.
+    /// Retrying: when the next attempt may begin, in Unix milliseconds. Out of order: until when it waits for what is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
     /// Parked behind: the position of the event of the same key that it waits for.
@@ -61,22 +75,105 @@ pub async fn list(
         let detail = format!("state={state:?}: it may be one of {}", DeliveryState::WORDS.join(", "));
         return Err(Problem::bad_request("bad-query", detail));
     }
-    let filter = DeliveryFilter { handler, key: query.key, state: query.state, limit: limit(query.limit) };
+    let after = query.after.map(|id| id.parse()).transpose()?;
+    let filter = DeliveryFilter { handler, key: query.key, state: query.state, after, limit: limit(query.limit) };
     let deliveries = app.engine.deliveries(filter).await?.into_iter().map(DeliveryItem::from).collect();
     Ok(axum::Json(DeliveryList { deliveries }))
+}
+
+/// A delivery that has not ended, or a dead letter: what it is about, and what has been tried.
+#[derive(Serialize, ToSchema)]
+pub struct DeliveryDetail {
+    #[serde(flatten)]
+    delivery: DeliveryItem,
+    /// The event as it was accepted, a `CloudEvent` in structured mode.
+    #[schema(value_type = Object)]
+    event: RawEvent,
+    /// The attempts that failed, in order.
+    failures: Vec<FailedAttempt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<DeadLetterItem>,
+}
+
+/// Read one delivery: its event, and the attempts that failed.
+#[utoipa::path(
+    get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = String, Path, description = "For instance payment@42")),
+    responses(
+        (status = 200, description = "The delivery", body = DeliveryDetail),
+        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeliveryDetail>, Problem> {
+    let id: DeliveryId = id.parse()?;
+    let open = find(&app, &id).await?;
+    let letter = match app.engine.dead_letter(id.clone()).await {
+        Ok(letter) => Some(letter),
+        Err(Refusal::NotADeadLetter(_)) => None,
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let delivery = match (open, &letter) {
+        (Some(open), _) => open.into(),
+        (None, Some(letter)) => letter.into(),
+        (None, None) => return Err(Refusal::NotOpen(id).into()),
+    };
+    let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
+    let event = event_of(&app, &id).await?;
+    Ok(axum::Json(DeliveryDetail { delivery, event, failures, dead_letter: letter.map(DeadLetterItem::from) }))
+}
+
+/// A delivery, if it is open: the first one after those before it.
+async fn find(app: &App, id: &DeliveryId) -> Result<Option<Item>, Problem> {
+    let before = DeliveryId { position: id.position.before(), ..id.clone() };
+    let filter = DeliveryFilter {
+        handler: Some(id.handler.clone()),
+        after: Some(before),
+        limit: 1,
+        ..DeliveryFilter::default()
+    };
+    let found = app.engine.deliveries(filter).await?;
+    Ok(found.into_iter().find(|item| item.delivery == *id))
+}
+
+/// The event of a delivery, as it was accepted.
+pub async fn event_of(app: &App, id: &DeliveryId) -> Result<RawEvent, Problem> {
+    let stored = app.engine.event(id.position).await?;
+    let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {}", id.position)))?;
+    Ok(stored.event.to_raw())
+}
+
+impl From<&DeadLetter> for DeliveryItem {
+    fn from(letter: &DeadLetter) -> Self {
+        Self {
+            id: letter.delivery.to_string(),
+            handler: letter.delivery.handler.to_string(),
+            position: letter.delivery.position.0,
+            key: letter.key.clone(),
+            r#type: letter.r#type.clone(),
+            state: "dead-lettered",
+            attempt: letter.attempt,
+            next_attempt_at_ms: None,
+            behind: None,
+        }
+    }
 }
 
 impl From<Item> for DeliveryItem {
     fn from(item: Item) -> Self {
         let (next_attempt_at_ms, behind) = match item.state {
-            DeliveryState::Ready | DeliveryState::Running => (None, None),
-            DeliveryState::Retrying { due_ms } => (Some(due_ms), None),
+            DeliveryState::Retrying { due_ms } | DeliveryState::OutOfOrder { due_ms } => (Some(due_ms), None),
             DeliveryState::ParkedBehind(position) => (None, Some(position.0)),
+            DeliveryState::Ready
+            | DeliveryState::Running
+            | DeliveryState::Waiting
+            | DeliveryState::Held
+            | DeliveryState::Withheld => (None, None),
         };
         Self {
             id: item.delivery.to_string(),
             handler: item.delivery.handler.to_string(),
             position: item.delivery.position.0,
+            key: item.key,
+            r#type: item.r#type,
             state: item.state.word(),
             attempt: item.attempt,
             next_attempt_at_ms,

@@ -72,7 +72,45 @@ pub struct AcceptedEvent {
     ),
 )]
 pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
-    match accept(&app, &headers, body).await {
+    counted(&app, accept(&app, &headers, body, None).await)
+}
+
+/// Accept one event or a batch for one handler alone, whatever it subscribes to. Answers once they are durable.
+///
+/// An event that was accepted before, for whomever, is answered as a duplicate and changes nothing.
+#[utoipa::path(
+    post, path = "/v1/handlers/{name}/events", operation_id = "post_events_to_handler", tag = "events", params(("name" = String, Path)),
+    request_body(
+        content(
+            ("application/cloudevents+json"),
+            ("application/cloudevents-batch+json"),
+            ("application/octet-stream"),
+        ),
+        description = "As for `POST /v1/events`",
+    ),
+    responses(
+        (status = 202, description = "Durable", body = Accepted),
+        (status = 400, description = "Not a CloudEvent", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not a content type of CloudEvents", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A CloudEvent that Weirgate cannot take", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too much in flight; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn post(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    counted(&app, accept(&app, &headers, body, Some(&name)).await)
+}
+
+fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Problem>) -> Response {
+    match accepted {
         Ok(accepted) => accepted.into_response(),
         Err(problem) => {
             let labels = RefusedLabels { reason: problem.code.clone() };
@@ -86,10 +124,12 @@ async fn accept(
     app: &App,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
+    to: Option<&str>,
 ) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
+    let to = to.map(str::parse).transpose()?;
     let body = body.map_err(|rejection| too_large(app, &rejection))?;
     let events = content::events(headers, &body, &app.options.event_limits)?;
-    let published = app.engine.publish(events).await?;
+    let published = app.engine.publish(events, to).await?;
     let events = published.into_iter().map(AcceptedEvent::from).collect();
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
 }

@@ -1,10 +1,10 @@
-//! `/v1/handlers`: deploying, looking at, pausing and resuming handlers.
+//! `/v1/handlers`: deploying handlers, and looking at them.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weirgate_engine::HandlerItem as Item;
-use weirgate_types::{Digest, HandlerName, Manifest};
+use weirgate_types::{Digest, HandlerName, Manifest, Mode};
 
 use super::query::{Json, Path};
 use crate::{Problem, serve::App};
@@ -18,7 +18,7 @@ pub struct HandlerList {
 #[derive(Serialize, ToSchema)]
 pub struct HandlerItem {
     name: String,
-    /// `running`, `paused`, or `waiting-for-module`.
+    /// `running`, `draining`, `drained` (draining, with nothing open), `paused`, or `waiting-for-module`.
     state: &'static str,
     digest: String,
     #[schema(value_type = Object)]
@@ -31,7 +31,13 @@ pub struct HandlerItem {
     /// Deliveries that have begun or wait in a lane.
     open: usize,
     running: usize,
+    /// Those in memory that wait for their next attempt.
     retrying: usize,
+    /// Those that wait on disk only, until their time comes or somebody acts.
+    shelved: usize,
+    /// Its breaker is open: until when, in Unix milliseconds, nothing passes but the one delivery that finds out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker_open_until_ms: Option<u64>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -88,34 +94,18 @@ pub async fn put(
     Ok(axum::Json(app.engine.deploy(manifest, digest, app.clock.now_ms()).await?.into()))
 }
 
-/// Hold new attempts back. What runs ends; what arrives waits, in order.
-#[utoipa::path(
-    post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = String, Path)),
-    responses((status = 200, description = "Durable; the handler as it is now", body = HandlerItem)),
-)]
-pub async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
-    Ok(axum::Json(app.engine.pause(handler_name(&name)?, true).await?.into()))
-}
-
-/// Go on.
-#[utoipa::path(
-    post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = String, Path)),
-    responses((status = 200, description = "Durable; the handler as it is now", body = HandlerItem)),
-)]
-pub async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
-    Ok(axum::Json(app.engine.pause(handler_name(&name)?, false).await?.into()))
-}
-
 fn handler_name(name: &str) -> Result<HandlerName, Problem> {
     Ok(name.parse()?)
 }
 
 impl From<Item> for HandlerItem {
     fn from(item: Item) -> Self {
-        let state = match (item.paused, item.ready) {
-            (true, _) => "paused",
-            (false, true) => "running",
-            (false, false) => "waiting-for-module",
+        let state = match item.mode {
+            Mode::Paused => "paused",
+            Mode::Draining if item.open == 0 => "drained",
+            Mode::Draining => "draining",
+            Mode::Running if item.ready => "running",
+            Mode::Running => "waiting-for-module",
         };
         Self {
             name: item.name.to_string(),
@@ -128,6 +118,8 @@ impl From<Item> for HandlerItem {
             open: item.open,
             running: item.running,
             retrying: item.retrying,
+            shelved: item.shelved,
+            breaker_open_until_ms: item.breaker_open_until_ms,
         }
     }
 }

@@ -1,12 +1,21 @@
 //! The table of routes, and the OpenAPI document that is made from it.
 
+mod blocked;
+mod breakers;
+mod corrected;
 mod dead_letters;
+mod decisions;
 mod deliveries;
 mod events;
+mod failures;
 mod handlers;
 mod health;
+mod letter_filter;
+mod modes;
 mod modules;
+mod operations;
 mod query;
+mod said;
 mod status;
 
 use axum::{Router, extract::DefaultBodyLimit, routing::get};
@@ -25,8 +34,9 @@ use crate::{live, serve::App, serve::Options};
     tags(
         (name = "events", description = "Accepting and reading events (CloudEvents 1.0)"),
         (name = "status", description = "The status of subjects, pushed live"),
-        (name = "handlers", description = "Uploading, deploying and pausing handlers"),
-        (name = "deliveries", description = "What is under way, and what could not be delivered"),
+        (name = "handlers", description = "Uploading, deploying, pausing and draining handlers"),
+        (name = "deliveries", description = "What is under way, what could not be delivered, and deciding about it"),
+        (name = "breakers", description = "Circuit breakers of handlers and of the hosts that they call"),
         (name = "operations", description = "Health and metrics"),
     ),
 )]
@@ -44,18 +54,46 @@ pub fn api(options: &Options) -> (Router<App>, Document) {
         .merge(modules)
         .routes(routes!(handlers::list))
         .routes(routes!(handlers::read, handlers::put))
-        .routes(routes!(handlers::pause))
-        .routes(routes!(handlers::resume))
-        .routes(routes!(deliveries::list))
-        .routes(routes!(dead_letters::list))
-        .routes(routes!(dead_letters::read))
-        .routes(routes!(dead_letters::resubmit))
+        .routes(routes!(modes::pause))
+        .routes(routes!(modes::drain))
+        .routes(routes!(modes::resume))
+        .routes(routes!(events::post))
+        .merge(deliveries())
+        .merge(dead_letters())
+        .routes(routes!(breakers::list))
+        .routes(routes!(breakers::trip))
+        .routes(routes!(breakers::reset))
         .routes(routes!(health::metrics))
         .split_for_parts();
     // axum's word for "the rest of the path" is not OpenAPI's.
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     (router.route("/livez", get(health::live)).route("/readyz", get(health::ready)), document)
+}
+
+fn deliveries() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::read))
+        .routes(routes!(decisions::retry))
+        .routes(routes!(decisions::correct))
+        .routes(routes!(decisions::skip))
+        .routes(routes!(decisions::resolve))
+        .routes(routes!(decisions::dead_letter))
+        .routes(routes!(decisions::discard))
+        .routes(routes!(blocked::list))
+}
+
+fn dead_letters() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(operations::begin))
+        .routes(routes!(dead_letters::read))
+        .routes(routes!(dead_letters::resubmit))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::read))
+        .routes(routes!(operations::cancel))
 }
 
 /// The OpenAPI 3.1 document of the doors.

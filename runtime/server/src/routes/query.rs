@@ -1,6 +1,13 @@
 //! Extractors whose refusals are problem details, and what lists have in common.
 
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::DeserializeOwned;
+use weirgate_engine::Handle;
+use weirgate_types::HandlerName;
 
 use crate::Problem;
 
@@ -24,4 +31,37 @@ pub struct Json<T>(pub T);
 /// How many items to answer, within bounds.
 pub fn limit(wanted: Option<usize>) -> usize {
     wanted.unwrap_or(LIST_ITEMS_DEFAULT).clamp(1, LIST_ITEMS_MAX)
+}
+
+/// A JSON body that may be left out: then nothing in it is set.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let body = Bytes::from_request(request, state).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !is_json {
+            let detail = "the body is said to be no JSON; send it as application/json, or none";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail));
+        }
+        let axum::Json(body) = axum::Json::from_bytes(&body)?;
+        Ok(Self(body))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// The handler that a request names, where it names one: it has to be there, so that a name that is misspelt does not look
+/// like a handler that has nothing.
+pub async fn known_handler(engine: &Handle, name: Option<&str>) -> Result<Option<HandlerName>, Problem> {
+    let Some(name) = name else { return Ok(None) };
+    Ok(Some(engine.handler(name.parse()?).await?.name))
 }

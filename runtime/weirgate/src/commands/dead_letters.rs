@@ -1,27 +1,61 @@
 //! `weirgate dead-letters`.
 
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
 
-use super::table;
+use super::{deliveries::decide, operations, said, table};
 use crate::{
-    cli::{DeadLetters, Output},
+    cli::{Apply, DeadLetters, ListLetters, Output},
     client::Server,
 };
 
+const COLUMNS: [&str; 7] = ["id", "key", "type", "class", "kind", "attempt", "message"];
+
 pub async fn run(server: &Server, output: Output, verb: DeadLetters) -> Result<()> {
     match verb {
-        DeadLetters::List { handler, limit } => {
-            let query = table::query(&[("handler", handler), ("limit", limit.map(|limit| limit.to_string()))]);
-            let answer = server.get(&format!("/v1/dead-letters{query}")).await?;
-            table::print(output, &answer, "dead_letters", &["id", "key", "class", "kind", "attempt", "message"])
+        DeadLetters::List(list) => {
+            let answer = server.get(&format!("/v1/dead-letters{}", query(&list))).await?;
+            table::print(output, &answer, "dead_letters", &COLUMNS)
         }
-        DeadLetters::Resubmit { ids } => {
-            let mut resubmitted = Vec::new();
-            for id in ids {
-                resubmitted.push(server.post(&format!("/v1/dead-letters/{id}/resubmit")).await?);
-            }
-            table::print(output, &json!({ "resubmitted": resubmitted }), "resubmitted", &["id"])
+        DeadLetters::Show { id } => table::show(output, &server.get(&format!("/v1/dead-letters/{id}")).await?),
+        DeadLetters::Resubmit { ids, corrected, said } => {
+            let body = said::corrected_body(&said, &corrected)?;
+            decide(server, output, "dead-letters", &ids, "resubmit", &body).await
+        }
+        DeadLetters::Discard { ids, said } => {
+            decide(server, output, "dead-letters", &ids, "discard", &said::body(&said)).await
+        }
+        DeadLetters::Apply(apply) => {
+            let begun = server.post("/v1/dead-letters/operations", body(&apply)?).await?;
+            operations::wait(server, output, begun).await
         }
     }
+}
+
+fn query(list: &ListLetters) -> String {
+    let mut parameters: Vec<_> = list.filter.given().map(|(name, value)| (name, Some(value.clone()))).collect();
+    parameters.push(("after", list.after.clone()));
+    parameters.push(("limit", list.limit.map(|limit| limit.to_string())));
+    table::query(&parameters)
+}
+
+fn body(apply: &Apply) -> Result<Map<String, Value>> {
+    let filter: Map<_, _> =
+        apply.filter.given().map(|(name, value)| (name.to_owned(), Value::from(value.as_str()))).collect();
+    if filter.is_empty() && !apply.all {
+        bail!("say which dead letters, for instance with --handler, or --all");
+    }
+    let mut body = said::corrected_body(&apply.said, &apply.corrected)?;
+    body.insert("filter".to_owned(), filter.into());
+    body.insert("verb".to_owned(), word(apply).into());
+    if let Some(per_second) = apply.per_second {
+        body.insert("per_second".to_owned(), per_second.into());
+    }
+    Ok(body)
+}
+
+/// The verb as it is written here, which is as the doors write it.
+fn word(apply: &Apply) -> String {
+    use clap::ValueEnum as _;
+    apply.verb.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -1,17 +1,74 @@
 //! `weirgate deliveries`.
 
 use anyhow::Result;
+use serde_json::{Map, Value, json};
 
-use super::table;
+use super::{events, said, table};
 use crate::{
-    cli::{Deliveries, Output},
+    cli::{Deliveries, ListDeliveries, Output, Resolve},
     client::Server,
 };
 
+const COLUMNS: [&str; 7] = ["id", "key", "type", "state", "attempt", "next_attempt_at_ms", "behind"];
+
 pub async fn run(server: &Server, output: Output, verb: Deliveries) -> Result<()> {
-    let Deliveries::List { handler, key, state, limit } = verb;
+    let (ids, word, body) = match verb {
+        Deliveries::List(list) => return print_list(server, output, list).await,
+        Deliveries::Show { id } => {
+            return table::show(output, &server.get(&format!("/v1/deliveries/{id}")).await?);
+        }
+        Deliveries::Blocked(blocked) => {
+            let limit = blocked.limit.map(|limit| limit.to_string());
+            let query = table::query(&[("handler", blocked.handler), ("limit", limit)]);
+            let answer = server.get(&format!("/v1/blocked{query}")).await?;
+            return table::print(output, &answer, "blocked", &["id", "key", "state", "next_attempt_at_ms", "behind"]);
+        }
+        Deliveries::Retry { ids, said } => (ids, "retry", said::body(&said)),
+        Deliveries::Correct { id, corrected, said } => (vec![id], "correct", said::corrected_body(&said, &corrected)?),
+        Deliveries::Skip { ids, said } => (ids, "skip", said::body(&said)),
+        Deliveries::DeadLetter { ids, said } => (ids, "dead-letter", said::body(&said)),
+        Deliveries::Discard { ids, said } => (ids, "discard", said::body(&said)),
+        Deliveries::Resolve(resolve) => {
+            let body = resolution(&resolve)?;
+            (vec![resolve.id], "resolve", body)
+        }
+    };
+    decide(server, output, "deliveries", &ids, word, &body).await
+}
+
+/// Decide about each in turn, and print what was decided. The first that is refused ends it.
+pub async fn decide(
+    server: &Server,
+    output: Output,
+    noun: &str,
+    ids: &[String],
+    verb: &str,
+    body: &Map<String, Value>,
+) -> Result<()> {
+    let mut decided = Vec::new();
+    for id in ids {
+        decided.push(server.post(&format!("/v1/{noun}/{id}/{verb}"), body.clone()).await?);
+    }
+    table::print(output, &json!({ "decided": decided }), "decided", &["id", "position", "diff"])
+}
+
+async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Result<()> {
+    let ListDeliveries { handler, key, state, after, limit } = list;
     let limit = limit.map(|limit| limit.to_string());
-    let query = table::query(&[("handler", handler), ("key", key), ("state", state), ("limit", limit)]);
+    let query =
+        table::query(&[("handler", handler), ("key", key), ("state", state), ("after", after), ("limit", limit)]);
     let answer = server.get(&format!("/v1/deliveries{query}")).await?;
-    table::print(output, &answer, "deliveries", &["id", "state", "attempt", "next_attempt_at_ms", "behind"])
+    table::print(output, &answer, "deliveries", &COLUMNS)
+}
+
+fn resolution(resolve: &Resolve) -> Result<Map<String, Value>> {
+    let mut body = said::body(&resolve.said);
+    if let Some(file) = &resolve.events {
+        let events = match events::read(file)? {
+            Value::Array(events) => events,
+            event => vec![event],
+        };
+        body.insert("events".to_owned(), events.into());
+    }
+    Ok(body)
 }

@@ -20,15 +20,21 @@ pub async fn run(server: &Server, output: Output, verb: Events) -> Result<()> {
         Some(file) => read(file)?,
         None => one(&publish)?,
     };
-    let content_type = match &event {
+    post(server, output, "/v1/events", &event).await
+}
+
+/// Publish an event, or an array of them, at a door that takes them.
+pub async fn post(server: &Server, output: Output, door: &str, events: &Value) -> Result<()> {
+    let content_type = match events {
         Value::Array(_) => "application/cloudevents-batch+json",
         _ => "application/cloudevents+json",
     };
-    let answer = server.send(Method::POST, "/v1/events", content_type, event.to_string()).await?;
+    let answer = server.send(Method::POST, door, content_type, events.to_string()).await?;
     table::print(output, &answer, "events", &["position", "duplicate", "key", "source", "id"])
 }
 
-fn read(file: &std::path::Path) -> Result<Value> {
+/// The JSON in a file, or from standard input.
+pub fn read(file: &std::path::Path) -> Result<Value> {
     let mut text = String::new();
     if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text)?;

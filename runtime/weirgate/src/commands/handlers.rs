@@ -9,9 +9,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use weirgate_types::Manifest;
 
-use super::table;
+use super::{events, said, table};
 use crate::{
-    cli::{Deploy, Handlers, Output},
+    cli::{Deploy, Handlers, Output, Said},
     client::Server,
 };
 
@@ -20,15 +20,20 @@ const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "runni
 pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> {
     let answer = match verb {
         Handlers::List => server.get("/v1/handlers").await?,
-        Handlers::Pause { name } => wrapped(&server.post(&format!("/v1/handlers/{name}/pause")).await?),
-        Handlers::Resume { name } => wrapped(&server.post(&format!("/v1/handlers/{name}/resume")).await?),
+        Handlers::Pause { name, said } => change(server, &name, "pause", &said).await?,
+        Handlers::Drain { name, said } => change(server, &name, "drain", &said).await?,
+        Handlers::Resume { name, said } => change(server, &name, "resume", &said).await?,
+        Handlers::Post { name, file } => {
+            return events::post(server, output, &format!("/v1/handlers/{name}/events"), &events::read(&file)?).await;
+        }
         Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
     };
     table::print(output, &answer, "handlers", &COLUMNS)
 }
 
-fn wrapped(handler: &Value) -> Value {
-    json!({ "handlers": [handler] })
+async fn change(server: &Server, name: &str, verb: &str, said: &Said) -> Result<Value> {
+    let handler = server.post(&format!("/v1/handlers/{name}/{verb}"), said::body(said)).await?;
+    Ok(json!({ "handlers": [handler] }))
 }
 
 async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Value> {

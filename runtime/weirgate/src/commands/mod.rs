@@ -1,9 +1,12 @@
 //! The commands, one file a noun.
 
+mod breakers;
 mod dead_letters;
 mod deliveries;
 mod events;
 mod handlers;
+mod operations;
+mod said;
 mod serve;
 mod status;
 mod table;
@@ -31,6 +34,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Handlers(verb) => talk(handlers::run(&server, cli.output, verb)),
         Command::Deliveries(verb) => talk(deliveries::run(&server, cli.output, verb)),
         Command::DeadLetters(verb) => talk(dead_letters::run(&server, cli.output, verb)),
+        Command::Operations(verb) => talk(operations::run(&server, cli.output, verb)),
+        Command::Breakers(verb) => talk(breakers::run(&server, cli.output, verb)),
         Command::Status(verb) => talk(status::run(&server, cli.output, verb)),
     }?;
     Ok(ExitCode::SUCCESS)

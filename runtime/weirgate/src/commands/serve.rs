@@ -27,13 +27,23 @@ fn start_engine(settings: &Configuration, telemetry: &Telemetry, clock: Arc<dyn 
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         workers => workers,
     };
+    let outbound_workers = settings.engine.outbound_workers;
+    let mut host = HostOptions::new(settings.data.dir.join("modules"), compiler);
+    host.outbound.allow_private.clone_from(&settings.outbound.allow_private);
+    // Each worker makes one call at a time.
+    host.instances_max = host.instances_max.max(u32::try_from(workers + outbound_workers)?);
     let options = weirgate_engine::Options {
-        host: HostOptions::new(settings.data.dir.join("modules"), compiler),
+        host,
         dir: settings.data.dir.clone(),
         workers,
+        outbound_workers,
+        secrets: settings.secrets.to_map(),
         events_in_flight_max: settings.engine.events_in_flight_max,
         disk_free_bytes_min: settings.data.disk_free_bytes_min,
-        machine: weirgate_engine::Limits::default(),
+        machine: weirgate_engine::Limits {
+            host_breaker: settings.host_breaker.policy(),
+            ..weirgate_engine::Limits::default()
+        },
         seed: clock.now_ms(),
         join_trace: telemetry.join_trace(),
     };

@@ -23,6 +23,24 @@ pub fn print(output: Output, answer: &Value, rows: &str, columns: &[&str]) -> Re
     Ok(())
 }
 
+/// Print one thing: its plain fields as lines, then what has parts of its own, as JSON.
+pub fn show(output: Output, answer: &Value) -> Result<()> {
+    let Some(fields) = answer.as_object().filter(|_| output == Output::Text) else {
+        println!("{}", serde_json::to_string_pretty(answer)?);
+        return Ok(());
+    };
+    let is_plain = |value: &Value| !value.is_object() && !value.is_array();
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    for (name, value) in fields.iter().filter(|(_, value)| is_plain(value)) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        println!("{:width$}  {text}", name.replace('_', " "));
+    }
+    for (name, value) in fields.iter().filter(|(_, value)| !is_plain(value)) {
+        println!("\n{}\n{}", name.replace('_', " ").to_uppercase(), serde_json::to_string_pretty(value)?);
+    }
+    Ok(())
+}
+
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".into(),

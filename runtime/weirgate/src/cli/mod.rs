@@ -1,8 +1,16 @@
 //! The command line, as a table: noun, then verb. What each does is in `commands`.
 
+mod deliveries;
+mod handlers;
+mod letters;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use deliveries::{Deliveries, ListDeliveries, Resolve};
+pub use handlers::{Breakers, Deploy, Handlers};
+pub use letters::{Apply, DeadLetters, ListLetters, Operations};
 
 /// Event handlers as WebAssembly components, delivered in order, pushed live.
 #[derive(Debug, Parser)]
@@ -34,12 +42,18 @@ pub enum Command {
     /// Deploy handlers and look after them
     #[command(subcommand)]
     Handlers(Handlers),
-    /// Look at deliveries that have not ended
+    /// Look at deliveries that have not ended, and decide about them
     #[command(subcommand)]
     Deliveries(Deliveries),
-    /// Look at deliveries that could not be made, and open them again
+    /// Look at deliveries that could not be made, and decide about one or many
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Look at decisions about many dead letters, and stop them
+    #[command(subcommand)]
+    Operations(Operations),
+    /// Look at the circuit breakers of handlers and called hosts, and turn them
+    #[command(subcommand)]
+    Breakers(Breakers),
     /// Read or follow the status of a subject
     #[command(subcommand)]
     Status(Status),
@@ -48,6 +62,29 @@ pub enum Command {
     /// Compile a component from standard input to standard output; the server runs this as a child of its own
     #[command(hide = true)]
     CompileModule,
+}
+
+/// Who decides, and why: kept with the decision.
+#[derive(Debug, Clone, Args)]
+pub struct Said {
+    /// For whoever asks later
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Who decides
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub by: Option<String>,
+}
+
+/// Corrected data. The event itself stays as it was accepted.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub struct Corrected {
+    /// JSON in place of the event's data
+    #[arg(long, value_name = "JSON")]
+    pub data: Option<String>,
+    /// A merge patch (RFC 7396) on the event's data
+    #[arg(long, value_name = "JSON")]
+    pub patch: Option<String>,
 }
 
 /// Settings come from the file, then from the environment (`WEIRGATE__SERVER__LISTEN`), then from here.
@@ -96,61 +133,6 @@ pub struct Publish {
     /// JSON data
     #[arg(long, value_name = "JSON")]
     pub data: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Handlers {
-    /// Upload a handler's component and deploy it by its manifest
-    Deploy(Deploy),
-    /// List handlers and how they stand
-    List,
-    /// Hold a handler's new attempts back
-    Pause { name: String },
-    /// Let a paused handler go on
-    Resume { name: String },
-}
-
-#[derive(Debug, Args)]
-pub struct Deploy {
-    /// Manifests (handler.toml)
-    #[arg(required = true, value_name = "MANIFEST")]
-    pub manifests: Vec<PathBuf>,
-    /// Where the components are; by default beside their manifests
-    #[arg(long, value_name = "DIR")]
-    pub modules: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Deliveries {
-    /// List open deliveries
-    List {
-        #[arg(long)]
-        handler: Option<String>,
-        #[arg(long)]
-        key: Option<String>,
-        /// ready, running, retrying or parked-behind
-        #[arg(long)]
-        state: Option<String>,
-        #[arg(long)]
-        limit: Option<usize>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum DeadLetters {
-    /// List dead letters
-    List {
-        #[arg(long)]
-        handler: Option<String>,
-        #[arg(long)]
-        limit: Option<usize>,
-    },
-    /// Open dead letters again, their attempts counted from zero
-    Resubmit {
-        /// For instance payment@42
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

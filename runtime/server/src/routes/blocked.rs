@@ -1,0 +1,74 @@
+//! `GET /v1/blocked`: which keys do not move, and what holds each up.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use weirgate_engine::{Blocked, DeliveryState};
+
+use super::query::{Query, known_handler, limit};
+use crate::{Problem, serve::App};
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BlockedQuery {
+    handler: Option<String>,
+    /// How many at the most (100; up to 1,000).
+    limit: Option<usize>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BlockedList {
+    blocked: Vec<BlockedItem>,
+}
+
+/// A delivery that others wait for.
+#[derive(Serialize, ToSchema)]
+pub struct BlockedItem {
+    /// The delivery that holds the others up.
+    id: String,
+    handler: String,
+    key: String,
+    /// `ready`, `running`, `retrying`, `waiting` or `held`.
+    state: &'static str,
+    /// Retrying: when the next attempt may begin, in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at_ms: Option<u64>,
+    /// How many deliveries wait behind it.
+    behind: usize,
+    /// The first of their positions.
+    positions: Vec<u64>,
+}
+
+/// The deliveries that others wait behind, those with the most first. Looks at the first 100,000 open deliveries.
+#[utoipa::path(
+    get, path = "/v1/blocked", operation_id = "list_blocked", tag = "deliveries", params(BlockedQuery),
+    responses(
+        (status = 200, description = "What is blocked, and by what", body = BlockedList),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn list(
+    State(app): State<App>,
+    Query(query): Query<BlockedQuery>,
+) -> Result<axum::Json<BlockedList>, Problem> {
+    let handler = known_handler(&app.engine, query.handler.as_deref()).await?;
+    let blocked = app.engine.blocked(handler, limit(query.limit)).await?;
+    Ok(axum::Json(BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect() }))
+}
+
+impl From<Blocked> for BlockedItem {
+    fn from(blocked: Blocked) -> Self {
+        Self {
+            id: blocked.first.to_string(),
+            handler: blocked.first.handler.to_string(),
+            key: blocked.key,
+            state: blocked.state.word(),
+            next_attempt_at_ms: match blocked.state {
+                DeliveryState::Retrying { due_ms } | DeliveryState::OutOfOrder { due_ms } => Some(due_ms),
+                _ => None,
+            },
+            behind: blocked.behind,
+            positions: blocked.positions.into_iter().map(|position| position.0).collect(),
+        }
+    }
+}

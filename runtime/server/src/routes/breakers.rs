@@ -1,0 +1,151 @@
+//! `/v1/breakers`: the circuit breakers of handlers and of called hosts, and turning them by hand.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use weirgate_engine::BreakerItem as Item;
+use weirgate_types::BreakerId;
+
+use super::{
+    query::{Body, Path},
+    said::SaidBody,
+};
+use crate::{Problem, serve::App};
+
+const HOST_BYTES_MAX: usize = 256;
+
+#[derive(Serialize, ToSchema)]
+pub struct BreakerList {
+    breakers: Vec<BreakerItem>,
+}
+
+/// A breaker and how it stands.
+#[derive(Serialize, ToSchema)]
+pub struct BreakerItem {
+    /// `handler` or `host`.
+    kind: &'static str,
+    /// The handler's name; or the host's, with its port where that is not the scheme's own.
+    name: String,
+    /// `closed` (all passes), `open` (nothing does) or `half-open` (one call finds out).
+    state: &'static str,
+    /// Until when nothing passes, in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_until_ms: Option<u64>,
+}
+
+/// The breakers of the handlers that have one, and of the hosts that have been called.
+#[utoipa::path(
+    get, path = "/v1/breakers", operation_id = "list_breakers", tag = "breakers",
+    responses((status = 200, description = "Handlers first, in order of name", body = BreakerList)),
+)]
+pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Problem> {
+    let now_ms = app.clock.now_ms();
+    let breakers = app.engine.breakers().await?;
+    Ok(axum::Json(BreakerList { breakers: breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect() }))
+}
+
+/// Open a breaker: deliveries wait, and use up no attempt, until it is reset. A host may be left alone before anybody called it.
+#[utoipa::path(
+    post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
+    params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
+        (status = 404, description = "No such breaker", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn trip(
+    State(app): State<App>,
+    Path((kind, name)): Path<(String, String)>,
+    Body(said): Body<SaidBody>,
+) -> Result<axum::Json<BreakerItem>, Problem> {
+    turn(&app, breaker(&kind, &name)?, true, said).await
+}
+
+/// Close a breaker: all passes again.
+#[utoipa::path(
+    post, path = "/v1/breakers/{kind}/{name}/reset", operation_id = "reset_breaker", tag = "breakers",
+    params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
+        (status = 404, description = "No such breaker", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn reset(
+    State(app): State<App>,
+    Path((kind, name)): Path<(String, String)>,
+    Body(said): Body<SaidBody>,
+) -> Result<axum::Json<BreakerItem>, Problem> {
+    turn(&app, breaker(&kind, &name)?, false, said).await
+}
+
+async fn turn(app: &App, breaker: BreakerId, open: bool, said: SaidBody) -> Result<axum::Json<BreakerItem>, Problem> {
+    let breakers = app.engine.turn_breaker(breaker.clone(), open, said.checked()?).await?;
+    let found = breakers.into_iter().find(|item| item.breaker == breaker);
+    let item = found.unwrap_or(Item { breaker, open_until_ms: None });
+    Ok(axum::Json(BreakerItem::of(item, app.clock.now_ms())))
+}
+
+/// The breaker that a path names.
+fn breaker(kind: &str, name: &str) -> Result<BreakerId, Problem> {
+    match kind {
+        "handler" => Ok(BreakerId::Handler(name.parse()?)),
+        "host" => host(name).map(BreakerId::Host),
+        _ => Err(Problem::bad_request("bad-path", format!("{kind:?} has no breakers; it may be handler or host"))),
+    }
+}
+
+/// A host's name as breakers know it. `https://api.example.com/` is none.
+fn host(name: &str) -> Result<String, Problem> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]_".contains(c);
+    if name.is_empty() || name.len() > HOST_BYTES_MAX || !name.chars().all(is_plain) {
+        let detail = "a host is its name, with the port where that is not the scheme's own: api.example.com:8443";
+        return Err(Problem::bad_request("bad-path", detail));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+impl BreakerItem {
+    fn of(item: Item, now_ms: u64) -> Self {
+        let (kind, name) = match item.breaker {
+            BreakerId::Handler(name) => ("handler", name.to_string()),
+            BreakerId::Host(host) => ("host", host),
+        };
+        let state = match item.open_until_ms {
+            None => "closed",
+            Some(until_ms) if now_ms < until_ms => "open",
+            Some(_) => "half-open",
+        };
+        Self { kind, name, state, open_until_ms: item.open_until_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_breaker_or_is_told_how_to() {
+        assert_eq!(breaker("host", "API.example.com:8443").expect("a host").to_string(), "host/api.example.com:8443");
+        assert_eq!(breaker("handler", "payment").expect("a handler").to_string(), "handler/payment");
+        for (kind, name, code) in [
+            ("colour", "red", "bad-path"),
+            ("handler", "Payment", "bad-id"),
+            ("host", "https://api.example.com/", "bad-path"),
+            ("host", &"a".repeat(257), "bad-path"),
+        ] {
+            assert_eq!(breaker(kind, name).expect_err(name).code, code);
+        }
+    }
+
+    #[test]
+    fn a_breaker_that_is_no_longer_open_lets_one_call_find_out() {
+        for (open_until_ms, state) in [(None, "closed"), (Some(11), "open"), (Some(10), "half-open")] {
+            let item = Item { breaker: BreakerId::Host("a".into()), open_until_ms };
+            assert_eq!(BreakerItem::of(item, 10).state, state);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `POST /v1/deliveries/{id}/<verb>`: deciding about one delivery, open or a dead letter.
+
+use axum::{extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use weirgate_engine::{Decision, Said};
+use weirgate_types::{DeliveryId, Event, EventLimits, RawEvent};
+
+use super::{
+    corrected::CorrectedBody,
+    query::{Body, Json, Path},
+    said::{SaidBody, said},
+};
+use crate::{Problem, serve::App};
+
+/// How many events may stand in a delivery's place.
+const RESOLVED_EVENTS_MAX: usize = 64;
+
+/// What was decided, durably.
+#[derive(Serialize, ToSchema)]
+pub struct Decided {
+    /// The delivery's id.
+    id: String,
+    /// The position of the record that says so.
+    position: u64,
+    /// Corrected data: how it differs from what was accepted, as a JSON patch (RFC 6902). Absent where one of them is not
+    /// JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Value>>)]
+    diff: Option<Value>,
+}
+
+pub type Answer = Result<(StatusCode, axum::Json<Decided>), Problem>;
+
+pub async fn decide(app: &App, id: &str, decision: Decision, said: Said) -> Answer {
+    let delivery: DeliveryId = id.parse()?;
+    let (position, diff) = app.engine.decide(delivery.clone(), decision, said).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(Decided { id: delivery.to_string(), position: position.0, diff })))
+}
+
+/// Run it now, with its attempts counted from zero. A dead letter is opened again.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 202, description = "Durable; it will be tried", body = Decided),
+        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+    decide(&app, &id, Decision::Retry, body.checked()?).await
+}
+
+/// End it without effect. What waits behind it goes on.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 202, description = "Durable", body = Decided),
+        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+    decide(&app, &id, Decision::Skip, body.checked()?).await
+}
+
+/// Give an open delivery up: it becomes a dead letter.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/dead-letter", operation_id = "dead_letter_delivery", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 202, description = "Durable", body = Decided),
+        (status = 404, description = "Not open", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+    decide(&app, &id, Decision::DeadLetter, body.checked()?).await
+}
+
+/// Take a dead letter out of the store. Its event and what failed stay in the log.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/discard", operation_id = "discard_delivery", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 202, description = "Durable", body = Decided),
+        (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+    decide(&app, &id, Decision::Discard, body.checked()?).await
+}
+
+/// Run it with other data, with its attempts counted from zero. The event stays as it was accepted.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/correct", operation_id = "correct_delivery", tag = "deliveries", params(("id" = String, Path)), request_body = CorrectedBody,
+    responses(
+        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Decided),
+        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The data is not right, or does not fit the event", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body): Json<CorrectedBody>) -> Answer {
+    let (brought, by, why) = body.into_parts();
+    let data = brought.required(&app.options.event_limits)?;
+    decide(&app, &id, Decision::Correct(data), said(by, why)?).await
+}
+
+/// Events in a delivery's place.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolvedBody {
+    /// CloudEvents in structured mode, at most 64; none where what was to be done has been done elsewhere.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<RawEvent>,
+    /// Whoever decides (`operator`), at most 128 bytes.
+    by: Option<String>,
+    /// For whoever asks later, at most 1,024 bytes.
+    why: Option<String>,
+}
+
+/// End it, and append these events in its place.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/resolve", operation_id = "resolve_delivery", tag = "deliveries", params(("id" = String, Path)),
+    request_body(content = ResolvedBody, description = "May be left out"),
+    responses(
+        (status = 202, description = "Durable", body = Decided),
+        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "One of the events is not one that can be taken", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn resolve(State(app): State<App>, Path(id): Path<String>, Body(body): Body<ResolvedBody>) -> Answer {
+    let ResolvedBody { events, by, why } = body;
+    let events = checked(events, &app.options.event_limits)?;
+    decide(&app, &id, Decision::Resolve(events), said(by, why)?).await
+}
+
+/// The rules are those of the way in.
+fn checked(events: Vec<RawEvent>, limits: &EventLimits) -> Result<Vec<Event>, Problem> {
+    if events.len() > RESOLVED_EVENTS_MAX {
+        let detail = format!("{} events are to stand in its place; at most {RESOLVED_EVENTS_MAX} may", events.len());
+        return Err(Problem::bad_decision(detail));
+    }
+    let checked = events.into_iter().enumerate().map(|(index, raw)| {
+        raw.check(limits).map_err(|error| {
+            let problem = Problem::from(error);
+            Problem { detail: format!("event {index}: {}; nothing was decided", problem.detail), ..problem }
+        })
+    });
+    checked.collect()
+}

@@ -1,0 +1,59 @@
+//! Attempts that failed, as the doors show them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use weirgate_engine::Failure;
+use weirgate_types::{FailureClass, FailureKind, LogLevel, LogLine};
+
+/// An attempt that failed.
+#[derive(Serialize, ToSchema)]
+pub struct FailedAttempt {
+    attempt: u32,
+    at_ms: u64,
+    /// The version of the handler that was called.
+    digest: String,
+    /// `transient`, `correctable` or `permanent`.
+    #[schema(value_type = String)]
+    class: FailureClass,
+    /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract`, `interrupted`, `circuit-open` or `not-reached`.
+    #[schema(value_type = String)]
+    kind: FailureKind,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what_is_wrong: Option<String>,
+    /// When it was to be tried again, in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at_ms: Option<u64>,
+    /// What the attempt logged.
+    log: Vec<LogItem>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct LogItem {
+    /// `debug`, `info`, `warn` or `error`.
+    #[schema(value_type = String)]
+    level: LogLevel,
+    message: String,
+}
+
+impl From<Failure> for FailedAttempt {
+    fn from(failed: Failure) -> Self {
+        Self {
+            attempt: failed.attempt,
+            at_ms: failed.at_ms,
+            digest: failed.digest.to_string(),
+            class: failed.failure.class,
+            kind: failed.failure.kind,
+            message: failed.failure.message,
+            what_is_wrong: failed.failure.what_is_wrong,
+            next_attempt_at_ms: failed.due_ms,
+            log: failed.log.into_iter().map(LogItem::from).collect(),
+        }
+    }
+}
+
+impl From<LogLine> for LogItem {
+    fn from(line: LogLine) -> Self {
+        Self { level: line.level, message: line.message }
+    }
+}

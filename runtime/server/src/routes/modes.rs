@@ -1,0 +1,59 @@
+//! `POST /v1/handlers/{name}/pause`, `drain`, `resume`: whether a handler works.
+
+use axum::extract::State;
+use weirgate_types::Mode;
+
+use super::{
+    handlers::HandlerItem,
+    query::{Body, Path},
+    said::SaidBody,
+};
+use crate::{Problem, serve::App};
+
+type Answer = Result<axum::Json<HandlerItem>, Problem>;
+
+/// Hold new attempts back. What runs ends; what arrives waits, in order.
+#[utoipa::path(
+    post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(said): Body<SaidBody>) -> Answer {
+    change(&app, &name, Mode::Paused, said).await
+}
+
+/// Take nothing new from the log, and finish what is open: retries go on until they end. The state is `drained` then.
+#[utoipa::path(
+    post, path = "/v1/handlers/{name}/drain", operation_id = "drain_handler", tag = "handlers", params(("name" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(said): Body<SaidBody>) -> Answer {
+    change(&app, &name, Mode::Draining, said).await
+}
+
+/// Go on, after a pause or a drain.
+#[utoipa::path(
+    post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = String, Path)),
+    request_body(content = SaidBody, description = "May be left out"),
+    responses(
+        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(said): Body<SaidBody>) -> Answer {
+    change(&app, &name, Mode::Running, said).await
+}
+
+async fn change(app: &App, name: &str, mode: Mode, said: SaidBody) -> Answer {
+    Ok(axum::Json(app.engine.change_mode(name.parse()?, mode, said.checked()?).await?.into()))
+}

@@ -1,0 +1,172 @@
+//! `/v1/dead-letters/operations` and `/v1/operations`: one decision about all dead letters that fit a filter.
+
+use axum::{extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use utoipa::ToSchema;
+use weirgate_engine::{Decision, Operation};
+
+use super::{
+    corrected::{Brought, present},
+    letter_filter::LetterFilter,
+    query::{Json, Path},
+    said::said,
+};
+use crate::{Problem, serve::App};
+
+const PER_SECOND_DEFAULT: u32 = 100;
+const PER_SECOND_MAX: u32 = 10_000;
+
+/// What to do about which dead letters.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationBody {
+    /// Which; `{}` means all of them.
+    filter: LetterFilter,
+    verb: OperationVerb,
+    /// With `correct`, JSON in place of each event's data.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Value>)]
+    data: Option<Box<RawValue>>,
+    /// With `correct`, bytes in place of each event's data.
+    data_base64: Option<String>,
+    /// What `data` (`application/json`) or `data_base64` is.
+    data_content_type: Option<String>,
+    /// With `correct`, a merge patch (RFC 7396) on each event's data.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Value>)]
+    patch: Option<Value>,
+    /// How many a second at the most (100; up to 10,000).
+    per_second: Option<u32>,
+    /// Whoever decides (`operator`), at most 128 bytes.
+    by: Option<String>,
+    /// For whoever asks later, at most 1,024 bytes.
+    why: Option<String>,
+}
+
+/// What can be done about many at once. What stands in one delivery's place cannot stand in another's, so `resolve` brings
+/// no events here: it says that what was to be done has been done elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationVerb {
+    Retry,
+    Correct,
+    Skip,
+    Resolve,
+    Discard,
+}
+
+/// An operation and how far it is. Operations end with the server; what they had decided by then is in the log.
+#[derive(Serialize, ToSchema)]
+pub struct OperationItem {
+    id: u64,
+    verb: &'static str,
+    by: String,
+    why: String,
+    /// `running`, `done`, `cancelled` or `failed`.
+    state: &'static str,
+    /// How many dead letters were decided about.
+    done: u64,
+    /// How many of those were refused: they had been decided about otherwise, were running, or the correction did not fit.
+    refused: u64,
+    /// What stopped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct OperationList {
+    operations: Vec<OperationItem>,
+}
+
+/// Decide about all dead letters that fit a filter. Answers at once; the operation goes through the store once.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/operations", operation_id = "begin_operation", tag = "deliveries", request_body = OperationBody,
+    responses(
+        (status = 202, description = "It runs; ask for it by its id", body = OperationItem),
+        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The decision is not right", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn begin(
+    State(app): State<App>,
+    Json(body): Json<OperationBody>,
+) -> Result<(StatusCode, axum::Json<OperationItem>), Problem> {
+    let OperationBody { filter, verb, data, data_base64, data_content_type, patch, per_second, by, why } = body;
+    let decision = decision(verb, Brought { data, data_base64, data_content_type, patch }, &app)?;
+    let per_second = per_second.unwrap_or(PER_SECOND_DEFAULT);
+    if !(1..=PER_SECOND_MAX).contains(&per_second) {
+        let detail = format!("`per_second` is {per_second}; it may be 1 to {PER_SECOND_MAX}");
+        return Err(Problem::bad_decision(detail));
+    }
+    let said = said(by, why)?;
+    let filter = filter.checked(&app.engine).await?;
+    let (id, work) = app.engine.begin_operation(filter, decision, said, per_second);
+    app.tasks.start(work);
+    Ok((StatusCode::ACCEPTED, axum::Json(app.engine.operation(id)?.into())))
+}
+
+fn decision(verb: OperationVerb, brought: Brought, app: &App) -> Result<Decision, Problem> {
+    let limits = &app.options.event_limits;
+    if verb == OperationVerb::Correct {
+        return Ok(Decision::Correct(brought.required(limits)?));
+    }
+    if brought.checked(limits)?.is_some() {
+        return Err(Problem::bad_decision("only `correct` takes data; leave it out, or say `correct`"));
+    }
+    Ok(match verb {
+        OperationVerb::Retry | OperationVerb::Correct => Decision::Retry,
+        OperationVerb::Skip => Decision::Skip,
+        OperationVerb::Resolve => Decision::Resolve(Vec::new()),
+        OperationVerb::Discard => Decision::Discard,
+    })
+}
+
+/// The newest operations since the server started, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/operations", operation_id = "list_operations", tag = "deliveries",
+    responses((status = 200, description = "Operations", body = OperationList)),
+)]
+pub async fn list(State(app): State<App>) -> axum::Json<OperationList> {
+    axum::Json(OperationList { operations: app.engine.operations().into_iter().map(OperationItem::from).collect() })
+}
+
+/// How far an operation is.
+#[utoipa::path(
+    get, path = "/v1/operations/{id}", operation_id = "read_operation", tag = "deliveries", params(("id" = u64, Path)),
+    responses(
+        (status = 200, description = "The operation", body = OperationItem),
+        (status = 404, description = "No such operation since the server started", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<OperationItem>, Problem> {
+    Ok(axum::Json(app.engine.operation(id)?.into()))
+}
+
+/// Decide about no more dead letters. What was decided stays so.
+#[utoipa::path(
+    post, path = "/v1/operations/{id}/cancel", operation_id = "cancel_operation", tag = "deliveries", params(("id" = u64, Path)),
+    responses(
+        (status = 200, description = "The operation as it is now", body = OperationItem),
+        (status = 404, description = "No such operation since the server started", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn cancel(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<OperationItem>, Problem> {
+    Ok(axum::Json(app.engine.cancel_operation(id)?.into()))
+}
+
+impl From<Operation> for OperationItem {
+    fn from(operation: Operation) -> Self {
+        Self {
+            id: operation.id,
+            verb: operation.verb,
+            by: operation.by,
+            why: operation.why,
+            state: operation.state.word(),
+            done: operation.done,
+            refused: operation.refused,
+            error: operation.error,
+        }
+    }
+}

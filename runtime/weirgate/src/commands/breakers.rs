@@ -1,0 +1,27 @@
+//! `weirgate breakers`.
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{said, table};
+use crate::{
+    cli::{Breakers, Output, Said},
+    client::Server,
+};
+
+pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> {
+    let answer = match verb {
+        Breakers::List => server.get("/v1/breakers").await?,
+        Breakers::Trip { breaker, said } => turn(server, &breaker, "trip", &said).await?,
+        Breakers::Reset { breaker, said } => turn(server, &breaker, "reset", &said).await?,
+    };
+    table::print(output, &answer, "breakers", &["kind", "name", "state", "open_until_ms"])
+}
+
+async fn turn(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<serde_json::Value> {
+    let (kind, name) = breaker.split_once('/').with_context(|| {
+        format!("{breaker:?} is no breaker; write for instance handler/payment or host/api.example.com")
+    })?;
+    let turned = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), said::body(said)).await?;
+    Ok(json!({ "breakers": [turned] }))
+}

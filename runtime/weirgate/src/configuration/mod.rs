@@ -1,0 +1,240 @@
+//! The server's settings: defaults, then a TOML file, then the environment (`WEIRGATE__SERVER__LISTEN`), then flags.
+//! `docs/configuration.md` lists them.
+
+mod secrets;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use config::{Config, Environment, File};
+use serde::Deserialize;
+use weirgate_types::BreakerPolicy;
+
+use crate::cli::Serve;
+pub use secrets::Secrets;
+
+/// Threads that wait for others cost little, but each holds an instance and its memory.
+const OUTBOUND_WORKERS_MAX: usize = 1_024;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Configuration {
+    pub server: Server,
+    pub data: Data,
+    pub engine: Engine,
+    pub outbound: Outbound,
+    pub host_breaker: HostBreaker,
+    pub live: Live,
+    pub secrets: Secrets,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub listen: String,
+    pub shop: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+    pub disk_free_bytes_min: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// How many threads make calls; 0 for one a processor.
+    pub workers: usize,
+    /// How many more make the calls of handlers that may call out, and wait for answers.
+    pub outbound_workers: usize,
+    pub events_in_flight_max: usize,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbound {
+    /// What handlers may call though it is not on the public internet: `name:port` or `address:port`.
+    pub allow_private: Vec<String>,
+}
+
+/// When a called host is left alone; as a handler's `[breaker]`, with defaults of its own.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostBreaker {
+    pub window_ms: u64,
+    pub attempts_min: u32,
+    pub failure_ratio: f64,
+    pub open_ms: u64,
+    pub open_ms_max: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Live {
+    pub connections_max: usize,
+    pub heartbeat_ms: u64,
+    pub origins: Vec<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".into(), shop: None }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { dir: "data".into(), disk_free_bytes_min: 256 << 20 }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { workers: 0, outbound_workers: 64, events_in_flight_max: 8_192 }
+    }
+}
+
+impl Default for HostBreaker {
+    fn default() -> Self {
+        let BreakerPolicy { window_ms, attempts_min, failure_ratio, open_ms, open_ms_max } =
+            weirgate_engine::Limits::default().host_breaker;
+        Self { window_ms, attempts_min, failure_ratio, open_ms, open_ms_max }
+    }
+}
+
+impl HostBreaker {
+    pub fn policy(&self) -> BreakerPolicy {
+        let Self { window_ms, attempts_min, failure_ratio, open_ms, open_ms_max } = *self;
+        BreakerPolicy { window_ms, attempts_min, failure_ratio, open_ms, open_ms_max }
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { connections_max: 10_000, heartbeat_ms: 25_000, origins: Vec::new() }
+    }
+}
+
+impl Configuration {
+    pub fn load(flags: &Serve) -> Result<Self> {
+        let variables = std::env::vars_os();
+        let variables =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::layered(flags, variables.collect())
+    }
+
+    fn layered(flags: &Serve, variables: Vec<(String, String)>) -> Result<Self> {
+        let (secrets, variables) = Secrets::take_from(variables)?;
+        let mut layers = Config::builder();
+        if let Some(file) = &flags.config {
+            layers = layers.add_source(File::from(file.as_path()).format(config::FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix("WEIRGATE").prefix_separator("__").separator("__").try_parsing(true);
+        let environment = environment.source(Some(variables.into_iter().collect())).list_separator(",");
+        let environment = environment.with_list_parse_key("live.origins").with_list_parse_key("outbound.allow_private");
+        let layers = layers.add_source(environment).build().context("the configuration cannot be read")?;
+        let mut settings: Self = layers.try_deserialize().context("the configuration is wrong")?;
+        settings.secrets.extend(secrets);
+        if let Some(listen) = &flags.listen {
+            settings.server.listen.clone_from(listen);
+        }
+        if let Some(data) = &flags.data {
+            settings.data.dir.clone_from(data);
+        }
+        settings.server.shop = flags.shop.clone().or(settings.server.shop);
+        settings.check().context("the configuration is wrong")?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        let workers = self.engine.outbound_workers;
+        ensure!(
+            (1..=OUTBOUND_WORKERS_MAX).contains(&workers),
+            "`engine.outbound_workers` is {workers}; it may be 1 to {OUTBOUND_WORKERS_MAX}"
+        );
+        for place in &self.outbound.allow_private {
+            ensure!(
+                is_place(place),
+                "`outbound.allow_private` names {place:?}; write name:port or address:port, for instance 127.0.0.1:9000"
+            );
+        }
+        self.host_breaker
+            .policy()
+            .check()
+            .context("`host_breaker`, whose settings are those of a handler's `breaker`")?;
+        self.secrets.check()
+    }
+}
+
+/// An address or a name, with its port.
+fn is_place(text: &str) -> bool {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+    let is_named = || text.rsplit_once(':').is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok());
+    text.parse::<SocketAddr>().is_ok() || is_named()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, variables: &[(&str, &str)]) -> Result<Configuration> {
+        let dir = std::env::temp_dir().join(format!("weirgate-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&dir, file).expect("a file");
+        let flags = Serve { config: Some(dir.clone()), listen: None, data: None, shop: None };
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let loaded = Configuration::layered(&flags, variables.collect());
+        std::fs::remove_file(dir).expect("removed");
+        loaded
+    }
+
+    #[test]
+    fn the_environment_counts_more_than_the_file() {
+        let file =
+            "[engine]\noutbound_workers = 8\n[outbound]\nallow_private = [\"a:1\"]\n[host_breaker]\nopen_ms = 7\n";
+        let loaded = load(
+            file,
+            &[
+                ("WEIRGATE__ENGINE__OUTBOUND_WORKERS", "9"),
+                ("WEIRGATE__OUTBOUND__ALLOW_PRIVATE", "127.0.0.1:9000,payments.internal:8443"),
+                ("WEIRGATE__HOST_BREAKER__FAILURE_RATIO", "0.25"),
+                ("HOME", "/root"),
+            ],
+        );
+        let loaded = loaded.expect("good settings");
+        assert_eq!(loaded.engine.outbound_workers, 9);
+        assert_eq!(loaded.outbound.allow_private, ["127.0.0.1:9000", "payments.internal:8443"]);
+        let policy = loaded.host_breaker.policy();
+        assert_eq!((policy.open_ms, policy.failure_ratio, policy.attempts_min), (7, 0.25, 10));
+    }
+
+    #[test]
+    fn secrets_are_kept_as_they_are_written_and_shown_to_nobody() {
+        let file = "[secrets]\nApi-Key = \"from-file\"\npin = \"from-file\"\n";
+        let loaded = load(file, &[("WEIRGATE__SECRETS__PIN", "007"), ("WEIRGATE__SECRETS__LIST", "a,true")]);
+        let loaded = loaded.expect("good settings");
+        let secrets = loaded.secrets.to_map();
+        let expected = [("Api-Key", "from-file"), ("list", "a,true"), ("pin", "007")];
+        assert_eq!(secrets.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
+        let shown = format!("{loaded:?}");
+        assert!(shown.contains("Api-Key") && !shown.contains("from-file") && !shown.contains("007"), "{shown}");
+    }
+
+    #[test]
+    fn wrong_settings_are_named_and_secrets_are_not_told() {
+        for (file, variables, says) in [
+            ("[engine]\noutbound_workers = 0", [("A", "")], "`engine.outbound_workers` is 0"),
+            ("[outbound]\nallow_private = [\"127.0.0.1\"]", [("A", "")], "names \"127.0.0.1\"; write name:port"),
+            ("[outbound]\nallow_private = [\"http://a:80\"]", [("A", "")], "write name:port"),
+            ("[host_breaker]\nfailure_ratio = 2.0", [("A", "")], "`breaker.failure_ratio` is 2"),
+            ("[host_breaker]\ncolour = 1", [("A", "")], "colour"),
+            ("[secrets]\n\"a b\" = \"hunter2\"", [("A", "")], "`secrets.a b`"),
+            ("", [("WEIRGATE__SECRETS", "hunter2")], "WEIRGATE__SECRETS names no secret"),
+        ] {
+            let error = format!("{:#}", load(file, &variables).expect_err(file));
+            assert!(error.contains(says) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}
