@@ -3,16 +3,29 @@
 
 pub mod catalogue;
 mod delivery;
+mod escrow;
 mod money;
 mod order;
 mod payment;
+mod report;
+mod span;
 mod stock;
 
 pub use delivery::{DeliveryDelivered, DeliveryDispatched, DeliveryPacked, NotificationSent};
+pub use escrow::{
+    EscrowBuyerSigned, EscrowCancelRequested, EscrowCancelled, EscrowCloseRequested, EscrowClosed,
+    EscrowDeadlinePassed, EscrowDeadlines, EscrowExpired, EscrowFunded, EscrowOpened, EscrowRefundRequested,
+    EscrowReleaseRequested, EscrowSellerSigned, EscrowSigned, EscrowStep, escrow_key,
+};
 pub use money::euros;
-pub use order::{Customer, OrderAccepted, OrderCancelled, OrderPlaced, OrderRejected, PlacedLine, order_key};
-pub use payment::{InvoiceCreated, PaymentCharged, PaymentDeclined};
+pub use order::{
+    Customer, OrderAccepted, OrderCancelRequested, OrderCancelled, OrderPaid, OrderPaymentOverdue, OrderPlaced,
+    OrderRejected, PlacedLine, order_key,
+};
+pub use payment::{InvoiceCreated, PaymentCharged, PaymentDeclined, PaymentDetailsCorrected, PaymentRefunded};
+pub use report::{OrderCount, REPORT_KEY, ReportCounted, ReportDayClosed, ReportDayPassed, ReportMinutePassed};
+pub use span::span;
 pub use stock::{
-    Article, Change, ChangeKind, InventoryReserved, InventoryUnavailable, Line, StockAnswered, StockReleased,
-    StockRequested, stock_key, total_cents,
+    Article, Change, ChangeKind, InventoryReserved, InventoryUnavailable, Line, StockAnswered, StockPicked,
+    StockReleased, StockRequested, stock_key, total_cents,
 };

@@ -1,4 +1,4 @@
-//! What is said of an order as a whole: placed by the shop, then accepted, rejected or cancelled by `order`.
+//! What is said of an order as a whole: placed by the shop, then accepted, rejected, paid or cancelled by `order`.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
@@ -62,4 +62,31 @@ pub struct OrderRejected {
 pub struct OrderCancelled {
     pub order: String,
     pub reason: String,
+}
+
+/// The customer does not want it any more. The shop's event, as `order.placed` is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.cancel-requested")]
+pub struct OrderCancelRequested {
+    pub order: String,
+    pub reason: String,
+}
+
+/// The order was charged while it was wanted. From here on it is not cancelled any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.paid")]
+pub struct OrderPaid {
+    pub order: String,
+    pub total_cents: u64,
+    /// The payment's own name.
+    pub reference: String,
+}
+
+/// What the order handler's timer tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("order.payment-overdue")]
+pub struct OrderPaymentOverdue {
+    pub order: String,
+    /// How long the payment was waited for.
+    pub deadline_s: u64,
 }

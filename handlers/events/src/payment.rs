@@ -22,6 +22,26 @@ pub struct PaymentDeclined {
     pub reason: String,
 }
 
+/// What was charged goes back: the order was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("payment.refunded")]
+pub struct PaymentRefunded {
+    pub order: String,
+    pub total_cents: u64,
+    /// That of the charge.
+    pub reference: String,
+    pub reason: String,
+}
+
+/// The customer has put the payment details right. Where the payment waits for that, this is merged into the data of the
+/// event it could not handle, `inventory.reserved`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("payment.details-corrected")]
+pub struct PaymentDetailsCorrected {
+    pub order: String,
+    pub card: String,
+}
+
 /// The invoice; its amounts include value added tax.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("invoice.created")]

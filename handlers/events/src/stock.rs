@@ -60,6 +60,26 @@ pub struct StockAnswered {
     pub reserved: bool,
 }
 
+/// A picker has answered a line by hand. From the shelf, hence unchecked: the product may be one that nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("stock.picked")]
+pub struct StockPicked {
+    pub order: String,
+    /// Counts the placed lines from 0.
+    pub line: usize,
+    /// Absent: nothing of it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What is written on the product or its shelf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_price_cents: Option<u64>,
+    /// What one of it costs, where the catalogue does not say so: put in by whoever corrects the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_price_cents: Option<u64>,
+}
+
 /// Units go back into the stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("stock.released")]

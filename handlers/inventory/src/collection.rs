@@ -32,6 +32,9 @@ struct Slot {
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     article: Option<Article>,
+    /// It comes from no stock that is counted.
+    #[serde(default)]
+    is_picked: bool,
 }
 
 impl Collection {
@@ -42,10 +45,28 @@ impl Collection {
 
     /// Keep an answer. False where there is nothing to answer (any more).
     pub fn keep(&mut self, answered: &StockAnswered) -> bool {
-        let open = self.slots.get_mut(answered.line).filter(|slot| slot.answer.is_none());
-        let Some(slot) = open.filter(|_| self.stage == Stage::Checking) else { return false };
-        slot.answer = Some(Answer { article: answered.reserved.then(|| answered.article.clone()) });
-        true
+        let is_open = self.open_line(answered.line).is_some();
+        if is_open {
+            self.put(answered.line, answered.reserved.then(|| answered.article.clone()), false);
+        }
+        is_open
+    }
+
+    /// What was placed, where it still waits for its answer.
+    pub fn open_line(&self, line: usize) -> Option<&PlacedLine> {
+        let open = self.slots.get(line).filter(|slot| slot.answer.is_none())?;
+        (self.stage == Stage::Checking).then_some(&open.placed)
+    }
+
+    /// The answer for a line that a picker gives: what will be sent, if anything.
+    pub fn pick(&mut self, line: usize, article: Option<Article>) {
+        self.put(line, article, true);
+    }
+
+    fn put(&mut self, line: usize, article: Option<Article>, is_picked: bool) {
+        if let Some(slot) = self.slots.get_mut(line) {
+            slot.answer = Some(Answer { article, is_picked });
+        }
     }
 
     pub fn lines(&self) -> usize {
@@ -61,7 +82,13 @@ impl Collection {
         self.slots.iter().filter_map(Slot::reserved).collect()
     }
 
-    /// How that differs from what was placed.
+    /// What of it was taken from the stock.
+    pub fn taken(&self) -> Vec<Line> {
+        let is_counted = |slot: &&Slot| slot.answer.as_ref().is_some_and(|answer| !answer.is_picked);
+        self.slots.iter().filter(is_counted).filter_map(Slot::reserved).collect()
+    }
+
+    /// How what is set aside differs from what was placed.
     pub fn changes(&self) -> Vec<Change> {
         self.slots.iter().enumerate().filter_map(|(line, slot)| slot.change(line)).collect()
     }

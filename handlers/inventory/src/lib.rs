@@ -4,9 +4,12 @@
 
 mod collection;
 mod order;
+mod pick;
 mod stock;
 
-use order_events::{OrderAccepted, OrderCancelled, PaymentDeclined, StockAnswered, StockReleased, StockRequested};
+use order_events::{
+    OrderAccepted, OrderCancelled, PaymentDeclined, StockAnswered, StockPicked, StockReleased, StockRequested,
+};
 use weirgate_sdk::prelude::*;
 
 /// The news this handler takes.
@@ -14,19 +17,24 @@ use weirgate_sdk::prelude::*;
 pub enum Incoming {
     Accepted(OrderAccepted),
     Answered(StockAnswered),
+    Picked(StockPicked),
     Cancelled(OrderCancelled),
     Declined(PaymentDeclined),
     Requested(StockRequested),
     Released(StockReleased),
 }
 
+pub use pick::marked_price;
+
 /// # Errors
-/// Transient: a setting `stock.*` is no number.
-#[handler]
+/// Transient: a setting `stock.*` is no number. Correctable: a picked product is unknown or not wanted. Permanent: a pick
+/// under another order's key.
+#[handler(on_correctable = marked_price)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
         Incoming::Accepted(accepted) => order::begin(accepted, context),
         Incoming::Answered(answered) => order::answer(answered, context),
+        Incoming::Picked(picked) => pick::take(picked, context),
         Incoming::Cancelled(news) => order::release(&news.order, context),
         Incoming::Declined(news) => order::release(&news.order, context),
         Incoming::Requested(request) => stock::take(request, context),

@@ -9,7 +9,7 @@ use weirgate_sdk::prelude::*;
 
 use crate::collection::{Collection, Stage};
 
-const COLLECTION: &str = "collection";
+pub const COLLECTION: &str = "collection";
 
 #[derive(Serialize)]
 struct CheckingData {
@@ -65,12 +65,17 @@ pub fn answer(answered: StockAnswered, context: &mut Context) -> Result<(), Fail
         give_back_answer(answered, context);
         return Ok(());
     };
+    go_on(answered.order, &mut collection, context)
+}
+
+/// A line more is answered.
+pub fn go_on(order: String, collection: &mut Collection, context: &mut Context) -> Result<(), Failure> {
     if collection.answered() < collection.lines() {
-        tell_progress(&collection, context);
+        tell_progress(collection, context);
     } else {
-        conclude(answered.order, &mut collection, context);
+        conclude(order, collection, context);
     }
-    context.state().set(COLLECTION, &collection)
+    context.state().set(COLLECTION, collection)
 }
 
 /// Give everything back, once.
@@ -79,7 +84,7 @@ pub fn release(order: &str, context: &mut Context) -> Result<(), Failure> {
     if matches!(collection.stage, Stage::Unavailable | Stage::Released) {
         return Ok(());
     }
-    for line in collection.reserved() {
+    for line in collection.taken() {
         emit_release(order, line.sku, line.quantity, context);
     }
     collection.stage = Stage::Released;

@@ -6,6 +6,8 @@ use serde::Serialize;
 use weirgate_sdk::prelude::*;
 
 const ON_HAND: &str = "on-hand";
+/// The setting of an article that nobody counts: a picker looks for it.
+const BY_HAND: &str = "by-hand";
 
 #[derive(Serialize)]
 struct StockData {
@@ -14,6 +16,11 @@ struct StockData {
 
 /// Take what is asked for, or pass the request on to the substitute, or answer that there is nothing.
 pub fn take(request: StockRequested, context: &mut Context) -> Result<(), Failure> {
+    if is_by_hand(&request.article.sku, context) {
+        context.info(format!("line {} of order {} waits for its picker", request.line, request.order));
+        context.set_status(BY_HAND, "Picked by hand");
+        return Ok(());
+    }
     let on_hand = on_hand(&request.article.sku, context)?;
     if let Some(left) = on_hand.checked_sub(request.quantity.into()) {
         keep(left, context)?;
@@ -45,10 +52,17 @@ fn on_hand(sku: &str, context: &Context) -> Result<u64, Failure> {
     if let Some(on_hand) = context.state().get(ON_HAND)? {
         return Ok(on_hand);
     }
-    let setting = format!("stock.{sku}");
-    let Some(text) = context.config(&setting).or_else(|| context.config("stock.default")) else { return Ok(0) };
+    let Some(text) = setting(sku, context) else { return Ok(0) };
     text.parse()
-        .map_err(|_| Failure::transient(format!("the setting `{setting}` or `stock.default` is no number: {text:?}")))
+        .map_err(|_| Failure::transient(format!("the setting `stock.{sku}` or `stock.default` is no number: {text:?}")))
+}
+
+fn is_by_hand(sku: &str, context: &Context) -> bool {
+    setting(sku, context).as_deref() == Some(BY_HAND)
+}
+
+fn setting(sku: &str, context: &Context) -> Option<String> {
+    context.config(&format!("stock.{sku}")).or_else(|| context.config("stock.default"))
 }
 
 fn keep(on_hand: u64, context: &mut Context) -> Result<(), Failure> {

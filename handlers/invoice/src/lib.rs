@@ -1,13 +1,13 @@
 //! The invoice handler: joins what was reserved with what was paid, and writes one invoice an order.
 
-use order_events::{InventoryReserved, InvoiceCreated, Line, PaymentCharged, euros, total_cents};
+use order_events::{InventoryReserved, InvoiceCreated, Line, OrderPaid, euros, total_cents};
 use weirgate_sdk::prelude::*;
 
 /// The news this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Reserved(InventoryReserved),
-    Charged(PaymentCharged),
+    Paid(OrderPaid),
 }
 
 /// Value added tax, which prices include.
@@ -25,13 +25,13 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     }
     match event.data {
         Incoming::Reserved(reserved) => context.state().set(LINES, &reserved.lines),
-        Incoming::Charged(charged) => issue(charged, context),
+        Incoming::Paid(paid) => issue(paid, context),
     }
 }
 
-fn issue(charged: PaymentCharged, context: &mut Context) -> Result<(), Failure> {
-    let lines = lines_for(&charged, context)?;
-    let PaymentCharged { order, total_cents, reference } = charged;
+fn issue(order_paid: OrderPaid, context: &mut Context) -> Result<(), Failure> {
+    let lines = lines_for(&order_paid, context)?;
+    let OrderPaid { order, total_cents, reference } = order_paid;
     // Positions grow without gaps of their own making, so the number is unique and the same at every attempt.
     let number = format!("INV-{:06}", context.delivery().position);
     let net_cents = net_of(total_cents);
@@ -53,19 +53,19 @@ fn issue(charged: PaymentCharged, context: &mut Context) -> Result<(), Failure> 
 }
 
 /// An invoice must say what was paid for.
-fn lines_for(charged: &PaymentCharged, context: &Context) -> Result<Vec<Line>, Failure> {
+fn lines_for(order_paid: &OrderPaid, context: &Context) -> Result<Vec<Line>, Failure> {
     let Some(lines) = context.state().get::<Vec<Line>>(LINES)? else {
         return Err(Failure::correctable(
             "the order's lines are not known",
-            "no inventory.reserved came before payment.charged; resubmit it, then this event",
+            "no inventory.reserved came before order.paid; resubmit it, then this event",
         ));
     };
     let reserved_cents = total_cents(&lines);
-    if reserved_cents != charged.total_cents {
-        let (reserved, paid) = (euros(reserved_cents), euros(charged.total_cents));
+    if reserved_cents != order_paid.total_cents {
+        let (reserved, paid) = (euros(reserved_cents), euros(order_paid.total_cents));
         return Err(Failure::correctable(
             format!("{paid} were charged for lines that come to {reserved}"),
-            "the amount of payment.charged does not fit the lines of inventory.reserved",
+            "the amount of order.paid does not fit the lines of inventory.reserved",
         ));
     }
     Ok(lines)

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use invoice_handler::handle;
-use order_events::{InventoryReserved, InvoiceCreated, Line, PaymentCharged};
+use order_events::{InventoryReserved, InvoiceCreated, Line, OrderPaid};
 use weirgate_sdk::testing::{Delivery, World};
 
 const KEY: &str = "order/o-1";
@@ -21,22 +21,22 @@ fn reserved() -> Delivery {
     .key(KEY)
 }
 
-fn charged(total_cents: u64) -> Delivery {
-    Delivery::of(&PaymentCharged { order: "o-1".into(), total_cents, reference: "pay-payment@17".into() }).key(KEY)
+fn paid(total_cents: u64) -> Delivery {
+    Delivery::of(&OrderPaid { order: "o-1".into(), total_cents, reference: "pay-payment@17".into() }).key(KEY)
 }
 
 #[test]
-fn a_charged_order_gets_one_invoice() {
+fn a_paid_order_gets_one_invoice() {
     let mut world = World::new();
     world.run(reserved(), handle).did_nothing();
-    let run = world.run(charged(1910).position(21), handle);
+    let run = world.run(paid(1910).position(21), handle);
     let invoice = &run.emitted::<InvoiceCreated>()[0];
     assert_eq!((invoice.number.as_str(), invoice.reference.as_str()), ("INV-000021", "pay-payment@17"));
     assert_eq!((invoice.net_cents, invoice.vat_cents, invoice.vat_percent), (1592, 318, 20));
     assert_eq!(invoice.lines.len(), 2);
     assert_eq!(run.status().state, "issued");
     assert_eq!(run.status().data["lines"][0]["sku"], "rye-bread");
-    world.run(charged(1910).position(22), handle).did_nothing();
+    world.run(paid(1910).position(22), handle).did_nothing();
     world.run(reserved(), handle).did_nothing();
 }
 
@@ -44,7 +44,7 @@ fn a_charged_order_gets_one_invoice() {
 fn tax_and_net_add_up_to_the_total() {
     for total_cents in [1, 5, 6, 99, 120, 1910, 123_456_789] {
         let lines = vec![Line { sku: "a".into(), name: "a".into(), quantity: 1, unit_price_cents: total_cents }];
-        let run = charged(total_cents).state("lines", &lines).run(handle);
+        let run = paid(total_cents).state("lines", &lines).run(handle);
         let invoice = &run.emitted::<InvoiceCreated>()[0];
         assert_eq!(invoice.net_cents + invoice.vat_cents, total_cents);
         // In hundred-and-twentieths of a cent, the net is at most half a cent from exact.
@@ -55,9 +55,9 @@ fn tax_and_net_add_up_to_the_total() {
 
 #[test]
 fn lines_that_are_missing_or_do_not_fit_are_for_people() {
-    assert!(charged(1910).run(handle).failure().is_correctable());
+    assert!(paid(1910).run(handle).failure().is_correctable());
     let mut world = World::new();
     world.run(reserved(), handle).completed();
-    let run = world.run(charged(1970), handle);
+    let run = world.run(paid(1970), handle);
     assert_eq!(run.failure().message(), "19.70 EUR were charged for lines that come to 19.10 EUR");
 }

@@ -6,7 +6,7 @@ mod mail;
 use mail::{Kind, Mail};
 use order_events::{
     DeliveryDelivered, DeliveryDispatched, InventoryReserved, NotificationSent, OrderAccepted, OrderCancelled,
-    PaymentCharged, PaymentDeclined,
+    PaymentCharged, PaymentDeclined, PaymentRefunded,
 };
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
@@ -18,6 +18,7 @@ pub enum Incoming {
     Reserved(InventoryReserved),
     Charged(PaymentCharged),
     Declined(PaymentDeclined),
+    Refunded(PaymentRefunded),
     Cancelled(OrderCancelled),
     Dispatched(DeliveryDispatched),
     Delivered(DeliveryDelivered),
@@ -72,9 +73,14 @@ fn begin(news: &Incoming) -> Option<Correspondence> {
     Some(Correspondence { name: customer.name.clone(), to: customer.email.clone(), sent: Vec::new() })
 }
 
-/// A declined payment cancels the order; one mail is enough for both.
+/// A declined payment cancels the order; one mail is enough for both. Nobody is thanked for a payment that came after the
+/// order was cancelled: it is paid back, and that is the mail.
 fn is_said_already(kind: Kind, sent: &[Kind]) -> bool {
-    kind == Kind::Cancelled && sent.contains(&Kind::Declined)
+    match kind {
+        Kind::Cancelled => sent.contains(&Kind::Declined),
+        Kind::Charged => sent.contains(&Kind::Cancelled),
+        _ => false,
+    }
 }
 
 fn send(order: String, mail: Mail, correspondence: &Correspondence, context: &mut Context) {

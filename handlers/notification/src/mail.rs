@@ -13,6 +13,7 @@ pub enum Kind {
     Changed,
     Charged,
     Declined,
+    Refunded,
     Cancelled,
     Dispatched,
     Delivered,
@@ -25,6 +26,7 @@ impl Kind {
             Self::Changed => "changed",
             Self::Charged => "charged",
             Self::Declined => "declined",
+            Self::Refunded => "refunded",
             Self::Cancelled => "cancelled",
             Self::Dispatched => "dispatched",
             Self::Delivered => "delivered",
@@ -58,6 +60,15 @@ pub fn about(news: Incoming, name: &str) -> Option<(String, Mail)> {
         Incoming::Declined(news) => {
             let text = format!("order {} could not be paid: {}. It is cancelled.", news.order, news.reason);
             (news.order, Kind::Declined, "Your payment did not go through", text)
+        }
+        Incoming::Refunded(news) => {
+            let text = format!(
+                "we have charged {} for order {} and pay it back, because {}.",
+                euros(news.total_cents),
+                news.order,
+                news.reason
+            );
+            (news.order, Kind::Refunded, "Your money is on its way back", text)
         }
         Incoming::Cancelled(news) => {
             let text = format!("order {} is cancelled: {}.", news.order, news.reason);

@@ -5,7 +5,7 @@
 use notification_handler::handle;
 use order_events::{
     Article, Change, ChangeKind, Customer, DeliveryDelivered, DeliveryDispatched, InventoryReserved, NotificationSent,
-    OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined,
+    OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined, PaymentRefunded,
 };
 use weirgate_sdk::testing::{Delivery, World};
 
@@ -94,6 +94,26 @@ fn an_order_without_changes_is_no_news() {
 fn one_mail_tells_that_it_was_declined_and_cancelled() {
     assert_eq!(kinds(&mut World::new(), vec![accepted(), declined(), cancelled()]), ["accepted", "declined"]);
     assert_eq!(kinds(&mut World::new(), vec![accepted(), cancelled()]), ["accepted", "cancelled"]);
+}
+
+#[test]
+fn a_payment_that_came_too_late_is_one_mail_about_the_money() {
+    let charged = Delivery::of(&PaymentCharged { order: order(), total_cents: 1910, reference: "r".into() }).key(KEY);
+    let refunded = PaymentRefunded {
+        order: order(),
+        total_cents: 1910,
+        reference: "r".into(),
+        reason: "it was not paid within 10 min".into(),
+    };
+    let mut world = World::new();
+    let late = vec![accepted(), cancelled(), charged];
+    assert_eq!(kinds(&mut world, late), ["accepted", "cancelled"]);
+    let mail = &world.run(Delivery::of(&refunded).key(KEY), handle).emitted::<NotificationSent>()[0];
+    assert_eq!(mail.kind, "refunded");
+    assert_eq!(
+        mail.text,
+        "Dear Ada, we have charged 19.10 EUR for order o-1 and pay it back, because it was not paid within 10 min."
+    );
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! The order handler: accepts or rejects what the shop places, and says how an order ends. It knows no stock, no payment
-//! and no parcels beyond the news of them.
+//! The order handler: accepts or rejects what the shop places, decides whether it was paid in time, and says how an order
+//! ends. It knows no stock, no cards and no parcels beyond the news of them.
 
 mod check;
+mod ending;
+mod payment;
 
 use order_events::{
-    DeliveryDelivered, InventoryUnavailable, Line, OrderAccepted, OrderCancelled, OrderPlaced, OrderRejected,
-    PaymentDeclined, euros, order_key, total_cents,
+    DeliveryDelivered, InventoryReserved, InventoryUnavailable, Line, OrderAccepted, OrderCancelRequested,
+    OrderPaymentOverdue, OrderPlaced, OrderRejected, PaymentCharged, PaymentDeclined, euros, order_key, total_cents,
 };
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
@@ -14,8 +16,13 @@ use weirgate_sdk::prelude::*;
 #[derive(Debug, Events)]
 pub enum Incoming {
     Placed(OrderPlaced),
+    CancelRequested(OrderCancelRequested),
+    Reserved(InventoryReserved),
     Unavailable(InventoryUnavailable),
+    Charged(PaymentCharged),
     Declined(PaymentDeclined),
+    /// From its own timer.
+    Overdue(OrderPaymentOverdue),
     Delivered(DeliveryDelivered),
 }
 
@@ -24,6 +31,7 @@ pub enum Incoming {
 #[serde(rename_all = "kebab-case")]
 enum Stage {
     Accepted,
+    Paid,
     Rejected,
     Cancelled,
     Completed,
@@ -42,31 +50,28 @@ struct RejectedData<'a> {
     problems: &'a [String],
 }
 
-#[derive(Serialize)]
-struct CancelledData<'a> {
-    reason: &'a str,
-}
-
-#[derive(Serialize)]
-struct CompletedData {}
-
 /// # Errors
-/// Permanent: an order that is placed under another order's key.
+/// Permanent: an order that is placed or to be cancelled under another order's key. Transient: the setting
+/// `payment_deadline_s` is no number.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
         Incoming::Placed(placed) => place(placed, context),
-        Incoming::Unavailable(news) => cancel(news.order, "nothing of it is available", context),
-        Incoming::Declined(news) => cancel(news.order, &news.reason, context),
-        Incoming::Delivered(_) => complete(context),
+        Incoming::CancelRequested(wish) => {
+            check_key(&wish.order, context)?;
+            ending::cancel(wish.order, &wish.reason, context)
+        }
+        Incoming::Reserved(news) => payment::await_it(news.order, context),
+        Incoming::Unavailable(news) => ending::cancel(news.order, "nothing of it is available", context),
+        Incoming::Charged(news) => payment::accept(news, context),
+        Incoming::Declined(news) => ending::cancel(news.order, &news.reason, context),
+        Incoming::Overdue(timer) => payment::overdue(timer, context),
+        Incoming::Delivered(_) => ending::complete(context),
     }
 }
 
 fn place(placed: OrderPlaced, context: &mut Context) -> Result<(), Failure> {
-    if context.delivery().key != order_key(&placed.order) {
-        let key = &context.delivery().key;
-        return Err(Failure::permanent(format!("an order was placed under the key {key}, but its data names another")));
-    }
+    check_key(&placed.order, context)?;
     if context.state().get::<Stage>(STAGE)?.is_some() {
         context.warn("the order was placed before; this second event changes nothing");
         return Ok(());
@@ -75,6 +80,15 @@ fn place(placed: OrderPlaced, context: &mut Context) -> Result<(), Failure> {
         Ok(accepted) => accept(&accepted, context),
         Err(rejected) => reject(&rejected, context),
     }
+}
+
+/// What comes from outside could name any order.
+fn check_key(order: &str, context: &Context) -> Result<(), Failure> {
+    let key = &context.delivery().key;
+    if *key == order_key(order) {
+        return Ok(());
+    }
+    Err(Failure::permanent(format!("the key is {key}, but the data names another order")))
 }
 
 fn accept(accepted: &OrderAccepted, context: &mut Context) -> Result<(), Failure> {
@@ -98,32 +112,4 @@ fn reject(rejected: &OrderRejected, context: &mut Context) -> Result<(), Failure
     context.set_status("rejected", text).data(&RejectedData { problems: &rejected.problems });
     context.emit(rejected);
     Ok(())
-}
-
-fn cancel(order: String, reason: &str, context: &mut Context) -> Result<(), Failure> {
-    if !is_under_way("cancel", context)? {
-        return Ok(());
-    }
-    context.state().set(STAGE, &Stage::Cancelled)?;
-    context.set_status("cancelled", format!("Order cancelled: {reason}")).data(&CancelledData { reason });
-    context.emit(&OrderCancelled { order, reason: reason.to_owned() });
-    Ok(())
-}
-
-fn complete(context: &mut Context) -> Result<(), Failure> {
-    if !is_under_way("complete", context)? {
-        return Ok(());
-    }
-    context.state().set(STAGE, &Stage::Completed)?;
-    context.set_status("completed", "Order completed").data(&CompletedData {});
-    Ok(())
-}
-
-/// Only an accepted order that has not ended can end.
-fn is_under_way(wish: &str, context: &Context) -> Result<bool, Failure> {
-    let stage = context.state().get::<Stage>(STAGE)?;
-    if stage != Some(Stage::Accepted) {
-        context.warn(format!("nothing to {wish}: the order's stage is {stage:?}"));
-    }
-    Ok(stage == Some(Stage::Accepted))
 }

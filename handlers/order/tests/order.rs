@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use order_events::{
-    Customer, DeliveryDelivered, InventoryUnavailable, OrderAccepted, OrderCancelled, OrderPlaced, OrderRejected,
-    PaymentDeclined, PlacedLine,
+    Customer, DeliveryDelivered, InventoryUnavailable, OrderAccepted, OrderCancelRequested, OrderCancelled,
+    OrderPlaced, OrderRejected, PaymentDeclined, PlacedLine,
 };
 use order_handler::handle;
 use weirgate_sdk::testing::{Delivery, Run, World};
@@ -114,10 +114,13 @@ fn an_accepted_order_ends_once() {
 }
 
 #[test]
-fn a_delivered_order_is_completed() {
+fn a_customer_cancels_the_own_order_only() {
+    let wish = || Delivery::of(&OrderCancelRequested { order: "o-1".into(), reason: "I changed my mind".into() });
     let mut world = World::new();
+    world.run(wish().key("order/o-1"), handle).did_nothing();
     world.run(Delivery::of(&placed()).key("order/o-1"), handle).completed();
-    let delivered = DeliveryDelivered { order: "o-1".into(), parcel: "WG-1".into() };
-    let run = world.run(Delivery::of(&delivered).key("order/o-1"), handle);
-    assert_eq!(run.status().state, "completed");
+    assert!(world.run(wish().key("order/o-2"), handle).failure().is_permanent());
+    let run = world.run(wish().key("order/o-1"), handle);
+    assert_eq!(run.emitted::<OrderCancelled>()[0].reason, "I changed my mind");
+    world.run(wish().key("order/o-1"), handle).did_nothing();
 }

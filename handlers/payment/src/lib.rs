@@ -1,10 +1,10 @@
-//! The payment handler: charges what inventory has reserved, once an order. The gateway is a stand-in with the manners of
-//! a real one: it can be down, and it can decline.
+//! The payment handler: charges what inventory has reserved, once an order, and pays it back where the order was cancelled
+//! all the same. What a charge is made with is the gateway's business.
 
 mod gateway;
 
-use gateway::Answer;
-use order_events::{InventoryReserved, OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined, euros};
+use gateway::{Answer, Charge, Refund};
+use order_events::{OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined, PaymentRefunded, euros, order_key};
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
@@ -12,22 +12,36 @@ use weirgate_sdk::prelude::*;
 #[derive(Debug, Events)]
 pub enum Incoming {
     Accepted(OrderAccepted),
-    Reserved(InventoryReserved),
+    Reserved(Payable),
     Cancelled(OrderCancelled),
 }
 
+/// What this handler reads of `inventory.reserved`, and the card where a correction has put one in
+/// (`payment.details-corrected` is merged into this data).
+#[derive(Debug, Serialize, Deserialize, EventType)]
+#[event("inventory.reserved")]
+pub struct Payable {
+    pub order: String,
+    pub total_cents: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
+}
+
 /// What became of the payment; absent before.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Payment {
     Charged,
     Declined,
     /// The order came to nothing before there was anything to pay.
     Cancelled,
+    Refunded,
 }
 
 const CARD: &str = "card";
 const PAYMENT: &str = "payment";
+/// What was charged, for as long as it may have to be paid back.
+const CHARGE: &str = "charge";
 
 #[derive(Serialize)]
 struct ChargedData<'a> {
@@ -36,44 +50,52 @@ struct ChargedData<'a> {
 }
 
 #[derive(Serialize)]
-struct DeclinedData<'a> {
+struct ReasonData<'a> {
     total_cents: u64,
     reason: &'a str,
 }
 
 /// # Errors
-/// Transient: the gateway does not answer. Correctable: no card is known for the order.
+/// Transient: the gateway does not answer. Correctable: the payment details are wrong, or no card is known for the order.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
-    if let Some(payment) = context.state().get::<Payment>(PAYMENT)? {
-        context.info(format!("there is nothing left to pay: {payment:?}"));
-        return Ok(());
-    }
-    match event.data {
-        Incoming::Accepted(accepted) => context.state().set(CARD, &accepted.card),
-        Incoming::Reserved(reserved) => pay(reserved, context),
-        Incoming::Cancelled(_) => settle(&Payment::Cancelled, context),
-    }
-}
-
-fn pay(reserved: InventoryReserved, context: &mut Context) -> Result<(), Failure> {
-    let Some(card) = context.state().get::<String>(CARD)? else {
-        return Err(Failure::correctable(
-            "no card is known for the order",
-            "no order.accepted came before inventory.reserved; resubmit it, then this event",
-        ));
-    };
-    let InventoryReserved { order, total_cents, .. } = reserved;
-    match gateway::charge(&card, context)? {
-        Answer::Charged { reference } => charged(&PaymentCharged { order, total_cents, reference }, context),
-        Answer::Declined { reason } => {
-            declined(&PaymentDeclined { order, total_cents, reason: reason.to_owned() }, context)
+    match (context.state().get::<Payment>(PAYMENT)?, event.data) {
+        (None, Incoming::Accepted(accepted)) => context.state().set(CARD, &accepted.card),
+        (None, Incoming::Reserved(payable)) => pay(payable, context),
+        (None, Incoming::Cancelled(_)) => settle(Payment::Cancelled, context),
+        (Some(Payment::Charged), Incoming::Cancelled(news)) => pay_back(&news.reason, context),
+        (Some(payment), _) => {
+            context.info(format!("there is nothing left to pay: {payment:?}"));
+            Ok(())
         }
     }
 }
 
+fn pay(payable: Payable, context: &mut Context) -> Result<(), Failure> {
+    let Payable { order, total_cents, card: corrected } = payable;
+    if order_key(&order) != context.delivery().key {
+        return Err(Failure::correctable("the data names another order", format!("`order` is {order:?}")));
+    }
+    let is_corrected = corrected.is_some();
+    let card = match corrected {
+        Some(card) => Some(card),
+        None => context.state().get::<String>(CARD)?,
+    };
+    let Some(card) = card else {
+        return Err(Failure::correctable(
+            "no card is known for the order",
+            "no order.accepted came before inventory.reserved; give its `card`",
+        ));
+    };
+    match gateway::charge(&Charge { order: &order, total_cents, card: &card, is_corrected }, context)? {
+        Answer::Charged { reference } => charged(&PaymentCharged { order, total_cents, reference }, context),
+        Answer::Declined { reason } => declined(&PaymentDeclined { order, total_cents, reason }, context),
+    }
+}
+
 fn charged(payment: &PaymentCharged, context: &mut Context) -> Result<(), Failure> {
-    settle(&Payment::Charged, context)?;
+    settle(Payment::Charged, context)?;
+    context.state().set(CHARGE, payment)?;
     let PaymentCharged { total_cents, reference, .. } = payment;
     context
         .set_status("charged", format!("Paid {}", euros(*total_cents)))
@@ -83,18 +105,34 @@ fn charged(payment: &PaymentCharged, context: &mut Context) -> Result<(), Failur
 }
 
 fn declined(payment: &PaymentDeclined, context: &mut Context) -> Result<(), Failure> {
-    settle(&Payment::Declined, context)?;
+    settle(Payment::Declined, context)?;
     let PaymentDeclined { total_cents, reason, .. } = payment;
     context
         .set_status("declined", format!("Not paid: {reason}"))
-        .data(&DeclinedData { total_cents: *total_cents, reason });
+        .data(&ReasonData { total_cents: *total_cents, reason });
     context.emit(payment);
     Ok(())
 }
 
-/// The card is kept no longer than it is needed.
-fn settle(payment: &Payment, context: &Context) -> Result<(), Failure> {
-    context.state().set(PAYMENT, payment)?;
+/// The order was cancelled before it was known to be paid.
+fn pay_back(reason: &str, context: &mut Context) -> Result<(), Failure> {
+    let Some(charge) = context.state().get::<PaymentCharged>(CHARGE)? else {
+        return Err(Failure::permanent("what was charged is not known, so it cannot be paid back"));
+    };
+    let PaymentCharged { order, total_cents, reference } = charge;
+    gateway::refund(&Refund { order: &order, total_cents, reference: &reference }, context)?;
+    settle(Payment::Refunded, context)?;
+    context
+        .set_status("refunded", format!("Paid back {}: {reason}", euros(total_cents)))
+        .data(&ReasonData { total_cents, reason });
+    context.emit(&PaymentRefunded { order, total_cents, reference, reason: reason.to_owned() });
+    Ok(())
+}
+
+/// Nothing is kept longer than it is needed.
+fn settle(payment: Payment, context: &Context) -> Result<(), Failure> {
+    context.state().set(PAYMENT, &payment)?;
     context.state().delete(CARD);
+    context.state().delete(CHARGE);
     Ok(())
 }

@@ -2,9 +2,16 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use order_events::{Customer, InventoryReserved, OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined};
-use payment_handler::handle;
-use weirgate_sdk::testing::{Delivery, World};
+use order_events::{
+    Customer, InventoryReserved, OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined,
+    PaymentDetailsCorrected, PaymentRefunded,
+};
+use payment_handler::{Payable, handle};
+use serde_json::{Map, Value, json};
+use weirgate_sdk::{
+    Failure,
+    testing::{Delivery, World},
+};
 
 const KEY: &str = "order/o-1";
 
@@ -19,15 +26,18 @@ fn accepted(card: &str) -> Delivery {
     .key(KEY)
 }
 
-fn reserved() -> Delivery {
-    Delivery::of(&InventoryReserved {
+fn payable() -> InventoryReserved {
+    InventoryReserved {
         order: "o-1".into(),
         lines: vec![],
         total_cents: 1910,
         ordered_total_cents: 1970,
         changes: vec![],
-    })
-    .key(KEY)
+    }
+}
+
+fn reserved() -> Delivery {
+    Delivery::of(&payable()).key(KEY)
 }
 
 /// A world that knows the card.
@@ -61,20 +71,57 @@ fn a_gateway_that_is_down_is_a_transient_failure() {
 }
 
 #[test]
-fn bad_cards_are_declined_and_stay_so() {
-    for (card, reason) in [
-        ("4000000000000002", "the card was declined"),
-        ("4000 0000 0000 0002", "the card was declined"),
-        ("1234", "the card number is not 16 digits"),
-        ("４242424242424242", "the card number is not 16 digits"),
-        ("", "the card number is not 16 digits"),
-    ] {
+fn a_declined_card_stays_declined() {
+    for card in ["4000000000000002", "4000 0000 0000 0002"] {
         let mut world = world(card);
         let run = world.run(reserved(), handle);
-        assert_eq!(run.emitted::<PaymentDeclined>()[0].reason, reason, "{card}");
-        assert_eq!(run.status().data["reason"], reason);
+        assert_eq!(run.emitted::<PaymentDeclined>()[0].reason, "the card was declined");
+        assert_eq!(run.status().data["reason"], "the card was declined");
         world.run(reserved(), handle).did_nothing();
     }
+}
+
+#[test]
+fn a_number_that_cannot_be_a_cards_waits_for_a_better_one() {
+    for (card, what) in [
+        ("1234", "is not 16 digits"),
+        ("\u{ff14}242424242424242", "is not 16 digits"),
+        ("", "is not 16 digits"),
+        ("4242424242424241", "has a digit that is wrong"),
+    ] {
+        let failure = world(card).run(reserved(), handle).failure().clone();
+        let Failure::Correctable { message, what_is_wrong } = failure else { panic!("{card}: {failure}") };
+        assert_eq!(message, "the payment details are wrong");
+        assert!(what_is_wrong.starts_with(&format!("the card number {what}; ")), "{what_is_wrong}");
+        assert!(card.is_empty() || !what_is_wrong.contains(card), "no log needs a card's number");
+    }
+}
+
+#[test]
+fn corrected_details_are_paid_with() {
+    let mut world = world("1234");
+    assert!(world.run(reserved().position(17), handle).failure().is_correctable());
+    let wrong = world.run(corrected("4242424242424241").position(17), handle);
+    assert!(wrong.failure().is_correctable());
+    let run = world.run(corrected("4242424242424242").position(17), handle);
+    assert_eq!(run.emitted::<PaymentCharged>()[0].reference, "pay-payment@17");
+    world.run(reserved().position(18), handle).did_nothing();
+}
+
+#[test]
+fn a_correction_may_not_change_whose_order_it_is() {
+    let delivery = corrected("4242424242424242");
+    let payable = Payable { order: "o-2".into(), ..delivery.data() };
+    assert!(world("1234").run(delivery.with_data(&payable), handle).failure().is_correctable());
+}
+
+/// What the runtime makes of `inventory.reserved` and a `payment.details-corrected`: the one's data with the other's merged
+/// into it.
+fn corrected(card: &str) -> Delivery {
+    let correction = PaymentDetailsCorrected { order: "o-1".into(), card: card.into() };
+    let mut data: Map<String, Value> = serde_json::from_value(json!(payable())).expect("an object");
+    data.extend(serde_json::from_value::<Map<_, _>>(json!(correction)).expect("an object"));
+    Delivery::raw("inventory.reserved", json!(data).to_string()).key(KEY)
 }
 
 fn cancelled() -> Delivery {
@@ -94,7 +141,7 @@ fn the_card_of_a_cancelled_order_is_forgotten() {
 
 #[test]
 fn a_declined_order_that_is_cancelled_stays_declined() {
-    let mut world = world("1234");
+    let mut world = world("4000000000000002");
     world.run(reserved(), handle).completed();
     world.run(cancelled(), handle).did_nothing();
     assert_eq!(world.state::<String>(KEY, "payment").as_deref(), Some("declined"));
@@ -103,4 +150,25 @@ fn a_declined_order_that_is_cancelled_stays_declined() {
 #[test]
 fn without_a_card_somebody_has_to_look() {
     assert!(reserved().run(handle).failure().is_correctable());
+}
+
+#[test]
+fn what_was_charged_too_late_is_paid_back_once() {
+    let mut world = world("4242424242424242");
+    world.run(reserved().position(17), handle).completed();
+    world.configure("gateway", "down");
+    assert!(world.run(cancelled(), handle).failure().is_transient());
+    world.configure("gateway", "up");
+    let run = world.run(cancelled(), handle);
+    let refunded = PaymentRefunded {
+        order: "o-1".into(),
+        total_cents: 1910,
+        reference: "pay-payment@17".into(),
+        reason: "nothing is left of it".into(),
+    };
+    assert_eq!(run.emitted::<PaymentRefunded>(), [refunded]);
+    assert_eq!(run.status().state, "refunded");
+    assert_eq!(run.status().text, "Paid back 19.10 EUR: nothing is left of it");
+    world.run(cancelled(), handle).did_nothing();
+    world.run(reserved(), handle).did_nothing();
 }

@@ -1,0 +1,42 @@
+//! What `report` says: of single orders to itself, and of a whole day to everybody.
+
+use serde::{Deserialize, Serialize};
+use weirgate_sdk::EventType;
+
+/// The key and the subject of the count.
+pub const REPORT_KEY: &str = "report/orders";
+
+/// What became of orders.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCount {
+    pub paid: u64,
+    pub paid_cents: u64,
+    pub cancelled: u64,
+}
+
+/// One order more: from the handler to itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("report.counted")]
+pub struct ReportCounted {
+    pub order: String,
+    #[serde(flatten)]
+    pub count: OrderCount,
+}
+
+/// From the schedule `minutely`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("report.minute-passed")]
+pub struct ReportMinutePassed {}
+
+/// From the schedule `nightly`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("report.day-passed")]
+pub struct ReportDayPassed {}
+
+/// What a day has brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("report.day-closed")]
+pub struct ReportDayClosed {
+    #[serde(flatten)]
+    pub count: OrderCount,
+}

@@ -1,0 +1,195 @@
+//! The shop under test: all handlers of the order domain, the log between them, and what of it has failed and is to come
+//! again. Time passes where a test says so.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use order_events::catalogue;
+use serde_json::{Value, json};
+use weirgate_sdk::{
+    Failure,
+    testing::{Delivery, Emitted, Run, World},
+};
+use weirgate_types::Manifest;
+
+type Handle = fn(&mut World, Delivery) -> Run;
+
+const HANDLERS: [(&str, Handle); 6] = [
+    (include_str!("../../../order/handler.toml"), |world, delivery| world.run(delivery, order_handler::handle)),
+    (include_str!("../../../inventory/handler.toml"), |world, delivery| world.run(delivery, inventory_handler::handle)),
+    (include_str!("../../../payment/handler.toml"), |world, delivery| world.run(delivery, payment_handler::handle)),
+    (include_str!("../../../invoice/handler.toml"), |world, delivery| world.run(delivery, invoice_handler::handle)),
+    (include_str!("../../../delivery/handler.toml"), |world, delivery| world.run(delivery, delivery_handler::handle)),
+    (include_str!("../../../notification/handler.toml"), |world, delivery| {
+        world.run(delivery, notification_handler::handle)
+    }),
+];
+
+/// An event as it stands in the log.
+#[derive(Clone)]
+pub struct Stored {
+    pub source: String,
+    pub event: Emitted,
+    pub position: u64,
+}
+
+pub struct Deployed {
+    pub manifest: Manifest,
+    pub world: World,
+    handle: Handle,
+    /// By key: a delivery that has failed, and those that are parked behind it.
+    open: BTreeMap<String, VecDeque<Stored>>,
+}
+
+impl Deployed {
+    /// Deliver, unless an earlier delivery of the key is open.
+    fn take(&mut self, stored: Stored) -> Vec<Emitted> {
+        let lane = self.open.entry(stored.event.key.clone()).or_default();
+        lane.push_back(stored);
+        if lane.len() == 1 { self.go_on().0 } else { Vec::new() }
+    }
+
+    /// Deliver what is open until it fails. Answers what was emitted, and the failures.
+    fn go_on(&mut self) -> (Vec<Emitted>, Vec<Failure>) {
+        let (mut emitted, mut failures) = (Vec::new(), Vec::new());
+        for lane in self.open.values_mut() {
+            while let Some(Stored { source, event, position }) = lane.front() {
+                let delivery = Delivery::of_emitted(event).source(source).position(*position);
+                let run = (self.handle)(&mut self.world, delivery);
+                if let Err(failure) = run.result() {
+                    failures.push(failure.clone());
+                    break;
+                }
+                emitted.extend(run.emissions().iter().cloned());
+                lane.pop_front();
+            }
+        }
+        (emitted, failures)
+    }
+}
+
+/// All handlers, and the events that are not delivered yet in the order in which they stand in the log.
+pub struct Shop {
+    handlers: Vec<Deployed>,
+    log: VecDeque<Stored>,
+    position: u64,
+    pub types_seen: Vec<String>,
+}
+
+impl Shop {
+    pub fn open() -> Self {
+        let handlers = HANDLERS.map(|(toml, handle)| {
+            let manifest: Manifest = toml::from_str(toml).expect("a manifest");
+            let manifest = manifest.checked().expect("a good manifest");
+            let mut world = World::new().handler(manifest.name.as_str());
+            manifest.config.iter().for_each(|(name, value)| world.configure(name, value));
+            Deployed { manifest, world, handle, open: BTreeMap::new() }
+        });
+        Self { handlers: handlers.into(), log: VecDeque::new(), position: 0, types_seen: Vec::new() }
+    }
+
+    pub fn handler(&mut self, name: &str) -> &mut Deployed {
+        self.handlers.iter_mut().find(|deployed| deployed.manifest.name.as_str() == name).expect(name)
+    }
+
+    /// Append an order, and deliver until nothing is left that can be.
+    pub fn place(&mut self, order: &str, card: &str, lines: &[(&str, u32)]) {
+        self.publish("order.placed", order, placed(order, card, lines));
+    }
+
+    /// The same with any event of the shop's.
+    pub fn publish(&mut self, r#type: &str, order: &str, data: Vec<u8>) {
+        let key = format!("order/{order}");
+        let event = Emitted { r#type: r#type.into(), subject: key.clone(), key, data_content_type: None, data };
+        self.append("/shop", vec![event]);
+        self.settle();
+    }
+
+    /// Try again what has failed. Answers why it does so still.
+    pub fn retry(&mut self, handler: &str) -> Vec<Failure> {
+        let (emitted, failures) = self.handler(handler).go_on();
+        self.append(&format!("/handlers/{handler}"), emitted);
+        self.settle();
+        failures
+    }
+
+    /// Let the timer of a handler fire.
+    pub fn fire(&mut self, handler: &str, order: &str, timer: &str) {
+        let key = format!("order/{order}");
+        let deployed = self.handler(handler);
+        let timer = deployed.world.timer(&key, timer).expect("a running timer").clone();
+        let event = Emitted {
+            r#type: timer.r#type,
+            subject: key.clone(),
+            key,
+            data_content_type: timer.data_content_type,
+            data: timer.data,
+        };
+        self.position += 1;
+        self.types_seen.push(event.r#type.clone());
+        let source = format!("/weirgate/timers/{handler}");
+        let stored = Stored { source, event, position: self.position };
+        let emitted = self.handler(handler).take(stored);
+        self.append(&format!("/handlers/{handler}"), emitted);
+        self.settle();
+    }
+
+    fn append(&mut self, source: &str, events: Vec<Emitted>) {
+        for event in events {
+            self.position += 1;
+            self.types_seen.push(event.r#type.clone());
+            self.log.push_back(Stored { source: source.into(), event, position: self.position });
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(stored) = self.log.pop_front() {
+            for n in 0..self.handlers.len() {
+                let emitted = deliver(&mut self.handlers[n], &stored);
+                let source = format!("/handlers/{}", self.handlers[n].manifest.name);
+                self.append(&source, emitted);
+            }
+        }
+    }
+
+    /// The status document of an order, as the page gets it: by handler, state and data.
+    pub fn status(&self, order: &str) -> BTreeMap<String, (String, Value)> {
+        let parts = self.handlers.iter().filter_map(|deployed| {
+            let status = deployed.world.status(&format!("order/{order}"))?;
+            Some((deployed.manifest.name.to_string(), (status.state.clone(), status.data.clone())))
+        });
+        parts.collect()
+    }
+
+    pub fn states(&self, order: &str) -> Vec<String> {
+        self.status(order).into_iter().map(|(handler, (state, _))| format!("{handler}: {state}")).collect()
+    }
+}
+
+/// To the handler, if it wants the event: as one to take, or as one that corrects what waits.
+fn deliver(deployed: &mut Deployed, stored: &Stored) -> Vec<Emitted> {
+    let (r#type, source) = (&stored.event.r#type, &stored.source);
+    let subscriptions = &deployed.manifest.subscriptions;
+    if subscriptions.iter().any(|subscription| subscription.corrects(r#type, source)) {
+        let waiting = deployed.open.get_mut(&stored.event.key).and_then(VecDeque::front_mut).expect("one that waits");
+        let mut data: serde_json::Map<_, _> = serde_json::from_slice(&waiting.event.data).expect("an object");
+        data.extend(serde_json::from_slice::<serde_json::Map<_, _>>(&stored.event.data).expect("an object"));
+        waiting.event.data = serde_json::to_vec(&data).expect("JSON");
+        return deployed.go_on().0;
+    }
+    if subscriptions.iter().any(|subscription| subscription.matches(r#type, source)) {
+        return deployed.take(stored.clone());
+    }
+    Vec::new()
+}
+
+fn placed(order: &str, card: &str, lines: &[(&str, u32)]) -> Vec<u8> {
+    let lines = lines.iter().map(|(sku, quantity)| {
+        let entry = catalogue::find(sku).expect("an article");
+        json!({"sku": sku, "name": entry.name, "quantity": quantity, "unit_price_cents": entry.price_cents,
+            "substitutes_ok": true})
+    });
+    let customer = json!({"name": "Ada", "email": "ada@example.org", "address": "London"});
+    let lines: Vec<_> = lines.collect();
+    let placed = json!({"order": order, "customer": customer, "lines": lines, "card": card});
+    serde_json::to_vec(&placed).expect("JSON")
+}

@@ -1,0 +1,47 @@
+//! How an order ends. `order.cancelled` is what the others make good on: the stock goes back, what was charged is paid
+//! back, the customer is told.
+
+use order_events::OrderCancelled;
+use serde::Serialize;
+use weirgate_sdk::prelude::*;
+
+use crate::{STAGE, Stage, payment};
+
+#[derive(Serialize)]
+struct CancelledData<'a> {
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct CompletedData {}
+
+/// Cancel an order that is not paid.
+pub fn cancel(order: String, reason: &str, context: &mut Context) -> Result<(), Failure> {
+    cancel_as("cancelled", order, reason, context)
+}
+
+/// Cancel it, with a status that says what it was that went wrong.
+pub fn cancel_as(word: &str, order: String, reason: &str, context: &mut Context) -> Result<(), Failure> {
+    let stage = context.state().get::<Stage>(STAGE)?;
+    if stage != Some(Stage::Accepted) {
+        context.warn(format!("nothing to cancel: the order's stage is {stage:?}"));
+        return Ok(());
+    }
+    context.state().set(STAGE, &Stage::Cancelled)?;
+    context.cancel_timer(payment::TIMER);
+    context.set_status(word, format!("Order cancelled: {reason}")).data(&CancelledData { reason });
+    context.emit(&OrderCancelled { order, reason: reason.to_owned() });
+    Ok(())
+}
+
+/// What has arrived at the door is done.
+pub fn complete(context: &mut Context) -> Result<(), Failure> {
+    let stage = context.state().get::<Stage>(STAGE)?;
+    if stage != Some(Stage::Paid) {
+        context.warn(format!("nothing to complete: the order's stage is {stage:?}"));
+        return Ok(());
+    }
+    context.state().set(STAGE, &Stage::Completed)?;
+    context.set_status("completed", "Order completed").data(&CompletedData {});
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! The stand-in for a payment provider, with the manners of a real one: it knows a card number that cannot be one from a card
+//! that is declined.
+
+use weirgate_sdk::prelude::*;
+
+use super::{Answer, Charge, wrong_details};
+
+/// The well-known test number that every provider declines.
+const DECLINED_CARD: &str = "4000000000000002";
+const CARD_DIGITS: usize = 16;
+
+/// Charge a card. The reference is the same however often the delivery is tried.
+pub fn charge(charge: &Charge, context: &Context) -> Result<Answer, Failure> {
+    let number: String = charge.card.chars().filter(|c| !c.is_whitespace()).collect();
+    if number.len() != CARD_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong_details("the card number is not 16 digits"));
+    }
+    if !is_checked(&number) {
+        return Err(wrong_details("the card number has a digit that is wrong"));
+    }
+    if number == DECLINED_CARD {
+        return Ok(Answer::Declined { reason: "the card was declined".to_owned() });
+    }
+    Ok(Answer::Charged { reference: format!("pay-{}", context.delivery().id) })
+}
+
+/// Whether the last digit is what the others make it (ISO/IEC 7812-1, the Luhn algorithm): one wrong digit is found.
+fn is_checked(number: &str) -> bool {
+    let digits = number.chars().rev().filter_map(|c| c.to_digit(10));
+    let weighed = digits.enumerate().map(|(n, digit)| match digit * 2 {
+        double if n % 2 == 1 => double / 10 + double % 10,
+        _ => digit,
+    });
+    weighed.sum::<u32>() % 10 == 0
+}
