@@ -53,6 +53,19 @@ test("a declined card ends the order, before and after it is cancelled", () => {
   }
 });
 
+test("a payment that is overdue ends the order, and one that comes too late goes back", () => {
+  const reason = "it was not paid within 10 min";
+  const overdue = { ...SET_ASIDE, order: part("payment-overdue", { reason }, "Order cancelled"), inventory: part("released") };
+  assert.deepEqual(headlineOf(overdue), { state: "cancelled", title: "Order cancelled", text: `Because ${reason}. Nothing was charged.`, progress: 0 });
+  assert.equal(moods(overdue), "done done skipped skipped skipped");
+  assert.equal(stepsOf(overdue)[0]?.text, "");
+  for (const [payment, mood] of [["charged", "done"], ["refunded", "failed"]] as const) {
+    const late = { ...overdue, payment: part(payment, { total_cents: 1910, reason }) };
+    assert.equal(headlineOf(late).text, `Because ${reason}. What was charged is on its way back to you.`);
+    assert.equal(moods(late), `done done ${mood} skipped skipped`);
+  }
+});
+
 test("an order that is rejected, or of which nothing is there, ends where it is", () => {
   const rejected = { order: part("rejected", { problems: ["line 1: quantity 0 is not 1 to 99"] }) };
   assert.equal(headlineOf(rejected).state, "rejected");
@@ -69,6 +82,14 @@ test("a payment that is retried is in trouble, and stays in its place", () => {
   assert.equal(troubleOf(parts), "retrying");
   assert.equal(moods(parts), "done done retrying waiting waiting");
   assert.deepEqual(stepsOf(parts)[2]?.trouble, delivery);
+});
+
+test("a payment with wrong details waits for the customer", () => {
+  const delivery = { state: "waiting", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: "no" } as const;
+  const parts = { ...SET_ASIDE, payment: troubled(delivery) };
+  assert.deepEqual([headlineOf(parts).state, headlineOf(parts).title], ["reserved", "Waiting for you"]);
+  assert.equal(troubleOf(parts), "stuck");
+  assert.equal(moods(parts), "done done stuck waiting waiting");
 });
 
 test("a dead letter is the worst trouble and shows even after an earlier state", () => {

@@ -34,9 +34,9 @@ interface Words {
 }
 
 const WORDS: Record<StepName, Words> = {
-  order: { title: "Order accepted", done: ["accepted", "completed", "cancelled"], failed: ["rejected"], working: "Being checked" },
+  order: { title: "Order accepted", done: ["accepted", "completed", "cancelled", "payment-overdue"], failed: ["rejected"], working: "Being checked" },
   inventory: { title: "Items reserved", done: ["reserved", "released"], failed: ["unavailable"], working: "Looking on the shelves" },
-  payment: { title: "Payment", done: ["charged"], failed: ["declined"], working: "Asking your bank" },
+  payment: { title: "Payment", done: ["charged"], failed: ["declined", "refunded"], working: "Asking your bank" },
   invoice: { title: "Invoice", done: ["issued"], failed: [], working: "Being written" },
   delivery: { title: "Delivery", done: ["delivered"], failed: [], working: "Finding a box" },
 };
@@ -46,7 +46,15 @@ export const DELIVERY_STATES = ["packed", "dispatched", "delivered"] as const;
 /** Whether the order has come to nothing: no further step will be made. */
 export function hasFailed(parts: Parts): boolean {
   const says = (name: StepName, ...states: string[]) => states.includes(parts[name]?.state ?? "");
-  return says("order", "rejected", "cancelled") || says("inventory", "unavailable", "released") || says("payment", "declined");
+  return says("order", "rejected", ...CALLED_OFF) || says("inventory", "unavailable", "released") || says("payment", "declined", "refunded");
+}
+
+/** What the order handler says of an order that it has accepted and that is not delivered. */
+const CALLED_OFF: readonly string[] = ["cancelled", "payment-overdue"];
+
+/** Whether a part of that name and state tells of the whole order's end, not of its acceptance. */
+export function isLastWord(name: StepName, state: string): boolean {
+  return name === "order" && (state === "completed" || CALLED_OFF.includes(state));
 }
 
 /** `isSent`: the server has the order; before that, nobody works on it. */
@@ -71,9 +79,7 @@ function moodOf(name: StepName, part: Part | undefined, { open, failed }: { open
 }
 
 function textOf(name: StepName, part: Part | undefined, mood: Mood): string {
-  // What the order handler says at the end is about the whole order, not about its acceptance.
-  const isLastWord = name === "order" && (part?.state === "completed" || part?.state === "cancelled");
-  if (part?.text && !isLastWord) return part.text;
+  if (part?.text && !isLastWord(name, part.state)) return part.text;
   if (mood === "working") return WORDS[name].working;
   return mood === "skipped" ? "Will not happen" : "";
 }
@@ -93,6 +99,9 @@ export interface Headline {
 
 export const PROGRESS_MAX = 7;
 
+const NOTHING_CHARGED = "Nothing was charged.";
+const PAID_BACK = "What was charged is on its way back to you.";
+
 const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
   placed: { title: "Order received", text: "It is written down. Next, somebody reads it.", progress: 0 },
   accepted: { title: "Order accepted", text: "We are about to look for your things.", progress: 1 },
@@ -104,20 +113,27 @@ const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
   dispatched: { title: "On its way", text: "Next stop: your door.", progress: 6 },
   delivered: { title: "Delivered", text: "Enjoy. It was a pleasure.", progress: 7 },
   rejected: { title: "We cannot take this order", text: "Nothing was charged.", progress: 0 },
-  cancelled: { title: "Order cancelled", text: "Nothing was charged.", progress: 0 },
+  cancelled: { title: "Order cancelled", text: NOTHING_CHARGED, progress: 0 },
 };
 
 const RETRYING = "Something does not work right now. We keep trying; there is nothing you need to do.";
+const WRONG_DETAILS = "Your payment details need another look. As soon as they are right, we go on.";
 const STUCK = "Something did not work, and we stopped trying by ourselves. Somebody has to look at it.";
 
 export function headlineOf(parts: Parts): Headline {
   const state = stateOf(parts);
   const headline = { state, ...HEADLINES[state] };
   if (state === "delivered" || state === "rejected") return headline;
-  if (state === "cancelled") return { ...headline, text: reasonOf(parts) + headline.text };
+  if (state === "cancelled") return { ...headline, text: reasonOf(parts) + moneyOf(parts) };
   const trouble = troubleOf(parts);
+  if (parts["payment"]?.delivery?.state === "waiting") return { ...headline, title: "Waiting for you", text: WRONG_DETAILS };
   if (trouble === "stuck") return { ...headline, title: "Stopped for now", text: STUCK };
   return trouble === "retrying" ? { ...headline, text: RETRYING } : headline;
+}
+
+/** A payment that came too late is paid back; until it is, it has been charged all the same. */
+function moneyOf(parts: Parts): string {
+  return ["charged", "refunded"].includes(parts["payment"]?.state ?? "") ? PAID_BACK : NOTHING_CHARGED;
 }
 
 function reasonOf(parts: Parts): string {
@@ -142,7 +158,7 @@ function stateOf(parts: Parts): OrderState {
 /** The worst that is the matter with the order's steps, if anything. A mail that is not sent holds no order up. */
 export function troubleOf(parts: Parts): "retrying" | "stuck" | undefined {
   const moods = STEP_NAMES.map((name) => parts[name]?.delivery?.state);
-  if (moods.includes("dead-lettered")) return "stuck";
+  if (moods.includes("dead-lettered") || moods.includes("waiting")) return "stuck";
   return moods.includes("retrying") ? "retrying" : undefined;
 }
 

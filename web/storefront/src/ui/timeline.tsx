@@ -8,7 +8,7 @@ import { useNow } from "../live.ts";
 import { money, unbroken } from "../model/catalogue.ts";
 import { changesIn, dataOf, numberIn, textIn } from "../model/status.ts";
 import type { Change } from "../model/status.ts";
-import { DELIVERY_STATES, searchOf } from "../model/steps.ts";
+import { DELIVERY_STATES, isLastWord, searchOf } from "../model/steps.ts";
 import type { Mood, Step } from "../model/steps.ts";
 import { seconds } from "./connection.tsx";
 import { Hidden, Icon } from "./icons.tsx";
@@ -60,7 +60,7 @@ function StepItem({ step }: { step: Step }) {
   const { name, title, text, mood, state, part, trouble } = step;
   const search = searchOf(part);
   // By then the part tells of the order's end; when it was accepted is no longer known.
-  const isAboutTheEnd = name === "order" && (state === "completed" || state === "cancelled");
+  const isAboutTheEnd = isLastWord(name, state);
   return (
     <li class="step" data-testid={`step-${name}`} data-state={state} data-mood={mood} key={name}>
       <StepMark mood={mood} />
@@ -103,23 +103,28 @@ function StepMark({ mood }: { mood: Mood }) {
 }
 
 export function Trouble({ trouble }: { trouble: PartDelivery }) {
-  const dueMs = trouble.state === "retrying" ? trouble.next_attempt_at_ms : undefined;
-  const now = useNow(dueMs !== undefined);
   return (
     <div class="trouble" data-testid="trouble" data-state={trouble.state}>
       <p class="trouble-head">
-        {dueMs === undefined ? (
-          <strong>Gave up after {tries(trouble.attempt)}</strong>
-        ) : (
-          <>
-            <strong>{dueMs > now ? `Next try in ${seconds(dueMs - now)}` : "Trying again now"}</strong>
-            <span> · {tries(trouble.attempt)} failed</span>
-          </>
-        )}
+        <TroubleHead trouble={trouble} />
       </p>
       <p>{sentence(trouble.message)}</p>
-      {dueMs === undefined && <p>It lies with the dead letters until somebody looks at it. Nothing is lost.</p>}
+      {trouble.state === "waiting" && <p>{sentence(trouble.what_is_wrong)}</p>}
+      {trouble.state === "dead-lettered" && <p>It lies with the dead letters until somebody looks at it. Nothing is lost.</p>}
     </div>
+  );
+}
+
+function TroubleHead({ trouble }: { trouble: PartDelivery }) {
+  const dueMs = trouble.state === "retrying" ? trouble.next_attempt_at_ms : undefined;
+  const now = useNow(dueMs !== undefined);
+  if (trouble.state === "waiting") return <strong>Waits for a correction</strong>;
+  if (dueMs === undefined) return <strong>Gave up after {tries(trouble.attempt)}</strong>;
+  return (
+    <>
+      <strong>{dueMs > now ? `Next try in ${seconds(dueMs - now)}` : "Trying again now"}</strong>
+      <span> · {tries(trouble.attempt)} failed</span>
+    </>
   );
 }
 
