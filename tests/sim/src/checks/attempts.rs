@@ -1,0 +1,84 @@
+//! When an attempt may begin.
+
+use weirgate_types::{DeliveryId, Mode, Position};
+
+use super::{Checked, Checks, Item, Life, Rule, Watched};
+
+impl Checks {
+    pub(super) fn attempted(&mut self, at: Position, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
+        let turn = self.turn;
+        self.known(Rule::OnceOnly, delivery)?;
+        if let Some(watched) = self.handlers.get(super::index_of(&delivery.handler)) {
+            self.check_turn(watched, delivery, attempt, at_ms)?;
+            self.check_lane(watched, delivery)?;
+            self.check_handler(watched, delivery, at_ms)?;
+        }
+        let watched = self.watched(&delivery.handler);
+        watched.running += 1;
+        if let Some(item) = watched.items.get_mut(&delivery.position) {
+            (item.life, item.attempt) = (Life::Running, attempt);
+            (item.begun_at, item.begun_turn) = (at, turn);
+        }
+        Ok(())
+    }
+
+    /// Whether the delivery itself may run.
+    fn check_turn(&self, watched: &Watched, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
+        let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
+        let (rule, may) = match item.life {
+            Life::Ready => (Rule::Attempts, true),
+            Life::Retrying { due_ms } => (Rule::Attempts, due_ms <= self.latest_ms),
+            Life::Running => (Rule::Attempts, false),
+            Life::Waiting => (Rule::Waiting, false),
+            Life::Held => (Rule::Held, false),
+            Life::Withheld | Life::Dead | Life::Done => (Rule::OnceOnly, false),
+        };
+        self.check(rule, may, || format!("{delivery} begins at {at_ms} and is {:?}", item.life))?;
+        let next = item.attempt + 1;
+        self.check(Rule::Attempts, attempt == next, || format!("{delivery}: attempt {attempt}, not {next}"))
+    }
+
+    /// Whether others of its lane let it.
+    fn check_lane(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
+        let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
+        for other in watched.open.iter().filter(|other| **other != delivery.position) {
+            let Some(before) = watched.items.get(other).filter(|before| watched.share_lane(before, item)) else {
+                continue;
+            };
+            let is_same_call = watched.kind.batch
+                && before.life == Life::Running
+                && before.begun_turn == self.turn
+                && !before.tried
+                && !item.tried;
+            let may = if *other < delivery.position { is_same_call } else { before.life != Life::Running };
+            let rule = if before.life == Life::Held { Rule::Held } else { Rule::Order };
+            self.check(rule, may, || format!("{delivery} begins while {other} is {:?}", before.life))?;
+        }
+        Ok(())
+    }
+
+    /// Whether its handler is to be called.
+    fn check_handler(&self, watched: &Watched, delivery: &DeliveryId, at_ms: u64) -> Checked {
+        self.check(Rule::Modes, watched.mode != Mode::Paused, || {
+            format!("{delivery} begins while its handler is paused")
+        })?;
+        let is_new = watched.items.get(&delivery.position).is_some_and(|item| !item.tried);
+        let is_late = watched.mode == Mode::Draining && is_new && delivery.position > watched.mode_at;
+        self.check(Rule::Modes, !is_late, || format!("{delivery} was taken while its handler drains"))?;
+        let Some(until_ms) = watched.breaker_open_until_ms else { return Ok(()) };
+        self.check(Rule::Breakers, at_ms >= until_ms, || format!("{delivery} begins while the breaker is open"))?;
+        self.check(Rule::Breakers, watched.running == 0, || format!("{delivery} begins beside the one that finds out"))
+    }
+
+    /// A call goes out with these.
+    ///
+    /// # Errors
+    /// They may not share one.
+    pub fn called(&self, handler: &weirgate_types::HandlerName, positions: &[Position]) -> Checked {
+        let Some(watched) = self.handlers.get(super::index_of(handler)) else { return Ok(()) };
+        let items = positions.iter().filter_map(|position| watched.items.get(position));
+        let fresh = |item: &Item| !item.tried && item.attempt == 1;
+        let may = positions.len() == 1 || watched.kind.batch && positions.len() <= 3 && items.into_iter().all(fresh);
+        self.check(Rule::Batches, may, || format!("{handler} gets {positions:?} in one call"))
+    }
+}

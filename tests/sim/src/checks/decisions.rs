@@ -1,0 +1,92 @@
+//! What may be decided, by people, by events and by the runtime: about deliveries, handlers and breakers.
+
+use weirgate_core::HOOK;
+use weirgate_types::{BreakerChanged, BreakerId, DeliveryId, Intervention, Position, Verb};
+
+use super::{Checked, Checks, Life, Rule, Watched, check};
+use crate::Order;
+
+impl Checks {
+    pub(super) fn intervened(&mut self, at: Position, one: &Intervention) -> Checked {
+        let delivery = &one.delivery;
+        let life = self.known(Rule::OnceOnly, delivery)?.life;
+        let may = !matches!(life, Life::Running | Life::Withheld | Life::Done);
+        self.check(Rule::OnceOnly, may, || {
+            format!("{delivery} is decided about ({}): it is {life:?}", one.verb.word())
+        })?;
+        match &one.verb {
+            Verb::Retry | Verb::Correct(_) => self.check_correction(one, life)?,
+            Verb::Skip | Verb::Resolve { .. } | Verb::Discard => {
+                self.watched(&delivery.handler).settle(delivery.position, Life::Done);
+                return Ok(());
+            }
+            Verb::DeadLetter => {
+                self.watched(&delivery.handler).settle(delivery.position, Life::Dead);
+                return Ok(());
+            }
+        }
+        let watched = self.watched(&delivery.handler);
+        watched.settle(delivery.position, Life::Ready);
+        if let Some(item) = watched.items.get_mut(&delivery.position) {
+            (item.attempt, item.spent, item.tried) = (0, 0, true);
+            if life == Life::Dead {
+                (item.opened_at, item.hooked, item.corrected) = (at, false, None);
+            }
+            if let Verb::Correct(correction) = &one.verb {
+                item.hooked |= one.by == HOOK;
+                item.corrected = item.corrected.max(correction.event);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_correction(&self, one: &Intervention, life: Life) -> Checked {
+        let (Verb::Correct(correction), delivery) = (&one.verb, &one.delivery) else { return Ok(()) };
+        let Some(item) = self.item(delivery) else { return Ok(()) };
+        if one.by == HOOK {
+            let may = life == Life::Waiting && !item.hooked;
+            return self.check(Rule::Corrections, may, || format!("the hook corrects {delivery}: {item:?}"));
+        }
+        let Some(event) = correction.event else { return Ok(()) };
+        let waits = life == Life::Waiting;
+        self.check(Rule::Corrections, waits, || format!("{delivery} is corrected by {event} and is {life:?}"))?;
+        let is_its = self.is_correction_of(delivery, event) && event > delivery.position;
+        self.check(Rule::Corrections, is_its, || format!("{event} does not correct {delivery}"))?;
+        let is_news = Some(event) > item.corrected;
+        self.check(Rule::Corrections, is_news, || format!("{delivery} has run with {event}"))
+    }
+
+    fn is_correction_of(&self, delivery: &DeliveryId, event: Position) -> bool {
+        let watched = self.handlers.get(super::index_of(&delivery.handler));
+        let item = self.item(delivery);
+        watched.zip(item).is_some_and(|(watched, item)| watched.corrections.contains(&(event, item.key)))
+    }
+
+    pub(super) fn breaker_changed(&mut self, changed: &BreakerChanged) {
+        if let BreakerId::Handler(name) = &changed.breaker {
+            self.watched(name).breaker_open_until_ms = changed.open_until_ms;
+        }
+    }
+}
+
+impl Watched {
+    /// Nothing is under way, and the handler has looked at everything up to `scanned`: no correction may be left for what
+    /// waits.
+    ///
+    /// # Errors
+    /// One is.
+    pub fn no_correction_is_lost(&self, scanned: Position) -> Checked {
+        // Without order and without lanes, corrections do not find what waits.
+        if self.kind.order == (Order::None { input: false }) {
+            return Ok(());
+        }
+        for position in &self.open {
+            let Some(item) = self.items.get(position).filter(|item| item.life == Life::Waiting) else { continue };
+            let came =
+                |at: Position| at <= scanned && at > *position && at > item.opened_at && Some(at) > item.corrected;
+            let lost = self.corrections.iter().find(|(at, key)| *key == item.key && came(*at));
+            check(Rule::Corrections, lost.is_none(), || format!("{position} waits although {lost:?} came"))?;
+        }
+        Ok(())
+    }
+}

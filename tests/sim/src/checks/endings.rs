@@ -1,0 +1,148 @@
+//! How an attempt may end, and what that leaves.
+
+use weirgate_types::{Commit, DeliveryId, Event, FailureClass, FailureKind, Outcome, Position, TimerId};
+
+use super::{Checked, Checks, Life, Rule, Violation, Watched, index_of};
+use crate::{Order, kinds::DELAYS_MS_MAX};
+
+impl Checks {
+    pub(super) fn committed(&mut self, commit: &Commit) -> Checked {
+        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        let item = self.known(Rule::OnceOnly, &delivery)?.clone();
+        let is_its = item.life == Life::Running && item.attempt == commit.attempt;
+        self.check(Rule::OnceOnly, is_its, || format!("attempt {} of {delivery} ends; {item:?}", commit.attempt))?;
+        let life = match &commit.outcome {
+            Outcome::Completed => Life::Done,
+            Outcome::Withheld => Life::Withheld,
+            Outcome::Waiting { failure } => {
+                let may = failure.class == FailureClass::Correctable;
+                self.check(Rule::Waiting, may, || format!("{delivery} waits after {failure:?}"))?;
+                Life::Waiting
+            }
+            Outcome::Retry { due_ms, level, spent, failure } => {
+                let wait_ms = due_ms.saturating_sub(commit.at_ms);
+                self.check_retry(&delivery, (*spent, *level, wait_ms), failure.kind)?;
+                Life::Retrying { due_ms: *due_ms }
+            }
+            Outcome::DeadLettered { held, failure, .. } => {
+                self.check_dead(&delivery, *held, failure.class)?;
+                if *held { Life::Held } else { Life::Dead }
+            }
+        };
+        if matches!(life, Life::Done | Life::Withheld) {
+            self.check_done(&delivery, life)?;
+            self.check_emitted(&commit.effects.emitted)?;
+            self.check_emitted(&commit.effects.withheld)?;
+        }
+        self.write_timers(commit);
+        let not_reached = matches!(&commit.outcome, Outcome::Retry { spent: false, .. });
+        let watched = self.watched(&commit.handler);
+        watched.settle(commit.event, life);
+        if let Some(item) = watched.items.get_mut(&commit.event) {
+            item.tried = true;
+            item.spent += u32::from(matches!(life, Life::Retrying { .. }) && !not_reached);
+        }
+        Ok(())
+    }
+
+    fn write_timers(&mut self, commit: &Commit) {
+        for write in &commit.effects.timers {
+            let timer = TimerId { handler: commit.handler.clone(), key: commit.key.clone(), name: write.name.clone() };
+            match &write.set {
+                Some(set) => drop(self.timers.insert(timer, set.due_ms)),
+                None => drop(self.timers.remove(&timer)),
+            }
+        }
+    }
+
+    fn check_retry(
+        &self,
+        delivery: &DeliveryId,
+        (spent, level, wait_ms): (bool, u8, u64),
+        kind: FailureKind,
+    ) -> Checked {
+        let is_free = matches!(kind, FailureKind::NotReached | FailureKind::CircuitOpen);
+        self.check(Rule::Attempts, spent != is_free, || format!("{delivery}: {kind:?} counts as {spent}"))?;
+        let Some(watched) = self.handlers.get(index_of(&delivery.handler)).filter(|_| spent) else { return Ok(()) };
+        let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
+        let wanted = watched.kind.level_after(item.spent + 1);
+        self.check(Rule::Levels, wanted == Some(level), || format!("{delivery} is at level {level}, not {wanted:?}"))?;
+        let wait_ms_max = DELAYS_MS_MAX.get(usize::from(level)).copied().unwrap_or(0);
+        self.check(Rule::Levels, wait_ms <= wait_ms_max, || format!("{delivery} waits for {wait_ms} ms"))
+    }
+
+    fn check_dead(&self, delivery: &DeliveryId, held: bool, class: FailureClass) -> Checked {
+        let Some(watched) = self.handlers.get(index_of(&delivery.handler)) else { return Ok(()) };
+        let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
+        let holds = watched.kind.holds;
+        self.check(Rule::Held, held == holds, || format!("{delivery} is held: {held}, and should be: {holds}"))?;
+        let may = match class {
+            FailureClass::Permanent => true,
+            FailureClass::Correctable => false,
+            FailureClass::Transient => watched.kind.level_after(item.spent + 1).is_none(),
+        };
+        self.check(Rule::Levels, may, || format!("{delivery} dies after {} attempts: {class:?}", item.spent + 1))
+    }
+
+    fn check_done(&self, delivery: &DeliveryId, life: Life) -> Checked {
+        let Some(watched) = self.handlers.get(index_of(&delivery.handler)) else { return Ok(()) };
+        if let Some(before) = overtaken(watched, delivery.position) {
+            self.check(Rule::Order, false, || format!("{delivery} is done before {before}"))?;
+        }
+        let is_behind = emits_behind(watched, delivery.position);
+        let may = watched.kind.order != (Order::None { input: true }) || (life == Life::Withheld) == is_behind;
+        self.check(Rule::EmitOrder, may, || format!("{delivery} is {life:?}, and behind others: {is_behind}"))
+    }
+
+    /// Earlier deliveries are done: what this one emitted leaves.
+    pub(super) fn released(&mut self, delivery: &DeliveryId, emitted: &[Event]) -> Checked {
+        let life = self.known(Rule::OnceOnly, delivery)?.life;
+        self.check(Rule::OnceOnly, life == Life::Withheld, || format!("{delivery} is released and is {life:?}"))?;
+        let is_behind = self
+            .handlers
+            .get(index_of(&delivery.handler))
+            .is_some_and(|watched| emits_behind(watched, delivery.position));
+        self.check(Rule::EmitOrder, !is_behind, || format!("{delivery} is released before its time"))?;
+        for event in emitted {
+            let is_known = self.emitted.contains(&event.id);
+            self.check(Rule::OnceOnly, is_known, || format!("{} was never withheld", event.id))?;
+        }
+        self.watched(&delivery.handler).settle(delivery.position, Life::Done);
+        Ok(())
+    }
+
+    fn check_emitted(&mut self, events: &[Event]) -> Checked {
+        for event in events.iter().filter(|event| event.r#type.starts_with("out.")) {
+            let is_new = self.emitted.insert(event.id.clone());
+            self.check(Rule::OnceOnly, is_new, || format!("{} is emitted again", event.id))?;
+        }
+        Ok(())
+    }
+
+    /// A timer went off.
+    pub(super) fn fired(&mut self, timer: &TimerId, due_ms: u64, at_ms: u64) -> Checked {
+        let known = self.timers.remove(timer);
+        if known != Some(due_ms) && !self.silent {
+            let what = format!("{timer:?} was to go off at {known:?}, not {due_ms}");
+            return Err(Violation { rule: Rule::Timers, what });
+        }
+        self.check(Rule::Timers, at_ms >= due_ms, || format!("{timer:?} is early: {at_ms}"))
+    }
+}
+
+/// An open delivery that one of its lane should have waited for: it was open when that began.
+fn overtaken(watched: &Watched, position: Position) -> Option<Position> {
+    let item = watched.items.get(&position)?;
+    let before = watched.open.range(..position).copied();
+    before.into_iter().find(|before| {
+        let before = watched.items.get(before);
+        before.is_some_and(|before| watched.share_lane(before, item) && before.opened_at < item.begun_at)
+    })
+}
+
+/// Whether an earlier delivery of its key is open.
+fn emits_behind(watched: &Watched, position: Position) -> bool {
+    let Some(item) = watched.items.get(&position) else { return false };
+    let mut before = watched.open.range(..position);
+    before.any(|before| watched.items.get(before).is_some_and(|before| before.key == item.key))
+}

@@ -1,0 +1,70 @@
+//! Which events are whose: by the version that was in force at the event's position.
+
+use weirgate_types::{Deployed, KeyHash, Position, Record};
+
+use super::{Checks, Item, Life, Watched, index_of};
+use crate::Takes;
+
+/// An event of the log.
+#[derive(Debug)]
+pub struct Seen {
+    position: Position,
+    r#type: String,
+    key: KeyHash,
+    to: Option<usize>,
+}
+
+impl Checks {
+    pub(super) fn see_events(&mut self, position: Position, record: &Record) {
+        for (position, event) in record.events(position) {
+            let to = record.addressee().map(index_of);
+            let seen = Seen { position, r#type: event.r#type.clone(), key: KeyHash::of(event.key()), to };
+            for (index, watched) in self.handlers.iter_mut().enumerate().filter(|(_, watched)| watched.is_deployed()) {
+                watched.see(index, &seen);
+            }
+            self.events.push(seen);
+        }
+    }
+
+    pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) {
+        let index = index_of(&deployed.handler);
+        let is_from_beginning = self.from_beginning.get(index).is_some_and(|is| *is);
+        let Some(watched) = self.handlers.get_mut(index) else { return };
+        let is_first = watched.versions.is_empty();
+        watched.versions.push((position, Takes::of_manifest(&deployed.manifest)));
+        if is_first && is_from_beginning {
+            self.events.iter().for_each(|seen| watched.see(index, seen));
+        }
+    }
+}
+
+impl Watched {
+    fn see(&mut self, own: usize, seen: &Seen) {
+        let in_force = self.versions.iter().rfind(|(from, _)| *from <= seen.position).or(self.versions.first());
+        let Some((_, takes)) = in_force else { return };
+        if seen.to.is_none_or(|to| to == own) && seen.r#type.starts_with("fix.") {
+            self.corrections.push((seen.position, seen.key));
+        }
+        if seen.to.map_or(takes.takes(&seen.r#type), |to| to == own) {
+            self.items.insert(seen.position, Item::opened(seen.position, seen.key));
+            self.open.insert(seen.position);
+        }
+    }
+}
+
+impl Item {
+    fn opened(at: Position, key: KeyHash) -> Self {
+        Self {
+            key,
+            life: Life::Ready,
+            attempt: 0,
+            spent: 0,
+            tried: false,
+            hooked: false,
+            corrected: None,
+            opened_at: at,
+            begun_at: at,
+            begun_turn: 0,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The rules, written a second time: what each record may say after those before it. Fed with every record that gets a place
+//! in the log; knows nothing of the machine.
+
+mod attempts;
+mod decisions;
+mod endings;
+mod events;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Mode, Position, Record, TimerId};
+
+use crate::{Kind, Order, Plan, Takes};
+use events::Seen;
+
+/// What is promised. Each is checked by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// Nothing acknowledged is lost, and of a batch that was being written all is there or nothing.
+    Acknowledged,
+    /// Each effect once: one completion a delivery, each emission once.
+    OnceOnly,
+    /// Order per key and handler.
+    Order,
+    /// What overtakes emits later.
+    EmitOrder,
+    /// A call holds what may share one.
+    Batches,
+    /// No held key runs.
+    Held,
+    /// What waits for a correction does not run without one.
+    Waiting,
+    /// A correction is for its key, for what came before it, once; and none is lost.
+    Corrections,
+    /// Attempts are counted, and begin when they are due.
+    Attempts,
+    /// Levels of retry, one after the other; the dead letter after the last.
+    Levels,
+    /// No attempt begins while the handler is paused; while it drains it takes nothing new.
+    Modes,
+    /// While a breaker is open nothing begins, and then one.
+    Breakers,
+    /// Timers go off when they are due, once.
+    Timers,
+    /// The checkpoint passes nothing that is open.
+    Checkpoint,
+    /// Positions are dense.
+    Dense,
+    /// The views are what the log gives when it is replayed.
+    Rebuilt,
+    /// Memory is bounded by the limits.
+    Bounded,
+    /// Everything ends, or waits where it can be seen.
+    Liveness,
+    /// The machine does not panic.
+    Panic,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub rule: Rule,
+    pub what: String,
+}
+
+pub type Checked = Result<(), Violation>;
+
+/// Answer a violation unless `holds`.
+pub fn check(rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}
+
+/// How a delivery stands, by the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    Ready,
+    Running,
+    Retrying { due_ms: u64 },
+    Waiting,
+    Held,
+    Withheld,
+    Dead,
+    Done,
+}
+
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub key: KeyHash,
+    pub life: Life,
+    attempt: u32,
+    spent: u32,
+    /// Whether it was ever tried.
+    pub tried: bool,
+    hooked: bool,
+    corrected: Option<Position>,
+    /// Where it was opened, for the last time; and where its attempt began, and in which turn.
+    opened_at: Position,
+    begun_at: Position,
+    begun_turn: u64,
+}
+
+/// What is known of a handler.
+#[derive(Debug)]
+pub struct Watched {
+    pub kind: &'static Kind,
+    versions: Vec<(Position, Takes)>,
+    pub items: BTreeMap<Position, Item>,
+    pub open: BTreeSet<Position>,
+    running: usize,
+    pub mode: Mode,
+    mode_at: Position,
+    pub breaker_open_until_ms: Option<u64>,
+    corrections: Vec<(Position, KeyHash)>,
+}
+
+#[derive(Debug)]
+pub struct Checks {
+    pub handlers: [Watched; 3],
+    pub head: Position,
+    events: Vec<Seen>,
+    pub timers: BTreeMap<TimerId, u64>,
+    emitted: BTreeSet<String>,
+    /// Counts durable moments.
+    pub turn: u64,
+    /// The latest time that the machine was told since it started: what was due then stays due when the clock is set back.
+    pub latest_ms: u64,
+    /// While records are read back they are what they are.
+    silent: bool,
+    from_beginning: [bool; 3],
+}
+
+/// Handlers are named by one letter.
+pub fn index_of(handler: &HandlerName) -> usize {
+    handler.as_str().bytes().next().map_or(0, |letter| usize::from(letter.saturating_sub(b'a'))).min(2)
+}
+
+impl Checks {
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let watched = |index: usize| Watched {
+            kind: plan.handlers.get(index).map_or(&crate::KINDS[0], |setting| setting.kind),
+            versions: Vec::new(),
+            items: BTreeMap::new(),
+            open: BTreeSet::new(),
+            running: 0,
+            mode: Mode::Running,
+            mode_at: Position::ZERO,
+            breaker_open_until_ms: None,
+            corrections: Vec::new(),
+        };
+        Self {
+            handlers: [0, 1, 2].map(watched),
+            head: Position::ZERO,
+            events: Vec::new(),
+            timers: BTreeMap::new(),
+            emitted: BTreeSet::new(),
+            turn: 0,
+            latest_ms: 0,
+            silent: false,
+            from_beginning: [0, 1, 2].map(|index: usize| plan.handlers.get(index).is_some_and(|s| s.from_beginning)),
+        }
+    }
+
+    /// What the records say that were found after a crash.
+    #[must_use]
+    pub fn of_log(plan: &Plan, records: &[(Position, Rc<Record>)]) -> Self {
+        let mut checks = Self { silent: true, ..Self::new(plan) };
+        for (position, record) in records {
+            checks.turn += 1;
+            drop(checks.take(*position, record));
+        }
+        checks.silent = false;
+        checks
+    }
+
+    /// A record got its place.
+    ///
+    /// # Errors
+    /// It breaks a rule.
+    pub fn take(&mut self, position: Position, record: &Record) -> Checked {
+        self.check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
+        self.head = position.plus(record.width()).before();
+        match record {
+            Record::Attempted { delivery, attempt, at_ms } => self.attempted(position, delivery, *attempt, *at_ms)?,
+            Record::Committed(_) | Record::Batched(_) => {
+                record.commits().iter().try_for_each(|commit| self.committed(commit))?;
+            }
+            Record::Intervened(one) => self.intervened(position, one)?,
+            Record::Released { delivery, emitted, .. } => self.released(delivery, emitted)?,
+            Record::Fired { timer, due_ms, at_ms, .. } => self.fired(timer, *due_ms, *at_ms)?,
+            Record::Deployed(deployed) => self.deployed(position, deployed),
+            Record::ModeChanged(changed) => {
+                let watched = self.watched(&changed.handler);
+                (watched.mode, watched.mode_at) = (changed.mode, position);
+            }
+            Record::BreakerChanged(changed) => self.breaker_changed(changed),
+            Record::Accepted { .. } | Record::Stepped { .. } | Record::Paced { .. } | Record::GapPassed(_) => {}
+        }
+        self.see_events(position, record);
+        Ok(())
+    }
+
+    fn check(&self, rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked {
+        check(rule, holds || self.silent, what)
+    }
+
+    pub fn watched(&mut self, handler: &HandlerName) -> &mut Watched {
+        let [a, b, c] = &mut self.handlers;
+        match index_of(handler) {
+            0 => a,
+            1 => b,
+            _ => c,
+        }
+    }
+
+    #[must_use]
+    pub fn item(&self, delivery: &DeliveryId) -> Option<&Item> {
+        self.handlers.get(index_of(&delivery.handler))?.items.get(&delivery.position)
+    }
+
+    /// An item that there has to be.
+    fn known(&mut self, rule: Rule, delivery: &DeliveryId) -> Result<&mut Item, Violation> {
+        let found = self.watched(&delivery.handler).items.get_mut(&delivery.position);
+        found.ok_or_else(|| Violation { rule, what: format!("{delivery} is none of its handler's") })
+    }
+}
+
+impl Watched {
+    #[must_use]
+    pub fn is_deployed(&self) -> bool {
+        !self.versions.is_empty()
+    }
+
+    /// Whether two deliveries wait for each other.
+    fn share_lane(&self, one: &Item, other: &Item) -> bool {
+        match self.kind.order {
+            Order::Key => one.key == other.key,
+            Order::Handler => true,
+            Order::None { .. } => false,
+        }
+    }
+
+    pub fn settle(&mut self, position: Position, life: Life) {
+        let Some(item) = self.items.get_mut(&position) else { return };
+        if item.life == Life::Running {
+            self.running = self.running.saturating_sub(1);
+        }
+        item.life = life;
+        match life {
+            Life::Dead | Life::Done => drop(self.open.remove(&position)),
+            _ => drop(self.open.insert(position)),
+        }
+    }
+}
+
+impl Watched {
+    /// How the first stands that a delivery waits for; itself, where it is the first.
+    #[must_use]
+    pub fn first_of_lane(&self, position: Position) -> Option<Life> {
+        let item = self.items.get(&position)?;
+        let mut before = self.open.iter().filter_map(|other| self.items.get(other));
+        match self.kind.order {
+            Order::None { input: true } if item.life == Life::Withheld => {
+                before.find(|other| other.key == item.key).map(|other| other.life)
+            }
+            Order::None { .. } => Some(item.life),
+            Order::Key | Order::Handler => before.find(|other| self.share_lane(other, item)).map(|other| other.life),
+        }
+    }
+
+    /// Whether its deliveries stay in memory, however many wait.
+    #[must_use]
+    pub fn is_parallel(&self) -> bool {
+        self.kind.order == (Order::None { input: true })
+    }
+}

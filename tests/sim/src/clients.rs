@@ -1,0 +1,125 @@
+//! Clients: they send until they have an answer, which may be more than once, and at times they send again what they sent
+//! before. Their own list of answers is what nothing may be missing from.
+
+use std::collections::BTreeMap;
+
+use weirgate_types::{Event, Position, Record};
+
+use crate::{
+    Chance, Checked, Plan, Rule,
+    checks::check,
+    shell::{Shell, Stop},
+};
+
+/// What a client wants to have accepted.
+#[derive(Debug, Clone)]
+struct Wish {
+    id: String,
+    key: String,
+    r#type: &'static str,
+}
+
+#[derive(Debug, Default)]
+pub struct Clients {
+    sent: Vec<Wish>,
+    /// Which of those sent have no answer.
+    unanswered: Vec<usize>,
+    answers: BTreeMap<String, Position>,
+    pub repeated: u64,
+}
+
+pub fn event(id: &str, key: &str, r#type: &str) -> Event {
+    Event {
+        id: id.into(),
+        source: "/sim".into(),
+        r#type: r#type.into(),
+        subject: Some(key.into()),
+        time: None,
+        data_content_type: None,
+        data_schema: None,
+        extensions: BTreeMap::new(),
+        data: Vec::new(),
+    }
+}
+
+impl Clients {
+    /// What clients do in a step.
+    pub fn step(&mut self, shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), Stop> {
+        for _ in 0..chance.below(3) {
+            let r#type = match chance.below(6) {
+                0 => "pay.done",
+                1 => "order.changed",
+                _ => "order.placed",
+            };
+            let key = format!("k{}", chance.below(plan.keys));
+            self.wish(shell, key, r#type)?;
+        }
+        if chance.one_in(plan.rates.correction) {
+            let key = format!("k{}", chance.below(plan.keys));
+            self.wish(shell, key, "fix.data")?;
+        }
+        if chance.one_in(4) {
+            self.send_again(shell)?;
+        }
+        if chance.one_in(6) && !self.sent.is_empty() {
+            self.repeated += 1;
+            self.send(shell, chance.index(self.sent.len()))?;
+        }
+        Ok(())
+    }
+
+    pub fn wish(&mut self, shell: &mut Shell, key: String, r#type: &'static str) -> Result<(), Stop> {
+        let index = self.sent.len();
+        self.sent.push(Wish { id: format!("event-{index}"), key, r#type });
+        self.unanswered.push(index);
+        self.send(shell, index)
+    }
+
+    /// Those without an answer ask again.
+    pub fn send_again(&mut self, shell: &mut Shell) -> Result<(), Stop> {
+        for index in self.unanswered.clone() {
+            self.repeated += 1;
+            self.send(shell, index)?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, shell: &mut Shell, index: usize) -> Result<(), Stop> {
+        let Some(wish) = self.sent.get(index) else { return Ok(()) };
+        let position = match shell.views.facts.events.get(&wish.id) {
+            Some(position) => *position,
+            None => {
+                let (event, at_ms) = (event(&wish.id, &wish.key, wish.r#type), shell.now_ms);
+                shell.append(Record::Accepted { event, to: None, at_ms })?
+            }
+        };
+        shell.answer_when_durable(wish.id.clone(), position);
+        Ok(())
+    }
+
+    /// Answers arrive; some are lost on the way.
+    pub fn hear(&mut self, shell: &mut Shell, lost: impl Fn() -> bool) -> Checked {
+        for (id, position) in shell.answered.drain(..) {
+            if lost() {
+                continue;
+            }
+            let before = *self.answers.entry(id.clone()).or_insert(position);
+            check(Rule::Acknowledged, before == position, || format!("{id} is at {before} and at {position}"))?;
+            self.unanswered.retain(|index| self.sent.get(*index).is_none_or(|wish| wish.id != id));
+        }
+        Ok(())
+    }
+
+    /// Everything that was answered is where the answer said.
+    pub fn check(&self, shell: &Shell) -> Checked {
+        for (id, position) in &self.answers {
+            let is_there = *position <= shell.head() && shell.event_at(*position).id == *id;
+            check(Rule::Acknowledged, is_there, || format!("{id} was at {position}, and is not"))?;
+        }
+        Ok(())
+    }
+
+    pub fn are_answered(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+}

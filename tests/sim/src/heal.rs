@@ -1,0 +1,165 @@
+//! The end of a history: no more faults, and operators decide about all that waits. Time goes on only to when the machine says
+//! that something is due. Nothing may be left.
+
+use weirgate_core::Input;
+use weirgate_log::Fault;
+use weirgate_types::{Mode, Verb};
+
+use crate::{
+    Checked, Rule, Takes,
+    checks::{Life, check},
+    history::{HANDLERS, History},
+    operators,
+    shell::{Shell, Stop},
+};
+
+/// So many turns are enough for everything that is open.
+const TURNS_MAX: u64 = 4_000;
+/// After so many durable moments nothing is on its way to the shelf or back.
+const LOOKS: usize = 4;
+/// A breaker that is open for longer was opened by an operator.
+const TRIPPED_MS: u64 = 3_600_000;
+
+impl History {
+    pub fn heal(&mut self) -> Result<(), Stop> {
+        self.shell.fault = None;
+        // One that has not come to pass does not any more.
+        self.shell.storage.fail(0, Fault::Io);
+        self.repair()?;
+        let mut turns = 0;
+        loop {
+            self.run_dry(&mut turns)?;
+            self.shell.check_quiet()?;
+            if self.chance.one_in(6) {
+                self.shell.check_rebuilt()?;
+            }
+            let is_done = self.shell.checks.handlers.iter().all(|watched| watched.open.is_empty());
+            if is_done && self.shell.views.facts.dead.is_empty() {
+                break;
+            }
+            self.decide()?;
+        }
+        self.shell.check_end()?;
+        self.shell.check_rebuilt()?;
+        let answered = self.clients.are_answered();
+        check(Rule::Liveness, answered, || "a client has no answer".to_owned())?;
+        Ok(self.clients.check(&self.shell)?)
+    }
+
+    /// Everything is deployed, ready and running again.
+    fn repair(&mut self) -> Result<(), Stop> {
+        for index in 0..HANDLERS {
+            let name = operators::name(index);
+            if self.shell.machine.handler(&name).is_none() {
+                self.shell.deploy(index, Takes { payments: false, emissions: index == 2 })?;
+            }
+            self.shell.change_mode(name, Mode::Running)?;
+            let open_until = self.shell.checks.handlers.get(index).and_then(|watched| watched.breaker_open_until_ms);
+            if open_until.is_some_and(|until_ms| until_ms > self.shell.now_ms + TRIPPED_MS) {
+                self.shell.wish_breaker(index, false)?;
+            }
+        }
+        self.shell.ready_all()?;
+        self.clients.send_again(&mut self.shell)
+    }
+
+    /// Go on until nothing is under way and nothing will be due.
+    fn run_dry(&mut self, turns: &mut u64) -> Result<(), Stop> {
+        loop {
+            *turns += 1;
+            check(Rule::Liveness, *turns < TURNS_MAX, || self.shell.unrest())?;
+            self.shell.tick()?;
+            self.shell.settle_turn()?;
+            self.clients.hear(&mut self.shell, || false)?;
+            let calls = std::mem::take(&mut self.shell.calls);
+            if !calls.is_empty() {
+                for mut call in calls {
+                    call.hangs_until = 0;
+                    self.end(&call, 0)?;
+                }
+                continue;
+            }
+            // One that made too many dead letters has paused itself.
+            let paused = (0..HANDLERS)
+                .map(operators::name)
+                .find(|name| self.shell.machine.handler(name).is_some_and(|view| view.mode == Mode::Paused));
+            if let Some(name) = paused {
+                self.shell.change_mode(name, Mode::Running)?;
+                continue;
+            }
+            match self.shell.machine.wake_at_ms() {
+                Some(at_ms) => self.shell.now_ms = self.shell.now_ms.max(at_ms),
+                // What the last looks fetched goes back where it waits on.
+                None => return (0..LOOKS).try_for_each(|_| self.shell.settle_turn()),
+            }
+        }
+    }
+
+    /// Somebody looks at what waits, and at some dead letters.
+    fn decide(&mut self) -> Result<(), Stop> {
+        let dead: Vec<_> = self.shell.views.facts.dead.keys().cloned().collect();
+        for delivery in dead {
+            let verb = if self.chance.one_in(3) { Verb::Retry } else { Verb::Discard };
+            self.shell.intervene(&delivery, verb)?;
+        }
+        let waiting: Vec<_> = self.shell.views.rows.keys().cloned().collect();
+        for delivery in waiting {
+            let life = self.shell.checks.item(&delivery).map(|item| item.life);
+            if life == Some(Life::Waiting) && self.chance.one_in(2) {
+                let key = self.shell.event_at(delivery.position).key().to_owned();
+                self.clients.wish(&mut self.shell, key, "fix.data")?;
+            }
+            if life == Some(Life::Waiting) && self.chance.one_in(2) {
+                self.shell.intervene(&delivery, operators::correction())?;
+            }
+        }
+        self.shell.feed(Input::Tick)
+    }
+}
+
+impl Shell {
+    /// Nothing is under way: what is open waits for somebody, or behind something that does, and can be seen.
+    fn check_quiet(&self) -> Checked {
+        for (name, view) in self.machine.handlers() {
+            let Some(watched) = self.checks.handlers.get(crate::checks::index_of(name)) else { continue };
+            // Those that may overtake each other stay in memory, and a handler whose memory is full looks no further.
+            let is_full = watched.is_parallel() && view.open >= self.plan.limits.open_max;
+            let may = is_full || view.scanned == self.head();
+            check(Rule::Liveness, may, || format!("{name} has looked at {} only", view.scanned))?;
+            watched.no_correction_is_lost(view.scanned)?;
+            for position in watched.open.range(..=view.scanned) {
+                let delivery = weirgate_types::DeliveryId { handler: name.clone(), position: *position };
+                let is_seen = self.machine.is_open(&delivery) || self.views.rows.contains_key(&delivery);
+                check(Rule::Liveness, is_seen, || format!("{delivery} is open and nowhere"))?;
+                let stuck = watched.first_of_lane(*position).filter(|life| !matches!(life, Life::Waiting | Life::Held));
+                check(Rule::Liveness, stuck.is_none(), || format!("{delivery} waits behind what is {stuck:?}"))?;
+            }
+            let most = self.plan.limits.waiting_max;
+            let waiting = view.retrying + view.resting;
+            let is_bounded = waiting <= most || watched.is_parallel();
+            check(Rule::Bounded, is_bounded, || format!("{name}: {waiting} wait in memory, at most {most}"))?;
+        }
+        Ok(())
+    }
+
+    /// What keeps it awake.
+    fn unrest(&self) -> String {
+        let views = self.machine.handlers().map(|(name, view)| {
+            let (open, shelved, breaker) = (view.open, view.shelved, view.breaker_open_until_ms);
+            format!("{name}: {open} open, {shelved} shelved, {} retrying, breaker {breaker:?}", view.retrying)
+        });
+        let views: Vec<_> = views.collect();
+        format!("at {} it wakes at {:?}: {views:?}", self.now_ms, self.machine.wake_at_ms())
+    }
+
+    fn check_end(&self) -> Checked {
+        let left = self.views.latest();
+        check(Rule::Liveness, left.is_empty(), || format!("rows are left: {left:?}"))?;
+        for (name, view) in self.machine.handlers() {
+            let is_done = view.open == 0 && view.checkpoint == self.head();
+            check(Rule::Liveness, is_done, || format!("{name}: {} open, {}", view.open, view.checkpoint))?;
+        }
+        let timers = &self.checks.timers;
+        check(Rule::Timers, timers.is_empty(), || format!("never went off: {timers:?}"))
+    }
+}

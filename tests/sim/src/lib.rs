@@ -1,0 +1,28 @@
+//! The simulator: the real delivery machine, driven as the engine drives it, over the real log on a disk that fails, tears and
+//! forgets. One seed is one history of some hundred records: events, failures, crashes, operators, clocks that jump; then
+//! everything heals, and nothing may be left. `docs/simulation.md` says what is checked, and with what result.
+//!
+//! It knows the machine's inputs, actions and questions, and records. How the machine decides it does not: the rules are
+//! written here a second time, from the records alone.
+
+mod chance;
+mod checks;
+mod clients;
+mod heal;
+mod history;
+mod kinds;
+mod operators;
+mod plan;
+mod rebuild;
+mod shell;
+mod story;
+#[cfg(feature = "bugs")]
+pub mod teeth;
+mod trace;
+mod views;
+
+pub use chance::Chance;
+pub use checks::{Checked, Checks, Rule, Violation};
+pub use history::{Figures, Outcome, run, run_caught, tell};
+pub use kinds::{KINDS, Kind, Order, Setting, Takes};
+pub use plan::{NAMES, Plan};

@@ -1,0 +1,158 @@
+//! `weirgate-sim`: run many histories, or look at one. It ends with the first seed that breaks a rule.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use clap::Parser;
+use weirgate_sim::{Chance, Figures, Plan, run_caught};
+
+/// Histories are made of small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(about = "Runs seeded histories of the delivery machine and the log, with faults, and checks the rules")]
+struct Arguments {
+    /// How many histories.
+    #[arg(long, default_value_t = 100_000)]
+    schedules: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Switch on one seeded bug after the other, and say after how many histories each is found.
+    #[cfg(feature = "bugs")]
+    #[arg(long)]
+    teeth: bool,
+    /// Tell the history of the first seed, record by record.
+    #[arg(long)]
+    story: bool,
+    /// Begin no more after so many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+}
+
+#[derive(Default)]
+struct Total {
+    figures: Figures,
+    least_faults: u64,
+    histories: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    #[cfg(feature = "bugs")]
+    if arguments.teeth {
+        return teeth(&arguments);
+    }
+    if arguments.story {
+        return story(arguments.from);
+    }
+    let started = now();
+    let next = AtomicU64::new(arguments.from);
+    let end = arguments.from.saturating_add(arguments.schedules);
+    let (stop, total, failed) = (AtomicBool::new(false), Mutex::new(Total::default()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(|| {
+                let mut mine = Total { least_faults: u64::MAX, ..Total::default() };
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let is_late = arguments.minutes.is_some_and(|minutes| started.elapsed().as_secs() >= minutes * 60);
+                    if seed >= end || is_late {
+                        break;
+                    }
+                    let outcome = run_caught(seed);
+                    mine.add(&outcome.figures);
+                    if let Some(violation) = outcome.violation {
+                        stop.store(true, Ordering::Relaxed);
+                        lock(&failed).push((seed, violation));
+                    }
+                }
+                lock(&total).merge(&mine);
+            });
+        }
+    });
+    lock(&total).print(started);
+    let failed = lock(&failed);
+    for (seed, violation) in failed.iter() {
+        println!("seed {seed} breaks {:?}: {}", violation.rule, violation.what);
+        println!("{}", Plan::draw(*seed, &mut Chance::seeded(*seed)));
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A table for `docs/simulation.md`.
+#[cfg(feature = "bugs")]
+fn teeth(arguments: &Arguments) -> ExitCode {
+    let most = arguments.schedules;
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = weirgate_sim::teeth::bite(most, arguments.threads);
+    for bite in &found {
+        let (rule, histories) = match &bite.found {
+            Some((histories, rule)) => (format!("{rule:?}"), histories.to_string()),
+            None => ("not found".to_owned(), format!("> {most}")),
+        };
+        println!("| {:?} | {} | {rule} | {histories} |", bite.bug, bite.what);
+    }
+    if found.iter().all(|bite| bite.found.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn story(seed: u64) -> ExitCode {
+    let (outcome, lines) = weirgate_sim::tell(seed);
+    for line in lines {
+        println!("{line}");
+    }
+    println!("{:?}", outcome.violation);
+    if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::disallowed_methods, reason = "only to say how long it took")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Total {
+    fn add(&mut self, one: &Figures) {
+        self.histories += 1;
+        self.least_faults = self.least_faults.min(one.faults);
+        let all = &mut self.figures;
+        all.records += one.records;
+        all.attempts += one.attempts;
+        all.crashes += one.crashes;
+        all.crashes_in_sync += one.crashes_in_sync;
+        all.faults += one.faults;
+        all.trace ^= one.trace;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if other.histories == 0 {
+            return;
+        }
+        let least = if self.histories == 0 { u64::MAX } else { self.least_faults };
+        self.least_faults = least.min(other.least_faults);
+        let histories = self.histories + other.histories;
+        self.add(&other.figures);
+        self.least_faults = least.min(other.least_faults);
+        self.histories = histories;
+    }
+
+    fn print(&self, started: Instant) {
+        let seconds = started.elapsed().as_secs_f64();
+        let Figures { records, attempts, crashes, crashes_in_sync, faults, trace } = self.figures;
+        println!("{} histories in {seconds:.1} s", self.histories);
+        println!("{records} records, {attempts} attempts that ended, {crashes} crashes ({crashes_in_sync} in a sync)");
+        println!("{faults} faults, {} in a history at the least; trace {trace:016x}", self.least_faults);
+    }
+}

@@ -1,0 +1,124 @@
+//! Operators: they pause, drain, decide about deliveries and turn breakers, with what the engine lets them do.
+
+use weirgate_core::{Input, Stand, Verdict};
+use weirgate_types::{
+    BreakerId, Carried, Correction, DeliveryId, Deployed, HandlerName, Intervention, Mode, ModeChanged, Record, Verb,
+};
+
+use crate::{
+    Chance, NAMES, Plan, Takes, clients,
+    shell::{DIGEST, Shell, Stop},
+};
+
+pub fn name(index: usize) -> HandlerName {
+    NAMES.get(index).copied().unwrap_or("a").parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Shell {
+    pub fn deploy(&mut self, index: usize, takes: Takes) -> Result<(), Stop> {
+        let handler = name(index);
+        let Some(setting) = self.plan.handlers.get(index) else { return Ok(()) };
+        let (manifest, at_ms) = (setting.manifest(handler.as_str(), takes), self.now_ms);
+        self.append(Record::Deployed(Deployed { handler: handler.clone(), digest: DIGEST, manifest, at_ms }))?;
+        self.feed(Input::Ready { handler: &handler, digest: DIGEST })
+    }
+
+    pub fn change_mode(&mut self, handler: HandlerName, mode: Mode) -> Result<(), Stop> {
+        if self.machine.may_change_mode(&handler, mode) == Verdict::Granted {
+            let (by, why, notice, at_ms) = ("operator".to_owned(), String::new(), self.notice(), self.now_ms);
+            self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }))?;
+        }
+        Ok(())
+    }
+
+    pub fn wish_breaker(&mut self, index: usize, open: bool) -> Result<(), Stop> {
+        let has_breaker = self.plan.handlers.get(index).is_some_and(|setting| setting.has_breaker);
+        if !has_breaker || self.machine.handler(&name(index)).is_none() {
+            return Ok(());
+        }
+        let breaker = BreakerId::Handler(name(index));
+        self.feed(Input::BreakerWished { breaker: &breaker, open, by: "operator", why: "" })
+    }
+
+    /// An operator's wish about a delivery, if it may be granted.
+    pub fn intervene(&mut self, delivery: &DeliveryId, verb: Verb) -> Result<(), Stop> {
+        if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+            self.settle_turn()?;
+            self.fetch_for(delivery)?;
+        }
+        let dead = self.views.facts.dead.get(delivery).cloned();
+        let may = match (&verb, self.machine.row(delivery).map(|row| row.stand)) {
+            (_, Some(Stand::Running | Stand::Withheld { .. })) | (Verb::DeadLetter, Some(Stand::Held) | None) => false,
+            (Verb::Discard, _) | (_, None) => dead.is_some(),
+            _ => true,
+        };
+        if !may {
+            return Ok(());
+        }
+        let carried = if self.machine.is_open(delivery) { Carried::default() } else { dead.unwrap_or_default() };
+        let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
+        let (delivery, by, why) = (delivery.clone(), "operator".to_owned(), String::new());
+        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)
+    }
+}
+
+fn some_verb(shell: &Shell, chance: &mut Chance) -> Verb {
+    match chance.below(7) {
+        0 | 1 => Verb::Retry,
+        2 | 3 => correction(),
+        4 => Verb::Skip,
+        5 => Verb::DeadLetter,
+        _ if chance.one_in(2) => Verb::Discard,
+        _ => Verb::Resolve { events: vec![clients::event(&format!("instead-{}", shell.head()), "k0", "order.placed")] },
+    }
+}
+
+pub fn correction() -> Verb {
+    Verb::Correct(Correction { data: Vec::new(), data_content_type: None, event: None })
+}
+
+/// What operators do in a step.
+pub fn step(shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), Stop> {
+    if chance.one_in(plan.rates.operator) {
+        let index = chance.index(NAMES.len());
+        match chance.below(8) {
+            0 => shell.change_mode(name(index), Mode::Paused)?,
+            1 => shell.change_mode(name(index), Mode::Draining)?,
+            2 | 3 => shell.change_mode(name(index), Mode::Running)?,
+            4 => shell.wish_breaker(index, chance.one_in(2))?,
+            _ => decide(shell, chance)?,
+        }
+    }
+    if chance.one_in(plan.rates.deploy) {
+        let takes = Takes { payments: chance.one_in(2), emissions: false };
+        let index = chance.index(NAMES.len());
+        shell.deploy(index, Takes { emissions: index == 2, ..takes })?;
+    }
+    if chance.one_in(12) {
+        let index = chance.index(NAMES.len());
+        shell.feed(Input::Unready { handler: &name(index) })?;
+    }
+    if chance.one_in(4) {
+        shell.ready_all()?;
+    }
+    if chance.one_in(3) {
+        let calls: Vec<_> =
+            (0..chance.below(9)).map(|_| (format!("host-{}", chance.below(2)), chance.one_in(3))).collect();
+        shell.feed(Input::Called { hosts: &calls })?;
+    }
+    Ok(())
+}
+
+fn decide(shell: &mut Shell, chance: &mut Chance) -> Result<(), Stop> {
+    let mut about: Vec<DeliveryId> = shell.views.rows.keys().cloned().collect();
+    about.extend(shell.views.facts.dead.keys().cloned());
+    let Some(delivery) = chance.pick(&about).cloned() else { return Ok(()) };
+    let verb = some_verb(shell, chance);
+    shell.intervene(&delivery, verb)
+}
+
+impl Shell {
+    pub fn ready_all(&mut self) -> Result<(), Stop> {
+        (0..NAMES.len()).try_for_each(|index| self.feed(Input::Ready { handler: &name(index), digest: DIGEST }))
+    }
+}

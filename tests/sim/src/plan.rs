@@ -1,0 +1,85 @@
+//! What a seed chooses before its history begins: handlers, limits, and how often what goes wrong. Printed with a failing
+//! seed.
+
+use weirgate_core::Limits;
+use weirgate_log::LogOptions;
+
+use crate::{Chance, Setting};
+
+/// The names of a history's handlers, in the order in which the machine goes through them.
+pub const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// How often things happen: one time in so many; 0 for never.
+#[derive(Debug)]
+pub struct Rates {
+    pub crash: u64,
+    pub disk_error: u64,
+    pub disk_full: u64,
+    pub clock_step: u64,
+    pub failure: u64,
+    pub hang: u64,
+    pub operator: u64,
+    pub deploy: u64,
+    pub correction: u64,
+    pub keep_views: u64,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub handlers: [Setting; 3],
+    pub steps: u64,
+    pub keys: u64,
+    pub rates: Rates,
+    pub limits: Limits,
+    pub log: LogOptions,
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, setting) in NAMES.iter().zip(&self.handlers) {
+            let Setting { kind, concurrency, has_breaker, from_beginning } = setting;
+            writeln!(
+                f,
+                "{name}: {}, concurrency {concurrency}, breaker: {has_breaker}, from the beginning: {from_beginning}",
+                kind.name
+            )?;
+        }
+        writeln!(f, "{} steps, {} keys, {:?}", self.steps, self.keys, self.rates)?;
+        writeln!(f, "{:?}", self.limits)?;
+        write!(f, "{:?}", self.log)
+    }
+}
+
+impl Plan {
+    pub fn draw(seed: u64, chance: &mut Chance) -> Self {
+        let handlers = NAMES.map(|_| Setting::draw(chance));
+        let (steps, keys) = (chance.between(10, 24), chance.between(1, 4));
+        let rates = Rates {
+            crash: chance.between(5, 14),
+            disk_error: chance.between(8, 30),
+            disk_full: chance.between(10, 40),
+            clock_step: chance.between(5, 20),
+            failure: chance.between(2, 8),
+            hang: chance.between(3, 12),
+            operator: chance.between(3, 10),
+            deploy: chance.between(8, 30),
+            correction: chance.between(4, 12),
+            keep_views: chance.between(1, 8),
+        };
+        let mut small = |least, most| usize::try_from(chance.between(least, most)).unwrap_or(1);
+        let limits = Limits {
+            active_max: small(2, 8),
+            open_max: small(6, 24),
+            waiting_max: small(0, 4),
+            lane_max: small(1, 5),
+            ..Limits::default()
+        };
+        let log = LogOptions {
+            segment_bytes_max: chance.between(2_000, 40_000),
+            reserve_bytes: chance.below(3) * 3_000,
+            ..LogOptions::default()
+        };
+        Self { seed, handlers, steps, keys, rates, limits, log }
+    }
+}

@@ -1,0 +1,72 @@
+//! How attempts end in the log: commits with their effects, corrections, emissions that leave.
+
+use weirgate_core::{Ending, HOOK};
+use weirgate_types::{
+    Carried, Commit, Correction, DeliveryId, Effects, HandlerName, Intervention, Outcome, Position, Record, StateWrite,
+    Verb,
+};
+
+use super::{DIGEST, Shell, Stop};
+
+impl Shell {
+    pub(super) fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) -> Result<(), Stop> {
+        let mut commits: Vec<_> = endings.into_iter().map(|ending| self.commit_of(handler, ending)).collect();
+        match (is_batch, commits.len()) {
+            (false, 1) => commits.pop().map_or(Ok(()), |commit| self.record(Record::Committed(commit)).map(drop)),
+            _ => self.record(Record::Batched(commits)).map(drop),
+        }
+    }
+
+    fn commit_of(&mut self, handler: &HandlerName, ending: Ending) -> Commit {
+        let key = self.event_at(ending.position).key().to_owned();
+        let left = self.settling.get_mut(&ending.position).map(std::mem::take).unwrap_or_default();
+        let mut effects = Effects::default();
+        match &ending.outcome {
+            Outcome::Completed => (effects.emitted, effects.timers) = (left.emitted, left.timers),
+            Outcome::Withheld => (effects.withheld, effects.timers) = (left.emitted, left.timers),
+            Outcome::DeadLettered { .. } => effects.emitted.push(self.notice()),
+            Outcome::Retry { .. } | Outcome::Waiting { .. } => {
+                // Its hook is asked after the commit.
+                let kept = self.settling.entry(ending.position).or_default();
+                kept.corrects = left.corrects;
+            }
+        }
+        if matches!(ending.outcome, Outcome::Completed | Outcome::Withheld) {
+            let known = self.views.facts.states.get(&(handler.clone(), key.clone()));
+            let mut value = known.cloned().unwrap_or_default();
+            value.push(ending.position.0.to_le_bytes()[0]);
+            effects.state.push(StateWrite { name: "seen".to_owned(), value: Some(value) });
+        }
+        Commit {
+            handler: handler.clone(),
+            event: ending.position,
+            key,
+            attempt: ending.attempt,
+            digest: DIGEST,
+            at_ms: self.now_ms,
+            outcome: ending.outcome,
+            effects,
+            log: Vec::new(),
+        }
+    }
+
+    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), Stop> {
+        if with.is_none() && !self.settling.get(&delivery.position).is_some_and(|left| left.corrects) {
+            return Ok(());
+        }
+        let by = if with.is_some() { "event" } else { HOOK }.to_owned();
+        let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
+        let (key, verb) = (self.event_at(delivery.position).key().to_owned(), Verb::Correct(correction));
+        let (carried, why, at_ms) = (Carried::default(), String::new(), self.now_ms);
+        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)
+    }
+
+    pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), Stop> {
+        let found = self.records.iter().rfind(|(first, _)| *first == commit);
+        let withheld = found.and_then(|(_, record)| record.commits().first());
+        let (key, emitted) =
+            withheld.map(|commit| (commit.key.clone(), commit.effects.withheld.clone())).unwrap_or_default();
+        let at_ms = self.now_ms;
+        self.record(Record::Released { delivery, key, emitted, at_ms }).map(drop)
+    }
+}

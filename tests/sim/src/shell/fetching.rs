@@ -1,0 +1,96 @@
+//! The shell's way to what can be read: the log for those that lag, the shelf, timers that are due. It answers little at a
+//! time, so that much takes several answers.
+
+use weirgate_core::{EventHead, FetchedLane, Input, NextDue};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
+
+use super::{Shell, Stop};
+use crate::clients;
+
+const SCAN_POSITIONS: u64 = 8;
+const LANE_ROWS_MAX: usize = 3;
+const DUE_LANES_MAX: usize = 2;
+const TIMERS_MAX: usize = 2;
+
+impl Shell {
+    pub(super) fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) {
+        let end = |first: &Position, record: &Record| first.plus(record.width()).before();
+        let from = self.records.partition_point(|(first, record)| end(first, record) <= after);
+        let mut through = after;
+        let mut events = Vec::new();
+        // What is not durable cannot be read back yet.
+        for (first, record) in self.records.get(from..self.durable).unwrap_or_default() {
+            if *first > until || through.0 >= after.0 + SCAN_POSITIONS {
+                break;
+            }
+            events.extend(EventHead::of(*first, record));
+            through = end(first, record);
+        }
+        self.tell(Input::Scanned { handler, events: &events, through });
+    }
+
+    pub(super) fn fetch(&mut self, handler: &HandlerName, mut lanes: Vec<KeyHash>, due_ms: Option<u64>) {
+        let due = due_ms.map(|now_ms| NextDue(self.due_lanes(handler, now_ms, &mut lanes)));
+        lanes.sort_unstable();
+        lanes.dedup();
+        let fetched: Vec<_> =
+            lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), LANE_ROWS_MAX)).collect();
+        self.tell(Input::Fetched { handler, lanes: &fetched, due });
+    }
+
+    /// Find the lanes that are due, and when the next one is.
+    fn due_lanes(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Option<u64> {
+        let leading = self.views.rows_of(handler).filter(|(_, row)| row.shelved && row.leads);
+        let waiting = leading.filter_map(|(_, row)| row.stand.due().map(|(due_ms, _)| (due_ms, row.lane)));
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_unstable();
+        let taken = waiting.iter().take_while(|(due_ms, _)| *due_ms <= now_ms).take(DUE_LANES_MAX).count();
+        lanes.extend(waiting.iter().take(taken).map(|(_, lane)| *lane));
+        waiting.get(taken).map(|(due_ms, _)| *due_ms)
+    }
+
+    fn lane(&self, handler: &HandlerName, lane: KeyHash, through: Position, most: usize) -> FetchedLane {
+        let next = self.views.next.get(&(handler.clone(), lane)).copied();
+        let mut found = FetchedLane { lane, rows: Vec::new(), more: false, next };
+        let of_lane = self.views.rows_of(handler).filter(|(_, row)| row.shelved && row.lane == lane);
+        let mut of_lane: Vec<_> = of_lane.collect();
+        of_lane.sort_by_key(|(position, row)| row.rank(*position));
+        let mut is_complete = false;
+        for (position, row) in of_lane {
+            if is_complete || found.rows.len() >= most {
+                found.more = true;
+                break;
+            }
+            is_complete = position == through;
+            found.rows.push((position, row.clone()));
+        }
+        found
+    }
+
+    /// Bring a delivery into memory, where it is on the shelf. All that was written has to be readable, and so has what the
+    /// last durable moment put away.
+    pub fn fetch_for(&mut self, delivery: &DeliveryId) -> Result<(), Stop> {
+        self.views.write();
+        let Some(row) = self.views.rows.get(delivery).filter(|row| row.shelved) else { return Ok(()) };
+        let lane = self.lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1);
+        self.feed(Input::Fetched { handler: &delivery.handler, lanes: &[lane], due: None })
+    }
+
+    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Stop> {
+        let mut timers: Vec<_> =
+            self.views.facts.timers.iter().map(|(timer, due_ms)| (*due_ms, timer.clone())).collect();
+        timers.sort_unstable();
+        let mut next_due_ms = None;
+        for (fired, (due_ms, timer)) in timers.into_iter().enumerate() {
+            if due_ms > now_ms || fired == TIMERS_MAX {
+                next_due_ms = Some(due_ms);
+                break;
+            }
+            let id = format!("timer-{}-{}-{}-{}", timer.handler, timer.key, timer.name, self.head());
+            let event = clients::event(&id, &timer.key, "timer.due");
+            let at_ms = self.now_ms;
+            self.record(Record::Fired { timer, due_ms, event, at_ms })?;
+        }
+        self.feed(Input::TimersRead { next_due_ms })
+    }
+}

@@ -1,0 +1,256 @@
+//! A process that runs the machine, as the engine does: a turn takes what waits, appends the records that follow, syncs once,
+//! and only then answers anybody. And its disk, which outlives it.
+
+mod actions;
+mod endings;
+mod fetching;
+mod recovery;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use weirgate_core::{Action, Input, Machine};
+use weirgate_log::{Fault, Log, LogError, SimStorage};
+use weirgate_types::{Digest, Event, HandlerName, Position, Record, TimerWrite};
+
+use crate::{
+    Checked, Checks, Plan, Rule, Violation,
+    checks::check,
+    trace::Trace,
+    views::{Kept, Views},
+};
+
+pub const DIGEST: Digest = Digest([1; 32]);
+
+/// Why a process ends before its history does.
+#[derive(Debug)]
+pub enum Stop {
+    Crash,
+    Broken(Violation),
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Broken(violation)
+    }
+}
+
+/// A call that is under way.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub handler: HandlerName,
+    /// The position that the machine knows it by.
+    pub first: Position,
+    pub items: Vec<(Position, u32)>,
+    /// It does not end before this step.
+    pub hangs_until: u64,
+}
+
+/// Something that happens to the disk in a sync.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskFault {
+    /// So many syncs pass before.
+    pub syncs: u64,
+    /// At the how manieth operation of the sync.
+    pub operation: u64,
+    pub fault: Fault,
+}
+
+/// What waits until the turn's records are durable.
+#[derive(Debug)]
+enum After {
+    Answer { id: String, position: Position },
+    Call(Call),
+}
+
+/// What an attempt that succeeds leaves behind.
+#[derive(Debug, Default, Clone)]
+pub struct Left {
+    pub emitted: Vec<Event>,
+    pub timers: Vec<TimerWrite>,
+    /// Whether its hook corrects its data.
+    pub corrects: bool,
+}
+
+pub struct Shell {
+    pub plan: Arc<Plan>,
+    pub now_ms: u64,
+    pub machine: Machine,
+    pub checks: Checks,
+    pub views: Views,
+    /// The views on disk.
+    pub kept: Kept,
+    pub storage: SimStorage,
+    pub log: Log,
+    /// All records, the last of them perhaps not durable.
+    pub records: Vec<(Position, Rc<Record>)>,
+    pub durable: usize,
+    pub calls: Vec<Call>,
+    /// Clients that got an answer.
+    pub answered: Vec<(String, Position)>,
+    /// What the attempts of the call that ends leave, by position.
+    pub settling: BTreeMap<Position, Left>,
+    /// What happens to the disk.
+    pub fault: Option<DiskFault>,
+    pub keep_views: bool,
+    pub trace: Trace,
+    /// The newest record's bytes.
+    encoded: Vec<u8>,
+    queue: VecDeque<Action>,
+    after: Vec<After>,
+}
+
+impl Shell {
+    pub fn head(&self) -> Position {
+        self.checks.head
+    }
+
+    pub fn tell(&mut self, input: Input<'_>) {
+        let mut actions = Vec::new();
+        self.checks.latest_ms = self.checks.latest_ms.max(self.now_ms);
+        self.machine.apply(input, self.now_ms, &mut actions);
+        self.queue.extend(actions);
+    }
+
+    /// Tell the machine, and do what it says until it says nothing more.
+    pub fn feed(&mut self, input: Input<'_>) -> Result<(), Stop> {
+        self.tell(input);
+        self.perform()
+    }
+
+    /// Append a record and do what follows.
+    pub fn append(&mut self, record: Record) -> Result<Position, Stop> {
+        let position = self.record(record)?;
+        self.perform()?;
+        Ok(position)
+    }
+
+    fn record(&mut self, record: Record) -> Result<Position, Stop> {
+        let pushed = self.log.push(&record).map_err(|error| Violation { rule: Rule::Dense, what: error.to_string() });
+        let position = pushed?;
+        self.encoded.clear();
+        self.encoded = record.encode(std::mem::take(&mut self.encoded)).unwrap_or_default();
+        self.trace.bytes(&self.encoded);
+        self.checks.take(position, &record)?;
+        self.views.facts.project(position, &record);
+        self.tell(Input::Appended { position, record: &record });
+        self.records.push((position, Rc::new(record)));
+        Ok(position)
+    }
+
+    /// A turn's end: what follows is durable, and told.
+    pub fn settle_turn(&mut self) -> Result<(), Stop> {
+        loop {
+            self.sync()?;
+            self.publish();
+            self.check_shelves()?;
+            for after in std::mem::take(&mut self.after) {
+                self.tell_after(after)?;
+            }
+            self.checks.turn += 1;
+            self.feed(Input::Durable { position: self.log.head() })?;
+            if self.log.pending_bytes() == 0 && self.after.is_empty() {
+                return Ok(self.check_checkpoints()?);
+            }
+        }
+    }
+
+    fn tell_after(&mut self, after: After) -> Checked {
+        match after {
+            After::Answer { id, position } => self.answered.push((id, position)),
+            After::Call(call) => {
+                let positions: Vec<_> = call.items.iter().map(|(position, _)| *position).collect();
+                self.checks.called(&call.handler, &positions)?;
+                self.trace.number(positions.iter().fold(1, |sum, position| sum * 31 + position.0));
+                self.calls.push(call);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn answer_when_durable(&mut self, id: String, position: Position) {
+        self.after.push(After::Answer { id, position });
+    }
+
+    fn sync(&mut self) -> Result<(), Stop> {
+        if self.log.pending_bytes() == 0 {
+            return Ok(());
+        }
+        if let Some(planned) = self.fault.take() {
+            match planned.syncs.checked_sub(1) {
+                Some(syncs) => self.fault = Some(DiskFault { syncs, ..planned }),
+                None => self.storage.fail(self.storage.operations() + planned.operation, planned.fault),
+            }
+        }
+        match self.log.sync() {
+            Ok(_) => {}
+            // There is space again.
+            Err(LogError::Full(_)) => {
+                self.log.sync().map_err(|_| Stop::Crash)?;
+            }
+            Err(_) => return Err(Stop::Crash),
+        }
+        self.durable = self.records.len();
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        self.views.write();
+        if std::mem::take(&mut self.keep_views) {
+            let handlers = self.machine.rows().map(|(_, row)| row).collect();
+            let open = |(host, open): (&str, Option<(u64, u32)>)| {
+                open.map(|(until_ms, again)| (host.to_owned(), until_ms, again))
+            };
+            let hosts = self.machine.hosts().filter_map(open);
+            let (hosts, rows, facts) = (hosts.collect(), self.views.rows.clone(), self.views.facts.clone());
+            let next = self.views.next.clone();
+            self.kept = Kept { applied: self.log.head(), handlers, hosts, rows, next, facts };
+        }
+    }
+
+    /// The machine knows of as many deliveries as there are rows.
+    fn check_shelves(&self) -> Checked {
+        for (name, view) in self.machine.handlers() {
+            let (mut open, mut shelved) = (0, 0);
+            for (_, row) in self.views.rows_of(name) {
+                open += 1;
+                shelved += usize::from(row.shelved);
+            }
+            let holds = (view.open, view.shelved) == (open, shelved);
+            let counted = (view.open, view.shelved);
+            check(Rule::Rebuilt, holds, || format!("{name}: {counted:?} open and shelved, rows: {open}, {shelved}"))?;
+        }
+        Ok(())
+    }
+
+    /// Everything up to a handler's checkpoint is done with.
+    fn check_checkpoints(&self) -> Checked {
+        for (name, view) in self.machine.handlers() {
+            let on_shelf = self.views.rows_of(name).next().map(|(first, _)| first.before());
+            let checkpoint =
+                on_shelf.filter(|_| view.shelved > 0).map_or(view.checkpoint, |at| at.min(view.checkpoint));
+            let watched = self.checks.handlers.get(crate::checks::index_of(name));
+            let open = watched.and_then(|watched| watched.open.first().copied());
+            let holds = open.is_none_or(|open| checkpoint < open);
+            check(Rule::Checkpoint, holds, || format!("{name}: {checkpoint} passes {open:?}"))?;
+            let memory = view.open - view.shelved;
+            let most = self.plan.limits.open_max + self.plan.limits.active_max + MEMORY_SLACK;
+            check(Rule::Bounded, memory <= most, || format!("{name} has {memory} in memory"))?;
+        }
+        Ok(())
+    }
+
+    /// The event at a position.
+    pub fn event_at(&self, position: Position) -> &Event {
+        let after = self.records.partition_point(|(first, _)| *first <= position);
+        let found = after.checked_sub(1).and_then(|index| self.records.get(index));
+        let event = found.and_then(|(first, record)| record.event_at(position.0 - first.0));
+        event.unwrap_or_else(|| panic!("no event at {position}"))
+    }
+}
+
+/// What one scan, one fetch and one record with several events may add to a handler's memory before it is looked at again.
+const MEMORY_SLACK: usize = 48;

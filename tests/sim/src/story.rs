@@ -1,0 +1,45 @@
+//! A record as a line, for those who look at one history.
+
+use weirgate_types::{Commit, Outcome, Position, Record, Verb};
+
+pub fn line(position: Position, record: &Record) -> String {
+    let what = match record {
+        Record::Accepted { event, .. } => format!("accepted {} of {}", event.r#type, event.key()),
+        Record::Attempted { delivery, attempt, .. } => format!("attempt {attempt} of {delivery}"),
+        Record::Committed(commit) => ending(commit),
+        Record::Batched(commits) => commits.iter().map(ending).collect::<Vec<_>>().join("; "),
+        Record::Deployed(deployed) => format!("deployed {}", deployed.handler),
+        Record::ModeChanged(changed) => format!("{} is {:?}, by {}", changed.handler, changed.mode, changed.by),
+        Record::Intervened(one) => match &one.verb {
+            Verb::Correct(correction) => {
+                format!("{} corrected with {:?} by {}", one.delivery, correction.event, one.by)
+            }
+            verb => format!("{} {} by {}", one.delivery, verb.word(), one.by),
+        },
+        Record::BreakerChanged(changed) => format!("{} open until {:?}", changed.breaker, changed.open_until_ms),
+        Record::Fired { timer, due_ms, .. } => {
+            format!("timer {} of {} {}, due {due_ms}", timer.name, timer.handler, timer.key)
+        }
+        Record::Released { delivery, .. } => format!("{delivery} is released"),
+        Record::Stepped { delivery, .. } => format!("{delivery} made a call"),
+        Record::Paced { slow, .. } => format!("slow: {slow}"),
+        Record::GapPassed(gap) => {
+            format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)
+        }
+    };
+    format!("{position} at {}: {what}", record.at_ms())
+}
+
+fn ending(commit: &Commit) -> String {
+    let (handler, event, attempt) = (&commit.handler, commit.event, commit.attempt);
+    let how = match &commit.outcome {
+        Outcome::Completed => "completed".to_owned(),
+        Outcome::Withheld => "withheld".to_owned(),
+        Outcome::Retry { due_ms, level, spent, failure } => {
+            format!("{:?}, again at {due_ms}, level {level}, spent: {spent}", failure.kind)
+        }
+        Outcome::Waiting { .. } => "waits for a correction".to_owned(),
+        Outcome::DeadLettered { held, failure, .. } => format!("dead of {:?}, held: {held}", failure.kind),
+    };
+    format!("attempt {attempt} of {handler}@{event}: {how}")
+}

@@ -1,0 +1,129 @@
+//! The views: rows that the machine wants kept, and what is derived from records. They are written with each turn, and reach
+//! the disk now and then: a restart finds them older than the log, or not at all.
+
+use std::collections::BTreeMap;
+
+use weirgate_core::{DeliveryRow, HandlerRow, Next};
+use weirgate_types::{Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId, Verb};
+
+/// What can be derived from the records alone.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Where an event stands, by its id: what has been seen before.
+    pub events: BTreeMap<String, Position>,
+    pub dead: BTreeMap<DeliveryId, Carried>,
+    pub timers: BTreeMap<TimerId, u64>,
+    /// How many deliveries of a key a handler has completed, and the last one.
+    pub states: BTreeMap<(HandlerName, String), Vec<u8>>,
+}
+
+impl Facts {
+    pub fn project(&mut self, position: Position, record: &Record) {
+        for (at, event) in record.events(position) {
+            self.events.entry(event.id.clone()).or_insert(at);
+        }
+        for commit in record.commits() {
+            let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+            match &commit.outcome {
+                Outcome::DeadLettered { carried, .. } => drop(self.dead.insert(delivery, carried.clone())),
+                Outcome::Completed | Outcome::Withheld => drop(self.dead.remove(&delivery)),
+                Outcome::Retry { .. } | Outcome::Waiting { .. } => {}
+            }
+            for write in &commit.effects.state {
+                let value = write.value.clone().unwrap_or_default();
+                self.states.insert((commit.handler.clone(), commit.key.clone()), value);
+            }
+            for write in &commit.effects.timers {
+                let timer =
+                    TimerId { handler: commit.handler.clone(), key: commit.key.clone(), name: write.name.clone() };
+                match &write.set {
+                    Some(set) => drop(self.timers.insert(timer, set.due_ms)),
+                    None => drop(self.timers.remove(&timer)),
+                }
+            }
+        }
+        match record {
+            Record::Intervened(one) if matches!(one.verb, Verb::DeadLetter) => {
+                self.dead.insert(one.delivery.clone(), Carried::default());
+            }
+            Record::Intervened(one) => drop(self.dead.remove(&one.delivery)),
+            Record::Fired { timer, .. } => drop(self.timers.remove(timer)),
+            _ => {}
+        }
+    }
+}
+
+/// What a restart finds.
+#[derive(Debug, Default, Clone)]
+pub struct Kept {
+    pub applied: Position,
+    pub handlers: Vec<HandlerRow>,
+    pub hosts: Vec<(String, u64, u32)>,
+    pub rows: BTreeMap<DeliveryId, DeliveryRow>,
+    pub next: Numbers,
+    pub facts: Facts,
+}
+
+/// The numbers that are next in sequences, by handler and lane.
+pub type Numbers = BTreeMap<(HandlerName, KeyHash), u64>;
+
+/// The views of a running process.
+#[derive(Debug, Default)]
+pub struct Views {
+    /// What can be read: all that was told before the last durable moment.
+    pub rows: BTreeMap<DeliveryId, DeliveryRow>,
+    /// What was told since.
+    changes: Vec<(DeliveryId, Option<DeliveryRow>)>,
+    pub next: Numbers,
+    latest_next: Numbers,
+    pub facts: Facts,
+}
+
+impl Views {
+    #[must_use]
+    pub fn found(kept: &Kept) -> Self {
+        let (next, latest_next) = (kept.next.clone(), kept.next.clone());
+        Self { rows: kept.rows.clone(), changes: Vec::new(), next, latest_next, facts: kept.facts.clone() }
+    }
+
+    pub fn keep(&mut self, delivery: DeliveryId, row: Option<DeliveryRow>) {
+        self.changes.push((delivery, row));
+    }
+
+    pub fn keep_next(&mut self, handler: HandlerName, lane: KeyHash, next: Next) {
+        let lane = (handler, lane);
+        if let Some(next) = next.over(self.latest_next.get(&lane).copied()) {
+            self.latest_next.insert(lane, next);
+        }
+    }
+
+    pub fn write(&mut self) {
+        self.next.clone_from(&self.latest_next);
+        for (delivery, row) in self.changes.drain(..) {
+            match row {
+                Some(row) => drop(self.rows.insert(delivery, row)),
+                None => drop(self.rows.remove(&delivery)),
+            }
+        }
+    }
+
+    /// The rows as they will be once all is written.
+    #[must_use]
+    pub fn latest(&self) -> BTreeMap<DeliveryId, DeliveryRow> {
+        let mut rows = self.rows.clone();
+        for (delivery, row) in &self.changes {
+            match row {
+                Some(row) => drop(rows.insert(delivery.clone(), row.clone())),
+                None => drop(rows.remove(delivery)),
+            }
+        }
+        rows
+    }
+
+    /// The rows of one handler that can be read, in order.
+    pub fn rows_of<'a>(&'a self, handler: &'a HandlerName) -> impl Iterator<Item = (Position, &'a DeliveryRow)> {
+        let first = DeliveryId { handler: handler.clone(), position: Position::ZERO };
+        let rows = self.rows.range(first..).take_while(move |(delivery, _)| delivery.handler == *handler);
+        rows.map(|(delivery, row)| (delivery.position, row))
+    }
+}
