@@ -30,6 +30,14 @@ pub fn event(seq: u64, key: usize) -> String {
     json
 }
 
+/// An event that does not go through, about a key that nobody watches.
+#[must_use]
+pub fn stuck(kind: &str, id: usize, key: usize) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{kind}-{id}","source":"/bench","type":"order.moved","subject":"{kind}/{key}","data":{{"seq":{id},"status":"{kind}","customer":"c-{key}","lines":[]}}}}"#
+    )
+}
+
 /// Several events as one batch.
 #[must_use]
 pub fn batch(events: &[String]) -> String {

@@ -6,6 +6,7 @@ mod compare;
 mod disk;
 mod events;
 mod figures;
+mod healing;
 mod http;
 mod ledger;
 mod load;
@@ -36,6 +37,19 @@ struct Cli {
 enum Command {
     /// 1,000 keys, one state value, one status: events/s, latency to the pushed status, CPU per event
     Orders(Comparison),
+    /// Whether what does not go through slows down what does: first beside many that wait for an hour, then beside keys that
+    /// fail and fail again
+    Healing {
+        /// How many deliveries wait
+        #[arg(long, default_value_t = 1_000_000)]
+        waiting: usize,
+        /// How many keys fail, and how many events each has
+        #[arg(long, default_value_t = 1_000)]
+        poisoned: usize,
+        /// How many healthy events are measured each time
+        #[arg(long, default_value_t = 100_000)]
+        events: usize,
+    },
     /// What a pushed message and a waiting connection cost
     Push {
         /// How many watch one subject
@@ -60,6 +74,10 @@ async fn main() -> Result<()> {
     let Cli { place, command } = Cli::parse();
     match command {
         Command::Orders(comparison) => comparison.run(&place).await,
+        Command::Healing { waiting, poisoned, events } => {
+            healing::beside_waiting(&place, waiting, events).await?;
+            healing::beside_poison(&place, poisoned, events).await
+        }
         Command::Push { subscribers, rounds, keyed, idle } => {
             push::to_all(&place, subscribers, rounds).await?.print();
             push::keyed(&place, keyed).await?.print();

@@ -65,7 +65,11 @@ impl Run {
         Ok(self.report(&measured).on_disk(&disk))
     }
 
-    async fn watch(self, server: &Server, ledger: &Arc<Ledger>) -> Result<Watchers> {
+    /// Watch every key.
+    ///
+    /// # Errors
+    /// The server does not take the connections.
+    pub async fn watch(self, server: &Server, ledger: &Arc<Ledger>) -> Result<Watchers> {
         let subjects: Vec<String> = (0..KEYS).map(events::subject).collect();
         let subjects = subjects.chunks(self.subjects_each.max(1)).map(<[String]>::to_vec).collect();
         let ledger = Arc::clone(ledger);

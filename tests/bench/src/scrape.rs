@@ -9,6 +9,9 @@ pub struct Scrape {
     pub sync_seconds: f64,
     /// CPU time inside the handler's calls.
     pub attempt_cpu_seconds: f64,
+    /// Deliveries that have not ended, and how many of those wait on disk only, now.
+    pub open: f64,
+    pub shelved: f64,
 }
 
 impl Scrape {
@@ -19,6 +22,8 @@ impl Scrape {
             syncs: sum(text, "weirgate_log_sync_seconds_count"),
             sync_seconds: sum(text, "weirgate_log_sync_seconds_sum"),
             attempt_cpu_seconds: sum(text, "weirgate_attempt_cpu_seconds_total"),
+            open: sum(text, "weirgate_handler_open_deliveries"),
+            shelved: sum(text, "weirgate_handler_shelved_deliveries"),
         }
     }
 
@@ -28,6 +33,7 @@ impl Scrape {
             syncs: self.syncs - before.syncs,
             sync_seconds: self.sync_seconds - before.sync_seconds,
             attempt_cpu_seconds: self.attempt_cpu_seconds - before.attempt_cpu_seconds,
+            ..self
         }
     }
 
@@ -55,7 +61,10 @@ mod tests {
             weirgate_log_sync_seconds_count 30\nweirgate_log_sync_seconds_counted 7\n\
             weirgate_attempt_cpu_seconds_total{handler=\"a b\"} 0.25\nweirgate_attempt_cpu_seconds_total{handler=\"c\"} 0.5\n";
         let scrape = Scrape::read(text);
-        assert_eq!(scrape, Scrape { syncs: 30.0, sync_seconds: 1.5, attempt_cpu_seconds: 0.75 });
+        assert_eq!(
+            scrape,
+            Scrape { syncs: 30.0, sync_seconds: 1.5, attempt_cpu_seconds: 0.75, open: 0.0, shelved: 0.0 }
+        );
         assert_eq!(scrape.since(scrape).attempt_cpu(), Duration::ZERO);
     }
 }

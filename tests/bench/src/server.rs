@@ -58,7 +58,7 @@ impl Server {
         let http = Http::new(&authority);
         let mut server = Self { running, authority, http, _dir: dir };
         server.running.ready(&server.http, "/readyz").await.context("Weirgate does not start")?;
-        server.deploy(place)?;
+        server.deploy(place, &place.manifest)?;
         Ok(server)
     }
 
@@ -73,9 +73,13 @@ impl Server {
         Ok(Scrape::read(&self.http.get("/metrics").await?))
     }
 
-    fn deploy(&self, place: &Place) -> Result<()> {
+    /// Deploy a handler by its manifest.
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub fn deploy(&self, place: &Place, manifest: &Path) -> Result<()> {
         let mut deploy = Command::new(&place.weirgate);
-        deploy.args(["--url", &format!("http://{}", self.authority), "handlers", "deploy"]).arg(&place.manifest);
+        deploy.args(["--url", &format!("http://{}", self.authority), "handlers", "deploy"]).arg(manifest);
         let output = deploy.output().context("the command line does not run")?;
         if !output.status.success() {
             bail!("the handler was not deployed: {}", String::from_utf8_lossy(&output.stderr));

@@ -37,10 +37,16 @@ struct Seen {
 }
 
 /// # Errors
-/// The state is not what this handler wrote.
+/// The event says so, by its status; or the state is not what this handler wrote.
 #[handler]
 pub fn handle(event: Event<OrderMoved>, context: &mut Context) -> Result<(), Failure> {
     let OrderMoved { seq, status, .. } = event.data;
+    // What does not go through: for an hour, or until the configuration says that it heals.
+    match status.as_str() {
+        "late" => return Err(Failure::transient("not for an hour").retry_after_ms(3_600_000)),
+        "poison" if context.config("heals").is_none() => return Err(Failure::transient("not now")),
+        _ => {}
+    }
     let before = context.state().get::<Progress>("progress")?.unwrap_or_default();
     let progress = Progress { count: before.count + 1, status };
     context.state().set("progress", &progress)?;
@@ -57,6 +63,15 @@ mod tests {
         let lines = vec![Line { sku: "a-7".into(), quantity: 2, price_cents: 1_250 }];
         let event = OrderMoved { seq, status: format!("s{seq}"), customer: "c-1".into(), lines };
         Delivery::of(&event).key("order/o-1")
+    }
+
+    #[test]
+    fn late_and_poisoned_orders_do_not_go_through() {
+        for status in ["late", "poison"] {
+            let lines = Vec::new();
+            let event = OrderMoved { seq: 1, status: status.into(), customer: "c-1".into(), lines };
+            assert!(Delivery::of(&event).key("order/o-1").run(handle).failure().is_transient());
+        }
     }
 
     #[test]
