@@ -5,52 +5,20 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
-use weirgate_tests::{Server, Setup, binary, event, eventually, free_port};
-
-struct Cli<'a> {
-    server: &'a Server,
-}
+use weirgate_tests::{Cli, Setup, binary, event, eventually, free_port};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-impl Cli<'_> {
-    fn run(&self, args: &[&str]) -> Output {
-        let url = self.server.url("");
-        Command::new(binary()).args(["--url", &url]).args(args).stdin(Stdio::null()).output().expect("the command line")
-    }
-
-    /// What a verb prints; it has to succeed and say nothing on standard error.
-    #[track_caller]
-    fn prints(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.prints(&[args, &["--output", "json"]].concat())).expect("JSON")
-    }
-
-    /// The lines on standard error of a verb that fails, with nothing on standard output.
-    #[track_caller]
-    fn fails(&self, args: &[&str]) -> Vec<String> {
-        let output = self.run(args);
-        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()), "{args:?}");
-        text(&output.stderr).lines().map(str::to_owned).collect()
-    }
-}
-
 /// A folder with the ledger's manifest and module.
 fn write_ledger(dir: &Path) -> String {
-    let manifest = "name = \"ledger\"\nmodule = \"ledger.wasm\"\nstart = \"beginning\"\n[[subscriptions]]\ntypes = [\"ledger.add\"]\n\
-                    [retry]\nattempts_max = 1\n";
+    let manifest = "name = \"ledger\"\nmodule = \"ledger.wasm\"\nstart = \"beginning\"\nretry = []\n\
+                    [[subscriptions]]\ntypes = [\"ledger.add\"]\n";
     fs::write(dir.join("handler.toml"), manifest).expect("written");
     fs::write(dir.join("ledger.wasm"), weirgate_guests::build("ledger")).expect("written");
     dir.join("handler.toml").to_str().expect("a path").to_owned()
@@ -59,7 +27,7 @@ fn write_ledger(dir: &Path) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_is_deployed_listed_paused_and_resumed() {
     let server = Setup::new().start().await;
-    let (cli, dir) = (Cli { server: &server }, tempfile::tempdir().expect("a directory"));
+    let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     let manifest = write_ledger(dir.path());
     let deployed = cli.prints(&["handlers", "deploy", &manifest]);
     assert!(deployed.starts_with("NAME") && deployed.contains("\nledger  running"), "{deployed}");
@@ -90,7 +58,7 @@ async fn a_handler_is_deployed_listed_paused_and_resumed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_published_and_what_becomes_of_them_is_shown() {
     let server = Setup::new().start().await;
-    let (cli, dir) = (Cli { server: &server }, tempfile::tempdir().expect("a directory"));
+    let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     cli.prints(&["handlers", "deploy", &write_ledger(dir.path())]);
     let publish =
         ["events", "publish", "--type", "ledger.add", "--subject", "account/1", "--id", "1", "--data", r#"{"n":1}"#];
@@ -117,7 +85,7 @@ async fn events_are_published_and_what_becomes_of_them_is_shown() {
     })
     .await;
     assert!(listed.contains("transient") && listed.contains("attempt 1 of 10 fails"), "{listed}");
-    assert_eq!(cli.json(&["dead-letters", "resubmit", &dead])["resubmitted"][0]["id"], dead);
+    assert_eq!(cli.json(&["dead-letters", "resubmit", &dead])["decided"][0]["id"], dead);
     assert!(cli.prints(&["deliveries", "list", "--handler", "ledger"]).starts_with("ID"));
     assert!(cli.json(&["deliveries", "list"])["deliveries"].is_array());
 }
@@ -125,7 +93,7 @@ async fn events_are_published_and_what_becomes_of_them_is_shown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_are_one_line_and_a_hint() {
     let server = Setup::new().start().await;
-    let cli = Cli { server: &server };
+    let cli = Cli::of(&server);
     assert_eq!(cli.fails(&["status", "get", "account/9"]), ["error: nothing is known of account/9 (not-found)"]);
     let resubmit = cli.fails(&["dead-letters", "resubmit", "ledger@7"]);
     assert_eq!(
@@ -153,7 +121,7 @@ async fn failures_are_one_line_and_a_hint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_is_watched_as_it_changes() {
     let server = Setup::new().start().await;
-    let (cli, dir) = (Cli { server: &server }, tempfile::tempdir().expect("a directory"));
+    let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     cli.prints(&["handlers", "deploy", &write_ledger(dir.path())]);
     let seen = dir.path().join("seen");
     let url = server.url("");

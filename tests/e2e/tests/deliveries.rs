@@ -48,7 +48,7 @@ async fn later_events_of_a_key_wait_behind_one_that_is_retried_and_other_keys_do
     let filtered = server.client.get("/v1/deliveries?state=parked-behind&key=thing/1&limit=5").await.ok();
     assert_eq!(filtered["deliveries"].as_array().map(Vec::len), Some(1), "{filtered}");
     // Fewer attempts, from now on: it ends as a dead letter, and what waits behind it goes on.
-    manifest["retry"]["attempts_max"] = 1.into();
+    manifest["retry"] = json!([]);
     server.client.redeploy(&manifest, &deployed["digest"]).await.ok();
     let part = server.client.reaches("thing/1", "hostile", "counted").await;
     assert_eq!(part["text"], "1 so far");
@@ -61,7 +61,7 @@ async fn later_events_of_a_key_wait_behind_one_that_is_retried_and_other_keys_do
 async fn a_dead_letter_can_be_opened_again_once_its_cause_is_gone() {
     let mut server = Setup::new().start().await;
     let mut manifest = manifest("ledger", &["ledger.add"]);
-    manifest["retry"]["attempts_max"] = 2.into();
+    manifest["retry"][0]["attempts"] = 1.into();
     let deployed = server.client.deploy(&manifest, weirgate_guests::build("ledger")).await;
     let failing = event("ledger.add", "account/1", "1", &json!({ "n": 1, "failures": 3 }));
     let position = server.client.accept(failing).await;
@@ -83,7 +83,7 @@ async fn a_dead_letter_can_be_opened_again_once_its_cause_is_gone() {
     assert_eq!(dead(&server.client).await["attempt"], 2);
     server.restart().await;
     assert_eq!(dead(&server.client).await["attempt"], 2, "a dead letter outlives a crash");
-    manifest["retry"]["attempts_max"] = 5.into();
+    manifest["retry"][0]["attempts"] = 4.into();
     server.client.redeploy(&manifest, &deployed["digest"]).await.ok();
     server.client.post(&format!("/v1/dead-letters/{id}/resubmit")).await.ok();
     let part = server.client.reaches("account/1", "ledger", "counted").await;

@@ -63,6 +63,24 @@ fn every_crate_of_the_runtime_is_listed() {
     }
 }
 
+/// Features that exist for tests: bugs that can be switched on, and disks in memory.
+const FOR_TESTS: [(&str, &str); 2] = [("weirgate-core", "bugs"), ("weirgate-log", "sim")];
+
+#[test]
+fn what_is_for_tests_is_on_in_no_product() {
+    for package in metadata().packages.iter().filter(|package| package.name.as_str() != "weirgate-sim") {
+        for (name, feature) in FOR_TESTS {
+            let of = package.dependencies.iter().find(|dependency| dependency.name == name);
+            let is_on = of.is_some_and(|dependency| dependency.features.iter().any(|on| on == feature));
+            let passes_on = package.features.values().flatten().any(|on| *on == format!("{name}/{feature}"));
+            assert!(!is_on && !passes_on, "{} turns on {feature} of {name}", package.name);
+        }
+        let is_default =
+            package.features.get("default").is_some_and(|on| on.iter().any(|on| on == "bugs" || on == "sim"));
+        assert!(!is_default, "{} has it on by default", package.name);
+    }
+}
+
 #[test]
 fn walls_keep_out_what_they_say() {
     let dependencies = dependencies(&metadata());

@@ -103,3 +103,25 @@ fn documents_link_to_files_that_are_there() {
         }
     }
 }
+
+/// The stable words of problems in a file of the server: what stands after a status, and in a bad request.
+fn problem_codes(text: &str) -> Vec<&str> {
+    let after = |text| -> Option<&str> { str::trim_start(text).strip_prefix('"')?.split('"').next() };
+    let by_status = text.split("StatusCode::").skip(1).filter_map(|rest| after(rest.split_once(',')?.1));
+    let bad = text.split("bad_request(").skip(1).filter_map(after);
+    let is_code = |code: &&str| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    by_status.chain(bad).filter(is_code).collect()
+}
+
+#[test]
+fn every_problem_is_documented() {
+    let documented = fs::read_to_string(root().join("docs/problems.md")).expect("the list of problems");
+    let mut found = 0;
+    for (path, text) in sources(&[".rs"]).into_iter().filter(|(path, _)| path.starts_with("runtime/server/src/")) {
+        for code in problem_codes(&text) {
+            assert!(documented.contains(&format!("`{code}`")), "{path} answers {code}; docs/problems.md lacks it");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found} problems were found");
+}

@@ -102,6 +102,11 @@ impl Client {
         self.answer(self.request(Method::POST, path)).await
     }
 
+    /// Post JSON.
+    pub async fn ask(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, "application/json", body.to_string()).await
+    }
+
     pub async fn send(&self, method: Method, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
         self.answer(self.request(method, path).header("content-type", content_type).body(body)).await
     }

@@ -16,7 +16,7 @@ pub fn event(r#type: &str, key: &str, id: &str, data: &Value) -> Value {
 pub fn manifest(name: &str, types: &[&str]) -> Value {
     json!({
         "name": name, "start": "beginning", "subscriptions": [{ "types": types }],
-        "retry": { "attempts_max": 1000, "first_delay_ms": 20, "factor": 2.0, "delay_ms_max": 100 },
+        "retry": [{ "attempts": 999, "first_delay_ms": 20, "factor": 2.0, "delay_ms_max": 100 }],
     })
 }
 

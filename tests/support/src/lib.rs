@@ -3,15 +3,19 @@
 // A test that cannot go on panics, and says why.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod cli;
 mod client;
 mod events;
+mod gateway;
 mod lines;
 mod live;
 mod server;
 mod wait;
 
+pub use cli::Cli;
 pub use client::{Answer, Client};
 pub use events::{event, manifest, order_handlers};
+pub use gateway::{Gateway, Request};
 pub use live::{Document, Live};
 pub use server::{Server, Setup, binary, free_port};
 pub use wait::{eventually, within};

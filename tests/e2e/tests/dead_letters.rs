@@ -1,0 +1,195 @@
+//! The store of dead letters: finding what is in it, deciding about one, and about all that fit.
+// JSON that lacks what is looked up answers null, and the test says so.
+#![allow(clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weirgate_tests::{Client, Server, Setup, event, eventually, manifest};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn work(n: usize, fail: &str) -> Value {
+    event("mend.work", &format!("order/{n}"), &n.to_string(), &json!({ "n": n, "fail": fail }))
+}
+
+/// A server whose handlers make a dead letter of each event: `mender` of so many, of two kinds in turn.
+async fn with_letters(count: usize) -> Server {
+    let server = Setup::new().start().await;
+    let mut manifest = manifest("mender", &["mend.work"]);
+    manifest["retry"] = json!([]);
+    server.client.deploy(&manifest, weirgate_guests::build("mender")).await;
+    let events: Vec<_> = (0..count).map(|n| work(n, ["permanent", "transient"][n % 2])).collect();
+    server.client.publish(&events).await.ok();
+    server.client.drained(PATIENCE).await;
+    assert_eq!(found(&server.client, "").await.len(), count);
+    server
+}
+
+/// The ids of those that fit, page by page.
+async fn found(client: &Client, query: &str) -> Vec<String> {
+    let (mut ids, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("/v1/dead-letters?limit=3&{query}{after}")).await.ok();
+        let letters = page["dead_letters"].as_array().expect("dead letters").clone();
+        assert!(letters.len() <= 3);
+        ids.extend(letters.iter().map(|letter| letter["id"].as_str().expect("an id").to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return ids,
+        }
+    }
+}
+
+async fn ended(client: &Client, operation: &Value) -> Value {
+    let path = format!("/v1/operations/{}", operation["id"]);
+    eventually("the operation to end", PATIENCE, async || {
+        let operation = client.get(&path).await.ok();
+        if operation["state"] == "running" { Err(operation) } else { Ok(operation) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_found_by_all_that_is_known_of_them() {
+    let server = with_letters(10).await;
+    let client = &server.client;
+    let digest = client.handler("mender").await["digest"].as_str().expect("a digest").to_owned();
+    let other = "sha256:".to_owned() + &"0".repeat(64);
+    for (query, count) in [
+        ("handler=mender".to_owned(), 10),
+        (format!("digest={digest}"), 10),
+        (format!("digest={other}"), 0),
+        ("class=permanent".to_owned(), 5),
+        ("class=correctable".to_owned(), 0),
+        ("text=NEVER%20work".to_owned(), 5),
+        ("text=not%20now&class=permanent".to_owned(), 0),
+        ("type=mend.work".to_owned(), 10),
+        ("type=mend.wait".to_owned(), 0),
+        ("key=order/3".to_owned(), 1),
+        ("from=2020-01-01T00:00:00Z".to_owned(), 10),
+        ("from=2100-01-01T00:00:00%2B02:00".to_owned(), 0),
+        ("until=1000".to_owned(), 0),
+        ("until=2100-01-01T00:00:00Z".to_owned(), 10),
+    ] {
+        assert_eq!(found(client, &query).await.len(), count, "{query}");
+    }
+    for (query, status, code) in [
+        ("class=sad", 400, "bad-query"),
+        ("digest=sha256:12", 400, "bad-id"),
+        ("from=yesterday", 400, "bad-query"),
+        ("until=-1", 400, "bad-query"),
+        ("after=mender", 400, "bad-id"),
+        ("limit=many", 400, "bad-query"),
+        ("handler=nobody", 404, "unknown-handler"),
+        ("handler=A", 400, "bad-id"),
+    ] {
+        client.get(&format!("/v1/dead-letters?{query}")).await.is_problem(status, code);
+    }
+    client.get("/v1/dead-letters/mender@999").await.is_problem(404, "not-a-dead-letter");
+    client.get("/v1/dead-letters/mender").await.is_problem(400, "bad-id");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_shows_its_event_its_failures_and_what_the_handler_knew() {
+    let server = with_letters(1).await;
+    let client = &server.client;
+    client.accept(event("mend.work", "order/a", "a", &json!({ "n": 3 }))).await;
+    client.reaches("order/a", "mender", "done").await;
+    let position = client.accept(event("mend.work", "order/a", "b", &json!({ "n": 4, "fail": "permanent" }))).await;
+    client.drained(PATIENCE).await;
+    let letter = client.get(&format!("/v1/dead-letters/mender@{position}")).await.ok();
+    assert_eq!(letter["event"]["data"], json!({ "n": 4, "fail": "permanent" }));
+    assert_eq!(letter["failures"][0]["message"], "it will never work");
+    assert_eq!(letter["state"], json!([{ "name": "done", "value": 1 }]));
+    assert_eq!((&letter["held"], &letter["corrected"], &letter["steps"]), (&json!(false), &json!(false), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
+    let server = with_letters(2).await;
+    let client = &server.client;
+    let ids = found(client, "").await;
+    let door = format!("/v1/dead-letters/{}/resubmit", ids[0]);
+    client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-decision");
+    // Edited, but not well enough: it dies again, and says that it was edited.
+    let edited =
+        client.ask(&door, &json!({ "patch": { "fail": "transient" }, "by": "ada", "why": "a guess" })).await.ok();
+    assert_eq!(edited["diff"], json!([{ "op": "replace", "path": "/fail", "value": "transient" }]));
+    let letter = eventually("it to die again", PATIENCE, async || {
+        let letter = client.get(&format!("/v1/dead-letters/{}", ids[0])).await;
+        if letter.json["class"] == "transient" { Ok(letter.json) } else { Err(letter.text) }
+    });
+    let letter = letter.await;
+    assert_eq!((&letter["corrected"], &letter["event"]["data"]["fail"]), (&json!(true), &json!("permanent")));
+    assert_eq!(letter["failures"].as_array().map(Vec::len), Some(2), "{letter}");
+    client.ask(&door, &json!({ "data": { "n": 9 } })).await.ok();
+    assert_eq!(client.reaches("order/0", "mender", "done").await["data"], 9);
+    client.ask(&door, &json!({})).await.is_problem(404, "not-a-dead-letter");
+    client.post(&format!("/v1/dead-letters/{}/discard", ids[1])).await.ok();
+    assert_eq!(found(client, "").await, [""; 0]);
+    client.post(&format!("/v1/dead-letters/{}/discard", ids[1])).await.is_problem(404, "not-a-dead-letter");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_fit_are_decided_about_at_once() {
+    let server = with_letters(20).await;
+    let client = &server.client;
+    let correct = json!({
+        "filter": { "handler": "mender", "class": "transient" }, "verb": "correct",
+        "patch": { "fail": null }, "by": "ada", "why": "the bug is fixed", "per_second": 1_000,
+    });
+    let begun = client.ask("/v1/dead-letters/operations", &correct).await;
+    assert_eq!((begun.status, &begun.json["verb"], &begun.json["by"]), (202, &json!("correct"), &json!("ada")));
+    let operation = ended(client, &begun.json).await;
+    assert_eq!(
+        (&operation["state"], &operation["done"], &operation["refused"]),
+        (&json!("done"), &json!(10), &json!(0))
+    );
+    for n in (1..20).step_by(2) {
+        client.reaches(&format!("order/{n}"), "mender", "done").await;
+    }
+    // Those that are left can never work: one at a time, so that it can be stopped.
+    let retry = json!({ "filter": {}, "verb": "retry", "per_second": 2 });
+    let slow = client.ask("/v1/dead-letters/operations", &retry).await.ok();
+    let cancelled = client.post(&format!("/v1/operations/{}/cancel", slow["id"])).await.ok();
+    assert_eq!(cancelled["state"], "cancelled");
+    let discard = json!({ "filter": { "text": "never" }, "verb": "discard", "per_second": 10_000 });
+    let begun = client.ask("/v1/dead-letters/operations", &discard).await.ok();
+    ended(client, &begun).await;
+    client.drained(PATIENCE).await;
+    let again = client.ask("/v1/dead-letters/operations", &discard).await.ok();
+    ended(client, &again).await;
+    assert_eq!(found(client, "").await, [""; 0]);
+    let listed = client.get("/v1/operations").await.ok();
+    let states: Vec<_> = listed["operations"].as_array().expect("operations").iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, ["done", "cancelled", "done", "done"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_is_not_right_does_not_begin() {
+    let server = with_letters(1).await;
+    let client = &server.client;
+    for (body, status, code) in [
+        (json!({}), 422, "bad-json"),
+        (json!({ "verb": "retry" }), 422, "bad-json"),
+        (json!({ "filter": {}, "verb": "dance" }), 422, "bad-json"),
+        (json!({ "filter": { "colour": "red" }, "verb": "retry" }), 422, "bad-json"),
+        (json!({ "filter": { "from": "yesterday" }, "verb": "retry" }), 422, "bad-json"),
+        (json!({ "filter": { "handler": "nobody" }, "verb": "retry" }), 404, "unknown-handler"),
+        (json!({ "filter": { "digest": "12" }, "verb": "retry" }), 400, "bad-id"),
+        (json!({ "filter": {}, "verb": "correct" }), 422, "bad-decision"),
+        (json!({ "filter": {}, "verb": "retry", "data": 1 }), 422, "bad-decision"),
+        (json!({ "filter": {}, "verb": "retry", "per_second": 0 }), 422, "bad-decision"),
+        (json!({ "filter": {}, "verb": "retry", "per_second": 10_001 }), 422, "bad-decision"),
+        (json!({ "filter": {}, "verb": "retry", "by": "b".repeat(200) }), 422, "bad-decision"),
+    ] {
+        client.ask("/v1/dead-letters/operations", &body).await.is_problem(status, code);
+    }
+    client.post("/v1/dead-letters/operations").await.is_problem(415, "bad-json");
+    client.get("/v1/operations/7").await.is_problem(404, "unknown-operation");
+    client.get("/v1/operations/x").await.is_problem(400, "bad-path");
+    client.post("/v1/operations/7/cancel").await.is_problem(404, "unknown-operation");
+    assert_eq!(client.get("/v1/operations").await.ok()["operations"], json!([]));
+    assert_eq!(found(client, "").await.len(), 1);
+}

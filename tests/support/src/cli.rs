@@ -1,0 +1,50 @@
+//! The command line, as whoever types it meets it.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::{Server, binary};
+
+/// The binary, told to talk to a server.
+pub struct Cli {
+    url: String,
+}
+
+impl Cli {
+    pub fn of(server: &Server) -> Self {
+        Self { url: server.url("") }
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        // Whoever runs the tests decides nothing.
+        command.args(["--url", &self.url]).args(args).env("USER", "tester").stdin(Stdio::null());
+        command.output().expect("the command line")
+    }
+
+    /// What a verb prints; it has to succeed and say nothing on standard error.
+    #[track_caller]
+    pub fn prints(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.prints(&[args, &["--output", "json"]].concat())).expect("JSON")
+    }
+
+    /// The lines on standard error of a verb that fails, with nothing on standard output.
+    #[track_caller]
+    pub fn fails(&self, args: &[&str]) -> Vec<String> {
+        let output = self.run(args);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()), "{args:?}");
+        text(&output.stderr).lines().map(str::to_owned).collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
