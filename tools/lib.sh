@@ -70,7 +70,7 @@ need_wasm() {
   eval "$(tools/wasm-from-debian.sh target/wasm-toolchain)" || die "no WebAssembly target could be installed: 'rustup target add wasm32-wasip2' would do"
 }
 
-HANDLERS=(order inventory payment invoice notification delivery)
+HANDLERS=(order inventory payment invoice notification delivery report support escrow)
 MODULES=target/wasm32-wasip2/handler
 
 build_server() {
