@@ -82,7 +82,6 @@ mod switches {
         (PutsAwayCorrected, "what is about to be corrected goes to the shelf"),
         (EachLeads, "each on the shelf wakes its lane"),
         (NothingShelved, "nothing goes to the shelf"),
-        (RunningShelved, "what a replay finds under way goes to the shelf"),
         (CheckpointFar, "the checkpoint passes the first open delivery"),
         (TimersEarly, "timers go off early"),
         (TimerNotHeard, "a timer that is set is not waited for"),
