@@ -14,4 +14,6 @@ say "web: types and unit tests"; (cd web && npm run --silent check && npm test -
 say "tests, crash rounds and browser journeys among them"
 export CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
 cargo test --release --locked --workspace
+say "simulator: 100,000 histories (docs/simulation.md tells how to run more)"
+target/release/weirgate-sim --threads 2 --schedules 100000
 say "all tests passed in $(( (SECONDS - started) / 60 )) min $(( (SECONDS - started) % 60 )) s"
