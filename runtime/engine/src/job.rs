@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_host::{CallError, Module};
+use weirgate_log::{LogError, LogReader};
 use weirgate_types::{
     CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, HandlerName, LogLine, Position,
     Record,
@@ -37,6 +38,14 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// The record that covers a position, if there is one.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn read(log: &LogReader, position: Position) -> Result<Option<Self>, LogError> {
+        Ok(log.read(position)?.map(|(first, record)| Self { first, record: Arc::new(record) }))
+    }
+
     /// The event at a position that the record covers.
     pub fn event(&self, position: Position) -> Option<&Event> {
         self.record.event_at(position.0.checked_sub(self.first.0)?)

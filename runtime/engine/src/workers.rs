@@ -113,19 +113,19 @@ impl Worker {
     fn prepare(&self, item: &JobItem) -> Result<Prepared, String> {
         let position = item.delivery.position;
         let read = |position| {
-            let read = self.log.read(position).map_err(|e| e.to_string())?;
+            let read = StoredRecord::read(&self.log, position).map_err(|e| e.to_string())?;
             read.ok_or_else(|| format!("the log has no record at {position}"))
         };
         let stored = match &item.stored {
             Some(stored) => stored.clone(),
-            None => read(position).map(|(first, record)| StoredRecord { first, record: Arc::new(record) })?,
+            None => read(position)?,
         };
         let corrected = match item.carried.correction {
             None => None,
-            Some(correction) => match read(correction)?.1 {
-                Record::Intervened(intervention) => match intervention.verb {
+            Some(correction) => match &*read(correction)?.record {
+                Record::Intervened(intervention) => match &intervention.verb {
                     Verb::Correct(correction) => {
-                        stored.event(position).map(|event| corrections::corrected(event, &correction))
+                        stored.event(position).map(|event| corrections::corrected(event, correction))
                     }
                     _ => None,
                 },

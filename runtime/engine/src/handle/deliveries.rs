@@ -10,7 +10,9 @@ use super::{Handle, blocking};
 use crate::{
     DeliveryFilter, DeliveryItem, Refusal, Said,
     command::{Command, Wish},
-    corrections, rows,
+    corrections,
+    job::StoredRecord,
+    rows,
 };
 
 /// So many open deliveries are looked at for what is blocked.
@@ -77,9 +79,8 @@ impl Handle {
     }
 
     fn wish(&self, delivery: DeliveryId, decision: Decision, said: Said) -> Result<(Wish, Option<Value>), Refusal> {
-        let read = self.0.parts.statuses.log.read(delivery.position)?;
-        let event =
-            read.as_ref().and_then(|(first, record)| record.event_at(delivery.position.0.checked_sub(first.0)?));
+        let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?;
+        let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let event = event.ok_or_else(|| Refusal::NotOpen(delivery.clone()))?;
         let carried = self.find_letter(&delivery)?.map_or_else(Carried::default, |letter| letter.carried);
         let mut difference = None;
@@ -145,8 +146,8 @@ impl Handle {
 
     fn blocked_lane(&self, first_number: Option<u64>, handler: HandlerName, lane: Lane) -> Option<Blocked> {
         let (position, row) = lane.first?;
-        let (first, record) = self.0.parts.statuses.log.read(position).ok()??;
-        let key = record.event_at(position.0.checked_sub(first.0)?)?.key().to_owned();
+        let stored = StoredRecord::read(&self.0.parts.statuses.log, position).ok()??;
+        let key = stored.event(position)?.key().to_owned();
         let state = match first_number {
             None => DeliveryState::of(&row),
             Some(first) => {

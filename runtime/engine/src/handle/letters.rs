@@ -6,7 +6,7 @@ use weirgate_types::{
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, rows};
+use crate::{DeadLetter, Refusal, job::StoredRecord, rows};
 
 /// So many dead letters are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -138,9 +138,8 @@ impl Handle {
     fn letter_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<DeadLetter>, Refusal> {
         let log = &self.0.parts.statuses.log;
         let Some((_, record)) = log.read(position)? else { return Ok(None) };
-        let event = log.read(delivery.position)?;
-        let event =
-            event.as_ref().and_then(|(first, record)| record.event_at(delivery.position.0.checked_sub(first.0)?));
+        let stored = StoredRecord::read(log, delivery.position)?;
+        let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let r#type = event.map(|event| event.r#type.clone()).unwrap_or_default();
         if let Record::Intervened(Intervention { verb: Verb::DeadLetter, key, carried, by, why, at_ms, .. }) = record {
             let failure = AttemptFailure {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weirgate_core::{Action, DeliveryRow, EventHead, Input};
+use weirgate_core::{Action, DeliveryRow, Input};
 use weirgate_log::LogError;
 use weirgate_types::{Carried, DeliveryId, HandlerName, Position, Record};
 
@@ -56,7 +56,7 @@ impl Sequencer {
         self.handlers_changed |= self.machine.has_offers()
             || matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
         self.hosts_changed |= matches!(record, Record::BreakerChanged(_));
-        if EventHead::of(position, &record).next().is_some() {
+        if record.events(position).next().is_some() {
             self.recent.push(position, Arc::new(record));
         }
         Ok(position)

@@ -168,9 +168,8 @@ impl Sequencer {
         if let Some((first, record)) = self.recent.covering(delivery.position) {
             return Ok(StoredRecord { first, record });
         }
-        let read = self.reader.read(delivery.position)?;
-        let (first, record) = read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))?;
-        Ok(StoredRecord { first, record: record.into() })
+        let read = StoredRecord::read(&self.reader, delivery.position)?;
+        read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))
     }
 }
 

@@ -34,22 +34,25 @@ impl Sequencer {
 
     pub fn list_handlers(&self) -> Vec<HandlerItem> {
         let head = self.machine.head();
-        let items = self.machine.handlers().map(|(name, view)| HandlerItem {
-            name: name.clone(),
-            digest: view.deployed.digest,
-            manifest: view.manifest.clone(),
-            mode: view.mode,
-            ready: view.ready,
-            checkpoint: self.checkpoint(name, &view),
-            lag: head.0.saturating_sub(self.checkpoint(name, &view).0),
-            shelved: view.shelved,
-            breaker_open_until_ms: view.breaker_open_until_ms,
-            open: view.open,
-            running: view.running,
-            retrying: view.retrying,
-            deployed_at_ms: view.deployed.at_ms,
-        });
-        items.collect()
+        let item = |(name, view): (&HandlerName, HandlerView<'_>)| {
+            let checkpoint = self.checkpoint(name, &view);
+            HandlerItem {
+                name: name.clone(),
+                digest: view.deployed.digest,
+                manifest: view.manifest.clone(),
+                mode: view.mode,
+                ready: view.ready,
+                checkpoint,
+                lag: head.0.saturating_sub(checkpoint.0),
+                shelved: view.shelved,
+                breaker_open_until_ms: view.breaker_open_until_ms,
+                open: view.open,
+                running: view.running,
+                retrying: view.retrying,
+                deployed_at_ms: view.deployed.at_ms,
+            }
+        };
+        self.machine.handlers().map(item).collect()
     }
 
     /// Everything up to here is done with. The first on the shelf is the first row.
