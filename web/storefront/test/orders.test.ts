@@ -9,8 +9,9 @@ import type { CloudEvent, Published } from "@weirgate/client";
 import { count, quantityOf, totalCents, withQuantity, withSubstitutes } from "../src/model/basket.ts";
 import type { Basket } from "../src/model/basket.ts";
 import { articleOf, CATALOGUE, unbroken } from "../src/model/catalogue.ts";
-import { handIn, keep, newOrder, orders } from "../src/model/orders.ts";
+import { handIn, keep, newOrder, noteAcceptance, orders } from "../src/model/orders.ts";
 import { parseRoute } from "../src/route.ts";
+import { part } from "./document.ts";
 
 const ADA = { name: "Ada Lovelace", email: "ada@example.org", address: "London" };
 const ITEMS: Basket = [{ sku: "sourdough", quantity: 2, substitutes_ok: true }];
@@ -77,6 +78,19 @@ test("an order that was handed in is not handed in again, and the card's number 
   }
   assert.equal(publisher.events.length, 1);
   assert.ok(!JSON.stringify(orders.value).includes("4242424242424242"));
+});
+
+test("when it was accepted is kept with my order, and outlives the status that says so", () => {
+  const placed = order();
+  keep(placed, new FakePublisher());
+  const accepted = part("accepted", { total_cents: 960 }, "Order accepted, 9.60 EUR in all");
+  for (const said of [accepted, part("completed")]) {
+    noteAcceptance(placed.id, { order: said });
+    const { version, at_ms, text } = accepted;
+    assert.deepEqual(orders.value[0]?.accepted, { version, at_ms, text });
+  }
+  noteAcceptance("another", { order: accepted });
+  assert.equal(orders.value.length, 1);
 });
 
 test("a refusal is kept with the order and shown instead of tried again", async () => {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import type { Parts } from "@weirgate/client";
 
-import { headlineOf, stepsOf, troubleOf } from "../src/model/steps.ts";
+import { acceptanceOf, headlineOf, stepsOf, troubleOf } from "../src/model/steps.ts";
 import { ACCEPTED, CHARGED, INVOICED, part, SET_ASIDE, troubled } from "./document.ts";
 
 function moods(parts: Parts): string {
@@ -34,7 +34,7 @@ test("an order that goes well moves one step at a time", () => {
 });
 
 test("nobody works on an order that the server does not have", () => {
-  assert.ok(stepsOf({}, false).every(({ mood }) => mood === "waiting"));
+  assert.ok(stepsOf({}, { isSent: false }).every(({ mood }) => mood === "waiting"));
 });
 
 test("parts may come in any order: a later step that is done counts as done", () => {
@@ -58,7 +58,7 @@ test("a payment that is overdue ends the order, and one that comes too late goes
   const overdue = { ...SET_ASIDE, order: part("payment-overdue", { reason }, "Order cancelled"), inventory: part("released") };
   assert.deepEqual(headlineOf(overdue), { state: "cancelled", title: "Order cancelled", text: `Because ${reason}. Nothing was charged.`, progress: 0 });
   assert.equal(moods(overdue), "done done skipped skipped skipped");
-  assert.equal(stepsOf(overdue)[0]?.text, "");
+  assert.equal(stepsOf(overdue)[0]?.text, "Order accepted");
   for (const [payment, mood] of [["charged", "done"], ["refunded", "failed"]] as const) {
     const late = { ...overdue, payment: part(payment, { total_cents: 1910, reason }) };
     assert.equal(headlineOf(late).text, `Because ${reason}. What was charged is on its way back to you.`);
@@ -109,7 +109,17 @@ test("a mail that is not sent is no trouble of the order", () => {
 });
 
 test("what the order handler says at the end is not shown as its acceptance", () => {
-  const parts = { ...INVOICED, delivery: part("delivered"), order: part("completed", {}, "Completed") };
-  assert.equal(stepsOf(parts)[0]?.text, "");
-  assert.equal(stepsOf({ order: part("accepted", {}, "Accepted, 31.50 EUR") })[0]?.text, "Accepted, 31.50 EUR");
+  const before = { ...INVOICED, order: part("accepted", {}, "Accepted, 31.50 EUR") };
+  const accepted = acceptanceOf(before);
+  for (const order of [before.order, part("completed", {}, "Completed"), part("cancelled", {}, "Cancelled"), part("payment-overdue")]) {
+    const [first] = stepsOf({ ...before, order }, { accepted });
+    assert.equal(first?.text, "Accepted, 31.50 EUR", order.state);
+    assert.deepEqual([first?.at?.at_ms, first?.at?.version], [before.order.at_ms, before.order.version], order.state);
+  }
+});
+
+test("an acceptance that this browser has not seen has the words that are left, and no time", () => {
+  const [first] = stepsOf({ ...INVOICED, delivery: part("delivered"), order: part("completed", {}, "Completed") });
+  assert.deepEqual([first?.text, first?.at], ["Order accepted, €31.50 in all", undefined]);
+  assert.equal(acceptanceOf({ order: part("completed") }), undefined);
 });

@@ -1,10 +1,12 @@
 // My orders: made here, kept in the browser, handed in until the server has them. An order has its event id from the
 // start, so that handing it in twice (a lost answer, a refresh in between, two tabs) places it once.
 
-import type { PublishOptions, Weirgate } from "@weirgate/client";
+import type { Parts, PublishOptions, Weirgate } from "@weirgate/client";
 
 import { priced } from "./basket.ts";
 import type { Basket } from "./basket.ts";
+import { acceptanceOf } from "./steps.ts";
+import type { Acceptance } from "./steps.ts";
 import { isRecord, Store } from "./store.ts";
 
 export interface Customer {
@@ -38,6 +40,8 @@ export interface MyOrder {
   readonly unsent?: OrderPlaced;
   /** Why the server did not take it. */
   readonly refused?: string;
+  /** Noted while the status says so, for the time when it no longer does. */
+  readonly accepted?: Acceptance;
 }
 
 /** The oldest ones beyond this are dropped from the list. */
@@ -97,6 +101,13 @@ export async function handIn(order: MyOrder, publisher: Publisher, options: Publ
     const refused = error instanceof Error ? error.message : String(error);
     change(order.id, ({ unsent, ...kept }) => ({ ...kept, refused }));
   }
+}
+
+/** Keeps with my order what its status says of its acceptance. */
+export function noteAcceptance(id: string, parts: Parts): void {
+  const accepted = acceptanceOf(parts);
+  const mine = orders.value.find((order) => order.id === id);
+  if (mine && accepted && mine.accepted?.version !== accepted.version) change(id, (order) => ({ ...order, accepted }));
 }
 
 function change(id: string, to: (order: MyOrder) => MyOrder): void {

@@ -3,6 +3,7 @@
 
 import type { Part, PartDelivery, Parts } from "@weirgate/client";
 
+import { money } from "./catalogue.ts";
 import { dataOf, numberIn, textIn } from "./status.ts";
 
 export const STEP_NAMES = ["order", "inventory", "payment", "invoice", "delivery"] as const;
@@ -22,8 +23,15 @@ export interface Step {
   /** The part's own word; "" when it has none. */
   readonly state: string;
   readonly part: Part | undefined;
+  /** When what `text` says came to be; undefined where nobody knows it any more. */
+  readonly at: Moment | undefined;
   readonly trouble: PartDelivery | undefined;
 }
+
+export type Moment = Pick<Part, "version" | "at_ms">;
+
+/** What was said when the order was accepted. At its end the same part says something else. */
+export type Acceptance = Moment & Pick<Part, "text">;
 
 interface Words {
   readonly title: string;
@@ -53,19 +61,34 @@ export function hasFailed(parts: Parts): boolean {
 const CALLED_OFF: readonly string[] = ["cancelled", "payment-overdue"];
 
 /** Whether a part of that name and state tells of the whole order's end, not of its acceptance. */
-export function isLastWord(name: StepName, state: string): boolean {
+function isLastWord(name: StepName, state: string): boolean {
   return name === "order" && (state === "completed" || CALLED_OFF.includes(state));
 }
 
-/** `isSent`: the server has the order; before that, nobody works on it. */
-export function stepsOf(parts: Parts, isSent = true): Step[] {
+/** The acceptance, while the status tells of it. */
+export function acceptanceOf(parts: Parts): Acceptance | undefined {
+  const part = parts["order"];
+  return part?.state === "accepted" ? { version: part.version, at_ms: part.at_ms, text: part.text } : undefined;
+}
+
+export interface Known {
+  /** The server has the order; before that, nobody works on it. */
+  readonly isSent?: boolean;
+  /** As this browser remembers it. */
+  readonly accepted?: Acceptance | undefined;
+}
+
+export function stepsOf(parts: Parts, { isSent = true, accepted }: Known = {}): Step[] {
   const failed = hasFailed(parts);
   let open = !isSent;
   return STEP_NAMES.map((name) => {
     const part = parts[name];
     const mood = moodOf(name, part, { open, failed });
     open ||= mood !== "done";
-    return { name, title: WORDS[name].title, text: textOf(name, part, mood), mood, state: part?.state ?? "", part, trouble: part?.delivery };
+    const state = part?.state ?? "";
+    const at = isLastWord(name, state) ? accepted : part;
+    const text = isLastWord(name, state) ? (accepted?.text ?? acceptedText(parts)) : textOf(name, part, mood);
+    return { name, title: WORDS[name].title, text, mood, state, part, at, trouble: part?.delivery };
   });
 }
 
@@ -79,9 +102,15 @@ function moodOf(name: StepName, part: Part | undefined, { open, failed }: { open
 }
 
 function textOf(name: StepName, part: Part | undefined, mood: Mood): string {
-  if (part?.text && !isLastWord(name, part.state)) return part.text;
+  if (part?.text) return part.text;
   if (mood === "working") return WORDS[name].working;
   return mood === "skipped" ? "Will not happen" : "";
+}
+
+/** Of an order whose acceptance this browser has not seen: what the other parts still tell of it. */
+function acceptedText(parts: Parts): string {
+  const total_cents = numberIn(dataOf(parts["inventory"]), "ordered_total_cents");
+  return total_cents === undefined ? "Order accepted" : `Order accepted, ${money(total_cents)} in all`;
 }
 
 /** The whole order in one word, for the page and for tests. */

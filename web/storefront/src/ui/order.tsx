@@ -2,9 +2,10 @@
 // document; until there is one, from what this browser ordered.
 
 import type { ConnectionState, Parts, StatusDocument } from "@weirgate/client";
+import { useEffect } from "preact/hooks";
 
 import { useStatus, useStore } from "../live.ts";
-import { orders } from "../model/orders.ts";
+import { noteAcceptance, orders } from "../model/orders.ts";
 import type { MyOrder } from "../model/orders.ts";
 import { dataOf, problemsIn } from "../model/status.ts";
 import { headlineOf, PROGRESS_MAX, stepsOf, troubleOf } from "../model/steps.ts";
@@ -20,6 +21,7 @@ export function OrderPage({ id, connection }: { id: string; connection: Connecti
   const mine = useStore(orders).find((order) => order.id === id);
   const parts = document?.parts ?? {};
   const known = (document?.version ?? 0) > 0;
+  useEffect(() => noteAcceptance(id, parts), [id, document]);
   const isUnsent = mine?.unsent !== undefined && !known;
   if (mine?.refused && !known) return <Refused order={mine} />;
   if (!mine && !known) return <Unknown id={id} connection={connection} document={document} />;
@@ -28,7 +30,7 @@ export function OrderPage({ id, connection }: { id: string; connection: Connecti
       <ConnectionNotice connection={connection} known={known} />
       <Headline id={id} parts={parts} unsent={isUnsent} />
       <div class="columns columns-order">
-        <Timeline steps={stepsOf(parts, !isUnsent)} />
+        <Timeline steps={stepsOf(parts, { isSent: !isUnsent, accepted: mine?.accepted })} />
         <div class="side">
           <ReceiptCard parts={parts} placed={mine?.lines} />
           <MailCard part={parts["notification"]} parts={parts} />

@@ -8,7 +8,7 @@ import { useNow } from "../live.ts";
 import { money, unbroken } from "../model/catalogue.ts";
 import { changesIn, dataOf, numberIn, textIn } from "../model/status.ts";
 import type { Change } from "../model/status.ts";
-import { DELIVERY_STATES, isLastWord, searchOf } from "../model/steps.ts";
+import { DELIVERY_STATES, searchOf } from "../model/steps.ts";
 import type { Mood, Step } from "../model/steps.ts";
 import { seconds } from "./connection.tsx";
 import { Hidden, Icon } from "./icons.tsx";
@@ -57,10 +57,8 @@ function News({ steps }: { steps: readonly Step[] }) {
 }
 
 function StepItem({ step }: { step: Step }) {
-  const { name, title, text, mood, state, part, trouble } = step;
+  const { name, title, text, mood, state, part, at, trouble } = step;
   const search = searchOf(part);
-  // By then the part tells of the order's end; when it was accepted is no longer known.
-  const isAboutTheEnd = isLastWord(name, state);
   return (
     <li class="step" data-testid={`step-${name}`} data-state={state} data-mood={mood} key={name}>
       <StepMark mood={mood} />
@@ -70,9 +68,9 @@ function StepItem({ step }: { step: Step }) {
             {title}
             <Hidden>: {MOOD_WORDS[mood]}</Hidden>
           </h3>
-          {part && !isAboutTheEnd && (
-            <time dateTime={new Date(part.at_ms).toISOString()} title={`Position ${part.version} in the log`}>
-              {clock(part.at_ms)} <code>#{part.version}</code>
+          {at && (
+            <time dateTime={new Date(at.at_ms).toISOString()} title={`Position ${at.version} in the log`}>
+              {clock(at.at_ms)} <code>#{at.version}</code>
             </time>
           )}
         </div>
