@@ -14,6 +14,7 @@ export class Domain {
   #seen = new Map();
   #onHand = new Map([["sourdough", 0], ["fig-jam", 0], ["honey", 5]]);
   #queue = [];
+  #waiting = new Map();
   #onChange;
 
   /** `onChange(subject)` is called after each change of a document. */
@@ -35,6 +36,7 @@ export class Domain {
     if (!duplicate) {
       this.#seen.set(key, ++this.#position);
       if (event.type === "order.placed") void this.#run(event.subject, event.data);
+      if (event.type === "payment.details-corrected") this.#waiting.get(event.subject)?.(event.data.card);
     }
     return { id: event.id, source: event.source, key: event.subject, position: this.#seen.get(key), duplicate, status_url: `/v1/status/${event.subject}` };
   }
@@ -72,7 +74,8 @@ export class Domain {
     say("inventory", "reserved", `Reserved ${reserved.lines.length} of ${placed.lines.length} lines`, data);
     if (reserved.changes.length > 0) mail("changed", "Your order has changed", "We had to replace or leave out something.");
     await pause();
-    const reference = await this.#charge(subject, placed.card, data.total_cents);
+    const card = await this.#rightCard(subject, placed.card);
+    const reference = await this.#charge(subject, card, data.total_cents);
     if (!reference) {
       say("payment", "declined", "The card was declined", { total_cents: data.total_cents, reason: "the card was declined" });
       await pause();
@@ -131,6 +134,20 @@ export class Domain {
     return onHand >= quantity;
   }
 
+  /** A number that can be one: `card`, or what the customer gives in its place. */
+  async #rightCard(subject, card) {
+    for (let wrong = wrongOf(card); wrong; wrong = wrongOf(card)) {
+      const what_is_wrong = `${wrong}; a payment.details-corrected with the right \`card\` makes the payment go on`;
+      const delivery = { state: "waiting", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong };
+      this.set(subject, "payment", { state: "", text: "", delivery });
+      card = await new Promise((resolve) => this.#waiting.set(subject, resolve));
+      await new Promise((resolve) => setTimeout(resolve, this.step_ms));
+      this.set(subject, "payment", { state: "", text: "" });
+      await new Promise((resolve) => setTimeout(resolve, this.step_ms));
+    }
+    return card;
+  }
+
   /** The payment's reference; undefined when the card is declined. Retries while the gateway is down. */
   async #charge(subject, card, total_cents) {
     for (let attempt = 1; this.gateway !== "up"; attempt += 1) {
@@ -149,6 +166,13 @@ export class Domain {
 
   /** After this many attempts a charge is a dead letter. */
   deadAfter = 16;
+}
+
+function wrongOf(card) {
+  const digits = card.replace(/\s/g, "");
+  if (!/^\d{16}$/.test(digits)) return "the card number is not 16 digits";
+  const weighed = [...digits].map((digit, n) => digit * (2 - (n % 2))).map((digit) => (digit > 9 ? digit - 9 : digit));
+  return weighed.reduce((sum, digit) => sum + digit) % 10 === 0 ? undefined : "the card number has a digit that is wrong";
 }
 
 function sum(lines) {

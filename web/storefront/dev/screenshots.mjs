@@ -97,9 +97,21 @@ async function walk(name, { width, height, colorScheme }) {
   await page.click('[data-testid="place-order"]');
   await page.locator('[data-testid="step-payment"][data-mood="stuck"]').waitFor();
   await shot("9-dead-lettered");
+
+  await page.click('nav a[href="#/"]');
+  await add("oat-milk");
+  await page.click('[data-testid="checkout"]');
+  await page.getByText("Card ending in 4241").click();
+  await page.click('[data-testid="place-order"]');
+  await at("card-form", "empty");
+  await shot("10-wrong-card");
+  await page.fill('[data-testid="card-number"]', "4242 4242 4242 4244");
+  await page.click('[data-testid="card-send"]');
+  await at("card-form", "refused");
+  await shot("11-wrong-card-again");
   await page.click('nav a[href="#/orders"]');
-  await page.locator('[data-testid="order"][data-trouble="stuck"]').waitFor();
-  await shot("10-orders");
+  await page.locator('[data-testid="order"][data-trouble="stuck"]').first().waitFor();
+  await shot("12-orders");
 
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if (overflow > 0) troubles.push(`the page is ${overflow} px wider than the window`);

@@ -146,7 +146,7 @@ const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
 };
 
 const RETRYING = "Something does not work right now. We keep trying; there is nothing you need to do.";
-const WRONG_DETAILS = "Your payment details need another look. As soon as they are right, we go on.";
+const WRONG_DETAILS = "Your payment details need another look. Then we go on.";
 const STUCK = "Something did not work, and we stopped trying by ourselves. Somebody has to look at it.";
 
 export function headlineOf(parts: Parts): Headline {

@@ -23,6 +23,7 @@ const customer = new Store<Customer>("shop:customer", (stored) => ({ ...DEMO, ..
 
 const CARDS = [
   { number: "4242424242424242", label: "Card ending in 4242", note: "works" },
+  { number: "4242424242424241", label: "Card ending in 4241", note: "has a wrong digit" },
   { number: "4000000000000002", label: "Card ending in 0002", note: "will be declined" },
 ] as const;
 
@@ -121,7 +122,15 @@ function Form() {
         <div class="choices">
           {CARDS.map((choice) => (
             <label class="choice" key={choice.number}>
-              <input type="radio" name="card" value={choice.number} checked={card === choice.number} onChange={() => setCard(choice.number)} />
+              <input
+                type="radio"
+                name="card"
+                value={choice.number}
+                checked={card === choice.number}
+                onChange={() => setCard(choice.number)}
+                data-testid="pay-with"
+                data-card={choice.number}
+              />
               <span>
                 {choice.label} <small>{choice.note}</small>
               </span>

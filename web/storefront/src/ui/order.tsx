@@ -5,11 +5,13 @@ import type { ConnectionState, Parts, StatusDocument } from "@weirgate/client";
 import { useEffect } from "preact/hooks";
 
 import { useStatus, useStore } from "../live.ts";
+import { wrongDetailsOf } from "../model/card.ts";
 import { noteAcceptance, orders } from "../model/orders.ts";
 import type { MyOrder } from "../model/orders.ts";
 import { dataOf, problemsIn } from "../model/status.ts";
 import { headlineOf, PROGRESS_MAX, stepsOf, troubleOf } from "../model/steps.ts";
 import { useTitle } from "../route.ts";
+import { CardForm } from "./card.tsx";
 import { ConnectionNotice } from "./connection.tsx";
 import { Icon } from "./icons.tsx";
 import { MailCard, ReceiptCard } from "./receipt.tsx";
@@ -29,6 +31,7 @@ export function OrderPage({ id, connection }: { id: string; connection: Connecti
     <div class="order">
       <ConnectionNotice connection={connection} known={known} />
       <Headline id={id} parts={parts} unsent={isUnsent} />
+      <CardForm order={id} wrong={wrongDetailsOf(parts)} />
       <div class="columns columns-order">
         <Timeline steps={stepsOf(parts, { isSent: !isUnsent, accepted: mine?.accepted })} />
         <div class="side">

@@ -5,6 +5,7 @@ import type { PartDelivery } from "@weirgate/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { useNow } from "../live.ts";
+import { reasonOf } from "../model/card.ts";
 import { money, unbroken } from "../model/catalogue.ts";
 import { changesIn, dataOf, numberIn, textIn } from "../model/status.ts";
 import type { Change } from "../model/status.ts";
@@ -107,7 +108,7 @@ export function Trouble({ trouble }: { trouble: PartDelivery }) {
         <TroubleHead trouble={trouble} />
       </p>
       <p>{sentence(trouble.message)}</p>
-      {trouble.state === "waiting" && <p>{sentence(trouble.what_is_wrong)}</p>}
+      {trouble.state === "waiting" && reasonOf(trouble) !== trouble.message && <p>{sentence(reasonOf(trouble))}</p>}
       {trouble.state === "dead-lettered" && <p>It lies with the dead letters until somebody looks at it. Nothing is lost.</p>}
     </div>
   );
@@ -183,7 +184,7 @@ function tries(count: number): string {
   return count === 1 ? "1 try" : `${count} tries`;
 }
 
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const said = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(said) ? said : `${said}.`;
 }
