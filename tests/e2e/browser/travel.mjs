@@ -38,13 +38,16 @@ async function visit(browser, name, width, walk) {
   const context = await browser.newContext({ viewport: { width, height: 860 }, deviceScaleFactor: 1 });
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
-  const [requests, troubles, pushed] = [[], [], []];
-  page.on("request", (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
+  const [requests, posted, troubles, pushed] = [[], [], [], []];
+  page.on("request", (request) => {
+    requests.push(`${request.method()} ${new URL(request.url()).pathname}`);
+    if (requests.at(-1) === "POST /v1/events") posted.push(request.postDataJSON());
+  });
   page.on("pageerror", (error) => troubles.push(String(error)));
   page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => pushed.push(JSON.parse(String(payload)))));
   let shots = 0;
   const travelled = {
-    page, requests, pushed,
+    page, requests, posted, pushed,
     at: (id, state) => page.locator(`[data-testid="${id}"]${state === undefined ? "" : `[data-state="${state}"]`}`).first().waitFor(),
     shot: async (what) => {
       // Nothing that ends is still moving.
@@ -52,9 +55,11 @@ async function visit(browser, name, width, walk) {
       await page.screenshot({ path: join(folder, `${name}-${width}-${++shots}-${what}.png`), fullPage: true });
     },
     start: () => page.goto(process.argv[2]),
-    order: async (sku) => {
+    // `card`: one of those that the checkout offers; the first one unless it is named.
+    order: async (sku, card) => {
       await page.click(`[data-testid="add-to-cart"][data-sku="${sku}"]`);
       await page.click('[data-testid="checkout"]');
+      if (card) await page.check(`[data-testid="pay-with"][data-card="${card}"]`);
       await page.click('[data-testid="place-order"]');
       await page.locator('[data-testid="order-state"]').waitFor();
       return /#\/orders\/(.+)$/.exec(page.url())?.[1];

@@ -65,3 +65,9 @@ async fn an_outage_of_payments_is_shown_and_passes() {
     let mut server = shop().await;
     within("the journey", JOURNEY_PATIENCE, travel("outage.mjs", &mut server)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_corrects_the_payment_details() {
+    let mut server = shop().await;
+    within("the journey", JOURNEY_PATIENCE, travel("card.mjs", &mut server)).await;
+}
