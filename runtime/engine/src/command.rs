@@ -5,11 +5,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
 use weirgate_host::Module;
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Mode,
-    Position, StateWrite, StepAnswer, Verb,
+    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, HandlerName, LogLine, Manifest, Mode, Position,
+    StateWrite, StepAnswer, Verb,
 };
 
-use crate::{Refusal, job::Finished};
+use crate::{Refusal, identities::Identified, job::Finished};
 
 /// A place among the events that may be on their way into the log at once. Given back when they are in it, however long
 /// whoever sent them waits.
@@ -21,7 +21,7 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 #[derive(Debug)]
 pub enum Command {
     Publish {
-        events: Vec<Event>,
+        events: Vec<Identified>,
         /// The one handler they are for; absent: for all that subscribe.
         to: Option<HandlerName>,
         permit: Permit,

@@ -11,6 +11,7 @@ mod error;
 mod gates;
 mod handle;
 mod hub;
+mod identities;
 mod job;
 mod metrics;
 mod notices;

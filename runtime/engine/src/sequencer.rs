@@ -23,6 +23,7 @@ use crate::{
     Clock, Hub, Metrics, Refusal,
     command::Command,
     gates::Gates,
+    identities::Identities,
     job::{Callee, Finished},
     notices,
     projection::Projection,
@@ -65,6 +66,7 @@ pub struct Sequencer {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub recent: Recent,
+    pub identities: Identities,
     pub callees: BTreeMap<HandlerName, Arc<Callee>>,
     pub actions: VecDeque<Action>,
     /// What to do when this turn's records are durable.

@@ -19,10 +19,10 @@ use crate::{
     command::Command,
     gates::Gates,
     handle::Parts,
+    identities::Identities,
     outcalls::Outside,
     projection::Projection,
     recent::Recent,
-    rows,
     sequencer::{End, FreeSpace, Sequencer},
     statuses::Statuses,
     workers::{self, JoinTrace, Worker},
@@ -62,8 +62,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let log_dir = options.dir.join("log");
     std::fs::create_dir_all(&log_dir)?;
     let log = Log::open(Arc::new(DirStorage::open(&log_dir)?), Identity::random()?, LogOptions::default())?;
-    let views = ViewOptions { early: rows::EARLY, ..ViewOptions::default() };
-    let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), views)?;
+    let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), ViewOptions::default())?;
     let host = Arc::new(Host::new(options.host)?);
     let metrics = Arc::new(Metrics::default());
     let statuses = Statuses { views: views.clone(), log: log.reader() };
@@ -98,6 +97,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         jobs,
         machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
         reader: log.reader(),
+        identities: Identities::new(log.head()),
         log,
         projection: Projection::new(statuses),
         views,

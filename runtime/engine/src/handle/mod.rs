@@ -17,6 +17,7 @@ use weirgate_types::{
 use crate::{
     BreakerItem, HandlerItem, Hub, Metrics, Published, Refusal, Said,
     command::{Command, Reply},
+    identities::Identified,
     statuses::Statuses,
 };
 pub use deliveries::{Blocked, Decision, NewData};
@@ -84,6 +85,8 @@ impl Handle {
     pub async fn publish(&self, events: Vec<Event>, to: Option<HandlerName>) -> Result<Vec<Published>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.0.parts.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
+        let views = &self.0.parts.statuses.views;
+        let events = events.into_iter().map(|event| Identified::look_up(event, views)).collect::<Result<_, _>>()?;
         self.ask(|reply| Command::Publish { events, to, permit, reply }).await
     }
 

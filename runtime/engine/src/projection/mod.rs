@@ -24,8 +24,6 @@ pub struct Projection {
     statuses: Statuses,
     changes: Vec<Change>,
     parts: Vec<PublicPart>,
-    /// Identities accepted in this run, which the view does not know yet.
-    accepted: HashMap<Vec<u8>, Position>,
     /// Timers that changed in this run.
     timers: HashMap<Vec<u8>, Option<TimerRow>>,
     /// Numbers that became the next ones of their lanes in this run.
@@ -44,17 +42,8 @@ pub struct PublicPart {
 
 impl Projection {
     pub fn new(statuses: Statuses) -> Self {
-        let (accepted, timers, next) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { statuses, changes: Vec::new(), parts: Vec::new(), accepted, timers, next }
-    }
-
-    /// Where an event of this identity stands, if one was accepted before.
-    pub fn first_position(&self, source: &str, id: &str) -> Result<Option<Position>, Refusal> {
-        let row = rows::identity(source, id);
-        if let Some(position) = self.accepted.get(&row) {
-            return Ok(Some(*position));
-        }
-        Ok(self.statuses.views.get(&row)?.and_then(|value| rows::value_position(&value)))
+        let (timers, next) = (HashMap::new(), HashMap::new());
+        Self { statuses, changes: Vec::new(), parts: Vec::new(), timers, next }
     }
 
     /// Take in a record that stands at `position`.
@@ -62,7 +51,6 @@ impl Projection {
         match record {
             Record::Accepted { event, .. } => {
                 let row = rows::identity(&event.source, &event.id);
-                self.accepted.insert(row.clone(), position);
                 self.put(row, rows::position_value(position), true);
             }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
@@ -92,7 +80,6 @@ impl Projection {
 
     /// Hand over what was gathered: the view's changes and the parts to publish.
     pub fn take(&mut self) -> (Vec<Change>, Vec<PublicPart>) {
-        self.accepted.clear();
         self.timers.clear();
         self.next.clear();
         (std::mem::take(&mut self.changes), std::mem::take(&mut self.parts))

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use weirgate_core::{Ended, Input};
 use weirgate_host::{CallError, Module};
-use weirgate_types::{AttemptFailure, Deployed, Digest, Event, FailureKind, HandlerName, Record};
+use weirgate_types::{AttemptFailure, Deployed, Digest, FailureKind, HandlerName, Record};
 
 use super::{After, End, Sequencer};
 use crate::{
     HandlerItem, Published, Refusal,
     command::{Command, Permit, Reply},
+    identities::Identified,
     job::{Callee, Finished},
 };
 
@@ -57,7 +58,7 @@ impl Sequencer {
 
     fn accept(
         &mut self,
-        events: Vec<Event>,
+        events: Vec<Identified>,
         to: Option<&HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Published>>,
@@ -71,13 +72,17 @@ impl Sequencer {
             return Ok(());
         }
         let mut published = Vec::with_capacity(events.len());
-        for event in events {
+        for one in events {
+            let first = self.identities.first_position(&one, &self.views)?;
+            let Identified { event, identity, .. } = one;
             let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
-            let (position, duplicate) = match self.projection.first_position(&source, &id)? {
+            let (position, duplicate) = match first {
                 Some(position) => (position, true),
                 None => {
                     let (to, at_ms) = (to.cloned(), self.clock.now_ms());
-                    (self.append(Record::Accepted { event, to, at_ms })?, false)
+                    let position = self.append(Record::Accepted { event, to, at_ms })?;
+                    self.identities.accepted(identity, position);
+                    (position, false)
                 }
             };
             let counter = if duplicate { &self.metrics.events_duplicate } else { &self.metrics.events_accepted };

@@ -197,7 +197,7 @@ impl Shared {
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
-            self.disk.apply(self.epoch, &generation, self.options.early)?;
+            self.disk.apply(self.epoch, &generation)?;
             self.memory.write().end_flush();
         }
         Ok(number)

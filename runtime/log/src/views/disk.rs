@@ -1,4 +1,4 @@
-//! sled, kept at arm's length: one tree, one atomic batch a flush, every panic caught.
+//! sled, kept at arm's length: one tree, all or nothing of a flush, every panic caught.
 
 use std::{
     io::ErrorKind,
@@ -10,20 +10,19 @@ use std::{
 
 use weirgate_types::Position;
 
-use super::{ViewError, memory::Generation};
+use super::{ViewError, memory::Generation, redo::Redo};
 use crate::{Epoch, storage::Lock};
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
 const VERSION: u8 = 1;
-/// How many rows hold up those who read.
-const EARLY_ROWS: usize = 256;
 /// Two seconds in all.
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 pub struct Disk {
     db: sled::Db,
+    redo: Redo,
 }
 
 /// Which log the views are of, and how far.
@@ -43,11 +42,25 @@ pub enum Found {
 }
 
 impl Disk {
+    /// Open sled in `dir`, and finish what was being written when it was last used.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
         wait_until_free(&dir.join("db"));
-        // sled's own timer is off: a flush follows each batch, and nothing here has to outlive a power cut.
+        // sled's own timer is off: each generation ends with a flush, and nothing here has to outlive a power cut.
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        guard(|| config.open()).map(|db| Self { db })
+        let db = guard(|| config.open())?;
+        let path = dir.join("redo");
+        let half = Redo::read(&path);
+        let disk = Self { db, redo: Redo::open(&path).map_err(|error| failure(&error.into()))? };
+        match (half, disk.found()?) {
+            // Of these very views, whose last change it was.
+            (Some((about, rows)), Found::Views(found))
+                if found.epoch == about.epoch && found.applied <= about.applied =>
+            {
+                disk.write(about, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))?;
+            }
+            _ => {}
+        }
+        Ok(disk)
     }
 
     pub fn found(&self) -> Result<Found, ViewError> {
@@ -88,39 +101,40 @@ impl Disk {
         .take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
 
-    /// Write the generation: what may be early first, a few rows at a time; then, all or nothing, the rest and the position.
-    pub fn apply(&self, epoch: Epoch, generation: &Generation, early: &[u8]) -> Result<(), ViewError> {
-        let is_early = |key: &[u8]| key.first().is_some_and(|first| early.contains(first));
+    /// Write the generation, all or nothing. Whoever reads meanwhile may see a part of it.
+    pub fn apply(&self, epoch: Epoch, generation: &Generation) -> Result<(), ViewError> {
+        let about = About { epoch, applied: generation.applied };
+        guard(|| Ok(self.redo.write(about, generation.changes())?))?;
+        self.write(about, generation.changes())
+    }
+
+    fn write<'a>(
+        &self,
+        about: About,
+        rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), ViewError> {
         guard(|| {
-            let mut rest = generation.changes().filter(|(key, _)| is_early(key)).peekable();
-            while rest.peek().is_some() {
-                self.db.apply_batch(batch(rest.by_ref().take(EARLY_ROWS)))?;
+            for (key, value) in rows {
+                match value {
+                    Some(value) => self.db.insert(key, value)?,
+                    None => self.db.remove(key)?,
+                };
             }
-            let mut batch = batch(generation.changes().filter(|(key, _)| !is_early(key)));
-            batch.insert(ABOUT_KEY, About { epoch, applied: generation.applied }.encode());
-            self.db.apply_batch(batch)?;
-            self.db.flush().map(drop)
+            self.db.insert(ABOUT_KEY, about.encode())?;
+            self.db.flush()?;
+            Ok(self.redo.clear()?)
         })
     }
 }
 
-fn batch<'a>(changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> sled::Batch {
-    let mut batch = sled::Batch::default();
-    for (key, value) in changes {
-        match value {
-            Some(value) => batch.insert(key, value),
-            None => batch.remove(key),
-        }
-    }
-    batch
-}
-
 impl About {
-    fn encode(self) -> Vec<u8> {
+    pub const BYTES: usize = 25;
+
+    pub fn encode(self) -> Vec<u8> {
         [&[VERSION][..], &self.epoch.0, &self.applied.0.to_le_bytes()].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         let (epoch, rest) = rest.split_first_chunk::<16>()?;
         let (applied, rest) = rest.split_first_chunk::<8>()?;
@@ -185,6 +199,7 @@ mod tests {
     fn about_is_read_as_written() {
         let about = About { epoch: Epoch([3; 16]), applied: Position(77) };
         assert_eq!(About::decode(&about.encode()), Some(about));
+        assert_eq!(about.encode().len(), About::BYTES);
         assert_eq!(About::decode(&about.encode()[1..]), None);
         assert_eq!(About::decode(b""), None);
     }

@@ -9,6 +9,7 @@ mod error;
 mod memory;
 mod merge;
 mod place;
+mod redo;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -50,10 +51,6 @@ pub struct Change {
 pub struct ViewOptions {
     /// What sled may keep in memory, about.
     pub cache_bytes: u64,
-    /// First bytes of keys whose rows may reach sled before the position they belong to does: writing such a row again from
-    /// the log comes to the same. They are written a few at a time, as sled lets nobody read while it writes a batch. All
-    /// others become visible together with the position.
-    pub early: &'static [u8],
     /// How long a change waits for sled at most, if sled keeps up.
     pub flush_interval_ms: u64,
     /// A flush begins early when so many bytes wait.
@@ -65,13 +62,7 @@ pub struct ViewOptions {
 impl Default for ViewOptions {
     fn default() -> Self {
         let mib = 1024 * 1024;
-        Self {
-            cache_bytes: 64 << 20,
-            early: &[],
-            flush_interval_ms: 1000,
-            flush_bytes: 8 * mib,
-            pending_bytes_max: 32 * mib,
-        }
+        Self { cache_bytes: 64 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
     }
 }
 

@@ -1,0 +1,125 @@
+//! Whether an event has come before. Whoever publishes it asks the view, where that may wait for the disk; the sequencer adds
+//! what it has accepted since. So the sequencer itself asks the view only about what was under way for very long.
+
+use std::collections::HashMap;
+
+use weirgate_log::Views;
+use weirgate_types::{Event, Position};
+
+use crate::{Refusal, rows};
+
+/// So many of the newest identities are remembered, and at most twice as many.
+const NEWEST: usize = 16_384;
+
+/// An event that somebody publishes, and whether the view knows it.
+#[derive(Debug)]
+pub struct Identified {
+    pub event: Event,
+    /// Its row in the view.
+    pub identity: Vec<u8>,
+    first: Option<Position>,
+    /// The view had all up to here when it was asked.
+    as_of: Position,
+}
+
+impl Identified {
+    pub fn look_up(event: Event, views: &Views) -> Result<Self, Refusal> {
+        let identity = rows::identity(&event.source, &event.id);
+        // First: the view may go on while it is asked, never back.
+        let as_of = views.applied();
+        Ok(Self { first: first_position(views, &identity)?, event, identity, as_of })
+    }
+}
+
+/// The newest identities.
+pub struct Identities {
+    newer: HashMap<Vec<u8>, Position>,
+    older: HashMap<Vec<u8>, Position>,
+    /// All that were accepted after this are in `newer` or `older`, and after the second in `newer`.
+    since: Position,
+    newer_since: Position,
+}
+
+impl Identities {
+    /// `head`: what came up to there is in the view.
+    pub fn new(head: Position) -> Self {
+        Self { newer: HashMap::new(), older: HashMap::new(), since: head, newer_since: head }
+    }
+
+    pub fn accepted(&mut self, identity: Vec<u8>, position: Position) {
+        if self.newer.len() >= NEWEST {
+            self.older = std::mem::take(&mut self.newer);
+            self.since = self.newer_since;
+            self.newer_since = position.before();
+        }
+        self.newer.insert(identity, position);
+    }
+
+    /// Where an event of this identity stands, if one was accepted before.
+    pub fn first_position(&self, one: &Identified, views: &Views) -> Result<Option<Position>, Refusal> {
+        let newest = self.newer.get(&one.identity).or_else(|| self.older.get(&one.identity));
+        match newest.copied().or(one.first) {
+            None if one.as_of < self.since => first_position(views, &one.identity),
+            known => Ok(known),
+        }
+    }
+}
+
+fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, Refusal> {
+    Ok(views.get(identity)?.and_then(|value| rows::value_position(&value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_log::{Change, Epoch, ViewOptions};
+
+    use super::*;
+
+    fn event(n: usize) -> Event {
+        Event {
+            id: n.to_string(),
+            source: "/tests".into(),
+            r#type: "a".into(),
+            subject: None,
+            time: None,
+            data_content_type: None,
+            data_schema: None,
+            extensions: std::collections::BTreeMap::new(),
+            data: Vec::new(),
+        }
+    }
+
+    fn views() -> (tempfile::TempDir, Views) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let head = Position(1 << 40);
+        let views = Views::open(&dir.path().join("views"), Epoch([1; 16]), head, ViewOptions::default());
+        (dir, views.expect("views"))
+    }
+
+    #[test]
+    fn what_was_accepted_since_it_was_looked_up_is_known() {
+        let (_dir, views) = views();
+        let mut identities = Identities::new(Position::ZERO);
+        let [one, again, other] = [1, 1, 2].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
+        assert_eq!(identities.first_position(&one, &views).expect("no error"), None);
+        identities.accepted(one.identity, Position(7));
+        assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(7)));
+        assert_eq!(identities.first_position(&other, &views).expect("no error"), None);
+    }
+
+    #[test]
+    fn what_was_looked_up_too_long_ago_is_looked_up_again() {
+        let (_dir, views) = views();
+        let mut identities = Identities::new(Position::ZERO);
+        let [one, again, new] = [1, 1, 0].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
+        let change = Change { key: one.identity.clone(), value: Some(rows::position_value(Position(1))), is_new: true };
+        identities.accepted(one.identity, Position(1));
+        for n in 2..2 * NEWEST + 2 {
+            identities.accepted(rows::identity("/tests", &n.to_string()), Position(n as u64));
+            assert!(identities.newer.len() + identities.older.len() <= 2 * NEWEST);
+        }
+        views.write(vec![change], Position(9)).expect("written");
+        assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(1)));
+        assert_eq!(identities.first_position(&new, &views).expect("no error"), None);
+    }
+}

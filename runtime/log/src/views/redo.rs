@@ -1,0 +1,140 @@
+//! What is on its way to sled, written down beside it first. sled takes the rows one by one; whoever is killed among them
+//! leaves a half, and whoever opens the views next finds the rest here. A batch of sled's own would do the same, but sled
+//! lets nobody read while it writes one, for as long as that takes.
+//!
+//! Never synced: after a power cut the views are not used anyway.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use crc32c::crc32c;
+
+use super::disk::About;
+
+/// A length that stands for "removed".
+const REMOVED: u16 = u16::MAX;
+/// Checksum and length of what follows.
+const HEADER_BYTES: u64 = 12;
+
+/// A changed key and its value, `None` where it is removed.
+pub type Row = (Vec<u8>, Option<Vec<u8>>);
+
+pub struct Redo {
+    file: File,
+}
+
+impl Redo {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        Ok(Self { file })
+    }
+
+    /// Write down what will be written to sled, and what sled will be of then.
+    pub fn write<'a>(&self, about: About, rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> io::Result<()> {
+        let mut body = about.encode();
+        for (key, value) in rows {
+            body.extend(length(key).to_le_bytes());
+            body.extend(value.map_or(REMOVED, length).to_le_bytes());
+            body.extend_from_slice(key);
+            body.extend_from_slice(value.unwrap_or_default());
+        }
+        let header = [&crc32c(&body).to_le_bytes()[..], &(body.len() as u64).to_le_bytes()].concat();
+        self.file.write_all_at(&body, HEADER_BYTES)?;
+        self.file.write_all_at(&header, 0)
+    }
+
+    /// sled has it all.
+    pub fn clear(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
+    /// What was written down and not cleared; nothing where the writing itself was cut off, since sled has nothing of it then.
+    pub fn read(path: &Path) -> Option<(About, Vec<Row>)> {
+        let bytes = fs::read(path).ok()?;
+        let (checksum, rest) = bytes.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<8>()?;
+        let body = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        if crc32c(body) != u32::from_le_bytes(*checksum) {
+            return None;
+        }
+        let (about, mut rest) = body.split_at_checked(About::BYTES)?;
+        let mut rows = Vec::new();
+        while !rest.is_empty() {
+            let (row, after) = row(rest)?;
+            rows.push(row);
+            rest = after;
+        }
+        Some((About::decode(about)?, rows))
+    }
+}
+
+/// Keys and values have limits that are far below.
+fn length(bytes: &[u8]) -> u16 {
+    u16::try_from(bytes.len()).unwrap_or(REMOVED)
+}
+
+fn row(bytes: &[u8]) -> Option<(Row, &[u8])> {
+    let (key_length, rest) = bytes.split_first_chunk::<2>()?;
+    let (value_length, rest) = rest.split_first_chunk::<2>()?;
+    let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*key_length).into())?;
+    match u16::from_le_bytes(*value_length) {
+        REMOVED => Some(((key.to_vec(), None), rest)),
+        length => {
+            let (value, rest) = rest.split_at_checked(length.into())?;
+            Some(((key.to_vec(), Some(value.to_vec())), rest))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::Position;
+
+    use super::*;
+    use crate::Epoch;
+
+    const ABOUT: About = About { epoch: Epoch([3; 16]), applied: Position(77) };
+
+    fn written(path: &Path) -> Vec<Row> {
+        let rows: Vec<Row> =
+            vec![(b"a".into(), Some(b"1".into())), (b"b".into(), None), (b"c".into(), Some(Vec::new()))];
+        let redo = Redo::open(path).expect("a file");
+        redo.write(ABOUT, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))).expect("written");
+        rows
+    }
+
+    #[test]
+    fn what_was_written_down_is_read_until_it_is_cleared() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("redo");
+        assert_eq!(Redo::read(&path), None);
+        let rows = written(&path);
+        assert_eq!(Redo::read(&path), Some((ABOUT, rows.clone())));
+        // Of less than before, what is behind its end does not matter.
+        let redo = Redo::open(&path).expect("a file");
+        redo.write(ABOUT, std::iter::empty()).expect("written");
+        assert_eq!(Redo::read(&path), Some((ABOUT, Vec::new())));
+        redo.clear().expect("cleared");
+        assert_eq!(Redo::read(&path), None);
+    }
+
+    #[test]
+    fn what_was_cut_off_is_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("redo");
+        written(&path);
+        let whole = fs::read(&path).expect("its bytes");
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).expect("written");
+            assert_eq!(Redo::read(&path), None, "{cut} bytes");
+            let mut wrong = whole.clone();
+            wrong[cut] ^= 1;
+            fs::write(&path, wrong).expect("written");
+            assert_eq!(Redo::read(&path), None, "byte {cut}");
+        }
+    }
+}
