@@ -86,6 +86,7 @@ mod switches {
         (TimersEarly, "timers go off early"),
         (TimerNotHeard, "a timer that is set is not waited for"),
         (AttemptsGoOn, "a corrected delivery counts its attempts on"),
+        (FailureForgotten, "a failed attempt does not name the one before"),
         (SpentStays, "a corrected delivery has used up its attempts still"),
         (StopsLate, "a handler that is to be paused goes on with what has a place"),
     }

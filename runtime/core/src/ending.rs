@@ -16,25 +16,25 @@ pub fn outcome(
     now_ms: u64,
     entropy: &mut Entropy,
 ) -> Outcome {
-    let failure = failure.clone();
+    let (previous, failure) = (row.carried.failure, failure.clone());
     match (failure.class, failure.kind) {
         (_, FailureKind::NotReached) => {
-            Outcome::Retry { due_ms: now_ms, level: 0, spent: bug!(NotReachedSpends), failure }
+            Outcome::Retry { due_ms: now_ms, level: 0, spent: bug!(NotReachedSpends), previous, failure }
         }
         (_, FailureKind::CircuitOpen) => {
             let wait_ms = failure.retry_after_ms.unwrap_or(0).max(CIRCUIT_MS_MIN);
             // Not all at once when it closes.
             let due_ms = now_ms.saturating_add(wait_ms).saturating_add(entropy.up_to(wait_ms / 2));
-            Outcome::Retry { due_ms, level: 0, spent: bug!(CircuitSpends), failure }
+            Outcome::Retry { due_ms, level: 0, spent: bug!(CircuitSpends), previous, failure }
         }
-        (FailureClass::Correctable, _) => Outcome::Waiting { failure },
+        (FailureClass::Correctable, _) => Outcome::Waiting { previous, failure },
         (FailureClass::Permanent, _) => dead_letter(manifest, row, failure),
         (FailureClass::Transient, _) => match next_retry(&manifest.retry, row.spent.saturating_add(1), entropy) {
             None => dead_letter(manifest, row, failure),
             Some((level, delay_ms)) => {
                 let delay_ms = delay_ms.max(failure.retry_after_ms.unwrap_or(0));
                 let spent = !(bug!(CutOffIsFree) && failure.kind == FailureKind::Interrupted);
-                Outcome::Retry { due_ms: now_ms.saturating_add(delay_ms), level, spent, failure }
+                Outcome::Retry { due_ms: now_ms.saturating_add(delay_ms), level, spent, previous, failure }
             }
         },
     }

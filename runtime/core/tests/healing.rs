@@ -6,7 +6,7 @@
 mod world;
 
 use weirgate_core::Stand;
-use weirgate_types::{AttemptFailure, Carried, FailureKind, Outcome, Position, Record, Verb};
+use weirgate_types::{AttemptFailure, Carried, Commit, FailureKind, Outcome, Position, Record, Verb};
 use world::{World, correctable, correction, delivery, event, name, permanent, transient};
 
 /// A first level of two quick attempts, a second of one slow one.
@@ -287,10 +287,17 @@ fn a_dead_letter_opened_again_keeps_what_it_carries() {
         let mut world = World::with(r#","retry":[{"attempts":1,"first_delay_ms":1}]"#);
         let first = world.publish(1, "x");
         world.answer(Err(&permanent()));
-        let carried = Carried { steps: vec![Position(77)], correction: Some(Position(78)) };
+        let carried =
+            Carried { steps: vec![Position(77)], correction: Some(Position(78)), failure: Some(Position(79)) };
         world.intervene(&delivery("a", first), "x", Verb::Retry, carried.clone());
         restart(&mut world, with_view);
-        assert_eq!(world.machine.row(&delivery("a", first)).expect("open").carried, carried);
+        // The restart cut off an attempt: a failure more, which names the one before.
+        let row = world.machine.row(&delivery("a", first)).expect("open");
+        let newest = row.carried.failure.expect("it failed");
+        assert_eq!(Carried { failure: carried.failure, ..row.carried.clone() }, carried);
+        let (_, record) = world.log.iter().find(|(at, _)| *at == newest).expect("its record");
+        let [Commit { outcome: Outcome::Retry { previous, .. }, .. }] = record.commits() else { panic!("{record:?}") };
+        assert_eq!(*previous, carried.failure);
     }
 }
 

@@ -21,7 +21,7 @@ pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u
         Outcome::Completed | Outcome::Withheld => return None,
         Outcome::Retry { failure, .. } if failure.kind == weirgate_types::FailureKind::NotReached => return None,
         Outcome::Retry { failure, .. } => ("failed", Some(failure)),
-        Outcome::Waiting { failure } => ("waiting", Some(failure)),
+        Outcome::Waiting { failure, .. } => ("waiting", Some(failure)),
         Outcome::DeadLettered { failure, .. } => ("dead-lettered", Some(failure)),
     };
     let next_attempt_at_ms = match &ending.outcome {
@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn each_ending_has_its_word_and_its_key() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
-        let retry = Outcome::Retry { due_ms: 9, level: 0, spent: true, failure: failure.clone() };
-        let waiting = Outcome::Waiting { failure };
+        let retry = Outcome::Retry { due_ms: 9, level: 0, spent: true, previous: None, failure: failure.clone() };
+        let waiting = Outcome::Waiting { previous: None, failure };
         for (outcome, recovered, word) in
             [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "waiting")]
         {
@@ -162,6 +162,6 @@ mod tests {
     #[test]
     fn nothing_is_told_of_what_was_told() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
-        assert_eq!(told("weirgate.delivery.failed", Outcome::Waiting { failure }, false), None);
+        assert_eq!(told("weirgate.delivery.failed", Outcome::Waiting { previous: None, failure }, false), None);
     }
 }

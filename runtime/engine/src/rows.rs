@@ -4,7 +4,6 @@
 //! | --- | --- | --- |
 //! | `b` | host | until when its breaker is open, and for the how manieth time in a row, postcard |
 //! | `d` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
-//! | `f` | handler, 0, event's position, record's position | nothing: an attempt failed there |
 //! | `g` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
 //! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
 //! | `k` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
@@ -21,10 +20,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weirgate_core::{DeliveryRow, Rank};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, TimerId};
-
-/// Rows that come out the same when they are written again from the log, whatever later rows are there already: all but those
-/// that the machine is restored from.
-pub const EARLY: &[u8] = b"dstx";
 
 /// Values longer than this stay in the log; the view holds where.
 const INLINE_BYTES_MAX: usize = 3 * 1024;
@@ -88,16 +83,7 @@ pub fn host(name: &str) -> Vec<u8> {
     [HOSTS, name.as_bytes()].concat()
 }
 
-/// The failed attempts of a delivery.
-pub fn failures_of(delivery: &DeliveryId) -> Vec<u8> {
-    by_position(b"f", delivery)
-}
-
-pub fn failure(delivery: &DeliveryId, record: Position) -> Vec<u8> {
-    [failures_of(delivery), position_value(record)].concat()
-}
-
-/// The position that a row of failures or of a lane on the shelf ends with.
+/// The position that a row of a lane on the shelf ends with.
 pub fn last_position(key: &[u8]) -> Option<Position> {
     key.last_chunk::<8>().map(|position| Position(u64::from_be_bytes(*position)))
 }
@@ -290,7 +276,6 @@ mod tests {
         assert!(!parts("order/o-12").starts_with(&parts("order/o-1")));
         let delivery_id = DeliveryId { handler: name, position: Position(258) };
         assert_eq!(delivery_of(&delivery(&delivery_id)), Some(delivery_id.clone()));
-        assert_eq!(last_position(&failure(&delivery_id, Position(9))), Some(Position(9)));
         assert_eq!(queued_due_ms(&queued(&delivery_id, 2, 77)), Some(77));
         let id = TimerId { handler: delivery_id.handler, key: "order/o-1".into(), name: "deadline".into() };
         for kind in [TimerKind::Handler, TimerKind::Schedule] {

@@ -35,10 +35,13 @@ pub enum Outcome {
         level: u8,
         /// Whether the attempt counts; one that met an open circuit does not.
         spent: bool,
+        /// The attempt before it that failed: the failures of a delivery are a chain, from the newest back.
+        previous: Option<Position>,
         failure: AttemptFailure,
     },
     /// It waits until somebody corrects its data.
     Waiting {
+        previous: Option<Position>,
         failure: AttemptFailure,
     },
     DeadLettered {
@@ -62,6 +65,8 @@ pub struct Carried {
     pub steps: Vec<Position>,
     /// The data that it gets in place of its event's: an `Intervened` with a correction.
     pub correction: Option<Position>,
+    /// The newest attempt that failed.
+    pub failure: Option<Position>,
 }
 
 /// What a completed attempt changes.

@@ -2,7 +2,7 @@
 
 use weirgate_core::{Input, Stand, Verdict};
 use weirgate_types::{
-    BreakerId, Carried, Correction, DeliveryId, Deployed, HandlerName, Intervention, Mode, ModeChanged, Record, Verb,
+    BreakerId, Correction, DeliveryId, Deployed, HandlerName, Intervention, Mode, ModeChanged, Record, Verb,
 };
 
 use crate::{
@@ -55,7 +55,8 @@ impl Shell {
         if !may {
             return Ok(());
         }
-        let carried = if self.machine.is_open(delivery) { Carried::default() } else { dead.unwrap_or_default() };
+        let open = self.machine.row(delivery).map(|row| row.carried.clone());
+        let carried = open.or(dead).unwrap_or_default();
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
         let (delivery, by, why) = (delivery.clone(), "operator".to_owned(), String::new());
         self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)

@@ -35,7 +35,7 @@ fn ending(commit: &Commit) -> String {
     let how = match &commit.outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::Withheld => "withheld".to_owned(),
-        Outcome::Retry { due_ms, level, spent, failure } => {
+        Outcome::Retry { due_ms, level, spent, failure, .. } => {
             format!("{:?}, again at {due_ms}, level {level}, spent: {spent}", failure.kind)
         }
         Outcome::Waiting { .. } => "waits for a correction".to_owned(),

@@ -25,7 +25,7 @@ impl Facts {
         for commit in record.commits() {
             let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
             match &commit.outcome {
-                Outcome::DeadLettered { carried, .. } => drop(self.dead.insert(delivery, carried.clone())),
+                Outcome::DeadLettered { carried, .. } => self.bury(delivery, carried, position),
                 Outcome::Completed | Outcome::Withheld => drop(self.dead.remove(&delivery)),
                 Outcome::Retry { .. } | Outcome::Waiting { .. } => {}
             }
@@ -44,12 +44,16 @@ impl Facts {
         }
         match record {
             Record::Intervened(one) if matches!(one.verb, Verb::DeadLetter) => {
-                self.dead.insert(one.delivery.clone(), Carried::default());
+                self.bury(one.delivery.clone(), &one.carried, position);
             }
             Record::Intervened(one) => drop(self.dead.remove(&one.delivery)),
             Record::Fired { timer, .. } => drop(self.timers.remove(timer)),
             _ => {}
         }
+    }
+
+    fn bury(&mut self, delivery: DeliveryId, carried: &Carried, position: Position) {
+        self.dead.insert(delivery, Carried { failure: Some(position), ..carried.clone() });
     }
 }
 

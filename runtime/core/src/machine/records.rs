@@ -85,7 +85,9 @@ impl Machine {
             Outcome::DeadLettered { .. } if bug!(HeldIsForgotten) => self.finish(&delivery, actions),
             Outcome::Completed | Outcome::DeadLettered { held: false, .. } => self.finish(&delivery, actions),
             Outcome::DeadLettered { held: true, .. } => {
-                let hold = |row: &mut DeliveryRow| (row.stand, row.failed) = (Stand::Held, true);
+                let hold = |row: &mut DeliveryRow| {
+                    (row.stand, row.failed, row.carried.failure) = (Stand::Held, true, Some(position));
+                };
                 self.change(&delivery, hold, actions);
             }
             Outcome::Retry { due_ms, level, spent, .. } => {
@@ -93,10 +95,11 @@ impl Machine {
                     row.stand = Stand::Retrying { due_ms: *due_ms, level: *level };
                     row.spent += u32::from(*spent);
                     row.failed |= *spent;
+                    row.carried.failure = Some(position).filter(|_| !bug!(FailureForgotten));
                 };
                 self.change(&delivery, retry, actions);
             }
-            Outcome::Waiting { .. } => self.waiting(&delivery, actions),
+            Outcome::Waiting { .. } => self.waiting(position, &delivery, actions),
             Outcome::Withheld => {
                 let withhold = |row: &mut DeliveryRow| row.stand = Stand::Withheld { commit: position };
                 self.change(&delivery, withhold, actions);
@@ -105,9 +108,11 @@ impl Machine {
     }
 
     /// The delivery waits for a correction; one may have come before.
-    fn waiting(&mut self, delivery: &DeliveryId, actions: &mut Vec<Action>) {
+    fn waiting(&mut self, position: Position, delivery: &DeliveryId, actions: &mut Vec<Action>) {
         let stand = if bug!(WaitingRuns) { Stand::Ready } else { Stand::Waiting };
-        let wait = |row: &mut DeliveryRow| (row.stand, row.failed) = (stand, true);
+        let wait = |row: &mut DeliveryRow| {
+            (row.stand, row.failed, row.carried.failure) = (stand, true, Some(position));
+        };
         let row = self.change(delivery, wait, actions);
         let offered = row.and_then(|row| row.offered).filter(|_| !self.recovering);
         if let (Some(with), Some(handler)) = (offered, self.handlers.get_mut(&delivery.handler)) {

@@ -1,5 +1,6 @@
 //! The store of dead letters: asking for them, and looking into one.
 
+use weirgate_core::DeliveryRow;
 use weirgate_types::{
     AttemptFailure, Carried, Commit, DeliveryId, Digest, FailureClass, FailureKind, HandlerName, Intervention, LogLine,
     Outcome, Position, Record, Verb,
@@ -11,6 +12,8 @@ use crate::{DeadLetter, Refusal, job::StoredRecord, rows};
 /// So many dead letters are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
 const PAGE: usize = 256;
+/// So many failed attempts of one delivery are told of.
+const FAILURES_MAX: usize = 1_000;
 
 /// Which dead letters; what is absent leaves it open.
 #[derive(Debug, Clone, Default)]
@@ -85,16 +88,22 @@ impl Handle {
         blocking(move || handle.find_letter(&delivery)?.ok_or(Refusal::NotADeadLetter(delivery))).await?
     }
 
-    /// The attempts at a delivery that failed, in order. Those of one that has ended well are forgotten.
+    /// The attempts at a delivery that failed, in order; the newest 1,000 of them. Those of one that is neither open nor a
+    /// dead letter are not found any more.
     ///
     /// # Errors
     /// The log cannot be read.
     pub async fn failures(&self, delivery: DeliveryId) -> Result<Vec<Failure>, Refusal> {
         let handle = self.clone();
         blocking(move || {
-            let rows = handle.0.parts.statuses.views.scan_keys(&rows::failures_of(&delivery), None, 1_000)?;
-            let failures = rows.iter().filter_map(|row| rows::last_position(row));
-            failures.filter_map(|position| handle.failure_at(&delivery, position).transpose()).collect()
+            let (mut failures, mut next) = (Vec::new(), handle.newest_failure(&delivery)?);
+            while let Some(position) = next.filter(|_| failures.len() < FAILURES_MAX) {
+                let (failure, previous) = handle.failure_at(&delivery, position)?;
+                failures.extend(failure);
+                next = previous;
+            }
+            failures.reverse();
+            Ok(failures)
         })
         .await?
     }
@@ -156,7 +165,7 @@ impl Handle {
                 log: Vec::new(),
                 state: Vec::new(),
                 held: false,
-                carried,
+                carried: Carried { failure: Some(position), ..carried },
                 digest: None,
                 r#type,
             }));
@@ -164,22 +173,44 @@ impl Handle {
         Ok(commit_of(&record, delivery).and_then(|commit| letter(commit, delivery, position, r#type)))
     }
 
-    fn failure_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<Failure>, Refusal> {
+    fn newest_failure(&self, delivery: &DeliveryId) -> Result<Option<Position>, Refusal> {
+        let views = &self.0.parts.statuses.views;
+        if let Some(dead) = views.get(&rows::dead_letter(delivery))? {
+            return Ok(rows::value_position(&dead));
+        }
+        let open = views.get(&rows::delivery(delivery))?;
+        let row = open.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok());
+        Ok(row.and_then(|row| row.carried.failure))
+    }
+
+    /// What the record at a position says of a failed attempt, and where the one before it is.
+    fn failure_at(
+        &self,
+        delivery: &DeliveryId,
+        position: Position,
+    ) -> Result<(Option<Failure>, Option<Position>), Refusal> {
         let record = self.0.parts.statuses.log.read(position)?.map(|(_, record)| record);
-        let Some(commit) = record.as_ref().and_then(|record| commit_of(record, delivery)) else { return Ok(None) };
-        let (failure, due_ms) = match &commit.outcome {
-            Outcome::Retry { failure, due_ms, .. } => (failure, Some(*due_ms)),
-            Outcome::Waiting { failure } | Outcome::DeadLettered { failure, .. } => (failure, None),
-            Outcome::Completed | Outcome::Withheld => return Ok(None),
+        if let Some(Record::Intervened(Intervention { carried, .. })) = &record {
+            return Ok((None, carried.failure));
+        }
+        let Some(commit) = record.as_ref().and_then(|record| commit_of(record, delivery)) else {
+            return Ok((None, None));
         };
-        Ok(Some(Failure {
+        let (failure, due_ms, previous) = match &commit.outcome {
+            Outcome::Retry { failure, due_ms, previous, .. } => (failure, Some(*due_ms), previous),
+            Outcome::Waiting { failure, previous } => (failure, None, previous),
+            Outcome::DeadLettered { failure, carried, .. } => (failure, None, &carried.failure),
+            Outcome::Completed | Outcome::Withheld => return Ok((None, None)),
+        };
+        let failure = Failure {
             attempt: commit.attempt,
             at_ms: commit.at_ms,
             digest: commit.digest,
             failure: failure.clone(),
             log: commit.log.clone(),
             due_ms,
-        }))
+        };
+        Ok((Some(failure), *previous))
     }
 }
 
@@ -190,7 +221,7 @@ fn commit_of<'a>(record: &'a Record, delivery: &DeliveryId) -> Option<&'a Commit
 
 fn letter(commit: &Commit, delivery: &DeliveryId, position: Position, r#type: String) -> Option<DeadLetter> {
     let Outcome::DeadLettered { held, carried, state, failure } = &commit.outcome else { return None };
-    let carried: Carried = carried.clone();
+    let carried = Carried { failure: Some(position), ..carried.clone() };
     Some(DeadLetter {
         delivery: delivery.clone(),
         key: commit.key.clone(),

@@ -1,4 +1,4 @@
-//! What commits change in the views: state, statuses, dead letters, failures, timers.
+//! What commits change in the views: state, statuses, dead letters, timers.
 
 use weirgate_types::{
     AttemptFailure, Commit, DeliveryId, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite,
@@ -46,37 +46,13 @@ impl Projection {
         for (index, write) in commit.effects.timers.iter().enumerate() {
             self.timer_written(position, before.timers + index, commit, write)?;
         }
-        self.ended(position, commit)?;
+        if let Outcome::DeadLettered { .. } = commit.outcome {
+            let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+            self.put(rows::dead_letter(&delivery), rows::position_value(position), false);
+        }
         if !commit.effects.status.iter().any(|write| write.subject == commit.key) {
             self.stands(position, commit)?;
         }
-        Ok(())
-    }
-
-    /// Dead letters, and what failed on the way.
-    fn ended(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
-        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
-        match &commit.outcome {
-            Outcome::Completed | Outcome::Withheld if commit.attempt > 1 => self.forget_failures(&delivery)?,
-            Outcome::Completed | Outcome::Withheld => {}
-            Outcome::DeadLettered { .. } => {
-                self.put(rows::dead_letter(&delivery), rows::position_value(position), false);
-                self.put(rows::failure(&delivery, position), Vec::new(), false);
-            }
-            Outcome::Retry { .. } | Outcome::Waiting { .. } => {
-                self.put(rows::failure(&delivery, position), Vec::new(), false);
-            }
-        }
-        Ok(())
-    }
-
-    /// The delivery is done with; nobody looks into its failures any more.
-    pub(super) fn forget_failures(&mut self, delivery: &DeliveryId) -> Result<(), Refusal> {
-        let prefix = rows::failures_of(delivery);
-        for row in self.statuses.views.scan_keys(&prefix, None, usize::MAX)? {
-            self.remove(row);
-        }
-        self.changes.retain(|change| !change.key.starts_with(&prefix) || change.value.is_none());
         Ok(())
     }
 
@@ -113,7 +89,7 @@ impl Projection {
         let delivery = match &commit.outcome {
             Outcome::Completed | Outcome::Withheld => said.and_then(|delivery| delivery.after(commit.event)),
             Outcome::Retry { due_ms, failure, .. } => Some(retrying(commit, *due_ms, failure)),
-            Outcome::Waiting { failure } => Some(PartDelivery::Waiting {
+            Outcome::Waiting { failure, .. } => Some(PartDelivery::Waiting {
                 event: commit.event,
                 attempt: commit.attempt,
                 message: public(&failure.message),

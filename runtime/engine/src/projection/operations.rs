@@ -23,9 +23,6 @@ impl Projection {
             return self.say(position, key, &delivery.handler, *at_ms, Some(dead));
         }
         self.remove(rows::dead_letter(delivery));
-        if matches!(verb, Verb::Skip | Verb::Resolve { .. } | Verb::Discard) {
-            self.forget_failures(delivery)?;
-        }
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if said.is_some_and(|said| said.event() == delivery.position) {
             self.say(position, key, &delivery.handler, *at_ms, None)?;

@@ -51,6 +51,8 @@ impl Sequencer {
         }
         let Wish { delivery, key, verb, carried, said: Said { by, why } } = wish;
         let at_ms = self.clock.now_ms();
+        // One that is given up while it is open keeps what it has, for whoever takes it up again.
+        let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
         let position =
             self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }))?;
         self.after.push(After::Intervened { reply, position });

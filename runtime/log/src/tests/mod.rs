@@ -147,7 +147,7 @@ pub fn every_record() -> Vec<Record> {
     let delivery = DeliveryId { handler: handler(), position: Position(1) };
     let at_ms = 1_700_000_000_000;
     let manifest = "{\"name\":\"inventory\"}".to_owned();
-    let carried = Carried { steps: vec![Position(3)], correction: Some(Position(4)) };
+    let carried = Carried { steps: vec![Position(3)], correction: Some(Position(4)), failure: Some(Position(2)) };
     let state = vec![StateWrite { name: "stock".into(), value: Some(vec![1]) }];
     let (by, why, key) = ("support".to_owned(), "a new card".to_owned(), "o-1".to_owned());
     let (notice, handler_id) = (event(Vec::new()), BreakerId::Handler(handler()));
@@ -156,6 +156,7 @@ pub fn every_record() -> Vec<Record> {
         let (delivery, key, carried) = (delivery.clone(), key.clone(), carried.clone());
         Record::Intervened(Intervention { delivery, key, verb, carried, by: by.clone(), why: why.clone(), at_ms })
     };
+    let previous = Some(Position(2));
     let withheld = Effects { withheld: vec![event(vec![1])], ..Effects::default() };
     let Record::Committed(one) = commit(1, vec![1]) else { unreachable!("a commit") };
     let timer = TimerId { handler: handler(), key: key.clone(), name: "deadline".into() };
@@ -166,8 +167,8 @@ pub fn every_record() -> Vec<Record> {
         Record::Attempted { delivery: delivery.clone(), attempt: 1, at_ms },
         commit(2, vec![1, 2, 3]),
         Record::Accepted { event: event(Vec::new()), to: Some(handler()), at_ms },
-        failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, level: 1, spent: true, failure }),
-        failed(|failure| Outcome::Waiting { failure }),
+        failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, level: 1, spent: true, previous, failure }),
+        failed(|failure| Outcome::Waiting { previous, failure }),
         failed(|failure| Outcome::DeadLettered { held: true, carried: carried.clone(), state: state.clone(), failure }),
         Record::Batched(vec![one.clone(), Commit { outcome: Outcome::Withheld, effects: withheld, ..one }]),
         Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms }),

@@ -21,6 +21,7 @@ impl Checks {
                 return Ok(());
             }
             Verb::DeadLetter => {
+                self.fails(delivery, at, one.carried.failure)?;
                 self.watched(&delivery.handler).settle(delivery.position, Life::Dead);
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use super::{Checked, Checks, Life, Rule, Violation, Watched, index_of};
 use crate::{Order, kinds::DELAYS_MS_MAX};
 
 impl Checks {
-    pub(super) fn committed(&mut self, commit: &Commit) -> Checked {
+    pub(super) fn committed(&mut self, position: Position, commit: &Commit) -> Checked {
         let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
         let item = self.known(Rule::OnceOnly, &delivery)?.clone();
         let is_its = item.life == Life::Running && item.attempt == commit.attempt;
@@ -14,17 +14,20 @@ impl Checks {
         let life = match &commit.outcome {
             Outcome::Completed => Life::Done,
             Outcome::Withheld => Life::Withheld,
-            Outcome::Waiting { failure } => {
+            Outcome::Waiting { previous, failure } => {
+                self.fails(&delivery, position, *previous)?;
                 let may = failure.class == FailureClass::Correctable;
                 self.check(Rule::Waiting, may, || format!("{delivery} waits after {failure:?}"))?;
                 Life::Waiting
             }
-            Outcome::Retry { due_ms, level, spent, failure } => {
+            Outcome::Retry { due_ms, level, spent, previous, failure } => {
+                self.fails(&delivery, position, *previous)?;
                 let wait_ms = due_ms.saturating_sub(commit.at_ms);
                 self.check_retry(&delivery, (*spent, *level, wait_ms), failure.kind)?;
                 Life::Retrying { due_ms: *due_ms }
             }
-            Outcome::DeadLettered { held, failure, .. } => {
+            Outcome::DeadLettered { held, carried, failure, .. } => {
+                self.fails(&delivery, position, carried.failure)?;
                 self.check_dead(&delivery, *held, failure.class)?;
                 if *held { Life::Held } else { Life::Dead }
             }
@@ -43,6 +46,14 @@ impl Checks {
             item.spent += u32::from(matches!(life, Life::Retrying { .. }) && !not_reached);
         }
         Ok(())
+    }
+
+    /// An attempt failed, or somebody gave the delivery up: it names the failure before it.
+    pub(super) fn fails(&mut self, delivery: &DeliveryId, at: Position, previous: Option<Position>) -> Checked {
+        let Some(item) = self.watched(&delivery.handler).items.get_mut(&delivery.position) else { return Ok(()) };
+        let before = item.failure.replace(at);
+        let names = || format!("the failure of {delivery} before {at} is {before:?}, and it names {previous:?}");
+        self.check(Rule::Attempts, previous == before, names)
     }
 
     fn write_timers(&mut self, commit: &Commit) {

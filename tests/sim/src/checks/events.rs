@@ -62,6 +62,7 @@ impl Item {
             tried: false,
             hooked: false,
             corrected: None,
+            failure: None,
             opened_at: at,
             begun_at: at,
             begun_turn: 0,

@@ -35,7 +35,7 @@ pub enum Rule {
     Waiting,
     /// A correction is for its key, for what came before it, once; and none is lost.
     Corrections,
-    /// Attempts are counted, and begin when they are due.
+    /// Attempts are counted, begin when they are due, and name the failed one before them.
     Attempts,
     /// Levels of retry, one after the other; the dead letter after the last.
     Levels,
@@ -95,6 +95,8 @@ pub struct Item {
     pub tried: bool,
     hooked: bool,
     corrected: Option<Position>,
+    /// The newest of its attempts that failed, or the decision that gave it up.
+    failure: Option<Position>,
     /// Where it was opened, for the last time; and where its attempt began, and in which turn.
     opened_at: Position,
     begun_at: Position,
@@ -185,7 +187,7 @@ impl Checks {
         match record {
             Record::Attempted { delivery, attempt, at_ms } => self.attempted(position, delivery, *attempt, *at_ms)?,
             Record::Committed(_) | Record::Batched(_) => {
-                record.commits().iter().try_for_each(|commit| self.committed(commit))?;
+                record.commits().iter().try_for_each(|commit| self.committed(position, commit))?;
             }
             Record::Intervened(one) => self.intervened(position, one)?,
             Record::Released { delivery, emitted, .. } => self.released(delivery, emitted)?,
