@@ -16,8 +16,8 @@ pub enum Incoming {
     Cancelled(OrderCancelled),
 }
 
-/// What this handler reads of `inventory.reserved`, and the card where a correction has put one in
-/// (`payment.details-corrected` is merged into this data).
+/// What this handler reads of `inventory.reserved`, and what a correction has put in: a card (`payment.details-corrected` is
+/// merged into this data), or why the order was cancelled (`order.cancelled` is).
 #[derive(Debug, Serialize, Deserialize, EventType)]
 #[event("inventory.reserved")]
 pub struct Payable {
@@ -25,6 +25,8 @@ pub struct Payable {
     pub total_cents: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What became of the payment; absent before.
@@ -61,8 +63,10 @@ struct ReasonData<'a> {
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match (context.state().get::<Payment>(PAYMENT)?, event.data) {
         (None, Incoming::Accepted(accepted)) => context.state().set(CARD, &accepted.card),
+        (None, Incoming::Cancelled(_) | Incoming::Reserved(Payable { reason: Some(_), .. })) => {
+            settle(Payment::Cancelled, context)
+        }
         (None, Incoming::Reserved(payable)) => pay(payable, context),
-        (None, Incoming::Cancelled(_)) => settle(Payment::Cancelled, context),
         (Some(Payment::Charged), Incoming::Cancelled(news)) => pay_back(&news.reason, context),
         (Some(payment), _) => {
             context.info(format!("there is nothing left to pay: {payment:?}"));
@@ -72,7 +76,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
 }
 
 fn pay(payable: Payable, context: &mut Context) -> Result<(), Failure> {
-    let Payable { order, total_cents, card: corrected } = payable;
+    let Payable { order, total_cents, card: corrected, reason: _ } = payable;
     if order_key(&order) != context.delivery().key {
         return Err(Failure::correctable("the data names another order", format!("`order` is {order:?}")));
     }

@@ -19,7 +19,7 @@ fn world() -> World {
 }
 
 fn reserved(card: Option<&str>) -> Delivery {
-    let payable = Payable { order: "o-1".into(), total_cents: 1910, card: card.map(Into::into) };
+    let payable = Payable { order: "o-1".into(), total_cents: 1910, card: card.map(Into::into), reason: None };
     Delivery::of(&payable).key(KEY).state("card", "tok_ada")
 }
 

@@ -21,6 +21,11 @@ fn shop() -> Shop {
     shop.fire("order", "o-5", "payment");
     let details = PaymentDetailsCorrected { order: "o-5".into(), card: GOOD_CARD.into() };
     shop.publish("payment.details-corrected", "o-5", serde_json::to_vec(&details).expect("JSON"));
+    shop.handler("payment").world.configure("gateway", "down");
+    shop.place("o-6", GOOD_CARD, &[("coffee-beans", 1)]);
+    shop.fire("order", "o-6", "payment");
+    shop.handler("payment").world.configure("gateway", "up");
+    shop.retry("payment");
     let wish = OrderCancelRequested { order: "o-1".into(), reason: "no".into() };
     shop.publish("order.cancel-requested", "o-1", serde_json::to_vec(&wish).expect("JSON"));
     shop
@@ -35,7 +40,7 @@ fn every_event_and_state_of_the_readme_is_real() {
     for r#type in &shop.types_seen {
         assert!(README.contains(&format!("`{type}`")), "handlers/README.md lacks {type}");
     }
-    for order in ["o-1", "o-2", "o-3", "o-4", "o-5"] {
+    for order in ["o-1", "o-2", "o-3", "o-4", "o-5", "o-6"] {
         for (handler, (state, _)) in shop.status(order) {
             assert!(README.contains(&format!("`{state}`")), "handlers/README.md lacks {state} of {handler}");
         }

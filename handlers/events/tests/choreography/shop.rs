@@ -1,7 +1,7 @@
 //! The shop under test: all handlers of the order domain, the log between them, and what of it has failed and is to come
 //! again. Time passes where a test says so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use order_events::catalogue;
 use serde_json::{Value, json};
@@ -38,6 +38,8 @@ pub struct Deployed {
     handle: Handle,
     /// By key: a delivery that has failed, and those that are parked behind it.
     open: BTreeMap<String, VecDeque<Stored>>,
+    /// Keys whose first open delivery waits for a correction.
+    waiting: BTreeSet<String>,
 }
 
 impl Deployed {
@@ -51,11 +53,14 @@ impl Deployed {
     /// Deliver what is open until it fails. Answers what was emitted, and the failures.
     fn go_on(&mut self) -> (Vec<Emitted>, Vec<Failure>) {
         let (mut emitted, mut failures) = (Vec::new(), Vec::new());
-        for lane in self.open.values_mut() {
+        for (key, lane) in &mut self.open {
             while let Some(Stored { source, event, position }) = lane.front() {
                 let delivery = Delivery::of_emitted(event).source(source).position(*position);
                 let run = (self.handle)(&mut self.world, delivery);
                 if let Err(failure) = run.result() {
+                    if failure.is_correctable() {
+                        self.waiting.insert(key.clone());
+                    }
                     failures.push(failure.clone());
                     break;
                 }
@@ -82,7 +87,7 @@ impl Shop {
             let manifest = manifest.checked().expect("a good manifest");
             let mut world = World::new().handler(manifest.name.as_str());
             manifest.config.iter().for_each(|(name, value)| world.configure(name, value));
-            Deployed { manifest, world, handle, open: BTreeMap::new() }
+            Deployed { manifest, world, handle, open: BTreeMap::new(), waiting: BTreeSet::new() }
         });
         Self { handlers: handlers.into(), log: VecDeque::new(), position: 0, types_seen: Vec::new() }
     }
@@ -169,17 +174,17 @@ impl Shop {
 fn deliver(deployed: &mut Deployed, stored: &Stored) -> Vec<Emitted> {
     let (r#type, source) = (&stored.event.r#type, &stored.source);
     let subscriptions = &deployed.manifest.subscriptions;
-    if subscriptions.iter().any(|subscription| subscription.corrects(r#type, source)) {
+    let corrects = subscriptions.iter().any(|subscription| subscription.corrects(r#type, source));
+    let matches = subscriptions.iter().any(|subscription| subscription.matches(r#type, source));
+    let mut emitted = if matches { deployed.take(stored.clone()) } else { Vec::new() };
+    if corrects && deployed.waiting.remove(&stored.event.key) {
         let waiting = deployed.open.get_mut(&stored.event.key).and_then(VecDeque::front_mut).expect("one that waits");
         let mut data: serde_json::Map<_, _> = serde_json::from_slice(&waiting.event.data).expect("an object");
         data.extend(serde_json::from_slice::<serde_json::Map<_, _>>(&stored.event.data).expect("an object"));
         waiting.event.data = serde_json::to_vec(&data).expect("JSON");
-        return deployed.go_on().0;
+        emitted.extend(deployed.go_on().0);
     }
-    if subscriptions.iter().any(|subscription| subscription.matches(r#type, source)) {
-        return deployed.take(stored.clone());
-    }
-    Vec::new()
+    emitted
 }
 
 fn placed(order: &str, card: &str, lines: &[(&str, u32)]) -> Vec<u8> {
