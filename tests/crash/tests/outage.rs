@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use serde_json::{Value, json};
 use weirgate_crash::{Book, Entry, deploy_ledger, entry, verify};
-use weirgate_tests::{Client, Server, Setup, event, eventually, order_handlers};
+use weirgate_tests::{Client, Server, Setup, eventually, order_handlers, placed};
 
 const ORDERS: u64 = 40;
 const ACCOUNTS: u64 = 10;
@@ -29,14 +29,7 @@ const STEPS: [&str; 9] = [
 ];
 
 fn order(n: u64) -> Value {
-    let id = format!("o-{n}");
-    let line = json!({ "sku": "coffee-beans", "name": "Coffee beans, 500 g", "quantity": 1, "unit_price_cents": 1490, "substitutes_ok": false });
-    let customer =
-        json!({ "name": "Ada Lovelace", "email": "ada@example.org", "address": "12 St James's Square, London" });
-    let data = json!({ "order": id, "customer": customer, "lines": [line], "card": "4242424242424242" });
-    let mut placed = event("order.placed", &format!("order/{id}"), &format!("placed-{id}"), &data);
-    placed["source"] = "/shop".into();
-    placed
+    placed(&format!("o-{n}"), &[("coffee-beans", 1490)], "4242424242424242")
 }
 
 async fn start() -> (Server, Value) {

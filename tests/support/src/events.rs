@@ -20,14 +20,32 @@ pub fn manifest(name: &str, types: &[&str]) -> Value {
     })
 }
 
-/// The manifests and components of the order domain, as the demo deploys them.
+/// The manifests and components that take an order from the shop to the door, as the demo deploys them.
 pub fn order_handlers() -> Vec<(Value, Vec<u8>)> {
-    let handlers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../handlers");
-    let handler = |name: &&str| {
-        let text = std::fs::read_to_string(handlers.join(name).join("handler.toml")).expect("a manifest");
-        let mut manifest: Value = toml::from_str(&text).expect("TOML");
-        manifest.as_object_mut().expect("a table").remove("module");
-        (manifest, weirgate_guests::build(&format!("{name}-handler")))
-    };
-    ["order", "inventory", "payment", "invoice", "notification", "delivery"].iter().map(handler).collect()
+    ["order", "inventory", "payment", "invoice", "notification", "delivery"].map(handler).into()
+}
+
+/// The manifest and component of one of `handlers/`, as the demo deploys it.
+pub fn handler(name: &str) -> (Value, Vec<u8>) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../handlers").join(name).join("handler.toml");
+    let text = std::fs::read_to_string(file).expect("a manifest");
+    let mut manifest: Value = toml::from_str(&text).expect("TOML");
+    manifest.as_object_mut().expect("a table").remove("module");
+    (manifest, weirgate_guests::build(&format!("{name}-handler")))
+}
+
+/// What the shop publishes when a customer places an order for one piece each.
+pub fn placed(order: &str, lines: &[(&str, u64)], card: &str) -> Value {
+    let line = |(sku, cents): &(&str, u64)| json!({ "sku": sku, "name": sku, "quantity": 1, "unit_price_cents": cents, "substitutes_ok": true });
+    let customer =
+        json!({ "name": "Ada Lovelace", "email": "ada@example.org", "address": "12 St James's Square, London" });
+    let lines: Vec<_> = lines.iter().map(line).collect();
+    let data = json!({ "order": order, "customer": customer, "lines": lines, "card": card });
+    from("/shop", event("order.placed", &format!("order/{order}"), &format!("placed-{order}"), &data))
+}
+
+/// The event, of another source.
+pub fn from(source: &str, mut event: Value) -> Value {
+    event["source"] = source.into();
+    event
 }

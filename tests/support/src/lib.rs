@@ -14,7 +14,7 @@ mod wait;
 
 pub use cli::Cli;
 pub use client::{Answer, Client};
-pub use events::{event, manifest, order_handlers};
+pub use events::{event, from, handler, manifest, order_handlers, placed};
 pub use gateway::{Gateway, Request};
 pub use live::{Document, Live};
 pub use server::{Server, Setup, binary, free_port};
