@@ -11,7 +11,7 @@ use crate::{
     clock, events, figures,
     ledger::Ledger,
     load::{Driver, Load},
-    orders::{KEYS, Run, Used},
+    orders::{Run, Used},
     process,
     report::Latency,
     server::{Place, Server},
@@ -26,6 +26,8 @@ const AT_ONCE: usize = 256;
 const PATIENCE: Duration = Duration::from_mins(10);
 /// A load has a time limit, so a long one comes in parts.
 const PART: usize = 50_000;
+/// So much CPU a second is what a server takes that has nothing to do.
+const CALM: Duration = Duration::from_millis(100);
 /// How often memory is looked at while deliveries come to wait.
 const STEPS: usize = 5;
 /// Events of each poisoned key.
@@ -39,12 +41,13 @@ struct Healthy {
 }
 
 impl Healthy {
-    async fn start(place: &Place) -> Result<Self> {
+    async fn start(place: &Place, keys: usize) -> Result<Self> {
         let server = Server::start(place).await?;
-        let ledger = Arc::new(Ledger::new(KEYS));
+        let ledger = Arc::new(Ledger::new(keys));
         let watchers = Run::new(LOAD, 0, 0).watch(&server, &ledger).await?;
         let mut healthy = Self { server, ledger, watchers };
-        healthy.drive(WARM_UP, 4 * KEYS).await?;
+        // Each key has been seen then, as it has in a shop that has been open for a while.
+        healthy.drive(WARM_UP, keys).await?;
         Ok(healthy)
     }
 
@@ -55,6 +58,7 @@ impl Healthy {
 
     /// Drive the healthy load and say how it went.
     async fn measure(&mut self, what: &str, count: usize) -> Result<Latency> {
+        self.calm().await?;
         let first = self.ledger.next();
         let before = Used::now(&self.server).await?;
         // In parts: a load has a time limit.
@@ -84,6 +88,19 @@ impl Healthy {
         Ok(())
     }
 
+    /// Wait until the server has nothing left to do: what was written in haste is not part of what is measured.
+    async fn calm(&self) -> Result<()> {
+        let begun = clock::now();
+        loop {
+            let before = process::cpu(self.server.pid())?;
+            sleep(Duration::from_secs(1)).await;
+            if process::cpu(self.server.pid())?.saturating_sub(before) < CALM {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the server is still busy after {PATIENCE:?}");
+        }
+    }
+
     async fn open(&self, is: impl Fn(f64) -> bool) -> Result<()> {
         let begun = clock::now();
         loop {
@@ -101,8 +118,8 @@ impl Healthy {
 ///
 /// # Errors
 /// The server does not run, or an event was lost.
-pub async fn beside_waiting(place: &Place, waiting: usize, count: usize) -> Result<()> {
-    let mut healthy = Healthy::start(place).await?;
+pub async fn beside_waiting(place: &Place, keys: usize, waiting: usize, count: usize) -> Result<()> {
+    let mut healthy = Healthy::start(place, keys).await?;
     let alone = healthy.measure("alone", count).await?;
     let begun = clock::now();
     for step in 1..=STEPS {
@@ -122,8 +139,8 @@ pub async fn beside_waiting(place: &Place, waiting: usize, count: usize) -> Resu
 ///
 /// # Errors
 /// The server does not run, or an event was lost.
-pub async fn beside_poison(place: &Place, poisoned: usize, count: usize) -> Result<()> {
-    let mut healthy = Healthy::start(place).await?;
+pub async fn beside_poison(place: &Place, keys: usize, poisoned: usize, count: usize) -> Result<()> {
+    let mut healthy = Healthy::start(place, keys).await?;
     let alone = healthy.measure("alone", count).await?;
     healthy.send_stuck("poison", 0..poisoned * POISON_EACH, poisoned).await?;
     let beside = healthy.measure("beside poisoned keys", count).await?;
@@ -137,6 +154,8 @@ pub async fn beside_poison(place: &Place, poisoned: usize, count: usize) -> Resu
         begun.elapsed().as_secs_f64()
     );
     released_in_order(&healthy, poisoned).await?;
+    let again = healthy.measure("alone again", count).await?;
+    println!("p99 beside poisoned keys / alone again: {:.2}", ratio(&beside, &again));
     healthy.ledger.check()
 }
 

@@ -50,6 +50,11 @@ impl Ledger {
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.inner.lock().keys.len()
+    }
+
     /// Take down the next event: its seq and its key. Neighbours in time are of different keys, as the peers' harness
     /// has it.
     pub fn send(&self, at: Instant) -> (u64, usize) {

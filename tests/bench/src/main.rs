@@ -43,7 +43,10 @@ enum Command {
         /// How many deliveries wait
         #[arg(long, default_value_t = 1_000_000)]
         waiting: usize,
-        /// How many keys fail, and how many events each has
+        /// Among how many healthy keys
+        #[arg(long, default_value_t = 100_000)]
+        keys: usize,
+        /// How many keys fail
         #[arg(long, default_value_t = 1_000)]
         poisoned: usize,
         /// How many healthy events are measured each time
@@ -74,9 +77,9 @@ async fn main() -> Result<()> {
     let Cli { place, command } = Cli::parse();
     match command {
         Command::Orders(comparison) => comparison.run(&place).await,
-        Command::Healing { waiting, poisoned, events } => {
-            healing::beside_waiting(&place, waiting, events).await?;
-            healing::beside_poison(&place, poisoned, events).await
+        Command::Healing { waiting, keys, poisoned, events } => {
+            healing::beside_waiting(&place, keys, waiting, events).await?;
+            healing::beside_poison(&place, keys, poisoned, events).await
         }
         Command::Push { subscribers, rounds, keyed, idle } => {
             push::to_all(&place, subscribers, rounds).await?.print();

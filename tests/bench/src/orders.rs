@@ -70,7 +70,7 @@ impl Run {
     /// # Errors
     /// The server does not take the connections.
     pub async fn watch(self, server: &Server, ledger: &Arc<Ledger>) -> Result<Watchers> {
-        let subjects: Vec<String> = (0..KEYS).map(events::subject).collect();
+        let subjects: Vec<String> = (0..ledger.keys()).map(events::subject).collect();
         let subjects = subjects.chunks(self.subjects_each.max(1)).map(<[String]>::to_vec).collect();
         let ledger = Arc::clone(ledger);
         let on_status: OnStatus = Arc::new(move |subject, seen| {
