@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weirgate_core::{Action, DeliveryRow, Input};
 use weirgate_log::LogError;
-use weirgate_types::{Carried, DeliveryId, HandlerName, Position, Record};
+use weirgate_types::{Carried, DeliveryId, HandlerName, Outcome, Position, Record};
 
 use super::{After, End, Sequencer};
 use crate::{
@@ -56,7 +56,9 @@ impl Sequencer {
         self.handlers_changed |= self.machine.has_offers()
             || matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
         self.hosts_changed |= matches!(record, Record::BreakerChanged(_));
-        if record.events(position).next().is_some() {
+        // What is withheld may leave before it is durable, and so before it can be read back.
+        let withholds = record.commits().iter().any(|commit| commit.outcome == Outcome::Withheld);
+        if withholds || record.events(position).next().is_some() {
             self.recent.push(position, Arc::new(record));
         }
         Ok(position)

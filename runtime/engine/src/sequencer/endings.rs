@@ -123,7 +123,8 @@ impl Sequencer {
             Some((_, record)) => Some(record),
             None => self.reader.read(commit)?.map(|(_, record)| record.into()),
         };
-        let withheld = record.as_ref().and_then(|record| record.commits().first());
+        let is_its = |one: &&Commit| one.handler == delivery.handler && one.event == delivery.position;
+        let withheld = record.as_ref().and_then(|record| record.commits().iter().find(is_its));
         let withheld = withheld.ok_or_else(|| End::Broken(format!("the log has no commit at {commit}")))?;
         let (key, emitted) = (withheld.key.clone(), withheld.effects.withheld.clone());
         let at_ms = self.clock.now_ms();
