@@ -67,13 +67,17 @@ impl PartDelivery {
         *event
     }
 
-    /// What is left of this when the delivery of `settled` has gone through: a dead letter stays until it has itself.
+    /// Whether this is to be said on when there is something to say of the delivery of `event`: of another one that goes on,
+    /// by itself or after a correction. It failed before, and is what others of its key wait for.
+    #[must_use]
+    pub fn outlasts(&self, event: Position) -> bool {
+        self.event() != event && !matches!(self, Self::DeadLettered { .. })
+    }
+
+    /// What is left of this when the delivery of `settled` has gone through: what is said of another one stays.
     #[must_use]
     pub fn after(self, settled: Position) -> Option<Self> {
-        match self {
-            Self::DeadLettered { event, .. } if event != settled => Some(self),
-            _ => None,
-        }
+        (self.event() != settled).then_some(self)
     }
 }
 

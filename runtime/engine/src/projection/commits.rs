@@ -88,6 +88,7 @@ impl Projection {
         let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let delivery = match &commit.outcome {
             Outcome::Completed | Outcome::Withheld => said.and_then(|delivery| delivery.after(commit.event)),
+            _ if said.as_ref().is_some_and(|said| said.outlasts(commit.event)) => said,
             Outcome::Retry { due_ms, failure, .. } => Some(retrying(commit, *due_ms, failure)),
             Outcome::Waiting { failure, .. } => Some(PartDelivery::Waiting {
                 event: commit.event,

@@ -16,14 +16,18 @@ impl Projection {
     /// Somebody decided about a delivery. What the status says of it is over, and what comes of it is still to be seen.
     pub(super) fn intervened(&mut self, position: Position, intervention: &Intervention) -> Result<(), Refusal> {
         let Intervention { delivery, key, verb, why, at_ms, .. } = intervention;
+        let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if let Verb::DeadLetter = verb {
             self.put(rows::dead_letter(delivery), rows::position_value(position), false);
+            // It may have been given up behind another one that there is more to say of.
+            if said.is_some_and(|said| said.event() != delivery.position) {
+                return Ok(());
+            }
             let (event, attempt, message) = (delivery.position, 0, public(why));
             let dead = PartDelivery::DeadLettered { event, attempt, message };
             return self.say(position, key, &delivery.handler, *at_ms, Some(dead));
         }
         self.remove(rows::dead_letter(delivery));
-        let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if said.is_some_and(|said| said.event() == delivery.position) {
             self.say(position, key, &delivery.handler, *at_ms, None)?;
         }
