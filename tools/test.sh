@@ -16,4 +16,6 @@ export CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser
 cargo test --release --locked --workspace
 say "simulator: 100,000 histories (docs/simulation.md tells how to run more)"
 target/release/weirgate-sim --threads 2 --schedules 100000
+say "simulator: 20,000 histories of the whole engine"
+target/release/weirgate-sim --engine --threads 2 --schedules 20000
 say "all tests passed in $(( (SECONDS - started) / 60 )) min $(( (SECONDS - started) % 60 )) s"

@@ -21,6 +21,8 @@ mod recent;
 mod recovery;
 mod rows;
 mod sequencer;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod start;
 mod state;
 mod statuses;

@@ -139,7 +139,12 @@ impl Sequencer {
     }
 
     fn turn(&mut self) -> Result<(), End> {
-        let mut next = self.wait()?;
+        let next = self.wait()?;
+        self.take_turn(next)
+    }
+
+    /// A turn that begins with this command, if there is one, and takes what else waits.
+    pub fn take_turn(&mut self, mut next: Option<Command>) -> Result<(), End> {
         self.has_space = None;
         let mut taken = 0;
         while let Some(command) = next.take() {

@@ -4,10 +4,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::Arc,
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Semaphore, watch};
 use weirgate_core::{Entropy, Limits, Machine};
 use weirgate_host::{Host, HostOptions};
@@ -25,7 +25,7 @@ use crate::{
     recent::Recent,
     sequencer::{End, FreeSpace, Sequencer},
     statuses::Statuses,
-    workers::{self, JoinTrace, Worker},
+    workers::{self, Jobs, JoinTrace, Worker},
 };
 
 /// How many commands may wait for the sequencer.
@@ -65,8 +65,6 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), ViewOptions::default())?;
     let host = Arc::new(Host::new(options.host)?);
     let metrics = Arc::new(Metrics::default());
-    let statuses = Statuses { views: views.clone(), log: log.reader() };
-    let hub = Arc::new(Hub::new(statuses.clone()));
     let (commands, inbox) = bounded(COMMANDS_MAX);
     let gates = Arc::new(Gates::new(Arc::clone(&clock)));
     let outside = outside(&log, &commands, &gates, options.secrets);
@@ -80,22 +78,66 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     };
     let (jobs, workers) = workers::start(options.workers, options.outbound_workers, &worker)?;
     drop(worker);
-    let in_flight = Arc::new(Semaphore::new(options.events_in_flight_max));
     let (ended, ending) = watch::channel(None);
-    let parts = Parts {
+    let pieces = Pieces {
+        log,
+        views,
+        host: Arc::clone(&host),
+        metrics,
+        clock,
+        machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
+        gates,
         commands: commands.clone(),
+        inbox,
+        jobs,
+        workers,
+        free_space: free_space(log_dir, options.disk_free_bytes_min),
+        events_in_flight_max: options.events_in_flight_max,
+        ending,
+    };
+    let (sequencer, parts) = assemble(pieces);
+    run(sequencer, host, commands, ended)?;
+    Ok(Handle::new(parts))
+}
+
+/// What an engine is put together from.
+pub struct Pieces {
+    pub log: Log,
+    pub views: Views,
+    pub host: Arc<Host>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub machine: Machine,
+    pub gates: Arc<Gates>,
+    pub commands: Sender<Command>,
+    pub inbox: Receiver<Command>,
+    pub jobs: Jobs,
+    pub workers: Vec<JoinHandle<()>>,
+    pub free_space: FreeSpace,
+    pub events_in_flight_max: usize,
+    pub ending: watch::Receiver<Option<String>>,
+}
+
+/// A sequencer that has recovered nothing yet, and what a handle on it is made of.
+pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
+    let Pieces { log, views, host, metrics, clock, machine, gates, commands, inbox, .. } = pieces;
+    let statuses = Statuses { views: views.clone(), log: log.reader() };
+    let hub = Arc::new(Hub::new(statuses.clone()));
+    let in_flight = Arc::new(Semaphore::new(pieces.events_in_flight_max));
+    let parts = Parts {
+        commands,
         epoch: log.epoch(),
         statuses: statuses.clone(),
         hub: Arc::clone(&hub),
-        host: Arc::clone(&host),
+        host,
         metrics: Arc::clone(&metrics),
         in_flight: Arc::clone(&in_flight),
-        ending,
+        ending: pieces.ending,
     };
     let sequencer = Sequencer {
         commands: inbox,
-        jobs,
-        machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
+        jobs: pieces.jobs,
+        machine,
         reader: log.reader(),
         identities: Identities::new(log.head()),
         log,
@@ -111,21 +153,20 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         held: VecDeque::new(),
         is_full: false,
         settling: None,
-        free_space: free_space(log_dir, options.disk_free_bytes_min),
+        free_space: pieces.free_space,
         handlers_changed: false,
         hosts_changed: false,
         gates,
         lagging_kept: BTreeMap::new(),
         has_space: None,
-        workers,
+        workers: pieces.workers,
         turn_records: 0,
-        in_flight: (Arc::clone(&in_flight), options.events_in_flight_max),
+        in_flight: (in_flight, pieces.events_in_flight_max),
         is_slow: false,
         stop_by: None,
         stopping: Vec::new(),
     };
-    run(sequencer, host, commands, ended)?;
-    Ok(Handle::new(parts))
+    (sequencer, parts)
 }
 
 /// What calls to the outside go through.

@@ -29,4 +29,6 @@ pub use scan::Scan;
 #[cfg(any(test, feature = "sim"))]
 pub use storage::sim::{Crash, Fault, SimStorage};
 pub use storage::{DirStorage, Storage, StorageFile};
+#[cfg(any(test, feature = "sim"))]
+pub use views::SimRows;
 pub use views::{Change, KEY_BYTES_MAX, VALUE_BYTES_MAX, ViewEntry, ViewError, ViewOptions, Views};

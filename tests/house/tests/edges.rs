@@ -64,7 +64,7 @@ fn every_crate_of_the_runtime_is_listed() {
 }
 
 /// Features that exist for tests: bugs that can be switched on, and disks in memory.
-const FOR_TESTS: [(&str, &str); 2] = [("weirgate-core", "bugs"), ("weirgate-log", "sim")];
+const FOR_TESTS: [(&str, &str); 3] = [("weirgate-core", "bugs"), ("weirgate-engine", "sim"), ("weirgate-log", "sim")];
 
 #[test]
 fn what_is_for_tests_is_on_in_no_product() {

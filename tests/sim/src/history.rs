@@ -263,7 +263,7 @@ impl History {
     }
 }
 
-fn some_failure(chance: &mut Chance) -> AttemptFailure {
+pub fn some_failure(chance: &mut Chance) -> AttemptFailure {
     let found = |kind| AttemptFailure::found(kind, "");
     let classed = |class| AttemptFailure { class, ..found(FailureKind::Handler) };
     match chance.below(10) {

@@ -8,6 +8,7 @@
 mod chance;
 mod checks;
 mod clients;
+pub mod engine;
 mod heal;
 mod history;
 mod kinds;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Parser;
-use weirgate_sim::{Chance, Figures, Plan, run_caught};
+use weirgate_sim::{Chance, Figures, Outcome, Plan, engine, run_caught};
 
 /// Histories are made of small pieces of memory.
 #[global_allocator]
@@ -34,6 +34,9 @@ struct Arguments {
     /// Tell the history of the first seed, record by record.
     #[arg(long)]
     story: bool,
+    /// Run histories of the whole engine, a few hundred a second, in place of the machine's.
+    #[arg(long)]
+    engine: bool,
     /// Begin no more after so many minutes.
     #[arg(long)]
     minutes: Option<u64>,
@@ -46,15 +49,24 @@ struct Total {
     histories: u64,
 }
 
+/// What the program is asked to do by itself, when the engine's histories need a module.
+const COMPILE: &str = "compile-module";
+
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|argument| argument == COMPILE) {
+        return weirgate_host::compile_in_this_process();
+    }
     let arguments = Arguments::parse();
     #[cfg(feature = "bugs")]
     if arguments.teeth {
         return teeth(&arguments);
     }
+    let stage = arguments.engine.then(Staged::new);
     if arguments.story {
-        return story(arguments.from);
+        let tell = |staged: &Staged| engine::tell(&staged.stage, arguments.from);
+        return story(stage.as_ref().map_or_else(|| weirgate_sim::tell(arguments.from), tell));
     }
+    let run = |seed| stage.as_ref().map_or_else(|| run_caught(seed), |staged| engine::run(&staged.stage, seed));
     let started = now();
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.schedules);
@@ -69,7 +81,7 @@ fn main() -> ExitCode {
                     if seed >= end || is_late {
                         break;
                     }
-                    let outcome = run_caught(seed);
+                    let outcome = run(seed);
                     mine.add(&outcome.figures);
                     if let Some(violation) = outcome.violation {
                         stop.store(true, Ordering::Relaxed);
@@ -89,6 +101,19 @@ fn main() -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+struct Staged {
+    stage: engine::Stage,
+    _dir: tempfile::TempDir,
+}
+
+impl Staged {
+    fn new() -> Self {
+        let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+        let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        Self { stage: engine::Stage::new(vec![program.into(), COMPILE.into()], dir.path()), _dir: dir }
+    }
+}
+
 /// A table for `docs/simulation.md`.
 #[cfg(feature = "bugs")]
 fn teeth(arguments: &Arguments) -> ExitCode {
@@ -105,8 +130,7 @@ fn teeth(arguments: &Arguments) -> ExitCode {
     if found.iter().all(|bite| bite.found.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn story(seed: u64) -> ExitCode {
-    let (outcome, lines) = weirgate_sim::tell(seed);
+fn story((outcome, lines): (Outcome, Vec<String>)) -> ExitCode {
     for line in lines {
         println!("{line}");
     }

@@ -78,7 +78,12 @@ impl Handle {
         Ok((self.ask(|reply| Command::Intervene { wish, reply }).await?, difference))
     }
 
-    fn wish(&self, delivery: DeliveryId, decision: Decision, said: Said) -> Result<(Wish, Option<Value>), Refusal> {
+    pub(crate) fn wish(
+        &self,
+        delivery: DeliveryId,
+        decision: Decision,
+        said: Said,
+    ) -> Result<(Wish, Option<Value>), Refusal> {
         let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?;
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let event = event.ok_or_else(|| Refusal::NotOpen(delivery.clone()))?;

@@ -29,7 +29,8 @@ pub struct Shared {
     pub memory: RwLock<Memory>,
     /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memory`.
     open_bytes: AtomicUsize,
-    place: Arc<Place>,
+    /// Absent in simulations, which have none.
+    place: Option<Arc<Place>>,
     space: Space,
     epoch: Epoch,
     options: ViewOptions,
@@ -52,7 +53,7 @@ struct Control {
 }
 
 impl Shared {
-    pub fn new(disk: Disk, place: Arc<Place>, space: Space, about: About, options: ViewOptions) -> Self {
+    pub fn new(disk: Disk, place: Option<Arc<Place>>, space: Space, about: About, options: ViewOptions) -> Self {
         Self {
             disk,
             memory: RwLock::new(Memory::new(about.applied)),
@@ -80,7 +81,9 @@ impl Shared {
         {
             tracing::error!(%failure, "the views failed");
             // At once: the process may not get to close them.
-            self.place.mark_failed(failure);
+            if let Some(place) = &self.place {
+                place.mark_failed(failure);
+            }
             drop(self.control.lock());
             self.done.notify_all();
         }
@@ -173,7 +176,7 @@ impl Shared {
         }
     }
 
-    fn flush(&self) -> Result<(), ViewError> {
+    pub fn flush(&self) -> Result<(), ViewError> {
         self.check()?;
         let flushed =
             if self.space.suffices(self.open_bytes.load(Ordering::SeqCst)) { Some(self.flush_open()?) } else { None };
@@ -217,7 +220,7 @@ mod tests {
         let disk = Disk::open(&place.files(), 1 << 20).expect("a disk");
         let options = ViewOptions { flush_interval_ms: 1, pending_bytes_max: 1, ..ViewOptions::default() };
         let about = About { epoch: Epoch([1; 16]), applied: Position::ZERO };
-        Shared::new(disk, Arc::new(place), Space::new(free), about, options)
+        Shared::new(disk, Some(Arc::new(place)), Space::new(free), about, options)
     }
 
     /// A writer that waits for room must not hold `control` while it waits for `memory`: a reader of `memory` that meets

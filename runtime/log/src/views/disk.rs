@@ -10,6 +10,8 @@ use std::{
 
 use weirgate_types::Position;
 
+#[cfg(any(test, feature = "sim"))]
+use super::sim::SimRows;
 use super::{ViewError, memory::Generation, redo::Redo};
 use crate::{Epoch, storage::Lock};
 
@@ -20,7 +22,13 @@ const VERSION: u8 = 1;
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
 
-pub struct Disk {
+pub enum Disk {
+    Sled(Sled),
+    #[cfg(any(test, feature = "sim"))]
+    Sim(SimRows),
+}
+
+pub struct Sled {
     db: sled::Db,
     redo: Redo,
 }
@@ -41,9 +49,75 @@ pub enum Found {
     Unknown,
 }
 
+/// Keys and what is kept of their values.
+type Kept<'a, T> = Box<dyn Iterator<Item = Result<(Vec<u8>, T), ViewError>> + 'a>;
+
 impl Disk {
     /// Open sled in `dir`, and finish what was being written when it was last used.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
+        Sled::open(dir, cache_bytes).map(Self::Sled)
+    }
+
+    pub fn found(&self) -> Result<Found, ViewError> {
+        match self {
+            Self::Sled(sled) => sled.found(),
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(rows) => Ok(rows.found()),
+        }
+    }
+
+    /// Say what the views are of, before the first row is written.
+    pub fn say(&self, about: About) -> Result<(), ViewError> {
+        match self {
+            Self::Sled(sled) => sled.say(about),
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(rows) => {
+                rows.write(about, std::iter::empty());
+                Ok(())
+            }
+        }
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        match self {
+            Self::Sled(sled) => sled.get(key),
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(rows) => Ok(rows.get(key)),
+        }
+    }
+
+    /// Entries whose keys begin with `prefix` and come after `after`, sorted; of each value what `keep` makes of it.
+    pub fn range<'a, T: 'a>(
+        &self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        keep: impl Fn(&[u8]) -> T + 'a,
+    ) -> Kept<'a, T> {
+        match self {
+            Self::Sled(sled) => Box::new(sled.range(prefix, after, keep)),
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(rows) => {
+                Box::new(rows.range(prefix, after).into_iter().map(move |(key, value)| Ok((key, keep(&value)))))
+            }
+        }
+    }
+
+    /// Write the generation, all or nothing. Whoever reads meanwhile may see a part of it.
+    pub fn apply(&self, epoch: Epoch, generation: &Generation) -> Result<(), ViewError> {
+        let about = About { epoch, applied: generation.applied };
+        match self {
+            Self::Sled(sled) => sled.apply(about, generation),
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(rows) => {
+                rows.write(about, generation.changes());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Sled {
+    fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
         wait_until_free(&dir.join("db"));
         // sled's own timer is off: each generation ends with a flush, and nothing here has to outlive a power cut.
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
@@ -63,7 +137,7 @@ impl Disk {
         Ok(disk)
     }
 
-    pub fn found(&self) -> Result<Found, ViewError> {
+    fn found(&self) -> Result<Found, ViewError> {
         guard(|| {
             let Some(bytes) = self.db.get(ABOUT_KEY)? else {
                 return Ok(if self.db.first()?.is_none() { Found::Nothing } else { Found::Unknown });
@@ -72,17 +146,15 @@ impl Disk {
         })
     }
 
-    /// Say what the views are of, before the first row is written.
-    pub fn say(&self, about: About) -> Result<(), ViewError> {
+    fn say(&self, about: About) -> Result<(), ViewError> {
         guard(|| self.db.insert(ABOUT_KEY, about.encode()).map(drop))
     }
 
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())))
     }
 
-    /// Entries whose keys begin with `prefix` and come after `after`, sorted; of each value what `keep` makes of it.
-    pub fn range<'a, T: 'a>(
+    fn range<'a, T: 'a>(
         &self,
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
@@ -101,9 +173,7 @@ impl Disk {
         .take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
 
-    /// Write the generation, all or nothing. Whoever reads meanwhile may see a part of it.
-    pub fn apply(&self, epoch: Epoch, generation: &Generation) -> Result<(), ViewError> {
-        let about = About { epoch, applied: generation.applied };
+    fn apply(&self, about: About, generation: &Generation) -> Result<(), ViewError> {
         guard(|| Ok(self.redo.write(about, generation.changes())?))?;
         self.write(about, generation.changes())
     }

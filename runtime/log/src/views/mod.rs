@@ -10,6 +10,8 @@ mod memory;
 mod merge;
 mod place;
 mod redo;
+#[cfg(any(test, feature = "sim"))]
+mod sim;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,8 @@ mod tests;
 use std::{path::Path, sync::Arc, thread::JoinHandle};
 
 pub use error::ViewError;
+#[cfg(any(test, feature = "sim"))]
+pub use sim::SimRows;
 use weirgate_types::Position;
 
 use self::{
@@ -74,7 +78,7 @@ struct Inner {
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     /// After `shared`: sled writes until it is dropped, so only then can its files be synced.
-    _closer: Closer,
+    _closer: Option<Closer>,
 }
 
 /// Says on its drop that the views are whole.
@@ -108,11 +112,11 @@ impl Views {
         if applied == Position::ZERO {
             disk.say(about)?;
         }
-        let shared = Arc::new(Shared::new(disk, Arc::clone(&place), space, about, options));
+        let shared = Arc::new(Shared::new(disk, Some(Arc::clone(&place)), space, about, options));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("views".into()).spawn(move || of_thread.run());
         let thread = thread.map_err(ViewError::io("starting a thread for", &place.files()))?;
-        Ok(Self(Arc::new(Inner { thread: Some(thread), shared, _closer: Closer { place } })))
+        Ok(Self(Arc::new(Inner { thread: Some(thread), shared, _closer: Some(Closer { place }) })))
     }
 
     /// Records up to here are in. The caller writes what those that follow change.

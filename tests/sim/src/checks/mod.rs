@@ -47,6 +47,8 @@ pub enum Rule {
     Timers,
     /// The checkpoint passes nothing that is open.
     Checkpoint,
+    /// What browsers see never goes back, and nothing is missing from it.
+    Shown,
     /// Positions are dense.
     Dense,
     /// The views are what the log gives when it is replayed.
@@ -101,6 +103,14 @@ pub struct Item {
     opened_at: Position,
     begun_at: Position,
     begun_turn: u64,
+}
+
+impl Item {
+    /// Whether it had ended and was opened again, so that later ones of its key may be on their way.
+    #[must_use]
+    pub fn was_opened_again(&self, position: Position) -> bool {
+        self.opened_at != position
+    }
 }
 
 /// What is known of a handler.

@@ -1,0 +1,276 @@
+//! An engine whose turns somebody else takes, over a disk, views and a clock of his own: for simulations. Its calls go to
+//! nobody; whoever steps the engine says how they end.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use weirgate_core::{Entropy, Limits, Machine};
+use weirgate_host::{CallError, Host, Module, ReadState as _};
+use weirgate_log::{Log, LogReader, Views};
+use weirgate_types::{
+    AttemptFailure, BreakerId, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
+    Mode, Position,
+};
+
+use crate::{
+    BreakerItem, Clock, Decision, Handle, HandlerItem, Metrics, Published, Refusal, Said,
+    command::{Command, Reply},
+    gates::Gates,
+    identities::Identified,
+    job::{Finished, FinishedItem, Job, StoredRecord},
+    rows,
+    sequencer::{End, Sequencer},
+    start::{Pieces, assemble},
+    state::KeyState,
+    workers::Jobs,
+};
+
+/// What an engine stands on.
+pub struct Ground {
+    pub log: Log,
+    pub views: Views,
+    /// Not called: it is where modules come from.
+    pub host: Arc<Host>,
+    pub module: Module,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+    pub seed: u64,
+}
+
+/// Why an engine ends.
+#[derive(Debug)]
+pub enum Ended {
+    /// The disk failed it.
+    Disk(String),
+    /// It found what must not be.
+    Broken(String),
+}
+
+impl From<End> for Ended {
+    fn from(end: End) -> Self {
+        match end {
+            End::Log(error) => Self::Disk(error.to_string()),
+            End::Asked => Self::Broken("it was never asked to stop".to_owned()),
+            End::Broken(why) => Self::Broken(why),
+        }
+    }
+}
+
+/// See the module. Dropped, it is as if it had been killed.
+pub struct Engine {
+    sequencer: Sequencer,
+    commands: Sender<Command>,
+    jobs: Receiver<Job>,
+    module: Module,
+    permits: Arc<Semaphore>,
+    handle: Handle,
+}
+
+/// What somebody who asked will be told. Dropped, he does not listen.
+#[derive(Debug)]
+pub struct Answer<T>(oneshot::Receiver<Result<T, Refusal>>);
+
+impl<T> Answer<T> {
+    /// The answer, once it is there.
+    pub fn poll(&mut self) -> Option<Result<T, Refusal>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(Refusal::Stopped)),
+        }
+    }
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+pub struct Call(Job);
+
+impl Call {
+    #[must_use]
+    pub fn handler(&self) -> &HandlerName {
+        &self.0.handler
+    }
+
+    /// Its deliveries' positions and attempts.
+    pub fn items(&self) -> impl Iterator<Item = (Position, u32)> {
+        self.0.items.iter().map(|item| (item.delivery.position, item.attempt))
+    }
+}
+
+/// How an attempt ends.
+#[derive(Debug)]
+pub struct Attempted {
+    pub result: Result<Effects, AttemptFailure>,
+    /// What the handler's hook answers.
+    pub correction: Option<Correction>,
+}
+
+impl Engine {
+    /// Recover.
+    ///
+    /// # Errors
+    /// The disk fails, or what it holds is not what was written.
+    pub fn start(ground: Ground) -> Result<Self, Ended> {
+        let Ground { log, views, host, module, clock, limits, seed } = ground;
+        let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
+        let (_, ending) = watch::channel(None);
+        let pieces = Pieces {
+            log,
+            views,
+            host,
+            metrics: Arc::new(Metrics::default()),
+            gates: Arc::new(Gates::new(Arc::clone(&clock))),
+            clock,
+            machine: Machine::new(limits, Entropy::seeded(seed)),
+            commands: commands.clone(),
+            inbox,
+            jobs: Jobs::to(taker),
+            workers: Vec::new(),
+            free_space: Box::new(|| true),
+            events_in_flight_max: Semaphore::MAX_PERMITS,
+            ending,
+        };
+        let (mut sequencer, parts) = assemble(pieces);
+        sequencer.recover()?;
+        let permits = Arc::clone(&parts.in_flight);
+        Ok(Self { sequencer, commands, jobs, module, permits, handle: Handle::new(parts) })
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    #[must_use]
+    pub fn log(&self) -> &LogReader {
+        &self.sequencer.reader
+    }
+
+    #[must_use]
+    pub fn views(&self) -> &Views {
+        &self.sequencer.views
+    }
+
+    #[must_use]
+    pub fn handlers(&self) -> Vec<HandlerItem> {
+        self.sequencer.list_handlers()
+    }
+
+    /// A state value, as a call would read it.
+    #[must_use]
+    pub fn state(&self, handler: &HandlerName, key: &str, name: &str) -> Option<Vec<u8>> {
+        KeyState::new(self.views().clone(), self.log().clone(), handler, key).get(name).ok().flatten()
+    }
+
+    #[must_use]
+    pub fn is_dead_letter(&self, delivery: &DeliveryId) -> bool {
+        matches!(self.views().get(&rows::dead_letter(delivery)), Ok(Some(_)))
+    }
+
+    /// When something is due, if anything is.
+    #[must_use]
+    pub fn wake_at_ms(&self) -> Option<u64> {
+        self.sequencer.machine.wake_at_ms()
+    }
+
+    /// Take all that waits, and settle it.
+    ///
+    /// # Errors
+    /// The engine is at its end.
+    pub fn turn(&mut self) -> Result<(), Ended> {
+        let next = self.sequencer.commands.try_recv().ok();
+        Ok(self.sequencer.take_turn(next)?)
+    }
+
+    /// The calls that have begun since the last time.
+    pub fn calls(&mut self) -> Vec<Call> {
+        self.jobs.try_iter().map(Call).collect()
+    }
+
+    /// A call ends, its attempts in the order of its items.
+    ///
+    /// # Panics
+    /// The log does not hold an event that is being delivered.
+    pub fn end(&mut self, call: Call, attempted: Vec<Attempted>) {
+        let Call(job) = call;
+        let items = job.items.into_iter().zip(attempted).map(|(item, attempted)| {
+            let position = item.delivery.position;
+            let read = || StoredRecord::read(&self.sequencer.reader, position).ok().flatten();
+            let result = attempted.result.map_err(|failure| match failure.kind {
+                FailureKind::NotReached => CallError::ParkedBehind,
+                _ => CallError::Failed(failure),
+            });
+            FinishedItem {
+                position,
+                attempt: item.attempt,
+                stored: item.stored.or_else(read).unwrap_or_else(|| panic!("no event at {position}")),
+                result,
+                log: Vec::new(),
+                correction: attempted.correction,
+            }
+        });
+        let items = items.collect();
+        let finished = Finished { handler: job.handler, digest: job.callee.digest, items, hosts: Vec::new() };
+        self.tell(Command::Finished(Box::new(finished)));
+    }
+
+    /// # Errors
+    /// The views cannot be read.
+    pub fn publish(&self, events: Vec<Event>) -> Result<Answer<Vec<Published>>, Refusal> {
+        let permit = self.permit();
+        let events = events.into_iter().map(|event| Identified::look_up(event, self.views()));
+        let events = events.collect::<Result<_, _>>()?;
+        Ok(self.ask(|reply| Command::Publish { events, to: None, permit, reply }))
+    }
+
+    #[must_use]
+    pub fn deploy(&self, handler: HandlerName, manifest: String, at_ms: u64) -> Answer<HandlerItem> {
+        let deployed = Box::new(Deployed { handler, digest: self.digest(), manifest, at_ms });
+        let module = self.module.clone();
+        self.ask(|reply| Command::Deploy { deployed, module, reply })
+    }
+
+    /// The module of a handler that was deployed before is there.
+    pub fn ready(&self, handler: HandlerName) {
+        self.tell(Command::Loaded { handler, digest: self.digest(), module: Some(self.module.clone()) });
+    }
+
+    #[must_use]
+    pub fn change_mode(&self, handler: HandlerName, mode: Mode, said: Said) -> Answer<HandlerItem> {
+        self.ask(|reply| Command::ChangeMode { handler, mode, said, reply })
+    }
+
+    #[must_use]
+    pub fn turn_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Answer<Vec<BreakerItem>> {
+        self.ask(|reply| Command::TurnBreaker { breaker, open, said, reply })
+    }
+
+    /// # Errors
+    /// The delivery is not open and no dead letter.
+    pub fn decide(&self, delivery: DeliveryId, decision: Decision, said: Said) -> Result<Answer<Position>, Refusal> {
+        let (wish, _) = self.handle.wish(delivery, decision, said)?;
+        let wish = Box::new(wish);
+        Ok(self.ask(|reply| Command::Intervene { wish, reply }))
+    }
+
+    fn digest(&self) -> Digest {
+        self.module.info().digest
+    }
+
+    fn permit(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        permit.unwrap_or_else(|error| panic!("there are permits enough: {error}"))
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Answer<T> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        Answer(answer)
+    }
+
+    /// The engine itself holds the other end.
+    fn tell(&self, command: Command) {
+        drop(self.commands.send(command));
+    }
+}

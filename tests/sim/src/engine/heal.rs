@@ -1,0 +1,152 @@
+//! The end of a history: no more faults, and operators decide about all that waits. Nothing may be left; and whoever has only
+//! the log finds in it what the views hold.
+
+use weirgate_engine::Decision;
+use weirgate_types::{DeliveryId, Mode};
+
+use super::{COUNT, History, Stop, people::correction};
+use crate::{
+    NAMES, Order, Rule, Takes, Violation,
+    checks::{Life, check, index_of},
+    operators::name,
+};
+
+/// So many turns are enough for everything that is open.
+const TURNS_MAX: u64 = 4_000;
+/// After so many turns in which nothing was to be done, nothing is.
+const LOOKS: u64 = 4;
+
+impl History<'_> {
+    pub(super) fn heal(&mut self) -> Result<(), Stop> {
+        for (index, _) in NAMES.iter().enumerate() {
+            if !self.checks.handlers.get(index).is_some_and(crate::checks::Watched::is_deployed) {
+                self.deploy(index, Takes { payments: false, emissions: index == 2 });
+            }
+            self.change_mode(index, Mode::Running);
+            self.turn_breaker(index, false);
+        }
+        self.ready_all();
+        self.send_again()?;
+        let mut turns = 0;
+        loop {
+            self.run_dry(&mut turns)?;
+            if !self.decide_all()? {
+                break;
+            }
+        }
+        check(Rule::Liveness, self.people.are_answered(), || "a client has no answer".to_owned())?;
+        check(Rule::Timers, self.checks.timers.is_empty(), || format!("never went off: {:?}", self.checks.timers))?;
+        self.people.check(&self.records)?;
+        self.check_watching()?;
+        self.check_counts()?;
+        self.check_rebuilt()
+    }
+
+    /// Go on until nothing is under way and nothing will be due.
+    fn run_dry(&mut self, turns: &mut u64) -> Result<(), Stop> {
+        let mut quiet = 0;
+        while quiet < LOOKS {
+            *turns += 1;
+            check(Rule::Liveness, *turns < TURNS_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
+            self.turn()?;
+            if !self.people.are_answered() {
+                self.send_again()?;
+                continue;
+            }
+            let calls = std::mem::take(&mut self.calls);
+            if !calls.is_empty() {
+                quiet = 0;
+                for call in calls {
+                    self.end(call, 0);
+                }
+                continue;
+            }
+            // One that made too many dead letters has paused itself.
+            let paused = self.engine.handlers().into_iter().find(|item| item.mode == Mode::Paused);
+            if let Some(item) = paused {
+                self.change_mode(index_of(&item.name), Mode::Running);
+                continue;
+            }
+            match self.engine.wake_at_ms() {
+                Some(at_ms) => self.ground.set_now_ms(self.ground.now_ms().max(at_ms)),
+                None => quiet += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody decides about each delivery that waits, and about dead letters. Answers whether there was anything.
+    fn decide_all(&mut self) -> Result<bool, Stop> {
+        let mut waiting = Vec::new();
+        for (index, watched) in self.checks.handlers.iter().enumerate() {
+            let lives = watched.items.iter().map(|(position, item)| (*position, item.life));
+            waiting.extend(lives.map(|(position, life)| (DeliveryId { handler: name(index), position }, life)));
+        }
+        let mut is_any = false;
+        for (delivery, life) in waiting {
+            let decision = match life {
+                Life::Waiting => correction(),
+                Life::Held | Life::Dead if self.chance.one_in(3) => Decision::Retry,
+                Life::Held | Life::Dead => Decision::Discard,
+                _ => continue,
+            };
+            if life == Life::Dead && !self.is_dead_letter(&delivery) {
+                continue;
+            }
+            is_any = true;
+            if life == Life::Waiting && self.chance.one_in(2) {
+                let key = self.event_at(delivery.position).key().to_owned();
+                self.wish_for(key, "fix.data")?;
+            }
+            self.decide(delivery, decision)?;
+        }
+        Ok(is_any)
+    }
+
+    fn is_dead_letter(&self, delivery: &DeliveryId) -> bool {
+        self.engine.is_dead_letter(delivery)
+    }
+
+    /// Each completion counts once.
+    fn check_counts(&self) -> Result<(), Stop> {
+        for ((handler, key), completed) in self.completed() {
+            let kind = self.checks.handlers.get(index_of(&handler)).map(|watched| watched.kind);
+            // Where deliveries of a key may run at once, the later commit counts.
+            if kind.is_some_and(|kind| matches!(kind.order, Order::None { .. })) {
+                continue;
+            }
+            let count = self.count(&handler, &key);
+            check(Rule::OnceOnly, count == completed, || {
+                format!("{COUNT} of {handler} and {key} is {count} after {completed} were completed")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Views that are made anew from the log are the same.
+    fn check_rebuilt(&mut self) -> Result<(), Stop> {
+        let failed = |error: weirgate_log::ViewError| Violation { rule: Rule::Rebuilt, what: error.to_string() };
+        for item in self.engine.handlers() {
+            let is_done = item.open == 0 && item.lag == 0;
+            check(Rule::Liveness, is_done, || format!("left: {item:?}"))?;
+        }
+        self.engine.views().flush().map_err(failed)?;
+        let mut copy = self.ground.copy_of_log();
+        let again = copy.start(self.stage, &self.plan)?;
+        again.views().flush().map_err(failed)?;
+        // Which deployments still matter depends on how far the handler has looked; the machine's own histories compare those.
+        let rows = |rows: &weirgate_log::SimRows| {
+            let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h"));
+            rows.collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let (kept, rebuilt) = (rows(&self.ground.rows), rows(&copy.rows));
+        let differs = |one: &std::collections::BTreeMap<Vec<u8>, Vec<u8>>, other: &std::collections::BTreeMap<_, _>| {
+            let row = one.iter().find(|(key, value)| other.get(*key) != Some(*value))?;
+            Some(format!("{} = {}", String::from_utf8_lossy(row.0), String::from_utf8_lossy(row.1)))
+        };
+        let holds = kept == rebuilt;
+        Ok(check(Rule::Rebuilt, holds, || {
+            format!("kept {:?}, rebuilt {:?}", differs(&kept, &rebuilt), differs(&rebuilt, &kept))
+        })?)
+    }
+}

@@ -1,0 +1,371 @@
+//! Histories of the engine: its sequencer, its views, what it makes public and how it recovers, over the real log. The
+//! machine in it is the one of the other histories; these are fewer, and look at what is around it.
+
+mod ground;
+mod heal;
+mod people;
+mod watching;
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use ground::Ground;
+pub use ground::Stage;
+use people::People;
+use watching::Watching;
+use weirgate_engine::sim::{Attempted, Call, Ended, Engine};
+use weirgate_log::{Crash, Fault, SimRows, SimStorage};
+use weirgate_types::{
+    AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHash, Position,
+    Record, StateWrite, StatusWrite, TimerSetting, TimerWrite,
+};
+
+use crate::{
+    Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
+    checks::{Life, check},
+    clients,
+    history::some_failure,
+    story,
+    trace::Trace,
+};
+
+/// A history goes on until it has seen so many faults.
+const FAULTS_MIN: u64 = 10;
+/// The state value that counts what was completed for a key.
+const COUNT: &str = "count";
+
+/// Why a step does not go on.
+enum Stop {
+    Crash,
+    Broken(Violation),
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Broken(violation)
+    }
+}
+
+impl From<Ended> for Stop {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Disk(_) => Self::Crash,
+            Ended::Broken(what) => Self::Broken(Violation { rule: Rule::Rebuilt, what }),
+        }
+    }
+}
+
+struct History<'a> {
+    stage: &'a Stage,
+    plan: Plan,
+    chance: Chance,
+    ground: Ground,
+    engine: Engine,
+    checks: Checks,
+    /// All durable records.
+    records: Vec<(Position, Record)>,
+    calls: Vec<Call>,
+    people: People,
+    watching: Watching,
+    figures: Figures,
+    trace: Trace,
+}
+
+/// Run the history of a seed, to its end or to the first broken rule. A panic breaks a rule like any other.
+#[must_use]
+pub fn run(stage: &Stage, seed: u64) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| tell(stage, seed).0)).unwrap_or_else(|_| Outcome {
+        figures: Figures::default(),
+        violation: Some(Violation { rule: Rule::Panic, what: "it says where".to_owned() }),
+    })
+}
+
+/// The same, with the records that were seen to be durable, each as a line.
+#[must_use]
+pub fn tell(stage: &Stage, seed: u64) -> (Outcome, Vec<String>) {
+    let mut chance = Chance::seeded(seed);
+    let plan = Plan::draw(seed, &mut chance);
+    let mut ground = Ground::new(SimStorage::new(), SimRows::default());
+    let engine = match ground.start(stage, &plan) {
+        Ok(engine) => engine,
+        Err(stop) => return (Outcome { figures: Figures::default(), violation: Some(broken(stop)) }, Vec::new()),
+    };
+    let checks = Checks::new(&plan);
+    let mut history = History {
+        stage,
+        plan,
+        chance,
+        ground,
+        engine,
+        checks,
+        records: Vec::new(),
+        calls: Vec::new(),
+        people: People::default(),
+        watching: Watching::default(),
+        figures: Figures::default(),
+        trace: Trace::default(),
+    };
+    let violation = history.live().and_then(|()| history.heal()).err().map(broken);
+    history.figures.records = history.records.len() as u64;
+    history.figures.trace = history.trace.value();
+    let lines = history.records.iter().map(|(position, record)| story::line(*position, record));
+    (Outcome { figures: history.figures, violation }, lines.collect())
+}
+
+fn broken(stop: Stop) -> Violation {
+    match stop {
+        Stop::Broken(violation) => violation,
+        Stop::Crash => Violation { rule: Rule::Liveness, what: "it crashes without a fault".to_owned() },
+    }
+}
+
+impl History<'_> {
+    fn live(&mut self) -> Result<(), Stop> {
+        self.watching.begin(&self.engine, &self.plan)?;
+        for index in 0..=self.chance.index(2) {
+            self.deploy(index, Takes { payments: false, emissions: index == 2 });
+        }
+        let mut step = 0;
+        while step < self.plan.steps || self.figures.faults < FAULTS_MIN {
+            step += 1;
+            match self.step() {
+                Err(Stop::Crash) => {
+                    self.figures.crashes_in_sync += 1;
+                    self.crash()?;
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), Stop> {
+        let mut now_ms = self.ground.now_ms() + self.chance.below(60);
+        if self.chance.one_in(self.plan.rates.clock_step) {
+            self.figures.faults += 1;
+            let step_ms = self.chance.below(2_000);
+            now_ms = if self.chance.one_in(2) { now_ms + step_ms * 20 } else { now_ms - step_ms / 4 };
+        }
+        self.ground.set_now_ms(now_ms);
+        self.people_step()?;
+        for _ in 0..self.chance.below(5) {
+            if let Some(call) = self.some_call() {
+                self.end(call, self.plan.rates.failure);
+            }
+        }
+        let disk_error = self.chance.one_in(self.plan.rates.disk_error);
+        if disk_error || self.chance.one_in(self.plan.rates.disk_full) {
+            self.figures.faults += 1;
+            let fault = match (disk_error, self.chance.one_in(2)) {
+                (true, true) => Fault::Io,
+                (true, false) => Fault::Short,
+                (false, _) => Fault::Full,
+            };
+            self.ground.plan_fault(self.chance.between(1, 6), fault);
+        }
+        // Before the turn is durable, or after.
+        let crashes = self.chance.one_in(self.plan.rates.crash);
+        if crashes && self.chance.one_in(3) {
+            return self.crash();
+        }
+        self.turn()?;
+        if self.chance.one_in(self.plan.rates.keep_views) {
+            self.engine.views().flush().map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() })?;
+        }
+        if crashes { self.crash() } else { Ok(()) }
+    }
+
+    fn some_call(&mut self) -> Option<Call> {
+        let index = self.chance.index(self.calls.len());
+        (!self.calls.is_empty()).then(|| self.calls.swap_remove(index))
+    }
+
+    /// The engine takes what waits; what it did is looked at.
+    fn turn(&mut self) -> Result<(), Stop> {
+        let ended = self.engine.turn();
+        let failed = self.ground.end_faults();
+        self.checks.latest_ms = self.checks.latest_ms.max(self.ground.now_ms());
+        self.look()?;
+        // What was told before it failed was told all the same: by then it has to be durable.
+        for call in self.engine.calls() {
+            self.check_called(&call)?;
+            self.calls.push(call);
+        }
+        // A client that vanished did not see its answer.
+        let is_lost = self.chance.one_in(8);
+        self.figures.faults += u64::from(is_lost);
+        self.people.hear(is_lost)?;
+        self.people.check(&self.records)?;
+        self.watching.look()?;
+        self.check_parts()?;
+        self.check_waiting_is_shown()?;
+        match ended {
+            Err(_) if failed => return Err(Stop::Crash),
+            ended => ended?,
+        }
+        self.check_shown()
+    }
+
+    /// A call goes out: it holds what may share one, and the log says that its attempts have begun.
+    fn check_called(&self, call: &Call) -> Result<(), Stop> {
+        let positions: Vec<_> = call.items().map(|(position, _)| position).collect();
+        self.checks.called(call.handler(), &positions)?;
+        for position in positions {
+            let delivery = DeliveryId { handler: call.handler().clone(), position };
+            let life = self.checks.item(&delivery).map(|item| item.life);
+            check(Rule::Attempts, life == Some(Life::Running), || format!("{delivery} is called and is {life:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Read what has become durable.
+    fn look(&mut self) -> Result<(), Violation> {
+        self.checks.turn += 1;
+        for read in self.engine.log().clone().scan(self.checks.head.next()) {
+            let read = read.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() });
+            let (position, record) = read?;
+            self.trace.bytes(&record.encode(Vec::new()).unwrap_or_default());
+            self.checks.take(position, &record)?;
+            self.records.push((position, record));
+        }
+        Ok(())
+    }
+
+    /// What operators are shown of a handler is what the records say.
+    fn check_shown(&self) -> Result<(), Stop> {
+        for item in self.engine.handlers() {
+            let Some(watched) = self.checks.handlers.get(crate::checks::index_of(&item.name)) else { continue };
+            let first = watched.open.first().map_or(self.checks.head, |first| first.before());
+            let shown = (item.mode, item.breaker_open_until_ms);
+            let same = shown == (watched.mode, watched.breaker_open_until_ms) && item.checkpoint <= first;
+            check(Rule::Checkpoint, same, || format!("shown {item:?}; first open after {first}, {:?}", watched.mode))?;
+        }
+        Ok(())
+    }
+
+    /// The process dies, and another one starts; it may die as well.
+    fn crash(&mut self) -> Result<(), Stop> {
+        for try_again in 0..4 {
+            self.figures.crashes += 1;
+            self.figures.faults += 1;
+            self.calls.clear();
+            self.people.are_cut_off();
+            let crash = match self.chance.below(3) {
+                0 => Crash::Keep(u64::MAX),
+                1 => Crash::Keep(self.chance.below(self.ground.storage.unsynced_bytes() + 1)),
+                _ => Crash::Sectors { seed: self.chance.draw() },
+            };
+            self.ground.storage = self.ground.storage.crash(crash);
+            if self.chance.one_in(4) {
+                self.ground.rows.clear();
+            }
+            let fails_again = try_again < 3 && self.chance.one_in(6);
+            if fails_again {
+                self.ground.plan_fault(self.chance.between(1, 12), Fault::Io);
+            }
+            match self.ground.start(self.stage, &self.plan) {
+                Err(Stop::Crash) => continue,
+                started => self.engine = started?,
+            }
+            let head = self.engine.handle().head();
+            check(Rule::Acknowledged, head >= self.checks.head, || {
+                format!("it was at {} and comes back at {head}", self.checks.head)
+            })?;
+            // What the dead process began is among it, by what it knew of the time; the new one has begun nothing.
+            self.look()?;
+            self.checks.latest_ms = self.ground.now_ms();
+            self.people.check(&self.records)?;
+            self.watching.begin(&self.engine, &self.plan)?;
+            if self.chance.one_in(2) {
+                self.ready_all();
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// A call ends: each of its deliveries well, or one in `fails` not.
+    fn end(&mut self, call: Call, fails: u64) {
+        let (mut failed, mut counts) = (Vec::new(), BTreeMap::new());
+        let items: Vec<_> = call.items().collect();
+        let attempted = items.into_iter().map(|(position, _)| {
+            let event = self.event_at(position);
+            let (key, is_timer) = (event.key().to_owned(), event.r#type == "timer.due");
+            let failure = match failed.contains(&KeyHash::of(&key)) {
+                true => Some(AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")),
+                false => self.chance.one_in(fails).then(|| some_failure(&mut self.chance)),
+            };
+            self.figures.attempts += 1;
+            let Some(failure) = failure else {
+                // What an earlier one of the call has written is seen.
+                let count = counts.entry(key.clone()).or_insert_with(|| self.count(call.handler(), &key));
+                *count += 1;
+                let effects = self.effects(call.handler(), (&key, *count), position, is_timer || fails == 0);
+                return Attempted { result: Ok(effects), correction: None };
+            };
+            self.figures.faults += 1;
+            failed.push(KeyHash::of(&key));
+            let corrects = failure.class == FailureClass::Correctable && self.chance.one_in(4);
+            let correction =
+                corrects.then(|| Correction { data: b"{}".to_vec(), data_content_type: None, event: None });
+            Attempted { result: Err(failure), correction }
+        });
+        let attempted = attempted.collect();
+        self.engine.end(call, attempted);
+    }
+
+    fn effects(
+        &mut self,
+        handler: &HandlerName,
+        (key, count): (&str, u64),
+        position: Position,
+        plain: bool,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let value = Some(count.to_le_bytes().to_vec());
+        effects.state.push(StateWrite { name: COUNT.to_owned(), value });
+        if self.chance.one_in(2) {
+            let (state, data) = (format!("s{}", count % 5), Some(format!("{{\"count\":{count}}}")));
+            effects.status.push(StatusWrite { subject: key.to_owned(), state, text: String::new(), data });
+        }
+        if handler.as_str() != "c" && self.chance.one_in(2) {
+            let out = clients::event(&format!("{handler}-{position}"), key, "out.done");
+            effects.emitted.push(Event { source: format!("/handlers/{handler}"), ..out });
+        }
+        if !plain && self.chance.one_in(4) {
+            let name = format!("t{}", self.chance.below(2));
+            let due_ms = self.ground.now_ms() + self.chance.below(3_000);
+            let setting =
+                TimerSetting { due_ms, r#type: "timer.due".into(), data_content_type: None, data: Vec::new() };
+            let set = (!self.chance.one_in(4)).then_some(setting);
+            effects.timers.push(TimerWrite { name, set });
+        }
+        effects
+    }
+
+    /// What the state says of how many were completed.
+    fn count(&self, handler: &HandlerName, key: &str) -> u64 {
+        let value = self.engine.state(handler, key, COUNT);
+        value.and_then(|value| value.try_into().ok()).map_or(0, u64::from_le_bytes)
+    }
+
+    fn event_at(&self, position: Position) -> &Event {
+        let index = self.records.partition_point(|(first, _)| *first <= position);
+        let found = index.checked_sub(1).and_then(|index| self.records.get(index));
+        let event = found.and_then(|(first, record)| record.event_at(position.0.checked_sub(first.0)?));
+        event.unwrap_or_else(|| panic!("no event at {position}"))
+    }
+
+    /// How many deliveries were completed, by handler and key.
+    fn completed(&self) -> BTreeMap<(HandlerName, String), u64> {
+        let mut completed = BTreeMap::new();
+        for commit in self.records.iter().flat_map(|(_, record)| record.commits()) {
+            if !commit.effects.state.is_empty() {
+                *completed.entry((commit.handler.clone(), commit.key.clone())).or_default() += 1;
+            }
+        }
+        completed
+    }
+}

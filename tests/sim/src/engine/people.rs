@@ -1,0 +1,200 @@
+//! Clients that send until they have an answer, and operators that decide what the engine lets them.
+
+use std::collections::BTreeMap;
+
+use weirgate_engine::{Decision, NewData, Published, Refusal, Said, sim::Answer};
+use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
+
+use super::{History, Stop};
+use crate::{Checked, NAMES, Rule, Takes, Violation, checks::check, clients, operators::name};
+
+/// What a client wants to have accepted.
+#[derive(Debug, Clone)]
+struct Wish {
+    id: String,
+    key: String,
+    r#type: &'static str,
+}
+
+#[derive(Default)]
+pub struct People {
+    sent: Vec<Wish>,
+    unanswered: Vec<usize>,
+    waiting: Vec<(usize, Answer<Vec<Published>>)>,
+    answers: BTreeMap<usize, Position>,
+}
+
+impl People {
+    /// Answers arrive, or are lost on the way.
+    pub fn hear(&mut self, is_lost: bool) -> Checked {
+        for (index, mut answer) in std::mem::take(&mut self.waiting) {
+            match answer.poll() {
+                None => self.waiting.push((index, answer)),
+                Some(Ok(published)) if !is_lost => {
+                    let position = published.first().map_or(Position::ZERO, |one| one.position);
+                    let before = *self.answers.entry(index).or_insert(position);
+                    check(Rule::Acknowledged, before == position, || {
+                        format!("event-{index} is at {before} and at {position}")
+                    })?;
+                    self.unanswered.retain(|other| *other != index);
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub fn are_cut_off(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Everything that was answered is where the answer said.
+    pub fn check(&self, records: &[(Position, Record)]) -> Checked {
+        for (index, position) in &self.answers {
+            let found = records.binary_search_by_key(position, |(first, _)| *first).ok();
+            let record = found.and_then(|found| records.get(found));
+            let is_it = record.is_some_and(
+                |(_, record)| matches!(record, Record::Accepted { event, .. } if event.id == format!("event-{index}")),
+            );
+            check(Rule::Acknowledged, is_it, || format!("event-{index} was at {position}, and is not"))?;
+        }
+        Ok(())
+    }
+
+    pub fn are_answered(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+}
+
+fn said() -> Said {
+    Said { by: "operator".to_owned(), why: "because".to_owned() }
+}
+
+impl History<'_> {
+    pub(super) fn people_step(&mut self) -> Result<(), Stop> {
+        for _ in 0..self.chance.below(3) {
+            let r#type = match self.chance.below(6) {
+                0 => "pay.done",
+                1 => "order.changed",
+                _ => "order.placed",
+            };
+            self.wish(r#type)?;
+        }
+        if self.chance.one_in(self.plan.rates.correction) {
+            self.wish("fix.data")?;
+        }
+        if self.chance.one_in(4) {
+            self.send_again()?;
+        }
+        if self.chance.one_in(6) && !self.people.sent.is_empty() {
+            self.figures.faults += 1;
+            let index = self.chance.index(self.people.sent.len());
+            self.send(index)?;
+        }
+        self.operators_step()
+    }
+
+    fn wish(&mut self, r#type: &'static str) -> Result<(), Stop> {
+        let key = format!("k{}", self.chance.below(self.plan.keys));
+        self.wish_for(key, r#type)
+    }
+
+    pub(super) fn wish_for(&mut self, key: String, r#type: &'static str) -> Result<(), Stop> {
+        let index = self.people.sent.len();
+        self.people.sent.push(Wish { id: format!("event-{index}"), key, r#type });
+        self.people.unanswered.push(index);
+        self.send(index)
+    }
+
+    pub(super) fn send_again(&mut self) -> Result<(), Stop> {
+        for index in self.people.unanswered.clone() {
+            self.figures.faults += 1;
+            self.send(index)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, index: usize) -> Result<(), Stop> {
+        let Some(Wish { id, key, r#type }) = self.people.sent.get(index).cloned() else { return Ok(()) };
+        let answer = self.engine.publish(vec![clients::event(&id, &key, r#type)]);
+        self.people.waiting.push((index, answer.map_err(|refusal| refused(&refusal))?));
+        Ok(())
+    }
+
+    fn operators_step(&mut self) -> Result<(), Stop> {
+        let index = self.chance.index(NAMES.len());
+        if self.chance.one_in(self.plan.rates.operator) {
+            match self.chance.below(8) {
+                0 => self.change_mode(index, Mode::Paused),
+                1 => self.change_mode(index, Mode::Draining),
+                2 | 3 => self.change_mode(index, Mode::Running),
+                4 => {
+                    let open = self.chance.one_in(2);
+                    self.turn_breaker(index, open);
+                }
+                _ => self.decide_something()?,
+            }
+        }
+        if self.chance.one_in(self.plan.rates.deploy) {
+            let payments = self.chance.one_in(2);
+            self.deploy(index, Takes { payments, emissions: index == 2 });
+        }
+        if self.chance.one_in(4) {
+            self.ready_all();
+        }
+        Ok(())
+    }
+
+    pub(super) fn change_mode(&mut self, index: usize, mode: Mode) {
+        drop(self.engine.change_mode(name(index), mode, said()));
+    }
+
+    pub(super) fn turn_breaker(&mut self, index: usize, open: bool) {
+        drop(self.engine.turn_breaker(BreakerId::Handler(name(index)), open, said()));
+    }
+
+    pub(super) fn deploy(&mut self, index: usize, takes: Takes) {
+        let Some(setting) = self.plan.handlers.get(index) else { return };
+        let manifest = setting.manifest(name(index).as_str(), takes);
+        drop(self.engine.deploy(name(index), manifest, self.ground.now_ms()));
+    }
+
+    pub(super) fn ready_all(&mut self) {
+        (0..NAMES.len()).for_each(|index| self.engine.ready(name(index)));
+    }
+
+    /// About anything there ever was: what may not be decided is refused.
+    fn decide_something(&mut self) -> Result<(), Stop> {
+        let index = self.chance.index(NAMES.len());
+        let Some(watched) = self.checks.handlers.get(index) else { return Ok(()) };
+        let positions: Vec<_> = watched.items.keys().copied().collect();
+        let Some(position) = self.chance.pick(&positions).copied() else { return Ok(()) };
+        let decision = match self.chance.below(7) {
+            0 | 1 => Decision::Retry,
+            2 | 3 => correction(),
+            4 => Decision::Skip,
+            5 => Decision::DeadLetter,
+            _ if self.chance.one_in(2) => Decision::Discard,
+            _ => Decision::Resolve(vec![clients::event(&format!("instead-{position}"), "k0", "order.placed")]),
+        };
+        self.decide(DeliveryId { handler: name(index), position }, decision)
+    }
+
+    pub(super) fn decide(&mut self, delivery: DeliveryId, decision: Decision) -> Result<(), Stop> {
+        match self.engine.decide(delivery, decision, said()) {
+            Ok(answer) => drop(answer),
+            Err(refusal @ Refusal::Storage(_)) => return Err(refused(&refusal)),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+pub fn correction() -> Decision {
+    Decision::Correct(NewData::Whole { data: b"{}".to_vec(), data_content_type: None })
+}
+
+/// What a client is never to be told here.
+fn refused(refusal: &Refusal) -> Stop {
+    Stop::Broken(Violation { rule: Rule::Rebuilt, what: refusal.to_string() })
+}

@@ -1,0 +1,109 @@
+//! Browsers: they keep a document of every key, and add what is pushed. It never goes back, and nothing is missing from it.
+
+use std::collections::BTreeMap;
+
+use weirgate_engine::{Watch, sim::Engine};
+use weirgate_types::{DeliveryId, HandlerName, PartDelivery, Position, StatusDocument};
+
+use super::{History, Stop};
+use crate::{
+    Checked, Order, Plan, Rule, Violation,
+    checks::{Life, check},
+};
+
+#[derive(Default)]
+pub struct Watching {
+    watch: Option<Watch>,
+    documents: BTreeMap<String, StatusDocument>,
+}
+
+impl Watching {
+    /// They connect to a process that has just started.
+    pub fn begin(&mut self, engine: &Engine, plan: &Plan) -> Checked {
+        let mut watch = Watch::new(engine.handle().hub().clone());
+        for key in (0..plan.keys).map(|key| format!("k{key}")) {
+            let read = watch.add(&key).map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() });
+            let document = read?;
+            let before = self.version(&key);
+            check(Rule::Shown, document.version >= before, || {
+                format!("{key} was shown at version {before}, and is now at {}", document.version)
+            })?;
+            self.documents.insert(key, document);
+        }
+        self.watch = Some(watch);
+        Ok(())
+    }
+
+    fn version(&self, key: &str) -> Position {
+        self.documents.get(key).map_or(Position::ZERO, |document| document.version)
+    }
+
+    /// They take what has been pushed.
+    pub fn look(&mut self) -> Checked {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        for (key, document) in &mut self.documents {
+            let Some(shared) = watch.news(key) else { continue };
+            let delta = &shared.delta;
+            let follows = delta.previous == document.version && delta.version > document.version;
+            check(Rule::Shown, follows, || {
+                format!("{key}: {} to {} is pushed to who is at {}", delta.previous, delta.version, document.version)
+            })?;
+            for (name, part) in &delta.parts {
+                document.set(name, part.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl History<'_> {
+    /// What they see of deliveries is how these stand, by the records.
+    pub(super) fn check_parts(&self) -> Result<(), Stop> {
+        for (key, document) in &self.watching.documents {
+            for (name, part) in &document.parts {
+                let (Some(said), Ok(handler)) = (&part.delivery, name.parse::<HandlerName>()) else { continue };
+                let life = self.checks.item(&DeliveryId { handler, position: said.event() }).map(|item| item.life);
+                let fits = match said {
+                    PartDelivery::Retrying { .. } => matches!(life, Some(Life::Retrying { .. } | Life::Running)),
+                    PartDelivery::Waiting { .. } => life == Some(Life::Waiting),
+                    PartDelivery::DeadLettered { .. } => matches!(life, Some(Life::Held | Life::Dead)),
+                };
+                check(Rule::Shown, fits, || format!("{name} of {key} is shown as {said:?}, and is {life:?}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for time or data is shown, where deliveries of a key come one after the other, each in its own call.
+    pub(super) fn check_waiting_is_shown(&self) -> Result<(), Stop> {
+        for (index, watched) in self.checks.handlers.iter().enumerate() {
+            for position in watched.open.iter().filter(|_| watched.kind.order == Order::Key && !watched.kind.batch) {
+                let Some(item) = watched.items.get(position) else { continue };
+                let life = item.life;
+                let of_key = watched.items.iter().filter(|(_, other)| other.key == item.key);
+                let is_plain = of_key.into_iter().all(|(position, other)| !other.was_opened_again(*position));
+                if !is_plain || !matches!(life, Life::Retrying { .. } | Life::Waiting | Life::Held) {
+                    continue;
+                }
+                let document = self.watching.documents.get(self.event_at(*position).key());
+                let part = document.and_then(|document| document.parts.get(crate::operators::name(index).as_str()));
+                let said = part.and_then(|part| part.delivery.as_ref()).map(PartDelivery::event);
+                check(Rule::Shown, said == Some(*position), || {
+                    format!("{} at {position} is {life:?}, shown is {said:?}", watched.kind.name)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What they see is what the views say.
+    pub(super) fn check_watching(&self) -> Result<(), Stop> {
+        for (key, document) in &self.watching.documents {
+            let kept = self.engine.handle().hub().document(key);
+            let kept = kept.map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() })?;
+            let [shown, kept] = [document, &kept].map(|document| serde_json::to_string(document).unwrap_or_default());
+            check(Rule::Shown, shown == kept, || format!("{key} is shown as {shown}, kept as {kept}"))?;
+        }
+        Ok(())
+    }
+}
