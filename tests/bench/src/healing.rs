@@ -48,6 +48,7 @@ impl Healthy {
         let mut healthy = Self { server, ledger, watchers };
         // Each key has been seen then, as it has in a shop that has been open for a while.
         healthy.drive(WARM_UP, keys).await?;
+        healthy.calm().await?;
         Ok(healthy)
     }
 
@@ -58,7 +59,6 @@ impl Healthy {
 
     /// Drive the healthy load and say how it went.
     async fn measure(&mut self, what: &str, count: usize) -> Result<Latency> {
-        self.calm().await?;
         let first = self.ledger.next();
         let before = Used::now(&self.server).await?;
         // In parts: a load has a time limit.
@@ -129,6 +129,7 @@ pub async fn beside_waiting(place: &Place, keys: usize, waiting: usize, count: u
         let rss = figures::mib(process::resident_kib(healthy.server.pid())?);
         println!("{until} deliveries wait after {:.1} s, {rss} MiB resident", begun.elapsed().as_secs_f64());
     }
+    healthy.calm().await?;
     let beside = healthy.measure("beside those that wait", count).await?;
     healthy.ledger.check()?;
     println!("p99 beside those that wait / alone: {:.2}", ratio(&beside, &alone));
@@ -154,6 +155,7 @@ pub async fn beside_poison(place: &Place, keys: usize, poisoned: usize, count: u
         begun.elapsed().as_secs_f64()
     );
     released_in_order(&healthy, poisoned).await?;
+    healthy.calm().await?;
     let again = healthy.measure("alone again", count).await?;
     println!("p99 beside poisoned keys / alone again: {:.2}", ratio(&beside, &again));
     healthy.ledger.check()
