@@ -70,6 +70,11 @@ impl Schedule {
         ] {
             within(setting, text.len(), 1, TEXT_BYTES_MAX)?;
         }
+        if self.r#type.starts_with(super::RUNTIME_TYPES) {
+            return Err(ManifestError::Conflict(
+                "the `type` of a schedule begins with `weirgate.`, which only the runtime's own events do",
+            ));
+        }
         Ok(())
     }
 }
