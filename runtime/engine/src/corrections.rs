@@ -1,7 +1,10 @@
 //! Corrections: the data that a delivery gets in place of its event's.
 
 use serde_json::Value;
-use weirgate_types::{Correction, Event, Position};
+use weirgate_log::LogReader;
+use weirgate_types::{Correction, Event, Intervention, Position, Record, Verb};
+
+use crate::Refusal;
 
 /// What an event that corrects makes of the data: where both are JSON objects it is a merge patch (RFC 7396), else it
 /// takes the data's place.
@@ -39,9 +42,16 @@ fn object(event: &Event) -> Option<Value> {
     value.is_object().then_some(value)
 }
 
-/// An event with corrected data.
-pub fn corrected(event: &Event, correction: &Correction) -> Event {
-    Event { data: correction.data.clone(), data_content_type: correction.data_content_type.clone(), ..event.clone() }
+/// The event as its delivery gets it, where its data was corrected: `correction` is the newest decision that did so.
+pub fn as_delivered(log: &LogReader, event: &Event, correction: Option<Position>) -> Result<Option<Event>, Refusal> {
+    let Some(position) = correction else { return Ok(None) };
+    match log.read(position)? {
+        Some((_, Record::Intervened(Intervention { verb: Verb::Correct(correction), .. }))) => {
+            let Correction { data, data_content_type, .. } = correction;
+            Ok(Some(Event { data, data_content_type, ..event.clone() }))
+        }
+        _ => Err(Refusal::Storage(format!("the log holds no correction at {position}"))),
+    }
 }
 
 #[cfg(test)]

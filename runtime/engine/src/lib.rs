@@ -33,8 +33,8 @@ pub use clock::{Clock, SystemClock};
 pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published, Said};
 pub use error::{Refusal, StartError};
 pub use handle::{
-    Blocked, DeadLetterFilter, DeadLetterPage, Decision, Failure, Handle, NewData, Operation, OperationState,
-    StoredEvent,
+    Blocked, Corrected, DeadLetterFilter, DeadLetterPage, Decision, Failure, Handle, NewData, Operation,
+    OperationState, StoredEvent,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use metrics::{Metrics, RefusedLabels};

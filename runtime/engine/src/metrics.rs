@@ -47,6 +47,7 @@ pub struct Metrics {
     attempts: Family<OutcomeLabels, Counter>,
     attempt_cpu_seconds: Family<HandlerLabels, CpuSeconds>,
     pub sync_seconds: Histogram,
+    pub sequence_gaps: Family<HandlerLabels, Counter>,
     pub batch_records: Histogram,
     pub log_position: Gauge,
     handler_lag: Family<HandlerLabels, Gauge>,
@@ -70,6 +71,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             attempt_cpu_seconds: Family::default(),
             sync_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            sequence_gaps: Family::default(),
             batch_records: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             log_position: Gauge::default(),
             handler_lag: Family::default(),
@@ -95,6 +97,7 @@ impl Metrics {
         r.register("deliveries", "Deliveries by handler and outcome of an attempt", self.deliveries.clone());
         r.register("attempts", "Calls of handlers by how they ended", self.attempts.clone());
         r.register("attempt_cpu_seconds", "CPU time spent in calls", self.attempt_cpu_seconds.clone());
+        r.register("sequence_gaps", "Gaps in the numbers of a key that were passed", self.sequence_gaps.clone());
         r.register("log_sync_seconds", "Time to make a batch durable", self.sync_seconds.clone());
         r.register("log_batch_records", "Records made durable by one sync", self.batch_records.clone());
         r.register("log_position", "The last durable position", self.log_position.clone());
@@ -151,6 +154,10 @@ impl Metrics {
     pub(crate) fn spent(&self, handler: &HandlerName, cpu: Duration) {
         let labels = HandlerLabels { handler: handler.to_string() };
         self.attempt_cpu_seconds.get_or_create(&labels).inc_by(cpu.as_secs_f64());
+    }
+
+    pub(crate) fn gap_passed(&self, handler: &HandlerName) {
+        self.sequence_gaps.get_or_create(&HandlerLabels { handler: handler.to_string() }).inc();
     }
 
     pub(crate) fn settled(&self, handler: &HandlerName, outcome: &Outcome) {

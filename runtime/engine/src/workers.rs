@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tracing::{Span, info_span};
 use weirgate_host::{Call, CallError, NoOutbound, Outbound, ReadState};
 use weirgate_log::{LogReader, Views};
-use weirgate_types::{DeliveryId, Event, LogLine, Record, Verb};
+use weirgate_types::{DeliveryId, Event, LogLine};
 
 use crate::{
     Metrics,
@@ -118,26 +118,16 @@ impl Worker {
     /// What the log says of an attempt: its event, and what has been corrected of it.
     fn prepare(&self, item: &JobItem) -> Result<Prepared, String> {
         let position = item.delivery.position;
-        let read = |position| {
-            let read = StoredRecord::read(&self.log, position).map_err(|e| e.to_string())?;
-            read.ok_or_else(|| format!("the log has no record at {position}"))
-        };
         let stored = match &item.stored {
             Some(stored) => stored.clone(),
-            None => read(position)?,
+            None => {
+                let read = StoredRecord::read(&self.log, position).map_err(|e| e.to_string())?;
+                read.ok_or_else(|| format!("the log has no record at {position}"))?
+            }
         };
-        let corrected = match item.carried.correction {
-            None => None,
-            Some(correction) => match &*read(correction)?.record {
-                Record::Intervened(intervention) => match &intervention.verb {
-                    Verb::Correct(correction) => {
-                        stored.event(position).map(|event| corrections::corrected(event, correction))
-                    }
-                    _ => None,
-                },
-                _ => return Err(format!("the log holds no correction at {correction}")),
-            },
-        };
+        let event = stored.event(position).ok_or_else(|| format!("the log has no event for {}", item.delivery))?;
+        let corrected = corrections::as_delivered(&self.log, event, item.carried.correction);
+        let corrected = corrected.map_err(|refusal| refusal.to_string())?;
         Ok(Prepared { stored, corrected })
     }
 

@@ -143,7 +143,17 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     waiting(&server.client).await;
     let blocked = server.client.get("/v1/blocked").await.ok();
     assert_eq!((&blocked["blocked"][0]["id"], &blocked["blocked"][0]["behind"]), (&json!(id), &json!(1)), "{blocked}");
-    let correction = json!({ "by": "ada", "why": "the customer called", "patch": { "fail": null } });
+    // The first correction is none. What it gets now is shown beside what came.
+    let still_wrong = json!({ "by": "bob", "why": "a guess", "patch": { "n": 7 } });
+    post(&server.client, &format!("/v1/deliveries/{id}/correct"), &still_wrong).await.ok();
+    let shown = eventually("it to wait again", PATIENCE, async || {
+        let shown = server.client.get(&format!("/v1/deliveries/{id}")).await.ok();
+        if shown["failures"].as_array().map(Vec::len) == Some(2) { Ok(shown) } else { Err(shown) }
+    });
+    let shown = shown.await;
+    let [given, came] = [&shown["correction"], &shown["event"]].map(|of| of["data"]["n"].clone());
+    assert_eq!((given, came, &shown["correction"]["by"]), (json!(7), json!(1), &json!("bob")), "{shown}");
+    let correction = json!({ "by": "ada", "why": "the customer called", "patch": { "n": 1, "fail": null } });
     let decided = post(&server.client, &format!("/v1/deliveries/{id}/correct"), &correction).await;
     assert_eq!((decided.status, &decided.json["diff"][0]["op"]), (202, &json!("remove")), "{}", decided.text);
     let part = eventually("both to be done", PATIENCE, async || {

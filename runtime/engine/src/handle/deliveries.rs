@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use weirgate_core::{DeliveryRow, DeliveryState};
-use weirgate_types::{Carried, Correction, DeliveryId, Event, HandlerName, KeyHash, Position, Verb};
+use weirgate_types::{Correction, DeliveryId, Event, HandlerName, Intervention, KeyHash, Position, Record, Verb};
 
 use super::{Handle, blocking};
 use crate::{
@@ -35,8 +35,21 @@ pub enum Decision {
 pub enum NewData {
     /// In place of the event's.
     Whole { data: Vec<u8>, data_content_type: Option<String> },
-    /// A merge patch (RFC 7396) on the event's, which has to be JSON.
+    /// A merge patch (RFC 7396) on what the delivery gets now, which has to be JSON.
     Patch(Value),
+}
+
+/// The data that a delivery gets in place of its event's.
+#[derive(Debug, Clone)]
+pub struct Corrected {
+    /// The record that says so.
+    pub position: Position,
+    pub by: String,
+    pub why: String,
+    pub at_ms: u64,
+    pub data: Vec<u8>,
+    /// How it differs from the event's, as a JSON patch (RFC 6902) where both are JSON.
+    pub difference: Option<Value>,
 }
 
 /// A lane that does not move, and what holds it up.
@@ -87,12 +100,13 @@ impl Handle {
         let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?;
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let event = event.ok_or_else(|| Refusal::NotOpen(delivery.clone()))?;
-        let carried = self.find_letter(&delivery)?.map_or_else(Carried::default, |letter| letter.carried);
+        let carried = self.carried(&delivery)?;
         let mut difference = None;
         let verb = match decision {
             Decision::Retry => Verb::Retry,
             Decision::Correct(data) => {
-                let correction = correction(event, data)?;
+                let current = corrections::as_delivered(&self.0.parts.statuses.log, event, carried.correction)?;
+                let correction = correction(current.as_ref().unwrap_or(event), data)?;
                 difference = corrections::difference(&event.data, &correction.data);
                 Verb::Correct(correction)
             }
@@ -117,6 +131,26 @@ impl Handle {
     }
 
     /// `firsts`: the first numbers of the handlers that put events back into order.
+    /// The newest correction of a delivery that is open or a dead letter.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn corrected(&self, delivery: DeliveryId) -> Result<Option<Corrected>, Refusal> {
+        let handle = self.clone();
+        blocking(move || {
+            let log = &handle.0.parts.statuses.log;
+            let Some(position) = handle.carried(&delivery)?.correction else { return Ok(None) };
+            let Some((_, Record::Intervened(one))) = log.read(position)? else { return Ok(None) };
+            let Verb::Correct(Correction { data, .. }) = one.verb else { return Ok(None) };
+            let stored = StoredRecord::read(log, delivery.position)?;
+            let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
+            let difference = event.and_then(|event| corrections::difference(&event.data, &data));
+            let Intervention { by, why, at_ms, .. } = one;
+            Ok(Some(Corrected { position, by, why, at_ms, data, difference }))
+        })
+        .await?
+    }
+
     fn find_blocked(
         &self,
         handler: Option<&HandlerName>,

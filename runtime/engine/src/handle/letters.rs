@@ -96,7 +96,7 @@ impl Handle {
     pub async fn failures(&self, delivery: DeliveryId) -> Result<Vec<Failure>, Refusal> {
         let handle = self.clone();
         blocking(move || {
-            let (mut failures, mut next) = (Vec::new(), handle.newest_failure(&delivery)?);
+            let (mut failures, mut next) = (Vec::new(), handle.carried(&delivery)?.failure);
             while let Some(position) = next.filter(|_| failures.len() < FAILURES_MAX) {
                 let (failure, previous) = handle.failure_at(&delivery, position)?;
                 failures.extend(failure);
@@ -173,14 +173,14 @@ impl Handle {
         Ok(commit_of(&record, delivery).and_then(|commit| letter(commit, delivery, position, r#type)))
     }
 
-    fn newest_failure(&self, delivery: &DeliveryId) -> Result<Option<Position>, Refusal> {
-        let views = &self.0.parts.statuses.views;
-        if let Some(dead) = views.get(&rows::dead_letter(delivery))? {
-            return Ok(rows::value_position(&dead));
+    /// What the next attempt at a delivery takes up, if there is one.
+    pub(super) fn carried(&self, delivery: &DeliveryId) -> Result<Carried, Refusal> {
+        if let Some(letter) = self.find_letter(delivery)? {
+            return Ok(letter.carried);
         }
-        let open = views.get(&rows::delivery(delivery))?;
+        let open = self.0.parts.statuses.views.get(&rows::delivery(delivery))?;
         let row = open.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok());
-        Ok(row.and_then(|row| row.carried.failure))
+        Ok(row.map(|row| row.carried).unwrap_or_default())
     }
 
     /// What the record at a position says of a failed attempt, and where the one before it is.

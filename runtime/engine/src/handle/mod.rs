@@ -20,7 +20,7 @@ use crate::{
     identities::Identified,
     statuses::Statuses,
 };
-pub use deliveries::{Blocked, Decision, NewData};
+pub use deliveries::{Blocked, Corrected, Decision, NewData};
 pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use operations::{Operation, OperationState};
 

@@ -92,7 +92,9 @@ impl Sequencer {
                 let brought_stored = self.stored(&brought)?;
                 let brought = brought_stored.event(position).ok_or_else(|| no_event(&brought))?;
                 let (by, why) = (brought.source.clone(), format!("{} at {position}", brought.r#type));
-                (corrections::by_event(event, brought, position), by, why)
+                let before = self.machine.row(&delivery).and_then(|row| row.carried.correction);
+                let current = corrections::as_delivered(&self.reader, event, before)?;
+                (corrections::by_event(current.as_ref().unwrap_or(event), brought, position), by, why)
             }
             None => {
                 let settling = self.settling.as_mut();
@@ -139,6 +141,7 @@ impl Sequencer {
         let notice = notices::of_gap(&gap, event);
         let Gap { delivery, expected, found } = gap;
         tracing::info!(%delivery, expected, found, "a gap in a sequence is passed");
+        self.metrics.gap_passed(&delivery.handler);
         self.append(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
     }
 

@@ -21,7 +21,7 @@ pub struct CorrectedBody {
     pub data_base64: Option<String>,
     /// What `data` (`application/json`) or `data_base64` is.
     pub data_content_type: Option<String>,
-    /// A merge patch (RFC 7396) on the event's data, which has to be JSON.
+    /// A merge patch (RFC 7396) on the data that the delivery gets now, which has to be JSON.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
     pub patch: Option<Value>,

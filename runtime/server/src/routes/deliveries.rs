@@ -2,8 +2,9 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::{DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal};
+use weirgate_engine::{Corrected, DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal};
 use weirgate_types::{DeliveryId, RawEvent};
 
 use super::{
@@ -89,13 +90,42 @@ pub struct DeliveryDetail {
     /// The event as it was accepted, a `CloudEvent` in structured mode.
     #[schema(value_type = Object)]
     event: RawEvent,
+    /// What it gets in place of the event's data, once that was corrected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<CorrectionItem>,
     /// The attempts that failed, in order.
     failures: Vec<FailedAttempt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<DeadLetterItem>,
 }
 
-/// Read one delivery: its event, and the attempts that failed.
+/// Data that was corrected, and by whom.
+#[derive(Serialize, ToSchema)]
+struct CorrectionItem {
+    /// The position of the decision.
+    position: u64,
+    by: String,
+    why: String,
+    /// Unix milliseconds.
+    at_ms: u64,
+    /// JSON where it is JSON, else text.
+    #[schema(value_type = Object)]
+    data: Value,
+    /// How it differs from the event's data, a JSON patch (RFC 6902).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    diff: Option<Value>,
+}
+
+impl From<Corrected> for CorrectionItem {
+    fn from(corrected: Corrected) -> Self {
+        let Corrected { position, by, why, at_ms, data, difference } = corrected;
+        let data = serde_json::from_slice(&data).unwrap_or_else(|_| String::from_utf8_lossy(&data).into());
+        Self { position: position.0, by, why, at_ms, data, diff: difference }
+    }
+}
+
+/// Read one delivery: its event, how it was corrected, and the attempts that failed.
 #[utoipa::path(
     get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = String, Path, description = "For instance payment@42")),
     responses(
@@ -117,8 +147,10 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
         (None, None) => return Err(Refusal::NotOpen(id).into()),
     };
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
+    let correction = app.engine.corrected(id.clone()).await?.map(CorrectionItem::from);
     let event = event_of(&app, &id).await?;
-    Ok(axum::Json(DeliveryDetail { delivery, event, failures, dead_letter: letter.map(DeadLetterItem::from) }))
+    let dead_letter = letter.map(DeadLetterItem::from);
+    Ok(axum::Json(DeliveryDetail { delivery, event, correction, failures, dead_letter }))
 }
 
 /// A delivery, if it is open: the first one after those before it.

@@ -32,7 +32,7 @@ pub struct OperationBody {
     data_base64: Option<String>,
     /// What `data` (`application/json`) or `data_base64` is.
     data_content_type: Option<String>,
-    /// With `correct`, a merge patch (RFC 7396) on each event's data.
+    /// With `correct`, a merge patch (RFC 7396) on the data that each delivery gets now.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
     patch: Option<Value>,

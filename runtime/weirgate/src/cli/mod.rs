@@ -82,7 +82,7 @@ pub struct Corrected {
     /// JSON in place of the event's data
     #[arg(long, value_name = "JSON")]
     pub data: Option<String>,
-    /// A merge patch (RFC 7396) on the event's data
+    /// A merge patch (RFC 7396) on the data that the delivery gets now
     #[arg(long, value_name = "JSON")]
     pub patch: Option<String>,
 }
