@@ -40,13 +40,13 @@ enum Command {
     /// Whether what does not go through slows down what does: first beside many that wait for an hour, then beside keys that
     /// fail and fail again
     Healing {
-        /// How many deliveries wait
+        /// How many deliveries wait; 0 leaves this part out
         #[arg(long, default_value_t = 1_000_000)]
         waiting: usize,
         /// Among how many healthy keys
         #[arg(long, default_value_t = 100_000)]
         keys: usize,
-        /// How many keys fail
+        /// How many keys fail; 0 leaves this part out
         #[arg(long, default_value_t = 1_000)]
         poisoned: usize,
         /// How many healthy events are measured each time
@@ -78,8 +78,13 @@ async fn main() -> Result<()> {
     match command {
         Command::Orders(comparison) => comparison.run(&place).await,
         Command::Healing { waiting, keys, poisoned, events } => {
-            healing::beside_waiting(&place, keys, waiting, events).await?;
-            healing::beside_poison(&place, keys, poisoned, events).await
+            if waiting > 0 {
+                healing::beside_waiting(&place, keys, waiting, events).await?;
+            }
+            if poisoned > 0 {
+                healing::beside_poison(&place, keys, poisoned, events).await?;
+            }
+            Ok(())
         }
         Command::Push { subscribers, rounds, keyed, idle } => {
             push::to_all(&place, subscribers, rounds).await?.print();
