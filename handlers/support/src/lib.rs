@@ -5,7 +5,7 @@ mod inbox;
 mod notice;
 
 use inbox::{Inbox, Item, Kind};
-use notice::{Closed, DeadLettered, Opened, Recovered, Waiting};
+use notice::{Closed, DeadLettered, Decided, Opened, Recovered, Waiting};
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
@@ -15,6 +15,7 @@ pub enum Incoming {
     Waiting(Waiting),
     DeadLettered(DeadLettered),
     Recovered(Recovered),
+    Decided(Decided),
     Opened(Opened),
     Closed(Closed),
     Noted(SupportNoted),
@@ -54,7 +55,9 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     match event.data {
         Incoming::Waiting(Waiting(notice)) => pass_on(Kind::Waiting, notice, context),
         Incoming::DeadLettered(DeadLettered(notice)) => pass_on(Kind::DeadLettered, notice, context),
-        Incoming::Recovered(Recovered(notice)) => note(notice.delivery, None, context),
+        Incoming::Recovered(Recovered(notice)) | Incoming::Decided(Decided(notice)) => {
+            note(notice.delivery, None, context);
+        }
         Incoming::Opened(Opened(notice)) => {
             let (key, r#type, message) = (String::new(), String::new(), notice.why);
             let item =

@@ -46,6 +46,11 @@ pub struct DeadLettered(pub Ending);
 #[event("weirgate.delivery.recovered")]
 pub struct Recovered(pub Ending);
 
+/// Somebody has decided about it: it is tried again, or has ended.
+#[derive(Debug, Deserialize, EventType)]
+#[event("weirgate.delivery.decided")]
+pub struct Decided(pub Ending);
+
 /// What is told of a breaker; the event's subject says which.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Breaker {

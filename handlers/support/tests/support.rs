@@ -61,7 +61,7 @@ fn what_waits_for_somebody_is_on_one_list_until_it_is_settled() {
     tell(&mut world, notice("recovered", 7, &Value::Null));
     tell(&mut world, breaker("closed"));
     assert_eq!(text(&world), "0 to correct, 1 dead letters, 0 breakers open");
-    tell(&mut world, notice("recovered", 8, &Value::Null));
+    tell(&mut world, notice("decided", 8, &Value::Null));
     let status = world.status(SUBJECT).expect("a status");
     assert_eq!((status.state.as_str(), status.text.as_str()), ("empty", "Nothing waits for anybody"));
 }

@@ -81,8 +81,7 @@ fn an_open_circuit_costs_no_attempt() {
 
 #[test]
 fn a_held_key_waits_until_somebody_decides() {
-    for (with_view, verb) in [(false, Verb::Skip), (true, Verb::Discard), (true, Verb::Resolve { events: Vec::new() })]
-    {
+    for (with_view, verb) in [(false, Verb::Skip), (true, Verb::Discard), (true, Verb::Resolve)] {
         let mut world = World::with(HOLD);
         let [first, second, other, third] =
             [(1, "x"), (2, "x"), (3, "y"), (4, "x")].map(|(id, key)| world.publish(id, key));
@@ -201,7 +200,7 @@ fn corrections_that_come_together_let_it_run_once() {
     let events = vec![event(2, "x", "fix.address"), event(3, "x", "fix.address")];
     let other = world.publish(4, "other");
     world.answer_at(other, Err(&permanent()));
-    world.intervene(&delivery("a", other), "other", Verb::Resolve { events }, Carried::default());
+    world.resolve(&delivery("a", other), "other", events);
     assert_eq!(world.called(), [first.0]);
     assert_eq!(world.interventions().len(), 2, "the resolution, and one correction");
 }

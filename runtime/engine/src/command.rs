@@ -5,8 +5,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
 use weirgate_host::Module;
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, HandlerName, LogLine, Manifest, Mode, Position,
-    StateWrite, StepAnswer, Verb,
+    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Mode,
+    Position, StateWrite, StepAnswer, Verb,
 };
 
 use crate::{Refusal, identities::Identified, job::Finished};
@@ -98,6 +98,8 @@ pub struct Wish {
     /// The event's key.
     pub key: String,
     pub verb: Verb,
+    /// What resolves it.
+    pub events: Vec<Event>,
     /// Of a dead letter: what the next attempt takes up.
     pub carried: Carried,
     pub said: Said,

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use weirgate_core::{Ending, Gap};
-use weirgate_types::{BreakerId, DeliveryId, Event, HandlerName, Mode, Outcome, RUNTIME_TYPES};
+use weirgate_types::{
+    AttemptFailure, BreakerId, DeliveryId, Event, FailureClass, FailureKind, HandlerName, Mode, Outcome, RUNTIME_TYPES,
+    Verb,
+};
+
+use crate::corrections;
 
 /// Where the runtime's own events come from. Producers cannot use it.
 pub const SOURCE: &str = "/weirgate";
@@ -19,7 +24,7 @@ pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u
     let (word, failure) = match &ending.outcome {
         Outcome::Completed | Outcome::Withheld if ending.recovered => ("recovered", None),
         Outcome::Completed | Outcome::Withheld => return None,
-        Outcome::Retry { failure, .. } if failure.kind == weirgate_types::FailureKind::NotReached => return None,
+        Outcome::Retry { failure, .. } if failure.kind == FailureKind::NotReached => return None,
         Outcome::Retry { failure, .. } => ("failed", Some(failure)),
         Outcome::Waiting { failure, .. } => ("waiting", Some(failure)),
         Outcome::DeadLettered { failure, .. } => ("dead-lettered", Some(failure)),
@@ -35,6 +40,35 @@ pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u
     });
     let id = format!("{delivery}/{}/{at_ms}", ending.attempt);
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
+}
+
+/// What is told when somebody decides about a delivery: that it is given up, or what else was decided.
+pub fn of_decision(
+    delivery: &DeliveryId,
+    event: &Event,
+    verb: &Verb,
+    (by, why): (&str, &str),
+    at_ms: u64,
+) -> Option<Event> {
+    if event.r#type.starts_with(RUNTIME_TYPES) {
+        return None;
+    }
+    let about = json!({ "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type });
+    let (word, more) = match verb {
+        Verb::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(by, why) })),
+        _ => ("decided", json!({ "verb": verb.word(), "by": by, "why": why })),
+    };
+    let data =
+        json!({ "delivery": delivery.to_string(), "handler": delivery.handler, "event": about, "key": event.key() });
+    let data = corrections::merge(data, &more);
+    let id = format!("{delivery}/{}/{at_ms}", verb.word());
+    Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
+}
+
+/// The failure of a delivery that somebody gave up.
+pub fn given_up(by: &str, why: &str) -> AttemptFailure {
+    let message = format!("given up by {by}: {why}");
+    AttemptFailure { class: FailureClass::Permanent, ..AttemptFailure::found(FailureKind::Handler, message) }
 }
 
 /// A notice that follows from an event belongs to what the event belongs to.
@@ -120,7 +154,7 @@ fn notice(id: String, word: &str, subject: &str, data: &Value) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::{AttemptFailure, FailureKind, Position};
+    use weirgate_types::Position;
 
     use super::*;
 
@@ -163,5 +197,28 @@ mod tests {
     fn nothing_is_told_of_what_was_told() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
         assert_eq!(told("weirgate.delivery.failed", Outcome::Waiting { previous: None, failure }, false), None);
+    }
+
+    #[test]
+    fn a_decision_is_told_unless_it_is_about_what_was_told() {
+        let delivery = DeliveryId { handler: "payment".parse().expect("a name"), position: Position(7) };
+        let told = |r#type: &str, verb| {
+            of_decision(&delivery, &notice("1".into(), r#type, "k", &json!({})), &verb, ("ada", "so"), 1)
+        };
+        let event = |verb| {
+            let order = Event { r#type: "order.placed".into(), ..notice("1".into(), "x", "order/o-1", &json!({})) };
+            of_decision(&delivery, &order, &verb, ("ada", "so"), 1).expect("told")
+        };
+        assert_eq!(told("breaker.opened", Verb::Skip), None);
+        let (skipped, given_up) = (event(Verb::Skip), event(Verb::DeadLetter));
+        assert_eq!((skipped.r#type.as_str(), skipped.key()), ("weirgate.delivery.decided", "order/o-1"));
+        let data: Value = serde_json::from_slice(&skipped.data).expect("JSON");
+        assert_eq!(
+            (&data["verb"], &data["by"], &data["delivery"]),
+            (&json!("skip"), &json!("ada"), &json!("payment@7"))
+        );
+        let data: Value = serde_json::from_slice(&given_up.data).expect("JSON");
+        assert_eq!(given_up.r#type, "weirgate.delivery.dead-lettered");
+        assert_eq!(data["failure"]["message"], "given up by ada: so");
     }
 }

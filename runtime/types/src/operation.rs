@@ -40,6 +40,8 @@ pub struct Intervention {
     pub by: String,
     pub why: String,
     pub at_ms: u64,
+    /// The events that resolve it, and last what the runtime tells of the decision: nothing of those that it made itself.
+    pub emitted: Vec<Event>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +52,8 @@ pub enum Verb {
     Correct(Correction),
     /// It ends without effect.
     Skip,
-    /// It ends, and these events are appended in its place.
-    Resolve { events: Vec<Event> },
+    /// It ends, and the events of the decision take its place.
+    Resolve,
     /// A dead letter leaves the store.
     Discard,
     /// An open delivery is given up.
@@ -75,20 +77,9 @@ impl Verb {
             Self::Retry => "retry",
             Self::Correct(_) => "correct",
             Self::Skip => "skip",
-            Self::Resolve { .. } => "resolve",
+            Self::Resolve => "resolve",
             Self::Discard => "discard",
             Self::DeadLetter => "dead-letter",
-        }
-    }
-}
-
-impl Intervention {
-    /// The events that stand at the positions after the record's own.
-    #[must_use]
-    pub fn events(&self) -> &[Event] {
-        match &self.verb {
-            Verb::Resolve { events } => events,
-            _ => &[],
         }
     }
 }

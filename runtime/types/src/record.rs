@@ -172,8 +172,7 @@ impl Record {
     fn following(&self) -> &[Event] {
         match self {
             Self::Committed(commit) => &commit.effects.emitted,
-            Self::Intervened(intervention) => intervention.events(),
-            Self::Released { emitted, .. } => emitted,
+            Self::Intervened(Intervention { emitted, .. }) | Self::Released { emitted, .. } => emitted,
             Self::ModeChanged(ModeChanged { notice, .. })
             | Self::BreakerChanged(BreakerChanged { notice, .. })
             | Self::GapPassed(GapPassed { notice, .. })

@@ -185,6 +185,19 @@ async fn the_supports_list_has_what_waits_for_somebody_and_no_longer_what_was_me
     server.client.ask(&format!("/v1/deliveries/{name}/correct"), &correction).await.ok();
     server.client.reaches("order/o-2", "order", "completed").await;
     inbox(&|data| data["items"] == json!([])).await;
+    // Nobody answers for the third. Support gives it up, and then it is not even to be remembered.
+    server.client.accept(placed("o-3", &[("oat-milk", 249)], "4242424242424241")).await;
+    let third = inbox(&|data| data["waiting"] == 1).await["items"][0]["name"].clone();
+    let third = third.as_str().expect("a delivery");
+    let said = json!({ "by": "ada", "why": "no answer" });
+    server.client.ask(&format!("/v1/deliveries/{third}/dead-letter"), &said).await.ok();
+    let given_up = inbox(&|data| data["dead_lettered"] == 1).await["items"][0].clone();
+    assert_eq!(
+        (&given_up["kind"], &given_up["message"]),
+        (&json!("dead-lettered"), &json!("given up by ada: no answer"))
+    );
+    server.client.ask(&format!("/v1/deliveries/{third}/discard"), &said).await.ok();
+    inbox(&|data| data["items"] == json!([])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,18 +59,23 @@ impl Shell {
         let carried = open.or(dead).unwrap_or_default();
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
         let (delivery, by, why) = (delivery.clone(), "operator".to_owned(), String::new());
-        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)
+        let mut emitted = vec![self.notice()];
+        if verb == Verb::Resolve {
+            emitted.insert(0, clients::event(&format!("instead-{}", self.head()), "k0", "order.placed"));
+        }
+        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
+            .map(drop)
     }
 }
 
-fn some_verb(shell: &Shell, chance: &mut Chance) -> Verb {
+fn some_verb(chance: &mut Chance) -> Verb {
     match chance.below(7) {
         0 | 1 => Verb::Retry,
         2 | 3 => correction(),
         4 => Verb::Skip,
         5 => Verb::DeadLetter,
         _ if chance.one_in(2) => Verb::Discard,
-        _ => Verb::Resolve { events: vec![clients::event(&format!("instead-{}", shell.head()), "k0", "order.placed")] },
+        _ => Verb::Resolve,
     }
 }
 
@@ -114,7 +119,7 @@ fn decide(shell: &mut Shell, chance: &mut Chance) -> Result<(), Stop> {
     let mut about: Vec<DeliveryId> = shell.views.rows.keys().cloned().collect();
     about.extend(shell.views.facts.dead.keys().cloned());
     let Some(delivery) = chance.pick(&about).cloned() else { return Ok(()) };
-    let verb = some_verb(shell, chance);
+    let verb = some_verb(chance);
     shell.intervene(&delivery, verb)
 }
 

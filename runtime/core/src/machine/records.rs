@@ -135,7 +135,7 @@ impl Machine {
             }
         };
         match verb {
-            Verb::Skip | Verb::Resolve { .. } | Verb::Discard | Verb::DeadLetter => self.finish(delivery, actions),
+            Verb::Skip | Verb::Resolve | Verb::Discard | Verb::DeadLetter => self.finish(delivery, actions),
             Verb::Retry | Verb::Correct(_) if self.is_open(delivery) || self.is_unknown(delivery) => {
                 self.change(delivery, again, actions);
             }

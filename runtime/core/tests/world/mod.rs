@@ -175,6 +175,15 @@ impl World {
 
     /// Somebody decides about a delivery; one that runs, or is done, is left alone.
     pub fn intervene(&mut self, delivery: &DeliveryId, key: &str, verb: Verb, carried: Carried) {
+        self.decide(delivery, key, verb, carried, Vec::new());
+    }
+
+    /// Events take a delivery's place.
+    pub fn resolve(&mut self, delivery: &DeliveryId, key: &str, events: Vec<Event>) {
+        self.decide(delivery, key, Verb::Resolve, Carried::default(), events);
+    }
+
+    fn decide(&mut self, delivery: &DeliveryId, key: &str, verb: Verb, carried: Carried, emitted: Vec<Event>) {
         self.fetch_for(delivery);
         let stand = self.machine.row(delivery).map(|row| row.stand);
         if matches!(stand, Some(Stand::Running | Stand::Withheld { .. })) {
@@ -182,7 +191,7 @@ impl World {
         }
         let (delivery, key, at_ms) = (delivery.clone(), key.to_owned(), self.now_ms);
         let (by, why) = ("test".to_owned(), "because".to_owned());
-        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }));
+        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }));
         self.feed(Input::Tick);
     }
 

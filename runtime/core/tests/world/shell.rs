@@ -107,8 +107,8 @@ impl World {
         let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
         let (by, why) = (if with.is_some() { "event" } else { HOOK }.to_owned(), String::new());
-        let (verb, carried) = (Verb::Correct(correction), Carried::default());
-        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }));
+        let (verb, carried, emitted) = (Verb::Correct(correction), Carried::default(), Vec::new());
+        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }));
     }
 
     fn release(&mut self, delivery: DeliveryId, commit: Position) {

@@ -101,7 +101,7 @@ impl Handle {
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let event = event.ok_or_else(|| Refusal::NotOpen(delivery.clone()))?;
         let carried = self.carried(&delivery)?;
-        let mut difference = None;
+        let (mut difference, mut events) = (None, Vec::new());
         let verb = match decision {
             Decision::Retry => Verb::Retry,
             Decision::Correct(data) => {
@@ -111,11 +111,14 @@ impl Handle {
                 Verb::Correct(correction)
             }
             Decision::Skip => Verb::Skip,
-            Decision::Resolve(events) => Verb::Resolve { events },
+            Decision::Resolve(resolving) => {
+                events = resolving;
+                Verb::Resolve
+            }
             Decision::Discard => Verb::Discard,
             Decision::DeadLetter => Verb::DeadLetter,
         };
-        Ok((Wish { key: event.key().to_owned(), delivery, verb, carried, said }, difference))
+        Ok((Wish { key: event.key().to_owned(), delivery, verb, events, carried, said }, difference))
     }
 
     /// The lanes with deliveries that wait behind others, the longest first; at most `limit`. Looks at the first 100,000 open

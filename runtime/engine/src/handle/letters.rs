@@ -2,12 +2,12 @@
 
 use weirgate_core::DeliveryRow;
 use weirgate_types::{
-    AttemptFailure, Carried, Commit, DeliveryId, Digest, FailureClass, FailureKind, HandlerName, Intervention, LogLine,
-    Outcome, Position, Record, Verb,
+    AttemptFailure, Carried, Commit, DeliveryId, Digest, FailureClass, HandlerName, Intervention, LogLine, Outcome,
+    Position, Record, Verb,
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, job::StoredRecord, rows};
+use crate::{DeadLetter, Refusal, job::StoredRecord, notices, rows};
 
 /// So many dead letters are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -151,10 +151,7 @@ impl Handle {
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let r#type = event.map(|event| event.r#type.clone()).unwrap_or_default();
         if let Record::Intervened(Intervention { verb: Verb::DeadLetter, key, carried, by, why, at_ms, .. }) = record {
-            let failure = AttemptFailure {
-                class: FailureClass::Permanent,
-                ..AttemptFailure::found(FailureKind::Handler, format!("given up by {by}: {why}"))
-            };
+            let failure = notices::given_up(&by, &why);
             return Ok(Some(DeadLetter {
                 delivery: delivery.clone(),
                 key,

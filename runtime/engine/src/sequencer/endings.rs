@@ -116,7 +116,9 @@ impl Sequencer {
         why: String,
     ) -> Result<(), End> {
         let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.clock.now_ms());
-        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)
+        let emitted = Vec::new();
+        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
+            .map(drop)
     }
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.

@@ -49,12 +49,15 @@ impl Sequencer {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
-        let Wish { delivery, key, verb, carried, said: Said { by, why } } = wish;
+        let Wish { delivery, key, verb, events: mut emitted, carried, said: Said { by, why } } = wish;
         let at_ms = self.clock.now_ms();
+        let stored = self.stored(&delivery)?;
+        let event = stored.event(delivery.position);
+        emitted.extend(event.and_then(|event| notices::of_decision(&delivery, event, &verb, (&by, &why), at_ms)));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
         let position =
-            self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms }))?;
+            self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))?;
         self.after.push(After::Intervened { reply, position });
         self.perform()
     }

@@ -154,7 +154,17 @@ pub fn every_record() -> Vec<Record> {
     let correction = Correction { data: b"{}".to_vec(), data_content_type: None, event: Some(Position(4)) };
     let intervened = |verb| {
         let (delivery, key, carried) = (delivery.clone(), key.clone(), carried.clone());
-        Record::Intervened(Intervention { delivery, key, verb, carried, by: by.clone(), why: why.clone(), at_ms })
+        let emitted = vec![event(Vec::new())];
+        Record::Intervened(Intervention {
+            delivery,
+            key,
+            verb,
+            carried,
+            by: by.clone(),
+            why: why.clone(),
+            at_ms,
+            emitted,
+        })
     };
     let previous = Some(Position(2));
     let withheld = Effects { withheld: vec![event(vec![1])], ..Effects::default() };
@@ -183,7 +193,7 @@ pub fn every_record() -> Vec<Record> {
         intervened(Verb::Retry),
         intervened(Verb::Correct(correction)),
         intervened(Verb::Skip),
-        intervened(Verb::Resolve { events: vec![event(Vec::new())] }),
+        intervened(Verb::Resolve),
         intervened(Verb::Discard),
         intervened(Verb::DeadLetter),
         Record::BreakerChanged(BreakerChanged {

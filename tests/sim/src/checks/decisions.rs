@@ -16,7 +16,7 @@ impl Checks {
         })?;
         match &one.verb {
             Verb::Retry | Verb::Correct(_) => self.check_correction(one, life)?,
-            Verb::Skip | Verb::Resolve { .. } | Verb::Discard => {
+            Verb::Skip | Verb::Resolve | Verb::Discard => {
                 self.watched(&delivery.handler).settle(delivery.position, Life::Done);
                 return Ok(());
             }

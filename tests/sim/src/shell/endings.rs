@@ -57,8 +57,9 @@ impl Shell {
         let by = if with.is_some() { "event" } else { HOOK }.to_owned();
         let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
         let (key, verb) = (self.event_at(delivery.position).key().to_owned(), Verb::Correct(correction));
-        let (carried, why, at_ms) = (Carried::default(), String::new(), self.now_ms);
-        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms })).map(drop)
+        let (carried, why, at_ms, emitted) = (Carried::default(), String::new(), self.now_ms, Vec::new());
+        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
+            .map(drop)
     }
 
     pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), Stop> {
