@@ -67,11 +67,16 @@ impl PartDelivery {
         *event
     }
 
-    /// Whether this is to be said on when there is something to say of the delivery of `event`: of another one that goes on,
-    /// by itself or after a correction. It failed before, and is what others of its key wait for.
+    /// Whether this is said on when there is `other` to say, of another delivery of the key: of two that go on the one that
+    /// failed first, which is what others wait for; but before all others one that waits for somebody.
     #[must_use]
-    pub fn outlasts(&self, event: Position) -> bool {
-        self.event() != event && !matches!(self, Self::DeadLettered { .. })
+    pub fn outlasts(&self, other: &Self) -> bool {
+        let may = match self {
+            Self::Waiting { .. } => true,
+            Self::Retrying { .. } => !matches!(other, Self::Waiting { .. }),
+            Self::DeadLettered { .. } => false,
+        };
+        may && self.event() != other.event()
     }
 
     /// What is left of this when the delivery of `settled` has gone through: what is said of another one stays.

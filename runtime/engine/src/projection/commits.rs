@@ -86,9 +86,8 @@ impl Projection {
     /// The handler said nothing of the key; the runtime says how the delivery stands, where that has changed.
     fn stands(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
         let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
-        let delivery = match &commit.outcome {
-            Outcome::Completed | Outcome::Withheld => said.and_then(|delivery| delivery.after(commit.event)),
-            _ if said.as_ref().is_some_and(|said| said.outlasts(commit.event)) => said,
+        let now = match &commit.outcome {
+            Outcome::Completed | Outcome::Withheld => None,
             Outcome::Retry { due_ms, failure, .. } => Some(retrying(commit, *due_ms, failure)),
             Outcome::Waiting { failure, .. } => Some(PartDelivery::Waiting {
                 event: commit.event,
@@ -101,6 +100,11 @@ impl Projection {
                 attempt: commit.attempt,
                 message: public(&failure.message),
             }),
+        };
+        let delivery = match (said, now) {
+            (Some(said), Some(now)) if said.outlasts(&now) => Some(said),
+            (said, None) => said.and_then(|said| said.after(commit.event)),
+            (_, now) => now,
         };
         self.say(position, &commit.key, &commit.handler, commit.at_ms, delivery)
     }
