@@ -4,7 +4,7 @@
 //! So one sync serves whatever came in while the last one ran, and a lone event waits for nothing.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -17,7 +17,7 @@ use weirgate_core::{
     pacing::{self, Pressure},
 };
 use weirgate_log::{Log, LogError, LogReader};
-use weirgate_types::{HandlerName, Position, Record};
+use weirgate_types::{DeliveryId, HandlerName, Position, Record};
 
 use crate::{
     Clock, Hub, Metrics, Refusal,
@@ -77,6 +77,8 @@ pub struct Sequencer {
     pub is_full: bool,
     /// The attempt being settled, whose effects a commit action wants.
     pub settling: Option<Box<Finished>>,
+    /// Deliveries that somebody decided about, which the views do not know yet.
+    pub decided: BTreeSet<DeliveryId>,
     pub free_space: FreeSpace,
     /// Whether a handler's row changed in this turn.
     pub handlers_changed: bool,
@@ -247,6 +249,7 @@ impl Sequencer {
         }
         let (changes, parts) = self.projection.take();
         self.views.write(changes, self.log.head())?;
+        self.decided.clear();
         if !parts.is_empty() {
             self.hub.publish(parts);
         }

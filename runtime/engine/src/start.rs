@@ -1,7 +1,7 @@
 //! Starting: open log, views and host, recover, and set the threads to work.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -153,6 +153,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         held: VecDeque::new(),
         is_full: false,
         settling: None,
+        decided: BTreeSet::new(),
         free_space: pieces.free_space,
         handlers_changed: false,
         hosts_changed: false,

@@ -45,6 +45,10 @@ impl Sequencer {
             self.publish()?;
             self.fetch_for(&wish.delivery)?;
         }
+        // What was decided in this turn has to be readable too: nobody decides twice about the same dead letter.
+        if self.decided.contains(&wish.delivery) {
+            self.settle_turn()?;
+        }
         if let Err(refusal) = self.may_intervene(&wish) {
             drop(reply.send(Err(refusal)));
             return Ok(());
@@ -56,8 +60,17 @@ impl Sequencer {
         emitted.extend(event.and_then(|event| notices::of_decision(&delivery, event, &verb, (&by, &why), at_ms)));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
-        let position =
-            self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))?;
+        let position = self.append(Record::Intervened(Intervention {
+            delivery: delivery.clone(),
+            key,
+            verb,
+            carried,
+            by,
+            why,
+            at_ms,
+            emitted,
+        }))?;
+        self.decided.insert(delivery);
         self.after.push(After::Intervened { reply, position });
         self.perform()
     }
