@@ -9,7 +9,11 @@ use weirgate_types::{
     Position, StateWrite, StepAnswer, Verb,
 };
 
-use crate::{Refusal, identities::Identified, job::Finished};
+use crate::{
+    Refusal,
+    identities::Identified,
+    job::{Finished, StoredRecord},
+};
 
 /// A place among the events that may be on their way into the log at once. Given back when they are in it, however long
 /// whoever sent them waits.
@@ -95,8 +99,8 @@ pub struct Said {
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub delivery: DeliveryId,
-    /// The event's key.
-    pub key: String,
+    /// Holds the event: read by whoever wishes, so that the sequencer need not.
+    pub stored: StoredRecord,
     pub verb: Verb,
     /// What resolves it.
     pub events: Vec<Event>,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_core::{Entropy, Limits, Machine};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader, Views};
@@ -15,7 +15,7 @@ use weirgate_types::{
 
 use crate::{
     BreakerItem, Clock, Decision, Handle, HandlerItem, Metrics, Published, Refusal, Said,
-    command::{Command, Reply},
+    command::{Command, Permit, Reply},
     gates::Gates,
     identities::Identified,
     job::{Finished, FinishedItem, Job, StoredRecord},
@@ -258,7 +258,7 @@ impl Engine {
         self.module.info().digest
     }
 
-    fn permit(&self) -> OwnedSemaphorePermit {
+    fn permit(&self) -> Permit {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         permit.unwrap_or_else(|error| panic!("there are permits enough: {error}"))
     }

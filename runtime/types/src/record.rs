@@ -161,6 +161,13 @@ impl Record {
         }
     }
 
+    /// A delivery's commit in the record.
+    #[must_use]
+    pub fn commit_of(&self, delivery: &DeliveryId) -> Option<&Commit> {
+        let is_its = |commit: &&Commit| commit.handler == delivery.handler && commit.event == delivery.position;
+        self.commits().iter().find(is_its)
+    }
+
     fn own_event(&self) -> Option<&Event> {
         match self {
             Self::Accepted { event, .. } | Self::Fired { event, .. } => Some(event),

@@ -97,9 +97,9 @@ impl Handle {
         decision: Decision,
         said: Said,
     ) -> Result<(Wish, Option<Value>), Refusal> {
-        let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?;
-        let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
-        let event = event.ok_or_else(|| Refusal::NotOpen(delivery.clone()))?;
+        let not_open = || Refusal::NotOpen(delivery.clone());
+        let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?.ok_or_else(not_open)?;
+        let event = stored.event(delivery.position).ok_or_else(not_open)?;
         let carried = self.carried(&delivery)?;
         let (mut difference, mut events) = (None, Vec::new());
         let verb = match decision {
@@ -118,7 +118,7 @@ impl Handle {
             Decision::Discard => Verb::Discard,
             Decision::DeadLetter => Verb::DeadLetter,
         };
-        Ok((Wish { key: event.key().to_owned(), delivery, verb, events, carried, said }, difference))
+        Ok((Wish { delivery, stored, verb, events, carried, said }, difference))
     }
 
     /// The lanes with deliveries that wait behind others, the longest first; at most `limit`. Looks at the first 100,000 open
@@ -133,7 +133,6 @@ impl Handle {
         blocking(move || handle.find_blocked(handler.as_ref(), &firsts, limit)).await?
     }
 
-    /// `firsts`: the first numbers of the handlers that put events back into order.
     /// The newest correction of a delivery that is open or a dead letter.
     ///
     /// # Errors
@@ -154,6 +153,7 @@ impl Handle {
         .await?
     }
 
+    /// `firsts`: the first numbers of the handlers that put events back into order.
     fn find_blocked(
         &self,
         handler: Option<&HandlerName>,

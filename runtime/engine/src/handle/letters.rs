@@ -167,7 +167,7 @@ impl Handle {
                 r#type,
             }));
         }
-        Ok(commit_of(&record, delivery).and_then(|commit| letter(commit, delivery, position, r#type)))
+        Ok(record.commit_of(delivery).and_then(|commit| letter(commit, delivery, position, r#type)))
     }
 
     /// What the next attempt at a delivery takes up, if there is one.
@@ -190,7 +190,7 @@ impl Handle {
         if let Some(Record::Intervened(Intervention { carried, .. })) = &record {
             return Ok((None, carried.failure));
         }
-        let Some(commit) = record.as_ref().and_then(|record| commit_of(record, delivery)) else {
+        let Some(commit) = record.as_ref().and_then(|record| record.commit_of(delivery)) else {
             return Ok((None, None));
         };
         let (failure, due_ms, previous) = match &commit.outcome {
@@ -209,11 +209,6 @@ impl Handle {
         };
         Ok((Some(failure), *previous))
     }
-}
-
-/// A delivery's commit in a record.
-fn commit_of<'a>(record: &'a Record, delivery: &DeliveryId) -> Option<&'a Commit> {
-    record.commits().iter().find(|commit| commit.handler == delivery.handler && commit.event == delivery.position)
 }
 
 fn letter(commit: &Commit, delivery: &DeliveryId, position: Position, r#type: String) -> Option<DeadLetter> {

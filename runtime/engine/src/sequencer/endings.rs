@@ -127,8 +127,7 @@ impl Sequencer {
             Some((_, record)) => Some(record),
             None => self.reader.read(commit)?.map(|(_, record)| record.into()),
         };
-        let is_its = |one: &&Commit| one.handler == delivery.handler && one.event == delivery.position;
-        let withheld = record.as_ref().and_then(|record| record.commits().iter().find(is_its));
+        let withheld = record.as_ref().and_then(|record| record.commit_of(&delivery));
         let withheld = withheld.ok_or_else(|| End::Broken(format!("the log has no commit at {commit}")))?;
         let (key, emitted) = (withheld.key.clone(), withheld.effects.withheld.clone());
         let at_ms = self.clock.now_ms();
@@ -179,6 +178,6 @@ impl Sequencer {
     }
 }
 
-fn no_event(delivery: &DeliveryId) -> End {
+pub(super) fn no_event(delivery: &DeliveryId) -> End {
     End::Broken(format!("the log has no event for {delivery}"))
 }

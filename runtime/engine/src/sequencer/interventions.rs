@@ -4,7 +4,7 @@
 use weirgate_core::{Input, Stand, Verdict};
 use weirgate_types::{BreakerId, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
 
-use super::{After, End, Sequencer};
+use super::{After, End, Sequencer, endings::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
     command::{Reply, Said, Wish},
@@ -53,11 +53,11 @@ impl Sequencer {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
-        let Wish { delivery, key, verb, events: mut emitted, carried, said: Said { by, why } } = wish;
+        let Wish { delivery, stored, verb, events: mut emitted, carried, said: Said { by, why } } = wish;
         let at_ms = self.clock.now_ms();
-        let stored = self.stored(&delivery)?;
-        let event = stored.event(delivery.position);
-        emitted.extend(event.and_then(|event| notices::of_decision(&delivery, event, &verb, (&by, &why), at_ms)));
+        let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
+        let key = event.key().to_owned();
+        emitted.extend(notices::of_decision(&delivery, event, &verb, (&by, &why), at_ms));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
         let position = self.append(Record::Intervened(Intervention {
