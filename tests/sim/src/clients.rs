@@ -13,10 +13,10 @@ use crate::{
 
 /// What a client wants to have accepted.
 #[derive(Debug, Clone)]
-struct Wish {
-    id: String,
-    key: String,
-    r#type: &'static str,
+pub struct Wish {
+    pub id: String,
+    pub key: String,
+    pub r#type: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -42,15 +42,20 @@ pub fn event(id: &str, key: &str, r#type: &str) -> Event {
     }
 }
 
+/// What a client may tell of.
+pub fn some_type(chance: &mut Chance) -> &'static str {
+    match chance.below(6) {
+        0 => "pay.done",
+        1 => "order.changed",
+        _ => "order.placed",
+    }
+}
+
 impl Clients {
     /// What clients do in a step.
     pub fn step(&mut self, shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), Stop> {
         for _ in 0..chance.below(3) {
-            let r#type = match chance.below(6) {
-                0 => "pay.done",
-                1 => "order.changed",
-                _ => "order.placed",
-            };
+            let r#type = some_type(chance);
             let key = format!("k{}", chance.below(plan.keys));
             self.wish(shell, key, r#type)?;
         }

@@ -7,7 +7,9 @@ use std::{
 
 use weirgate_core::{Ended, Input};
 use weirgate_log::{Crash, Fault};
-use weirgate_types::{AttemptFailure, Event, FailureClass, FailureKind, KeyHash, TimerSetting, TimerWrite};
+use weirgate_types::{
+    AttemptFailure, Event, FailureClass, FailureKind, HandlerName, KeyHash, Position, TimerSetting, TimerWrite,
+};
 
 use crate::{
     Chance, NAMES, Plan, Rule, Takes, Violation, clients,
@@ -245,22 +247,31 @@ impl History {
         Ok(())
     }
 
-    fn left_by(&mut self, call: &Call, position: weirgate_types::Position, plain: bool) -> Left {
-        let mut left = Left::default();
+    fn left_by(&mut self, call: &Call, position: Position, plain: bool) -> Left {
         let key = self.shell.event_at(position).key().to_owned();
-        if call.handler.as_str() != "c" && self.chance.one_in(2) {
-            let out = clients::event(&format!("{}-{position}", call.handler), &key, "out.done");
-            left.emitted.push(Event { source: format!("/handlers/{}", call.handler), ..out });
-        }
-        if !plain && self.chance.one_in(4) {
-            let (name, due_ms) = (format!("t{}", self.chance.below(2)), self.shell.now_ms + self.chance.below(3_000));
-            let setting =
-                TimerSetting { due_ms, r#type: "timer.due".into(), data_content_type: None, data: Vec::new() };
-            let set = (!self.chance.one_in(4)).then_some(setting);
-            left.timers.push(TimerWrite { name, set });
-        }
-        left
+        let emitted = some_emission(&mut self.chance, &call.handler, &key, position).into_iter().collect();
+        let timer = if plain { None } else { some_timer(&mut self.chance, self.shell.now_ms) };
+        Left { emitted, timers: timer.into_iter().collect(), corrects: false }
     }
+}
+
+/// What an attempt may emit. That of the last handler is nobody's to take.
+pub fn some_emission(chance: &mut Chance, handler: &HandlerName, key: &str, position: Position) -> Option<Event> {
+    let emits = handler.as_str() != "c" && chance.one_in(2);
+    emits.then(|| Event {
+        source: format!("/handlers/{handler}"),
+        ..clients::event(&format!("{handler}-{position}"), key, "out.done")
+    })
+}
+
+/// A timer that an attempt may start or cancel.
+pub fn some_timer(chance: &mut Chance, now_ms: u64) -> Option<TimerWrite> {
+    if !chance.one_in(4) {
+        return None;
+    }
+    let (name, due_ms) = (format!("t{}", chance.below(2)), now_ms + chance.below(3_000));
+    let setting = TimerSetting { due_ms, r#type: "timer.due".into(), data_content_type: None, data: Vec::new() };
+    Some(TimerWrite { name, set: (!chance.one_in(4)).then_some(setting) })
 }
 
 pub fn some_failure(chance: &mut Chance) -> AttemptFailure {

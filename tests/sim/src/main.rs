@@ -61,12 +61,12 @@ fn main() -> ExitCode {
     if arguments.teeth {
         return teeth(&arguments);
     }
-    let stage = arguments.engine.then(Staged::new);
+    let stage = arguments.engine.then(stage);
     if arguments.story {
-        let tell = |staged: &Staged| engine::tell(&staged.stage, arguments.from);
+        let tell = |stage: &engine::Stage| engine::tell(stage, arguments.from);
         return story(stage.as_ref().map_or_else(|| weirgate_sim::tell(arguments.from), tell));
     }
-    let run = |seed| stage.as_ref().map_or_else(|| run_caught(seed), |staged| engine::run(&staged.stage, seed));
+    let run = |seed| stage.as_ref().map_or_else(|| run_caught(seed), |stage| engine::run(stage, seed));
     let started = now();
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.schedules);
@@ -101,17 +101,10 @@ fn main() -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-struct Staged {
-    stage: engine::Stage,
-    _dir: tempfile::TempDir,
-}
-
-impl Staged {
-    fn new() -> Self {
-        let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
-        let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
-        Self { stage: engine::Stage::new(vec![program.into(), COMPILE.into()], dir.path()), _dir: dir }
-    }
+/// This program compiles for itself.
+fn stage() -> engine::Stage {
+    let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+    engine::Stage::new(vec![program.into(), COMPILE.into()])
 }
 
 /// A table for `docs/simulation.md`.

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use tempfile::TempDir;
 use weirgate_engine::{
     Clock,
     sim::{self, Engine},
@@ -17,7 +17,7 @@ use weirgate_engine::{
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Crash, Epoch, Fault, Identity, Log, Salt, SimRows, SimStorage, ViewOptions, Views};
 
-use super::Stop;
+use super::{Stop, unreadable};
 use crate::{Plan, Rule, Violation};
 
 const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
@@ -26,20 +26,24 @@ const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16])
 pub struct Stage {
     host: Arc<Host>,
     module: Module,
+    /// Where the host keeps it.
+    _dir: TempDir,
 }
 
 impl Stage {
-    /// `compiler` is a command that compiles modules, `dir` a place for them.
+    /// `compiler` is a command that compiles modules.
     ///
     /// # Panics
     /// The compiler does not run.
     #[must_use]
-    pub fn new(compiler: Vec<OsString>, dir: &Path) -> Self {
-        let host = Host::new(HostOptions::new(dir.to_owned(), compiler)).unwrap_or_else(|error| panic!("{error}"));
+    pub fn new(compiler: Vec<OsString>) -> Self {
+        let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let options = HostOptions::new(dir.path().to_owned(), compiler);
+        let host = Host::new(options).unwrap_or_else(|error| panic!("{error}"));
         let put = host.put_module(&weirgate_guests::in_handler("", ""));
         let digest = put.unwrap_or_else(|error| panic!("{error}")).digest;
         let module = host.load(digest).unwrap_or_else(|error| panic!("{error}"));
-        Self { host: Arc::new(host), module }
+        Self { host: Arc::new(host), module, _dir: dir }
     }
 }
 
@@ -96,7 +100,7 @@ impl Ground {
         let log = Log::open(Arc::new(self.storage.clone()), IDENTITY, plan.log.clone());
         let log = log.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() })?;
         let views = Views::simulated(self.rows.clone(), log.epoch(), log.head(), ViewOptions::default());
-        let views = views.map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() })?;
+        let views = views.map_err(unreadable)?;
         let ground = sim::Ground {
             log,
             views,

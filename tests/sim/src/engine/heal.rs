@@ -4,9 +4,9 @@
 use weirgate_engine::Decision;
 use weirgate_types::{DeliveryId, Mode};
 
-use super::{COUNT, History, Stop, people::correction};
+use super::{COUNT, History, Stop, people::correction, unreadable};
 use crate::{
-    NAMES, Order, Rule, Takes, Violation,
+    NAMES, Order, Rule, Takes,
     checks::{Life, check, index_of},
     operators::name,
 };
@@ -125,15 +125,14 @@ impl History<'_> {
 
     /// Views that are made anew from the log are the same.
     fn check_rebuilt(&mut self) -> Result<(), Stop> {
-        let failed = |error: weirgate_log::ViewError| Violation { rule: Rule::Rebuilt, what: error.to_string() };
         for item in self.engine.handlers() {
             let is_done = item.open == 0 && item.lag == 0;
             check(Rule::Liveness, is_done, || format!("left: {item:?}"))?;
         }
-        self.engine.views().flush().map_err(failed)?;
+        self.engine.views().flush().map_err(unreadable)?;
         let mut copy = self.ground.copy_of_log();
         let again = copy.start(self.stage, &self.plan)?;
-        again.views().flush().map_err(failed)?;
+        again.views().flush().map_err(unreadable)?;
         // Which deployments still matter depends on how far the handler has looked; the machine's own histories compare those.
         let rows = |rows: &weirgate_log::SimRows| {
             let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h"));

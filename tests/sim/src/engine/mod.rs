@@ -19,14 +19,13 @@ use weirgate_engine::sim::{Attempted, Call, Ended, Engine};
 use weirgate_log::{Crash, Fault, SimRows, SimStorage};
 use weirgate_types::{
     AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHash, Position,
-    Record, StateWrite, StatusWrite, TimerSetting, TimerWrite,
+    Record, StateWrite, StatusWrite,
 };
 
 use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
     checks::{Life, check},
-    clients,
-    history::some_failure,
+    history::{some_emission, some_failure, some_timer},
     story,
     trace::Trace,
 };
@@ -48,11 +47,16 @@ impl From<Violation> for Stop {
     }
 }
 
+/// The views, or what is asked of them, cannot be read.
+fn unreadable(error: impl std::fmt::Display) -> Violation {
+    Violation { rule: Rule::Rebuilt, what: error.to_string() }
+}
+
 impl From<Ended> for Stop {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Disk(_) => Self::Crash,
-            Ended::Broken(what) => Self::Broken(Violation { rule: Rule::Rebuilt, what }),
+            Ended::Broken(what) => Self::Broken(unreadable(what)),
         }
     }
 }
@@ -172,7 +176,7 @@ impl History<'_> {
         }
         self.turn()?;
         if self.chance.one_in(self.plan.rates.keep_views) {
-            self.engine.views().flush().map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() })?;
+            self.engine.views().flush().map_err(unreadable)?;
         }
         if crashes { self.crash() } else { Ok(()) }
     }
@@ -330,17 +334,9 @@ impl History<'_> {
             let (state, data) = (format!("s{}", count % 5), Some(format!("{{\"count\":{count}}}")));
             effects.status.push(StatusWrite { subject: key.to_owned(), state, text: String::new(), data });
         }
-        if handler.as_str() != "c" && self.chance.one_in(2) {
-            let out = clients::event(&format!("{handler}-{position}"), key, "out.done");
-            effects.emitted.push(Event { source: format!("/handlers/{handler}"), ..out });
-        }
-        if !plain && self.chance.one_in(4) {
-            let name = format!("t{}", self.chance.below(2));
-            let due_ms = self.ground.now_ms() + self.chance.below(3_000);
-            let setting =
-                TimerSetting { due_ms, r#type: "timer.due".into(), data_content_type: None, data: Vec::new() };
-            let set = (!self.chance.one_in(4)).then_some(setting);
-            effects.timers.push(TimerWrite { name, set });
+        effects.emitted.extend(some_emission(&mut self.chance, handler, key, position));
+        if !plain {
+            effects.timers.extend(some_timer(&mut self.chance, self.ground.now_ms()));
         }
         effects
     }

@@ -5,16 +5,8 @@ use std::collections::BTreeMap;
 use weirgate_engine::{Decision, NewData, Published, Refusal, Said, sim::Answer};
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
-use super::{History, Stop};
-use crate::{Checked, NAMES, Rule, Takes, Violation, checks::check, clients, operators::name};
-
-/// What a client wants to have accepted.
-#[derive(Debug, Clone)]
-struct Wish {
-    id: String,
-    key: String,
-    r#type: &'static str,
-}
+use super::{History, Stop, unreadable};
+use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Wish, operators::name};
 
 #[derive(Default)]
 pub struct People {
@@ -73,11 +65,7 @@ fn said() -> Said {
 impl History<'_> {
     pub(super) fn people_step(&mut self) -> Result<(), Stop> {
         for _ in 0..self.chance.below(3) {
-            let r#type = match self.chance.below(6) {
-                0 => "pay.done",
-                1 => "order.changed",
-                _ => "order.placed",
-            };
+            let r#type = clients::some_type(&mut self.chance);
             self.wish(r#type)?;
         }
         if self.chance.one_in(self.plan.rates.correction) {
@@ -117,7 +105,7 @@ impl History<'_> {
     fn send(&mut self, index: usize) -> Result<(), Stop> {
         let Some(Wish { id, key, r#type }) = self.people.sent.get(index).cloned() else { return Ok(()) };
         let answer = self.engine.publish(vec![clients::event(&id, &key, r#type)]);
-        self.people.waiting.push((index, answer.map_err(|refusal| refused(&refusal))?));
+        self.people.waiting.push((index, answer.map_err(unreadable)?));
         Ok(())
     }
 
@@ -183,7 +171,7 @@ impl History<'_> {
     pub(super) fn decide(&mut self, delivery: DeliveryId, decision: Decision) -> Result<(), Stop> {
         match self.engine.decide(delivery, decision, said()) {
             Ok(answer) => drop(answer),
-            Err(refusal @ Refusal::Storage(_)) => return Err(refused(&refusal)),
+            Err(refusal @ Refusal::Storage(_)) => return Err(unreadable(refusal).into()),
             Err(_) => {}
         }
         Ok(())
@@ -192,9 +180,4 @@ impl History<'_> {
 
 pub fn correction() -> Decision {
     Decision::Correct(NewData::Whole { data: b"{}".to_vec(), data_content_type: None })
-}
-
-/// What a client is never to be told here.
-fn refused(refusal: &Refusal) -> Stop {
-    Stop::Broken(Violation { rule: Rule::Rebuilt, what: refusal.to_string() })
 }

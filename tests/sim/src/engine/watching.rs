@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use weirgate_engine::{Watch, sim::Engine};
 use weirgate_types::{DeliveryId, HandlerName, PartDelivery, Position, StatusDocument};
 
-use super::{History, Stop};
+use super::{History, Stop, unreadable};
 use crate::{
-    Checked, Order, Plan, Rule, Violation,
+    Checked, Order, Plan, Rule,
     checks::{Life, check},
 };
 
@@ -22,8 +22,7 @@ impl Watching {
     pub fn begin(&mut self, engine: &Engine, plan: &Plan) -> Checked {
         let mut watch = Watch::new(engine.handle().hub().clone());
         for key in (0..plan.keys).map(|key| format!("k{key}")) {
-            let read = watch.add(&key).map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() });
-            let document = read?;
+            let document = watch.add(&key).map_err(unreadable)?;
             let before = self.version(&key);
             check(Rule::Shown, document.version >= before, || {
                 format!("{key} was shown at version {before}, and is now at {}", document.version)
@@ -100,7 +99,7 @@ impl History<'_> {
     pub(super) fn check_watching(&self) -> Result<(), Stop> {
         for (key, document) in &self.watching.documents {
             let kept = self.engine.handle().hub().document(key);
-            let kept = kept.map_err(|error| Violation { rule: Rule::Rebuilt, what: error.to_string() })?;
+            let kept = kept.map_err(unreadable)?;
             let [shown, kept] = [document, &kept].map(|document| serde_json::to_string(document).unwrap_or_default());
             check(Rule::Shown, shown == kept, || format!("{key} is shown as {shown}, kept as {kept}"))?;
         }
