@@ -10,8 +10,6 @@ use weirgate_types::{
     Verb,
 };
 
-use crate::corrections;
-
 /// Where the runtime's own events come from. Producers cannot use it.
 pub const SOURCE: &str = "/weirgate";
 
@@ -33,11 +31,11 @@ pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u
         Outcome::Retry { due_ms, .. } => Some(*due_ms),
         _ => None,
     };
-    let data = json!({
-        "delivery": delivery.to_string(), "handler": delivery.handler, "attempt": ending.attempt,
-        "event": { "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type },
-        "key": event.key(), "failure": failure, "next_attempt_at_ms": next_attempt_at_ms,
-    });
+    let data = about(
+        delivery,
+        event,
+        json!({ "attempt": ending.attempt, "failure": failure, "next_attempt_at_ms": next_attempt_at_ms }),
+    );
     let id = format!("{delivery}/{}/{at_ms}", ending.attempt);
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
@@ -53,14 +51,11 @@ pub fn of_decision(
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
     }
-    let about = json!({ "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type });
     let (word, more) = match verb {
         Verb::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(by, why) })),
         _ => ("decided", json!({ "verb": verb.word(), "by": by, "why": why })),
     };
-    let data =
-        json!({ "delivery": delivery.to_string(), "handler": delivery.handler, "event": about, "key": event.key() });
-    let data = corrections::merge(data, &more);
+    let data = about(delivery, event, more);
     let id = format!("{delivery}/{}/{at_ms}", verb.word());
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
@@ -69,6 +64,19 @@ pub fn of_decision(
 pub fn given_up(by: &str, why: &str) -> AttemptFailure {
     let message = format!("given up by {by}: {why}");
     AttemptFailure { class: FailureClass::Permanent, ..AttemptFailure::found(FailureKind::Handler, message) }
+}
+
+/// What every notice about a delivery says, and `more`.
+fn about(delivery: &DeliveryId, event: &Event, more: Value) -> Value {
+    let mut data = json!({
+        "delivery": delivery.to_string(), "handler": delivery.handler,
+        "event": { "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type },
+        "key": event.key(),
+    });
+    if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
+        data.extend(more);
+    }
+    data
 }
 
 /// A notice that follows from an event belongs to what the event belongs to.
@@ -83,11 +91,8 @@ fn following(event: &Event, mut notice: Event) -> Event {
 /// What is told when missing events of a sequence are not waited for any longer. `event` is the one behind the gap.
 pub fn of_gap(gap: &Gap, event: &Event) -> Event {
     let Gap { delivery, expected, found } = gap;
-    let data = json!({
-        "delivery": delivery.to_string(), "handler": delivery.handler,
-        "event": { "position": delivery.position, "id": event.id, "source": event.source, "type": event.r#type },
-        "key": event.key(), "expected": expected, "found": found, "why": gap_text(*expected, *found),
-    });
+    let why = gap_text(*expected, *found);
+    let data = about(delivery, event, json!({ "expected": expected, "found": found, "why": why }));
     following(event, notice(format!("{delivery}/gap/{expected}"), "sequence.gap", event.key(), &data))
 }
 
