@@ -6,13 +6,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weirgate_tests::{Answer, Client, Gateway, Server, Setup, event, eventually, manifest};
+use weirgate_tests::{Client, Gateway, Server, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn post(client: &Client, path: &str, body: &Value) -> Answer {
-    client.send(reqwest::Method::POST, path, "application/json", body.to_string()).await
-}
 
 /// A server that lets its handlers call the gateway.
 fn beside(gateway: &Gateway) -> Setup {
@@ -41,17 +37,6 @@ async fn started(gateway: &Gateway) -> Server {
     server
 }
 
-/// The events of a type in the log.
-async fn events(client: &Client, r#type: &str) -> Vec<Value> {
-    client
-        .events()
-        .await
-        .into_iter()
-        .map(|stored| stored["event"].clone())
-        .filter(|event| event["type"] == r#type)
-        .collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_payment_service_is_down_and_then_up() {
     let gateway = Gateway::start().await;
@@ -75,9 +60,9 @@ async fn the_payment_service_is_down_and_then_up() {
     server.client.drained(PATIENCE).await;
     assert_eq!((gateway.keys("/charge"), gateway.keys("/confirm")), (orders, orders), "each was charged");
     assert_eq!(server.client.get("/v1/dead-letters").await.ok()["dead_letters"], json!([]));
-    assert_eq!(events(&server.client, "mend.done").await.len(), orders);
+    assert_eq!(server.client.events_of("mend.done").await.len(), orders);
     for told in ["weirgate.breaker.opened", "weirgate.breaker.closed", "weirgate.delivery.recovered"] {
-        assert!(!events(&server.client, told).await.is_empty(), "{told}");
+        assert!(!server.client.events_of(told).await.is_empty(), "{told}");
     }
 }
 
@@ -106,7 +91,7 @@ async fn a_crash_between_charging_the_card_and_the_commit_charges_it_once() {
     assert_eq!(gateway.keys("/confirm"), 1, "one that is made again has the same idempotency key");
     assert!(gateway.requests("/confirm").len() >= 4);
     assert_eq!(charges[0].header("authorization"), "Bearer top-secret");
-    assert_eq!(events(&server.client, "mend.done").await.len(), 1);
+    assert_eq!(server.client.events_of("mend.done").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +130,7 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     assert_eq!((&blocked["blocked"][0]["id"], &blocked["blocked"][0]["behind"]), (&json!(id), &json!(1)), "{blocked}");
     // The first correction is none. What it gets now is shown beside what came.
     let still_wrong = json!({ "by": "bob", "why": "a guess", "patch": { "n": 7 } });
-    post(&server.client, &format!("/v1/deliveries/{id}/correct"), &still_wrong).await.ok();
+    server.client.ask(&format!("/v1/deliveries/{id}/correct"), &still_wrong).await.ok();
     let shown = eventually("it to wait again", PATIENCE, async || {
         let shown = server.client.get(&format!("/v1/deliveries/{id}")).await.ok();
         if shown["failures"].as_array().map(Vec::len) == Some(2) { Ok(shown) } else { Err(shown) }
@@ -154,13 +139,13 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     let [given, came] = [&shown["correction"], &shown["event"]].map(|of| of["data"]["n"].clone());
     assert_eq!((given, came, &shown["correction"]["by"]), (json!(7), json!(1), &json!("bob")), "{shown}");
     let correction = json!({ "by": "ada", "why": "the customer called", "patch": { "n": 1, "fail": null } });
-    let decided = post(&server.client, &format!("/v1/deliveries/{id}/correct"), &correction).await;
+    let decided = server.client.ask(&format!("/v1/deliveries/{id}/correct"), &correction).await;
     assert_eq!((decided.status, &decided.json["diff"][0]["op"]), (202, &json!("remove")), "{}", decided.text);
     let part = eventually("both to be done", PATIENCE, async || {
         let part = server.client.status("order/1").await["parts"]["mender"].clone();
         if part["text"] == "2 so far" { Ok(part) } else { Err(part) }
     });
-    assert_eq!((&part.await["data"], events(&server.client, "mend.done").await.len()), (&json!(2), 2), "in order");
+    assert_eq!((&part.await["data"], server.client.events_of("mend.done").await.len()), (&json!(2), 2), "in order");
     let original = server.client.get(&format!("/v1/events/{wrong}")).await.ok();
     assert_eq!(original["event"]["data"]["fail"], "correctable", "the event stays as it was");
 }
@@ -208,7 +193,7 @@ async fn a_poison_event_ends_as_a_dead_letter_and_holds_its_key_where_that_is_wa
     assert_eq!(held["deliveries"][0]["id"], json!(id), "{held}");
     let shown = server.client.get(&format!("/v1/deliveries/{id}")).await.ok();
     assert_eq!(shown["failures"].as_array().map(Vec::len), Some(3), "every attempt with its error: {shown}");
-    post(&server.client, &format!("/v1/deliveries/{id}/skip"), &json!({ "by": "ada", "why": "poison" })).await.ok();
+    server.client.ask(&format!("/v1/deliveries/{id}/skip"), &json!({ "by": "ada", "why": "poison" })).await.ok();
     server.client.reaches("order/1", "mender", "done").await;
     server.client.drained(PATIENCE).await;
     server.client.get(&format!("/v1/dead-letters/{id}")).await.is_problem(404, "not-a-dead-letter");
@@ -229,7 +214,7 @@ async fn a_timer_fires_once_after_its_time_and_not_when_it_was_cancelled() {
     let waited = overdue["at_ms"].as_u64().zip(started["at_ms"].as_u64()).map(|(end, start)| end - start);
     assert!(waited >= Some(1_400), "{waited:?}");
     server.client.drained(PATIENCE).await;
-    assert_eq!(events(&server.client, "mend.overdue").await.len(), 1);
+    assert_eq!(server.client.events_of("mend.overdue").await.len(), 1);
     assert_eq!(server.client.status("order/2").await["parts"]["mender"]["state"], "cancelled");
 }
 

@@ -12,9 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the handler has told of, in the order in which it left.
 async fn done(client: &Client, key: &str) -> Vec<Value> {
-    let events = client.events().await;
-    let of_key = |stored: &&Value| stored["event"]["type"] == "mend.done" && stored["event"]["subject"] == key;
-    events.iter().filter(of_key).map(|stored| stored["event"]["data"]["n"].clone()).collect()
+    let done = client.events_of("mend.done").await.into_iter();
+    done.filter(|event| event["subject"] == key).map(|event| event["data"]["n"].clone()).collect()
 }
 
 /// Wait until the handler has told of so much.
@@ -55,10 +54,9 @@ async fn numbered_events_are_put_back_into_their_order_and_a_gap_is_told() {
     server.client.redeploy(&manifest, &digest).await.ok();
     server.client.accept(numbered("order/3", 2)).await;
     assert_eq!(done_are(&server.client, "order/3", 1).await, [2]);
-    let told = server.client.events().await;
-    let gap = told.iter().find(|stored| stored["event"]["type"] == "weirgate.sequence.gap").expect("a gap");
-    let data = &gap["event"]["data"];
-    assert_eq!((&data["expected"], &data["found"]), (&json!(1), &json!(2)), "{gap}");
+    let gaps = server.client.events_of("weirgate.sequence.gap").await;
+    let data = &gaps.first().expect("a gap")["data"];
+    assert_eq!((&data["expected"], &data["found"]), (&json!(1), &json!(2)), "{data}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

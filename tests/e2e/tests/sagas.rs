@@ -34,7 +34,7 @@ async fn set(client: &Client, name: &str, setting: &str, value: &str) {
 }
 
 async fn count(client: &Client, r#type: &str) -> usize {
-    client.events().await.iter().filter(|stored| stored["event"]["type"] == r#type).count()
+    client.events_of(r#type).await.len()
 }
 
 /// Wait until a part of a subject's status is as it should be.

@@ -181,6 +181,12 @@ impl Client {
         }
     }
 
+    /// The events of a type in the log.
+    pub async fn events_of(&self, r#type: &str) -> Vec<Value> {
+        let stored = self.events().await.into_iter();
+        stored.map(|mut stored| stored["event"].take()).filter(|event| event["type"] == r#type).collect()
+    }
+
     /// Wait until a part of a subject's status has this state, and answer the part.
     pub async fn reaches(&self, subject: &str, part: &str, state: &str) -> Value {
         let what = format!("{subject} to be {state} at {part}");
