@@ -37,6 +37,8 @@ pub enum Refusal {
     NotOpen(DeliveryId),
     #[error("{0} is running; decide about it when the attempt has ended")]
     Running(DeliveryId),
+    #[error("{0} changed while it was decided about; look at it again")]
+    Changed(DeliveryId),
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),
     #[error("there is no operation {0}")]

@@ -94,6 +94,7 @@ impl From<Refusal> for Problem {
             Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),
             Refusal::NotOpen(_) => Self::new(StatusCode::NOT_FOUND, "not-open", detail),
             Refusal::Running(_) => Self::new(StatusCode::CONFLICT, "running", detail).retry_after(1),
+            Refusal::Changed(_) => Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1),
             Refusal::UnknownBreaker(_) => Self::new(StatusCode::NOT_FOUND, "unknown-breaker", detail),
             Refusal::UnknownOperation(_) => Self::new(StatusCode::NOT_FOUND, "unknown-operation", detail),
             Refusal::Correction(_) => Self::bad_decision(detail),

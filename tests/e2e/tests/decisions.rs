@@ -128,6 +128,21 @@ async fn corrected_data_is_used_from_the_next_attempt_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_that_come_together_are_all_kept() {
+    let server = mending().await;
+    let client = &server.client;
+    let id = stands(client, work("order/1", "1", Some("correctable")), "waiting").await;
+    client.ask("/v1/handlers/mender/pause", &json!({})).await.ok();
+    for round in 0..8 {
+        let patch = |name: &str| json!({ "patch": { format!("{name}{round}"): round } });
+        let [a, b] = ["a", "b"].map(patch);
+        tokio::join!(decide(client, &id, "correct", &a), decide(client, &id, "correct", &b));
+        let kept = client.get(&format!("/v1/deliveries/{id}")).await.ok()["correction"]["data"].clone();
+        assert_eq!([&kept[format!("a{round}")], &kept[format!("b{round}")]], [&json!(round); 2], "{kept}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_that_cannot_be_taken_change_nothing() {
     let server = mending().await;
     let client = &server.client;

@@ -64,6 +64,8 @@ pub struct Blocked {
     pub positions: Vec<Position>,
 }
 
+/// How often a decision is made anew because the delivery changed while it was made.
+const DECIDE_TRIES: usize = 3;
 /// The positions that are named of those behind one delivery.
 const NAMED_MAX: usize = 20;
 
@@ -75,11 +77,26 @@ impl Handle {
     }
 
     /// Decide about a delivery: an open one that is not running, or a dead letter. Answers the position of the record
-    /// that says so, and for a correction how the data changed, as a JSON patch (RFC 6902) where both are JSON.
+    /// that says so, and for a correction how what the delivery gets changed, as a JSON patch (RFC 6902) where both are JSON.
     ///
     /// # Errors
-    /// The delivery is not open, or is running; or the correction does not fit the event.
+    /// The delivery is not open, is running, or keeps changing meanwhile; or the correction does not fit the event.
     pub async fn decide(
+        &self,
+        delivery: DeliveryId,
+        decision: Decision,
+        said: Said,
+    ) -> Result<(Position, Option<Value>), Refusal> {
+        for _ in 1..DECIDE_TRIES {
+            match self.try_to_decide(delivery.clone(), decision.clone(), said.clone()).await {
+                Err(Refusal::Changed(_)) => {}
+                decided => return decided,
+            }
+        }
+        self.try_to_decide(delivery, decision, said).await
+    }
+
+    async fn try_to_decide(
         &self,
         delivery: DeliveryId,
         decision: Decision,
@@ -106,8 +123,9 @@ impl Handle {
             Decision::Retry => Verb::Retry,
             Decision::Correct(data) => {
                 let current = corrections::as_delivered(&self.0.parts.statuses.log, event, carried.correction)?;
-                let correction = correction(current.as_ref().unwrap_or(event), data)?;
-                difference = corrections::difference(&event.data, &correction.data);
+                let current = current.as_ref().unwrap_or(event);
+                let correction = correction(current, data)?;
+                difference = corrections::difference(&current.data, &correction.data);
                 Verb::Correct(correction)
             }
             Decision::Skip => Verb::Skip,

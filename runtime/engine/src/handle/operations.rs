@@ -157,7 +157,11 @@ impl Handle {
                 let is_refused = match decided {
                     Ok(_) => false,
                     Err(
-                        Refusal::NotOpen(_) | Refusal::Running(_) | Refusal::NotADeadLetter(_) | Refusal::Correction(_),
+                        Refusal::NotOpen(_)
+                        | Refusal::Running(_)
+                        | Refusal::Changed(_)
+                        | Refusal::NotADeadLetter(_)
+                        | Refusal::Correction(_),
                     ) => true,
                     Err(refusal) => return Err(refusal),
                 };

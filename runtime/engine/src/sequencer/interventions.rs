@@ -80,9 +80,10 @@ impl Sequencer {
         if self.machine.handler(&delivery.handler).is_none() {
             return Err(Refusal::UnknownHandler(delivery.handler.clone()));
         }
-        let is_dead = self.views.get(&rows::dead_letter(delivery))?.is_some();
-        let stand = self.machine.row(delivery).map(|row| row.stand);
-        match (&wish.verb, stand) {
+        let died = self.views.get(&rows::dead_letter(delivery))?.and_then(|value| rows::value_position(&value));
+        let is_dead = died.is_some();
+        let row = self.machine.row(delivery);
+        match (&wish.verb, row.map(|row| row.stand)) {
             (_, Some(Stand::Running)) => Err(Refusal::Running(delivery.clone())),
             (Verb::Discard, _) if !is_dead => Err(Refusal::NotADeadLetter(delivery.clone())),
             (
@@ -92,6 +93,11 @@ impl Sequencer {
             // One that is withheld is done already, but for what it emits.
             (Verb::DeadLetter, _) | (_, Some(Stand::Withheld { .. })) => Err(Refusal::NotOpen(delivery.clone())),
             (_, None) if !is_dead => Err(Refusal::NotOpen(delivery.clone())),
+            // What is recorded builds on what whoever decided had read.
+            (_, None) if died != wish.carried.failure => Err(Refusal::Changed(delivery.clone())),
+            (Verb::Correct(_), Some(_)) if row.and_then(|row| row.carried.correction) != wish.carried.correction => {
+                Err(Refusal::Changed(delivery.clone()))
+            }
             _ => Ok(()),
         }
     }

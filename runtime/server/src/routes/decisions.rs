@@ -24,8 +24,8 @@ pub struct Decided {
     id: String,
     /// The position of the record that says so.
     position: u64,
-    /// Corrected data: how it differs from what was accepted, as a JSON patch (RFC 6902). Absent where one of them is not
-    /// JSON.
+    /// Corrected data: how it differs from what the delivery got before, as a JSON patch (RFC 6902). Absent where one of
+    /// them is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Value>>)]
     diff: Option<Value>,
