@@ -8,7 +8,7 @@ use weirgate_types::{Event, Position};
 
 use crate::{Refusal, rows};
 
-/// So many of the newest identities are remembered, and at most twice as many.
+/// So many of the newest identities are remembered, and at most twice as many and those of a turn.
 const NEWEST: usize = 16_384;
 
 /// An event that somebody publishes, and whether the view knows it.
@@ -47,12 +47,16 @@ impl Identities {
     }
 
     pub fn accepted(&mut self, identity: Vec<u8>, position: Position) {
+        self.newer.insert(identity, position);
+    }
+
+    /// The view has all that was accepted, up to `head`.
+    pub fn written(&mut self, head: Position) {
         if self.newer.len() >= NEWEST {
             self.older = std::mem::take(&mut self.newer);
             self.since = self.newer_since;
-            self.newer_since = position.before();
+            self.newer_since = head;
         }
-        self.newer.insert(identity, position);
     }
 
     /// Where an event of this identity stands, if one was accepted before.
@@ -108,17 +112,30 @@ mod tests {
     }
 
     #[test]
+    fn however_much_a_turn_accepts_it_is_known() {
+        let (_dir, views) = views();
+        let mut identities = Identities::new(Position::ZERO);
+        let [one, again] = [1, 1].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
+        identities.accepted(one.identity, Position(1));
+        for n in 2..3 * NEWEST {
+            identities.accepted(rows::identity("/tests", &n.to_string()), Position(n as u64));
+        }
+        assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(1)));
+    }
+
+    #[test]
     fn what_was_looked_up_too_long_ago_is_looked_up_again() {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again, new] = [1, 1, 0].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
         let change = Change { key: one.identity.clone(), value: Some(rows::position_value(Position(1))), is_new: true };
         identities.accepted(one.identity, Position(1));
+        views.write(vec![change], Position(9)).expect("written");
         for n in 2..2 * NEWEST + 2 {
             identities.accepted(rows::identity("/tests", &n.to_string()), Position(n as u64));
+            identities.written(Position(n as u64));
             assert!(identities.newer.len() + identities.older.len() <= 2 * NEWEST);
         }
-        views.write(vec![change], Position(9)).expect("written");
         assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(1)));
         assert_eq!(identities.first_position(&new, &views).expect("no error"), None);
     }

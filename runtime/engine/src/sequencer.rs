@@ -248,7 +248,9 @@ impl Sequencer {
             return Ok(());
         }
         let (changes, parts) = self.projection.take();
-        self.views.write(changes, self.log.head())?;
+        let head = self.log.head();
+        self.views.write(changes, head)?;
+        self.identities.written(head);
         self.decided.clear();
         if !parts.is_empty() {
             self.hub.publish(parts);
