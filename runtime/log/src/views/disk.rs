@@ -12,12 +12,16 @@ use weirgate_types::Position;
 
 #[cfg(any(test, feature = "sim"))]
 use super::sim::SimRows;
-use super::{ViewError, memory::Generation, redo::Redo};
+use super::{
+    ViewError,
+    memory::Generation,
+    redo::{Half, Redo},
+};
 use crate::{Epoch, storage::Lock};
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Two seconds in all.
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -123,18 +127,24 @@ impl Sled {
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
         let db = guard(|| config.open())?;
         let path = dir.join("redo");
-        let half = Redo::read(&path);
-        let disk = Self { db, redo: Redo::open(&path).map_err(|error| failure(&error.into()))? };
-        match (half, disk.found()?) {
-            // Of these very views, whose last change it was.
-            (Some((about, rows)), Found::Views(found))
-                if found.epoch == about.epoch && found.applied <= about.applied =>
-            {
-                disk.write(about, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))?;
-            }
-            _ => {}
+        let half = guard(|| Ok(Redo::read(&path)?))?;
+        let disk = Self { db, redo: guard(|| Ok(Redo::open(&path)?))? };
+        if let Some(half) = half {
+            disk.finish(&half)?;
         }
         Ok(disk)
+    }
+
+    /// Write the rest of a half. It may have been written to the end, only not cleared.
+    fn finish(&self, Half { base, about, rows }: &Half) -> Result<(), ViewError> {
+        match self.found()? {
+            Found::Views(found) if found.epoch == about.epoch && [*base, about.applied].contains(&found.applied) => {
+                self.write(*about, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))
+            }
+            found => {
+                Err(ViewError::Failed(format!("what was being written builds on position {base}, not on {found:?}")))
+            }
+        }
     }
 
     fn found(&self) -> Result<Found, ViewError> {
@@ -147,7 +157,10 @@ impl Sled {
     }
 
     fn say(&self, about: About) -> Result<(), ViewError> {
-        guard(|| self.db.insert(ABOUT_KEY, about.encode()).map(drop))
+        guard(|| {
+            self.db.insert(ABOUT_KEY, about.encode())?;
+            self.db.flush().map(drop)
+        })
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
@@ -174,7 +187,7 @@ impl Sled {
     }
 
     fn apply(&self, about: About, generation: &Generation) -> Result<(), ViewError> {
-        guard(|| Ok(self.redo.write(about, generation.changes())?))?;
+        guard(|| Ok(self.redo.write(generation.base, about, generation.changes())?))?;
         self.write(about, generation.changes())
     }
 

@@ -28,6 +28,8 @@ pub struct Memory {
 #[derive(Debug)]
 pub struct Generation {
     pub number: u64,
+    /// What those before it end with.
+    pub base: Position,
     pub applied: Position,
     /// A position may have been written without changes.
     is_written: bool,
@@ -108,7 +110,7 @@ impl Memory {
 
 impl Generation {
     fn new(number: u64, applied: Position) -> Self {
-        Self { number, applied, is_written: false, bytes: 0, changes: BTreeMap::new() }
+        Self { number, base: applied, applied, is_written: false, bytes: 0, changes: BTreeMap::new() }
     }
 
     /// Each changed key with its newest value.

@@ -13,6 +13,8 @@ use std::{
 
 use crc32c::crc32c;
 
+use weirgate_types::Position;
+
 use super::disk::About;
 
 /// A length that stands for "removed".
@@ -27,15 +29,31 @@ pub struct Redo {
     file: File,
 }
 
+/// What was written down.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Half {
+    /// What sled was applied to before.
+    pub base: Position,
+    /// What it will be of then.
+    pub about: About,
+    pub rows: Vec<Row>,
+}
+
 impl Redo {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Self { file })
     }
 
-    /// Write down what will be written to sled, and what sled will be of then.
-    pub fn write<'a>(&self, about: About, rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> io::Result<()> {
+    /// Write down what will be written to sled, which is applied to `base`, and what it will be of then.
+    pub fn write<'a>(
+        &self,
+        base: Position,
+        about: About,
+        rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> io::Result<()> {
         let mut body = about.encode();
+        body.extend(base.0.to_le_bytes());
         for (key, value) in rows {
             body.extend(length(key).to_le_bytes());
             body.extend(value.map_or(REMOVED, length).to_le_bytes());
@@ -53,23 +71,31 @@ impl Redo {
     }
 
     /// What was written down and not cleared; nothing where the writing itself was cut off, since sled has nothing of it then.
-    pub fn read(path: &Path) -> Option<(About, Vec<Row>)> {
-        let bytes = fs::read(path).ok()?;
-        let (checksum, rest) = bytes.split_first_chunk::<4>()?;
-        let (length, rest) = rest.split_first_chunk::<8>()?;
-        let body = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-        if crc32c(body) != u32::from_le_bytes(*checksum) {
-            return None;
+    pub fn read(path: &Path) -> io::Result<Option<Half>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(decode(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        let (about, mut rest) = body.split_at_checked(About::BYTES)?;
-        let mut rows = Vec::new();
-        while !rest.is_empty() {
-            let (row, after) = row(rest)?;
-            rows.push(row);
-            rest = after;
-        }
-        Some((About::decode(about)?, rows))
     }
+}
+
+fn decode(bytes: &[u8]) -> Option<Half> {
+    let (checksum, rest) = bytes.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk::<8>()?;
+    let body = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    if crc32c(body) != u32::from_le_bytes(*checksum) {
+        return None;
+    }
+    let (about, rest) = body.split_at_checked(About::BYTES)?;
+    let (base, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut rows = Vec::new();
+    while !rest.is_empty() {
+        let (row, after) = row(rest)?;
+        rows.push(row);
+        rest = after;
+    }
+    Some(Half { base: Position(u64::from_le_bytes(*base)), about: About::decode(about)?, rows })
 }
 
 /// Keys and values have limits that are far below.
@@ -92,18 +118,17 @@ fn row(bytes: &[u8]) -> Option<(Row, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::Position;
-
     use super::*;
     use crate::Epoch;
 
+    const BASE: Position = Position(70);
     const ABOUT: About = About { epoch: Epoch([3; 16]), applied: Position(77) };
 
     fn written(path: &Path) -> Vec<Row> {
         let rows: Vec<Row> =
             vec![(b"a".into(), Some(b"1".into())), (b"b".into(), None), (b"c".into(), Some(Vec::new()))];
         let redo = Redo::open(path).expect("a file");
-        redo.write(ABOUT, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))).expect("written");
+        redo.write(BASE, ABOUT, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))).expect("written");
         rows
     }
 
@@ -111,15 +136,16 @@ mod tests {
     fn what_was_written_down_is_read_until_it_is_cleared() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("redo");
-        assert_eq!(Redo::read(&path), None);
+        let read = || Redo::read(&path).expect("it can be read");
+        assert_eq!(read(), None);
         let rows = written(&path);
-        assert_eq!(Redo::read(&path), Some((ABOUT, rows.clone())));
+        assert_eq!(read(), Some(Half { base: BASE, about: ABOUT, rows }));
         // Of less than before, what is behind its end does not matter.
         let redo = Redo::open(&path).expect("a file");
-        redo.write(ABOUT, std::iter::empty()).expect("written");
-        assert_eq!(Redo::read(&path), Some((ABOUT, Vec::new())));
+        redo.write(BASE, ABOUT, std::iter::empty()).expect("written");
+        assert_eq!(read(), Some(Half { base: BASE, about: ABOUT, rows: Vec::new() }));
         redo.clear().expect("cleared");
-        assert_eq!(Redo::read(&path), None);
+        assert_eq!(read(), None);
     }
 
     #[test]
@@ -130,11 +156,17 @@ mod tests {
         let whole = fs::read(&path).expect("its bytes");
         for cut in 0..whole.len() {
             fs::write(&path, &whole[..cut]).expect("written");
-            assert_eq!(Redo::read(&path), None, "{cut} bytes");
+            assert_eq!(Redo::read(&path).expect("it can be read"), None, "{cut} bytes");
             let mut wrong = whole.clone();
             wrong[cut] ^= 1;
             fs::write(&path, wrong).expect("written");
-            assert_eq!(Redo::read(&path), None, "byte {cut}");
+            assert_eq!(Redo::read(&path).expect("it can be read"), None, "byte {cut}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        Redo::read(dir.path()).expect_err("a directory is no file");
     }
 }

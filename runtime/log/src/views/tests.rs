@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{redo::Redo, *};
 use crate::tests::Chance;
 
 const EPOCH: Epoch = Epoch([5; 16]);
@@ -234,7 +234,7 @@ type Spoil = fn(&Path);
 
 #[test]
 fn views_that_cannot_be_right_are_made_anew() {
-    let kinds: [(&str, Spoil); 9] = [
+    let kinds: [(&str, Spoil); 11] = [
         ("the state is gone", |path| fs::remove_file(path.join("state")).expect("removed")),
         ("the machine went down", |path| fs::write(path.join("state"), "open another-boot\n").expect("written")),
         ("they failed", |path| fs::write(path.join("state"), "failed\n").expect("written")),
@@ -247,6 +247,15 @@ fn views_that_cannot_be_right_are_made_anew() {
                     fs::write(entry, vec![0xa5; length.max(100)]).expect("written");
                 }
             }
+        }),
+        ("what was being written builds on what is not there", |path| {
+            let about = About { epoch: EPOCH, applied: Position(9) };
+            let redo = Redo::open(&path.join("sled/redo")).expect("a file");
+            redo.write(Position(8), about, std::iter::empty()).expect("written");
+        }),
+        ("what was being written cannot be read", |path| {
+            fs::remove_file(path.join("sled/redo")).expect("removed");
+            fs::create_dir(path.join("sled/redo")).expect("created");
         }),
         ("sled's files are a folder", |path| {
             fs::remove_dir_all(path.join("sled")).expect("removed");
