@@ -85,8 +85,10 @@ impl Handle {
     pub async fn publish(&self, events: Vec<Event>, to: Option<HandlerName>) -> Result<Vec<Published>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.0.parts.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
-        let views = &self.0.parts.statuses.views;
-        let events = events.into_iter().map(|event| Identified::look_up(event, views)).collect::<Result<_, _>>()?;
+        let views = self.0.parts.statuses.views.clone();
+        let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &views)).collect();
+        let events: Result<_, Refusal> = if permits > 1 { blocking(look_up).await? } else { look_up() };
+        let events = events?;
         self.ask(|reply| Command::Publish { events, to, permit, reply }).await
     }
 
