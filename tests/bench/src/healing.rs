@@ -114,26 +114,60 @@ impl Healthy {
     }
 }
 
-/// Healthy events beside many deliveries that wait for an hour.
+/// Healthy events beside many deliveries that wait for an hour; and, for what these cost, beside as many that went through.
 ///
 /// # Errors
 /// The server does not run, or an event was lost.
 pub async fn beside_waiting(place: &Place, keys: usize, waiting: usize, count: usize) -> Result<()> {
-    let mut healthy = Healthy::start(place, keys).await?;
-    let alone = healthy.measure("alone", count).await?;
-    let begun = clock::now();
-    for step in 1..=STEPS {
-        let (from, until) = (waiting * (step - 1) / STEPS, waiting * step / STEPS);
-        healthy.send_stuck("late", from..until, usize::MAX).await?;
-        healthy.open(|open| open >= figures::float(until)).await.context("not all came to wait")?;
-        let rss = figures::mib(process::resident_kib(healthy.server.pid())?);
-        println!("{until} deliveries wait after {:.1} s, {rss} MiB resident", begun.elapsed().as_secs_f64());
+    for kind in [Kind::Done, Kind::Late] {
+        let mut healthy = Healthy::start(place, keys).await?;
+        let alone = healthy.measure("alone", count).await?;
+        let begun = clock::now();
+        for step in 1..=STEPS {
+            let (from, until) = (waiting * (step - 1) / STEPS, waiting * step / STEPS);
+            healthy.send_stuck(kind.status(), from..until, usize::MAX).await?;
+            healthy.open(|open| kind.is_reached(open, until)).await.context("not all are where they should be")?;
+            let rss = figures::mib(process::resident_kib(healthy.server.pid())?);
+            println!("{until} {} after {:.1} s, {rss} MiB resident", kind.what(), begun.elapsed().as_secs_f64());
+        }
+        healthy.calm().await?;
+        let beside = healthy.measure(&format!("beside those that {}", kind.what()), count).await?;
+        healthy.ledger.check()?;
+        println!("p99 beside those that {} / alone: {:.2}", kind.what(), ratio(&beside, &alone));
     }
-    healthy.calm().await?;
-    let beside = healthy.measure("beside those that wait", count).await?;
-    healthy.ledger.check()?;
-    println!("p99 beside those that wait / alone: {:.2}", ratio(&beside, &alone));
     Ok(())
+}
+
+/// What becomes of the events that the healthy ones are beside.
+#[derive(Clone, Copy)]
+enum Kind {
+    Done,
+    Late,
+}
+
+impl Kind {
+    /// What their handler reads.
+    fn status(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Late => "late",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Done => "went through",
+            Self::Late => "wait",
+        }
+    }
+
+    /// Whether all of `sent` are where they should be, with so many open.
+    fn is_reached(self, open: f64, sent: usize) -> bool {
+        match self {
+            Self::Done => open == 0.0,
+            Self::Late => open >= figures::float(sent),
+        }
+    }
 }
 
 /// Healthy events beside keys that fail and fail again; then the cause is gone, and all are done.
