@@ -15,6 +15,11 @@ const GRACE: Duration = Duration::from_secs(10);
 pub fn run(flags: &Serve) -> Result<()> {
     let settings = Configuration::load(flags)?;
     let telemetry = Telemetry::start()?;
+    // The allocator asks for pages of 2 MiB, of which most would hold next to nothing: half of the server's memory, and no
+    // faster (docs/performance.md). Where the kernel refuses, it is only larger.
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "the kernel goes on giving huge pages");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock))?;
     tokio::runtime::Runtime::new()?.block_on(serve(settings, engine, clock))
