@@ -34,23 +34,31 @@ impl Recent {
     }
 }
 
+/// What a string or another small thing takes beside its bytes, about.
+const EACH: usize = 64;
+/// A map of strings takes so much from its first entry on.
+const MAP: usize = 512;
+
 /// About what a record takes in memory, in bytes: what it holds, and something for each thing that it holds.
 fn weight(record: &Record) -> usize {
-    const EACH: usize = 128;
-    let event = |event: &Event| {
-        let extensions = event.extensions.iter().map(|(name, value)| EACH + name.len() + value.len()).sum::<usize>();
-        4 * EACH + event.data.len() + extensions + event.subject.as_ref().map_or(0, String::len)
-    };
-    let events = record.events(Position::ZERO).map(|(_, one)| event(one)).sum::<usize>();
-    EACH + events + record.commits().iter().map(|commit| beside_events(commit, EACH)).sum::<usize>()
+    let events = record.events(Position::ZERO).map(|(_, event)| weight_of_event(event)).sum::<usize>();
+    size_of::<Record>() + events + record.commits().iter().map(beside_events).sum::<usize>()
 }
 
-fn beside_events(commit: &Commit, each: usize) -> usize {
-    let state = commit.effects.state.iter().map(|write| each + write.value.as_ref().map_or(0, Vec::len));
+fn weight_of_event(event: &Event) -> usize {
+    let Event { id, source, r#type, subject, time, data_content_type, data_schema, extensions, data } = event;
+    let given = [subject, time, data_content_type, data_schema].into_iter().flatten();
+    let strings = [id, source, r#type].into_iter().chain(given).chain(extensions.values());
+    let map = if extensions.is_empty() { 0 } else { MAP };
+    size_of::<Event>() + strings.map(|text| EACH + text.len()).sum::<usize>() + map + data.len()
+}
+
+fn beside_events(commit: &Commit) -> usize {
+    let state = commit.effects.state.iter().map(|write| EACH + write.value.as_ref().map_or(0, Vec::len));
     let status =
-        commit.effects.status.iter().map(|write| each + write.text.len() + write.data.as_ref().map_or(0, String::len));
-    let log = commit.log.iter().map(|line| each + line.message.len());
-    state.chain(status).chain(log).sum()
+        commit.effects.status.iter().map(|write| EACH + write.text.len() + write.data.as_ref().map_or(0, String::len));
+    let log = commit.log.iter().map(|line| EACH + line.message.len());
+    size_of::<Commit>() + state.chain(status).chain(log).sum::<usize>()
 }
 
 #[cfg(test)]

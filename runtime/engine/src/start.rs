@@ -30,8 +30,8 @@ use crate::{
 
 /// How many commands may wait for the sequencer.
 const COMMANDS_MAX: usize = 16 * 1_024;
-/// How much memory the newest events may take.
-const RECENT_BYTES_MAX: usize = 64 << 20;
+/// How much memory the newest events may take, about. Those that are further back when their turn comes are read from the log.
+const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// What an engine is started with.
 pub struct Options {

@@ -43,7 +43,11 @@ impl Sequencer {
             Outcome::DeadLettered { state, .. } => *state = self.state_of(handler, &key)?,
             _ => {}
         }
-        effects.emitted.extend(notices::of_ending(&delivery, event, &ending, at_ms));
+        if let Some(notice) = notices::of_ending(&delivery, event, &ending, at_ms) {
+            // Most have no other, and stay in memory for a while.
+            effects.emitted.reserve_exact(1);
+            effects.emitted.push(notice);
+        }
         let digest = self.settling.as_ref().map_or_else(|| self.digest_of(handler), |finished| finished.digest);
         let Ending { position: event, attempt, outcome, .. } = ending;
         Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, effects, log })
