@@ -1,20 +1,22 @@
 //! The keys and values of the view: which row holds what. The values can all be derived from the log again.
 //!
+//! Small rows of which there may be millions begin with a capital letter: sled holds many of those as one.
+//!
 //! | first byte | key | value |
 //! | --- | --- | --- |
 //! | `b` | host | until when its breaker is open, and for the how manieth time in a row, postcard |
-//! | `d` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
-//! | `g` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
+//! | `D` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
+//! | `G` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
 //! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
-//! | `k` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
+//! | `K` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
 //! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
-//! | `o` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
-//! | `q` | handler, 0, retry level, when due, position | the lane: what waits on the shelf for its time |
+//! | `O` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
+//! | `Q` | handler, 0, retry level, when due, position | the lane: what waits on the shelf for its time |
 //! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
 //! | `t` | subject, 0, handler | a status part, JSON |
-//! | `x` | handler, 0, position | the position of the record that made the dead letter |
-//! | `y` | when due, then as for `z` | nothing: timers in the order of their time |
-//! | `z` | handler, 0, kind, length of key, key, name | [`TimerRow`], postcard |
+//! | `X` | handler, 0, position | the position of the record that made the dead letter |
+//! | `Y` | when due, then as for `Z` | nothing: timers in the order of their time |
+//! | `Z` | handler, 0, kind, length of key, key, name | [`TimerRow`], postcard |
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -25,15 +27,15 @@ use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, TimerId};
 const INLINE_BYTES_MAX: usize = 3 * 1024;
 
 pub const HANDLERS: &[u8] = b"h";
-pub const DELIVERIES: &[u8] = b"o";
-pub const DEAD_LETTERS: &[u8] = b"x";
+pub const DELIVERIES: &[u8] = b"O";
+pub const DEAD_LETTERS: &[u8] = b"X";
 pub const LAGGING: &[u8] = b"l";
 pub const HOSTS: &[u8] = b"b";
-pub const TIMERS_BY_TIME: &[u8] = b"y";
+pub const TIMERS_BY_TIME: &[u8] = b"Y";
 
 pub fn identity(source: &str, id: &str) -> Vec<u8> {
     let hash = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();
-    [b"d", hash.get(..16).unwrap_or_default()].concat()
+    [b"D", hash.get(..16).unwrap_or_default()].concat()
 }
 
 pub fn handler(name: &HandlerName) -> Vec<u8> {
@@ -90,20 +92,22 @@ pub fn last_position(key: &[u8]) -> Option<Position> {
 
 /// A lane on the shelf.
 pub fn shelf_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
-    [b"k", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
+    [b"K", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
 }
 
 /// A delivery in its lane on the shelf: in the order of [`weirgate_core::Rank`].
 pub fn shelved(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
     let Rank { is_behind, number, position } = row.rank(delivery.position);
     let flags = [u8::from(is_behind), u8::from(number.is_some())];
-    let number = number.unwrap_or(0).to_be_bytes();
-    [shelf_lane(&delivery.handler, row.lane).as_slice(), &flags, &number, &position_value(position)].concat()
+    // In digits: between neighbours that share four bytes of 255 and go on, sled loses its way backwards.
+    let number = format!("{:020}", number.unwrap_or(0));
+    let lane = shelf_lane(&delivery.handler, row.lane);
+    [lane.as_slice(), &flags, number.as_bytes(), &position_value(position)].concat()
 }
 
 /// The number that is next in a lane.
 pub fn next_number(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
-    [b"g", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
+    [b"G", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
 }
 
 pub fn number_value(number: u64) -> Vec<u8> {
@@ -116,7 +120,7 @@ pub fn value_number(value: &[u8]) -> Option<u64> {
 
 /// What waits on the shelf for its time, of one level of retry.
 pub fn queue(handler: &HandlerName, level: u8) -> Vec<u8> {
-    [b"q", handler.as_str().as_bytes(), &[0, level]].concat()
+    [b"Q", handler.as_str().as_bytes(), &[0, level]].concat()
 }
 
 pub fn queued(delivery: &DeliveryId, level: u8, due_ms: u64) -> Vec<u8> {
@@ -156,7 +160,7 @@ pub enum TimerKind {
 /// All timers of a handler that are of one kind.
 pub fn timers(handler: &HandlerName, kind: TimerKind) -> Vec<u8> {
     let kind = u8::from(kind == TimerKind::Schedule);
-    [b"z", handler.as_str().as_bytes(), &[0, kind]].concat()
+    [b"Z", handler.as_str().as_bytes(), &[0, kind]].concat()
 }
 
 pub fn timer(id: &TimerId, kind: TimerKind) -> Vec<u8> {

@@ -119,7 +119,7 @@ impl Shared {
 
     /// Wait until all that was written is in sled, or the disk turns out to have no room for it.
     pub fn settle(&self) -> Result<(), ViewError> {
-        let generation = self.memory.read().generation();
+        let generation = self.memory.read().written();
         let looks = self.control.lock().looks;
         self.wake(|control| control.urgent = true);
         self.wait(|control| {
@@ -130,6 +130,11 @@ impl Shared {
             let looked = control.looks >= looks + 2;
             if looked && self.space.is_short() { Err(ViewError::NoSpace) } else { Ok(false) }
         })
+    }
+
+    #[cfg(test)]
+    pub fn looks(&self) -> u64 {
+        self.control.lock().looks
     }
 
     pub fn stop(&self) {
@@ -178,32 +183,42 @@ impl Shared {
 
     pub fn flush(&self) -> Result<(), ViewError> {
         self.check()?;
-        let flushed =
-            if self.space.suffices(self.open_bytes.load(Ordering::SeqCst)) { Some(self.flush_open()?) } else { None };
+        let flushed = self.flush_open()?;
         let mut control = self.control.lock();
-        control.flushed = flushed.unwrap_or(control.flushed);
+        control.flushed = flushed;
         control.looks += 1;
         drop(control);
         self.done.notify_all();
         Ok(())
     }
 
-    /// Flush what waits. Answers the number of the newest generation that is in sled then.
+    /// Flush what waits, as far as the disk has room. Answers the number of the newest generation that is in sled then.
     fn flush_open(&self) -> Result<u64, ViewError> {
-        let (number, generation) = {
-            let mut memory = self.memory.write();
-            let begun = (memory.generation(), memory.begin_flush());
-            self.note_open_bytes(&memory);
-            begun
-        };
-        if let Some(generation) = generation {
+        let newest = self.memory.read().written();
+        loop {
+            let generation = {
+                let mut memory = self.memory.write();
+                let begun = memory.begin_flush();
+                self.note_open_bytes(&memory);
+                begun.ok_or_else(|| memory.written())
+            };
+            let generation = match generation {
+                Ok(generation) => generation,
+                Err(written) => return Ok(written),
+            };
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
-            self.disk.apply(self.epoch, &generation)?;
+            let flush = self.disk.plan(self.epoch, &generation)?;
+            if !self.space.suffices(flush.bytes()) {
+                return Ok(generation.number - 1);
+            }
+            self.disk.write(&flush)?;
             self.memory.write().end_flush();
+            if generation.number >= newest {
+                return Ok(generation.number);
+            }
         }
-        Ok(number)
     }
 }
 

@@ -1,6 +1,7 @@
 //! sled, kept at arm's length: one tree, all or nothing of a flush, every panic caught.
 
 use std::{
+    borrow::Cow,
     io::ErrorKind,
     ops::Bound::{Excluded, Included, Unbounded},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,7 +14,8 @@ use weirgate_types::Position;
 #[cfg(any(test, feature = "sim"))]
 use super::sim::SimRows;
 use super::{
-    ViewError,
+    ViewEntry, ViewError,
+    leaves::{self, Entries},
     memory::Generation,
     redo::{Half, Redo},
 };
@@ -21,7 +23,7 @@ use crate::{Epoch, storage::Lock};
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Two seconds in all.
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -53,6 +55,15 @@ pub enum Found {
     Unknown,
 }
 
+/// What is to be written, all or nothing.
+pub struct Flush<'a> {
+    base: Position,
+    about: About,
+    rows: Vec<SledRow<'a>>,
+}
+
+/// A row, and what becomes of it: its value, or nothing.
+type SledRow<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
 /// Keys and what is kept of their values.
 type Kept<'a, T> = Box<dyn Iterator<Item = Result<(Vec<u8>, T), ViewError>> + 'a>;
 
@@ -106,17 +117,40 @@ impl Disk {
         }
     }
 
-    /// Write the generation, all or nothing. Whoever reads meanwhile may see a part of it.
-    pub fn apply(&self, epoch: Epoch, generation: &Generation) -> Result<(), ViewError> {
+    /// What writing a generation takes. Nothing else may be written until it has been.
+    pub fn plan<'a>(&self, epoch: Epoch, generation: &'a Generation) -> Result<Flush<'a>, ViewError> {
         let about = About { epoch, applied: generation.applied };
+        let rows = match self {
+            Self::Sled(sled) => sled.rows_of(generation)?,
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(_) => {
+                generation.changes().map(|(key, value)| (Cow::Borrowed(key), value.map(Cow::Borrowed))).collect()
+            }
+        };
+        Ok(Flush { base: generation.base, about, rows })
+    }
+
+    /// Whoever reads meanwhile may see a part of it.
+    pub fn write(&self, flush: &Flush) -> Result<(), ViewError> {
         match self {
-            Self::Sled(sled) => sled.apply(about, generation),
+            Self::Sled(sled) => sled.flush(flush),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => {
-                rows.write(about, generation.changes());
+                rows.write(flush.about, flush.rows());
                 Ok(())
             }
         }
+    }
+}
+
+impl Flush<'_> {
+    /// How large the rows are.
+    pub fn bytes(&self) -> usize {
+        self.rows().map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len)).sum()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.rows.iter().map(|(key, value)| (key.as_ref(), value.as_deref()))
     }
 }
 
@@ -164,7 +198,39 @@ impl Sled {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())))
+        if !leaves::shares(key) {
+            return guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())));
+        }
+        self.find_from(self.leaf(key)?, key)
+    }
+
+    /// What the leaf says of a key, or one to the right of it. sled looks for a leaf in several steps, from right to left; what
+    /// was moved to the right among them would be missed.
+    fn find_from(&self, leaf: Option<(sled::IVec, sled::IVec)>, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let letter = key.get(..1).unwrap_or_default();
+        let (first, leaf) = leaf.unwrap_or_else(|| (letter.into(), sled::IVec::default()));
+        if let Some(value) = leaves::find(&leaf, key)? {
+            return Ok(Some(value.to_vec()));
+        }
+        let mut moved = self.db.range::<&[u8], _>((Excluded(first.as_ref()), Included(key)));
+        while let Some((_, leaf)) = guard(|| moved.next().transpose())? {
+            if let Some(value) = leaves::find(&leaf, key)? {
+                return Ok(Some(value.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The leaf that a key belongs to, with its own key. Of one moment only where nobody writes.
+    fn leaf(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, ViewError> {
+        let first = key.get(..1).unwrap_or_default();
+        guard(|| self.db.range::<&[u8], _>((Included(first), Included(key))).next_back().transpose())
+    }
+
+    /// Where the leaf after the one under `key` begins.
+    fn next_leaf(&self, key: &[u8]) -> Result<Option<sled::IVec>, ViewError> {
+        let next = guard(|| self.db.range::<&[u8], _>((Excluded(key), Unbounded)).next().transpose())?;
+        Ok(next.map(|(next, _)| next).filter(|next| next.first() == key.first()))
     }
 
     fn range<'a, T: 'a>(
@@ -173,22 +239,77 @@ impl Sled {
         after: Option<&'a [u8]>,
         keep: impl Fn(&[u8]) -> T + 'a,
     ) -> impl Iterator<Item = Result<(Vec<u8>, T), ViewError>> + 'a {
-        let start = match after {
-            Some(after) if after >= prefix => Excluded(after),
-            _ => Included(prefix),
-        };
-        let mut entries = self.db.range::<&[u8], _>((start, Unbounded));
-        std::iter::from_fn(move || match guard(|| entries.next().transpose()) {
-            Ok(entry) => entry.map(|(key, value)| Ok((key.to_vec(), keep(&value)))),
-            Err(error) => Some(Err(error)),
-        })
-        .filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| key.as_slice() == ABOUT_KEY))
-        .take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+        let from = after.filter(|after| *after >= prefix).unwrap_or(prefix);
+        let mut rows = self.rows_from(from).peekable();
+        let mut in_leaf = Vec::<ViewEntry>::new().into_iter();
+        let entries = std::iter::from_fn(move || {
+            loop {
+                if let Some((key, value)) = in_leaf.next() {
+                    return Some(Ok((key, keep(&value))));
+                }
+                match rows.next()? {
+                    Ok((key, leaf)) if leaves::shares(&key) => match leaves::decode(&leaf) {
+                        Ok(mut held) => {
+                            // What has moved to the next leaf may be in this one still.
+                            if let Some(Ok((next, _))) = rows.peek() {
+                                held.retain(|(other, _)| {
+                                    next.first() != key.first() || other.as_slice() < next.as_ref()
+                                });
+                            }
+                            in_leaf = held.into_iter();
+                        }
+                        Err(error) => return Some(Err(error.into())),
+                    },
+                    row => return Some(row.map(|(key, value)| (key.to_vec(), keep(&value)))),
+                }
+            }
+        });
+        let is_before = move |key: &[u8]| key < prefix || after.is_some_and(|after| key <= after) || key == ABOUT_KEY;
+        let entries = entries.skip_while(move |entry| entry.as_ref().is_ok_and(|(key, _)| is_before(key)));
+        entries.take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
 
-    fn apply(&self, about: About, generation: &Generation) -> Result<(), ViewError> {
-        guard(|| Ok(self.redo.write(generation.base, about, generation.changes())?))?;
-        self.write(about, generation.changes())
+    /// sled's rows, from the one on that a key is in.
+    fn rows_from(&self, key: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), ViewError>> + use<> {
+        let leaf = if leaves::shares(key) { self.leaf(key) } else { Ok(None) };
+        let (start, failed) = match leaf {
+            Ok(leaf) => (leaf.map_or_else(|| key.to_vec(), |(leaf, _)| leaf.to_vec()), None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        let mut rows = self.db.range(start..);
+        failed.into_iter().chain(std::iter::from_fn(move || guard(|| rows.next().transpose()).transpose()))
+    }
+
+    fn flush(&self, flush: &Flush) -> Result<(), ViewError> {
+        guard(|| Ok(self.redo.write(flush.base, flush.about, flush.rows())?))?;
+        self.write(flush.about, flush.rows())
+    }
+
+    /// What sled is told of a generation's changes: the rows themselves, and the leaves as they are with the others.
+    fn rows_of<'a>(&self, generation: &'a Generation) -> Result<Vec<SledRow<'a>>, ViewError> {
+        let (mut rows, mut changes) = (Vec::new(), generation.changes().peekable());
+        while let Some((key, value)) = changes.peek().copied() {
+            if !leaves::shares(key) {
+                rows.push((Cow::Borrowed(key), value.map(Cow::Borrowed)));
+                changes.next();
+                continue;
+            }
+            let (first, mut entries) = match self.leaf(key)? {
+                Some((first, leaf)) => (first.to_vec(), leaves::decode(&leaf)?.into_iter().collect()),
+                None => (key.to_vec(), Entries::new()),
+            };
+            let until = self.next_leaf(&first)?;
+            let is_in = |key: &[u8]| key.first() == first.first() && until.as_ref().is_none_or(|until| key < until);
+            while let Some((key, value)) = changes.next_if(|(key, _)| is_in(key)) {
+                match value {
+                    Some(value) => drop(entries.insert(key.to_vec(), value.to_vec())),
+                    None => drop(entries.remove(key)),
+                }
+            }
+            let leaves = leaves::rows(first, &entries).into_iter();
+            rows.extend(leaves.map(|(key, leaf)| (Cow::Owned(key), leaf.map(Cow::Owned))));
+        }
+        Ok(rows)
     }
 
     fn write<'a>(
@@ -276,6 +397,21 @@ mod tests {
         assert!(matches!(found(ErrorKind::StorageFull), ViewError::Full(_)));
         assert!(matches!(found(ErrorKind::QuotaExceeded), ViewError::Full(_)));
         assert!(matches!(found(ErrorKind::PermissionDenied), ViewError::Failed(_)));
+    }
+
+    #[test]
+    fn what_was_moved_while_it_was_looked_for_is_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sled = Sled::open(&dir.path().join("sled"), 1 << 20).expect("sled");
+        let entries: Entries = (0..100).map(|n| (vec![b'K', n], vec![n; 40])).collect();
+        let leaves = leaves::rows(vec![b'K', 0], &entries);
+        let about = About { epoch: Epoch([3; 16]), applied: Position(1) };
+        let rows = leaves.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+        sled.write(about, rows).expect("written");
+        let before_it = sled.leaf(b"K\0").expect("no error");
+        let [missed, passed] = [before_it, None].map(|leaf| sled.find_from(leaf, b"K\x50").expect("no error"));
+        assert_eq!([missed, passed], [Some(vec![0x50; 40]), Some(vec![0x50; 40])]);
+        assert_eq!(sled.get(b"K\xf0").expect("no error"), None);
     }
 
     #[test]

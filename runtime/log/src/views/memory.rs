@@ -9,10 +9,12 @@ use std::{
 
 use weirgate_types::Position;
 
-use super::Change;
+use super::{Change, leaves};
 
 /// What a change costs beside its bytes, about.
 const CHANGE_OVERHEAD_BYTES: usize = 100;
+/// What it costs more where sled gets a leaf for it, which others may be in.
+const LEAF_SHARE_BYTES: usize = leaves::BYTES_MAX / 2;
 
 /// A value, or `None` for a key that was removed.
 pub type Value = Option<Vec<u8>>;
@@ -55,9 +57,9 @@ impl Memory {
         self.open.applied
     }
 
-    /// The number of the generation that takes writes.
-    pub fn generation(&self) -> u64 {
-        self.open.number
+    /// The number of the newest generation that anything was written to.
+    pub fn written(&self) -> u64 {
+        self.open.number - u64::from(!self.open.is_written)
     }
 
     /// About how many bytes wait in the generation that takes writes.
@@ -79,8 +81,12 @@ impl Memory {
         self.open.get(key).or_else(flushing)
     }
 
-    /// Begin a new generation. Answers the one to be flushed; none where nothing was written since the last one.
+    /// Answers the generation to be flushed: one that was begun to be, or else the one that took writes, and a new one takes
+    /// them from now on. None where nothing was written since the last one.
     pub fn begin_flush(&mut self) -> Option<Arc<Generation>> {
+        if let Some(begun) = &self.flushing {
+            return Some(Arc::clone(begun));
+        }
         if !self.open.is_written {
             return None;
         }
@@ -122,7 +128,7 @@ impl Generation {
         let value_bytes = change.value.as_ref().map_or(0, Vec::len);
         let is_new = match self.changes.remove(&change.key) {
             Some(before) => {
-                self.bytes -= cost(change.key.len(), before.value.as_ref().map_or(0, Vec::len));
+                self.bytes -= cost(&change.key, before.value.as_ref().map_or(0, Vec::len));
                 before.is_new
             }
             None => change.is_new,
@@ -130,7 +136,7 @@ impl Generation {
         if change.value.is_none() && is_new {
             return;
         }
-        self.bytes += cost(change.key.len(), value_bytes);
+        self.bytes += cost(&change.key, value_bytes);
         self.changes.insert(change.key, Pending { value: change.value, is_new });
     }
 
@@ -154,8 +160,9 @@ impl Generation {
     }
 }
 
-fn cost(key_bytes: usize, value_bytes: usize) -> usize {
-    CHANGE_OVERHEAD_BYTES + key_bytes + value_bytes
+fn cost(key: &[u8], value_bytes: usize) -> usize {
+    let leaf_bytes = if leaves::shares(key) { LEAF_SHARE_BYTES } else { 0 };
+    CHANGE_OVERHEAD_BYTES + key.len() + value_bytes + leaf_bytes
 }
 
 #[cfg(test)]
@@ -187,6 +194,7 @@ mod tests {
         let first = memory.begin_flush().expect("a generation");
         memory.write(vec![delete("a")], Position(2));
         assert_eq!(memory.get(b"a"), Some(None));
+        assert!(memory.begin_flush().is_some_and(|again| Arc::ptr_eq(&again, &first)), "it is not done yet");
         memory.end_flush();
         let second = memory.begin_flush().expect("a generation");
         assert_eq!((first.applied, second.applied), (Position(1), Position(2)));
@@ -199,7 +207,7 @@ mod tests {
         for round in 0..10 {
             memory.write(vec![put("a", &"x".repeat(round), true)], Position(1));
         }
-        assert_eq!(memory.open_bytes(), cost(1, 9));
+        assert_eq!(memory.open_bytes(), cost(b"a", 9));
         memory.write(vec![delete("a")], Position(1));
         assert_eq!(memory.open_bytes(), 0);
     }

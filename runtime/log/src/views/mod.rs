@@ -6,6 +6,7 @@
 mod behind;
 mod disk;
 mod error;
+mod leaves;
 mod memory;
 mod merge;
 mod place;
@@ -37,7 +38,8 @@ pub const KEY_BYTES_MAX: usize = 2048;
 /// The longest value, in bytes. Larger ones stay in the log, with their position here.
 pub const VALUE_BYTES_MAX: usize = 4096;
 
-/// A key and its value.
+/// A key and its value. sled holds many rows as one where their keys begin with a capital letter: that costs less memory, and more
+/// of everything else, so it is for what there may be millions of that wait.
 pub type ViewEntry = (Vec<u8>, Vec<u8>);
 
 /// One write.
@@ -53,7 +55,7 @@ pub struct Change {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewOptions {
-    /// What sled may keep in memory, about.
+    /// What sled may keep of its pages, by their size on disk. In memory they take three to four times as much.
     pub cache_bytes: u64,
     /// How long a change waits for sled at most, if sled keeps up.
     pub flush_interval_ms: u64,
@@ -66,7 +68,7 @@ pub struct ViewOptions {
 impl Default for ViewOptions {
     fn default() -> Self {
         let mib = 1024 * 1024;
-        Self { cache_bytes: 64 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
+        Self { cache_bytes: 16 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
     }
 }
 

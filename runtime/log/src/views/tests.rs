@@ -54,12 +54,13 @@ fn they_keep_what_a_map_would_keep() {
         let mut chance = Chance(seed);
         let (mut views, mut model) = (open(&path), BTreeMap::<Vec<u8>, Vec<u8>>::new());
         for step in 1..400 {
-            let mut key = || format!("{}/{}", chance.below(3), chance.below(40)).into_bytes();
-            let changes: Vec<_> = [key(), key()]
+            let keys = [key(&mut chance), key(&mut chance)];
+            let changes: Vec<_> = keys
                 .into_iter()
                 .map(|key| {
                     let is_new = !model.contains_key(&key);
-                    let value = (chance.below(3) > 0).then(|| format!("{step}").into_bytes());
+                    let length = usize::try_from(chance.below(30)).expect("small");
+                    let value = (chance.below(3) > 0).then(|| format!("{step}").repeat(length).into_bytes());
                     match &value {
                         Some(value) => model.insert(key.clone(), value.clone()),
                         None => model.remove(&key),
@@ -83,10 +84,18 @@ fn they_keep_what_a_map_would_keep() {
     }
 }
 
+/// What the keys of a test begin with: rows of their own, and some that share leaves.
+const KINDS: [&str; 4] = ["a", "K", "Q", "z"];
+
+fn key(chance: &mut Chance) -> Vec<u8> {
+    let kind = KINDS[usize::try_from(chance.below(3)).expect("small")];
+    format!("{kind}/{}", chance.below(60)).into_bytes()
+}
+
 fn compare(views: &Views, model: &BTreeMap<Vec<u8>, Vec<u8>>, chance: &mut Chance) {
-    let key = format!("{}/{}", chance.below(3), chance.below(40)).into_bytes();
+    let key = key(chance);
     assert_eq!(views.get(&key).expect("no error"), model.get(&key).cloned());
-    let prefix = format!("{}/", chance.below(4)).into_bytes();
+    let prefix = format!("{}/", KINDS[usize::try_from(chance.below(4)).expect("small")]).into_bytes();
     let limit = usize::try_from(chance.below(10)).expect("small");
     let after = (chance.below(2) == 0).then_some(key);
     let matching = model.iter().filter(|(key, _)| key.starts_with(&prefix) && Some(*key) > after.as_ref());
@@ -131,6 +140,53 @@ fn readers_never_see_an_older_value_than_before() {
 }
 
 #[test]
+fn rows_are_found_while_their_leaves_are_split_and_go() {
+    const STAY: usize = 600;
+    let (_dir, path) = place();
+    let views = open(&path);
+    let mut chance = Chance(9);
+    // Far apart, so that sled's own pages begin anywhere between two leaves.
+    let mut stay: Vec<_> =
+        (0..STAY).map(|_| [b"K".as_slice(), &chance.below(u64::MAX).to_be_bytes()].concat()).collect();
+    stay.sort();
+    let puts = stay.iter().map(|key| Change { key: key.clone(), value: Some(vec![1]), is_new: false });
+    views.write(puts.collect(), Position(1)).expect("written");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (views, stay, done) = (&views, &stay, &done);
+        for seed in 0..3 {
+            scope.spawn(move || {
+                let mut chance = Chance(seed);
+                let mut index = || usize::try_from(chance.below(STAY as u64)).expect("small");
+                while !done.load(Ordering::SeqCst) {
+                    for _ in 0..1_000 {
+                        let n = index();
+                        assert!(views.get(&stay[n]).expect("no error").is_some(), "{n} is not found");
+                    }
+                    let n = index();
+                    let behind = views.scan_keys(b"K", Some(&stay[n]), usize::MAX).expect("no error");
+                    let those = behind.iter().filter(|key| key.len() == 9).count();
+                    assert!(behind.is_sorted() && those == STAY - 1 - n, "not all behind {n}");
+                }
+            });
+        }
+        for position in 2..1_500 {
+            // Whole ranges come and go, so that leaves do.
+            let from = usize::try_from(chance.below(STAY as u64 - 30)).expect("small");
+            let value = (position % 2 == 0).then(|| vec![7; 60]);
+            let keys =
+                stay[from..from + 30].iter().flat_map(|key| (0..5).map(move |m| [key.as_slice(), &[m]].concat()));
+            let changes = keys.map(|key| Change { key, value: value.clone(), is_new: false }).collect();
+            views.write(changes, Position(position)).expect("written");
+            if position % 3 == 0 {
+                views.settle().expect("settled");
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
 fn writers_wait_when_too_much_is_on_its_way() {
     let (_dir, path) = place();
     let limits =
@@ -160,8 +216,12 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
     let views = open_on(&path, &free, limits.clone());
     views.write(vec![put("a", "1")], Position(1)).expect("written");
     views.settle().expect("there is room");
-    // Too little for a flush of nothing, even: one that was looked at before there was anything to flush counts as well.
     free.store((16 << 20) - 1, Ordering::SeqCst);
+    // Also where it was looked for something to flush in vain before.
+    let looks = views.0.shared.looks();
+    while views.0.shared.looks() < looks + 2 {
+        std::thread::yield_now();
+    }
     views.write(vec![put("b", "2")], Position(2)).expect("in memory");
     assert_eq!(views.settle(), Err(ViewError::NoSpace));
     assert_eq!((views.get(b"b"), all(&views).len()), (Ok(Some(b"2".into())), 2), "reads see it");
@@ -178,8 +238,9 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
         while views.0.shared.memory.read().open_bytes() < 20_000 {
             std::thread::yield_now();
         }
-        assert!(views.settle() == Err(ViewError::NoSpace) && !writer.is_finished(), "it waits for room");
+        let waits = (views.settle(), writer.is_finished());
         free.store(1 << 30, Ordering::SeqCst);
+        assert_eq!(waits, (Err(ViewError::NoSpace), false), "it waits for room");
     });
     views.settle().expect("there is room again");
     assert_eq!((views.applied(), all(&views).len()), (Position(1_999), 1_999));
@@ -315,12 +376,14 @@ fn views_that_failed_refuse_everything_and_are_not_used_again() {
 
 /// What position `number` changes.
 fn changes(number: u64) -> Vec<Change> {
+    let short_lived = |number: u64| format!("{}hort-lived {number}", if number.is_multiple_of(2) { "s" } else { "S" });
     let mut changes = vec![
         put(&format!("counter {}", number % 97), &number.to_string()),
-        Change { is_new: true, ..put(&format!("short-lived {number}"), &"x".repeat(200)) },
+        put(&format!("Counter {}", number % 89), &number.to_string()),
+        Change { is_new: true, ..put(&short_lived(number), &"x".repeat(200)) },
     ];
     if let Some(old) = number.checked_sub(50) {
-        changes.push(Change { key: format!("short-lived {old}").into(), value: None, is_new: false });
+        changes.push(Change { key: short_lived(old).into(), value: None, is_new: false });
     }
     changes
 }
