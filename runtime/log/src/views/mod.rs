@@ -68,7 +68,7 @@ pub struct ViewOptions {
 impl Default for ViewOptions {
     fn default() -> Self {
         let mib = 1024 * 1024;
-        Self { cache_bytes: 16 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
+        Self { cache_bytes: 64 << 20, flush_interval_ms: 1000, flush_bytes: 8 * mib, pending_bytes_max: 32 * mib }
     }
 }
 
