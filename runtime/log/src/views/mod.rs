@@ -16,6 +16,7 @@ mod sim;
 mod space;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::{path::Path, sync::Arc, thread::JoinHandle};
 
