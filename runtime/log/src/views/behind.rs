@@ -196,16 +196,13 @@ impl Shared {
     fn flush_open(&self) -> Result<u64, ViewError> {
         let newest = self.memory.read().written();
         loop {
-            let generation = {
+            let (begun, written) = {
                 let mut memory = self.memory.write();
                 let begun = memory.begin_flush();
                 self.note_open_bytes(&memory);
-                begun.ok_or_else(|| memory.written())
+                (begun, memory.written())
             };
-            let generation = match generation {
-                Ok(generation) => generation,
-                Err(written) => return Ok(written),
-            };
+            let Some(generation) = begun else { return Ok(written) };
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
