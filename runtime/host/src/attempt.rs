@@ -3,16 +3,17 @@
 
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
-use weirgate_types::{CallLimits, DeliveryId, FailureKind, StepAnswer};
+use weirgate_types::{CallLimits, DeliveryId, Event, FailureKind, StepAnswer};
 
 use crate::{
     ReadState,
     clock::Reading,
-    effects::EffectBuffer,
+    effects::{EffectBuffer, added_to_each},
     ending::{Stop, contract, effect_limit},
     lines::Log,
     memory::MemoryLimit,
     outbound::{FetchError, Request, Steps},
+    together::Together,
     wasi::Given,
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Attempt {
     /// All items in their order. The selected one's place is empty.
     items: Vec<Option<Item>>,
     selected: usize,
+    together: Together,
     pub(crate) memory: MemoryLimit,
     pub(crate) wasi: Given,
     budget: Budget,
@@ -52,6 +54,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) config: Arc<BTreeMap<String, String>>,
     /// Absent where a component is only started.
     pub(crate) delivery: Option<&'a DeliveryId>,
+    pub(crate) event: Option<&'a Event>,
     pub(crate) at_ms: u64,
 }
 
@@ -67,7 +70,7 @@ struct Budget {
 
 impl Attempt {
     pub(crate) fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>, started: Reading) -> Self {
-        let limits = setup.limits;
+        let (limits, together) = (setup.limits, Together::default());
         Self {
             memory: MemoryLimit::new(limits.memory_bytes),
             wasi: Given::new(setup.delivery.cloned(), setup.at_ms),
@@ -77,15 +80,16 @@ impl Attempt {
                 wall_max: Duration::from_millis(limits.wall_ms),
                 cpu_of_host: Duration::ZERO,
             },
-            item: Item::new(setup, state, steps),
+            item: Item::new(setup, state, steps, together.clone()),
             items: vec![None],
             selected: 0,
+            together,
         }
     }
 
     /// Another delivery of the same call.
     pub(crate) fn add(&mut self, setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>) {
-        self.items.push(Some(Item::new(setup, state, steps)));
+        self.items.push(Some(Item::new(setup, state, steps, self.together.clone())));
     }
 
     /// From here on `item` is the one of this index.
@@ -178,15 +182,15 @@ impl Attempt {
 }
 
 impl Item {
-    fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>) -> Self {
-        let Setup { limits, key, config, delivery: _, at_ms } = setup;
+    fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>, together: Together) -> Self {
+        let Setup { limits, key, config, delivery: _, event, at_ms } = setup;
         Self {
             key: key.to_owned(),
             config,
             state,
             steps,
-            effects: EffectBuffer::new(limits),
-            log: Log::new(limits),
+            effects: EffectBuffer::new(limits, together.clone(), event.map_or(0, added_to_each)),
+            log: Log::new(limits, together),
             at_ms,
             host_calls: 0,
             host_calls_max: limits.host_calls,

@@ -92,6 +92,12 @@ pub enum CallError {
     /// either.
     #[error("an earlier delivery of its key failed in the same call")]
     ParkedBehind,
+    /// The deliveries of the call have more effects together than one call may have; each for itself may have fewer. The
+    /// attempts did not count.
+    #[error(
+        "the deliveries of the batch have too many bytes of effects together (at most 10 MiB); each is tried alone"
+    )]
+    TooMuchTogether,
 }
 
 /// What the calls of a batch come to where some have failed: later ones of the same key have read what then does not

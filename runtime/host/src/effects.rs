@@ -9,6 +9,7 @@ use weirgate_types::{CallLimits, Effects, Event, StateWrite, StatusWrite, TimerS
 use crate::{
     Call,
     ending::{Stop, effect_limit},
+    together::Together,
 };
 
 /// The extension attribute that names an event's key where its subject is not the key.
@@ -20,7 +21,11 @@ const TIMERS_MAX: usize = 64;
 pub(crate) struct EffectBuffer {
     bytes: u64,
     bytes_max: u64,
+    /// With those of the call's other deliveries.
+    together: Together,
     emitted_max: usize,
+    /// What the runtime adds to each emitted event, in bytes: see [`complete`].
+    added_to_each: u64,
     /// By name; `None` removes.
     state: BTreeMap<String, Option<Vec<u8>>>,
     /// By subject.
@@ -32,11 +37,13 @@ pub(crate) struct EffectBuffer {
 }
 
 impl EffectBuffer {
-    pub(crate) fn new(limits: &CallLimits) -> Self {
+    pub(crate) fn new(limits: &CallLimits, together: Together, added_to_each: u64) -> Self {
         Self {
             bytes: 0,
             bytes_max: limits.effects_bytes,
+            together,
             emitted_max: usize::try_from(limits.emitted_events).unwrap_or(usize::MAX),
+            added_to_each,
             state: BTreeMap::new(),
             status: BTreeMap::new(),
             emitted: Vec::new(),
@@ -76,6 +83,7 @@ impl EffectBuffer {
         let text = [event.subject.as_ref(), event.data_content_type.as_ref(), event.extensions.get(PARTITION_KEY)];
         let text = text.into_iter().flatten().map(String::len).sum();
         self.count(size(&[event.r#type.len(), text, event.data.len()]), 0)?;
+        self.together.count_effects(self.added_to_each, 0)?;
         self.emitted.push(event);
         Ok(())
     }
@@ -107,7 +115,7 @@ impl EffectBuffer {
         if self.bytes > self.bytes_max {
             return Err(effect_limit("too many bytes of effects", self.bytes_max, "limits.effects_bytes"));
         }
-        Ok(())
+        self.together.count_effects(added, replaced)
     }
 }
 
@@ -145,6 +153,14 @@ fn complete(mut event: Event, n: u64, call: &Call<'_>) -> Event {
     event
 }
 
+/// How many bytes [`complete`] adds to an emitted event at the most.
+pub(crate) fn added_to_each(event: &Event) -> u64 {
+    const FIXED: usize = 256;
+    let extensions = ["correlationid", "traceparent"].iter().filter_map(|name| event.extensions.get(*name));
+    let copied = event.subject.iter().chain(extensions).map(String::len).sum::<usize>();
+    size(&[FIXED, 2 * event.id.len(), copied])
+}
+
 /// RFC 3339 with milliseconds. The year 9999 is as far as that notation goes.
 fn rfc3339(at_ms: u64) -> String {
     const LAST_MS: u64 = 253_402_300_799_999;
@@ -158,7 +174,7 @@ mod tests {
     #[test]
     fn a_later_write_takes_the_place_of_an_earlier_one() {
         let limits = CallLimits { effects_bytes: 10, ..CallLimits::default() };
-        let mut buffer = EffectBuffer::new(&limits);
+        let mut buffer = EffectBuffer::new(&limits, Together::default(), 0);
         for _ in 0..100 {
             buffer.write_state("n".into(), Some(vec![0; 9])).expect("it stays within ten bytes");
         }
@@ -173,7 +189,8 @@ mod tests {
         let timer = |data: &[u8]| {
             Some(TimerSetting { due_ms: 1, r#type: "t".into(), data_content_type: None, data: data.to_vec() })
         };
-        let mut buffer = EffectBuffer::new(&CallLimits { effects_bytes: 10, ..CallLimits::default() });
+        let mut buffer =
+            EffectBuffer::new(&CallLimits { effects_bytes: 10, ..CallLimits::default() }, Together::default(), 0);
         for _ in 0..100 {
             buffer.write_timer("n".into(), timer(b"eight...")).expect("it stays within ten bytes");
         }
@@ -184,7 +201,7 @@ mod tests {
 
     #[test]
     fn names_are_listed_by_prefix() {
-        let mut buffer = EffectBuffer::new(&CallLimits::default());
+        let mut buffer = EffectBuffer::new(&CallLimits::default(), Together::default(), 0);
         for (name, value) in [("a", Some(vec![])), ("b/1", None), ("b/2", Some(vec![])), ("c", None)] {
             buffer.write_state(name.into(), value).expect("small");
         }

@@ -4,7 +4,7 @@
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use weirgate_types::{AttemptFailure, FailureClass, FailureKind};
 
-use crate::{CallError, StateError, attempt::Attempt, lines};
+use crate::{CallError, StateError, attempt::Attempt, lines, together::EFFECTS_BYTES_MAX};
 
 /// How many functions of the stack a trap's message names.
 const FRAMES_MAX: usize = 4;
@@ -18,6 +18,9 @@ const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 pub(crate) enum Stop {
     #[error("{1}")]
     Guest(FailureKind, String),
+    /// The items of a batch have more effects together than one call may have.
+    #[error("the deliveries of the batch have more than {} MiB of effects together", EFFECTS_BYTES_MAX >> 20)]
+    Together,
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -37,6 +40,7 @@ pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallEr
     match error.downcast_ref::<Stop>() {
         Some(Stop::State(error)) => return CallError::State(error.clone()),
         Some(Stop::Guest(kind, message)) => return failed(*kind, message),
+        Some(Stop::Together) => return CallError::TooMuchTogether,
         None => {}
     }
     if error.is::<PoolConcurrencyLimitError>() {

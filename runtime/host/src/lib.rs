@@ -27,6 +27,7 @@ mod module;
 mod options;
 mod outbound;
 mod ticker;
+mod together;
 mod wasi;
 
 pub use call::{BatchReport, Call, CallError, CallReport, ReadState, StateError};

@@ -4,6 +4,8 @@
 
 use weirgate_types::{CallLimits, LogLevel, LogLine};
 
+use crate::together::Together;
+
 /// Stands for every character that could do something to a terminal or forge a line.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 /// What a failure's message may measure, in bytes.
@@ -16,6 +18,8 @@ pub(crate) struct Log {
     dropped: u32,
     lines_max: usize,
     line_bytes_max: usize,
+    /// With the lines of the call's other deliveries.
+    together: Together,
     stdout: Partial,
     stderr: Partial,
     /// The last thing that was printed to stderr, which is where a panic says why.
@@ -34,12 +38,13 @@ pub(crate) enum Print {
 }
 
 impl Log {
-    pub(crate) fn new(limits: &CallLimits) -> Self {
+    pub(crate) fn new(limits: &CallLimits, together: Together) -> Self {
         Self {
             lines: Vec::new(),
             dropped: 0,
             lines_max: usize::try_from(limits.log_lines).unwrap_or(usize::MAX),
             line_bytes_max: usize::try_from(limits.log_line_bytes).unwrap_or(usize::MAX),
+            together,
             stdout: Partial::default(),
             stderr: Partial::default(),
             last_words: String::new(),
@@ -51,7 +56,12 @@ impl Log {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
-        self.lines.push(LogLine { level, message: harmless(message, self.line_bytes_max) });
+        let message = harmless(message, self.line_bytes_max);
+        if !self.together.takes_line(message.len()) {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        self.lines.push(LogLine { level, message });
     }
 
     /// Printed bytes become a line at each line feed; stdout is `info`, stderr `warn`.
@@ -191,7 +201,7 @@ mod tests {
     #[test]
     fn printed_bytes_become_lines_and_too_many_are_counted() {
         let limits = CallLimits { log_lines: 2, log_line_bytes: 16, ..CallLimits::default() };
-        let mut log = Log::new(&limits);
+        let mut log = Log::new(&limits, Together::default());
         log.print(Print::Stdout, b"one li");
         log.print(Print::Stderr, b"no\xffte\nnote: run again\n");
         log.print(Print::Stdout, b"ne\nmore\n\n");

@@ -154,7 +154,7 @@ impl Module {
 
     /// Make an instance and drop it, to see whether it starts within `limits`.
     pub(crate) fn try_start(&self, limits: &CallLimits) -> Result<(), CallError> {
-        let setup = Setup { limits, key: "", config: Arc::default(), delivery: None, at_ms: 0 };
+        let setup = Setup { limits, key: "", config: Arc::default(), delivery: None, event: None, at_ms: 0 };
         let attempt = Attempt::new(setup, Box::new(NoState), None, Reading::now());
         let (result, _) = self.enter(attempt, |store| self.0.entry.start(store).map(drop));
         result
@@ -239,6 +239,7 @@ fn setup<'a>(call: &Call<'a>) -> Setup<'a> {
         key: call.key,
         config: Arc::clone(call.config),
         delivery: Some(call.delivery),
+        event: Some(call.event),
         at_ms: call.at_ms,
     }
 }
