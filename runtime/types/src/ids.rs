@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher24;
 
 /// A place in the log. Positions are dense: each is one more than the one before. The first is 1; 0 stands
 /// before the first.
@@ -136,22 +137,32 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A key, as the delivery machine knows it: 64 bits of a fixed hash. Two keys with one hash share a lane, which
-/// costs them independence from each other and nothing else.
+/// A key, as the delivery machine knows it: 64 bits of a keyed hash, see [`KeyHasher`]. Two keys with one hash share a lane,
+/// which costs them independence from each other and nothing else: where the key decides, the key itself is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyHash(pub u64);
 
-impl KeyHash {
-    /// FNV-1a with a final mix. Part of no log format; the views that hold it can be rebuilt.
+/// Hashes keys with `SipHash-2-4` (<https://doi.org/10.1007/978-3-642-34931-7_28>) under a secret of the log, so that nobody
+/// outside can choose two keys with one hash. Part of no log format; the views that hold hashes can be rebuilt.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyHasher([u8; 16]);
+
+impl KeyHasher {
     #[must_use]
-    pub fn of(key: &str) -> Self {
-        let mut hash = key
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        hash ^= hash >> 32;
-        hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self(hash ^ (hash >> 29))
+    pub fn new(secret: [u8; 16]) -> Self {
+        Self(secret)
+    }
+
+    #[must_use]
+    pub fn hash(&self, key: &str) -> KeyHash {
+        KeyHash(SipHasher24::new_with_key(&self.0).hash(key.as_bytes()))
+    }
+}
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHasher(..)")
     }
 }
 
@@ -167,6 +178,17 @@ mod tests {
         for bad in ["", "2fast", "Inventory", "a b", "a/b", "ü", &"a".repeat(65)] {
             assert!(bad.parse::<HandlerName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_key_hashes_differently_under_each_secret() {
+        let [one, other] = [[1; 16], [2; 16]].map(KeyHasher::new);
+        assert_eq!(one.hash("order/o-1"), KeyHasher::new([1; 16]).hash("order/o-1"));
+        assert_ne!(one.hash("order/o-1"), one.hash("order/o-2"));
+        assert_ne!(one.hash("order/o-1"), other.hash("order/o-1"));
+        // The test vector of the paper's appendix begins with the empty message.
+        let secret = std::array::from_fn(|index| u8::try_from(index).expect("small"));
+        assert_eq!(KeyHasher::new(secret).hash(""), KeyHash(0x726f_db47_dd0e_0e31));
     }
 
     #[test]
