@@ -1,6 +1,8 @@
 //! What the machine is told.
 
-use weirgate_types::{AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, KeyHash, Position, Record};
+use weirgate_types::{
+    AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, KeyHash, KeyHasher, Position, Record,
+};
 
 use crate::DeliveryRow;
 
@@ -29,6 +31,8 @@ pub enum Input<'a> {
     BreakerWished { breaker: &'a BreakerId, open: bool, by: &'a str, why: &'a str },
     /// Time has passed.
     Tick,
+    /// Whether the disk has room for what handlers and timers write. Without it no attempt begins and no timer goes off.
+    Space { has_space: bool },
     /// The runtime is about to stop: what runs may end, and nothing new begins.
     Stopping,
     /// The log has been replayed: attempts that were under way when the runtime stopped are over.
@@ -79,12 +83,12 @@ pub struct EventHead {
 
 impl EventHead {
     /// The events of a record.
-    pub fn of(first: Position, record: &Record) -> impl Iterator<Item = Self> {
+    pub fn of(first: Position, record: &Record, keys: KeyHasher) -> impl Iterator<Item = Self> {
         record.events(first).map(move |(position, event)| Self {
             position,
             r#type: event.r#type.clone(),
             source: event.source.clone(),
-            key: KeyHash::of(event.key()),
+            key: keys.hash(event.key()),
             to: record.addressee().cloned(),
             sequence: event.sequence(),
             at_ms: record.at_ms(),
@@ -100,6 +104,7 @@ pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
             vec![delivery.clone()]
         }
         Record::Intervened(intervention) => vec![intervention.delivery.clone()],
+        Record::CorrectionRefused(refused) => vec![refused.delivery.clone()],
         other => {
             let ids = other.commits().iter();
             ids.map(|commit| DeliveryId { handler: commit.handler.clone(), position: commit.event }).collect()

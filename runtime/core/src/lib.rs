@@ -11,6 +11,7 @@ mod breaker;
 pub mod bugs;
 #[cfg(not(feature = "bugs"))]
 mod bugs;
+mod emission_rate;
 mod ending;
 mod handler;
 mod input;
@@ -26,5 +27,5 @@ pub use backoff::{Entropy, next_retry};
 pub use breaker::{Breaker, Turn};
 pub use input::{Ended, EventHead, FetchedLane, Input, NextDue, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
-pub use row::{DeliveryRow, HandlerRow, Rank, Sequence, Stand};
+pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};
 pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};

@@ -5,19 +5,34 @@ use crate::bugs::bug;
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Carried, KeyHash, Mode, Position};
 
-/// Small, whatever the manifest holds: manifests stay in the log, the row says where.
+/// Its size depends on nothing that a user decides: manifests stay in the log, and what there may be many of has rows of its own.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlerRow {
     /// Where the deployments stand that still matter: those whose subscriptions are in force for events that have not been
     /// looked at, and last of all the present one.
+    ///
+    /// Kept in rows of their own: there may be many.
+    #[serde(skip)]
     pub deployments: Vec<Position>,
     pub mode: Mode,
+    /// The deployment that put events back into order, or ceased to.
+    pub era: Position,
     /// All events up to here are finished, not for this handler, or have a [`DeliveryRow`].
     pub scanned: Position,
     /// Until when the breaker is open, and for the how manieth time in a row.
     pub breaker: Option<(u64, u32)>,
     /// Corrections that came for lanes on the shelf and have not met their delivery yet: the lane, the key, the correction.
+    /// Kept in rows of their own, see [`crate::OfferChange`].
+    #[serde(skip)]
     pub offers: Vec<(KeyHash, KeyHash, Position)>,
+}
+
+/// A correction for a key came for a lane on the shelf, or (`None`) those that wait for it there are gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferChange {
+    pub lane: KeyHash,
+    pub key: KeyHash,
+    pub correction: Option<Position>,
 }
 
 /// An open delivery.
@@ -32,6 +47,8 @@ pub struct DeliveryRow {
     pub parallel: bool,
     /// How many attempts have begun.
     pub attempt: u32,
+    /// The deployment that the newest of them was begun under.
+    pub version: Position,
     /// How many of them count against the levels of retry.
     pub spent: u32,
     /// Whether one of them failed.
@@ -50,6 +67,9 @@ pub struct DeliveryRow {
     pub leads: bool,
     /// Where its event says it stands among those of its key, if its handler puts them back into order.
     pub sequence: Option<Sequence>,
+    /// The deployment that put events back into order, or ceased to, before this one was opened: what was opened under the other
+    /// rule comes before it.
+    pub era: Position,
 }
 
 /// The place of an event in the sequence of its key.
@@ -62,11 +82,14 @@ pub struct Sequence {
 }
 
 /// The order of a lane. Where events are put back into theirs, first comes what has been begun: it stays first until it has
-/// ended. Then what has no number, then the others by number. Elsewhere all go by position.
+/// ended. Then what was opened before that rule was turned on or off; then what has no number, then the others by number.
+/// Elsewhere all go by position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     /// Whether it comes behind what has been begun.
     pub is_behind: bool,
+    /// See [`DeliveryRow::era`].
+    pub era: Position,
     pub number: Option<u64>,
     pub position: Position,
 }
@@ -115,6 +138,7 @@ impl DeliveryRow {
             lane,
             parallel: false,
             attempt: 0,
+            version: Position::ZERO,
             spent: 0,
             failed: false,
             hooked: false,
@@ -125,6 +149,7 @@ impl DeliveryRow {
             shelved: false,
             leads: false,
             sequence: None,
+            era: Position::ZERO,
         }
     }
 
@@ -137,8 +162,8 @@ impl DeliveryRow {
     #[must_use]
     pub fn rank(&self, position: Position) -> Rank {
         match self.sequence {
-            None => Rank { is_behind: true, number: None, position },
-            Some(Sequence { number, .. }) => Rank { is_behind: !self.is_begun(), number, position },
+            None => Rank { is_behind: true, era: self.era, number: None, position },
+            Some(Sequence { number, .. }) => Rank { is_behind: !self.is_begun(), era: self.era, number, position },
         }
     }
 
@@ -171,8 +196,8 @@ impl DeliveryRow {
     }
 
     /// An attempt begins.
-    pub(crate) fn start(&mut self, attempt: u32) {
-        (self.attempt, self.stand) = (attempt, Stand::Running);
+    pub(crate) fn start(&mut self, attempt: u32, version: Position) {
+        (self.attempt, self.version, self.stand) = (attempt, version, Stand::Running);
     }
 
     /// Begin anew, with all attempts.

@@ -287,7 +287,7 @@ fn a_dead_letter_opened_again_keeps_what_it_carries() {
         let first = world.publish(1, "x");
         world.answer(Err(&permanent()));
         let carried =
-            Carried { steps: vec![Position(77)], correction: Some(Position(78)), failure: Some(Position(79)) };
+            Carried { step: Some(Position(77)), steps: 1, correction: Some(Position(78)), failure: Some(Position(79)) };
         world.intervene(&delivery("a", first), "x", Verb::Retry, carried.clone());
         restart(&mut world, with_view);
         // The restart cut off an attempt: a failure more, which names the one before.

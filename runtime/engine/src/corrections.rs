@@ -2,15 +2,21 @@
 
 use serde_json::Value;
 use weirgate_log::LogReader;
-use weirgate_types::{Correction, Event, Intervention, Position, Record, Verb};
+use weirgate_types::{Correction, Event, EventLimits, Intervention, Position, Record, Verb};
 
 use crate::Refusal;
 
 /// What an event that corrects makes of the data: where both are JSON objects it is a merge patch (RFC 7396), else it
 /// takes the data's place.
-pub fn by_event(event: &Event, brought: &Event, position: Position) -> Correction {
+///
+/// # Errors
+/// Why it cannot be applied, for whoever sent it.
+pub fn by_event(event: &Event, brought: &Event, position: Position) -> Result<Correction, String> {
+    if event.key() != brought.key() {
+        return Err("it is for another key".to_owned());
+    }
     let merged = object(event).zip(object(brought)).map(|(data, patch)| merge(data, &patch));
-    match merged {
+    let correction = match merged {
         Some(data) => Correction {
             data: data.to_string().into_bytes(),
             data_content_type: event.data_content_type.clone(),
@@ -21,6 +27,20 @@ pub fn by_event(event: &Event, brought: &Event, position: Position) -> Correctio
             data_content_type: brought.data_content_type.clone(),
             event: Some(position),
         },
+    };
+    check_size(&correction.data)?;
+    Ok(correction)
+}
+
+/// Corrected data has the limit of an event's.
+///
+/// # Errors
+/// How large it is and how large it may be.
+pub fn check_size(data: &[u8]) -> Result<(), String> {
+    let max = EventLimits::default().data_bytes_max;
+    match data.len() {
+        bytes if bytes > max => Err(format!("the corrected data would be {bytes} bytes; at most {max} are taken")),
+        _ => Ok(()),
     }
 }
 
@@ -81,10 +101,30 @@ mod tests {
             (event("[1]", None), "[1]"),
             (event("two", Some("text/plain")), "two"),
         ] {
-            let correction = by_event(&json, &brought, Position(3));
+            let correction = by_event(&json, &brought, Position(3)).expect("it is applied");
             assert_eq!(String::from_utf8_lossy(&correction.data), expected);
             assert_eq!(correction.event, Some(Position(3)));
         }
+    }
+
+    #[test]
+    fn merged_data_has_the_limit_of_an_events() {
+        let max = EventLimits::default().data_bytes_max;
+        let of_size = |name: &str, bytes: usize| event(&format!(r#"{{"{name}":"{}"}}"#, "x".repeat(bytes - 8)), None);
+        let half = of_size("a", max / 2);
+        let merged = by_event(&half, &of_size("b", max / 2 + 1), Position(3)).expect("it fits exactly");
+        assert_eq!(merged.data.len(), max);
+        let refused = by_event(&half, &of_size("b", max / 2 + 2), Position(3));
+        assert_eq!(
+            refused.expect_err("one byte more"),
+            format!("the corrected data would be {} bytes; at most {max} are taken", max + 1)
+        );
+    }
+
+    #[test]
+    fn an_event_of_another_key_corrects_nothing() {
+        let other = Event { subject: Some("order/o-2".into()), ..event("{}", None) };
+        assert_eq!(by_event(&event("{}", None), &other, Position(3)), Err("it is for another key".to_owned()));
     }
 
     #[test]

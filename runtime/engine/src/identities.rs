@@ -11,6 +11,34 @@ use crate::{Refusal, rows};
 /// So many of the newest identities are remembered, and at most twice as many and those of a turn.
 const NEWEST: usize = 16_384;
 
+/// How long the identity of an accepted event is remembered: until so many positions follow it in the log, or until it is so old.
+/// What comes again after that is another event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentityWindow {
+    pub positions: u64,
+    pub age_ms: u64,
+}
+
+impl Default for IdentityWindow {
+    fn default() -> Self {
+        Self { positions: 100_000_000, age_ms: 30 * 86_400_000 }
+    }
+}
+
+impl IdentityWindow {
+    /// Whether an event of this position is remembered while the log ends at `head`, whatever its age.
+    #[must_use]
+    pub fn holds(&self, position: Position, head: Position) -> bool {
+        head.0.saturating_sub(position.0) < self.positions
+    }
+
+    /// Whether one that was accepted then is.
+    #[must_use]
+    pub fn holds_age(&self, at_ms: u64, now_ms: u64) -> bool {
+        now_ms.saturating_sub(at_ms) < self.age_ms
+    }
+}
+
 /// An event that somebody publishes, and whether the view knows it.
 #[derive(Debug)]
 pub struct Identified {
@@ -59,10 +87,14 @@ impl Identities {
         }
     }
 
+    /// Where the newest event of an identity stands, where that is among the newest.
+    pub fn newest(&self, identity: &[u8]) -> Option<Position> {
+        self.newer.get(identity).or_else(|| self.older.get(identity)).copied()
+    }
+
     /// Where an event of this identity stands, if one was accepted before.
     pub fn first_position(&self, one: &Identified, views: &Views) -> Result<Option<Position>, Refusal> {
-        let newest = self.newer.get(&one.identity).or_else(|| self.older.get(&one.identity));
-        match newest.copied().or(one.first) {
+        match self.newest(&one.identity).or(one.first) {
             None if one.as_of < self.since => first_position(views, &one.identity),
             known => Ok(known),
         }
@@ -98,6 +130,14 @@ mod tests {
         let head = Position(1 << 40);
         let views = Views::open(&dir.path().join("views"), Epoch([1; 16]), head, ViewOptions::default());
         (dir, views.expect("views"))
+    }
+
+    #[test]
+    fn a_window_ends_by_count_and_by_age() {
+        let window = IdentityWindow { positions: 10, age_ms: 1_000 };
+        assert!(window.holds(Position(1), Position(10)) && !window.holds(Position(1), Position(11)));
+        assert!(window.holds_age(5_000, 5_999) && !window.holds_age(5_000, 6_000));
+        assert!(window.holds_age(5_000, 4_000), "a clock that was set back ends no window");
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl StoredRecord {
     pub fn event(&self, position: Position) -> Option<&Event> {
         self.record.event_at(position.0.checked_sub(self.first.0)?)
     }
+
+    /// How many handlers' emissions lead to the event at a position that the record covers.
+    pub fn depth_at(&self, position: Position) -> u32 {
+        position.0.checked_sub(self.first.0).map_or(0, |offset| self.record.depth_at(offset))
+    }
 }
 
 /// A handler that can be called.

@@ -4,6 +4,7 @@
 //! appends the records, makes them durable with one sync, and only then tells anybody: producers, workers, watchers.
 //! Knows no HTTP.
 
+mod ballast;
 mod clock;
 mod command;
 mod corrections;
@@ -37,6 +38,7 @@ pub use handle::{
     OperationState, StoredEvent,
 };
 pub use hub::{Hub, SharedDelta, Watch};
+pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use start::{Options, start};
 pub use weirgate_core::{DeliveryState, Limits};

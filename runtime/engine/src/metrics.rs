@@ -47,6 +47,8 @@ pub struct Metrics {
     attempts: Family<OutcomeLabels, Counter>,
     attempt_cpu_seconds: Family<HandlerLabels, CpuSeconds>,
     pub sync_seconds: Histogram,
+    pub pass_seconds: Histogram,
+    pub disk_low: Gauge,
     pub sequence_gaps: Family<HandlerLabels, Counter>,
     pub batch_records: Histogram,
     pub log_position: Gauge,
@@ -71,6 +73,8 @@ impl Default for Metrics {
             attempts: Family::default(),
             attempt_cpu_seconds: Family::default(),
             sync_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            pass_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            disk_low: Gauge::default(),
             sequence_gaps: Family::default(),
             batch_records: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             log_position: Gauge::default(),
@@ -100,6 +104,10 @@ impl Metrics {
         r.register("sequence_gaps", "Gaps in the numbers of a key that were passed", self.sequence_gaps.clone());
         r.register("log_sync_seconds", "Time to make a batch durable", self.sync_seconds.clone());
         r.register("log_batch_records", "Records made durable by one sync", self.batch_records.clone());
+        let pass = "Time of one pass of the writer, without waiting for commands and for the disk";
+        r.register("writer_pass_seconds", pass, self.pass_seconds.clone());
+        let low = "1 while the disk is nearly full: no events are accepted, no deliveries begin";
+        r.register("disk_low", low, self.disk_low.clone());
         r.register("log_position", "The last durable position", self.log_position.clone());
         r.register(
             "handler_lag_positions",

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weirgate_core::{Ending, Gap};
 use weirgate_types::{
-    AttemptFailure, BreakerId, DeliveryId, Event, FailureClass, FailureKind, HandlerName, Mode, Outcome, RUNTIME_TYPES,
-    Verb,
+    AttemptFailure, BreakerId, DeliveryId, Event, FailureClass, FailureKind, HandlerName, Mode, Outcome, Position,
+    RUNTIME_TYPES, Verb,
 };
 
 /// Where the runtime's own events come from. Producers cannot use it.
@@ -58,6 +58,21 @@ pub fn of_decision(
     let data = about(delivery, event, more);
     let id = format!("{delivery}/{}/{at_ms}", verb.word());
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
+}
+
+/// What is told when an event that corrects could not be applied to the delivery of `event`.
+pub fn of_refused_correction(
+    delivery: &DeliveryId,
+    event: &Event,
+    correction: Position,
+    reason: &str,
+) -> Option<Event> {
+    if event.r#type.starts_with(RUNTIME_TYPES) {
+        return None;
+    }
+    let data = about(delivery, event, json!({ "correction": correction, "reason": reason }));
+    let id = format!("{delivery}/correction-refused/{correction}");
+    Some(following(event, notice(id, "delivery.correction-refused", event.key(), &data)))
 }
 
 /// The failure of a delivery that somebody gave up.
@@ -159,8 +174,6 @@ fn notice(id: String, word: &str, subject: &str, data: &Value) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::Position;
-
     use super::*;
 
     fn told(r#type: &str, outcome: Outcome, recovered: bool) -> Option<Event> {

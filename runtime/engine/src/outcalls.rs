@@ -30,15 +30,23 @@ pub struct Outcalls {
 }
 
 impl Outcalls {
-    /// `steps` are the records of answers to earlier attempts.
+    /// `newest` is the record of the newest answer that an earlier attempt got.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn new(outside: &Outside, delivery: &DeliveryId, attempt: u32, steps: &[Position]) -> Result<Self, String> {
-        let mut recorded = BTreeMap::new();
-        for position in steps {
-            match outside.log.read(*position).map_err(|e| e.to_string())? {
-                Some((_, Record::Stepped { step, answer, .. })) => drop(recorded.insert(step, answer)),
+    pub fn new(
+        outside: &Outside,
+        delivery: &DeliveryId,
+        attempt: u32,
+        newest: Option<Position>,
+    ) -> Result<Self, String> {
+        let (mut recorded, mut next) = (BTreeMap::new(), newest);
+        while let Some(position) = next {
+            match outside.log.read(position).map_err(|e| e.to_string())? {
+                Some((_, Record::Stepped { step, answer, previous, .. })) => {
+                    recorded.entry(step).or_insert(answer);
+                    next = previous.filter(|previous| *previous < position);
+                }
                 _ => return Err(format!("the log holds no step of {delivery} at {position}")),
             }
         }
@@ -49,6 +57,10 @@ impl Outcalls {
 impl Outbound for Outcalls {
     fn recorded(&self, step: &str) -> Option<StepAnswer> {
         self.recorded.get(step).cloned()
+    }
+
+    fn recorded_size(&self) -> (usize, usize) {
+        (self.recorded.len(), self.recorded.iter().map(|(step, answer)| answer.size_of_step(step)).sum())
     }
 
     fn permit(&self, host: &str) -> Result<(), u64> {

@@ -69,7 +69,7 @@ mod tests {
 
     fn attempted() -> Arc<Record> {
         let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(1) };
-        Arc::new(Record::Attempted { delivery, attempt: 1, at_ms: 0 })
+        Arc::new(Record::Attempted { delivery, attempt: 1, version: Position(1), at_ms: 0 })
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Recovery: from the views as they were last kept, and the records that came after, to a machine that is up to date.
 
 use weirgate_core::{DeliveryRow, HandlerRow, Input, deliveries_of};
-use weirgate_types::{Deployed, Position, Record};
+use weirgate_types::{Deployed, HandlerName, KeyHash, Position, Record};
 
 use crate::{
     rows,
-    sequencer::{End, Sequencer},
+    sequencer::{End, Forgotten, Sequencer},
 };
 
 /// The view is brought forward in steps of about this many changes.
@@ -14,6 +14,13 @@ const STEP_CHANGES: usize = 4_096;
 impl Sequencer {
     /// Bring machine and views up to the log's head, end the attempts that were cut off, and make that durable.
     pub fn recover(&mut self) -> Result<(), End> {
+        self.budget.is_unlimited = true;
+        self.replay()?;
+        self.budget.is_unlimited = false;
+        self.settle_turn()
+    }
+
+    fn replay(&mut self) -> Result<(), End> {
         let applied = self.views.applied();
         self.restore(applied)?;
         self.feed(Input::Durable { position: self.log.head() })?;
@@ -33,11 +40,13 @@ impl Sequencer {
         self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
         self.feed(Input::Recovered)?;
         tracing::info!(from = applied.0, through = through.0, "recovered");
-        self.settle_turn()
+        Ok(())
     }
 
     fn restore(&mut self, applied: Position) -> Result<(), End> {
         self.machine.restore_head(applied);
+        let forgotten = self.views.get(rows::FORGOTTEN)?.and_then(|value| rows::value_position(&value));
+        self.forgotten = Forgotten::through(forgotten.unwrap_or_default());
         for (key, value) in self.views.scan(rows::LAGGING, None, usize::MAX)? {
             let name = rows::handler_of(&key).ok_or_else(|| unreadable("a lagging handler's name"))?;
             let scanned = rows::value_position(&value).ok_or_else(|| unreadable("a lagging handler's row"))?;
@@ -47,9 +56,9 @@ impl Sequencer {
             let name = rows::handler_of(&key).ok_or_else(|| unreadable("a handler's name"))?;
             let row: HandlerRow = postcard::from_bytes(&value).map_err(unreadable)?;
             let scanned = self.lagging_kept.get(&name).copied().unwrap_or(applied);
-            let deployments = row.deployments.iter().map(|position| self.deployment(*position));
-            let deployments = deployments.collect::<Result<_, End>>()?;
-            self.machine.restore_handler(deployments, &HandlerRow { scanned, ..row });
+            let deployments = self.restore_deployments(&name)?;
+            let offers = self.restore_offers(&name)?;
+            self.machine.restore_handler(deployments, &HandlerRow { scanned, offers, ..row });
         }
         for (key, value) in self.views.scan(rows::HOSTS, None, usize::MAX)? {
             let host = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
@@ -58,6 +67,25 @@ impl Sequencer {
             self.hosts_changed = true;
         }
         self.restore_deliveries()
+    }
+
+    fn restore_deployments(&mut self, name: &HandlerName) -> Result<Vec<(Position, Deployed)>, End> {
+        let mut deployments = Vec::new();
+        for row in self.views.scan_keys(&rows::deployments_of(name), None, usize::MAX)? {
+            let position = rows::last_position(&row).ok_or_else(|| unreadable("a deployment's row"))?;
+            deployments.push(self.deployment(position)?);
+            self.deployments_kept.insert(row);
+        }
+        Ok(deployments)
+    }
+
+    fn restore_offers(&self, name: &HandlerName) -> Result<Vec<(KeyHash, KeyHash, Position)>, End> {
+        let offers = self.views.scan(&rows::offers_of(name), None, usize::MAX)?.into_iter();
+        let offer = |(row, value): (Vec<u8>, Vec<u8>)| {
+            let (lane, key) = rows::offer_of(&row)?;
+            Some((lane, key, rows::value_position(&value)?))
+        };
+        offers.map(|row| offer(row).ok_or_else(|| unreadable("a correction's row"))).collect()
     }
 
     /// There can be millions: they are read a page at a time.

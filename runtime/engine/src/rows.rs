@@ -5,9 +5,12 @@
 //! | first byte | key | value |
 //! | --- | --- | --- |
 //! | `b` | host | until when its breaker is open, and for the how manieth time in a row, postcard |
+//! | `C` | handler, 0, lane, key | a correction that waits for the lane to be fetched: a position, 8 bytes |
+//! | `d` | handler, 0, position | nothing: a deployment that still matters |
 //! | `D` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
 //! | `G` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
 //! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
+//! | `i` | nothing else | up to where identities have been forgotten: a position, 8 bytes |
 //! | `K` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
 //! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
 //! | `O` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
@@ -27,6 +30,7 @@ use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, TimerId};
 const INLINE_BYTES_MAX: usize = 3 * 1024;
 
 pub const HANDLERS: &[u8] = b"h";
+pub const FORGOTTEN: &[u8] = b"i";
 pub const DELIVERIES: &[u8] = b"O";
 pub const DEAD_LETTERS: &[u8] = b"X";
 pub const LAGGING: &[u8] = b"l";
@@ -36,6 +40,31 @@ pub const TIMERS_BY_TIME: &[u8] = b"Y";
 pub fn identity(source: &str, id: &str) -> Vec<u8> {
     let hash = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();
     [b"D", hash.get(..16).unwrap_or_default()].concat()
+}
+
+/// All deployments of a handler that still matter.
+pub fn deployments_of(name: &HandlerName) -> Vec<u8> {
+    [b"d", name.as_str().as_bytes(), &[0]].concat()
+}
+
+pub fn deployment(name: &HandlerName, position: Position) -> Vec<u8> {
+    [deployments_of(name), position_value(position)].concat()
+}
+
+/// All corrections for a handler that wait for their lanes to be fetched.
+pub fn offers_of(name: &HandlerName) -> Vec<u8> {
+    [b"C", name.as_str().as_bytes(), &[0]].concat()
+}
+
+pub fn offer(name: &HandlerName, lane: KeyHash, key: KeyHash) -> Vec<u8> {
+    [offers_of(name).as_slice(), &lane.0.to_be_bytes(), &key.0.to_be_bytes()].concat()
+}
+
+/// The lane and the key of a row of [`offers_of`].
+pub fn offer_of(key: &[u8]) -> Option<(KeyHash, KeyHash)> {
+    let (head, key) = key.split_last_chunk::<8>()?;
+    let (_, lane) = head.split_last_chunk::<8>()?;
+    Some((KeyHash(u64::from_be_bytes(*lane)), KeyHash(u64::from_be_bytes(*key))))
 }
 
 pub fn handler(name: &HandlerName) -> Vec<u8> {
@@ -97,12 +126,13 @@ pub fn shelf_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
 
 /// A delivery in its lane on the shelf: in the order of [`weirgate_core::Rank`].
 pub fn shelved(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
-    let Rank { is_behind, number, position } = row.rank(delivery.position);
-    let flags = [u8::from(is_behind), u8::from(number.is_some())];
+    let Rank { is_behind, era, number, position } = row.rank(delivery.position);
+    let (flag, is_numbered) = ([u8::from(is_behind)], [u8::from(number.is_some())]);
     // In digits: between neighbours that share four bytes of 255 and go on, sled loses its way backwards.
     let number = format!("{:020}", number.unwrap_or(0));
     let lane = shelf_lane(&delivery.handler, row.lane);
-    [lane.as_slice(), &flags, number.as_bytes(), &position_value(position)].concat()
+    let era = format!("{:020}", era.0);
+    [lane.as_slice(), &flag, era.as_bytes(), &is_numbered, number.as_bytes(), &position_value(position)].concat()
 }
 
 /// The number that is next in a lane.
@@ -147,7 +177,7 @@ pub struct TimerRow {
     pub due_ms: u64,
     /// The record, and which of its timer writes or of its manifest's schedules.
     pub position: Position,
-    pub index: u16,
+    pub index: u32,
 }
 
 /// Who made a timer.
@@ -221,13 +251,14 @@ pub enum Stored<'a> {
     /// The `index`-th state write of the commit at `position`.
     InLog {
         position: Position,
-        index: u16,
+        index: u32,
     },
 }
 
 impl<'a> Stored<'a> {
     pub fn new(value: &'a [u8], position: Position, index: usize) -> Self {
-        match u16::try_from(index) {
+        // A record holds fewer writes than 32 bits count: each takes more than a byte.
+        match u32::try_from(index) {
             Ok(index) if value.len() > INLINE_BYTES_MAX => Self::InLog { position, index },
             _ => Self::Inline(value),
         }
@@ -248,7 +279,7 @@ impl<'a> Stored<'a> {
             (1, place) => {
                 let (position, index) = place.split_first_chunk::<8>()?;
                 let position = Position(u64::from_be_bytes(*position));
-                Some(Self::InLog { position, index: u16::from_be_bytes(index.try_into().ok()?) })
+                Some(Self::InLog { position, index: u32::from_be_bytes(index.try_into().ok()?) })
             }
             _ => None,
         }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -13,17 +16,18 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::Semaphore;
 use weirgate_core::{
-    Action, Input, Machine,
+    Action, Input, Machine, OfferChange,
     pacing::{self, Pressure},
 };
 use weirgate_log::{Log, LogError, LogReader};
-use weirgate_types::{DeliveryId, HandlerName, Position, Record};
+use weirgate_types::{DeliveryId, HandlerName, KeyHasher, Position, Record};
 
 use crate::{
     Clock, Hub, Metrics, Refusal,
+    ballast::Ballast,
     command::Command,
     gates::Gates,
-    identities::Identities,
+    identities::{Identities, IdentityWindow},
     job::{Callee, Finished},
     notices,
     projection::Projection,
@@ -34,21 +38,29 @@ use crate::{
 
 mod actions;
 mod after;
+mod budget;
 mod commands;
 mod endings;
 mod fetching;
+mod forgetting;
 mod full;
 mod interventions;
 mod reading;
 
 use after::After;
+pub use budget::Budget;
+pub use forgetting::Forgotten;
 
 /// How many commands a turn takes at the most, so that the first of them does not wait for ever.
 const TURN_COMMANDS_MAX: usize = 4_096;
+/// After so many commands a pass looks at the time.
+const TIME_LOOK_EVERY: usize = 16;
 /// A turn writes about this much at the most.
 const TURN_BYTES_MAX: usize = 4 << 20;
 /// How long the sequencer sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long it sleeps at most when the disk is nearly full: then it looks again.
+const SPACE_IDLE: Duration = Duration::from_millis(250);
 /// How long it sleeps at most when something is: a clock that is set forward is noticed by then.
 const DUE_IDLE: Duration = Duration::from_secs(1);
 
@@ -58,6 +70,7 @@ pub struct Sequencer {
     pub commands: Receiver<Command>,
     pub jobs: Jobs,
     pub machine: Machine,
+    pub keys: KeyHasher,
     pub log: Log,
     pub reader: LogReader,
     pub projection: Projection,
@@ -67,6 +80,8 @@ pub struct Sequencer {
     pub clock: Arc<dyn Clock>,
     pub recent: Recent,
     pub identities: Identities,
+    pub identity_window: IdentityWindow,
+    pub forgotten: Forgotten,
     pub callees: BTreeMap<HandlerName, Arc<Callee>>,
     pub actions: VecDeque<Action>,
     /// What to do when this turn's records are durable.
@@ -80,18 +95,26 @@ pub struct Sequencer {
     /// Deliveries that somebody decided about, which the views do not know yet.
     pub decided: BTreeSet<DeliveryId>,
     pub free_space: FreeSpace,
+    pub ballast: Ballast,
     /// Whether a handler's row changed in this turn.
     pub handlers_changed: bool,
     /// Whether a host's breaker turned in this turn.
     pub hosts_changed: bool,
     /// The hosts that are left alone, for those who would call them.
     pub gates: Arc<Gates>,
+    /// The rows of deployments that still matter, as last kept.
+    pub deployments_kept: BTreeSet<Vec<u8>>,
     /// How far the handlers that lag had scanned, as last kept.
     pub lagging_kept: BTreeMap<HandlerName, Position>,
-    /// Whether there is room for new events, once somebody asked in this turn.
-    pub has_space: Option<bool>,
+    /// Whether the disk has room for new events and for what handlers write, as of the beginning of this pass.
+    pub has_space: bool,
+    /// The same, for those who ask whether the server is ready.
+    pub is_ready: Arc<AtomicBool>,
     pub workers: Vec<JoinHandle<()>>,
     pub turn_records: usize,
+    pub budget: Budget,
+    /// How long this pass has waited for the disk.
+    pub synced: Duration,
     /// One permit an event on its way into the log; how many there may be.
     pub in_flight: (Arc<Semaphore>, usize),
     /// Whether producers have been asked to slow down.
@@ -147,19 +170,33 @@ impl Sequencer {
 
     /// A turn that begins with this command, if there is one, and takes what else waits.
     pub fn take_turn(&mut self, mut next: Option<Command>) -> Result<(), End> {
-        self.has_space = None;
-        let mut taken = 0;
+        let begun = self.clock.monotonic();
+        let deferred = self.budget.begin();
+        self.actions.extend(deferred);
+        self.perform()?;
+        self.look_for_space()?;
+        let mut taken = 0_usize;
         while let Some(command) = next.take() {
             self.take(command)?;
             taken += 1;
-            if taken < TURN_COMMANDS_MAX && self.log.pending_bytes() < TURN_BYTES_MAX {
-                next = self.held.pop_front().or_else(|| self.commands.try_recv().ok());
+            let has_time = !taken.is_multiple_of(TIME_LOOK_EVERY)
+                || self.clock.monotonic().saturating_sub(begun) < budget::PASS_TIME_MAX;
+            if taken < TURN_COMMANDS_MAX && self.log.pending_bytes() < TURN_BYTES_MAX && has_time {
+                next = self.next_waiting();
             }
         }
         self.pace()?;
         self.feed(Input::Tick)?;
+        self.synced = Duration::ZERO;
         self.settle_turn()?;
+        let took = self.clock.monotonic().saturating_sub(begun).saturating_sub(self.synced);
+        self.metrics.pass_seconds.observe(took.as_secs_f64());
         if self.may_stop() { Err(End::Asked) } else { Ok(()) }
+    }
+
+    /// The next command of those that wait already.
+    pub fn next_waiting(&mut self) -> Option<Command> {
+        self.held.pop_front().or_else(|| self.commands.try_recv().ok())
     }
 
     /// The next command, if one comes before something is due.
@@ -174,13 +211,31 @@ impl Sequencer {
         }
     }
 
+    /// With too little space left no event is accepted, no attempt begins and no timer goes off: what is left is for what is
+    /// under way, and for what operators decide.
+    fn look_for_space(&mut self) -> Result<(), End> {
+        let has_space = (self.free_space)() && !self.views.is_short_of_space();
+        if has_space == self.has_space {
+            return Ok(());
+        }
+        self.has_space = has_space;
+        self.is_ready.store(has_space, Ordering::Relaxed);
+        self.metrics.disk_low.set(i64::from(!has_space));
+        match has_space {
+            true => {
+                self.ballast.take();
+                tracing::info!("there is disk space again: events are accepted, deliveries go on");
+            }
+            false => tracing::warn!("the disk is nearly full: no events are accepted, no deliveries begin"),
+        }
+        self.feed(Input::Space { has_space })
+    }
+
     /// Ask producers to slow down before they have to be refused.
     fn pace(&mut self) -> Result<(), End> {
         let (permits, in_flight_max) = &self.in_flight;
         let in_flight = in_flight_max.saturating_sub(permits.available_permits());
-        // The disk is looked at when somebody publishes; while it is full, whenever there is a turn.
-        let has_disk_space = self.has_space.unwrap_or_else(|| !self.is_slow || (self.free_space)());
-        let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space };
+        let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space: self.has_space };
         let Some((slow, why)) = pacing::turn(self.is_slow, pressure) else { return Ok(()) };
         self.is_slow = slow;
         let (at_ms, why) = (self.clock.now_ms(), why.to_owned());
@@ -196,6 +251,12 @@ impl Sequencer {
     fn patience(&self) -> Duration {
         if let Some(stop_by) = self.stop_by {
             return stop_by.saturating_sub(self.clock.monotonic());
+        }
+        if self.budget.has_deferred() {
+            return Duration::ZERO;
+        }
+        if !self.has_space {
+            return SPACE_IDLE;
         }
         let now_ms = self.clock.now_ms();
         let until = |at_ms: u64| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(DUE_IDLE);
@@ -237,6 +298,7 @@ impl Sequencer {
             tracing::info!("there is space again");
         }
         let took = self.clock.monotonic().saturating_sub(started);
+        self.synced += took;
         self.metrics.synced(took, std::mem::take(&mut self.turn_records));
         Ok(())
     }
@@ -244,6 +306,7 @@ impl Sequencer {
     /// Bring what is durable now into the view, and show it to those who watch.
     fn publish(&mut self) -> Result<(), End> {
         self.keep_handlers()?;
+        self.forget_identities()?;
         if self.projection.changes() == 0 {
             return Ok(());
         }
@@ -262,9 +325,13 @@ impl Sequencer {
     /// others it is the view's own applied position.
     pub fn keep_handlers(&mut self) -> Result<(), End> {
         if std::mem::take(&mut self.handlers_changed) {
-            for (name, row) in self.machine.rows() {
-                let row = postcard::to_stdvec(&row).map_err(|e| End::Broken(e.to_string()))?;
-                self.projection.put(rows::handler(name), row, false);
+            self.keep_rows()?;
+        }
+        for (handler, OfferChange { lane, key, correction }) in self.machine.take_offer_changes() {
+            let row = rows::offer(&handler, lane, key);
+            match correction {
+                Some(correction) => self.projection.put(row, rows::position_value(correction), false),
+                None => self.projection.remove(row),
             }
         }
         if std::mem::take(&mut self.hosts_changed) {
@@ -278,6 +345,24 @@ impl Sequencer {
             self.projection.remove(rows::lagging(name));
         }
         self.lagging_kept = lagging;
+        Ok(())
+    }
+
+    /// Keep the handlers' rows, and a row for each deployment that still matters.
+    fn keep_rows(&mut self) -> Result<(), End> {
+        let mut deployments = BTreeSet::new();
+        for (name, row) in self.machine.rows() {
+            let value = postcard::to_stdvec(&row).map_err(|e| End::Broken(e.to_string()))?;
+            self.projection.put(rows::handler(name), value, false);
+            deployments.extend(row.deployments.into_iter().map(|position| rows::deployment(name, position)));
+        }
+        for row in deployments.difference(&self.deployments_kept) {
+            self.projection.put(row.clone(), Vec::new(), false);
+        }
+        for row in self.deployments_kept.difference(&deployments) {
+            self.projection.remove(row.clone());
+        }
+        self.deployments_kept = deployments;
         Ok(())
     }
 

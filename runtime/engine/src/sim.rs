@@ -15,9 +15,10 @@ use weirgate_types::{
 
 use crate::{
     BreakerItem, Clock, Decision, Handle, HandlerItem, Metrics, Published, Refusal, Said,
+    ballast::Ballast,
     command::{Command, Permit, Reply},
     gates::Gates,
-    identities::Identified,
+    identities::{Identified, IdentityWindow},
     job::{Finished, FinishedItem, Job, StoredRecord},
     rows,
     sequencer::{End, Sequencer},
@@ -128,6 +129,8 @@ impl Engine {
             jobs: Jobs::to(taker),
             workers: Vec::new(),
             free_space: Box::new(|| true),
+            ballast: Ballast::default(),
+            identity_window: IdentityWindow::default(),
             events_in_flight_max: Semaphore::MAX_PERMITS,
             ending,
         };
@@ -171,7 +174,9 @@ impl Engine {
     /// When something is due, if anything is.
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<u64> {
-        self.sequencer.machine.wake_at_ms()
+        let sequencer = &self.sequencer;
+        let has_more = !sequencer.commands.is_empty() || !sequencer.held.is_empty() || sequencer.budget.has_deferred();
+        if has_more { Some(0) } else { sequencer.machine.wake_at_ms() }
     }
 
     /// Take all that waits, and settle it.
@@ -179,8 +184,14 @@ impl Engine {
     /// # Errors
     /// The engine is at its end.
     pub fn turn(&mut self) -> Result<(), Ended> {
-        let next = self.sequencer.commands.try_recv().ok();
+        let next = self.sequencer.next_waiting();
         Ok(self.sequencer.take_turn(next)?)
+    }
+
+    /// How many rows and positions the last turn has read.
+    #[must_use]
+    pub fn work(&self) -> usize {
+        self.sequencer.budget.spent()
     }
 
     /// The calls that have begun since the last time.

@@ -3,8 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -16,14 +17,15 @@ use weirgate_types::{Digest, HandlerName};
 
 use crate::{
     Clock, Handle, Hub, Metrics, StartError,
+    ballast::Ballast,
     command::Command,
     gates::Gates,
     handle::Parts,
-    identities::Identities,
+    identities::{Identities, IdentityWindow},
     outcalls::Outside,
     projection::Projection,
     recent::Recent,
-    sequencer::{End, FreeSpace, Sequencer},
+    sequencer::{Budget, End, Forgotten, FreeSpace, Sequencer},
     statuses::Statuses,
     workers::{self, Jobs, JoinTrace, Worker},
 };
@@ -48,6 +50,9 @@ pub struct Options {
     pub events_in_flight_max: usize,
     /// New events are refused when the disk has less space than this left.
     pub disk_free_bytes_min: u64,
+    /// The size of the file that holds space for when the disk is full all the same; 0: there is none.
+    pub ballast_bytes: u64,
+    pub identity_window: IdentityWindow,
     pub machine: Limits,
     /// Seeds the jitter of retries.
     pub seed: u64,
@@ -78,6 +83,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     };
     let (jobs, workers) = workers::start(options.workers, options.outbound_workers, &worker)?;
     drop(worker);
+    let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
+    ballast.take();
     let (ended, ending) = watch::channel(None);
     let pieces = Pieces {
         log,
@@ -92,6 +99,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         jobs,
         workers,
         free_space: free_space(log_dir, options.disk_free_bytes_min),
+        ballast,
+        identity_window: options.identity_window,
         events_in_flight_max: options.events_in_flight_max,
         ending,
     };
@@ -114,6 +123,8 @@ pub struct Pieces {
     pub jobs: Jobs,
     pub workers: Vec<JoinHandle<()>>,
     pub free_space: FreeSpace,
+    pub ballast: Ballast,
+    pub identity_window: IdentityWindow,
     pub events_in_flight_max: usize,
     pub ending: watch::Receiver<Option<String>>,
 }
@@ -124,6 +135,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
     let statuses = Statuses { views: views.clone(), log: log.reader() };
     let hub = Arc::new(Hub::new(statuses.clone()));
     let in_flight = Arc::new(Semaphore::new(pieces.events_in_flight_max));
+    let is_ready = Arc::new(AtomicBool::new(true));
     let parts = Parts {
         commands,
         epoch: log.epoch(),
@@ -132,14 +144,19 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         host,
         metrics: Arc::clone(&metrics),
         in_flight: Arc::clone(&in_flight),
+        is_ready: Arc::clone(&is_ready),
         ending: pieces.ending,
     };
+    let keys = log.key_hasher();
     let sequencer = Sequencer {
         commands: inbox,
         jobs: pieces.jobs,
-        machine,
+        machine: machine.hashing_keys_with(keys),
+        keys,
         reader: log.reader(),
         identities: Identities::new(log.head()),
+        identity_window: pieces.identity_window,
+        forgotten: Forgotten::default(),
         log,
         projection: Projection::new(statuses),
         views,
@@ -155,13 +172,18 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         settling: None,
         decided: BTreeSet::new(),
         free_space: pieces.free_space,
+        ballast: pieces.ballast,
         handlers_changed: false,
         hosts_changed: false,
         gates,
+        deployments_kept: BTreeSet::new(),
         lagging_kept: BTreeMap::new(),
-        has_space: None,
+        has_space: true,
+        is_ready: Arc::clone(&is_ready),
         workers: pieces.workers,
         turn_records: 0,
+        budget: Budget::default(),
+        synced: Duration::ZERO,
         in_flight: (in_flight, pieces.events_in_flight_max),
         is_slow: false,
         stop_by: None,

@@ -42,9 +42,9 @@ impl ReadState for KeyState {
     }
 }
 
-fn written(record: Option<&Record>, index: u16) -> Result<Vec<u8>, StateError> {
+fn written(record: Option<&Record>, index: u32) -> Result<Vec<u8>, StateError> {
     let commits = record.into_iter().flat_map(Record::commits);
-    let write = commits.flat_map(|commit| &commit.effects.state).nth(usize::from(index));
+    let write = commits.flat_map(|commit| &commit.effects.state).nth(usize::try_from(index).unwrap_or(usize::MAX));
     let value = write.and_then(|write| write.value.clone());
     value.ok_or_else(|| StateError("the log holds no value where the view says so".into()))
 }

@@ -21,7 +21,7 @@ struct StoredPart {
 }
 
 /// A record of commits, and which of their status writes.
-pub type Place = (Position, u16);
+pub type Place = (Position, u32);
 
 /// Reads and writes status documents.
 #[derive(Clone)]
@@ -60,7 +60,10 @@ impl Statuses {
     fn write_at(&self, (position, index): Place) -> Result<StatusWrite, Refusal> {
         let record = self.log.read(position)?.map(|(_, record)| record);
         let commits = record.iter().flat_map(Record::commits);
-        let write = commits.flat_map(|commit| &commit.effects.status).nth(usize::from(index)).cloned();
+        let write = commits
+            .flat_map(|commit| &commit.effects.status)
+            .nth(usize::try_from(index).unwrap_or(usize::MAX))
+            .cloned();
         write.ok_or_else(|| Refusal::Storage(format!("the log holds no status at {position}, where the view says so")))
     }
 }
@@ -112,7 +115,7 @@ mod tests {
         let handler = "h".repeat(64).parse().expect("a name");
         for data in [largest().data, raw_json(Some(format!("\"{}\"", "x".repeat(2_000)))), None] {
             let change =
-                row("order/o-1", &handler, &StatusPart { data, ..largest() }, Some((Position(u64::MAX), u16::MAX)));
+                row("order/o-1", &handler, &StatusPart { data, ..largest() }, Some((Position(u64::MAX), u32::MAX)));
             let length = change.value.expect("a row").len();
             assert!(length <= VALUE_BYTES_MAX, "{length} bytes");
         }

@@ -26,7 +26,7 @@ pub fn schedule_id(handler: &HandlerName, schedule: &Schedule) -> TimerId {
 pub fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, Refusal> {
     let Some((_, Record::Deployed(Deployed { manifest, .. }))) = log.read(timer.position)? else { return Ok(None) };
     let manifest = Manifest::from_record(&manifest)?;
-    Ok(manifest.schedules.into_iter().nth(usize::from(timer.index)))
+    Ok(manifest.schedules.into_iter().nth(usize::try_from(timer.index).unwrap_or(usize::MAX)))
 }
 
 /// The event that comes when the timer goes off; `None` where the log does not say.
@@ -42,7 +42,8 @@ pub fn event(log: &LogReader, id: &TimerId, kind: TimerKind, timer: TimerRow) ->
         TimerKind::Handler => {
             let Some((_, record)) = log.read(timer.position)? else { return Ok(None) };
             let mut writes = record.commits().iter().flat_map(|commit| &commit.effects.timers);
-            let set = writes.nth(usize::from(timer.index)).and_then(|write| write.set.clone());
+            let set =
+                writes.nth(usize::try_from(timer.index).unwrap_or(usize::MAX)).and_then(|write| write.set.clone());
             let Some(set) = set else { return Ok(None) };
             (set.r#type, set.data_content_type, set.data)
         }

@@ -194,7 +194,7 @@ impl Worker {
         if job.callee.capabilities.hosts.is_empty() {
             return Ok(Box::new(NoOutbound));
         }
-        Ok(Box::new(Outcalls::new(&self.outside, &item.delivery, item.attempt, &item.carried.steps)?))
+        Ok(Box::new(Outcalls::new(&self.outside, &item.delivery, item.attempt, item.carried.step)?))
     }
 
     fn span(&self, item: &JobItem, event: &Event) -> Span {

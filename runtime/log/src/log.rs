@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weirgate_types::{Position, Record};
+use weirgate_types::{KeyHasher, Position, Record};
 
 use crate::{
     Epoch, Identity, LogError, LogReader, Storage,
@@ -92,6 +92,12 @@ impl Log {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.identity.epoch
+    }
+
+    /// How this log's keys are hashed: nobody who does not know its salt can choose two keys with one hash.
+    #[must_use]
+    pub fn key_hasher(&self) -> KeyHasher {
+        KeyHasher::new(self.identity.salt.0)
     }
 
     /// The last durable position; 0 while the log is empty.

@@ -18,10 +18,22 @@ pub struct Commit {
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
     pub outcome: Outcome,
+    /// How many handlers' emissions lead to the events that this one emits, its own included: one more than to the event that
+    /// was delivered.
+    pub depth: u32,
     /// Empty unless the outcome is `Completed` or `Withheld`; but what the runtime itself tells of the attempt is emitted
     /// with every outcome.
     pub effects: Effects,
     pub log: Vec<LogLine>,
+}
+
+impl Commit {
+    /// How many bytes the commit takes in a record.
+    #[must_use]
+    pub fn encoded_size(&self) -> usize {
+        // Only a type that refuses to be encoded has no size, and this one is derived.
+        postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
+    }
 }
 
 /// What became of a delivery.
@@ -61,8 +73,10 @@ pub enum Outcome {
 /// What an attempt takes up from those before it: places in the log.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
-    /// The answers to its outbound calls, each a `Stepped`.
-    pub steps: Vec<Position>,
+    /// The newest answer to one of its outbound calls: a `Stepped`, which names the one before.
+    pub step: Option<Position>,
+    /// How many answers that chain holds.
+    pub steps: u32,
     /// The data that it gets in place of its event's: an `Intervened` with a correction.
     pub correction: Option<Position>,
     /// The newest attempt that failed.

@@ -64,7 +64,8 @@ pub enum FailureKind {
     Interrupted,
     /// A host that the handler called is left alone for now, because calls to it kept failing.
     CircuitOpen,
-    /// An earlier event of its key failed in the same batch, so nothing of this one was kept.
+    /// An earlier event of its key failed in the same batch, or the batch had too many effects, so nothing of this one was
+    /// kept.
     NotReached,
 }
 

@@ -100,6 +100,13 @@ impl Event {
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 
+    /// How many bytes the event takes in a record.
+    #[must_use]
+    pub fn encoded_size(&self) -> usize {
+        // Only a type that refuses to be encoded has no size, and this one is derived.
+        postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
+    }
+
     /// Whether the data is JSON by its content type; absent means JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {

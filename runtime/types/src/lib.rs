@@ -18,7 +18,7 @@ pub use commit::{
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use event::{Event, EventError, EventLimits};
-pub use ids::{Digest, HandlerName, IdError, KeyHash, Position};
+pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Jitter, Manifest,
     ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryLevel, Schedule, Start, Subscription, default_levels,
@@ -26,5 +26,5 @@ pub use manifest::{
 pub use operation::{
     BreakerChanged, BreakerId, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,
 };
-pub use record::{Deployed, GapPassed, Record, RecordError};
+pub use record::{CorrectionRefused, Deployed, GapPassed, Record, RecordError};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};

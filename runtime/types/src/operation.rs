@@ -129,3 +129,12 @@ pub struct StepAnswer {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
+
+impl StepAnswer {
+    /// How many bytes the answer takes with its step's name.
+    #[must_use]
+    pub fn size_of_step(&self, step: &str) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        step.len() + headers.sum::<usize>() + self.body.len()
+    }
+}

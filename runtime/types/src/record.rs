@@ -21,11 +21,13 @@ pub enum Record {
     Attempted {
         delivery: DeliveryId,
         attempt: u32,
+        /// The deployment in force: a `Deployed`.
+        version: Position,
         at_ms: u64,
     },
     /// An attempt ended.
     Committed(Commit),
-    /// A batch of attempts ended, in one call: all of it is durable, or nothing.
+    /// A batch of attempts ended, in one call: all of it is durable, or nothing. One that is very large is several records.
     Batched(Vec<Commit>),
     /// From here on the handler is this version.
     Deployed(Deployed),
@@ -39,6 +41,8 @@ pub enum Record {
         attempt: u32,
         step: String,
         answer: StepAnswer,
+        /// The delivery's answer before this one: its answers are a chain, from the newest back.
+        previous: Option<Position>,
         at_ms: u64,
     },
     /// A timer went off: its event is for its handler alone.
@@ -53,6 +57,8 @@ pub enum Record {
         delivery: DeliveryId,
         key: String,
         emitted: Vec<Event>,
+        /// See [`Commit::depth`].
+        depth: u32,
         at_ms: u64,
     },
     /// Producers are asked to slow down, or may go on as they like.
@@ -64,6 +70,21 @@ pub enum Record {
     },
     /// Events of the key's sequence have been waited for long enough; it goes on without them.
     GapPassed(GapPassed),
+    /// An event that corrects could not be applied to the delivery that waits for a correction; it goes on waiting.
+    CorrectionRefused(CorrectionRefused),
+}
+
+/// A correction that was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorrectionRefused {
+    pub delivery: DeliveryId,
+    pub key: String,
+    /// The event that was to correct it.
+    pub correction: Position,
+    pub reason: String,
+    pub at_ms: u64,
+    /// `weirgate.delivery.correction-refused`; absent for deliveries of the runtime's own events.
+    pub notice: Option<Event>,
 }
 
 /// What was missing before a delivery whose handler puts events back into order.
@@ -116,6 +137,27 @@ impl Record {
         }
     }
 
+    /// How many handlers' emissions lead to the event at this offset: 0 for what producers, operators, timers and schedules
+    /// bring.
+    #[must_use]
+    pub fn depth_at(&self, offset: u64) -> u32 {
+        let Some(index) = offset.checked_sub(1) else { return 0 };
+        match self {
+            Self::Released { depth, .. } => *depth,
+            _ => self.commit_emitting(index).map_or(0, |commit| commit.depth),
+        }
+    }
+
+    /// The commit that emitted the record's event of this index.
+    fn commit_emitting(&self, mut index: u64) -> Option<&Commit> {
+        self.commits().iter().find(|commit| {
+            let emitted = commit.effects.emitted.len() as u64;
+            let is_its = index < emitted;
+            index = index.saturating_sub(emitted);
+            is_its
+        })
+    }
+
     /// The events in the record with their positions, `first` being the record's own.
     pub fn events(&self, first: Position) -> impl Iterator<Item = (Position, &Event)> {
         (0..self.width()).filter_map(move |offset| Some((first.plus(offset), self.event_at(offset)?)))
@@ -148,6 +190,7 @@ impl Record {
             Self::Intervened(intervention) => intervention.at_ms,
             Self::BreakerChanged(changed) => changed.at_ms,
             Self::GapPassed(gap) => gap.at_ms,
+            Self::CorrectionRefused(refused) => refused.at_ms,
         }
     }
 
@@ -184,6 +227,7 @@ impl Record {
             | Self::BreakerChanged(BreakerChanged { notice, .. })
             | Self::GapPassed(GapPassed { notice, .. })
             | Self::Paced { notice, .. } => std::slice::from_ref(notice),
+            Self::CorrectionRefused(CorrectionRefused { notice, .. }) => notice.as_slice(),
             _ => &[],
         }
     }
@@ -194,6 +238,13 @@ impl Record {
     /// None in practice: writing to memory. The error is kept so that no caller has to assume that.
     pub fn encode(&self, buffer: Vec<u8>) -> Result<Vec<u8>, RecordError> {
         Ok(postcard::to_extend(self, buffer)?)
+    }
+
+    /// How many bytes the record takes.
+    #[must_use]
+    pub fn encoded_size(&self) -> usize {
+        // Only a type that refuses to be encoded has no size, and this one is derived.
+        postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
     }
 
     /// # Errors

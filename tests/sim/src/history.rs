@@ -8,7 +8,7 @@ use std::{
 use weirgate_core::{Ended, Input};
 use weirgate_log::{Crash, Fault};
 use weirgate_types::{
-    AttemptFailure, Event, FailureClass, FailureKind, HandlerName, KeyHash, Position, TimerSetting, TimerWrite,
+    AttemptFailure, Event, FailureClass, FailureKind, HandlerName, KeyHasher, Position, TimerSetting, TimerWrite,
 };
 
 use crate::{
@@ -216,7 +216,7 @@ impl History {
         let mut failed = Vec::new();
         for (position, attempt) in &call.items {
             let event = self.shell.event_at(*position);
-            let (key, is_timer) = (KeyHash::of(event.key()), event.r#type == "timer.due");
+            let (key, is_timer) = (KeyHasher::default().hash(event.key()), event.r#type == "timer.due");
             let failure = match failed.contains(&key) {
                 true => Some(AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")),
                 false if call.hangs_until > 0 => Some(AttemptFailure::found(FailureKind::Timeout, "it hung")),

@@ -78,7 +78,9 @@ impl Rebuilt {
                 Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
                 Action::Scan { handler, after, until } => {
                     let records = shell.records.iter().filter(|(first, _)| *first > after && *first <= until);
-                    let events: Vec<_> = records.flat_map(|(first, record)| EventHead::of(*first, record)).collect();
+                    let events: Vec<_> = records
+                        .flat_map(|(first, record)| EventHead::of(*first, record, weirgate_types::KeyHasher::default()))
+                        .collect();
                     self.tell(shell, Input::Scanned { handler: &handler, events: &events, through: until }, now_ms);
                 }
                 // It only reads.

@@ -22,6 +22,9 @@ pub fn line(position: Position, record: &Record) -> String {
         }
         Record::Released { delivery, .. } => format!("{delivery} is released"),
         Record::Stepped { delivery, .. } => format!("{delivery} made a call"),
+        Record::CorrectionRefused(one) => {
+            format!("{} not corrected with {}: {}", one.delivery, one.correction, one.reason)
+        }
         Record::Paced { slow, .. } => format!("slow: {slow}"),
         Record::GapPassed(gap) => {
             format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)

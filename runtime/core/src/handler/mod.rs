@@ -11,6 +11,7 @@ use crate::bugs::bug;
 use crate::{
     Action, DeliveryRow, HandlerRow, Limits, Sequence,
     breaker::Breaker,
+    emission_rate::EmissionRate,
     lanes::{Lanes, Placed},
 };
 pub use scan::Found;
@@ -22,6 +23,8 @@ const ONE_LANE: KeyHash = KeyHash(0);
 pub struct Handler {
     pub deployed: Deployed,
     deployed_at: Position,
+    /// The deployment that put events back into order, or ceased to.
+    era: Position,
     pub manifest: Manifest,
     pub mode: Mode,
     /// Whether the module can be called.
@@ -41,6 +44,7 @@ pub struct Handler {
     /// What records say of deliveries beyond `scanned`; `None` for those that are finished. Met only while the log is
     /// replayed to a handler that lags, and only until the scan that it forces has been answered.
     ahead: BTreeMap<Position, Option<DeliveryRow>>,
+    pub emission_rate: EmissionRate,
     /// Deliveries whose correction was asked for; the record that says so follows. None is asked for twice.
     correcting: BTreeSet<Position>,
 }
@@ -56,10 +60,12 @@ pub struct SinceDeployed {
 
 impl Handler {
     pub fn new(position: Position, deployed: Deployed, manifest: Manifest, scanned: Position, limits: &Limits) -> Self {
+        let emission_rate = EmissionRate::new(manifest.limits.emitted_per_second);
         let lanes = Lanes::new(limits.lane_max).of_sequence(manifest.resequence.map(|policy| policy.first));
         Self {
             deployed,
             deployed_at: position,
+            era: position,
             subscriptions: vec![(position, manifest.subscriptions.clone())],
             breaker: manifest.breaker.map(Breaker::new),
             since_deployed: SinceDeployed::default(),
@@ -71,6 +77,7 @@ impl Handler {
             scanning: false,
             seen_ms: 0,
             ahead: BTreeMap::new(),
+            emission_rate,
             correcting: BTreeSet::new(),
         }
     }
@@ -86,6 +93,7 @@ impl Handler {
         HandlerRow {
             deployments,
             mode: self.mode,
+            era: self.era,
             scanned: self.scanned,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
             offers: if bug!(OffersNotKept) { Vec::new() } else { self.lanes.shelf.offers() },
@@ -95,6 +103,7 @@ impl Handler {
     /// Take up where a row left off.
     pub fn resume(&mut self, row: &HandlerRow) {
         (self.mode, self.scanned) = (if bug!(ModeForgotten) { Mode::Running } else { row.mode }, row.scanned);
+        self.era = row.era;
         self.breaker = self
             .manifest
             .breaker
@@ -110,9 +119,13 @@ impl Handler {
         if self.manifest.subscriptions != manifest.subscriptions {
             self.subscriptions.push((position, manifest.subscriptions.clone()));
         }
+        if self.manifest.resequence.is_some() != manifest.resequence.is_some() {
+            self.era = position;
+        }
         let open = self.breaker.as_ref().and_then(Breaker::open);
         self.breaker = manifest.breaker.map(|policy| Breaker::resumed(policy, open));
         self.since_deployed = SinceDeployed::default();
+        self.emission_rate.change(manifest.limits.emitted_per_second);
         self.lanes.resequence(manifest.resequence.map(|policy| policy.first));
         (self.deployed, self.deployed_at, self.manifest) = (deployed, position, manifest);
     }
@@ -130,6 +143,11 @@ impl Handler {
         self.lanes.first_open().map_or(self.scanned, |first| if bug!(CheckpointFar) { first } else { first.before() })
     }
 
+    /// Where the deployment stands that is in force.
+    pub fn version(&self) -> Position {
+        self.deployed_at
+    }
+
     pub fn scanned(&self) -> Position {
         self.scanned
     }
@@ -141,6 +159,9 @@ impl Handler {
 
     /// The next deliveries to attempt, which go in one call.
     pub fn next_call(&mut self, now_ms: u64) -> Vec<(Position, u32)> {
+        if !self.emission_rate.allows(now_ms) {
+            return Vec::new();
+        }
         let Some(most) = self.calls_left(now_ms) else { return Vec::new() };
         let Some(first) = self.lanes.pop_runnable() else { return Vec::new() };
         let mut call = vec![first];
@@ -177,7 +198,8 @@ impl Handler {
     /// From now on it takes a place, so that the next look sees it; the record that says so follows at once.
     fn begin(&mut self, position: Position) -> Option<(Position, u32)> {
         let attempt = self.lanes.get(position)?.attempt + 1;
-        self.lanes.change(position, |row| row.start(attempt));
+        let version = self.deployed_at;
+        self.lanes.change(position, |row| row.start(attempt, version));
         Some((position, attempt))
     }
 
@@ -237,7 +259,7 @@ impl Handler {
             (Ordering::None, EmitOrder::Any) => (alone, false),
             (Ordering::None, EmitOrder::Input) => (key, true),
         };
-        DeliveryRow { parallel, ..DeliveryRow::new(key, lane) }
+        DeliveryRow { parallel, era: self.era, ..DeliveryRow::new(key, lane) }
     }
 
     fn has_room(&self, limits: &Limits) -> bool {

@@ -121,8 +121,8 @@ impl Handler {
         match self.ahead.remove(&head.position).filter(|_| !bug!(AheadForgotten)) {
             None => found.opened.push(self.place(head.position, row)),
             Some(Some(known)) => {
-                let DeliveryRow { key, lane, parallel, sequence, .. } = row;
-                let row = DeliveryRow { key, lane, parallel, sequence, ..known };
+                let DeliveryRow { key, lane, parallel, sequence, era, .. } = row;
+                let row = DeliveryRow { key, lane, parallel, sequence, era, ..known };
                 found.opened.push(self.place(head.position, row));
             }
             Some(None) => found.next.extend(self.lanes.pass(&row)),

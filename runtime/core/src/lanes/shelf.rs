@@ -10,7 +10,7 @@ use std::{
 
 use weirgate_types::{KeyHash, Position};
 
-use crate::{DeliveryRow, Rank};
+use crate::{DeliveryRow, OfferChange, Rank};
 
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -26,6 +26,8 @@ pub struct Shelf {
     wanted: BTreeSet<KeyHash>,
     /// Corrections for lanes there, by lane and key.
     offers: BTreeMap<(KeyHash, KeyHash), Position>,
+    /// Which of them changed since [`Shelf::take_offer_changes`].
+    offers_changed: BTreeSet<(KeyHash, KeyHash)>,
 }
 
 /// Keys are hashes already.
@@ -108,6 +110,7 @@ impl Shelf {
     /// A correction for a key of a lane on the shelf.
     pub fn offer(&mut self, lane: KeyHash, key: KeyHash, correction: Position) {
         self.offers.insert((lane, key), correction);
+        self.offers_changed.insert((lane, key));
         self.wanted.insert(lane);
     }
 
@@ -115,8 +118,11 @@ impl Shelf {
         self.offers.iter().map(|((lane, key), position)| (*lane, *key, *position)).collect()
     }
 
-    pub fn has_offers(&self) -> bool {
-        !self.offers.is_empty()
+    /// What changed of the offers since the last time.
+    pub fn take_offer_changes(&mut self) -> Vec<OfferChange> {
+        let changed = std::mem::take(&mut self.offers_changed).into_iter();
+        let change = |(lane, key)| OfferChange { lane, key, correction: self.offers.get(&(lane, key)).copied() };
+        changed.map(change).collect()
     }
 
     /// The correction that came for a delivery there.
@@ -153,7 +159,12 @@ impl Shelf {
     pub fn emptied(&mut self, lane: KeyHash) {
         self.lanes.remove(&lane);
         self.late.remove(&lane);
-        self.offers.retain(|(other, _), _| *other != lane);
+        let of_lane = self.offers.range((lane, KeyHash(0))..=(lane, KeyHash(u64::MAX)));
+        let gone: Vec<_> = of_lane.map(|(offer, _)| *offer).collect();
+        for offer in gone {
+            self.offers.remove(&offer);
+            self.offers_changed.insert(offer);
+        }
         if self.lanes.is_empty() {
             self.next_due_ms = None;
         }

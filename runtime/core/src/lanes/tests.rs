@@ -30,7 +30,7 @@ fn runnable(lanes: &Lanes) -> Vec<u64> {
 fn only_the_first_of_each_key_may_run() {
     let mut lanes = lanes(&[(1, 7), (2, 7), (3, 8)]);
     assert_eq!(runnable(&lanes), [1, 3]);
-    lanes.change(Position(1), |row| row.start(1));
+    lanes.change(Position(1), |row| row.start(1, Position(1)));
     assert_eq!(runnable(&lanes), [3]);
     lanes.finish(Position(1));
     assert_eq!(runnable(&lanes), [2, 3]);
@@ -39,7 +39,7 @@ fn only_the_first_of_each_key_may_run() {
 #[test]
 fn a_retrying_delivery_holds_its_key_and_no_other() {
     let mut lanes = lanes(&[(1, 7), (2, 7), (3, 8)]);
-    lanes.change(Position(1), |row| row.start(1));
+    lanes.change(Position(1), |row| row.start(1, Position(1)));
     retry(&mut lanes, Position(1), 50);
     assert_eq!(runnable(&lanes), [3]);
     let states: Vec<_> = lanes.states(Position::ZERO).map(|(_, _, state)| state).collect();
@@ -58,7 +58,7 @@ fn an_older_delivery_opened_again_goes_first_but_not_before_one_that_runs() {
     assert_eq!(runnable(&waiting), [2]);
 
     let mut busy = lanes(&[(5, 7), (6, 7)]);
-    busy.change(Position(5), |row| row.start(1));
+    busy.change(Position(5), |row| row.start(1, Position(1)));
     busy.insert(Position(2), row(7));
     assert_eq!(runnable(&busy), [] as [u64; 0]);
     busy.finish(Position(5));
@@ -83,10 +83,10 @@ fn one_that_runs_is_first_also_when_the_rows_come_back_in_another_order() {
 fn counts_return_to_zero() {
     let mut lanes = lanes(&[(1, 7), (2, 7)]);
     for position in [1, 2].map(Position) {
-        lanes.change(position, |row| row.start(1));
+        lanes.change(position, |row| row.start(1, Position(1)));
         retry(&mut lanes, position, 1);
         lanes.release_due(1);
-        lanes.change(position, |row| row.start(2));
+        lanes.change(position, |row| row.start(2, Position(1)));
         assert_eq!(lanes.running(), 1);
         lanes.finish(position);
     }
@@ -125,7 +125,7 @@ fn what_waits_longest_goes_to_the_shelf() {
 fn retries_that_come_due_at_once_get_every_fourth_turn() {
     let mut lanes = lanes(&[(1, 1), (2, 2), (3, 3), (11, 11), (12, 12), (13, 13), (14, 14)]);
     for position in [1, 2, 3].map(Position) {
-        lanes.change(position, |row| row.start(1));
+        lanes.change(position, |row| row.start(1, Position(1)));
         retry(&mut lanes, position, 1);
     }
     lanes.release_due(1);
@@ -159,7 +159,7 @@ fn what_runs_is_never_on_the_shelf() {
     let mut lanes = Lanes::new(1);
     lanes.insert(Position(1), row(7));
     let mut running = row(7);
-    running.start(1);
+    running.start(1, Position(1));
     assert_eq!(lanes.insert(Position(2), running), Placed::InMemory);
     assert_eq!(lanes.running_now(), [Position(2)]);
 }

@@ -77,6 +77,9 @@ impl Machine {
     pub(super) fn begin_attempts(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
         for (name, handler) in &mut self.handlers {
             handler.lanes.release_due(now_ms);
+            if !self.has_space {
+                continue;
+            }
             while let Some((position, commit)) = handler.lanes.pop_released() {
                 actions.push(Action::Release { delivery: handler.id(position), commit });
             }
@@ -86,7 +89,8 @@ impl Machine {
                 for (position, attempt) in call {
                     let delivery = DeliveryId { handler: name.clone(), position };
                     self.calls.insert(delivery.clone(), first);
-                    actions.push(Action::Append(Record::Attempted { delivery, attempt, at_ms: now_ms }));
+                    let version = handler.version();
+                    actions.push(Action::Append(Record::Attempted { delivery, attempt, version, at_ms: now_ms }));
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub use attempts::HOOK;
 
-use weirgate_types::{BreakerPolicy, DeliveryId, Deployed, HandlerName, Position};
+use weirgate_types::{BreakerPolicy, DeliveryId, Deployed, HandlerName, KeyHasher, Position};
 
 use crate::bugs::bug;
 use crate::{Action, DeliveryRow, Entropy, HandlerRow, Input, breaker::Breaker, handler::Handler};
@@ -45,6 +45,7 @@ pub struct Machine {
     hosts: BTreeMap<String, Breaker>,
     limits: Limits,
     entropy: Entropy,
+    keys: KeyHasher,
     /// The last position that a record has covered.
     head: Position,
     durable: Position,
@@ -55,6 +56,8 @@ pub struct Machine {
     recovering: bool,
     /// Before the end neither.
     stopping: bool,
+    /// Whether the disk has room for what handlers and timers write. Without it none begins.
+    has_space: bool,
 }
 
 impl Machine {
@@ -66,13 +69,21 @@ impl Machine {
             hosts: BTreeMap::new(),
             limits,
             entropy,
+            keys: KeyHasher::default(),
             head: Position::ZERO,
             durable: Position::ZERO,
             next_timer_ms: None,
             calls: BTreeMap::new(),
             recovering: true,
             stopping: false,
+            has_space: true,
         }
+    }
+
+    /// The same with the log's own hash of keys.
+    #[must_use]
+    pub fn hashing_keys_with(self, keys: KeyHasher) -> Self {
+        Self { keys, ..self }
     }
 
     /// Take up where a view left off: the view's applied position, then its handlers, then their open deliveries.
@@ -113,10 +124,13 @@ impl Machine {
             }
             Input::Tick => {}
             Input::Stopping => self.stopping = true,
+            Input::Space { has_space } => self.has_space = has_space,
             Input::Recovered => self.recovered(now_ms, actions),
         }
         if !self.recovering && !self.stopping {
-            self.pass_gaps(now_ms, actions);
+            if self.has_space {
+                self.pass_gaps(now_ms, actions);
+            }
             self.begin_attempts(now_ms, actions);
         }
         self.read_on(actions);
@@ -126,7 +140,11 @@ impl Machine {
     fn made_durable(&mut self, position: Position, now_ms: u64, actions: &mut Vec<Action>) {
         self.durable = self.durable.max(position);
         self.visit_shelf(now_ms, actions);
-        if !self.recovering && !self.stopping && self.next_timer_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+        if !self.recovering
+            && !self.stopping
+            && self.has_space
+            && self.next_timer_ms.is_some_and(|due_ms| due_ms <= now_ms)
+        {
             actions.push(Action::FireTimers { now_ms: now_ms + if bug!(TimersEarly) { 100 } else { 0 } });
         }
     }

@@ -4,13 +4,18 @@ use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
 use super::Machine;
 use crate::{
-    DeliveryRow, DeliveryState, DeliveryView, HandlerRow, HandlerView, Verdict, breaker::Breaker, handler::Handler,
+    DeliveryRow, DeliveryState, DeliveryView, HandlerRow, HandlerView, OfferChange, Verdict, breaker::Breaker,
+    handler::Handler,
 };
 
 impl Machine {
     /// When something becomes due, in Unix milliseconds.
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<u64> {
+        if !self.has_space {
+            // Whoever looks for space tells when there is some.
+            return None;
+        }
         let working = self.handlers.values().filter(|handler| handler.mode != Mode::Paused);
         let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::shelf::RUNNABLE_MAX));
         let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
@@ -21,7 +26,10 @@ impl Machine {
             working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
         let breakers = breakers.filter_map(|handler| handler.breaker.as_ref().and_then(Breaker::open));
         let breakers = breakers.map(|(until_ms, _)| until_ms);
-        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(self.next_timer_ms).min()
+        let emitting =
+            self.handlers.values().filter(|handler| handler.mode != Mode::Paused && handler.lanes.active() > 0);
+        let emitting = emitting.filter_map(|handler| handler.emission_rate.allows_at_ms());
+        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(emitting).chain(self.next_timer_ms).min()
     }
 
     /// How many attempts are under way.
@@ -57,10 +65,14 @@ impl Machine {
         self.handlers.get(handler)?.lanes.of_lane(lane).first().copied()
     }
 
-    /// Whether corrections wait for lanes to come from the shelf: the handlers' rows hold them.
-    #[must_use]
-    pub fn has_offers(&self) -> bool {
-        self.handlers.values().any(|handler| handler.lanes.shelf.has_offers())
+    /// What changed of the corrections that wait for lanes to come from the shelf, since the last time.
+    pub fn take_offer_changes(&mut self) -> Vec<(HandlerName, OfferChange)> {
+        let handlers = self.handlers.iter_mut();
+        let of_handler = |(name, handler): (&HandlerName, &mut Handler)| {
+            let changes = handler.lanes.shelf.take_offer_changes().into_iter();
+            changes.map(|change| (name.clone(), change)).collect::<Vec<_>>()
+        };
+        handlers.flat_map(of_handler).collect()
     }
 
     /// How a delivery that is open and in memory stands.

@@ -1,8 +1,8 @@
 //! What records change. The machine's state changes by these alone, so replaying the log rebuilds it.
 
 use weirgate_types::{
-    Commit, DeliveryId, Deployed, HandlerName, Intervention, KeyHash, Manifest, Mode, ModeChanged, Outcome, Position,
-    Record, Start, Verb,
+    Commit, CorrectionRefused, DeliveryId, Deployed, HandlerName, Intervention, Manifest, Mode, ModeChanged, Outcome,
+    Position, Record, Start, Verb,
 };
 
 use super::{Machine, sequence::keep_next};
@@ -16,7 +16,9 @@ impl Machine {
     pub(super) fn appended(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
         match record {
             Record::Accepted { .. } | Record::Fired { .. } | Record::Paced { .. } => {}
-            Record::Attempted { delivery, attempt, at_ms } => self.attempted(delivery, *attempt, *at_ms, actions),
+            Record::Attempted { delivery, attempt, version, at_ms } => {
+                self.attempted(delivery, (*attempt, *version), *at_ms, actions);
+            }
             Record::Committed(_) | Record::Batched(_) => {
                 for commit in record.commits() {
                     self.committed(position, commit, actions);
@@ -27,17 +29,21 @@ impl Machine {
             Record::Intervened(intervention) => self.intervened(position, intervention, actions),
             Record::BreakerChanged(changed) => self.breaker_changed(changed),
             Record::Stepped { delivery, .. } => {
-                self.change(delivery, |row| row.carried.steps.push(position), actions);
+                let step = |row: &mut DeliveryRow| {
+                    (row.carried.step, row.carried.steps) = (Some(position), row.carried.steps.saturating_add(1));
+                };
+                self.change(delivery, step, actions);
             }
             Record::Released { delivery, .. } => self.finish(delivery, actions),
             Record::GapPassed(gap) => self.gap_passed(gap, actions),
+            Record::CorrectionRefused(refused) => self.correction_refused(refused, actions),
         }
         self.follow(position, record, actions);
     }
 
     /// Show the record to every handler that is up to date.
     fn follow(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
-        let events: Vec<_> = EventHead::of(position, record).collect();
+        let events: Vec<_> = EventHead::of(position, record, self.keys).collect();
         let live = !self.recovering;
         for handler in self.handlers.values_mut() {
             let found = handler.follow(position, record.width(), &events, &self.limits);
@@ -59,10 +65,16 @@ impl Machine {
         take_found(handler, found, live, actions);
     }
 
-    fn attempted(&mut self, delivery: &DeliveryId, attempt: u32, at_ms: u64, actions: &mut Vec<Action>) {
+    fn attempted(
+        &mut self,
+        delivery: &DeliveryId,
+        (attempt, version): (u32, Position),
+        at_ms: u64,
+        actions: &mut Vec<Action>,
+    ) {
         let call = self.calls.remove(delivery).unwrap_or(delivery.position);
         let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
-        let Some(row) = handler.change(delivery.position, |row| row.start(attempt)) else { return };
+        let Some(row) = handler.change(delivery.position, |row| row.start(attempt, version)) else { return };
         let carried = row.carried.clone();
         actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: false });
         if !self.recovering {
@@ -77,6 +89,9 @@ impl Machine {
             }
         }
         let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        if let Some(handler) = self.handlers.get_mut(&commit.handler).filter(|_| !self.recovering) {
+            handler.emission_rate.spend(commit.effects.emitted.len());
+        }
         self.count_ending(&commit.handler, &commit.outcome);
         if !self.recovering {
             self.stop_if_dying(&commit.handler, actions);
@@ -120,6 +135,23 @@ impl Machine {
         }
     }
 
+    /// The correction is done with; a newer one that came meanwhile is tried.
+    fn correction_refused(&mut self, refused: &CorrectionRefused, actions: &mut Vec<Action>) {
+        let CorrectionRefused { delivery, correction, .. } = refused;
+        if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
+            handler.intervened(delivery.position);
+        }
+        let refuse = |row: &mut DeliveryRow| {
+            row.corrected = row.corrected.max(Some(*correction));
+            row.offered = row.offered.filter(|offered| Some(*offered) > row.corrected);
+        };
+        let row = self.change(delivery, refuse, actions);
+        let newer = row.filter(DeliveryRow::is_correctable).and_then(|row| row.offered).filter(|_| !self.recovering);
+        if let (Some(with), Some(handler)) = (newer, self.handlers.get_mut(&delivery.handler)) {
+            handler.correct(delivery.position, Some(with), actions);
+        }
+    }
+
     fn intervened(&mut self, position: Position, intervention: &Intervention, actions: &mut Vec<Action>) {
         let Intervention { delivery, key, verb, carried, .. } = intervention;
         if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
@@ -145,7 +177,7 @@ impl Machine {
                     row.carried = carried.clone();
                     again(row);
                 };
-                let opened = handler.reopen(delivery.position, KeyHash::of(key), reopen);
+                let opened = handler.reopen(delivery.position, self.keys.hash(key), reopen);
                 if opened.row.shelved {
                     handler.lanes.shelf.want_rest_of(opened.row.lane);
                 }

@@ -17,8 +17,9 @@ impl Machine {
 
     /// The record names the key: the delivery may not have been looked at yet, while the log is replayed.
     pub(super) fn gap_passed(&mut self, gap: &GapPassed, actions: &mut Vec<Action>) {
+        let lane = self.keys.hash(&gap.key);
         let Some(handler) = self.handlers.get_mut(&gap.delivery.handler) else { return };
-        let next = handler.lanes.gap_passed(gap.delivery.position, KeyHash::of(&gap.key), gap.found);
+        let next = handler.lanes.gap_passed(gap.delivery.position, lane, gap.found);
         keep_next(&gap.delivery.handler, next, actions);
     }
 }

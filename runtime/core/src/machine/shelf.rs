@@ -8,7 +8,7 @@ use crate::bugs::bug;
 use crate::{Action, DeliveryRow, FetchedLane, NextDue, Stand, handler::Handler};
 
 /// So many lanes are asked for at once.
-const FETCH_LANES_MAX: usize = 256;
+const FETCH_LANES_MAX: usize = 64;
 /// While so many could run already, what is due on the shelf stays there.
 pub(super) const RUNNABLE_MAX: usize = 1_024;
 

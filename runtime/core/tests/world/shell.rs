@@ -98,6 +98,7 @@ impl World {
             digest: super::DIGEST,
             at_ms: self.now_ms,
             outcome: ending.outcome,
+            depth: 1,
             effects,
             log: Vec::new(),
         }
@@ -115,7 +116,7 @@ impl World {
         let withheld = self.log.iter().find(|(first, _)| *first == commit).map(|(_, record)| record.commits());
         let withheld = withheld.and_then(<[Commit]>::first).expect("a commit");
         let (key, emitted, at_ms) = (withheld.key.clone(), withheld.effects.withheld.clone(), self.now_ms);
-        self.record(Record::Released { delivery, key, emitted, at_ms });
+        self.record(Record::Released { delivery, key, emitted, depth: 1, at_ms });
     }
 
     fn pass_gap(&mut self, gap: Gap) {
@@ -199,7 +200,10 @@ impl World {
         let read = self.log.iter().skip(from).take_while(|(first, _)| *first <= until).take(SCAN_RECORDS);
         let read: Vec<_> = read.collect();
         let through = read.last().map_or(after, |(first, record)| first.plus(record.width()).before());
-        let heads: Vec<_> = read.iter().flat_map(|(first, record)| EventHead::of(*first, record)).collect();
+        let heads: Vec<_> = read
+            .iter()
+            .flat_map(|(first, record)| EventHead::of(*first, record, weirgate_types::KeyHasher::default()))
+            .collect();
         self.tell(Input::Scanned { handler, events: &heads, through });
     }
 }

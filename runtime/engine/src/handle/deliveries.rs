@@ -66,6 +66,8 @@ pub struct Blocked {
 
 /// How often a decision is made anew because the delivery changed while it was made.
 const DECIDE_TRIES: usize = 3;
+/// How many bytes the events may take that resolve a delivery.
+const RESOLVING_BYTES_MAX: usize = 4 << 20;
 /// The positions that are named of those behind one delivery.
 const NAMED_MAX: usize = 20;
 
@@ -125,11 +127,13 @@ impl Handle {
                 let current = corrections::as_delivered(&self.0.parts.statuses.log, event, carried.correction)?;
                 let current = current.as_ref().unwrap_or(event);
                 let correction = correction(current, data)?;
+                corrections::check_size(&correction.data).map_err(Refusal::Correction)?;
                 difference = corrections::difference(&current.data, &correction.data);
                 Verb::Correct(correction)
             }
             Decision::Skip => Verb::Skip,
             Decision::Resolve(resolving) => {
+                check_resolving(&resolving)?;
                 events = resolving;
                 Verb::Resolve
             }
@@ -249,6 +253,16 @@ impl Lane {
             self.named.push(behind);
         }
     }
+}
+
+/// The events that resolve a delivery go into one record.
+fn check_resolving(events: &[Event]) -> Result<(), Refusal> {
+    let bytes: usize = events.iter().map(Event::encoded_size).sum();
+    if bytes > RESOLVING_BYTES_MAX {
+        let why = format!("the events are {bytes} bytes together; at most {RESOLVING_BYTES_MAX} go into one decision");
+        return Err(Refusal::Correction(why));
+    }
+    Ok(())
 }
 
 fn correction(event: &Event, data: NewData) -> Result<Correction, Refusal> {

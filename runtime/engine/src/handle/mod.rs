@@ -4,7 +4,13 @@ mod deliveries;
 mod letters;
 mod operations;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -43,6 +49,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// One permit an event; how many are out is how many events are on their way into the log.
     pub in_flight: Arc<Semaphore>,
+    /// Whether the disk has room for new events.
+    pub is_ready: Arc<AtomicBool>,
     pub ending: watch::Receiver<Option<String>>,
 }
 
@@ -209,6 +217,12 @@ impl Handle {
             Ok((through, look))
         })
         .await?
+    }
+
+    /// Whether the disk has room: without it no events are accepted and no deliveries begin.
+    #[must_use]
+    pub fn has_space(&self) -> bool {
+        self.0.parts.is_ready.load(Ordering::Relaxed)
     }
 
     /// The last durable position.

@@ -78,7 +78,7 @@ impl Projection {
             data: raw_json(write.data.clone()),
             delivery,
         };
-        let place = u16::try_from(index).ok().map(|index| (position, index));
+        let place = u32::try_from(index).ok().map(|index| (position, index));
         self.publish(&write.subject, &commit.handler, part, place);
         Ok(())
     }

@@ -61,7 +61,10 @@ impl Projection {
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
             Record::GapPassed(gap) => self.gap_passed(position, gap),
             Record::Paced { slow, why, at_ms, .. } => self.paced(position, *slow, why, *at_ms),
-            Record::Attempted { .. } | Record::Stepped { .. } | Record::Released { .. } => {}
+            Record::Attempted { .. }
+            | Record::Stepped { .. }
+            | Record::Released { .. }
+            | Record::CorrectionRefused(_) => {}
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ impl Projection {
     ) -> Result<(), Refusal> {
         let (handler, key, name) = (commit.handler.clone(), commit.key.clone(), write.name.clone());
         let row = rows::timer(&TimerId { handler, key, name }, TimerKind::Handler);
-        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
         self.set_timer(row, write.set.as_ref().map(|set| TimerRow { due_ms: set.due_ms, position, index }))
     }
 
@@ -30,7 +30,7 @@ impl Projection {
         for row in self.statuses.views.scan_keys(&rows::timers(&deployed.handler, TimerKind::Schedule), None, 1_000)? {
             self.set_timer(row, None)?;
         }
-        for (index, schedule) in (0_u16..).zip(&manifest.schedules) {
+        for (index, schedule) in (0_u32..).zip(&manifest.schedules) {
             let row = rows::timer(&timers::schedule_id(&deployed.handler, schedule), TimerKind::Schedule);
             let due_ms = schedule::next_after(&schedule.cron, deployed.at_ms);
             self.set_timer(row, due_ms.map(|due_ms| TimerRow { due_ms, position, index }))?;

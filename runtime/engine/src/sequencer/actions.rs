@@ -28,6 +28,9 @@ impl Sequencer {
     pub fn perform(&mut self) -> Result<(), End> {
         while let Some(action) = self.actions.pop_front() {
             match action {
+                action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
+                // The machine asks again: the next timer stays due.
+                Action::FireTimers { .. } if self.budget.is_used_up() => {}
                 Action::Append(record) => drop(self.append(record)?),
                 Action::Commit { handler, endings, is_batch } => self.commit(&handler, endings, is_batch)?,
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
@@ -53,8 +56,8 @@ impl Sequencer {
         self.turn_records += 1;
         self.projection.project(position, &record)?;
         self.tell(Input::Appended { position, record: &record });
-        self.handlers_changed |= self.machine.has_offers()
-            || matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
+        self.handlers_changed |=
+            matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
         self.hosts_changed |= matches!(record, Record::BreakerChanged(_));
         // What is withheld may leave before it is durable, and so before it can be read back.
         let withholds = record.commits().iter().any(|commit| commit.outcome == Outcome::Withheld);

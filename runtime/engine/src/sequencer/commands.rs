@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use weirgate_core::{Ended, Input};
 use weirgate_host::{CallError, Module};
-use weirgate_types::{AttemptFailure, Deployed, Digest, FailureKind, HandlerName, Record};
+use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Record};
 
 use super::{After, End, Sequencer};
 use crate::{
@@ -34,7 +34,8 @@ impl Sequencer {
             }
             Command::Step { delivery, attempt, step, answer, reply } => {
                 let at_ms = self.clock.now_ms();
-                self.append(Record::Stepped { delivery, attempt, step, answer, at_ms })?;
+                let previous = self.machine.row(&delivery).and_then(|row| row.carried.step);
+                self.append(Record::Stepped { delivery, attempt, step, answer, previous, at_ms })?;
                 self.after.push(After::Stepped(reply));
                 self.perform()?;
             }
@@ -67,13 +68,14 @@ impl Sequencer {
             drop(reply.send(Err(Refusal::UnknownHandler(unknown.clone()))));
             return Ok(());
         }
-        if !*self.has_space.get_or_insert_with(|| (self.free_space)()) {
+        if !self.has_space {
             drop(reply.send(Err(Refusal::DiskFull)));
             return Ok(());
         }
         let mut published = Vec::with_capacity(events.len());
         for one in events {
             let first = self.identities.first_position(&one, &self.views)?;
+            let first = first.filter(|first| self.identity_window.holds(*first, self.machine.head()));
             let Identified { event, identity, .. } = one;
             let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
             let (position, duplicate) = match first {
@@ -95,10 +97,11 @@ impl Sequencer {
 
     fn finished(&mut self, mut finished: Box<Finished>) -> Result<(), End> {
         let (handler, hosts) = (finished.handler.clone(), std::mem::take(&mut finished.hosts));
+        self.check_depths(&mut finished);
         let failure = |result: &Result<_, CallError>| match result {
             Ok(_) => None,
             Err(CallError::Failed(failure)) => Some(failure.clone()),
-            Err(error @ CallError::ParkedBehind) => {
+            Err(error @ (CallError::ParkedBehind | CallError::TooMuchTogether)) => {
                 Some(AttemptFailure::found(FailureKind::NotReached, error.to_string()))
             }
             // The worker keeps these to itself; were one to come, the attempt did not take place.
@@ -117,6 +120,21 @@ impl Sequencer {
         self.feed(Input::Finished { handler: &handler, ended: &ended })?;
         self.settling = None;
         if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { hosts: &hosts }) }
+    }
+
+    /// An attempt that emits beyond the handler's causation depth has failed for good: a handler that reacts to what it emits
+    /// would go on for ever.
+    fn check_depths(&self, finished: &mut Finished) {
+        let Some(view) = self.machine.handler(&finished.handler) else { return };
+        let max = view.manifest.limits.causation_depth;
+        for item in &mut finished.items {
+            let emits = item.result.as_ref().is_ok_and(|effects| !effects.emitted.is_empty());
+            if emits && item.stored.depth_at(item.position) >= max {
+                let why = format!("too many emissions lead to what it emits: at most {max} (limits.causation_depth)");
+                let failure = AttemptFailure::found(FailureKind::EffectLimit, why);
+                item.result = Err(CallError::Failed(AttemptFailure { class: FailureClass::Permanent, ..failure }));
+            }
+        }
     }
 
     fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {

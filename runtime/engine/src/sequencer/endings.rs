@@ -2,8 +2,8 @@
 
 use weirgate_core::{Ending, Gap, HOOK, Turned};
 use weirgate_types::{
-    BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, GapPassed, HandlerName, Intervention, LogLine,
-    Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
+    BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Digest, Effects, Event, GapPassed,
+    HandlerName, Intervention, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
 };
 
 use super::{End, Sequencer};
@@ -12,6 +12,9 @@ use crate::{corrections, job::FinishedItem, job::StoredRecord, notices, rows};
 /// How much of the state is kept with a dead letter.
 const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
 const KEPT_STATE_VALUES_MAX: usize = 64;
+
+/// How many bytes of commits go into one record of a batch, unless one of them is larger.
+const BATCHED_BYTES_MAX: usize = 4 << 20;
 
 /// What an attempt leaves behind.
 #[derive(Default)]
@@ -27,10 +30,13 @@ impl Sequencer {
             self.metrics.settled(handler, &ending.outcome);
             commits.push(self.commit_of(handler, ending)?);
         }
-        match (is_batch, commits.len()) {
-            (false, 1) => commits.pop().map_or(Ok(()), |commit| self.append(Record::Committed(commit)).map(drop)),
-            _ => self.append(Record::Batched(commits)).map(drop),
+        if !is_batch && commits.len() == 1 {
+            return commits.pop().map_or(Ok(()), |commit| self.append(Record::Committed(commit)).map(drop));
         }
+        for part in split_by_size(commits) {
+            self.append(Record::Batched(part))?;
+        }
+        Ok(())
     }
 
     fn commit_of(&mut self, handler: &HandlerName, mut ending: Ending) -> Result<Commit, End> {
@@ -48,9 +54,22 @@ impl Sequencer {
             effects.emitted.reserve_exact(1);
             effects.emitted.push(notice);
         }
-        let digest = self.settling.as_ref().map_or_else(|| self.digest_of(handler), |finished| finished.digest);
+        let digest = match &self.settling {
+            Some(finished) => finished.digest,
+            None => self.digest_begun_under(&delivery)?,
+        };
+        let depth = stored.depth_at(delivery.position).saturating_add(1);
         let Ending { position: event, attempt, outcome, .. } = ending;
-        Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, effects, log })
+        Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, depth, effects, log })
+    }
+
+    /// The version of the handler that a delivery's newest attempt was begun under: another may have been deployed since.
+    fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, End> {
+        let version = self.machine.row(delivery).map_or(Position::ZERO, |row| row.version);
+        match self.reader.read(version)? {
+            Some((_, Record::Deployed(deployed))) => Ok(deployed.digest),
+            _ => Ok(self.digest_of(&delivery.handler)),
+        }
     }
 
     /// The attempt being settled hands over what it left; one that was cut off left nothing.
@@ -98,7 +117,10 @@ impl Sequencer {
                 let (by, why) = (brought.source.clone(), format!("{} at {position}", brought.r#type));
                 let before = self.machine.row(&delivery).and_then(|row| row.carried.correction);
                 let current = corrections::as_delivered(&self.reader, event, before)?;
-                (corrections::by_event(current.as_ref().unwrap_or(event), brought, position), by, why)
+                match corrections::by_event(current.as_ref().unwrap_or(event), brought, position) {
+                    Ok(correction) => (correction, by, why),
+                    Err(reason) => return self.refuse_correction(delivery, event, position, reason),
+                }
             }
             None => {
                 let settling = self.settling.as_mut();
@@ -109,6 +131,21 @@ impl Sequencer {
             }
         };
         self.append_correction(delivery, event.key().to_owned(), correction, by, why)
+    }
+
+    /// An event that corrects cannot be applied: the delivery goes on waiting for one that can.
+    fn refuse_correction(
+        &mut self,
+        delivery: DeliveryId,
+        event: &Event,
+        correction: Position,
+        reason: String,
+    ) -> Result<(), End> {
+        tracing::info!(%delivery, %correction, %reason, "a correction is not applied");
+        let notice = notices::of_refused_correction(&delivery, event, correction, &reason);
+        let (key, at_ms) = (event.key().to_owned(), self.clock.now_ms());
+        let refused = CorrectionRefused { delivery, key, correction, reason, at_ms, notice };
+        self.append(Record::CorrectionRefused(refused)).map(drop)
     }
 
     fn append_correction(
@@ -133,9 +170,9 @@ impl Sequencer {
         };
         let withheld = record.as_ref().and_then(|record| record.commit_of(&delivery));
         let withheld = withheld.ok_or_else(|| End::Broken(format!("the log has no commit at {commit}")))?;
-        let (key, emitted) = (withheld.key.clone(), withheld.effects.withheld.clone());
+        let (key, emitted, depth) = (withheld.key.clone(), withheld.effects.withheld.clone(), withheld.depth);
         let at_ms = self.clock.now_ms();
-        self.append(Record::Released { delivery, key, emitted, at_ms }).map(drop)
+        self.append(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
     }
 
     /// What is missing before a delivery is not waited for any longer.
@@ -180,6 +217,23 @@ impl Sequencer {
         let read = StoredRecord::read(&self.reader, delivery.position)?;
         read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))
     }
+}
+
+/// The commits in their order, in as few parts as fit into records.
+fn split_by_size(commits: Vec<Commit>) -> Vec<Vec<Commit>> {
+    let (mut parts, mut bytes) = (Vec::<Vec<Commit>>::new(), 0_usize);
+    for commit in commits {
+        let size = commit.encoded_size();
+        bytes = bytes.saturating_add(size);
+        match parts.last_mut().filter(|_| bytes <= BATCHED_BYTES_MAX) {
+            Some(part) => part.push(commit),
+            None => {
+                parts.push(vec![commit]);
+                bytes = size;
+            }
+        }
+    }
+    parts
 }
 
 pub(super) fn no_event(delivery: &DeliveryId) -> End {

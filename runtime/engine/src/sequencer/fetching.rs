@@ -12,8 +12,10 @@ const LANE_ROWS_MAX: usize = 64;
 const LEVEL_DUE_MAX: usize = 64;
 /// How many levels of retry a manifest can have.
 const LEVELS: u8 = 8;
-/// How many timers go off in one turn.
-const TIMERS_MAX: usize = 512;
+/// How many timers go off in one step.
+const TIMERS_MAX: usize = 128;
+/// A timer that goes off reads its row and its record, and writes another.
+const TIMER_WORK: usize = 8;
 
 impl Sequencer {
     pub(super) fn fetch(
@@ -27,7 +29,7 @@ impl Sequencer {
         lanes.dedup();
         let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), LANE_ROWS_MAX));
         let lanes = lanes.collect::<Result<Vec<_>, End>>()?;
-        self.handlers_changed = true;
+        self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
         self.tell(Input::Fetched { handler, lanes: &lanes, due });
         Ok(())
     }
@@ -94,6 +96,7 @@ impl Sequencer {
                 break;
             }
             self.fire(due_ms, row)?;
+            self.budget.spend(TIMER_WORK);
         }
         self.feed(Input::TimersRead { next_due_ms })
     }

@@ -1,5 +1,5 @@
-//! What the sequencer does while the disk is full and a batch waits for space: who asks gets an answer, nothing is begun,
-//! and nothing that is pending is forgotten.
+//! What the sequencer does while the disk is full and a batch waits for space: questions are answered, nothing is begun, new
+//! writes are refused, and nothing that is pending is forgotten.
 
 use std::{io, time::Duration};
 
@@ -12,14 +12,17 @@ use crate::{Refusal, command::Command};
 const RETRY: Duration = Duration::from_millis(250);
 
 impl Sequencer {
-    /// Answer for a while. What is pending may become durable later; whoever is refused now and sends it again then gets
-    /// the answer for a duplicate.
+    /// Give up the ballast, or answer for a while. What is pending becomes durable when there is space, so whoever waits for
+    /// that goes on waiting: who is refused has changed nothing.
     pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), End> {
+        if self.ballast.release() {
+            return Ok(());
+        }
         if !std::mem::replace(&mut self.is_full, true) {
             tracing::error!(%error, "the disk is full; nothing new is taken until there is space");
         }
         let waiting = std::mem::take(&mut self.after);
-        self.after = waiting.into_iter().filter_map(After::refuse).collect();
+        self.after = waiting.into_iter().filter_map(After::answer_question).collect();
         let until = self.clock.monotonic() + RETRY;
         loop {
             match self.commands.recv_timeout(until.saturating_sub(self.clock.monotonic())) {
@@ -55,17 +58,13 @@ impl Sequencer {
 }
 
 impl After {
-    /// Answer that there is no space; what nobody waits for stays to be done.
-    fn refuse(self) -> Option<Self> {
+    /// Answer what only asks; all else waits until its record is durable.
+    fn answer_question(self) -> Option<Self> {
         match self {
-            Self::Published { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Self::Intervened { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::Deliveries { reply, items } => drop(reply.send(items)),
-            // Whoever called out waits until it is durable that he did.
-            waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
+            waiting => return Some(waiting),
         }
         None
     }

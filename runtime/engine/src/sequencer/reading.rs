@@ -1,13 +1,17 @@
 //! The sequencer's reading side: scans for handlers that lag, lists for operators.
 
 use weirgate_core::{DeliveryRow, DeliveryState, EventHead, HandlerView, Input};
-use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
+use weirgate_types::{DeliveryId, HandlerName, Position};
 
 use super::{End, Sequencer};
 use crate::{DeliveryFilter, DeliveryItem, HandlerItem, Refusal, rows};
 
 /// How many positions one scan looks at, at least.
 const SCAN_POSITIONS: u64 = 2_048;
+/// Or how many bytes of data.
+const SCAN_BYTES: usize = 4 << 20;
+/// So many bytes of data take as long to read as a position does.
+const BYTES_PER_WORK: usize = 1_024;
 /// A list looks at so many rows at a time, and gives up after so many times: who asks for what is rare asks on.
 const LISTED_PAGE: usize = 1_024;
 const LISTED_PAGES_MAX: usize = 64;
@@ -16,18 +20,21 @@ impl Sequencer {
     /// Read on for a handler that lags, up to `until` at the most.
     pub fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) -> Result<(), End> {
         let mut events = Vec::new();
-        let mut through = after;
+        let (mut through, mut bytes) = (after, 0);
         for read in self.reader.scan(after.next()) {
             let (first, record) = read?;
             if first > until {
                 break;
             }
-            events.extend(EventHead::of(first, &record));
+            events.extend(EventHead::of(first, &record, self.keys));
             through = first.plus(record.width()).before();
-            if through.0 >= after.0 + SCAN_POSITIONS {
+            bytes += record.events(first).map(|(_, event)| event.data.len()).sum::<usize>();
+            if through.0 >= after.0.saturating_add(SCAN_POSITIONS) || bytes >= SCAN_BYTES {
                 break;
             }
         }
+        self.budget.spend(usize::try_from(through.0.saturating_sub(after.0)).unwrap_or(usize::MAX));
+        self.budget.spend(bytes / BYTES_PER_WORK);
         self.tell(Input::Scanned { handler, events: &events, through });
         Ok(())
     }
@@ -70,7 +77,7 @@ impl Sequencer {
         if let Some(name) = filter.handler.as_ref().filter(|name| self.machine.handler(name).is_none()) {
             return Err(Refusal::UnknownHandler(name.clone()));
         }
-        let key = filter.key.as_deref().map(KeyHash::of);
+        let key = filter.key.as_deref().map(|key| self.keys.hash(key));
         let prefix = filter.handler.as_ref().map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
         let mut after = filter.after.as_ref().map(rows::delivery);
         let mut items = Vec::new();
@@ -85,7 +92,9 @@ impl Sequencer {
                 }
                 let state = self.state_of_delivery(&delivery, &row)?;
                 if filter.state.as_deref().is_none_or(|wanted| wanted == state.word()) {
-                    items.extend(self.item(delivery, &row, state)?);
+                    // Another key may have the same hash.
+                    let item = self.item(delivery, &row, state)?;
+                    items.extend(item.filter(|item| filter.key.as_ref().is_none_or(|key| *key == item.key)));
                 }
                 if items.len() >= filter.limit {
                     return Ok(items);

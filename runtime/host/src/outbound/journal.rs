@@ -10,6 +10,9 @@ pub trait Outbound: Send {
     /// The answer that an earlier attempt at the delivery got to this step.
     fn recorded(&self, step: &str) -> Option<StepAnswer>;
 
+    /// How many answers earlier attempts at the delivery got, and how many bytes these take.
+    fn recorded_size(&self) -> (usize, usize);
+
     /// Whether the host may be called now.
     ///
     /// # Errors
@@ -36,6 +39,10 @@ pub struct NoOutbound;
 impl Outbound for NoOutbound {
     fn recorded(&self, _: &str) -> Option<StepAnswer> {
         None
+    }
+
+    fn recorded_size(&self) -> (usize, usize) {
+        (0, 0)
     }
 
     fn permit(&self, _: &str) -> Result<(), u64> {

@@ -138,6 +138,10 @@ mod tests {
             None
         }
 
+        fn recorded_size(&self) -> (usize, usize) {
+            (0, 0)
+        }
+
         fn permit(&self, _: &str) -> Result<(), u64> {
             Ok(())
         }

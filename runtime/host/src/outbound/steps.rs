@@ -16,6 +16,11 @@ use crate::{
     ending::{Stop, effect_limit},
 };
 
+/// How many answers are recorded for one delivery, over all of its attempts.
+pub(crate) const RECORDED_STEPS_MAX: usize = 1_024;
+/// How many bytes they may take before the next call; the last one may go beyond by its own limit.
+const RECORDED_BYTES_MAX: usize = 16 << 20;
+
 pub(crate) struct Steps {
     network: Arc<Network>,
     engine: Box<dyn Outbound>,
@@ -80,6 +85,7 @@ impl Steps {
         if let Some(answer) = self.answers.get(step).cloned().or_else(|| self.engine.recorded(step)) {
             return Ok(Ok(answer));
         }
+        self.check_recorded()?;
         let secrets = self.secrets.take();
         let secrets = secrets.unwrap_or_else(|| Secrets::load(&self.capabilities.secrets, &*self.engine));
         let answer = match self.ask(step, request, time_left, &secrets) {
@@ -96,11 +102,25 @@ impl Steps {
         Ok(answer)
     }
 
+    /// Each attempt reads all answers of the delivery, so there is an end to them: an attempt that names its steps anew
+    /// each time makes none of the calls that earlier ones made unnecessary.
+    fn check_recorded(&self) -> Result<(), Stop> {
+        // A journal in memory counts those of this attempt as well; the engine's has those before it.
+        let (steps, bytes) = self.engine.recorded_size();
+        if steps.saturating_add(self.answers.len()) >= RECORDED_STEPS_MAX {
+            let what = "too many recorded answers; a step that is asked for again needs its earlier name";
+            return Err(effect_limit(what, RECORDED_STEPS_MAX, "fixed"));
+        }
+        if bytes.saturating_add(self.answers_bytes) >= RECORDED_BYTES_MAX {
+            return Err(effect_limit("too many bytes of recorded answers", RECORDED_BYTES_MAX, "fixed"));
+        }
+        Ok(())
+    }
+
     /// Durable first, then for the rest of this attempt.
     fn keep(&mut self, step: &str, answer: &StepAnswer) -> Result<(), Stop> {
         self.engine.record(step, answer)?;
-        let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.answers_bytes += step.len() + headers + answer.body.len();
+        self.answers_bytes += answer.size_of_step(step);
         self.answers.insert(step.to_owned(), answer.clone());
         Ok(())
     }

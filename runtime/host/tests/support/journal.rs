@@ -46,6 +46,13 @@ impl Outbound for Journal {
         self.with(|kept| kept.steps.get(step).cloned())
     }
 
+    fn recorded_size(&self) -> (usize, usize) {
+        self.with(|kept| {
+            let sizes = kept.steps.iter().map(|(step, answer)| answer.size_of_step(step));
+            (kept.steps.len(), sizes.sum())
+        })
+    }
+
     fn permit(&self, host: &str) -> Result<(), u64> {
         self.with(|kept| {
             kept.permits.push(host.to_owned());

@@ -9,9 +9,10 @@ mod power;
 use std::sync::Arc;
 
 use weirgate_types::{
-    AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, DeliveryId, Deployed, Digest, Effects,
-    Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Mode, ModeChanged,
-    Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting, TimerWrite, Verb,
+    AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Deployed,
+    Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Mode,
+    ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting, TimerWrite,
+    Verb,
 };
 
 use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
@@ -103,6 +104,7 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
         digest: Digest([7; 32]),
         at_ms: 1_700_000_000_000,
         outcome: Outcome::Completed,
+        depth: 2,
         effects: Effects {
             state: vec![
                 StateWrite { name: "stock".into(), value: Some(value) },
@@ -147,7 +149,8 @@ pub fn every_record() -> Vec<Record> {
     let delivery = DeliveryId { handler: handler(), position: Position(1) };
     let at_ms = 1_700_000_000_000;
     let manifest = "{\"name\":\"inventory\"}".to_owned();
-    let carried = Carried { steps: vec![Position(3)], correction: Some(Position(4)), failure: Some(Position(2)) };
+    let carried =
+        Carried { step: Some(Position(3)), steps: 1, correction: Some(Position(4)), failure: Some(Position(2)) };
     let state = vec![StateWrite { name: "stock".into(), value: Some(vec![1]) }];
     let (by, why, key) = ("support".to_owned(), "a new card".to_owned(), "o-1".to_owned());
     let (notice, handler_id) = (event(Vec::new()), BreakerId::Handler(handler()));
@@ -174,7 +177,7 @@ pub fn every_record() -> Vec<Record> {
     let (open_until_ms, mode) = (Some(at_ms + 5_000), Mode::Paused);
     vec![
         Record::Accepted { event: event(b"{\"n\":1}".to_vec()), to: None, at_ms },
-        Record::Attempted { delivery: delivery.clone(), attempt: 1, at_ms },
+        Record::Attempted { delivery: delivery.clone(), attempt: 1, version: Position(1), at_ms },
         commit(2, vec![1, 2, 3]),
         Record::Accepted { event: event(Vec::new()), to: Some(handler()), at_ms },
         failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, level: 1, spent: true, previous, failure }),
@@ -204,10 +207,38 @@ pub fn every_record() -> Vec<Record> {
             at_ms,
             notice: notice.clone(),
         }),
-        Record::Stepped { delivery: delivery.clone(), attempt: 1, step: "charge".into(), answer, at_ms },
+        Record::Stepped {
+            delivery: delivery.clone(),
+            attempt: 1,
+            step: "charge".into(),
+            answer,
+            previous: None,
+            at_ms,
+        },
         Record::Fired { timer, due_ms: at_ms, event: event(Vec::new()), at_ms },
-        Record::Released { delivery: delivery.clone(), key: key.clone(), emitted: vec![event(Vec::new())], at_ms },
+        Record::Released {
+            delivery: delivery.clone(),
+            key: key.clone(),
+            emitted: vec![event(Vec::new())],
+            depth: 2,
+            at_ms,
+        },
         Record::Paced { slow: true, why, at_ms, notice: notice.clone() },
-        Record::GapPassed(GapPassed { delivery, key, expected: 2, found: 300, at_ms, notice }),
+        Record::GapPassed(GapPassed {
+            delivery: delivery.clone(),
+            key: key.clone(),
+            expected: 2,
+            found: 300,
+            at_ms,
+            notice: notice.clone(),
+        }),
+        Record::CorrectionRefused(CorrectionRefused {
+            delivery,
+            key,
+            correction: Position(9),
+            reason: "it is too large".into(),
+            at_ms,
+            notice: Some(notice),
+        }),
     ]
 }

@@ -105,9 +105,16 @@ impl Shared {
             self.wake(|control| control.urgent = true);
         }
         if bytes >= self.options.pending_bytes_max {
-            self.wait(|_| Ok(self.open_bytes.load(Ordering::SeqCst) < self.options.pending_bytes_max))?;
+            let has_room = || self.open_bytes.load(Ordering::SeqCst) < self.options.pending_bytes_max;
+            // Where the disk has no room, waiting may take for ever; the writer has to go on, and writes little from then on.
+            self.wait(|_| Ok(has_room() || self.space.is_short()))?;
         }
         Ok(())
+    }
+
+    /// Whether the disk has no room for what waits, and half of what may wait does.
+    pub fn is_short_of_space(&self) -> bool {
+        self.space.is_short() && self.open_bytes.load(Ordering::SeqCst) >= self.options.pending_bytes_max / 2
     }
 
     /// Under the lock of `memory`, so that the latest count is the one that stays.
@@ -208,6 +215,9 @@ impl Shared {
             self.done.notify_all();
             let flush = self.disk.plan(self.epoch, &generation)?;
             if !self.space.suffices(flush.bytes()) {
+                // A writer that waits for room is told that there is none for now.
+                drop(self.control.lock());
+                self.done.notify_all();
                 return Ok(generation.number - 1);
             }
             self.disk.write(&flush)?;

@@ -182,8 +182,8 @@ impl Views {
     }
 
     /// Write changes, all of which follow from the records up to `applied`; these must be durable in the log. Seen by
-    /// reads at once, and flushed together or not at all. Memory only; waits when sled is too far behind, also because
-    /// the disk is full.
+    /// reads at once, and flushed together or not at all. Memory only; waits when sled is too far behind, but not while
+    /// the disk has no room for it: see [`Views::is_short_of_space`].
     ///
     /// # Errors
     /// [`ViewError::Key`], [`ViewError::ValueTooLarge`], [`ViewError::Backwards`]: nothing was written;
@@ -197,6 +197,13 @@ impl Views {
             }
         }
         self.shared()?.write(changes, applied)
+    }
+
+    /// Whether the disk has no room for what waits for sled, and much waits. Nothing more should be written then but what has to
+    /// be: it waits in memory.
+    #[must_use]
+    pub fn is_short_of_space(&self) -> bool {
+        self.0.shared.is_short_of_space()
     }
 
     /// Wait until everything written is in sled. Not needed before a drop, which does the same.

@@ -60,7 +60,7 @@ pub struct DeadLetterItem {
     /// Whether it failed with corrected data.
     corrected: bool,
     /// How many outbound calls are finished: another attempt gets their recorded answers.
-    steps: usize,
+    steps: u32,
 }
 
 /// A dead letter with all that is known of it.
@@ -189,7 +189,7 @@ impl From<DeadLetter> for DeadLetterItem {
             log: letter.log.into_iter().map(LogItem::from).collect(),
             held: letter.held,
             corrected: letter.carried.correction.is_some(),
-            steps: letter.carried.steps.len(),
+            steps: letter.carried.steps,
         }
     }
 }

@@ -13,9 +13,13 @@ pub async fn live() -> &'static str {
     "ok\n"
 }
 
-/// The log is open, recovered, and takes commands.
+/// The log is open, recovered, takes commands, and has room for events.
 pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     app.engine.handlers().await?;
+    if !app.engine.has_space() {
+        let detail = "the disk is nearly full: no events are accepted and no deliveries begin until there is space";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", detail).retry_after(30));
+    }
     Ok("ok\n")
 }
 

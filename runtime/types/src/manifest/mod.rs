@@ -102,6 +102,10 @@ pub struct CallLimits {
     pub memory_bytes: u64,
     pub effects_bytes: u64,
     pub emitted_events: u32,
+    /// Events of all calls in a second; beyond it the handler's next deliveries wait.
+    pub emitted_per_second: u32,
+    /// How many emissions of handlers may lead to an event that it emits, its own included.
+    pub causation_depth: u32,
     pub host_calls: u32,
     /// Outbound calls, each redirect counted.
     pub outbound_calls: u32,
@@ -119,6 +123,8 @@ impl Default for CallLimits {
             memory_bytes: 64 << 20,
             effects_bytes: 256 << 10,
             emitted_events: 64,
+            emitted_per_second: 20_000,
+            causation_depth: 64,
             host_calls: 256,
             outbound_calls: 32,
             outbound_bytes: 256 << 10,
@@ -220,6 +226,8 @@ impl CallLimits {
         within("limits.memory_bytes", limits.memory_bytes, 1 << 20, 256 << 20)?;
         within("limits.effects_bytes", limits.effects_bytes, 1, 4 << 20)?;
         within("limits.emitted_events", limits.emitted_events, 0, 1_024)?;
+        within("limits.emitted_per_second", limits.emitted_per_second, 1, 1_000_000)?;
+        within("limits.causation_depth", limits.causation_depth, 1, 65_536)?;
         within("limits.host_calls", limits.host_calls, 1, 65_536)?;
         within("limits.outbound_calls", limits.outbound_calls, 0, 256)?;
         within("limits.outbound_bytes", limits.outbound_bytes, 1, 4 << 20)?;

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::{net::TcpListener, signal::unix};
-use weirgate_engine::{Clock, Handle, SystemClock};
+use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 
 use crate::{cli::Serve, configuration::Configuration, telemetry::Telemetry};
@@ -45,6 +45,11 @@ fn start_engine(settings: &Configuration, telemetry: &Telemetry, clock: Arc<dyn 
         secrets: settings.secrets.to_map(),
         events_in_flight_max: settings.engine.events_in_flight_max,
         disk_free_bytes_min: settings.data.disk_free_bytes_min,
+        ballast_bytes: settings.data.ballast_bytes,
+        identity_window: IdentityWindow {
+            positions: settings.engine.identity_window_positions,
+            age_ms: u64::from(settings.engine.identity_window_hours) * 3_600_000,
+        },
         machine: weirgate_engine::Limits {
             host_breaker: settings.host_breaker.policy(),
             ..weirgate_engine::Limits::default()

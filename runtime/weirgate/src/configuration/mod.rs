@@ -40,6 +40,8 @@ pub struct Server {
 pub struct Data {
     pub dir: PathBuf,
     pub disk_free_bytes_min: u64,
+    /// The size of the file that holds space for when the disk is full all the same; 0 for none.
+    pub ballast_bytes: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Engine {
     /// How many more make the calls of handlers that may call out, and wait for answers.
     pub outbound_workers: usize,
     pub events_in_flight_max: usize,
+    /// How long an accepted event's identity is remembered: while so few positions follow it in the log, and for so long.
+    pub identity_window_positions: u64,
+    pub identity_window_hours: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,13 +91,19 @@ impl Default for Server {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { dir: "data".into(), disk_free_bytes_min: 256 << 20 }
+        Self { dir: "data".into(), disk_free_bytes_min: 256 << 20, ballast_bytes: 32 << 20 }
     }
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { workers: 0, outbound_workers: 64, events_in_flight_max: 8_192 }
+        Self {
+            workers: 0,
+            outbound_workers: 64,
+            events_in_flight_max: 8_192,
+            identity_window_positions: 100_000_000,
+            identity_window_hours: 30 * 24,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which events are whose: by the version that was in force at the event's position.
 
-use weirgate_types::{Deployed, KeyHash, Position, Record};
+use weirgate_types::{Deployed, KeyHash, KeyHasher, Position, Record};
 
 use super::{Checks, Item, Life, Watched, index_of};
 use crate::Takes;
@@ -18,7 +18,7 @@ impl Checks {
     pub(super) fn see_events(&mut self, position: Position, record: &Record) {
         for (position, event) in record.events(position) {
             let to = record.addressee().map(index_of);
-            let seen = Seen { position, r#type: event.r#type.clone(), key: KeyHash::of(event.key()), to };
+            let seen = Seen { position, r#type: event.r#type.clone(), key: KeyHasher::default().hash(event.key()), to };
             for (index, watched) in self.handlers.iter_mut().enumerate().filter(|(_, watched)| watched.is_deployed()) {
                 watched.see(index, &seen);
             }

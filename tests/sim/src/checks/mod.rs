@@ -195,7 +195,9 @@ impl Checks {
         self.check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
         self.head = position.plus(record.width()).before();
         match record {
-            Record::Attempted { delivery, attempt, at_ms } => self.attempted(position, delivery, *attempt, *at_ms)?,
+            Record::Attempted { delivery, attempt, at_ms, .. } => {
+                self.attempted(position, delivery, *attempt, *at_ms)?
+            }
             Record::Committed(_) | Record::Batched(_) => {
                 record.commits().iter().try_for_each(|commit| self.committed(position, commit))?;
             }
@@ -208,7 +210,11 @@ impl Checks {
                 (watched.mode, watched.mode_at) = (changed.mode, position);
             }
             Record::BreakerChanged(changed) => self.breaker_changed(changed),
-            Record::Accepted { .. } | Record::Stepped { .. } | Record::Paced { .. } | Record::GapPassed(_) => {}
+            Record::Accepted { .. }
+            | Record::Stepped { .. }
+            | Record::Paced { .. }
+            | Record::GapPassed(_)
+            | Record::CorrectionRefused(_) => {}
         }
         self.see_events(position, record);
         Ok(())

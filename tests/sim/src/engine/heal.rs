@@ -135,7 +135,7 @@ impl History<'_> {
         again.views().flush().map_err(unreadable)?;
         // Which deployments still matter depends on how far the handler has looked; the machine's own histories compare those.
         let rows = |rows: &weirgate_log::SimRows| {
-            let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h"));
+            let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h") && !key.starts_with(b"d"));
             rows.collect::<std::collections::BTreeMap<_, _>>()
         };
         let (kept, rebuilt) = (rows(&self.ground.rows), rows(&copy.rows));

@@ -18,8 +18,8 @@ use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Ended, Engine};
 use weirgate_log::{Crash, Fault, SimRows, SimStorage};
 use weirgate_types::{
-    AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHash, Position,
-    Record, StateWrite, StatusWrite,
+    AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHasher,
+    Position, Record, StateWrite, StatusWrite,
 };
 
 use crate::{
@@ -297,7 +297,7 @@ impl History<'_> {
         let attempted = items.into_iter().map(|(position, _)| {
             let event = self.event_at(position);
             let (key, is_timer) = (event.key().to_owned(), event.r#type == "timer.due");
-            let failure = match failed.contains(&KeyHash::of(&key)) {
+            let failure = match failed.contains(&KeyHasher::default().hash(&key)) {
                 true => Some(AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")),
                 false => self.chance.one_in(fails).then(|| some_failure(&mut self.chance)),
             };
@@ -310,7 +310,7 @@ impl History<'_> {
                 return Attempted { result: Ok(effects), correction: None };
             };
             self.figures.faults += 1;
-            failed.push(KeyHash::of(&key));
+            failed.push(KeyHasher::default().hash(&key));
             let corrects = failure.class == FailureClass::Correctable && self.chance.one_in(4);
             let correction =
                 corrects.then(|| Correction { data: b"{}".to_vec(), data_content_type: None, event: None });

@@ -45,6 +45,7 @@ impl Shell {
             digest: DIGEST,
             at_ms: self.now_ms,
             outcome: ending.outcome,
+            depth: 1,
             effects,
             log: Vec::new(),
         }
@@ -68,6 +69,6 @@ impl Shell {
         let (key, emitted) =
             withheld.map(|commit| (commit.key.clone(), commit.effects.withheld.clone())).unwrap_or_default();
         let at_ms = self.now_ms;
-        self.record(Record::Released { delivery, key, emitted, at_ms }).map(drop)
+        self.record(Record::Released { delivery, key, emitted, depth: 1, at_ms }).map(drop)
     }
 }

@@ -23,7 +23,7 @@ impl Shell {
             if *first > until || through.0 >= after.0 + SCAN_POSITIONS {
                 break;
             }
-            events.extend(EventHead::of(*first, record));
+            events.extend(EventHead::of(*first, record, weirgate_types::KeyHasher::default()));
             through = end(first, record);
         }
         self.tell(Input::Scanned { handler, events: &events, through });

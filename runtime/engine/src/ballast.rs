@@ -1,0 +1,97 @@
+//! The ballast: a file that holds disk space, and gives it up when the disk is full. So what is under way can be written, and
+//! operators can still pause what fills the disk.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::PathBuf,
+};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+/// The ballast is taken only where so many times as much is free beyond what has to stay free.
+const FREE_TIMES_MIN: u64 = 4;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Ballast {
+    /// Absent where there is none, as in simulations.
+    file: Option<PathBuf>,
+    bytes: u64,
+    /// What has to stay free besides.
+    disk_free_bytes_min: u64,
+    is_held: bool,
+}
+
+impl Ballast {
+    /// A ballast of `bytes` in `file`; none where that is 0.
+    #[must_use]
+    pub fn new(file: PathBuf, bytes: u64, disk_free_bytes_min: u64) -> Self {
+        let is_held = fs::metadata(&file).is_ok_and(|found| found.len() == bytes);
+        Self { file: (bytes > 0).then_some(file), bytes, disk_free_bytes_min, is_held }
+    }
+
+    /// Take the space, where it is not held and much is free.
+    pub fn take(&mut self) {
+        let Some(file) = self.file.as_ref().filter(|_| !self.is_held) else { return };
+        if !self.is_much_free() {
+            return;
+        }
+        match hold(file, self.bytes) {
+            Ok(()) => self.is_held = true,
+            Err(error) => {
+                tracing::warn!(%error, file = %file.display(), "no ballast could be taken");
+                drop(fs::remove_file(file));
+            }
+        }
+    }
+
+    /// Give the space up. Whether there was any.
+    pub fn release(&mut self) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| std::mem::take(&mut self.is_held)) else { return false };
+        tracing::warn!(bytes = self.bytes, "the disk is full: the ballast is released");
+        fs::remove_file(file).is_ok()
+    }
+
+    fn is_much_free(&self) -> bool {
+        let needed = self.bytes.saturating_mul(FREE_TIMES_MIN).saturating_add(self.disk_free_bytes_min);
+        let dir = self.file.as_ref().and_then(|file| file.parent());
+        let free = dir.and_then(|dir| statvfs(dir).ok()).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        free.is_some_and(|free| free >= needed)
+    }
+}
+
+fn hold(file: &PathBuf, bytes: u64) -> io::Result<()> {
+    let file = File::create(file)?;
+    fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_released_once_and_taken_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("ballast");
+        let mut ballast = Ballast::new(file.clone(), 1 << 20, 0);
+        ballast.take();
+        assert_eq!(fs::metadata(&file).expect("it is there").len(), 1 << 20);
+        assert!(ballast.release() && !file.exists() && !ballast.release());
+        ballast.take();
+        let mut after_restart = Ballast::new(file.clone(), 1 << 20, 0);
+        assert!(after_restart.release() && !file.exists());
+    }
+
+    #[test]
+    fn none_is_taken_where_little_is_free() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("ballast");
+        for (bytes, disk_free_bytes_min) in [(0, 0), (1 << 20, u64::MAX)] {
+            let mut ballast = Ballast::new(file.clone(), bytes, disk_free_bytes_min);
+            ballast.take();
+            assert!(!file.exists() && !ballast.release());
+        }
+    }
+}
