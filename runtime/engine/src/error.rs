@@ -18,7 +18,7 @@ pub enum StartError {
     Dir(#[from] std::io::Error),
 }
 
-/// A wish that is not granted; nothing has changed. Grouped by what the caller does.
+/// A wish that is not granted; nothing has changed, unless the variant says so. Grouped by what the caller does.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     // Try again later.
@@ -26,6 +26,10 @@ pub enum Refusal {
     Busy,
     #[error("the disk is nearly full; no new events are taken until there is space again")]
     DiskFull,
+    #[error(
+        "the disk is full, and what was asked for waits for space: it may still take effect; ask again when there is space"
+    )]
+    Undecided,
     #[error("the server is stopping")]
     Stopped,
     // The caller is wrong.

@@ -295,6 +295,7 @@ impl Sequencer {
             }
         }
         if std::mem::take(&mut self.is_full) {
+            self.is_ready.store(self.has_space, Ordering::Relaxed);
             tracing::info!("there is space again");
         }
         let took = self.clock.monotonic().saturating_sub(started);

@@ -89,6 +89,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-in-flight", detail).retry_after(1),
             Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
+            Refusal::Undecided => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30),
             Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
             Refusal::UnknownHandler(_) => Self::new(StatusCode::NOT_FOUND, "unknown-handler", detail),
             Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),

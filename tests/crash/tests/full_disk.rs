@@ -95,10 +95,12 @@ async fn enter_until_full(client: &Client, book: &mut Book) -> (u64, Answer) {
 
 /// What is answered while the disk is full.
 async fn is_full(client: &Client, answer: &Answer) {
-    answer.is_problem(507, "disk-full");
+    // One that was being written when the disk turned out to be full has an outcome that nobody knows yet.
+    assert!(matches!((answer.status, answer.code()), (507, "disk-full") | (503, "outcome-unknown")), "{}", answer.text);
     assert_eq!((answer.json["retryable"].as_bool(), answer.header("retry-after")), (Some(true), "30"));
     client.publish(&[event("ledger.other", "k", "1", &json!({}))]).await.is_problem(507, "disk-full");
-    for path in ["/livez", "/readyz", "/v1/events?limit=1", "/v1/handlers", "/v1/deliveries", "/metrics"] {
+    client.get("/readyz").await.is_problem(503, "disk-full");
+    for path in ["/livez", "/v1/events?limit=1", "/v1/handlers", "/v1/deliveries", "/metrics"] {
         assert_eq!(client.get(path).await.status, 200, "{path} needs no space");
     }
 }
@@ -123,21 +125,24 @@ async fn goes_on(server: &mut Server, mut book: Book, refused: u64) {
 async fn with_a_reserve_new_events_are_refused_in_time() {
     let Some(disk) = Disk::mount() else { return };
     // The reserve is smaller than what the views leave free, so they may wait.
-    let setup = Setup::new().expect_line("changes of the views wait in memory");
+    let setup = Setup::new().expect_line("changes of the views wait in memory").expect_line("no deliveries begin");
     let mut server = start(setup, disk.dir.path(), 8 << 20).await;
     disk.fill(16 << 20);
     let mut book = Book::default();
     let (refused, answer) = enter_until_full(&server.client, &mut book).await;
     is_full(&server.client, &answer).await;
-    // What was accepted is processed with what is left.
-    verify(&server.client, &book).await;
+    // Handlers wait, and what is left is for those who put things right.
+    for verb in ["pause", "resume"] {
+        server.client.post(&format!("/v1/handlers/ledger/{verb}")).await.ok();
+    }
     disk.give_space();
     goes_on(&mut server, book, refused).await;
 }
 
 /// Without a reserve the views run out of space too: they wait in memory. Should sled meet the full disk all the same, the
 /// server ends by itself or when asked, and says why; nothing but time is lost.
-const NO_SPACE: [&str; 7] = [
+const NO_SPACE: [&str; 8] = [
+    "no deliveries begin",
     "changes of the views wait in memory",
     "No space left on device",
     "the disk is full",

@@ -50,7 +50,8 @@ async fn corrections_for_thousands_of_keys_that_wait_on_disk_are_applied() {
     })
     .await;
     let fix = |n: usize| event("greedy.correct", &format!("k/{n}"), &format!("fix-{n}"), &json!({ "fail": null }));
-    server.client.publish(&(0..1_000).map(fix).collect::<Vec<_>>()).await.ok();
+    // The newest ones are on disk.
+    server.client.publish(&(keys - 1_000..keys).map(fix).collect::<Vec<_>>()).await.ok();
     survives(&mut server).await;
     eventually("the corrected ones to be done", PATIENCE, async || {
         let left = open(&server.client, "greedy").await;
@@ -173,7 +174,7 @@ async fn subscriptions_that_change_while_a_handler_lags_are_remembered() {
     let digest = server.client.upload(weirgate_guests::build("greedy")).await.ok()["digest"].clone();
     server.client.redeploy(&greedy(), &digest).await.ok();
     server.client.post("/v1/handlers/greedy/drain").await.ok();
-    for n in 0..1_500 {
+    for n in 0..2_500 {
         let mut manifest = greedy();
         manifest["subscriptions"] = json!([{ "types": ["greedy.act", format!("other.{n}")] }]);
         server.client.redeploy(&manifest, &digest).await.ok();

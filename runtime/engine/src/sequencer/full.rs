@@ -1,7 +1,7 @@
 //! What the sequencer does while the disk is full and a batch waits for space: questions are answered, nothing is begun, new
 //! writes are refused, and nothing that is pending is forgotten.
 
-use std::{io, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 use crossbeam_channel::RecvTimeoutError;
 
@@ -12,17 +12,18 @@ use crate::{Refusal, command::Command};
 const RETRY: Duration = Duration::from_millis(250);
 
 impl Sequencer {
-    /// Give up the ballast, or answer for a while. What is pending becomes durable when there is space, so whoever waits for
-    /// that goes on waiting: who is refused has changed nothing.
+    /// Give up the ballast, or answer for a while. What is pending becomes durable when there is space: those who wait for it are
+    /// told that its outcome is not known yet. Those who ask from now on are refused, and nothing of theirs is pending.
     pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), End> {
         if self.ballast.release() {
             return Ok(());
         }
+        self.is_ready.store(false, Ordering::Relaxed);
         if !std::mem::replace(&mut self.is_full, true) {
             tracing::error!(%error, "the disk is full; nothing new is taken until there is space");
         }
         let waiting = std::mem::take(&mut self.after);
-        self.after = waiting.into_iter().filter_map(After::answer_question).collect();
+        self.after = waiting.into_iter().filter_map(After::answer_undecided).collect();
         let until = self.clock.monotonic() + RETRY;
         loop {
             match self.commands.recv_timeout(until.saturating_sub(self.clock.monotonic())) {
@@ -58,13 +59,18 @@ impl Sequencer {
 }
 
 impl After {
-    /// Answer what only asks; all else waits until its record is durable.
-    fn answer_question(self) -> Option<Self> {
+    /// Answer what only asks, and that the outcome of what changes something is not known yet; what has no reader stays to be
+    /// done.
+    fn answer_undecided(self) -> Option<Self> {
         match self {
+            Self::Published { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
+            Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
+            Self::Intervened { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::Deliveries { reply, items } => drop(reply.send(items)),
-            waiting => return Some(waiting),
+            // Whoever called out waits until it is durable that he did.
+            waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
         }
         None
     }
