@@ -1,8 +1,11 @@
 //! Corrections: the data that a delivery gets in place of its event's.
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 use weirgate_log::LogReader;
-use weirgate_types::{Correction, Event, EventLimits, Intervention, Position, Record, Verb};
+use weirgate_types::{
+    Correction, Event, EventLimits, Intervention, Position, Record, Verb,
+    json::{self, DEPTH_MAX, JsonError, Node, check},
+};
 
 use crate::Refusal;
 
@@ -10,26 +13,25 @@ use crate::Refusal;
 /// takes the data's place.
 ///
 /// # Errors
-/// Why it cannot be applied, for whoever sent it.
+/// Why it cannot be applied, for the sender. It is never applied in another way: data that cannot be merged is not replaced.
 pub fn by_event(event: &Event, brought: &Event, position: Position) -> Result<Correction, String> {
     if event.key() != brought.key() {
         return Err("it is for another key".to_owned());
     }
-    let merged = object(event).zip(object(brought)).map(|(data, patch)| merge(data, &patch));
-    let correction = match merged {
-        Some(data) => Correction {
-            data: data.to_string().into_bytes(),
-            data_content_type: event.data_content_type.clone(),
-            event: Some(position),
-        },
-        None => Correction {
-            data: brought.data.clone(),
-            data_content_type: brought.data_content_type.clone(),
-            event: Some(position),
-        },
+    let data = json_of(event).map_err(|error| format!("the delivery's data is not JSON: {error}"))?;
+    let patch = json_of(brought).map_err(|error| format!("its data is not JSON: {error}"))?;
+    let merged = match (data, patch) {
+        (Some(data), Some(patch)) if data.members().is_some() && patch.members().is_some() => {
+            Some(json::merge(&data, &patch))
+        }
+        _ => None,
     };
-    check_size(&correction.data)?;
-    Ok(correction)
+    let (data, data_content_type) = match merged {
+        Some(data) => (data.into_bytes(), &event.data_content_type),
+        None => (brought.data.clone(), &brought.data_content_type),
+    };
+    check_size(&data)?;
+    Ok(Correction { data, data_content_type: data_content_type.clone(), event: Some(position) })
 }
 
 /// Corrected data has the limit of an event's.
@@ -44,22 +46,33 @@ pub fn check_size(data: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Data with a merge patch applied.
-pub fn merge(mut data: Value, patch: &Value) -> Value {
-    json_patch::merge(&mut data, patch);
-    data
+/// The data of an event with a merge patch applied.
+///
+/// # Errors
+/// The data is not JSON, for the person who decides.
+pub fn patched(event: &Event, patch: &str) -> Result<Correction, Refusal> {
+    let refused = |why: String| Refusal::Correction(format!("{why}, so it cannot be patched; send `data`"));
+    let wrong = |error: JsonError| refused(format!("the event's data is not JSON: {error}"));
+    let data = json_of(event).map_err(wrong)?.ok_or_else(|| refused("the event's data is not JSON".into()))?;
+    let patch = Node::parse(patch, DEPTH_MAX).map_err(|error| Refusal::Correction(format!("the patch: {error}")))?;
+    let data_content_type = event.data_content_type.clone();
+    Ok(Correction { data: json::merge(&data, &patch).into_bytes(), data_content_type, event: None })
 }
 
 /// How two data differ, as a JSON patch (RFC 6902); nothing where one of them is not JSON.
 #[must_use]
-pub fn difference(before: &[u8], after: &[u8]) -> Option<Value> {
-    let [before, after] = [before, after].map(|data| serde_json::from_slice::<Value>(data).ok());
-    serde_json::to_value(json_patch::diff(&before?, &after?)).ok()
+pub fn difference(before: &[u8], after: &[u8]) -> Option<Box<RawValue>> {
+    let [before, after] = [node(before).ok()?, node(after).ok()?];
+    RawValue::from_string(json::difference(&before, &after)).ok()
 }
 
-fn object(event: &Event) -> Option<Value> {
-    let value = event.is_json().then(|| serde_json::from_slice::<Value>(&event.data).ok())??;
-    value.is_object().then_some(value)
+/// The event's data, if its content type says that it is JSON. No data is not JSON.
+fn json_of(event: &Event) -> Result<Option<Node<'_>>, JsonError> {
+    if event.is_json() && !event.data.is_empty() { node(&event.data).map(Some) } else { Ok(None) }
+}
+
+fn node(json: &[u8]) -> Result<Node<'_>, JsonError> {
+    Node::parse(check(json, DEPTH_MAX)?, DEPTH_MAX)
 }
 
 /// The event as its delivery gets it, where its data was corrected: `correction` is the newest decision that did so.
@@ -128,9 +141,31 @@ mod tests {
     }
 
     #[test]
+    fn numbers_stay_as_they_are_written() {
+        let data = r#"{"n":12345678901234567890123,"small":1e-400,"large":1E400,"note":"a"}"#;
+        let corrected = by_event(&event(data, None), &event(r#"{"note":"b"}"#, None), Position(3)).expect("JSON");
+        let expected = data.replace(r#""a""#, r#""b""#);
+        assert_eq!(String::from_utf8_lossy(&corrected.data), expected);
+        let patched = patched(&event(data, None), r#"{"note":"b"}"#).expect("JSON");
+        assert_eq!(String::from_utf8_lossy(&patched.data), expected);
+        let difference = difference(data.as_bytes(), &patched.data).expect("both are JSON");
+        assert_eq!(difference.get(), r#"[{"op":"replace","path":"/note","value":"b"}]"#);
+    }
+
+    #[test]
+    fn what_cannot_be_merged_does_not_replace() {
+        for (data, brought) in [("{\"a\":", "{}"), ("{}", "{\"a\":"), ("{}", "\u{feff}{}")] {
+            assert!(by_event(&event(data, None), &event(brought, None), Position(3)).is_err(), "{data} {brought}");
+        }
+        for (data, content_type) in [("{", None), ("", None), ("two", Some("text/plain"))] {
+            assert!(matches!(patched(&event(data, content_type), "{}"), Err(Refusal::Correction(_))), "{data}");
+        }
+    }
+
+    #[test]
     fn a_difference_says_what_changed() {
         let difference = difference(br#"{"a":1,"b":2}"#, br#"{"a":1,"b":3}"#).expect("both are JSON");
-        assert_eq!(difference, serde_json::json!([{ "op": "replace", "path": "/b", "value": 3 }]));
-        assert_eq!(super::difference(b"{}", b"no"), None);
+        assert_eq!(difference.get(), r#"[{"op":"replace","path":"/b","value":3}]"#);
+        assert!(super::difference(b"{}", b"no").is_none());
     }
 }

@@ -34,7 +34,7 @@ pub fn event(log: &LogReader, id: &TimerId, kind: TimerKind, timer: TimerRow) ->
     let (r#type, data_content_type, data) = match kind {
         TimerKind::Schedule => match schedule_at(log, timer)? {
             Some(schedule) => {
-                let data = schedule.data.map(|data| data.to_string().into_bytes()).unwrap_or_default();
+                let data = schedule.data.map(|data| data.get().as_bytes().to_vec()).unwrap_or_default();
                 (schedule.r#type, None, data)
             }
             None => return Ok(None),

@@ -4,10 +4,15 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{Event, EventError, EventLimits, RUNTIME_TYPES};
+use crate::{
+    Event, EventError, EventLimits, RUNTIME_TYPES,
+    json::{self, JsonError, JsonErrorKind},
+};
+
+mod reading;
 
 /// Sources that begin so belong to events which handlers emit, and to the runtime's own; no producer may use them.
 const RESERVED_SOURCES: [&str; 2] = ["/handlers/", "/weirgate"];
@@ -16,31 +21,46 @@ const RESERVED_SOURCES: [&str; 2] = ["/handlers/", "/weirgate"];
 const CONTEXT_NAMES: [&str; 3] = ["data", "datacontenttype", "data_base64"];
 
 /// An event that nobody has checked yet.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct RawEvent {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub specversion: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub r#type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub datacontenttype: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dataschema: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data_base64: Option<String>,
     /// Extension attributes: strings, numbers or booleans.
     #[serde(flatten)]
-    pub extensions: BTreeMap<String, serde_json::Value>,
+    pub extensions: BTreeMap<String, Extension>,
+}
+
+/// The value of an extension attribute that is not checked yet.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Extension {
+    Text(String),
+    /// What is no JSON string, as it is written.
+    Other(Box<RawValue>),
+}
+
+impl From<String> for Extension {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
 }
 
 impl RawEvent {
@@ -107,17 +127,18 @@ impl RawEvent {
                 }
                 STANDARD.decode(base64).map_err(|e| attribute("data_base64", format!("is not base64: {e}")))
             }
-            (Some(json), None) => Ok(self.data_from_json(&json)),
+            (Some(json), None) => self.data_from_json(&json),
         }
     }
 
     /// JSON data stays as it was written; for other content types a JSON string holds the text.
-    fn data_from_json(&self, json: &RawValue) -> Vec<u8> {
+    fn data_from_json(&self, json: &RawValue) -> Result<Vec<u8>, EventError> {
         let is_json = Event { data_content_type: self.datacontenttype.clone(), ..Event::empty() }.is_json();
-        match serde_json::from_str::<String>(json.get()) {
-            Ok(text) if !is_json => text.into_bytes(),
-            _ => json.get().as_bytes().to_vec(),
+        if is_json || !json.get().starts_with('"') {
+            return Ok(json.get().as_bytes().to_vec());
         }
+        let text = serde_json::from_str::<String>(json.get());
+        text.map(String::into_bytes).map_err(|e| EventError::Malformed(format!("its `data` is no text: {e}")))
     }
 }
 
@@ -192,10 +213,7 @@ fn optional(name: &str, value: Option<String>, limits: &EventLimits) -> Result<O
     Ok(Some(value))
 }
 
-fn extensions(
-    raw: BTreeMap<String, serde_json::Value>,
-    limits: &EventLimits,
-) -> Result<BTreeMap<String, String>, EventError> {
+fn extensions(raw: BTreeMap<String, Extension>, limits: &EventLimits) -> Result<BTreeMap<String, String>, EventError> {
     if raw.len() > limits.extensions_max {
         return Err(EventError::Malformed(format!(
             "it has {} extension attributes; at most {} are taken",
@@ -206,10 +224,12 @@ fn extensions(
     let mut checked = BTreeMap::new();
     for (name, value) in raw {
         let text = match value {
-            serde_json::Value::Null => continue,
-            serde_json::Value::String(text) => text,
-            serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
-            _ => return Err(attribute(&name, "is a structure; extension attributes are strings, numbers or booleans")),
+            Extension::Text(text) => text,
+            Extension::Other(json) if json.get() == "null" => continue,
+            Extension::Other(json) if !json.get().starts_with(['{', '[']) => json.get().to_owned(),
+            Extension::Other(_) => {
+                return Err(attribute(&name, "is a structure; extension attributes are strings, numbers or booleans"));
+            }
         };
         if CONTEXT_NAMES.contains(&name.as_str()) {
             return Err(attribute(&name, "is CloudEvents' own and no extension"));
@@ -230,34 +250,18 @@ fn check_data(event: &Event, limits: &EventLimits) -> Result<(), EventError> {
         return Err(EventError::TooLarge { bytes: event.data.len(), max });
     }
     if event.is_json() && !event.data.is_empty() {
-        if json_depth(&event.data) > limits.json_depth_max {
-            return Err(EventError::TooDeep { max: limits.json_depth_max });
-        }
-        serde_json::from_slice::<serde::de::IgnoredAny>(&event.data)
-            .map_err(|e| EventError::DataNotJson(e.to_string()))?;
+        json::check(&event.data, limits.json_depth_max)?;
     }
     Ok(())
 }
 
-/// How deep arrays and objects nest in a JSON text, without building it. For a text that is not JSON: some number.
-#[must_use]
-pub fn json_depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match (in_string, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (true, b'"') => in_string = false,
-            (false, b'"') => in_string = true,
-            (false, b'{' | b'[') => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            (false, b'}' | b']') => depth = depth.saturating_sub(1),
-            _ => {}
+impl From<JsonError> for EventError {
+    fn from(error: JsonError) -> Self {
+        match error.kind {
+            JsonErrorKind::TooDeep { max } => Self::TooDeep { max },
+            _ => Self::DataNotJson(error.to_string()),
         }
     }
-    deepest
 }
 
 #[cfg(test)]
@@ -320,7 +324,49 @@ mod tests {
     }
 
     #[test]
-    fn depth_does_not_count_brackets_in_strings() {
-        assert_eq!(json_depth(br#"{"a":["[[[","\"[["]}"#), 2);
+    fn numbers_stay_as_they_are_written() {
+        let data = r#"{"n":12345678901234567890123,"small":1e-400,"large":1E400,"zero":-0,"one":1.0}"#;
+        let event = check(&with(&format!(r#","data":{data},"big":12345678901234567890123,"large":1E400,"one":1.0"#)));
+        let event = event.expect("JSON");
+        assert_eq!(String::from_utf8_lossy(&event.data), data);
+        let extension = |name: &str| event.extensions[name].as_str();
+        assert_eq!(
+            [extension("big"), extension("large"), extension("one")],
+            ["12345678901234567890123", "1E400", "1.0"]
+        );
+        let shown = serde_json::to_string(&event.to_raw()).expect("JSON");
+        assert!(shown.contains(data), "{shown}");
+    }
+
+    #[test]
+    fn what_is_json_does_not_depend_on_the_mode() {
+        for (data, is_taken) in [
+            (r#"{"a":1,"a":2}"#.as_bytes(), true),
+            (b"1E400", true),
+            (br#""\u0000""#, true),
+            (br#""\ud800""#, false),
+            (b"\"\xff\"", false),
+            (b"\xef\xbb\xbf{}", false),
+            (b"\"\x00\"", false),
+        ] {
+            let empty = RawEvent::from_json(with("").as_bytes()).expect("an event");
+            let binary = empty.check_with_data(data.to_vec(), &EventLimits::default()).map(|event| event.data);
+            let structured = [with(r#","data":"#).trim_end_matches('}').as_bytes(), data, b"}"].concat();
+            let structured = RawEvent::from_json(&structured).and_then(|raw| raw.check(&EventLimits::default()));
+            let shown = String::from_utf8_lossy(data);
+            assert_eq!(binary.is_ok(), is_taken, "{shown}: {binary:?}");
+            assert_eq!(structured.is_ok(), is_taken, "{shown}: {structured:?}");
+        }
+        let text = with(r#","datacontenttype":"text/plain","data":"\ud800""#);
+        assert!(check(&text).is_err_and(|error| error.code() == "not-a-cloudevent"));
+    }
+
+    #[test]
+    fn an_attribute_that_is_there_twice_is_refused() {
+        for twice in
+            [r#","id":"2""#, r#","id":null"#, r#","data":1,"data":2"#, r#","a":"1","a":"2""#, r#","a":null,"\u0061":1"#]
+        {
+            assert!(check(&with(twice)).is_err_and(|error| error.code() == "not-a-cloudevent"), "{twice}");
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json::DEPTH_MAX;
+
 /// A CloudEvents 1.0 event as Weirgate accepted it. Made from a [`crate::RawEvent`] or by the runtime itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -33,7 +35,7 @@ pub struct EventLimits {
 
 impl Default for EventLimits {
     fn default() -> Self {
-        Self { data_bytes_max: 256 * 1024, attribute_bytes_max: 1024, extensions_max: 32, json_depth_max: 64 }
+        Self { data_bytes_max: 256 * 1024, attribute_bytes_max: 1024, extensions_max: 32, json_depth_max: DEPTH_MAX }
     }
 }
 

@@ -7,12 +7,13 @@ mod commit;
 mod delivery;
 mod event;
 mod ids;
+pub mod json;
 mod manifest;
 mod operation;
 mod record;
 mod status;
 
-pub use cloudevents::{RawEvent, json_depth};
+pub use cloudevents::{Extension, RawEvent};
 pub use commit::{
     Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite, TimerSetting, TimerWrite,
 };

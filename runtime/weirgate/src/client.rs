@@ -3,12 +3,34 @@
 use anyhow::{Context, Result};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use weirgate_types::json::{Node, SHOWN_DEPTH_MAX};
+
+use crate::commands::Body;
 
 /// A server's address.
 pub struct Server {
     url: String,
     http: Client,
+}
+
+/// What a server answered: JSON, as it wrote it.
+#[derive(Debug)]
+pub struct Answer(String);
+
+impl Answer {
+    /// Answers, as the items of `{"<name>": [...]}`.
+    pub fn listed(name: &str, items: &[Answer]) -> Self {
+        let items: Vec<_> = items.iter().map(Answer::text).collect();
+        Self(format!(r#"{{"{name}":[{}]}}"#, items.join(",")))
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub fn node(&self) -> Result<Node<'_>> {
+        Node::parse(&self.0, SHOWN_DEPTH_MAX).context("the answer is not JSON")
+    }
 }
 
 /// What a server refused, as RFC 9457 tells it.
@@ -30,12 +52,12 @@ impl Server {
         Self { url: url.trim_end_matches('/').to_owned(), http: Client::new() }
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value> {
+    pub async fn get(&self, path: &str) -> Result<Answer> {
         self.json(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: Map<String, Value>) -> Result<Value> {
-        self.send(Method::POST, path, "application/json", Value::from(body).to_string()).await
+    pub async fn post(&self, path: &str, body: &Body) -> Result<Answer> {
+        self.send(Method::POST, path, "application/json", serde_json::to_string(body)?).await
     }
 
     pub async fn send(
@@ -44,7 +66,7 @@ impl Server {
         path: &str,
         content_type: &str,
         body: impl Into<reqwest::Body>,
-    ) -> Result<Value> {
+    ) -> Result<Answer> {
         self.json(self.request(method, path).header("content-type", content_type).body(body)).await
     }
 
@@ -57,13 +79,13 @@ impl Server {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    async fn json(&self, request: RequestBuilder) -> Result<Value> {
+    async fn json(&self, request: RequestBuilder) -> Result<Answer> {
         let response = request.send().await.map_err(|error| match error.is_connect() {
             true => anyhow::Error::from(Unreachable(self.url.clone())),
             false => error.into(),
         })?;
         let response = refusal(response).await?;
-        response.json().await.context("the answer is not JSON")
+        Ok(Answer(response.text().await?))
     }
 }
 

@@ -65,7 +65,7 @@ fn no_card_is_kept_once_an_order_is_at_its_end() {
 
 #[test]
 fn the_gateway_may_be_down_for_an_hour() {
-    let manifest: Manifest = toml::from_str(include_str!("../../../payment/handler.toml")).expect("a manifest");
+    let manifest = Manifest::from_toml(include_str!("../../../payment/handler.toml")).expect("a manifest");
     let levels = manifest.checked().expect("a good manifest").retry;
     // Each delay is drawn evenly from zero to its maximum. Their sum is within a sixth of its mean, practically always.
     let delays = levels.iter().map(|level| {

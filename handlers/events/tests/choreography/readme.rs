@@ -54,7 +54,7 @@ fn every_manifest_is_good_and_told() {
     let manifests = folders.filter_map(|folder| fs::read_to_string(folder.join("handler.toml")).ok());
     let mut names = Vec::new();
     for text in manifests {
-        let manifest: Manifest = toml::from_str(&text).expect("a manifest");
+        let manifest = Manifest::from_toml(&text).expect("a manifest");
         let manifest = manifest.checked().expect("a good manifest");
         assert!(README.contains(&format!("`{}/`", manifest.name)), "handlers/README.md lacks {}", manifest.name);
         let types = manifest.subscriptions.iter().flat_map(|subscription| {

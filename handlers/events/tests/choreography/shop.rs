@@ -83,7 +83,7 @@ pub struct Shop {
 impl Shop {
     pub fn open() -> Self {
         let handlers = HANDLERS.map(|(toml, handle)| {
-            let manifest: Manifest = toml::from_str(toml).expect("a manifest");
+            let manifest = Manifest::from_toml(toml).expect("a manifest");
             let manifest = manifest.checked().expect("a good manifest");
             let mut world = World::new().handler(manifest.name.as_str());
             manifest.config.iter().for_each(|(name, value)| world.configure(name, value));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 use weirgate_core::{DeliveryRow, DeliveryState};
 use weirgate_types::{Correction, DeliveryId, Event, HandlerName, Intervention, KeyHash, Position, Record, Verb};
 
@@ -36,7 +36,7 @@ pub enum NewData {
     /// In place of the event's.
     Whole { data: Vec<u8>, data_content_type: Option<String> },
     /// A merge patch (RFC 7396) on what the delivery gets now, which has to be JSON.
-    Patch(Value),
+    Patch(Box<RawValue>),
 }
 
 /// The data that a delivery gets in place of its event's.
@@ -49,7 +49,7 @@ pub struct Corrected {
     pub at_ms: u64,
     pub data: Vec<u8>,
     /// How it differs from the event's, as a JSON patch (RFC 6902) where both are JSON.
-    pub difference: Option<Value>,
+    pub difference: Option<Box<RawValue>>,
 }
 
 /// A lane that does not move, and what holds it up.
@@ -88,7 +88,7 @@ impl Handle {
         delivery: DeliveryId,
         decision: Decision,
         said: Said,
-    ) -> Result<(Position, Option<Value>), Refusal> {
+    ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         for _ in 1..DECIDE_TRIES {
             match self.try_to_decide(delivery.clone(), decision.clone(), said.clone()).await {
                 Err(Refusal::Changed(_)) => {}
@@ -103,7 +103,7 @@ impl Handle {
         delivery: DeliveryId,
         decision: Decision,
         said: Said,
-    ) -> Result<(Position, Option<Value>), Refusal> {
+    ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         let handle = self.clone();
         let (wish, difference) = blocking(move || handle.wish(delivery, decision, said)).await??;
         let wish = Box::new(wish);
@@ -115,7 +115,7 @@ impl Handle {
         delivery: DeliveryId,
         decision: Decision,
         said: Said,
-    ) -> Result<(Wish, Option<Value>), Refusal> {
+    ) -> Result<(Wish, Option<Box<RawValue>>), Refusal> {
         let not_open = || Refusal::NotOpen(delivery.clone());
         let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?.ok_or_else(not_open)?;
         let event = stored.event(delivery.position).ok_or_else(not_open)?;
@@ -268,13 +268,6 @@ fn check_resolving(events: &[Event]) -> Result<(), Refusal> {
 fn correction(event: &Event, data: NewData) -> Result<Correction, Refusal> {
     match data {
         NewData::Whole { data, data_content_type } => Ok(Correction { data, data_content_type, event: None }),
-        NewData::Patch(patch) => {
-            let before = event.is_json().then(|| serde_json::from_slice::<Value>(&event.data).ok()).flatten();
-            let wrong =
-                || Refusal::Correction("the event's data is not JSON, so it cannot be patched; send `data`".into());
-            let merged = corrections::merge(before.ok_or_else(wrong)?, &patch);
-            let data_content_type = event.data_content_type.clone();
-            Ok(Correction { data: merged.to_string().into_bytes(), data_content_type, event: None })
-        }
+        NewData::Patch(patch) => corrections::patched(event, patch.get()),
     }
 }

@@ -11,7 +11,7 @@ mod outbox;
 mod state;
 
 use wasmtime::component::HasSelf;
-use weirgate_types::EventLimits;
+use weirgate_types::json::{DEPTH_MAX, JsonErrorKind, check};
 
 use crate::{
     attempt::Attempt,
@@ -85,10 +85,8 @@ fn check_attribute(what: &str, value: &str, bytes_max: usize) -> Result<(), Stop
 }
 
 fn check_json(what: &str, json: &[u8]) -> Result<(), Stop> {
-    let depth_max = EventLimits::default().json_depth_max;
-    if weirgate_types::json_depth(json) > depth_max {
-        return Err(contract(format!("{what} is nested more than {depth_max} levels deep")));
-    }
-    let checked = serde_json::from_slice::<serde::de::IgnoredAny>(json);
-    checked.map(drop).map_err(|error| contract(format!("{what} is not JSON: {error}")))
+    check(json, DEPTH_MAX).map(drop).map_err(|error| match error.kind {
+        JsonErrorKind::TooDeep { max } => contract(format!("{what} is nested more than {max} levels deep")),
+        _ => contract(format!("{what} is not JSON: {error}")),
+    })
 }

@@ -174,7 +174,7 @@ impl Sled {
                 None => (key.to_vec(), Entries::new()),
             };
             let until = self.next_leaf(&first)?;
-            let is_in = |key: &[u8]| key.first() == first.first() && until.as_ref().is_none_or(|until| key < until);
+            let is_in = |key: &[u8]| key.first() == first.first() && until.as_ref().is_none_or(|until| key < &**until);
             while let Some((key, value)) = changes.next_if(|(key, _)| is_in(key)) {
                 match value {
                     Some(value) => drop(entries.insert(key.to_vec(), value.to_vec())),

@@ -1,10 +1,10 @@
 //! Corrected data as requests bring it: JSON, base64, or a merge patch. Checked like the data of an event.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use weirgate_engine::NewData;
-use weirgate_types::{EventLimits, RawEvent, json_depth};
+use weirgate_types::{EventLimits, RawEvent, json};
 
 use crate::Problem;
 
@@ -15,7 +15,7 @@ use crate::Problem;
 pub struct CorrectedBody {
     /// JSON, in place of the event's data; or text as a JSON string, where `data_content_type` is not JSON.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub data: Option<Box<RawValue>>,
     /// Bytes, in place of the event's data. `data_content_type` has to say what they are.
     pub data_base64: Option<String>,
@@ -23,8 +23,8 @@ pub struct CorrectedBody {
     pub data_content_type: Option<String>,
     /// A merge patch (RFC 7396) on the data that the delivery gets now, which has to be JSON.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Value>)]
-    pub patch: Option<Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub patch: Option<Box<RawValue>>,
     /// Whoever decides (`operator`), at most 128 bytes.
     pub by: Option<String>,
     /// For whoever asks later, at most 1,024 bytes.
@@ -41,7 +41,7 @@ pub struct Brought {
     pub data: Option<Box<RawValue>>,
     pub data_base64: Option<String>,
     pub data_content_type: Option<String>,
-    pub patch: Option<Value>,
+    pub patch: Option<Box<RawValue>>,
 }
 
 impl Brought {
@@ -93,16 +93,14 @@ fn whole(
     Ok(NewData::Whole { data: event.data, data_content_type: event.data_content_type })
 }
 
-fn check_patch(patch: Value, limits: &EventLimits) -> Result<NewData, Problem> {
-    let text = patch.to_string();
+fn check_patch(patch: Box<RawValue>, limits: &EventLimits) -> Result<NewData, Problem> {
+    let text = patch.get();
     if text.len() > limits.data_bytes_max {
         let detail = format!("the patch is {} bytes; at most {} are taken", text.len(), limits.data_bytes_max);
         return Err(Problem::bad_decision(detail));
     }
-    if json_depth(text.as_bytes()) > limits.json_depth_max {
-        let detail = format!("the patch is nested more than {} levels deep", limits.json_depth_max);
-        return Err(Problem::bad_decision(detail));
-    }
+    json::check(text.as_bytes(), limits.json_depth_max)
+        .map_err(|error| Problem::bad_decision(format!("the patch is not JSON that is taken: {error}")))?;
     Ok(NewData::Patch(patch))
 }
 
@@ -134,7 +132,10 @@ mod tests {
             let Ok(Some(NewData::Whole { data: found, data_content_type })) = brought(json) else { panic!("{json}") };
             assert_eq!((found.as_slice(), data_content_type.as_deref()), (data.as_bytes(), Some(content_type)));
         }
-        assert!(matches!(brought(r#"{"patch":{"card":null}}"#), Ok(Some(NewData::Patch(_)))));
+        let Ok(Some(NewData::Patch(patch))) = brought(r#"{"patch":{"card":null,"n":1E400}}"#) else {
+            panic!("a patch")
+        };
+        assert_eq!(patch.get(), r#"{"card":null,"n":1E400}"#);
         assert!(matches!(brought("{}"), Ok(None)));
     }
 
@@ -152,6 +153,8 @@ mod tests {
             (r#"{"data":1,"data_base64":"AA=="}"#, "bad-decision"),
             (r#"{"data_base64":"?","data_content_type":"text/plain"}"#, "bad-attribute"),
             (r#"{"data_base64":"AA==","data_content_type":"application/json"}"#, "data-not-json"),
+            (r#"{"patch":{"a":"\ud800"}}"#, "bad-decision"),
+            (r#"{"data":{"a":"\ud800"}}"#, "data-not-json"),
             (&deep, "bad-decision"),
             (&large_patch, "bad-decision"),
             (&large, "event-too-large"),

@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use weirgate_engine::{DeadLetter, Decision};
-use weirgate_types::{DeliveryId, FailureClass, FailureKind, RawEvent, StateWrite};
+use weirgate_types::{
+    DeliveryId, FailureClass, FailureKind, RawEvent, StateWrite,
+    json::{self, DEPTH_MAX},
+};
 
 use super::{
     corrected::CorrectedBody,
@@ -95,7 +98,7 @@ impl StateItem {
     fn of(write: StateWrite) -> Option<Self> {
         let StateWrite { name, value } = write;
         let bytes = value?;
-        let value = serde_json::from_slice::<Box<RawValue>>(&bytes).ok();
+        let value = json::raw(&bytes, DEPTH_MAX).ok();
         let value_base64 = value.is_none().then(|| STANDARD.encode(&bytes));
         Some(Self { name, value, value_base64 })
     }

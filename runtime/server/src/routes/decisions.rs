@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use weirgate_engine::{Decision, Said};
 use weirgate_types::{DeliveryId, Event, EventLimits, RawEvent};
@@ -27,8 +27,8 @@ pub struct Decided {
     /// Corrected data: how it differs from what the delivery got before, as a JSON patch (RFC 6902). Absent where one of
     /// them is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Value>>)]
-    diff: Option<Value>,
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
+    diff: Option<Box<RawValue>>,
 }
 
 pub type Answer = Result<(StatusCode, axum::Json<Decided>), Problem>;

@@ -2,10 +2,13 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Corrected, DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal};
-use weirgate_types::{DeliveryId, RawEvent};
+use weirgate_types::{
+    DeliveryId, RawEvent,
+    json::{self, DEPTH_MAX},
+};
 
 use super::{
     dead_letters::DeadLetterItem,
@@ -110,17 +113,17 @@ struct CorrectionItem {
     at_ms: u64,
     /// JSON where it is JSON, else text.
     #[schema(value_type = Object)]
-    data: Value,
+    data: Option<Box<RawValue>>,
     /// How it differs from the event's data, a JSON patch (RFC 6902).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    diff: Option<Value>,
+    diff: Option<Box<RawValue>>,
 }
 
 impl From<Corrected> for CorrectionItem {
     fn from(corrected: Corrected) -> Self {
         let Corrected { position, by, why, at_ms, data, difference } = corrected;
-        let data = serde_json::from_slice(&data).unwrap_or_else(|_| String::from_utf8_lossy(&data).into());
+        let data = json::raw(&data, DEPTH_MAX).or_else(|_| to_raw_value(&String::from_utf8_lossy(&data))).ok();
         Self { position: position.0, by, why, at_ms, data, diff: difference }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use weirgate_engine::{Decision, Operation};
 
@@ -26,7 +26,7 @@ pub struct OperationBody {
     verb: OperationVerb,
     /// With `correct`, JSON in place of each event's data.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     data: Option<Box<RawValue>>,
     /// With `correct`, bytes in place of each event's data.
     data_base64: Option<String>,
@@ -34,8 +34,8 @@ pub struct OperationBody {
     data_content_type: Option<String>,
     /// With `correct`, a merge patch (RFC 7396) on the data that each delivery gets now.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Value>)]
-    patch: Option<Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    patch: Option<Box<RawValue>>,
     /// How many a second at the most (100; up to 10,000).
     per_second: Option<u32>,
     /// Whoever decides (`operator`), at most 128 bytes.

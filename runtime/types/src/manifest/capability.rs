@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ManifestError, within};
+use crate::json::{DEPTH_MAX, JsonText, check};
 
 /// What a handler asks for beyond the contract's own. Denied unless named here.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,7 +28,7 @@ pub struct Schedule {
     pub r#type: String,
     pub key: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<serde_json::Value>,
+    pub data: Option<JsonText>,
 }
 
 const LISTED_MAX: usize = 32;
@@ -75,6 +76,8 @@ impl Schedule {
                 "the `type` of a schedule begins with `weirgate.`, which only the runtime's own events do",
             ));
         }
-        Ok(())
+        let data = self.data.as_ref().map(|data| check(data.get().as_bytes(), DEPTH_MAX)).transpose();
+        let name = self.name.clone();
+        data.map(drop).map_err(|error| ManifestError::ScheduleData { name, why: error.to_string() })
     }
 }

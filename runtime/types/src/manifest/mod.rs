@@ -15,6 +15,7 @@ use crate::HandlerName;
 
 mod capability;
 mod policy;
+mod toml;
 
 pub use capability::{Capabilities, Schedule};
 pub use policy::{
@@ -152,6 +153,8 @@ pub enum ManifestError {
         "the schedule {name:?} has no times that can be read: {why}; write five fields as in crontab(5), for instance 0 3 * * *"
     )]
     Schedule { name: String, why: String },
+    #[error("the data of the schedule {name:?} is not JSON that is taken: {why}")]
+    ScheduleData { name: String, why: String },
     #[error("{0}")]
     Conflict(&'static str),
 }
@@ -165,6 +168,14 @@ impl Manifest {
     /// The JSON is not a manifest, or a setting is out of its range.
     pub fn from_json(json: &str) -> Result<Self, ManifestError> {
         Self::from_record(json)?.checked()
+    }
+
+    /// A manifest as it is written in a file. Nothing is checked but its form.
+    ///
+    /// # Errors
+    /// The text is not TOML, or no manifest.
+    pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
+        Self::from_record(&toml::to_json(text)?)
     }
 
     /// A manifest that was checked before it went into the log; the ranges of today do not matter to it.
@@ -286,6 +297,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::JsonText;
 
     fn manifest(extra: &str) -> Result<Manifest, ManifestError> {
         Manifest::from_json(&format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#))
@@ -317,6 +329,18 @@ mod tests {
             let error = manifest(extra).expect_err(extra).to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn data_of_a_schedule_stays_as_it_is_written() {
+        let data = r#"{"n":12345678901234567890123,"large":1E400,"one":1.0}"#;
+        let with = |data: &str| {
+            manifest(&format!(r#","schedules":[{{"name":"s","cron":"* * * * *","type":"t","key":"k","data":{data}}}]"#))
+        };
+        let kept = with(data).expect("JSON");
+        let again = Manifest::from_record(&serde_json::to_string(&kept).expect("JSON")).expect("a manifest");
+        assert_eq!(again.schedules[0].data.as_ref().map(JsonText::get), Some(data));
+        assert!(with(r#""\ud800""#).is_err_and(|error| error.to_string().contains("surrogate")));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! `weirgate breakers`.
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
 use super::{said, table};
 use crate::{
     cli::{Breakers, Output, Said},
-    client::Server,
+    client::{Answer, Server},
 };
 
 pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> {
@@ -18,10 +17,10 @@ pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> 
     table::print(output, &answer, "breakers", &["kind", "name", "state", "open_until_ms"])
 }
 
-async fn turn(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<serde_json::Value> {
+async fn turn(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<Answer> {
     let (kind, name) = breaker.split_once('/').with_context(|| {
         format!("{breaker:?} is no breaker; write for instance handler/payment or host/api.example.com")
     })?;
-    let turned = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), said::body(said)).await?;
-    Ok(json!({ "breakers": [turned] }))
+    let turned = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &said::body(said)?).await?;
+    Ok(Answer::listed("breakers", &[turned]))
 }

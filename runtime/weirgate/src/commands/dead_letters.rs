@@ -1,9 +1,11 @@
 //! `weirgate dead-letters`.
 
-use anyhow::{Result, bail};
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
-use super::{deliveries::decide, operations, said, table};
+use anyhow::{Result, bail};
+use serde_json::value::to_raw_value;
+
+use super::{Body, deliveries::decide, operations, said, table};
 use crate::{
     cli::{Apply, DeadLetters, ListLetters, Output},
     client::Server,
@@ -23,10 +25,10 @@ pub async fn run(server: &Server, output: Output, verb: DeadLetters) -> Result<(
             decide(server, output, "dead-letters", &ids, "resubmit", &body).await
         }
         DeadLetters::Discard { ids, said } => {
-            decide(server, output, "dead-letters", &ids, "discard", &said::body(&said)).await
+            decide(server, output, "dead-letters", &ids, "discard", &said::body(&said)?).await
         }
         DeadLetters::Apply(apply) => {
-            let begun = server.post("/v1/dead-letters/operations", body(&apply)?).await?;
+            let begun = server.post("/v1/dead-letters/operations", &body(&apply)?).await?;
             operations::wait(server, output, begun).await
         }
     }
@@ -39,17 +41,16 @@ fn query(list: &ListLetters) -> String {
     table::query(&parameters)
 }
 
-fn body(apply: &Apply) -> Result<Map<String, Value>> {
-    let filter: Map<_, _> =
-        apply.filter.given().map(|(name, value)| (name.to_owned(), Value::from(value.as_str()))).collect();
+fn body(apply: &Apply) -> Result<Body> {
+    let filter: BTreeMap<_, _> = apply.filter.given().collect();
     if filter.is_empty() && !apply.all {
         bail!("say which dead letters, for instance with --handler, or --all");
     }
     let mut body = said::corrected_body(&apply.said, &apply.corrected)?;
-    body.insert("filter".to_owned(), filter.into());
-    body.insert("verb".to_owned(), word(apply).into());
+    body.insert("filter", to_raw_value(&filter)?);
+    body.insert("verb", to_raw_value(&word(apply))?);
     if let Some(per_second) = apply.per_second {
-        body.insert("per_second".to_owned(), per_second.into());
+        body.insert("per_second", to_raw_value(&per_second)?);
     }
     Ok(body)
 }

@@ -1,12 +1,11 @@
 //! `weirgate deliveries`.
 
 use anyhow::Result;
-use serde_json::{Map, Value, json};
 
-use super::{events, said, table};
+use super::{Body, events, said, table};
 use crate::{
     cli::{Deliveries, ListDeliveries, Output, Resolve},
-    client::Server,
+    client::{Answer, Server},
 };
 
 const COLUMNS: [&str; 7] = ["id", "key", "type", "state", "attempt", "next_attempt_at_ms", "behind"];
@@ -23,11 +22,11 @@ pub async fn run(server: &Server, output: Output, verb: Deliveries) -> Result<()
             let answer = server.get(&format!("/v1/blocked{query}")).await?;
             return table::print(output, &answer, "blocked", &["id", "key", "state", "next_attempt_at_ms", "behind"]);
         }
-        Deliveries::Retry { ids, said } => (ids, "retry", said::body(&said)),
+        Deliveries::Retry { ids, said } => (ids, "retry", said::body(&said)?),
         Deliveries::Correct { id, corrected, said } => (vec![id], "correct", said::corrected_body(&said, &corrected)?),
-        Deliveries::Skip { ids, said } => (ids, "skip", said::body(&said)),
-        Deliveries::DeadLetter { ids, said } => (ids, "dead-letter", said::body(&said)),
-        Deliveries::Discard { ids, said } => (ids, "discard", said::body(&said)),
+        Deliveries::Skip { ids, said } => (ids, "skip", said::body(&said)?),
+        Deliveries::DeadLetter { ids, said } => (ids, "dead-letter", said::body(&said)?),
+        Deliveries::Discard { ids, said } => (ids, "discard", said::body(&said)?),
         Deliveries::Resolve(resolve) => {
             let body = resolution(&resolve)?;
             (vec![resolve.id], "resolve", body)
@@ -43,13 +42,13 @@ pub async fn decide(
     noun: &str,
     ids: &[String],
     verb: &str,
-    body: &Map<String, Value>,
+    body: &Body,
 ) -> Result<()> {
     let mut decided = Vec::new();
     for id in ids {
-        decided.push(server.post(&format!("/v1/{noun}/{id}/{verb}"), body.clone()).await?);
+        decided.push(server.post(&format!("/v1/{noun}/{id}/{verb}"), body).await?);
     }
-    table::print(output, &json!({ "decided": decided }), "decided", &["id", "position", "diff"])
+    table::print(output, &Answer::listed("decided", &decided), "decided", &["id", "position", "diff"])
 }
 
 async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Result<()> {
@@ -61,14 +60,12 @@ async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Re
     table::print(output, &answer, "deliveries", &COLUMNS)
 }
 
-fn resolution(resolve: &Resolve) -> Result<Map<String, Value>> {
-    let mut body = said::body(&resolve.said);
+fn resolution(resolve: &Resolve) -> Result<Body> {
+    let mut body = said::body(&resolve.said)?;
     if let Some(file) = &resolve.events {
-        let events = match events::read(file)? {
-            Value::Array(events) => events,
-            event => vec![event],
-        };
-        body.insert("events".to_owned(), events.into());
+        let events = events::read(file)?;
+        let listed = if events::is_list(&events) { events } else { format!("[{events}]") };
+        body.insert("events", said::raw(&listed)?);
     }
     Ok(body)
 }

@@ -1,14 +1,12 @@
 //! `weirgate events`.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
-
 use std::io::Read;
 
 use anyhow::{Context, Result};
 use reqwest::Method;
-use serde_json::{Value, json};
+use weirgate_types::{RawEvent, json};
 
-use super::table;
+use super::{said, table};
 use crate::{
     cli::{Events, Output, Publish},
     client::Server,
@@ -20,41 +18,50 @@ pub async fn run(server: &Server, output: Output, verb: Events) -> Result<()> {
         Some(file) => read(file)?,
         None => one(&publish)?,
     };
-    post(server, output, "/v1/events", &event).await
+    post(server, output, "/v1/events", event).await
 }
 
 /// Publish an event, or an array of them, at a door that takes them.
-pub async fn post(server: &Server, output: Output, door: &str, events: &Value) -> Result<()> {
-    let content_type = match events {
-        Value::Array(_) => "application/cloudevents-batch+json",
-        _ => "application/cloudevents+json",
+pub async fn post(server: &Server, output: Output, door: &str, events: String) -> Result<()> {
+    let content_type = match is_list(&events) {
+        true => "application/cloudevents-batch+json",
+        false => "application/cloudevents+json",
     };
-    let answer = server.send(Method::POST, door, content_type, events.to_string()).await?;
+    let answer = server.send(Method::POST, door, content_type, events).await?;
     table::print(output, &answer, "events", &["position", "duplicate", "key", "source", "id"])
 }
 
-/// The JSON in a file, or from standard input.
-pub fn read(file: &std::path::Path) -> Result<Value> {
-    let mut text = String::new();
+/// The JSON in a file, or from standard input, as it is written there.
+pub fn read(file: &std::path::Path) -> Result<String> {
+    let mut bytes = Vec::new();
     if file.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text)?;
+        std::io::stdin().read_to_end(&mut bytes)?;
     } else {
-        text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))
+    let text = json::check(&bytes, usize::MAX).with_context(|| format!("{} is not JSON", file.display()))?;
+    Ok(text.to_owned())
 }
 
-fn one(publish: &Publish) -> Result<Value> {
+/// Whether a JSON text is an array.
+pub fn is_list(json: &str) -> bool {
+    json.trim_start().starts_with('[')
+}
+
+fn one(publish: &Publish) -> Result<String> {
     let id = publish.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let mut event = json!({
-        "specversion": "1.0", "id": id, "source": publish.source, "type": publish.r#type, "subject": publish.subject,
-    });
-    if let Some(data) = &publish.data {
-        event["datacontenttype"] = "application/json".into();
-        event["data"] = serde_json::from_str(data).context("--data is not JSON")?;
-    }
-    if let Some(key) = &publish.key {
-        event["partitionkey"] = key.as_str().into();
-    }
-    Ok(event)
+    let data = publish.data.as_deref().map(said::raw).transpose().context("--data is not JSON")?;
+    let key = publish.key.clone().map(|key| ("partitionkey".to_owned(), key.into()));
+    let event = RawEvent {
+        specversion: Some("1.0".into()),
+        id: Some(id),
+        source: Some(publish.source.clone()),
+        r#type: publish.r#type.clone(),
+        subject: publish.subject.clone(),
+        datacontenttype: data.is_some().then(|| "application/json".into()),
+        data,
+        extensions: key.into_iter().collect(),
+        ..RawEvent::default()
+    };
+    Ok(serde_json::to_string(&event)?)
 }

@@ -1,18 +1,18 @@
 //! `weirgate handlers`.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
-
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
-use serde_json::{Value, json};
-use weirgate_types::Manifest;
+use weirgate_types::{
+    Manifest,
+    json::{Node, quoted},
+};
 
 use super::{events, said, table};
 use crate::{
     cli::{Deploy, Handlers, Output, Said},
-    client::Server,
+    client::{Answer, Server},
 };
 
 const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "running", "retrying", "digest"];
@@ -24,36 +24,38 @@ pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> 
         Handlers::Drain { name, said } => change(server, &name, "drain", &said).await?,
         Handlers::Resume { name, said } => change(server, &name, "resume", &said).await?,
         Handlers::Post { name, file } => {
-            return events::post(server, output, &format!("/v1/handlers/{name}/events"), &events::read(&file)?).await;
+            return events::post(server, output, &format!("/v1/handlers/{name}/events"), events::read(&file)?).await;
         }
         Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
     };
     table::print(output, &answer, "handlers", &COLUMNS)
 }
 
-async fn change(server: &Server, name: &str, verb: &str, said: &Said) -> Result<Value> {
-    let handler = server.post(&format!("/v1/handlers/{name}/{verb}"), said::body(said)).await?;
-    Ok(json!({ "handlers": [handler] }))
+async fn change(server: &Server, name: &str, verb: &str, said: &Said) -> Result<Answer> {
+    let handler = server.post(&format!("/v1/handlers/{name}/{verb}"), &said::body(said)?).await?;
+    Ok(Answer::listed("handlers", &[handler]))
 }
 
-async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Value> {
+async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
     let mut handlers = Vec::new();
     for path in &deploy.manifests {
         let deployed = deploy_one(server, path, deploy.modules.as_deref()).await;
         handlers.push(deployed.with_context(|| format!("{} was not deployed", path.display()))?);
     }
-    Ok(json!({ "handlers": handlers }))
+    Ok(Answer::listed("handlers", &handlers))
 }
 
-async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Result<Value> {
+async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Result<Answer> {
     let text = std::fs::read_to_string(path).context("the manifest cannot be read")?;
-    let manifest: Manifest = toml::from_str(&text).context("the manifest is not right")?;
+    let manifest = Manifest::from_toml(&text).context("the manifest is not right")?;
     let module = module_path(&manifest, path, modules)?;
     let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module {}", module.display()))?;
     let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
-    let deployment = json!({ "digest": uploaded["digest"], "manifest": manifest });
+    let uploaded = uploaded.node()?;
+    let digest = uploaded.get("digest").and_then(Node::as_str).context("the server names no digest")?;
+    let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(&manifest)?);
     let door = format!("/v1/handlers/{}", manifest.name);
-    server.send(Method::PUT, &door, "application/json", deployment.to_string()).await
+    server.send(Method::PUT, &door, "application/json", deployment).await
 }
 
 fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {

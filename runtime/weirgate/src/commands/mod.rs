@@ -13,6 +13,8 @@ mod table;
 
 use std::process::ExitCode;
 
+pub use said::Body;
+
 use anyhow::Result;
 
 use crate::{

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
+use weirgate_types::json::Node;
 
-use super::table;
+use super::{Body, table};
 use crate::{
     cli::{Operations, Output},
-    client::Server,
+    client::{Answer, Server},
 };
 
 const COLUMNS: [&str; 7] = ["id", "verb", "state", "done", "refused", "by", "why"];
@@ -19,39 +19,44 @@ const TELL_EVERY: u32 = 10;
 pub async fn run(server: &Server, output: Output, verb: Operations) -> Result<()> {
     let answer = match verb {
         Operations::List => server.get("/v1/operations").await?,
-        Operations::Show { id } => wrapped(&server.get(&format!("/v1/operations/{id}")).await?),
-        Operations::Cancel { id } => wrapped(&server.post(&format!("/v1/operations/{id}/cancel"), Map::new()).await?),
+        Operations::Show { id } => wrapped(server.get(&format!("/v1/operations/{id}")).await?),
+        Operations::Cancel { id } => wrapped(server.post(&format!("/v1/operations/{id}/cancel"), &Body::new()).await?),
     };
     table::print(output, &answer, "operations", &COLUMNS)
 }
 
 /// Print an operation when it has ended; meanwhile say how far it is, on standard error.
-pub async fn wait(server: &Server, output: Output, begun: Value) -> Result<()> {
-    let id = begun.get("id").and_then(Value::as_u64).context("the server names no operation")?;
+pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> {
+    let id = begun.node()?.get("id").and_then(Node::as_u64).context("the server names no operation")?;
     let mut operation = begun;
     for asked in 1.. {
-        if state(&operation) != "running" {
+        let shown = operation.node()?;
+        if word(&shown, "state") != "running" {
             break;
         }
         if asked % TELL_EVERY == 0 {
-            let count = |name: &str| operation.get(name).and_then(Value::as_u64).unwrap_or(0);
+            let count = |name: &str| shown.get(name).and_then(Node::as_u64).unwrap_or(0);
             eprintln!("operation {id}: {} done, {} of them refused", count("done"), count("refused"));
         }
         tokio::time::sleep(ASK_EVERY).await;
         operation = server.get(&format!("/v1/operations/{id}")).await?;
     }
-    table::print(output, &wrapped(&operation), "operations", &COLUMNS)?;
-    if state(&operation) == "failed" {
-        let why = operation.get("error").and_then(Value::as_str).unwrap_or("the server does not say why");
-        bail!("operation {id} failed: {why}");
+    let ended = operation.node()?;
+    let failure = (word(&ended, "state") == "failed").then(|| match word(&ended, "error") {
+        why if why.is_empty() => "the server does not say why".to_owned(),
+        why => why,
+    });
+    table::print(output, &wrapped(operation), "operations", &COLUMNS)?;
+    match failure {
+        Some(why) => bail!("operation {id} failed: {why}"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn state(operation: &Value) -> &str {
-    operation.get("state").and_then(Value::as_str).unwrap_or_default()
+fn word(operation: &Node, name: &str) -> String {
+    operation.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
 }
 
-fn wrapped(operation: &Value) -> Value {
-    json!({ "operations": [operation] })
+fn wrapped(operation: Answer) -> Answer {
+    Answer::listed("operations", &[operation])
 }

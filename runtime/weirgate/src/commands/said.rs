@@ -1,25 +1,39 @@
 //! Bodies of decisions: who says so and why, and the corrected data that some bring.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
-use serde_json::{Map, Value};
+use serde_json::value::{RawValue, to_raw_value};
+use weirgate_types::json;
 
 use crate::cli::{Corrected, Said};
 
-/// A body that says who and why.
-pub fn body(said: &Said) -> Map<String, Value> {
-    let fields = [("by", &said.by), ("why", &said.why)];
-    let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.clone()?))));
-    given.collect()
-}
+/// The fields of a request's body, each as it is to be sent.
+pub type Body = BTreeMap<&'static str, Box<RawValue>>;
 
-/// The same, with the data.
-pub fn corrected_body(said: &Said, corrected: &Corrected) -> Result<Map<String, Value>> {
-    let mut body = body(said);
-    for (name, json) in [("data", &corrected.data), ("patch", &corrected.patch)] {
-        if let Some(json) = json {
-            let value = serde_json::from_str(json).with_context(|| format!("--{name} is not JSON"))?;
-            body.insert(name.to_owned(), value);
+/// A body that says who and why.
+pub fn body(said: &Said) -> Result<Body> {
+    let mut body = Body::new();
+    for (name, value) in [("by", &said.by), ("why", &said.why)] {
+        if let Some(value) = value {
+            body.insert(name, to_raw_value(value)?);
         }
     }
     Ok(body)
+}
+
+/// The same, with the data.
+pub fn corrected_body(said: &Said, corrected: &Corrected) -> Result<Body> {
+    let mut body = body(said)?;
+    for (name, json) in [("data", &corrected.data), ("patch", &corrected.patch)] {
+        if let Some(json) = json {
+            body.insert(name, raw(json).with_context(|| format!("--{name} is not JSON"))?);
+        }
+    }
+    Ok(body)
+}
+
+/// JSON that is sent as it was given; the server says how deep it may nest.
+pub fn raw(json: &str) -> Result<Box<RawValue>> {
+    Ok(json::raw(json.as_bytes(), usize::MAX)?)
 }

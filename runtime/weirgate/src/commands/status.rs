@@ -1,16 +1,13 @@
 //! `weirgate status`.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
-
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_tungstenite::{
     connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
 };
+use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
 use crate::{
     cli::{Output, Status},
@@ -21,8 +18,7 @@ pub async fn run(server: &Server, output: Output, verb: Status) -> Result<()> {
     match verb {
         Status::Get { subject } => {
             let status = server.get(&format!("/v1/status/{subject}")).await?;
-            print(output, &status);
-            Ok(())
+            print(output, &status.node()?)
         }
         Status::Watch { subject } => watch(server, output, &subject).await,
     }
@@ -39,10 +35,13 @@ async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
     while let Some(message) = socket.next().await {
         match message? {
             Message::Text(text) => {
-                let frame: Value = serde_json::from_str(&text).context("the server sent no JSON")?;
-                match frame["type"].as_str() {
-                    Some("snapshot" | "delta") => print(output, &frame),
-                    Some("error") => bail!("{}", frame["message"].as_str().unwrap_or("the server sent an error")),
+                let frame = Node::parse(&text, SHOWN_DEPTH_MAX).context("the server sent no JSON")?;
+                match frame.get("type").and_then(Node::as_str).as_deref() {
+                    Some("snapshot" | "delta") => print(output, &frame)?,
+                    Some("error") => match word(&frame, "message") {
+                        message if message.is_empty() => bail!("the server sent an error"),
+                        message => bail!("{message}"),
+                    },
                     _ => {}
                 }
             }
@@ -55,19 +54,22 @@ async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
     bail!("the connection is gone; run the command again to go on")
 }
 
-fn print(output: Output, status: &Value) {
+fn print(output: Output, status: &Node) -> Result<()> {
     if output == Output::Json {
-        println!("{status}");
-        return;
+        println!("{}", compact(status.text(), SHOWN_DEPTH_MAX)?);
+        return Ok(());
     }
-    let parts: BTreeMap<String, Value> = serde_json::from_value(status["parts"].clone()).unwrap_or_default();
-    println!("version {}", status["version"]);
-    for (name, part) in parts {
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let trouble = match part["delivery"]["state"].as_str() {
-            Some(state) => format!("  [{state}: {}]", word(&part["delivery"]["message"])),
+    println!("version {}", status.get("version").map_or("null", Node::text));
+    for part in status.get("parts").and_then(Node::members).unwrap_or_default() {
+        let trouble = match part.value.get("delivery") {
+            Some(delivery) => format!("  [{}: {}]", word(delivery, "state"), word(delivery, "message")),
             None => String::new(),
         };
-        println!("  {name:14} {:14} {}{trouble}", word(&part["state"]), word(&part["text"]));
+        println!("  {:14} {:14} {}{trouble}", part.name, word(&part.value, "state"), word(&part.value, "text"));
     }
+    Ok(())
+}
+
+fn word(node: &Node, name: &str) -> String {
+    node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
 }

@@ -1,17 +1,17 @@
 //! Printing answers: as JSON, or as a table that is readable without colour.
 
 use anyhow::Result;
-use serde_json::Value;
+use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact, pretty};
 
-use crate::cli::Output;
+use crate::{cli::Output, client::Answer};
 
 /// Print `rows` as a table of `columns`, or `answer` as JSON.
-pub fn print(output: Output, answer: &Value, rows: &str, columns: &[&str]) -> Result<()> {
+pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[&str]) -> Result<()> {
+    let answer = answer.node()?;
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(answer)?);
-        return Ok(());
+        return print_json(&answer);
     }
-    let rows = answer.get(rows).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let rows = answer.get(rows).map(Node::items).unwrap_or_default();
     let mut lines = vec![columns.iter().map(|column| column.to_uppercase().replace('_', " ")).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|row| columns.iter().map(|column| cell(row.get(column))).collect()));
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
@@ -24,28 +24,32 @@ pub fn print(output: Output, answer: &Value, rows: &str, columns: &[&str]) -> Re
 }
 
 /// Print one thing: its plain fields as lines, then what has parts of its own, as JSON.
-pub fn show(output: Output, answer: &Value) -> Result<()> {
-    let Some(fields) = answer.as_object().filter(|_| output == Output::Text) else {
-        println!("{}", serde_json::to_string_pretty(answer)?);
-        return Ok(());
-    };
-    let is_plain = |value: &Value| !value.is_object() && !value.is_array();
-    let width = fields.keys().map(String::len).max().unwrap_or(0);
-    for (name, value) in fields.iter().filter(|(_, value)| is_plain(value)) {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        println!("{:width$}  {text}", name.replace('_', " "));
+pub fn show(output: Output, answer: &Answer) -> Result<()> {
+    let answer = answer.node()?;
+    let Some(fields) = answer.members().filter(|_| output == Output::Text) else { return print_json(&answer) };
+    let is_plain = |node: &Node| node.members().is_none() && !node.is_array();
+    let width = fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
+    for field in fields.iter().filter(|field| is_plain(&field.value)) {
+        let text = field.value.as_str().unwrap_or_else(|| field.value.text().into());
+        println!("{:width$}  {text}", field.name.replace('_', " "));
     }
-    for (name, value) in fields.iter().filter(|(_, value)| !is_plain(value)) {
-        println!("\n{}\n{}", name.replace('_', " ").to_uppercase(), serde_json::to_string_pretty(value)?);
+    for field in fields.iter().filter(|field| !is_plain(&field.value)) {
+        println!("\n{}", field.name.replace('_', " ").to_uppercase());
+        print_json(&field.value)?;
     }
     Ok(())
 }
 
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "-".into(),
-        Some(Value::String(text)) => text.chars().take(80).collect(),
-        Some(other) => other.to_string(),
+fn print_json(node: &Node) -> Result<()> {
+    println!("{}", pretty(node.text(), SHOWN_DEPTH_MAX)?);
+    Ok(())
+}
+
+fn cell(node: Option<&Node>) -> String {
+    let Some(node) = node.filter(|node| !node.is_null()) else { return "-".into() };
+    match node.as_str() {
+        Some(text) => text.chars().take(80).collect(),
+        None => compact(node.text(), SHOWN_DEPTH_MAX).unwrap_or_default(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
+use super::json::{self, JsonError, JsonErrorKind};
 use crate::event::is_json;
 
 pub const STATE_NAME_BYTES_MAX: usize = 256;
@@ -93,10 +94,10 @@ pub fn check_event(what: &str, r#type: &str, content_type: Option<&str>, data: &
     let what = format!("{what}: the event's data is");
     match check_json(data) {
         Ok(()) => {}
-        Err(NotJson::TooDeep) => end(format!("{what} nested more than {JSON_DEPTH_MAX} levels deep")),
-        Err(NotJson::Invalid(error)) => {
-            end(format!("{what} not valid JSON, which its content type says it is: {error}"))
+        Err(JsonError { kind: JsonErrorKind::TooDeep { max }, .. }) => {
+            end(format!("{what} nested more than {max} levels deep"))
         }
+        Err(error) => end(format!("{what} not valid JSON, which its content type says it is: {error}")),
     }
 }
 
@@ -112,44 +113,9 @@ fn check_content_type(what: &str, content_type: &str) {
     }
 }
 
-/// What is wrong with a text that should be JSON.
-pub enum NotJson {
-    TooDeep,
-    Invalid(serde_json::Error),
-}
-
-pub fn check_json(json: &[u8]) -> Result<(), NotJson> {
-    if json_depth(json) > JSON_DEPTH_MAX {
-        return Err(NotJson::TooDeep);
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(json).map(drop).map_err(NotJson::Invalid)
-}
-
-/// How deep arrays and objects nest: brackets that are open at once, those in strings left out.
-fn json_depth(json: &[u8]) -> usize {
-    let (mut open, mut deepest) = (0_usize, 0);
-    let mut bytes = json.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            b'"' => skip_string(&mut bytes),
-            _ => {}
-        }
-        deepest = deepest.max(open);
-    }
-    deepest
-}
-
-/// Past the closing quote.
-fn skip_string<'a>(bytes: &mut impl Iterator<Item = &'a u8>) {
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => drop(bytes.next()),
-            _ => {}
-        }
-    }
+/// The runtime's own definition of JSON, by the runtime's own code.
+pub fn check_json(json: &[u8]) -> Result<(), JsonError> {
+    json::check(json, JSON_DEPTH_MAX).map(drop)
 }
 
 /// A log line as it is kept: a long one ends in `…`.
@@ -159,17 +125,4 @@ pub fn cut(line: &str) -> String {
     }
     let kept = line.floor_char_boundary(LOG_LINE_BYTES_MAX - '…'.len_utf8());
     format!("{}…", line.get(..kept).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn depth_does_not_count_brackets_in_strings() {
-        for (json, depth) in [("1", 0), ("[]", 1), (r#"{"a":["[[[","\"[["],"b":[]}"#, 2), ("[[],[[]]]", 3), ("]][", 1)]
-        {
-            assert_eq!(json_depth(json.as_bytes()), depth, "{json}");
-        }
-    }
 }

@@ -7,11 +7,12 @@ use std::{
 };
 
 use super::{
+    json::{JsonError, JsonErrorKind},
     limits::{
-        ATTRIBUTE_BYTES_MAX, EFFECTS_BYTES_MAX, EMITTED_EVENTS_MAX, HOST_CALLS_MAX, JSON_DEPTH_MAX, LOG_LINES_MAX,
-        NotJson, STATE_LISTED_MAX, STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX, STATUS_DATA_BYTES_MAX,
-        STATUS_STATE_BYTES_MAX, STATUS_TEXT_BYTES_MAX, TIMER_DAYS_MAX, TIMER_NAME_BYTES_MAX, TIMERS_MAX, at_most,
-        check_attribute, check_event, check_json, check_length, check_name, cut, end,
+        ATTRIBUTE_BYTES_MAX, EFFECTS_BYTES_MAX, EMITTED_EVENTS_MAX, HOST_CALLS_MAX, LOG_LINES_MAX, STATE_LISTED_MAX,
+        STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX, STATUS_DATA_BYTES_MAX, STATUS_STATE_BYTES_MAX,
+        STATUS_TEXT_BYTES_MAX, TIMER_DAYS_MAX, TIMER_NAME_BYTES_MAX, TIMERS_MAX, at_most, check_attribute, check_event,
+        check_json, check_length, check_name, cut, end,
     },
     network::{Answers, Network},
 };
@@ -179,8 +180,10 @@ impl Backend for Recorder {
         at_most("bytes in a status's data", data.map_or(0, str::len), STATUS_DATA_BYTES_MAX, "fixed");
         match data.map_or(Ok(()), |data| check_json(data.as_bytes())) {
             Ok(()) => {}
-            Err(NotJson::TooDeep) => end(format!("a status's data is nested more than {JSON_DEPTH_MAX} levels deep")),
-            Err(NotJson::Invalid(error)) => end(format!("a status's data is not JSON: {error}")),
+            Err(JsonError { kind: JsonErrorKind::TooDeep { max }, .. }) => {
+                end(format!("a status's data is nested more than {max} levels deep"))
+            }
+            Err(error) => end(format!("a status's data is not JSON: {error}")),
         }
         let text = status.text.replace(char::is_control, " ");
         let bytes = subject.len() + status.state.len() + text.len() + data.map_or(0, str::len);

@@ -1,0 +1,69 @@
+//! Reading an unchecked event from JSON. Written by hand because serde's own way with unknown names loses how numbers are
+//! written.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{Extension, RawEvent};
+
+impl<'de> Deserialize<'de> for RawEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Attributes)
+    }
+}
+
+struct Attributes;
+
+impl<'de> Visitor<'de> for Attributes {
+    type Value = RawEvent;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a CloudEvent, which is an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEvent, A::Error> {
+        let (mut event, mut names) = (RawEvent::default(), BTreeSet::new());
+        while let Some(name) = map.next_key::<String>()? {
+            read(&mut event, &name, &mut map)?;
+            if let Some(name) = names.replace(name) {
+                return Err(A::Error::custom(format!("`{name}` is there twice")));
+            }
+        }
+        Ok(event)
+    }
+}
+
+/// Read the value of an attribute, or the data. `null` stands for an absent one.
+fn read<'de, A: MapAccess<'de>>(event: &mut RawEvent, name: &str, map: &mut A) -> Result<(), A::Error> {
+    let text = match name {
+        "specversion" => &mut event.specversion,
+        "id" => &mut event.id,
+        "source" => &mut event.source,
+        "type" => &mut event.r#type,
+        "subject" => &mut event.subject,
+        "time" => &mut event.time,
+        "datacontenttype" => &mut event.datacontenttype,
+        "dataschema" => &mut event.dataschema,
+        "data_base64" => &mut event.data_base64,
+        "data" => {
+            event.data = Some(map.next_value::<Box<RawValue>>()?).filter(|json| json.get() != "null");
+            return Ok(());
+        }
+        _ => {
+            let json = map.next_value::<Box<RawValue>>()?;
+            let extension = match json.get().starts_with('"') {
+                true => Extension::Text(serde_json::from_str(json.get()).map_err(A::Error::custom)?),
+                false => Extension::Other(json),
+            };
+            event.extensions.insert(name.to_owned(), extension);
+            return Ok(());
+        }
+    };
+    *text = map.next_value()?;
+    Ok(())
+}
