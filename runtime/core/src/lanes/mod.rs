@@ -206,7 +206,7 @@ impl Lanes {
         self.turns.unlist(position, &row);
         self.turns.forget(position);
         self.count_running(&row, false);
-        self.leave(position, row.lane);
+        self.leave(position, &row);
         Some(row)
     }
 
@@ -221,10 +221,12 @@ impl Lanes {
         }
     }
 
-    fn leave(&mut self, position: Position, key: KeyHash) {
+    fn leave(&mut self, position: Position, row: &DeliveryRow) {
+        let key = row.lane;
         let Some(lane) = self.by_key.get_mut(&key) else { return };
-        if lane.positions.front() == Some(&position) {
-            lane.positions.pop_front();
+        let place = lane.place(&self.open, row.rank(position));
+        if lane.positions.get(place) == Some(&position) {
+            lane.positions.remove(place);
         } else {
             lane.positions.retain(|other| *other != position);
         }
@@ -280,6 +282,11 @@ impl Lanes {
     /// The deliveries of a lane that are in memory, in order.
     pub fn of_lane(&self, lane: KeyHash) -> Vec<Position> {
         self.by_key.get(&lane).map(|lane| lane.positions.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The first delivery of a lane that is in memory.
+    pub fn first_of_lane(&self, lane: KeyHash) -> Option<Position> {
+        self.by_key.get(&lane)?.positions.front().copied()
     }
 
     /// Put what waits long on the shelf, until at most `most` that wait are in memory. Answers what went.

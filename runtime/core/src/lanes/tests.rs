@@ -36,6 +36,41 @@ fn only_the_first_of_each_key_may_run() {
     assert_eq!(runnable(&lanes), [2, 3]);
 }
 
+/// What may not go to the shelf is not looked through for what may: the work does not grow with it.
+#[test]
+fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
+    for waiting in [1_000, 10_000] {
+        let mut lanes = lanes(&[]);
+        for position in 1..=waiting {
+            let parallel = DeliveryRow { parallel: true, stand: Stand::Waiting, ..row(7) };
+            let offered = DeliveryRow { stand: Stand::Waiting, offered: Some(Position(99_999)), ..row(position) };
+            lanes.insert(Position(position), if position % 2 == 0 { parallel } else { offered });
+        }
+        lanes.insert(Position(50_000), DeliveryRow { stand: Stand::Retrying { due_ms: 5, level: 0 }, ..row(50_000) });
+        let looks = std::cell::Cell::new(0);
+        let chosen = lanes.turns.longest_waiting(|position| {
+            looks.set(looks.get() + 1);
+            lanes.is_movable(*position)
+        });
+        assert_eq!((chosen, looks.get()), (Some(Position(50_000)), 1), "{waiting} that stay");
+        assert_eq!(lanes.shelve_excess(0).len(), 1);
+        assert_eq!(lanes.turns.longest_waiting(|_| panic!("{waiting} that stay are looked at")), None);
+    }
+}
+
+#[test]
+fn deliveries_leave_the_middle_of_a_lane() {
+    let mut lanes = lanes(&[]);
+    for position in 1..=9 {
+        lanes.insert(Position(position), DeliveryRow { parallel: true, ..row(7) });
+    }
+    for gone in [5, 9, 1, 4] {
+        assert!(lanes.finish(Position(gone)).is_some());
+    }
+    assert_eq!(lanes.of_lane(KeyHash(7)), [2, 3, 6, 7, 8].map(Position));
+    assert_eq!(lanes.first_of_lane(KeyHash(7)), Some(Position(2)));
+}
+
 #[test]
 fn a_retrying_delivery_holds_its_key_and_no_other() {
     let mut lanes = lanes(&[(1, 7), (2, 7), (3, 8)]);

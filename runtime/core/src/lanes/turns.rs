@@ -7,6 +7,8 @@ use weirgate_types::Position;
 use crate::bugs::bug;
 use crate::{DeliveryRow, Stand};
 
+/// Until when those wait that wait for a decision.
+const UNTIL_DECIDED: u64 = u64::MAX;
 /// While there are fresh ones, every so manieth turn goes to one that was tried before: retries that all come due at once
 /// do not slow down what works.
 const AGAIN_EVERY: u8 = 4;
@@ -29,6 +31,9 @@ pub struct Turns {
     released: BTreeSet<Position>,
     /// They are about to leave: the record that says so follows.
     releasing: BTreeSet<Position>,
+    /// Those of `retrying`, `resting` and `gaps` whose lanes may go to the shelf, by when they wait until. Kept apart, so that
+    /// what has to stay in memory is not looked through for what may go.
+    movable: BTreeSet<(u64, Position)>,
     /// Counts turns.
     taken: u8,
 }
@@ -43,9 +48,21 @@ impl Turns {
             Stand::Ready | Stand::OutOfOrder { .. } => drop(self.again.insert(position)),
             // One whose time has come stays where it went then.
             Stand::Retrying { .. } if self.again.contains(&position) => {}
-            Stand::Retrying { due_ms, .. } => drop(self.retrying.insert((due_ms, position))),
-            Stand::Waiting | Stand::Held => drop(self.resting.insert(position)),
+            Stand::Retrying { due_ms, .. } => {
+                self.retrying.insert((due_ms, position));
+                self.list_movable(position, row, due_ms);
+            }
+            Stand::Waiting | Stand::Held => {
+                self.resting.insert(position);
+                self.list_movable(position, row, UNTIL_DECIDED);
+            }
             Stand::Running | Stand::Withheld { .. } => {}
+        }
+    }
+
+    fn list_movable(&mut self, position: Position, row: &DeliveryRow, until_ms: u64) {
+        if !row.parallel && (!row.is_correctable() || bug!(PutsAwayCorrected)) {
+            self.movable.insert((until_ms, position));
         }
     }
 
@@ -53,18 +70,21 @@ impl Turns {
     pub fn list_gap(&mut self, position: Position, due_ms: u64) {
         if !self.passing.contains(&position) {
             self.gaps.insert((due_ms, position));
+            self.movable.insert((due_ms, position));
         }
     }
 
     fn unlist_gap(&mut self, position: Position, row: &DeliveryRow) {
         if let Some(sequence) = row.sequence {
             self.gaps.remove(&(sequence.due_ms, position));
+            self.movable.remove(&(sequence.due_ms, position));
         }
     }
 
     pub fn pop_gap(&mut self, until_ms: u64) -> Option<Position> {
         let gap = self.gaps.first().copied().filter(|(due_ms, _)| *due_ms <= until_ms)?;
         self.gaps.remove(&gap);
+        self.movable.remove(&gap);
         self.passing.insert(gap.1);
         Some(gap.1)
     }
@@ -88,8 +108,10 @@ impl Turns {
         for set in [&mut self.fresh, &mut self.again, &mut self.resting, &mut self.released] {
             set.remove(&position);
         }
+        self.movable.remove(&(UNTIL_DECIDED, position));
         if let Stand::Retrying { due_ms, .. } = row.stand {
             self.retrying.remove(&(due_ms, position));
+            self.movable.remove(&(due_ms, position));
         }
         self.unlist_gap(position, row);
     }
@@ -142,15 +164,13 @@ impl Turns {
             .filter(|(due_ms, _)| *due_ms <= now_ms + if bug!(RetriesEarly) { 20 } else { 0 })
         {
             self.retrying.remove(&(due_ms, position));
+            self.movable.remove(&(due_ms, position));
             self.again.insert(position);
         }
     }
 
     /// The one whose turn comes last, of those that `may` be chosen.
     pub fn longest_waiting(&self, may: impl Fn(&Position) -> bool) -> Option<Position> {
-        let resting = self.resting.iter().rev().find(|position| may(position)).copied();
-        let last = |timed: &BTreeSet<(u64, Position)>| timed.iter().rev().find(|(_, position)| may(position)).copied();
-        resting
-            .or_else(|| [&self.retrying, &self.gaps].into_iter().filter_map(last).max().map(|(_, position)| position))
+        self.movable.iter().rev().map(|(_, position)| *position).find(may)
     }
 }

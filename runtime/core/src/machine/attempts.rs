@@ -137,7 +137,7 @@ fn completed(handler: &Handler, position: Position, row: &DeliveryRow) -> Outcom
     let waits = !bug!(EmitsAtOnce)
         && row.parallel
         && handler.manifest.emit_order == EmitOrder::Input
-        && handler.lanes.of_lane(row.lane).first() != Some(&position);
+        && handler.lanes.first_of_lane(row.lane) != Some(position);
     if waits { Outcome::Withheld } else { Outcome::Completed }
 }
 

@@ -24,6 +24,8 @@ pub struct Projection {
     statuses: Statuses,
     changes: Vec<Change>,
     parts: Vec<PublicPart>,
+    /// The newest of `parts` for each handler and subject.
+    newest: HashMap<HandlerName, HashMap<String, usize>>,
     /// Timers that changed in this run.
     timers: HashMap<Vec<u8>, Option<TimerRow>>,
     /// Numbers that became the next ones of their lanes in this run.
@@ -43,7 +45,7 @@ pub struct PublicPart {
 impl Projection {
     pub fn new(statuses: Statuses) -> Self {
         let (timers, next) = (HashMap::new(), HashMap::new());
-        Self { statuses, changes: Vec::new(), parts: Vec::new(), timers, next }
+        Self { statuses, changes: Vec::new(), parts: Vec::new(), newest: HashMap::new(), timers, next }
     }
 
     /// Take in a record that stands at `position`.
@@ -83,13 +85,15 @@ impl Projection {
 
     /// Hand over what was gathered: the view's changes and the parts to publish.
     pub fn take(&mut self) -> (Vec<Change>, Vec<PublicPart>) {
+        self.newest.clear();
         self.timers.clear();
         self.next.clear();
         (std::mem::take(&mut self.changes), std::mem::take(&mut self.parts))
     }
 
     fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
-        let of_this_run = self.parts.iter().rfind(|part| part.subject == subject && part.handler == *handler);
+        let newest = self.newest.get(handler).and_then(|subjects| subjects.get(subject));
+        let of_this_run = newest.and_then(|index| self.parts.get(*index));
         match of_this_run {
             Some(public) => Ok(Some((public.part.clone(), public.place))),
             None => self.statuses.part(subject, handler),
@@ -98,6 +102,7 @@ impl Projection {
 
     fn publish(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, place: Option<Place>) {
         self.changes.push(statuses::row(subject, handler, &part, place));
+        self.newest.entry(handler.clone()).or_default().insert(subject.to_owned(), self.parts.len());
         self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, place });
     }
 }

@@ -89,11 +89,8 @@ impl Sequencer {
         let handler = delivery.handler.clone();
         let stored = self.recent.covering(delivery.position).map(|(first, record)| StoredRecord { first, record });
         let item = JobItem { delivery, attempt, carried, stored };
-        let begun = self.after.iter_mut().rev().find_map(|after| match after {
-            After::Deliver(job) if job.handler == handler && job.call == call => Some(job),
-            _ => None,
-        });
-        if let Some(job) = begun {
+        // The deliveries of a call come one right after the other, so only the last one that waits can be of the same call.
+        if let Some(After::Deliver(job)) = self.after.last_mut().filter(|after| after.is_call(&handler, call)) {
             job.items.push(item);
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What waits until the turn's records are durable.
 
 use crossbeam_channel::Sender;
-use weirgate_types::Position;
+use weirgate_types::{HandlerName, Position};
 
 use crate::{
     BreakerItem, DeliveryItem, HandlerItem, Published, Refusal,
@@ -22,6 +22,11 @@ pub enum After {
 }
 
 impl After {
+    /// Whether it is this call of a handler.
+    pub fn is_call(&self, handler: &HandlerName, call: Position) -> bool {
+        matches!(self, Self::Deliver(job) if job.call == call && job.handler == *handler)
+    }
+
     /// A reader who has gone away misses his answer, and nothing else happens.
     pub fn perform(self, jobs: &Jobs) {
         match self {
