@@ -33,6 +33,8 @@ pub enum Refusal {
     #[error("the server is stopping")]
     Stopped,
     // The caller is wrong.
+    #[error("{0} handlers are deployed, which is the most; give one of them the new work")]
+    TooManyHandlers(usize),
     #[error("there is no handler {0}")]
     UnknownHandler(HandlerName),
     #[error("{0} is not a dead letter")]

@@ -91,6 +91,7 @@ impl From<Refusal> for Problem {
             Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
             Refusal::Undecided => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30),
             Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
+            Refusal::TooManyHandlers(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-handlers", detail),
             Refusal::UnknownHandler(_) => Self::new(StatusCode::NOT_FOUND, "unknown-handler", detail),
             Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),
             Refusal::NotOpen(_) => Self::new(StatusCode::NOT_FOUND, "not-open", detail),

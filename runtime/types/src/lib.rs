@@ -21,8 +21,9 @@ pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use event::{Event, EventError, EventLimits};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use manifest::{
-    AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Jitter, Manifest,
-    ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryLevel, Schedule, Start, Subscription, default_levels,
+    AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Interest, Jitter,
+    Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryLevel, Schedule, Start, Subscription,
+    default_levels,
 };
 pub use operation::{
     BreakerChanged, BreakerId, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,

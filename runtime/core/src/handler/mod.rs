@@ -5,7 +5,7 @@ mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_types::{Deployed, EmitOrder, KeyHash, Manifest, Mode, Ordering, Position, Subscription};
+use weirgate_types::{Deployed, EmitOrder, Interest, KeyHash, Manifest, Mode, Ordering, Position};
 
 use crate::bugs::bug;
 use crate::{
@@ -35,7 +35,7 @@ pub struct Handler {
     /// What the handler takes from each position on: an event is matched by the manifest that was in force at its
     /// position, whenever it is looked at; one from before the first deployment by the first that is known. Those that no
     /// event to come can need are forgotten.
-    subscriptions: Vec<(Position, Vec<Subscription>)>,
+    subscriptions: Vec<(Position, Interest)>,
     /// All events up to here are finished, not for this handler, or open.
     scanned: Position,
     scanning: bool,
@@ -66,7 +66,7 @@ impl Handler {
             deployed,
             deployed_at: position,
             era: position,
-            subscriptions: vec![(position, manifest.subscriptions.clone())],
+            subscriptions: vec![(position, Interest::new(&manifest.subscriptions))],
             breaker: manifest.breaker.map(Breaker::new),
             since_deployed: SinceDeployed::default(),
             manifest,
@@ -117,7 +117,7 @@ impl Handler {
     pub fn redeploy(&mut self, position: Position, deployed: Deployed, manifest: Manifest) {
         self.ready &= self.deployed.digest == deployed.digest;
         if self.manifest.subscriptions != manifest.subscriptions {
-            self.subscriptions.push((position, manifest.subscriptions.clone()));
+            self.subscriptions.push((position, Interest::new(&manifest.subscriptions)));
         }
         if self.manifest.resequence.is_some() != manifest.resequence.is_some() {
             self.era = position;

@@ -1,6 +1,6 @@
 //! How a handler goes through the log: what of it becomes a delivery, and what a correction.
 
-use weirgate_types::{DeliveryId, KeyHash, Position, Subscription};
+use weirgate_types::{DeliveryId, Interest, KeyHash, Position};
 
 use super::{Handler, ONE_LANE, Opened};
 use crate::bugs::bug;
@@ -66,25 +66,21 @@ impl Handler {
         }
     }
 
-    fn in_force(&self, position: Position) -> &[Subscription] {
-        let in_force = self
-            .subscriptions
-            .iter()
-            .rfind(|(from, _)| *from <= position || bug!(MatchesByLatest))
-            .or(self.subscriptions.first());
-        in_force.map(|(_, subscriptions)| subscriptions.as_slice()).unwrap_or_default()
+    fn in_force(&self, position: Position) -> Option<&Interest> {
+        let known = self.subscriptions.partition_point(|(from, _)| *from <= position || bug!(MatchesByLatest));
+        self.subscriptions.get(known.saturating_sub(1)).map(|(_, interest)| interest)
     }
 
     fn wants(&self, head: &EventHead) -> bool {
         match &head.to {
             Some(to) => *to == self.deployed.handler,
-            None => self.in_force(head.position).iter().any(|one| one.matches(&head.r#type, &head.source)),
+            None => self.in_force(head.position).is_some_and(|one| one.matches(&head.r#type, &head.source)),
         }
     }
 
     fn corrects(&self, head: &EventHead) -> bool {
         let is_for_all = head.to.as_ref().is_none_or(|to| *to == self.deployed.handler);
-        is_for_all && self.in_force(head.position).iter().any(|one| one.corrects(&head.r#type, &head.source))
+        is_for_all && self.in_force(head.position).is_some_and(|one| one.corrects(&head.r#type, &head.source))
     }
 
     /// A correction came for a key: for the delivery that waits for it, or that may come to do so.
@@ -131,9 +127,8 @@ impl Handler {
 
     fn set_scanned(&mut self, scanned: Position) {
         self.scanned = scanned;
-        while self.subscriptions.get(1).is_some_and(|(from, _)| *from <= scanned.next()) {
-            self.subscriptions.remove(0);
-        }
+        let in_force = self.subscriptions.partition_point(|(from, _)| *from <= scanned.next());
+        self.subscriptions.drain(..in_force.saturating_sub(1));
     }
 
     /// The id of one of the handler's deliveries.

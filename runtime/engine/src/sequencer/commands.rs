@@ -18,6 +18,9 @@ use crate::{
 /// the next start.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// Each event is shown to each handler, so their number is a part of what every event costs.
+const HANDLERS_MAX: usize = 256;
+
 impl Sequencer {
     pub fn take(&mut self, command: Command) -> Result<(), End> {
         match command {
@@ -139,6 +142,10 @@ impl Sequencer {
 
     fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
+        if self.machine.handler(&name).is_none() && self.machine.handlers().count() >= HANDLERS_MAX {
+            drop(reply.send(Err(Refusal::TooManyHandlers(HANDLERS_MAX))));
+            return Ok(());
+        }
         self.append(Record::Deployed(deployed))?;
         self.loaded(&name, digest, Some(module))?;
         self.after_handler(name, reply);

@@ -22,7 +22,7 @@ pub struct Capabilities {
 pub struct Schedule {
     /// Unique within the manifest.
     pub name: String,
-    /// Five fields as in crontab(5), in UTC: `0 3 * * *`.
+    /// Five fields as in crontab(5), in UTC: `0 3 * * *`. `docs/guides/when-deliveries-fail.md` says what they may hold.
     pub cron: String,
     /// The event's type, key and data.
     pub r#type: String,

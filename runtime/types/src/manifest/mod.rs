@@ -7,7 +7,7 @@
 //! types = ["order.placed"]
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::HandlerName;
 
 mod capability;
 mod policy;
+mod subscription;
 mod toml;
 
 pub use capability::{Capabilities, Schedule};
@@ -22,6 +23,7 @@ pub use policy::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryLevel,
     default_levels,
 };
+pub use subscription::{Interest, RUNTIME_TYPES, Subscription};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,21 +69,6 @@ pub struct Manifest {
     /// Settings that the handler reads through `config`.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-}
-
-/// Which events a handler takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Subscription {
-    /// Event types; `*` stands for any run of characters, as in `order.*`.
-    pub types: Vec<String>,
-    /// Take only events from this source. `*` as in `types`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// Event types that correct: where a delivery of the event's key waits for a correction, it runs again with this
-    /// event's data. Where none waits, such an event is nothing to the handler, unless `types` names it too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub corrections: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -149,15 +136,16 @@ pub enum ManifestError {
     Host(String),
     #[error("`capabilities.secrets` names {0:?}; a secret's name is 1 to 64 of letters, digits, `-` and `_`")]
     Secret(String),
-    #[error(
-        "the schedule {name:?} has no times that can be read: {why}; write five fields as in crontab(5), for instance 0 3 * * *"
-    )]
+    #[error("the schedule {name:?} cannot be kept: {why}; write five fields as in crontab(5), for instance 0 3 * * *")]
     Schedule { name: String, why: String },
     #[error("the data of the schedule {name:?} is not JSON that is taken: {why}")]
     ScheduleData { name: String, why: String },
     #[error("{0}")]
     Conflict(&'static str),
 }
+
+/// The largest manifest. It is kept in one record of the log.
+const MANIFEST_BYTES_MAX: usize = 256 << 10;
 
 fn default_concurrency() -> u32 {
     64
@@ -192,6 +180,7 @@ impl Manifest {
         if self.subscriptions.iter().all(|subscription| subscription.types.is_empty()) && self.schedules.is_empty() {
             return Err(ManifestError::NoSubscription);
         }
+        subscription::check(&self.subscriptions)?;
         within("concurrency", self.concurrency, 1, 1_024)?;
         policy::check_levels(&self.retry)?;
         self.breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
@@ -199,11 +188,22 @@ impl Manifest {
         self.batch.map_or(Ok(()), BatchPolicy::check)?;
         self.resequence.map_or(Ok(()), Resequence::check)?;
         self.capabilities.check()?;
-        within("the number of schedules", self.schedules.len(), 0, 32)?;
-        self.schedules.iter().try_for_each(Schedule::check)?;
+        self.check_schedules()?;
         self.check_together()?;
         self.limits.check()?;
+        let json = serde_json::to_string(&self).map_err(|e| ManifestError::Malformed(e.to_string()))?;
+        within("the size of the manifest as JSON, in bytes", json.len(), 0, MANIFEST_BYTES_MAX)?;
         Ok(self)
+    }
+
+    fn check_schedules(&self) -> Result<(), ManifestError> {
+        within("the number of schedules", self.schedules.len(), 0, 32)?;
+        self.schedules.iter().try_for_each(Schedule::check)?;
+        let mut names = BTreeSet::new();
+        match self.schedules.iter().find(|schedule| !names.insert(&schedule.name)) {
+            Some(_) => Err(ManifestError::Conflict("two schedules have the same `name`")),
+            None => Ok(()),
+        }
     }
 
     /// What does not go together.
@@ -257,43 +257,6 @@ fn within<T: PartialOrd + ToString>(setting: &'static str, value: T, least: T, m
     Err(ManifestError::OutOfRange { setting, value, least, most })
 }
 
-impl Subscription {
-    #[must_use]
-    pub fn matches(&self, r#type: &str, source: &str) -> bool {
-        self.types.iter().any(|pattern| matches_type(pattern, r#type)) && self.matches_source(source)
-    }
-
-    /// Whether the event is a correction for this handler.
-    #[must_use]
-    pub fn corrects(&self, r#type: &str, source: &str) -> bool {
-        self.corrections.iter().any(|pattern| matches_type(pattern, r#type)) && self.matches_source(source)
-    }
-
-    fn matches_source(&self, source: &str) -> bool {
-        self.source.as_ref().is_none_or(|pattern| glob(pattern, source))
-    }
-}
-
-/// What the runtime itself tells begins with this. Only a pattern that begins so too takes it: a handler of `*` does not
-/// get to hear of its own failures.
-pub const RUNTIME_TYPES: &str = "weirgate.";
-
-fn matches_type(pattern: &str, r#type: &str) -> bool {
-    glob(pattern, r#type) && (pattern.starts_with(RUNTIME_TYPES) || !r#type.starts_with(RUNTIME_TYPES))
-}
-
-/// Whether `text` is `pattern`, in which `*` stands for any run of characters.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    while let Some((piece, after)) = rest.split_once('*') {
-        let Some(found) = text.find(piece) else { return false };
-        text = text.get(found + piece.len()..).unwrap_or_default();
-        rest = after;
-    }
-    text.ends_with(rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,6 +275,7 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_and_unknown_ones_are_named() {
+        let large = format!(r#","config":{{"a":"{}"}}"#, "x".repeat(300_000));
         for (extra, says) in [
             (r#","concurrency":0"#, "`concurrency` is 0; it may be 1 to 1024"),
             (r#","retry":[{"factor":0.5}]"#, "`retry.factor` is 0.5"),
@@ -325,6 +289,11 @@ mod tests {
             (r#","emit_order":"input""#, "`emit_order = \"input\"` is for `ordering = \"none\"`"),
             (r#","limits":{"memory_bytes":1}"#, "`limits.memory_bytes` is 1"),
             (r#","colour":"red""#, "unknown field `colour`"),
+            (&large, "`the size of the manifest as JSON, in bytes` is 300"),
+            (
+                r#","schedules":[{"name":"s","cron":"* * * * *","type":"t","key":"a"},{"name":"s","cron":"* * * * *","type":"t","key":"b"}]"#,
+                "two schedules have the same `name`",
+            ),
         ] {
             let error = manifest(extra).expect_err(extra).to_string();
             assert!(error.contains(says), "{error}");
@@ -341,32 +310,5 @@ mod tests {
         let again = Manifest::from_record(&serde_json::to_string(&kept).expect("JSON")).expect("a manifest");
         assert_eq!(again.schedules[0].data.as_ref().map(JsonText::get), Some(data));
         assert!(with(r#""\ud800""#).is_err_and(|error| error.to_string().contains("surrogate")));
-    }
-
-    #[test]
-    fn what_the_runtime_tells_has_to_be_asked_for() {
-        let takes = |pattern: &str, r#type| {
-            let types = vec![pattern.to_owned()];
-            Subscription { types, source: None, corrections: Vec::new() }.matches(r#type, "/weirgate")
-        };
-        assert!(!takes("*", "weirgate.delivery.failed"));
-        assert!(takes("weirgate.delivery.*", "weirgate.delivery.failed"));
-        assert!(takes("*", "order.placed"));
-    }
-
-    #[test]
-    fn a_star_stands_for_any_run() {
-        for (pattern, text, expected) in [
-            ("order.placed", "order.placed", true),
-            ("order.placed", "order.placed.late", false),
-            ("order.*", "order.placed", true),
-            ("*", "", true),
-            ("*.failed", "payment.failed", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "a-c", false),
-            ("ab*ba", "aba", false),
-        ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
     }
 }
