@@ -41,5 +41,5 @@ pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use start::{Options, start};
-pub use weirgate_core::{DeliveryState, Limits};
+pub use weirgate_core::{DeliveryState, Limits, schedule};
 pub use weirgate_log::Epoch;

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weirgate_engine::HandlerItem as Item;
-use weirgate_types::{Digest, HandlerName, Manifest, Mode};
+use weirgate_engine::{HandlerItem as Item, schedule};
+use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::query::{Json, Path};
 use crate::{Problem, serve::App};
@@ -38,6 +38,31 @@ pub struct HandlerItem {
     /// Its breaker is open: until when, in Unix milliseconds, nothing passes but the one delivery that finds out.
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker_open_until_ms: Option<u64>,
+    /// When the manifest's schedules are due next.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    schedules: Vec<ScheduleItem>,
+}
+
+/// A schedule of the manifest, and the next three times at which it is due.
+#[derive(Serialize, ToSchema)]
+pub struct ScheduleItem {
+    name: String,
+    cron: String,
+    /// The time zone of `cron` and of `next_due`: always `UTC`.
+    time_zone: &'static str,
+    /// RFC 3339.
+    next_due: Vec<String>,
+    /// The same in Unix milliseconds.
+    next_due_ms: Vec<u64>,
+}
+
+impl ScheduleItem {
+    fn of(declared: &Schedule, now_ms: u64) -> Self {
+        let next_due_ms = schedule::next_times(&declared.cron, now_ms);
+        let next_due = next_due_ms.iter().map(|due_ms| schedule::rfc3339(*due_ms)).collect();
+        let Schedule { name, cron, .. } = declared.clone();
+        Self { name, cron, time_zone: "UTC", next_due, next_due_ms }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -56,7 +81,8 @@ pub struct Deployment {
     responses((status = 200, description = "In order of name", body = HandlerList)),
 )]
 pub async fn list(State(app): State<App>) -> Result<axum::Json<HandlerList>, Problem> {
-    let handlers = app.engine.handlers().await?.into_iter().map(HandlerItem::from).collect();
+    let now_ms = app.clock.now_ms();
+    let handlers = app.engine.handlers().await?.into_iter().map(|item| HandlerItem::of(item, now_ms)).collect();
     Ok(axum::Json(HandlerList { handlers }))
 }
 
@@ -69,14 +95,15 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<HandlerList>, Pro
     ),
 )]
 pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
-    Ok(axum::Json(app.engine.handler(handler_name(&name)?).await?.into()))
+    let item = app.engine.handler(handler_name(&name)?).await?;
+    Ok(axum::Json(HandlerItem::of(item, app.clock.now_ms())))
 }
 
 /// Deploy a handler: make it, or give it another version or other settings. Takes effect at a position of the log.
 #[utoipa::path(
     put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = String, Path)), request_body = Deployment,
     responses(
-        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 200, description = "Durable; the handler as it is now, with the next three times of each schedule", body = HandlerItem),
         (status = 404, description = "No such module", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The manifest is wrong", body = Problem, content_type = "application/problem+json"),
     ),
@@ -91,15 +118,16 @@ pub async fn put(
         let detail = format!("the manifest is {}'s, the path says {name}", manifest.name);
         return Err(Problem::bad_request("name-mismatch", detail));
     }
-    Ok(axum::Json(app.engine.deploy(manifest, digest, app.clock.now_ms()).await?.into()))
+    let now_ms = app.clock.now_ms();
+    Ok(axum::Json(HandlerItem::of(app.engine.deploy(manifest, digest, now_ms).await?, now_ms)))
 }
 
 fn handler_name(name: &str) -> Result<HandlerName, Problem> {
     Ok(name.parse()?)
 }
 
-impl From<Item> for HandlerItem {
-    fn from(item: Item) -> Self {
+impl HandlerItem {
+    pub fn of(item: Item, now_ms: u64) -> Self {
         let state = match item.mode {
             Mode::Paused => "paused",
             Mode::Draining if item.open == 0 => "drained",
@@ -111,6 +139,7 @@ impl From<Item> for HandlerItem {
             name: item.name.to_string(),
             state,
             digest: item.digest.to_string(),
+            schedules: item.manifest.schedules.iter().map(|one| ScheduleItem::of(one, now_ms)).collect(),
             manifest: item.manifest,
             deployed_at_ms: item.deployed_at_ms,
             checkpoint: item.checkpoint.0,

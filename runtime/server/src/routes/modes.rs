@@ -55,5 +55,6 @@ pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(said)
 }
 
 async fn change(app: &App, name: &str, mode: Mode, said: SaidBody) -> Answer {
-    Ok(axum::Json(app.engine.change_mode(name.parse()?, mode, said.checked()?).await?.into()))
+    let item = app.engine.change_mode(name.parse()?, mode, said.checked()?).await?;
+    Ok(axum::Json(HandlerItem::of(item, app.clock.now_ms())))
 }

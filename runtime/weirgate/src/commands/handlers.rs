@@ -18,6 +18,7 @@ use crate::{
 const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "running", "retrying", "digest"];
 
 pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> {
+    let is_deployment = matches!(verb, Handlers::Deploy(_));
     let answer = match verb {
         Handlers::List => server.get("/v1/handlers").await?,
         Handlers::Pause { name, said } => change(server, &name, "pause", &said).await?,
@@ -28,7 +29,24 @@ pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> 
         }
         Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
     };
-    table::print(output, &answer, "handlers", &COLUMNS)
+    table::print(output, &answer, "handlers", &COLUMNS)?;
+    if is_deployment && output == Output::Text { print_schedules(&answer) } else { Ok(()) }
+}
+
+/// When each schedule is due next, so that a line that means something else is noticed.
+fn print_schedules(answer: &Answer) -> Result<()> {
+    let answer = answer.node()?;
+    let word = |node: &Node, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+    for handler in answer.get("handlers").map(Node::items).unwrap_or_default() {
+        for schedule in handler.get("schedules").map(Node::items).unwrap_or_default() {
+            let times = schedule.get("next_due").map(Node::items).unwrap_or_default();
+            let times: Vec<_> = times.iter().filter_map(Node::as_str).collect();
+            let (name, cron) = (word(schedule, "name"), word(schedule, "cron"));
+            let (handler, zone) = (word(handler, "name"), word(schedule, "time_zone"));
+            println!("schedule {name} of {handler} ({cron}, {zone}) is due next at {}", times.join(", "));
+        }
+    }
+    Ok(())
 }
 
 async fn change(server: &Server, name: &str, verb: &str, said: &Said) -> Result<Answer> {

@@ -1,0 +1,125 @@
+//! What a manifest may hold, as the server answers a deployment: schedules and their next times, patterns, and how many
+//! handlers there may be.
+// JSON that lacks what is looked up answers null, and the test says so.
+#![allow(clippy::indexing_slicing)]
+
+use std::fs;
+
+use serde_json::{Value, json};
+use weirgate_tests::{Cli, Server, Setup, manifest};
+
+const MINUTE_MS: u64 = 60_000;
+
+/// A server with a module, and the module's digest.
+async fn started() -> (Server, Value) {
+    let server = Setup::new().start().await;
+    let digest = server.client.upload(weirgate_guests::build("mender")).await.ok()["digest"].clone();
+    (server, digest)
+}
+
+fn scheduled(cron: &str) -> Value {
+    let mut manifest = manifest("mender", &["mend.work"]);
+    manifest["schedules"] = json!([{ "name": "a", "cron": cron, "type": "mend.work", "key": "k", "data": { "n": 1 } }]);
+    manifest
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_is_not_in_crontab_5_or_is_never_due_is_refused() {
+    let (server, digest) = started().await;
+    for (cron, says) in [
+        ("0 * * * * *", "6 fields"),
+        ("0 0 0 1 1 * 2030", "7 fields"),
+        ("*/61 * * * *", "larger than the range"),
+        ("* */24 * * *", "larger than the range"),
+        ("0 0 30 2 *", "never due"),
+        ("0 0 31 4,6 *", "never due"),
+        ("@daily", "a name for five fields"),
+        ("0 0 L * *", "cannot be read as day of month"),
+        ("0 0 * * 5#2", "cannot be read as day of week"),
+        ("0 0 15W * *", "cannot be read as day of month"),
+        ("60 * * * *", "cannot be read as minute"),
+        ("5/10 * * * *", "behind * or a range"),
+    ] {
+        let answer = server.client.redeploy(&scheduled(cron), &digest).await;
+        answer.is_problem(422, "bad-manifest");
+        let detail = answer.json["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(says) && detail.contains("\"a\""), "{cron}: {detail}");
+    }
+    assert_eq!(server.client.get("/v1/handlers").await.ok()["handlers"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_names_the_next_three_times_of_each_schedule() {
+    let (server, digest) = started().await;
+    let deployed = server.client.redeploy(&scheduled("* * * * *"), &digest).await.ok();
+    let schedule = &deployed["schedules"][0];
+    assert_eq!((&schedule["name"], &schedule["time_zone"]), (&json!("a"), &json!("UTC")));
+    let times = |schedule: &Value| -> Vec<u64> {
+        schedule["next_due_ms"].as_array().expect("times").iter().filter_map(Value::as_u64).collect()
+    };
+    let minutes = times(schedule);
+    assert_eq!(minutes.len(), 3, "{schedule}");
+    assert!(
+        minutes[0] % MINUTE_MS == 0 && minutes[1] == minutes[0] + MINUTE_MS && minutes[2] == minutes[1] + MINUTE_MS
+    );
+    assert!(minutes[0] > deployed["deployed_at_ms"].as_u64().expect("a time"));
+    let rare = server.client.redeploy(&scheduled("0 0 29 feb *"), &digest).await.ok()["schedules"][0].clone();
+    let texts: Vec<_> = rare["next_due"].as_array().expect("times").iter().filter_map(Value::as_str).collect();
+    assert!(texts.len() == 3 && texts.iter().all(|text| text.ends_with("-02-29T00:00:00Z")), "{texts:?}");
+    assert_eq!(server.client.handler("mender").await["schedules"][0]["next_due"], rare["next_due"]);
+    // The command line prints them.
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("handler.toml").to_string_lossy().into_owned();
+    let toml = "name = \"mender\"\nmodule = \"mender.wasm\"\nsubscriptions = []\n[[schedules]]\nname = \"nightly\"\n\
+                cron = \"0 0 29 feb *\"\ntype = \"mend.work\"\nkey = \"k\"\n";
+    fs::write(&file, toml).expect("written");
+    fs::write(dir.path().join("mender.wasm"), weirgate_guests::build("mender")).expect("written");
+    let printed = Cli::of(&server).prints(&["handlers", "deploy", &file]);
+    let line = format!("schedule nightly of mender (0 0 29 feb *, UTC) is due next at {}", texts.join(", "));
+    assert!(printed.contains(&line), "{line} is missing:\n{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_have_limits_that_are_named() {
+    let (server, digest) = started().await;
+    let with = |types: Vec<String>| {
+        let mut manifest = manifest("mender", &[]);
+        manifest["subscriptions"] = json!([{ "types": types }]);
+        manifest
+    };
+    let types = |count: usize| (0..count).map(|n| format!("type.{n}")).collect::<Vec<_>>();
+    let starred = |count: usize| (0..count).map(|n| format!("*.{n}")).collect::<Vec<_>>();
+    let mut subscriptions = with(types(1));
+    subscriptions["subscriptions"] = vec![json!({ "types": ["a"] }); 65].into();
+    let mut large = with(types(1));
+    large["config"] = json!({ "a": "x".repeat(300_000) });
+    for (manifest, says) in [
+        (with(types(1_025)), "the number of patterns in types and corrections` is 1025; it may be 0 to 1024"),
+        (with(starred(17)), "the number of patterns with a * before the end` is 17; it may be 0 to 16"),
+        (with(vec!["x".repeat(257)]), "is 257; it may be 1 to 256"),
+        (with(vec!["*a".repeat(9)]), "the number of * in a pattern` is 9; it may be 0 to 8"),
+        (subscriptions, "the number of subscriptions` is 65; it may be 0 to 64"),
+        (large, "the size of the manifest as JSON, in bytes` is 300"),
+    ] {
+        let answer = server.client.redeploy(&manifest, &digest).await;
+        answer.is_problem(422, "bad-manifest");
+        assert!(answer.json["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{says}: {}", answer.text);
+    }
+    for manifest in [with(types(1_024)), with(starred(16)), with(vec!["x".repeat(256)])] {
+        server.client.redeploy(&manifest, &digest).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_handlers_are_deployed_than_a_server_takes() {
+    let (server, digest) = started().await;
+    let named = |n: usize| manifest(&format!("handler-{n}"), &["nothing"]);
+    for n in 0..256 {
+        server.client.redeploy(&named(n), &digest).await.ok();
+    }
+    server.client.redeploy(&named(256), &digest).await.is_problem(422, "too-many-handlers");
+    // Another version of one that is there is no other handler.
+    server.client.redeploy(&named(7), &digest).await.ok();
+    let listed = server.client.get("/v1/handlers").await.ok();
+    assert_eq!(listed["handlers"].as_array().map(Vec::len), Some(256));
+}
