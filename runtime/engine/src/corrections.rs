@@ -83,6 +83,10 @@ pub fn as_delivered(log: &LogReader, event: &Event, correction: Option<Position>
             let Correction { data, data_content_type, .. } = correction;
             Ok(Some(Event { data, data_content_type, ..event.clone() }))
         }
+        Some((_, Record::Lost(_))) => {
+            tracing::warn!(%position, "a correction was lost: the delivery gets its event's own data");
+            Ok(None)
+        }
         _ => Err(Refusal::Storage(format!("the log holds no correction at {position}"))),
     }
 }

@@ -107,7 +107,7 @@ fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, Re
 
 #[cfg(test)]
 mod tests {
-    use weirgate_log::{Change, Epoch, ViewOptions};
+    use weirgate_log::{Change, Epoch, Epochs, ViewOptions};
 
     use super::*;
 
@@ -128,7 +128,7 @@ mod tests {
     fn views() -> (tempfile::TempDir, Views) {
         let dir = tempfile::tempdir().expect("a directory");
         let head = Position(1 << 40);
-        let views = Views::open(&dir.path().join("views"), Epoch([1; 16]), head, ViewOptions::default());
+        let views = Views::open(&dir.path().join("views"), &Epochs::new(Epoch([1; 16])), head, ViewOptions::default());
         (dir, views.expect("views"))
     }
 

@@ -9,6 +9,8 @@ use weirgate_types::{
     Record,
 };
 
+use crate::lost;
+
 /// What a worker needs to make a call.
 #[derive(Debug)]
 pub struct Job {
@@ -43,7 +45,10 @@ impl StoredRecord {
     /// # Errors
     /// The log cannot be read.
     pub fn read(log: &LogReader, position: Position) -> Result<Option<Self>, LogError> {
-        Ok(log.read(position)?.map(|(first, record)| Self { first, record: Arc::new(record) }))
+        Ok(log.read(position)?.map(|(first, record)| match record {
+            Record::Lost(lost) => Self { first: position, record: Arc::new(lost::stand_in(position, lost.at_ms)) },
+            record => Self { first, record: Arc::new(record) },
+        }))
     }
 
     /// The event at a position that the record covers.

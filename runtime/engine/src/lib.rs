@@ -14,6 +14,7 @@ mod handle;
 mod hub;
 mod identities;
 mod job;
+mod lost;
 mod metrics;
 mod notices;
 mod outcalls;
@@ -27,6 +28,7 @@ pub mod sim;
 mod start;
 mod state;
 mod statuses;
+pub mod storage;
 mod timers;
 mod workers;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Sender, bounded};
 use weirgate_host::{Outbound, StateError};
-use weirgate_log::{Epoch, LogReader};
+use weirgate_log::{Epochs, LogReader};
 use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
 
 use crate::{command::Command, gates::Gates};
@@ -12,7 +12,7 @@ use crate::{command::Command, gates::Gates};
 /// What all attempts share.
 #[derive(Clone)]
 pub struct Outside {
-    pub epoch: Epoch,
+    pub epochs: Arc<Epochs>,
     pub log: LogReader,
     pub commands: Sender<Command>,
     pub gates: Arc<Gates>,
@@ -47,6 +47,11 @@ impl Outcalls {
                     recorded.entry(step).or_insert(answer);
                     next = previous.filter(|previous| *previous < position);
                 }
+                // The call is made again, with the same idempotency key; so are those whose answers were found by way of it.
+                Some((_, Record::Lost(_))) => {
+                    tracing::warn!(%delivery, %position, "the answer of a step was lost");
+                    next = None;
+                }
                 _ => return Err(format!("the log holds no step of {delivery} at {position}")),
             }
         }
@@ -80,8 +85,9 @@ impl Outbound for Outcalls {
         self.outside.secrets.get(name).cloned()
     }
 
-    /// Another log gives other keys, so an outside system may outlive this one.
+    /// Another log gives other keys, so an outside system may outlive this one. So does another epoch, where positions may
+    /// have been given again; what happened before keeps its own.
     fn idempotency_key(&self, step: &str) -> String {
-        format!("{}/{}/{step}", self.outside.epoch, self.delivery)
+        format!("{}/{}/{step}", self.outside.epochs.at(self.delivery.position), self.delivery)
     }
 }

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Semaphore, watch};
 use weirgate_core::{Entropy, Limits, Machine};
 use weirgate_host::{Host, HostOptions};
-use weirgate_log::{DirStorage, Identity, Log, LogOptions, ViewOptions, Views};
+use weirgate_log::{Log, Views};
 use weirgate_types::{Digest, HandlerName};
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     recent::Recent,
     sequencer::{Budget, End, Forgotten, FreeSpace, Sequencer},
     statuses::Statuses,
+    storage,
     workers::{self, Jobs, JoinTrace, Worker},
 };
 
@@ -57,17 +58,16 @@ pub struct Options {
     /// Seeds the jitter of retries.
     pub seed: u64,
     pub join_trace: Option<JoinTrace>,
+    /// Start also where acknowledged records are missing from the log, without them.
+    pub accept_loss: bool,
 }
 
 /// Open everything under `options.dir`, recover, and start the threads.
 ///
 /// # Errors
-/// The log is damaged or in use, or the directory cannot be used.
+/// The log is damaged, lacks acknowledged records or is in use, or the directory cannot be used.
 pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
-    let log_dir = options.dir.join("log");
-    std::fs::create_dir_all(&log_dir)?;
-    let log = Log::open(Arc::new(DirStorage::open(&log_dir)?), Identity::random()?, LogOptions::default())?;
-    let views = Views::open(&options.dir.join("views"), log.epoch(), log.head(), ViewOptions::default())?;
+    let (log, views) = storage::open(&options.dir, options.accept_loss, clock.now_ms())?;
     let host = Arc::new(Host::new(options.host)?);
     let metrics = Arc::new(Metrics::default());
     let (commands, inbox) = bounded(COMMANDS_MAX);
@@ -98,7 +98,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         inbox,
         jobs,
         workers,
-        free_space: free_space(log_dir, options.disk_free_bytes_min),
+        free_space: free_space(storage::log_dir(&options.dir), options.disk_free_bytes_min),
         ballast,
         identity_window: options.identity_window,
         events_in_flight_max: options.events_in_flight_max,
@@ -195,7 +195,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
 /// What calls to the outside go through.
 fn outside(log: &Log, commands: &Sender<Command>, gates: &Arc<Gates>, secrets: BTreeMap<String, String>) -> Outside {
     let (commands, gates) = (commands.clone(), Arc::clone(gates));
-    Outside { epoch: log.epoch(), log: log.reader(), commands, gates, secrets: Arc::new(secrets) }
+    Outside { epochs: Arc::clone(log.epochs()), log: log.reader(), commands, gates, secrets: Arc::new(secrets) }
 }
 
 fn run(

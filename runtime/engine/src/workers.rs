@@ -20,6 +20,7 @@ use crate::{
     command::Command,
     corrections,
     job::{Finished, FinishedItem, Job, JobItem, StoredRecord},
+    lost,
     outcalls::{Outcalls, Outside},
     state::KeyState,
 };
@@ -87,6 +88,27 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    fn is_lost(&self) -> bool {
+        self.stored.record.event_at(0).is_some_and(lost::is_lost)
+    }
+}
+
+/// Some of the events were lost: their attempts fail without a call, and the others of the call are made another time.
+fn without_lost(job: &Job, prepared: Vec<Prepared>) -> Finished {
+    let ended = job.items.iter().zip(prepared).map(|(item, prepared)| {
+        let position = item.delivery.position;
+        let error = match prepared.is_lost() {
+            true => CallError::Failed(lost::failure(position)),
+            false => CallError::ParkedBehind,
+        };
+        let (attempt, stored) = (item.attempt, prepared.stored);
+        FinishedItem { position, attempt, stored, result: Err(error), log: Vec::new(), correction: None }
+    });
+    let (handler, digest) = (job.handler.clone(), job.callee.digest);
+    Finished { handler, digest, items: ended.collect(), hosts: Vec::new() }
+}
+
 impl Worker {
     fn run(&self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
@@ -103,6 +125,7 @@ impl Worker {
     fn call(&self, job: &Job) -> Result<Finished, String> {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
         let finished = match (job.items.as_slice(), prepared.as_slice()) {
+            _ if prepared.iter().any(|prepared| prepared.is_lost()) => without_lost(job, prepared),
             ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared)?,
             _ => self.call_batch(job, &prepared)?,
         };

@@ -10,7 +10,7 @@
 use std::{error::Error, path::PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
-use weirgate_log::{Change, Epoch, ViewOptions, Views};
+use weirgate_log::{Change, Epoch, Epochs, ViewOptions, Views};
 use weirgate_types::Position;
 
 const CHANGES: u64 = 2_000_000;
@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(dir: &std::path::Path, keys: u64) -> Result<(), Box<dyn Error>> {
-    let views = Views::open(&dir.join("views"), Epoch([1; 16]), Position(CHANGES), ViewOptions::default())?;
+    let log = Epochs::new(Epoch([1; 16]));
+    let views = Views::open(&dir.join("views"), &log, Position(CHANGES), ViewOptions::default())?;
     let key = |number: u64| format!("state/inventory/order-{:08}", number * 7919 % keys).into_bytes();
     let (wall, cpu) = (now(ClockId::Monotonic), now(ClockId::ProcessCPUTime));
     for position in 1..=CHANGES / CHANGES_A_WRITE {

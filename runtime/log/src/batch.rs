@@ -73,6 +73,16 @@ impl Batch {
         Ok(self.next_of(width))
     }
 
+    /// Add a record that is encoded already.
+    pub fn push_encoded(&mut self, record: &[u8], width: u32) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(record);
+        let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        let checksum = self.checks.record(self.next, width, record);
+        self.append(&FrameHeader { bytes, width, checksum });
+        self.next_of(width);
+    }
+
     fn append(&mut self, frame: &FrameHeader) {
         let start = self.bytes.len();
         if self.starts.last().is_none_or(|(_, last)| start - last >= INDEX_BYTES) {

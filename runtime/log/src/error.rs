@@ -23,8 +23,11 @@ pub enum LogError {
     Locked { dir: PathBuf },
     #[error(transparent)]
     Corrupt(#[from] Corruption),
-    #[error("{file} has format version {version}; this program knows version 1")]
+    #[error("{file} has format version {version}; this program knows version {known}", known = crate::format::VERSION)]
     Version { file: String, version: u32 },
+    /// Nothing was changed.
+    #[error(transparent)]
+    Lost(#[from] Loss),
     /// From the writer: what was being written may or may not be on disk, and the log takes nothing more.
     #[error("{doing} {file} failed")]
     Io {
@@ -40,6 +43,56 @@ pub enum LogError {
     // A bug.
     #[error(transparent)]
     Record(#[from] RecordError),
+}
+
+/// Acknowledged records that the log does not have any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("acknowledged records are missing from the log: {}: {witness}{}", Range(*.from, *.to), Damaged(.damage.as_ref()))]
+pub struct Loss {
+    /// The first position that is missing.
+    pub from: Position,
+    /// The last one that is known to have been durable.
+    pub to: Position,
+    pub witness: Witness,
+    /// Bytes behind the log's last sound batch, if there are any: they may be what is left of the records.
+    pub damage: Option<Corruption>,
+}
+
+/// What knows of records that the log does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Witness {
+    /// The file `head` beside the segments.
+    #[error("the note of the durable head says that position {head} was durable, and the log ends at {end}")]
+    Note { head: Position, end: Position },
+    #[error("the views have applied position {applied}, and the log ends at {end}")]
+    Views { applied: Position, end: Position },
+    /// The views or the note are of an epoch that the log has no segment of.
+    #[error("position {head} was durable in epoch {epoch}, and the log has no segment of that epoch")]
+    Epoch { head: Position, epoch: crate::Epoch },
+    /// There are views or a note, and no log at all.
+    #[error("position {head} was durable, and there is no log")]
+    NoLog { head: Position },
+}
+
+/// Positions in words.
+struct Range(Position, Position);
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self(from, to) if from == to => write!(f, "position {from}"),
+            Self(from, to) => write!(f, "positions {from} to {to}"),
+        }
+    }
+}
+
+struct Damaged<'a>(Option<&'a Corruption>);
+
+impl std::fmt::Display for Damaged<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(damage) = self.0 else { return Ok(()) };
+        write!(f, "; {} has damaged bytes from byte {} on", damage.file, damage.offset)
+    }
 }
 
 /// Durable data that is not what was written. Nothing was changed, nothing skipped.

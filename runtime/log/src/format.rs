@@ -11,7 +11,7 @@ pub const BATCH_HEADER_BYTES: usize = 32;
 pub const FRAME_HEADER_BYTES: usize = 12;
 
 const MAGIC: [u8; 8] = *b"WEIRSEG\0";
-const VERSION: u32 = 3;
+pub const VERSION: u32 = 3;
 const SUFFIX: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 

@@ -9,11 +9,17 @@ mod error;
 mod format;
 mod identity;
 mod log;
+mod note;
+mod opening;
 mod reader;
 mod recovery;
+mod repair;
+mod salvage;
 mod scan;
 mod segment;
+mod sources;
 mod storage;
+mod survey;
 mod tail;
 mod views;
 mod walk;
@@ -21,14 +27,17 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Corruption, LogError};
-pub use identity::{Epoch, Identity, Salt};
+pub use error::{Corruption, LogError, Loss, Witness};
+pub use identity::{Epoch, Epochs, Identity, Salt};
 pub use log::{Log, LogOptions};
+pub use opening::{Known, Opening};
 pub use reader::LogReader;
+pub use repair::{Repair, Repaired, repair};
 pub use scan::Scan;
 #[cfg(any(test, feature = "sim"))]
 pub use storage::sim::{Crash, Fault, SimStorage};
 pub use storage::{DirStorage, Storage, StorageFile};
+pub use survey::{Finding, LostRange, Survey};
 #[cfg(any(test, feature = "sim"))]
 pub use views::SimRows;
 pub use views::{Change, KEY_BYTES_MAX, VALUE_BYTES_MAX, ViewEntry, ViewError, ViewOptions, Views};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use weirgate_types::{KeyHasher, Position, Record};
 
 use crate::{
-    Epoch, Identity, LogError, LogReader, Storage,
+    Epoch, Epochs, Identity, LogError, LogReader, Opening, Salt, Storage,
     batch::Batch,
     catalog::Catalog,
     format::Checks,
-    recovery::{Recovered, recover},
+    note::Note,
+    recovery::Recovered,
     segment::{Index, Segment},
     tail::Tail,
 };
@@ -40,7 +41,8 @@ impl Default for LogOptions {
 /// The one writer of a log.
 pub struct Log {
     storage: Arc<dyn Storage>,
-    identity: Identity,
+    salt: Salt,
+    epochs: Arc<Epochs>,
     options: LogOptions,
     catalog: Arc<Catalog>,
     /// The last of the catalog's segments.
@@ -57,47 +59,55 @@ impl Log {
     /// when the last process stopped.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] where durable data is damaged, with nothing changed; [`LogError::Version`];
-    /// [`LogError::Full`] where there is no space to create it; [`LogError::Io`].
-    pub fn open(storage: Arc<dyn Storage>, if_new: Identity, mut options: LogOptions) -> Result<Self, LogError> {
-        options.batch_bytes_max = options.batch_bytes_max.min(BYTES_MAX);
-        match recover(&*storage)? {
-            Some(recovered) => Ok(Self::resume(storage, options, recovered)),
-            None => Self::create(storage, if_new, options),
-        }
+    /// As [`Opening::read`] and [`Opening::finish`].
+    pub fn open(storage: Arc<dyn Storage>, if_new: Identity, options: LogOptions) -> Result<Self, LogError> {
+        Opening::read(storage, if_new, options)?.finish()
     }
 
-    fn create(storage: Arc<dyn Storage>, identity: Identity, options: LogOptions) -> Result<Self, LogError> {
-        let first = Position(1);
+    pub(crate) fn create(storage: Arc<dyn Storage>, identity: Identity, options: LogOptions) -> Result<Self, LogError> {
+        let options = bounded(options);
+        let (first, epochs) = (Position(1), Arc::new(Epochs::new(identity.epoch)));
         let tail = Tail::create(&*storage, identity, first, &options)?;
         let segment = Arc::new(Segment::new(first, Index::default()));
         let checks = Checks::of(identity.salt);
         let catalog = Arc::new(Catalog::new(Arc::clone(&storage), checks, vec![Arc::clone(&segment)], Position::ZERO));
-        let pending = Batch::new(checks, first);
-        Ok(Self { storage, identity, options, catalog, segment, tail, pending, poisoned: false, closed: false })
+        let (pending, salt) = (Batch::new(checks, first), identity.salt);
+        let log =
+            Self { storage, salt, epochs, options, catalog, segment, tail, pending, poisoned: false, closed: false };
+        log.note_head();
+        Ok(log)
     }
 
-    fn resume(storage: Arc<dyn Storage>, options: LogOptions, recovered: Recovered) -> Self {
+    pub(crate) fn resume(storage: Arc<dyn Storage>, options: LogOptions, recovered: Recovered) -> Self {
+        let options = bounded(options);
         let tail = Tail::resume(&recovered, &options);
-        let Recovered { identity, segments, next, closed, .. } = recovered;
-        let checks = Checks::of(identity.salt);
+        let Recovered { salt, epochs, segments, next, closed, .. } = recovered;
+        let (checks, epochs) = (Checks::of(salt), Arc::new(epochs));
         // There is one: a log without segments is a new one.
         let segment = segments.last().map_or_else(|| Arc::new(Segment::new(Position(1), Index::default())), Arc::clone);
         let catalog = Arc::new(Catalog::new(Arc::clone(&storage), checks, segments, next.before()));
         let pending = Batch::new(checks, next);
-        Self { storage, identity, options, catalog, segment, tail, pending, poisoned: false, closed }
+        let log = Self { storage, salt, epochs, options, catalog, segment, tail, pending, poisoned: false, closed };
+        log.note_head();
+        log
     }
 
-    /// Identifies this log, for clients that resume.
+    /// The epoch in force, for clients that resume.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.identity.epoch
+        self.epochs.current()
+    }
+
+    /// All epochs of this log.
+    #[must_use]
+    pub fn epochs(&self) -> &Arc<Epochs> {
+        &self.epochs
     }
 
     /// How this log's keys are hashed: nobody who does not know its salt can choose two keys with one hash.
     #[must_use]
     pub fn key_hasher(&self) -> KeyHasher {
-        KeyHasher::new(self.identity.salt.0)
+        KeyHasher::new(self.salt.0)
     }
 
     /// The last durable position; 0 while the log is empty.
@@ -180,17 +190,33 @@ impl Log {
         let head = self.pending.next().before();
         self.catalog.set_head(head);
         self.pending.advance();
+        self.note_head();
         Ok(head)
+    }
+
+    /// Note how far the log is durable, before anyone is told. Without the note a loss of the last batch cannot be proven;
+    /// nothing else depends on it.
+    fn note_head(&self) {
+        let note = Note { log: self.epochs.first(), epoch: self.epoch(), head: self.head() };
+        if let Err(error) = self.storage.note(&note.encode()) {
+            tracing::debug!(%error, "the durable head cannot be noted");
+        }
     }
 
     /// Go on in a new segment.
     fn roll(&mut self) -> Result<(), LogError> {
         let first = self.pending.first();
-        let tail = Tail::create(&*self.storage, self.identity, first, &self.options)?;
+        let identity = Identity { epoch: self.epoch(), salt: self.salt };
+        let tail = Tail::create(&*self.storage, identity, first, &self.options)?;
         self.tail.give_back()?;
         self.tail = tail;
         self.segment = Arc::new(Segment::new(first, Index::default()));
         self.catalog.add(Arc::clone(&self.segment));
         Ok(())
     }
+}
+
+fn bounded(mut options: LogOptions) -> LogOptions {
+    options.batch_bytes_max = options.batch_bytes_max.min(BYTES_MAX);
+    options
 }

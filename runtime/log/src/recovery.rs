@@ -1,15 +1,16 @@
-//! Opens what a stopped process left behind: checks every byte, cuts off what was being written when it stopped, and
-//! refuses, with nothing changed, where something durable is damaged.
+//! Reads what a stopped process left behind and checks every byte. Refuses where something durable is damaged; finds what
+//! was being written when the process stopped, and removes that in a second step.
 //!
-//! A batch is written only once the one before it is durable. So damage with anything sound behind it is corruption, and
-//! damage with nothing behind it is a batch that nobody was told of.
+//! A batch is written only once the one before it is durable. So damage with anything sound behind it is corruption. Damage
+//! with nothing behind it is a batch that was being written, unless something else proves that the batch was durable: that
+//! is for `opening` to decide, between the two steps.
 
 use std::sync::Arc;
 
 use weirgate_types::Position;
 
 use crate::{
-    Corruption, Identity, LogError, Storage, StorageFile,
+    Corruption, Epochs, LogError, Salt, Storage, StorageFile,
     format::{
         BATCH_HEADER_BYTES, Checks, HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_position,
     },
@@ -21,7 +22,8 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// A log that was there.
 pub struct Recovered {
-    pub identity: Identity,
+    pub salt: Salt,
+    pub epochs: Epochs,
     /// Sorted; never empty.
     pub segments: Vec<Arc<Segment>>,
     /// The last segment's file, its durable end and its size.
@@ -32,28 +34,61 @@ pub struct Recovered {
     pub next: Position,
     /// Whether the log was closed, not killed.
     pub closed: bool,
+    /// Where the bytes behind `end` that are no sound batch end, if there are any.
+    pub torn: Option<u64>,
 }
 
-/// Find out what is durable. None where there is no log, or one that was not yet created when the process stopped.
-pub fn recover(storage: &dyn Storage) -> Result<Option<Recovered>, LogError> {
-    let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
-    let mut firsts: Vec<Position> = names.iter().filter_map(|name| segment_position(name)).collect();
-    firsts.sort_unstable();
+/// What a process left behind, with nothing changed yet.
+pub struct Remains {
+    /// None where there is no log, or one that was not yet created when the process stopped.
+    pub recovered: Option<Recovered>,
+    /// The segment that was being created.
+    unborn: Option<String>,
+}
+
+/// Find out what is durable.
+pub fn read_remains(storage: &dyn Storage) -> Result<Remains, LogError> {
+    let mut firsts = segments(storage)?;
+    let mut unborn = None;
     if let Some(last) = firsts.last().copied()
-        && remove_unborn(storage, last)?
+        && is_unborn(storage, last)?
     {
+        unborn = Some(segment_name(last));
         firsts.pop();
     }
     let mut recovered: Option<Recovered> = None;
     for first in firsts {
         recovered = Some(add(storage, recovered, first)?);
     }
-    recovered.map(cut_tail).transpose()
+    if let Some(recovered) = &mut recovered {
+        find_tail(recovered)?;
+    }
+    Ok(Remains { recovered, unborn })
 }
 
-/// Remove a segment that was being created: its header is not sound, and nothing was ever written behind it, which
-/// happens only after the header is durable.
-fn remove_unborn(storage: &dyn Storage, first: Position) -> Result<bool, LogError> {
+/// The first positions of all segments, sorted.
+pub fn segments(storage: &dyn Storage) -> Result<Vec<Position>, LogError> {
+    let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
+    let mut firsts: Vec<Position> = names.iter().filter_map(|name| segment_position(name)).collect();
+    firsts.sort_unstable();
+    Ok(firsts)
+}
+
+impl Remains {
+    /// Remove what was being written.
+    pub fn tidy(self, storage: &dyn Storage) -> Result<Option<Recovered>, LogError> {
+        if let Some(name) = self.unborn {
+            storage.remove(&name).map_err(LogError::io("removing", &name))?;
+            storage.sync_dir().map_err(LogError::io("syncing the folder of", &name))?;
+            tracing::info!(segment = name, "removed a segment that was being created when the process stopped");
+        }
+        self.recovered.map(cut_tail).transpose()
+    }
+}
+
+/// Whether a segment was being created: its header is not sound, and nothing was ever written behind it, which happens only
+/// after the header is durable.
+fn is_unborn(storage: &dyn Storage, first: Position) -> Result<bool, LogError> {
     let name = segment_name(first);
     let file = storage.open(&name).map_err(LogError::io("opening", &name))?;
     let size = file.size().map_err(LogError::io("measuring", &name))?;
@@ -64,9 +99,6 @@ fn remove_unborn(storage: &dyn Storage, first: Position) -> Result<bool, LogErro
     if content_end(&*file, &name, SEGMENT_HEADER_BYTES as u64, size)?.is_some() {
         return Err(corruption(&name, 0, first, "the segment's header is damaged").into());
     }
-    storage.remove(&name).map_err(LogError::io("removing", &name))?;
-    storage.sync_dir().map_err(LogError::io("syncing the folder of", &name))?;
-    tracing::info!(segment = name, "removed a segment that was being created when the process stopped");
     Ok(true)
 }
 
@@ -81,8 +113,12 @@ fn add(storage: &dyn Storage, before: Option<Recovered>, first: Position) -> Res
         HeaderFault::Version(version) => LogError::Version { file: name.clone(), version },
     })?;
     check_follows(before.as_ref(), &header, &name, first)?;
+    let epochs = before.as_ref().map_or_else(|| Epochs::new(header.identity.epoch), |before| before.epochs.clone());
     let segments = before.map(|before| before.segments).unwrap_or_default();
-    let recovered = Recovered { identity: header.identity, segments, file, end: 0, size, next: first, closed: false };
+    let salt = header.identity.salt;
+    let mut recovered =
+        Recovered { salt, epochs, segments, file, end: 0, size, next: first, closed: false, torn: None };
+    recovered.epochs.begin(first, header.identity.epoch);
     fill(recovered, first)
 }
 
@@ -100,7 +136,8 @@ fn check_follows(
         let gap = || corruption(name, 0, Position(1), "the log's first segment is missing").into();
         return if begins { Ok(()) } else { Err(gap()) };
     };
-    if before.identity != header.identity {
+    // The epoch may be a new one; the salt never is.
+    if before.salt != header.identity.salt {
         return Err(corruption(name, 0, first, "the segment is of another log").into());
     }
     // A segment is created only when all before it is durable, so a tail cannot be torn there.
@@ -120,7 +157,7 @@ fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError
     let offset = SEGMENT_HEADER_BYTES as u64;
     let mut walker = Walker::new(Walk {
         file: Arc::clone(&recovered.file),
-        checks: Checks::of(recovered.identity.salt),
+        checks: Checks::of(recovered.salt),
         start: Mark { position: first, offset, batch_end: offset },
         end: recovered.size,
         chunk_bytes: CHUNK_BYTES,
@@ -142,23 +179,32 @@ fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError
     Ok(recovered)
 }
 
-/// Deal with what lies behind the last sound batch of the log.
-fn cut_tail(mut recovered: Recovered) -> Result<Recovered, LogError> {
+/// Find what lies behind the last sound batch of the log.
+fn find_tail(recovered: &mut Recovered) -> Result<(), LogError> {
     let name = recovered.segments.last().map_or_else(String::new, |segment| segment.name.clone());
     let (file, end, next) = (&*recovered.file, recovered.end, recovered.next);
     // Zeros are space that was reserved and not yet used.
-    let Some(content_end) = content_end(file, &name, end, recovered.size)? else { return Ok(recovered) };
+    let Some(content_end) = content_end(file, &name, end, recovered.size)? else { return Ok(()) };
     let tail = read(file, &name, end, content_end)?;
-    let checks = Checks::of(recovered.identity.salt);
+    let checks = Checks::of(recovered.salt);
     if later_batch(&checks, &tail, next) {
         return Err(corruption(&name, end, next, "a damaged batch, with a sound one behind it").into());
     }
+    recovered.torn = Some(content_end);
+    recovered.closed = false;
+    Ok(())
+}
+
+/// Cut off the batch that was being written.
+fn cut_tail(mut recovered: Recovered) -> Result<Recovered, LogError> {
+    let Some(content_end) = recovered.torn.take() else { return Ok(recovered) };
+    let name = recovered.segments.last().map_or_else(String::new, |segment| segment.name.clone());
+    let (file, end, next) = (&*recovered.file, recovered.end, recovered.next);
     file.truncate(end).map_err(LogError::io("truncating", &name))?;
     file.sync_data().map_err(LogError::io("syncing", &name))?;
     let bytes = content_end - end;
     tracing::info!(segment = name, offset = end, position = %next, bytes, "cut off a batch that was being written when the process stopped");
     recovered.size = end;
-    recovered.closed = false;
     Ok(recovered)
 }
 

@@ -72,6 +72,17 @@ pub enum Record {
     GapPassed(GapPassed),
     /// An event that corrects could not be applied to the delivery that waits for a correction; it goes on waiting.
     CorrectionRefused(CorrectionRefused),
+    /// Stands in for records that were damaged on disk and given up by an operator.
+    Lost(Lost),
+}
+
+/// The positions of damaged records. They are never given to other records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// How many, this record's own among them; at least 1.
+    pub positions: u32,
+    /// When the log was repaired.
+    pub at_ms: u64,
 }
 
 /// A correction that was not applied.
@@ -120,9 +131,34 @@ impl Record {
     /// How many positions the record takes: its own, and one for each event that follows from it.
     #[must_use]
     pub fn width(&self) -> u64 {
+        if let Self::Lost(lost) = self {
+            return u64::from(lost.positions.max(1));
+        }
         1 + match self {
             Self::Batched(commits) => commits.iter().map(|commit| commit.effects.emitted.len()).sum::<usize>() as u64,
             other => other.following().len() as u64,
+        }
+    }
+
+    /// What kind of record it is, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Attempted { .. } => "attempted",
+            Self::Committed(_) => "committed",
+            Self::Batched(_) => "batched",
+            Self::Deployed(_) => "deployed",
+            Self::ModeChanged(_) => "mode-changed",
+            Self::Intervened(_) => "intervened",
+            Self::BreakerChanged(_) => "breaker-changed",
+            Self::Stepped { .. } => "stepped",
+            Self::Fired { .. } => "fired",
+            Self::Released { .. } => "released",
+            Self::Paced { .. } => "paced",
+            Self::GapPassed(_) => "gap-passed",
+            Self::CorrectionRefused(_) => "correction-refused",
+            Self::Lost(_) => "lost",
         }
     }
 
@@ -160,7 +196,8 @@ impl Record {
 
     /// The events in the record with their positions, `first` being the record's own.
     pub fn events(&self, first: Position) -> impl Iterator<Item = (Position, &Event)> {
-        (0..self.width()).filter_map(move |offset| Some((first.plus(offset), self.event_at(offset)?)))
+        let width = if matches!(self, Self::Lost(_)) { 0 } else { self.width() };
+        (0..width).filter_map(move |offset| Some((first.plus(offset), self.event_at(offset)?)))
     }
 
     /// The one handler that the record's own event is for, where it is for one only.
@@ -191,6 +228,7 @@ impl Record {
             Self::BreakerChanged(changed) => changed.at_ms,
             Self::GapPassed(gap) => gap.at_ms,
             Self::CorrectionRefused(refused) => refused.at_ms,
+            Self::Lost(lost) => lost.at_ms,
         }
     }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
+use weirgate_engine::{StartError, storage::LogError};
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX};
 
 use crate::commands::Body;
@@ -106,6 +107,9 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(Unreachable(_)) = error.downcast_ref() {
         return Some("start a server with `weirgate serve`, or name another with --url".into());
     }
+    if let Some(StartError::Log(of_log)) = error.downcast_ref() {
+        return hint_of_log(of_log);
+    }
     let refused: &Refused = error.downcast_ref()?;
     match refused.code.as_str() {
         "unknown-handler" => Some("`weirgate handlers list` shows what is deployed".into()),
@@ -119,4 +123,19 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
         _ if refused.retryable => Some("try again in a moment".into()),
         _ => None,
     }
+}
+
+fn hint_of_log(error: &LogError) -> Option<String> {
+    let advice = match error {
+        LogError::Lost(_) => {
+            "restore the data directory from a backup; or go on without these records: `weirgate serve --accept-loss`"
+        }
+        LogError::Corrupt(_) => {
+            "restore the data directory from a backup; `weirgate log verify --data DIR` shows the damage, and `weirgate log \
+             repair --data DIR --accept-loss` gives up what cannot be read"
+        }
+        LogError::Locked { .. } => "stop the server first",
+        _ => return None,
+    };
+    Some(format!("{advice} (docs/guides/damage.md)"))
 }

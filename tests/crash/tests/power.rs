@@ -1,5 +1,5 @@
-//! Power cuts and bad disks, on copies of a data directory: the log's end torn anywhere, its views gone, old, new or
-//! garbage; and damage in the middle, which is refused.
+//! Power cuts and bad disks, on copies of a data directory: the log's end torn anywhere, its views gone, old, new, unproven or
+//! garbage; and what was acknowledged and is gone, or damaged in the middle, which is refused.
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 
@@ -89,9 +89,29 @@ impl Copy {
         fs::write(self.data().join("log").join(name), bytes).expect("written");
     }
 
+    /// How far the log says that it was durable.
+    fn noted(&self) -> u64 {
+        let note = fs::read(self.data().join("log/head")).expect("a note");
+        u64::from_le_bytes(note[40..48].try_into().expect("eight bytes"))
+    }
+
+    /// The server does not start, and changes nothing.
+    async fn is_refused(&self, why: &str) -> String {
+        let before = fingerprint(&self.data().join("log"));
+        let mut server = Setup::new().dir(self.data()).expect_line("error:").prepare();
+        server.spawn();
+        assert!(!server.ended().await.success(), "it started");
+        assert_eq!(fingerprint(&self.data().join("log")), before, "the log was changed");
+        server.line(why, 0).await
+    }
+
     /// The server starts on it, keeps what `book` says, and goes on.
     async fn is_sound(&self, book: &Book, expected: &[&str]) {
-        let setup = expected.iter().fold(Setup::new().dir(self.data()), |setup, line| setup.expect_line(line));
+        self.is_sound_with(Setup::new(), book, expected).await;
+    }
+
+    async fn is_sound_with(&self, setup: Setup, book: &Book, expected: &[&str]) {
+        let setup = expected.iter().fold(setup.dir(self.data()), |setup, line| setup.expect_line(line));
         let mut server = setup.start().await;
         verify(&server.client, book).await;
         let account = "account/after";
@@ -126,8 +146,17 @@ async fn the_log_may_end_at_any_byte_after_what_was_acknowledged() {
         }
         let copy = Copy::of(&wreck.data);
         copy.write_segment(&wreck.segment, &bytes);
-        // Where the views are ahead of the log now, they are made anew.
-        copy.is_sound(&wreck.book.up_to(durable.last()), &[REMADE]).await;
+        let book = wreck.book.up_to(durable.last());
+        if number % 2 == 1 && copy.noted() > durable.last() {
+            // What was durable is gone, and the note and the views know it.
+            copy.is_refused("acknowledged records are missing from the log").await;
+            copy.is_sound_with(Setup::new().arg("--accept-loss"), &book, &["WARN"]).await;
+        } else {
+            // As if it had not been durable.
+            fs::remove_file(copy.data().join("log/head")).expect("removed");
+            fs::remove_dir_all(copy.data().join("views")).expect("removed");
+            copy.is_sound(&book, &[]).await;
+        }
     }
 }
 
@@ -154,6 +183,24 @@ async fn views_may_be_gone_old_or_garbage() {
         eprintln!("views: {what}");
         copy.is_sound(&wreck.book, &[REMADE, "sled"]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_that_are_whole_after_a_power_cut_are_used() {
+    let wreck = wreck().await;
+    // As the last flush left them; and as sled left them in the middle of one, with the rest beside it.
+    let copy = Copy::of(&wreck.data);
+    fs::write(copy.data().join("views/state"), "open another-boot\n").expect("written");
+    let mut server = Setup::new().dir(copy.data()).start().await;
+    server.line("the views are whole after a power cut", 0).await;
+    verify(&server.client, &wreck.book).await;
+    assert!(server.terminate().await.success());
+    // A mixture is noticed.
+    let (mut chance, _) = Chance::announced("mixture");
+    let copy = Copy::of(&wreck.data);
+    fs::write(copy.data().join("views/state"), "open another-boot\n").expect("written");
+    spoil(&copy.data().join("views/sled"), false, &mut chance);
+    copy.is_sound(&wreck.book, &[REMADE, "sled"]).await;
 }
 
 /// Replace sled's files by garbage, or overwrite a part of each.
@@ -209,13 +256,8 @@ async fn damage_in_the_middle_is_refused_and_nothing_is_changed() {
         let mut bytes = wreck.segment.bytes.clone();
         bytes[at] ^= 1 << chance.between(0, 7);
         copy.write_segment(&wreck.segment, &bytes);
-        let before = fingerprint(&copy.data().join("log"));
-        let mut server = Setup::new().dir(copy.data()).expect_line("error:").prepare();
-        server.spawn();
-        assert!(!server.ended().await.success(), "byte {at}: it started");
-        let line = server.line("the log is damaged", 0).await;
+        let line = copy.is_refused("the log is damaged").await;
         let name = wreck.segment.path.file_name().and_then(|name| name.to_str()).expect("a name");
         assert!(line.starts_with("error:") && line.contains(name) && line.contains("position "), "byte {at}: {line}");
-        assert_eq!(fingerprint(&copy.data().join("log")), before, "byte {at}: the log was changed");
     }
 }

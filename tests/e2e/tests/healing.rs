@@ -236,3 +236,47 @@ async fn an_event_is_posted_straight_to_one_handler() {
     let refused = server.client.send(reqwest::Method::POST, unknown, "application/cloudevents+json", work.to_string());
     refused.await.is_problem(404, "unknown-handler");
 }
+
+/// Flip a bit in the last record of the log.
+fn damage_the_last_record(data: &std::path::Path) {
+    let entries = std::fs::read_dir(data.join("log")).expect("the log").map(|entry| entry.expect("an entry").path());
+    let segments = entries.filter(|path| path.extension().is_some_and(|ending| ending == "seg"));
+    let path = segments.max().expect("a segment");
+    let mut bytes = std::fs::read(&path).expect("the segment");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("a record");
+    bytes[last - 2] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_loss_nothing_is_charged_twice_and_no_key_is_given_again() {
+    let gateway = Gateway::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let setup = beside(&gateway).dir(dir.path().join("data"));
+    let mut server = setup.clone().start().await;
+    server.client.deploy(&caller(&gateway), weirgate_guests::build("mender")).await;
+    gateway.hold(Some("/charge"));
+    server.client.accept(event("mend.charge", "order/1", "1", &json!({ "amount": 7 }))).await;
+    eventually("the call", PATIENCE, async || gateway.requests("/charge").pop().ok_or("none yet")).await;
+    let answer = server.client.publish(&[event("other.thing", "order/9", "9", &json!({}))]).await.ok();
+    let (old, lost) = (answer["epoch"].as_str().expect("an epoch").to_owned(), &answer["events"][0]["position"]);
+    server.kill9();
+    drop(server);
+    damage_the_last_record(&dir.path().join("data"));
+    gateway.hold(None);
+
+    let server = setup.arg("--accept-loss").expect_line("WARN").start().await;
+    server.client.reaches("order/1", "mender", "charged").await;
+    let keys = |path: &str| -> Vec<String> {
+        gateway.requests(path).iter().map(|request| request.header("idempotency-key").to_owned()).collect()
+    };
+    let before = keys("/charge");
+    assert!(before.len() >= 2 && before.iter().all(|key| *key == before[0] && key.starts_with(&old)), "{before:?}");
+
+    let answer = server.client.publish(&[event("mend.charge", "order/2", "2", &json!({ "amount": 8 }))]).await.ok();
+    server.client.reaches("order/2", "mender", "charged").await;
+    let new = answer["epoch"].as_str().expect("an epoch");
+    assert!(new != old && answer["events"][0]["position"].as_u64() > lost.as_u64(), "{answer}");
+    let key = keys("/charge").pop().expect("a request");
+    assert!(key.starts_with(new), "{key} is not of epoch {new}");
+}

@@ -26,6 +26,7 @@ pub fn line(position: Position, record: &Record) -> String {
             format!("{} not corrected with {}: {}", one.delivery, one.correction, one.reason)
         }
         Record::Paced { slow, .. } => format!("slow: {slow}"),
+        Record::Lost(lost) => format!("{} positions are lost", lost.positions),
         Record::GapPassed(gap) => {
             format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)
         }

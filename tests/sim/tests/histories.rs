@@ -5,6 +5,7 @@ use weirgate_sim::{engine, engine::Stage, run};
 /// Some twenty seconds of one core.
 const HISTORIES: u64 = 10_000;
 const ENGINE_HISTORIES: u64 = 4_000;
+const LOSSES: u64 = 1_500;
 
 #[test]
 fn every_history_keeps_the_rules() {
@@ -44,6 +45,14 @@ fn a_seed_is_one_history_of_the_engine() {
     let figures = |seed| engine::run(&stage, seed).figures;
     (0..100).for_each(|seed| assert_eq!(figures(seed), figures(seed), "seed {seed}"));
     assert_ne!(figures(1).trace, figures(2).trace);
+}
+
+#[test]
+fn an_engine_goes_on_without_records_that_were_lost() {
+    let stage = stage();
+    for seed in 0..LOSSES {
+        assert_eq!(engine::lose(&stage, seed).violation, None, "seed {seed}");
+    }
 }
 
 /// Paste a failing seed here to look at it alone.

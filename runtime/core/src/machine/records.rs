@@ -15,7 +15,7 @@ use crate::{
 impl Machine {
     pub(super) fn appended(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
         match record {
-            Record::Accepted { .. } | Record::Fired { .. } | Record::Paced { .. } => {}
+            Record::Accepted { .. } | Record::Fired { .. } | Record::Paced { .. } | Record::Lost(_) => {}
             Record::Attempted { delivery, attempt, version, at_ms } => {
                 self.attempted(delivery, (*attempt, *version), *at_ms, actions);
             }

@@ -12,7 +12,7 @@ use crate::{
     command::{Command, Wish},
     corrections,
     job::StoredRecord,
-    rows,
+    lost, rows,
 };
 
 /// So many open deliveries are looked at for what is blocked.
@@ -119,6 +119,10 @@ impl Handle {
         let not_open = || Refusal::NotOpen(delivery.clone());
         let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?.ok_or_else(not_open)?;
         let event = stored.event(delivery.position).ok_or_else(not_open)?;
+        if lost::is_lost(event) && matches!(decision, Decision::Retry | Decision::Correct(_)) {
+            let why = "its event was lost, so it cannot be made: skip, resolve or discard it";
+            return Err(Refusal::Correction(format!("{delivery}: {why}")));
+        }
         let carried = self.carried(&delivery)?;
         let (mut difference, mut events) = (None, Vec::new());
         let verb = match decision {

@@ -66,7 +66,8 @@ impl Projection {
             Record::Attempted { .. }
             | Record::Stepped { .. }
             | Record::Released { .. }
-            | Record::CorrectionRefused(_) => {}
+            | Record::CorrectionRefused(_)
+            | Record::Lost(_) => {}
         }
         Ok(())
     }

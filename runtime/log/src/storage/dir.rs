@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustix::{
@@ -17,6 +17,7 @@ use super::{Lock, Storage, StorageFile};
 use crate::LogError;
 
 const LOCK_NAME: &str = "lock";
+const NOTE_NAME: &str = "head";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A directory, locked against other processes for as long as this lives.
@@ -25,6 +26,8 @@ pub struct DirStorage {
     dir: PathBuf,
     /// For `fsync`.
     handle: File,
+    /// Opened when it is first written.
+    note: OnceLock<File>,
     _lock: Lock,
 }
 
@@ -44,7 +47,7 @@ impl DirStorage {
         let lock = Lock::take(&dir.join(LOCK_NAME)).map_err(LogError::io("locking", &name))?;
         let lock = lock.ok_or_else(|| LogError::Locked { dir: dir.to_owned() })?;
         let handle = File::open(dir).map_err(LogError::io("opening", &name))?;
-        Ok(Self { dir: dir.to_owned(), handle, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), handle, note: OnceLock::new(), _lock: lock })
     }
 }
 
@@ -65,6 +68,29 @@ impl Storage for DirStorage {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.dir.join(name))
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn note(&self, bytes: &[u8]) -> io::Result<()> {
+        let file = match self.note.get() {
+            Some(file) => file,
+            None => {
+                let path = self.dir.join(NOTE_NAME);
+                let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+                self.note.get_or_init(|| file)
+            }
+        };
+        file.write_all_at(bytes, 0)
+    }
+
+    fn noted(&self) -> io::Result<Vec<u8>> {
+        match fs::read(self.dir.join(NOTE_NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     fn sync_dir(&self) -> io::Result<()> {
@@ -144,6 +170,17 @@ mod tests {
         assert!(matches!(&error, LogError::Locked { dir } if *dir == path), "{error}");
         drop(first);
         DirStorage::open(&path).expect("the next owner");
+    }
+
+    #[test]
+    fn a_note_is_the_newest_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let storage = DirStorage::open(dir.path()).expect("a storage");
+        assert_eq!(storage.noted().expect("no error"), b"");
+        for note in [b"one", b"two"] {
+            storage.note(note).expect("noted");
+            assert_eq!(storage.noted().expect("no error"), note);
+        }
     }
 
     #[test]

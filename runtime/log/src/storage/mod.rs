@@ -37,6 +37,25 @@ pub trait Storage: Send + Sync {
     /// There is no such file, or it cannot be removed.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Give a file another name, in place of the file that had it. Durable, and one or the other after a power cut, only
+    /// after [`Storage::sync_dir`].
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be renamed.
+    fn replace(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Keep a few bytes in place of those noted before. Never synced: after a power cut, older ones may be found.
+    ///
+    /// # Errors
+    /// They may not be kept.
+    fn note(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// What was noted; empty where nothing was.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn noted(&self) -> io::Result<Vec<u8>>;
+
     /// Make the names of all files durable.
     ///
     /// # Errors

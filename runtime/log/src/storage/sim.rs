@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use super::{Storage, StorageFile};
 
 const SECTOR_BYTES: u64 = 512;
+/// How many of the newest notes a power cut may leave.
+const NOTES: usize = 4;
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,7 @@ enum Change {
     Resize { inode: Inode, size: u64 },
     Link { name: String, inode: Inode },
     Unlink { name: String },
+    Rename { from: String, to: String },
 }
 
 #[derive(Default, Clone)]
@@ -56,6 +59,8 @@ struct Disk {
     operations: u64,
     fault: Option<(u64, Fault)>,
     bytes_max: Option<u64>,
+    /// What was noted since the disk came to be, the newest last; not more than a few.
+    notes: Vec<Vec<u8>>,
 }
 
 /// A disk in memory; clones are the same disk.
@@ -131,8 +136,8 @@ impl SimStorage {
             Crash::Keep(bytes) => keep(&mut image, &disk.unsynced, bytes),
             Crash::Sectors { seed } => throw(&mut image, &disk.unsynced, seed),
         }
-        let inode_last = disk.inode_last;
-        Self(Arc::new(Mutex::new(Disk { now: image.clone(), durable: image, inode_last, ..Disk::default() })))
+        let (inode_last, notes) = (disk.inode_last, disk.notes_left(crash));
+        Self(Arc::new(Mutex::new(Disk { now: image.clone(), durable: image, inode_last, notes, ..Disk::default() })))
     }
 
     /// Count an operation; `Err` when its turn to fail has come.
@@ -182,6 +187,19 @@ impl SimStorage {
     }
 }
 
+impl Disk {
+    /// Notes are never synced: the newest one is left, or one that is older, or none.
+    fn notes_left(&self, crash: Crash) -> Vec<Vec<u8>> {
+        let throw = match crash {
+            Crash::Keep(u64::MAX) => return self.notes.clone(),
+            Crash::Keep(bytes) => bytes,
+            Crash::Sectors { seed } => seed,
+        };
+        let left = throw % (self.notes.len() as u64 + 1);
+        self.notes.iter().take(usize::try_from(left).unwrap_or(0)).cloned().collect()
+    }
+}
+
 impl Fault {
     fn error(self) -> io::Error {
         match self {
@@ -197,6 +215,10 @@ impl Change {
             Self::Write { bytes, .. } => bytes.len() as u64,
             _ => 1,
         }
+    }
+
+    fn is_of_names(&self) -> bool {
+        matches!(self, Self::Link { .. } | Self::Unlink { .. } | Self::Rename { .. })
     }
 
     fn is_of(&self, file: Inode) -> bool {
@@ -235,6 +257,13 @@ impl Image {
             Change::Unlink { name } => {
                 if let Some(inode) = self.names.remove(name) {
                     self.files.remove(&inode);
+                }
+            }
+            Change::Rename { from, to } => {
+                if let Some(inode) = self.names.remove(from)
+                    && let Some(replaced) = self.names.insert(to.clone(), inode)
+                {
+                    self.files.remove(&replaced);
                 }
             }
         }
@@ -323,12 +352,31 @@ impl Storage for SimStorage {
         Ok(())
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.step()?;
+        self.change(Change::Rename { from: from.to_owned(), to: to.to_owned() });
+        Ok(())
+    }
+
+    /// No operation that fails: what depends on it goes on without.
+    fn note(&self, bytes: &[u8]) -> io::Result<()> {
+        let notes = &mut self.0.lock().notes;
+        if notes.len() == NOTES {
+            notes.remove(0);
+        }
+        notes.push(bytes.to_vec());
+        Ok(())
+    }
+
+    fn noted(&self) -> io::Result<Vec<u8>> {
+        Ok(self.0.lock().notes.last().cloned().unwrap_or_default())
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         self.step()?;
         let disk = &mut *self.0.lock();
-        let (names, others) = std::mem::take(&mut disk.unsynced)
-            .into_iter()
-            .partition::<Vec<_>, _>(|change| matches!(change, Change::Link { .. } | Change::Unlink { .. }));
+        let (names, others) =
+            std::mem::take(&mut disk.unsynced).into_iter().partition::<Vec<_>, _>(Change::is_of_names);
         for change in &names {
             disk.durable.apply(change);
         }

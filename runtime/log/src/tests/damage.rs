@@ -1,7 +1,7 @@
 //! Damage to what was durable: it is refused and named, nothing is changed, nothing skipped.
 
 use super::*;
-use crate::{Corruption, LogError};
+use crate::{Corruption, Known, LogError, Opening, note::Note};
 
 const FIRST: &str = "00000000000000000001.seg";
 
@@ -73,8 +73,8 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     assert!(refused > 10_000, "{refused}");
 }
 
-#[test]
-fn damage_to_the_last_batch_of_a_killed_log_is_a_torn_tail() {
+/// A log of three records, a batch each, that was not closed; and its segment with the last record damaged.
+fn killed_log() -> (SimStorage, LogOptions, Model, Vec<u8>) {
     let disk = SimStorage::new();
     let options = small(10_000, 20_000);
     let mut log = open(&disk, &options).expect("a new log");
@@ -84,12 +84,65 @@ fn damage_to_the_last_batch_of_a_killed_log_is_a_torn_tail() {
         log.sync().expect("a sync");
     }
     drop(log);
-    let bytes = disk.contents(FIRST).expect("the segment");
-    let last = bytes.iter().rposition(|byte| *byte != 0).expect("a byte");
-    let mut flipped = bytes;
+    let mut flipped = disk.contents(FIRST).expect("the segment");
+    let last = flipped.iter().rposition(|byte| *byte != 0).expect("a byte");
     flipped[last - 10] ^= 1;
+    (disk, options, model, flipped)
+}
+
+#[test]
+fn damage_to_the_last_batch_of_a_killed_log_is_a_loss() {
+    let (disk, options, model, flipped) = killed_log();
+    disk.overwrite(FIRST, flipped.clone());
+    let Err(LogError::Lost(loss)) = open(&disk, &options) else { panic!("not a loss") };
+    let (from, to) = (model[2].0, next(&model).before());
+    assert_eq!((loss.from, loss.to), (from, to), "{loss}");
+    assert!(loss.damage.as_ref().is_some_and(|damage| damage.file == FIRST), "{loss}");
+    assert!(loss.to_string().contains(&format!("positions {from} to {to}")), "{loss}");
+    assert_eq!(disk.contents(FIRST), Some(flipped), "nothing was changed");
+}
+
+#[test]
+fn without_a_note_of_it_damage_to_the_last_batch_is_a_torn_tail() {
+    let (disk, options, model, flipped) = killed_log();
+    let notes: Vec<_> = [model[1].0, Position(1)]
+        .map(|first| Note { log: IDENTITY.epoch, epoch: IDENTITY.epoch, head: first.next() }.encode())
+        .into_iter()
+        .chain([b"garbage".to_vec(), Vec::new()])
+        .collect();
+    for note in notes {
+        let image = disk.crash(crate::Crash::Keep(0));
+        image.overwrite(FIRST, flipped.clone());
+        crate::Storage::note(&image, &note).expect("noted");
+        assert_eq!(contents(&open(&image, &options).expect("the log again").reader()), model[..2]);
+    }
+}
+
+#[test]
+fn views_that_know_more_than_the_log_prove_a_loss() {
+    let (disk, options, model, flipped) = killed_log();
     disk.overwrite(FIRST, flipped);
-    assert_eq!(contents(&open(&disk, &options).expect("the log again").reader()), model[..2]);
+    let (head, end) = (next(&model).before(), model[1].0.next());
+    let other = Epoch([9; 16]);
+    let ours = Known { log: IDENTITY.epoch, epoch: IDENTITY.epoch, position: head };
+    for (known, is_lost) in [
+        (ours, true),
+        (Known { position: end, ..ours }, false),
+        (Known { log: other, epoch: other, ..ours }, false),
+        (Known { epoch: other, position: Position(1), ..ours }, true),
+    ] {
+        let image = disk.crash(crate::Crash::Keep(0));
+        crate::Storage::note(&image, b"").expect("noted");
+        let mut opening = Opening::read(Arc::new(image), IDENTITY, options.clone()).expect("a log");
+        assert_eq!((opening.loss(), opening.head(), opening.is_new()), (None, end, false));
+        opening.applied_by_views(known);
+        assert_eq!(opening.loss().is_some(), is_lost, "{known:?}");
+    }
+    // No log at all, where there was one.
+    let mut opening = Opening::read(Arc::new(SimStorage::new()), IDENTITY, options).expect("no log");
+    opening.applied_by_views(Known { log: other, epoch: other, position: Position(7) });
+    let loss = opening.loss().expect("a loss");
+    assert_eq!((loss.from, loss.to), (Position(1), Position(7)), "{loss}");
 }
 
 #[test]
@@ -143,7 +196,7 @@ fn missing_and_foreign_segments_are_refused() {
     assert_eq!(corruption(open(&image, &options)).file, *last);
 
     let other = SimStorage::new();
-    let mut log = Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), ..IDENTITY }, options.clone())
+    let mut log = Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), salt: Salt([0; 16]) }, options.clone())
         .expect("another log");
     log.push(&commit(0, Vec::new())).expect("a place");
     log.sync().expect("a sync");
@@ -165,6 +218,7 @@ fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
     assert_eq!(corruption(open(&disk, &LogOptions::default())).offset, 0);
 
     disk.overwrite(FIRST, new[..30].to_vec());
+    crate::Storage::note(&disk, b"").expect("noted");
     assert_eq!(open(&disk, &LogOptions::default()).expect("a new log").head(), Position::ZERO);
 }
 
@@ -206,5 +260,6 @@ fn a_payload_that_holds_a_part_of_the_log_is_no_later_batch() {
     let mut torn = disk.contents(FIRST).expect("the segment");
     torn.pop();
     disk.overwrite(FIRST, torn);
+    crate::Storage::note(&disk, b"").expect("noted");
     assert_eq!(contents(&open(&disk, &options).expect("the log again").reader()), model);
 }

@@ -5,12 +5,13 @@ mod faults;
 mod golden;
 mod model;
 mod power;
+mod repair;
 
 use std::sync::Arc;
 
 use weirgate_types::{
     AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Deployed,
-    Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Mode,
+    Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Lost, Mode,
     ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting, TimerWrite,
     Verb,
 };
@@ -240,5 +241,6 @@ pub fn every_record() -> Vec<Record> {
             at_ms,
             notice: Some(notice),
         }),
+        Record::Lost(Lost { positions: 300, at_ms }),
     ]
 }

@@ -14,13 +14,11 @@ use weirgate_types::Position;
 
 use super::{
     Change, ViewError, ViewOptions,
-    disk::{About, Disk},
+    disk::{About, Disk, Origin},
     memory::Memory,
     place::Place,
     space::Space,
 };
-use crate::Epoch;
-
 /// What the views' users and the thread share.
 ///
 /// The two locks are never held together: whoever has one and wants the other lets go of it first.
@@ -32,7 +30,7 @@ pub struct Shared {
     /// Absent in simulations, which have none.
     place: Option<Arc<Place>>,
     space: Space,
-    epoch: Epoch,
+    origin: Origin,
     options: ViewOptions,
     control: Mutex<Control>,
     /// Wakes the thread.
@@ -60,7 +58,7 @@ impl Shared {
             open_bytes: AtomicUsize::new(0),
             place,
             space,
-            epoch: about.epoch,
+            origin: about.origin,
             options,
             control: Mutex::default(),
             work: Condvar::new(),
@@ -213,7 +211,7 @@ impl Shared {
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
-            let flush = self.disk.plan(self.epoch, &generation)?;
+            let flush = self.disk.plan(self.origin, &generation)?;
             if !self.space.suffices(flush.bytes()) {
                 // A writer that waits for room is told that there is none for now.
                 drop(self.control.lock());
@@ -232,7 +230,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::views::space;
+    use crate::{Epoch, views::space};
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -241,7 +239,8 @@ mod tests {
         place.mark_begun().expect("marked");
         let disk = Disk::open(&place.files(), 1 << 20).expect("a disk");
         let options = ViewOptions { flush_interval_ms: 1, pending_bytes_max: 1, ..ViewOptions::default() };
-        let about = About { epoch: Epoch([1; 16]), applied: Position::ZERO };
+        let origin = Origin { log: Epoch([1; 16]), epoch: Epoch([1; 16]) };
+        let about = About { origin, applied: Position::ZERO, sum: 0 };
         Shared::new(disk, Some(Arc::new(place)), Space::new(free), about, options)
     }
 

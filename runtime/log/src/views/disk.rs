@@ -7,9 +7,9 @@ use weirgate_types::Position;
 #[cfg(any(test, feature = "sim"))]
 use super::sim::SimRows;
 use super::{ViewError, memory::Generation, tree::Sled};
-use crate::Epoch;
+use crate::{Epoch, Epochs, Known};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 pub enum Disk {
     Sled(Sled),
@@ -17,11 +17,21 @@ pub enum Disk {
     Sim(SimRows),
 }
 
-/// Which log the views are of, and how far.
+/// Which log the views are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The log's first epoch, which identifies it.
+    pub log: Epoch,
+    /// The epoch in force.
+    pub epoch: Epoch,
+}
+
+/// Which log the views are of, how far, and the sum of their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
-    pub epoch: Epoch,
+    pub origin: Origin,
     pub applied: Position,
+    pub sum: u64,
 }
 
 /// What is found at opening.
@@ -61,12 +71,12 @@ impl Disk {
     }
 
     /// Say what the views are of, before the first row is written.
-    pub fn say(&self, about: About) -> Result<(), ViewError> {
+    pub fn say(&self, origin: Origin) -> Result<(), ViewError> {
         match self {
-            Self::Sled(sled) => sled.say(about),
+            Self::Sled(sled) => sled.say(origin),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => {
-                rows.write(about, std::iter::empty());
+                rows.write(About { origin, applied: Position::ZERO, sum: 0 }, std::iter::empty());
                 Ok(())
             }
         }
@@ -96,16 +106,30 @@ impl Disk {
         }
     }
 
+    /// Whether the rows are all those that were there when they were last written, and no others. Reads all of them.
+    pub fn is_whole(&self) -> Result<bool, ViewError> {
+        match self {
+            Self::Sled(sled) => sled.is_whole(),
+            #[cfg(any(test, feature = "sim"))]
+            Self::Sim(_) => Ok(true),
+        }
+    }
+
     /// What writing a generation takes. Nothing else may be written until it has been.
-    pub fn plan<'a>(&self, epoch: Epoch, generation: &'a Generation) -> Result<Flush<'a>, ViewError> {
-        let about = About { epoch, applied: generation.applied };
-        let rows = match self {
-            Self::Sled(sled) => sled.rows_of(generation)?,
+    pub fn plan<'a>(&self, origin: Origin, generation: &'a Generation) -> Result<Flush<'a>, ViewError> {
+        let (rows, sum) = match self {
+            Self::Sled(sled) => {
+                let rows = sled.rows_of(generation)?;
+                let sum = sled.sum_with(&rows)?;
+                (rows, sum)
+            }
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(_) => {
-                generation.changes().map(|(key, value)| (Cow::Borrowed(key), value.map(Cow::Borrowed))).collect()
+                let changes = generation.changes();
+                (changes.map(|(key, value)| (Cow::Borrowed(key), value.map(Cow::Borrowed))).collect(), 0)
             }
         };
+        let about = About { origin, applied: generation.applied, sum };
         Ok(Flush { base: generation.base, about, rows })
     }
 
@@ -132,19 +156,35 @@ impl Flush<'_> {
         self.rows.iter().map(|(key, value)| (key.as_ref(), value.as_deref()))
     }
 }
+impl Origin {
+    /// Views of a log are of its newest epoch.
+    pub fn of(epochs: &Epochs) -> Self {
+        Self { log: epochs.first(), epoch: epochs.current() }
+    }
+}
+
 impl About {
-    pub const BYTES: usize = 25;
+    pub const BYTES: usize = 49;
 
     pub fn encode(self) -> Vec<u8> {
-        [&[VERSION][..], &self.epoch.0, &self.applied.0.to_le_bytes()].concat()
+        let Self { origin: Origin { log, epoch }, applied, sum } = self;
+        [&[VERSION][..], &log.0, &epoch.0, &applied.0.to_le_bytes(), &sum.to_le_bytes()].concat()
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
+        let (log, rest) = rest.split_first_chunk::<16>()?;
         let (epoch, rest) = rest.split_first_chunk::<16>()?;
         let (applied, rest) = rest.split_first_chunk::<8>()?;
-        let sound = *version == VERSION && rest.is_empty();
-        sound.then(|| Self { epoch: Epoch(*epoch), applied: Position(u64::from_le_bytes(*applied)) })
+        let (sum, rest) = rest.split_first_chunk::<8>()?;
+        let origin = Origin { log: Epoch(*log), epoch: Epoch(*epoch) };
+        let (applied, sum) = (Position(u64::from_le_bytes(*applied)), u64::from_le_bytes(*sum));
+        (*version == VERSION && rest.is_empty()).then_some(Self { origin, applied, sum })
+    }
+
+    /// How far they know the log.
+    pub fn known(self) -> Known {
+        Known { log: self.origin.log, epoch: self.origin.epoch, position: self.applied }
     }
 }
 
@@ -154,7 +194,8 @@ mod tests {
 
     #[test]
     fn about_is_read_as_written() {
-        let about = About { epoch: Epoch([3; 16]), applied: Position(77) };
+        let origin = Origin { log: Epoch([3; 16]), epoch: Epoch([4; 16]) };
+        let about = About { origin, applied: Position(77), sum: 5 };
         assert_eq!(About::decode(&about.encode()), Some(about));
         assert_eq!(about.encode().len(), About::BYTES);
         assert_eq!(About::decode(&about.encode()[1..]), None);

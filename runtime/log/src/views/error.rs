@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use weirgate_types::Position;
 
+use crate::Known;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
     // A bug of the caller; nothing was written.
@@ -28,6 +30,9 @@ pub enum ViewError {
     NoSpace,
 
     // Stop, and tell the operator.
+    /// Nothing was changed: what they know was acknowledged, and the log has lost it.
+    #[error("the views have applied position {}, which the log does not have", .0.position)]
+    Ahead(Known),
     #[error("{} is in use by another process", .dir.display())]
     Locked { dir: PathBuf },
     #[error("{doing} {} failed: {problem}", .path.display())]

@@ -9,11 +9,15 @@ mod error;
 mod leaves;
 mod memory;
 mod merge;
+mod open;
 mod place;
+#[cfg(test)]
+mod power;
 mod redo;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
 mod space;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -27,12 +31,13 @@ use weirgate_types::Position;
 
 use self::{
     behind::Shared,
-    disk::{About, Disk, Found},
+    disk::{About, Disk, Found, Origin},
     merge::{Entry, Merge},
-    place::{Distrust, Place},
+    open::{begin, open_old},
+    place::{Place, Trust},
     space::Space,
 };
-use crate::Epoch;
+use crate::{Epochs, Known};
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 2048;
@@ -90,19 +95,45 @@ struct Closer {
 }
 
 impl Views {
-    /// Open the views in `dir`, or begin empty ones. What is of another epoch, newer than `head`, damaged, or was cut off
-    /// by a power failure, is not used: it is moved aside or removed, with a warning.
+    /// Open the views in `dir`, or begin empty ones. Those of another log or of an earlier epoch, those that are damaged, and
+    /// those that a power cut left as a mixture, are not used: they are moved aside or removed, with a warning.
     ///
     /// # Errors
-    /// [`ViewError::Locked`]; [`ViewError::Io`] or [`ViewError::Failed`] where not even empty views can be made.
-    pub fn open(dir: &Path, epoch: Epoch, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
+    /// [`ViewError::Ahead`], with nothing changed; [`ViewError::Locked`]; [`ViewError::Io`] or [`ViewError::Failed`] where not
+    /// even empty views can be made.
+    pub fn open(dir: &Path, log: &Epochs, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
         let place = Arc::new(Place::open(dir, Place::boot())?);
         let space = Space::new(space::of(dir.to_owned()));
-        Self::open_in(place, space, About { epoch, applied: head }, options)
+        Self::open_in(place, space, (log, head), options)
+    }
+
+    /// How far the views in `dir` have applied their log, whichever that is; none where there are none, or none that can be
+    /// read.
+    ///
+    /// # Errors
+    /// [`ViewError::Locked`], [`ViewError::Io`].
+    pub fn applied_in(dir: &Path, options: &ViewOptions) -> Result<Option<Known>, ViewError> {
+        if !dir.exists() {
+            return Ok(None);
+        }
+        let place = Place::open(dir, Place::boot())?;
+        if !matches!(place.judge(), Ok(Trust::Sound | Trust::Unsure)) {
+            return Ok(None);
+        }
+        let found = Disk::open(&place.files(), options.cache_bytes).and_then(|disk| disk.found());
+        Ok(match found {
+            Ok(Found::Views(about)) => Some(about.known()),
+            _ => None,
+        })
     }
 
     /// `log` is what the log is and where it ends.
-    fn open_in(place: Arc<Place>, space: Space, log: About, options: ViewOptions) -> Result<Self, ViewError> {
+    fn open_in(
+        place: Arc<Place>,
+        space: Space,
+        log: (&Epochs, Position),
+        options: ViewOptions,
+    ) -> Result<Self, ViewError> {
         let (disk, applied) = match open_old(&place, log, &options)? {
             Ok(Some(opened)) => opened,
             Ok(None) => (begin(&place, &options)?, Position::ZERO),
@@ -111,10 +142,11 @@ impl Views {
                 (begin(&place, &options)?, Position::ZERO)
             }
         };
-        let about = About { applied, ..log };
+        let origin = Origin::of(log.0);
         if applied == Position::ZERO {
-            disk.say(about)?;
+            disk.say(origin)?;
         }
+        let about = About { origin, applied, sum: 0 };
         let shared = Arc::new(Shared::new(disk, Some(Arc::clone(&place)), space, about, options));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("views".into()).spawn(move || of_thread.run());
@@ -225,41 +257,6 @@ fn check_key(key: &[u8]) -> Result<(), ViewError> {
         Some(1..) if key.len() <= KEY_BYTES_MAX => Ok(()),
         _ => Err(ViewError::Key { bytes: key.len(), max: KEY_BYTES_MAX }),
     }
-}
-
-/// Make empty views. Until they are whole the place says that they are not.
-fn begin(place: &Place, options: &ViewOptions) -> Result<Disk, ViewError> {
-    place.mark_begun()?;
-    let disk = Disk::open(&place.files(), options.cache_bytes)?;
-    place.mark_open()?;
-    Ok(disk)
-}
-
-type Opened = (Disk, Position);
-
-/// Open what is there, `None` where nothing is; the inner error says why it cannot be used.
-fn open_old(place: &Place, log: About, options: &ViewOptions) -> Result<Result<Option<Opened>, Distrust>, ViewError> {
-    match place.judge() {
-        Ok(true) => {}
-        Ok(false) => return Ok(Ok(None)),
-        Err(reason) => return Ok(Err(reason)),
-    }
-    place.mark_open()?;
-    let opened = Disk::open(&place.files(), options.cache_bytes).and_then(|disk| Ok((disk.found()?, disk)));
-    Ok(match opened {
-        Err(ViewError::Full(_)) => Err(Distrust::Full),
-        Err(error) => Err(Distrust::Damage(error.to_string())),
-        Ok((Found::Nothing, disk)) => Ok(Some((disk, Position::ZERO))),
-        Ok((Found::Unknown, _)) => Err(Distrust::Damage("they do not say what they are of".into())),
-        Ok((Found::Views(about), _)) if about.epoch != log.epoch => {
-            Err(Distrust::Damage(format!("they are of another log, {}", about.epoch)))
-        }
-        Ok((Found::Views(about), _)) if about.applied > log.applied => {
-            let (applied, head) = (about.applied, log.applied);
-            Err(Distrust::Damage(format!("they are of position {applied}, the log ends at {head}")))
-        }
-        Ok((Found::Views(about), disk)) => Ok(Some((disk, about.applied))),
-    })
 }
 
 impl Drop for Inner {

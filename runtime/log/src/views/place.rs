@@ -1,8 +1,8 @@
 //! The directory that views live in, and whether to believe what is found there.
 //!
-//! sled does not sync what it writes, so after a power cut its files may hold a mixture of old and new that looks sound.
-//! After a mere end of the process they do not: the kernel still has all writes. A file beside them says which of the two
-//! it was, by the kernel's boot id. Knows nothing of sled but that it keeps its files in one directory.
+//! After a power cut sled's files may hold a mixture of old and new that looks sound, so they have to prove that they are
+//! whole. After a mere end of the process they need not: the kernel still has all writes. A file beside them says which of the
+//! two it was, by the kernel's boot id. Knows nothing of sled but that it keeps its files in one directory.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -24,10 +24,20 @@ pub struct Place {
     _lock: Lock,
 }
 
+/// Whether to believe what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing is there yet.
+    Nothing,
+    Sound,
+    /// The power went while they were open: they have to prove themselves.
+    Unsure,
+}
+
 /// Why views are not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Distrust {
-    /// Nothing is wrong with them, they are just not to be relied on.
+    /// A power cut left a mixture of old and new.
     PowerCut,
     /// The process ended while it made them.
     Unfinished,
@@ -64,24 +74,26 @@ impl Place {
         self.dir.join("state")
     }
 
-    /// Whether there are views here that may be used; `false` where there are none, or nobody got to making them.
-    pub fn judge(&self) -> Result<bool, Distrust> {
+    /// Whether there are views here that may be used; nothing also where nobody got to making them.
+    pub fn judge(&self) -> Result<Trust, Distrust> {
         if is_missing(&self.dir) {
-            return Ok(false);
+            return Ok(Trust::Nothing);
         }
         let state = match fs::read_to_string(self.state()) {
             Ok(state) => state,
             // The directory comes first, its state next, and files only after that.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_missing(&self.files()) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_missing(&self.files()) => {
+                return Ok(Trust::Nothing);
+            }
             Err(error) => return Err(Distrust::Damage(format!("no state: {error}"))),
         };
         let state = state.lines().next().unwrap_or_default();
         match (state.split_once(' '), state) {
-            (None, "closed") => Ok(true),
+            (None, "closed") => Ok(Trust::Sound),
             (None, "begun") => Err(Distrust::Unfinished),
             (None, "full") => Err(Distrust::Full),
-            (Some(("open", boot)), _) if Some(boot) == self.boot.as_deref() => Ok(true),
-            (Some(("open", _)), _) => Err(Distrust::PowerCut),
+            (Some(("open", boot)), _) if Some(boot) == self.boot.as_deref() => Ok(Trust::Sound),
+            (Some(("open", _)), _) => Ok(Trust::Unsure),
             (_, other) => Err(Distrust::Damage(format!("the state is {other:?}"))),
         }
     }
@@ -168,7 +180,7 @@ fn is_missing(path: &Path) -> bool {
 }
 
 /// Make a directory and all in it durable.
-fn sync_tree(dir: &Path) -> io::Result<()> {
+pub fn sync_tree(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -189,14 +201,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
         let place = |boot: &str| Place::open(&path, Some(boot.into())).expect("a place");
-        assert_eq!(place("a").judge(), Ok(false), "nothing is fine");
+        assert_eq!(place("a").judge(), Ok(Trust::Nothing), "nothing is fine");
         place("a").mark_begun().expect("marked");
         fs::create_dir_all(path.join("sled/blobs")).expect("created");
         place("a").mark_open().expect("marked");
-        assert_eq!(place("a").judge(), Ok(true), "killed");
-        assert_eq!(place("b").judge(), Err(Distrust::PowerCut));
+        assert_eq!(place("a").judge(), Ok(Trust::Sound), "killed");
+        assert_eq!(place("b").judge(), Ok(Trust::Unsure), "the power went");
         place("b").close().expect("closed");
-        assert_eq!(place("c").judge(), Ok(true), "closed");
+        assert_eq!(place("c").judge(), Ok(Trust::Sound), "closed");
         place("c").mark_failed(&ViewError::Failed("a test".into()));
         assert!(matches!(place("c").judge(), Err(Distrust::Damage(_))));
         place("c").mark_failed(&ViewError::Full("a test".into()));
@@ -209,16 +221,16 @@ mod tests {
         let path = dir.path().join("views");
         let place = Place::open(&path, Some("a".into())).expect("a place");
         fs::create_dir_all(&path).expect("created");
-        assert_eq!(place.judge(), Ok(false), "before the state");
+        assert_eq!(place.judge(), Ok(Trust::Nothing), "before the state");
         fs::write(path.join("state.new"), "beg").expect("written");
-        assert_eq!(place.judge(), Ok(false), "within the state");
+        assert_eq!(place.judge(), Ok(Trust::Nothing), "within the state");
         place.mark_begun().expect("marked");
         fs::create_dir_all(path.join("sled")).expect("created");
         fs::write(path.join("sled/conf"), "half").expect("written");
         fs::write(path.join("state.new"), "").expect("written");
         assert_eq!(place.judge(), Err(Distrust::Unfinished), "within the making");
         place.clear(&Distrust::Unfinished).expect("cleared");
-        assert_eq!(place.judge(), Ok(false));
+        assert_eq!(place.judge(), Ok(Trust::Nothing));
         assert!(!path.with_file_name("views.damaged").exists());
     }
 

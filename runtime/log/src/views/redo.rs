@@ -2,7 +2,8 @@
 //! leaves a half, and whoever opens the views next finds the rest here. A batch of sled's own would do the same, but sled
 //! lets nobody read while it writes one, for as long as that takes.
 //!
-//! Never synced: after a power cut the views are not used anyway.
+//! Synced before sled is told of the first row, and sled's files before the next redo is written. So after a power cut sled
+//! holds one generation whole and a part of the next at most, and the rest of that is here.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -62,7 +63,8 @@ impl Redo {
         }
         let header = [&crc32c(&body).to_le_bytes()[..], &(body.len() as u64).to_le_bytes()].concat();
         self.file.write_all_at(&body, HEADER_BYTES)?;
-        self.file.write_all_at(&header, 0)
+        self.file.write_all_at(&header, 0)?;
+        self.file.sync_data()
     }
 
     /// sled has it all.
@@ -119,10 +121,11 @@ fn row(bytes: &[u8]) -> Option<(Row, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Epoch;
+    use crate::{Epoch, views::disk::Origin};
 
     const BASE: Position = Position(70);
-    const ABOUT: About = About { epoch: Epoch([3; 16]), applied: Position(77) };
+    const ORIGIN: Origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };
+    const ABOUT: About = About { origin: ORIGIN, applied: Position(77), sum: 5 };
 
     fn written(path: &Path) -> Vec<Row> {
         let rows: Vec<Row> =

@@ -13,10 +13,10 @@ use weirgate_types::Position;
 use super::{
     Inner, ViewEntry, ViewError, ViewOptions, Views,
     behind::Shared,
-    disk::{About, Disk, Found},
+    disk::{About, Disk, Found, Origin},
     space::Space,
 };
-use crate::Epoch;
+use crate::Epochs;
 
 /// What stands in for sled. Clones are the same rows.
 #[derive(Debug, Default, Clone)]
@@ -76,14 +76,19 @@ impl Views {
     ///
     /// # Errors
     /// The rows are of another log, or of a longer one.
-    pub fn simulated(rows: SimRows, epoch: Epoch, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
+    pub fn simulated(rows: SimRows, epochs: &Epochs, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
+        let origin = Origin::of(epochs);
         let applied = match rows.found() {
-            Found::Views(about) if about.epoch == epoch && about.applied <= head => about.applied,
+            Found::Views(about) if about.origin == origin && about.applied <= head => about.applied,
+            Found::Views(about) if about.origin.log == origin.log && about.origin.epoch != origin.epoch => {
+                rows.clear();
+                Position::ZERO
+            }
             Found::Nothing => Position::ZERO,
             other => return Err(ViewError::Failed(format!("the rows are of another log: {other:?}"))),
         };
         let space = Space::new(Box::new(|| None));
-        let shared = Shared::new(Disk::Sim(rows), None, space, About { epoch, applied }, options);
+        let shared = Shared::new(Disk::Sim(rows), None, space, About { origin, applied, sum: 0 }, options);
         Ok(Self(Arc::new(Inner { thread: None, shared: Arc::new(shared), _closer: None })))
     }
 

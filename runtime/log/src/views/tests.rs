@@ -12,9 +12,9 @@ use std::{
 use tempfile::TempDir;
 
 use super::{redo::Redo, *};
-use crate::tests::Chance;
+use crate::{Epoch, tests::Chance};
 
-const EPOCH: Epoch = Epoch([5; 16]);
+pub const EPOCH: Epoch = Epoch([5; 16]);
 const HEAD: Position = Position(1 << 40);
 /// Tells a test that it is the child process, and where its views are.
 const CHILD_DIR: &str = "WEIRGATE_VIEWS_CHILD";
@@ -23,26 +23,26 @@ fn options() -> ViewOptions {
     ViewOptions { flush_interval_ms: 2, cache_bytes: 1 << 20, ..ViewOptions::default() }
 }
 
-fn open(dir: &Path) -> Views {
-    Views::open(dir, EPOCH, HEAD, options()).expect("the views")
+pub fn open(dir: &Path) -> Views {
+    Views::open(dir, &Epochs::new(EPOCH), HEAD, options()).expect("the views")
 }
 
 fn put(key: &str, value: &str) -> Change {
     Change { key: key.into(), value: Some(value.into()), is_new: false }
 }
 
-fn place() -> (TempDir, PathBuf) {
+pub fn place() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("views");
     (dir, path)
 }
 
-fn all(views: &Views) -> Vec<ViewEntry> {
+pub fn all(views: &Views) -> Vec<ViewEntry> {
     views.scan(b"", None, usize::MAX).expect("entries")
 }
 
 /// Views up to position 7, closed.
-fn make(path: &Path) {
+pub fn make(path: &Path) {
     let views = open(path);
     views.write(vec![put("a", "1"), put("b", "2")], Position(7)).expect("written");
 }
@@ -191,7 +191,7 @@ fn writers_wait_when_too_much_is_on_its_way() {
     let (_dir, path) = place();
     let limits =
         ViewOptions { flush_interval_ms: 600_000, flush_bytes: 10_000, pending_bytes_max: 20_000, ..options() };
-    let views = Views::open(&path, EPOCH, HEAD, limits).expect("the views");
+    let views = Views::open(&path, &Epochs::new(EPOCH), HEAD, limits).expect("the views");
     for number in 0..5000_u64 {
         views.write(vec![put(&format!("key {number}"), &"x".repeat(100))], Position(number)).expect("written");
         assert!(views.0.shared.memory.read().open_bytes() < 20_000);
@@ -205,7 +205,7 @@ fn open_on(path: &Path, free: &Arc<AtomicU64>, options: ViewOptions) -> Views {
     let place = Arc::new(Place::open(path, Place::boot()).expect("a place"));
     let free = Arc::clone(free);
     let space = Space::new(Box::new(move || Some(free.load(Ordering::SeqCst))));
-    Views::open_in(place, space, About { epoch: EPOCH, applied: HEAD }, options).expect("the views")
+    Views::open_in(place, space, (&Epochs::new(EPOCH), HEAD), options).expect("the views")
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_position_without_changes_is_kept() {
     open(&path).write(Vec::new(), Position(9)).expect("written");
     let views = open(&path);
     assert_eq!((views.applied(), all(&views).len()), (Position(9), 2));
-    let other = Views::open(&path, EPOCH, HEAD, options()).err().expect("an error");
+    let other = Views::open(&path, &Epochs::new(EPOCH), HEAD, options()).err().expect("an error");
     assert_eq!(other, ViewError::Locked { dir: path });
 }
 
@@ -295,9 +295,8 @@ type Spoil = fn(&Path);
 
 #[test]
 fn views_that_cannot_be_right_are_made_anew() {
-    let kinds: [(&str, Spoil); 11] = [
+    let kinds: [(&str, Spoil); 10] = [
         ("the state is gone", |path| fs::remove_file(path.join("state")).expect("removed")),
-        ("the machine went down", |path| fs::write(path.join("state"), "open another-boot\n").expect("written")),
         ("they failed", |path| fs::write(path.join("state"), "failed\n").expect("written")),
         ("the state is empty", |path| fs::write(path.join("state"), "").expect("written")),
         ("sled's files are garbage", |path| {
@@ -310,7 +309,7 @@ fn views_that_cannot_be_right_are_made_anew() {
             }
         }),
         ("what was being written builds on what is not there", |path| {
-            let about = About { epoch: EPOCH, applied: Position(9) };
+            let about = About { origin: Origin { log: EPOCH, epoch: EPOCH }, applied: Position(9), sum: 0 };
             let redo = Redo::open(&path.join("sled/redo")).expect("a file");
             redo.write(Position(8), about, std::iter::empty()).expect("written");
         }),
@@ -343,20 +342,43 @@ fn views_that_cannot_be_right_are_made_anew() {
 }
 
 #[test]
-fn views_of_another_log_or_a_longer_one_are_moved_aside() {
-    for (epoch, head) in [(Epoch([6; 16]), HEAD), (EPOCH, Position(6))] {
+fn views_of_another_log_or_an_earlier_epoch_are_moved_aside() {
+    let mut raised = Epochs::new(EPOCH);
+    raised.begin(Position(5), Epoch([6; 16]));
+    for log in [Epochs::new(Epoch([6; 16])), raised] {
         let (_dir, path) = place();
         make(&path);
-        let views = Views::open(&path, epoch, head, options()).expect("new views");
+        let views = Views::open(&path, &log, HEAD, options()).expect("new views");
         assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()));
         drop(views);
         let aside = open(&path.with_file_name("views.damaged"));
         assert_eq!((aside.applied(), all(&aside).len()), (Position(7), 2));
     }
+}
+
+#[test]
+fn views_that_are_ahead_of_their_log_are_a_loss_and_stay_as_they_are() {
     let (_dir, path) = place();
     make(&path);
-    let views = Views::open(&path, EPOCH, Position(7), options()).expect("the same views");
-    assert_eq!(views.applied(), Position(7));
+    let log = Epochs::new(EPOCH);
+    let known = Known { log: EPOCH, epoch: EPOCH, position: Position(7) };
+    for head in [Position::ZERO, Position(1), Position(6)] {
+        let found = Views::open(&path, &log, head, options()).err();
+        assert_eq!(found, Some(ViewError::Ahead(known)), "the log ends at {head}");
+    }
+    assert_eq!(Views::applied_in(&path, &options()), Ok(Some(known)));
+    let views = Views::open(&path, &log, Position(7), options()).expect("the same views");
+    assert_eq!((views.applied(), all(&views).len()), (Position(7), 2));
+    drop(views);
+    // A later epoch of the same log, which that log has lost.
+    let mut raised = log.clone();
+    raised.begin(Position(5), Epoch([6; 16]));
+    fs::remove_dir_all(&path).expect("removed");
+    Views::open(&path, &raised, HEAD, options())
+        .expect("views")
+        .write(vec![put("a", "1")], Position(5))
+        .expect("written");
+    assert!(matches!(Views::open(&path, &log, HEAD, options()), Err(ViewError::Ahead(_))));
 }
 
 #[test]
@@ -375,7 +397,7 @@ fn views_that_failed_refuse_everything_and_are_not_used_again() {
 }
 
 /// What position `number` changes.
-fn changes(number: u64) -> Vec<Change> {
+pub fn changes(number: u64) -> Vec<Change> {
     let short_lived = |number: u64| format!("{}hort-lived {number}", if number.is_multiple_of(2) { "s" } else { "S" });
     let mut changes = vec![
         put(&format!("counter {}", number % 97), &number.to_string()),
@@ -389,7 +411,7 @@ fn changes(number: u64) -> Vec<Change> {
 }
 
 /// What is there after positions 1 to `applied`.
-fn model(applied: u64) -> Vec<ViewEntry> {
+pub fn model(applied: u64) -> Vec<ViewEntry> {
     let mut model = BTreeMap::new();
     for number in applied.saturating_sub(200)..=applied {
         for change in if number == 0 { Vec::new() } else { changes(number) } {

@@ -5,16 +5,21 @@ use std::{
     io::ErrorKind,
     ops::Bound::{Excluded, Included, Unbounded},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use weirgate_types::Position;
+
 use super::{
     ViewEntry, ViewError,
-    disk::{About, Flush, Found, SledRow},
+    disk::{About, Flush, Found, Origin, SledRow},
     leaves::{self, Entries},
     memory::Generation,
+    place::sync_tree,
     redo::{Half, Redo},
+    sum,
 };
 use crate::storage::Lock;
 
@@ -27,19 +32,26 @@ const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
 pub struct Sled {
     db: sled::Db,
     redo: Redo,
+    dir: PathBuf,
+    /// Of all rows that sled holds. Only the thread that flushes changes it.
+    sum: AtomicU64,
 }
 
 impl Sled {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
         wait_until_free(&dir.join("db"));
-        // sled's own timer is off: each generation ends with a flush, and nothing here has to outlive a power cut.
+        // sled's own timer is off: each generation ends with a flush.
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
         let db = guard(|| config.open())?;
         let path = dir.join("redo");
         let half = guard(|| Ok(Redo::read(&path)?))?;
-        let disk = Self { db, redo: guard(|| Ok(Redo::open(&path)?))? };
+        let redo = guard(|| Ok(Redo::open(&path)?))?;
+        let disk = Self { db, redo, dir: dir.to_owned(), sum: AtomicU64::new(0) };
         if let Some(half) = half {
             disk.finish(&half)?;
+        }
+        if let Found::Views(about) = disk.found()? {
+            disk.sum.store(about.sum, Ordering::Relaxed);
         }
         Ok(disk)
     }
@@ -47,7 +59,7 @@ impl Sled {
     /// Write the rest of a half. It may have been written to the end, only not cleared.
     fn finish(&self, Half { base, about, rows }: &Half) -> Result<(), ViewError> {
         match self.found()? {
-            Found::Views(found) if found.epoch == about.epoch && [*base, about.applied].contains(&found.applied) => {
+            Found::Views(found) if found.origin == about.origin && [*base, about.applied].contains(&found.applied) => {
                 self.write(*about, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))
             }
             found => {
@@ -65,11 +77,38 @@ impl Sled {
         })
     }
 
-    pub fn say(&self, about: About) -> Result<(), ViewError> {
+    pub fn say(&self, origin: Origin) -> Result<(), ViewError> {
+        let about = About { origin, applied: Position::ZERO, sum: self.sum.load(Ordering::Relaxed) };
         guard(|| {
             self.db.insert(ABOUT_KEY, about.encode())?;
-            self.db.flush().map(drop)
+            self.db.flush()?;
+            Ok(sync_tree(&self.dir)?)
         })
+    }
+
+    /// Whether the rows are those of the sum that stands beside them.
+    pub fn is_whole(&self) -> Result<bool, ViewError> {
+        let Found::Views(about) = self.found()? else { return Ok(false) };
+        let mut found = 0_u64;
+        let mut rows = self.db.iter();
+        while let Some((key, value)) = guard(|| rows.next().transpose())? {
+            if key != ABOUT_KEY {
+                found = found.wrapping_add(sum::of_row(&key, &value));
+            }
+        }
+        Ok(found == about.sum)
+    }
+
+    /// The sum once these rows are written.
+    pub fn sum_with(&self, rows: &[SledRow<'_>]) -> Result<u64, ViewError> {
+        let mut sum = self.sum.load(Ordering::Relaxed);
+        for (key, value) in rows {
+            if let Some(before) = guard(|| self.db.get(key))? {
+                sum = sum.wrapping_sub(sum::of_row(key, &before));
+            }
+            sum = sum.wrapping_add(value.as_ref().map_or(0, |value| sum::of_row(key, value)));
+        }
+        Ok(sum)
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
@@ -201,6 +240,9 @@ impl Sled {
             }
             self.db.insert(ABOUT_KEY, about.encode())?;
             self.db.flush()?;
+            // sled itself does not: what it flushed could be gone after a power cut.
+            sync_tree(&self.dir)?;
+            self.sum.store(about.sum, Ordering::Relaxed);
             Ok(self.redo.clear()?)
         })
     }
@@ -242,8 +284,6 @@ fn failure(error: &sled::Error) -> ViewError {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::Position;
-
     use super::*;
     use crate::Epoch;
 
@@ -267,7 +307,8 @@ mod tests {
         let sled = Sled::open(&dir.path().join("sled"), 1 << 20).expect("sled");
         let entries: Entries = (0..100).map(|n| (vec![b'K', n], vec![n; 40])).collect();
         let leaves = leaves::rows(vec![b'K', 0], &entries);
-        let about = About { epoch: Epoch([3; 16]), applied: Position(1) };
+        let origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };
+        let about = About { origin, applied: Position(1), sum: 0 };
         let rows = leaves.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
         sled.write(about, rows).expect("written");
         let before_it = sled.leaf(b"K\0").expect("no error");

@@ -3,6 +3,7 @@
 mod deliveries;
 mod handlers;
 mod letters;
+mod log;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use deliveries::{Deliveries, ListDeliveries, Resolve};
 pub use handlers::{Breakers, Deploy, Handlers};
 pub use letters::{Apply, DeadLetters, ListLetters, Operations};
+pub use log::{Log, Repair};
 
 /// Event handlers as WebAssembly components, delivered in order, pushed live.
 #[derive(Debug, Parser)]
@@ -57,6 +59,9 @@ pub enum Command {
     /// Read or follow the status of a subject
     #[command(subcommand)]
     Status(Status),
+    /// Check and repair the log of a server that does not run
+    #[command(subcommand)]
+    Log(Log),
     /// Print the OpenAPI document of the server's doors
     Openapi,
     /// Compile a component from standard input to standard output; the server runs this as a child of its own
@@ -102,6 +107,9 @@ pub struct Serve {
     /// The built demo shop, to be served under /shop/
     #[arg(long, value_name = "DIR")]
     pub shop: Option<PathBuf>,
+    /// Start also where acknowledged records are missing from the log, and give them up
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 #[derive(Debug, Subcommand)]

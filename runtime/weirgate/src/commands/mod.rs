@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliveries;
 mod events;
 mod handlers;
+mod log;
 mod operations;
 mod said;
 mod serve;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let server = Server::new(&cli.url);
     match cli.command {
         Command::Serve(flags) => serve::run(&flags),
+        Command::Log(verb) => return log::run(&verb, cli.output),
         // A child of the server: so that a module that is hard to compile takes only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
         Command::Openapi => {

@@ -21,11 +21,16 @@ pub fn run(flags: &Serve) -> Result<()> {
         tracing::debug!(%error, "the kernel goes on giving huge pages");
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let engine = start_engine(&settings, &telemetry, Arc::clone(&clock))?;
+    let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
     tokio::runtime::Runtime::new()?.block_on(serve(settings, engine, clock))
 }
 
-fn start_engine(settings: &Configuration, telemetry: &Telemetry, clock: Arc<dyn Clock>) -> Result<Handle> {
+fn start_engine(
+    settings: &Configuration,
+    telemetry: &Telemetry,
+    clock: Arc<dyn Clock>,
+    accept_loss: bool,
+) -> Result<Handle> {
     let program = std::env::current_exe().context("the server does not find its own program")?;
     let compiler = vec![program.into_os_string(), "compile-module".into()];
     let workers = match settings.engine.workers {
@@ -56,6 +61,7 @@ fn start_engine(settings: &Configuration, telemetry: &Telemetry, clock: Arc<dyn 
         },
         seed: clock.now_ms(),
         join_trace: telemetry.join_trace(),
+        accept_loss,
     };
     let engine = weirgate_engine::start(options, clock);
     engine.with_context(|| format!("the server cannot start on {}", settings.data.dir.display()))

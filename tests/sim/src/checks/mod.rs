@@ -214,7 +214,8 @@ impl Checks {
             | Record::Stepped { .. }
             | Record::Paced { .. }
             | Record::GapPassed(_)
-            | Record::CorrectionRefused(_) => {}
+            | Record::CorrectionRefused(_)
+            | Record::Lost(_) => {}
         }
         self.see_events(position, record);
         Ok(())

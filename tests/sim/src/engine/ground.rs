@@ -20,7 +20,7 @@ use weirgate_log::{Crash, Epoch, Fault, Identity, Log, Salt, SimRows, SimStorage
 use super::{Stop, unreadable};
 use crate::{Plan, Rule, Violation};
 
-const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
+pub const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
 
 /// What all histories of a process share.
 pub struct Stage {
@@ -99,7 +99,7 @@ impl Ground {
     fn try_start(&self, stage: &Stage, plan: &Plan) -> Result<Engine, Stop> {
         let log = Log::open(Arc::new(self.storage.clone()), IDENTITY, plan.log.clone());
         let log = log.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() })?;
-        let views = Views::simulated(self.rows.clone(), log.epoch(), log.head(), ViewOptions::default());
+        let views = Views::simulated(self.rows.clone(), log.epochs(), log.head(), ViewOptions::default());
         let views = views.map_err(unreadable)?;
         let ground = sim::Ground {
             log,

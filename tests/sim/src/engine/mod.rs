@@ -3,6 +3,7 @@
 
 mod ground;
 mod heal;
+mod losses;
 mod people;
 mod watching;
 
@@ -13,6 +14,7 @@ use std::{
 
 use ground::Ground;
 pub use ground::Stage;
+pub use losses::lose;
 use people::People;
 use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Ended, Engine};
@@ -89,15 +91,25 @@ pub fn run(stage: &Stage, seed: u64) -> Outcome {
 /// The same, with the records that were seen to be durable, each as a line.
 #[must_use]
 pub fn tell(stage: &Stage, seed: u64) -> (Outcome, Vec<String>) {
+    let mut history = match history_of(stage, seed) {
+        Ok(history) => history,
+        Err(violation) => return (Outcome { figures: Figures::default(), violation: Some(violation) }, Vec::new()),
+    };
+    let violation = history.live().and_then(|()| history.heal()).err().map(broken);
+    history.figures.records = history.records.len() as u64;
+    history.figures.trace = history.trace.value();
+    let lines = history.records.iter().map(|(position, record)| story::line(*position, record));
+    (Outcome { figures: history.figures, violation }, lines.collect())
+}
+
+/// The history of a seed, before its first step.
+fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
     let mut chance = Chance::seeded(seed);
     let plan = Plan::draw(seed, &mut chance);
     let mut ground = Ground::new(SimStorage::new(), SimRows::default());
-    let engine = match ground.start(stage, &plan) {
-        Ok(engine) => engine,
-        Err(stop) => return (Outcome { figures: Figures::default(), violation: Some(broken(stop)) }, Vec::new()),
-    };
+    let engine = ground.start(stage, &plan).map_err(broken)?;
     let checks = Checks::new(&plan);
-    let mut history = History {
+    Ok(History {
         stage,
         plan,
         chance,
@@ -110,12 +122,7 @@ pub fn tell(stage: &Stage, seed: u64) -> (Outcome, Vec<String>) {
         watching: Watching::default(),
         figures: Figures::default(),
         trace: Trace::default(),
-    };
-    let violation = history.live().and_then(|()| history.heal()).err().map(broken);
-    history.figures.records = history.records.len() as u64;
-    history.figures.trace = history.trace.value();
-    let lines = history.records.iter().map(|(position, record)| story::line(*position, record));
-    (Outcome { figures: history.figures, violation }, lines.collect())
+    })
 }
 
 fn broken(stop: Stop) -> Violation {

@@ -1,0 +1,110 @@
+//! Opens the log and its views together, checks and repairs them while no server runs. Each knows of losses of the other: views
+//! that are ahead of the log prove that it has lost acknowledged records.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use weirgate_log::{
+    DirStorage, Epoch, Identity, Known, Log, LogOptions, Loss, Opening, Repair, ViewError, ViewOptions, Views,
+};
+pub use weirgate_log::{Finding, LogError, LostRange, Repaired, Survey};
+
+use crate::StartError;
+
+/// Where a data directory keeps the log.
+#[must_use]
+pub fn log_dir(data: &Path) -> PathBuf {
+    data.join("log")
+}
+
+fn views_dir(data: &Path) -> PathBuf {
+    data.join("views")
+}
+
+/// Open the log and its views, or create them.
+///
+/// # Errors
+/// [`weirgate_log::LogError::Lost`] where acknowledged records are missing and that is not accepted: nothing was changed.
+pub(crate) fn open(data: &Path, accept_loss: bool, now_ms: u64) -> Result<(Log, Views), StartError> {
+    let (log_dir, views_dir) = (log_dir(data), views_dir(data));
+    std::fs::create_dir_all(&log_dir)?;
+    let storage = Arc::new(DirStorage::open(&log_dir)?);
+    let mut opening = Opening::read(storage, Identity::random()?, LogOptions::default())?;
+    let views = open_views(&views_dir, &mut opening, accept_loss)?;
+    let log = match opening.loss().cloned() {
+        Some(loss) if accept_loss => accept(opening, &loss, now_ms)?,
+        _ => {
+            if accept_loss {
+                tracing::info!("no acknowledged records are missing: --accept-loss has no effect");
+            }
+            opening.finish()?
+        }
+    };
+    let views = match views {
+        Some(views) => views,
+        None => Views::open(&views_dir, log.epochs(), log.head(), ViewOptions::default())?,
+    };
+    Ok((log, views))
+}
+
+/// Open the views, unless they or something else show that the log has lost records.
+fn open_views(dir: &Path, opening: &mut Opening, accept_loss: bool) -> Result<Option<Views>, StartError> {
+    let is_lost = opening.loss().is_some();
+    if opening.is_new() || is_lost {
+        if (accept_loss || !is_lost)
+            && let Some(known) = Views::applied_in(dir, &ViewOptions::default())?
+        {
+            opening.applied_by_views(known);
+        }
+        return Ok(None);
+    }
+    match Views::open(dir, &opening.epochs(), opening.head(), ViewOptions::default()) {
+        Err(ViewError::Ahead(known)) => {
+            opening.applied_by_views(known);
+            Ok(None)
+        }
+        opened => Ok(Some(opened?)),
+    }
+}
+
+fn accept(opening: Opening, loss: &Loss, now_ms: u64) -> Result<Log, StartError> {
+    tracing::warn!(from = %loss.from, to = %loss.to, %loss, "going on without acknowledged records");
+    let (log, repaired) = opening.accept_loss(Epoch::random()?, now_ms)?;
+    for copy in repaired.iter().flat_map(|repaired| &repaired.copies) {
+        tracing::warn!(copy, "a damaged segment was kept as it was");
+    }
+    tracing::warn!(epoch = %log.epoch(), head = %log.head(), "a new epoch begins");
+    Ok(log)
+}
+
+/// Read everything in the log of a data directory, and change nothing in it; none where there is no log.
+///
+/// # Errors
+/// The log is in use, or cannot be read, or no repair can be made of it.
+pub fn verify(data: &Path) -> Result<Option<Survey>, StartError> {
+    let Some((storage, views)) = take(data)? else { return Ok(None) };
+    Ok(Survey::of(&storage, views)?)
+}
+
+/// Repair the log of a data directory; none where nothing is to be done. `even_if_sound`: begin a new epoch all the same.
+///
+/// # Errors
+/// The log is in use, or cannot be read or written.
+pub fn repair(data: &Path, even_if_sound: bool, at_ms: u64) -> Result<Option<Repaired>, StartError> {
+    let Some((storage, views)) = take(data)? else { return Ok(None) };
+    let epoch = Epoch::random()?;
+    Ok(weirgate_log::repair(&storage, &Repair { views, epoch, at_ms, even_if_sound })?)
+}
+
+/// Take the log from every server, with what the views know of it.
+fn take(data: &Path) -> Result<Option<(DirStorage, Option<Known>)>, StartError> {
+    let dir = log_dir(data);
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let storage = DirStorage::open(&dir)?;
+    let views = Views::applied_in(&views_dir(data), &ViewOptions::default())?;
+    Ok(Some((storage, views)))
+}

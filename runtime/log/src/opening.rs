@@ -1,0 +1,162 @@
+//! Opening a log in two steps: read all of it with nothing changed, and compare it with what is known to have been
+//! acknowledged; only then cut off a batch that was being written, and go on.
+//!
+//! A torn end and a damaged one look the same. What tells them apart is anything that has seen a later position: the note of
+//! the durable head, or the views.
+
+use std::sync::Arc;
+
+use weirgate_types::Position;
+
+use crate::{
+    Corruption, Epoch, Epochs, Identity, Log, LogError, LogOptions, Loss, Storage, Witness,
+    note::Note,
+    recovery::{Recovered, Remains, read_remains},
+    repair::{Repair, Repaired, repair},
+};
+
+/// A log that was read and is not open yet.
+pub struct Opening {
+    storage: Arc<dyn Storage>,
+    options: LogOptions,
+    if_new: Identity,
+    remains: Remains,
+    loss: Option<Loss>,
+    /// How far the views say that the log went.
+    views: Option<Known>,
+}
+
+/// How far something outside the log knows it: the views, for instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The first epoch of the log that it was made from.
+    pub log: Epoch,
+    /// The epoch that was in force.
+    pub epoch: Epoch,
+    pub position: Position,
+}
+
+impl Opening {
+    /// Read the log in `storage` and check all of it. Where there is none, it will be created as `if_new`.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] where durable data is damaged; [`LogError::Version`]; [`LogError::Io`].
+    pub fn read(storage: Arc<dyn Storage>, if_new: Identity, options: LogOptions) -> Result<Self, LogError> {
+        let remains = read_remains(&*storage)?;
+        let noted = storage.noted().map_err(LogError::io("reading", "the note of the durable head"))?;
+        let mut opening = Self { storage, options, if_new, remains, loss: None, views: None };
+        if let Some(Note { log, epoch, head }) = Note::decode(&noted) {
+            let end = opening.head();
+            opening.compare(Known { log, epoch, position: head }, Witness::Note { head, end });
+        }
+        Ok(opening)
+    }
+
+    /// Whether there is no log yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.remains.recovered.is_none()
+    }
+
+    /// The last sound position.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.remains.recovered.as_ref().map_or(Position::ZERO, |found| found.next.before())
+    }
+
+    /// The epochs of the log.
+    #[must_use]
+    pub fn epochs(&self) -> Epochs {
+        self.remains.recovered.as_ref().map_or_else(|| Epochs::new(self.if_new.epoch), |found| found.epochs.clone())
+    }
+
+    /// Take into account how far the views have applied the log. What they were made from may be another log: then that
+    /// proves nothing.
+    pub fn applied_by_views(&mut self, known: Known) {
+        self.views = Some(known);
+        let (applied, end) = (known.position, self.head());
+        self.compare(known, Witness::Views { applied, end });
+    }
+
+    fn compare(&mut self, known: Known, witness: Witness) {
+        let found = is_ahead(&self.remains, known).map(|ahead| match ahead {
+            Ahead::Position => witness,
+            Ahead::Epoch => Witness::Epoch { head: known.position, epoch: known.epoch },
+            Ahead::NoLog => Witness::NoLog { head: known.position },
+        });
+        let Some(witness) = found.filter(|_| self.loss.as_ref().is_none_or(|loss| known.position > loss.to)) else {
+            return;
+        };
+        let from = self.head().next().min(known.position);
+        self.loss = Some(Loss { from, to: known.position, witness, damage: self.damage() });
+    }
+
+    /// What lies behind the last sound batch.
+    fn damage(&self) -> Option<Corruption> {
+        let found = self.remains.recovered.as_ref().filter(|found| found.torn.is_some())?;
+        let file = found.segments.last()?.name.clone();
+        Some(Corruption { file, offset: found.end, position: found.next, what: "a damaged batch" })
+    }
+
+    /// The acknowledged records that are missing, if any are known to be.
+    #[must_use]
+    pub fn loss(&self) -> Option<&Loss> {
+        self.loss.as_ref()
+    }
+
+    /// Open the log, or create it: cut off a batch that was being written when the last process stopped.
+    ///
+    /// # Errors
+    /// [`LogError::Lost`] where acknowledged records are missing, with nothing changed; [`LogError::Full`] where there is no
+    /// space to create the log; [`LogError::Io`].
+    pub fn finish(self) -> Result<Log, LogError> {
+        if let Some(loss) = self.loss {
+            return Err(loss.into());
+        }
+        match self.remains.tidy(&*self.storage)? {
+            Some(recovered) => Ok(Log::resume(self.storage, self.options, recovered)),
+            None => Log::create(self.storage, self.if_new, self.options),
+        }
+    }
+
+    /// Open the log without the acknowledged records that are missing. Their positions are not given again, and a new epoch
+    /// begins, so that clients and other systems do not take what follows for what was lost. Answers also what was done;
+    /// nothing where no log is left, for a new one is created then.
+    ///
+    /// # Errors
+    /// As [`Opening::finish`], and [`repair`].
+    pub fn accept_loss(self, epoch: Epoch, at_ms: u64) -> Result<(Log, Option<Repaired>), LogError> {
+        let Self { storage, options, if_new, remains, loss, views } = self;
+        if loss.is_none() {
+            return Ok((Self { storage, options, if_new, remains, loss, views }.finish()?, None));
+        }
+        if remains.recovered.is_none() {
+            remains.tidy(&*storage)?;
+            return Ok((Log::create(storage, if_new, options)?, None));
+        }
+        let repaired = repair(&*storage, &Repair { views, epoch, at_ms, even_if_sound: false })?;
+        Ok((Log::open(storage, if_new, options)?, repaired))
+    }
+}
+
+enum Ahead {
+    Position,
+    Epoch,
+    NoLog,
+}
+
+/// Whether a known position is ahead of the log. One of an earlier epoch is not: what was lost then was given up when the next epoch
+/// began.
+fn is_ahead(remains: &Remains, known: Known) -> Option<Ahead> {
+    if known.position == Position::ZERO {
+        return None;
+    }
+    let Some(Recovered { epochs, next, .. }) = &remains.recovered else { return Some(Ahead::NoLog) };
+    if known.log != epochs.first() {
+        return None;
+    }
+    if !epochs.hold(known.epoch) {
+        return Some(Ahead::Epoch);
+    }
+    (known.epoch == epochs.current() && known.position >= *next).then_some(Ahead::Position)
+}

@@ -1,0 +1,122 @@
+//! Views after a power cut: mixtures of what sled's files were and what they became. They prove that they are whole, and then
+//! they are exactly what a map would hold, or they are made anew.
+
+use std::{fs, path::Path};
+
+use super::{
+    disk::{Disk, Origin},
+    memory::Memory,
+    redo::Redo,
+    tests::{EPOCH, all, changes, make, model, open, place},
+};
+use crate::tests::Chance;
+use weirgate_types::Position;
+
+/// What stays of a file when the power goes while it is made of `before` into `after`: each block of either.
+fn mixture(before: &Path, after: &Path, chance: &mut Chance) -> Vec<u8> {
+    let [before, after] = [before, after].map(|path| fs::read(path).unwrap_or_default());
+    let length = if chance.below(2) == 0 { before.len() } else { after.len() };
+    let mut bytes = vec![0; length];
+    for (number, block) in bytes.chunks_mut(4096).enumerate() {
+        let from = if chance.below(2) == 0 { &before } else { &after };
+        let from = from.get(number * 4096..).unwrap_or_default();
+        block.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+    bytes
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("entries") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a type").is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).expect("copied")),
+        }
+    }
+}
+
+/// A generation of changes, as if many positions had been written.
+fn generation(from: u64, to: u64) -> Memory {
+    let mut memory = Memory::new(Position(from));
+    for number in from + 1..=to {
+        memory.write(changes(number), Position(number));
+    }
+    memory
+}
+
+#[test]
+fn after_a_power_cut_they_prove_that_they_are_whole_or_are_made_anew() {
+    const BEFORE: u64 = 3_000;
+    const AFTER: u64 = 3_400;
+    let dir = tempfile::tempdir().expect("a directory");
+    let [before, planned, after] = ["before", "planned", "after"].map(|name| dir.path().join(name));
+    let views = open(&before);
+    for number in 1..=BEFORE {
+        views.write(changes(number), Position(number)).expect("written");
+    }
+    drop(views);
+    fs::write(before.join("state"), "open another-boot\n").expect("written");
+    // One more generation: first only what will be written is written down, then all of it is in sled.
+    copy(&before, &planned);
+    let disk = Disk::open(&planned.join("sled"), 1 << 20).expect("sled");
+    let begun = generation(BEFORE, AFTER).begin_flush().expect("a generation");
+    let flush = disk.plan(Origin { log: EPOCH, epoch: EPOCH }, &begun).expect("a plan");
+    Redo::open(&planned.join("sled/redo"))
+        .expect("a file")
+        .write(flush.base, flush.about, flush.rows())
+        .expect("written");
+    drop(disk);
+    copy(&planned, &after);
+    drop(Disk::open(&after.join("sled"), 1 << 20).expect("sled, brought forward"));
+    let (mut whole, mut anew) = (0, 0);
+    for seed in 0..40 {
+        let mut chance = Chance(seed);
+        let image = dir.path().join(format!("image-{seed}"));
+        match seed {
+            0 => copy(&before, &image),
+            1 => copy(&planned, &image),
+            2 => copy(&after, &image),
+            _ => {
+                copy(&planned, &image);
+                let db = mixture(&before.join("sled/db"), &after.join("sled/db"), &mut chance);
+                fs::write(image.join("sled/db"), db).expect("written");
+            }
+        }
+        let views = open(&image);
+        match views.applied().0 {
+            0 if seed > 2 => {
+                assert_eq!(all(&views), Vec::new());
+                anew += 1;
+            }
+            applied if applied == BEFORE || applied == AFTER => {
+                assert!(all(&views) == model(applied), "seed {seed}: not the state of position {applied}");
+                whole += 1;
+            }
+            applied => panic!("seed {seed}: the state of position {applied}"),
+        }
+    }
+    assert!(whole >= 3, "{whole} whole, {anew} anew");
+    eprintln!("power cuts: {whole} whole, {anew} made anew");
+}
+
+#[test]
+fn one_row_that_is_missing_or_old_is_noticed() {
+    for (key, value) in [("a", None), ("a", Some("9")), ("c", Some("1"))] {
+        let (_dir, path) = place();
+        make(&path);
+        let db = sled::Config::new().path(path.join("sled")).open().expect("sled");
+        match value {
+            Some(value) => db.insert(key, value).expect("inserted"),
+            None => db.remove(key).expect("removed"),
+        };
+        db.flush().expect("flushed");
+        drop(db);
+        fs::write(path.join("state"), "open another-boot\n").expect("written");
+        assert_eq!(open(&path).applied(), Position::ZERO, "{key} {value:?}");
+    }
+    let (_dir, path) = place();
+    make(&path);
+    fs::write(path.join("state"), "open another-boot\n").expect("written");
+    assert_eq!(open(&path).applied(), Position(7), "nothing was changed");
+}

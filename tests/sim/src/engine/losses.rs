@@ -1,0 +1,103 @@
+//! A log that was repaired: records of a history are lost, any of them. Whatever they were, an engine recovers from the others,
+//! does what is left to do, takes new events, and recovers again.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use weirgate_engine::sim::Attempted;
+use weirgate_log::{Log, LogError, SimRows, SimStorage};
+use weirgate_types::{Effects, Lost, Mode, Position, Record};
+
+use super::{
+    History, Stop,
+    ground::{Ground, IDENTITY, Stage},
+    history_of, unreadable,
+};
+use crate::{Figures, NAMES, Outcome, Rule, Violation, checks::check, operators::name};
+
+/// So many turns are enough for everything that is left.
+const TURNS_MAX: u64 = 4_000;
+/// After so many turns in which nothing was to be done, nothing is.
+const LOOKS: u64 = 4;
+
+/// Run the history of a seed, lose some of its records, and go on. A panic breaks a rule like any other.
+#[must_use]
+pub fn lose(stage: &Stage, seed: u64) -> Outcome {
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        let mut history = history_of(stage, seed)?;
+        history.live().and_then(|()| history.lose()).map_err(super::broken)
+    }));
+    let violation =
+        told.unwrap_or_else(|_| Err(Violation { rule: Rule::Panic, what: "it says where".to_owned() })).err();
+    Outcome { figures: Figures::default(), violation }
+}
+
+impl History<'_> {
+    fn lose(&mut self) -> Result<(), Stop> {
+        let storage = SimStorage::new();
+        self.write_rest(&storage).map_err(unreadable)?;
+        let mut ground = Ground::new(storage, SimRows::default());
+        ground.set_now_ms(self.ground.now_ms());
+        for _ in 0..2 {
+            self.engine = ground.start(self.stage, &self.plan)?;
+            self.run_out(&ground)?;
+            self.engine.views().flush().map_err(unreadable)?;
+        }
+        Ok(())
+    }
+
+    /// Write the records into another log, some of them as lost.
+    fn write_rest(&mut self, storage: &SimStorage) -> Result<(), LogError> {
+        let mut log = Log::open(Arc::new(storage.clone()), IDENTITY, self.plan.log.clone())?;
+        let one_in = 1 + self.chance.below(30);
+        for (position, record) in &self.records {
+            let positions = u32::try_from(record.width()).unwrap_or(1);
+            let lost = Record::Lost(Lost { positions, at_ms: record.at_ms() });
+            let record = if self.chance.one_in(one_in) { &lost } else { record };
+            let pushed = match log.push(record) {
+                Err(LogError::BatchFull { .. }) => {
+                    log.sync()?;
+                    log.push(record)?
+                }
+                pushed => pushed?,
+            };
+            assert_eq!(pushed, *position, "positions stay as they were");
+        }
+        log.sync().map(drop)
+    }
+
+    /// Go on until nothing is to be done any more; every call that is made ends well.
+    fn run_out(&mut self, ground: &Ground) -> Result<(), Stop> {
+        for (index, _) in NAMES.iter().enumerate() {
+            self.engine.ready(name(index));
+        }
+        let (mut quiet, mut turns) = (0, 0);
+        while quiet < LOOKS {
+            turns += 1;
+            check(Rule::Liveness, turns < TURNS_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
+            self.engine.turn()?;
+            let calls = self.engine.calls();
+            quiet = if calls.is_empty() { quiet } else { 0 };
+            let no_calls = calls.is_empty();
+            for call in calls {
+                let ended = call.items().map(|_| Attempted { result: Ok(Effects::default()), correction: None });
+                let ended = ended.collect();
+                self.engine.end(call, ended);
+            }
+            match self.engine.wake_at_ms() {
+                Some(at_ms) if at_ms > ground.now_ms() => ground.set_now_ms(at_ms),
+                _ if no_calls => quiet += 1,
+                _ => {}
+            }
+        }
+        for item in self.engine.handlers() {
+            let rests = item.running == 0 && (item.lag == 0 || item.open > 0 || item.mode != Mode::Running);
+            check(Rule::Liveness, rests, || format!("left: {item:?}"))?;
+        }
+        let head = self.engine.handle().head();
+        let found = self.engine.log().clone().scan(Position(1)).filter(Result::is_ok).count();
+        Ok(check(Rule::Acknowledged, found > 0 && head >= self.checks.head, || format!("the log ends at {head}"))?)
+    }
+}
