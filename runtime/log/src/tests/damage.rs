@@ -196,8 +196,9 @@ fn missing_and_foreign_segments_are_refused() {
     assert_eq!(corruption(open(&image, &options)).file, *last);
 
     let other = SimStorage::new();
-    let mut log = Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), salt: Salt([0; 16]) }, options.clone())
-        .expect("another log");
+    let mut log =
+        Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), salt: Salt([0; 16]) }, options.clone())
+            .expect("another log");
     log.push(&commit(0, Vec::new())).expect("a place");
     log.sync().expect("a sync");
     let image = copy(&disk);

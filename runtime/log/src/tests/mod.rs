@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use weirgate_types::{
     AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Deployed,
-    Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Lost, Mode,
-    ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting, TimerWrite,
-    Verb,
+    Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Lost,
+    Mode, ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting,
+    TimerWrite, Verb,
 };
 
 use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
