@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use weirgate_types::Position;
 
-use crate::{LogError, Storage, StorageFile, format::Checks, segment::Segment};
+use crate::{LogError, Storage, StorageFile, error::is_out_of_descriptors, format::Checks, segment::Segment};
 
 /// How many segments are kept open for reading.
 const FILES_MAX: usize = 64;
@@ -58,7 +58,8 @@ impl Catalog {
         segments.get(segments.partition_point(|segment| segment.first <= first)).cloned()
     }
 
-    /// The segment's file, from among the open ones or opened now.
+    /// The segment's file, from among the open ones or opened now. Without a free file descriptor all open ones are
+    /// closed first.
     pub fn file(&self, segment: &Segment) -> Result<Arc<dyn StorageFile>, LogError> {
         let mut files = self.files.lock();
         if let Some(at) = files.iter().position(|(first, _)| *first == segment.first)
@@ -68,7 +69,14 @@ impl Catalog {
             files.push_back(entry);
             return Ok(file);
         }
-        let file = self.storage.open(&segment.name).map_err(LogError::io("opening", &segment.name))?;
+        let opened = match self.storage.open(&segment.name) {
+            Err(error) if is_out_of_descriptors(&error) => {
+                files.clear();
+                self.storage.open(&segment.name)
+            }
+            opened => opened,
+        };
+        let file = opened.map_err(LogError::io("opening", &segment.name))?;
         if files.len() >= FILES_MAX {
             files.pop_front();
         }

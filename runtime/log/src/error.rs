@@ -2,14 +2,16 @@
 
 use std::{io, path::PathBuf};
 
+use rustix::io::Errno;
 use weirgate_types::{Position, RecordError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     // Wait, then try again: nothing is lost, the log goes on.
-    /// Nothing of the pending batch is on disk. It is kept: `sync` again, or `discard` it.
-    #[error("the disk is full; nothing was written, and what is pending waits for space")]
-    Full(#[source] io::Error),
+    /// No disk space, or no file descriptor. Nothing of the pending batch is on disk. It is kept: `sync` again, or
+    /// `discard` it.
+    #[error("nothing was written, and the pending batch waits: {0}")]
+    Full(io::Error),
     /// The record was not taken.
     #[error("{bytes} bytes are pending; at most {max} go into one batch: sync first")]
     BatchFull { bytes: usize, max: usize },
@@ -29,13 +31,8 @@ pub enum LogError {
     #[error(transparent)]
     Lost(#[from] Loss),
     /// From the writer: what was being written may or may not be on disk, and the log takes nothing more.
-    #[error("{doing} {file} failed")]
-    Io {
-        doing: &'static str,
-        file: String,
-        #[source]
-        source: io::Error,
-    },
+    #[error("{doing} {file} failed: {error}")]
+    Io { doing: &'static str, file: String, error: io::Error },
     /// An earlier write failed. Opening the log anew finds out what is durable.
     #[error("the log was stopped by an earlier failure")]
     Poisoned,
@@ -109,11 +106,17 @@ pub struct Corruption {
 
 impl LogError {
     pub(crate) fn io<'a>(doing: &'static str, file: &'a str) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io { doing, file: file.to_owned(), source }
+        move |error| Self::Io { doing, file: file.to_owned(), error }
     }
 }
 
-/// Whether the error says that there is no space, which passes.
+/// Whether the error says that a resource has run out, which passes: disk space, a quota, or file descriptors.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) || is_out_of_descriptors(error)
+}
+
+/// Whether the process (`EMFILE`) or the machine (`ENFILE`) has no file descriptor left.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    errno == Some(Errno::MFILE.raw_os_error()) || errno == Some(Errno::NFILE.raw_os_error())
 }

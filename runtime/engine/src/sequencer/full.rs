@@ -1,5 +1,5 @@
-//! What the sequencer does while the disk is full and a batch waits for space: questions are answered, nothing is begun, new
-//! writes are refused, and nothing that is pending is forgotten.
+//! What the sequencer does while a batch waits for disk space or a file descriptor: questions are answered, nothing is begun,
+//! new writes are refused, and nothing that is pending is forgotten.
 
 use std::{io, sync::atomic::Ordering, time::Duration};
 
@@ -20,7 +20,9 @@ impl Sequencer {
         }
         self.is_ready.store(false, Ordering::Relaxed);
         if !std::mem::replace(&mut self.is_full, true) {
-            tracing::error!(%error, "the disk is full; nothing new is taken until there is space");
+            let is_disk = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            let lack = if is_disk { "the disk is full" } else { "no file descriptor is free" };
+            tracing::error!(%error, "{lack}; nothing new is taken until there is space");
         }
         let waiting = std::mem::take(&mut self.after);
         self.after = waiting.into_iter().filter_map(After::answer_undecided).collect();

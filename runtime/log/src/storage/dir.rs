@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Lock, Storage, StorageFile};
+use super::{Lock, Storage, StorageFile, spare::Spare};
 use crate::LogError;
 
 const LOCK_NAME: &str = "lock";
@@ -28,6 +28,7 @@ pub struct DirStorage {
     handle: File,
     /// Opened when it is first written.
     note: OnceLock<File>,
+    spare: Spare,
     _lock: Lock,
 }
 
@@ -47,7 +48,7 @@ impl DirStorage {
         let lock = Lock::take(&dir.join(LOCK_NAME)).map_err(LogError::io("locking", &name))?;
         let lock = lock.ok_or_else(|| LogError::Locked { dir: dir.to_owned() })?;
         let handle = File::open(dir).map_err(LogError::io("opening", &name))?;
-        Ok(Self { dir: dir.to_owned(), handle, note: OnceLock::new(), _lock: lock })
+        Ok(Self { dir: dir.to_owned(), handle, note: OnceLock::new(), spare: Spare::take(), _lock: lock })
     }
 }
 
@@ -59,11 +60,14 @@ impl Storage for DirStorage {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).open(self.dir.join(name))?))
+        let path = self.dir.join(name);
+        let create = || OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        Ok(Arc::new(self.spare.open(create)?))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.dir.join(name))?))
+        let path = self.dir.join(name);
+        Ok(Arc::new(self.spare.open(|| OpenOptions::new().read(true).write(true).open(&path))?))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -5,6 +5,7 @@ mod dir;
 mod lock;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod spare;
 
 use std::{io, sync::Arc};
 

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use super::{Storage, StorageFile};
 
@@ -20,6 +21,8 @@ pub enum Fault {
     Io,
     /// It reports a full disk and does nothing.
     Full,
+    /// It reports that no file descriptor is free and does nothing.
+    Descriptors,
     /// A write or a reservation does half of its work, then reports a full disk. Others: as `Io`.
     Short,
 }
@@ -171,7 +174,7 @@ impl SimStorage {
             wanted.min(size.saturating_sub(offset).saturating_add(free))
         };
         let done = match fault {
-            Some(Fault::Io | Fault::Full) => 0,
+            Some(Fault::Io | Fault::Full | Fault::Descriptors) => 0,
             Some(Fault::Short) => fits.min(wanted / 2),
             None => fits,
         };
@@ -204,6 +207,7 @@ impl Fault {
     fn error(self) -> io::Error {
         match self {
             Self::Full => io::ErrorKind::StorageFull.into(),
+            Self::Descriptors => Errno::MFILE.into(),
             Self::Io | Self::Short => io::Error::other("a fault of the simulated disk"),
         }
     }

@@ -41,7 +41,7 @@ fn check_refusal(log: &mut Log, error: &LogError, durable: &Model, all: &Model) 
 fn any_operation_may_fail_and_nothing_synced_is_lost() {
     for reserve_bytes in [0, 10_000] {
         let options = small(1500, reserve_bytes);
-        for fault in [Fault::Io, Fault::Full, Fault::Short] {
+        for fault in [Fault::Io, Fault::Full, Fault::Descriptors, Fault::Short] {
             let mut failures = 0;
             for operation in 1.. {
                 let disk = SimStorage::new();
@@ -129,4 +129,19 @@ fn there_must_be_space_for_a_new_log() {
     assert!(matches!(open(&disk, &LogOptions::default()), Err(LogError::Full(_))));
     disk.set_bytes_max(None);
     assert_eq!(open(&disk, &LogOptions::default()).expect("a new log").head(), Position::ZERO);
+}
+
+#[test]
+fn without_a_file_descriptor_a_new_segment_waits_and_says_which_error_it_was() {
+    let disk = SimStorage::new();
+    let mut log = open(&disk, &small(1500, 0)).expect("a new log");
+    let mut model = Model::new();
+    push(&mut log, &mut model, commit(0, vec![1; 1200]));
+    log.sync().expect("a sync");
+    push(&mut log, &mut model, commit(0, vec![2; 1200]));
+    disk.fail(disk.operations() + 1, Fault::Descriptors);
+    let error = log.sync().expect_err("no descriptor for a second segment");
+    assert!(matches!(error, LogError::Full(_)) && error.to_string().contains("os error 24"), "{error}");
+    log.sync().expect("a descriptor is free again");
+    assert_eq!(contents(&log.reader()), model);
 }

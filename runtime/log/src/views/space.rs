@@ -1,18 +1,25 @@
-//! Whether the disk has room for what is to be flushed. sled does not recover from a full disk, so it must not meet one;
-//! the log does, and may use what is left. Knows nothing of what is flushed.
+//! Whether there is disk space and a file descriptor for what is to be flushed. sled does not recover from a full disk or
+//! from a file that it cannot open, so it must not meet either; the log does, and may use what is left. Knows nothing of
+//! what is flushed.
 
 use std::{
+    fs::File,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::fs::statvfs;
 
+use crate::error::is_out_of_descriptors;
+
 /// What stays free whatever is flushed.
 const MARGIN_BYTES: u64 = 16 << 20;
 /// What may be written for each byte: once the redo file, and by sled four times as much, for it writes pages whole and gives
 /// old ones back later.
 const AMPLIFICATION: u64 = 5;
+/// How many files sled may open during a flush: a snapshot, its directory, and a large value or two.
+const DESCRIPTORS_MIN: usize = 4;
+const PLACEHOLDER: &str = "/dev/null";
 
 /// How many bytes are free; `None` where nobody can tell.
 pub type Measure = Box<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -37,21 +44,30 @@ impl Space {
         self.is_short.load(Ordering::SeqCst)
     }
 
-    /// Look whether so many bytes can be flushed. Says it once when they cannot, and once when they can again.
+    /// Look whether so many bytes can be flushed. Logs it once when they cannot, and once when they can again.
     pub fn suffices(&self, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let needed = bytes.saturating_mul(AMPLIFICATION).saturating_add(MARGIN_BYTES);
         let free = (self.measure)();
         // Where nobody can tell, sled has to try.
-        let is_short = free.is_some_and(|free| free < needed);
+        let has_space = free.is_none_or(|free| free >= needed);
+        let has_descriptors = has_descriptors();
+        let is_short = !has_space || !has_descriptors;
         let was_short = self.is_short.swap(is_short, Ordering::SeqCst);
         if is_short && !was_short {
-            tracing::warn!(free, needed, "the disk is nearly full: changes of the views wait in memory");
+            let lack = if has_space { "no file descriptor is free" } else { "the disk is nearly full" };
+            tracing::warn!(free, needed, "{lack}: changes of the views wait in memory");
         } else if was_short && !is_short {
             tracing::info!(free, needed, "there is space again: the views are written on");
         }
         !is_short
     }
+}
+
+/// Whether so many files can be opened now. Any other failure than a lack of descriptors is sled's to find out.
+fn has_descriptors() -> bool {
+    let opened: Result<Vec<_>, _> = (0..DESCRIPTORS_MIN).map(|_| File::open(PLACEHOLDER)).collect();
+    !opened.is_err_and(|error| is_out_of_descriptors(&error))
 }
 
 #[cfg(test)]
