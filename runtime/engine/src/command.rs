@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
-use weirgate_host::Module;
+use weirgate_host::{Grant, Module};
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Mode,
     Position, StateWrite, StepAnswer, Verb,
@@ -15,9 +15,19 @@ use crate::{
     job::{Finished, StoredRecord},
 };
 
-/// A place among the events that may be on their way into the log at once. Given back when they are in it, however long
-/// whoever sent them waits.
-pub type Permit = OwnedSemaphorePermit;
+/// A place among the events that may be on their way into the log at once, and the bytes they hold. Given back when they
+/// are in it, however long the producer waits.
+#[derive(Debug)]
+pub struct Permit {
+    _events: OwnedSemaphorePermit,
+    _bytes: Option<Grant>,
+}
+
+impl Permit {
+    pub fn new(events: OwnedSemaphorePermit, bytes: Option<Grant>) -> Self {
+        Self { _events: events, _bytes: bytes }
+    }
+}
 
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 

@@ -30,6 +30,12 @@ pub enum Refusal {
         "the disk is full, and what was asked for waits for space: it may still take effect; ask again when there is space"
     )]
     Undecided,
+    #[error("too many modules are being uploaded or loaded; try again in a moment")]
+    ModuleQueueFull,
+    #[error(
+        "modules that no handler was deployed with may take {bytes_max} bytes together; deploy them, or wait until they are deleted"
+    )]
+    TooManyModules { bytes_max: u64 },
     #[error("the server is stopping")]
     Stopped,
     // The caller is wrong.

@@ -16,6 +16,7 @@ mod identities;
 mod job;
 mod lost;
 mod metrics;
+mod modules;
 mod notices;
 mod outcalls;
 mod projection;
@@ -42,6 +43,8 @@ pub use handle::{
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
+pub use modules::{Collected, ModuleOptions, Upload};
 pub use start::{Options, start};
 pub use weirgate_core::{DeliveryState, Limits, schedule};
+pub use weirgate_host::{BUDGET_BYTES, Budget, Grant, Purpose};
 pub use weirgate_log::Epoch;

@@ -1,6 +1,6 @@
 //! What is counted. Prometheus' conventions: base units, no label with unbounded values (never a key or a subject).
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -12,7 +12,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use weirgate_host::CallError;
+use weirgate_host::{Budget, CallError, Purpose};
 use weirgate_types::{FailureKind, HandlerName, Outcome};
 
 use crate::HandlerItem;
@@ -32,6 +32,11 @@ pub struct OutcomeLabels {
 pub struct RefusedLabels {
     /// A stable word: `no-key`, `too-many-in-flight`, ...
     pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PurposeLabels {
+    purpose: &'static str,
 }
 
 type CpuSeconds = Counter<f64, std::sync::atomic::AtomicU64>;
@@ -57,6 +62,10 @@ pub struct Metrics {
     handler_retrying: Family<HandlerLabels, Gauge>,
     handler_shelved: Family<HandlerLabels, Gauge>,
     handler_breaker_open: Family<HandlerLabels, Gauge>,
+    pub connections: Gauge,
+    pub connections_refused: Counter,
+    budget_held: Family<PurposeLabels, Gauge>,
+    budget_refused: Family<PurposeLabels, Counter>,
     pub live_connections: Gauge,
     pub live_messages: Counter,
     pub live_subjects: Gauge,
@@ -83,6 +92,10 @@ impl Default for Metrics {
             handler_retrying: Family::default(),
             handler_shelved: Family::default(),
             handler_breaker_open: Family::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            budget_held: Family::default(),
+            budget_refused: Family::default(),
             live_connections: Gauge::default(),
             live_messages: Counter::default(),
             live_subjects: Gauge::default(),
@@ -122,14 +135,23 @@ impl Metrics {
         );
         r.register("handler_shelved_deliveries", "Deliveries that wait on disk only", self.handler_shelved.clone());
         r.register("handler_breaker_open", "1 while a handler's breaker is open", self.handler_breaker_open.clone());
+        r.register("connections", "Open connections of all kinds", self.connections.clone());
+        r.register("connections_refused", "Connections beyond the limit", self.connections_refused.clone());
+        r.register("budget_held_bytes", "Bytes taken from the budget, by purpose", self.budget_held.clone());
+        r.register("budget_refused", "How often the budget had no bytes left", self.budget_refused.clone());
         r.register("live_connections", "Open live connections", self.live_connections.clone());
         r.register("live_messages", "Status messages sent to browsers", self.live_messages.clone());
         r.register("live_subjects", "Subjects that somebody watches", self.live_subjects.clone());
     }
 
-    /// The metrics in Prometheus' text format, with the handlers' gauges set to how they stand.
+    /// The metrics in Prometheus' text format, with the gauges of handlers and of the budget set to how they stand.
     #[must_use]
-    pub fn encode(&self, handlers: &[HandlerItem]) -> String {
+    pub fn encode(&self, handlers: &[HandlerItem], budget: &Budget) -> String {
+        for purpose in Purpose::ALL {
+            let labels = PurposeLabels { purpose: purpose.name() };
+            self.budget_held.get_or_create(&labels).set(gauge(budget.held_bytes(purpose)));
+            self.budget_refused.get_or_create(&labels).inner().store(budget.refusals(purpose), Ordering::Relaxed);
+        }
         for item in handlers {
             let labels = HandlerLabels { handler: item.name.to_string() };
             self.handler_lag.get_or_create(&labels).set(gauge(item.lag));

@@ -25,8 +25,9 @@ pub struct Outcalls {
     outside: Outside,
     delivery: DeliveryId,
     attempt: u32,
-    /// The answers that earlier attempts got, by step.
-    recorded: BTreeMap<String, StepAnswer>,
+    /// Where the log holds the answers that earlier attempts got, and their sizes, by step. Each is read when it is asked
+    /// for, so however many there are, one is in memory.
+    recorded: BTreeMap<String, (Position, usize)>,
 }
 
 impl Outcalls {
@@ -44,7 +45,8 @@ impl Outcalls {
         while let Some(position) = next {
             match outside.log.read(position).map_err(|e| e.to_string())? {
                 Some((_, Record::Stepped { step, answer, previous, .. })) => {
-                    recorded.entry(step).or_insert(answer);
+                    let bytes = answer.size_of_step(&step);
+                    recorded.entry(step).or_insert((position, bytes));
                     next = previous.filter(|previous| *previous < position);
                 }
                 // The call is made again, with the same idempotency key; so are those whose answers were found by way of it.
@@ -60,12 +62,16 @@ impl Outcalls {
 }
 
 impl Outbound for Outcalls {
-    fn recorded(&self, step: &str) -> Option<StepAnswer> {
-        self.recorded.get(step).cloned()
+    fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError> {
+        let Some((position, _)) = self.recorded.get(step) else { return Ok(None) };
+        match self.outside.log.read(*position).map_err(|error| StateError(error.to_string()))? {
+            Some((_, Record::Stepped { answer, .. })) => Ok(Some(answer)),
+            _ => Err(StateError(format!("the log holds no step of {} at {position}", self.delivery))),
+        }
     }
 
     fn recorded_size(&self) -> (usize, usize) {
-        (self.recorded.len(), self.recorded.iter().map(|(step, answer)| answer.size_of_step(step)).sum())
+        (self.recorded.len(), self.recorded.values().map(|(_, bytes)| bytes).sum())
     }
 
     fn permit(&self, host: &str) -> Result<(), u64> {

@@ -13,6 +13,7 @@
 //! | `i` | nothing else | up to where identities have been forgotten: a position, 8 bytes |
 //! | `K` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
 //! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
+//! | `m` | 32 bytes of SHA-256 | nothing: a `Deployed` record names the module |
 //! | `O` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
 //! | `Q` | handler, 0, retry level, when due, position | the lane: what waits on the shelf for its time |
 //! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
@@ -24,7 +25,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weirgate_core::{DeliveryRow, Rank};
-use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, TimerId};
+use weirgate_types::{DeliveryId, Digest, HandlerName, KeyHash, Position, TimerId};
 
 /// Values longer than this stay in the log; the view holds where.
 const INLINE_BYTES_MAX: usize = 3 * 1024;
@@ -73,6 +74,11 @@ pub fn handler(name: &HandlerName) -> Vec<u8> {
 
 pub fn lagging(name: &HandlerName) -> Vec<u8> {
     [LAGGING, name.as_str().as_bytes()].concat()
+}
+
+/// A module that a handler was deployed with, now or before.
+pub fn deployed_module(digest: Digest) -> Vec<u8> {
+    [b"m", digest.0.as_slice()].concat()
 }
 
 /// The handler that a row of [`HANDLERS`] or [`LAGGING`] is of.

@@ -20,6 +20,7 @@ use crate::{
     gates::Gates,
     identities::{Identified, IdentityWindow},
     job::{Finished, FinishedItem, Job, StoredRecord},
+    modules::{ModuleDisk, ModuleOptions},
     rows,
     sequencer::{End, Sequencer},
     start::{Pieces, assemble},
@@ -120,6 +121,7 @@ impl Engine {
             log,
             views,
             host,
+            modules: (ModuleOptions::default(), ModuleDisk { dir: "/".into(), free_bytes_min: 0 }),
             metrics: Arc::new(Metrics::default()),
             gates: Arc::new(Gates::new(Arc::clone(&clock))),
             clock,
@@ -271,7 +273,7 @@ impl Engine {
 
     fn permit(&self) -> Permit {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
-        permit.unwrap_or_else(|error| panic!("there are permits enough: {error}"))
+        Permit::new(permit.unwrap_or_else(|error| panic!("there are permits enough: {error}")), None)
     }
 
     fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Answer<T> {

@@ -22,6 +22,7 @@ use crate::{
     gates::Gates,
     handle::Parts,
     identities::{Identities, IdentityWindow},
+    modules::{ModuleDisk, ModuleOptions, Modules},
     outcalls::Outside,
     projection::Projection,
     recent::Recent,
@@ -54,6 +55,7 @@ pub struct Options {
     /// The size of the file that holds space for when the disk is full all the same; 0: there is none.
     pub ballast_bytes: u64,
     pub identity_window: IdentityWindow,
+    pub modules: ModuleOptions,
     pub machine: Limits,
     /// Seeds the jitter of retries.
     pub seed: u64,
@@ -68,6 +70,7 @@ pub struct Options {
 /// The log is damaged, lacks acknowledged records or is in use, or the directory cannot be used.
 pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
     let (log, views) = storage::open(&options.dir, options.accept_loss, clock.now_ms())?;
+    let module_disk = ModuleDisk { dir: options.host.dir.clone(), free_bytes_min: options.disk_free_bytes_min };
     let host = Arc::new(Host::new(options.host)?);
     let metrics = Arc::new(Metrics::default());
     let (commands, inbox) = bounded(COMMANDS_MAX);
@@ -90,6 +93,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         log,
         views,
         host: Arc::clone(&host),
+        modules: (options.modules, module_disk),
         metrics,
         clock,
         machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
@@ -114,6 +118,7 @@ pub struct Pieces {
     pub log: Log,
     pub views: Views,
     pub host: Arc<Host>,
+    pub modules: (ModuleOptions, ModuleDisk),
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub machine: Machine,
@@ -136,12 +141,14 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
     let hub = Arc::new(Hub::new(statuses.clone()));
     let in_flight = Arc::new(Semaphore::new(pieces.events_in_flight_max));
     let is_ready = Arc::new(AtomicBool::new(true));
+    let (options, disk) = pieces.modules;
+    let modules = Modules::new(host, views.clone(), Arc::clone(&clock), options, disk);
     let parts = Parts {
         commands,
         epoch: log.epoch(),
         statuses: statuses.clone(),
         hub: Arc::clone(&hub),
-        host,
+        modules,
         metrics: Arc::clone(&metrics),
         in_flight: Arc::clone(&in_flight),
         is_ready: Arc::clone(&is_ready),

@@ -87,6 +87,11 @@ impl Attempt {
         }
     }
 
+    /// What is left of the call's wall time.
+    pub(crate) fn wall_left(&self) -> Duration {
+        self.budget.wall_max.saturating_sub(self.budget.started.wall_since())
+    }
+
     /// Another delivery of the same call.
     pub(crate) fn add(&mut self, setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>) {
         self.items.push(Some(Item::new(setup, state, steps, self.together.clone())));

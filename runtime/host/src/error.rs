@@ -86,6 +86,13 @@ impl ModuleError {
         }
     }
 
+    /// Whether the disk has no room for it.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Storage { source, .. } if kinds.contains(&source.kind()))
+    }
+
     /// Whether the module is to blame, and not the machine it was sent to.
     #[must_use]
     pub fn is_callers(&self) -> bool {

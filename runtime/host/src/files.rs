@@ -5,13 +5,17 @@
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
-    io::{self, Write},
+    io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::process::geteuid;
+use rustix::{
+    fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat},
+    process::geteuid,
+};
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 use weirgate_types::Digest;
 
 use crate::{HostError, ModuleError};
@@ -21,6 +25,7 @@ const SUFFIX: &str = ".wasm";
 const UNFINISHED_PREFIX: &str = ".unfinished-";
 /// An artefact's file begins with a SHA-256 over what it is of and the rest.
 const CHECKSUM_BYTES: usize = 32;
+const READ_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -61,11 +66,11 @@ impl Files {
         Ok(())
     }
 
-    /// A module's bytes, whose digest has been compared.
-    pub(crate) fn module(&self, digest: Digest) -> Result<Vec<u8>, ModuleError> {
+    /// A module's file, from its beginning. Its digest has been compared.
+    pub(crate) fn module(&self, digest: Digest) -> Result<File, ModuleError> {
         let path = self.module_path(digest);
-        match fs::read(&path) {
-            Ok(bytes) if digest_of(&bytes) == digest => Ok(bytes),
+        match open_hashed(&path) {
+            Ok((file, found)) if found == digest => Ok(file),
             Ok(_) => Err(ModuleError::Damaged { digest }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ModuleError::Missing(digest)),
             Err(source) => Err(ModuleError::Storage { doing: "reading", path, source }),
@@ -94,14 +99,53 @@ impl Files {
         Ok(digests)
     }
 
-    /// Make the module durable. Writing it again changes nothing.
-    pub(crate) fn write_module(&self, digest: Digest, bytes: &[u8]) -> Result<(), ModuleError> {
+    /// A file for a module that is to come. It is deleted when it is dropped.
+    pub(crate) fn begin_module(&self) -> Result<NamedTempFile, ModuleError> {
+        let begun = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(&self.dir);
+        begun.map_err(|source| ModuleError::Storage { doing: "creating a file in", path: self.dir.clone(), source })
+    }
+
+    /// Make a module that was written durable. Doing it again changes nothing.
+    pub(crate) fn keep_module(&self, digest: Digest, file: NamedTempFile) -> Result<(), ModuleError> {
         let path = self.module_path(digest);
-        write_durably(&self.dir, &path, &[bytes]).map_err(|source| ModuleError::Storage {
-            doing: "writing",
-            path,
-            source,
-        })
+        let kept = persist(&self.dir, &path, file);
+        kept.map_err(|source| ModuleError::Storage { doing: "writing", path, source })
+    }
+
+    /// When a module was last uploaded or deployed, in Unix milliseconds, and its size.
+    pub(crate) fn module_used(&self, digest: Digest) -> Result<(u64, u64), ModuleError> {
+        let path = self.module_path(digest);
+        match fs::metadata(&path) {
+            Ok(found) => {
+                let at_ms = found.mtime().saturating_mul(1_000).saturating_add(found.mtime_nsec() / 1_000_000);
+                Ok((u64::try_from(at_ms).unwrap_or(0), found.len()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ModuleError::Missing(digest)),
+            Err(source) => Err(ModuleError::Storage { doing: "looking at", path, source }),
+        }
+    }
+
+    /// Note that a module is used now.
+    pub(crate) fn touch_module(&self, digest: Digest) {
+        let time = |nsec| Timespec { tv_sec: 0, tv_nsec: nsec };
+        let times = Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) };
+        let path = self.module_path(digest);
+        if let Err(error) = utimensat(CWD, &path, &times, AtFlags::empty()) {
+            tracing::warn!(path = %path.display(), %error, "the time of a module's last use cannot be set");
+        }
+    }
+
+    /// Delete a module and what was compiled of it.
+    pub(crate) fn remove_module(&self, digest: Digest) -> Result<(), ModuleError> {
+        for path in [self.artefact_path(digest), self.module_path(digest)] {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(ModuleError::Storage { doing: "deleting", path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The artefact, where there is a whole one that was made of this module for this engine.
@@ -148,8 +192,18 @@ impl Files {
     }
 }
 
-pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
-    Digest(Sha256::digest(bytes).into())
+/// Open a file and hash it; it is read from its beginning next.
+fn open_hashed(path: &Path) -> io::Result<(File, Digest)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => hash.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+    file.rewind()?;
+    Ok((file, Digest(hash.finalize().into())))
 }
 
 /// Make the directory where there is none, and see that it is ours alone.
@@ -175,6 +229,10 @@ fn write_durably(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     for part in parts {
         file.write_all(part)?;
     }
+    persist(dir, path, file)
+}
+
+fn persist(dir: &Path, path: &Path, file: NamedTempFile) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(dir)?.sync_all()

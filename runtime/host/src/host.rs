@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
+    io::Seek,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
@@ -9,18 +11,21 @@ use wasmtime::{Engine, component::Linker};
 use weirgate_types::{Digest, FailureKind};
 
 use crate::{
-    CallError, HostError, HostOptions, Module, ModuleError, ModuleInfo,
+    Budget, CallError, HostError, HostOptions, Module, ModuleError, ModuleInfo, Purpose, Upload,
     artefact::Artefact,
     attempt::Attempt,
     check,
     compile::{CompileLimits, parent},
     contract, engine,
-    files::{Files, digest_of},
+    files::Files,
     module::WeakModule,
     outbound::Network,
     ticker::Ticker,
     wasi,
 };
+
+/// An artefact is about so many times as large as its module.
+const ARTEFACT_PER_MODULE: usize = 4;
 
 /// Takes modules and loads them. Its methods block: for seconds when something has to be compiled.
 pub struct Host {
@@ -51,7 +56,7 @@ impl Host {
         wasi::add_to_linker(&mut linker).map_err(failed)?;
         Ok(Self {
             ticker: Ticker::start(&engine).map_err(|error| HostError::Engine(error.to_string()))?,
-            network: Arc::new(Network::new(options.outbound.clone())),
+            network: Arc::new(Network::new(options.outbound.clone(), options.budget.clone())),
             files: Files::open(&options.dir, engine::compatibility(&engine))?,
             loaded: Mutex::default(),
             compilers: Mutex::new(options.compiles_max.max(1)),
@@ -67,21 +72,39 @@ impl Host {
     /// # Errors
     /// It is not a handler, needs too much, or cannot be written; nothing is kept then.
     pub fn put_module(&self, bytes: &[u8]) -> Result<ModuleInfo, ModuleError> {
-        let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-        if bytes.len() > self.options.module_bytes_max {
-            return Err(ModuleError::TooLarge { bytes: size(bytes.len()), max: size(self.options.module_bytes_max) });
-        }
-        check::preamble(bytes)?;
-        let digest = digest_of(bytes);
+        let mut upload = self.begin_upload()?;
+        upload.write(bytes)?;
+        self.put_upload(upload)
+    }
+
+    /// Begin to take a module whose bytes are to come.
+    ///
+    /// # Errors
+    /// No file can be made for it.
+    pub fn begin_upload(&self) -> Result<Upload, ModuleError> {
+        Ok(Upload::new(self.files.begin_module()?, self.options.module_bytes_max))
+    }
+
+    /// As [`Host::put_module`], of a module whose bytes have all come.
+    ///
+    /// # Errors
+    /// As for [`Host::put_module`].
+    pub fn put_upload(&self, upload: Upload) -> Result<ModuleInfo, ModuleError> {
+        let bytes = upload.bytes();
+        let (digest, mut file) = upload.finish()?;
         // One that is damaged or does not load any more is written again.
         if let Ok(module) = self.files.module(digest).and_then(|_| self.load(digest)) {
+            self.files.touch_module(digest);
             return Ok(module.info().clone());
         }
-        let artefact = self.compile(bytes)?;
-        let module = self.link(digest, size(bytes.len()), &artefact)?;
+        let path = file.path().to_owned();
+        let failed = |source| ModuleError::Storage { doing: "reading", path, source };
+        let module = file.rewind().and_then(|()| file.reopen()).map_err(failed)?;
+        let artefact = self.compile(module, bytes)?;
+        let module = self.link(digest, bytes, &artefact)?;
         self.try_start(&module)?;
         self.files.write_artefact(digest, &artefact.0);
-        self.files.write_module(digest, bytes)?;
+        self.files.keep_module(digest, file)?;
         self.announce(&module);
         Ok(module.info().clone())
     }
@@ -98,6 +121,39 @@ impl Host {
         let module = self.load_cached(digest, bytes).map_or_else(|| self.load_compiling(digest, bytes), Ok)?;
         self.announce(&module);
         Ok(module)
+    }
+
+    /// Whether a module is in memory, so that loading it takes no time.
+    #[must_use]
+    pub fn is_loaded(&self, digest: Digest) -> bool {
+        self.held(digest).is_some()
+    }
+
+    /// When a module was last put here or marked as used, in Unix milliseconds, and its size in bytes.
+    ///
+    /// # Errors
+    /// [`ModuleError::Missing`], or its file cannot be looked at.
+    pub fn last_use(&self, digest: Digest) -> Result<(u64, u64), ModuleError> {
+        self.files.module_used(digest)
+    }
+
+    /// Mark a module as used now.
+    pub fn mark_used(&self, digest: Digest) {
+        self.files.touch_module(digest);
+    }
+
+    /// Delete a module and what was compiled of it. Those who hold it keep it in memory.
+    ///
+    /// # Errors
+    /// Its file cannot be deleted.
+    pub fn remove(&self, digest: Digest) -> Result<(), ModuleError> {
+        self.files.remove_module(digest)
+    }
+
+    /// The bytes that may be held; see [`HostOptions::budget`].
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.options.budget
     }
 
     /// What is known of a module.
@@ -125,7 +181,7 @@ impl Host {
     }
 
     fn load_compiling(&self, digest: Digest, bytes: u64) -> Result<Module, ModuleError> {
-        let artefact = self.compile(&self.files.module(digest)?)?;
+        let artefact = self.compile(self.files.module(digest)?, bytes)?;
         let module = self.link(digest, bytes, &artefact)?;
         self.files.write_artefact(digest, &artefact.0);
         Ok(module)
@@ -156,13 +212,17 @@ impl Host {
         ))
     }
 
-    fn compile(&self, bytes: &[u8]) -> Result<Artefact, ModuleError> {
+    fn compile(&self, module: File, bytes: u64) -> Result<Artefact, ModuleError> {
         let limits = CompileLimits {
             cpu_seconds_max: self.options.compile_seconds_max,
             memory_bytes_max: self.options.compile_memory_bytes_max,
         };
         let _turn = self.compile_turn();
-        parent::compile(&self.options.compiler, limits, bytes)
+        // Compilers are few, so what their artefacts take is bounded by their number; here it is counted.
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(ARTEFACT_PER_MODULE);
+        let bytes = bytes.min(self.options.budget.share(Purpose::Uploads) / self.options.compiles_max.max(1));
+        let _held = self.options.budget.take(Purpose::Uploads, bytes);
+        parent::compile(&self.options.compiler, limits, module)
     }
 
     /// Wait until there is a compiler to be had.

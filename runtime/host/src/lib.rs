@@ -9,6 +9,7 @@
 
 mod artefact;
 mod attempt;
+mod budget;
 mod call;
 mod check;
 mod clock;
@@ -28,8 +29,10 @@ mod options;
 mod outbound;
 mod ticker;
 mod together;
+mod upload;
 mod wasi;
 
+pub use budget::{BUDGET_BYTES, Budget, Grant, Purpose};
 pub use call::{BatchReport, Call, CallError, CallReport, ReadState, StateError};
 pub use compile::child::compile_in_this_process;
 pub use error::{HostError, ModuleError};
@@ -37,3 +40,4 @@ pub use host::Host;
 pub use module::{Module, ModuleInfo};
 pub use options::HostOptions;
 pub use outbound::{NoOutbound, Outbound, OutboundOptions, Resolve, ResolveError, SystemResolver};
+pub use upload::Upload;

@@ -1,6 +1,10 @@
-//! How much memory and how many tables an instance may have, and how much it had at most.
+//! How much memory and how many tables an instance may have, and how much it had at most. What it gets comes from the
+//! budget that all instances share.
 
 use wasmtime::ResourceLimiter;
+use weirgate_types::FailureKind;
+
+use crate::{Budget, Grant, Purpose, clock::Deadline, ending::Stop};
 
 /// The largest table, in elements; the pool has the same bound.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
@@ -13,11 +17,18 @@ pub(crate) struct MemoryLimit {
     peak: u64,
     /// What was asked for and not given, in bytes for all memories together.
     denied: Option<u64>,
+    /// What it has of the budget of all instances, and until when it may wait for more.
+    shared: Option<(Grant, Deadline)>,
 }
 
 impl MemoryLimit {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, bytes: 0, peak: 0, denied: None }
+        Self { bytes_max, bytes: 0, peak: 0, denied: None, shared: None }
+    }
+
+    /// Take what the instance gets from a budget as well. It waits for that up to the deadline.
+    pub(crate) fn draw_from(&mut self, budget: &Budget, deadline: Deadline) {
+        self.shared = Some((budget.grant(Purpose::Instances), deadline));
     }
 
     pub(crate) fn bytes_peak(&self) -> u64 {
@@ -35,6 +46,18 @@ impl MemoryLimit {
     }
 }
 
+impl MemoryLimit {
+    fn draw(&mut self, more: u64) -> Result<(), Stop> {
+        let Some((grant, deadline)) = &mut self.shared else { return Ok(()) };
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        if grant.grow_within(more, deadline.left().unwrap_or_default()) {
+            return Ok(());
+        }
+        let message = "the components that are called hold as much memory as the server has for them; try again later";
+        Err(Stop::Guest(FailureKind::Memory, message.to_owned()))
+    }
+}
+
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, current: usize, desired: usize, max: Option<usize>) -> wasmtime::Result<bool> {
         let more = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
@@ -47,6 +70,7 @@ impl ResourceLimiter for MemoryLimit {
         if max.is_some_and(|max| desired > max) {
             return Ok(false);
         }
+        self.draw(more)?;
         self.bytes = bytes;
         self.peak = self.peak.max(bytes);
         Ok(true)

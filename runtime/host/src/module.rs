@@ -14,7 +14,7 @@ use crate::{
     BatchReport, Call, CallError, CallReport, Outbound, ReadState, StateError,
     attempt::{Attempt, Item, Setup},
     call::park_behind,
-    clock::Reading,
+    clock::{Deadline, Reading},
     ending,
     entry::Entry,
     lines::Log,
@@ -214,7 +214,9 @@ impl Module {
         (result, attempt)
     }
 
-    fn store(&self, attempt: Attempt) -> Store<Attempt> {
+    fn store(&self, mut attempt: Attempt) -> Store<Attempt> {
+        let deadline = Deadline::within(attempt.wall_left());
+        attempt.memory.draw_from(self.0.network.budget(), deadline);
         let mut store = Store::new(self.0.entry.engine(), attempt);
         store.limiter(|attempt| &mut attempt.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use weirgate_types::CallLimits;
 
-use crate::OutboundOptions;
+use crate::{Budget, OutboundOptions};
 
 /// A host's settings. `docs/limits.md` lists the limits with what happens at each.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct HostOptions {
     /// What a component may use to start when it is uploaded. Its manifest's limits hold from then on.
     pub start: CallLimits,
     pub outbound: OutboundOptions,
+    /// What uploads and answers to outbound calls take their bytes from.
+    pub budget: Budget,
 }
 
 impl HostOptions {
@@ -44,6 +46,7 @@ impl HostOptions {
             memory_bytes_max,
             start: CallLimits { cpu_ms: 1_000, wall_ms: 10_000, memory_bytes: 256 << 20, ..CallLimits::default() },
             outbound: OutboundOptions::default(),
+            budget: Budget::default(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The CloudEvents HTTP binding: from a request to unchecked events, in its three modes.
 //! (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>)
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode_str;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use weirgate_types::{Event, EventError, EventLimits, RawEvent};
 
 use crate::Problem;
@@ -30,6 +31,41 @@ pub fn events(headers: &HeaderMap, body: &[u8], limits: &EventLimits) -> Result<
     }
 }
 
+/// A batch, read up to as many events as may be in it.
+struct Batch {
+    events: Vec<RawEvent>,
+    /// There were more; these were not taken apart.
+    is_over: bool,
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BatchVisitor)
+    }
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Batch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Batch, A::Error> {
+        let mut batch = Batch { events: Vec::new(), is_over: false };
+        while batch.events.len() < BATCH_EVENTS_MAX {
+            let Some(event) = array.next_element()? else { return Ok(batch) };
+            batch.events.push(event);
+        }
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            batch.is_over = true;
+        }
+        Ok(batch)
+    }
+}
+
 fn unsupported(content_type: &str) -> Problem {
     let detail = format!(
         "content type {content_type:?} is no CloudEvent: send application/cloudevents+json (one event), \
@@ -39,9 +75,10 @@ fn unsupported(content_type: &str) -> Problem {
 }
 
 fn batch(body: &[u8], limits: &EventLimits) -> Result<Vec<Event>, Problem> {
-    let raw = RawEvent::batch_from_json(body)?;
-    if raw.len() > BATCH_EVENTS_MAX {
-        let detail = format!("the batch holds {} events; at most {BATCH_EVENTS_MAX} are taken", raw.len());
+    let Batch { events: raw, is_over } =
+        serde_json::from_slice(body).map_err(|error| EventError::Malformed(error.to_string()))?;
+    if is_over {
+        let detail = format!("the batch holds over {BATCH_EVENTS_MAX} events; at most so many are taken");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", detail));
     }
     let checked = raw.into_iter().enumerate().map(|(index, raw)| {

@@ -3,11 +3,15 @@
 //! Turns requests into the engine's questions and its answers into responses. Knows no rule of delivery and touches no
 //! file but the pages it serves. Each route lives in a file of its own under `routes`.
 
+mod connections;
 mod content;
 mod live;
+mod parsing;
+mod payload;
 mod problem;
 mod routes;
 mod serve;
+mod stall;
 mod tasks;
 
 pub use problem::Problem;

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details: one shape for all doors.
 
 use axum::{
-    extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -55,6 +55,12 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-decision", detail)
     }
 
+    /// The server's own trouble: logged in full, and not shown to the client.
+    pub fn internal(code: &str, detail: &str) -> Self {
+        tracing::error!(code, detail, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, "the server failed; its log says why")
+    }
+
     pub fn bad_request(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
@@ -90,6 +96,12 @@ impl From<Refusal> for Problem {
             Refusal::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-in-flight", detail).retry_after(1),
             Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
             Refusal::Undecided => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30),
+            Refusal::ModuleQueueFull => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-uploads", detail).retry_after(5)
+            }
+            Refusal::TooManyModules { .. } => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "too-many-modules", detail).retry_after(600)
+            }
             Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
             Refusal::TooManyHandlers(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-handlers", detail),
             Refusal::UnknownHandler(_) => Self::new(StatusCode::NOT_FOUND, "unknown-handler", detail),
@@ -110,19 +122,16 @@ impl From<Refusal> for Problem {
             Refusal::Module(error) if error.code() == "busy" => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(2)
             }
+            Refusal::Module(error) if error.is_disk_full() => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30)
+            }
             Refusal::Module(error) if error.is_callers() => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
             }
-            Refusal::Module(error) => internal(error.code(), &detail),
-            Refusal::Storage(_) => internal("storage", &detail),
+            Refusal::Module(error) => Self::internal(error.code(), &detail),
+            Refusal::Storage(_) => Self::internal("storage", &detail),
         }
     }
-}
-
-/// The server's own trouble: told in its log, not to whoever asked.
-fn internal(code: &str, detail: &str) -> Problem {
-    tracing::error!(code, detail, "a request failed");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, "the server failed; its log says why")
 }
 
 impl From<ManifestError> for Problem {
@@ -151,17 +160,6 @@ impl From<PathRejection> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        match rejection {
-            JsonRejection::BytesRejection(rejection) => rejection.into(),
-            rejection => Self::new(rejection.status(), "bad-json", rejection.body_text()),
-        }
-    }
-}
-
-impl From<BytesRejection> for Problem {
-    fn from(rejection: BytesRejection) -> Self {
-        let is_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
-        let code = if is_large { "request-too-large" } else { "unreadable-body" };
-        Self::new(rejection.status(), code, rejection.body_text())
+        Self::new(rejection.status(), "bad-json", rejection.body_text())
     }
 }

@@ -4,24 +4,31 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Redirect, Response},
     routing::get,
-    serve::ListenerExt,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tower_http::{catch_panic::CatchPanicLayer, services::ServeDir, set_header::SetResponseHeader};
 use weirgate_engine::{Clock, Handle};
 use weirgate_types::EventLimits;
 
 use crate::{
     Problem,
+    connections::{self, ConnectionLimits},
     live::{Gate, check_origin},
+    parsing::Parsers,
     routes,
     tasks::Tasks,
 };
+
+const DISCARDS_MAX: usize = 32;
+const LISTS_MAX: usize = 8;
 
 /// How the doors are set.
 #[derive(Debug, Clone)]
@@ -31,7 +38,20 @@ pub struct Options {
     pub request_bytes_max: usize,
     /// The largest body of `PUT /v1/modules`.
     pub module_bytes_max: usize,
+    /// Connections of all kinds at once; beyond it: 503.
+    pub connections_max: usize,
+    /// Live connections at once; at most three quarters of all.
     pub live_connections_max: usize,
+    /// How long a request's head may take to come, and how long a connection may be idle before it.
+    pub header_timeout: Duration,
+    /// How long a body may take to come.
+    pub body_timeout: Duration,
+    /// How long nothing of a body may come.
+    pub body_idle_timeout: Duration,
+    /// How long an uploaded module may take to come.
+    pub upload_timeout: Duration,
+    /// How often modules that no handler was deployed with are looked for.
+    pub collect_interval: Duration,
     pub heartbeat: Duration,
     /// Origins whose pages may use the live door, besides the server's own.
     pub origins: Vec<String>,
@@ -45,7 +65,13 @@ impl Default for Options {
             event_limits: EventLimits::default(),
             request_bytes_max: 4 << 20,
             module_bytes_max: 32 << 20,
+            connections_max: 12_000,
             live_connections_max: 10_000,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            body_idle_timeout: Duration::from_secs(10),
+            upload_timeout: Duration::from_secs(120),
+            collect_interval: Duration::from_secs(600),
             heartbeat: Duration::from_secs(25),
             origins: Vec::new(),
             shop: None,
@@ -61,6 +87,11 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub gate: Arc<Gate>,
     pub tasks: Arc<Tasks>,
+    pub parsers: Parsers,
+    /// How many bodies that were refused are read to their end at once.
+    pub discards: Arc<Semaphore>,
+    /// How many lists of events are answered at once.
+    pub lists: Arc<Semaphore>,
     /// Turns true when the server stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -75,33 +106,49 @@ impl App {
 }
 
 /// Serve until `stop` is done; then refuse new connections, end the live ones, and answer what is under way.
-///
-/// # Errors
-/// The listener fails.
 pub async fn serve(
     listener: TcpListener,
     engine: Handle,
     clock: Arc<dyn Clock>,
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) {
     let (stopping, stopped) = watch::channel(false);
-    let gate = Arc::new(Gate::new(options.live_connections_max));
-    let app = App { engine, options: Arc::new(options), clock, gate, tasks: Arc::default(), stopping: stopped };
+    let limits = ConnectionLimits { connections_max: options.connections_max, header_timeout: options.header_timeout };
+    let live_max = options.live_connections_max.min(limits.connections_max / 4 * 3).max(1);
+    let app = App {
+        engine: engine.clone(),
+        options: Arc::new(options),
+        clock,
+        gate: Arc::new(Gate::new(live_max)),
+        tasks: Arc::default(),
+        parsers: Parsers::default(),
+        discards: Arc::new(Semaphore::new(DISCARDS_MAX)),
+        lists: Arc::new(Semaphore::new(LISTS_MAX)),
+        stopping: stopped.clone(),
+    };
+    app.tasks.start(collect_modules(app.engine.clone(), app.options.collect_interval));
     let shutdown = async move {
         stop.await;
         stopping.send_replace(true);
     };
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays slow");
+    let serving = connections::serve(listener, router(app), engine, limits, stopped);
+    tokio::join!(serving, shutdown);
+}
+
+/// Delete modules that nobody uses, at the start and every so often.
+async fn collect_modules(engine: Handle, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = engine.collect_modules().await {
+            tracing::warn!(%error, "modules that no handler uses cannot be collected");
         }
-    });
-    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+    }
 }
 
 fn router(app: App) -> Router {
-    let (api, document) = routes::api(&app.options);
+    let (api, document) = routes::api();
     let document = Arc::new(document);
     let mut router = api.route("/openapi.json", get(move || async move { axum::Json((*document).clone()) }));
     if let Some(shop) = &app.options.shop {
@@ -125,7 +172,6 @@ fn router(app: App) -> Router {
                 "this door has no such method; see /openapi.json",
             )
         })
-        .layer(DefaultBodyLimit::max(app.options.request_bytes_max))
         .layer(middleware::from_fn_with_state(app.clone(), same_origin))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;

@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod commands;
 mod configuration;
+mod descriptors;
 mod telemetry;
 
 use std::process::ExitCode;

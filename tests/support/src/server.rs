@@ -13,7 +13,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 use crate::{Client, eventually, lines::Lines};
 
@@ -57,6 +60,8 @@ pub struct Setup {
     args: Vec<String>,
     expected: Vec<String>,
     dir: Option<PathBuf>,
+    /// The soft and the hard limit of file descriptors.
+    descriptors: Option<(u64, u64)>,
 }
 
 impl Setup {
@@ -87,6 +92,13 @@ impl Setup {
     #[must_use]
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
+        self
+    }
+
+    /// Start the process with these limits of file descriptors.
+    #[must_use]
+    pub fn descriptors(mut self, soft: u64, hard: u64) -> Self {
+        self.descriptors = Some((soft, hard));
         self
     }
 
@@ -124,13 +136,22 @@ impl Server {
     /// Start the process; it may not be ready yet.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server runs");
-        let mut command = Command::new(binary());
+        let mut command = self.command();
         command.arg("serve").args(["--listen", &format!("127.0.0.1:{}", self.port)]).arg("--data").arg(&self.dir);
         command.args(&self.setup.args).envs(self.setup.env.iter().cloned());
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server's process");
         self.lines.follow(child.stderr.take().expect("its log"));
         self.child = Some(child);
+    }
+
+    /// The program, started by a shell that lowers its limits where there are any to lower.
+    fn command(&self) -> Command {
+        let Some((soft, hard)) = self.setup.descriptors else { return Command::new(binary()) };
+        let mut command = Command::new("sh");
+        let lower = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        command.args(["-c", &lower]).arg(binary());
+        command
     }
 
     /// Start it, and wait until it is ready. Answers how long that took.
@@ -207,6 +228,19 @@ impl Server {
 
     pub fn lines_count(&self) -> usize {
         self.lines.count()
+    }
+
+    /// The most memory that the process has had, in bytes.
+    pub fn memory_bytes_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// A connection of the test's own, for requests that no client would send.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection")
     }
 
     /// The process's id.

@@ -14,7 +14,7 @@ use std::{
 
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
-use weirgate_host::{Host, ModuleInfo};
+use weirgate_host::{Budget, Grant, ModuleInfo};
 use weirgate_log::Epoch;
 use weirgate_types::{
     BreakerId, Deployed, Digest, Event, HandlerName, Manifest, ManifestError, Mode, Position, Record, StatusDocument,
@@ -22,8 +22,9 @@ use weirgate_types::{
 
 use crate::{
     BreakerItem, HandlerItem, Hub, Metrics, Published, Refusal, Said,
-    command::{Command, Reply},
+    command::{Command, Permit, Reply},
     identities::Identified,
+    modules::{Collected, Modules, Upload},
     statuses::Statuses,
 };
 pub use deliveries::{Blocked, Corrected, Decision, NewData};
@@ -45,7 +46,7 @@ pub struct Parts {
     pub epoch: Epoch,
     pub statuses: Statuses,
     pub hub: Arc<Hub>,
-    pub host: Arc<Host>,
+    pub modules: Arc<Modules>,
     pub metrics: Arc<Metrics>,
     /// One permit an event; how many are out is how many events are on their way into the log.
     pub in_flight: Arc<Semaphore>,
@@ -83,16 +84,28 @@ impl Handle {
         &self.0.parts.metrics
     }
 
+    /// The bytes that requests, uploads, subscriptions and outbound answers may hold.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        self.0.parts.modules.host().budget()
+    }
+
     /// Put events into the log: for all handlers that subscribe to them, or for the one named, whatever it subscribes to.
-    /// Answers when they are durable.
+    /// Answers when they are durable. `bytes` are those that the events hold.
     ///
     /// # Errors
     /// [`Refusal::UnknownHandler`] where the one named is not there;
     /// [`Refusal::Busy`] when too many are under way, [`Refusal::DiskFull`], [`Refusal::Stopped`]. None of the events was
     /// taken then, except that after the last two they may have been: sending them again is safe.
-    pub async fn publish(&self, events: Vec<Event>, to: Option<HandlerName>) -> Result<Vec<Published>, Refusal> {
+    pub async fn publish(
+        &self,
+        events: Vec<Event>,
+        to: Option<HandlerName>,
+        bytes: Option<Grant>,
+    ) -> Result<Vec<Published>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.0.parts.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
+        let permit = Permit::new(permit, bytes);
         let views = self.0.parts.statuses.views.clone();
         let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &views)).collect();
         let events: Result<_, Refusal> = if permits > 1 { blocking(look_up).await? } else { look_up() };
@@ -100,13 +113,20 @@ impl Handle {
         self.ask(|reply| Command::Publish { events, to, permit, reply }).await
     }
 
-    /// Check a component and keep it. Handlers that wait for it go on.
+    /// Begin to take a component of so many bytes at the most.
+    ///
+    /// # Errors
+    /// [`Refusal::ModuleQueueFull`], [`Refusal::DiskFull`], [`Refusal::TooManyModules`].
+    pub async fn begin_upload(&self, bytes: u64) -> Result<Upload, Refusal> {
+        self.0.parts.modules.begin(bytes).await
+    }
+
+    /// Check a component whose bytes have all come, and keep it. Handlers that wait for it go on.
     ///
     /// # Errors
     /// [`Refusal::Module`] says what is wrong with it.
-    pub async fn put_module(&self, bytes: Vec<u8>) -> Result<ModuleInfo, Refusal> {
-        let host = Arc::clone(&self.0.parts.host);
-        let info = blocking(move || host.put_module(&bytes)).await??;
+    pub async fn put_upload(&self, upload: Upload) -> Result<ModuleInfo, Refusal> {
+        let info = self.0.parts.modules.put(upload).await?;
         for item in self.handlers().await?.into_iter().filter(|item| item.digest == info.digest && !item.ready) {
             let module = self.load(item.digest).await?;
             self.send(Command::Loaded { handler: item.name, digest: item.digest, module: Some(module) })?;
@@ -246,9 +266,17 @@ impl Handle {
         why.unwrap_or_else(|| "the sequencer's thread ended without a word".into())
     }
 
+    /// Delete the modules that no handler was ever deployed with, except those that were used a short while ago.
+    ///
+    /// # Errors
+    /// The modules or the view cannot be read.
+    pub async fn collect_modules(&self) -> Result<Collected, Refusal> {
+        let modules = Arc::clone(&self.0.parts.modules);
+        blocking(move || modules.collect()).await?
+    }
+
     async fn load(&self, digest: Digest) -> Result<weirgate_host::Module, Refusal> {
-        let host = Arc::clone(&self.0.parts.host);
-        Ok(blocking(move || host.load(digest)).await??)
+        self.0.parts.modules.load(digest).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
@@ -272,7 +300,7 @@ fn stored_events(first: Position, record: &Record) -> Vec<StoredEvent> {
 }
 
 /// Run something that may wait for the disk beside the async tasks.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|error| match error.is_panic() {
         true => Refusal::Storage(error.to_string()),
         false => Refusal::Stopped,

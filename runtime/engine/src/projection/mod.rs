@@ -57,7 +57,10 @@ impl Projection {
             }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
             Record::Intervened(intervention) => self.intervened(position, intervention)?,
-            Record::Deployed(deployed) => self.deployed(position, deployed)?,
+            Record::Deployed(deployed) => {
+                self.put(rows::deployed_module(deployed.digest), Vec::new(), false);
+                self.deployed(position, deployed)?;
+            }
             Record::Fired { timer, due_ms, event, at_ms } => self.fired(timer, *due_ms, event, *at_ms)?,
             Record::ModeChanged(changed) => self.mode_changed(position, changed),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),

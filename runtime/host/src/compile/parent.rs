@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     io::{self, Read, Write},
     os::unix::process::ExitStatusExt,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -25,11 +26,11 @@ const ALLOCATION_FAILED: &str = "memory allocation of";
 /// How much longer than its CPU time the child may take by the clock, which a busy machine needs.
 const WALL_PER_CPU: u64 = 2;
 
-/// Compile `module` with `command`. Takes at most twice `limits.cpu_seconds_max` by the clock.
+/// Compile the module in a file, from where it stands on, with `command`. Takes at most twice `limits.cpu_seconds_max` by the clock.
 ///
 /// # Errors
 /// The module is to blame (time, memory, what the compiler says), or `command` cannot be run.
-pub(crate) fn compile(command: &[OsString], limits: CompileLimits, module: &[u8]) -> Result<Artefact, ModuleError> {
+pub(crate) fn compile(command: &[OsString], limits: CompileLimits, module: File) -> Result<Artefact, ModuleError> {
     let unavailable = |error: io::Error| ModuleError::CompilerUnavailable(error.to_string());
     let mut child = spawn(command).map_err(unavailable)?;
     let output = converse(&mut child, limits, module);
@@ -58,12 +59,12 @@ fn spawn(command: &[OsString]) -> io::Result<Child> {
 }
 
 /// What the child wrote to stdout and stderr, or `None` when it did not come to an end in time.
-fn converse(child: &mut Child, limits: CompileLimits, module: &[u8]) -> Option<(Vec<u8>, String)> {
+fn converse(child: &mut Child, limits: CompileLimits, module: File) -> Option<(Vec<u8>, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
     let (send, receive) = mpsc::sync_channel(1);
-    let request = request(limits, module);
+    let limits_line = format!("{}\n", serde_json::json!(limits));
     // One thread for each pipe, or a full one would block the others. They end when the child does.
-    thread::spawn(move || feed(stdin, &request));
+    thread::spawn(move || feed(stdin, &limits_line, module));
     let reason = thread::spawn(move || read(stderr, REASON_BYTES_MAX));
     thread::spawn(move || {
         let artefact = read(stdout, ARTEFACT_BYTES_MAX);
@@ -75,16 +76,9 @@ fn converse(child: &mut Child, limits: CompileLimits, module: &[u8]) -> Option<(
     receive.recv_timeout(wall_max).ok()
 }
 
-fn request(limits: CompileLimits, module: &[u8]) -> Vec<u8> {
-    let mut request = serde_json::json!(limits).to_string().into_bytes();
-    request.push(b'\n');
-    request.extend_from_slice(module);
-    request
-}
-
-fn feed(mut stdin: ChildStdin, request: &[u8]) {
+fn feed(mut stdin: ChildStdin, limits_line: &str, mut module: File) {
     // A child that does not read to the end says on stderr why.
-    let _ = stdin.write_all(request);
+    let _ = stdin.write_all(limits_line.as_bytes()).and_then(|()| io::copy(&mut module, &mut stdin));
 }
 
 /// What can be read, up to `bytes_max`. A pipe that breaks ends it like any other end: the exit status tells.

@@ -23,7 +23,7 @@ use super::{
     request::Outgoing,
     resolve::addresses,
 };
-use crate::clock::Deadline;
+use crate::{Budget, Grant, Purpose, clock::Deadline};
 
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// As many addresses as the client keeps.
@@ -33,13 +33,29 @@ const USER_AGENT: &str = concat!("weirgate/", env!("CARGO_PKG_VERSION"));
 /// The way out, shared by all calls of a host.
 pub(crate) struct Network {
     options: OutboundOptions,
+    /// What the answers take their bytes from.
+    budget: Budget,
     /// Kept because making it reads all root certificates.
     tls: Arc<RustlsConnector>,
 }
 
 impl Network {
-    pub(crate) fn new(options: OutboundOptions) -> Self {
-        Self { options, tls: Arc::default() }
+    pub(crate) fn new(options: OutboundOptions, budget: Budget) -> Self {
+        Self { options, budget, tls: Arc::default() }
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Take the bytes that reading an answer may hold, before the request is sent. Waits for them within the deadline.
+    pub(super) fn room_for(&self, body_bytes_max: u64, deadline: &Deadline) -> Result<Grant, FetchError> {
+        let body = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+        // While a body is read, its buffer may be twice as large as what is in it.
+        let bytes = body.saturating_mul(2).saturating_add(HEADER_BYTES_MAX);
+        let bytes = bytes.min(self.budget.share(Purpose::Outbound));
+        let left = deadline.left().ok_or(FetchError::TimedOut)?;
+        self.budget.take_within(Purpose::Outbound, bytes, left).ok_or(FetchError::TimedOut)
     }
 
     /// Send the request to its host, if the host's addresses may be called.

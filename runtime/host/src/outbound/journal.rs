@@ -8,7 +8,10 @@ use crate::StateError;
 /// What the engine knows of outbound calls.
 pub trait Outbound: Send {
     /// The answer that an earlier attempt at the delivery got to this step.
-    fn recorded(&self, step: &str) -> Option<StepAnswer>;
+    ///
+    /// # Errors
+    /// It cannot be read now. The call ends and must not be committed.
+    fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError>;
 
     /// How many answers earlier attempts at the delivery got, and how many bytes these take.
     fn recorded_size(&self) -> (usize, usize);
@@ -37,8 +40,8 @@ pub trait Outbound: Send {
 pub struct NoOutbound;
 
 impl Outbound for NoOutbound {
-    fn recorded(&self, _: &str) -> Option<StepAnswer> {
-        None
+    fn recorded(&self, _: &str) -> Result<Option<StepAnswer>, StateError> {
+        Ok(None)
     }
 
     fn recorded_size(&self) -> (usize, usize) {

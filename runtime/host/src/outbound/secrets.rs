@@ -134,8 +134,8 @@ mod tests {
     struct Vault;
 
     impl Outbound for Vault {
-        fn recorded(&self, _: &str) -> Option<StepAnswer> {
-            None
+        fn recorded(&self, _: &str) -> Result<Option<StepAnswer>, StateError> {
+            Ok(None)
         }
 
         fn recorded_size(&self) -> (usize, usize) {

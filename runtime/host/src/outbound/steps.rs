@@ -12,6 +12,7 @@ use super::{
     secrets::Secrets,
 };
 use crate::{
+    Grant,
     clock::Deadline,
     ending::{Stop, effect_limit},
 };
@@ -30,6 +31,10 @@ pub(crate) struct Steps {
     /// The finished steps of this attempt.
     answers: BTreeMap<String, StepAnswer>,
     answers_bytes: usize,
+    /// The bytes that the finished steps hold, as the budget counts them.
+    held: Vec<Grant>,
+    /// The bytes for the answer that was read last.
+    reading: Option<Grant>,
     answer_bytes_max: u64,
     calls: u32,
     calls_max: u32,
@@ -59,6 +64,8 @@ impl Steps {
             secrets: None,
             answers: BTreeMap::new(),
             answers_bytes: 0,
+            held: Vec::new(),
+            reading: None,
             answer_bytes_max: limits.outbound_bytes,
             calls: 0,
             calls_max: limits.outbound_calls,
@@ -82,7 +89,10 @@ impl Steps {
         request: Request,
         time_left: Duration,
     ) -> Result<Result<StepAnswer, FetchError>, Stop> {
-        if let Some(answer) = self.answers.get(step).cloned().or_else(|| self.engine.recorded(step)) {
+        if let Some(answer) = self.answers.get(step).cloned() {
+            return Ok(Ok(answer));
+        }
+        if let Some(answer) = self.engine.recorded(step)? {
             return Ok(Ok(answer));
         }
         self.check_recorded()?;
@@ -94,10 +104,11 @@ impl Steps {
             Err(Refused::Ended(reason)) => return Err(reason),
         };
         self.secrets = Some(secrets);
+        let room = self.reading.take();
         if let Ok(answer) = &answer
             && is_finished(answer.status)
         {
-            self.keep(step, answer)?;
+            self.keep(step, answer, room)?;
         }
         Ok(answer)
     }
@@ -118,9 +129,14 @@ impl Steps {
     }
 
     /// Durable first, then for the rest of this attempt.
-    fn keep(&mut self, step: &str, answer: &StepAnswer) -> Result<(), Stop> {
+    fn keep(&mut self, step: &str, answer: &StepAnswer, room: Option<Grant>) -> Result<(), Stop> {
         self.engine.record(step, answer)?;
-        self.answers_bytes += answer.size_of_step(step);
+        let bytes = answer.size_of_step(step);
+        self.answers_bytes += bytes;
+        self.held.extend(room.map(|mut room| {
+            room.shrink_to(bytes);
+            room
+        }));
         self.answers.insert(step.to_owned(), answer.clone());
         Ok(())
     }
@@ -152,6 +168,9 @@ impl Steps {
         if deadline.left().is_none() {
             return Err(FetchError::TimedOut.into());
         }
+        // An answer that a redirect has replaced holds nothing any more.
+        self.reading = None;
+        self.reading = Some(self.network.room_for(self.answer_bytes_max, deadline)?);
         let host = request.target.host_and_port();
         if let Err(open_ms) = self.engine.permit(&host) {
             self.seen.open_ms = self.seen.open_ms.max(Some(open_ms));

@@ -42,8 +42,8 @@ impl Journal {
 }
 
 impl Outbound for Journal {
-    fn recorded(&self, step: &str) -> Option<StepAnswer> {
-        self.with(|kept| kept.steps.get(step).cloned())
+    fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError> {
+        Ok(self.with(|kept| kept.steps.get(step).cloned()))
     }
 
     fn recorded_size(&self) -> (usize, usize) {

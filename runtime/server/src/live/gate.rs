@@ -3,7 +3,17 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use weirgate_engine::Handle;
+use weirgate_engine::{Grant, Handle, Purpose};
+
+/// What watching one subject takes beside its name: an entry in three maps, and what of its document is in memory.
+const SUBJECT_BYTES: usize = 1_024;
+/// How often the name of a watched subject is in memory.
+const NAMES: usize = 3;
+
+/// Take what watching a subject holds from the budget.
+pub fn hold(engine: &Handle, subject: &str) -> Option<Grant> {
+    engine.budget().take(Purpose::Subscriptions, SUBJECT_BYTES + NAMES * subject.len())
+}
 
 pub struct Gate(Arc<Semaphore>);
 

@@ -12,12 +12,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-pub use gate::Gate;
+pub use gate::{Gate, hold};
 
 use crate::{Problem, serve::App};
 
 /// How many subjects one connection may watch.
 const SUBJECTS_MAX: usize = 128;
+/// The longest subject, in bytes.
+const SUBJECT_BYTES_MAX: usize = 1_024;
 const PROTOCOL: &str = "weirgate.v1";
 /// The largest message taken from a client, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
@@ -75,6 +77,15 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, pass: gate::Pass) -> Result<Re
         return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
     }
     Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, pass).run(socket)))
+}
+
+/// A subject is an event's key or a handler's choice, and those have this limit as well.
+pub fn check_subject(subject: &str) -> Result<(), Problem> {
+    if (1..=SUBJECT_BYTES_MAX).contains(&subject.len()) {
+        return Ok(());
+    }
+    let detail = format!("the subject is {} bytes long; 1 to {SUBJECT_BYTES_MAX} are taken", subject.len());
+    Err(Problem::bad_request("bad-subject", detail))
 }
 
 /// A browser names the page's origin; other programs name none. A page of another site must not read statuses with its

@@ -1,17 +1,21 @@
 //! One WebSocket connection. It keeps no queue of messages: only which of its subjects have changed, and what it last sent
 //! of each.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::time::{Instant, sleep_until, timeout};
-use weirgate_engine::Watch;
+use weirgate_engine::{Grant, Watch};
 
 use super::{
-    SUBJECTS_MAX,
+    SUBJECTS_MAX, check_subject,
     frames::{self, Request, Wanted},
-    gate::Pass,
+    gate::{Pass, hold},
 };
 use crate::serve::App;
 
@@ -21,6 +25,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Session {
     app: App,
     watch: Watch,
+    /// What the watched subjects take from the budget, by subject.
+    held: HashMap<String, Grant>,
     _pass: Pass,
 }
 
@@ -36,7 +42,7 @@ type Sink = SplitSink<WebSocket, Message>;
 impl Session {
     pub fn new(app: App, pass: Pass) -> Self {
         let watch = Watch::new(Arc::clone(app.engine.hub()));
-        Self { app, watch, _pass: pass }
+        Self { app, watch, held: HashMap::new(), _pass: pass }
     }
 
     pub async fn run(mut self, socket: WebSocket) {
@@ -81,6 +87,7 @@ impl Session {
             Request::Unsubscribe { subjects } => {
                 for subject in subjects {
                     self.watch.remove(&subject);
+                    self.held.remove(&subject);
                 }
                 Ok(false)
             }
@@ -98,6 +105,11 @@ impl Session {
             if !known && self.watch.subjects() >= SUBJECTS_MAX {
                 return Err(Close::too_many_subjects());
             }
+            if !known {
+                check_subject(&wanted.subject).map_err(|problem| Close::bad_subject(problem.detail))?;
+                let held = hold(&self.app.engine, &wanted.subject).ok_or_else(Close::over_budget)?;
+                self.held.insert(wanted.subject.clone(), held);
+            }
             let document = self.watch.add(&wanted.subject).map_err(|_| Close::internal())?;
             let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
             sent |= self.send(sink, vec![answer.into()]).await?;
@@ -106,12 +118,13 @@ impl Session {
     }
 
     async fn push(&mut self, sink: &mut Sink, changed: BTreeSet<Arc<str>>) -> Result<bool, Close> {
-        let mut messages = Vec::with_capacity(changed.len());
+        let mut sent = false;
+        // One after the other: a message is made when the socket has taken the one before.
         for subject in changed {
             let Some(shared) = self.watch.news(&subject) else { continue };
-            messages.push(Utf8Bytes::from(&*frames::shared_delta(&subject, &shared)));
+            sent |= self.send(sink, vec![Utf8Bytes::from(&*frames::shared_delta(&subject, &shared))]).await?;
         }
-        self.send(sink, messages).await
+        Ok(sent)
     }
 
     /// Write messages and wait until the socket has taken them. Whether there were any.
@@ -141,6 +154,15 @@ impl Close {
 
     fn too_many_subjects() -> Self {
         Self { code: 4501, word: "too-many-subjects", message: format!("at most {SUBJECTS_MAX} subjects a connection") }
+    }
+
+    fn bad_subject(message: String) -> Self {
+        Self { code: 4503, word: "bad-subject", message }
+    }
+
+    fn over_budget() -> Self {
+        let message = "the server watches as many subjects as it may".to_owned();
+        Self { code: 4001, word: "over-budget", message }
     }
 
     fn going_away() -> Self {

@@ -3,17 +3,17 @@
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use axum::{
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::Stream;
-use weirgate_engine::Watch;
+use weirgate_engine::{Grant, Watch};
 use weirgate_types::Position;
 
 use super::{
-    SUBJECTS_MAX,
+    SUBJECTS_MAX, check_subject,
     frames::{self, Wanted},
-    gate::Pass,
+    gate::{Pass, hold},
 };
 use crate::{Problem, serve::App};
 
@@ -23,6 +23,8 @@ struct Events {
     /// The subjects in the order of the query, which is the order of the versions in an event's id.
     subjects: Vec<String>,
     changed: BTreeSet<Arc<str>>,
+    /// What the subjects take from the budget.
+    held: Vec<Grant>,
     /// Messages that are ready to go, the first of them last.
     ready: Vec<Event>,
     _pass: Pass,
@@ -47,8 +49,8 @@ pub fn stream(
         last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
-    let mut events =
-        Events { app, watch, subjects: Vec::new(), changed: BTreeSet::new(), ready: Vec::new(), _pass: pass };
+    let (subjects_followed, changed, held, ready) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
+    let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _pass: pass };
     for subject in subjects {
         let version = last_versions.next().flatten();
         events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version })?;
@@ -64,6 +66,12 @@ pub fn stream(
 impl Events {
     fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
         let epoch = self.app.engine.epoch();
+        check_subject(&wanted.subject)?;
+        let over_budget = || {
+            let detail = "the server watches as many subjects as it may; try again in a moment";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(5)
+        };
+        self.held.push(hold(&self.app.engine, &wanted.subject).ok_or_else(over_budget)?);
         let document = self.watch.add(&wanted.subject)?;
         self.subjects.push(wanted.subject.clone());
         let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));

@@ -1,27 +1,30 @@
 //! `/v1/events`: the way in, and a look at what is in the log.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    body::{Body, Bytes},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Published, RefusedLabels, StoredEvent};
 use weirgate_types::{Position, RawEvent};
 
 use super::query::{Path, Query, limit};
-use crate::{Problem, content, serve::App};
+use crate::{Problem, content, payload::Payload, serve::App};
 
 /// What a path may not hold as it is; `/` may stay, it parts the subject's own words.
 const NOT_IN_PATHS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 /// How far one request looks through the log for events that fit.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
+/// How long a list may wait for its turn.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// A list ends when its events' data come to this many bytes.
 const LIST_BYTES_MAX: usize = 4 << 20;
 
@@ -71,7 +74,7 @@ pub struct AcceptedEvent {
         (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Payload, Problem>) -> Response {
     counted(&app, accept(&app, &headers, body, None).await)
 }
 
@@ -104,7 +107,7 @@ pub async fn post(
     State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Payload, Problem>,
 ) -> Response {
     counted(&app, accept(&app, &headers, body, Some(&name)).await)
 }
@@ -123,27 +126,17 @@ fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Probl
 async fn accept(
     app: &App,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Payload, Problem>,
     to: Option<&str>,
 ) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
     let to = to.map(str::parse).transpose()?;
-    let body = body.map_err(|rejection| too_large(app, &rejection))?;
-    let events = content::events(headers, &body, &app.options.event_limits)?;
-    let published = app.engine.publish(events, to).await?;
+    let Payload { bytes, held } = body?;
+    let (headers, limits) = (headers.clone(), app.options.event_limits);
+    let parse = move || content::events(&headers, &bytes, &limits);
+    let events = app.parsers.run(held.bytes(), parse).await?;
+    let published = app.engine.publish(events, to, Some(held)).await?;
     let events = published.into_iter().map(AcceptedEvent::from).collect();
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
-}
-
-fn too_large(app: &App, rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let max = app.options.request_bytes_max;
-        return Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "request-too-large",
-            format!("the body is over {max} bytes"),
-        );
-    }
-    Problem::bad_request("unreadable-body", rejection.body_text())
 }
 
 impl From<Published> for AcceptedEvent {
@@ -194,9 +187,14 @@ pub struct EventItem {
 /// Look through the log for events.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "list_events", tag = "events", params(ListQuery),
-    responses((status = 200, description = "Events in order of position", body = EventList)),
+    responses(
+        (status = 200, description = "Events in order of position", body = EventList),
+        (status = 503, description = "Too many lists are being answered; see Retry-After", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
-pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<axum::Json<EventList>, Problem> {
+pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+    let turn = timeout(LIST_PATIENCE, Arc::clone(&app.lists).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return Err(too_many_lists()) };
     let limit = limit(query.limit);
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let (mut count, mut bytes) = (0, 0);
@@ -216,7 +214,25 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
     while let Some(item) = found.recv().await {
         events.push(item);
     }
-    Ok(axum::Json(EventList { events, next_after: through.0, head: app.engine.head().0 }))
+    let list = EventList { events, next_after: through.0, head: app.engine.head().0 };
+    let json = serde_json::to_vec(&list).map_err(|error| Problem::internal("storage", &error.to_string()))?;
+    Ok(held_until_read(json, turn))
+}
+
+/// The answer keeps its turn until the client has read it, so that a client that does not read holds one of a few.
+fn held_until_read(json: Vec<u8>, turn: OwnedSemaphorePermit) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, json.len().to_string())];
+    // The permit goes with the stream, after the bytes have been taken from it.
+    let parts = futures_util::stream::unfold((Some(Bytes::from(json)), turn), |(bytes, turn)| async move {
+        bytes.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), (None, turn)))
+    });
+    (headers, Body::from_stream(parts)).into_response()
+}
+
+fn too_many_lists() -> Problem {
+    let detail = "too many lists of events are being answered; ask again in a moment";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
 }
 
 /// Read one event.

@@ -33,5 +33,6 @@ pub async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     let metrics = app.engine.metrics();
     metrics.live_subjects.set(i64::try_from(app.engine.hub().watched()).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], metrics.encode(&handlers)).into_response())
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], metrics.encode(&handlers, app.engine.budget()))
+        .into_response())
 }

@@ -18,11 +18,11 @@ mod query;
 mod said;
 mod status;
 
-use axum::{Router, extract::DefaultBodyLimit, routing::get};
+use axum::{Router, routing::get};
 use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{live, serve::App, serve::Options};
+use crate::{live, serve::App};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,15 +43,13 @@ use crate::{live, serve::App, serve::Options};
 struct Api;
 
 /// All routes under `/v1`, and their description.
-pub fn api(options: &Options) -> (Router<App>, Document) {
-    let modules =
-        OpenApiRouter::new().routes(routes!(modules::put)).layer(DefaultBodyLimit::max(options.module_bytes_max));
+pub fn api() -> (Router<App>, Document) {
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::read))
         .routes(routes!(status::read))
         .routes(routes!(live::connect))
-        .merge(modules)
+        .routes(routes!(modules::put))
         .routes(routes!(handlers::list))
         .routes(routes!(handlers::read, handlers::put))
         .routes(routes!(modes::pause))
@@ -99,5 +97,5 @@ fn dead_letters() -> OpenApiRouter<App> {
 /// The OpenAPI 3.1 document of the doors.
 #[must_use]
 pub fn openapi() -> Document {
-    api(&Options::default()).1
+    api().1
 }

@@ -1,14 +1,18 @@
 //! `PUT /v1/modules`: a component's bytes, checked and kept.
 
 use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::{Request, State},
     http::StatusCode,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use weirgate_engine::Upload;
 
-use crate::{Problem, serve::App};
+use crate::{
+    Problem,
+    payload::{Reading, announced},
+    serve::App,
+};
 
 /// A component that can be deployed.
 #[derive(Serialize, ToSchema)]
@@ -28,20 +32,46 @@ pub struct ModuleItem {
     responses(
         (status = 200, description = "Kept", body = ModuleItem),
         (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "It took too long to come", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not a component that can be run here; `code` and `detail` say why", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many uploads are under way; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is nearly full, or modules that no handler uses take too much of it", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn put(
-    State(app): State<App>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<axum::Json<ModuleItem>, Problem> {
-    let body = body.map_err(|rejection| {
-        let detail = format!("the module could not be read; at most {} bytes are taken", app.options.module_bytes_max);
-        let code =
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "module-too-large" } else { "unreadable-body" };
-        Problem::new(rejection.status(), code, detail)
-    })?;
-    let info = app.engine.put_module(body.to_vec()).await?;
+pub async fn put(State(app): State<App>, request: Request) -> Result<axum::Json<ModuleItem>, Problem> {
+    let bytes_max = app.options.module_bytes_max;
+    let announced = announced(request.headers());
+    let mut reading = Reading::new(&app, request, bytes_max, app.options.upload_timeout);
+    let upload = match receive(&app, &mut reading, announced).await {
+        Ok(upload) => upload,
+        Err(problem) => {
+            reading.discard(&app);
+            return Err(problem);
+        }
+    };
+    let info = app.engine.put_upload(upload).await?;
     let (imports, exports) = (info.imports, info.exports);
     Ok(axum::Json(ModuleItem { digest: info.digest.to_string(), bytes: info.bytes, imports, exports }))
+}
+
+/// Take the module's bytes into a file, once there is a place in the queue and space on the disk for them.
+async fn receive(app: &App, reading: &mut Reading, announced: Option<usize>) -> Result<Upload, Problem> {
+    let bytes_max = app.options.module_bytes_max;
+    let too_large = || {
+        let detail = format!("the module is too large; at most {bytes_max} bytes are taken");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "module-too-large", detail)
+    };
+    if announced.is_some_and(|bytes| bytes > bytes_max) {
+        return Err(too_large());
+    }
+    let bytes = u64::try_from(announced.unwrap_or(bytes_max)).unwrap_or(u64::MAX);
+    let mut upload = app.engine.begin_upload(bytes).await?;
+    loop {
+        match reading.next(app).await {
+            Ok(Some(chunk)) => upload = upload.write(chunk).await?,
+            Ok(None) => return Ok(upload),
+            Err(problem) if problem.code == "request-too-large" => return Err(too_large()),
+            Err(problem) => return Err(problem),
+        }
+    }
 }

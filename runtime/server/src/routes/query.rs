@@ -1,7 +1,6 @@
 //! Extractors whose refusals are problem details, and what lists have in common.
 
 use axum::{
-    body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header},
 };
@@ -9,7 +8,7 @@ use serde::de::DeserializeOwned;
 use weirgate_engine::Handle;
 use weirgate_types::HandlerName;
 
-use crate::Problem;
+use crate::{Problem, payload::Payload, serve::App};
 
 /// How many items a list answers when not told.
 pub const LIST_ITEMS_DEFAULT: usize = 100;
@@ -24,9 +23,30 @@ pub struct Query<T>(pub T);
 #[from_request(via(axum::extract::Path), rejection(Problem))]
 pub struct Path<T>(pub T);
 
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
+/// A JSON body.
 pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(not_json());
+        }
+        let payload = Payload::from_request(request, app).await?;
+        parse(app, payload).await.map(Self)
+    }
+}
+
+async fn parse<T: DeserializeOwned + Send + 'static>(app: &App, payload: Payload) -> Result<T, Problem> {
+    let bytes = payload.bytes.len();
+    let parse = move || {
+        let axum::Json(body) = axum::Json::from_bytes(&payload.bytes)?;
+        drop(payload.held);
+        Ok(body)
+    };
+    app.parsers.run(bytes, parse).await
+}
 
 /// How many items to answer, within bounds.
 pub fn limit(wanted: Option<usize>) -> usize {
@@ -36,22 +56,22 @@ pub fn limit(wanted: Option<usize>) -> usize {
 /// A JSON body that may be left out: then nothing in it is set.
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let body = Bytes::from_request(request, state).await?;
-        if body.is_empty() {
+        let payload = Payload::from_request(request, app).await?;
+        if payload.bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        if !is_json {
-            let detail = "the body is said to be no JSON; send it as application/json, or none";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail));
-        }
-        let axum::Json(body) = axum::Json::from_bytes(&body)?;
-        Ok(Self(body))
+        if is_json { parse(app, payload).await.map(Self) } else { Err(not_json()) }
     }
+}
+
+fn not_json() -> Problem {
+    let detail = "the body is said to be no JSON; send it as application/json";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

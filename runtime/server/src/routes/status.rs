@@ -13,7 +13,11 @@ use weirgate_engine::Watch;
 use weirgate_types::{Position, StatusDocument};
 
 use super::query::{Path, Query};
-use crate::{Problem, serve::App};
+use crate::{
+    Problem,
+    live::{check_subject, hold},
+    serve::App,
+};
 
 /// The longest that a request may wait for news.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -47,6 +51,7 @@ pub struct Status {
     responses(
         (status = 200, description = "The document", body = Status),
         (status = 304, description = "Nothing newer than `after`"),
+        (status = 400, description = "The subject is too long, or the query is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Nothing is known of the subject", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -56,6 +61,7 @@ pub async fn read(
     Query(query): Query<StatusQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    check_subject(&subject)?;
     let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), duration)?;
     let after = Position(query.after.unwrap_or(0));
     let mut document = app.engine.status(subject.clone()).await?;
@@ -78,6 +84,11 @@ pub async fn read(
 }
 
 async fn wait_for_news(app: &App, subject: &str, after: Position, wait: Duration) -> Result<StatusDocument, Problem> {
+    let over_budget = || {
+        let detail = "the server watches as many subjects as it may; ask again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
+    };
+    let _held = hold(&app.engine, subject).ok_or_else(over_budget)?;
     let mut watch = Watch::new(Arc::clone(app.engine.hub()));
     let deadline = tokio::time::Instant::now() + wait;
     let mut document = watch.add(subject)?;

@@ -17,6 +17,9 @@ impl<'de> Deserialize<'de> for RawEvent {
     }
 }
 
+/// How many attributes are read at all; how many extensions an event may have is checked later, and is less.
+const ATTRIBUTES_MAX: usize = 256;
+
 struct Attributes;
 
 impl<'de> Visitor<'de> for Attributes {
@@ -32,6 +35,9 @@ impl<'de> Visitor<'de> for Attributes {
             read(&mut event, &name, &mut map)?;
             if let Some(name) = names.replace(name) {
                 return Err(A::Error::custom(format!("`{name}` is there twice")));
+            }
+            if names.len() > ATTRIBUTES_MAX {
+                return Err(A::Error::custom(format!("it has over {ATTRIBUTES_MAX} attributes")));
             }
         }
         Ok(event)

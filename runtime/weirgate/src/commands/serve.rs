@@ -7,10 +7,14 @@ use tokio::{net::TcpListener, signal::unix};
 use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 
-use crate::{cli::Serve, configuration::Configuration, telemetry::Telemetry};
+use crate::{cli::Serve, configuration::Configuration, descriptors, telemetry::Telemetry};
 
 /// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+
+const COLLECT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Shorter ones would leave no time for anything.
+const TIMEOUT_MS_MIN: u64 = 100;
 
 pub fn run(flags: &Serve) -> Result<()> {
     let settings = Configuration::load(flags)?;
@@ -20,9 +24,10 @@ pub fn run(flags: &Serve) -> Result<()> {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "the kernel goes on giving huge pages");
     }
+    let descriptors = descriptors::raise();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
-    tokio::runtime::Runtime::new()?.block_on(serve(settings, engine, clock))
+    tokio::runtime::Runtime::new()?.block_on(serve(settings, engine, clock, descriptors))
 }
 
 fn start_engine(
@@ -40,6 +45,7 @@ fn start_engine(
     let outbound_workers = settings.engine.outbound_workers;
     let mut host = HostOptions::new(settings.data.dir.join("modules"), compiler);
     host.outbound.allow_private.clone_from(&settings.outbound.allow_private);
+    host.budget = weirgate_engine::Budget::new(settings.server.budget_bytes);
     // Each worker makes one call at a time.
     host.instances_max = host.instances_max.max(u32::try_from(workers + outbound_workers)?);
     let options = weirgate_engine::Options {
@@ -55,6 +61,10 @@ fn start_engine(
             positions: settings.engine.identity_window_positions,
             age_ms: u64::from(settings.engine.identity_window_hours) * 3_600_000,
         },
+        modules: weirgate_engine::ModuleOptions {
+            grace: Duration::from_millis(settings.modules.unused_grace_ms),
+            unused_bytes_max: settings.modules.unused_bytes_max,
+        },
         machine: weirgate_engine::Limits {
             host_breaker: settings.host_breaker.policy(),
             ..weirgate_engine::Limits::default()
@@ -67,16 +77,11 @@ fn start_engine(
     engine.with_context(|| format!("the server cannot start on {}", settings.data.dir.display()))
 }
 
-async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>) -> Result<()> {
+async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, descriptors: Option<u64>) -> Result<()> {
     let listen = &settings.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let options = weirgate_server::Options {
-        shop: settings.server.shop.clone(),
-        live_connections_max: settings.live.connections_max,
-        heartbeat: Duration::from_millis(settings.live.heartbeat_ms.max(100)),
-        origins: settings.live.origins.clone(),
-        ..weirgate_server::Options::default()
-    };
+    let options = server_options(&settings, descriptors);
+    tracing::info!(connections_max = options.connections_max, ?descriptors, "connections are limited");
     tracing::info!(address = %listener.local_addr()?, epoch = %engine.epoch(), head = engine.head().0, "serving");
     let asked = asked_to_stop()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -85,7 +90,7 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>) -
     });
     tokio::pin!(server);
     tokio::select! {
-        ended = &mut server => ended.context("the listener failed")?,
+        () = &mut server => bail!("the server stops: it accepts no connections any more"),
         () = asked => {}
         // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
         why = engine.ended() => bail!("the server stops: {why}"),
@@ -97,6 +102,30 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>) -
         tracing::warn!("the engine did not stop in time; recovery will find out what is durable");
     }
     Ok(())
+}
+
+fn server_options(settings: &Configuration, descriptors: Option<u64>) -> weirgate_server::Options {
+    let (server, live) = (&settings.server, &settings.live);
+    let outbound_workers = settings.engine.outbound_workers;
+    let grace = Duration::from_millis(settings.modules.unused_grace_ms);
+    let defaults = weirgate_server::Options::default();
+    weirgate_server::Options {
+        shop: server.shop.clone(),
+        connections_max: descriptors::connections(server.connections_max, descriptors, outbound_workers),
+        header_timeout: timeout(server.header_timeout_ms),
+        body_timeout: timeout(server.body_timeout_ms),
+        body_idle_timeout: timeout(server.body_idle_timeout_ms),
+        upload_timeout: timeout(server.upload_timeout_ms),
+        collect_interval: defaults.collect_interval.min(grace).max(COLLECT_INTERVAL_MIN),
+        live_connections_max: live.connections_max,
+        heartbeat: timeout(live.heartbeat_ms),
+        origins: live.origins.clone(),
+        ..defaults
+    }
+}
+
+fn timeout(ms: u64) -> Duration {
+    Duration::from_millis(ms.max(TIMEOUT_MS_MIN))
 }
 
 fn asked_to_stop() -> Result<impl Future<Output = ()>> {

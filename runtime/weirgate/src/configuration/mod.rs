@@ -3,7 +3,7 @@
 
 mod secrets;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use config::{Config, Environment, File};
@@ -16,11 +16,15 @@ pub use secrets::Secrets;
 /// Threads that wait for others cost little, but each holds an instance and its memory.
 const OUTBOUND_WORKERS_MAX: usize = 1_024;
 
+/// Its smallest shares still take some of the largest bodies of requests, and of the largest outbound answers one.
+const BUDGET_BYTES_MIN: usize = 128 << 20;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Configuration {
     pub server: Server,
     pub data: Data,
+    pub modules: Modules,
     pub engine: Engine,
     pub outbound: Outbound,
     pub host_breaker: HostBreaker,
@@ -33,6 +37,14 @@ pub struct Configuration {
 pub struct Server {
     pub listen: String,
     pub shop: Option<PathBuf>,
+    /// Connections of all kinds at once; less where the process may not open as many files.
+    pub connections_max: usize,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub body_idle_timeout_ms: u64,
+    pub upload_timeout_ms: u64,
+    /// What bodies, uploads, subscriptions and outbound answers may hold together.
+    pub budget_bytes: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +54,16 @@ pub struct Data {
     pub disk_free_bytes_min: u64,
     /// The size of the file that holds space for when the disk is full all the same; 0 for none.
     pub ballast_bytes: u64,
+}
+
+/// Uploaded modules that no handler was ever deployed with.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Modules {
+    /// How long one is kept after its upload.
+    pub unused_grace_ms: u64,
+    /// How many bytes they may take together.
+    pub unused_bytes_max: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,7 +107,24 @@ pub struct Live {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), shop: None }
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let options = weirgate_server::Options::default();
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            shop: None,
+            connections_max: options.connections_max,
+            header_timeout_ms: millis(options.header_timeout),
+            body_timeout_ms: millis(options.body_timeout),
+            body_idle_timeout_ms: millis(options.body_idle_timeout),
+            upload_timeout_ms: millis(options.upload_timeout),
+            budget_bytes: weirgate_engine::BUDGET_BYTES,
+        }
+    }
+}
+
+impl Default for Modules {
+    fn default() -> Self {
+        Self { unused_grace_ms: 3_600_000, unused_bytes_max: 2 << 30 }
     }
 }
 
@@ -164,6 +203,12 @@ impl Configuration {
         ensure!(
             (1..=OUTBOUND_WORKERS_MAX).contains(&workers),
             "`engine.outbound_workers` is {workers}; it may be 1 to {OUTBOUND_WORKERS_MAX}"
+        );
+        let Server { connections_max, budget_bytes, .. } = self.server;
+        ensure!(connections_max > 0, "`server.connections_max` is 0; it may be 1 or more");
+        ensure!(
+            budget_bytes >= BUDGET_BYTES_MIN,
+            "`server.budget_bytes` is {budget_bytes}; it may be {BUDGET_BYTES_MIN} or more"
         );
         for place in &self.outbound.allow_private {
             ensure!(

@@ -1,0 +1,246 @@
+//! Uploaded modules: the queues for taking and for loading them, and which of them are deleted.
+//!
+//! Both queues are short and have threads of their own, so that nothing else waits behind a compiler. Work that is queued
+//! ends when the future that waits for it is dropped.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rustix::fs::statvfs;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use weirgate_host::{Host, Module, ModuleError, ModuleInfo};
+use weirgate_log::Views;
+use weirgate_types::Digest;
+
+use crate::{Clock, Refusal, handle::blocking, rows};
+
+/// How many uploads may be under way: read, waiting for their turn, or compiled.
+const UPLOADS_MAX: usize = 8;
+/// How many deployments may load a module or wait for that.
+const LOADS_MAX: usize = 16;
+
+/// What is kept of modules that no handler was ever deployed with.
+#[derive(Debug, Clone, Copy)]
+pub struct ModuleOptions {
+    /// How long one is kept after it was uploaded.
+    pub grace: Duration,
+    /// How many bytes they may take together.
+    pub unused_bytes_max: u64,
+}
+
+impl Default for ModuleOptions {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(3_600), unused_bytes_max: 2 << 30 }
+    }
+}
+
+/// Where modules are written, and how much has to stay free there.
+#[derive(Debug, Clone)]
+pub struct ModuleDisk {
+    pub dir: PathBuf,
+    pub free_bytes_min: u64,
+}
+
+/// See the module.
+pub struct Modules {
+    host: Arc<Host>,
+    views: Views,
+    clock: Arc<dyn Clock>,
+    options: ModuleOptions,
+    disk: ModuleDisk,
+    uploads: Queue,
+    loads: Queue,
+    /// When this process last took or loaded a module, on the clock that does not jump.
+    recent: Mutex<HashMap<Digest, Duration>>,
+}
+
+/// A module whose bytes are coming, with its place in the queue.
+#[derive(Debug)]
+pub struct Upload {
+    taken: weirgate_host::Upload,
+    place: OwnedSemaphorePermit,
+}
+
+/// What a collection has deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    pub modules: usize,
+    pub bytes: u64,
+}
+
+/// Places to wait in, and one turn.
+struct Queue {
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+impl Queue {
+    fn new(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), turns: Arc::new(Semaphore::new(1)) }
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::ModuleQueueFull)
+    }
+
+    /// Do work when its turn has come. Once begun it goes on, with its place, even when nobody waits for it any more.
+    async fn run<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
+        blocking(move || {
+            let _held = (place, turn);
+            work()
+        })
+        .await
+    }
+}
+
+impl Upload {
+    /// Append what came next.
+    ///
+    /// # Errors
+    /// It is too large, no component, or cannot be written.
+    pub async fn write(mut self, chunk: impl AsRef<[u8]> + Send + 'static) -> Result<Self, Refusal> {
+        blocking(move || {
+            self.taken.write(chunk.as_ref())?;
+            Ok(self)
+        })
+        .await?
+    }
+}
+
+impl Modules {
+    pub fn new(
+        host: Arc<Host>,
+        views: Views,
+        clock: Arc<dyn Clock>,
+        options: ModuleOptions,
+        disk: ModuleDisk,
+    ) -> Arc<Self> {
+        let (uploads, loads) = (Queue::new(UPLOADS_MAX), Queue::new(LOADS_MAX));
+        Arc::new(Self { host, views, clock, options, disk, uploads, loads, recent: Mutex::default() })
+    }
+
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Begin an upload of so many bytes, where there is a place and space for it.
+    pub async fn begin(self: &Arc<Self>, bytes: u64) -> Result<Upload, Refusal> {
+        let place = self.uploads.place()?;
+        let modules = Arc::clone(self);
+        blocking(move || {
+            if !modules.disk.has_room(bytes) {
+                return Err(Refusal::DiskFull);
+            }
+            if modules.unused_bytes()?.saturating_add(bytes) > modules.options.unused_bytes_max {
+                return Err(Refusal::TooManyModules { bytes_max: modules.options.unused_bytes_max });
+            }
+            Ok(Upload { taken: modules.host.begin_upload()?, place })
+        })
+        .await?
+    }
+
+    /// Check an upload whose bytes have all come, and keep it.
+    pub async fn put(self: &Arc<Self>, upload: Upload) -> Result<ModuleInfo, Refusal> {
+        let modules = Arc::clone(self);
+        let Upload { taken, place } = upload;
+        let put = move || {
+            // Before it is looked for: one that is here already is not deleted from now on.
+            modules.note(taken.digest());
+            Ok(modules.host.put_upload(taken)?)
+        };
+        self.uploads.run(place, put).await?
+    }
+
+    /// The module, for a handler that is to be deployed. It is not deleted before that has become durable.
+    pub async fn load(self: &Arc<Self>, digest: Digest) -> Result<Module, Refusal> {
+        self.note(digest);
+        let modules = Arc::clone(self);
+        let load = move || {
+            let module = modules.host.load(digest)?;
+            modules.host.mark_used(digest);
+            Ok(module)
+        };
+        if self.host.is_loaded(digest) {
+            blocking(load).await?
+        } else {
+            self.loads.run(self.loads.place()?, load).await?
+        }
+    }
+
+    /// Delete the modules that no `Deployed` record names and that have not been used within the grace.
+    pub fn collect(&self) -> Result<Collected, Refusal> {
+        let mut collected = Collected::default();
+        for digest in self.host.modules()? {
+            if let Some(bytes) = self.collect_one(digest)? {
+                tracing::info!(%digest, bytes, "a module that no handler was deployed with is deleted");
+                collected.modules += 1;
+                collected.bytes += bytes;
+            }
+        }
+        Ok(collected)
+    }
+
+    fn collect_one(&self, digest: Digest) -> Result<Option<u64>, Refusal> {
+        let Some((used_ms, bytes)) = self.unused(digest)? else { return Ok(None) };
+        let age = Duration::from_millis(self.clock.now_ms().saturating_sub(used_ms));
+        // Held until it is deleted: a deployment notes the module before it loads it.
+        let recent = self.recent();
+        let now = self.clock.monotonic();
+        let is_recent = recent.get(&digest).is_some_and(|at| now.saturating_sub(*at) < self.options.grace);
+        if is_recent || age < self.options.grace {
+            return Ok(None);
+        }
+        self.host.remove(digest)?;
+        Ok(Some(bytes))
+    }
+
+    fn unused_bytes(&self) -> Result<u64, Refusal> {
+        let mut bytes = 0_u64;
+        for digest in self.host.modules()? {
+            bytes = bytes.saturating_add(self.unused(digest)?.map_or(0, |(_, bytes)| bytes));
+        }
+        Ok(bytes)
+    }
+
+    /// When a module was last used, and its size, where no `Deployed` record names it.
+    fn unused(&self, digest: Digest) -> Result<Option<(u64, u64)>, Refusal> {
+        if self.views.get(&rows::deployed_module(digest))?.is_some() {
+            return Ok(None);
+        }
+        match self.host.last_use(digest) {
+            Ok(found) => Ok(Some(found)),
+            Err(ModuleError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Note that a module is used now.
+    fn note(&self, digest: Digest) {
+        let (now, grace) = (self.clock.monotonic(), self.options.grace);
+        let mut recent = self.recent();
+        recent.retain(|_, at| now.saturating_sub(*at) < grace);
+        recent.insert(digest, now);
+    }
+
+    fn recent(&self) -> MutexGuard<'_, HashMap<Digest, Duration>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ModuleDisk {
+    /// Whether so many bytes leave what has to stay free. Where the file system does not tell, writing finds out.
+    fn has_room(&self, bytes: u64) -> bool {
+        statvfs(&self.dir).map_or(true, |disk| {
+            disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(bytes) >= self.free_bytes_min
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! One budget of bytes for everything that others can make large: request bodies, uploads, subscriptions, answers to
+//! outbound calls, the memory of components. Bytes are taken before they are read or given, and come back when they are
+//! dropped.
+//!
+//! Each purpose has a share of its own, so that none can use up the others'. Knows nothing of what the bytes are for.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// The budget unless the configuration says otherwise.
+pub const BUDGET_BYTES: usize = 768 << 20;
+/// The shares are so many sixteenths of it; see [`Purpose::sixteenths`].
+const SHARES: usize = 16;
+
+/// What bytes are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Bodies of requests, until the events in them are durable.
+    Requests,
+    /// What compiling an uploaded module holds.
+    Uploads,
+    /// Watched subjects and their documents.
+    Subscriptions,
+    /// Answers to handlers' outbound calls.
+    Outbound,
+    /// The linear memory of the instances that are called. One that is alone gets what its own limit allows, however
+    /// small the share is.
+    Instances,
+}
+
+/// The bytes that may be held. Clones are the same budget.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bytes_max: usize,
+    /// By purpose. A std mutex: held for an addition.
+    held: Mutex<[usize; Purpose::ALL.len()]>,
+    /// Wakes threads that wait for bytes.
+    given_back: Condvar,
+    refused: [AtomicU64; Purpose::ALL.len()],
+}
+
+/// Bytes that were taken. Dropping it gives them back.
+#[derive(Debug)]
+pub struct Grant {
+    budget: Budget,
+    purpose: Purpose,
+    bytes: usize,
+}
+
+impl Purpose {
+    pub const ALL: [Self; 5] = [Self::Requests, Self::Uploads, Self::Subscriptions, Self::Outbound, Self::Instances];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Uploads => "uploads",
+            Self::Subscriptions => "subscriptions",
+            Self::Outbound => "outbound",
+            Self::Instances => "instances",
+        }
+    }
+
+    fn sixteenths(self) -> usize {
+        match self {
+            Self::Instances => 8,
+            Self::Requests => 3,
+            Self::Outbound | Self::Subscriptions => 2,
+            Self::Uploads => 1,
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(BUDGET_BYTES)
+    }
+}
+
+impl Budget {
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        let (held, given_back, refused) = (Mutex::default(), Condvar::new(), <[AtomicU64; _]>::default());
+        Self(Arc::new(Inner { bytes_max, held, given_back, refused }))
+    }
+
+    /// Take bytes, if the purpose's share has them. Counts a refusal.
+    #[must_use]
+    pub fn take(&self, purpose: Purpose, bytes: usize) -> Option<Grant> {
+        let mut grant = self.grant(purpose);
+        grant.grow(bytes).then_some(grant)
+    }
+
+    /// As [`Budget::take`]; the calling thread waits for up to `patience` until there are as many.
+    #[must_use]
+    pub fn take_within(&self, purpose: Purpose, bytes: usize, patience: Duration) -> Option<Grant> {
+        let mut grant = self.grant(purpose);
+        grant.grow_within(bytes, patience).then_some(grant)
+    }
+
+    /// A grant of no bytes yet.
+    #[must_use]
+    pub fn grant(&self, purpose: Purpose) -> Grant {
+        Grant { budget: self.clone(), purpose, bytes: 0 }
+    }
+
+    /// The most that one purpose may hold.
+    #[must_use]
+    pub fn share(&self, purpose: Purpose) -> usize {
+        (self.0.bytes_max / SHARES).saturating_mul(purpose.sixteenths())
+    }
+
+    #[must_use]
+    pub fn held_bytes(&self, purpose: Purpose) -> usize {
+        self.held().get(purpose as usize).copied().unwrap_or(0)
+    }
+
+    /// How often a purpose was refused bytes.
+    #[must_use]
+    pub fn refusals(&self, purpose: Purpose) -> u64 {
+        self.0.refused.get(purpose as usize).map_or(0, |refused| refused.load(Ordering::Relaxed))
+    }
+
+    /// Whether somebody who has `own` bytes may have `more`.
+    fn fits(&self, held: &[usize; Purpose::ALL.len()], purpose: Purpose, own: usize, more: usize) -> bool {
+        let held = held.get(purpose as usize).copied().unwrap_or(0);
+        let is_alone = purpose == Purpose::Instances && held == own;
+        is_alone || held.saturating_add(more) <= self.share(purpose)
+    }
+
+    fn held(&self) -> MutexGuard<'_, [usize; Purpose::ALL.len()]> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Grant {
+    /// Take more bytes, if the share has them. Without them the grant stays as it was.
+    #[must_use]
+    pub fn grow(&mut self, more: usize) -> bool {
+        self.grow_within(more, Duration::ZERO)
+    }
+
+    /// As [`Grant::grow`]; the calling thread waits for up to `patience`.
+    #[must_use]
+    pub fn grow_within(&mut self, more: usize, patience: Duration) -> bool {
+        let (budget, purpose, own) = (&self.budget, self.purpose, self.bytes);
+        let mut held = budget.held();
+        if !patience.is_zero() {
+            let is_short = |held: &mut [usize; Purpose::ALL.len()]| !budget.fits(held, purpose, own, more);
+            let waited = budget.0.given_back.wait_timeout_while(held, patience, is_short);
+            held = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let fits = budget.fits(&held, purpose, own, more);
+        match held.get_mut(purpose as usize) {
+            Some(held) if fits => *held = held.saturating_add(more),
+            _ => {
+                if let Some(refused) = budget.0.refused.get(purpose as usize) {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+                return false;
+            }
+        }
+        self.bytes += more;
+        true
+    }
+
+    /// Give back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        if let Some(held) = self.budget.held().get_mut(self.purpose as usize) {
+            *held = held.saturating_sub(less);
+        }
+        self.bytes -= less;
+        self.budget.0.given_back.notify_all();
+    }
+
+    /// How many bytes it is for.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_never_exceeded_and_given_back_with_its_grants() {
+        let budget = Budget::new(1600);
+        assert_eq!((budget.share(Purpose::Requests), budget.share(Purpose::Uploads)), (300, 100));
+        let mut first = budget.take(Purpose::Requests, 250).expect("there are 300");
+        assert!(budget.take(Purpose::Requests, 51).is_none() && !first.grow(51), "301 in all");
+        assert!(first.grow(50), "300 in all");
+        assert_eq!((first.bytes(), budget.held_bytes(Purpose::Requests)), (300, 300));
+        assert_eq!((budget.refusals(Purpose::Requests), budget.refusals(Purpose::Uploads)), (2, 0));
+        budget.take(Purpose::Uploads, 100).expect("a share of its own");
+        first.shrink_to(220);
+        assert!(budget.take(Purpose::Requests, usize::MAX).is_none());
+        drop(budget.take(Purpose::Requests, 80).expect("80 were given back"));
+        drop(first);
+        assert_eq!(Purpose::ALL.map(|purpose| budget.held_bytes(purpose)), [0; Purpose::ALL.len()]);
+    }
+
+    #[test]
+    fn an_instance_that_is_alone_gets_more_than_the_share() {
+        let budget = Budget::new(160);
+        let mut large = budget.take(Purpose::Instances, 50).expect("there are 80");
+        assert!(large.grow(100), "it is alone");
+        assert!(budget.take(Purpose::Instances, 1).is_none(), "the share is used up");
+        large.shrink_to(10);
+        let other = budget.take(Purpose::Instances, 60).expect("70 in all");
+        assert!(!large.grow(20), "there is another one");
+        drop(other);
+        assert!(large.grow(200) && budget.take(Purpose::Requests, 31).is_none(), "others have their own share");
+    }
+
+    #[test]
+    fn a_thread_waits_for_bytes_and_not_for_ever() {
+        let budget = Budget::new(1600);
+        let held = budget.take(Purpose::Outbound, 200).expect("all of it");
+        assert!(budget.take_within(Purpose::Outbound, 1, Duration::from_millis(1)).is_none());
+        let waiting = budget.clone();
+        let waiter =
+            std::thread::spawn(move || waiting.take_within(Purpose::Outbound, 200, Duration::from_mins(1)).is_some());
+        drop(held);
+        assert!(waiter.join().expect("no panic"), "it was woken");
+        assert_eq!(budget.held_bytes(Purpose::Outbound), 0);
+    }
+}

@@ -1,0 +1,249 @@
+//! Accepting connections: at most so many at once, each with timeouts. One more is answered 503 and closed.
+//!
+//! Knows no route: what it serves is given to it.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::sleep,
+};
+use weirgate_engine::Handle;
+
+use crate::{Problem, stall::Socket};
+
+/// How many connections beyond the limit are answered 503 at once. Further ones wait in the listener's queue.
+const REFUSALS_MAX: usize = 16;
+/// How long a connection beyond the limit may take to send its request.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that takes no bytes for this long is disconnected.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// The largest head of a request; also how much is read ahead of a body.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// TCP keepalive finds peers that are gone without a word: 60 s of silence, then four probes 15 s apart.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+/// How long to wait before the next try to accept, after one that failed for want of something.
+const BACKOFF: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// What connections may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    pub connections_max: usize,
+    /// How long a request's head may take to come, and how long a connection may be idle before it.
+    pub header_timeout: Duration,
+}
+
+/// A place among the connections. Dropping it gives it back.
+pub struct Place {
+    engine: Handle,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(engine: Handle, permit: OwnedSemaphorePermit) -> Self {
+        engine.metrics().connections.inc();
+        Self { engine, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.engine.metrics().connections.dec();
+    }
+}
+
+/// A connection that was accepted, and whether it is within the limit.
+struct Accepted {
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    is_within: bool,
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+/// Serve `router` until `stopping` turns true; then accept nothing more, and answer what is under way.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    engine: Handle,
+    limits: ConnectionLimits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let acceptor = Acceptor {
+        listener,
+        places: Arc::new(Semaphore::new(limits.connections_max)),
+        refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = acceptor.accept() => accepted,
+            Some(ended) = connections.join_next() => {
+                tell(ended);
+                continue;
+            }
+            () = stopped(&mut stopping) => break,
+        };
+        let Accepted { stream, permit, is_within } = accepted;
+        let place = Place::new(engine.clone(), permit);
+        let (router, stopping) = (router.clone(), stopping.clone());
+        if is_within {
+            connections.spawn(run(stream, place, router, limits, stopping));
+        } else {
+            engine.metrics().connections_refused.inc();
+            connections.spawn(refuse(stream, place));
+        }
+    }
+    drop(acceptor);
+    while let Some(ended) = connections.join_next().await {
+        tell(ended);
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error says that the sender is gone, which is the end as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+fn tell(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task ended badly");
+    }
+}
+
+impl Acceptor {
+    /// The next connection. While there is no place for one, nor for a refusal, none is accepted.
+    async fn accept(&self) -> Accepted {
+        let (permit, is_within) = self.permit().await;
+        let stream = self.stream().await;
+        if is_within {
+            return Accepted { stream, permit, is_within };
+        }
+        // A place may have become free while the connection was waited for.
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => Accepted { stream, permit, is_within: true },
+            Err(_) => Accepted { stream, permit, is_within },
+        }
+    }
+
+    async fn permit(&self) -> (OwnedSemaphorePermit, bool) {
+        let (places, refusals) = (Arc::clone(&self.places), Arc::clone(&self.refusals));
+        let acquired = tokio::select! {
+            biased;
+            place = places.acquire_owned() => (place, true),
+            refusal = refusals.acquire_owned() => (refusal, false),
+        };
+        match acquired {
+            (Ok(permit), is_within) => (permit, is_within),
+            // The semaphores are closed by nobody.
+            (Err(_), _) => std::future::pending().await,
+        }
+    }
+
+    /// Without a descriptor, a buffer or memory for a connection the next try waits; it is not tried again at once.
+    async fn stream(&self) -> TcpStream {
+        let mut backoff = BACKOFF;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    set_up(&stream, peer);
+                    return stream;
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if backoff == BACKOFF {
+                        tracing::warn!(%error, "no connection can be accepted at the moment");
+                    }
+                    sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the error is about a connection that is gone already, and says nothing of the next one.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Small writes go out at once, and a peer that is gone is noticed.
+fn set_up(stream: &TcpStream, peer: SocketAddr) {
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
+    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    if let Err(error) = set {
+        tracing::debug!(%peer, %error, "a connection's options cannot be set");
+    }
+}
+
+async fn run(
+    stream: TcpStream,
+    place: Place,
+    router: Router,
+    limits: ConnectionLimits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let io = TokioIo::new(Socket::new(stream, STALL_MAX, place));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(io, TowerToHyperService::new(router))
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Answer one request with 503, and close the connection.
+async fn refuse(stream: TcpStream, place: Place) {
+    let io = TokioIo::new(Socket::new(stream, REFUSAL_TIMEOUT, place));
+    let refused = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REFUSAL_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(false)
+        .serve_connection(io, service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(too_many()) }));
+    if let Err(error) = refused.await {
+        tracing::debug!(%error, "a connection beyond the limit ended early");
+    }
+}
+
+fn too_many() -> Response {
+    let detail = "the server has as many connections as it may; try again in a moment";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).retry_after(1);
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

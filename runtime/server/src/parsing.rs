@@ -1,0 +1,45 @@
+//! Parsing what came in a body: small ones at once, large ones on a thread of their own, a few at a time. So neither an
+//! async thread nor memory is at the mercy of a large body: however much more room its values take than its bytes, only a
+//! few bodies are taken apart at once.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::Problem;
+
+/// How many large bodies are parsed at once.
+const PARSERS_MAX: usize = 2;
+/// A body of at most so many bytes is parsed at once, which takes a fraction of a millisecond.
+const SMALL_BYTES_MAX: usize = 32 * 1024;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Parsers(Arc<Semaphore>);
+
+impl Default for Parsers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PARSERS_MAX)))
+    }
+}
+
+impl Parsers {
+    /// Parse a body of so many bytes with `parse`.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        parse: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        if bytes <= SMALL_BYTES_MAX {
+            return parse();
+        }
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        let permit = permit.map_err(|error| Problem::internal("internal", &error.to_string()))?;
+        let parsing = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            parse()
+        });
+        let failed = |error| Err(Problem::internal("internal", &format!("parsing a body ended badly: {error}")));
+        parsing.await.unwrap_or_else(failed)
+    }
+}

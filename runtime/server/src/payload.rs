@@ -1,0 +1,150 @@
+//! Reading a request's body: its bytes are taken from the budget before they are read, and neither the whole nor a pause
+//! may take too long.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{BodyDataStream, Bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
+use weirgate_engine::{Grant, Purpose};
+
+use crate::{Problem, serve::App};
+
+/// What is taken from the budget for a body before its first bytes come; a small body takes what it announces.
+const FIRST_BYTES: usize = 16 * 1024;
+/// The rest of a body that was refused is read and dropped for so long, so that the client gets to read the answer.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A body, read to its end, and the bytes that it takes from the budget.
+pub struct Payload {
+    pub bytes: Bytes,
+    pub held: Grant,
+}
+
+/// A body that is being read.
+pub struct Reading {
+    stream: BodyDataStream,
+    deadline: Instant,
+    idle_max: Duration,
+    bytes: usize,
+    bytes_max: usize,
+    /// The client sends its body only when it is asked to, which reading does.
+    waits_to_be_asked: bool,
+}
+
+impl FromRequest<App> for Payload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let options = &app.options;
+        let announced = announced(request.headers());
+        let mut reading = Reading::new(app, request, options.request_bytes_max, options.body_timeout);
+        match read(app, &mut reading, announced).await {
+            Ok(payload) => Ok(payload),
+            Err(problem) => {
+                reading.discard(app);
+                Err(problem)
+            }
+        }
+    }
+}
+
+/// How long a request says that its body is.
+pub fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn read(app: &App, reading: &mut Reading, announced: Option<usize>) -> Result<Payload, Problem> {
+    if announced.is_some_and(|bytes| bytes > reading.bytes_max) {
+        return Err(reading.too_large());
+    }
+    let first = announced.unwrap_or(FIRST_BYTES).min(FIRST_BYTES);
+    let mut held = app.engine.budget().take(Purpose::Requests, first).ok_or_else(over_budget)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reading.next(app).await? {
+        let needed = bytes.len() + chunk.len();
+        if needed > held.bytes() {
+            // Twice as much as came, so that what is claimed is never far from what was sent.
+            let wanted = (needed * 2).min(announced.unwrap_or(reading.bytes_max)).max(needed);
+            if !held.grow(wanted - held.bytes()) {
+                return Err(over_budget());
+            }
+            bytes.reserve_exact(wanted - bytes.len());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes.shrink_to_fit();
+    held.shrink_to(bytes.len());
+    Ok(Payload { bytes: bytes.into(), held })
+}
+
+impl Reading {
+    pub fn new(app: &App, request: Request, bytes_max: usize, timeout: Duration) -> Self {
+        let (deadline, idle_max) = (Instant::now() + timeout, app.options.body_idle_timeout);
+        let waits_to_be_asked = request.headers().contains_key(header::EXPECT);
+        let stream = request.into_body().into_data_stream();
+        Self { stream, deadline, idle_max, bytes: 0, bytes_max, waits_to_be_asked }
+    }
+
+    /// What comes next; none at the body's end.
+    pub async fn next(&mut self, app: &App) -> Result<Option<Bytes>, Problem> {
+        let idle_until = Instant::now() + self.idle_max;
+        let next = tokio::select! {
+            next = timeout_at(idle_until.min(self.deadline), self.stream.next()) => next,
+            () = app.stopped() => return Err(stopping()),
+        };
+        match next {
+            Err(_) => Err(self.timed_out(idle_until < self.deadline)),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(error))) => {
+                Err(Problem::bad_request("unreadable-body", format!("the body cannot be read: {error}")))
+            }
+            Ok(Some(Ok(chunk))) => {
+                self.bytes += chunk.len();
+                if self.bytes > self.bytes_max { Err(self.too_large()) } else { Ok(Some(chunk)) }
+            }
+        }
+    }
+
+    fn too_large(&self) -> Problem {
+        let detail = format!("the body is over {} bytes", self.bytes_max);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
+    }
+
+    fn timed_out(&self, is_idle: bool) -> Problem {
+        let detail = match is_idle {
+            true => format!("nothing of the body came for {} ms", self.idle_max.as_millis()),
+            false => "the body took too long to come".to_owned(),
+        };
+        let mut problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail);
+        problem.retryable = true;
+        problem
+    }
+
+    /// Read and drop the rest beside the answer, for a short while: a connection that is closed with unread bytes is
+    /// reset, and the client may never see the answer.
+    pub fn discard(self, app: &App) {
+        if self.waits_to_be_asked && self.bytes == 0 {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&app.discards).try_acquire_owned() else { return };
+        let (mut stream, deadline) = (self.stream, self.deadline.min(Instant::now() + DISCARD_TIMEOUT));
+        app.tasks.start(async move {
+            let _held = permit;
+            while let Ok(Some(Ok(_))) = timeout_at(deadline, stream.next()).await {}
+        });
+    }
+}
+
+fn over_budget() -> Problem {
+    let detail = "the requests under way hold as many bytes as they may; send it again in a moment";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
+}
+
+fn stopping() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping").retry_after(2)
+}
