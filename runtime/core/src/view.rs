@@ -110,4 +110,6 @@ pub struct HandlerView<'a> {
     pub resting: usize,
     /// Until when its breaker is open.
     pub breaker_open_until_ms: Option<u64>,
+    /// How many different subscriptions are in force for events that it has not looked at.
+    pub subscriptions_pending: usize,
 }

@@ -41,6 +41,10 @@ pub enum Refusal {
     // The caller is wrong.
     #[error("{0} handlers are deployed, which is the most; give one of them the new work")]
     TooManyHandlers(usize),
+    #[error(
+        "{0} has not looked at the events that its last 64 changes of subscriptions are for; change them when it has"
+    )]
+    TooFarBehind(HandlerName),
     #[error("there is no handler {0}")]
     UnknownHandler(HandlerName),
     #[error("{0} is not a dead letter")]

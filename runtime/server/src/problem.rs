@@ -104,6 +104,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
             Refusal::TooManyHandlers(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-handlers", detail),
+            Refusal::TooFarBehind(_) => Self::new(StatusCode::CONFLICT, "too-far-behind", detail).retry_after(5),
             Refusal::UnknownHandler(_) => Self::new(StatusCode::NOT_FOUND, "unknown-handler", detail),
             Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),
             Refusal::NotOpen(_) => Self::new(StatusCode::NOT_FOUND, "not-open", detail),

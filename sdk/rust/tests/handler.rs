@@ -177,13 +177,13 @@ fn limits_on_emitted_events_end_the_call_by_name() {
             |context| {
                 context.emit_raw("a", "application/json", b"\"\\ud800\"".into());
             },
-            "a string holds half of a surrogate pair at byte 1",
+            "an emitted event: the event's data is not valid JSON, which its content type says it is: a string holds half of a surrogate pair at byte 1",
         ),
         (
             |context| {
                 context.emit_raw("a", "application/json", b"\"\xff\"".into());
             },
-            "it is not UTF-8 at byte 1",
+            "an emitted event: the event's data is not valid JSON, which its content type says it is: it is not UTF-8 at byte 1",
         ),
         (
             |context| {

@@ -3,12 +3,13 @@
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
-use weirgate_tests::{Cli, Server, Setup, manifest};
+use weirgate_tests::{Cli, Server, Setup, event, eventually, manifest};
 
 const MINUTE_MS: u64 = 60_000;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server with a module, and the module's digest.
 async fn started() -> (Server, Value) {
@@ -122,4 +123,25 @@ async fn no_more_handlers_are_deployed_than_a_server_takes() {
     server.client.redeploy(&named(7), &digest).await.ok();
     let listed = server.client.get("/v1/handlers").await.ok();
     assert_eq!(listed["handlers"].as_array().map(Vec::len), Some(256));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_change_only_so_often_while_their_handler_lags() {
+    let (server, digest) = started().await;
+    let client = &server.client;
+    let version = |n: usize| manifest("mender", &[&format!("type.{n}")]);
+    client.redeploy(&version(0), &digest).await.ok();
+    client.ask("/v1/handlers/mender/drain", &json!({})).await.ok();
+    client.accept(event("type.0", "order/1", "1", &json!({}))).await;
+    for n in 1..64 {
+        client.redeploy(&version(n), &digest).await.ok();
+    }
+    client.redeploy(&version(64), &digest).await.is_problem(409, "too-far-behind");
+    client.redeploy(&version(63), &digest).await.ok();
+    client.ask("/v1/handlers/mender/resume", &json!({})).await.ok();
+    eventually("it to catch up", PATIENCE, async || {
+        let answer = client.redeploy(&version(64), &digest).await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text) }
+    })
+    .await;
 }

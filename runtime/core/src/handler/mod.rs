@@ -148,6 +148,11 @@ impl Handler {
         self.deployed_at
     }
 
+    /// How many different subscriptions are in force for events that it has not looked at.
+    pub fn subscriptions_pending(&self) -> usize {
+        self.subscriptions.len()
+    }
+
     pub fn scanned(&self) -> Position {
         self.scanned
     }

@@ -136,5 +136,6 @@ fn view(handler: &Handler) -> HandlerView<'_> {
         retrying,
         resting,
         breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|(until_ms, _)| until_ms),
+        subscriptions_pending: handler.subscriptions_pending(),
     }
 }

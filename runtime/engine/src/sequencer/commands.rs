@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use weirgate_core::{Ended, Input};
 use weirgate_host::{CallError, Module};
-use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Record};
+use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Manifest, Record};
 
 use super::{After, End, Sequencer};
 use crate::{
@@ -20,6 +20,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Each event is shown to each handler, so their number is a part of what every event costs.
 const HANDLERS_MAX: usize = 256;
+/// Subscriptions of one handler that are still needed, because they are in force for events that it has not looked at.
+const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
 
 impl Sequencer {
     pub fn take(&mut self, command: Command) -> Result<(), End> {
@@ -142,14 +144,30 @@ impl Sequencer {
 
     fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
-        if self.machine.handler(&name).is_none() && self.machine.handlers().count() >= HANDLERS_MAX {
-            drop(reply.send(Err(Refusal::TooManyHandlers(HANDLERS_MAX))));
+        if let Err(refusal) = self.has_room_for(&deployed) {
+            drop(reply.send(Err(refusal)));
             return Ok(());
         }
         self.append(Record::Deployed(deployed))?;
         self.loaded(&name, digest, Some(module))?;
         self.after_handler(name, reply);
         Ok(())
+    }
+
+    /// Whether a deployment keeps within what memory holds of handlers.
+    fn has_room_for(&self, deployed: &Deployed) -> Result<(), Refusal> {
+        let Some(view) = self.machine.handler(&deployed.handler) else {
+            return match self.machine.handlers().count() {
+                count if count >= HANDLERS_MAX => Err(Refusal::TooManyHandlers(HANDLERS_MAX)),
+                _ => Ok(()),
+            };
+        };
+        let changes =
+            || Manifest::from_record(&deployed.manifest).map(|new| new.subscriptions != view.manifest.subscriptions);
+        match view.subscriptions_pending >= SUBSCRIPTIONS_PENDING_MAX && changes()? {
+            true => Err(Refusal::TooFarBehind(deployed.handler.clone())),
+            false => Ok(()),
+        }
     }
 
     fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), End> {
