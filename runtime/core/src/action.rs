@@ -6,7 +6,6 @@ use crate::DeliveryRow;
 
 /// Something to be done, in the order in which it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "appends are what there is most of")]
 pub enum Action {
     /// Append this record, and tell the machine so by [`crate::Input::Appended`] before anything else.
     Append(Record),

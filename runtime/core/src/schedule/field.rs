@@ -92,8 +92,8 @@ impl Field {
         let named = named.and_then(|index| u32::try_from(index).ok()).map(|index| self.first + index);
         let value = named.or_else(|| number(text)).filter(|value| (self.first..=self.last).contains(value));
         value.ok_or_else(|| {
-            let names = if self.names.is_empty() { "" } else { " or their English names in three letters" };
-            self.wrong(text, &format!("it takes {} to {}{names}, and *", self.first, self.last))
+            let or_by_name = if self.names.is_empty() { "" } else { " or their English names in three letters" };
+            self.wrong(text, &format!("it takes {} to {}{or_by_name}, and *", self.first, self.last))
         })
     }
 
