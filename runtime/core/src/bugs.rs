@@ -69,6 +69,8 @@ mod switches {
         (ModeForgotten, "a restart lets paused handlers run"),
         (BatchTakesTried, "one that was tried shares a call"),
         (BatchTooLarge, "a call takes one more than it may"),
+        (PlacesCountDeliveries, "a call takes as many places as it has deliveries"),
+        (BegunOneByOne, "attempts begin while there is more to take"),
         (CutOffForgotten, "an attempt that a crash cut off is never ended"),
         (CutOffIsFree, "an attempt that a crash cut off does not count"),
         (ScanSkips, "who reads back misses an event"),

@@ -88,6 +88,9 @@ fn what_was_corrected_or_opened_again_goes_alone() {
         world.intervene(&delivery("a", positions[0]), "x", correction(), Carried::default());
         world.pause("a", false);
         world.wait(10);
+        while !world.calls.is_empty() {
+            world.answer_batch(|_| Ok(()));
+        }
         let of_first = world.batches.iter().rfind(|batch| batch.contains(&delivery("a", positions[0])));
         assert_eq!(of_first.expect("its call").len(), 1);
     }
@@ -110,4 +113,124 @@ fn a_batch_that_a_crash_cuts_off_is_tried_one_by_one() {
         done.sort();
         assert_eq!(done, positions);
     }
+}
+
+/// A world with a handler whose calls take up to `events_max` deliveries.
+fn batching(events_max: u32, concurrency: u32, more: &str) -> World {
+    let settings = format!(r#","batch":{{"events_max":{events_max}}},"concurrency":{concurrency}{more}"#);
+    World::with(&settings)
+}
+
+/// Events that arrive in one pass, by key.
+fn publish_together(world: &mut World, keys: impl Iterator<Item = String>) {
+    world.begin_turn();
+    for (id, key) in (0..).zip(keys) {
+        world.publish(id, &key);
+    }
+    world.end_turn();
+}
+
+fn sizes(world: &World) -> Vec<usize> {
+    world.batches.iter().map(Vec::len).collect()
+}
+
+#[test]
+fn events_of_one_pass_share_a_call() {
+    for ordering in ["", r#","ordering":"handler""#, r#","ordering":"none""#] {
+        let mut world = batching(100, 1, ordering);
+        publish_together(&mut world, (0..100).map(|n| format!("k{n}")));
+        assert_eq!(sizes(&world), [100], "{ordering}");
+        world.answer_batch(|_| Ok(()));
+        assert_eq!(world.handler("a").open, 0);
+    }
+}
+
+#[test]
+fn one_key_fills_a_call_beyond_what_others_keep_of_a_lane() {
+    for ordering in ["", r#","ordering":"handler""#] {
+        let mut world = batching(100, 1, ordering);
+        publish_together(&mut world, (0..100).map(|_| "x".to_owned()));
+        assert_eq!(sizes(&world), [100], "{ordering}");
+    }
+}
+
+#[test]
+fn concurrency_counts_calls_and_what_comes_meanwhile_is_the_next() {
+    let mut world = batching(100, 1, "");
+    world.publish(0, "k0");
+    for id in 1..=40 {
+        world.publish(id, &format!("k{id}"));
+    }
+    assert_eq!(sizes(&world), [1], "the only place is taken");
+    world.answer_batch(|_| Ok(()));
+    assert_eq!(sizes(&world), [1, 40]);
+    world.answer_batch(|_| Ok(()));
+    assert_eq!(world.handler("a").open, 0);
+}
+
+#[test]
+fn each_free_place_takes_as_many_as_a_call_may() {
+    let mut world = batching(4, 3, "");
+    publish_together(&mut world, (0..21).map(|n| format!("k{n}")));
+    assert_eq!(sizes(&world), [4, 4, 4]);
+    world.answer_batch(|_| Ok(()));
+    assert_eq!(sizes(&world), [4, 4, 4, 4]);
+    while !world.calls.is_empty() {
+        world.answer_batch(|_| Ok(()));
+    }
+    assert_eq!(sizes(&world), [4, 4, 4, 4, 4, 1]);
+}
+
+#[test]
+fn a_batch_that_is_tried_again_takes_one_place_a_call() {
+    let mut world = batching(3, 2, r#","retry":[{"attempts":3,"first_delay_ms":10,"jitter":"none"}]"#);
+    publish_together(&mut world, (0..3).map(|n| format!("k{n}")));
+    world.answer_batch(|_| Err(transient()));
+    world.wait(10);
+    assert_eq!(sizes(&world), [3, 1, 1], "those that were tried go alone, two at once");
+    world.answer_batch(|_| Ok(()));
+    assert_eq!(sizes(&world), [3, 1, 1, 1]);
+}
+
+#[test]
+fn after_a_restart_what_waits_shares_calls() {
+    for with_view in [false, true] {
+        let mut world = batching(8, 1, "");
+        world.pause("a", true);
+        publish_together(&mut world, (0..20).map(|n| format!("k{n}")));
+        world.keep_view();
+        world.restart(with_view);
+        world.pause("a", false);
+        assert_eq!(sizes(&world), [8]);
+        world.answer_batch(|_| Ok(()));
+        assert_eq!(sizes(&world), [8, 8]);
+    }
+}
+
+#[test]
+fn what_comes_back_from_the_shelf_shares_calls() {
+    let limits = weirgate_core::Limits { waiting_max: 0, lane_max: 1, ..weirgate_core::Limits::default() };
+    let mut world = World::new(limits);
+    world.deploy("a", r#","batch":{"events_max":2},"concurrency":1"#);
+    publish_together(&mut world, (0..10).map(|_| "x".to_owned()));
+    assert!(world.handler("a").shelved > 0, "some wait on the shelf");
+    while !world.calls.is_empty() {
+        world.answer_batch(|_| Ok(()));
+    }
+    assert_eq!(sizes(&world), [2; 5]);
+}
+
+#[test]
+fn while_a_breaker_is_tested_one_delivery_is_called() {
+    let breaker = r#","breaker":{"attempts_min":2,"failure_ratio":0.5,"open_ms":50,"open_ms_max":50}"#;
+    let retry = r#","retry":[{"attempts":9,"first_delay_ms":10,"jitter":"none"}]"#;
+    let mut world = batching(4, 8, &format!("{breaker}{retry}"));
+    publish_together(&mut world, (0..4).map(|n| format!("k{n}")));
+    world.answer_batch(|_| Err(transient()));
+    publish_together(&mut world, (4..12).map(|n| format!("k{n}")));
+    assert_eq!(sizes(&world), [4], "the breaker is open");
+    world.wait(50);
+    assert_eq!(sizes(&world), [4, 1]);
+    world.answer_batch(|_| Ok(()));
+    assert!(sizes(&world).len() > 3 && sizes(&world)[2..].contains(&4), "{:?}", sizes(&world));
 }

@@ -264,7 +264,8 @@ impl Sequencer {
     }
 
     /// Make the turn's records durable, then do what waits for that. What that leads to is for the next turns, except for
-    /// reading on, which may give attempts to begin: those are made durable as well before the thread sleeps.
+    /// reading on, which may give attempts to begin: those are made durable as well before the thread sleeps. Attempts
+    /// begin when all that a turn brings has been taken, so that deliveries share the calls of a handler that takes batches.
     pub fn settle_turn(&mut self) -> Result<(), End> {
         loop {
             self.sync()?;
@@ -273,6 +274,7 @@ impl Sequencer {
                 after.perform(&self.jobs);
             }
             self.feed(Input::Durable { position: self.log.head() })?;
+            self.feed(Input::Tick)?;
             if self.log.pending_bytes() == 0 && self.after.is_empty() {
                 return Ok(());
             }

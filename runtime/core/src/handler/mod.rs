@@ -61,7 +61,7 @@ pub struct SinceDeployed {
 impl Handler {
     pub fn new(position: Position, deployed: Deployed, manifest: Manifest, scanned: Position, limits: &Limits) -> Self {
         let emission_rate = EmissionRate::new(manifest.limits.emitted_per_second);
-        let lanes = Lanes::new(limits.lane_max).of_sequence(manifest.resequence.map(|policy| policy.first));
+        let lanes = Lanes::new(lane_max(&manifest, limits)).of_sequence(manifest.resequence.map(|policy| policy.first));
         Self {
             deployed,
             deployed_at: position,
@@ -114,7 +114,7 @@ impl Handler {
     }
 
     /// From `position` on the handler is another version.
-    pub fn redeploy(&mut self, position: Position, deployed: Deployed, manifest: Manifest) {
+    pub fn redeploy(&mut self, position: Position, deployed: Deployed, manifest: Manifest, limits: &Limits) {
         self.ready &= self.deployed.digest == deployed.digest;
         if self.manifest.subscriptions != manifest.subscriptions {
             self.subscriptions.push((position, Interest::new(&manifest.subscriptions)));
@@ -127,6 +127,7 @@ impl Handler {
         self.since_deployed = SinceDeployed::default();
         self.emission_rate.change(manifest.limits.emitted_per_second);
         self.lanes.resequence(manifest.resequence.map(|policy| policy.first));
+        self.lanes.set_lane_max(lane_max(&manifest, limits));
         (self.deployed, self.deployed_at, self.manifest) = (deployed, position, manifest);
     }
 
@@ -167,7 +168,7 @@ impl Handler {
         if !self.emission_rate.allows(now_ms) {
             return Vec::new();
         }
-        let Some(most) = self.calls_left(now_ms) else { return Vec::new() };
+        let Some(most) = self.room_of_next_call(now_ms) else { return Vec::new() };
         let Some(first) = self.lanes.pop_runnable() else { return Vec::new() };
         let mut call = vec![first];
         while call.len() < most + usize::from(bug!(BatchTooLarge)) {
@@ -176,15 +177,16 @@ impl Handler {
             let Some(next) = self.next_of_batch(first, last) else { break };
             call.push(next);
         }
-        call.into_iter().filter_map(|position| self.begin(position)).collect()
+        call.into_iter().filter_map(|position| self.begin(position, first)).collect()
     }
 
     /// How many deliveries the next call may take, if there may be one.
-    fn calls_left(&self, now_ms: u64) -> Option<usize> {
-        let batch = self.manifest.batch.map_or(1, |batch| batch.events_max).max(1) as usize;
+    fn room_of_next_call(&self, now_ms: u64) -> Option<usize> {
+        let batch = events_max(&self.manifest);
         let calls_max = self.breaker.as_ref().map_or(usize::MAX, |breaker| breaker.calls_max(now_ms));
-        let concurrency = self.manifest.concurrency as usize;
-        let has_place = self.lanes.running() < calls_max && self.lanes.running() < concurrency.saturating_mul(batch);
+        let places = if bug!(PlacesCountDeliveries) { batch } else { 1 };
+        let concurrency = (self.manifest.concurrency as usize).saturating_mul(places);
+        let has_place = self.lanes.calls() < calls_max.min(concurrency);
         let is_paused = self.mode == Mode::Paused && !bug!(PausedRuns);
         let is_stopping = self.since_deployed.stopping && !bug!(StopsLate);
         let may = !is_paused && !is_stopping && self.ready && has_place;
@@ -201,10 +203,10 @@ impl Handler {
     }
 
     /// From now on it takes a place, so that the next look sees it; the record that says so follows at once.
-    fn begin(&mut self, position: Position) -> Option<(Position, u32)> {
+    fn begin(&mut self, position: Position, call: Position) -> Option<(Position, u32)> {
         let attempt = self.lanes.get(position)?.attempt + 1;
         let version = self.deployed_at;
-        self.lanes.change(position, |row| row.start(attempt, version));
+        self.lanes.start(position, call, |row| row.start(attempt, version));
         Some((position, attempt))
     }
 
@@ -272,6 +274,16 @@ impl Handler {
             && self.lanes.active() < limits.active_max
             && self.lanes.in_memory() < limits.open_max
     }
+}
+
+/// How many deliveries one call may take.
+fn events_max(manifest: &Manifest) -> usize {
+    manifest.batch.map_or(1, |batch| batch.events_max).max(1) as usize
+}
+
+/// How many deliveries of a lane are in memory: full calls, so that none is short for what is on the shelf.
+fn lane_max(manifest: &Manifest, limits: &Limits) -> usize {
+    limits.lane_max.next_multiple_of(events_max(manifest))
 }
 
 /// A delivery that was opened, and its row: on the shelf where that says so.

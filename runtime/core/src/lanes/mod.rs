@@ -2,6 +2,7 @@
 //!
 //! What waits long is put on the shelf: it stays on disk, and memory keeps the lane's name.
 
+mod calls;
 mod sequence;
 mod shelf;
 mod turns;
@@ -12,6 +13,7 @@ use weirgate_types::{KeyHash, Position};
 
 use crate::bugs::bug;
 use crate::{DeliveryRow, DeliveryState, Rank, Stand};
+use calls::Calls;
 use sequence::{Sequences, Turn};
 pub use shelf::Shelf;
 use turns::Turns;
@@ -26,6 +28,7 @@ pub struct Lanes {
     turns: Turns,
     sequences: Sequences,
     running: usize,
+    calls: Calls,
     pub shelf: Shelf,
     /// So many deliveries of a lane are in memory at the most; the others are on the shelf.
     lane_max: usize,
@@ -62,6 +65,21 @@ impl Lanes {
 
     pub fn running(&self) -> usize {
         self.running
+    }
+
+    /// How many calls are under way.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The call that a running delivery is in.
+    pub fn call_of(&self, position: Position) -> Option<Position> {
+        self.calls.of(position)
+    }
+
+    /// So many deliveries of a lane are in memory at the most from now on.
+    pub fn set_lane_max(&mut self, lane_max: usize) {
+        self.lane_max = lane_max;
     }
 
     /// How many could run or do run.
@@ -119,8 +137,11 @@ impl Lanes {
         let place = lane.place(&self.open, row.rank(position));
         let first = lane.positions.front().copied();
         lane.positions.insert(place, position);
-        lane.running += usize::from(row.is_running());
-        self.running += usize::from(row.is_running());
+        if row.is_running() {
+            lane.running += 1;
+            self.running += 1;
+            self.calls.begin(position, position);
+        }
         if let Some((first, first_row)) = first.and_then(|first| Some((first, self.open.get(&first)?)))
             && place == 0
             && !first_row.parallel
@@ -180,6 +201,14 @@ impl Lanes {
         }
     }
 
+    /// An attempt begins, in a call.
+    pub fn start(&mut self, position: Position, call: Position, start: impl FnOnce(&mut DeliveryRow)) {
+        if self.open.contains_key(&position) {
+            self.calls.begin(position, call);
+            self.change(position, start);
+        }
+    }
+
     /// Change a row in memory, and give it the turn that it then has.
     pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<&DeliveryRow> {
         let mut row = self.open.remove(&position)?;
@@ -188,6 +217,10 @@ impl Lanes {
         let rank = row.rank(position);
         change(&mut row);
         self.count_running(&row, true);
+        match row.is_running() {
+            true => self.calls.begin(position, position),
+            false => self.calls.end(position),
+        }
         if row.parallel {
             self.turns.list(position, &row);
         }
@@ -205,6 +238,7 @@ impl Lanes {
         let row = self.open.remove(&position)?;
         self.turns.unlist(position, &row);
         self.turns.forget(position);
+        self.calls.end(position);
         self.count_running(&row, false);
         self.leave(position, &row);
         Some(row)

@@ -74,7 +74,11 @@ impl Machine {
         }
     }
 
+    /// Begin what may begin, as many in one call as there are and as it may take.
     pub(super) fn begin_attempts(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        if self.recovering || self.stopping {
+            return;
+        }
         for (name, handler) in &mut self.handlers {
             handler.lanes.release_due(now_ms);
             if !self.has_space {
@@ -85,10 +89,11 @@ impl Machine {
             }
             loop {
                 let call = handler.next_call(now_ms);
-                let Some((first, _)) = call.first().copied() else { break };
+                if call.is_empty() {
+                    break;
+                }
                 for (position, attempt) in call {
                     let delivery = DeliveryId { handler: name.clone(), position };
-                    self.calls.insert(delivery.clone(), first);
                     let version = handler.version();
                     actions.push(Action::Append(Record::Attempted { delivery, attempt, version, at_ms: now_ms }));
                 }

@@ -50,8 +50,6 @@ pub struct Machine {
     head: Position,
     durable: Position,
     next_timer_ms: Option<u64>,
-    /// Attempts that were begun and are not recorded yet, and the call that they go in.
-    calls: BTreeMap<DeliveryId, Position>,
     /// While the log is replayed nothing is begun.
     recovering: bool,
     /// Before the end neither.
@@ -73,7 +71,6 @@ impl Machine {
             head: Position::ZERO,
             durable: Position::ZERO,
             next_timer_ms: None,
-            calls: BTreeMap::new(),
             recovering: true,
             stopping: false,
             has_space: true,
@@ -122,7 +119,7 @@ impl Machine {
             Input::BreakerWished { breaker, open, by, why } => {
                 self.wish_breaker(breaker, open, (by, why), now_ms, actions);
             }
-            Input::Tick => {}
+            Input::Tick => self.begin_attempts(now_ms, actions),
             Input::Stopping => self.stopping = true,
             Input::Space { has_space } => self.has_space = has_space,
             Input::Recovered => self.recovered(now_ms, actions),
@@ -131,7 +128,9 @@ impl Machine {
             if self.has_space {
                 self.pass_gaps(now_ms, actions);
             }
-            self.begin_attempts(now_ms, actions);
+            if bug!(BegunOneByOne) {
+                self.begin_attempts(now_ms, actions);
+            }
         }
         self.read_on(actions);
     }

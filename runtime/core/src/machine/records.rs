@@ -72,10 +72,10 @@ impl Machine {
         at_ms: u64,
         actions: &mut Vec<Action>,
     ) {
-        let call = self.calls.remove(delivery).unwrap_or(delivery.position);
         let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
         let Some(row) = handler.change(delivery.position, |row| row.start(attempt, version)) else { return };
-        let carried = row.carried.clone();
+        let (carried, call) = (row.carried.clone(), handler.lanes.call_of(delivery.position));
+        let call = call.unwrap_or(delivery.position);
         actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: false });
         if !self.recovering {
             actions.push(Action::Deliver { delivery: delivery.clone(), attempt, at_ms, carried, call });
@@ -194,7 +194,7 @@ impl Machine {
             self.next_timer_ms = Some(0);
         }
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
-            return handler.redeploy(position, deployed.clone(), manifest);
+            return handler.redeploy(position, deployed.clone(), manifest, &self.limits);
         }
         let scanned = match manifest.start {
             Start::Now => position.before(),

@@ -316,6 +316,8 @@ impl World {
             let records = self.log.len();
             self.tell(Input::Durable { position: self.head() });
             self.perform();
+            self.tell(Input::Tick);
+            self.perform();
             if self.log.len() == records {
                 return;
             }

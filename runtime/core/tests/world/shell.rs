@@ -190,7 +190,9 @@ impl World {
         names.sort_unstable();
         names.dedup();
         let next = due_ms.map(|_| NextDue(due.get(taken).map(|(due_ms, _)| *due_ms)));
-        let lanes: Vec<_> = names.into_iter().map(|lane| self.lane(handler, lane, LANE_ROWS)).collect();
+        let events_max = self.handler(handler.as_str()).manifest.batch.map_or(1, |batch| batch.events_max as usize);
+        let most = LANE_ROWS.next_multiple_of(events_max);
+        let lanes: Vec<_> = names.into_iter().map(|lane| self.lane(handler, lane, most)).collect();
         self.tell(Input::Fetched { handler, lanes: &lanes, due: next });
     }
 

@@ -137,7 +137,7 @@ impl Handle {
     /// Make a handler, or give it another version or other settings.
     ///
     /// # Errors
-    /// The manifest's settings are out of range, or the module is not there.
+    /// The manifest's settings are out of range or do not fit the module, or the module is not there.
     pub async fn deploy(&self, manifest: Manifest, digest: Digest, at_ms: u64) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
         for one in &manifest.schedules {
@@ -145,6 +145,12 @@ impl Handle {
             weirgate_core::schedule::check(&one.cron).map_err(wrong)?;
         }
         let module = self.load(digest).await?;
+        if manifest.batch.is_some() && !module.is_batch() {
+            return Err(ManifestError::Conflict(
+                "`[batch]` is for components that export `handle-batch`; this one exports `handle`, which takes one delivery",
+            )
+            .into());
+        }
         let json = serde_json::to_string(&manifest).map_err(|e| Refusal::Storage(e.to_string()))?;
         let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms });
         self.ask(|reply| Command::Deploy { deployed, module, reply }).await

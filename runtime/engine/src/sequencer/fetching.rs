@@ -27,7 +27,10 @@ impl Sequencer {
         let due = due_ms.map(|now_ms| self.fetch_due(handler, now_ms, &mut lanes)).transpose()?;
         lanes.sort_unstable();
         lanes.dedup();
-        let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), LANE_ROWS_MAX));
+        // Full calls, where the handler takes several deliveries in one.
+        let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
+        let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
+        let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), most));
         let lanes = lanes.collect::<Result<Vec<_>, End>>()?;
         self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
         self.tell(Input::Fetched { handler, lanes: &lanes, due });

@@ -36,7 +36,7 @@ pub struct Manifest {
     /// Where a handler that is deployed for the first time begins.
     #[serde(default)]
     pub start: Start,
-    /// How many deliveries may be under way at once, over all keys.
+    /// How many calls may be under way at once, over all keys. Each is of one delivery, or of up to `batch.events_max`.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
     /// What waits behind an open delivery.
@@ -55,7 +55,7 @@ pub struct Manifest {
     /// Absent: it goes on whatever becomes of its deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter_stop: Option<DeadLetterStop>,
-    /// For components that export `handle-batch`.
+    /// For components that export `handle-batch`; without it they get one delivery a call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -120,7 +120,7 @@ impl Default for DeadLetterStop {
     }
 }
 
-/// How many deliveries one call may take.
+/// How many deliveries one call may take. A call takes what is ready when it begins, and waits for no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchPolicy {

@@ -1,8 +1,11 @@
 //! When an attempt may begin.
 
-use weirgate_types::{DeliveryId, Mode, Position};
+use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
 use super::{Checked, Checks, Item, Life, Rule, Watched};
+
+/// How many deliveries a call of the histories' batch handlers may hold.
+const EVENTS_MAX: usize = 3;
 
 impl Checks {
     pub(super) fn attempted(&mut self, at: Position, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
@@ -73,12 +76,24 @@ impl Checks {
     /// A call goes out with these.
     ///
     /// # Errors
-    /// They may not share one.
-    pub fn called(&self, handler: &weirgate_types::HandlerName, positions: &[Position]) -> Checked {
+    /// They may not share one, or as many as may be under way are.
+    pub fn called(&self, handler: &HandlerName, positions: &[Position], under_way: usize) -> Checked {
         let Some(watched) = self.handlers.get(super::index_of(handler)) else { return Ok(()) };
+        let most = usize::try_from(watched.concurrency).unwrap_or(usize::MAX);
+        self.check(Rule::Batches, under_way < most, || format!("{handler} is called beside {under_way} calls"))?;
         let items = positions.iter().filter_map(|position| watched.items.get(position));
         let fresh = |item: &Item| !item.tried && item.attempt == 1;
-        let may = positions.len() == 1 || watched.kind.batch && positions.len() <= 3 && items.into_iter().all(fresh);
+        let may =
+            positions.len() == 1 || watched.kind.batch && positions.len() <= EVENTS_MAX && items.into_iter().all(fresh);
         self.check(Rule::Batches, may, || format!("{handler} gets {positions:?} in one call"))
+    }
+
+    /// Whether a call could hold more fresh deliveries, if there were any.
+    #[must_use]
+    pub fn is_short(&self, handler: &HandlerName, items: &[(Position, u32)]) -> bool {
+        let Some(watched) = self.handlers.get(super::index_of(handler)) else { return false };
+        let is_fresh = |position: &Position| watched.items.get(position).is_some_and(|item| !item.tried);
+        let is_all_fresh = items.iter().all(|(position, attempt)| *attempt == 1 && is_fresh(position));
+        watched.kind.batch && items.len() < EVENTS_MAX && is_all_fresh
     }
 }

@@ -27,7 +27,7 @@ pub enum Rule {
     Order,
     /// What overtakes emits later.
     EmitOrder,
-    /// A call holds what may share one.
+    /// A call holds what may share one, as much of it as there is, and no more calls are under way than may be.
     Batches,
     /// No held key runs.
     Held,
@@ -117,6 +117,7 @@ impl Item {
 #[derive(Debug)]
 pub struct Watched {
     pub kind: &'static Kind,
+    pub concurrency: u64,
     versions: Vec<(Position, Takes)>,
     pub items: BTreeMap<Position, Item>,
     pub open: BTreeSet<Position>,
@@ -153,6 +154,7 @@ impl Checks {
     pub fn new(plan: &Plan) -> Self {
         let watched = |index: usize| Watched {
             kind: plan.handlers.get(index).map_or(&crate::KINDS[0], |setting| setting.kind),
+            concurrency: plan.handlers.get(index).map_or(u64::MAX, |setting| setting.concurrency),
             versions: Vec::new(),
             items: BTreeMap::new(),
             open: BTreeSet::new(),

@@ -222,7 +222,8 @@ impl History<'_> {
     /// A call goes out: it holds what may share one, and the log says that its attempts have begun.
     fn check_called(&self, call: &Call) -> Result<(), Stop> {
         let positions: Vec<_> = call.items().map(|(position, _)| position).collect();
-        self.checks.called(call.handler(), &positions)?;
+        let under_way = self.calls.iter().filter(|other| other.handler() == call.handler()).count();
+        self.checks.called(call.handler(), &positions, under_way)?;
         for position in positions {
             let delivery = DeliveryId { handler: call.handler().clone(), position };
             let life = self.checks.item(&delivery).map(|item| item.life);

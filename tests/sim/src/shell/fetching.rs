@@ -33,8 +33,10 @@ impl Shell {
         let due = due_ms.map(|now_ms| NextDue(self.due_lanes(handler, now_ms, &mut lanes)));
         lanes.sort_unstable();
         lanes.dedup();
+        let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
+        let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max as usize));
         let fetched: Vec<_> =
-            lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), LANE_ROWS_MAX)).collect();
+            lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), most)).collect();
         self.tell(Input::Fetched { handler, lanes: &fetched, due });
     }
 

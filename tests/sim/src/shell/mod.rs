@@ -147,11 +147,13 @@ impl Shell {
             self.sync()?;
             self.publish();
             self.check_shelves()?;
+            self.check_calls_are_full()?;
             for after in std::mem::take(&mut self.after) {
                 self.tell_after(after)?;
             }
             self.checks.turn += 1;
             self.feed(Input::Durable { position: self.log.head() })?;
+            self.feed(Input::Tick)?;
             if self.log.pending_bytes() == 0 && self.after.is_empty() {
                 return Ok(self.check_checkpoints()?);
             }
@@ -163,10 +165,25 @@ impl Shell {
             After::Answer { id, position } => self.answered.push((id, position)),
             After::Call(call) => {
                 let positions: Vec<_> = call.items.iter().map(|(position, _)| *position).collect();
-                self.checks.called(&call.handler, &positions)?;
+                let under_way = self.calls.iter().filter(|other| other.handler == call.handler).count();
+                self.checks.called(&call.handler, &positions, under_way)?;
                 self.trace.number(positions.iter().fold(1, |sum, position| sum * 31 + position.0));
                 self.calls.push(call);
             }
+        }
+        Ok(())
+    }
+
+    /// Of the calls that a handler gets at once, all but one hold as many fresh deliveries as they may.
+    fn check_calls_are_full(&self) -> Checked {
+        let mut short = BTreeMap::<&HandlerName, &Call>::new();
+        for after in &self.after {
+            let After::Call(call) = after else { continue };
+            if !self.checks.is_short(&call.handler, &call.items) {
+                continue;
+            }
+            let other = short.insert(&call.handler, call);
+            check(Rule::Batches, other.is_none(), || format!("{other:?} and {call:?} could be one call"))?;
         }
         Ok(())
     }

@@ -1,0 +1,58 @@
+//! Handlers that take several deliveries in one call.
+// JSON that lacks what is looked up answers null, and the test says so.
+#![allow(clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weirgate_tests::{Setup, event, manifest};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn meters(events_max: u64) -> Value {
+    let mut manifest = manifest("meters", &["meter.read"]);
+    (manifest["concurrency"], manifest["batch"]) = (json!(1), json!({ "events_max": events_max }));
+    manifest
+}
+
+fn readings(count: u64) -> Vec<Value> {
+    let reading = |n| event("meter.read", &format!("meter/{n}"), &format!("r{n}"), &json!({ "watts": 1 }));
+    (0..count).map(reading).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_one_request_share_calls() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    client.deploy(&meters(100), weirgate_guests::build("meters")).await;
+    client.publish(&readings(100)).await.ok();
+    client.drained(PATIENCE).await;
+    for n in [0, 50, 99] {
+        let part = client.status(&format!("meter/{n}")).await["parts"]["meters"].clone();
+        assert_eq!(part["text"], "1 in all, 1% of these 100", "all in one call");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_takes_one_delivery_takes_no_batch() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let digest = client.upload(weirgate_guests::build("ledger")).await.ok()["digest"].clone();
+    let mut wrong = manifest("ledger", &["ledger.add"]);
+    wrong["batch"] = json!({ "events_max": 10 });
+    let refused = client.redeploy(&wrong, &digest).await;
+    refused.is_problem(422, "bad-manifest");
+    assert!(refused.text.contains("handle-batch"), "{}", refused.text);
+    client.get("/v1/handlers/ledger").await.is_problem(404, "unknown-handler");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_takes_batches_gets_one_delivery_a_call_unless_told_otherwise() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    client.deploy(&manifest("meters", &["meter.read"]), weirgate_guests::build("meters")).await;
+    client.publish(&readings(10)).await.ok();
+    client.drained(PATIENCE).await;
+    let part = client.status("meter/9").await["parts"]["meters"].clone();
+    assert_eq!(part["text"], "1 in all, 100% of these 1");
+}
