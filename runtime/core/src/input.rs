@@ -19,8 +19,8 @@ pub enum Input<'a> {
     Fetched { handler: &'a HandlerName, lanes: &'a [FetchedLane], due: Option<NextDue> },
     /// Attempts of one call ended: one, or those of a batch.
     Finished { handler: &'a HandlerName, ended: &'a [Ended<'a>] },
-    /// Calls to hosts ended, and whether each answered well.
-    Called { hosts: &'a [(String, bool)] },
+    /// Calls of a handler to hosts ended, and whether each answered well.
+    Called { handler: &'a HandlerName, hosts: &'a [(String, bool)] },
     /// The handler's module is loaded and can be called.
     Ready { handler: &'a HandlerName, digest: Digest },
     /// The handler's module cannot be called at present; deliveries wait without spending attempts.

@@ -121,7 +121,7 @@ fn a_host_that_fails_is_left_alone_and_tried_again() {
         let mut world = World::with("");
         let call = |is_well| [("api.example.com".to_owned(), is_well)];
         for _ in 0..10 {
-            world.feed(weirgate_core::Input::Called { hosts: &call(false) });
+            world.feed(weirgate_core::Input::Called { handler: &name("a"), hosts: &call(false) });
         }
         let until_ms = |world: &World| world.machine.hosts().find_map(|(_, open)| open).map(|(until_ms, _)| until_ms);
         assert_eq!(until_ms(&world), Some(world.now_ms + 5_000));
@@ -130,9 +130,55 @@ fn a_host_that_fails_is_left_alone_and_tried_again() {
             assert_eq!(until_ms(&world), Some(world.now_ms + 5_000));
         }
         world.wait(5_000);
-        world.feed(weirgate_core::Input::Called { hosts: &call(true) });
+        world.feed(weirgate_core::Input::Called { handler: &name("a"), hosts: &call(true) });
         assert_eq!(until_ms(&world), None);
     }
+}
+
+/// The hosts that are left alone.
+fn open_hosts(world: &World) -> Vec<String> {
+    world.machine.hosts().filter(|(_, open)| open.is_some()).map(|(host, _)| host.to_string()).collect()
+}
+
+fn call_host(world: &mut World, handler: &str, times: usize, is_well: bool) {
+    for _ in 0..times {
+        let hosts = [("api.example.com".to_owned(), is_well)];
+        world.feed(weirgate_core::Input::Called { handler: &name(handler), hosts: &hosts });
+    }
+}
+
+#[test]
+fn a_host_that_fails_one_handler_is_left_alone_by_that_one_only() {
+    let mut world = World::with("");
+    world.deploy("b", "");
+    call_host(&mut world, "b", 20, true);
+    call_host(&mut world, "a", 20, false);
+    assert_eq!(open_hosts(&world), ["a@api.example.com"]);
+    world.restart(false);
+    assert_eq!(open_hosts(&world), ["a@api.example.com"]);
+}
+
+#[test]
+fn an_operator_leaves_a_host_alone_for_all_until_he_says_otherwise() {
+    let mut world = World::with("");
+    let breaker = BreakerId::Host(weirgate_types::CalledHost::by_all("api.example.com"));
+    world.wish_breaker(&breaker, true);
+    call_host(&mut world, "a", 20, true);
+    assert_eq!(open_hosts(&world), ["api.example.com"], "what was under way says nothing new");
+    world.wish_breaker(&breaker, false);
+    assert_eq!(open_hosts(&world), [] as [&str; 0]);
+}
+
+#[test]
+fn a_version_that_may_not_call_a_host_has_no_breaker_of_it() {
+    let mut world = World::with(r#","capabilities":{"hosts":["https://api.example.com:443"]}"#);
+    call_host(&mut world, "a", 20, false);
+    world.deploy("a", r#","capabilities":{"hosts":["https://api.example.com"]},"concurrency":2"#);
+    assert_eq!(open_hosts(&world), ["a@api.example.com"], "it may call it still");
+    world.deploy("a", r#","capabilities":{"hosts":["https://other.example.com"]}"#);
+    assert_eq!(open_hosts(&world), [] as [&str; 0]);
+    world.deploy("a", "");
+    assert_eq!(world.machine.hosts().count(), 0);
 }
 
 #[test]

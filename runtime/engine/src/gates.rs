@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use weirgate_types::{CalledHost, HandlerName};
+
 use crate::Clock;
 
 /// How long others wait while one finds out whether a host is back.
@@ -14,7 +16,7 @@ const FINDING_OUT_MS: u64 = 1_000;
 pub struct Gates {
     clock: Arc<dyn Clock>,
     /// A std mutex: held for a look-up. Only hosts whose breakers are open are in it.
-    open: Mutex<BTreeMap<String, Gate>>,
+    open: Mutex<BTreeMap<CalledHost, Gate>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,28 +31,37 @@ impl Gates {
         Self { clock, open: Mutex::default() }
     }
 
-    /// Whether the host may be called now; else for how many milliseconds it is left alone. When its time is over, one
-    /// caller finds out for all.
-    pub fn permit(&self, host: &str) -> Result<(), u64> {
+    /// Whether a handler may call the host now; else for how many milliseconds it is left alone. When its time is over, one
+    /// call tests whether it is back.
+    pub fn permit(&self, handler: &HandlerName, host: &str) -> Result<(), u64> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(gate) = open.get_mut(host) else { return Ok(()) };
+        if open.is_empty() {
+            return Ok(());
+        }
         let now_ms = self.clock.now_ms();
-        if now_ms < gate.until_ms {
-            return Err(gate.until_ms - now_ms);
-        }
-        // Whoever asked and did not come back in time is not waited for.
-        let is_asked = gate.asked_ms.is_some_and(|asked_ms| now_ms.abs_diff(asked_ms) < FINDING_OUT_MS);
-        if is_asked {
-            return Err(FINDING_OUT_MS);
-        }
-        gate.asked_ms = Some(now_ms);
-        Ok(())
+        let gates = [CalledHost::by_all(host), CalledHost::by(handler, host)];
+        gates.iter().try_for_each(|called| open.get_mut(called).map_or(Ok(()), |gate| gate.permit(now_ms)))
     }
 
     /// The hosts whose breakers are open, and until when.
-    pub fn set(&self, hosts: BTreeMap<String, u64>) {
+    pub fn set(&self, hosts: BTreeMap<CalledHost, u64>) {
         let gates = hosts.into_iter().map(|(host, until_ms)| (host, Gate { until_ms, asked_ms: None }));
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = gates.collect();
+    }
+}
+
+impl Gate {
+    fn permit(&mut self, now_ms: u64) -> Result<(), u64> {
+        if now_ms < self.until_ms {
+            return Err(self.until_ms - now_ms);
+        }
+        // Whoever asked and did not come back in time is not waited for.
+        let is_asked = self.asked_ms.is_some_and(|asked_ms| now_ms.abs_diff(asked_ms) < FINDING_OUT_MS);
+        if is_asked {
+            return Err(FINDING_OUT_MS);
+        }
+        self.asked_ms = Some(now_ms);
+        Ok(())
     }
 }
 
@@ -76,17 +87,32 @@ mod tests {
         }
     }
 
+    fn handler(name: &str) -> HandlerName {
+        name.parse().expect("a name")
+    }
+
     #[test]
     fn one_finds_out_while_the_others_wait() {
         let clock = Arc::new(Hand::default());
         let gates = Gates::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        gates.set(BTreeMap::from([("api".to_owned(), 100)]));
-        assert_eq!((gates.permit("api"), gates.permit("other")), (Err(100), Ok(())));
+        let a = handler("a");
+        gates.set(BTreeMap::from([(CalledHost::by(&a, "api"), 100)]));
+        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "other")), (Err(100), Ok(())));
         clock.0.store(100, Ordering::Relaxed);
-        assert_eq!((gates.permit("api"), gates.permit("api")), (Ok(()), Err(FINDING_OUT_MS)));
+        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Err(FINDING_OUT_MS)));
         clock.0.store(100 + FINDING_OUT_MS, Ordering::Relaxed);
-        assert_eq!(gates.permit("api"), Ok(()), "the first never came back");
+        assert_eq!(gates.permit(&a, "api"), Ok(()), "the first never came back");
         gates.set(BTreeMap::new());
-        assert_eq!((gates.permit("api"), gates.permit("api")), (Ok(()), Ok(())));
+        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn what_one_handler_leaves_alone_others_may_call() {
+        let gates = Gates::new(Arc::new(Hand::default()));
+        let [a, b] = ["a", "b"].map(handler);
+        gates.set(BTreeMap::from([(CalledHost::by(&a, "api"), 100)]));
+        assert_eq!((gates.permit(&a, "api"), gates.permit(&b, "api")), (Err(100), Ok(())));
+        gates.set(BTreeMap::from([(CalledHost::by_all("api"), 100)]));
+        assert_eq!((gates.permit(&a, "api"), gates.permit(&b, "api")), (Err(100), Err(100)));
     }
 }

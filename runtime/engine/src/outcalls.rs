@@ -75,7 +75,7 @@ impl Outbound for Outcalls {
     }
 
     fn permit(&self, host: &str) -> Result<(), u64> {
-        self.outside.gates.permit(host)
+        self.outside.gates.permit(&self.delivery.handler, host)
     }
 
     fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {

@@ -61,9 +61,9 @@ impl Sequencer {
             self.machine.restore_handler(deployments, &HandlerRow { scanned, offers, ..row });
         }
         for (key, value) in self.views.scan(rows::HOSTS, None, usize::MAX)? {
-            let host = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+            let host = rows::host_of(&key).ok_or_else(|| unreadable("a host's name"))?;
             let (until_ms, again) = postcard::from_bytes(&value).map_err(unreadable)?;
-            self.machine.restore_host(&host, until_ms, again);
+            self.machine.restore_host(host, until_ms, again);
             self.hosts_changed = true;
         }
         self.restore_deliveries()

@@ -4,7 +4,7 @@
 //!
 //! | first byte | key | value |
 //! | --- | --- | --- |
-//! | `b` | host | until when its breaker is open, and for the how manieth time in a row, postcard |
+//! | `b` | host, as one handler calls it (`<handler>@<host>`) or as all do | until when its breaker is open, and for the how manieth time in a row, postcard |
 //! | `C` | handler, 0, lane, key | a correction that waits for the lane to be fetched: a position, 8 bytes |
 //! | `d` | handler, 0, position | nothing: a deployment that still matters |
 //! | `D` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
@@ -25,7 +25,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weirgate_core::{DeliveryRow, Rank};
-use weirgate_types::{DeliveryId, Digest, HandlerName, KeyHash, Position, TimerId};
+use weirgate_types::{CalledHost, DeliveryId, Digest, HandlerName, KeyHash, Position, TimerId};
 
 /// Values longer than this stay in the log; the view holds where.
 const INLINE_BYTES_MAX: usize = 3 * 1024;
@@ -116,8 +116,13 @@ pub fn delivery_of(key: &[u8]) -> Option<DeliveryId> {
     Some(DeliveryId { handler, position: Position(u64::from_be_bytes(*position)) })
 }
 
-pub fn host(name: &str) -> Vec<u8> {
-    [HOSTS, name.as_bytes()].concat()
+pub fn host(host: &CalledHost) -> Vec<u8> {
+    [HOSTS, host.to_string().as_bytes()].concat()
+}
+
+/// The host that a row of [`HOSTS`] is of.
+pub fn host_of(key: &[u8]) -> Option<CalledHost> {
+    std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
 /// The position that a row of a lane on the shelf ends with.

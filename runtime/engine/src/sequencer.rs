@@ -378,7 +378,7 @@ impl Sequencer {
                 Some(turned) => {
                     let value = postcard::to_stdvec(&turned).map_err(|e| End::Broken(e.to_string()))?;
                     self.projection.put(rows::host(host), value, false);
-                    open.insert(host.to_owned(), turned.0);
+                    open.insert(host.clone(), turned.0);
                 }
             }
         }

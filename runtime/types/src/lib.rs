@@ -26,7 +26,7 @@ pub use manifest::{
     default_levels,
 };
 pub use operation::{
-    BreakerChanged, BreakerId, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,
+    BreakerChanged, BreakerId, CalledHost, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,
 };
 pub use record::{CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Carried, DeliveryId, Event, HandlerName, Position};
+use crate::{Carried, DeliveryId, Event, HandlerName, IdError, Position};
 
 /// Whether a handler works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -89,8 +89,60 @@ impl Verb {
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerId {
     Handler(HandlerName),
-    /// A host that handlers call, with its port where that is not the scheme's own.
-    Host(String),
+    Host(CalledHost),
+}
+
+/// A host, as one handler calls it or as all do: written `<handler>@<host>` or `<host>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CalledHost {
+    /// The handler whose calls it is about; `None` for those of all handlers.
+    pub handler: Option<HandlerName>,
+    /// The host's name, with its port where that is not the scheme's own.
+    pub host: String,
+}
+
+impl CalledHost {
+    #[must_use]
+    pub fn by(handler: &HandlerName, host: &str) -> Self {
+        Self { handler: Some(handler.clone()), host: host.to_owned() }
+    }
+
+    #[must_use]
+    pub fn by_all(host: &str) -> Self {
+        Self { handler: None, host: host.to_owned() }
+    }
+}
+
+impl std::fmt::Display for CalledHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.handler {
+            Some(handler) => write!(f, "{handler}@{}", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+impl std::str::FromStr for CalledHost {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text.split_once('@') {
+            Some((handler, host)) => Ok(Self::by(&handler.parse()?, host)),
+            None => Ok(Self::by_all(text)),
+        }
+    }
+}
+
+impl Serialize for CalledHost {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CalledHost {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 impl std::fmt::Display for BreakerId {

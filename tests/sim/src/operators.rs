@@ -110,7 +110,7 @@ pub fn step(shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), S
     if chance.one_in(3) {
         let calls: Vec<_> =
             (0..chance.below(9)).map(|_| (format!("host-{}", chance.below(2)), chance.one_in(3))).collect();
-        shell.feed(Input::Called { hosts: &calls })?;
+        shell.feed(Input::Called { handler: &name(chance.index(NAMES.len())), hosts: &calls })?;
     }
     Ok(())
 }

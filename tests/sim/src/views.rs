@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use weirgate_core::{DeliveryRow, HandlerRow, Next};
-use weirgate_types::{Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId, Verb};
+use weirgate_types::{CalledHost, Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId, Verb};
 
 /// What can be derived from the records alone.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Facts {
 pub struct Kept {
     pub applied: Position,
     pub handlers: Vec<HandlerRow>,
-    pub hosts: Vec<(String, u64, u32)>,
+    pub hosts: Vec<(CalledHost, u64, u32)>,
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,
     pub next: Numbers,
     pub facts: Facts,

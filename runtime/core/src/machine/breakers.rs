@@ -1,6 +1,7 @@
-//! Breakers: of handlers, by their attempts, and of hosts, by the calls that all handlers make to them.
+//! Breakers: of handlers, by their attempts, and of hosts, by the calls that a handler makes to them: one that calls a host
+//! badly shuts no other out. An operator may open one for all handlers.
 
-use weirgate_types::{BreakerChanged, BreakerId};
+use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName};
 
 use super::Machine;
 use crate::{
@@ -14,14 +15,37 @@ const RUNTIME: &str = "weirgate";
 const TRIPPED_MS: u64 = 365 * 86_400_000;
 
 impl Machine {
-    /// Calls to hosts ended.
-    pub(super) fn called(&mut self, hosts: &[(String, bool)], now_ms: u64, actions: &mut Vec<Action>) {
+    /// Calls of a handler to hosts ended. They count for the handler's own breaker of the host, and while one for all
+    /// handlers is open, for that one.
+    pub(super) fn called(
+        &mut self,
+        handler: &HandlerName,
+        hosts: &[(String, bool)],
+        now_ms: u64,
+        actions: &mut Vec<Action>,
+    ) {
         for (host, is_well) in hosts {
+            let own = CalledHost::by(handler, host);
             let policy = self.limits.host_breaker;
-            let breaker = self.hosts.entry(host.clone()).or_insert_with(|| Breaker::new(policy));
-            if let Some(turn) = breaker.count(!is_well, now_ms) {
-                turn_breaker(BreakerId::Host(host.clone()), turn, actions);
+            let turn = self.hosts.entry(own.clone()).or_insert_with(|| Breaker::new(policy)).count(!is_well, now_ms);
+            let of_all = CalledHost::by_all(host);
+            let open = self.hosts.get_mut(&of_all).filter(|breaker| breaker.open().is_some());
+            let turn_of_all = open.and_then(|breaker| breaker.count(!is_well, now_ms));
+            for (called, turn) in [(own, turn), (of_all, turn_of_all)] {
+                if let Some(turn) = turn {
+                    turn_breaker(BreakerId::Host(called), turn, actions);
+                }
             }
+        }
+    }
+
+    /// The handler is another version: what it may not call any longer is closed, and forgotten with the next one.
+    pub(super) fn keep_hosts_of(&mut self, handler: &HandlerName, capabilities: &weirgate_types::Capabilities) {
+        let is_gone =
+            |called: &CalledHost| called.handler.as_ref() == Some(handler) && !capabilities.names_host(&called.host);
+        self.hosts.retain(|called, breaker| !is_gone(called) || breaker.open().is_some());
+        for (_, breaker) in self.hosts.iter_mut().filter(|(called, _)| is_gone(called)) {
+            breaker.turned(None);
         }
     }
 
@@ -56,15 +80,15 @@ impl Machine {
     }
 
     /// Take up an open breaker of a host where a view left off.
-    pub fn restore_host(&mut self, host: &str, until_ms: u64, again: u32) {
+    pub fn restore_host(&mut self, host: CalledHost, until_ms: u64, again: u32) {
         let breaker = Breaker::resumed(self.limits.host_breaker, Some((until_ms, again)));
-        self.hosts.insert(host.to_owned(), breaker);
+        self.hosts.insert(host, breaker);
     }
 
     /// The hosts that have been called, and whether their breakers are open: until when, and for the how manieth time in a
     /// row.
-    pub fn hosts(&self) -> impl Iterator<Item = (&str, Option<(u64, u32)>)> {
-        self.hosts.iter().map(|(host, breaker)| (host.as_str(), breaker.open()))
+    pub fn hosts(&self) -> impl Iterator<Item = (&CalledHost, Option<(u64, u32)>)> {
+        self.hosts.iter().map(|(host, breaker)| (host, breaker.open()))
     }
 }
 

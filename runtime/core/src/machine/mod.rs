@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub use attempts::HOOK;
 
-use weirgate_types::{BreakerPolicy, DeliveryId, Deployed, HandlerName, KeyHasher, Position};
+use weirgate_types::{BreakerPolicy, CalledHost, DeliveryId, Deployed, HandlerName, KeyHasher, Position};
 
 use crate::bugs::bug;
 use crate::{Action, DeliveryRow, Entropy, HandlerRow, Input, breaker::Breaker, handler::Handler};
@@ -42,7 +42,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Machine {
     handlers: BTreeMap<HandlerName, Handler>,
-    hosts: BTreeMap<String, Breaker>,
+    hosts: BTreeMap<CalledHost, Breaker>,
     limits: Limits,
     entropy: Entropy,
     keys: KeyHasher,
@@ -112,7 +112,7 @@ impl Machine {
             Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
             Input::Fetched { handler, lanes, due } => self.fetched(handler, lanes, due, actions),
             Input::Finished { handler, ended } => self.finished(handler, ended, now_ms, actions),
-            Input::Called { hosts } => self.called(hosts, now_ms, actions),
+            Input::Called { handler, hosts } => self.called(handler, hosts, now_ms, actions),
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
             Input::Unready { handler } => self.set_ready(handler, None),
             Input::TimersRead { next_due_ms } => self.next_timer_ms = next_due_ms,

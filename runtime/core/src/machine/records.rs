@@ -193,6 +193,7 @@ impl Machine {
             // When they are due is read with the other timers.
             self.next_timer_ms = Some(0);
         }
+        self.keep_hosts_of(&deployed.handler, &manifest.capabilities);
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
             return handler.redeploy(position, deployed.clone(), manifest, &self.limits);
         }

@@ -58,7 +58,7 @@ impl Sequencer {
         self.tell(Input::Appended { position, record: &record });
         self.handlers_changed |=
             matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
-        self.hosts_changed |= matches!(record, Record::BreakerChanged(_));
+        self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_));
         // What is withheld may leave before it is durable, and so before it can be read back.
         let withholds = record.commits().iter().any(|commit| commit.outcome == Outcome::Withheld);
         if withholds || record.events(position).next().is_some() {

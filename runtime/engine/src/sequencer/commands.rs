@@ -124,7 +124,7 @@ impl Sequencer {
         self.settling = Some(finished);
         self.feed(Input::Finished { handler: &handler, ended: &ended })?;
         self.settling = None;
-        if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { hosts: &hosts }) }
+        if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, hosts: &hosts }) }
     }
 
     /// An attempt that emits beyond the handler's causation depth has failed for good: a handler that reacts to what it emits

@@ -2,7 +2,7 @@
 //! says who and why.
 
 use weirgate_core::{Input, Stand, Verdict};
-use weirgate_types::{BreakerId, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
+use weirgate_types::{BreakerId, CalledHost, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
 
 use super::{After, End, Sequencer, endings::no_event};
 use crate::{
@@ -111,7 +111,13 @@ impl Sequencer {
     ) -> Result<(), End> {
         let known = self.list_breakers().into_iter().any(|item| item.breaker == *breaker);
         // A host that nobody has called yet may be left alone in advance.
-        if !known && matches!(breaker, BreakerId::Handler(_)) {
+        let may_come = match breaker {
+            BreakerId::Handler(_) => false,
+            BreakerId::Host(CalledHost { handler, host }) => handler.as_ref().is_none_or(|name| {
+                self.machine.handler(name).is_some_and(|view| view.manifest.capabilities.names_host(host))
+            }),
+        };
+        if !known && !may_come {
             drop(reply.send(Err(Refusal::UnknownBreaker(breaker.clone()))));
             return Ok(());
         }
@@ -128,7 +134,7 @@ impl Sequencer {
             open_until_ms: view.breaker_open_until_ms,
         });
         let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
-            breaker: BreakerId::Host(host.to_owned()),
+            breaker: BreakerId::Host(host.clone()),
             open_until_ms: open.map(|(until_ms, _)| until_ms),
         });
         handlers.chain(hosts).collect()

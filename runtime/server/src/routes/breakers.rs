@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::BreakerItem as Item;
-use weirgate_types::BreakerId;
+use weirgate_types::{BreakerId, CalledHost};
 
 use super::{
     query::{Body, Path},
@@ -24,7 +24,8 @@ pub struct BreakerList {
 pub struct BreakerItem {
     /// `handler` or `host`.
     kind: &'static str,
-    /// The handler's name; or the host's, with its port where that is not the scheme's own.
+    /// The handler's name; or the host's, with its port where that is not the scheme's own: `<handler>@<host>` as one handler
+    /// calls it, `<host>` as all do.
     name: String,
     /// `closed` (all passes), `open` (nothing does) or `half-open` (one call finds out).
     state: &'static str,
@@ -44,7 +45,8 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
     Ok(axum::Json(BreakerList { breakers: breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect() }))
 }
 
-/// Open a breaker: deliveries wait, and use up no attempt, until it is reset. A host may be left alone before anybody called it.
+/// Open a breaker: deliveries wait, and use up no attempt, until it is reset. A host may be left alone before anybody called
+/// it: by one handler (`payment@api.example.com`), or by all (`api.example.com`).
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
     params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
@@ -93,8 +95,16 @@ async fn turn(app: &App, breaker: BreakerId, open: bool, said: SaidBody) -> Resu
 fn breaker(kind: &str, name: &str) -> Result<BreakerId, Problem> {
     match kind {
         "handler" => Ok(BreakerId::Handler(name.parse()?)),
-        "host" => host(name).map(BreakerId::Host),
+        "host" => called_host(name).map(BreakerId::Host),
         _ => Err(Problem::bad_request("bad-path", format!("{kind:?} has no breakers; it may be handler or host"))),
+    }
+}
+
+/// A host, as a handler or as all call it.
+fn called_host(name: &str) -> Result<CalledHost, Problem> {
+    match name.split_once('@') {
+        Some((handler, name)) => Ok(CalledHost::by(&handler.parse()?, &host(name)?)),
+        None => Ok(CalledHost::by_all(&host(name)?)),
     }
 }
 
@@ -112,7 +122,7 @@ impl BreakerItem {
     fn of(item: Item, now_ms: u64) -> Self {
         let (kind, name) = match item.breaker {
             BreakerId::Handler(name) => ("handler", name.to_string()),
-            BreakerId::Host(host) => ("host", host),
+            BreakerId::Host(host) => ("host", host.to_string()),
         };
         let state = match item.open_until_ms {
             None => "closed",
@@ -130,12 +140,15 @@ mod tests {
     #[test]
     fn a_path_names_a_breaker_or_is_told_how_to() {
         assert_eq!(breaker("host", "API.example.com:8443").expect("a host").to_string(), "host/api.example.com:8443");
+        assert_eq!(breaker("host", "a@API.example.com").expect("a host").to_string(), "host/a@api.example.com");
         assert_eq!(breaker("handler", "payment").expect("a handler").to_string(), "handler/payment");
         for (kind, name, code) in [
             ("colour", "red", "bad-path"),
             ("handler", "Payment", "bad-id"),
             ("host", "https://api.example.com/", "bad-path"),
             ("host", &"a".repeat(257), "bad-path"),
+            ("host", "Payment@api.example.com", "bad-id"),
+            ("host", "payment@", "bad-path"),
         ] {
             assert_eq!(breaker(kind, name).expect_err(name).code, code);
         }
@@ -144,7 +157,7 @@ mod tests {
     #[test]
     fn a_breaker_that_is_no_longer_open_lets_one_call_find_out() {
         for (open_until_ms, state) in [(None, "closed"), (Some(11), "open"), (Some(10), "half-open")] {
-            let item = Item { breaker: BreakerId::Host("a".into()), open_until_ms };
+            let item = Item { breaker: BreakerId::Host(CalledHost::by_all("a")), open_until_ms };
             assert_eq!(BreakerItem::of(item, 10).state, state);
         }
     }

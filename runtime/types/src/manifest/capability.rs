@@ -35,6 +35,19 @@ const LISTED_MAX: usize = 32;
 const TEXT_BYTES_MAX: usize = 256;
 
 impl Capabilities {
+    /// Whether a host is among those that may be called: its name, with its port where that is not the scheme's own.
+    #[must_use]
+    pub fn names_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|listed| {
+            let plain = match listed.split_once("://") {
+                Some(("https", rest)) => rest.strip_suffix(":443").unwrap_or(rest),
+                Some((_, rest)) => rest.strip_suffix(":80").unwrap_or(rest),
+                None => listed,
+            };
+            plain == host
+        })
+    }
+
     pub(super) fn check(&self) -> Result<(), ManifestError> {
         within("the number of capabilities.hosts", self.hosts.len(), 0, LISTED_MAX)?;
         within("the number of capabilities.secrets", self.secrets.len(), 0, LISTED_MAX)?;

@@ -19,7 +19,7 @@ pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> 
 
 async fn turn(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<Answer> {
     let (kind, name) = breaker.split_once('/').with_context(|| {
-        format!("{breaker:?} is no breaker; write for instance handler/payment or host/api.example.com")
+        format!("{breaker:?} is no breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
     })?;
     let turned = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &said::body(said)?).await?;
     Ok(Answer::listed("breakers", &[turned]))

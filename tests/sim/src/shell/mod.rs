@@ -14,7 +14,7 @@ use std::{
 
 use weirgate_core::{Action, Input, Machine};
 use weirgate_log::{Fault, Log, LogError, SimStorage};
-use weirgate_types::{Digest, Event, HandlerName, Position, Record, TimerWrite};
+use weirgate_types::{CalledHost, Digest, Event, HandlerName, Position, Record, TimerWrite};
 
 use crate::{
     Checked, Checks, Plan, Rule, Violation,
@@ -218,8 +218,8 @@ impl Shell {
         self.views.write();
         if std::mem::take(&mut self.keep_views) {
             let handlers = self.machine.rows().map(|(_, row)| row).collect();
-            let open = |(host, open): (&str, Option<(u64, u32)>)| {
-                open.map(|(until_ms, again)| (host.to_owned(), until_ms, again))
+            let open = |(host, open): (&CalledHost, Option<(u64, u32)>)| {
+                open.map(|(until_ms, again)| (host.clone(), until_ms, again))
             };
             let hosts = self.machine.hosts().filter_map(open);
             let (hosts, rows, facts) = (hosts.collect(), self.views.rows.clone(), self.views.facts.clone());

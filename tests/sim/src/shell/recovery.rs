@@ -95,7 +95,7 @@ impl Shell {
             self.machine.restore_handler(deployments.collect(), row);
         }
         for (host, until_ms, again) in &self.kept.hosts {
-            self.machine.restore_host(host, *until_ms, *again);
+            self.machine.restore_host(host.clone(), *until_ms, *again);
         }
         for (delivery, row) in &self.kept.rows {
             self.machine.restore_delivery(delivery, row.clone());
