@@ -20,6 +20,7 @@ mod machine;
 pub mod pacing;
 mod row;
 pub mod schedule;
+mod shares;
 mod view;
 
 pub use action::{Action, Ending, Gap, Next, Turned};
@@ -28,4 +29,5 @@ pub use breaker::{Breaker, Turn};
 pub use input::{Ended, EventHead, FetchedLane, Input, NextDue, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};
+pub use shares::{CallId, Grant, Places, Shares};
 pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};

@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Semaphore, watch};
-use weirgate_core::{Entropy, Limits, Machine};
+use weirgate_core::{Entropy, Limits, Machine, Places};
 use weirgate_host::{Host, HostOptions};
 use weirgate_log::{Log, Views};
 use weirgate_types::{Digest, HandlerName};
@@ -42,10 +42,8 @@ pub struct Options {
     /// Where log, views and modules are kept.
     pub dir: PathBuf,
     pub host: HostOptions,
-    /// How many threads make calls.
-    pub workers: usize,
-    /// How many more make those of handlers that may call out.
-    pub outbound_workers: usize,
+    /// How many calls may compute at once, and how many may be under way.
+    pub places: Places,
     /// What handlers may have put into their requests, by name.
     pub secrets: BTreeMap<String, String>,
     /// How many events may be on their way into the log at once.
@@ -84,7 +82,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         metrics: Arc::clone(&metrics),
         join_trace: options.join_trace,
     };
-    let (jobs, workers) = workers::start(options.workers, options.outbound_workers, &worker)?;
+    let (jobs, workers) = workers::start(options.places, &worker, Arc::clone(&clock))?;
     drop(worker);
     let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
     ballast.take();

@@ -1,6 +1,5 @@
-//! The worker threads: each takes a call, makes it, and sends back how it ended.
-//!
-//! Handlers that may call out have threads of their own: while those wait for the network, nobody else does.
+//! The worker threads: each takes a call, makes it, and sends back how it ended. There are more of them than processors:
+//! calls that wait for the network, or for their turn on a processor, hold theirs meanwhile.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,19 +8,21 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Sender, TrySendError};
 use tracing::{Span, info_span};
-use weirgate_host::{Call, CallError, NoOutbound, Outbound, ReadState};
+use weirgate_core::Places;
+use weirgate_host::{Call, CallError, NoOutbound, Outbound, Processor, ReadState};
 use weirgate_log::{LogReader, Views};
 use weirgate_types::{DeliveryId, Event, LogLine};
 
 use crate::{
-    Metrics,
+    Clock, Metrics,
     command::Command,
     corrections,
     job::{Finished, FinishedItem, Job, JobItem, StoredRecord},
     lost,
     outcalls::{Outcalls, Outside},
+    pool::{Pool, Turns},
     state::KeyState,
 };
 
@@ -42,36 +43,50 @@ pub struct Worker {
     pub join_trace: Option<JoinTrace>,
 }
 
-/// The ways to the workers. They end when this is gone.
-pub struct Jobs {
-    inside: Sender<Job>,
-    outside: Sender<Job>,
+/// The way to the workers. They end when this is gone.
+pub struct Jobs(To);
+
+enum To {
+    Workers(Arc<Pool>),
+    #[cfg(feature = "sim")]
+    Taker(Sender<Job>),
 }
 
 impl Jobs {
     /// All of them to one who takes them.
     #[cfg(feature = "sim")]
     pub fn to(taker: Sender<Job>) -> Self {
-        Self { inside: taker.clone(), outside: taker }
+        Self(To::Taker(taker))
     }
 
     pub fn send(&self, job: Job) {
-        let jobs = if job.callee.capabilities.hosts.is_empty() { &self.inside } else { &self.outside };
-        // The workers' end of the channel lives as long as the sequencer.
-        drop(jobs.send(job));
+        match &self.0 {
+            To::Workers(pool) => pool.submit(job),
+            #[cfg(feature = "sim")]
+            To::Taker(taker) => drop(taker.send(job)),
+        }
     }
 }
 
-/// Start `count` workers for calls that stay inside, and `outbound` for those that may not.
-pub fn start(count: usize, outbound: usize, worker: &Worker) -> std::io::Result<(Jobs, Vec<JoinHandle<()>>)> {
-    let ((inside, of_inside), (outside, of_outside)) = (unbounded(), unbounded());
-    let names = (0..count).map(|index| (format!("worker-{index}"), &of_inside));
-    let names = names.chain((0..outbound).map(|index| (format!("outbound-{index}"), &of_outside)));
-    let start = |(name, jobs): (String, &Receiver<Job>)| {
-        let (worker, jobs) = (worker.clone(), jobs.clone());
-        thread::Builder::new().name(name).spawn(move || worker.run(&jobs))
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        match &self.0 {
+            To::Workers(pool) => pool.close(),
+            #[cfg(feature = "sim")]
+            To::Taker(_) => {}
+        }
+    }
+}
+
+/// Start the workers.
+pub fn start(places: Places, worker: &Worker, clock: Arc<dyn Clock>) -> std::io::Result<(Jobs, Vec<JoinHandle<()>>)> {
+    let pool = Pool::new(places, clock);
+    let start = |index: usize| {
+        let (worker, pool) = (worker.clone(), Arc::clone(&pool));
+        thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(&pool, index))
     };
-    Ok((Jobs { inside, outside }, names.map(start).collect::<Result<_, _>>()?))
+    let threads = (0..places.threads).map(start).collect::<Result<_, _>>()?;
+    Ok((Jobs(To::Workers(pool)), threads))
 }
 
 /// What is needed of an attempt for its call.
@@ -110,24 +125,34 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> Finished {
 }
 
 impl Worker {
-    fn run(&self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    fn run(&self, pool: &Arc<Pool>, index: usize) {
+        while let Some((call, job)) = pool.next(index) {
+            let processor: Arc<dyn Processor> = Arc::new(Turns { pool: Arc::clone(pool), worker: index, call });
             // A job that vanished would hold its key for ever.
-            let finished = catch_unwind(AssertUnwindSafe(|| self.call(&job)));
+            let finished = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
             let finished = finished.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));
             let command = finished.map_or_else(|why| Command::Broken { why }, |it| Command::Finished(Box::new(it)));
-            if self.done.send(command).is_err() {
+            let sent = match self.done.try_send(command) {
+                Err(TrySendError::Full(command)) => {
+                    // Others compute while this one waits for the sequencer.
+                    processor.release();
+                    self.done.send(command).is_ok()
+                }
+                sent => sent.is_ok(),
+            };
+            pool.end(index, call);
+            if !sent {
                 return;
             }
         }
     }
 
-    fn call(&self, job: &Job) -> Result<Finished, String> {
+    fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<Finished, String> {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
         let finished = match (job.items.as_slice(), prepared.as_slice()) {
             _ if prepared.iter().any(|prepared| prepared.is_lost()) => without_lost(job, prepared),
-            ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared)?,
-            _ => self.call_batch(job, &prepared)?,
+            ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared, processor)?,
+            _ => self.call_batch(job, &prepared, processor)?,
         };
         for item in &finished.items {
             if let Err(CallError::State(error)) = &item.result {
@@ -154,13 +179,19 @@ impl Worker {
         Ok(Prepared { stored, corrected })
     }
 
-    fn call_one(&self, job: &Job, item: &JobItem, prepared: &Prepared) -> Result<Finished, String> {
+    fn call_one(
+        &self,
+        job: &Job,
+        item: &JobItem,
+        prepared: &Prepared,
+        processor: &Arc<dyn Processor>,
+    ) -> Result<Finished, String> {
         let event = prepared.event(&item.delivery)?;
         let span = self.span(item, event);
         let _entered = span.enter();
         let report = loop {
             let outbound = self.outbound(job, item)?;
-            let report = job.callee.module.call(&call(job, item, event), self.state(item, event), outbound);
+            let report = job.callee.module.call(&call(job, item, event, processor), self.state(item, event), outbound);
             match report.result {
                 // The host has no room just now; that is nobody's attempt.
                 Err(CallError::Busy) => thread::park_timeout(BUSY_PAUSE),
@@ -181,12 +212,12 @@ impl Worker {
         Ok(Finished { handler, digest, items: vec![ended], hosts: report.hosts })
     }
 
-    fn call_batch(&self, job: &Job, prepared: &[Prepared]) -> Result<Finished, String> {
+    fn call_batch(&self, job: &Job, prepared: &[Prepared], processor: &Arc<dyn Processor>) -> Result<Finished, String> {
         let events = job.items.iter().zip(prepared).map(|(item, prepared)| prepared.event(&item.delivery));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let report = loop {
             let items = job.items.iter().zip(&events);
-            let calls: Vec<_> = items.clone().map(|(item, event)| call(job, item, event)).collect();
+            let calls: Vec<_> = items.clone().map(|(item, event)| call(job, item, event, processor)).collect();
             let states = items.map(|(item, event)| self.state(item, event)).collect();
             let outbound = job.items.iter().map(|item| self.outbound(job, item)).collect::<Result<_, _>>()?;
             let report = job.callee.module.call_batch(&calls, states, outbound);
@@ -234,7 +265,7 @@ impl Worker {
     }
 }
 
-fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event) -> Call<'a> {
+fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Arc<dyn Processor>) -> Call<'a> {
     Call {
         event,
         delivery: &item.delivery,
@@ -244,6 +275,7 @@ fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event) -> Call<'a> {
         config: &job.callee.config,
         limits: &job.callee.limits,
         capabilities: &job.callee.capabilities,
+        processor,
     }
 }
 

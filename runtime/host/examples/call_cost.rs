@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weirgate_host::{Call, Host, HostOptions, Module, NoOutbound, ReadState, StateError, compile_in_this_process};
+use weirgate_host::{
+    Call, Host, HostOptions, Module, NoOutbound, OwnProcessor, Processor, ReadState, StateError,
+    compile_in_this_process,
+};
 use weirgate_types::{CallLimits, Capabilities, DeliveryId, Event, Position};
 
 struct OneValue;
@@ -72,6 +75,7 @@ fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
     let delivery = DeliveryId { handler: "cost".parse().expect("a name"), position: Position(42) };
     let (config, limits) = (Arc::new(BTreeMap::new()), CallLimits::default());
     let capabilities = Capabilities::default();
+    let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
     let call = Call {
         event: &event,
         delivery: &delivery,
@@ -81,6 +85,7 @@ fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
         config: &config,
         limits: &limits,
         capabilities: &capabilities,
+        processor: &processor,
     };
     let once = || module.call(&call, Box::new(OneValue), Box::new(NoOutbound));
     let first = once();

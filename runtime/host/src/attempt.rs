@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 use weirgate_types::{CallLimits, DeliveryId, Event, FailureKind, StepAnswer};
 
 use crate::{
-    ReadState,
+    Processor, ReadState,
     clock::Reading,
     effects::{EffectBuffer, added_to_each},
     ending::{Stop, contract, effect_limit},
@@ -56,6 +56,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) delivery: Option<&'a DeliveryId>,
     pub(crate) event: Option<&'a Event>,
     pub(crate) at_ms: u64,
+    pub(crate) processor: Arc<dyn Processor>,
 }
 
 /// The time that may still be used.
@@ -66,6 +67,22 @@ struct Budget {
     wall_max: Duration,
     /// CPU time that outbound calls took, most of it for encryption: the host's, not the guest's.
     cpu_of_host: Duration,
+    /// How long the call waited for a processor while others went first.
+    waited: Duration,
+    processor: Arc<dyn Processor>,
+}
+
+impl Budget {
+    fn wall(&self) -> Duration {
+        self.started.wall_since().saturating_sub(self.waited)
+    }
+
+    /// Something that waits for a processor.
+    fn wait(&mut self, wait: impl FnOnce(&dyn Processor)) {
+        let begun = Reading::now();
+        wait(&*self.processor);
+        self.waited += begun.wall_since();
+    }
 }
 
 impl Attempt {
@@ -79,6 +96,8 @@ impl Attempt {
                 cpu_max: Duration::from_millis(limits.cpu_ms),
                 wall_max: Duration::from_millis(limits.wall_ms),
                 cpu_of_host: Duration::ZERO,
+                waited: Duration::ZERO,
+                processor: Arc::clone(&setup.processor),
             },
             item: Item::new(setup, state, steps, together.clone()),
             items: vec![None],
@@ -146,8 +165,11 @@ impl Attempt {
         let Some(steps) = &mut self.item.steps else { return Ok(Err(FetchError::nowhere())) };
         let budget = &mut self.budget;
         let begun = Reading::now();
-        let answer = steps.fetch(step, request, budget.wall_max.saturating_sub(budget.started.wall_since()));
+        // Others compute while this one waits for the network.
+        budget.processor.release();
+        let answer = steps.fetch(step, request, budget.wall_max.saturating_sub(budget.wall()));
         budget.cpu_of_host += begun.cpu_since();
+        budget.wait(|processor| processor.acquire());
         let answer = answer?;
         let items = self.items.iter().flatten().chain([&self.item]);
         let answers_bytes: usize = items.flat_map(|item| &item.steps).map(Steps::answers_bytes).sum();
@@ -157,16 +179,17 @@ impl Attempt {
         Ok(answer)
     }
 
-    /// Whether the call may go on. Asked at every tick of the epoch.
-    pub(crate) fn check_time(&self) -> Result<(), Stop> {
-        let Budget { started, cpu_max, wall_max, cpu_of_host } = &self.budget;
+    /// Whether the call may go on. Asked at every tick of the epoch; others may go first.
+    pub(crate) fn check_time(&mut self) -> Result<(), Stop> {
+        self.budget.wait(|processor| processor.tick());
+        let Budget { started, cpu_max, wall_max, cpu_of_host, .. } = &self.budget;
         let timeout = |what, max: &Duration, limit| {
             Err(Stop::Guest(FailureKind::Timeout, format!("more than {} ms of {what} ({limit})", max.as_millis())))
         };
         if started.cpu_since().saturating_sub(*cpu_of_host) > *cpu_max {
             return timeout("CPU time", cpu_max, "limits.cpu_ms");
         }
-        if started.wall_since() > *wall_max {
+        if self.budget.wall() > *wall_max {
             return timeout("wall time", wall_max, "limits.wall_ms");
         }
         Ok(())
@@ -188,7 +211,7 @@ impl Attempt {
 
 impl Item {
     fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>, together: Together) -> Self {
-        let Setup { limits, key, config, delivery: _, event, at_ms } = setup;
+        let Setup { limits, key, config, delivery: _, event, at_ms, processor: _ } = setup;
         Self {
             key: key.to_owned(),
             config,

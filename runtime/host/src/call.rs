@@ -23,6 +23,32 @@ pub struct Call<'a> {
     pub limits: &'a CallLimits,
     /// Whom the guest may call, and with which secrets.
     pub capabilities: &'a Capabilities,
+    pub processor: &'a Arc<dyn Processor>,
+}
+
+/// How a call shares the processors with others. Asked on the call's own thread, which may wait in it; that counts neither
+/// as the guest's CPU time nor as its wall time.
+pub trait Processor: std::fmt::Debug + Send + Sync {
+    /// The guest has computed for a while (about 10 ms): whoever has more right to the processor goes first.
+    fn tick(&self);
+
+    /// The call is about to wait for the network.
+    fn release(&self);
+
+    /// It is back, and wants to go on.
+    fn acquire(&self);
+}
+
+/// A processor that is shared with nobody.
+#[derive(Debug)]
+pub struct OwnProcessor;
+
+impl Processor for OwnProcessor {
+    fn tick(&self) {}
+
+    fn release(&self) {}
+
+    fn acquire(&self) {}
 }
 
 /// The committed state of the call's handler and key.

@@ -33,7 +33,7 @@ mod upload;
 mod wasi;
 
 pub use budget::{BUDGET_BYTES, Budget, Grant, Purpose};
-pub use call::{BatchReport, Call, CallError, CallReport, ReadState, StateError};
+pub use call::{BatchReport, Call, CallError, CallReport, OwnProcessor, Processor, ReadState, StateError};
 pub use compile::child::compile_in_this_process;
 pub use error::{HostError, ModuleError};
 pub use host::Host;

@@ -11,7 +11,7 @@ use wasmtime::{Store, UpdateDeadline};
 use weirgate_types::{AttemptFailure, CallLimits, Digest, FailureClass};
 
 use crate::{
-    BatchReport, Call, CallError, CallReport, Outbound, ReadState, StateError,
+    BatchReport, Call, CallError, CallReport, Outbound, OwnProcessor, Processor, ReadState, StateError,
     attempt::{Attempt, Item, Setup},
     call::park_behind,
     clock::{Deadline, Reading},
@@ -154,7 +154,9 @@ impl Module {
 
     /// Make an instance and drop it, to see whether it starts within `limits`.
     pub(crate) fn try_start(&self, limits: &CallLimits) -> Result<(), CallError> {
-        let setup = Setup { limits, key: "", config: Arc::default(), delivery: None, event: None, at_ms: 0 };
+        let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
+        let config = Arc::default();
+        let setup = Setup { limits, key: "", config, delivery: None, event: None, at_ms: 0, processor };
         let attempt = Attempt::new(setup, Box::new(NoState), None, Reading::now());
         let (result, _) = self.enter(attempt, |store| self.0.entry.start(store).map(drop));
         result
@@ -221,8 +223,8 @@ impl Module {
         store.limiter(|attempt| &mut attempt.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            store.data().check_time()?;
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().check_time()?;
             Ok(UpdateDeadline::Continue(1))
         });
         store
@@ -243,6 +245,7 @@ fn setup<'a>(call: &Call<'a>) -> Setup<'a> {
         delivery: Some(call.delivery),
         event: Some(call.event),
         at_ms: call.at_ms,
+        processor: Arc::clone(call.processor),
     }
 }
 

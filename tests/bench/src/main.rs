@@ -5,6 +5,7 @@ mod clock;
 mod compare;
 mod disk;
 mod events;
+mod fairness;
 mod figures;
 mod healing;
 mod http;
@@ -53,6 +54,12 @@ enum Command {
         #[arg(long, default_value_t = 100_000)]
         events: usize,
     },
+    /// How long a handler with little to do waits: alone, and beside one that computes without end
+    Fairness {
+        /// How many events of the light handler are measured each time
+        #[arg(long, default_value_t = 4_000)]
+        events: usize,
+    },
     /// What a pushed message and a waiting connection cost
     Push {
         /// How many watch one subject
@@ -86,6 +93,7 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Fairness { events } => fairness::measure(&place, events).await,
         Command::Push { subscribers, rounds, keyed, idle } => {
             push::to_all(&place, subscribers, rounds).await?.print();
             push::keyed(&place, keyed).await?.print();

@@ -10,7 +10,8 @@ use std::{
 };
 
 use weirgate_host::{
-    Call, CallError, CallReport, Host, HostOptions, Module, NoOutbound, Outbound, ReadState, StateError,
+    Call, CallError, CallReport, Host, HostOptions, Module, NoOutbound, Outbound, OwnProcessor, Processor, ReadState,
+    StateError,
 };
 use weirgate_types::{AttemptFailure, CallLimits, Capabilities, DeliveryId, Event, Position};
 
@@ -82,6 +83,7 @@ pub struct Attempt {
     pub limits: CallLimits,
     pub capabilities: Capabilities,
     pub state: BTreeMap<String, Vec<u8>>,
+    pub processor: Arc<dyn Processor>,
 }
 
 /// The call of a behaviour, with all defaults but a larger CPU limit: the tests share a slow machine.
@@ -110,6 +112,7 @@ pub fn attempt(behaviour: &str) -> Attempt {
         limits: CallLimits { cpu_ms: 1_000, wall_ms: 10_000, ..CallLimits::default() },
         capabilities: Capabilities::default(),
         state: BTreeMap::new(),
+        processor: Arc::new(OwnProcessor),
     }
 }
 
@@ -136,6 +139,7 @@ impl Attempt {
             config: &self.config,
             limits: &self.limits,
             capabilities: &self.capabilities,
+            processor: &self.processor,
         }
     }
 }

@@ -69,9 +69,9 @@ pub struct Modules {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// How many threads make calls; 0 for one a processor.
+    /// How many calls compute at once; 0 for one a processor.
     pub workers: usize,
-    /// How many more make the calls of handlers that may call out, and wait for answers.
+    /// How many more may be under way: they wait for the network, or for their turn on a processor.
     pub outbound_workers: usize,
     pub events_in_flight_max: usize,
     /// How long an accepted event's identity is remembered: while so few positions follow it in the log, and for so long.
@@ -138,7 +138,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             workers: 0,
-            outbound_workers: 64,
+            outbound_workers: 128,
             events_in_flight_max: 8_192,
             identity_window_positions: 100_000_000,
             identity_window_hours: 30 * 24,

@@ -43,6 +43,8 @@ pub fn handle(event: Event<OrderMoved>, context: &mut Context) -> Result<(), Fai
     let OrderMoved { seq, status, .. } = event.data;
     // What does not go through: for an hour, or until the configuration says that it heals.
     match status.as_str() {
+        // Until its limit on CPU time.
+        "hog" => compute(),
         "late" => return Err(Failure::transient("not for an hour").retry_after_ms(3_600_000)),
         "poison" if context.config("heals").is_none() => return Err(Failure::transient("not now")),
         _ => {}
@@ -52,6 +54,13 @@ pub fn handle(event: Event<OrderMoved>, context: &mut Context) -> Result<(), Fai
     context.state().set("progress", &progress)?;
     context.set_status(progress.status, "").data(&Seen { seq, count: progress.count });
     Ok(())
+}
+
+fn compute() -> ! {
+    let mut n = 0_u64;
+    loop {
+        n = std::hint::black_box(n.wrapping_add(1));
+    }
 }
 
 #[cfg(test)]

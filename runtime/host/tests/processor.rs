@@ -1,0 +1,80 @@
+//! How a call shares its processor: it is asked at ticks and around each wait for the network, and what it waits there is
+//! not its own time.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
+use support::{Memory, attempt, failure, hostile, journal::Journal};
+use weirgate_host::Processor;
+
+/// Lets others go first for longer than a call may take.
+#[derive(Debug, Default)]
+struct Busy(AtomicUsize);
+
+const OTHERS: Duration = Duration::from_millis(120);
+
+impl Processor for Busy {
+    fn tick(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        thread::park_timeout(OTHERS);
+    }
+
+    fn release(&self) {}
+
+    fn acquire(&self) {}
+}
+
+#[test]
+fn what_others_compute_meanwhile_is_not_the_calls_time() {
+    let busy = Arc::new(Busy::default());
+    let mut attempt = attempt("loops_forever");
+    (attempt.limits.cpu_ms, attempt.limits.wall_ms) = (30, 100);
+    attempt.processor = Arc::clone(&busy) as Arc<dyn Processor>;
+    let failure = failure(attempt.run());
+    // By the clock it took more than its wall time at the first tick.
+    assert!(failure.message.contains("30 ms of CPU time"), "{}", failure.message);
+    assert!(busy.0.load(Ordering::SeqCst) >= 2);
+}
+
+/// Notes what it is asked.
+#[derive(Debug, Default)]
+struct Noting(Mutex<Vec<&'static str>>);
+
+impl Noting {
+    fn note(&self, what: &'static str) {
+        self.0.lock().expect("no panic").push(what);
+    }
+}
+
+impl Processor for Noting {
+    fn tick(&self) {}
+
+    fn release(&self) {
+        self.note("release");
+    }
+
+    fn acquire(&self) {
+        self.note("acquire");
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_the_network_holds_no_processor() {
+    let noting = Arc::new(Noting::default());
+    let mut attempt = attempt("fetches");
+    // Nobody may be called: that is found out on the same way.
+    attempt.event.data = json!({ "fetches": [{ "step": "a", "url": "http://a.test" }] }).to_string().into_bytes();
+    attempt.processor = Arc::clone(&noting) as Arc<dyn Processor>;
+    let report = attempt.run_outbound(&hostile(), Box::new(Memory::default()), Box::new(Journal::default()));
+    report.result.expect("it copes");
+    assert_eq!(*noting.0.lock().expect("no panic"), ["release", "acquire"]);
+}
