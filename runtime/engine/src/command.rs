@@ -5,8 +5,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
 use weirgate_host::{Grant, Module};
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, LogLine, Manifest, Mode,
-    Position, StateWrite, StepAnswer, Verb,
+    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash, LogLine, Manifest,
+    Mode, Position, StateWrite, StepAnswer, Verb,
 };
 
 use crate::{
@@ -82,11 +82,14 @@ pub enum Command {
         reply: crossbeam_channel::Sender<Result<(), Refusal>>,
     },
     Handlers {
+        /// Only this one, where one is named.
+        name: Option<HandlerName>,
         reply: Reply<Vec<HandlerItem>>,
     },
-    Deliveries {
-        filter: DeliveryFilter,
-        reply: Reply<Vec<DeliveryItem>>,
+    /// How some deliveries stand, each given with its lane.
+    Standing {
+        deliveries: Vec<(DeliveryId, KeyHash)>,
+        reply: Reply<Vec<Standing>>,
     },
     /// Stop after what has been taken is durable.
     Stop {
@@ -171,6 +174,15 @@ pub struct DeliveryFilter {
     /// Only those after this one, in order of handler and position.
     pub after: Option<DeliveryId>,
     pub limit: usize,
+}
+
+/// How a delivery stands, as far as memory tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Where the delivery is in memory.
+    pub state: Option<DeliveryState>,
+    /// Where it is not: the first of its lane that is.
+    pub first_of_lane: Option<Position>,
 }
 
 /// An open delivery.

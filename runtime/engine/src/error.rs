@@ -24,6 +24,8 @@ pub enum Refusal {
     // Try again later.
     #[error("too many events are under way; send them again in a moment")]
     Busy,
+    #[error("too many lists are being read; ask again in a moment")]
+    TooManyQueries,
     #[error("the disk is nearly full; no new events are taken until there is space again")]
     DiskFull,
     #[error(

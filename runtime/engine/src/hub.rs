@@ -11,11 +11,12 @@ use std::{
 use tokio::sync::Notify;
 use weirgate_types::{Position, StatusDelta, StatusDocument};
 
-use crate::{Refusal, projection::PublicPart, statuses::Statuses};
+use crate::{Refusal, projection::PublicPart, queries::Queries, statuses::Statuses};
 
 /// All watched subjects.
 pub struct Hub {
     statuses: Statuses,
+    queries: Queries,
     /// A std mutex: held for a few map operations, never across an await or a read from disk.
     topics: Mutex<HashMap<Arc<str>, Topic>>,
 }
@@ -77,12 +78,35 @@ impl Watch {
     ///
     /// # Errors
     /// The view cannot be read.
-    pub fn add(&mut self, subject: &str) -> Result<StatusDocument, Refusal> {
+    pub async fn add(&mut self, subject: &str) -> Result<StatusDocument, Refusal> {
+        let name = self.begin(subject);
+        let stored = self.hub.document(subject).await?;
+        Ok(self.complete(name, stored))
+    }
+
+    /// The same, on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    #[cfg(feature = "sim")]
+    pub fn add_blocking(&mut self, subject: &str) -> Result<StatusDocument, Refusal> {
+        let name = self.begin(subject);
+        let stored = self.hub.statuses.document(subject)?;
+        Ok(self.complete(name, stored))
+    }
+
+    /// The watch begins before the document is read, and what is published meanwhile is merged by version.
+    fn begin(&mut self, subject: &str) -> Arc<str> {
         let name: Arc<str> = subject.into();
         self.versions.entry(Arc::clone(&name)).or_default();
-        let document = self.hub.watch(&self.watcher, subject)?;
+        self.hub.watch(&self.watcher, subject);
+        name
+    }
+
+    fn complete(&mut self, name: Arc<str>, stored: StatusDocument) -> StatusDocument {
+        let document = self.hub.merge(&name, stored);
         self.versions.insert(name, document.version);
-        Ok(document)
+        document
     }
 
     pub fn remove(&mut self, subject: &str) {
@@ -125,20 +149,24 @@ impl Drop for Watch {
 }
 
 impl Hub {
-    pub(crate) fn new(statuses: Statuses) -> Self {
-        Self { statuses, topics: Mutex::default() }
+    pub(crate) fn new(statuses: Statuses, queries: Queries) -> Self {
+        Self { statuses, queries, topics: Mutex::default() }
     }
 
-    /// The watch begins before the document is read, and what is published meanwhile is merged by version.
-    fn watch(&self, watcher: &Arc<Watcher>, subject: &str) -> Result<StatusDocument, Refusal> {
-        {
-            let mut topics = lock(&self.topics);
-            let topic = topics.entry(subject.into()).or_default();
-            if !topic.watchers.iter().any(|other| other.as_ptr() == Arc::as_ptr(watcher)) {
-                topic.watchers.push(Arc::downgrade(watcher));
-            }
+    pub(crate) fn queries(&self) -> &Queries {
+        &self.queries
+    }
+
+    fn watch(&self, watcher: &Arc<Watcher>, subject: &str) {
+        let mut topics = lock(&self.topics);
+        let topic = topics.entry(subject.into()).or_default();
+        if !topic.watchers.iter().any(|other| other.as_ptr() == Arc::as_ptr(watcher)) {
+            topic.watchers.push(Arc::downgrade(watcher));
         }
-        let stored = self.statuses.document(subject)?;
+    }
+
+    /// What was read of a watched subject, with what was published since.
+    fn merge(&self, subject: &str, stored: StatusDocument) -> StatusDocument {
         let mut topics = lock(&self.topics);
         let topic = topics.entry(subject.into()).or_default();
         for (name, part) in stored.parts {
@@ -146,7 +174,7 @@ impl Hub {
                 topic.document.set(&name, part);
             }
         }
-        Ok(topic.document.clone())
+        topic.document.clone()
     }
 
     fn unwatch(&self, watcher: &Arc<Watcher>, subject: &str) {
@@ -176,7 +204,17 @@ impl Hub {
     ///
     /// # Errors
     /// The view cannot be read.
-    pub fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
+    pub async fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
+        let (statuses, subject) = (self.statuses.clone(), subject.to_owned());
+        self.queries.read(move || statuses.document(&subject)).await?
+    }
+
+    /// The same, on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    #[cfg(feature = "sim")]
+    pub fn document_blocking(&self, subject: &str) -> Result<StatusDocument, Refusal> {
         self.statuses.document(subject)
     }
 

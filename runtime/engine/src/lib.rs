@@ -21,6 +21,7 @@ mod notices;
 mod outcalls;
 mod pool;
 mod projection;
+mod queries;
 mod recent;
 mod recovery;
 mod rows;
@@ -38,7 +39,7 @@ pub use clock::{Clock, SystemClock};
 pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published, Said};
 pub use error::{Refusal, StartError};
 pub use handle::{
-    Blocked, Corrected, DeadLetterFilter, DeadLetterPage, Decision, Failure, Handle, NewData, Operation,
+    Blocked, Corrected, DeadLetterFilter, DeadLetterPage, Decision, DeliveryPage, Failure, Handle, NewData, Operation,
     OperationState, StoredEvent,
 };
 pub use hub::{Hub, SharedDelta, Watch};

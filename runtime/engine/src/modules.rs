@@ -16,7 +16,7 @@ use weirgate_host::{Host, Module, ModuleError, ModuleInfo};
 use weirgate_log::Views;
 use weirgate_types::Digest;
 
-use crate::{Clock, Refusal, handle::blocking, rows};
+use crate::{Clock, Refusal, queries::blocking, rows};
 
 /// How many uploads may be under way: read, waiting for their turn, or compiled.
 const UPLOADS_MAX: usize = 8;

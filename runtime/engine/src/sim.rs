@@ -159,7 +159,7 @@ impl Engine {
 
     #[must_use]
     pub fn handlers(&self) -> Vec<HandlerItem> {
-        self.sequencer.list_handlers()
+        self.sequencer.list_handlers(None)
     }
 
     /// A state value, as a call would read it.

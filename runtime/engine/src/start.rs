@@ -25,6 +25,7 @@ use crate::{
     modules::{ModuleDisk, ModuleOptions, Modules},
     outcalls::Outside,
     projection::Projection,
+    queries::Queries,
     recent::Recent,
     sequencer::{Budget, End, Forgotten, FreeSpace, Sequencer},
     statuses::Statuses,
@@ -136,14 +137,17 @@ pub struct Pieces {
 pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
     let Pieces { log, views, host, metrics, clock, machine, gates, commands, inbox, .. } = pieces;
     let statuses = Statuses { views: views.clone(), log: log.reader() };
-    let hub = Arc::new(Hub::new(statuses.clone()));
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let hub = Arc::new(Hub::new(statuses.clone(), Queries::new(processors)));
     let in_flight = Arc::new(Semaphore::new(pieces.events_in_flight_max));
     let is_ready = Arc::new(AtomicBool::new(true));
     let (options, disk) = pieces.modules;
     let modules = Modules::new(host, views.clone(), Arc::clone(&clock), options, disk);
+    let keys = log.key_hasher();
     let parts = Parts {
         commands,
         epoch: log.epoch(),
+        keys,
         statuses: statuses.clone(),
         hub: Arc::clone(&hub),
         modules,
@@ -152,7 +156,6 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         is_ready: Arc::clone(&is_ready),
         ending: pieces.ending,
     };
-    let keys = log.key_hasher();
     let sequencer = Sequencer {
         commands: inbox,
         jobs: pieces.jobs,
@@ -212,7 +215,7 @@ fn run(
     if let Err(end) = sequencer.recover() {
         return Err(std::io::Error::other(end.to_string()).into());
     }
-    let modules = sequencer.list_handlers().into_iter().map(|item| (item.name, item.digest)).collect();
+    let modules = sequencer.list_handlers(None).into_iter().map(|item| (item.name, item.digest)).collect();
     thread::Builder::new().name("modules".into()).spawn(move || load(&host, modules, &commands))?;
     thread::Builder::new().name("sequencer".into()).spawn(move || {
         let end = sequencer.run();

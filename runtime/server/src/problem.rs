@@ -94,6 +94,9 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         match refusal {
             Refusal::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-in-flight", detail).retry_after(1),
+            Refusal::TooManyQueries => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-queries", detail).retry_after(1)
+            }
             Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
             Refusal::Undecided => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30),
             Refusal::ModuleQueueFull => {

@@ -8,7 +8,7 @@ use weirgate_types::{Correction, DeliveryId, Event, HandlerName, Intervention, K
 
 use super::{Handle, blocking};
 use crate::{
-    DeliveryFilter, DeliveryItem, Refusal, Said,
+    Refusal, Said,
     command::{Command, Wish},
     corrections,
     job::StoredRecord,
@@ -17,7 +17,8 @@ use crate::{
 
 /// So many open deliveries are looked at for what is blocked.
 const LOOKED_AT_MAX: usize = 100_000;
-const PAGE: usize = 2_048;
+/// So many at a time: writers wait for a scan.
+const PAGE: usize = 256;
 
 /// What somebody decides about a delivery.
 #[derive(Debug, Clone)]
@@ -72,12 +73,6 @@ const RESOLVING_BYTES_MAX: usize = 4 << 20;
 const NAMED_MAX: usize = 20;
 
 impl Handle {
-    /// # Errors
-    /// The filter names a handler that is not there.
-    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryItem>, Refusal> {
-        self.ask(|reply| Command::Deliveries { filter, reply }).await
-    }
-
     /// Decide about a delivery: an open one that is not running, or a dead letter. Answers the position of the record
     /// that says so, and for a correction how what the delivery gets changed, as a JSON patch (RFC 6902) where both are JSON.
     ///
@@ -105,7 +100,7 @@ impl Handle {
         said: Said,
     ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         let handle = self.clone();
-        let (wish, difference) = blocking(move || handle.wish(delivery, decision, said)).await??;
+        let (wish, difference) = self.0.queries.read(move || handle.wish(delivery, decision, said)).await??;
         let wish = Box::new(wish);
         Ok((self.ask(|reply| Command::Intervene { wish, reply }).await?, difference))
     }
@@ -151,12 +146,16 @@ impl Handle {
     /// deliveries.
     ///
     /// # Errors
-    /// The views cannot be read.
+    /// The views cannot be read; [`Refusal::TooManyQueries`].
     pub async fn blocked(&self, handler: Option<HandlerName>, limit: usize) -> Result<Vec<Blocked>, Refusal> {
         let handlers = self.handlers().await?.into_iter();
         let firsts = handlers.filter_map(|item| Some((item.name, item.manifest.resequence?.first))).collect();
-        let handle = self.clone();
-        blocking(move || handle.find_blocked(handler.as_ref(), &firsts, limit)).await?
+        let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
+        blocking(move || {
+            let _scan = scan;
+            handle.find_blocked(handler.as_ref(), &firsts, limit)
+        })
+        .await?
     }
 
     /// The newest correction of a delivery that is open or a dead letter.
@@ -165,7 +164,7 @@ impl Handle {
     /// The log cannot be read.
     pub async fn corrected(&self, delivery: DeliveryId) -> Result<Option<Corrected>, Refusal> {
         let handle = self.clone();
-        blocking(move || {
+        let read = move || {
             let log = &handle.0.parts.statuses.log;
             let Some(position) = handle.carried(&delivery)?.correction else { return Ok(None) };
             let Some((_, Record::Intervened(one))) = log.read(position)? else { return Ok(None) };
@@ -175,8 +174,8 @@ impl Handle {
             let difference = event.and_then(|event| corrections::difference(&event.data, &data));
             let Intervention { by, why, at_ms, .. } = one;
             Ok(Some(Corrected { position, by, why, at_ms, data, difference }))
-        })
-        .await?
+        };
+        self.0.queries.read(read).await?
     }
 
     /// `firsts`: the first numbers of the handlers that put events back into order.

@@ -7,7 +7,7 @@ use weirgate_types::{
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, job::StoredRecord, notices, rows};
+use crate::{DeadLetter, Refusal, job::StoredRecord, notices, queries::Scan, rows};
 
 /// So many dead letters are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -70,32 +70,48 @@ impl Handle {
     /// Dead letters after `after`, at most `limit`. A page may hold fewer than there are and say where to go on.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log cannot be read; [`Refusal::TooManyQueries`].
     pub async fn dead_letters(
         &self,
         filter: DeadLetterFilter,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<DeadLetterPage, Refusal> {
+        let scan = self.0.queries.scan().await?;
+        self.dead_letters_in(scan, filter, after, limit).await
+    }
+
+    pub(super) async fn dead_letters_in(
+        &self,
+        scan: Scan,
+        filter: DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, Refusal> {
         let handle = self.clone();
-        blocking(move || handle.read_letters(&filter, after.as_ref(), limit)).await?
+        blocking(move || {
+            let _scan = scan;
+            handle.read_letters(&filter, after.as_ref(), limit)
+        })
+        .await?
     }
 
     /// # Errors
     /// The delivery is not a dead letter.
     pub async fn dead_letter(&self, delivery: DeliveryId) -> Result<DeadLetter, Refusal> {
         let handle = self.clone();
-        blocking(move || handle.find_letter(&delivery)?.ok_or(Refusal::NotADeadLetter(delivery))).await?
+        self.0.queries.read(move || handle.find_letter(&delivery)?.ok_or(Refusal::NotADeadLetter(delivery))).await?
     }
 
     /// The attempts at a delivery that failed, in order; the newest 1,000 of them. Those of one that is neither open nor a
     /// dead letter are not found any more.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log cannot be read; [`Refusal::TooManyQueries`].
     pub async fn failures(&self, delivery: DeliveryId) -> Result<Vec<Failure>, Refusal> {
-        let handle = self.clone();
+        let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
         blocking(move || {
+            let _scan = scan;
             let (mut failures, mut next) = (Vec::new(), handle.carried(&delivery)?.failure);
             while let Some(position) = next.filter(|_| failures.len() < FAILURES_MAX) {
                 let (failure, previous) = handle.failure_at(&delivery, position)?;

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod letters;
+mod listing;
 mod operations;
 
 use std::{
@@ -17,7 +18,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_host::{Budget, Grant, ModuleInfo};
 use weirgate_log::Epoch;
 use weirgate_types::{
-    BreakerId, Deployed, Digest, Event, HandlerName, Manifest, ManifestError, Mode, Position, Record, StatusDocument,
+    BreakerId, Deployed, Digest, Event, HandlerName, KeyHasher, Manifest, ManifestError, Mode, Position, Record,
+    StatusDocument,
 };
 
 use crate::{
@@ -25,10 +27,12 @@ use crate::{
     command::{Command, Permit, Reply},
     identities::Identified,
     modules::{Collected, Modules, Upload},
+    queries::{Queries, blocking},
     statuses::Statuses,
 };
 pub use deliveries::{Blocked, Corrected, Decision, NewData};
 pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
+pub use listing::DeliveryPage;
 pub use operations::{Operation, OperationState};
 
 /// See the module.
@@ -37,6 +41,7 @@ pub struct Handle(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    queries: Queries,
     operations: operations::Operations,
 }
 
@@ -44,6 +49,8 @@ struct Inner {
 pub struct Parts {
     pub commands: Sender<Command>,
     pub epoch: Epoch,
+    /// The log's own hash of keys.
+    pub keys: KeyHasher,
     pub statuses: Statuses,
     pub hub: Arc<Hub>,
     pub modules: Arc<Modules>,
@@ -66,7 +73,8 @@ pub struct StoredEvent {
 
 impl Handle {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, operations: operations::Operations::default() }))
+        let queries = parts.hub.queries().clone();
+        Self(Arc::new(Inner { parts, queries, operations: operations::Operations::default() }))
     }
 
     #[must_use]
@@ -183,13 +191,14 @@ impl Handle {
     /// # Errors
     /// The engine has stopped.
     pub async fn handlers(&self) -> Result<Vec<HandlerItem>, Refusal> {
-        self.ask(|reply| Command::Handlers { reply }).await
+        self.ask(|reply| Command::Handlers { name: None, reply }).await
     }
 
     /// # Errors
     /// There is no such handler.
     pub async fn handler(&self, name: HandlerName) -> Result<HandlerItem, Refusal> {
-        let found = self.handlers().await?.into_iter().find(|item| item.name == name);
+        let asked = Some(name.clone());
+        let found = self.ask(|reply| Command::Handlers { name: asked, reply }).await?.pop();
         found.ok_or(Refusal::UnknownHandler(name))
     }
 
@@ -199,7 +208,7 @@ impl Handle {
     /// The view cannot be read.
     pub async fn status(&self, subject: String) -> Result<StatusDocument, Refusal> {
         let handle = self.clone();
-        blocking(move || handle.0.parts.statuses.document(&subject)).await?
+        self.0.queries.read(move || handle.0.parts.statuses.document(&subject)).await?
     }
 
     /// The event at a position, if there is one.
@@ -208,24 +217,25 @@ impl Handle {
     /// The log cannot be read.
     pub async fn event(&self, position: Position) -> Result<Option<StoredEvent>, Refusal> {
         let handle = self.clone();
-        blocking(move || {
+        let read = move || {
             let Some((first, record)) = handle.0.parts.statuses.log.read(position)? else { return Ok(None) };
             Ok(stored_events(first, &record).into_iter().find(|stored| stored.position == position))
-        })
-        .await?
+        };
+        self.0.queries.read(read).await?
     }
 
     /// Look through the log for events after `after`: `look` is shown each and says when to stop. At most
     /// `positions_max` positions are looked at; answers how far it got.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log cannot be read; [`Refusal::TooManyQueries`].
     pub async fn events<F>(&self, after: Position, positions_max: u64, mut look: F) -> Result<(Position, F), Refusal>
     where
         F: FnMut(StoredEvent) -> ControlFlow<()> + Send + 'static,
     {
-        let handle = self.clone();
+        let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
         blocking(move || {
+            let _scan = scan;
             let mut through = after;
             for read in handle.0.parts.statuses.log.scan(after.next()) {
                 let (first, record) = read?;
@@ -303,12 +313,4 @@ fn stored_events(first: Position, record: &Record) -> Vec<StoredEvent> {
     let at_ms = record.at_ms();
     let events = record.events(first);
     events.map(|(position, event)| StoredEvent { position, at_ms, event: event.clone() }).collect()
-}
-
-/// Run something that may wait for the disk beside the async tasks.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| match error.is_panic() {
-        true => Refusal::Storage(error.to_string()),
-        false => Refusal::Stopped,
-    })
 }

@@ -148,7 +148,8 @@ impl Handle {
         // What becomes a dead letter again meanwhile is not its concern: it goes through the store once.
         let mut after = None::<DeliveryId>;
         loop {
-            let page = self.dead_letters(filter.clone(), after, PAGE).await?;
+            let scan = self.0.queries.own_scan().await?;
+            let page = self.dead_letters_in(scan, filter.clone(), after, PAGE).await?;
             for letter in page.letters {
                 if !self.0.operations.is_running(id) {
                     return Ok(());

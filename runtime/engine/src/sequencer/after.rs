@@ -4,8 +4,8 @@ use crossbeam_channel::Sender;
 use weirgate_types::{HandlerName, Position};
 
 use crate::{
-    BreakerItem, DeliveryItem, HandlerItem, Published, Refusal,
-    command::{Permit, Reply},
+    BreakerItem, HandlerItem, Published, Refusal,
+    command::{Permit, Reply, Standing},
     job::Job,
     workers::Jobs,
 };
@@ -13,7 +13,7 @@ use crate::{
 pub enum After {
     Published { reply: Reply<Vec<Published>>, published: Vec<Published>, permit: Permit },
     Handlers { reply: Reply<Vec<HandlerItem>>, items: Vec<HandlerItem> },
-    Deliveries { reply: Reply<Vec<DeliveryItem>>, items: Result<Vec<DeliveryItem>, Refusal> },
+    Standing { reply: Reply<Vec<Standing>>, standing: Vec<Standing> },
     Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
     Intervened { reply: Reply<Position>, position: Position },
     Breakers { reply: Reply<Vec<BreakerItem>>, items: Vec<BreakerItem> },
@@ -35,7 +35,7 @@ impl After {
                 drop(reply.send(Ok(published)));
             }
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
-            Self::Deliveries { reply, items } => drop(reply.send(items)),
+            Self::Standing { reply, standing } => drop(reply.send(Ok(standing))),
             Self::Handler { reply, item } => drop(reply.send(*item)),
             Self::Intervened { reply, position } => drop(reply.send(Ok(position))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),

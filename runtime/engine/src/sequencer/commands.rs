@@ -44,13 +44,13 @@ impl Sequencer {
                 self.after.push(After::Stepped(reply));
                 self.perform()?;
             }
-            Command::Handlers { reply } => {
-                let items = self.list_handlers();
+            Command::Handlers { name, reply } => {
+                let items = self.list_handlers(name.as_ref());
                 self.after.push(After::Handlers { reply, items });
             }
-            Command::Deliveries { filter, reply } => {
-                let items = self.list_deliveries(&filter);
-                self.after.push(After::Deliveries { reply, items });
+            Command::Standing { deliveries, reply } => {
+                let standing = self.standing(&deliveries);
+                self.after.push(After::Standing { reply, standing });
             }
             Command::Stop { reply } => {
                 self.stopping.push(reply);
@@ -186,7 +186,7 @@ impl Sequencer {
     }
 
     pub(super) fn after_handler(&mut self, name: HandlerName, reply: Reply<HandlerItem>) {
-        let item = self.list_handlers().into_iter().find(|item| item.name == name).ok_or(Refusal::UnknownHandler(name));
+        let item = self.list_handlers(Some(&name)).pop().ok_or(Refusal::UnknownHandler(name));
         self.after.push(After::Handler { reply, item: Box::new(item) });
     }
 }

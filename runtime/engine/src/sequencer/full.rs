@@ -50,8 +50,8 @@ impl Sequencer {
                 self.stopping.push(reply);
                 return Err(End::Asked);
             }
-            Command::Handlers { reply } => drop(reply.send(Ok(self.list_handlers()))),
-            Command::Deliveries { filter, reply } => drop(reply.send(self.list_deliveries(&filter))),
+            Command::Handlers { name, reply } => drop(reply.send(Ok(self.list_handlers(name.as_ref())))),
+            Command::Standing { deliveries, reply } => drop(reply.send(Ok(self.standing(&deliveries)))),
             Command::Broken { .. } => self.take(command)?,
             // No more of these than there are calls under way and handlers.
             Command::Finished(_) | Command::Step { .. } | Command::Loaded { .. } => self.held.push_back(command),
@@ -70,7 +70,7 @@ impl After {
             Self::Intervened { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
-            Self::Deliveries { reply, items } => drop(reply.send(items)),
+            Self::Standing { reply, standing } => drop(reply.send(Ok(standing))),
             // Whoever called out waits until it is durable that he did.
             waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
         }

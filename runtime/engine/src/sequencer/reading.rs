@@ -1,10 +1,10 @@
-//! The sequencer's reading side: scans for handlers that lag, lists for operators.
+//! The sequencer's reading side: scans for handlers that lag, and what operators ask of memory.
 
-use weirgate_core::{DeliveryRow, DeliveryState, EventHead, HandlerView, Input};
-use weirgate_types::{DeliveryId, HandlerName, Position};
+use weirgate_core::{EventHead, HandlerView, Input};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
 use super::{End, Sequencer};
-use crate::{DeliveryFilter, DeliveryItem, HandlerItem, Refusal, rows};
+use crate::{HandlerItem, command::Standing, rows};
 
 /// How many positions one scan looks at, at least.
 const SCAN_POSITIONS: u64 = 2_048;
@@ -12,9 +12,6 @@ const SCAN_POSITIONS: u64 = 2_048;
 const SCAN_BYTES: usize = 4 << 20;
 /// So many bytes of data take as long to read as a position does.
 const BYTES_PER_WORK: usize = 1_024;
-/// A list looks at so many rows at a time, and gives up after so many times: who asks for what is rare asks on.
-const LISTED_PAGE: usize = 1_024;
-const LISTED_PAGES_MAX: usize = 64;
 
 impl Sequencer {
     /// Read on for a handler that lags, up to `until` at the most.
@@ -39,7 +36,8 @@ impl Sequencer {
         Ok(())
     }
 
-    pub fn list_handlers(&self) -> Vec<HandlerItem> {
+    /// All handlers, or the one that is named.
+    pub fn list_handlers(&self, name: Option<&HandlerName>) -> Vec<HandlerItem> {
         let head = self.machine.head();
         let item = |(name, view): (&HandlerName, HandlerView<'_>)| {
             let checkpoint = self.checkpoint(name, &view);
@@ -59,7 +57,10 @@ impl Sequencer {
                 deployed_at_ms: view.deployed.at_ms,
             }
         };
-        self.machine.handlers().map(item).collect()
+        match name {
+            Some(name) => self.machine.handler(name).map(|view| item((name, view))).into_iter().collect(),
+            None => self.machine.handlers().map(item).collect(),
+        }
     }
 
     /// Everything up to here is done with. The first on the shelf is the first row.
@@ -72,73 +73,13 @@ impl Sequencer {
         first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
     }
 
-    /// Open deliveries as the views know them: what this turn changes is not among them.
-    pub fn list_deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryItem>, Refusal> {
-        if let Some(name) = filter.handler.as_ref().filter(|name| self.machine.handler(name).is_none()) {
-            return Err(Refusal::UnknownHandler(name.clone()));
-        }
-        let key = filter.key.as_deref().map(|key| self.keys.hash(key));
-        let prefix = filter.handler.as_ref().map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
-        let mut after = filter.after.as_ref().map(rows::delivery);
-        let mut items = Vec::new();
-        for _ in 0..LISTED_PAGES_MAX {
-            let page = self.views.scan(&prefix, after.as_deref(), LISTED_PAGE)?;
-            after = page.last().map(|(row, _)| row.clone());
-            for (row, value) in &page {
-                let Some(delivery) = rows::delivery_of(row) else { continue };
-                let Ok(row) = postcard::from_bytes::<DeliveryRow>(value) else { continue };
-                if key.is_some_and(|wanted| row.key != wanted) {
-                    continue;
-                }
-                let state = self.state_of_delivery(&delivery, &row)?;
-                if filter.state.as_deref().is_none_or(|wanted| wanted == state.word()) {
-                    // Another key may have the same hash.
-                    let item = self.item(delivery, &row, state)?;
-                    items.extend(item.filter(|item| filter.key.as_ref().is_none_or(|key| *key == item.key)));
-                }
-                if items.len() >= filter.limit {
-                    return Ok(items);
-                }
-            }
-            if page.len() < LISTED_PAGE {
-                break;
-            }
-        }
-        Ok(items)
-    }
-
-    fn state_of_delivery(&self, delivery: &DeliveryId, row: &DeliveryRow) -> Result<DeliveryState, Refusal> {
-        if let Some(state) = self.machine.state(delivery) {
-            return Ok(state);
-        }
-        // On the shelf: behind the first of its lane, which may be in memory.
-        let in_memory = self.machine.first_of_lane(&delivery.handler, row.lane);
-        let first = match in_memory {
-            Some(first) => Some(first),
-            None => {
-                let keys = self.views.scan_keys(&rows::shelf_lane(&delivery.handler, row.lane), None, 1)?;
-                keys.first().and_then(|key| rows::last_position(key))
-            }
-        };
-        match first.filter(|first| *first != delivery.position) {
-            Some(first) => Ok(DeliveryState::ParkedBehind(first)),
-            None => Ok(DeliveryState::of(row)),
-        }
-    }
-
-    fn item(
-        &self,
-        delivery: DeliveryId,
-        row: &DeliveryRow,
-        state: DeliveryState,
-    ) -> Result<Option<DeliveryItem>, Refusal> {
-        let stored = self.stored(&delivery).map_err(|end| Refusal::Storage(end.to_string()))?;
-        Ok(stored.event(delivery.position).map(|event| DeliveryItem {
-            attempt: row.attempt,
-            state,
-            key: event.key().to_owned(),
-            r#type: event.r#type.clone(),
-            delivery,
-        }))
+    /// How deliveries stand, as far as memory tells: the lists are made elsewhere.
+    pub fn standing(&self, deliveries: &[(DeliveryId, KeyHash)]) -> Vec<Standing> {
+        let standing = deliveries.iter().map(|(delivery, lane)| {
+            let state = self.machine.state(delivery);
+            let first_of_lane = state.is_none().then(|| self.machine.first_of_lane(&delivery.handler, *lane)).flatten();
+            Standing { state, first_of_lane }
+        });
+        standing.collect()
     }
 }

@@ -56,7 +56,7 @@ pub async fn connect(
     match upgrade {
         Ok(upgrade) => websocket(upgrade, app, pass),
         Err(_) if wants_events => {
-            Ok(sse::stream(app, pass, query.as_deref().unwrap_or_default(), &headers)?.into_response())
+            Ok(sse::stream(app, pass, query.as_deref().unwrap_or_default(), &headers).await?.into_response())
         }
         Err(rejection) => {
             let detail = format!("connect with a WebSocket, or accept text/event-stream ({})", rejection.body_text());

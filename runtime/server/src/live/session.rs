@@ -110,7 +110,7 @@ impl Session {
                 let held = hold(&self.app.engine, &wanted.subject).ok_or_else(Close::over_budget)?;
                 self.held.insert(wanted.subject.clone(), held);
             }
-            let document = self.watch.add(&wanted.subject).map_err(|_| Close::internal())?;
+            let document = self.watch.add(&wanted.subject).await.map_err(|_| Close::internal())?;
             let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
             sent |= self.send(sink, vec![answer.into()]).await?;
         }

@@ -31,7 +31,7 @@ struct Events {
 }
 
 /// Follow the subjects named in the query, from where `Last-Event-ID` says.
-pub fn stream(
+pub async fn stream(
     app: App,
     pass: Pass,
     query: &str,
@@ -53,7 +53,7 @@ pub fn stream(
     let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _pass: pass };
     for subject in subjects {
         let version = last_versions.next().flatten();
-        events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version })?;
+        events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version }).await?;
     }
     events.ready.reverse();
     let stream = futures_util::stream::unfold(events, |mut events| async move {
@@ -64,7 +64,7 @@ pub fn stream(
 }
 
 impl Events {
-    fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
+    async fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
         let epoch = self.app.engine.epoch();
         check_subject(&wanted.subject)?;
         let over_budget = || {
@@ -72,7 +72,7 @@ impl Events {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(5)
         };
         self.held.push(hold(&self.app.engine, &wanted.subject).ok_or_else(over_budget)?);
-        let document = self.watch.add(&wanted.subject)?;
+        let document = self.watch.add(&wanted.subject).await?;
         self.subjects.push(wanted.subject.clone());
         let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
         self.ready.push(self.event(&answer));

@@ -33,6 +33,9 @@ pub struct DeliveriesQuery {
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryList {
     deliveries: Vec<DeliveryItem>,
+    /// Ask again with `after` set to this for what follows; absent at the end. A page may hold fewer than there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A delivery that has not ended.
@@ -60,12 +63,13 @@ pub struct DeliveryItem {
     behind: Option<u64>,
 }
 
-/// List open deliveries, in order of handler and position.
+/// List open deliveries, in order of handler and position. Looks at 10,000 of them for one page.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "list_deliveries", tag = "deliveries", params(DeliveriesQuery),
     responses(
         (status = 200, description = "Open deliveries", body = DeliveryList),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many lists are being read; see Retry-After", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn list(
@@ -81,8 +85,9 @@ pub async fn list(
     }
     let after = query.after.map(|id| id.parse()).transpose()?;
     let filter = DeliveryFilter { handler, key: query.key, state: query.state, after, limit: limit(query.limit) };
-    let deliveries = app.engine.deliveries(filter).await?.into_iter().map(DeliveryItem::from).collect();
-    Ok(axum::Json(DeliveryList { deliveries }))
+    let page = app.engine.deliveries(filter).await?;
+    let deliveries = page.deliveries.into_iter().map(DeliveryItem::from).collect();
+    Ok(axum::Json(DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) }))
 }
 
 /// A delivery that has not ended, or a dead letter: what it is about, and what has been tried.
@@ -166,7 +171,7 @@ async fn find(app: &App, id: &DeliveryId) -> Result<Option<Item>, Problem> {
         ..DeliveryFilter::default()
     };
     let found = app.engine.deliveries(filter).await?;
-    Ok(found.into_iter().find(|item| item.delivery == *id))
+    Ok(found.deliveries.into_iter().find(|item| item.delivery == *id))
 }
 
 /// The event of a delivery, as it was accepted.

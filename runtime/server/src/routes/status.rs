@@ -91,10 +91,10 @@ async fn wait_for_news(app: &App, subject: &str, after: Position, wait: Duration
     let _held = hold(&app.engine, subject).ok_or_else(over_budget)?;
     let mut watch = Watch::new(Arc::clone(app.engine.hub()));
     let deadline = tokio::time::Instant::now() + wait;
-    let mut document = watch.add(subject)?;
+    let mut document = watch.add(subject).await?;
     while document.version <= after {
         tokio::select! {
-            _ = watch.changed() => document = app.engine.hub().document(subject)?,
+            _ = watch.changed() => document = app.engine.hub().document(subject).await?,
             () = tokio::time::sleep_until(deadline) => break,
             () = app.stopped() => break,
         }

@@ -5,7 +5,7 @@ use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact, pretty};
 
 use crate::{cli::Output, client::Answer};
 
-/// Print `rows` as a table of `columns`, or `answer` as JSON.
+/// Print `rows` as a table of `columns`, or `answer` as JSON; and where to go on, where the answer says so.
 pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[&str]) -> Result<()> {
     let answer = answer.node()?;
     if output == Output::Json {
@@ -19,6 +19,9 @@ pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[&str]) -> R
     for line in &lines {
         let cells: Vec<_> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         println!("{}", cells.join("  ").trim_end());
+    }
+    if let Some(next) = answer.get("next").and_then(Node::as_str) {
+        eprintln!("hint: there may be more: --after {next}");
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ impl Watching {
     pub fn begin(&mut self, engine: &Engine, plan: &Plan) -> Checked {
         let mut watch = Watch::new(engine.handle().hub().clone());
         for key in (0..plan.keys).map(|key| format!("k{key}")) {
-            let document = watch.add(&key).map_err(unreadable)?;
+            let document = watch.add_blocking(&key).map_err(unreadable)?;
             let before = self.version(&key);
             check(Rule::Shown, document.version >= before, || {
                 format!("{key} was shown at version {before}, and is now at {}", document.version)
@@ -98,7 +98,7 @@ impl History<'_> {
     /// What they see is what the views say.
     pub(super) fn check_watching(&self) -> Result<(), Stop> {
         for (key, document) in &self.watching.documents {
-            let kept = self.engine.handle().hub().document(key);
+            let kept = self.engine.handle().hub().document_blocking(key);
             let kept = kept.map_err(unreadable)?;
             let [shown, kept] = [document, &kept].map(|document| serde_json::to_string(document).unwrap_or_default());
             check(Rule::Shown, shown == kept, || format!("{key} is shown as {shown}, kept as {kept}"))?;

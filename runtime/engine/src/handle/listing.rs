@@ -1,0 +1,172 @@
+//! Lists of open deliveries: read from the views beside the writer, a slice at a time. Only how those that may be wanted stand is
+//! asked of the sequencer, few at once.
+
+use weirgate_core::{DeliveryRow, DeliveryState, Stand};
+use weirgate_log::ViewEntry;
+use weirgate_types::{DeliveryId, KeyHash};
+
+use super::{Handle, blocking};
+use crate::{
+    DeliveryFilter, DeliveryItem, Refusal,
+    command::{Command, Standing},
+    job::StoredRecord,
+    rows,
+};
+
+/// So many rows are looked at for one page of a list.
+const ROWS_MAX: usize = 10_000;
+/// So many at a time: writers wait for a scan, and the sequencer is asked about as many at the most.
+const SLICE: usize = 256;
+
+/// Some open deliveries, in order of handler and position.
+#[derive(Debug, Clone)]
+pub struct DeliveryPage {
+    pub deliveries: Vec<DeliveryItem>,
+    /// Where to go on; `None` when there are no more.
+    pub next: Option<DeliveryId>,
+}
+
+/// A row that may be wanted.
+type Candidate = (DeliveryId, DeliveryRow);
+
+impl Handle {
+    /// Open deliveries after `filter.after`, at most `filter.limit`. A page may hold fewer than there are and say where to go on.
+    ///
+    /// # Errors
+    /// The filter names a handler that is not there; [`Refusal::TooManyQueries`].
+    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<DeliveryPage, Refusal> {
+        let _scan = self.0.queries.scan().await?;
+        if let Some(name) = &filter.handler {
+            self.handler(name.clone()).await?;
+        }
+        let key = filter.key.as_deref().map(|key| self.0.parts.keys.hash(key));
+        let (mut after, mut deliveries) = (filter.after.clone(), Vec::new());
+        for _ in 0..ROWS_MAX / SLICE {
+            let (slice, is_last) = self.read_slice(&filter, after.clone(), key).await?;
+            let (through, candidates) = slice;
+            for item in self.standing(candidates, filter.state.clone()).await? {
+                if filter.key.as_ref().is_some_and(|key| *key != item.key) {
+                    continue;
+                }
+                let delivery = item.delivery.clone();
+                deliveries.push(item);
+                if deliveries.len() >= filter.limit {
+                    return Ok(DeliveryPage { deliveries, next: Some(delivery) });
+                }
+            }
+            if is_last {
+                return Ok(DeliveryPage { deliveries, next: None });
+            }
+            after = through.or(after);
+        }
+        Ok(DeliveryPage { deliveries, next: after })
+    }
+
+    /// The next rows: how far they go, those that may be wanted, and whether there are no more.
+    async fn read_slice(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        key: Option<KeyHash>,
+    ) -> Result<((Option<DeliveryId>, Vec<Candidate>), bool), Refusal> {
+        let views = self.0.parts.statuses.views.clone();
+        let prefix = filter.handler.as_ref().map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
+        let state = filter.state.clone();
+        blocking(move || {
+            let after = after.as_ref().map(rows::delivery);
+            let slice = views.scan(&prefix, after.as_deref(), SLICE)?;
+            let is_last = slice.len() < SLICE;
+            let through = slice.last().and_then(|(row, _)| rows::delivery_of(row));
+            let is_wanted = |(_, row): &Candidate| {
+                key.is_none_or(|wanted| row.key == wanted)
+                    && state.as_deref().is_none_or(|wanted| may_stand(row, wanted))
+            };
+            let candidates = slice.iter().filter_map(candidate).filter(is_wanted).collect();
+            Ok(((through, candidates), is_last))
+        })
+        .await?
+    }
+
+    /// How candidates stand, and what they are about; those that have ended meanwhile and those in other states left out.
+    async fn standing(&self, candidates: Vec<Candidate>, state: Option<String>) -> Result<Vec<DeliveryItem>, Refusal> {
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = candidates.iter().map(|(delivery, row)| (delivery.clone(), row.lane)).collect();
+        let standing = self.ask(|reply| Command::Standing { deliveries: asked, reply }).await?;
+        let handle = self.clone();
+        blocking(move || {
+            let mut items = Vec::new();
+            for (candidate, standing) in candidates.into_iter().zip(standing) {
+                let Some((row, found)) = handle.state_of(&candidate, standing)? else { continue };
+                if state.as_deref().is_none_or(|wanted| wanted == found.word()) {
+                    items.extend(handle.item(candidate.0, &row, found)?);
+                }
+            }
+            Ok(items)
+        })
+        .await?
+    }
+
+    /// The row and the state of a delivery, unless it has ended.
+    fn state_of(
+        &self,
+        (delivery, row): &Candidate,
+        standing: Standing,
+    ) -> Result<Option<(DeliveryRow, DeliveryState)>, Refusal> {
+        if let Some(state) = standing.state {
+            return Ok(Some((row.clone(), state)));
+        }
+        let views = &self.0.parts.statuses.views;
+        // Not in memory: on the shelf, or it has ended since.
+        let kept = views.get(&rows::delivery(delivery))?;
+        let Some(row) = kept.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok()) else {
+            return Ok(None);
+        };
+        // It is behind the first of its lane, which may be in memory.
+        let first = match standing.first_of_lane {
+            Some(first) => Some(first),
+            None => {
+                let keys = views.scan_keys(&rows::shelf_lane(&delivery.handler, row.lane), None, 1)?;
+                keys.first().and_then(|key| rows::last_position(key))
+            }
+        };
+        let behind = first.filter(|first| *first != delivery.position);
+        let state = behind.map_or_else(|| DeliveryState::of(&row), DeliveryState::ParkedBehind);
+        Ok(Some((row, state)))
+    }
+
+    fn item(
+        &self,
+        delivery: DeliveryId,
+        row: &DeliveryRow,
+        state: DeliveryState,
+    ) -> Result<Option<DeliveryItem>, Refusal> {
+        let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?;
+        let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
+        Ok(event.map(|event| DeliveryItem {
+            attempt: row.attempt,
+            state,
+            key: event.key().to_owned(),
+            r#type: event.r#type.clone(),
+            delivery,
+        }))
+    }
+}
+
+fn candidate((row, value): &ViewEntry) -> Option<Candidate> {
+    Some((rows::delivery_of(row)?, postcard::from_bytes(value).ok()?))
+}
+
+/// Whether a delivery with this row can be in a state: what stands first in its lane shows, and what is behind is parked.
+fn may_stand(row: &DeliveryRow, state: &str) -> bool {
+    let [ready, running, retrying, parked_behind, waiting, held, withheld, out_of_order] = DeliveryState::WORDS;
+    match row.stand {
+        Stand::Running => state == running,
+        Stand::Ready | Stand::OutOfOrder { .. } => [ready, out_of_order, parked_behind].contains(&state),
+        Stand::Retrying { .. } => [ready, retrying, parked_behind].contains(&state),
+        Stand::Waiting => [waiting, parked_behind].contains(&state),
+        Stand::Held => [held, parked_behind].contains(&state),
+        Stand::Withheld { .. } => [withheld, parked_behind].contains(&state),
+    }
+}

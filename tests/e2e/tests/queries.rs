@@ -1,0 +1,90 @@
+//! Questions beside the writer: lists that look through many deliveries answer in pages, and end where a page has looked at
+//! enough.
+// JSON that lacks what is looked up answers null, and the test says so.
+#![allow(clippy::indexing_slicing)]
+
+use serde_json::{Value, json};
+use weirgate_tests::{Client, Setup, event, manifest};
+
+/// Handlers that are paused: together they hold more open deliveries than one page looks at.
+const HANDLERS: [&str; 3] = ["one", "three", "two"];
+/// More than each of them holds; the rest it would read later.
+const EVENTS: usize = 5_000;
+const AT_ONCE: usize = 1_000;
+
+async fn published(client: &Client, count: usize) {
+    let events: Vec<_> =
+        (0..count).map(|n| event("ledger.add", &format!("k/{n}"), &n.to_string(), &json!({ "n": 1 }))).collect();
+    for events in events.chunks(AT_ONCE) {
+        client.publish(events).await.ok();
+    }
+}
+
+/// All pages of a list, each with how many it holds.
+async fn pages(client: &Client, query: &str) -> (Vec<usize>, Vec<Value>) {
+    let (mut sizes, mut items, mut after) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("/v1/deliveries?{query}{after}")).await.ok();
+        let deliveries = page["deliveries"].as_array().cloned().expect("a list");
+        sizes.push(deliveries.len());
+        items.extend(deliveries);
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return (sizes, items),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_finds_little_ends_its_pages_and_goes_on() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let digest = client.upload(weirgate_guests::build("ledger")).await.ok()["digest"].clone();
+    for name in HANDLERS {
+        client.redeploy(&manifest(name, &["ledger.add"]), &digest).await.ok();
+        client.post(&format!("/v1/handlers/{name}/pause")).await.ok();
+    }
+    published(client, EVENTS).await;
+    let mut open = 0;
+    for name in HANDLERS {
+        open += client.handler(name).await["open"].as_u64().expect("how many are open");
+    }
+    assert!(open > 10_000, "{open} open");
+    let (sizes, items) = pages(client, "key=nosuch").await;
+    assert!(items.is_empty() && sizes.len() > 1, "{open} open, pages: {sizes:?}");
+    let (sizes, items) = pages(client, "state=ready&limit=1000").await;
+    assert_eq!(items.len() as u64, open, "{sizes:?}");
+    let mut ids: Vec<_> = items.iter().map(|item| item["id"].to_string()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), items.len(), "each once");
+    let (_, found) = pages(client, "key=k/7").await;
+    assert_eq!(found.len(), HANDLERS.len());
+    for state in ["running", "retrying", "parked-behind", "waiting", "held", "withheld", "out-of-order"] {
+        assert!(pages(client, &format!("state={state}")).await.1.is_empty(), "{state}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_beyond_those_that_may_wait_are_refused_and_events_are_taken() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    client.deploy(&manifest("ledger", &["ledger.add"]), weirgate_guests::build("ledger")).await;
+    client.post("/v1/handlers/ledger/pause").await.ok();
+    published(client, 4_000).await;
+    let lists = (0..200).map(|_| async { client.get("/v1/deliveries?key=nosuch").await });
+    let (answers, published) = tokio::join!(
+        futures_util::future::join_all(lists),
+        client.accept(event("ledger.add", "k/0", "late", &json!({ "n": 2 })))
+    );
+    assert!(published > 4_000);
+    for answer in &answers {
+        match answer.status {
+            200 => assert_eq!(answer.json["deliveries"], json!([])),
+            _ => {
+                answer.is_problem(503, "too-many-queries");
+                assert_eq!(answer.header("retry-after"), "1");
+            }
+        }
+    }
+    assert!(answers.iter().any(|answer| answer.status == 200));
+}
