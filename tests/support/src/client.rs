@@ -9,8 +9,11 @@ use crate::eventually;
 
 /// How long any one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long one readiness request may take. A request that is lost is sent again, on another connection.
+const READY_TRY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Cheap to clone: clones share their connections.
+/// Cheap to clone. Each request has a connection of its own: a pooled one may belong to a process that has been killed
+/// since, and a request on it may never be answered.
 #[derive(Debug, Clone)]
 pub struct Client {
     base: String,
@@ -59,7 +62,11 @@ impl Answer {
 
 impl Client {
     pub fn new(base: impl Into<String>) -> Self {
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().expect("an HTTP client");
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("an HTTP client");
         Self { base: base.into(), http }
     }
 
@@ -89,13 +96,14 @@ impl Client {
         self.attempt(self.request(Method::GET, path)).await
     }
 
-    /// Sent again once where there is no answer, as browsers do: after a refusal of a body that it did not read, the
-    /// server ends the connection, which another request may have been given just then.
     pub async fn get(&self, path: &str) -> Answer {
-        match self.try_get(path).await {
-            Some(answer) => answer,
-            None => self.answer(self.request(Method::GET, path)).await,
-        }
+        self.answer(self.request(Method::GET, path)).await
+    }
+
+    /// Whether the server is up and ready. Gives up on the request after two seconds.
+    pub async fn is_ready(&self) -> bool {
+        let request = self.request(Method::GET, "/readyz").timeout(READY_TRY_TIMEOUT);
+        self.attempt(request).await.is_some_and(|answer| answer.status == 200)
     }
 
     pub async fn post(&self, path: &str) -> Answer {

@@ -5,6 +5,7 @@
 
 mod cli;
 mod client;
+mod clock;
 mod events;
 mod gateway;
 mod lines;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use cli::Cli;
 pub use client::{Answer, Client};
+pub use clock::WallClock;
 pub use events::{event, from, handler, manifest, order_handlers, placed};
 pub use gateway::{Gateway, Request};
 pub use live::{Document, Live};

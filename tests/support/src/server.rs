@@ -165,7 +165,7 @@ impl Server {
     /// Wait until it takes requests.
     pub async fn ready(&mut self) {
         let deadline = Instant::now() + START_PATIENCE;
-        while self.client.try_get("/readyz").await.is_none_or(|answer| answer.status != 200) {
+        while !self.client.is_ready().await {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("its state"));
             assert!(ended.is_none(), "the server ended ({ended:?}):\n{}", self.lines.tail());
             assert!(Instant::now() < deadline, "the server is not ready:\n{}", self.lines.tail());
