@@ -1,0 +1,92 @@
+//! What an attack gets: the server's address, clients, and the time at which it ends.
+
+use std::{future::Future, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+use weirgate_tests::{Client, event, eventually, manifest};
+
+/// How long an attack waits between two tries that came to nothing.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long one request of an attack may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+pub struct Field {
+    pub client: Client,
+    pub until: Instant,
+}
+
+impl Field {
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        self.client.url("").replacen("http://", "", 1)
+    }
+
+    pub fn goes_on(&self) -> bool {
+        Instant::now() < self.until
+    }
+
+    /// Do it again and again, in `count` tasks at once, until the attack ends.
+    pub async fn at_once<F: Future<Output = ()>>(&self, count: usize, attack: impl Fn(usize) -> F) {
+        let one = async |index| {
+            while self.goes_on() {
+                // What takes longer than the attack is cut off with it.
+                let _ =
+                    timeout(PATIENCE.min(self.until.saturating_duration_since(Instant::now())), attack(index)).await;
+                sleep(PAUSE).await;
+            }
+        };
+        futures_util::future::join_all((0..count).map(one)).await;
+    }
+
+    /// Do nothing more until the attack ends.
+    pub async fn wait(&self) {
+        tokio::time::sleep_until(self.until).await;
+    }
+
+    /// A connection on which so much was sent.
+    pub async fn sent(&self, bytes: &[u8]) -> Option<TcpStream> {
+        let mut stream = timeout(PATIENCE, TcpStream::connect(self.address())).await.ok()?.ok()?;
+        timeout(PATIENCE, stream.write_all(bytes)).await.ok()?.ok()?;
+        Some(stream)
+    }
+
+    /// Deploy a guest under a name, with some settings changed. A server that refuses them has won.
+    pub async fn deploy(&self, name: &str, guest: &str, types: &[&str], settings: Value) {
+        let mut manifest = manifest(name, types);
+        let settings = settings.as_object().expect("settings");
+        settings.iter().for_each(|(name, value)| manifest[name] = value.clone());
+        // Beside other attacks it has to ask more than once.
+        let what = format!("{name} to be deployed");
+        eventually(&what, PATIENCE, async || {
+            let uploaded = self.client.upload(weirgate_guests::build(guest)).await;
+            if uploaded.status == 503 {
+                return Err(uploaded.text);
+            }
+            let deployed = self.client.redeploy(&manifest, &uploaded.ok()["digest"]).await;
+            if deployed.status == 503 { Err(deployed.text) } else { Ok(deployed.ok()) }
+        })
+        .await;
+    }
+
+    /// Publish `count` events in one request; the answer may be a refusal.
+    pub async fn publish(&self, r#type: &str, keys: &str, from: u64, count: u64, data: &Value) {
+        let numbered =
+            |n: u64| event(r#type, &keys.replace('#', &n.to_string()), &[r#type, "-", &n.to_string()].concat(), data);
+        let events: Vec<_> = (from..from + count).map(numbered).collect();
+        let _ = self.client.try_publish(&events).await;
+    }
+}
+
+/// A handler's limits as large as they may be.
+pub fn largest_limits() -> Value {
+    json!({
+        "cpu_ms": 5_000, "wall_ms": 30_000, "effects_bytes": 4 << 20, "emitted_events": 1_024, "host_calls": 65_536,
+        "log_lines": 1_024, "log_line_bytes": 1_024,
+    })
+}

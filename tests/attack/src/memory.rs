@@ -1,0 +1,20 @@
+//! The memory of the server's process, and the test's own limit of descriptors.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The most memory that a process had resident so far, and what it has now, in bytes.
+pub fn memory(pid: u32) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field of proc(5)");
+        let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("kilobytes");
+        kib << 10
+    };
+    (field("VmHWM"), field("VmRSS"))
+}
+
+/// Attackers need more connections than a process is given at first.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
