@@ -17,6 +17,22 @@ pub struct Wish {
     pub id: String,
     pub key: String,
     pub r#type: &'static str,
+    /// Its place among the events of its key, where it says one.
+    pub number: Option<u64>,
+}
+
+impl Wish {
+    pub fn event(&self) -> Event {
+        let mut event = event(&self.id, &self.key, self.r#type);
+        event.extensions.extend(self.number.map(|number| ("sequence".to_owned(), number.to_string())));
+        event
+    }
+}
+
+/// The number of an event that follows `sent` others of its key: about the next one, so that some are late, missing or twice.
+pub fn some_number(chance: &mut Chance, sent: usize) -> Option<u64> {
+    let next = sent as u64 + 1;
+    (!chance.one_in(6)).then(|| chance.between(next.saturating_sub(2).max(1), next + 2))
 }
 
 #[derive(Debug, Default)]
@@ -57,11 +73,12 @@ impl Clients {
         for _ in 0..chance.below(3) {
             let r#type = some_type(chance);
             let key = format!("k{}", chance.below(plan.keys));
-            self.wish(shell, key, r#type)?;
+            let number = self.some_number(chance, &key);
+            self.wish(shell, key, r#type, number)?;
         }
         if chance.one_in(plan.rates.correction) {
             let key = format!("k{}", chance.below(plan.keys));
-            self.wish(shell, key, "fix.data")?;
+            self.wish(shell, key, "fix.data", None)?;
         }
         if chance.one_in(4) {
             self.send_again(shell)?;
@@ -73,9 +90,19 @@ impl Clients {
         Ok(())
     }
 
-    pub fn wish(&mut self, shell: &mut Shell, key: String, r#type: &'static str) -> Result<(), Stop> {
+    fn some_number(&self, chance: &mut Chance, key: &str) -> Option<u64> {
+        some_number(chance, self.sent.iter().filter(|wish| wish.key == key).count())
+    }
+
+    pub fn wish(
+        &mut self,
+        shell: &mut Shell,
+        key: String,
+        r#type: &'static str,
+        number: Option<u64>,
+    ) -> Result<(), Stop> {
         let index = self.sent.len();
-        self.sent.push(Wish { id: format!("event-{index}"), key, r#type });
+        self.sent.push(Wish { id: format!("event-{index}"), key, r#type, number });
         self.unanswered.push(index);
         self.send(shell, index)
     }
@@ -94,7 +121,7 @@ impl Clients {
         let position = match shell.views.facts.events.get(&wish.id) {
             Some(position) => *position,
             None => {
-                let (event, at_ms) = (event(&wish.id, &wish.key, wish.r#type), shell.now_ms);
+                let (event, at_ms) = (wish.event(), shell.now_ms);
                 shell.append(Record::Accepted { event, to: None, at_ms })?
             }
         };

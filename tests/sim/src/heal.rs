@@ -19,6 +19,8 @@ const TURNS_MAX: u64 = 4_000;
 const LOOKS: usize = 4;
 /// A breaker that is open for longer was opened by an operator.
 const TRIPPED_MS: u64 = 3_600_000;
+/// How often schedules fire before there are no more of them.
+const SCHEDULES_FIRED: u64 = 4;
 
 impl History {
     pub fn heal(&mut self) -> Result<(), Stop> {
@@ -27,6 +29,7 @@ impl History {
         self.shell.storage.fail(0, Fault::Io);
         self.repair()?;
         let mut turns = 0;
+        self.schedules_go_on(&mut turns)?;
         loop {
             self.run_dry(&mut turns)?;
             self.shell.check_quiet()?;
@@ -54,8 +57,7 @@ impl History {
                 self.shell.deploy(index, Takes { payments: false, emissions: index == 2 })?;
             }
             self.shell.change_mode(name, Mode::Running)?;
-            let open_until = self.shell.checks.handlers.get(index).and_then(|watched| watched.breaker_open_until_ms);
-            if open_until.is_some_and(|until_ms| until_ms > self.shell.now_ms + TRIPPED_MS) {
+            if self.shell.is_tripped(index) {
                 self.shell.wish_breaker(index, false)?;
             }
         }
@@ -65,34 +67,53 @@ impl History {
 
     /// Go on until nothing is under way and nothing will be due.
     fn run_dry(&mut self, turns: &mut u64) -> Result<(), Stop> {
-        loop {
-            *turns += 1;
-            check(Rule::Liveness, *turns < TURNS_MAX, || self.shell.unrest())?;
-            self.shell.tick()?;
-            self.shell.settle_turn()?;
-            self.clients.hear(&mut self.shell, || false)?;
-            let calls = std::mem::take(&mut self.shell.calls);
-            if !calls.is_empty() {
-                for mut call in calls {
-                    call.hangs_until = 0;
-                    self.end(&call, 0)?;
-                }
-                continue;
+        while self.go_on(turns)? {}
+        // What the last looks fetched goes back where it waits on.
+        (0..LOOKS).try_for_each(|_| self.shell.settle_turn())
+    }
+
+    /// A turn, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
+    fn go_on(&mut self, turns: &mut u64) -> Result<bool, Stop> {
+        *turns += 1;
+        check(Rule::Liveness, *turns < TURNS_MAX, || self.shell.unrest())?;
+        self.shell.tick()?;
+        self.shell.settle_turn()?;
+        self.clients.hear(&mut self.shell, || false)?;
+        let calls = std::mem::take(&mut self.shell.calls);
+        if !calls.is_empty() {
+            for mut call in calls {
+                call.hangs_until = 0;
+                self.end(&call, 0)?;
             }
-            // One that made too many dead letters has paused itself.
-            let paused = (0..HANDLERS)
-                .map(operators::name)
-                .find(|name| self.shell.machine.handler(name).is_some_and(|view| view.mode == Mode::Paused));
-            if let Some(name) = paused {
-                self.shell.change_mode(name, Mode::Running)?;
-                continue;
-            }
-            match self.shell.machine.wake_at_ms() {
-                Some(at_ms) => self.shell.now_ms = self.shell.now_ms.max(at_ms),
-                // What the last looks fetched goes back where it waits on.
-                None => return (0..LOOKS).try_for_each(|_| self.shell.settle_turn()),
-            }
+            return Ok(true);
         }
+        // One that made too many dead letters has paused itself.
+        let paused = (0..HANDLERS)
+            .map(operators::name)
+            .find(|name| self.shell.machine.handler(name).is_some_and(|view| view.mode == Mode::Paused));
+        if let Some(name) = paused {
+            self.shell.change_mode(name, Mode::Running)?;
+            return Ok(true);
+        }
+        let Some(in_ms) = self.shell.wake_in_ms() else { return Ok(false) };
+        self.shell.clock.pass(in_ms);
+        self.shell.look();
+        Ok(true)
+    }
+
+    /// Time goes on to when the machine asks to be woken, so schedules fire again and again. Then there are none any more.
+    fn schedules_go_on(&mut self, turns: &mut u64) -> Result<(), Stop> {
+        let wanted = self.shell.checks.schedules_fired + SCHEDULES_FIRED;
+        while self.shell.checks.schedules.next_due_ms().is_some() && self.shell.checks.schedules_fired < wanted {
+            let goes_on = self.go_on(turns)?;
+            check(Rule::Liveness, goes_on, || "nothing wakes for a schedule".to_owned())?;
+        }
+        self.shell.has_schedules = false;
+        for index in 0..HANDLERS {
+            let takes = Takes { payments: false, emissions: index == 2 };
+            self.shell.deploy(index, takes)?;
+        }
+        Ok(())
     }
 
     /// Somebody looks at what waits, and at some dead letters.
@@ -107,7 +128,7 @@ impl History {
             let life = self.shell.checks.item(&delivery).map(|item| item.life);
             if life == Some(Life::Waiting) && self.chance.one_in(2) {
                 let key = self.shell.event_at(delivery.position).key().to_owned();
-                self.clients.wish(&mut self.shell, key, "fix.data")?;
+                self.clients.wish(&mut self.shell, key, "fix.data", None)?;
             }
             if life == Some(Life::Waiting) && self.chance.one_in(2) {
                 self.shell.intervene(&delivery, operators::correction())?;
@@ -118,6 +139,12 @@ impl History {
 }
 
 impl Shell {
+    /// Whether an operator opened the handler's breaker.
+    fn is_tripped(&self, index: usize) -> bool {
+        let open_until_ms = self.checks.handlers.get(index).and_then(|watched| watched.breaker_open_until_ms);
+        open_until_ms.is_some_and(|until_ms| until_ms > self.now().elapsed_ms + TRIPPED_MS)
+    }
+
     /// Nothing is under way: what is open waits for somebody, or behind something that does, and can be seen.
     fn check_quiet(&self) -> Checked {
         for (name, view) in self.machine.handlers() {
@@ -149,7 +176,7 @@ impl Shell {
             format!("{name}: {open} open, {shelved} shelved, {} retrying, breaker {breaker:?}", view.retrying)
         });
         let views: Vec<_> = views.collect();
-        format!("at {} it wakes at {:?}: {views:?}", self.now_ms, self.machine.wake_at_ms())
+        format!("at {} it wakes in {:?}: {views:?}", self.now_ms, self.wake_in_ms())
     }
 
     fn check_end(&self) -> Checked {

@@ -116,12 +116,12 @@ impl History {
 
     fn one_step(&mut self) -> Result<(), Stop> {
         let (plan, chance, shell) = (Arc::clone(&self.plan), &mut self.chance, &mut self.shell);
-        shell.now_ms += chance.below(60);
+        shell.clock.pass(if chance.one_in(16) { chance.below(40_000) } else { chance.below(60) });
         if chance.one_in(plan.rates.clock_step) {
             self.figures.faults += 1;
-            let step_ms = chance.below(2_000);
-            shell.now_ms = if chance.one_in(2) { shell.now_ms + step_ms * 20 } else { shell.now_ms - step_ms / 4 };
+            shell.clock.step(chance);
         }
+        shell.look();
         self.clients.step(shell, &plan, chance)?;
         operators::step(shell, &plan, chance)?;
         for _ in 0..self.chance.below(5) {
@@ -181,6 +181,7 @@ impl History {
             let keeps_views = !self.chance.one_in(4);
             let fails_again = try_again < 3 && self.chance.one_in(6);
             self.shell.fault = fails_again.then_some(DiskFault { syncs: 0, operation: 1, fault: Fault::Io });
+            self.shell.clock.restart(&mut self.chance);
             match self.shell.restart(crash, keeps_views) {
                 Err(Stop::Crash) => continue,
                 other => other?,
@@ -250,7 +251,7 @@ impl History {
     fn left_by(&mut self, call: &Call, position: Position, plain: bool) -> Left {
         let key = self.shell.event_at(position).key().to_owned();
         let emitted = some_emission(&mut self.chance, &call.handler, &key, position).into_iter().collect();
-        let timer = if plain { None } else { some_timer(&mut self.chance, self.shell.now_ms) };
+        let timer = if plain { None } else { some_timer(&mut self.chance, self.shell.clock.wall_ms) };
         Left { emitted, timers: timer.into_iter().collect(), corrects: false }
     }
 }

@@ -8,13 +8,16 @@
 mod chance;
 mod checks;
 mod clients;
+mod clock;
 pub mod engine;
 mod heal;
 mod history;
 mod kinds;
+pub mod limits;
 mod operators;
 mod plan;
 mod rebuild;
+mod schedules;
 mod shell;
 mod story;
 #[cfg(feature = "bugs")]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Parser;
-use weirgate_sim::{Chance, Figures, Outcome, Plan, engine, run_caught};
+use weirgate_sim::{Chance, Figures, Outcome, Plan, engine, limits, run_caught};
 
 /// Histories are made of small pieces of memory.
 #[global_allocator]
@@ -37,6 +37,9 @@ struct Arguments {
     /// Run histories of the whole engine, a few hundred a second, in place of the machine's.
     #[arg(long)]
     engine: bool,
+    /// Run histories at the limits: everything that is allowed, as large and as often as it may be.
+    #[arg(long, conflicts_with = "story")]
+    limits: bool,
     /// Begin no more after so many minutes.
     #[arg(long)]
     minutes: Option<u64>,
@@ -61,12 +64,16 @@ fn main() -> ExitCode {
     if arguments.teeth {
         return teeth(&arguments);
     }
-    let stage = arguments.engine.then(stage);
+    let stage = (arguments.engine || arguments.limits).then(stage);
     if arguments.story {
         let tell = |stage: &engine::Stage| engine::tell(stage, arguments.from);
         return story(stage.as_ref().map_or_else(|| weirgate_sim::tell(arguments.from), tell));
     }
-    let run = |seed| stage.as_ref().map_or_else(|| run_caught(seed), |stage| engine::run(stage, seed));
+    let run = |seed| match &stage {
+        Some(stage) if arguments.limits => limits::run(stage, seed),
+        Some(stage) => engine::run(stage, seed),
+        None => run_caught(seed),
+    };
     let started = now();
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.schedules);
@@ -96,7 +103,10 @@ fn main() -> ExitCode {
     let failed = lock(&failed);
     for (seed, violation) in failed.iter() {
         println!("seed {seed} breaks {:?}: {}", violation.rule, violation.what);
-        println!("{}", Plan::draw(*seed, &mut Chance::seeded(*seed)));
+        match arguments.limits {
+            true => println!("{}", limits::Plan::draw(*seed, &mut Chance::seeded(*seed))),
+            false => println!("{}", Plan::draw(*seed, &mut Chance::seeded(*seed))),
+        }
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

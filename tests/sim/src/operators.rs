@@ -6,7 +6,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Chance, NAMES, Plan, Takes, clients,
+    Chance, NAMES, Plan, Takes, clients, schedules,
     shell::{DIGEST, Shell, Stop},
 };
 
@@ -18,8 +18,10 @@ impl Shell {
     pub fn deploy(&mut self, index: usize, takes: Takes) -> Result<(), Stop> {
         let handler = name(index);
         let Some(setting) = self.plan.handlers.get(index) else { return Ok(()) };
-        let (manifest, at_ms) = (setting.manifest(handler.as_str(), takes), self.now_ms);
-        self.append(Record::Deployed(Deployed { handler: handler.clone(), digest: DIGEST, manifest, at_ms }))?;
+        let manifest = schedules::with(&setting.manifest(handler.as_str(), takes), self.some_schedules());
+        let (at_ms, wall_ms) = (self.now_ms, self.clock.wall_ms);
+        let deployed = Deployed { handler: handler.clone(), digest: DIGEST, manifest, at_ms, wall_ms };
+        self.append(Record::Deployed(deployed))?;
         self.feed(Input::Ready { handler: &handler, digest: DIGEST })
     }
 

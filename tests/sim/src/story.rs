@@ -27,6 +27,7 @@ pub fn line(position: Position, record: &Record) -> String {
         }
         Record::Paced { slow, .. } => format!("slow: {slow}"),
         Record::Lost(lost) => format!("{} positions are lost", lost.positions),
+        Record::TimeAnchored(anchor) => format!("elapsed time is {}", anchor.elapsed_ms),
         Record::GapPassed(gap) => {
             format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)
         }
@@ -39,8 +40,8 @@ fn ending(commit: &Commit) -> String {
     let how = match &commit.outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::Withheld => "withheld".to_owned(),
-        Outcome::Retry { due_ms, level, spent, failure, .. } => {
-            format!("{:?}, again at {due_ms}, level {level}, spent: {spent}", failure.kind)
+        Outcome::Retry { delay_ms, level, spent, failure, .. } => {
+            format!("{:?}, again after {delay_ms} ms, level {level}, spent: {spent}", failure.kind)
         }
         Outcome::Waiting { .. } => "waits for a correction".to_owned(),
         Outcome::DeadLettered { held, failure, .. } => format!("dead of {:?}, held: {held}", failure.kind),

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_core::{DeliveryRow, HandlerRow, Next};
+use weirgate_core::{Anchors, DeliveryRow, HandlerRow, Next};
 use weirgate_types::{CalledHost, Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId, Verb};
+
+use crate::schedules::{Schedules, is_schedule};
 
 /// What can be derived from the records alone.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -13,6 +15,7 @@ pub struct Facts {
     pub events: BTreeMap<String, Position>,
     pub dead: BTreeMap<DeliveryId, Carried>,
     pub timers: BTreeMap<TimerId, u64>,
+    pub schedules: Schedules,
     /// How many deliveries of a key a handler has completed, and the last one.
     pub states: BTreeMap<(HandlerName, String), Vec<u8>>,
 }
@@ -47,7 +50,11 @@ impl Facts {
                 self.bury(one.delivery.clone(), &one.carried, position);
             }
             Record::Intervened(one) => drop(self.dead.remove(&one.delivery)),
+            Record::Fired { timer, next_ms, event, .. } if is_schedule(event) => {
+                self.schedules.fired(timer, *next_ms);
+            }
             Record::Fired { timer, .. } => drop(self.timers.remove(timer)),
+            Record::Deployed(deployed) => self.schedules.deployed(deployed),
             _ => {}
         }
     }
@@ -61,6 +68,7 @@ impl Facts {
 #[derive(Debug, Default, Clone)]
 pub struct Kept {
     pub applied: Position,
+    pub anchors: Anchors,
     pub handlers: Vec<HandlerRow>,
     pub hosts: Vec<(CalledHost, u64, u32)>,
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,

@@ -1,6 +1,6 @@
 //! Histories of the simulator, as many as a test has time for; `weirgate-sim` runs more.
 
-use weirgate_sim::{engine, engine::Stage, run};
+use weirgate_sim::{engine, engine::Stage, limits, run};
 
 /// Some twenty seconds of one core.
 const HISTORIES: u64 = 10_000;
@@ -60,4 +60,15 @@ fn an_engine_goes_on_without_records_that_were_lost() {
 fn one_history() {
     assert_eq!(run(1).violation, None);
     assert_eq!(engine::run(&stage(), 1).violation, None);
+}
+
+/// Histories at the limits; `weirgate-sim --limits` runs more.
+const LIMITS_HISTORIES: u64 = 100;
+
+#[test]
+fn nothing_within_its_limits_ends_the_engine() {
+    let stage = stage();
+    for seed in 0..LIMITS_HISTORIES {
+        assert_eq!(limits::run(&stage, seed).violation, None, "seed {seed}");
+    }
 }

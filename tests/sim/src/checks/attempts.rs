@@ -2,7 +2,7 @@
 
 use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
-use super::{Checked, Checks, Item, Life, Rule, Watched};
+use super::{Checked, Checks, Item, Life, Rule, Watched, time::SLACK_MS};
 
 /// How many deliveries a call of the histories' batch handlers may hold.
 const EVENTS_MAX: usize = 3;
@@ -30,7 +30,7 @@ impl Checks {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         let (rule, may) = match item.life {
             Life::Ready => (Rule::Attempts, true),
-            Life::Retrying { due_ms } => (Rule::Attempts, due_ms <= self.latest_ms),
+            Life::Retrying { due_ms } => (Rule::Attempts, due_ms <= self.elapsed_ms(at_ms) + SLACK_MS),
             Life::Running => (Rule::Attempts, false),
             Life::Waiting => (Rule::Waiting, false),
             Life::Held => (Rule::Held, false),
@@ -44,6 +44,9 @@ impl Checks {
     /// Whether others of its lane let it.
     fn check_lane(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
+        if watched.kind.sequence {
+            return self.check_sequence(watched, delivery);
+        }
         for other in watched.open.iter().filter(|other| **other != delivery.position) {
             let Some(before) = watched.items.get(other).filter(|before| watched.share_lane(before, item)) else {
                 continue;
@@ -69,7 +72,8 @@ impl Checks {
         let is_late = watched.mode == Mode::Draining && is_new && delivery.position > watched.mode_at;
         self.check(Rule::Modes, !is_late, || format!("{delivery} was taken while its handler drains"))?;
         let Some(until_ms) = watched.breaker_open_until_ms else { return Ok(()) };
-        self.check(Rule::Breakers, at_ms >= until_ms, || format!("{delivery} begins while the breaker is open"))?;
+        let elapsed_ms = self.elapsed_ms(at_ms) + SLACK_MS;
+        self.check(Rule::Breakers, elapsed_ms >= until_ms, || format!("{delivery} begins while the breaker is open"))?;
         self.check(Rule::Breakers, watched.running == 0, || format!("{delivery} begins beside the one that finds out"))
     }
 

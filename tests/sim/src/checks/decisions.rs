@@ -65,7 +65,9 @@ impl Checks {
 
     pub(super) fn breaker_changed(&mut self, changed: &BreakerChanged) {
         if let BreakerId::Handler(name) = &changed.breaker {
-            self.watched(name).breaker_open_until_ms = changed.open_until_ms;
+            let elapsed_ms = self.elapsed_ms(changed.at_ms);
+            let until_ms = changed.open_ms.map(|open_ms| elapsed_ms.saturating_add(open_ms));
+            self.watched(name).breaker_open_until_ms = until_ms;
         }
     }
 }

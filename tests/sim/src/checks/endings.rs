@@ -20,11 +20,11 @@ impl Checks {
                 self.check(Rule::Waiting, may, || format!("{delivery} waits after {failure:?}"))?;
                 Life::Waiting
             }
-            Outcome::Retry { due_ms, level, spent, previous, failure } => {
+            Outcome::Retry { delay_ms, level, spent, previous, failure, .. } => {
                 self.fails(&delivery, position, *previous)?;
-                let wait_ms = due_ms.saturating_sub(commit.at_ms);
-                self.check_retry(&delivery, (*spent, *level, wait_ms), failure.kind)?;
-                Life::Retrying { due_ms: *due_ms }
+                self.check_retry(&delivery, (*spent, *level, *delay_ms), failure.kind)?;
+                self.waits(&delivery, *delay_ms);
+                Life::Retrying { due_ms: self.elapsed_ms(commit.at_ms).saturating_add(*delay_ms) }
             }
             Outcome::DeadLettered { held, carried, failure, .. } => {
                 self.fails(&delivery, position, carried.failure)?;
@@ -54,6 +54,13 @@ impl Checks {
         let before = item.failure.replace(at);
         let names = || format!("the failure of {delivery} before {at} is {before:?}, and it names {previous:?}");
         self.check(Rule::Attempts, previous == before, names)
+    }
+
+    fn waits(&mut self, delivery: &DeliveryId, wait_ms: u64) {
+        let until_ms = self.monotonic_ms.saturating_add(wait_ms);
+        if let Some(item) = self.watched(&delivery.handler).items.get_mut(&delivery.position) {
+            (item.wait_ms, item.wait_until_ms) = (wait_ms, until_ms);
+        }
     }
 
     fn write_timers(&mut self, commit: &Commit) {
@@ -137,13 +144,15 @@ impl Checks {
             let what = format!("{timer:?} was to go off at {known:?}, not {due_ms}");
             return Err(Violation { rule: Rule::Timers, what });
         }
-        self.check(Rule::Timers, at_ms >= due_ms, || format!("{timer:?} is early: {at_ms}"))
+        let wall_ms = self.wall_ms;
+        self.check(Rule::Timers, wall_ms >= due_ms, || format!("{timer:?} is early: {wall_ms}, recorded {at_ms}"))
     }
 }
 
 /// An open delivery that one of its lane should have waited for: it was open when that began.
 fn overtaken(watched: &Watched, position: Position) -> Option<Position> {
-    let item = watched.items.get(&position)?;
+    // Where events are put back into order, an earlier one need not come first.
+    let item = watched.items.get(&position).filter(|_| !watched.kind.sequence)?;
     let before = watched.open.range(..position).copied();
     before.into_iter().find(|before| {
         let before = watched.items.get(before);

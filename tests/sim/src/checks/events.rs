@@ -11,6 +11,7 @@ pub struct Seen {
     position: Position,
     r#type: String,
     key: KeyHash,
+    number: Option<u64>,
     to: Option<usize>,
 }
 
@@ -18,7 +19,8 @@ impl Checks {
     pub(super) fn see_events(&mut self, position: Position, record: &Record) {
         for (position, event) in record.events(position) {
             let to = record.addressee().map(index_of);
-            let seen = Seen { position, r#type: event.r#type.clone(), key: KeyHasher::default().hash(event.key()), to };
+            let (key, number) = (KeyHasher::default().hash(event.key()), event.sequence());
+            let seen = Seen { position, r#type: event.r#type.clone(), key, number, to };
             for (index, watched) in self.handlers.iter_mut().enumerate().filter(|(_, watched)| watched.is_deployed()) {
                 watched.see(index, &seen);
             }
@@ -46,16 +48,17 @@ impl Watched {
             self.corrections.push((seen.position, seen.key));
         }
         if seen.to.map_or(takes.takes(&seen.r#type), |to| to == own) {
-            self.items.insert(seen.position, Item::opened(seen.position, seen.key));
+            self.items.insert(seen.position, Item::opened(seen.position, seen.key, seen.number));
             self.open.insert(seen.position);
         }
     }
 }
 
 impl Item {
-    fn opened(at: Position, key: KeyHash) -> Self {
+    fn opened(at: Position, key: KeyHash, number: Option<u64>) -> Self {
         Self {
             key,
+            number,
             life: Life::Ready,
             attempt: 0,
             spent: 0,
@@ -66,6 +69,8 @@ impl Item {
             opened_at: at,
             begun_at: at,
             begun_turn: 0,
+            wait_ms: 0,
+            wait_until_ms: 0,
         }
     }
 }

@@ -5,15 +5,20 @@ mod attempts;
 mod decisions;
 mod endings;
 mod events;
+mod sequences;
+mod time;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
 
-use weirgate_types::{DeliveryId, HandlerName, KeyHash, Mode, Position, Record, TimerId};
+use weirgate_types::{Anchor, DeliveryId, HandlerName, KeyHash, Mode, Position, Record, TimerId};
 
-use crate::{Kind, Order, Plan, Takes};
+use crate::{
+    Kind, Order, Plan, Takes,
+    schedules::{Schedules, is_schedule},
+};
 use events::Seen;
 
 /// What is promised. Each is checked by name.
@@ -45,6 +50,8 @@ pub enum Rule {
     Breakers,
     /// Timers go off when they are due, once.
     Timers,
+    /// The time of records never falls, and nothing waits longer than it is told to.
+    Time,
     /// The checkpoint passes nothing that is open.
     Checkpoint,
     /// What browsers see never goes back, and nothing is missing from it.
@@ -57,6 +64,8 @@ pub enum Rule {
     Bounded,
     /// Everything ends, or waits where it can be seen.
     Liveness,
+    /// Nothing that is within its limits ends the engine or keeps it from opening again.
+    Opens,
     /// The machine does not panic.
     Panic,
 }
@@ -79,7 +88,10 @@ pub fn check(rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked 
 pub enum Life {
     Ready,
     Running,
-    Retrying { due_ms: u64 },
+    /// When it is due in elapsed time.
+    Retrying {
+        due_ms: u64,
+    },
     Waiting,
     Held,
     Withheld,
@@ -90,6 +102,8 @@ pub enum Life {
 #[derive(Debug, Clone)]
 pub struct Item {
     pub key: KeyHash,
+    /// Its event's place in the sequence of its key.
+    number: Option<u64>,
     pub life: Life,
     attempt: u32,
     spent: u32,
@@ -103,6 +117,9 @@ pub struct Item {
     opened_at: Position,
     begun_at: Position,
     begun_turn: u64,
+    /// How long its last wait is, and when that has to be over by the monotonic clock.
+    wait_ms: u64,
+    wait_until_ms: u64,
 }
 
 impl Item {
@@ -124,8 +141,11 @@ pub struct Watched {
     running: usize,
     pub mode: Mode,
     mode_at: Position,
+    /// In elapsed time.
     pub breaker_open_until_ms: Option<u64>,
     corrections: Vec<(Position, KeyHash)>,
+    /// The number that is next, by key, where it is not the first.
+    next: BTreeMap<KeyHash, u64>,
 }
 
 #[derive(Debug)]
@@ -134,11 +154,18 @@ pub struct Checks {
     pub head: Position,
     events: Vec<Seen>,
     pub timers: BTreeMap<TimerId, u64>,
+    pub schedules: Schedules,
+    /// How often schedules fired.
+    pub schedules_fired: u64,
+    /// What the clocks say.
+    pub wall_ms: u64,
+    pub monotonic_ms: u64,
+    /// How record time maps to elapsed time.
+    anchor: Anchor,
+    latest_at_ms: u64,
     emitted: BTreeSet<String>,
     /// Counts durable moments.
     pub turn: u64,
-    /// The latest time that the machine was told since it started: what was due then stays due when the clock is set back.
-    pub latest_ms: u64,
     /// While records are read back they are what they are.
     silent: bool,
     from_beginning: [bool; 3],
@@ -163,15 +190,21 @@ impl Checks {
             mode_at: Position::ZERO,
             breaker_open_until_ms: None,
             corrections: Vec::new(),
+            next: BTreeMap::new(),
         };
         Self {
             handlers: [0, 1, 2].map(watched),
             head: Position::ZERO,
             events: Vec::new(),
             timers: BTreeMap::new(),
+            schedules: Schedules::default(),
+            schedules_fired: 0,
+            wall_ms: 0,
+            monotonic_ms: 0,
+            anchor: Anchor::default(),
+            latest_at_ms: 0,
             emitted: BTreeSet::new(),
             turn: 0,
-            latest_ms: 0,
             silent: false,
             from_beginning: [0, 1, 2].map(|index: usize| plan.handlers.get(index).is_some_and(|s| s.from_beginning)),
         }
@@ -196,26 +229,34 @@ impl Checks {
     pub fn take(&mut self, position: Position, record: &Record) -> Checked {
         self.check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
         self.head = position.plus(record.width()).before();
+        self.check_time(record)?;
         match record {
             Record::Attempted { delivery, attempt, at_ms, .. } => {
-                self.attempted(position, delivery, *attempt, *at_ms)?
+                self.attempted(position, delivery, *attempt, *at_ms)?;
             }
             Record::Committed(_) | Record::Batched(_) => {
                 record.commits().iter().try_for_each(|commit| self.committed(position, commit))?;
             }
             Record::Intervened(one) => self.intervened(position, one)?,
             Record::Released { delivery, emitted, .. } => self.released(delivery, emitted)?,
+            Record::Fired { timer, due_ms, next_ms, event, .. } if is_schedule(event) => {
+                self.schedule_fired(timer, *due_ms, *next_ms)?;
+            }
             Record::Fired { timer, due_ms, at_ms, .. } => self.fired(timer, *due_ms, *at_ms)?,
-            Record::Deployed(deployed) => self.deployed(position, deployed),
+            Record::Deployed(deployed) => {
+                self.schedules.deployed(deployed);
+                self.deployed(position, deployed);
+            }
             Record::ModeChanged(changed) => {
                 let watched = self.watched(&changed.handler);
                 (watched.mode, watched.mode_at) = (changed.mode, position);
             }
             Record::BreakerChanged(changed) => self.breaker_changed(changed),
+            Record::GapPassed(gap) => self.gap_passed(gap)?,
+            Record::TimeAnchored(anchor) => self.anchor = *anchor,
             Record::Accepted { .. }
             | Record::Stepped { .. }
             | Record::Paced { .. }
-            | Record::GapPassed(_)
             | Record::CorrectionRefused(_)
             | Record::Lost(_) => {}
         }
@@ -223,7 +264,7 @@ impl Checks {
         Ok(())
     }
 
-    fn check(&self, rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked {
+    pub(crate) fn check(&self, rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked {
         check(rule, holds || self.silent, what)
     }
 
@@ -269,6 +310,10 @@ impl Watched {
             self.running = self.running.saturating_sub(1);
         }
         item.life = life;
+        let (key, number) = (item.key, item.number);
+        if matches!(life, Life::Dead | Life::Done) {
+            self.had_its_turn(key, number);
+        }
         match life {
             Life::Dead | Life::Done => drop(self.open.remove(&position)),
             _ => drop(self.open.insert(position)),
@@ -281,6 +326,9 @@ impl Watched {
     #[must_use]
     pub fn first_of_lane(&self, position: Position) -> Option<Life> {
         let item = self.items.get(&position)?;
+        if self.kind.sequence {
+            return Some(self.begun_in_lane(position).map_or(item.life, |(_, begun)| begun.life));
+        }
         let mut before = self.open.iter().filter_map(|other| self.items.get(other));
         match self.kind.order {
             Order::None { input: true } if item.life == Life::Withheld => {

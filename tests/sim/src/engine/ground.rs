@@ -10,15 +10,16 @@ use std::{
 };
 
 use tempfile::TempDir;
+use weirgate_core::Limits;
 use weirgate_engine::{
     Clock,
     sim::{self, Engine},
 };
 use weirgate_host::{Host, HostOptions, Module};
-use weirgate_log::{Crash, Epoch, Fault, Identity, Log, Salt, SimRows, SimStorage, ViewOptions, Views};
+use weirgate_log::{Crash, Epoch, Fault, Identity, Log, LogOptions, Salt, SimRows, SimStorage, ViewOptions, Views};
 
 use super::{Stop, unreadable};
-use crate::{Plan, Rule, Violation};
+use crate::{Plan, Rule, Violation, clock::WorldClock};
 
 pub const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
 
@@ -47,6 +48,19 @@ impl Stage {
     }
 }
 
+/// What an engine is started with.
+pub struct Setup<'a> {
+    pub log: &'a LogOptions,
+    pub limits: Limits,
+    pub seed: u64,
+}
+
+impl<'a> Setup<'a> {
+    pub fn of(plan: &'a Plan) -> Self {
+        Self { log: &plan.log, limits: plan.limits, seed: plan.seed }
+    }
+}
+
 pub struct Ground {
     pub storage: SimStorage,
     pub rows: SimRows,
@@ -58,23 +72,32 @@ pub struct Ground {
 impl Ground {
     pub fn new(storage: SimStorage, rows: SimRows) -> Self {
         let ground = Self { storage, rows, fault_at: None, clock: Arc::default() };
-        ground.set_now_ms(1_000_000);
+        ground.set_clock(WorldClock::START);
         ground
     }
 
     /// A copy of the disk, as it is, and no views.
     pub fn copy_of_log(&self) -> Self {
         let ground = Self::new(self.storage.crash(Crash::Keep(u64::MAX)), SimRows::default());
-        ground.set_now_ms(self.now_ms());
+        ground.set_clock(self.clock());
         ground
     }
 
-    pub fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
+    pub fn clock(&self) -> WorldClock {
+        let [wall_ms, monotonic_ms] =
+            [&self.clock.wall_ms, &self.clock.monotonic_ms].map(|of| of.load(Ordering::Relaxed));
+        WorldClock { wall_ms, monotonic_ms }
     }
 
-    pub fn set_now_ms(&self, now_ms: u64) {
-        self.clock.now_ms.store(now_ms, Ordering::Relaxed);
+    pub fn set_clock(&self, clock: WorldClock) {
+        self.clock.wall_ms.store(clock.wall_ms, Ordering::Relaxed);
+        self.clock.monotonic_ms.store(clock.monotonic_ms, Ordering::Relaxed);
+    }
+
+    pub fn pass(&self, ms: u64) {
+        let mut clock = self.clock();
+        clock.pass(ms);
+        self.set_clock(clock);
     }
 
     /// Let one of the next operations of the disk fail.
@@ -90,46 +113,59 @@ impl Ground {
         self.fault_at.take().is_some_and(|at| at <= self.storage.operations())
     }
 
+    /// How many positions the views lack of what the log holds.
+    pub fn behind(&self, plan: &Plan) -> Result<u64, Stop> {
+        let (log, views) = self.open(&plan.log)?;
+        Ok(log.head().0 - views.applied().0)
+    }
+
     /// A process starts. With the disk failing it may end at once, whatever it says of it.
-    pub fn start(&mut self, stage: &Stage, plan: &Plan) -> Result<Engine, Stop> {
-        let started = self.try_start(stage, plan);
+    pub fn start(&mut self, stage: &Stage, setup: &Setup<'_>) -> Result<Engine, Stop> {
+        let started = self.try_start(stage, setup);
         if self.end_faults() && started.is_err() { Err(Stop::Crash) } else { started }
     }
 
-    fn try_start(&self, stage: &Stage, plan: &Plan) -> Result<Engine, Stop> {
-        let log = Log::open(Arc::new(self.storage.clone()), IDENTITY, plan.log.clone());
+    fn open(&self, log: &LogOptions) -> Result<(Log, Views), Stop> {
+        let log = Log::open(Arc::new(self.storage.clone()), IDENTITY, log.clone());
         let log = log.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() })?;
-        let views = Views::simulated(self.rows.clone(), log.epochs(), log.head(), ViewOptions::default());
-        let views = views.map_err(unreadable)?;
+        // There is no thread that would make room in memory.
+        let options = ViewOptions { pending_bytes_max: usize::MAX, ..ViewOptions::default() };
+        let views = Views::simulated(self.rows.clone(), log.epochs(), log.head(), options);
+        Ok((log, views.map_err(unreadable)?))
+    }
+
+    fn try_start(&self, stage: &Stage, setup: &Setup<'_>) -> Result<Engine, Stop> {
+        let (log, views) = self.open(setup.log)?;
         let ground = sim::Ground {
             log,
             views,
             host: Arc::clone(&stage.host),
             module: stage.module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            limits: plan.limits,
-            seed: plan.seed,
+            limits: setup.limits,
+            seed: setup.seed,
         };
         Ok(Engine::start(ground)?)
     }
 }
 
-/// The time of day, which the history sets; and one that passes with every look, so that nobody waits in earnest.
+/// The clocks as the history sets them. Nobody sleeps.
 #[derive(Default)]
 struct SimClock {
-    now_ms: AtomicU64,
-    looks: AtomicU64,
+    wall_ms: AtomicU64,
+    monotonic_ms: AtomicU64,
 }
-
-/// How much time passes with a look: longer than anybody waits.
-const LOOK: Duration = Duration::from_secs(1);
 
 impl Clock for SimClock {
     fn now_ms(&self) -> u64 {
-        self.now_ms.load(Ordering::Relaxed)
+        self.wall_ms.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {
-        LOOK.saturating_mul(u32::try_from(self.looks.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX))
+        Duration::from_millis(self.monotonic_ms.load(Ordering::Relaxed))
+    }
+
+    fn sleep_for(&self, _: Duration) -> Duration {
+        Duration::ZERO
     }
 }

@@ -4,7 +4,7 @@
 use weirgate_engine::Decision;
 use weirgate_types::{DeliveryId, Mode};
 
-use super::{COUNT, History, Stop, people::correction, unreadable};
+use super::{COUNT, History, Stop, ground::Setup, people::correction, unreadable};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{Life, check, index_of},
@@ -15,6 +15,8 @@ use crate::{
 const TURNS_MAX: u64 = 4_000;
 /// After so many turns in which nothing was to be done, nothing is.
 const LOOKS: u64 = 4;
+/// How often schedules fire before there are no more of them.
+const SCHEDULES_FIRED: u64 = 4;
 
 impl History<'_> {
     pub(super) fn heal(&mut self) -> Result<(), Stop> {
@@ -28,6 +30,7 @@ impl History<'_> {
         self.ready_all();
         self.send_again()?;
         let mut turns = 0;
+        self.schedules_go_on(&mut turns)?;
         loop {
             self.run_dry(&mut turns)?;
             if !self.decide_all()? {
@@ -46,32 +49,49 @@ impl History<'_> {
     fn run_dry(&mut self, turns: &mut u64) -> Result<(), Stop> {
         let mut quiet = 0;
         while quiet < LOOKS {
-            *turns += 1;
-            check(Rule::Liveness, *turns < TURNS_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
-            self.turn()?;
-            if !self.people.are_answered() {
-                self.send_again()?;
-                continue;
-            }
-            let calls = std::mem::take(&mut self.calls);
-            if !calls.is_empty() {
-                quiet = 0;
-                for call in calls {
-                    self.end(call, 0);
-                }
-                continue;
-            }
-            // One that made too many dead letters has paused itself.
-            let paused = self.engine.handlers().into_iter().find(|item| item.mode == Mode::Paused);
-            if let Some(item) = paused {
-                self.change_mode(index_of(&item.name), Mode::Running);
-                continue;
-            }
-            match self.engine.wake_at_ms() {
-                Some(at_ms) => self.ground.set_now_ms(self.ground.now_ms().max(at_ms)),
-                None => quiet += 1,
-            }
+            quiet = if self.go_on(turns)? { 0 } else { quiet + 1 };
         }
+        Ok(())
+    }
+
+    /// A turn, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
+    fn go_on(&mut self, turns: &mut u64) -> Result<bool, Stop> {
+        *turns += 1;
+        check(Rule::Liveness, *turns < TURNS_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
+        self.turn()?;
+        if !self.people.are_answered() {
+            self.send_again()?;
+            return Ok(true);
+        }
+        let calls = std::mem::take(&mut self.calls);
+        if !calls.is_empty() {
+            for call in calls {
+                self.end(call, 0);
+            }
+            return Ok(true);
+        }
+        // One that made too many dead letters has paused itself.
+        let paused = self.engine.handlers().into_iter().find(|item| item.mode == Mode::Paused);
+        if let Some(item) = paused {
+            self.change_mode(index_of(&item.name), Mode::Running);
+            return Ok(true);
+        }
+        let Some(in_ms) = self.engine.wake_in_ms() else { return Ok(false) };
+        self.ground.pass(in_ms);
+        Ok(true)
+    }
+
+    /// Time goes on to when the engine asks to be woken, so schedules fire again and again. Then there are none any more.
+    fn schedules_go_on(&mut self, turns: &mut u64) -> Result<(), Stop> {
+        let wanted = self.checks.schedules_fired + SCHEDULES_FIRED;
+        while self.checks.schedules.next_due_ms().is_some() && self.checks.schedules_fired < wanted {
+            self.go_on(turns)?;
+        }
+        self.has_schedules = false;
+        for index in 0..NAMES.len() {
+            self.deploy(index, Takes { payments: false, emissions: index == 2 });
+        }
+        self.ready_all();
         Ok(())
     }
 
@@ -131,7 +151,7 @@ impl History<'_> {
         }
         self.engine.views().flush().map_err(unreadable)?;
         let mut copy = self.ground.copy_of_log();
-        let again = copy.start(self.stage, &self.plan)?;
+        let again = copy.start(self.stage, &Setup::of(&self.plan))?;
         again.views().flush().map_err(unreadable)?;
         // Which deployments still matter depends on how far the handler has looked; the machine's own histories compare those.
         let rows = |rows: &weirgate_log::SimRows| {

@@ -1,10 +1,11 @@
 //! Histories of the engine: its sequencer, its views, what it makes public and how it recovers, over the real log. The
 //! machine in it is the one of the other histories; these are fewer, and look at what is around it.
 
-mod ground;
+pub(crate) mod ground;
 mod heal;
 mod losses;
 mod people;
+mod stopping;
 mod watching;
 
 use std::{
@@ -12,8 +13,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use ground::Ground;
 pub use ground::Stage;
+use ground::{Ground, Setup};
 pub use losses::lose;
 use people::People;
 use watching::Watching;
@@ -38,7 +39,7 @@ const FAULTS_MIN: u64 = 10;
 const COUNT: &str = "count";
 
 /// Why a step does not go on.
-enum Stop {
+pub(crate) enum Stop {
     Crash,
     Broken(Violation),
 }
@@ -50,7 +51,7 @@ impl From<Violation> for Stop {
 }
 
 /// The views, or what is asked of them, cannot be read.
-fn unreadable(error: impl std::fmt::Display) -> Violation {
+pub(crate) fn unreadable(error: impl std::fmt::Display) -> Violation {
     Violation { rule: Rule::Rebuilt, what: error.to_string() }
 }
 
@@ -59,6 +60,7 @@ impl From<Ended> for Stop {
         match ended {
             Ended::Disk(_) => Self::Crash,
             Ended::Broken(what) => Self::Broken(unreadable(what)),
+            Ended::Asked => Self::Broken(unreadable("it stops unasked")),
         }
     }
 }
@@ -75,6 +77,8 @@ struct History<'a> {
     calls: Vec<Call>,
     people: People,
     watching: Watching,
+    /// Whether deployments bring schedules.
+    has_schedules: bool,
     figures: Figures,
     trace: Trace,
 }
@@ -107,7 +111,7 @@ fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
     let mut chance = Chance::seeded(seed);
     let plan = Plan::draw(seed, &mut chance);
     let mut ground = Ground::new(SimStorage::new(), SimRows::default());
-    let engine = ground.start(stage, &plan).map_err(broken)?;
+    let engine = ground.start(stage, &Setup::of(&plan)).map_err(broken)?;
     let checks = Checks::new(&plan);
     Ok(History {
         stage,
@@ -120,12 +124,13 @@ fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
         calls: Vec::new(),
         people: People::default(),
         watching: Watching::default(),
+        has_schedules: true,
         figures: Figures::default(),
         trace: Trace::default(),
     })
 }
 
-fn broken(stop: Stop) -> Violation {
+pub(crate) fn broken(stop: Stop) -> Violation {
     match stop {
         Stop::Broken(violation) => violation,
         Stop::Crash => Violation { rule: Rule::Liveness, what: "it crashes without a fault".to_owned() },
@@ -153,13 +158,16 @@ impl History<'_> {
     }
 
     fn step(&mut self) -> Result<(), Stop> {
-        let mut now_ms = self.ground.now_ms() + self.chance.below(60);
+        self.ground.pass(if self.chance.one_in(16) { self.chance.below(40_000) } else { self.chance.below(60) });
         if self.chance.one_in(self.plan.rates.clock_step) {
             self.figures.faults += 1;
-            let step_ms = self.chance.below(2_000);
-            now_ms = if self.chance.one_in(2) { now_ms + step_ms * 20 } else { now_ms - step_ms / 4 };
+            let mut clock = self.ground.clock();
+            clock.step(&mut self.chance);
+            self.ground.set_clock(clock);
         }
-        self.ground.set_now_ms(now_ms);
+        if self.chance.one_in(40) {
+            return self.stop();
+        }
         self.people_step()?;
         for _ in 0..self.chance.below(5) {
             if let Some(call) = self.some_call() {
@@ -195,9 +203,14 @@ impl History<'_> {
 
     /// The engine takes what waits; what it did is looked at.
     fn turn(&mut self) -> Result<(), Stop> {
+        Ok(self.take_turn()??)
+    }
+
+    /// The same; the inner error is one that the disk did not cause.
+    fn take_turn(&mut self) -> Result<Result<(), Ended>, Stop> {
         let ended = self.engine.turn();
         let failed = self.ground.end_faults();
-        self.checks.latest_ms = self.checks.latest_ms.max(self.ground.now_ms());
+        self.checks.wall_ms = self.ground.clock().wall_ms;
         self.look()?;
         // What was told before it failed was told all the same: by then it has to be durable.
         for call in self.engine.calls() {
@@ -214,9 +227,12 @@ impl History<'_> {
         self.check_waiting_is_shown()?;
         match ended {
             Err(_) if failed => return Err(Stop::Crash),
-            ended => ended?,
+            Err(ended) => return Ok(Err(ended)),
+            Ok(()) => {}
         }
-        self.check_shown()
+        self.checks.check_wake(self.engine.wake_in_ms())?;
+        self.check_shown()?;
+        Ok(Ok(()))
     }
 
     /// A call goes out: it holds what may share one, and the log says that its attempts have begun.
@@ -250,8 +266,9 @@ impl History<'_> {
         for item in self.engine.handlers() {
             let Some(watched) = self.checks.handlers.get(crate::checks::index_of(&item.name)) else { continue };
             let first = watched.open.first().map_or(self.checks.head, |first| first.before());
-            let shown = (item.mode, item.breaker_open_until_ms);
-            let same = shown == (watched.mode, watched.breaker_open_until_ms) && item.checkpoint <= first;
+            let shown = (item.mode, item.breaker_open_until_ms.is_some());
+            let is_open = watched.breaker_open_until_ms.is_some();
+            let same = shown == (watched.mode, is_open) && item.checkpoint <= first;
             check(Rule::Checkpoint, same, || format!("shown {item:?}; first open after {first}, {:?}", watched.mode))?;
         }
         Ok(())
@@ -277,7 +294,7 @@ impl History<'_> {
             if fails_again {
                 self.ground.plan_fault(self.chance.between(1, 12), Fault::Io);
             }
-            match self.ground.start(self.stage, &self.plan) {
+            match self.ground.start(self.stage, &Setup::of(&self.plan)) {
                 Err(Stop::Crash) => continue,
                 started => self.engine = started?,
             }
@@ -286,8 +303,9 @@ impl History<'_> {
                 format!("it was at {} and comes back at {head}", self.checks.head)
             })?;
             // What the dead process began is among it, by what it knew of the time; the new one has begun nothing.
+            self.checks.wall_ms = self.ground.clock().wall_ms;
             self.look()?;
-            self.checks.latest_ms = self.ground.now_ms();
+            self.checks.check_wake(self.engine.wake_in_ms())?;
             self.people.check(&self.records)?;
             self.watching.begin(&self.engine, &self.plan)?;
             if self.chance.one_in(2) {
@@ -315,14 +333,14 @@ impl History<'_> {
                 let count = counts.entry(key.clone()).or_insert_with(|| self.count(call.handler(), &key));
                 *count += 1;
                 let effects = self.effects(call.handler(), (&key, *count), position, is_timer || fails == 0);
-                return Attempted { result: Ok(effects), correction: None };
+                return Attempted { result: Ok(effects), correction: None, log: Vec::new() };
             };
             self.figures.faults += 1;
             failed.push(KeyHasher::default().hash(&key));
             let corrects = failure.class == FailureClass::Correctable && self.chance.one_in(4);
             let correction =
                 corrects.then(|| Correction { data: b"{}".to_vec(), data_content_type: None, event: None });
-            Attempted { result: Err(failure), correction }
+            Attempted { result: Err(failure), correction, log: Vec::new() }
         });
         let attempted = attempted.collect();
         self.engine.end(call, attempted);
@@ -344,7 +362,7 @@ impl History<'_> {
         }
         effects.emitted.extend(some_emission(&mut self.chance, handler, key, position));
         if !plain {
-            effects.timers.extend(some_timer(&mut self.chance, self.ground.now_ms()));
+            effects.timers.extend(some_timer(&mut self.chance, self.ground.clock().wall_ms));
         }
         effects
     }

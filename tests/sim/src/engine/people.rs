@@ -6,7 +6,7 @@ use weirgate_engine::{Decision, NewData, Published, Refusal, Said, sim::Answer};
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
-use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Wish, operators::name};
+use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Wish, operators::name, schedules};
 
 #[derive(Default)]
 pub struct People {
@@ -89,7 +89,9 @@ impl History<'_> {
 
     pub(super) fn wish_for(&mut self, key: String, r#type: &'static str) -> Result<(), Stop> {
         let index = self.people.sent.len();
-        self.people.sent.push(Wish { id: format!("event-{index}"), key, r#type });
+        let before = self.people.sent.iter().filter(|wish| wish.key == key).count();
+        let number = if r#type == "fix.data" { None } else { clients::some_number(&mut self.chance, before) };
+        self.people.sent.push(Wish { id: format!("event-{index}"), key, r#type, number });
         self.people.unanswered.push(index);
         self.send(index)
     }
@@ -103,8 +105,8 @@ impl History<'_> {
     }
 
     fn send(&mut self, index: usize) -> Result<(), Stop> {
-        let Some(Wish { id, key, r#type }) = self.people.sent.get(index).cloned() else { return Ok(()) };
-        let answer = self.engine.publish(vec![clients::event(&id, &key, r#type)]);
+        let Some(wish) = self.people.sent.get(index) else { return Ok(()) };
+        let answer = self.engine.publish(vec![wish.event()]);
         self.people.waiting.push((index, answer.map_err(unreadable)?));
         Ok(())
     }
@@ -124,8 +126,11 @@ impl History<'_> {
             }
         }
         if self.chance.one_in(self.plan.rates.deploy) {
-            let payments = self.chance.one_in(2);
-            self.deploy(index, Takes { payments, emissions: index == 2 });
+            // Sometimes again in the same turn.
+            for _ in 0..self.chance.between(1, 3) {
+                let payments = self.chance.one_in(2);
+                self.deploy(index, Takes { payments, emissions: index == 2 });
+            }
         }
         if self.chance.one_in(4) {
             self.ready_all();
@@ -143,8 +148,9 @@ impl History<'_> {
 
     pub(super) fn deploy(&mut self, index: usize, takes: Takes) {
         let Some(setting) = self.plan.handlers.get(index) else { return };
-        let manifest = setting.manifest(name(index).as_str(), takes);
-        drop(self.engine.deploy(name(index), manifest, self.ground.now_ms()));
+        let variant = if self.has_schedules { self.chance.below(8) } else { 0 };
+        let manifest = schedules::with(&setting.manifest(name(index).as_str(), takes), variant);
+        drop(self.engine.deploy(name(index), manifest));
     }
 
     pub(super) fn ready_all(&mut self) {

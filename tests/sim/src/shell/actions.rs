@@ -52,8 +52,10 @@ impl Shell {
     fn turn_over(&mut self, turned: Turned) -> Result<(), Stop> {
         let (at_ms, notice) = (self.now_ms, self.notice());
         match turned {
-            Turned::Breaker { breaker, open_until_ms, by, why } => {
-                self.record(Record::BreakerChanged(BreakerChanged { breaker, open_until_ms, by, why, at_ms, notice }))?;
+            Turned::Breaker { breaker, open_ms, by, why } => {
+                let open_until_ms = open_ms.map(|open_ms| self.clock.wall_ms + open_ms);
+                let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
+                self.record(Record::BreakerChanged(changed))?;
             }
             Turned::Stop { handler, why } => {
                 let (mode, by) = (Mode::Paused, "weirgate".to_owned());

@@ -2,10 +2,10 @@
 //! time, so that much takes several answers.
 
 use weirgate_core::{EventHead, FetchedLane, Input, NextDue};
-use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record, TimerId};
 
 use super::{Shell, Stop};
-use crate::clients;
+use crate::{clients, schedules};
 
 const SCAN_POSITIONS: u64 = 8;
 const LANE_ROWS_MAX: usize = 3;
@@ -79,20 +79,31 @@ impl Shell {
     }
 
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Stop> {
-        let mut timers: Vec<_> =
-            self.views.facts.timers.iter().map(|(timer, due_ms)| (*due_ms, timer.clone())).collect();
+        let facts = &self.views.facts;
+        let timers = facts.timers.iter().map(|(timer, due_ms)| (*due_ms, timer.clone(), false));
+        let schedules = facts.schedules.iter().map(|(timer, due_ms)| (due_ms, timer.clone(), true));
+        let mut timers: Vec<_> = timers.chain(schedules).collect();
         timers.sort_unstable();
         let mut next_due_ms = None;
-        for (fired, (due_ms, timer)) in timers.into_iter().enumerate() {
+        for (fired, (due_ms, timer, is_schedule)) in timers.into_iter().enumerate() {
             if due_ms > now_ms || fired == TIMERS_MAX {
                 next_due_ms = Some(due_ms);
                 break;
             }
-            let id = format!("timer-{}-{}-{}-{}", timer.handler, timer.key, timer.name, self.head());
-            let event = clients::event(&id, &timer.key, "timer.due");
-            let at_ms = self.now_ms;
-            self.record(Record::Fired { timer, due_ms, event, at_ms })?;
+            self.fire(timer, due_ms, is_schedule)?;
         }
         self.feed(Input::TimersRead { next_due_ms })
+    }
+
+    fn fire(&mut self, timer: TimerId, due_ms: u64, is_schedule: bool) -> Result<(), Stop> {
+        let id = format!("timer-{}-{}-{}-{}", timer.handler, timer.key, timer.name, self.head());
+        let mut event = clients::event(&id, &timer.key, "timer.due");
+        let mut next_ms = None;
+        if is_schedule {
+            event.source = format!("{}{}", schedules::SOURCE, timer.handler);
+            next_ms = self.views.facts.schedules.again_ms(&timer, self.clock.wall_ms);
+        }
+        let at_ms = self.now_ms;
+        self.record(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
     }
 }

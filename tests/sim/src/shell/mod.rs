@@ -12,13 +12,14 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_core::{Action, Input, Machine};
+use weirgate_core::{Action, Input, Machine, Now, Timekeeper};
 use weirgate_log::{Fault, Log, LogError, SimStorage};
 use weirgate_types::{CalledHost, Digest, Event, HandlerName, Position, Record, TimerWrite};
 
 use crate::{
     Checked, Checks, Plan, Rule, Violation,
     checks::check,
+    clock::WorldClock,
     trace::Trace,
     views::{Kept, Views},
 };
@@ -77,7 +78,10 @@ pub struct Left {
 
 pub struct Shell {
     pub plan: Arc<Plan>,
+    /// The time of records.
     pub now_ms: u64,
+    pub clock: WorldClock,
+    keeper: Timekeeper,
     pub machine: Machine,
     pub checks: Checks,
     pub views: Views,
@@ -96,6 +100,8 @@ pub struct Shell {
     /// What happens to the disk.
     pub fault: Option<DiskFault>,
     pub keep_views: bool,
+    /// Whether deployments bring schedules.
+    pub has_schedules: bool,
     pub trace: Trace,
     /// The newest record's bytes.
     encoded: Vec<u8>,
@@ -110,8 +116,7 @@ impl Shell {
 
     pub fn tell(&mut self, input: Input<'_>) {
         let mut actions = Vec::new();
-        self.checks.latest_ms = self.checks.latest_ms.max(self.now_ms);
-        self.machine.apply(input, self.now_ms, &mut actions);
+        self.machine.apply(input, self.keeper.now(), &mut actions);
         self.queue.extend(actions);
     }
 
@@ -128,7 +133,31 @@ impl Shell {
         Ok(position)
     }
 
+    /// Look at the clocks. Nothing is under way.
+    pub fn look(&mut self) {
+        self.keeper.read(self.clock.wall_ms, self.clock.monotonic_ms);
+        self.now_ms = self.keeper.now().at_ms;
+        (self.checks.wall_ms, self.checks.monotonic_ms) = (self.clock.wall_ms, self.clock.monotonic_ms);
+    }
+
+    pub fn now(&self) -> Now {
+        self.keeper.now()
+    }
+
+    /// When something becomes due.
+    pub fn wake_in_ms(&self) -> Option<u64> {
+        self.machine.wake_in_ms(self.keeper.now())
+    }
+
     fn record(&mut self, record: Record) -> Result<Position, Stop> {
+        if let Some(anchor) = self.keeper.anchor_wanted() {
+            self.record_as_it_is(Record::TimeAnchored(anchor))?;
+            self.keeper.anchored(anchor);
+        }
+        self.record_as_it_is(record)
+    }
+
+    fn record_as_it_is(&mut self, record: Record) -> Result<Position, Stop> {
         let pushed = self.log.push(&record).map_err(|error| Violation { rule: Rule::Dense, what: error.to_string() });
         let position = pushed?;
         self.encoded.clear();
@@ -155,6 +184,8 @@ impl Shell {
             self.feed(Input::Durable { position: self.log.head() })?;
             self.feed(Input::Tick)?;
             if self.log.pending_bytes() == 0 && self.after.is_empty() {
+                self.checks.check_wake(self.wake_in_ms())?;
+                self.check_waits()?;
                 return Ok(self.check_checkpoints()?);
             }
         }
@@ -224,7 +255,8 @@ impl Shell {
             let hosts = self.machine.hosts().filter_map(open);
             let (hosts, rows, facts) = (hosts.collect(), self.views.rows.clone(), self.views.facts.clone());
             let next = self.views.next.clone();
-            self.kept = Kept { applied: self.log.head(), handlers, hosts, rows, next, facts };
+            let anchors = self.machine.anchors().clone();
+            self.kept = Kept { applied: self.log.head(), anchors, handlers, hosts, rows, next, facts };
         }
     }
 
@@ -239,6 +271,15 @@ impl Shell {
             let holds = (view.open, view.shelved) == (open, shelved);
             let counted = (view.open, view.shelved);
             check(Rule::Rebuilt, holds, || format!("{name}: {counted:?} open and shelved, rows: {open}, {shelved}"))?;
+        }
+        Ok(())
+    }
+
+    /// What retries is not waited for too long.
+    fn check_waits(&self) -> Checked {
+        let ready = self.machine.handlers().filter(|(_, view)| view.ready);
+        for (name, view) in ready {
+            self.checks.check_waits(crate::checks::index_of(name), view.scanned, self.wake_in_ms())?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use weirgate_core::{Entropy, Input, Machine, deliveries_of};
+use weirgate_core::{Entropy, Input, Machine, Timekeeper, deliveries_of};
 use weirgate_log::{Crash, Epoch, Identity, Log, Salt, SimStorage};
 use weirgate_types::{Deployed, Position, Record};
 
@@ -11,6 +11,7 @@ use super::{Shell, Stop};
 use crate::{
     Checks, Plan, Rule, Violation,
     checks::check,
+    clock::WorldClock,
     trace::Trace,
     views::{Kept, Views},
 };
@@ -26,7 +27,9 @@ impl Shell {
         let storage = SimStorage::new();
         let log = open(&storage, &plan)?;
         let mut shell = Self {
-            now_ms: 1_000_000,
+            now_ms: WorldClock::START.wall_ms,
+            clock: WorldClock::START,
+            keeper: Timekeeper::new(0, WorldClock::START.wall_ms, WorldClock::START.monotonic_ms),
             machine: Machine::new(plan.limits, Entropy::seeded(plan.seed)),
             checks: Checks::new(&plan),
             views: Views::default(),
@@ -40,6 +43,7 @@ impl Shell {
             settling: std::collections::BTreeMap::new(),
             fault: None,
             keep_views: false,
+            has_schedules: true,
             trace: Trace::default(),
             encoded: Vec::new(),
             queue: std::collections::VecDeque::new(),
@@ -89,7 +93,10 @@ impl Shell {
         let seed = self.plan.seed ^ self.head().0;
         self.machine = Machine::new(self.plan.limits, Entropy::seeded(seed));
         self.views = Views::found(&self.kept);
+        let last_at_ms = self.records.last().map_or(0, |(_, record)| record.at_ms());
+        self.keeper = Timekeeper::new(last_at_ms, self.clock.wall_ms, self.clock.monotonic_ms);
         self.machine.restore_head(self.kept.applied);
+        self.machine.restore_anchors(self.kept.anchors.clone());
         for row in &self.kept.handlers {
             let deployments = row.deployments.iter().filter_map(|position| deployment(&self.records, *position));
             self.machine.restore_handler(deployments.collect(), row);
@@ -111,6 +118,9 @@ impl Shell {
         }
         self.views.write();
         self.feed(Input::Durable { position: self.log.head() })?;
+        self.keeper.resume(self.machine.anchors().newest());
+        self.look();
+        self.checks.restarted();
         self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
         self.feed(Input::Recovered)?;
         self.settle_turn()

@@ -1,0 +1,70 @@
+//! Events that are put back into the order of their numbers: what has been begun stays first in its lane, what has not waits
+//! for its number, and a gap is passed once.
+
+use std::collections::BTreeMap;
+
+use weirgate_types::{DeliveryId, GapPassed, KeyHash, Mode, Position};
+
+use super::{Checked, Checks, Item, Life, Rule, Watched};
+
+/// What the first event of a key carries.
+const FIRST: u64 = 1;
+
+impl Item {
+    /// Whether an attempt was begun and the delivery has not ended.
+    fn is_begun(&self) -> bool {
+        matches!(self.life, Life::Running | Life::Retrying { .. } | Life::Waiting | Life::Held)
+    }
+}
+
+impl Watched {
+    fn next_number(&self, key: KeyHash) -> u64 {
+        self.next.get(&key).copied().unwrap_or(FIRST)
+    }
+
+    /// The number after this one is next, if it is not already a later one.
+    pub(super) fn had_its_turn(&mut self, key: KeyHash, number: Option<u64>) {
+        if let Some(number) = number.filter(|_| self.kind.sequence) {
+            raise(&mut self.next, key, number + 1);
+        }
+    }
+
+    /// Another delivery of its key that has been begun.
+    pub(super) fn begun_in_lane(&self, position: Position) -> Option<(Position, &Item)> {
+        let key = self.items.get(&position)?.key;
+        let others = self.open.iter().filter(|other| **other != position);
+        let others = others.filter_map(|other| Some((*other, self.items.get(other)?)));
+        others.into_iter().find(|(_, other)| other.key == key && other.is_begun())
+    }
+}
+
+fn raise(next: &mut BTreeMap<KeyHash, u64>, key: KeyHash, at_least: u64) {
+    let known = next.entry(key).or_insert(FIRST);
+    *known = at_least.max(*known);
+}
+
+impl Checks {
+    /// Whether the delivery's number has come, and nothing of its key has been begun before it.
+    pub(super) fn check_sequence(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
+        let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
+        let begun = watched.begun_in_lane(delivery.position);
+        self.check(Rule::Order, begun.is_none(), || format!("{delivery} begins while {begun:?} has been begun"))?;
+        let next = watched.next_number(item.key);
+        let may = item.tried || item.number.is_none_or(|number| number <= next);
+        self.check(Rule::Order, may, || format!("{delivery} begins with {:?}, and {next} is next", item.number))
+    }
+
+    /// What is missing before a delivery is not waited for any longer.
+    pub(super) fn gap_passed(&mut self, gap: &GapPassed) -> Checked {
+        let (number, key, life) = {
+            let item = self.known(Rule::Order, &gap.delivery)?;
+            (item.number, item.key, item.life)
+        };
+        let watched = self.watched(&gap.delivery.handler);
+        let (next, mode) = (watched.next_number(key), watched.mode);
+        raise(&mut watched.next, key, gap.found);
+        let is_its = number == Some(gap.found) && gap.expected == next && gap.found > next && life == Life::Ready;
+        self.check(Rule::Order, is_its, || format!("{gap:?} is passed: {number:?} is {life:?}, and {next} is next"))?;
+        self.check(Rule::Modes, mode != Mode::Paused, || format!("{gap:?} is passed while its handler is paused"))
+    }
+}

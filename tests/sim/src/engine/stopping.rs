@@ -1,0 +1,78 @@
+//! Stops: an engine is asked to stop with everything under way. It does so in time, whatever calls do, leaves nobody waiting,
+//! and the next start finds log and views as they were left.
+
+use weirgate_engine::sim::Ended;
+use weirgate_log::{Crash, SimRows, SimStorage};
+
+use super::{Ground, History, Setup, Stop};
+use crate::{Rule, checks::check};
+
+/// So much time passes between two turns.
+const TURN_MS: u64 = 500;
+/// By then it has stopped.
+const STOP_MS_MAX: u64 = 6_000;
+
+impl History<'_> {
+    /// Stop, and start again.
+    pub(super) fn stop(&mut self) -> Result<(), Stop> {
+        self.figures.faults += 1;
+        let steps: Vec<_> = self.calls.iter().filter_map(|call| self.engine.step(call, "charge")).collect();
+        let mut answer = self.engine.ask_to_stop();
+        let mut passed_ms = 0;
+        loop {
+            check(Rule::Liveness, passed_ms <= STOP_MS_MAX, || "it does not stop".to_owned())?;
+            if self.stop_turn()? {
+                break;
+            }
+            self.ground.pass(TURN_MS);
+            passed_ms += TURN_MS;
+            if self.chance.one_in(3) {
+                self.people_step()?;
+            }
+            if let Some(call) = self.some_call().filter(|_| self.chance.one_in(4)) {
+                self.end(call, self.plan.rates.failure);
+            }
+        }
+        // Commands that nobody takes any more.
+        self.people_step()?;
+        let late: Vec<_> = self.calls.iter().filter_map(|call| self.engine.step(call, "charge")).collect();
+        self.leave()?;
+        check(Rule::Liveness, answer.has_stopped(), || "who asked it to stop has no answer".to_owned())?;
+        let waits = steps.iter().chain(&late).filter(|step| step.waits()).count();
+        check(Rule::Liveness, waits == 0, || format!("{waits} workers wait for an answer that will not come"))?;
+        self.start_again()
+    }
+
+    /// A turn of an engine that stops. Answers whether it is ready to.
+    fn stop_turn(&mut self) -> Result<bool, Stop> {
+        match self.take_turn()? {
+            Err(Ended::Asked) => Ok(true),
+            ended => Ok(ended.map(|()| false)?),
+        }
+    }
+
+    /// The process ends as one does that was asked to.
+    fn leave(&mut self) -> Result<(), Stop> {
+        let nothing = Ground::new(SimStorage::new(), SimRows::default()).start(self.stage, &Setup::of(&self.plan))?;
+        std::mem::replace(&mut self.engine, nothing).stop();
+        self.calls.clear();
+        self.people.are_cut_off();
+        self.ground.storage = self.ground.storage.crash(Crash::Keep(0));
+        Ok(())
+    }
+
+    fn start_again(&mut self) -> Result<(), Stop> {
+        let mut clock = self.ground.clock();
+        clock.restart(&mut self.chance);
+        self.ground.set_clock(clock);
+        let behind = self.ground.behind(&self.plan)?;
+        check(Rule::Rebuilt, behind == 0, || format!("the views are {behind} positions behind"))?;
+        self.engine = self.ground.start(self.stage, &Setup::of(&self.plan))?;
+        self.checks.wall_ms = self.ground.clock().wall_ms;
+        self.look()?;
+        self.people.check(&self.records)?;
+        self.watching.begin(&self.engine, &self.plan)?;
+        self.ready_all();
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Clients that send as much as a request may hold, and operators that decide with as much as a decision may hold.
+
+use weirgate_engine::{Decision, NewData, Refusal, Said};
+use weirgate_types::{Event, Mode, StepAnswer};
+
+use super::{World, guest::document, plan};
+use crate::engine::{Stop, unreadable};
+
+/// What a request's body may have.
+const REQUEST_BYTES: u64 = 4 << 20;
+/// Attributes as long as they may be.
+const ATTRIBUTE_BYTES: usize = 1_024;
+
+pub fn event(id: &str, key: &str, r#type: &str) -> Event {
+    crate::clients::event(id, key, r#type)
+}
+
+fn said(is_long: bool) -> Said {
+    let text = |bytes: usize| if is_long { "y".repeat(bytes) } else { "because".to_owned() };
+    Said { by: text(128), why: text(1_024) }
+}
+
+impl World<'_> {
+    pub(super) fn some_key(&mut self) -> String {
+        let bytes = self.plan.habits.key_bytes;
+        format!("{:0bytes$}", self.chance.below(self.plan.habits.keys))
+    }
+
+    pub(super) fn publish(&mut self) -> Result<(), Stop> {
+        let habits = &self.plan.habits;
+        let (most, bytes) = (habits.events, habits.event_bytes);
+        self.send("order.placed", most, bytes)
+    }
+
+    pub(super) fn correct(&mut self) -> Result<(), Stop> {
+        let habits = &self.plan.habits;
+        let (most, bytes) = (habits.corrections, habits.correction_bytes);
+        self.send("fix.data", most, bytes)
+    }
+
+    /// One request with up to `most` events.
+    fn send(&mut self, r#type: &str, most: u64, bytes_max: u64) -> Result<(), Stop> {
+        let (mut events, mut ids, mut request) = (Vec::new(), Vec::new(), 0);
+        let is_long = self.chance.one_in(5);
+        for _ in 0..self.chance.between(most / 2, most) {
+            let bytes = if self.chance.one_in(4) { bytes_max } else { bytes_max.min(300) };
+            let bytes = self.afford(bytes);
+            let size = bytes + 200 + if is_long { 3 << 10 } else { 0 };
+            if request + size > REQUEST_BYTES || self.afford(200) < 200 {
+                break;
+            }
+            request += size;
+            self.next += 1;
+            let (id, key) = (format!("e-{}", self.next), self.some_key());
+            let id = if is_long { format!("{id:0<ATTRIBUTE_BYTES$}") } else { id };
+            let mut event = event(&id, &key, r#type);
+            if is_long {
+                event.extensions.insert("traceparent".to_owned(), "0".repeat(ATTRIBUTE_BYTES));
+                event.extensions.insert("correlationid".to_owned(), "c".repeat(ATTRIBUTE_BYTES));
+            }
+            if self.chance.one_in(3) {
+                event.extensions.insert("sequence".to_owned(), self.chance.between(1, 50).to_string());
+            }
+            event.data = document(&format!("f{}", self.next), bytes).into_bytes();
+            ids.push(id);
+            events.push(event);
+        }
+        if !events.is_empty() {
+            let answer = self.engine.publish(events).map_err(unreadable)?;
+            self.waiting.push((ids, answer));
+        }
+        Ok(())
+    }
+
+    /// Answers to outbound calls of what is under way, each under a name that no attempt has used before.
+    pub(super) fn outcalls(&mut self) {
+        let (most, bytes) = (self.plan.habits.outcalls, self.plan.habits.answer_bytes);
+        for call in 0..self.calls.len().min(8) {
+            let limits = self.calls.get(call).map(|call| self.limits_of(call.handler()));
+            let Some((limits, true)) = limits else { continue };
+            for _ in 0..most.min(u64::from(limits.outbound_calls)) {
+                let bytes = self.afford(bytes);
+                if self.afford(300) < 300 {
+                    return;
+                }
+                self.next += 1;
+                let step = format!("{:0256}", self.next);
+                let body = vec![b'b'; usize::try_from(bytes).unwrap_or(0)];
+                let answer = StepAnswer { status: 200, headers: Vec::new(), body };
+                if let Some(call) = self.calls.get(call) {
+                    let index = self.chance.index(call.items().count());
+                    self.engine.answer_step(call, index, step, answer);
+                }
+            }
+        }
+    }
+
+    pub(super) fn operators(&mut self) -> Result<(), Stop> {
+        match self.chance.below(6) {
+            0 => self.deploy_some(),
+            1 | 2 => {
+                let mode = if self.chance.one_in(4) { Mode::Paused } else { Mode::Running };
+                let index = self.chance.index(self.plan.handlers.len());
+                let Some(manifest) = self.plan.handlers.get(index) else { return Ok(()) };
+                drop(self.engine.change_mode(manifest.name.clone(), mode, said(self.chance.one_in(4))));
+            }
+            _ => {
+                for _ in 0..self.chance.between(1, 12) {
+                    self.decide()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deployments one after the other, each of another manifest.
+    fn deploy_some(&mut self) {
+        let index = self.chance.index(self.plan.handlers.len());
+        let Some(before) = self.plan.handlers.get(index) else { return };
+        let (name, schedules) = (before.name.clone(), before.schedules.clone());
+        for _ in 0..self.chance.between(1, self.plan.habits.deploys) {
+            let mut manifest = plan::manifest(&mut self.chance, name.as_str());
+            manifest.schedules.clone_from(&schedules);
+            let json = serde_json::to_string(&manifest).unwrap_or_default();
+            if self.afford(json.len() as u64) < json.len() as u64 {
+                return;
+            }
+            drop(self.engine.deploy(name.clone(), json));
+            if let Some(handler) = self.plan.handlers.get_mut(index) {
+                *handler = manifest;
+            }
+        }
+    }
+
+    fn decide(&mut self) -> Result<(), Stop> {
+        let Some(delivery) = self.chance.pick(&self.seen).cloned() else { return Ok(()) };
+        let bytes = if self.chance.one_in(4) { 256 << 10 } else { 100 };
+        let bytes = self.afford(bytes);
+        let decision = match self.chance.below(7) {
+            0 | 1 => Decision::Retry,
+            2 | 3 => {
+                Decision::Correct(NewData::Whole { data: document("by", bytes).into_bytes(), data_content_type: None })
+            }
+            4 => Decision::DeadLetter,
+            5 => Decision::Skip,
+            _ => Decision::Resolve(self.instead(bytes)),
+        };
+        match self.engine.decide(delivery, decision, said(self.chance.one_in(4))) {
+            Err(refusal @ Refusal::Storage(_)) => Err(unreadable(refusal).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Events in a delivery's place: as many as a decision may name, as long as its request may be.
+    fn instead(&mut self, bytes: u64) -> Vec<Event> {
+        let count = self.chance.between(1, 64).min(REQUEST_BYTES / (bytes + 300));
+        let count = count.min(self.afford(count * bytes) / bytes.max(1));
+        let mut events = Vec::new();
+        for _ in 0..count {
+            self.next += 1;
+            let mut event = event(&format!("instead-{}", self.next), &self.some_key(), "order.placed");
+            event.data = document("instead", bytes).into_bytes();
+            events.push(event);
+        }
+        events
+    }
+}
