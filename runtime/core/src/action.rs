@@ -77,13 +77,11 @@ pub struct Ending {
 pub enum Turned {
     Breaker {
         breaker: weirgate_types::BreakerId,
-        open_until_ms: Option<u64>,
+        /// For how long; `None`: it is closed.
+        open_ms: Option<u64>,
         by: String,
         why: String,
     },
     /// The handler pauses: too many of its deliveries became dead letters.
-    Stop {
-        handler: HandlerName,
-        why: String,
-    },
+    Stop { handler: HandlerName, why: String },
 }

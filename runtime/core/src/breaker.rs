@@ -31,7 +31,7 @@ struct Slice {
 /// What the breaker asks to be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    Open { until_ms: u64 },
+    Open { open_ms: u64 },
     Close,
 }
 
@@ -84,12 +84,11 @@ impl Breaker {
                 // Those that were under way when it opened say nothing new.
                 _ if now_ms < until_ms => None,
                 false => Some(Turn::Close),
-                true => Some(Turn::Open { until_ms: now_ms.saturating_add(self.pause_ms(again)) }),
+                true => Some(Turn::Open { open_ms: self.pause_ms(again) }),
             };
         }
         let slice_ms = (self.policy.window_ms / SLICES).max(1);
         let number = now_ms / slice_ms;
-        // Also those of a time that has not come, after a clock was set back.
         self.slices.retain(|slice| slice.number <= number && number - slice.number < SLICES);
         if self.slices.back().is_none_or(|slice| slice.number != number) {
             self.slices.push_back(Slice { number, calls: 0, failures: 0 });
@@ -99,7 +98,7 @@ impl Breaker {
             slice.failures += u32::from(is_failure);
         }
         let is_too_much = is_failure && self.is_too_much();
-        is_too_much.then(|| Turn::Open { until_ms: now_ms.saturating_add(self.pause_ms(0)) })
+        is_too_much.then(|| Turn::Open { open_ms: self.pause_ms(0) })
     }
 
     /// What was recorded.
@@ -146,7 +145,7 @@ mod tests {
         let mut breaker = breaker();
         assert_eq!(count(&mut breaker, &[true, true, true], 10), None, "too few");
         assert_eq!(count(&mut breaker, &[false, false, false, false], 10), None);
-        assert_eq!(breaker.count(true, 20), Some(Turn::Open { until_ms: 120 }), "four of eight");
+        assert_eq!(breaker.count(true, 20), Some(Turn::Open { open_ms: 100 }), "four of eight");
     }
 
     #[test]
@@ -163,9 +162,9 @@ mod tests {
         breaker.turned(Some(100));
         assert_eq!([99, 100].map(|now_ms| breaker.calls_max(now_ms)), [0, 1]);
         assert_eq!([true, false].map(|is_failure| breaker.count(is_failure, 99)), [None; 2], "it was under way");
-        for (now_ms, until_ms) in [(100, 300), (300, 600), (600, 900)] {
-            assert_eq!(breaker.count(true, now_ms), Some(Turn::Open { until_ms }));
-            breaker.turned(Some(until_ms));
+        for (now_ms, open_ms) in [(100, 200), (300, 300), (600, 300)] {
+            assert_eq!(breaker.count(true, now_ms), Some(Turn::Open { open_ms }));
+            breaker.turned(Some(now_ms + open_ms));
         }
         assert_eq!(breaker.count(false, 900), Some(Turn::Close));
         breaker.turned(None);

@@ -87,6 +87,7 @@ mod switches {
         (CheckpointFar, "the checkpoint passes the first open delivery"),
         (TimersEarly, "timers go off early"),
         (TimerNotHeard, "a timer that is set is not waited for"),
+        (LateTimerForgotten, "a timer that is set while others go off is not waited for"),
         (AttemptsGoOn, "a corrected delivery counts its attempts on"),
         (FailureForgotten, "a failed attempt does not name the one before"),
         (SpentStays, "a corrected delivery has used up its attempts still"),

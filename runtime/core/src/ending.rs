@@ -3,7 +3,7 @@
 use weirgate_types::{AfterDeadLetter, AttemptFailure, FailureClass, FailureKind, Manifest, Outcome};
 
 use crate::bugs::bug;
-use crate::{DeliveryRow, Entropy, backoff::next_retry};
+use crate::{DeliveryRow, Entropy, Now, backoff::next_retry};
 
 /// The least that one waits who met an open circuit.
 const CIRCUIT_MS_MIN: u64 = 100;
@@ -13,19 +13,21 @@ pub fn outcome(
     manifest: &Manifest,
     row: &DeliveryRow,
     failure: &AttemptFailure,
-    now_ms: u64,
+    now: Now,
     entropy: &mut Entropy,
 ) -> Outcome {
     let (previous, failure) = (row.carried.failure, failure.clone());
     match (failure.class, failure.kind) {
         (_, FailureKind::NotReached) => {
-            Outcome::Retry { due_ms: now_ms, level: 0, spent: bug!(NotReachedSpends), previous, failure }
+            let due_ms = now.wall_ms;
+            Outcome::Retry { delay_ms: 0, due_ms, level: 0, spent: bug!(NotReachedSpends), previous, failure }
         }
         (_, FailureKind::CircuitOpen) => {
             let wait_ms = failure.retry_after_ms.unwrap_or(0).max(CIRCUIT_MS_MIN);
             // Not all at once when it closes.
-            let due_ms = now_ms.saturating_add(wait_ms).saturating_add(entropy.up_to(wait_ms / 2));
-            Outcome::Retry { due_ms, level: 0, spent: bug!(CircuitSpends), previous, failure }
+            let delay_ms = wait_ms.saturating_add(entropy.up_to(wait_ms / 2));
+            let due_ms = now.wall_ms.saturating_add(delay_ms);
+            Outcome::Retry { delay_ms, due_ms, level: 0, spent: bug!(CircuitSpends), previous, failure }
         }
         (FailureClass::Correctable, _) => Outcome::Waiting { previous, failure },
         (FailureClass::Permanent, _) => dead_letter(manifest, row, failure),
@@ -34,7 +36,8 @@ pub fn outcome(
             Some((level, delay_ms)) => {
                 let delay_ms = delay_ms.max(failure.retry_after_ms.unwrap_or(0));
                 let spent = !(bug!(CutOffIsFree) && failure.kind == FailureKind::Interrupted);
-                Outcome::Retry { due_ms: now_ms.saturating_add(delay_ms), level, spent, previous, failure }
+                let due_ms = now.wall_ms.saturating_add(delay_ms);
+                Outcome::Retry { delay_ms, due_ms, level, spent, previous, failure }
             }
         },
     }

@@ -77,7 +77,7 @@ pub struct EventHead {
     pub to: Option<HandlerName>,
     /// The number that it carries.
     pub sequence: Option<u64>,
-    /// When it came.
+    /// When it came: the record's time.
     pub at_ms: u64,
 }
 

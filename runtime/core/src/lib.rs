@@ -21,6 +21,7 @@ pub mod pacing;
 mod row;
 pub mod schedule;
 mod shares;
+mod time;
 mod view;
 
 pub use action::{Action, Ending, Gap, Next, Turned};
@@ -30,4 +31,5 @@ pub use input::{Ended, EventHead, FetchedLane, Input, NextDue, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};
 pub use shares::{CallId, Grant, Places, Shares};
+pub use time::{Anchors, Now, Timekeeper};
 pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};

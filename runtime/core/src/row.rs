@@ -19,7 +19,7 @@ pub struct HandlerRow {
     pub era: Position,
     /// All events up to here are finished, not for this handler, or have a [`DeliveryRow`].
     pub scanned: Position,
-    /// Until when the breaker is open, and for the how manieth time in a row.
+    /// Until when the breaker is open, in elapsed time, and for the how manieth time in a row.
     pub breaker: Option<(u64, u32)>,
     /// Corrections that came for lanes on the shelf and have not met their delivery yet: the lane, the key, the correction.
     /// Kept in rows of their own, see [`crate::OfferChange`].
@@ -77,7 +77,7 @@ pub struct DeliveryRow {
 pub struct Sequence {
     /// Absent where the event carries none: it waits for no other.
     pub number: Option<u64>,
-    /// Until when it waits for those before it.
+    /// Until when it waits for those before it, in elapsed time.
     pub due_ms: u64,
 }
 
@@ -100,6 +100,7 @@ pub enum Stand {
     Ready,
     Running,
     Retrying {
+        /// In elapsed time.
         due_ms: u64,
         level: u8,
     },

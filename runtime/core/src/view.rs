@@ -2,7 +2,7 @@
 
 use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
 
-use crate::{DeliveryRow, Stand};
+use crate::{DeliveryRow, Now, Stand};
 
 /// Whether an operator's wish can be granted; asked before its record is appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,16 @@ impl DeliveryState {
         }
     }
 
+    /// The same with times by the wall clock, for people.
+    #[must_use]
+    pub fn by_wall(self, now: Now) -> Self {
+        match self {
+            Self::Retrying { due_ms } => Self::Retrying { due_ms: now.wall_at(due_ms) },
+            Self::OutOfOrder { due_ms } => Self::OutOfOrder { due_ms: now.wall_at(due_ms) },
+            other => other,
+        }
+    }
+
     /// How the first of a lane stands.
     #[must_use]
     pub fn of(row: &DeliveryRow) -> Self {
@@ -108,7 +118,7 @@ pub struct HandlerView<'a> {
     /// How many in memory wait for their time, and how many for somebody.
     pub retrying: usize,
     pub resting: usize,
-    /// Until when its breaker is open.
+    /// Until when its breaker is open, in elapsed time.
     pub breaker_open_until_ms: Option<u64>,
     /// How many different subscriptions are in force for events that it has not looked at.
     pub subscriptions_pending: usize,

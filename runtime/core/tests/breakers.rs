@@ -37,7 +37,7 @@ fn while_it_is_open_nothing_starts_and_no_attempt_is_spent() {
     let attempts = world.history.len();
     world.wait(999);
     assert_eq!(world.history.len(), attempts);
-    assert_eq!(world.machine.wake_at_ms(), Some(open_until));
+    assert_eq!(world.wake_at_ms(), Some(open_until));
     world.wait(1);
     assert_eq!(world.calls.len(), 1, "one finds out");
     world.wait(100);
@@ -249,13 +249,13 @@ fn timers_go_off_once_and_never_early() {
     let mut world = World::with("");
     world.timers = vec![5_000, 3_000, 3_000];
     world.feed(weirgate_core::Input::TimersRead { next_due_ms: Some(3_000) });
-    assert_eq!(world.machine.wake_at_ms(), Some(3_000));
+    assert_eq!(world.wake_at_ms(), Some(3_000));
     for _ in 0..80 {
         world.wait(100);
     }
     assert_eq!(world.fired.iter().map(|(due_ms, _)| *due_ms).collect::<Vec<_>>(), [3_000, 3_000, 5_000]);
     assert!(world.fired.iter().all(|(due_ms, at_ms)| due_ms <= at_ms && *at_ms < due_ms + 100));
-    assert_eq!(world.machine.wake_at_ms(), None);
+    assert_eq!(world.wake_at_ms(), None);
 }
 
 #[test]

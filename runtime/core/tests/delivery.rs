@@ -152,7 +152,8 @@ fn events_are_matched_by_the_manifest_in_force_at_their_position() {
     world.pause("a", true);
     let wanted = world.publish(1, "x");
     let manifest = r#"{"name":"a","subscriptions":[{"types":["invoice.*"]}]}"#.to_owned();
-    let deployed = weirgate_types::Deployed { handler: name("a"), digest: world::DIGEST, manifest, at_ms: 0 };
+    let deployed =
+        weirgate_types::Deployed { handler: name("a"), digest: world::DIGEST, manifest, at_ms: 0, wall_ms: 0 };
     world.append(Record::Deployed(deployed));
     world.publish(2, "x");
     world.pause("a", false);
@@ -168,6 +169,7 @@ fn recovery_matches_by_the_manifest_in_force_too() {
         digest: world::DIGEST,
         manifest,
         at_ms: 0,
+        wall_ms: 0,
     }));
     let paid = world.append(Record::Accepted { event: world::event(1, "x", "pay.done"), to: None, at_ms: 0 });
     world.settle();

@@ -94,7 +94,8 @@ impl History {
         let subscription = format!(r#"{{"types":["order.*"{payments}],"corrections":["fix.*"]}}"#);
         let settings = kind.settings;
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{RETRY}{settings}{breaker}}}"#);
-        let deployed = weirgate_types::Deployed { handler: name(handler), digest: world::DIGEST, manifest, at_ms: 0 };
+        let deployed =
+            weirgate_types::Deployed { handler: name(handler), digest: world::DIGEST, manifest, at_ms: 0, wall_ms: 0 };
         self.world.append(Record::Deployed(deployed));
         self.world.ready(handler);
     }

@@ -30,7 +30,7 @@ fn what_comes_in_disorder_is_delivered_in_order() {
         assert_eq!(world.state(third), Some(DeliveryState::ParkedBehind(second)));
         restart(&mut world, with_view);
         assert_eq!(world.states(), [(third.0, "parked-behind"), (second.0, "out-of-order")]);
-        assert_eq!(world.machine.wake_at_ms(), Some(due_ms));
+        assert_eq!(world.wake_at_ms(), Some(due_ms));
         publish(&mut world, "x", &[1]);
         assert_eq!(run(&mut world), [1, 2, 3]);
         assert_eq!((gaps(&world), world.handler("a").open), (Vec::new(), 0));
@@ -232,7 +232,7 @@ fn a_handler_that_lags_takes_no_gap_for_one_before_it_has_looked() {
             restart(&mut world, with_view);
         }
         world.pause("a", false);
-        assert_eq!(world.machine.wake_at_ms(), None, "time alone changes nothing");
+        assert_eq!(world.wake_at_ms(), None, "time alone changes nothing");
         assert_eq!(run(&mut world), [1, 1, 1, 2]);
         assert_eq!(gaps(&world), []);
     }

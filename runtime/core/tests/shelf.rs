@@ -59,7 +59,7 @@ fn what_is_due_comes_back_and_ends() {
         assert!(in_memory(&world) <= 2, "{}", in_memory(&world));
         world.keep_view();
         world.restart(with_view);
-        assert!(world.machine.wake_at_ms().is_some_and(|at_ms| at_ms == world.now_ms + 1_000));
+        assert!(world.wake_at_ms().is_some_and(|at_ms| at_ms == world.now_ms + 1_000));
         world.wait(999);
         assert_eq!(world.called(), [] as [u64; 0]);
         let mut done = Vec::new();
@@ -198,7 +198,7 @@ fn what_is_due_behind_one_that_waits_does_not_wake_anybody() {
     world.answer_batch(|position| Err(if position == first { correctable() } else { not_reached() }));
     assert!(is_on_shelf(&world, first) && is_on_shelf(&world, second));
     let fetches = world.fetches;
-    assert_eq!(world.machine.wake_at_ms(), None);
+    assert_eq!(world.wake_at_ms(), None);
     (0..10).for_each(|_| world.wait(1_000));
     assert_eq!(world.fetches, fetches);
     world.intervene(&delivery("a", first), "x", Verb::Skip, Carried::default());

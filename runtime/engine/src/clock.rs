@@ -4,11 +4,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the engine takes its time from.
 pub trait Clock: Send + Sync + 'static {
-    /// Milliseconds since the Unix epoch.
+    /// The wall clock: milliseconds since the Unix epoch. It may be set, forward and back.
     fn now_ms(&self) -> u64;
 
-    /// Time since some fixed moment; never goes back. For measuring how long something took.
+    /// Time since some fixed moment; never goes back. For delays, and for measuring how long something took.
     fn monotonic(&self) -> Duration;
+
+    /// How long a thread has to sleep for so much time to pass. Simulated time does not pass by sleeping.
+    fn sleep_for(&self, time: Duration) -> Duration {
+        time
+    }
 }
 
 /// The machine's clock.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use weirgate_types::{CalledHost, HandlerName};
@@ -10,7 +11,7 @@ use weirgate_types::{CalledHost, HandlerName};
 use crate::Clock;
 
 /// How long others wait while one finds out whether a host is back.
-const FINDING_OUT_MS: u64 = 1_000;
+const FINDING_OUT: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Gates {
@@ -21,9 +22,10 @@ pub struct Gates {
 
 #[derive(Debug, Clone, Copy)]
 struct Gate {
-    until_ms: u64,
+    /// By the monotonic clock.
+    until: Duration,
     /// Since when somebody finds out.
-    asked_ms: Option<u64>,
+    asked: Option<Duration>,
 }
 
 impl Gates {
@@ -38,52 +40,56 @@ impl Gates {
         if open.is_empty() {
             return Ok(());
         }
-        let now_ms = self.clock.now_ms();
+        let now = self.clock.monotonic();
         let gates = [CalledHost::by_all(host), CalledHost::by(handler, host)];
-        gates.iter().try_for_each(|called| open.get_mut(called).map_or(Ok(()), |gate| gate.permit(now_ms)))
+        gates.iter().try_for_each(|called| open.get_mut(called).map_or(Ok(()), |gate| gate.permit(now)))
     }
 
-    /// The hosts whose breakers are open, and until when.
+    /// The hosts whose breakers are open, and for how many milliseconds from now.
     pub fn set(&self, hosts: BTreeMap<CalledHost, u64>) {
-        let gates = hosts.into_iter().map(|(host, until_ms)| (host, Gate { until_ms, asked_ms: None }));
+        let now = self.clock.monotonic();
+        let until = |open_ms| now.saturating_add(Duration::from_millis(open_ms));
+        let gates = hosts.into_iter().map(|(host, open_ms)| (host, Gate { until: until(open_ms), asked: None }));
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = gates.collect();
     }
 }
 
 impl Gate {
-    fn permit(&mut self, now_ms: u64) -> Result<(), u64> {
-        if now_ms < self.until_ms {
-            return Err(self.until_ms - now_ms);
+    fn permit(&mut self, now: Duration) -> Result<(), u64> {
+        if now < self.until {
+            return Err(in_ms(self.until.saturating_sub(now)));
         }
         // Whoever asked and did not come back in time is not waited for.
-        let is_asked = self.asked_ms.is_some_and(|asked_ms| now_ms.abs_diff(asked_ms) < FINDING_OUT_MS);
+        let is_asked = self.asked.is_some_and(|asked| now.saturating_sub(asked) < FINDING_OUT);
         if is_asked {
-            return Err(FINDING_OUT_MS);
+            return Err(in_ms(FINDING_OUT));
         }
-        self.asked_ms = Some(now_ms);
+        self.asked = Some(now);
         Ok(())
     }
 }
 
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicU64, Ordering},
-        time::Duration,
-    };
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
+    /// What the monotonic clock says; the wall clock is of no concern.
     #[derive(Default)]
     struct Hand(AtomicU64);
 
     impl Clock for Hand {
         fn now_ms(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
+            0
         }
 
         fn monotonic(&self) -> Duration {
-            Duration::from_millis(self.now_ms())
+            Duration::from_millis(self.0.load(Ordering::Relaxed))
         }
     }
 
@@ -99,8 +105,8 @@ mod tests {
         gates.set(BTreeMap::from([(CalledHost::by(&a, "api"), 100)]));
         assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "other")), (Err(100), Ok(())));
         clock.0.store(100, Ordering::Relaxed);
-        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Err(FINDING_OUT_MS)));
-        clock.0.store(100 + FINDING_OUT_MS, Ordering::Relaxed);
+        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Err(1_000)));
+        clock.0.store(1_100, Ordering::Relaxed);
         assert_eq!(gates.permit(&a, "api"), Ok(()), "the first never came back");
         gates.set(BTreeMap::new());
         assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Ok(())));

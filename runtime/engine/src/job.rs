@@ -17,7 +17,10 @@ pub struct Job {
     pub handler: HandlerName,
     /// What the attempts of one call have in common: the position of the first.
     pub call: Position,
+    /// The time that the guest is given: that of the attempts' records.
     pub at_ms: u64,
+    /// What timers that it starts count from.
+    pub wall_ms: u64,
     pub callee: Arc<Callee>,
     pub items: Vec<JobItem>,
 }

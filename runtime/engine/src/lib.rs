@@ -32,6 +32,7 @@ mod start;
 mod state;
 mod statuses;
 pub mod storage;
+mod time;
 mod timers;
 mod workers;
 

@@ -39,6 +39,12 @@ pub struct PurposeLabels {
     purpose: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StepLabels {
+    /// `forward` or `back`.
+    direction: &'static str,
+}
+
 type CpuSeconds = Counter<f64, std::sync::atomic::AtomicU64>;
 
 /// All metrics of a server.
@@ -66,6 +72,7 @@ pub struct Metrics {
     pub connections_refused: Counter,
     budget_held: Family<PurposeLabels, Gauge>,
     budget_refused: Family<PurposeLabels, Counter>,
+    clock_steps: Family<StepLabels, Counter>,
     pub live_connections: Gauge,
     pub live_messages: Counter,
     pub live_subjects: Gauge,
@@ -96,6 +103,7 @@ impl Default for Metrics {
             connections_refused: Counter::default(),
             budget_held: Family::default(),
             budget_refused: Family::default(),
+            clock_steps: Family::default(),
             live_connections: Gauge::default(),
             live_messages: Counter::default(),
             live_subjects: Gauge::default(),
@@ -139,6 +147,7 @@ impl Metrics {
         r.register("connections_refused", "Connections beyond the limit", self.connections_refused.clone());
         r.register("budget_held_bytes", "Bytes taken from the budget, by purpose", self.budget_held.clone());
         r.register("budget_refused", "How often the budget had no bytes left", self.budget_refused.clone());
+        r.register("clock_steps", "How often the wall clock was set", self.clock_steps.clone());
         r.register("live_connections", "Open live connections", self.live_connections.clone());
         r.register("live_messages", "Status messages sent to browsers", self.live_messages.clone());
         r.register("live_subjects", "Subjects that somebody watches", self.live_subjects.clone());
@@ -184,6 +193,11 @@ impl Metrics {
     pub(crate) fn spent(&self, handler: &HandlerName, cpu: Duration) {
         let labels = HandlerLabels { handler: handler.to_string() };
         self.attempt_cpu_seconds.get_or_create(&labels).inc_by(cpu.as_secs_f64());
+    }
+
+    pub(crate) fn clock_stepped(&self, step_ms: i64) {
+        let direction = if step_ms > 0 { "forward" } else { "back" };
+        self.clock_steps.get_or_create(&StepLabels { direction }).inc();
     }
 
     pub(crate) fn gap_passed(&self, handler: &HandlerName) {

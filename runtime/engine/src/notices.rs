@@ -1,5 +1,7 @@
 //! What the runtime tells of itself as events: failures, gaps, breakers, handlers' modes. They go the way of all events, to the
 //! handlers that ask for them.
+//!
+//! Their ids end with the elapsed time, for that goes on where the time of records stands still.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ pub const SOURCE: &str = "/weirgate";
 
 /// What is told of an attempt's ending, if anything is: nothing of deliveries of what was told itself, so that no failure
 /// tells of its own telling.
-pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u64) -> Option<Event> {
+pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, elapsed_ms: u64) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
     }
@@ -36,7 +38,7 @@ pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, at_ms: u
         event,
         json!({ "attempt": ending.attempt, "failure": failure, "next_attempt_at_ms": next_attempt_at_ms }),
     );
-    let id = format!("{delivery}/{}/{at_ms}", ending.attempt);
+    let id = format!("{delivery}/{}/{elapsed_ms}", ending.attempt);
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
 
@@ -46,7 +48,7 @@ pub fn of_decision(
     event: &Event,
     verb: &Verb,
     (by, why): (&str, &str),
-    at_ms: u64,
+    elapsed_ms: u64,
 ) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
@@ -56,7 +58,7 @@ pub fn of_decision(
         _ => ("decided", json!({ "verb": verb.word(), "by": by, "why": why })),
     };
     let data = about(delivery, event, more);
-    let id = format!("{delivery}/{}/{at_ms}", verb.word());
+    let id = format!("{delivery}/{}/{elapsed_ms}", verb.word());
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
 
@@ -119,27 +121,32 @@ pub fn gap_text(expected: u64, found: u64) -> String {
     }
 }
 
-pub fn of_mode(handler: &HandlerName, mode: Mode, by: &str, why: &str, at_ms: u64) -> Event {
+pub fn of_mode(handler: &HandlerName, mode: Mode, by: &str, why: &str, elapsed_ms: u64) -> Event {
     let word = match mode {
         Mode::Running => "resumed",
         Mode::Draining => "draining",
         Mode::Paused => "paused",
     };
     let data = json!({ "handler": handler, "by": by, "why": why });
-    let id = format!("handlers/{handler}/{word}/{at_ms}");
+    let id = format!("handlers/{handler}/{word}/{elapsed_ms}");
     notice(id, &format!("handler.{word}"), &handler_subject(handler), &data)
 }
 
-pub fn of_breaker(breaker: &BreakerId, open_until_ms: Option<u64>, by: &str, why: &str, at_ms: u64) -> Event {
+pub fn of_breaker(breaker: &BreakerId, open_until_ms: Option<u64>, by: &str, why: &str, elapsed_ms: u64) -> Event {
     let word = if open_until_ms.is_some() { "opened" } else { "closed" };
     let data = json!({ "breaker": breaker, "open_until_ms": open_until_ms, "by": by, "why": why });
-    notice(format!("breakers/{breaker}/{word}/{at_ms}"), &format!("breaker.{word}"), &breaker_subject(breaker), &data)
+    notice(
+        format!("breakers/{breaker}/{word}/{elapsed_ms}"),
+        &format!("breaker.{word}"),
+        &breaker_subject(breaker),
+        &data,
+    )
 }
 
-pub fn of_pace(slow: bool, why: &str, at_ms: u64) -> Event {
+pub fn of_pace(slow: bool, why: &str, elapsed_ms: u64) -> Event {
     let word = if slow { "slow-down" } else { "go-on" };
     let data = json!({ "why": why });
-    notice(format!("ingest/{word}/{at_ms}"), &format!("ingest.{word}"), INGEST_SUBJECT, &data)
+    notice(format!("ingest/{word}/{elapsed_ms}"), &format!("ingest.{word}"), INGEST_SUBJECT, &data)
 }
 
 /// What producers watch to learn whether they should slow down.
@@ -186,7 +193,8 @@ mod tests {
     #[test]
     fn each_ending_has_its_word_and_its_key() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
-        let retry = Outcome::Retry { due_ms: 9, level: 0, spent: true, previous: None, failure: failure.clone() };
+        let retry =
+            Outcome::Retry { delay_ms: 4, due_ms: 9, level: 0, spent: true, previous: None, failure: failure.clone() };
         let waiting = Outcome::Waiting { previous: None, failure };
         for (outcome, recovered, word) in
             [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "waiting")]

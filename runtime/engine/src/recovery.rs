@@ -36,6 +36,9 @@ impl Sequencer {
             }
         }
         self.bring_forward(through)?;
+        self.time.resume(self.machine.anchors().newest());
+        // For how long hosts are left alone is known only now.
+        self.hosts_changed = true;
         // The first look tells when the next is due.
         self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
         self.feed(Input::Recovered)?;
@@ -47,6 +50,9 @@ impl Sequencer {
         self.machine.restore_head(applied);
         let forgotten = self.views.get(rows::FORGOTTEN)?.and_then(|value| rows::value_position(&value));
         self.forgotten = Forgotten::through(forgotten.unwrap_or_default());
+        if let Some(value) = self.views.get(rows::ANCHORS)? {
+            self.machine.restore_anchors(postcard::from_bytes(&value).map_err(unreadable)?);
+        }
         for (key, value) in self.views.scan(rows::LAGGING, None, usize::MAX)? {
             let name = rows::handler_of(&key).ok_or_else(|| unreadable("a lagging handler's name"))?;
             let scanned = rows::value_position(&value).ok_or_else(|| unreadable("a lagging handler's row"))?;

@@ -4,7 +4,8 @@
 //!
 //! | first byte | key | value |
 //! | --- | --- | --- |
-//! | `b` | host, as one handler calls it (`<handler>@<host>`) or as all do | until when its breaker is open, and for the how manieth time in a row, postcard |
+//! | `a` | nothing | [`weirgate_core::Anchors`], postcard |
+//! | `b` | host, as one handler calls it (`<handler>@<host>`) or as all do | until when its breaker is open, in elapsed time, and for the how manieth time in a row, postcard |
 //! | `C` | handler, 0, lane, key | a correction that waits for the lane to be fetched: a position, 8 bytes |
 //! | `d` | handler, 0, position | nothing: a deployment that still matters |
 //! | `D` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
@@ -37,6 +38,7 @@ pub const DEAD_LETTERS: &[u8] = b"X";
 pub const LAGGING: &[u8] = b"l";
 pub const HOSTS: &[u8] = b"b";
 pub const TIMERS_BY_TIME: &[u8] = b"Y";
+pub const ANCHORS: &[u8] = b"a";
 
 pub fn identity(source: &str, id: &str) -> Vec<u8> {
     let hash = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();

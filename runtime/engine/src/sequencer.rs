@@ -20,10 +20,10 @@ use weirgate_core::{
     pacing::{self, Pressure},
 };
 use weirgate_log::{Log, LogError, LogReader};
-use weirgate_types::{DeliveryId, HandlerName, KeyHasher, Position, Record};
+use weirgate_types::{HandlerName, KeyHasher, Position, Record};
 
 use crate::{
-    Clock, Hub, Metrics, Refusal,
+    Hub, Metrics, Refusal,
     ballast::Ballast,
     command::Command,
     gates::Gates,
@@ -33,6 +33,7 @@ use crate::{
     projection::Projection,
     recent::Recent,
     rows,
+    time::Time,
     workers::Jobs,
 };
 
@@ -46,6 +47,7 @@ mod forgetting;
 mod full;
 mod interventions;
 mod reading;
+mod stopping;
 
 use after::After;
 pub use budget::Budget;
@@ -57,12 +59,10 @@ const TURN_COMMANDS_MAX: usize = 4_096;
 const TIME_LOOK_EVERY: usize = 16;
 /// A turn writes about this much at the most.
 const TURN_BYTES_MAX: usize = 4 << 20;
-/// How long the sequencer sleeps when nothing is due.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long it sleeps at most when the disk is nearly full: then it looks again.
+/// How long the sequencer sleeps at most when the disk is nearly full: then it looks again.
 const SPACE_IDLE: Duration = Duration::from_millis(250);
-/// How long it sleeps at most when something is: a clock that is set forward is noticed by then.
-const DUE_IDLE: Duration = Duration::from_secs(1);
+/// How long the sequencer sleeps at most: a wall clock that is set is noticed by then.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// All that the sequencer owns.
 #[expect(clippy::struct_excessive_bools, reason = "each notes something that has nothing to do with the others")]
@@ -77,7 +77,7 @@ pub struct Sequencer {
     pub views: weirgate_log::Views,
     pub hub: Arc<Hub>,
     pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
+    pub time: Time,
     pub recent: Recent,
     pub identities: Identities,
     pub identity_window: IdentityWindow,
@@ -92,8 +92,6 @@ pub struct Sequencer {
     pub is_full: bool,
     /// The attempt being settled, whose effects a commit action wants.
     pub settling: Option<Box<Finished>>,
-    /// Deliveries that somebody decided about, which the views do not know yet.
-    pub decided: BTreeSet<DeliveryId>,
     pub free_space: FreeSpace,
     pub ballast: Ballast,
     /// Whether a handler's row changed in this turn.
@@ -170,7 +168,8 @@ impl Sequencer {
 
     /// A turn that begins with this command, if there is one, and takes what else waits.
     pub fn take_turn(&mut self, mut next: Option<Command>) -> Result<(), End> {
-        let begun = self.clock.monotonic();
+        self.time.look();
+        let begun = self.time.monotonic();
         let deferred = self.budget.begin();
         self.actions.extend(deferred);
         self.perform()?;
@@ -180,7 +179,7 @@ impl Sequencer {
             self.take(command)?;
             taken += 1;
             let has_time = !taken.is_multiple_of(TIME_LOOK_EVERY)
-                || self.clock.monotonic().saturating_sub(begun) < budget::PASS_TIME_MAX;
+                || self.time.monotonic().saturating_sub(begun) < budget::PASS_TIME_MAX;
             if taken < TURN_COMMANDS_MAX && self.log.pending_bytes() < TURN_BYTES_MAX && has_time {
                 next = self.next_waiting();
             }
@@ -189,7 +188,7 @@ impl Sequencer {
         self.feed(Input::Tick)?;
         self.synced = Duration::ZERO;
         self.settle_turn()?;
-        let took = self.clock.monotonic().saturating_sub(begun).saturating_sub(self.synced);
+        let took = self.time.monotonic().saturating_sub(begun).saturating_sub(self.synced);
         self.metrics.pass_seconds.observe(took.as_secs_f64());
         if self.may_stop() { Err(End::Asked) } else { Ok(()) }
     }
@@ -204,7 +203,9 @@ impl Sequencer {
         if let Some(held) = self.held.pop_front() {
             return Ok(Some(held));
         }
-        match self.commands.recv_timeout(self.patience()) {
+        self.time.look();
+        let patience = self.time.sleep_for(self.patience());
+        match self.commands.recv_timeout(patience) {
             Ok(command) => Ok(Some(command)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(End::Asked),
@@ -238,19 +239,14 @@ impl Sequencer {
         let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space: self.has_space };
         let Some((slow, why)) = pacing::turn(self.is_slow, pressure) else { return Ok(()) };
         self.is_slow = slow;
-        let (at_ms, why) = (self.clock.now_ms(), why.to_owned());
-        let notice = notices::of_pace(slow, &why, at_ms);
+        let (at_ms, why) = (self.time.at_ms(), why.to_owned());
+        let notice = notices::of_pace(slow, &why, self.time.now().elapsed_ms);
         self.append(Record::Paced { slow, why, at_ms, notice }).map(drop)
-    }
-
-    /// Whether a stop was asked for, and what ran has ended or has had its time.
-    fn may_stop(&self) -> bool {
-        self.stop_by.is_some_and(|stop_by| self.machine.running() == 0 || self.clock.monotonic() >= stop_by)
     }
 
     fn patience(&self) -> Duration {
         if let Some(stop_by) = self.stop_by {
-            return stop_by.saturating_sub(self.clock.monotonic());
+            return stop_by.saturating_sub(self.time.monotonic());
         }
         if self.budget.has_deferred() {
             return Duration::ZERO;
@@ -258,9 +254,8 @@ impl Sequencer {
         if !self.has_space {
             return SPACE_IDLE;
         }
-        let now_ms = self.clock.now_ms();
-        let until = |at_ms: u64| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(DUE_IDLE);
-        self.machine.wake_at_ms().map_or(IDLE, until)
+        let wake_in_ms = self.machine.wake_in_ms(self.time.now());
+        wake_in_ms.map_or(IDLE, |in_ms| Duration::from_millis(in_ms).min(IDLE))
     }
 
     /// Make the turn's records durable, then do what waits for that. What that leads to is for the next turns, except for
@@ -273,6 +268,7 @@ impl Sequencer {
             for after in std::mem::take(&mut self.after) {
                 after.perform(&self.jobs);
             }
+            self.time.look();
             self.feed(Input::Durable { position: self.log.head() })?;
             self.feed(Input::Tick)?;
             if self.log.pending_bytes() == 0 && self.after.is_empty() {
@@ -285,7 +281,7 @@ impl Sequencer {
         if self.log.pending_bytes() == 0 {
             return Ok(());
         }
-        let started = self.clock.monotonic();
+        let started = self.time.monotonic();
         loop {
             match self.log.sync() {
                 Ok(head) => {
@@ -300,7 +296,7 @@ impl Sequencer {
             self.is_ready.store(self.has_space, Ordering::Relaxed);
             tracing::info!("there is space again");
         }
-        let took = self.clock.monotonic().saturating_sub(started);
+        let took = self.time.monotonic().saturating_sub(started);
         self.synced += took;
         self.metrics.synced(took, std::mem::take(&mut self.turn_records));
         Ok(())
@@ -317,7 +313,6 @@ impl Sequencer {
         let head = self.log.head();
         self.views.write(changes, head)?;
         self.identities.written(head);
-        self.decided.clear();
         if !parts.is_empty() {
             self.hub.publish(parts);
         }
@@ -378,32 +373,11 @@ impl Sequencer {
                 Some(turned) => {
                     let value = postcard::to_stdvec(&turned).map_err(|e| End::Broken(e.to_string()))?;
                     self.projection.put(rows::host(host), value, false);
-                    open.insert(host.clone(), turned.0);
+                    open.insert(host.clone(), turned.0.saturating_sub(self.time.now().elapsed_ms));
                 }
             }
         }
         self.gates.set(open);
         Ok(())
-    }
-
-    /// Leave everything tidy. None of it is needed: what is durable is durable already.
-    fn stop(self) -> End {
-        if let Err(error) = self.views.settle() {
-            tracing::warn!(%error, "the views are behind; they will be brought forward from the log");
-        }
-        if let Err(error) = self.log.close() {
-            tracing::warn!(%error, "the log could not be closed; its end will be checked when it is opened");
-        }
-        // The workers end when nobody can send them jobs any more; they hold the views open until then.
-        drop((self.jobs, self.views, self.projection));
-        for worker in self.workers {
-            if worker.join().is_err() {
-                tracing::warn!("a worker ended badly");
-            }
-        }
-        for reply in self.stopping {
-            let _ = reply.send(());
-        }
-        End::Asked
     }
 }

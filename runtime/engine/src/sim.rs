@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
-use weirgate_core::{Entropy, Limits, Machine};
+use weirgate_core::{Entropy, Limits, Machine, Now};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader, Views};
 use weirgate_types::{
     AttemptFailure, BreakerId, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
-    Mode, Position,
+    LogLine, Mode, Position, StepAnswer,
 };
 
 use crate::{
@@ -23,8 +23,9 @@ use crate::{
     modules::{ModuleDisk, ModuleOptions},
     rows,
     sequencer::{End, Sequencer},
-    start::{Pieces, assemble},
+    start::{Pieces, assemble, last_at_ms},
     state::KeyState,
+    time::Time,
     workers::Jobs,
 };
 
@@ -47,13 +48,15 @@ pub enum Ended {
     Disk(String),
     /// It found what must not be.
     Broken(String),
+    /// It was asked to, and is ready to.
+    Asked,
 }
 
 impl From<End> for Ended {
     fn from(end: End) -> Self {
         match end {
             End::Log(error) => Self::Disk(error.to_string()),
-            End::Asked => Self::Broken("it was never asked to stop".to_owned()),
+            End::Asked => Self::Asked,
             End::Broken(why) => Self::Broken(why),
         }
     }
@@ -84,6 +87,28 @@ impl<T> Answer<T> {
     }
 }
 
+/// The answer to a stop.
+#[derive(Debug)]
+pub struct Stopping(oneshot::Receiver<()>);
+
+impl Stopping {
+    pub fn has_stopped(&mut self) -> bool {
+        self.0.try_recv().is_ok()
+    }
+}
+
+/// A worker waits until a step of its call is durable.
+#[derive(Debug)]
+pub struct Step(Receiver<Result<(), Refusal>>);
+
+impl Step {
+    /// Whether it waits still: neither an answer has come nor the end of all answers.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self.0.try_recv(), Err(crossbeam_channel::TryRecvError::Empty))
+    }
+}
+
 /// A call that is under way.
 #[derive(Debug)]
 pub struct Call(Job);
@@ -106,6 +131,7 @@ pub struct Attempted {
     pub result: Result<Effects, AttemptFailure>,
     /// What the handler's hook answers.
     pub correction: Option<Correction>,
+    pub log: Vec<LogLine>,
 }
 
 impl Engine {
@@ -117,14 +143,18 @@ impl Engine {
         let Ground { log, views, host, module, clock, limits, seed } = ground;
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
         let (_, ending) = watch::channel(None);
+        let metrics = Arc::new(Metrics::default());
+        let last_at_ms = last_at_ms(&log).map_err(End::from)?;
+        let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms);
         let pieces = Pieces {
             log,
             views,
             host,
             modules: (ModuleOptions::default(), ModuleDisk { dir: "/".into(), free_bytes_min: 0 }),
-            metrics: Arc::new(Metrics::default()),
+            metrics,
             gates: Arc::new(Gates::new(Arc::clone(&clock))),
             clock,
+            time,
             machine: Machine::new(limits, Entropy::seeded(seed)),
             commands: commands.clone(),
             inbox,
@@ -173,12 +203,42 @@ impl Engine {
         matches!(self.views().get(&rows::dead_letter(delivery)), Ok(Some(_)))
     }
 
-    /// When something is due, if anything is.
+    /// In how many milliseconds something is due, if anything is.
     #[must_use]
-    pub fn wake_at_ms(&self) -> Option<u64> {
+    pub fn wake_in_ms(&self) -> Option<u64> {
         let sequencer = &self.sequencer;
         let has_more = !sequencer.commands.is_empty() || !sequencer.held.is_empty() || sequencer.budget.has_deferred();
-        if has_more { Some(0) } else { sequencer.machine.wake_at_ms() }
+        if has_more { Some(0) } else { sequencer.machine.wake_in_ms(sequencer.time.now()) }
+    }
+
+    /// What time it was at the last look.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.sequencer.time.now()
+    }
+
+    /// Ask it to stop: turns go on until one answers [`Ended::Asked`].
+    #[must_use]
+    pub fn ask_to_stop(&self) -> Stopping {
+        let (reply, stopped) = oneshot::channel();
+        self.tell(Command::Stop { reply });
+        Stopping(stopped)
+    }
+
+    /// Close log and views, with calls under way and commands in the queue.
+    pub fn stop(self) {
+        self.sequencer.stop();
+    }
+
+    /// A call that is under way records the answer of a step.
+    #[must_use]
+    pub fn step(&self, call: &Call, step: &str) -> Option<Step> {
+        let item = call.0.items.first()?;
+        let (reply, recorded) = crossbeam_channel::bounded(1);
+        let answer = StepAnswer { status: 200, headers: Vec::new(), body: Vec::new() };
+        let (delivery, attempt, step) = (item.delivery.clone(), item.attempt, step.to_owned());
+        self.tell(Command::Step { delivery, attempt, step, answer, reply });
+        Some(Step(recorded))
     }
 
     /// Take all that waits, and settle it.
@@ -219,13 +279,20 @@ impl Engine {
                 attempt: item.attempt,
                 stored: item.stored.or_else(read).unwrap_or_else(|| panic!("no event at {position}")),
                 result,
-                log: Vec::new(),
+                log: attempted.log,
                 correction: attempted.correction,
             }
         });
         let items = items.collect();
         let finished = Finished { handler: job.handler, digest: job.callee.digest, items, hosts: Vec::new() };
         self.tell(Command::Finished(Box::new(finished)));
+    }
+
+    /// An outbound call of an attempt, the one at `index` of the call's items, is answered. Nobody waits for it.
+    pub fn answer_step(&self, call: &Call, index: usize, step: String, answer: StepAnswer) {
+        let Some(item) = call.0.items.get(index) else { return };
+        let ((reply, _), delivery) = (crossbeam_channel::bounded(1), item.delivery.clone());
+        self.tell(Command::Step { delivery, attempt: item.attempt, step, answer, reply });
     }
 
     /// # Errors
@@ -238,8 +305,8 @@ impl Engine {
     }
 
     #[must_use]
-    pub fn deploy(&self, handler: HandlerName, manifest: String, at_ms: u64) -> Answer<HandlerItem> {
-        let deployed = Box::new(Deployed { handler, digest: self.digest(), manifest, at_ms });
+    pub fn deploy(&self, handler: HandlerName, manifest: String) -> Answer<HandlerItem> {
+        let deployed = Box::new(Deployed { handler, digest: self.digest(), manifest, at_ms: 0, wall_ms: 0 });
         let module = self.module.clone();
         self.ask(|reply| Command::Deploy { deployed, module, reply })
     }

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Semaphore, watch};
 use weirgate_core::{Entropy, Limits, Machine, Places};
 use weirgate_host::{Host, HostOptions};
-use weirgate_log::{Log, Views};
+use weirgate_log::{Log, LogError, Views};
 use weirgate_types::{Digest, HandlerName};
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     sequencer::{Budget, End, Forgotten, FreeSpace, Sequencer},
     statuses::Statuses,
     storage,
+    time::Time,
     workers::{self, Jobs, JoinTrace, Worker},
 };
 
@@ -72,6 +73,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let module_disk = ModuleDisk { dir: options.host.dir.clone(), free_bytes_min: options.disk_free_bytes_min };
     let host = Arc::new(Host::new(options.host)?);
     let metrics = Arc::new(Metrics::default());
+    let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms(&log)?);
     let (commands, inbox) = bounded(COMMANDS_MAX);
     let gates = Arc::new(Gates::new(Arc::clone(&clock)));
     let outside = outside(&log, &commands, &gates, options.secrets);
@@ -95,6 +97,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         modules: (options.modules, module_disk),
         metrics,
         clock,
+        time,
         machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
         gates,
         commands: commands.clone(),
@@ -120,6 +123,7 @@ pub struct Pieces {
     pub modules: (ModuleOptions, ModuleDisk),
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
+    pub time: Time,
     pub machine: Machine,
     pub gates: Arc<Gates>,
     pub commands: Sender<Command>,
@@ -135,14 +139,14 @@ pub struct Pieces {
 
 /// A sequencer that has recovered nothing yet, and what a handle on it is made of.
 pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
-    let Pieces { log, views, host, metrics, clock, machine, gates, commands, inbox, .. } = pieces;
+    let Pieces { log, views, host, metrics, clock, time, machine, gates, commands, inbox, .. } = pieces;
     let statuses = Statuses { views: views.clone(), log: log.reader() };
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let hub = Arc::new(Hub::new(statuses.clone(), Queries::new(processors)));
     let in_flight = Arc::new(Semaphore::new(pieces.events_in_flight_max));
     let is_ready = Arc::new(AtomicBool::new(true));
     let (options, disk) = pieces.modules;
-    let modules = Modules::new(host, views.clone(), Arc::clone(&clock), options, disk);
+    let modules = Modules::new(host, views.clone(), clock, options, disk);
     let keys = log.key_hasher();
     let parts = Parts {
         commands,
@@ -170,7 +174,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         views,
         hub,
         metrics,
-        clock,
+        time,
         recent: Recent::new(RECENT_BYTES_MAX),
         callees: BTreeMap::new(),
         actions: VecDeque::new(),
@@ -178,7 +182,6 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         held: VecDeque::new(),
         is_full: false,
         settling: None,
-        decided: BTreeSet::new(),
         free_space: pieces.free_space,
         ballast: pieces.ballast,
         handlers_changed: false,
@@ -198,6 +201,11 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         stopping: Vec::new(),
     };
     (sequencer, parts)
+}
+
+/// The time of the log's last record; 0 where it has none.
+pub fn last_at_ms(log: &Log) -> Result<u64, LogError> {
+    Ok(log.reader().read(log.head())?.map_or(0, |(_, record)| record.at_ms()))
 }
 
 /// What calls to the outside go through.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weirgate_core::schedule;
 use weirgate_log::LogReader;
 use weirgate_types::{Deployed, Event, HandlerName, Manifest, Record, Schedule, TimerId};
 
@@ -23,22 +24,35 @@ pub fn schedule_id(handler: &HandlerName, schedule: &Schedule) -> TimerId {
 }
 
 /// The schedule that a row names.
-pub fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, Refusal> {
+fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, Refusal> {
     let Some((_, Record::Deployed(Deployed { manifest, .. }))) = log.read(timer.position)? else { return Ok(None) };
     let manifest = Manifest::from_record(&manifest)?;
     Ok(manifest.schedules.into_iter().nth(usize::try_from(timer.index).unwrap_or(usize::MAX)))
 }
 
-/// The event that comes when the timer goes off; `None` where the log does not say.
-pub fn event(log: &LogReader, id: &TimerId, kind: TimerKind, timer: TimerRow) -> Result<Option<Event>, Refusal> {
+/// What a timer does when it goes off.
+pub struct Firing {
+    pub event: Event,
+    /// When a schedule goes off again: times that have passed already are left out.
+    pub next_ms: Option<u64>,
+}
+
+/// What the timer does when it goes off at `now_ms`; `None` where the log does not say.
+pub fn firing(
+    log: &LogReader,
+    id: &TimerId,
+    kind: TimerKind,
+    timer: TimerRow,
+    now_ms: u64,
+) -> Result<Option<Firing>, Refusal> {
+    let mut next_ms = None;
     let (r#type, data_content_type, data) = match kind {
-        TimerKind::Schedule => match schedule_at(log, timer)? {
-            Some(schedule) => {
-                let data = schedule.data.map(|data| data.get().as_bytes().to_vec()).unwrap_or_default();
-                (schedule.r#type, None, data)
-            }
-            None => return Ok(None),
-        },
+        TimerKind::Schedule => {
+            let Some(schedule) = schedule_at(log, timer)? else { return Ok(None) };
+            next_ms = schedule::next_after(&schedule.cron, timer.due_ms.max(now_ms));
+            let data = schedule.data.map(|data| data.get().as_bytes().to_vec()).unwrap_or_default();
+            (schedule.r#type, None, data)
+        }
         TimerKind::Handler => {
             let Some((_, record)) = log.read(timer.position)? else { return Ok(None) };
             let mut writes = record.commits().iter().flat_map(|commit| &commit.effects.timers);
@@ -51,7 +65,7 @@ pub fn event(log: &LogReader, id: &TimerId, kind: TimerKind, timer: TimerRow) ->
     let source = if kind == TimerKind::Schedule { SCHEDULES } else { TIMERS };
     let mut extensions = BTreeMap::new();
     extensions.insert("timer".to_owned(), id.name.clone());
-    Ok(Some(Event {
+    let event = Event {
         id: format!("{}/{}/{}", id.key, id.name, timer.due_ms),
         source: format!("{source}{}", id.handler),
         r#type,
@@ -61,5 +75,6 @@ pub fn event(log: &LogReader, id: &TimerId, kind: TimerKind, timer: TimerRow) ->
         data_schema: None,
         extensions,
         data,
-    }))
+    };
+    Ok(Some(Firing { event, next_ms }))
 }

@@ -150,7 +150,7 @@ impl Worker {
     fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<Finished, String> {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
         let finished = match (job.items.as_slice(), prepared.as_slice()) {
-            _ if prepared.iter().any(|prepared| prepared.is_lost()) => without_lost(job, prepared),
+            _ if prepared.iter().any(Prepared::is_lost) => without_lost(job, prepared),
             ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared, processor)?,
             _ => self.call_batch(job, &prepared, processor)?,
         };
@@ -272,6 +272,7 @@ fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Ar
         key: event.key(),
         attempt: item.attempt,
         at_ms: job.at_ms,
+        wall_ms: job.wall_ms,
         config: &job.callee.config,
         limits: &job.callee.limits,
         capabilities: &job.callee.capabilities,

@@ -82,6 +82,7 @@ fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
         key: "order/o-1",
         attempt: 1,
         at_ms: 1_735_689_600_123,
+        wall_ms: 1_735_689_600_123,
         config: &config,
         limits: &limits,
         capabilities: &capabilities,

@@ -41,8 +41,8 @@ pub(crate) struct Item {
     pub(crate) steps: Option<Steps>,
     pub(crate) effects: EffectBuffer,
     pub(crate) log: Log,
-    /// The attempt's time.
-    pub(crate) at_ms: u64,
+    /// What timers that it starts count from.
+    pub(crate) wall_ms: u64,
     host_calls: u32,
     host_calls_max: u32,
 }
@@ -56,6 +56,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) delivery: Option<&'a DeliveryId>,
     pub(crate) event: Option<&'a Event>,
     pub(crate) at_ms: u64,
+    pub(crate) wall_ms: u64,
     pub(crate) processor: Arc<dyn Processor>,
 }
 
@@ -211,7 +212,7 @@ impl Attempt {
 
 impl Item {
     fn new(setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>, together: Together) -> Self {
-        let Setup { limits, key, config, delivery: _, event, at_ms, processor: _ } = setup;
+        let Setup { limits, key, config, delivery: _, event, at_ms: _, wall_ms, processor: _ } = setup;
         Self {
             key: key.to_owned(),
             config,
@@ -219,7 +220,7 @@ impl Item {
             steps,
             effects: EffectBuffer::new(limits, together.clone(), event.map_or(0, added_to_each)),
             log: Log::new(limits, together),
-            at_ms,
+            wall_ms,
             host_calls: 0,
             host_calls_max: limits.host_calls,
         }

@@ -19,6 +19,8 @@ pub struct Call<'a> {
     pub attempt: u32,
     /// The attempt's time in milliseconds since the Unix epoch. The guest's clocks answer it.
     pub at_ms: u64,
+    /// What the wall clock says: timers are due by it.
+    pub wall_ms: u64,
     pub config: &'a Arc<BTreeMap<String, String>>,
     pub limits: &'a CallLimits,
     /// Whom the guest may call, and with which secrets.

@@ -155,8 +155,8 @@ impl Module {
     /// Make an instance and drop it, to see whether it starts within `limits`.
     pub(crate) fn try_start(&self, limits: &CallLimits) -> Result<(), CallError> {
         let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
-        let config = Arc::default();
-        let setup = Setup { limits, key: "", config, delivery: None, event: None, at_ms: 0, processor };
+        let (config, delivery, event) = (Arc::default(), None, None);
+        let setup = Setup { limits, key: "", config, delivery, event, at_ms: 0, wall_ms: 0, processor };
         let attempt = Attempt::new(setup, Box::new(NoState), None, Reading::now());
         let (result, _) = self.enter(attempt, |store| self.0.entry.start(store).map(drop));
         result
@@ -245,6 +245,7 @@ fn setup<'a>(call: &Call<'a>) -> Setup<'a> {
         delivery: Some(call.delivery),
         event: Some(call.event),
         at_ms: call.at_ms,
+        wall_ms: call.wall_ms,
         processor: Arc::clone(call.processor),
     }
 }

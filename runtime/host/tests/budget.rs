@@ -19,9 +19,9 @@ fn an_answer_takes_its_bytes_before_the_request_is_sent() {
     let module = host.load(digest).expect("it was just put there");
     let mut attempt = attempt("fetches");
     attempt.capabilities.hosts = vec![web.at("")];
-    attempt.limits.wall_ms = 300;
-    attempt.event.data = json!({"fetches": [{"step": "a", "url": web.at("/echo")}]}).to_string().into_bytes();
-    let answer = || {
+    let mut answer = |timeout_ms: u32| {
+        let fetch = json!({"step": "a", "url": web.at("/echo"), "timeout_ms": timeout_ms});
+        attempt.event.data = json!({ "fetches": [fetch] }).to_string().into_bytes();
         let journal = Journal::default();
         let report = attempt.run_outbound(&module, Box::new(Memory::default()), Box::new(journal.clone()));
         let effects = report.result.expect("a good call");
@@ -29,11 +29,11 @@ fn an_answer_takes_its_bytes_before_the_request_is_sent() {
         (serde_json::from_slice::<serde_json::Value>(&value).expect("JSON"), journal.steps())
     };
     let taken = budget.take(Purpose::Outbound, budget.share(Purpose::Outbound)).expect("all of it");
-    let (answered, steps) = answer();
+    let (answered, steps) = answer(200);
     assert_eq!((&answered["error"], steps.len()), (&json!("timed-out"), 0), "{answered}");
     assert_eq!((web.connections(), budget.refusals(Purpose::Outbound)), (0, 1), "nothing was sent");
     drop(taken);
-    let (answered, steps) = answer();
+    let (answered, steps) = answer(9_000);
     assert_eq!((&answered["status"], steps.len()), (&json!(200), 1), "{answered}");
     assert_eq!(budget.held_bytes(Purpose::Outbound), 0, "all of it was given back");
 }

@@ -11,7 +11,7 @@ pub const BATCH_HEADER_BYTES: usize = 32;
 pub const FRAME_HEADER_BYTES: usize = 12;
 
 const MAGIC: [u8; 8] = *b"WEIRSEG\0";
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 const SUFFIX: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 
@@ -216,10 +216,10 @@ mod tests {
     #[test]
     fn a_later_version_is_named() {
         let mut bytes = SegmentHeader { identity: IDENTITY, first: Position(7) }.encode();
-        bytes[8] = 4;
+        bytes[8] = 5;
         let checksum = crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Version(4)));
+        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Version(5)));
     }
 
     #[test]

@@ -82,8 +82,11 @@ fn copy_aside(storage: &dyn Storage, pieces: &Pieces) -> Result<Option<String>, 
     }
     let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
     let name = segment_name(pieces.header.first);
-    let free = (1..).map(|number| format!("{name}.damaged-{number}")).find(|name| !names.contains(name));
-    let copy = free.unwrap_or_default();
+    let mut number = 1;
+    while names.contains(&format!("{name}.damaged-{number}")) {
+        number += 1;
+    }
+    let copy = format!("{name}.damaged-{number}");
     write(storage, &copy, &read_whole(storage, &name)?)?;
     storage.sync_dir().map_err(LogError::io("syncing the folder of", &copy))?;
     Ok(Some(copy))

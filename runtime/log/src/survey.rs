@@ -32,6 +32,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Of the positions `first` to `last` there is nothing in the file.
+    fn missing(file: String, at: u64, what: &'static str, (first, last): (Position, Position)) -> Self {
+        Self { file, from: at, to: at, what, kept: Vec::new(), lost: vec![LostRange { first, last, kind: None }] }
+    }
+
     /// Whether the log cannot be used as it is; otherwise a newer program may read it.
     #[must_use]
     pub fn is_damage(&self) -> bool {
@@ -154,9 +159,8 @@ impl Survey {
             let at = pieces.size;
             pieces.parts.push(Part::Lost { first, last });
             pieces.damaged = true;
-            let lost = vec![LostRange { first, last, kind: None }];
             let what = "the records up to the next segment are missing";
-            self.findings.push(Finding { file, from: at, to: at, what, kept: Vec::new(), lost });
+            self.findings.push(Finding::missing(file, at, what, (first, last)));
         }
         self.next = header.first;
     }
@@ -250,9 +254,8 @@ impl Survey {
             pieces.parts.push(Part::Lost { first, last });
             pieces.damaged = true;
             let (file, at) = (segment_name(pieces.header.first), pieces.size);
-            let lost = vec![LostRange { first, last, kind: None }];
             let what = "the last records are missing";
-            self.findings.push(Finding { file, from: at, to: at, what, kept: Vec::new(), lost });
+            self.findings.push(Finding::missing(file, at, what, (first, last)));
         }
         self.next = durable.next();
     }
@@ -262,9 +265,8 @@ impl Survey {
         let Some(ahead) = known.iter().find(|known| !self.epochs.hold(known.epoch)) else { return };
         let file = self.pieces.last().map_or_else(String::new, |pieces| segment_name(pieces.header.first));
         let at = self.pieces.last().map_or(0, |pieces| pieces.size);
-        let lost = vec![LostRange { first: ahead.position.min(self.next), last: ahead.position, kind: None }];
         let what = "all segments of a later epoch are missing";
-        self.findings.push(Finding { file, from: at, to: at, what, kept: Vec::new(), lost });
+        self.findings.push(Finding::missing(file, at, what, (ahead.position.min(self.next), ahead.position)));
     }
 }
 

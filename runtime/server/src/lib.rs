@@ -5,6 +5,8 @@
 
 mod connections;
 mod content;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod live;
 mod parsing;
 mod payload;

@@ -27,13 +27,25 @@ pub struct Problem {
     pub retry_after: Option<u32>,
 }
 
+/// The longest text of an error. What a client sent may be part of it, and is cut.
+const DETAIL_BYTES_MAX: usize = 2_048;
+
+/// `text`, cut at a character's end where it is too long for an error.
+pub fn bounded(mut text: String) -> String {
+    if text.len() > DETAIL_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             r#type: format!("urn:weirgate:problem:{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: bounded(detail.into()),
             code: code.to_owned(),
             retryable: false,
             retry_after: None,

@@ -40,8 +40,10 @@ impl Commit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Completed,
-    /// It will be tried again at `due_ms`, not earlier.
+    /// It will be tried again after `delay_ms`, not earlier.
     Retry {
+        delay_ms: u64,
+        /// When that is over by the wall clock, for people.
         due_ms: u64,
         /// Which of the manifest's retry levels the wait belongs to, from 0.
         level: u8,

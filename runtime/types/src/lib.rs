@@ -28,5 +28,5 @@ pub use manifest::{
 pub use operation::{
     BreakerChanged, BreakerId, CalledHost, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,
 };
-pub use record::{CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError};
+pub use record::{Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};

@@ -157,7 +157,9 @@ impl std::fmt::Display for BreakerId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerChanged {
     pub breaker: BreakerId,
-    /// Until when nothing passes; `None`: it is closed, all passes.
+    /// For how long nothing passes; `None`: it is closed, all passes.
+    pub open_ms: Option<u64>,
+    /// When that is over by the wall clock, for people.
     pub open_until_ms: Option<u64>,
     pub by: String,
     pub why: String,

@@ -49,6 +49,8 @@ pub enum Record {
     Fired {
         timer: TimerId,
         due_ms: u64,
+        /// When it goes off again, where it is a schedule's.
+        next_ms: Option<u64>,
         event: Event,
         at_ms: u64,
     },
@@ -74,6 +76,8 @@ pub enum Record {
     CorrectionRefused(CorrectionRefused),
     /// Stands in for records that were damaged on disk and given up by an operator.
     Lost(Lost),
+    /// The wall clock was set: from here on record time maps to elapsed time like this.
+    TimeAnchored(Anchor),
 }
 
 /// The positions of damaged records. They are never given to other records.
@@ -96,6 +100,22 @@ pub struct CorrectionRefused {
     pub at_ms: u64,
     /// `weirgate.delivery.correction-refused`; absent for deliveries of the runtime's own events.
     pub notice: Option<Event>,
+}
+
+/// A moment by record time and by elapsed time, and with it all later moments until the next anchor. Delays run on elapsed
+/// time, so they stay what they are when the wall clock is set. Without an anchor both times are the same.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    pub at_ms: u64,
+    pub elapsed_ms: u64,
+}
+
+impl Anchor {
+    /// The elapsed time of a record at `at_ms`.
+    #[must_use]
+    pub fn elapsed_ms_at(self, at_ms: u64) -> u64 {
+        self.elapsed_ms.saturating_add(at_ms.saturating_sub(self.at_ms))
+    }
 }
 
 /// What was missing before a delivery whose handler puts events back into order.
@@ -121,6 +141,8 @@ pub struct Deployed {
     /// The manifest as JSON, so that it can gain settings without a change of this format.
     pub manifest: String,
     pub at_ms: u64,
+    /// What the wall clock said: schedules count from here.
+    pub wall_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -159,6 +181,7 @@ impl Record {
             Self::GapPassed(_) => "gap-passed",
             Self::CorrectionRefused(_) => "correction-refused",
             Self::Lost(_) => "lost",
+            Self::TimeAnchored(_) => "time-anchored",
         }
     }
 
@@ -210,7 +233,7 @@ impl Record {
         }
     }
 
-    /// When it happened, in Unix milliseconds.
+    /// When it happened, in Unix milliseconds: never less than the record before.
     #[must_use]
     pub fn at_ms(&self) -> u64 {
         match self {
@@ -229,6 +252,7 @@ impl Record {
             Self::GapPassed(gap) => gap.at_ms,
             Self::CorrectionRefused(refused) => refused.at_ms,
             Self::Lost(lost) => lost.at_ms,
+            Self::TimeAnchored(anchor) => anchor.at_ms,
         }
     }
 

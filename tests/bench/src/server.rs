@@ -10,12 +10,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{clock, http::Http, scrape::Scrape};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_mins(1);
+/// How long one readiness request may take; one that is lost is sent again, on another connection.
+const READY_TRY: Duration = Duration::from_secs(2);
 
 /// Where things are.
 #[derive(Debug, Clone, clap::Args)]
@@ -111,7 +113,8 @@ impl Running {
     /// The program ends, or does not answer in time.
     pub async fn ready(&mut self, http: &Http, path: &str) -> Result<()> {
         let begun = clock::now();
-        while let Err(error) = http.get(path).await {
+        let one_try = async || timeout(READY_TRY, http.get(path)).await.context("no answer in time").flatten();
+        while let Err(error) = one_try().await {
             if let Some(status) = self.0.try_wait()? {
                 bail!("it has ended: {status}");
             }

@@ -140,7 +140,7 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     assert_eq!((given, came, &shown["correction"]["by"]), (json!(7), json!(1), &json!("bob")), "{shown}");
     let correction = json!({ "by": "ada", "why": "the customer called", "patch": { "n": 1, "fail": null } });
     let decided = server.client.ask(&format!("/v1/deliveries/{id}/correct"), &correction).await;
-    let difference = json!([{ "op": "replace", "path": "/n", "value": 1 }, { "op": "remove", "path": "/fail" }]);
+    let difference = json!([{ "op": "remove", "path": "/fail" }, { "op": "replace", "path": "/n", "value": 1 }]);
     assert_eq!((decided.status, &decided.json["diff"]), (202, &difference), "{}", decided.text);
     let part = eventually("both to be done", PATIENCE, async || {
         let part = server.client.status("order/1").await["parts"]["mender"].clone();

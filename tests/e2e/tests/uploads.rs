@@ -130,10 +130,16 @@ async fn a_queued_compilation_ends_with_its_client() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_looks_at_free_space_first() {
-    let server = Setup::new().env("WEIRGATE__DATA__DISK_FREE_BYTES_MIN", (1_u64 << 60).to_string()).start().await;
+    // It is not ready then, but answers.
+    let mut server = Setup::new().env("WEIRGATE__DATA__DISK_FREE_BYTES_MIN", (1_u64 << 60).to_string()).prepare();
+    server.spawn();
+    eventually("the server to answer", PATIENCE, async || {
+        server.client.try_get("/livez").await.filter(|answer| answer.status == 200).map(drop).ok_or("no answer")
+    })
+    .await;
     server.client.upload(module(1)).await.is_problem(507, "disk-full");
     assert_eq!(files(&server), (BTreeSet::new(), 0));
-    let server = Setup::new().env("WEIRGATE__MODULES__UNUSED_BYTES_MAX", "1000").start().await;
+    let server = Setup::new().env("WEIRGATE__MODULES__UNUSED_BYTES_MAX", "100").start().await;
     server.client.upload(module(1)).await.is_problem(507, "too-many-modules");
 }
 

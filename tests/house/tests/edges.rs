@@ -64,11 +64,14 @@ fn every_crate_of_the_runtime_is_listed() {
 }
 
 /// Features that exist for tests: bugs that can be switched on, and disks in memory.
-const FOR_TESTS: [(&str, &str); 3] = [("weirgate-core", "bugs"), ("weirgate-engine", "sim"), ("weirgate-log", "sim")];
+const FOR_TESTS: [(&str, &str); 4] =
+    [("weirgate-core", "bugs"), ("weirgate-engine", "sim"), ("weirgate-log", "sim"), ("weirgate-server", "fuzz")];
+/// The crates that may turn them on.
+const TEST_CRATES: [&str; 2] = ["weirgate-sim", "weirgate-fuzz"];
 
 #[test]
 fn what_is_for_tests_is_on_in_no_product() {
-    for package in metadata().packages.iter().filter(|package| package.name.as_str() != "weirgate-sim") {
+    for package in metadata().packages.iter().filter(|package| !TEST_CRATES.contains(&package.name.as_str())) {
         for (name, feature) in FOR_TESTS {
             let of = package.dependencies.iter().find(|dependency| dependency.name == name);
             let is_on = of.is_some_and(|dependency| dependency.features.iter().any(|on| on == feature));
@@ -77,8 +80,10 @@ fn what_is_for_tests_is_on_in_no_product() {
             let passes_on = of_product.flat_map(|(_, on)| on).any(|on| *on == format!("{name}/{feature}"));
             assert!(!is_on && !passes_on, "{} turns on {feature} of {name}", package.name);
         }
-        let is_default =
-            package.features.get("default").is_some_and(|on| on.iter().any(|on| on == "bugs" || on == "sim"));
+        let is_default = package
+            .features
+            .get("default")
+            .is_some_and(|on| FOR_TESTS.iter().any(|(_, feature)| on.contains(&(*feature).to_owned())));
         assert!(!is_default, "{} has it on by default", package.name);
     }
 }

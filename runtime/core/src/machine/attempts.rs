@@ -6,14 +6,14 @@ use weirgate_types::{
 
 use super::{Machine, breakers::turn_breaker};
 use crate::bugs::bug;
-use crate::{Action, DeliveryRow, Ended, Ending, Turned, ending, handler::Handler};
+use crate::{Action, DeliveryRow, Ended, Ending, Now, Turned, ending, handler::Handler};
 
 /// Who corrects where a handler's own hook does.
 pub const HOOK: &str = "on-correctable";
 
 impl Machine {
     /// An answer counts only for the attempt that is under way; any other is an echo of something already settled.
-    pub(super) fn finished(&mut self, name: &HandlerName, ended: &[Ended<'_>], now_ms: u64, actions: &mut Vec<Action>) {
+    pub(super) fn finished(&mut self, name: &HandlerName, ended: &[Ended<'_>], now: Now, actions: &mut Vec<Action>) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let mut endings = Vec::new();
         let mut hooked = Vec::new();
@@ -25,7 +25,7 @@ impl Machine {
             }
             let outcome = match one.result {
                 Ok(()) => completed(handler, one.position, row),
-                Err(failure) => ending::outcome(&handler.manifest, row, failure, now_ms, &mut self.entropy),
+                Err(failure) => ending::outcome(&handler.manifest, row, failure, now, &mut self.entropy),
             };
             let may_be_hooked = one.corrected && (!row.hooked || bug!(HookAlways)) && row.offered.is_none();
             if may_be_hooked && matches!(outcome, Outcome::Waiting { .. }) {
@@ -34,7 +34,7 @@ impl Machine {
             let recovered = row.failed && one.result.is_ok();
             endings.push(Ending { position: one.position, attempt: one.attempt, outcome, recovered });
             if let (Some(breaker), Some(is_failure)) = (&mut handler.breaker, counts(one.result)) {
-                breaker_turn = breaker.count(is_failure, now_ms).or(breaker_turn);
+                breaker_turn = breaker.count(is_failure, now.elapsed_ms).or(breaker_turn);
             }
         }
         if endings.is_empty() {
@@ -58,13 +58,13 @@ impl Machine {
 
     /// End the attempts that the runtime's own end cut off. They count: a component that kills the process must not be
     /// called for ever. What was about to follow from records when the runtime stopped follows now.
-    pub(super) fn recovered(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+    pub(super) fn recovered(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.recovering = false;
         let failure = AttemptFailure::found(FailureKind::Interrupted, "the runtime stopped during the attempt");
         for (name, handler) in &mut self.handlers {
             for position in handler.lanes.running_now().into_iter().filter(|_| !bug!(CutOffForgotten)) {
                 let Some(row) = handler.lanes.get(position) else { continue };
-                let outcome = ending::outcome(&handler.manifest, row, &failure, now_ms, &mut self.entropy);
+                let outcome = ending::outcome(&handler.manifest, row, &failure, now, &mut self.entropy);
                 let ending = Ending { position, attempt: row.attempt, outcome, recovered: false };
                 actions.push(Action::Commit { handler: name.clone(), endings: vec![ending], is_batch: false });
             }
@@ -75,12 +75,12 @@ impl Machine {
     }
 
     /// Begin what may begin, as many in one call as there are and as it may take.
-    pub(super) fn begin_attempts(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+    pub(super) fn begin_attempts(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.recovering || self.stopping {
             return;
         }
         for (name, handler) in &mut self.handlers {
-            handler.lanes.release_due(now_ms);
+            handler.lanes.release_due(now.elapsed_ms);
             if !self.has_space {
                 continue;
             }
@@ -88,14 +88,14 @@ impl Machine {
                 actions.push(Action::Release { delivery: handler.id(position), commit });
             }
             loop {
-                let call = handler.next_call(now_ms);
+                let call = handler.next_call(now.elapsed_ms);
                 if call.is_empty() {
                     break;
                 }
                 for (position, attempt) in call {
                     let delivery = DeliveryId { handler: name.clone(), position };
                     let version = handler.version();
-                    actions.push(Action::Append(Record::Attempted { delivery, attempt, version, at_ms: now_ms }));
+                    actions.push(Action::Append(Record::Attempted { delivery, attempt, version, at_ms: now.at_ms }));
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! Breakers: of handlers, by their attempts, and of hosts, by the calls that a handler makes to them: one that calls a host
 //! badly shuts no other out. An operator may open one for all handlers.
 
-use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName};
+use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName, Position};
 
 use super::Machine;
 use crate::{
-    Action, Turned,
+    Action, Now, Turned,
     breaker::{Breaker, Turn},
 };
 
@@ -21,16 +21,17 @@ impl Machine {
         &mut self,
         handler: &HandlerName,
         hosts: &[(String, bool)],
-        now_ms: u64,
+        now: Now,
         actions: &mut Vec<Action>,
     ) {
         for (host, is_well) in hosts {
             let own = CalledHost::by(handler, host);
             let policy = self.limits.host_breaker;
-            let turn = self.hosts.entry(own.clone()).or_insert_with(|| Breaker::new(policy)).count(!is_well, now_ms);
+            let turn =
+                self.hosts.entry(own.clone()).or_insert_with(|| Breaker::new(policy)).count(!is_well, now.elapsed_ms);
             let of_all = CalledHost::by_all(host);
             let open = self.hosts.get_mut(&of_all).filter(|breaker| breaker.open().is_some());
-            let turn_of_all = open.and_then(|breaker| breaker.count(!is_well, now_ms));
+            let turn_of_all = open.and_then(|breaker| breaker.count(!is_well, now.elapsed_ms));
             for (called, turn) in [(own, turn), (of_all, turn_of_all)] {
                 if let Some(turn) = turn {
                     turn_breaker(BreakerId::Host(called), turn, actions);
@@ -54,19 +55,19 @@ impl Machine {
         breaker: &BreakerId,
         open: bool,
         (by, why): (&str, &str),
-        now_ms: u64,
         actions: &mut Vec<Action>,
     ) {
         if let (true, BreakerId::Handler(name)) = (open, breaker) {
             let handler = self.handlers.get_mut(name);
             handler.and_then(|handler| handler.breaker.as_mut()).into_iter().for_each(Breaker::begin_to_open);
         }
-        let open_until_ms = open.then(|| now_ms.saturating_add(TRIPPED_MS));
+        let open_ms = open.then_some(TRIPPED_MS);
         let (breaker, by, why) = (breaker.clone(), by.to_owned(), why.to_owned());
-        actions.push(Action::Turn(Turned::Breaker { breaker, open_until_ms, by, why }));
+        actions.push(Action::Turn(Turned::Breaker { breaker, open_ms, by, why }));
     }
 
-    pub(super) fn breaker_changed(&mut self, changed: &BreakerChanged) {
+    pub(super) fn breaker_changed(&mut self, position: Position, changed: &BreakerChanged) {
+        let elapsed_ms = self.anchors.elapsed_ms(position, changed.at_ms);
         let breaker = match &changed.breaker {
             BreakerId::Handler(name) => self.handlers.get_mut(name).and_then(|handler| handler.breaker.as_mut()),
             BreakerId::Host(host) => {
@@ -75,7 +76,7 @@ impl Machine {
             }
         };
         if let Some(breaker) = breaker {
-            breaker.turned(changed.open_until_ms);
+            breaker.turned(changed.open_ms.map(|open_ms| elapsed_ms.saturating_add(open_ms)));
         }
     }
 
@@ -85,7 +86,7 @@ impl Machine {
         self.hosts.insert(host, breaker);
     }
 
-    /// The hosts that have been called, and whether their breakers are open: until when, and for the how manieth time in a
+    /// The hosts that have been called, and whether their breakers are open: until when, in elapsed time, and for the how manieth time in a
     /// row.
     pub fn hosts(&self) -> impl Iterator<Item = (&CalledHost, Option<(u64, u32)>)> {
         self.hosts.iter().map(|(host, breaker)| (host, breaker.open()))
@@ -93,10 +94,10 @@ impl Machine {
 }
 
 pub(super) fn turn_breaker(breaker: BreakerId, turn: Turn, actions: &mut Vec<Action>) {
-    let (open_until_ms, why) = match turn {
-        Turn::Open { until_ms } => (Some(until_ms), "too many calls failed"),
+    let (open_ms, why) = match turn {
+        Turn::Open { open_ms } => (Some(open_ms), "too many calls failed"),
         Turn::Close => (None, "a call went through"),
     };
     let (by, why) = (RUNTIME.to_owned(), why.to_owned());
-    actions.push(Action::Turn(Turned::Breaker { breaker, open_until_ms, by, why }));
+    actions.push(Action::Turn(Turned::Breaker { breaker, open_ms, by, why }));
 }

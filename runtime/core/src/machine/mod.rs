@@ -6,15 +6,17 @@ mod questions;
 mod records;
 mod sequence;
 mod shelf;
+mod timers;
 
 use std::collections::BTreeMap;
 
 pub use attempts::HOOK;
+use timers::Timers;
 
-use weirgate_types::{BreakerPolicy, CalledHost, DeliveryId, Deployed, HandlerName, KeyHasher, Position};
+use weirgate_types::{BreakerPolicy, CalledHost, DeliveryId, Deployed, HandlerName, KeyHasher, Position, Record};
 
 use crate::bugs::bug;
-use crate::{Action, DeliveryRow, Entropy, HandlerRow, Input, breaker::Breaker, handler::Handler};
+use crate::{Action, Anchors, DeliveryRow, Entropy, HandlerRow, Input, Now, breaker::Breaker, handler::Handler};
 
 /// What bounds the memory a handler's open deliveries take.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,8 @@ pub struct Machine {
     /// The last position that a record has covered.
     head: Position,
     durable: Position,
-    next_timer_ms: Option<u64>,
+    timers: Timers,
+    anchors: Anchors,
     /// While the log is replayed nothing is begun.
     recovering: bool,
     /// Before the end neither.
@@ -70,7 +73,8 @@ impl Machine {
             keys: KeyHasher::default(),
             head: Position::ZERO,
             durable: Position::ZERO,
-            next_timer_ms: None,
+            timers: Timers::default(),
+            anchors: Anchors::default(),
             recovering: true,
             stopping: false,
             has_space: true,
@@ -86,6 +90,11 @@ impl Machine {
     /// Take up where a view left off: the view's applied position, then its handlers, then their open deliveries.
     pub fn restore_head(&mut self, applied: Position) {
         (self.head, self.durable) = (applied, applied);
+    }
+
+    /// Before the handlers.
+    pub fn restore_anchors(&mut self, anchors: Anchors) {
+        self.anchors = anchors;
     }
 
     /// `deployments` are the records that the row names, with their positions.
@@ -104,47 +113,51 @@ impl Machine {
         }
     }
 
-    /// Take in what happened and add to `actions` what is to be done about it. `now_ms` is Unix time in milliseconds.
-    pub fn apply(&mut self, input: Input<'_>, now_ms: u64, actions: &mut Vec<Action>) {
+    /// Take in what happened and add to `actions` what is to be done about it.
+    pub fn apply(&mut self, input: Input<'_>, now: impl Into<Now>, actions: &mut Vec<Action>) {
+        let now = now.into();
         match input {
+            // It comes before a record that was decided on already, so nothing else may happen first.
+            Input::Appended { position, record: record @ Record::TimeAnchored(_) } => {
+                return self.appended(position, record, actions);
+            }
             Input::Appended { position, record } => self.appended(position, record, actions),
-            Input::Durable { position } => self.made_durable(position, now_ms, actions),
+            Input::Durable { position } => self.made_durable(position, now, actions),
             Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
             Input::Fetched { handler, lanes, due } => self.fetched(handler, lanes, due, actions),
-            Input::Finished { handler, ended } => self.finished(handler, ended, now_ms, actions),
-            Input::Called { handler, hosts } => self.called(handler, hosts, now_ms, actions),
+            Input::Finished { handler, ended } => self.finished(handler, ended, now, actions),
+            Input::Called { handler, hosts } => self.called(handler, hosts, now, actions),
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
             Input::Unready { handler } => self.set_ready(handler, None),
-            Input::TimersRead { next_due_ms } => self.next_timer_ms = next_due_ms,
+            Input::TimersRead { next_due_ms } => self.timers.read(next_due_ms),
             Input::BreakerWished { breaker, open, by, why } => {
-                self.wish_breaker(breaker, open, (by, why), now_ms, actions);
+                self.wish_breaker(breaker, open, (by, why), actions);
             }
-            Input::Tick => self.begin_attempts(now_ms, actions),
+            Input::Tick => self.begin_attempts(now, actions),
             Input::Stopping => self.stopping = true,
             Input::Space { has_space } => self.has_space = has_space,
-            Input::Recovered => self.recovered(now_ms, actions),
+            Input::Recovered => self.recovered(now, actions),
         }
         if !self.recovering && !self.stopping {
             if self.has_space {
-                self.pass_gaps(now_ms, actions);
+                self.pass_gaps(now, actions);
             }
             if bug!(BegunOneByOne) {
-                self.begin_attempts(now_ms, actions);
+                self.begin_attempts(now, actions);
             }
         }
         self.read_on(actions);
     }
 
     /// Everything so far is durable and can be read back: the moment to go to the shelf and back, and to the timers.
-    fn made_durable(&mut self, position: Position, now_ms: u64, actions: &mut Vec<Action>) {
+    fn made_durable(&mut self, position: Position, now: Now, actions: &mut Vec<Action>) {
         self.durable = self.durable.max(position);
-        self.visit_shelf(now_ms, actions);
-        if !self.recovering
-            && !self.stopping
-            && self.has_space
-            && self.next_timer_ms.is_some_and(|due_ms| due_ms <= now_ms)
-        {
-            actions.push(Action::FireTimers { now_ms: now_ms + if bug!(TimersEarly) { 100 } else { 0 } });
+        self.visit_shelf(now, actions);
+        self.timers.settled();
+        let now_ms = now.wall_ms + if bug!(TimersEarly) { 100 } else { 0 };
+        let is_due = self.timers.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
+        if is_due && !self.recovering && !self.stopping && self.has_space {
+            actions.push(Action::FireTimers { now_ms });
         }
     }
 }

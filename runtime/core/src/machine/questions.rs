@@ -4,18 +4,26 @@ use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
 use super::Machine;
 use crate::{
-    DeliveryRow, DeliveryState, DeliveryView, HandlerRow, HandlerView, OfferChange, Verdict, breaker::Breaker,
-    handler::Handler,
+    Anchors, DeliveryRow, DeliveryState, DeliveryView, HandlerRow, HandlerView, Now, OfferChange, Verdict,
+    breaker::Breaker, handler::Handler,
 };
 
 impl Machine {
-    /// When something becomes due, in Unix milliseconds.
+    /// In how many milliseconds something becomes due; none where nothing will, if nobody asks for it.
     #[must_use]
-    pub fn wake_at_ms(&self) -> Option<u64> {
+    pub fn wake_in_ms(&self, now: impl Into<Now>) -> Option<u64> {
         if !self.has_space {
             // Whoever looks for space tells when there is some.
             return None;
         }
+        let now = now.into();
+        let delays = self.due_elapsed_ms().map(|due_ms| due_ms.saturating_sub(now.elapsed_ms));
+        let timers = self.timers.next_due_ms().map(|due_ms| due_ms.saturating_sub(now.wall_ms));
+        delays.into_iter().chain(timers).min()
+    }
+
+    /// When something becomes due that waits for elapsed time.
+    fn due_elapsed_ms(&self) -> Option<u64> {
         let working = self.handlers.values().filter(|handler| handler.mode != Mode::Paused);
         let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::shelf::RUNNABLE_MAX));
         let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
@@ -29,7 +37,12 @@ impl Machine {
         let emitting =
             self.handlers.values().filter(|handler| handler.mode != Mode::Paused && handler.lanes.active() > 0);
         let emitting = emitting.filter_map(|handler| handler.emission_rate.allows_at_ms());
-        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(emitting).chain(self.next_timer_ms).min()
+        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(emitting).min()
+    }
+
+    #[must_use]
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
     }
 
     /// How many attempts are under way.

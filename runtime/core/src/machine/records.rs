@@ -1,5 +1,7 @@
 //! What records change. The machine's state changes by these alone, so replaying the log rebuilds it.
 
+use std::borrow::Cow;
+
 use weirgate_types::{
     Commit, CorrectionRefused, DeliveryId, Deployed, HandlerName, Intervention, Manifest, Mode, ModeChanged, Outcome,
     Position, Record, Start, Verb,
@@ -15,7 +17,8 @@ use crate::{
 impl Machine {
     pub(super) fn appended(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
         match record {
-            Record::Accepted { .. } | Record::Fired { .. } | Record::Paced { .. } | Record::Lost(_) => {}
+            Record::Accepted { .. } | Record::Paced { .. } | Record::Lost(_) => {}
+            Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
             Record::Attempted { delivery, attempt, version, at_ms } => {
                 self.attempted(delivery, (*attempt, *version), *at_ms, actions);
             }
@@ -27,7 +30,7 @@ impl Machine {
             Record::Deployed(deployed) => self.deployed(position, deployed),
             Record::ModeChanged(ModeChanged { handler, mode, .. }) => self.set_mode(handler, *mode),
             Record::Intervened(intervention) => self.intervened(position, intervention, actions),
-            Record::BreakerChanged(changed) => self.breaker_changed(changed),
+            Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
             Record::Stepped { delivery, .. } => {
                 let step = |row: &mut DeliveryRow| {
                     (row.carried.step, row.carried.steps) = (Some(position), row.carried.steps.saturating_add(1));
@@ -37,13 +40,15 @@ impl Machine {
             Record::Released { delivery, .. } => self.finish(delivery, actions),
             Record::GapPassed(gap) => self.gap_passed(gap, actions),
             Record::CorrectionRefused(refused) => self.correction_refused(refused, actions),
+            Record::TimeAnchored(anchor) => self.anchors.push(position, *anchor),
         }
         self.follow(position, record, actions);
     }
 
     /// Show the record to every handler that is up to date.
     fn follow(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
-        let events: Vec<_> = EventHead::of(position, record, self.keys).collect();
+        let events: Vec<_> =
+            EventHead::of(position, record, self.keys).map(|head| self.in_elapsed_time(head)).collect();
         let live = !self.recovering;
         for handler in self.handlers.values_mut() {
             let found = handler.follow(position, record.width(), &events, &self.limits);
@@ -60,9 +65,18 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         let live = !self.recovering;
+        let events = match self.anchors.is_empty() {
+            true => Cow::Borrowed(events),
+            false => events.iter().cloned().map(|head| self.in_elapsed_time(head)).collect(),
+        };
         let Some(handler) = self.handlers.get_mut(name) else { return };
-        let found = handler.scanned_to(events, through);
+        let found = handler.scanned_to(&events, through);
         take_found(handler, found, live, actions);
+    }
+
+    /// Handlers know elapsed time only.
+    fn in_elapsed_time(&self, head: EventHead) -> EventHead {
+        EventHead { at_ms: self.anchors.elapsed_ms(head.position, head.at_ms), ..head }
     }
 
     fn attempted(
@@ -83,11 +97,7 @@ impl Machine {
     }
 
     fn committed(&mut self, position: Position, commit: &Commit, actions: &mut Vec<Action>) {
-        for timer in &commit.effects.timers {
-            if let Some(set) = timer.set.as_ref().filter(|_| !bug!(TimerNotHeard)) {
-                self.next_timer_ms = Some(self.next_timer_ms.map_or(set.due_ms, |next| next.min(set.due_ms)));
-            }
-        }
+        self.timers.committed(commit);
         let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
         if let Some(handler) = self.handlers.get_mut(&commit.handler).filter(|_| !self.recovering) {
             handler.emission_rate.spend(commit.effects.emitted.len());
@@ -105,9 +115,10 @@ impl Machine {
                 };
                 self.change(&delivery, hold, actions);
             }
-            Outcome::Retry { due_ms, level, spent, .. } => {
+            Outcome::Retry { delay_ms, level, spent, .. } => {
+                let due_ms = self.anchors.elapsed_ms(position, commit.at_ms).saturating_add(*delay_ms);
                 let retry = |row: &mut DeliveryRow| {
-                    row.stand = Stand::Retrying { due_ms: *due_ms, level: *level };
+                    row.stand = Stand::Retrying { due_ms, level: *level };
                     row.spent += u32::from(*spent);
                     row.failed |= *spent;
                     row.carried.failure = Some(position).filter(|_| !bug!(FailureForgotten));
@@ -189,10 +200,7 @@ impl Machine {
     pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) {
         // The manifest was checked before the record was written; one that a later version refuses leaves the handler be.
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return };
-        if !manifest.schedules.is_empty() {
-            // When they are due is read with the other timers.
-            self.next_timer_ms = Some(0);
-        }
+        self.timers.deployed(deployed, &manifest);
         self.keep_hosts_of(&deployed.handler, &manifest.capabilities);
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
             return handler.redeploy(position, deployed.clone(), manifest, &self.limits);

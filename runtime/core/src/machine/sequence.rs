@@ -3,13 +3,13 @@
 use weirgate_types::{GapPassed, HandlerName, KeyHash};
 
 use super::Machine;
-use crate::{Action, Next};
+use crate::{Action, Next, Now};
 
 impl Machine {
-    pub(super) fn pass_gaps(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+    pub(super) fn pass_gaps(&mut self, now: Now, actions: &mut Vec<Action>) {
         let head = self.head;
         for handler in self.handlers.values_mut() {
-            while let Some(gap) = handler.next_gap(now_ms, head) {
+            while let Some(gap) = handler.next_gap(now.elapsed_ms, head) {
                 actions.push(Action::PassGap(gap));
             }
         }

@@ -5,7 +5,7 @@ use weirgate_types::{HandlerName, Position};
 
 use super::Machine;
 use crate::bugs::bug;
-use crate::{Action, DeliveryRow, FetchedLane, NextDue, Stand, handler::Handler};
+use crate::{Action, DeliveryRow, FetchedLane, NextDue, Now, Stand, handler::Handler};
 
 /// So many lanes are asked for at once.
 const FETCH_LANES_MAX: usize = 64;
@@ -14,7 +14,8 @@ pub(super) const RUNNABLE_MAX: usize = 1_024;
 
 impl Machine {
     /// Rows that were kept can be read back now: fetch what is wanted, then put away what is too much.
-    pub(super) fn visit_shelf(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+    pub(super) fn visit_shelf(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let now_ms = now.elapsed_ms;
         for (name, handler) in &mut self.handlers {
             let lanes = &mut handler.lanes;
             lanes.shelf.settled();

@@ -154,6 +154,7 @@ impl World {
             digest: DIGEST,
             manifest,
             at_ms: self.now_ms,
+            wall_ms: self.now_ms,
         }));
         self.ready(handler);
     }
@@ -274,6 +275,11 @@ impl World {
 
     pub fn called(&self) -> Vec<u64> {
         self.calls.iter().map(|(delivery, _)| delivery.position.0).collect()
+    }
+
+    /// When something becomes due.
+    pub fn wake_at_ms(&self) -> Option<u64> {
+        self.machine.wake_in_ms(self.now_ms).map(|in_ms| self.now_ms + in_ms)
     }
 
     pub fn wait(&mut self, ms: u64) {

@@ -128,8 +128,10 @@ impl World {
     fn turn(&mut self, turned: Turned) {
         let (at_ms, notice) = (self.now_ms, notice());
         match turned {
-            Turned::Breaker { breaker, open_until_ms, by, why } => {
-                self.record(Record::BreakerChanged(BreakerChanged { breaker, open_until_ms, by, why, at_ms, notice }));
+            Turned::Breaker { breaker, open_ms, by, why } => {
+                let open_until_ms = open_ms.map(|open_ms| at_ms + open_ms);
+                let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
+                self.record(Record::BreakerChanged(changed));
             }
             Turned::Stop { handler, why } => {
                 let (mode, by) = (Mode::Paused, "weirgate".to_owned());

@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -34,6 +35,9 @@ pub use deliveries::{Blocked, Corrected, Decision, NewData};
 pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use listing::DeliveryPage;
 pub use operations::{Operation, OperationState};
+
+/// How long to wait before a stop is tried again while the sequencer's queue is full.
+const QUEUE_LOOK: Duration = Duration::from_millis(5);
 
 /// See the module.
 #[derive(Clone)]
@@ -146,7 +150,7 @@ impl Handle {
     ///
     /// # Errors
     /// The manifest's settings are out of range or do not fit the module, or the module is not there.
-    pub async fn deploy(&self, manifest: Manifest, digest: Digest, at_ms: u64) -> Result<HandlerItem, Refusal> {
+    pub async fn deploy(&self, manifest: Manifest, digest: Digest) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
         for one in &manifest.schedules {
             let wrong = |why| ManifestError::Schedule { name: one.name.clone(), why };
@@ -160,7 +164,9 @@ impl Handle {
             .into());
         }
         let json = serde_json::to_string(&manifest).map_err(|e| Refusal::Storage(e.to_string()))?;
-        let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms });
+        // The sequencer says when.
+        let (at_ms, wall_ms) = (0, 0);
+        let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms, wall_ms });
         self.ask(|reply| Command::Deploy { deployed, module, reply }).await
     }
 
@@ -267,12 +273,17 @@ impl Handle {
         self.0.parts.statuses.log.head()
     }
 
-    /// Stop after what has been taken is durable.
+    /// Stop after what has been taken is durable. Returns within some seconds, whatever is under way.
     pub async fn stop(&self) {
         let (reply, stopped) = oneshot::channel();
-        if self.send(Command::Stop { reply }).is_ok() {
-            let _ = stopped.await;
+        let mut command = Command::Stop { reply };
+        // A full queue is not a refusal here: the sequencer empties it.
+        while let Err(TrySendError::Full(refused)) = self.0.parts.commands.try_send(command) {
+            command = refused;
+            tokio::time::sleep(QUEUE_LOOK).await;
         }
+        // Without an answer the sequencer has ended already.
+        let _ = stopped.await;
     }
 
     /// Waits until the sequencer has ended, and says why.

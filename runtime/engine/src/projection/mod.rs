@@ -2,19 +2,20 @@
 
 mod commits;
 mod operations;
+mod pending;
 mod sequences;
 mod timers;
 
 use std::collections::HashMap;
 
-use weirgate_log::Change;
+use weirgate_log::{Change, ViewEntry};
 use weirgate_types::{HandlerName, Position, Record, StatusPart};
 
 use crate::{
-    Refusal,
-    rows::{self, TimerRow},
+    Refusal, rows,
     statuses::{self, Place, Statuses},
 };
+use pending::Pending;
 
 /// The longest message of a failure that is shown to whoever watches the subject, in characters.
 const PUBLIC_MESSAGE_CHARS_MAX: usize = 200;
@@ -22,14 +23,10 @@ const PUBLIC_MESSAGE_CHARS_MAX: usize = 200;
 /// What a run of records changes, gathered until it is durable.
 pub struct Projection {
     statuses: Statuses,
-    changes: Vec<Change>,
+    pending: Pending,
     parts: Vec<PublicPart>,
     /// The newest of `parts` for each handler and subject.
     newest: HashMap<HandlerName, HashMap<String, usize>>,
-    /// Timers that changed in this run.
-    timers: HashMap<Vec<u8>, Option<TimerRow>>,
-    /// Numbers that became the next ones of their lanes in this run.
-    next: HashMap<Vec<u8>, u64>,
 }
 
 /// A part of a status that is to be published.
@@ -44,8 +41,7 @@ pub struct PublicPart {
 
 impl Projection {
     pub fn new(statuses: Statuses) -> Self {
-        let (timers, next) = (HashMap::new(), HashMap::new());
-        Self { statuses, changes: Vec::new(), parts: Vec::new(), newest: HashMap::new(), timers, next }
+        Self { statuses, pending: Pending::default(), parts: Vec::new(), newest: HashMap::new() }
     }
 
     /// Take in a record that stands at `position`.
@@ -61,11 +57,14 @@ impl Projection {
                 self.put(rows::deployed_module(deployed.digest), Vec::new(), false);
                 self.deployed(position, deployed)?;
             }
-            Record::Fired { timer, due_ms, event, at_ms } => self.fired(timer, *due_ms, event, *at_ms)?,
+            Record::Fired { timer, due_ms, next_ms, event, .. } => {
+                self.fired(timer, crate::timers::kind_of(event), *due_ms, *next_ms)?;
+            }
             Record::ModeChanged(changed) => self.mode_changed(position, changed),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
             Record::GapPassed(gap) => self.gap_passed(position, gap),
             Record::Paced { slow, why, at_ms, .. } => self.paced(position, *slow, why, *at_ms),
+            Record::TimeAnchored(anchor) => self.anchored(position, *anchor)?,
             Record::Attempted { .. }
             | Record::Stepped { .. }
             | Record::Released { .. }
@@ -76,23 +75,36 @@ impl Projection {
     }
 
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>, is_new: bool) {
-        self.changes.push(Change { key, value: Some(value), is_new });
+        self.pending.push(Change { key, value: Some(value), is_new });
     }
 
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.changes.push(Change { key, value: None, is_new: false });
+        self.pending.push(Change { key, value: None, is_new: false });
     }
 
     pub fn changes(&self) -> usize {
-        self.changes.len()
+        self.pending.len()
+    }
+
+    /// A row as it will be when all that was gathered is written.
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        self.pending.get(&self.statuses.views, key)
+    }
+
+    /// The first keys with a prefix, of the rows as they will be when all that was gathered is written.
+    pub fn scan_keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, Refusal> {
+        self.pending.scan_keys(&self.statuses.views, prefix, limit)
+    }
+
+    /// The first rows with a prefix, as they will be when all that was gathered is written.
+    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, Refusal> {
+        self.pending.scan(&self.statuses.views, prefix, limit)
     }
 
     /// Hand over what was gathered: the view's changes and the parts to publish.
     pub fn take(&mut self) -> (Vec<Change>, Vec<PublicPart>) {
         self.newest.clear();
-        self.timers.clear();
-        self.next.clear();
-        (std::mem::take(&mut self.changes), std::mem::take(&mut self.parts))
+        (self.pending.take(), std::mem::take(&mut self.parts))
     }
 
     fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
@@ -105,7 +117,7 @@ impl Projection {
     }
 
     fn publish(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, place: Option<Place>) {
-        self.changes.push(statuses::row(subject, handler, &part, place));
+        self.pending.push(statuses::row(subject, handler, &part, place));
         self.newest.entry(handler.clone()).or_default().insert(subject.to_owned(), self.parts.len());
         self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, place });
     }

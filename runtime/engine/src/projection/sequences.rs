@@ -10,12 +10,8 @@ use crate::{Refusal, notices, rows};
 impl Projection {
     pub fn keep_next(&mut self, handler: &HandlerName, lane: KeyHash, next: Next) -> Result<(), Refusal> {
         let row = rows::next_number(handler, lane);
-        let kept = match self.next.get(&row) {
-            Some(next) => Some(*next),
-            None => self.statuses.views.get(&row)?.and_then(|value| rows::value_number(&value)),
-        };
+        let kept = self.get(&row)?.and_then(|value| rows::value_number(&value));
         if let Some(next) = next.over(kept) {
-            self.next.insert(row.clone(), next);
             self.put(row, rows::number_value(next), false);
         }
         Ok(())

@@ -1,7 +1,7 @@
-//! What changes the timers: handlers that start and cancel them, deployments that bring schedules, and timers going off.
+//! What changes the timers, and time itself: handlers that start and cancel them, deployments that bring schedules, and timers going off.
 
-use weirgate_core::schedule;
-use weirgate_types::{Commit, Deployed, Event, Manifest, Position, TimerId, TimerWrite};
+use weirgate_core::{Anchors, schedule};
+use weirgate_types::{Anchor, Commit, Deployed, Manifest, Position, TimerId, TimerWrite};
 
 use super::Projection;
 use crate::{
@@ -27,35 +27,43 @@ impl Projection {
     /// The schedules of a version take the place of those of the version before.
     pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), Refusal> {
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return Ok(()) };
-        for row in self.statuses.views.scan_keys(&rows::timers(&deployed.handler, TimerKind::Schedule), None, 1_000)? {
+        for row in self.scan_keys(&rows::timers(&deployed.handler, TimerKind::Schedule), usize::MAX)? {
             self.set_timer(row, None)?;
         }
         for (index, schedule) in (0_u32..).zip(&manifest.schedules) {
             let row = rows::timer(&timers::schedule_id(&deployed.handler, schedule), TimerKind::Schedule);
-            let due_ms = schedule::next_after(&schedule.cron, deployed.at_ms);
+            let due_ms = schedule::next_after(&schedule.cron, deployed.wall_ms);
             self.set_timer(row, due_ms.map(|due_ms| TimerRow { due_ms, position, index }))?;
         }
         Ok(())
     }
 
-    /// A timer is gone when it has gone off; a schedule's comes again, those that were missed left out.
-    pub(super) fn fired(&mut self, id: &TimerId, due_ms: u64, event: &Event, at_ms: u64) -> Result<(), Refusal> {
-        let kind = timers::kind_of(event);
+    /// A timer is gone when it has gone off; a schedule's comes again.
+    pub(super) fn fired(
+        &mut self,
+        id: &TimerId,
+        kind: TimerKind,
+        due_ms: u64,
+        next_ms: Option<u64>,
+    ) -> Result<(), Refusal> {
         let row = rows::timer(id, kind);
         let Some(timer) = self.timer(&row)?.filter(|timer| timer.due_ms == due_ms) else { return Ok(()) };
-        if kind == TimerKind::Handler {
-            return self.set_timer(row, None);
-        }
-        let cron = timers::schedule_at(&self.statuses.log, timer)?.map(|schedule| schedule.cron);
-        let next = cron.and_then(|cron| schedule::next_after(&cron, at_ms.max(due_ms)));
-        self.set_timer(row, next.map(|due_ms| TimerRow { due_ms, ..timer }))
+        self.set_timer(row, next_ms.map(|due_ms| TimerRow { due_ms, ..timer }))
     }
 
-    fn timer(&self, row: &[u8]) -> Result<Option<TimerRow>, Refusal> {
-        if let Some(timer) = self.timers.get(row) {
-            return Ok(*timer);
-        }
-        let value = self.statuses.views.get(row)?;
+    /// The wall clock was set: later records' times stand for other moments of elapsed time.
+    pub(super) fn anchored(&mut self, position: Position, anchor: Anchor) -> Result<(), Refusal> {
+        let storage = |error: postcard::Error| Refusal::Storage(error.to_string());
+        let kept = self.get(rows::ANCHORS)?;
+        let kept = kept.map(|value| postcard::from_bytes::<Anchors>(&value).map_err(storage)).transpose()?;
+        let mut anchors = kept.unwrap_or_default();
+        anchors.push(position, anchor);
+        self.put(rows::ANCHORS.to_vec(), postcard::to_stdvec(&anchors).map_err(storage)?, false);
+        Ok(())
+    }
+
+    pub fn timer(&mut self, row: &[u8]) -> Result<Option<TimerRow>, Refusal> {
+        let value = self.get(row)?;
         value.map(|value| postcard::from_bytes(&value).map_err(|e| Refusal::Storage(e.to_string()))).transpose()
     }
 
@@ -63,7 +71,6 @@ impl Projection {
         if let Some(before) = self.timer(&row)? {
             self.remove(rows::timer_by_time(before.due_ms, &row));
         }
-        self.timers.insert(row.clone(), timer);
         match timer {
             None => self.remove(row),
             Some(timer) => {

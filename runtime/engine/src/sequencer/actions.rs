@@ -21,7 +21,7 @@ impl Sequencer {
 
     pub fn tell(&mut self, input: Input<'_>) {
         let mut actions = Vec::new();
-        self.machine.apply(input, self.clock.now_ms(), &mut actions);
+        self.machine.apply(input, self.time.now(), &mut actions);
         self.actions.extend(actions);
     }
 
@@ -51,7 +51,16 @@ impl Sequencer {
         Ok(())
     }
 
+    /// The record gets its place. Where the wall clock was set since the last one, the log says that first.
     pub fn append(&mut self, record: Record) -> Result<Position, End> {
+        if let Some(anchor) = self.time.anchor_wanted() {
+            self.append_as_it_is(Record::TimeAnchored(anchor))?;
+            self.time.anchored(anchor);
+        }
+        self.append_as_it_is(record)
+    }
+
+    fn append_as_it_is(&mut self, record: Record) -> Result<Position, End> {
         let position = self.push(&record)?;
         self.turn_records += 1;
         self.projection.project(position, &record)?;
@@ -96,7 +105,8 @@ impl Sequencer {
         }
         let callee = self.callees.get(&handler).map(Arc::clone);
         let callee = callee.ok_or_else(|| End::Broken(format!("{handler} is ready without a module")))?;
-        self.after.push(After::Deliver(Job { handler, call, at_ms, callee, items: vec![item] }));
+        let wall_ms = self.time.now().wall_ms;
+        self.after.push(After::Deliver(Job { handler, call, at_ms, wall_ms, callee, items: vec![item] }));
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! What the sequencer does at each command.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use weirgate_core::{Ended, Input};
+use weirgate_core::{Ended, Input, Now};
 use weirgate_host::{CallError, Module};
 use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Manifest, Record};
 
@@ -13,10 +13,6 @@ use crate::{
     identities::Identified,
     job::{Callee, Finished},
 };
-
-/// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
-/// the next start.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Each event is shown to each handler, so their number is a part of what every event costs.
 const HANDLERS_MAX: usize = 256;
@@ -38,7 +34,7 @@ impl Sequencer {
                 self.after.push(After::Breakers { reply, items });
             }
             Command::Step { delivery, attempt, step, answer, reply } => {
-                let at_ms = self.clock.now_ms();
+                let at_ms = self.time.at_ms();
                 let previous = self.machine.row(&delivery).and_then(|row| row.carried.step);
                 self.append(Record::Stepped { delivery, attempt, step, answer, previous, at_ms })?;
                 self.after.push(After::Stepped(reply));
@@ -52,11 +48,7 @@ impl Sequencer {
                 let standing = self.standing(&deliveries);
                 self.after.push(After::Standing { reply, standing });
             }
-            Command::Stop { reply } => {
-                self.stopping.push(reply);
-                self.stop_by.get_or_insert(self.clock.monotonic() + STOP_GRACE);
-                self.feed(Input::Stopping)?;
-            }
+            Command::Stop { reply } => self.begin_to_stop(reply)?,
             Command::Broken { why } => return Err(End::Broken(why)),
         }
         Ok(())
@@ -86,7 +78,7 @@ impl Sequencer {
             let (position, duplicate) = match first {
                 Some(position) => (position, true),
                 None => {
-                    let (to, at_ms) = (to.cloned(), self.clock.now_ms());
+                    let (to, at_ms) = (to.cloned(), self.time.at_ms());
                     let position = self.append(Record::Accepted { event, to, at_ms })?;
                     self.identities.accepted(identity, position);
                     (position, false)
@@ -142,12 +134,13 @@ impl Sequencer {
         }
     }
 
-    fn deploy(&mut self, deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
+    fn deploy(&mut self, mut deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
         if let Err(refusal) = self.has_room_for(&deployed) {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
+        Now { at_ms: deployed.at_ms, wall_ms: deployed.wall_ms, .. } = self.time.now();
         self.append(Record::Deployed(deployed))?;
         self.loaded(&name, digest, Some(module))?;
         self.after_handler(name, reply);

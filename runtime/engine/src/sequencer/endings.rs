@@ -1,5 +1,7 @@
 //! How attempts end in the log: commits with their effects, corrections, emissions that leave, gaps, breakers and stops.
 
+use std::collections::BTreeMap;
+
 use weirgate_core::{Ending, Gap, HOOK, Turned};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Digest, Effects, Event, GapPassed,
@@ -28,7 +30,8 @@ impl Sequencer {
         let mut commits = Vec::with_capacity(endings.len());
         for ending in endings {
             self.metrics.settled(handler, &ending.outcome);
-            commits.push(self.commit_of(handler, ending)?);
+            let commit = self.commit_of(handler, ending, &commits)?;
+            commits.push(commit);
         }
         if !is_batch && commits.len() == 1 {
             return commits.pop().map_or(Ok(()), |commit| self.append(Record::Committed(commit)).map(drop));
@@ -39,17 +42,18 @@ impl Sequencer {
         Ok(())
     }
 
-    fn commit_of(&mut self, handler: &HandlerName, mut ending: Ending) -> Result<Commit, End> {
+    /// `before` are the commits before it in its record.
+    fn commit_of(&mut self, handler: &HandlerName, mut ending: Ending, before: &[Commit]) -> Result<Commit, End> {
         let delivery = DeliveryId { handler: handler.clone(), position: ending.position };
         let (stored, Left { mut effects, log }) = self.left_by(&delivery, ending.attempt)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
-        let (key, at_ms) = (event.key().to_owned(), self.clock.now_ms());
+        let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         match &mut ending.outcome {
             Outcome::Withheld => effects.withheld = std::mem::take(&mut effects.emitted),
-            Outcome::DeadLettered { state, .. } => *state = self.state_of(handler, &key)?,
+            Outcome::DeadLettered { state, .. } => *state = self.state_of(handler, &key, before)?,
             _ => {}
         }
-        if let Some(notice) = notices::of_ending(&delivery, event, &ending, at_ms) {
+        if let Some(notice) = notices::of_ending(&delivery, event, &ending, self.time.now().elapsed_ms) {
             // Most have no other, and stay in memory for a while.
             effects.emitted.reserve_exact(1);
             effects.emitted.push(notice);
@@ -89,20 +93,24 @@ impl Sequencer {
     }
 
     /// What the handler knows of a key, as much of it as is kept with a dead letter.
-    fn state_of(&self, handler: &HandlerName, key: &str) -> Result<Vec<StateWrite>, End> {
+    fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, End> {
         let prefix = rows::states(handler, key);
-        let mut kept = Vec::new();
-        let mut bytes = 0;
-        for (row, value) in self.views.scan(&prefix, None, KEPT_STATE_VALUES_MAX)? {
+        let mut values = BTreeMap::new();
+        for (row, value) in self.projection.scan(&prefix, KEPT_STATE_VALUES_MAX)? {
             let name = String::from_utf8_lossy(row.get(prefix.len()..).unwrap_or_default()).into_owned();
             let Some(rows::Stored::Inline(value)) = rows::Stored::decode(&value) else { continue };
-            bytes += name.len() + value.len();
-            if bytes > KEPT_STATE_BYTES_MAX {
-                break;
-            }
-            kept.push(StateWrite { name, value: Some(value.to_vec()) });
+            values.insert(name, Some(value.to_vec()));
         }
-        Ok(kept)
+        let of_key = before.iter().filter(|commit| commit.key == key);
+        for write in of_key.flat_map(|commit| &commit.effects.state) {
+            values.insert(write.name.clone(), write.value.clone());
+        }
+        let mut bytes = 0;
+        let kept = values.into_iter().filter(|(_, value)| value.is_some()).take_while(|(name, value)| {
+            bytes += name.len() + value.as_ref().map_or(0, Vec::len);
+            bytes <= KEPT_STATE_BYTES_MAX
+        });
+        Ok(kept.take(KEPT_STATE_VALUES_MAX).map(|(name, value)| StateWrite { name, value }).collect())
     }
 
     /// Let a delivery run again with other data.
@@ -143,7 +151,7 @@ impl Sequencer {
     ) -> Result<(), End> {
         tracing::info!(%delivery, %correction, %reason, "a correction is not applied");
         let notice = notices::of_refused_correction(&delivery, event, correction, &reason);
-        let (key, at_ms) = (event.key().to_owned(), self.clock.now_ms());
+        let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         let refused = CorrectionRefused { delivery, key, correction, reason, at_ms, notice };
         self.append(Record::CorrectionRefused(refused)).map(drop)
     }
@@ -156,7 +164,7 @@ impl Sequencer {
         by: String,
         why: String,
     ) -> Result<(), End> {
-        let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.clock.now_ms());
+        let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.time.at_ms());
         let emitted = Vec::new();
         self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
             .map(drop)
@@ -171,7 +179,7 @@ impl Sequencer {
         let withheld = record.as_ref().and_then(|record| record.commit_of(&delivery));
         let withheld = withheld.ok_or_else(|| End::Broken(format!("the log has no commit at {commit}")))?;
         let (key, emitted, depth) = (withheld.key.clone(), withheld.effects.withheld.clone(), withheld.depth);
-        let at_ms = self.clock.now_ms();
+        let at_ms = self.time.at_ms();
         self.append(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
     }
 
@@ -179,7 +187,7 @@ impl Sequencer {
     pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), End> {
         let stored = self.stored(&gap.delivery)?;
         let event = stored.event(gap.delivery.position).ok_or_else(|| no_event(&gap.delivery))?;
-        let (key, at_ms) = (event.key().to_owned(), self.clock.now_ms());
+        let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         let notice = notices::of_gap(&gap, event);
         let Gap { delivery, expected, found } = gap;
         tracing::info!(%delivery, expected, found, "a gap in a sequence is passed");
@@ -188,12 +196,13 @@ impl Sequencer {
     }
 
     pub(super) fn turn_over(&mut self, turned: Turned) -> Result<(), End> {
-        let at_ms = self.clock.now_ms();
+        let at_ms = self.time.at_ms();
         match turned {
-            Turned::Breaker { breaker, open_until_ms, by, why } => {
+            Turned::Breaker { breaker, open_ms, by, why } => {
+                let open_until_ms = open_ms.map(|open_ms| self.time.now().wall_ms.saturating_add(open_ms));
                 tracing::info!(%breaker, open = open_until_ms.is_some(), %why, "a breaker turned");
-                let notice = notices::of_breaker(&breaker, open_until_ms, &by, &why, at_ms);
-                let changed = BreakerChanged { breaker, open_until_ms, by, why, at_ms, notice };
+                let notice = notices::of_breaker(&breaker, open_until_ms, &by, &why, self.time.now().elapsed_ms);
+                let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
                 self.append(Record::BreakerChanged(changed)).map(drop)
             }
             Turned::Stop { handler, why } => {
@@ -203,7 +212,7 @@ impl Sequencer {
                 }
                 tracing::warn!(%handler, %why, "the handler is paused");
                 let by = "weirgate".to_owned();
-                let notice = notices::of_mode(&handler, mode, &by, &why, at_ms);
+                let notice = notices::of_mode(&handler, mode, &by, &why, self.time.now().elapsed_ms);
                 self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice })).map(drop)
             }
         }

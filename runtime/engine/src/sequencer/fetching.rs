@@ -1,6 +1,6 @@
 //! The sequencer's way to the disk for the machine: lanes from the shelf, and timers that are due.
 
-use weirgate_core::{DeliveryRow, FetchedLane, Input, NextDue};
+use weirgate_core::{DeliveryRow, FetchedLane, Input, NextDue, Now};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 
 use super::{End, Sequencer};
@@ -91,7 +91,7 @@ impl Sequencer {
     /// Let the timers go off that are due.
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), End> {
         let mut next_due_ms = None;
-        let timers = self.views.scan_keys(rows::TIMERS_BY_TIME, None, TIMERS_MAX + 1)?;
+        let timers = self.projection.scan_keys(rows::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
         for (fired, key) in timers.iter().enumerate() {
             let (due_ms, row) = rows::timer_of(key).ok_or_else(|| unreadable("a timer's row"))?;
             if due_ms > now_ms || fired == TIMERS_MAX {
@@ -106,12 +106,12 @@ impl Sequencer {
 
     fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), End> {
         let (timer, kind) = rows::timer_id(row).ok_or_else(|| unreadable("a timer"))?;
-        let value = self.views.get(row)?.ok_or_else(|| unreadable("a timer without its row"))?;
-        let kept = postcard::from_bytes(&value).map_err(unreadable)?;
-        let event = timers::event(&self.reader, &timer, kind, kept)?;
-        let event = event.ok_or_else(|| End::Broken(format!("the log does not say what timer {} is", timer.name)))?;
-        let at_ms = self.clock.now_ms();
-        self.append(Record::Fired { timer, due_ms, event, at_ms }).map(drop)
+        let kept = self.projection.timer(row)?.ok_or_else(|| unreadable("a timer without its row"))?;
+        let Now { at_ms, wall_ms, .. } = self.time.now();
+        let firing = timers::firing(&self.reader, &timer, kind, kept, wall_ms)?;
+        let firing = firing.ok_or_else(|| End::Broken(format!("the log does not say what timer {} is", timer.name)))?;
+        let timers::Firing { event, next_ms } = firing;
+        self.append(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
     }
 }
 

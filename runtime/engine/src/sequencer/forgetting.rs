@@ -27,7 +27,7 @@ impl Forgotten {
 impl Sequencer {
     /// Forget what has left the window. The rows go with those of this pass.
     pub(super) fn forget_identities(&mut self) -> Result<(), End> {
-        let (head, now_ms) = (self.log.head(), self.clock.now_ms());
+        let (head, now_ms) = (self.log.head(), self.time.at_ms());
         let mut forgotten = self.forgotten;
         if self.remembers(forgotten.through.next(), forgotten.next_at_ms, head, now_ms) {
             return Ok(());

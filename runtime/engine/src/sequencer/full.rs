@@ -26,9 +26,9 @@ impl Sequencer {
         }
         let waiting = std::mem::take(&mut self.after);
         self.after = waiting.into_iter().filter_map(After::answer_undecided).collect();
-        let until = self.clock.monotonic() + RETRY;
+        let until = self.time.monotonic() + RETRY;
         loop {
-            match self.commands.recv_timeout(until.saturating_sub(self.clock.monotonic())) {
+            match self.commands.recv_timeout(self.time.sleep_for(until.saturating_sub(self.time.monotonic()))) {
                 Ok(command) => self.take_while_full(command)?,
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Err(End::Asked),

@@ -26,8 +26,8 @@ impl Sequencer {
             }
             Verdict::AlreadySo => {}
             Verdict::Granted => {
-                let (Said { by, why }, at_ms) = (said, self.clock.now_ms());
-                let notice = notices::of_mode(&handler, mode, &by, &why, at_ms);
+                let (Said { by, why }, at_ms) = (said, self.time.at_ms());
+                let notice = notices::of_mode(&handler, mode, &by, &why, self.time.now().elapsed_ms);
                 let changed = ModeChanged { handler: handler.clone(), mode, by, why, at_ms, notice };
                 self.append(Record::ModeChanged(changed))?;
             }
@@ -45,42 +45,29 @@ impl Sequencer {
             self.publish()?;
             self.fetch_for(&wish.delivery)?;
         }
-        // What was decided in this turn has to be readable too: nobody decides twice about the same dead letter.
-        if self.decided.contains(&wish.delivery) {
-            self.settle_turn()?;
-        }
         if let Err(refusal) = self.may_intervene(&wish) {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
         let Wish { delivery, stored, verb, events: mut emitted, carried, said: Said { by, why } } = wish;
-        let at_ms = self.clock.now_ms();
+        let at_ms = self.time.at_ms();
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let key = event.key().to_owned();
-        emitted.extend(notices::of_decision(&delivery, event, &verb, (&by, &why), at_ms));
+        emitted.extend(notices::of_decision(&delivery, event, &verb, (&by, &why), self.time.now().elapsed_ms));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
-        let position = self.append(Record::Intervened(Intervention {
-            delivery: delivery.clone(),
-            key,
-            verb,
-            carried,
-            by,
-            why,
-            at_ms,
-            emitted,
-        }))?;
-        self.decided.insert(delivery);
+        let position =
+            self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))?;
         self.after.push(After::Intervened { reply, position });
         self.perform()
     }
 
-    fn may_intervene(&self, wish: &Wish) -> Result<(), Refusal> {
+    fn may_intervene(&mut self, wish: &Wish) -> Result<(), Refusal> {
         let delivery = &wish.delivery;
         if self.machine.handler(&delivery.handler).is_none() {
             return Err(Refusal::UnknownHandler(delivery.handler.clone()));
         }
-        let died = self.views.get(&rows::dead_letter(delivery))?.and_then(|value| rows::value_position(&value));
+        let died = self.projection.get(&rows::dead_letter(delivery))?.and_then(|value| rows::value_position(&value));
         let is_dead = died.is_some();
         let row = self.machine.row(delivery);
         match (&wish.verb, row.map(|row| row.stand)) {
@@ -128,14 +115,15 @@ impl Sequencer {
     }
 
     pub(super) fn list_breakers(&self) -> Vec<BreakerItem> {
+        let now = self.time.now();
         let handlers = self.machine.handlers().filter(|(_, view)| view.manifest.breaker.is_some());
         let handlers = handlers.map(|(name, view)| BreakerItem {
             breaker: BreakerId::Handler(name.clone()),
-            open_until_ms: view.breaker_open_until_ms,
+            open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
         });
         let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
             breaker: BreakerId::Host(host.clone()),
-            open_until_ms: open.map(|(until_ms, _)| until_ms),
+            open_until_ms: open.map(|(until_ms, _)| now.wall_at(until_ms)),
         });
         handlers.chain(hosts).collect()
     }

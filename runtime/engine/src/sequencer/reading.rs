@@ -50,7 +50,7 @@ impl Sequencer {
                 checkpoint,
                 lag: head.0.saturating_sub(checkpoint.0),
                 shelved: view.shelved,
-                breaker_open_until_ms: view.breaker_open_until_ms,
+                breaker_open_until_ms: view.breaker_open_until_ms.map(|until_ms| self.time.now().wall_at(until_ms)),
                 open: view.open,
                 running: view.running,
                 retrying: view.retrying,
@@ -68,7 +68,7 @@ impl Sequencer {
         if view.shelved == 0 {
             return view.checkpoint;
         }
-        let first = self.views.scan_keys(&rows::deliveries_of(name), None, 1).unwrap_or_default();
+        let first = self.projection.scan_keys(&rows::deliveries_of(name), 1).unwrap_or_default();
         let first = first.first().and_then(|key| rows::delivery_of(key)).map(|delivery| delivery.position.before());
         first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
     }
@@ -76,7 +76,7 @@ impl Sequencer {
     /// How deliveries stand, as far as memory tells: the lists are made elsewhere.
     pub fn standing(&self, deliveries: &[(DeliveryId, KeyHash)]) -> Vec<Standing> {
         let standing = deliveries.iter().map(|(delivery, lane)| {
-            let state = self.machine.state(delivery);
+            let state = self.machine.state(delivery).map(|state| state.by_wall(self.time.now()));
             let first_of_lane = state.is_none().then(|| self.machine.first_of_lane(&delivery.handler, *lane)).flatten();
             Standing { state, first_of_lane }
         });

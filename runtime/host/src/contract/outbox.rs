@@ -39,7 +39,7 @@ impl Host for Attempt {
     fn start_timer(&mut self, name: String, timer: Timer) -> wasmtime::Result<()> {
         self.host_call()?;
         check_attribute("a timer's name", &name, TIMER_NAME_BYTES_MAX)?;
-        let setting = checked_timer(timer, &self.item.key, self.item.at_ms)?;
+        let setting = checked_timer(timer, &self.item.key, self.item.wall_ms)?;
         Ok(self.item.effects.write_timer(name, Some(setting))?)
     }
 
@@ -66,12 +66,12 @@ fn checked(emission: Emission, delivery_key: &str) -> Result<Event, Stop> {
 }
 
 /// The event that a timer becomes is checked when the timer is started.
-fn checked_timer(timer: Timer, delivery_key: &str, at_ms: u64) -> Result<TimerSetting, Stop> {
+fn checked_timer(timer: Timer, delivery_key: &str, wall_ms: u64) -> Result<TimerSetting, Stop> {
     let due_ms = match timer.due {
         Due::At(due_ms) => due_ms,
-        Due::After(wait_ms) => at_ms.saturating_add(wait_ms),
+        Due::After(wait_ms) => wall_ms.saturating_add(wait_ms),
     };
-    if due_ms.saturating_sub(at_ms) > TIMER_DAYS_MAX * DAY_MS {
+    if due_ms.saturating_sub(wall_ms) > TIMER_DAYS_MAX * DAY_MS {
         return Err(contract(format!("a timer is due in more than {TIMER_DAYS_MAX} days")));
     }
     let raw = RawEvent { datacontenttype: timer.data_content_type, ..unchecked(timer.type_, delivery_key.to_owned()) };

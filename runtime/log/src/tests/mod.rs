@@ -10,10 +10,10 @@ mod repair;
 use std::sync::Arc;
 
 use weirgate_types::{
-    AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Deployed,
-    Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel, LogLine, Lost,
-    Mode, ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId, TimerSetting,
-    TimerWrite, Verb,
+    Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryId,
+    Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel,
+    LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId,
+    TimerSetting, TimerWrite, Verb,
 };
 
 use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
@@ -146,6 +146,7 @@ fn failed(outcome: impl Fn(AttemptFailure) -> Outcome) -> Record {
 }
 
 /// One of each.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn every_record() -> Vec<Record> {
     let delivery = DeliveryId { handler: handler(), position: Position(1) };
     let at_ms = 1_700_000_000_000;
@@ -181,11 +182,18 @@ pub fn every_record() -> Vec<Record> {
         Record::Attempted { delivery: delivery.clone(), attempt: 1, version: Position(1), at_ms },
         commit(2, vec![1, 2, 3]),
         Record::Accepted { event: event(Vec::new()), to: Some(handler()), at_ms },
-        failed(|failure| Outcome::Retry { due_ms: 1_700_000_001_000, level: 1, spent: true, previous, failure }),
+        failed(|failure| Outcome::Retry {
+            delay_ms: 1_000,
+            due_ms: 1_700_000_001_000,
+            level: 1,
+            spent: true,
+            previous,
+            failure,
+        }),
         failed(|failure| Outcome::Waiting { previous, failure }),
         failed(|failure| Outcome::DeadLettered { held: true, carried: carried.clone(), state: state.clone(), failure }),
         Record::Batched(vec![one.clone(), Commit { outcome: Outcome::Withheld, effects: withheld, ..one }]),
-        Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms }),
+        Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms, wall_ms: at_ms }),
         Record::ModeChanged(ModeChanged {
             handler: handler(),
             mode,
@@ -202,6 +210,7 @@ pub fn every_record() -> Vec<Record> {
         intervened(Verb::DeadLetter),
         Record::BreakerChanged(BreakerChanged {
             breaker: handler_id,
+            open_ms: open_until_ms,
             open_until_ms,
             by: by.clone(),
             why: why.clone(),
@@ -216,7 +225,7 @@ pub fn every_record() -> Vec<Record> {
             previous: None,
             at_ms,
         },
-        Record::Fired { timer, due_ms: at_ms, event: event(Vec::new()), at_ms },
+        Record::Fired { timer, due_ms: at_ms, next_ms: Some(at_ms), event: event(Vec::new()), at_ms },
         Record::Released {
             delivery: delivery.clone(),
             key: key.clone(),
@@ -242,5 +251,6 @@ pub fn every_record() -> Vec<Record> {
             notice: Some(notice),
         }),
         Record::Lost(Lost { positions: 300, at_ms }),
+        Record::TimeAnchored(Anchor { at_ms, elapsed_ms: 1 }),
     ]
 }

@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +23,8 @@ use super::{
 ///
 /// The two locks are never held together: whoever has one and wants the other lets go of it first.
 pub struct Shared {
-    pub disk: Disk,
+    /// Read by all who look, written when the views are closed.
+    pub disk: RwLock<Disk>,
     pub memory: RwLock<Memory>,
     /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memory`.
     open_bytes: AtomicUsize,
@@ -38,6 +39,7 @@ pub struct Shared {
     /// Wakes those who wait for a flush.
     done: Condvar,
     failure: OnceLock<ViewError>,
+    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ struct Control {
 impl Shared {
     pub fn new(disk: Disk, place: Option<Arc<Place>>, space: Space, about: About, options: ViewOptions) -> Self {
         Self {
-            disk,
+            disk: RwLock::new(disk),
             memory: RwLock::new(Memory::new(about.applied)),
             open_bytes: AtomicUsize::new(0),
             place,
@@ -64,17 +66,22 @@ impl Shared {
             work: Condvar::new(),
             done: Condvar::new(),
             failure: OnceLock::new(),
+            closed: AtomicBool::new(false),
         }
     }
 
-    /// The failure that ended the views, if one did.
+    /// The failure that ended the views, if one did, or that they are closed.
     pub fn check(&self) -> Result<(), ViewError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(ViewError::Closed);
+        }
         self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 
     /// Keep the views' first failure, and pass this one on. Not to be called with a lock held.
     pub fn failed<T>(&self, result: Result<T, ViewError>) -> Result<T, ViewError> {
         if let Err(failure) = &result
+            && *failure != ViewError::Closed
             && self.failure.set(failure.clone()).is_ok()
         {
             tracing::error!(%failure, "the views failed");
@@ -146,6 +153,12 @@ impl Shared {
         self.wake(|control| control.stop = true);
     }
 
+    /// Refuse everything from here on, and let go of the files. The thread has ended.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        *self.disk.write() = Disk::Closed;
+    }
+
     fn wake(&self, change: impl FnOnce(&mut Control)) {
         change(&mut self.control.lock());
         self.work.notify_all();
@@ -211,14 +224,15 @@ impl Shared {
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
-            let flush = self.disk.plan(self.origin, &generation)?;
+            let disk = self.disk.read();
+            let flush = disk.plan(self.origin, &generation)?;
             if !self.space.suffices(flush.bytes()) {
                 // A writer that waits for room is told that there is none for now.
                 drop(self.control.lock());
                 self.done.notify_all();
                 return Ok(generation.number - 1);
             }
-            self.disk.write(&flush)?;
+            disk.write(&flush)?;
             self.memory.write().end_flush();
             if generation.number >= newest {
                 return Ok(generation.number);

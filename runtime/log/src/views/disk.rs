@@ -13,6 +13,8 @@ const VERSION: u8 = 4;
 
 pub enum Disk {
     Sled(Sled),
+    /// Let go of.
+    Closed,
     #[cfg(any(test, feature = "sim"))]
     Sim(SimRows),
 }
@@ -65,6 +67,7 @@ impl Disk {
     pub fn found(&self) -> Result<Found, ViewError> {
         match self {
             Self::Sled(sled) => sled.found(),
+            Self::Closed => Err(ViewError::Closed),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => Ok(rows.found()),
         }
@@ -74,6 +77,7 @@ impl Disk {
     pub fn say(&self, origin: Origin) -> Result<(), ViewError> {
         match self {
             Self::Sled(sled) => sled.say(origin),
+            Self::Closed => Err(ViewError::Closed),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => {
                 rows.write(About { origin, applied: Position::ZERO, sum: 0 }, std::iter::empty());
@@ -85,6 +89,7 @@ impl Disk {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         match self {
             Self::Sled(sled) => sled.get(key),
+            Self::Closed => Err(ViewError::Closed),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => Ok(rows.get(key)),
         }
@@ -99,6 +104,7 @@ impl Disk {
     ) -> Kept<'a, T> {
         match self {
             Self::Sled(sled) => Box::new(sled.range(prefix, after, keep)),
+            Self::Closed => Box::new(std::iter::once(Err(ViewError::Closed))),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => {
                 Box::new(rows.range(prefix, after).into_iter().map(move |(key, value)| Ok((key, keep(&value)))))
@@ -110,6 +116,7 @@ impl Disk {
     pub fn is_whole(&self) -> Result<bool, ViewError> {
         match self {
             Self::Sled(sled) => sled.is_whole(),
+            Self::Closed => Err(ViewError::Closed),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(_) => Ok(true),
         }
@@ -123,6 +130,7 @@ impl Disk {
                 let sum = sled.sum_with(&rows)?;
                 (rows, sum)
             }
+            Self::Closed => return Err(ViewError::Closed),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(_) => {
                 let changes = generation.changes();
@@ -137,6 +145,7 @@ impl Disk {
     pub fn write(&self, flush: &Flush) -> Result<(), ViewError> {
         match self {
             Self::Sled(sled) => sled.flush(flush),
+            Self::Closed => Err(ViewError::Closed),
             #[cfg(any(test, feature = "sim"))]
             Self::Sim(rows) => {
                 rows.write(flush.about, flush.rows());

@@ -25,6 +25,10 @@ pub enum ViewError {
     #[error("the views failed on a full disk: {0}")]
     Full(String),
 
+    // The process is about to end.
+    #[error("the views are closed")]
+    Closed,
+
     // Go on: the changes wait in memory, and are written when there is space.
     #[error("the disk has no room for the views at the moment")]
     NoSpace,

@@ -25,6 +25,7 @@ mod tree;
 use std::{path::Path, sync::Arc, thread::JoinHandle};
 
 pub use error::ViewError;
+use parking_lot::Mutex;
 #[cfg(any(test, feature = "sim"))]
 pub use sim::SimRows;
 use weirgate_types::Position;
@@ -83,15 +84,11 @@ impl Default for ViewOptions {
 pub struct Views(Arc<Inner>);
 
 struct Inner {
-    thread: Option<JoinHandle<()>>,
+    /// A lock so that whoever has a handle can end it; held by one who does, and by nobody else.
+    thread: Mutex<Option<JoinHandle<()>>>,
     shared: Arc<Shared>,
-    /// After `shared`: sled writes until it is dropped, so only then can its files be synced.
-    _closer: Option<Closer>,
-}
-
-/// Says on its drop that the views are whole.
-struct Closer {
-    place: Arc<Place>,
+    /// Where the files are, until they are said to be whole.
+    place: Mutex<Option<Arc<Place>>>,
 }
 
 impl Views {
@@ -151,7 +148,8 @@ impl Views {
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("views".into()).spawn(move || of_thread.run());
         let thread = thread.map_err(ViewError::io("starting a thread for", &place.files()))?;
-        Ok(Self(Arc::new(Inner { thread: Some(thread), shared, _closer: Some(Closer { place }) })))
+        let (thread, place) = (Mutex::new(Some(thread)), Mutex::new(Some(place)));
+        Ok(Self(Arc::new(Inner { thread, shared, place })))
     }
 
     /// Records up to here are in. The caller writes what those that follow change.
@@ -170,7 +168,7 @@ impl Views {
         match in_memory {
             Some(value) => Ok(value),
             // What memory does not know, sled knows; and at worst a newer write than was there a moment ago.
-            None => shared.failed(shared.disk.get(key)),
+            None => shared.failed(shared.disk.read().get(key)),
         }
     }
 
@@ -202,10 +200,9 @@ impl Views {
         let shared = self.shared()?;
         let entries = {
             // Held throughout, so that no generation comes or goes: then sled changes only where memory covers it.
-            let memory = shared.memory.read();
+            let (memory, disk) = (shared.memory.read(), shared.disk.read());
             let [open, flushing] = memory.range(prefix, after, keep).map(|changes| changes.map(Entry::Ok));
-            let on_disk =
-                shared.disk.range(prefix, after, keep).map(|entry| entry.map(|(key, kept)| (key, Some(kept))));
+            let on_disk = disk.range(prefix, after, keep).map(|entry| entry.map(|(key, kept)| (key, Some(kept))));
             let newest = Merge::new(open, Merge::new(flushing, on_disk));
             let live = newest.filter_map(|entry| entry.map(|(key, kept)| Some((key, kept?))).transpose());
             live.take(limit).collect()
@@ -247,6 +244,20 @@ impl Views {
         self.shared()?.settle()
     }
 
+    /// Write what waits, say that the files are whole, and let go of them, whoever else still has a handle: to them the
+    /// views are closed.
+    ///
+    /// # Errors
+    /// As for [`Views::settle`]. The views are closed all the same, and behind what was written.
+    pub fn close(&self) -> Result<(), ViewError> {
+        let settled = match self.0.thread.lock().is_some() {
+            true => self.settle(),
+            false => self.shared().and_then(|shared| shared.flush()),
+        };
+        self.0.close();
+        settled
+    }
+
     fn shared(&self) -> Result<&Arc<Shared>, ViewError> {
         self.0.shared.check().map(|()| &self.0.shared)
     }
@@ -259,21 +270,24 @@ fn check_key(key: &[u8]) -> Result<(), ViewError> {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
+impl Inner {
+    /// The thread flushes once more; then sled ends, and only then can its files be synced.
+    fn close(&self) {
         self.shared.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the views' thread panicked");
+        }
+        self.shared.close();
+        let place = self.place.lock().take();
+        if let Some(Err(error)) = place.map(|place| place.close()) {
+            tracing::warn!(%error, "the views are flushed but may not outlive a power cut");
         }
     }
 }
 
-impl Drop for Closer {
+impl Drop for Inner {
     fn drop(&mut self) {
-        if let Err(error) = self.place.close() {
-            tracing::warn!(%error, "the views are flushed but may not outlive a power cut");
-        }
+        self.close();
     }
 }

@@ -37,9 +37,8 @@ pub fn open_old(
     let opened = Disk::open(&place.files(), options.cache_bytes).and_then(|disk| Ok((disk.found()?, disk)));
     let (disk, about) = match opened {
         Err(ViewError::Full(_)) => return Ok(Err(Distrust::Full)),
-        Err(_) if trust == Trust::Unsure => return Ok(Err(Distrust::PowerCut)),
+        Err(_) | Ok((Found::Nothing, _)) if trust == Trust::Unsure => return Ok(Err(Distrust::PowerCut)),
         Err(error) => return Ok(Err(Distrust::Damage(error.to_string()))),
-        Ok((Found::Nothing, _)) if trust == Trust::Unsure => return Ok(Err(Distrust::PowerCut)),
         Ok((Found::Nothing, disk)) => return Ok(Ok(Some((disk, Position::ZERO)))),
         Ok((Found::Unknown, _)) => return Ok(Err(Distrust::Damage("they do not say what they are of".into()))),
         Ok((Found::Views(about), disk)) => (disk, about),

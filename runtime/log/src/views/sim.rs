@@ -89,7 +89,8 @@ impl Views {
         };
         let space = Space::new(Box::new(|| None));
         let shared = Shared::new(Disk::Sim(rows), None, space, About { origin, applied, sum: 0 }, options);
-        Ok(Self(Arc::new(Inner { thread: None, shared: Arc::new(shared), _closer: None })))
+        let (thread, place) = (Mutex::new(None), Mutex::new(None));
+        Ok(Self(Arc::new(Inner { thread, shared: Arc::new(shared), place })))
     }
 
     /// Let the rows have what was written.

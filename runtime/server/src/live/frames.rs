@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use weirgate_engine::{Epoch, SharedDelta};
 use weirgate_types::{Position, StatusDelta, StatusDocument};
 
+use crate::problem::bounded;
+
 /// What a client sends.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
@@ -50,6 +52,22 @@ enum Frame<'a> {
         code: &'a str,
         message: &'a str,
     },
+}
+
+impl Request {
+    /// Read a message. The error is text for the client, which it is cut to fit.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| bounded(error.to_string()))
+    }
+
+    /// The subjects that it names.
+    #[cfg(feature = "fuzz")]
+    pub fn subjects(self) -> Vec<String> {
+        match self {
+            Self::Subscribe { subjects } => subjects.into_iter().map(|wanted| wanted.subject).collect(),
+            Self::Unsubscribe { subjects } => subjects,
+        }
+    }
 }
 
 type Parts = std::collections::BTreeMap<String, weirgate_types::StatusPart>;

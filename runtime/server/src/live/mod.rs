@@ -25,6 +25,15 @@ const PROTOCOL: &str = "weirgate.v1";
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
+/// The subjects that a message of a client names, for fuzzing.
+///
+/// # Errors
+/// What the client is told where its message is wrong.
+#[cfg(feature = "fuzz")]
+pub fn subjects(message: &str) -> Result<Vec<String>, String> {
+    frames::Request::parse(message).map(frames::Request::subjects)
+}
+
 /// Follow subjects live.
 ///
 /// A WebSocket with the subprotocol `weirgate.v1`; or, with `Accept: text/event-stream` and one `subject` parameter or

@@ -82,7 +82,7 @@ impl Session {
             Message::Close(_) => return Err(Close { code: 1000, word: "", message: String::new() }),
             Message::Ping(_) | Message::Pong(_) => return Ok(false),
         };
-        match serde_json::from_str(&text).map_err(|error| Close::bad_message(error.to_string()))? {
+        match Request::parse(&text).map_err(Close::bad_message)? {
             Request::Subscribe { subjects } => self.subscribe(sink, subjects).await,
             Request::Unsubscribe { subjects } => {
                 for subject in subjects {

@@ -119,7 +119,7 @@ pub async fn put(
         return Err(Problem::bad_request("name-mismatch", detail));
     }
     let now_ms = app.clock.now_ms();
-    Ok(axum::Json(HandlerItem::of(app.engine.deploy(manifest, digest, now_ms).await?, now_ms)))
+    Ok(axum::Json(HandlerItem::of(app.engine.deploy(manifest, digest).await?, now_ms)))
 }
 
 fn handler_name(name: &str) -> Result<HandlerName, Problem> {

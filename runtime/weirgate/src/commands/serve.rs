@@ -9,8 +9,11 @@ use weirgate_host::HostOptions;
 
 use crate::{cli::Serve, configuration::Configuration, descriptors, telemetry::Telemetry};
 
-/// How long connections may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long connections may take to end when the server stops. Together with the time that calls under way get, and with
+/// what it takes to close log and views, this stays below ten seconds.
+const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
+/// How long the engine may take to stop.
+const ENGINE_GRACE: Duration = Duration::from_millis(7_500);
 
 const COLLECT_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Shorter ones would leave no time for anything.
@@ -27,7 +30,11 @@ pub fn run(flags: &Serve) -> Result<()> {
     let descriptors = descriptors::raise();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
-    tokio::runtime::Runtime::new()?.block_on(serve(settings, engine, clock, descriptors))
+    let runtime = tokio::runtime::Runtime::new()?;
+    let ended = runtime.block_on(serve(settings, engine, clock, descriptors));
+    // Uploads that are being compiled, and clients that read nothing, would keep it.
+    runtime.shutdown_background();
+    ended
 }
 
 fn start_engine(
@@ -96,8 +103,10 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
     }
     tracing::info!("stopping");
     let _ = stop.send(());
-    let _ = tokio::time::timeout(GRACE, server).await;
-    if tokio::time::timeout(GRACE, engine.stop()).await.is_err() {
+    if tokio::time::timeout(CONNECTIONS_GRACE, server).await.is_err() {
+        tracing::info!("connections that did not end in time are cut off");
+    }
+    if tokio::time::timeout(ENGINE_GRACE, engine.stop()).await.is_err() {
         tracing::warn!("the engine did not stop in time; recovery will find out what is durable");
     }
     Ok(())

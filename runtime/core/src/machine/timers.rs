@@ -1,0 +1,53 @@
+//! When the next timer goes off, by the wall clock: as the views were last read, and as records have changed it since.
+
+use weirgate_types::{Commit, Deployed, Manifest};
+
+use crate::{bugs::bug, schedule};
+
+/// The due time of the next timer. It may be too early, after a timer was cancelled; it is never too late.
+#[derive(Debug, Default)]
+pub struct Timers {
+    next_due_ms: Option<u64>,
+    /// The same of those set since the last durable moment: a look at the views may not find them yet.
+    late_due_ms: Option<u64>,
+}
+
+impl Timers {
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.next_due_ms
+    }
+
+    pub fn set(&mut self, due_ms: u64) {
+        for next in [&mut self.next_due_ms, &mut self.late_due_ms] {
+            *next = Some(next.map_or(due_ms, |next| next.min(due_ms)));
+        }
+    }
+
+    /// Everything that was set can be found in the views now.
+    pub fn settled(&mut self) {
+        self.late_due_ms = None;
+    }
+
+    /// The views were read: of those that can be found there the first is due then.
+    pub fn read(&mut self, next_due_ms: Option<u64>) {
+        let late_due_ms = self.late_due_ms.filter(|_| !bug!(LateTimerForgotten));
+        self.next_due_ms = next_due_ms.into_iter().chain(late_due_ms).min();
+    }
+
+    pub fn committed(&mut self, commit: &Commit) {
+        let set = commit.effects.timers.iter().filter_map(|timer| timer.set.as_ref());
+        set.filter(|_| !bug!(TimerNotHeard)).for_each(|set| self.set(set.due_ms));
+    }
+
+    pub fn deployed(&mut self, deployed: &Deployed, manifest: &Manifest) {
+        let due = manifest.schedules.iter().filter_map(|one| schedule::next_after(&one.cron, deployed.wall_ms));
+        due.for_each(|due_ms| self.set(due_ms));
+    }
+
+    /// A timer went off. A schedule's does so again.
+    pub fn fired(&mut self, next_ms: Option<u64>) {
+        if let Some(due_ms) = next_ms {
+            self.set(due_ms);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Time, as data: wall clocks that are set, and timers that are set while others go off.
+
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+mod world;
+
+use weirgate_core::{Action, Ended, Entropy, Input, Limits, Machine, Now, Timekeeper};
+use weirgate_types::{
+    Anchor, AttemptFailure, Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Outcome, Position, Record,
+    TimerId,
+};
+use world::{DIGEST, event, name, transient};
+
+const HOUR_MS: u64 = 3_600_000;
+const START_MS: u64 = 100 * HOUR_MS;
+const MINUTE_MS: u64 = 60_000;
+
+/// A machine and its log, under clocks that the test sets.
+struct Bench {
+    machine: Machine,
+    keeper: Timekeeper,
+    wall_ms: u64,
+    monotonic_ms: u64,
+    log: Vec<(Position, Record)>,
+    actions: Vec<Action>,
+}
+
+impl Bench {
+    /// With a handler `a` whose settings are these.
+    fn with(extra: &str) -> Self {
+        let mut bench = Self::start(Vec::new(), START_MS);
+        let manifest = format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
+        let Now { at_ms, wall_ms, .. } = bench.keeper.now();
+        bench.append(&Record::Deployed(Deployed { handler: name("a"), digest: DIGEST, manifest, at_ms, wall_ms }));
+        bench.tell(Input::Ready { handler: &name("a"), digest: DIGEST });
+        bench
+    }
+
+    /// A process that finds this log, and this time on the wall.
+    fn start(log: Vec<(Position, Record)>, wall_ms: u64) -> Self {
+        let last_at_ms = log.last().map_or(0, |(_, record)| record.at_ms());
+        let mut bench = Self {
+            machine: Machine::new(Limits::default(), Entropy::seeded(1)),
+            keeper: Timekeeper::new(last_at_ms, wall_ms, 7),
+            wall_ms,
+            monotonic_ms: 7,
+            log: Vec::new(),
+            actions: Vec::new(),
+        };
+        for (position, record) in log {
+            bench.tell(Input::Appended { position, record: &record });
+            bench.log.push((position, record));
+        }
+        bench.keeper.resume(bench.machine.anchors().newest());
+        bench.tell(Input::Recovered);
+        bench.tell(Input::Ready { handler: &name("a"), digest: DIGEST });
+        bench.settle();
+        bench
+    }
+
+    fn restart(&mut self, wall_ms: u64) {
+        *self = Self::start(std::mem::take(&mut self.log), wall_ms);
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.machine.apply(input, self.keeper.now(), &mut self.actions);
+        self.perform();
+    }
+
+    /// The records that it asks for get their place.
+    fn perform(&mut self) {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Append(record) => drop(self.append(&record)),
+                Action::Commit { handler, endings, .. } => {
+                    let ending = &endings[0];
+                    let commit = self.commit(handler, ending.position, ending.attempt, ending.outcome.clone());
+                    self.append(&commit);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn commit(&self, handler: HandlerName, event: Position, attempt: u32, outcome: Outcome) -> Record {
+        let (at_ms, effects) = (self.keeper.now().at_ms, Effects::default());
+        let (key, log, depth) = ("k".to_owned(), Vec::new(), 0);
+        Record::Committed(Commit { handler, event, key, attempt, digest: DIGEST, at_ms, outcome, effects, log, depth })
+    }
+
+    fn append(&mut self, record: &Record) -> Position {
+        if let Some(anchor) = self.keeper.anchor_wanted() {
+            self.keeper.anchored(anchor);
+            self.append(&Record::TimeAnchored(anchor));
+        }
+        let position = self.head().next();
+        self.log.push((position, record.clone()));
+        self.tell(Input::Appended { position, record: record });
+        position
+    }
+
+    fn head(&self) -> Position {
+        self.log.last().map_or(Position::ZERO, |(first, record)| first.plus(record.width()).before())
+    }
+
+    fn settle(&mut self) {
+        self.tell(Input::Durable { position: self.head() });
+    }
+
+    /// Time passes.
+    fn pass(&mut self, ms: u64) {
+        self.monotonic_ms += ms;
+        self.set_wall(self.wall_ms + ms);
+    }
+
+    fn set_wall(&mut self, wall_ms: u64) {
+        self.wall_ms = wall_ms;
+        self.keeper.read(self.wall_ms, self.monotonic_ms);
+        self.tell(Input::Tick);
+        self.settle();
+    }
+
+    fn publish(&mut self) -> Position {
+        let at_ms = self.keeper.now().at_ms;
+        let position = self.append(&Record::Accepted { event: event(1, "k", "order.placed"), to: None, at_ms });
+        self.settle();
+        self.tell(Input::Tick);
+        position
+    }
+
+    fn fail(&mut self, position: Position, attempt: u32, failure: &AttemptFailure) {
+        let ended = [Ended { position, attempt, result: Err(failure), corrected: false }];
+        self.tell(Input::Finished { handler: &name("a"), ended: &ended });
+        self.settle();
+    }
+
+    /// The last attempt that has begun.
+    fn attempt(&self) -> u32 {
+        let attempts = self.log.iter().rev().find_map(|(_, record)| match record {
+            Record::Attempted { attempt, .. } => Some(*attempt),
+            _ => None,
+        });
+        attempts.unwrap_or(0)
+    }
+
+    fn wakes_in_ms(&self) -> Option<u64> {
+        self.machine.wake_in_ms(self.keeper.now())
+    }
+
+    fn fire(&mut self, due_ms: u64, next_ms: Option<u64>) {
+        let (timer, at_ms) = (timer(), self.keeper.now().at_ms);
+        let event = Event { source: "/weirgate/schedules/a".into(), ..event(2, "k", "order.tick") };
+        self.append(&Record::Fired { timer, due_ms, next_ms, event, at_ms });
+    }
+}
+
+fn timer() -> TimerId {
+    TimerId { handler: name("a"), key: "k".into(), name: "often".into() }
+}
+
+/// Waits for ten seconds after each failure.
+const SLOW: &str =
+    r#","retry":[{"attempts":9,"first_delay_ms":10000,"factor":1,"delay_ms_max":10000,"jitter":"none"}]"#;
+
+fn failed() -> (Bench, Position) {
+    let mut bench = Bench::with(SLOW);
+    let position = bench.publish();
+    bench.fail(position, 1, &transient());
+    assert_eq!(bench.wakes_in_ms(), Some(10_000));
+    (bench, position)
+}
+
+#[test]
+fn a_clock_that_is_set_changes_no_delay() {
+    for wall_ms in [START_MS - HOUR_MS, START_MS + HOUR_MS, 0, 9_000 * HOUR_MS] {
+        let (mut bench, _) = failed();
+        bench.set_wall(wall_ms);
+        assert_eq!((bench.wakes_in_ms(), bench.attempt()), (Some(10_000), 1));
+        bench.pass(9_999);
+        assert_eq!(bench.attempt(), 1);
+        bench.pass(1);
+        assert_eq!(bench.attempt(), 2, "set to {wall_ms}");
+        assert!(bench.log.is_sorted_by_key(|(_, record)| record.at_ms()));
+    }
+}
+
+#[test]
+fn a_delay_that_began_after_a_step_lasts_as_long() {
+    for wall_ms in [START_MS - HOUR_MS, START_MS + HOUR_MS] {
+        let mut bench = Bench::with(SLOW);
+        bench.set_wall(wall_ms);
+        let position = bench.publish();
+        bench.fail(position, 1, &transient());
+        assert_eq!(bench.wakes_in_ms(), Some(10_000));
+        let Some((_, Record::Committed(Commit { outcome: Outcome::Retry { due_ms, .. }, .. }))) = bench.log.last()
+        else {
+            panic!("{:?}", bench.log)
+        };
+        assert_eq!(*due_ms, wall_ms + 10_000, "people read it on their own clock");
+    }
+}
+
+#[test]
+fn a_restart_goes_on_with_what_is_left_of_a_delay_whatever_the_clock_says() {
+    for (stepped, wall_ms) in
+        [(START_MS, START_MS - HOUR_MS), (START_MS - HOUR_MS, 0), (START_MS + 9_000 * HOUR_MS, START_MS)]
+    {
+        let (mut bench, _) = failed();
+        bench.set_wall(stepped);
+        bench.pass(4_000);
+        bench.restart(wall_ms);
+        let left_ms = bench.wakes_in_ms().expect("a retry");
+        assert!(left_ms <= 10_000, "{left_ms} ms are left");
+        bench.pass(left_ms);
+        assert_eq!(bench.attempt(), 2);
+    }
+}
+
+#[test]
+fn a_gap_is_waited_for_by_elapsed_time() {
+    for wall_ms in [START_MS - HOUR_MS, START_MS + HOUR_MS] {
+        let mut bench = Bench::with(r#","resequence":{"gap_timeout_ms":5000}"#);
+        let mut second = event(1, "k", "order.placed");
+        second.extensions.insert("sequence".to_owned(), "7".to_owned());
+        let at_ms = bench.keeper.now().at_ms;
+        let position = bench.append(&Record::Accepted { event: second, to: None, at_ms });
+        bench.settle();
+        let lane = weirgate_types::KeyHasher::default().hash("k");
+        let fetched = [weirgate_core::FetchedLane { lane, rows: Vec::new(), more: false, next: None }];
+        bench.tell(Input::Fetched { handler: &name("a"), lanes: &fetched, due: None });
+        bench.set_wall(wall_ms);
+        assert_eq!(bench.wakes_in_ms(), Some(5_000));
+        let delivery = DeliveryId { handler: name("a"), position };
+        assert_eq!(bench.machine.state(&delivery).map(weirgate_core::DeliveryState::word), Some("out-of-order"));
+    }
+}
+
+#[test]
+fn a_schedule_is_waited_for_from_its_deployment_on_and_again_after_it_fired() {
+    let mut bench = Bench::with(r#","schedules":[{"name":"often","cron":"* * * * *","type":"order.tick","key":"k"}]"#);
+    bench.settle();
+    assert_eq!(bench.wakes_in_ms(), Some(MINUTE_MS));
+    bench.pass(MINUTE_MS);
+    // The views were read before what fires it was written there.
+    bench.fire(START_MS + MINUTE_MS, Some(START_MS + 2 * MINUTE_MS));
+    bench.tell(Input::TimersRead { next_due_ms: None });
+    assert_eq!(bench.wakes_in_ms(), Some(MINUTE_MS));
+    bench.settle();
+    bench.tell(Input::TimersRead { next_due_ms: None });
+    assert_eq!(bench.wakes_in_ms(), None, "what can be found in the views by now is not there");
+}
+
+#[test]
+fn timers_go_by_the_wall_clock() {
+    let mut bench = Bench::with(r#","schedules":[{"name":"often","cron":"* * * * *","type":"order.tick","key":"k"}]"#);
+    bench.set_wall(START_MS - HOUR_MS);
+    assert_eq!(bench.wakes_in_ms(), Some(HOUR_MS + MINUTE_MS));
+    bench.set_wall(START_MS + HOUR_MS);
+    assert_eq!(bench.wakes_in_ms(), Some(0));
+}
+
+#[test]
+fn an_anchor_counts_from_its_position_on() {
+    let mut anchors = weirgate_core::Anchors::default();
+    assert_eq!(anchors.elapsed_ms(Position(9), 70), 70);
+    anchors.push(Position(10), Anchor { at_ms: 100, elapsed_ms: 50 });
+    anchors.push(Position(20), Anchor { at_ms: 200, elapsed_ms: 60 });
+    let elapsed = [(9, 90), (10, 100), (19, 150), (20, 200), (30, 205)];
+    assert_eq!(elapsed.map(|(position, at_ms)| anchors.elapsed_ms(Position(position), at_ms)), [90, 50, 100, 60, 65]);
+}

@@ -1,0 +1,74 @@
+//! How the sequencer stops: calls under way get some time to end, then log and views are closed, whatever still runs.
+
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use weirgate_core::Input;
+
+use super::{End, Sequencer};
+
+/// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
+/// the next start.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+/// How long to wait for worker threads that have nothing to do.
+const JOIN_PATIENCE: Duration = Duration::from_millis(500);
+const JOIN_LOOK: Duration = Duration::from_millis(5);
+
+impl Sequencer {
+    pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), End> {
+        self.stopping.push(reply);
+        self.stop_by.get_or_insert(self.time.monotonic() + STOP_GRACE);
+        self.feed(Input::Stopping)
+    }
+
+    /// Whether a stop was asked for, and what ran has ended or has had its time.
+    pub(super) fn may_stop(&self) -> bool {
+        self.stop_by.is_some_and(|stop_by| self.machine.running() == 0 || self.time.monotonic() >= stop_by)
+    }
+
+    /// Close log and views. Calls under way are cut off: nothing waits for them, and what they wait for is answered by the
+    /// end of the channel. An attempt that is cut off counts as interrupted at the next start.
+    pub fn stop(self) -> End {
+        let cut_off = self.machine.running();
+        if cut_off > 0 {
+            tracing::info!(calls = cut_off, "calls that did not end in time are cut off");
+        }
+        if let Err(error) = self.views.close() {
+            tracing::warn!(%error, "the views are behind; they will be brought forward from the log");
+        }
+        if let Err(error) = self.log.close() {
+            tracing::warn!(%error, "the log could not be closed; its end will be checked when it is opened");
+        }
+        // Workers end when nobody can send them jobs any more. A worker may wait for the reply to a command that is queued:
+        // dropping the command tells it that none will come.
+        drop((self.jobs, self.after, self.held));
+        while self.commands.try_recv().is_ok() {}
+        drop(self.commands);
+        join_idle(self.workers, cut_off);
+        for reply in self.stopping {
+            // Whoever asked may be gone.
+            let _ = reply.send(());
+        }
+        End::Asked
+    }
+}
+
+/// Join the workers that end by themselves, all but `busy` of them. The others end with the process.
+fn join_idle(workers: Vec<JoinHandle<()>>, busy: usize) {
+    let mut left = JOIN_PATIENCE;
+    let mut running = workers;
+    while running.len() > busy && !left.is_zero() {
+        let (ended, others): (Vec<_>, Vec<_>) = running.into_iter().partition(JoinHandle::is_finished);
+        running = others;
+        for worker in ended {
+            if worker.join().is_err() {
+                tracing::warn!("a worker panicked");
+            }
+        }
+        thread::park_timeout(JOIN_LOOK);
+        left = left.saturating_sub(JOIN_LOOK);
+    }
+}
