@@ -162,6 +162,7 @@ fn says_what() {
 fn given_of_the_first() {
     let mut items = batch("given_of_the_first", &["a", "b"]);
     items[1].at_ms += 5;
+    items[1].wall_ms += 5;
     let effects = succeeds(&items);
     for (effects, due_ms) in effects.iter().zip([AT_MS, AT_MS + 5]) {
         assert_eq!(value(effects, "wall-ms"), Some(AT_MS.to_string().as_bytes()), "the clock stands still");
