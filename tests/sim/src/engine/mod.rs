@@ -180,7 +180,8 @@ impl History<'_> {
             let fault = match (disk_error, self.chance.one_in(2)) {
                 (true, true) => Fault::Io,
                 (true, false) => Fault::Short,
-                (false, _) => Fault::Full,
+                (false, true) => Fault::Full,
+                (false, false) => Fault::Descriptors,
             };
             self.ground.plan_fault(self.chance.between(1, 6), fault);
         }

@@ -149,7 +149,11 @@ impl World<'_> {
             self.work()?;
         }
         if self.chance.one_in(12) {
-            let fault = self.chance.pick(&[Fault::Io, Fault::Short, Fault::Full]).copied().unwrap_or(Fault::Io);
+            let fault = self
+                .chance
+                .pick(&[Fault::Io, Fault::Short, Fault::Full, Fault::Descriptors])
+                .copied()
+                .unwrap_or(Fault::Io);
             self.figures.faults += 1;
             self.ground.plan_fault(self.chance.between(1, 6), fault);
         }
