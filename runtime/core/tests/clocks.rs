@@ -95,7 +95,7 @@ impl Bench {
         }
         let position = self.head().next();
         self.log.push((position, record.clone()));
-        self.tell(Input::Appended { position, record: record });
+        self.tell(Input::Appended { position, record });
         position
     }
 

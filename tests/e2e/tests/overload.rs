@@ -80,7 +80,7 @@ async fn idle_connections_leave_descriptors_for_the_log() {
     for _ in 0..400 {
         idle.push(server.connect().await);
     }
-    fill_a_segment(&mut publisher).await;
+    Box::pin(fill_a_segment(&mut publisher)).await;
     assert!(segments(&server) > before, "a segment was created meanwhile");
     drop(idle);
     server.restart().await;
