@@ -31,6 +31,7 @@ impl Budget {
     }
 
     /// How much this pass has read.
+    #[cfg(feature = "sim")]
     pub fn spent(&self) -> usize {
         self.spent
     }
