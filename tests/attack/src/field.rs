@@ -1,12 +1,18 @@
-//! What an attack gets: the server's address, clients, and the time at which it ends.
+//! What an attack gets: the server's address, clients, and the time at which it ends. All attacks begin at once, when the last one
+//! has deployed its handlers.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    sync::{Barrier, OnceCell},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use weirgate_tests::{Client, event, eventually, manifest};
 
@@ -15,29 +21,54 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long one request of an attack may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-#[derive(Clone)]
 pub struct Field {
     pub client: Client,
-    pub until: Instant,
+    duration: Duration,
+    ready: Arc<Barrier>,
+    until: Arc<OnceLock<Instant>>,
+    begun: OnceCell<Instant>,
+}
+
+impl Clone for Field {
+    /// For one more attack, which has not begun.
+    fn clone(&self) -> Self {
+        let (client, ready, until) = (self.client.clone(), Arc::clone(&self.ready), Arc::clone(&self.until));
+        Self { client, duration: self.duration, ready, until, begun: OnceCell::new() }
+    }
 }
 
 impl Field {
+    /// For so many attacks, and for whoever watches them.
+    pub fn new(client: Client, attacks: usize, duration: Duration) -> Self {
+        let ready = Arc::new(Barrier::new(attacks + 1));
+        Self { client, duration, ready, until: Arc::default(), begun: OnceCell::new() }
+    }
+
+    /// Wait until all attacks are prepared. Answers when they end.
+    pub async fn begin(&self) -> Instant {
+        let begin = async || {
+            self.ready.wait().await;
+            *self.until.get_or_init(|| Instant::now() + self.duration)
+        };
+        *self.begun.get_or_init(begin).await
+    }
+
     /// `host:port`.
     pub fn address(&self) -> String {
         self.client.url("").replacen("http://", "", 1)
     }
 
     pub fn goes_on(&self) -> bool {
-        Instant::now() < self.until
+        self.until.get().is_none_or(|until| Instant::now() < *until)
     }
 
     /// Do it again and again, in `count` tasks at once, until the attack ends.
     pub async fn at_once<F: Future<Output = ()>>(&self, count: usize, attack: impl Fn(usize) -> F) {
+        let until = self.begin().await;
         let one = async |index| {
             while self.goes_on() {
                 // What takes longer than the attack is cut off with it.
-                let _ =
-                    timeout(PATIENCE.min(self.until.saturating_duration_since(Instant::now())), attack(index)).await;
+                let _ = timeout(PATIENCE.min(until.saturating_duration_since(Instant::now())), attack(index)).await;
                 sleep(PAUSE).await;
             }
         };
@@ -46,11 +77,12 @@ impl Field {
 
     /// Do nothing more until the attack ends.
     pub async fn wait(&self) {
-        tokio::time::sleep_until(self.until).await;
+        sleep_until(self.begin().await).await;
     }
 
     /// A connection on which so much was sent.
     pub async fn sent(&self, bytes: &[u8]) -> Option<TcpStream> {
+        self.begin().await;
         let mut stream = timeout(PATIENCE, TcpStream::connect(self.address())).await.ok()?.ok()?;
         timeout(PATIENCE, stream.write_all(bytes)).await.ok()?.ok()?;
         Some(stream)
@@ -79,6 +111,7 @@ impl Field {
         let numbered =
             |n: u64| event(r#type, &keys.replace('#', &n.to_string()), &[r#type, "-", &n.to_string()].concat(), data);
         let events: Vec<_> = (from..from + count).map(numbered).collect();
+        self.begin().await;
         let _ = self.client.try_publish(&events).await;
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 use weirgate_attack::{ATTACKS, Attack, Field, Probe, memory, raise_descriptor_limit};
 use weirgate_crash::{Book, Load, accounts, deploy_ledger};
-use weirgate_tests::{Server, Setup, eventually};
+use weirgate_tests::{Server, Setup, eventually, within};
 
 const SECONDS: u64 = 20;
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
@@ -75,9 +75,11 @@ async fn the_server_goes_on_under_attack() {
     deploy_ledger(&server.client).await;
     let mut load = Load::start(&server.client, 1, Book::default());
     let probe = Probe::start(&server.client, accounts());
-    let field = Field { client: server.client.clone(), until: Instant::now() + seconds() };
-    let attacks: Vec<_> = chosen().into_iter().map(|attack| (attack.name, attack.start(field.clone()))).collect();
-    while Instant::now() < field.until {
+    let chosen = chosen();
+    let field = Field::new(server.client.clone(), chosen.len(), seconds());
+    let attacks: Vec<_> = chosen.into_iter().map(|attack| (attack.name, attack.start(field.clone()))).collect();
+    let until = within("the attacks to be prepared", PATIENCE, field.begin()).await;
+    while Instant::now() < until {
         let (most, _) = memory(pid);
         assert!(most < MEMORY_BYTES_MAX, "the server has taken {} MiB", most >> 20);
         sleep_until(Instant::now() + LOOK).await;
