@@ -208,3 +208,28 @@ impl DeliveryRow {
         (self.attempt, self.spent, self.stand, self.failed) = (attempt, spent, Stand::Ready, true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(era: u64, sequence: Option<Sequence>) -> DeliveryRow {
+        DeliveryRow { era: Position(era), sequence, ..DeliveryRow::new(KeyHash(1), KeyHash(1)) }
+    }
+
+    fn numbered(number: u64) -> Sequence {
+        Sequence { number: Some(number), due_ms: 0 }
+    }
+
+    /// Whether events are put back into order was changed by the deployment at 9: nothing that came later passes what waits.
+    #[test]
+    fn what_was_opened_under_the_other_rule_comes_first() {
+        let (seven, without) = (Some(numbered(7)), Some(Sequence { number: None, due_ms: 0 }));
+        for (before, after) in [(seven, None), (None, seven), (without, None)] {
+            let (before, after) = (row(1, before).rank(Position(5)), row(9, after).rank(Position(10)));
+            assert!(before < after, "{before:?} {after:?}");
+        }
+        let three = row(1, Some(numbered(3))).rank(Position(6));
+        assert!(three < row(1, seven).rank(Position(5)), "under one rule the number decides");
+    }
+}
