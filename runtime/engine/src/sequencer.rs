@@ -110,6 +110,8 @@ pub struct Sequencer {
     pub is_ready: Arc<AtomicBool>,
     pub workers: Vec<JoinHandle<()>>,
     pub turn_records: usize,
+    /// How many records the last sync made durable.
+    pub synced_records: usize,
     pub budget: Budget,
     /// How long this pass has waited for the disk.
     pub synced: Duration,
@@ -170,6 +172,7 @@ impl Sequencer {
     pub fn take_turn(&mut self, mut next: Option<Command>) -> Result<(), End> {
         self.time.look();
         let begun = self.time.monotonic();
+        self.synced = Duration::ZERO;
         let deferred = self.budget.begin();
         self.actions.extend(deferred);
         self.perform()?;
@@ -186,7 +189,6 @@ impl Sequencer {
         }
         self.pace()?;
         self.feed(Input::Tick)?;
-        self.synced = Duration::ZERO;
         self.settle_turn()?;
         let took = self.time.monotonic().saturating_sub(begun).saturating_sub(self.synced);
         self.metrics.pass_seconds.observe(took.as_secs_f64());
@@ -298,7 +300,8 @@ impl Sequencer {
         }
         let took = self.time.monotonic().saturating_sub(started);
         self.synced += took;
-        self.metrics.synced(took, std::mem::take(&mut self.turn_records));
+        self.synced_records = std::mem::take(&mut self.turn_records);
+        self.metrics.synced(took, self.synced_records);
         Ok(())
     }
 

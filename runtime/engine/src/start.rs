@@ -193,6 +193,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         is_ready: Arc::clone(&is_ready),
         workers: pieces.workers,
         turn_records: 0,
+        synced_records: 0,
         budget: Budget::default(),
         synced: Duration::ZERO,
         in_flight: (in_flight, pieces.events_in_flight_max),

@@ -7,7 +7,7 @@ use crate::rows;
 
 /// How many records a pass looks at, at least; it keeps up with what comes in.
 const RECORDS_MIN: usize = 64;
-/// For each record that the pass has written it looks at so many.
+/// For each record that was just made durable it looks at so many.
 const RECORDS_FOR_EACH: usize = 2;
 
 /// How far the identities of the log have been forgotten.
@@ -32,7 +32,7 @@ impl Sequencer {
         if self.remembers(forgotten.through.next(), forgotten.next_at_ms, head, now_ms) {
             return Ok(());
         }
-        let records = RECORDS_MIN.max(self.turn_records.saturating_mul(RECORDS_FOR_EACH));
+        let records = RECORDS_MIN.max(self.synced_records.saturating_mul(RECORDS_FOR_EACH));
         for read in self.reader.scan(forgotten.through.next()).take(records) {
             let (position, record) = read?;
             self.budget.spend(1);
