@@ -201,6 +201,12 @@ impl DeliveryRow {
         (self.attempt, self.version, self.stand) = (attempt, version, Stand::Running);
     }
 
+    /// A correction is done with: only newer ones are still offered.
+    pub(crate) fn pass_correction(&mut self, correction: Option<Position>) {
+        self.corrected = self.corrected.max(correction);
+        self.offered = self.offered.filter(|offered| Some(*offered) > self.corrected);
+    }
+
     /// Begin anew, with all attempts.
     pub(crate) fn reset(&mut self) {
         let (attempt, spent) =

@@ -152,11 +152,7 @@ impl Machine {
         if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
             handler.intervened(delivery.position);
         }
-        let refuse = |row: &mut DeliveryRow| {
-            row.corrected = row.corrected.max(Some(*correction));
-            row.offered = row.offered.filter(|offered| Some(*offered) > row.corrected);
-        };
-        let row = self.change(delivery, refuse, actions);
+        let row = self.change(delivery, |row| row.pass_correction(Some(*correction)), actions);
         let newer = row.filter(DeliveryRow::is_correctable).and_then(|row| row.offered).filter(|_| !self.recovering);
         if let (Some(with), Some(handler)) = (newer, self.handlers.get_mut(&delivery.handler)) {
             handler.correct(delivery.position, Some(with), actions);
@@ -173,8 +169,7 @@ impl Machine {
             if let Verb::Correct(correction) = verb {
                 row.carried.correction = Some(position);
                 row.hooked |= correction.event.is_none() && intervention.by == super::attempts::HOOK;
-                row.corrected = row.corrected.max(correction.event.filter(|_| !bug!(CorrectionUsedAgain)));
-                row.offered = row.offered.filter(|offered| Some(*offered) > row.corrected);
+                row.pass_correction(correction.event.filter(|_| !bug!(CorrectionUsedAgain)));
             }
         };
         match verb {
