@@ -29,8 +29,9 @@ use crate::{
     },
 };
 
-/// What one pass of the writer reads at most, in rows and positions: its limit, and one step that was begun before it.
-const PASS_WORK_MAX: usize = 4_096 + 4_096;
+/// What one pass of the writer reads at most, in rows and KiB: its limit, and one scan that was begun before it, whose last
+/// record may be as large as a record may be.
+const PASS_WORK_MAX: usize = 4_096 + 4_096 + 16 * 1_024;
 /// Deliveries that operators decide about: those that were called last.
 const SEEN_MAX: usize = 512;
 /// Turns after the last restart, in which everything that waits may happen.
