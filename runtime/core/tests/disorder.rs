@@ -9,7 +9,7 @@ use weirgate_core::{Entropy, Limits};
 use weirgate_types::Outcome;
 use world::{
     World,
-    sequences::{SEQUENCE, gaps_by_key, number, run},
+    resequence::{SEQUENCE, gaps_by_key, number, run},
     transient,
 };
 

@@ -1,4 +1,4 @@
-//! What the sequencer is asked to do, and the answers. A closed list.
+//! What the writer is asked to do, and the answers. A closed list.
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -95,7 +95,7 @@ pub enum Command {
     Stop {
         reply: oneshot::Sender<()>,
     },
-    /// Something outside the sequencer failed in a way that must not go on.
+    /// Something outside the writer failed in a way that must not go on.
     Broken {
         why: String,
     },
@@ -112,7 +112,7 @@ pub struct Said {
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub delivery: DeliveryId,
-    /// Holds the event: read by whoever wishes, so that the sequencer need not.
+    /// Holds the event: read by whoever wishes, so that the writer need not.
     pub stored: StoredRecord,
     pub verb: Verb,
     /// What resolves it.

@@ -1,5 +1,5 @@
-//! Whether an event has come before. Whoever publishes it asks the view, where that may wait for the disk; the sequencer adds
-//! what it has accepted since. So the sequencer itself asks the view only about what was under way for very long.
+//! Whether an event has come before. Whoever publishes it asks the view, where that may wait for the disk; the writer adds
+//! what it has accepted since. So the writer itself asks the view only about what was under way for very long.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! The shell around the delivery machine: it owns the tasks and the time, and joins log, views, host and watchers.
 //!
-//! One thread, the *sequencer*, takes what waits (events, finished attempts, operators' wishes), lets the machine decide,
+//! One thread, the *writer*, takes what waits (events, finished attempts, operators' wishes), lets the machine decide,
 //! appends the records, makes them durable with one sync, and only then tells anybody: producers, workers, watchers.
 //! Knows no HTTP.
 
@@ -25,7 +25,6 @@ mod queries;
 mod recent;
 mod recovery;
 mod rows;
-mod sequencer;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod start;
@@ -35,6 +34,7 @@ pub mod storage;
 mod time;
 mod timers;
 mod workers;
+mod writer;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published, Said};

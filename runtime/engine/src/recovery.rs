@@ -5,13 +5,13 @@ use weirgate_types::{Deployed, HandlerName, KeyHash, Position, Record};
 
 use crate::{
     rows,
-    sequencer::{End, Forgotten, Sequencer},
+    writer::{End, Forgotten, Writer},
 };
 
 /// The view is brought forward in steps of about this many changes.
 const STEP_CHANGES: usize = 4_096;
 
-impl Sequencer {
+impl Writer {
     /// Bring machine and views up to the log's head, end the attempts that were cut off, and make that durable.
     pub fn recover(&mut self) -> Result<(), End> {
         self.budget.is_unlimited = true;

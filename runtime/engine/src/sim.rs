@@ -22,11 +22,11 @@ use crate::{
     job::{Finished, FinishedItem, Job, StoredRecord},
     modules::{ModuleDisk, ModuleOptions},
     rows,
-    sequencer::{End, Sequencer},
     start::{Pieces, assemble, last_at_ms},
     state::KeyState,
     time::Time,
     workers::Jobs,
+    writer::{End, Writer},
 };
 
 /// What an engine stands on.
@@ -64,7 +64,7 @@ impl From<End> for Ended {
 
 /// See the module. Dropped, it is as if it had been killed.
 pub struct Engine {
-    sequencer: Sequencer,
+    writer: Writer,
     commands: Sender<Command>,
     jobs: Receiver<Job>,
     module: Module,
@@ -166,10 +166,10 @@ impl Engine {
             events_in_flight_max: Semaphore::MAX_PERMITS,
             ending,
         };
-        let (mut sequencer, parts) = assemble(pieces);
-        sequencer.recover()?;
+        let (mut writer, parts) = assemble(pieces);
+        writer.recover()?;
         let permits = Arc::clone(&parts.in_flight);
-        Ok(Self { sequencer, commands, jobs, module, permits, handle: Handle::new(parts) })
+        Ok(Self { writer, commands, jobs, module, permits, handle: Handle::new(parts) })
     }
 
     #[must_use]
@@ -179,17 +179,17 @@ impl Engine {
 
     #[must_use]
     pub fn log(&self) -> &LogReader {
-        &self.sequencer.reader
+        &self.writer.reader
     }
 
     #[must_use]
     pub fn views(&self) -> &Views {
-        &self.sequencer.views
+        &self.writer.views
     }
 
     #[must_use]
     pub fn handlers(&self) -> Vec<HandlerItem> {
-        self.sequencer.list_handlers(None)
+        self.writer.list_handlers(None)
     }
 
     /// A state value, as a call would read it.
@@ -206,15 +206,15 @@ impl Engine {
     /// In how many milliseconds something is due, if anything is.
     #[must_use]
     pub fn wake_in_ms(&self) -> Option<u64> {
-        let sequencer = &self.sequencer;
-        let has_more = !sequencer.commands.is_empty() || !sequencer.held.is_empty() || sequencer.budget.has_deferred();
-        if has_more { Some(0) } else { sequencer.machine.wake_in_ms(sequencer.time.now()) }
+        let writer = &self.writer;
+        let has_more = !writer.commands.is_empty() || !writer.held.is_empty() || writer.budget.has_deferred();
+        if has_more { Some(0) } else { writer.machine.wake_in_ms(writer.time.now()) }
     }
 
     /// What time it was at the last look.
     #[must_use]
     pub fn now(&self) -> Now {
-        self.sequencer.time.now()
+        self.writer.time.now()
     }
 
     /// Ask it to stop: turns go on until one answers [`Ended::Asked`].
@@ -227,7 +227,7 @@ impl Engine {
 
     /// Close log and views, with calls under way and commands in the queue.
     pub fn stop(self) {
-        self.sequencer.stop();
+        self.writer.stop();
     }
 
     /// A call that is under way records the answer of a step.
@@ -246,14 +246,14 @@ impl Engine {
     /// # Errors
     /// The engine is at its end.
     pub fn turn(&mut self) -> Result<(), Ended> {
-        let next = self.sequencer.next_waiting();
-        Ok(self.sequencer.take_turn(next)?)
+        let next = self.writer.next_waiting();
+        Ok(self.writer.take_turn(next)?)
     }
 
     /// How many rows and positions the last turn has read.
     #[must_use]
     pub fn work(&self) -> usize {
-        self.sequencer.budget.spent()
+        self.writer.budget.spent()
     }
 
     /// The calls that have begun since the last time.
@@ -269,7 +269,7 @@ impl Engine {
         let Call(job) = call;
         let items = job.items.into_iter().zip(attempted).map(|(item, attempted)| {
             let position = item.delivery.position;
-            let read = || StoredRecord::read(&self.sequencer.reader, position).ok().flatten();
+            let read = || StoredRecord::read(&self.writer.reader, position).ok().flatten();
             let result = attempted.result.map_err(|failure| match failure.kind {
                 FailureKind::NotReached => CallError::ParkedBehind,
                 _ => CallError::Failed(failure),

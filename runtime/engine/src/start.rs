@@ -27,14 +27,14 @@ use crate::{
     projection::Projection,
     queries::Queries,
     recent::Recent,
-    sequencer::{Budget, End, Forgotten, FreeSpace, Sequencer},
     statuses::Statuses,
     storage,
     time::Time,
     workers::{self, Jobs, JoinTrace, Worker},
+    writer::{Budget, End, Forgotten, FreeSpace, Writer},
 };
 
-/// How many commands may wait for the sequencer.
+/// How many commands may wait for the writer.
 const COMMANDS_MAX: usize = 16 * 1_024;
 /// How much memory the newest events may take, about. Those that are further back when their turn comes are read from the log.
 const RECENT_BYTES_MAX: usize = 16 << 20;
@@ -110,8 +110,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         events_in_flight_max: options.events_in_flight_max,
         ending,
     };
-    let (sequencer, parts) = assemble(pieces);
-    run(sequencer, host, commands, ended)?;
+    let (writer, parts) = assemble(pieces);
+    run(writer, host, commands, ended)?;
     Ok(Handle::new(parts))
 }
 
@@ -137,8 +137,8 @@ pub struct Pieces {
     pub ending: watch::Receiver<Option<String>>,
 }
 
-/// A sequencer that has recovered nothing yet, and what a handle on it is made of.
-pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
+/// A writer that has recovered nothing yet, and what a handle on it is made of.
+pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
     let Pieces { log, views, host, metrics, clock, time, machine, gates, commands, inbox, .. } = pieces;
     let statuses = Statuses { views: views.clone(), log: log.reader() };
     let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -160,7 +160,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         is_ready: Arc::clone(&is_ready),
         ending: pieces.ending,
     };
-    let sequencer = Sequencer {
+    let writer = Writer {
         commands: inbox,
         jobs: pieces.jobs,
         machine: machine.hashing_keys_with(keys),
@@ -201,7 +201,7 @@ pub fn assemble(pieces: Pieces) -> (Sequencer, Parts) {
         stop_by: None,
         stopping: Vec::new(),
     };
-    (sequencer, parts)
+    (writer, parts)
 }
 
 /// The time of the log's last record; 0 where it has none.
@@ -216,20 +216,20 @@ fn outside(log: &Log, commands: &Sender<Command>, gates: &Arc<Gates>, secrets: B
 }
 
 fn run(
-    mut sequencer: Sequencer,
+    mut writer: Writer,
     host: Arc<Host>,
     commands: Sender<Command>,
     ended: watch::Sender<Option<String>>,
 ) -> Result<(), StartError> {
-    if let Err(end) = sequencer.recover() {
+    if let Err(end) = writer.recover() {
         return Err(std::io::Error::other(end.to_string()).into());
     }
-    let modules = sequencer.list_handlers(None).into_iter().map(|item| (item.name, item.digest)).collect();
+    let modules = writer.list_handlers(None).into_iter().map(|item| (item.name, item.digest)).collect();
     thread::Builder::new().name("modules".into()).spawn(move || load(&host, modules, &commands))?;
-    thread::Builder::new().name("sequencer".into()).spawn(move || {
-        let end = sequencer.run();
+    thread::Builder::new().name("writer".into()).spawn(move || {
+        let end = writer.run();
         if !matches!(end, End::Asked) {
-            tracing::error!(error = %end, "the sequencer stopped");
+            tracing::error!(error = %end, "the writer stopped");
         }
         ended.send_replace(Some(end.to_string()));
     })?;

@@ -1,4 +1,4 @@
-//! The sequencer's time: what records, delays and timers get of the clocks, and what is told of a wall clock that was set.
+//! The writer's time: what records, delays and timers get of the clocks, and what is told of a wall clock that was set.
 
 use std::{sync::Arc, time::Duration};
 

@@ -134,7 +134,7 @@ impl Worker {
             let command = finished.map_or_else(|why| Command::Broken { why }, |it| Command::Finished(Box::new(it)));
             let sent = match self.done.try_send(command) {
                 Err(TrySendError::Full(command)) => {
-                    // Others compute while this one waits for the sequencer.
+                    // Others compute while this one waits for the writer.
                     processor.release();
                     self.done.send(command).is_ok()
                 }

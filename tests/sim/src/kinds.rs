@@ -21,7 +21,7 @@ pub struct Kind {
     pub holds: bool,
     pub batch: bool,
     /// Whether events are put back into the order of their numbers.
-    pub sequence: bool,
+    pub resequences: bool,
     /// How many attempts each level of retry gives.
     pub levels: &'static [u32],
     settings: &'static str,
@@ -35,7 +35,7 @@ const BREAKER: &str =
     r#","breaker":{"window_ms":2000,"attempts_min":3,"failure_ratio":0.5,"open_ms":100,"open_ms_max":400}"#;
 
 const fn kind(name: &'static str, order: Order, levels: &'static [u32], settings: &'static str) -> Kind {
-    Kind { name, order, holds: false, batch: false, sequence: false, levels, settings }
+    Kind { name, order, holds: false, batch: false, resequences: false, levels, settings }
 }
 
 pub const KINDS: [Kind; 11] = [
@@ -54,9 +54,9 @@ pub const KINDS: [Kind; 11] = [
         holds: true,
         ..kind("line-hold", Order::Handler, &[1], r#","ordering":"handler","after_dead_letter":"hold""#)
     },
-    Kind { sequence: true, ..kind("sequence", Order::Key, &[2, 1], r#","resequence":{"gap_timeout_ms":400}"#) },
+    Kind { resequences: true, ..kind("sequence", Order::Key, &[2, 1], r#","resequence":{"gap_timeout_ms":400}"#) },
     Kind {
-        sequence: true,
+        resequences: true,
         holds: true,
         ..kind("sequence-hold", Order::Key, &[1], r#","resequence":{"gap_timeout_ms":3000},"after_dead_letter":"hold""#)
     },

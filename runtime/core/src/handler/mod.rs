@@ -1,7 +1,7 @@
 //! One handler: how far it has looked through the log, what it has open, and when the next attempt may begin.
 
+mod resequence;
 mod scan;
-mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,7 +61,8 @@ pub struct SinceDeployed {
 impl Handler {
     pub fn new(position: Position, deployed: Deployed, manifest: Manifest, scanned: Position, limits: &Limits) -> Self {
         let emission_rate = EmissionRate::new(manifest.limits.emitted_per_second);
-        let lanes = Lanes::new(lane_max(&manifest, limits)).of_sequence(manifest.resequence.map(|policy| policy.first));
+        let lanes =
+            Lanes::new(lane_max(&manifest, limits)).resequencing(manifest.resequence.map(|policy| policy.first));
         Self {
             deployed,
             deployed_at: position,

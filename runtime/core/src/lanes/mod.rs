@@ -3,7 +3,7 @@
 //! What waits long is put on the shelf: it stays on disk, and memory keeps the lane's name.
 
 mod calls;
-mod sequence;
+mod resequence;
 mod shelf;
 mod turns;
 
@@ -14,7 +14,7 @@ use weirgate_types::{KeyHash, Position};
 use crate::bugs::bug;
 use crate::{DeliveryRow, DeliveryState, Rank, Stand};
 use calls::Calls;
-use sequence::{Sequences, Turn};
+use resequence::{Resequencer, Turn};
 pub use shelf::Shelf;
 use turns::Turns;
 
@@ -26,7 +26,7 @@ pub struct Lanes {
     /// The lanes in memory, each with its first deliveries. Never iterated, so its order is nobody's concern.
     by_key: HashMap<KeyHash, Lane>,
     turns: Turns,
-    sequences: Sequences,
+    resequencer: Resequencer,
     running: usize,
     calls: Calls,
     pub shelf: Shelf,
@@ -185,7 +185,7 @@ impl Lanes {
         let behind = lane.positions.iter().skip_while(|position| **position != first).skip(1);
         let mut before = row;
         let follows = |position: &Position| {
-            let next = self.open.get(position).filter(|next| next.is_fresh() && self.sequences.follows(before, next));
+            let next = self.open.get(position).filter(|next| next.is_fresh() && self.resequencer.follows(before, next));
             before = next.unwrap_or(before);
             next.is_some()
         };
@@ -281,7 +281,7 @@ impl Lanes {
         if !row.parallel && lane.running > 0 && !bug!(RunsBeside) {
             return self.turns.unlist(first, row);
         }
-        match self.sequences.turn_of(row) {
+        match self.resequencer.turn_of(row) {
             Turn::Come => {
                 self.turns.list(first, row);
                 self.turns.release(first, row);
@@ -357,7 +357,7 @@ impl Lanes {
                 self.turns.unlist(position, &row);
                 let leads = index == 0 || bug!(EachLeads);
                 let row =
-                    DeliveryRow { shelved: true, leads, stand: self.sequences.stand_on_shelf(&row, leads), ..row };
+                    DeliveryRow { shelved: true, leads, stand: self.resequencer.stand_on_shelf(&row, leads), ..row };
                 self.shelf.put_late(position, row.clone());
                 shelved.push((position, row));
             }
@@ -372,7 +372,7 @@ impl Lanes {
         if !row.parallel && (first != position || is_busy) && !row.is_running() {
             return DeliveryState::ParkedBehind(self.blocker(lane, first));
         }
-        match self.sequences.turn_of(row) {
+        match self.resequencer.turn_of(row) {
             Turn::Come if self.turns.is_runnable(position) => DeliveryState::Ready,
             Turn::Come => DeliveryState::of(row),
             Turn::NotYet { due_ms } => DeliveryState::OutOfOrder { due_ms },

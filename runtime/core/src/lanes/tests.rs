@@ -171,7 +171,7 @@ fn retries_that_come_due_at_once_get_every_fourth_turn() {
 #[test]
 fn a_gap_is_asked_about_once() {
     let numbered = |number| DeliveryRow { sequence: Some(Sequence { number: Some(number), due_ms: 9 }), ..row(7) };
-    let mut lanes = Lanes::new(LANE_MAX).of_sequence(Some(1));
+    let mut lanes = Lanes::new(LANE_MAX).resequencing(Some(1));
     lanes.insert(Position(1), numbered(3));
     assert_eq!(
         (lanes.shelf.take_wanted(9), lanes.next_gap_ms()),

@@ -4,7 +4,7 @@ mod attempts;
 mod breakers;
 mod questions;
 mod records;
-mod sequence;
+mod resequence;
 mod shelf;
 mod timers;
 

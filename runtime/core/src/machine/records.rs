@@ -7,7 +7,7 @@ use weirgate_types::{
     Position, Record, Start, Verb,
 };
 
-use super::{Machine, sequence::keep_next};
+use super::{Machine, resequence::keep_next};
 use crate::bugs::bug;
 use crate::{
     Action, DeliveryRow, EventHead, Stand,

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, clippy::must_use_candidate, clippy::missing_panics_doc, reason = "each test file uses its part")]
 
-pub mod sequences;
+pub mod resequence;
 mod shell;
 
 use std::collections::{BTreeMap, VecDeque};

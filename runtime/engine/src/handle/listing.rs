@@ -1,5 +1,5 @@
 //! Lists of open deliveries: read from the views beside the writer, a slice at a time. Only how those that may be wanted stand is
-//! asked of the sequencer, few at once.
+//! asked of the writer, few at once.
 
 use weirgate_core::{DeliveryRow, DeliveryState, Stand};
 use weirgate_log::ViewEntry;
@@ -15,7 +15,7 @@ use crate::{
 
 /// So many rows are looked at for one page of a list.
 const ROWS_MAX: usize = 10_000;
-/// So many at a time: writers wait for a scan, and the sequencer is asked about as many at the most.
+/// So many at a time: writers wait for a scan, and the writer is asked about as many at the most.
 const SLICE: usize = 256;
 
 /// Some open deliveries, in order of handler and position.

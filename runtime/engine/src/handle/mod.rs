@@ -36,7 +36,7 @@ pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use listing::DeliveryPage;
 pub use operations::{Operation, OperationState};
 
-/// How long to wait before a stop is tried again while the sequencer's queue is full.
+/// How long to wait before a stop is tried again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);
 
 /// See the module.
@@ -164,7 +164,7 @@ impl Handle {
             .into());
         }
         let json = serde_json::to_string(&manifest).map_err(|e| Refusal::Storage(e.to_string()))?;
-        // The sequencer says when.
+        // The writer says when.
         let (at_ms, wall_ms) = (0, 0);
         let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms, wall_ms });
         self.ask(|reply| Command::Deploy { deployed, module, reply }).await
@@ -277,20 +277,20 @@ impl Handle {
     pub async fn stop(&self) {
         let (reply, stopped) = oneshot::channel();
         let mut command = Command::Stop { reply };
-        // A full queue is not a refusal here: the sequencer empties it.
+        // A full queue is not a refusal here: the writer empties it.
         while let Err(TrySendError::Full(refused)) = self.0.parts.commands.try_send(command) {
             command = refused;
             tokio::time::sleep(QUEUE_LOOK).await;
         }
-        // Without an answer the sequencer has ended already.
+        // Without an answer the writer has ended already.
         let _ = stopped.await;
     }
 
-    /// Waits until the sequencer has ended, and says why.
+    /// Waits until the writer has ended, and says why.
     pub async fn ended(&self) -> String {
         let mut ending = self.0.parts.ending.clone();
         let why = ending.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_else(|| "the sequencer's thread ended without a word".into())
+        why.unwrap_or_else(|| "the writer's thread ended without a word".into())
     }
 
     /// Delete the modules that no handler was ever deployed with, except those that were used a short while ago.

@@ -3,7 +3,7 @@
 mod commits;
 mod operations;
 mod pending;
-mod sequences;
+mod resequence;
 mod timers;
 
 use std::collections::HashMap;

@@ -44,8 +44,8 @@ impl Checks {
     /// Whether others of its lane let it.
     fn check_lane(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
-        if watched.kind.sequence {
-            return self.check_sequence(watched, delivery);
+        if watched.kind.resequences {
+            return self.check_number(watched, delivery);
         }
         for other in watched.open.iter().filter(|other| **other != delivery.position) {
             let Some(before) = watched.items.get(other).filter(|before| watched.share_lane(before, item)) else {

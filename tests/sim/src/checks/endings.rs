@@ -152,7 +152,7 @@ impl Checks {
 /// An open delivery that one of its lane should have waited for: it was open when that began.
 fn overtaken(watched: &Watched, position: Position) -> Option<Position> {
     // Where events are put back into order, an earlier one need not come first.
-    let item = watched.items.get(&position).filter(|_| !watched.kind.sequence)?;
+    let item = watched.items.get(&position).filter(|_| !watched.kind.resequences)?;
     let before = watched.open.range(..position).copied();
     before.into_iter().find(|before| {
         let before = watched.items.get(before);

@@ -5,7 +5,7 @@ mod attempts;
 mod decisions;
 mod endings;
 mod events;
-mod sequences;
+mod resequence;
 mod time;
 
 use std::{
@@ -326,7 +326,7 @@ impl Watched {
     #[must_use]
     pub fn first_of_lane(&self, position: Position) -> Option<Life> {
         let item = self.items.get(&position)?;
-        if self.kind.sequence {
+        if self.kind.resequences {
             return Some(self.begun_in_lane(position).map_or(item.life, |(_, begun)| begun.life));
         }
         let mut before = self.open.iter().filter_map(|other| self.items.get(other));

@@ -1,4 +1,4 @@
-//! Histories of the engine: its sequencer, its views, what it makes public and how it recovers, over the real log. The
+//! Histories of the engine: its writer, its views, what it makes public and how it recovers, over the real log. The
 //! machine in it is the one of the other histories; these are fewer, and look at what is around it.
 
 pub(crate) mod ground;

@@ -1,9 +1,9 @@
-//! The sequencer's reading side: scans for handlers that lag, and what operators ask of memory.
+//! The writer's reading side: scans for handlers that lag, and what operators ask of memory.
 
 use weirgate_core::{EventHead, HandlerView, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
-use super::{End, Sequencer};
+use super::{End, Writer};
 use crate::{HandlerItem, command::Standing, rows};
 
 /// How many positions one scan looks at, at least.
@@ -13,7 +13,7 @@ const SCAN_BYTES: usize = 4 << 20;
 /// So many bytes of data take as long to read as a position does.
 const BYTES_PER_WORK: usize = 1_024;
 
-impl Sequencer {
+impl Writer {
     /// Read on for a handler that lags, up to `until` at the most.
     pub fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) -> Result<(), End> {
         let mut events = Vec::new();

@@ -2,7 +2,7 @@
 
 use weirgate_types::{Position, Record};
 
-use super::{End, Sequencer};
+use super::{End, Writer};
 use crate::rows;
 
 /// How many records a pass looks at, at least; it keeps up with what comes in.
@@ -24,7 +24,7 @@ impl Forgotten {
     }
 }
 
-impl Sequencer {
+impl Writer {
     /// Forget what has left the window. The rows go with those of this pass.
     pub(super) fn forget_identities(&mut self) -> Result<(), End> {
         let (head, now_ms) = (self.log.head(), self.time.at_ms());

@@ -24,7 +24,7 @@ impl Watched {
 
     /// The number after this one is next, if it is not already a later one.
     pub(super) fn had_its_turn(&mut self, key: KeyHash, number: Option<u64>) {
-        if let Some(number) = number.filter(|_| self.kind.sequence) {
+        if let Some(number) = number.filter(|_| self.kind.resequences) {
             raise(&mut self.next, key, number + 1);
         }
     }
@@ -45,7 +45,7 @@ fn raise(next: &mut BTreeMap<KeyHash, u64>, key: KeyHash, at_least: u64) {
 
 impl Checks {
     /// Whether the delivery's number has come, and nothing of its key has been begun before it.
-    pub(super) fn check_sequence(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
+    pub(super) fn check_number(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         let begun = watched.begun_in_lane(delivery.position);
         self.check(Rule::Order, begun.is_none(), || format!("{delivery} begins while {begun:?} has been begun"))?;

@@ -1,4 +1,4 @@
-//! Sequences: gaps that have been waited for long enough, and the numbers that are next.
+//! Resequencer: gaps that have been waited for long enough, and the numbers that are next.
 
 use weirgate_types::{GapPassed, HandlerName, KeyHash};
 

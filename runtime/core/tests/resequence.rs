@@ -7,7 +7,7 @@ use weirgate_core::{DeliveryState, Limits};
 use weirgate_types::{Carried, Record, Verb};
 use world::{
     World, correctable, delivery, event, permanent,
-    sequences::{SEQUENCE, TIMEOUT_MS, gaps, publish, run, running},
+    resequence::{SEQUENCE, TIMEOUT_MS, gaps, publish, run, running},
     transient,
 };
 

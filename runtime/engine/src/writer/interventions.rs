@@ -1,17 +1,17 @@
-//! What the sequencer does when somebody decides: about deliveries, handlers and breakers. Each decision is a record that
+//! What the writer does when somebody decides: about deliveries, handlers and breakers. Each decision is a record that
 //! says who and why.
 
 use weirgate_core::{Input, Stand, Verdict};
 use weirgate_types::{BreakerId, CalledHost, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
 
-use super::{After, End, Sequencer, endings::no_event};
+use super::{After, End, Writer, endings::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
     command::{Reply, Said, Wish},
     notices, rows,
 };
 
-impl Sequencer {
+impl Writer {
     pub(super) fn change_mode(
         &mut self,
         handler: HandlerName,

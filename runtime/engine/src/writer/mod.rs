@@ -1,4 +1,4 @@
-//! The sequencer: the one thread that decides and writes.
+//! The writer: the one thread that decides and writes.
 //!
 //! A turn takes all that waits, applies it, appends the records that follow, syncs once, and only then lets anybody know.
 //! So one sync serves whatever came in while the last one ran, and a lone event waits for nothing.
@@ -59,14 +59,14 @@ const TURN_COMMANDS_MAX: usize = 4_096;
 const TIME_LOOK_EVERY: usize = 16;
 /// A turn writes about this much at the most.
 const TURN_BYTES_MAX: usize = 4 << 20;
-/// How long the sequencer sleeps at most when the disk is nearly full: then it looks again.
+/// How long the writer sleeps at most when the disk is nearly full: then it looks again.
 const SPACE_IDLE: Duration = Duration::from_millis(250);
-/// How long the sequencer sleeps at most: a wall clock that is set is noticed by then.
+/// How long the writer sleeps at most: a wall clock that is set is noticed by then.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// All that the sequencer owns.
+/// All that the writer owns.
 #[expect(clippy::struct_excessive_bools, reason = "each notes something that has nothing to do with the others")]
-pub struct Sequencer {
+pub struct Writer {
     pub commands: Receiver<Command>,
     pub jobs: Jobs,
     pub machine: Machine,
@@ -127,7 +127,7 @@ pub struct Sequencer {
 /// Answers whether there is room for new events.
 pub type FreeSpace = Box<dyn Fn() -> bool + Send>;
 
-/// Why the sequencer ends.
+/// Why the writer ends.
 #[derive(Debug, thiserror::Error)]
 pub enum End {
     #[error("asked to stop")]
@@ -150,7 +150,7 @@ impl From<weirgate_log::ViewError> for End {
     }
 }
 
-impl Sequencer {
+impl Writer {
     /// Work until asked to stop, or until something fails that must not go on: then nothing more is told to anybody, and
     /// the log says what was durable when it is opened again.
     pub fn run(mut self) -> End {

@@ -1,4 +1,4 @@
-//! What the sequencer does at each command.
+//! What the writer does at each command.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use weirgate_core::{Ended, Input, Now};
 use weirgate_host::{CallError, Module};
 use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Manifest, Record};
 
-use super::{After, End, Sequencer};
+use super::{After, End, Writer};
 use crate::{
     HandlerItem, Published, Refusal,
     command::{Command, Permit, Reply},
@@ -19,7 +19,7 @@ const HANDLERS_MAX: usize = 256;
 /// Subscriptions of one handler that are still needed, because they are in force for events that it has not looked at.
 const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
 
-impl Sequencer {
+impl Writer {
     pub fn take(&mut self, command: Command) -> Result<(), End> {
         match command {
             Command::Publish { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,

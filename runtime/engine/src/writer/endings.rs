@@ -8,7 +8,7 @@ use weirgate_types::{
     HandlerName, Intervention, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
 };
 
-use super::{End, Sequencer};
+use super::{End, Writer};
 use crate::{corrections, job::FinishedItem, job::StoredRecord, notices, rows};
 
 /// How much of the state is kept with a dead letter.
@@ -25,7 +25,7 @@ struct Left {
     log: Vec<LogLine>,
 }
 
-impl Sequencer {
+impl Writer {
     pub(super) fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) -> Result<(), End> {
         let mut commits = Vec::with_capacity(endings.len());
         for ending in endings {

@@ -16,7 +16,7 @@ const IDLE_MAX: usize = 16_384;
 
 /// The numbers that are next.
 #[derive(Debug, Default)]
-pub struct Sequences {
+pub struct Resequencer {
     /// The number of a lane's first event; `None` where nothing is put back into order.
     first: Option<u64>,
     /// Never iterated but to forget, so its order is nobody's concern.
@@ -35,7 +35,7 @@ pub enum Turn {
     Unknown,
 }
 
-impl Sequences {
+impl Resequencer {
     pub fn turn_of(&self, row: &DeliveryRow) -> Turn {
         let waiting = row.waiting_number().filter(|_| self.first.is_some());
         let Some((number, due_ms)) = waiting else { return Turn::Come };
@@ -78,17 +78,17 @@ impl Lane {
 
 impl Lanes {
     /// The same of a handler that puts events back into order, `first` being the number of a lane's first event.
-    pub fn of_sequence(self, first: Option<u64>) -> Self {
-        Self { sequences: Sequences { first, ..Sequences::default() }, ..self }
+    pub fn resequencing(self, first: Option<u64>) -> Self {
+        Self { resequencer: Resequencer { first, ..Resequencer::default() }, ..self }
     }
 
     /// From now on this is the first number, or events are not put back into order any more.
     pub fn resequence(&mut self, first: Option<u64>) {
-        if self.sequences.first == first {
+        if self.resequencer.first == first {
             return;
         }
         // A lane in which nothing was kept yet begins with another number now.
-        self.sequences = Sequences { first, ..Sequences::default() };
+        self.resequencer = Resequencer { first, ..Resequencer::default() };
         let lanes: Vec<_> = self.by_key.keys().copied().collect();
         for lane in lanes {
             self.settle(lane);
@@ -97,9 +97,9 @@ impl Lanes {
 
     /// The number that is next in a lane was read; `None` where none was ever kept.
     pub fn learn_next(&mut self, lane: KeyHash, kept: Option<u64>) {
-        let Some(first) = self.sequences.first else { return };
+        let Some(first) = self.resequencer.first else { return };
         let next = kept.unwrap_or(first);
-        let known = self.sequences.next.entry(lane).or_insert(next);
+        let known = self.resequencer.next.entry(lane).or_insert(next);
         *known = next.max(*known);
         self.settle(lane);
     }
@@ -111,8 +111,8 @@ impl Lanes {
     }
 
     fn raise_next(&mut self, lane: KeyHash, at_least: u64) -> Option<(KeyHash, Next)> {
-        let next = Next { at_least, first: self.sequences.first? };
-        if let Some(known) = self.sequences.next.get_mut(&lane) {
+        let next = Next { at_least, first: self.resequencer.first? };
+        if let Some(known) = self.resequencer.next.get_mut(&lane) {
             *known = next.over(Some(*known))?;
             self.settle(lane);
         }
@@ -147,7 +147,7 @@ impl Lanes {
         loop {
             let position = self.turns.pop_gap(until_ms)?;
             let Some(row) = self.open.get(&position) else { continue };
-            let expected = self.sequences.next.get(&row.lane).copied();
+            let expected = self.resequencer.next.get(&row.lane).copied();
             if let (Some(expected), Some((found, _))) = (expected, row.waiting_number()) {
                 return Some((position, expected, found));
             }
@@ -167,9 +167,9 @@ impl Lanes {
 
     /// Everything that was kept can be read now, so numbers of lanes that are not in memory need not be remembered.
     pub fn forget_idle(&mut self) {
-        if self.sequences.next.len() > self.by_key.len().saturating_add(self.by_key.len().max(IDLE_MAX)) {
+        if self.resequencer.next.len() > self.by_key.len().saturating_add(self.by_key.len().max(IDLE_MAX)) {
             let by_key = &self.by_key;
-            self.sequences.next.retain(|lane, _| by_key.contains_key(lane));
+            self.resequencer.next.retain(|lane, _| by_key.contains_key(lane));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the sequencer does at each of the machine's actions.
+//! What the writer does at each of the machine's actions.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use weirgate_core::{Action, DeliveryRow, Input};
 use weirgate_log::LogError;
 use weirgate_types::{Carried, DeliveryId, HandlerName, Outcome, Position, Record};
 
-use super::{After, End, Sequencer};
+use super::{After, End, Writer};
 use crate::{
     job::{Job, JobItem, StoredRecord},
     rows,
 };
 
-impl Sequencer {
+impl Writer {
     /// Tell the machine, and do what it says until it says nothing more.
     pub fn feed(&mut self, input: Input<'_>) -> Result<(), End> {
         self.tell(input);

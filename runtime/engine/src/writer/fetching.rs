@@ -1,9 +1,9 @@
-//! The sequencer's way to the disk for the machine: lanes from the shelf, and timers that are due.
+//! The writer's way to the disk for the machine: lanes from the shelf, and timers that are due.
 
 use weirgate_core::{DeliveryRow, FetchedLane, Input, NextDue, Now};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 
-use super::{End, Sequencer};
+use super::{End, Writer};
 use crate::{rows, timers};
 
 /// How many deliveries of a lane are fetched at once.
@@ -17,7 +17,7 @@ const TIMERS_MAX: usize = 128;
 /// A timer that goes off reads its row and its record, and writes another.
 const TIMER_WORK: usize = 8;
 
-impl Sequencer {
+impl Writer {
     pub(super) fn fetch(
         &mut self,
         handler: &HandlerName,

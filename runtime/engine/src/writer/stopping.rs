@@ -1,4 +1,4 @@
-//! How the sequencer stops: calls under way get some time to end, then log and views are closed, whatever still runs.
+//! How the writer stops: calls under way get some time to end, then log and views are closed, whatever still runs.
 
 use std::{
     thread::{self, JoinHandle},
@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 use weirgate_core::Input;
 
-use super::{End, Sequencer};
+use super::{End, Writer};
 
 /// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
 /// the next start.
@@ -17,7 +17,7 @@ const STOP_GRACE: Duration = Duration::from_secs(4);
 const JOIN_PATIENCE: Duration = Duration::from_millis(500);
 const JOIN_LOOK: Duration = Duration::from_millis(5);
 
-impl Sequencer {
+impl Writer {
     pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), End> {
         self.stopping.push(reply);
         self.stop_by.get_or_insert(self.time.monotonic() + STOP_GRACE);

@@ -1,4 +1,4 @@
-//! Sequences in the views: which number is next in each lane, and the gaps that were passed.
+//! Resequencer in the views: which number is next in each lane, and the gaps that were passed.
 
 use serde_json::json;
 use weirgate_core::Next;

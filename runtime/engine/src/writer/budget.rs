@@ -1,4 +1,4 @@
-//! How much a pass of the sequencer does before commands are taken again. What is left is for the next pass: so whatever is due,
+//! How much a pass of the writer does before commands are taken again. What is left is for the next pass: so whatever is due,
 //! a question or an event waits no longer than for one pass.
 
 use std::{collections::VecDeque, time::Duration};

@@ -1,17 +1,17 @@
-//! What the sequencer does while a batch waits for disk space or a file descriptor: questions are answered, nothing is begun,
+//! What the writer does while a batch waits for disk space or a file descriptor: questions are answered, nothing is begun,
 //! new writes are refused, and nothing that is pending is forgotten.
 
 use std::{io, sync::atomic::Ordering, time::Duration};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::{After, End, Sequencer};
+use super::{After, End, Writer};
 use crate::{Refusal, command::Command};
 
 /// How long a full disk is left alone before it is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
-impl Sequencer {
+impl Writer {
     /// Give up the ballast, or answer for a while. What is pending becomes durable when there is space: those who wait for it are
     /// told that its outcome is not known yet. Those who ask from now on are refused, and nothing of theirs is pending.
     pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), End> {
