@@ -19,7 +19,7 @@ pub enum Action {
     /// Append that missing events of a sequence are not waited for any longer; the shell adds key and notice.
     PassGap(Gap),
     /// Append that a handler's mode or a breaker changed; the shell adds the notice.
-    Turn(Turned),
+    ChangeState(StateChange),
     /// Call the handler, once all that has been appended so far is durable. Those with one `call` go in one.
     Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64, carried: Carried, call: Position },
     /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
@@ -72,9 +72,9 @@ pub struct Ending {
     pub recovered: bool,
 }
 
-/// What the machine itself turns on or off.
+/// A change of state that the machine itself decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turned {
+pub enum StateChange {
     Breaker {
         breaker: weirgate_types::BreakerId,
         /// For how long; `None`: it is closed.

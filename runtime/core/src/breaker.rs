@@ -30,7 +30,7 @@ struct Slice {
 
 /// What the breaker asks to be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Transition {
     Open { open_ms: u64 },
     Close,
 }
@@ -69,22 +69,22 @@ impl Breaker {
     }
 
     /// A call ended. What is to be recorded, where that changes something.
-    pub fn count(&mut self, is_failure: bool, now_ms: u64) -> Option<Turn> {
+    pub fn count(&mut self, is_failure: bool, now_ms: u64) -> Option<Transition> {
         if self.opening {
             return None;
         }
-        let turn = self.turn_after(is_failure, now_ms);
-        self.opening = matches!(turn, Some(Turn::Open { .. }));
-        turn
+        let transition = self.transition_after(is_failure, now_ms);
+        self.opening = matches!(transition, Some(Transition::Open { .. }));
+        transition
     }
 
-    fn turn_after(&mut self, is_failure: bool, now_ms: u64) -> Option<Turn> {
+    fn transition_after(&mut self, is_failure: bool, now_ms: u64) -> Option<Transition> {
         if let Some((until_ms, again)) = self.open {
             return match is_failure {
                 // Those that were under way when it opened say nothing new.
                 _ if now_ms < until_ms => None,
-                false => Some(Turn::Close),
-                true => Some(Turn::Open { open_ms: self.pause_ms(again) }),
+                false => Some(Transition::Close),
+                true => Some(Transition::Open { open_ms: self.pause_ms(again) }),
             };
         }
         let slice_ms = (self.policy.window_ms / SLICES).max(1);
@@ -98,11 +98,11 @@ impl Breaker {
             slice.failures += u32::from(is_failure);
         }
         let is_too_much = is_failure && self.is_too_much();
-        is_too_much.then(|| Turn::Open { open_ms: self.pause_ms(0) })
+        is_too_much.then(|| Transition::Open { open_ms: self.pause_ms(0) })
     }
 
     /// What was recorded.
-    pub fn turned(&mut self, open_until_ms: Option<u64>) {
+    pub fn changed(&mut self, open_until_ms: Option<u64>) {
         self.opening = false;
         let again = self.open.map_or(0, |(_, again)| again);
         self.open = open_until_ms.map(|until_ms| (until_ms, again.saturating_add(1)));
@@ -136,7 +136,7 @@ mod tests {
         })
     }
 
-    fn count(breaker: &mut Breaker, results: &[bool], now_ms: u64) -> Option<Turn> {
+    fn count(breaker: &mut Breaker, results: &[bool], now_ms: u64) -> Option<Transition> {
         results.iter().fold(None, |_, is_failure| breaker.count(*is_failure, now_ms))
     }
 
@@ -145,7 +145,7 @@ mod tests {
         let mut breaker = breaker();
         assert_eq!(count(&mut breaker, &[true, true, true], 10), None, "too few");
         assert_eq!(count(&mut breaker, &[false, false, false, false], 10), None);
-        assert_eq!(breaker.count(true, 20), Some(Turn::Open { open_ms: 100 }), "four of eight");
+        assert_eq!(breaker.count(true, 20), Some(Transition::Open { open_ms: 100 }), "four of eight");
     }
 
     #[test]
@@ -159,15 +159,15 @@ mod tests {
     #[test]
     fn one_call_finds_out_and_failing_again_takes_longer() {
         let mut breaker = breaker();
-        breaker.turned(Some(100));
+        breaker.changed(Some(100));
         assert_eq!([99, 100].map(|now_ms| breaker.calls_max(now_ms)), [0, 1]);
         assert_eq!([true, false].map(|is_failure| breaker.count(is_failure, 99)), [None; 2], "it was under way");
         for (now_ms, open_ms) in [(100, 200), (300, 300), (600, 300)] {
-            assert_eq!(breaker.count(true, now_ms), Some(Turn::Open { open_ms }));
-            breaker.turned(Some(now_ms + open_ms));
+            assert_eq!(breaker.count(true, now_ms), Some(Transition::Open { open_ms }));
+            breaker.changed(Some(now_ms + open_ms));
         }
-        assert_eq!(breaker.count(false, 900), Some(Turn::Close));
-        breaker.turned(None);
+        assert_eq!(breaker.count(false, 900), Some(Transition::Close));
+        breaker.changed(None);
         assert_eq!((breaker.open(), breaker.calls_max(900)), (None, usize::MAX));
     }
 }

@@ -24,9 +24,9 @@ mod shares;
 mod time;
 mod view;
 
-pub use action::{Action, Ending, Gap, Next, Turned};
+pub use action::{Action, Ending, Gap, Next, StateChange};
 pub use backoff::{Entropy, next_retry};
-pub use breaker::{Breaker, Turn};
+pub use breaker::{Breaker, Transition};
 pub use input::{Ended, EventHead, FetchedLane, Input, NextDue, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};

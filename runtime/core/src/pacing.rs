@@ -16,7 +16,7 @@ const GO_ON_BELOW: usize = 50;
 
 /// Whether producers are to slow down now; `None` where it stays as it `is_slow`. With why.
 #[must_use]
-pub fn turn(is_slow: bool, pressure: Pressure) -> Option<(bool, &'static str)> {
+pub fn state_change(is_slow: bool, pressure: Pressure) -> Option<(bool, &'static str)> {
     let Pressure { in_flight, in_flight_max, has_disk_space } = pressure;
     let is_above = |percent: usize| in_flight.saturating_mul(100) >= in_flight_max.saturating_mul(percent);
     match is_slow {
@@ -32,23 +32,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_turns_at_one_level_and_back_at_another() {
+    fn slowing_down_begins_at_80_percent_and_ends_below_50() {
         let at = |in_flight| Pressure { in_flight, in_flight_max: 100, has_disk_space: true };
         let mut is_slow = false;
-        let mut turns = Vec::new();
+        let mut changes = Vec::new();
         for in_flight in [0, 79, 80, 60, 50, 49, 79] {
-            if let Some((slow, _)) = turn(is_slow, at(in_flight)) {
-                turns.push((in_flight, slow));
+            if let Some((slow, _)) = state_change(is_slow, at(in_flight)) {
+                changes.push((in_flight, slow));
                 is_slow = slow;
             }
         }
-        assert_eq!(turns, [(80, true), (49, false)]);
+        assert_eq!(changes, [(80, true), (49, false)]);
     }
 
     #[test]
     fn a_full_disk_slows_down_whatever_is_under_way() {
         let full = Pressure { in_flight: 0, in_flight_max: 100, has_disk_space: false };
-        assert!(turn(false, full).is_some_and(|(slow, why)| slow && why.contains("disk")));
-        assert_eq!(turn(true, full), None);
+        assert!(state_change(false, full).is_some_and(|(slow, why)| slow && why.contains("disk")));
+        assert_eq!(state_change(true, full), None);
     }
 }

@@ -41,7 +41,7 @@ pub struct OfferChange {
 pub struct DeliveryRow {
     /// The event's key.
     pub key: KeyHash,
-    /// What it waits its turn in.
+    /// The lane that it waits in.
     pub lane: KeyHash,
     /// Whether it waits for no other of its lane, nor they for it, but in what it emits.
     pub parallel: bool,
@@ -172,7 +172,7 @@ impl DeliveryRow {
         self.attempt > 0 || !matches!(self.stand, Stand::Ready | Stand::OutOfOrder { .. })
     }
 
-    /// The number that it waits with for its turn, and until when. One that somebody let run again does not wait.
+    /// The number that it waits with, and until when. One that somebody let run again does not wait.
     pub(crate) fn waiting_number(&self) -> Option<(u64, u64)> {
         let sequence = self.sequence.filter(|_| self.is_fresh())?;
         sequence.number.map(|number| (number, sequence.due_ms))

@@ -123,11 +123,11 @@ fn batching(events_max: u32, concurrency: u32, more: &str) -> World {
 
 /// Events that arrive in one pass, by key.
 fn publish_together(world: &mut World, keys: impl Iterator<Item = String>) {
-    world.begin_turn();
+    world.begin_pass();
     for (id, key) in (0..).zip(keys) {
         world.publish(id, &key);
     }
-    world.end_turn();
+    world.end_pass();
 }
 
 fn sizes(world: &World) -> Vec<usize> {

@@ -93,14 +93,14 @@ fn an_operator_opens_it_and_closes_it() {
         let mut world = World::with(BREAKER);
         let breaker = BreakerId::Handler(name("a"));
         world.publish(1, "x");
-        world.wish_breaker(&breaker, true);
+        world.set_breaker(&breaker, true);
         world.publish(2, "y");
         world.answer(Ok(()));
         world.keep_view();
         world.restart(with_view);
         world.wait(86_400_000);
         assert_eq!(world.calls.len(), 0, "what was under way does not close it, nor does a restart");
-        world.wish_breaker(&breaker, false);
+        world.set_breaker(&breaker, false);
         assert_eq!(world.calls.len(), 1);
     }
 }
@@ -162,10 +162,10 @@ fn a_host_that_fails_one_handler_is_left_alone_by_that_one_only() {
 fn an_operator_leaves_a_host_alone_for_all_until_he_says_otherwise() {
     let mut world = World::with("");
     let breaker = BreakerId::Host(weirgate_types::CalledHost::by_all("api.example.com"));
-    world.wish_breaker(&breaker, true);
+    world.set_breaker(&breaker, true);
     call_host(&mut world, "a", 20, true);
     assert_eq!(open_hosts(&world), ["api.example.com"], "what was under way says nothing new");
-    world.wish_breaker(&breaker, false);
+    world.set_breaker(&breaker, false);
     assert_eq!(open_hosts(&world), [] as [&str; 0]);
 }
 

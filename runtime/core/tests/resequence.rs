@@ -246,11 +246,11 @@ fn one_that_came_to_a_lane_on_the_shelf_is_not_forgotten_by_a_crash() {
     world.wait(1);
     assert_eq!(world.handler("a").shelved, 1);
     // It goes there, and has not come back when the views are kept.
-    world.begin_turn();
+    world.begin_pass();
     publish(&mut world, "x", &[1]);
     world.keep_view();
     world.restart(true);
-    world.end_turn();
+    world.end_pass();
     assert_eq!(run(&mut world), [1, 2]);
 }
 

@@ -135,7 +135,7 @@ impl History {
         }
         if self.chance(15) {
             let (breaker, open) = (BreakerId::Handler(name(self.some_handler())), self.chance(2));
-            self.world.wish_breaker(&breaker, open);
+            self.world.set_breaker(&breaker, open);
         }
         if self.chance(6) {
             self.world.keep_view();
@@ -223,7 +223,7 @@ impl History {
     fn heal(&mut self) {
         for handler in HANDLERS {
             self.world.pause(handler, false);
-            self.world.wish_breaker(&BreakerId::Handler(name(handler)), false);
+            self.world.set_breaker(&BreakerId::Handler(name(handler)), false);
         }
         for _ in 0..10_000 {
             self.world.wait(200);

@@ -158,10 +158,10 @@ fn a_lane_that_goes_to_the_shelf_while_it_is_fetched_keeps_its_order() {
     let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":60000,"jitter":"none"}]"#);
     let positions: Vec<_> = (0..70).map(|id| world.publish(id, "x")).collect();
     // The correction asks for the part on the shelf; the first one fails, so what is in memory goes there in the same moment.
-    world.begin_turn();
+    world.begin_pass();
     world.answer(Err(&transient()));
     world.publish_as(200, "x", "fix.address");
-    world.end_turn();
+    world.end_pass();
     assert_eq!(world.called(), [] as [u64; 0], "nothing overtakes the first");
     world.wait(60_000);
     let mut done = Vec::new();
@@ -213,10 +213,10 @@ fn a_correction_that_a_restart_finds_is_not_put_away_again() {
     let first = world.publish(1, "x");
     world.answer(Err(&correctable()));
     assert!(is_on_shelf(&world, first));
-    world.begin_turn();
+    world.begin_pass();
     let fix = world.publish_as(2, "x", "fix.address");
     world.keep_view();
-    world.end_turn();
+    world.end_pass();
     world.log.retain(|(at, _)| *at <= fix);
     // Two durable moments come before the start is over: one that fetches, one that puts away.
     world.append(Record::Paced { slow: false, why: String::new(), at_ms: 0, notice: world::notice() });

@@ -64,7 +64,7 @@ pub enum Command {
         wish: Box<Wish>,
         reply: Reply<Position>,
     },
-    TurnBreaker {
+    SetBreaker {
         breaker: BreakerId,
         open: bool,
         said: Said,

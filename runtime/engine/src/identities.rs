@@ -8,7 +8,7 @@ use weirgate_types::{Event, Position};
 
 use crate::{Refusal, rows};
 
-/// So many of the newest identities are remembered, and at most twice as many and those of a turn.
+/// So many of the newest identities are remembered, and at most twice as many and those of a pass.
 const NEWEST: usize = 16_384;
 
 /// How long the identity of an accepted event is remembered: until so many positions follow it in the log, or until it is so old.
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn however_much_a_turn_accepts_it_is_known() {
+    fn however_much_a_pass_accepts_it_is_known() {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again] = [1, 1].map(|n| Identified::look_up(event(n), &views).expect("looked up"));

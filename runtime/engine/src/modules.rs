@@ -18,7 +18,7 @@ use weirgate_types::Digest;
 
 use crate::{Clock, Refusal, queries::blocking, rows};
 
-/// How many uploads may be under way: read, waiting for their turn, or compiled.
+/// How many uploads may be under way: read, waiting, or compiled.
 const UPLOADS_MAX: usize = 8;
 /// How many deployments may load a module or wait for that.
 const LOADS_MAX: usize = 16;
@@ -72,30 +72,30 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-/// Places to wait in, and one turn.
+/// Slots to wait in, and one to work in.
 struct Queue {
     places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
 }
 
 impl Queue {
     fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), turns: Arc::new(Semaphore::new(1)) }
+        Self { places: Arc::new(Semaphore::new(places)), slots: Arc::new(Semaphore::new(1)) }
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::ModuleQueueFull)
     }
 
-    /// Do work when its turn has come. Once begun it goes on, with its place, even when nobody waits for it any more.
+    /// Do work when a slot is free. Once begun it goes on, with its place, even when nobody waits for it any more.
     async fn run<T: Send + 'static>(
         &self,
         place: OwnedSemaphorePermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
         blocking(move || {
-            let _held = (place, turn);
+            let _held = (place, slot);
             work()
         })
         .await

@@ -140,13 +140,13 @@ impl Pool {
 }
 
 /// A call's way to a processor.
-pub struct Turns {
+pub struct ProcessorSlot {
     pub pool: Arc<Pool>,
     pub worker: usize,
     pub call: CallId,
 }
 
-impl Processor for Turns {
+impl Processor for ProcessorSlot {
     fn tick(&self) {
         self.pool.tick(self.worker, self.call);
     }
@@ -160,8 +160,8 @@ impl Processor for Turns {
     }
 }
 
-impl fmt::Debug for Turns {
+impl fmt::Debug for ProcessorSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turns").field("worker", &self.worker).field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("ProcessorSlot").field("worker", &self.worker).field("call", &self.call).finish_non_exhaustive()
     }
 }

@@ -17,7 +17,7 @@ impl Writer {
         self.budget.is_unlimited = true;
         self.replay()?;
         self.budget.is_unlimited = false;
-        self.settle_turn()
+        self.end_pass()
     }
 
     fn replay(&mut self) -> Result<(), End> {

@@ -1,4 +1,4 @@
-//! An engine whose turns somebody else takes, over a disk, views and a clock of his own: for simulations. Its calls go to
+//! An engine whose passes somebody else takes, over a disk, views and a clock of his own: for simulations. Its calls go to
 //! nobody; whoever steps the engine says how they end.
 
 use std::sync::Arc;
@@ -217,7 +217,7 @@ impl Engine {
         self.writer.time.now()
     }
 
-    /// Ask it to stop: turns go on until one answers [`Ended::Asked`].
+    /// Ask it to stop: passes go on until one answers [`Ended::Asked`].
     #[must_use]
     pub fn ask_to_stop(&self) -> Stopping {
         let (reply, stopped) = oneshot::channel();
@@ -245,12 +245,12 @@ impl Engine {
     ///
     /// # Errors
     /// The engine is at its end.
-    pub fn turn(&mut self) -> Result<(), Ended> {
+    pub fn pass(&mut self) -> Result<(), Ended> {
         let next = self.writer.next_waiting();
-        Ok(self.writer.take_turn(next)?)
+        Ok(self.writer.run_pass(next)?)
     }
 
-    /// How many rows and positions the last turn has read.
+    /// How many rows and positions the last pass has read.
     #[must_use]
     pub fn work(&self) -> usize {
         self.writer.budget.spent()
@@ -322,8 +322,8 @@ impl Engine {
     }
 
     #[must_use]
-    pub fn turn_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Answer<Vec<BreakerItem>> {
-        self.ask(|reply| Command::TurnBreaker { breaker, open, said, reply })
+    pub fn set_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Answer<Vec<BreakerItem>> {
+        self.ask(|reply| Command::SetBreaker { breaker, open, said, reply })
     }
 
     /// # Errors

@@ -36,7 +36,7 @@ use crate::{
 
 /// How many commands may wait for the writer.
 const COMMANDS_MAX: usize = 16 * 1_024;
-/// How much memory the newest events may take, about. Those that are further back when their turn comes are read from the log.
+/// How much memory the newest events may take, about. Those that are further back when they are due are read from the log.
 const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// What an engine is started with.
@@ -192,7 +192,7 @@ pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
         has_space: true,
         is_ready: Arc::clone(&is_ready),
         workers: pieces.workers,
-        turn_records: 0,
+        pass_records: 0,
         synced_records: 0,
         budget: Budget::default(),
         synced: Duration::ZERO,

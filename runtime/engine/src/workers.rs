@@ -1,5 +1,5 @@
 //! The worker threads: each takes a call, makes it, and sends back how it ended. There are more of them than processors:
-//! calls that wait for the network, or for their turn on a processor, hold theirs meanwhile.
+//! calls that wait for the network, or for a processor slot, hold theirs meanwhile.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,7 +22,7 @@ use crate::{
     job::{Finished, FinishedItem, Job, JobItem, StoredRecord},
     lost,
     outcalls::{Outcalls, Outside},
-    pool::{Pool, Turns},
+    pool::{Pool, ProcessorSlot},
     state::KeyState,
 };
 
@@ -127,7 +127,7 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> Finished {
 impl Worker {
     fn run(&self, pool: &Arc<Pool>, index: usize) {
         while let Some((call, job)) = pool.next(index) {
-            let processor: Arc<dyn Processor> = Arc::new(Turns { pool: Arc::clone(pool), worker: index, call });
+            let processor: Arc<dyn Processor> = Arc::new(ProcessorSlot { pool: Arc::clone(pool), worker: index, call });
             // A job that vanished would hold its key for ever.
             let finished = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
             let finished = finished.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));

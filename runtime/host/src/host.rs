@@ -217,7 +217,7 @@ impl Host {
             cpu_seconds_max: self.options.compile_seconds_max,
             memory_bytes_max: self.options.compile_memory_bytes_max,
         };
-        let _turn = self.compile_turn();
+        let _slot = self.compile_slot();
         // Compilers are few, so what their artefacts take is bounded by their number; here it is counted.
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(ARTEFACT_PER_MODULE);
         let bytes = bytes.min(self.options.budget.share(Purpose::Uploads) / self.options.compiles_max.max(1));
@@ -226,11 +226,11 @@ impl Host {
     }
 
     /// Wait until there is a compiler to be had.
-    fn compile_turn(&self) -> CompileTurn<'_> {
+    fn compile_slot(&self) -> CompileSlot<'_> {
         let free = locked(&self.compilers);
         let mut free = self.compiler_free.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
-        CompileTurn(self)
+        CompileSlot(self)
     }
 
     fn try_start(&self, module: &Module) -> Result<(), ModuleError> {
@@ -252,9 +252,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Given back when the compiler has ended.
-struct CompileTurn<'a>(&'a Host);
+struct CompileSlot<'a>(&'a Host);
 
-impl Drop for CompileTurn<'_> {
+impl Drop for CompileSlot<'_> {
     fn drop(&mut self) {
         *locked(&self.0.compilers) += 1;
         self.0.compiler_free.notify_one();

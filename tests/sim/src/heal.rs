@@ -13,8 +13,8 @@ use crate::{
     shell::{Shell, Stop},
 };
 
-/// So many turns are enough for everything that is open.
-const TURNS_MAX: u64 = 4_000;
+/// So many passes are enough for everything that is open.
+const PASSES_MAX: u64 = 4_000;
 /// After so many durable moments nothing is on its way to the shelf or back.
 const LOOKS: usize = 4;
 /// A breaker that is open for longer was opened by an operator.
@@ -28,10 +28,10 @@ impl History {
         // One that has not come to pass does not any more.
         self.shell.storage.fail(0, Fault::Io);
         self.repair()?;
-        let mut turns = 0;
-        self.schedules_go_on(&mut turns)?;
+        let mut passes = 0;
+        self.schedules_go_on(&mut passes)?;
         loop {
-            self.run_dry(&mut turns)?;
+            self.run_dry(&mut passes)?;
             self.shell.check_quiet()?;
             if self.chance.one_in(6) {
                 self.shell.check_rebuilt()?;
@@ -58,7 +58,7 @@ impl History {
             }
             self.shell.change_mode(name, Mode::Running)?;
             if self.shell.is_tripped(index) {
-                self.shell.wish_breaker(index, false)?;
+                self.shell.set_breaker(index, false)?;
             }
         }
         self.shell.ready_all()?;
@@ -66,18 +66,18 @@ impl History {
     }
 
     /// Go on until nothing is under way and nothing will be due.
-    fn run_dry(&mut self, turns: &mut u64) -> Result<(), Stop> {
-        while self.go_on(turns)? {}
+    fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
+        while self.go_on(passes)? {}
         // What the last looks fetched goes back where it waits on.
-        (0..LOOKS).try_for_each(|_| self.shell.settle_turn())
+        (0..LOOKS).try_for_each(|_| self.shell.end_pass())
     }
 
-    /// A turn, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
-    fn go_on(&mut self, turns: &mut u64) -> Result<bool, Stop> {
-        *turns += 1;
-        check(Rule::Liveness, *turns < TURNS_MAX, || self.shell.unrest())?;
+    /// A pass, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
+    fn go_on(&mut self, passes: &mut u64) -> Result<bool, Stop> {
+        *passes += 1;
+        check(Rule::Liveness, *passes < PASSES_MAX, || self.shell.unrest())?;
         self.shell.tick()?;
-        self.shell.settle_turn()?;
+        self.shell.end_pass()?;
         self.clients.hear(&mut self.shell, || false)?;
         let calls = std::mem::take(&mut self.shell.calls);
         if !calls.is_empty() {
@@ -102,10 +102,10 @@ impl History {
     }
 
     /// Time goes on to when the machine asks to be woken, so schedules fire again and again. Then there are none any more.
-    fn schedules_go_on(&mut self, turns: &mut u64) -> Result<(), Stop> {
+    fn schedules_go_on(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let wanted = self.shell.checks.schedules_fired + SCHEDULES_FIRED;
         while self.shell.checks.schedules.next_due_ms().is_some() && self.shell.checks.schedules_fired < wanted {
-            let goes_on = self.go_on(turns)?;
+            let goes_on = self.go_on(passes)?;
             check(Rule::Liveness, goes_on, || "nothing wakes for a schedule".to_owned())?;
         }
         self.shell.has_schedules = false;

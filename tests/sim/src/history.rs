@@ -129,14 +129,14 @@ impl History {
         }
         self.draw_faults();
         if self.chance.one_in(self.plan.rates.crash) {
-            // Before the turn is durable.
+            // Before the pass is durable.
             if self.chance.one_in(2) {
                 return self.crash();
             }
-            self.turn()?;
+            self.pass()?;
             return self.crash();
         }
-        self.turn()
+        self.pass()
     }
 
     fn draw_faults(&mut self) {
@@ -155,9 +155,9 @@ impl History {
         }
     }
 
-    fn turn(&mut self) -> Result<(), Stop> {
+    fn pass(&mut self) -> Result<(), Stop> {
         self.shell.tick()?;
-        self.shell.settle_turn()?;
+        self.shell.end_pass()?;
         self.hear()
     }
 

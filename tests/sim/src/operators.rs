@@ -1,4 +1,4 @@
-//! Operators: they pause, drain, decide about deliveries and turn breakers, with what the engine lets them do.
+//! Operators: they pause, drain, decide about deliveries and pass breakers, with what the engine lets them do.
 
 use weirgate_core::{Input, Stand, Verdict};
 use weirgate_types::{
@@ -33,19 +33,19 @@ impl Shell {
         Ok(())
     }
 
-    pub fn wish_breaker(&mut self, index: usize, open: bool) -> Result<(), Stop> {
+    pub fn set_breaker(&mut self, index: usize, open: bool) -> Result<(), Stop> {
         let has_breaker = self.plan.handlers.get(index).is_some_and(|setting| setting.has_breaker);
         if !has_breaker || self.machine.handler(&name(index)).is_none() {
             return Ok(());
         }
         let breaker = BreakerId::Handler(name(index));
-        self.feed(Input::BreakerWished { breaker: &breaker, open, by: "operator", why: "" })
+        self.feed(Input::SetBreaker { breaker: &breaker, open, by: "operator", why: "" })
     }
 
     /// An operator's wish about a delivery, if it may be granted.
     pub fn intervene(&mut self, delivery: &DeliveryId, verb: Verb) -> Result<(), Stop> {
         if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
-            self.settle_turn()?;
+            self.end_pass()?;
             self.fetch_for(delivery)?;
         }
         let dead = self.views.facts.dead.get(delivery).cloned();
@@ -93,7 +93,7 @@ pub fn step(shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), S
             0 => shell.change_mode(name(index), Mode::Paused)?,
             1 => shell.change_mode(name(index), Mode::Draining)?,
             2 | 3 => shell.change_mode(name(index), Mode::Running)?,
-            4 => shell.wish_breaker(index, chance.one_in(2))?,
+            4 => shell.set_breaker(index, chance.one_in(2))?,
             _ => decide(shell, chance)?,
         }
     }

@@ -1,4 +1,4 @@
-//! The views: rows that the machine wants kept, and what is derived from records. They are written with each turn, and reach
+//! The views: rows that the machine wants kept, and what is derived from records. They are written with each pass, and reach
 //! the disk now and then: a restart finds them older than the log, or not at all.
 
 use std::collections::BTreeMap;

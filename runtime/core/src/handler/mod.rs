@@ -245,7 +245,7 @@ impl Handler {
 
     /// Open a delivery that is not open.
     pub fn reopen(&mut self, position: Position, key: KeyHash, change: impl FnOnce(&mut DeliveryRow)) -> Opened {
-        // Its number has had its turn.
+        // Its number has been passed.
         let sequence = self.manifest.resequence.map(|_| Sequence { number: None, due_ms: 0 });
         let mut row = DeliveryRow { sequence, ..self.row_for(position, key) };
         change(&mut row);

@@ -3,9 +3,9 @@
 //! What waits long is put on the shelf: it stays on disk, and memory keeps the lane's name.
 
 mod calls;
+mod queues;
 mod resequence;
 mod shelf;
-mod turns;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -14,9 +14,9 @@ use weirgate_types::{KeyHash, Position};
 use crate::bugs::bug;
 use crate::{DeliveryRow, DeliveryState, Rank, Stand};
 use calls::Calls;
-use resequence::{Resequencer, Turn};
+use queues::Queues;
+use resequence::{Resequencer, SequenceState};
 pub use shelf::Shelf;
-use turns::Turns;
 
 /// All open deliveries of a handler.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub struct Lanes {
     open: BTreeMap<Position, DeliveryRow>,
     /// The lanes in memory, each with its first deliveries. Never iterated, so its order is nobody's concern.
     by_key: HashMap<KeyHash, Lane>,
-    turns: Turns,
+    queues: Queues,
     resequencer: Resequencer,
     running: usize,
     calls: Calls,
@@ -84,7 +84,7 @@ impl Lanes {
 
     /// How many could run or do run.
     pub fn active(&self) -> usize {
-        self.turns.runnable() + self.running
+        self.queues.runnable() + self.running
     }
 
     /// The first one in memory.
@@ -100,12 +100,12 @@ impl Lanes {
     /// run already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
         let on_shelf = self.shelf.next_due_ms().filter(|_| self.active() < runnable_max && !bug!(ShelfSleeps));
-        self.turns.next_due_ms().into_iter().chain(on_shelf).min()
+        self.queues.next_due_ms().into_iter().chain(on_shelf).min()
     }
 
     /// How many in memory wait for their time, and how many for somebody.
     pub fn count_waiting(&self) -> (usize, usize) {
-        self.turns.count_waiting()
+        self.queues.count_waiting()
     }
 
     /// Open a delivery. It goes where the others of its lane are that come right before it.
@@ -146,17 +146,17 @@ impl Lanes {
             && place == 0
             && !first_row.parallel
         {
-            self.turns.unlist(first, first_row);
+            self.queues.unlist(first, first_row);
         }
         let lane = row.lane;
         if row.parallel {
-            self.turns.list(position, &row);
+            self.queues.list(position, &row);
         }
         self.open.insert(position, row);
         self.settle(lane);
     }
 
-    /// A row was found on the shelf. Where it is the first of its lane, and did not go there as that, its turn had come.
+    /// A row was found on the shelf. Where it is the first of its lane, and was not spilled as that, it has become due.
     pub fn restore_shelved(&mut self, row: &DeliveryRow) {
         let is_first = !self.shelf.holds(row.lane) && !self.by_key.contains_key(&row.lane);
         self.shelf.put(row);
@@ -168,12 +168,12 @@ impl Lanes {
 
     /// Take one that may run.
     pub fn pop_runnable(&mut self) -> Option<Position> {
-        self.turns.pop_runnable()
+        self.queues.pop_runnable()
     }
 
     /// Take one that may run for the first time.
     pub fn pop_fresh(&mut self) -> Option<Position> {
-        self.turns.pop_fresh()
+        self.queues.pop_fresh()
     }
 
     /// Those right behind `first` in its lane that have never been tried: what a batch that begins with it may take as well.
@@ -194,7 +194,7 @@ impl Lanes {
 
     /// Take one whose emissions may leave now.
     pub fn pop_released(&mut self) -> Option<(Position, Position)> {
-        let position = self.turns.pop_released()?;
+        let position = self.queues.pop_released()?;
         match self.open.get(&position)?.stand {
             Stand::Withheld { commit } => Some((position, commit)),
             _ => None,
@@ -209,10 +209,10 @@ impl Lanes {
         }
     }
 
-    /// Change a row in memory, and give it the turn that it then has.
+    /// Change a row in memory, and queue it accordingly.
     pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<&DeliveryRow> {
         let mut row = self.open.remove(&position)?;
-        self.turns.unlist(position, &row);
+        self.queues.unlist(position, &row);
         self.count_running(&row, false);
         let rank = row.rank(position);
         change(&mut row);
@@ -222,7 +222,7 @@ impl Lanes {
             false => self.calls.end(position),
         }
         if row.parallel {
-            self.turns.list(position, &row);
+            self.queues.list(position, &row);
         }
         let (lane, is_moved) = (row.lane, rank != row.rank(position));
         self.open.insert(position, row);
@@ -236,8 +236,8 @@ impl Lanes {
     /// The delivery is no longer open; the next of its lane may run.
     pub fn finish(&mut self, position: Position) -> Option<DeliveryRow> {
         let row = self.open.remove(&position)?;
-        self.turns.unlist(position, &row);
-        self.turns.forget(position);
+        self.queues.unlist(position, &row);
+        self.queues.forget(position);
         self.calls.end(position);
         self.count_running(&row, false);
         self.leave(position, &row);
@@ -273,25 +273,25 @@ impl Lanes {
         }
     }
 
-    /// Give the first of a lane its turn, unless one of the others still runs.
+    /// Queue the first of a lane, unless another of it still runs.
     fn settle(&mut self, key: KeyHash) {
         let Some(lane) = self.by_key.get(&key) else { return };
         let Some(first) = lane.positions.front().copied() else { return };
         let Some(row) = self.open.get(&first) else { return };
         if !row.parallel && lane.running > 0 && !bug!(RunsBeside) {
-            return self.turns.unlist(first, row);
+            return self.queues.unlist(first, row);
         }
-        match self.resequencer.turn_of(row) {
-            Turn::Come => {
-                self.turns.list(first, row);
-                self.turns.release(first, row);
+        match self.resequencer.sequence_state(row) {
+            SequenceState::Due => {
+                self.queues.list(first, row);
+                self.queues.release(first, row);
             }
-            Turn::NotYet { due_ms } => {
-                self.turns.unlist(first, row);
-                self.turns.list_gap(first, due_ms);
+            SequenceState::Missing { due_ms } => {
+                self.queues.unlist(first, row);
+                self.queues.list_gap(first, due_ms);
             }
-            Turn::Unknown => {
-                self.turns.unlist(first, row);
+            SequenceState::Unknown => {
+                self.queues.unlist(first, row);
                 self.shelf.want(key);
             }
         }
@@ -299,7 +299,7 @@ impl Lanes {
 
     /// Let those run whose time has come.
     pub fn release_due(&mut self, now_ms: u64) {
-        self.turns.release_due(now_ms);
+        self.queues.release_due(now_ms);
     }
 
     /// Those whose attempt is under way, in order of position.
@@ -335,7 +335,7 @@ impl Lanes {
         // More at once, so that it does not begin again with the next one.
         let most = most - most / 4;
         while self.open.len().saturating_sub(self.active()) > most {
-            let Some(position) = self.turns.longest_waiting(|position| self.is_movable(*position)) else { break };
+            let Some(position) = self.queues.longest_waiting(|position| self.is_movable(*position)) else { break };
             let Some(lane) = self.open.get(&position).map(|row| row.lane) else { break };
             self.shelve(lane, &mut shelved);
         }
@@ -354,7 +354,7 @@ impl Lanes {
         let Some(lane) = self.by_key.remove(&key) else { return };
         for (index, position) in lane.positions.into_iter().enumerate() {
             if let Some(row) = self.open.remove(&position) {
-                self.turns.unlist(position, &row);
+                self.queues.unlist(position, &row);
                 let leads = index == 0 || bug!(EachLeads);
                 let row =
                     DeliveryRow { shelved: true, leads, stand: self.resequencer.stand_on_shelf(&row, leads), ..row };
@@ -372,11 +372,11 @@ impl Lanes {
         if !row.parallel && (first != position || is_busy) && !row.is_running() {
             return DeliveryState::ParkedBehind(self.blocker(lane, first));
         }
-        match self.resequencer.turn_of(row) {
-            Turn::Come if self.turns.is_runnable(position) => DeliveryState::Ready,
-            Turn::Come => DeliveryState::of(row),
-            Turn::NotYet { due_ms } => DeliveryState::OutOfOrder { due_ms },
-            Turn::Unknown => DeliveryState::Ready,
+        match self.resequencer.sequence_state(row) {
+            SequenceState::Due if self.queues.is_runnable(position) => DeliveryState::Ready,
+            SequenceState::Due => DeliveryState::of(row),
+            SequenceState::Missing { due_ms } => DeliveryState::OutOfOrder { due_ms },
+            SequenceState::Unknown => DeliveryState::Ready,
         }
     }
 

@@ -23,12 +23,12 @@ pub struct Resequencer {
     next: HashMap<KeyHash, u64>,
 }
 
-/// Whether it is a delivery's turn, as far as its number goes.
+/// Whether the number of a delivery is next in its sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    Come,
+pub enum SequenceState {
+    Due,
     /// Earlier ones are missing, and waited for until then.
-    NotYet {
+    Missing {
         due_ms: u64,
     },
     /// Memory does not have the number that is next.
@@ -36,29 +36,29 @@ pub enum Turn {
 }
 
 impl Resequencer {
-    pub fn turn_of(&self, row: &DeliveryRow) -> Turn {
+    pub fn sequence_state(&self, row: &DeliveryRow) -> SequenceState {
         let waiting = row.waiting_number().filter(|_| self.first.is_some());
-        let Some((number, due_ms)) = waiting else { return Turn::Come };
+        let Some((number, due_ms)) = waiting else { return SequenceState::Due };
         match self.next.get(&row.lane) {
-            None => Turn::Unknown,
-            Some(next) if number <= *next => Turn::Come,
-            Some(_) => Turn::NotYet { due_ms },
+            None => SequenceState::Unknown,
+            Some(next) if number <= *next => SequenceState::Due,
+            Some(_) => SequenceState::Missing { due_ms },
         }
     }
 
-    /// Whether it is the turn of a delivery once the one before it in its lane has ended.
+    /// Whether a delivery may begin once the one before it in its lane is closed.
     pub fn follows(&self, before: &DeliveryRow, row: &DeliveryRow) -> bool {
         let before = before.sequence.and_then(|sequence| sequence.number);
         let number = row.waiting_number().map(|(number, _)| number);
         let is_right_behind =
             before.is_some_and(|before| number.is_some_and(|number| number <= before.saturating_add(1)));
-        is_right_behind || self.turn_of(row) == Turn::Come
+        is_right_behind || self.sequence_state(row) == SequenceState::Due
     }
 
     /// How a delivery that waits stands on the shelf: the first of a lane is found there by its time.
     pub fn stand_on_shelf(&self, row: &DeliveryRow, is_first: bool) -> Stand {
-        match self.turn_of(row) {
-            Turn::NotYet { due_ms } if is_first => Stand::OutOfOrder { due_ms },
+        match self.sequence_state(row) {
+            SequenceState::Missing { due_ms } if is_first => Stand::OutOfOrder { due_ms },
             _ if matches!(row.stand, Stand::OutOfOrder { .. }) => Stand::Ready,
             _ => row.stand,
         }
@@ -137,7 +137,7 @@ impl Lanes {
         if let Some((first, row)) = first.and_then(|first| Some((first, self.open.get(&first)?)))
             && lane.positions.front() != Some(&first)
         {
-            self.turns.unlist(first, row);
+            self.queues.unlist(first, row);
         }
     }
 
@@ -145,7 +145,7 @@ impl Lanes {
     /// record that says that it is passed follows at once.
     pub fn pop_gap(&mut self, until_ms: u64) -> Option<(Position, u64, u64)> {
         loop {
-            let position = self.turns.pop_gap(until_ms)?;
+            let position = self.queues.pop_gap(until_ms)?;
             let Some(row) = self.open.get(&position) else { continue };
             let expected = self.resequencer.next.get(&row.lane).copied();
             if let (Some(expected), Some((found, _))) = (expected, row.waiting_number()) {
@@ -156,12 +156,12 @@ impl Lanes {
 
     /// When the next gap has been waited for long enough.
     pub fn next_gap_ms(&self) -> Option<u64> {
-        self.turns.next_gap_ms()
+        self.queues.next_gap_ms()
     }
 
     /// A gap was passed: the number behind it is next. Answers what of that is to be kept.
     pub fn gap_passed(&mut self, position: Position, lane: KeyHash, found: u64) -> Option<(KeyHash, Next)> {
-        self.turns.gap_passed(position);
+        self.queues.gap_passed(position);
         self.raise_next(lane, found)
     }
 

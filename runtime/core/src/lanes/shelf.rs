@@ -76,7 +76,7 @@ impl Shelf {
         }
     }
 
-    /// A delivery goes to the shelf with this turn.
+    /// A delivery goes to the shelf with this pass.
     pub fn put_late(&mut self, position: Position, mut row: DeliveryRow) {
         row.shelved = true;
         self.put(&row);

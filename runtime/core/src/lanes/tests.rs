@@ -23,7 +23,7 @@ fn retry(lanes: &mut Lanes, position: Position, due_ms: u64) {
 }
 
 fn runnable(lanes: &Lanes) -> Vec<u64> {
-    lanes.open.keys().filter(|position| lanes.turns.is_runnable(**position)).map(|position| position.0).collect()
+    lanes.open.keys().filter(|position| lanes.queues.is_runnable(**position)).map(|position| position.0).collect()
 }
 
 #[test]
@@ -48,13 +48,13 @@ fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
         }
         lanes.insert(Position(50_000), DeliveryRow { stand: Stand::Retrying { due_ms: 5, level: 0 }, ..row(50_000) });
         let looks = std::cell::Cell::new(0);
-        let chosen = lanes.turns.longest_waiting(|position| {
+        let chosen = lanes.queues.longest_waiting(|position| {
             looks.set(looks.get() + 1);
             lanes.is_movable(*position)
         });
         assert_eq!((chosen, looks.get()), (Some(Position(50_000)), 1), "{waiting} that stay");
         assert_eq!(lanes.shelve_excess(0).len(), 1);
-        assert_eq!(lanes.turns.longest_waiting(|_| panic!("{waiting} that stay are looked at")), None);
+        assert_eq!(lanes.queues.longest_waiting(|_| panic!("{waiting} that stay are looked at")), None);
     }
 }
 
@@ -157,15 +157,15 @@ fn what_waits_longest_goes_to_the_shelf() {
 }
 
 #[test]
-fn retries_that_come_due_at_once_get_every_fourth_turn() {
+fn retries_due_at_once_get_every_fourth_slot() {
     let mut lanes = lanes(&[(1, 1), (2, 2), (3, 3), (11, 11), (12, 12), (13, 13), (14, 14)]);
     for position in [1, 2, 3].map(Position) {
         lanes.change(position, |row| row.start(1, Position(1)));
         retry(&mut lanes, position, 1);
     }
     lanes.release_due(1);
-    let turns: Vec<_> = std::iter::from_fn(|| lanes.pop_runnable()).map(|position| position.0).collect();
-    assert_eq!(turns, [11, 12, 13, 1, 14, 2, 3]);
+    let order: Vec<_> = std::iter::from_fn(|| lanes.pop_runnable()).map(|position| position.0).collect();
+    assert_eq!(order, [11, 12, 13, 1, 14, 2, 3]);
 }
 
 #[test]

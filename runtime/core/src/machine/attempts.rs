@@ -4,9 +4,9 @@ use weirgate_types::{
     AttemptFailure, BreakerId, DeliveryId, Digest, EmitOrder, FailureKind, HandlerName, Outcome, Position, Record,
 };
 
-use super::{Machine, breakers::turn_breaker};
+use super::{Machine, breakers::change_breaker};
 use crate::bugs::bug;
-use crate::{Action, DeliveryRow, Ended, Ending, Now, Turned, ending, handler::Handler};
+use crate::{Action, DeliveryRow, Ended, Ending, Now, StateChange, ending, handler::Handler};
 
 /// Who corrects where a handler's own hook does.
 pub const HOOK: &str = "on-correctable";
@@ -17,7 +17,7 @@ impl Machine {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let mut endings = Vec::new();
         let mut hooked = Vec::new();
-        let mut breaker_turn = None;
+        let mut breaker_transition = None;
         for one in ended {
             let Some(row) = handler.lanes.get(one.position) else { continue };
             if !row.is_running() || row.attempt != one.attempt {
@@ -34,7 +34,7 @@ impl Machine {
             let recovered = row.failed && one.result.is_ok();
             endings.push(Ending { position: one.position, attempt: one.attempt, outcome, recovered });
             if let (Some(breaker), Some(is_failure)) = (&mut handler.breaker, counts(one.result)) {
-                breaker_turn = breaker.count(is_failure, now.elapsed_ms).or(breaker_turn);
+                breaker_transition = breaker.count(is_failure, now.elapsed_ms).or(breaker_transition);
             }
         }
         if endings.is_empty() {
@@ -45,8 +45,8 @@ impl Machine {
         for position in hooked {
             handler.correct(position, None, actions);
         }
-        if let Some(turn) = breaker_turn {
-            turn_breaker(BreakerId::Handler(name.clone()), turn, actions);
+        if let Some(transition) = breaker_transition {
+            change_breaker(BreakerId::Handler(name.clone()), transition, actions);
         }
     }
 
@@ -132,7 +132,7 @@ impl Machine {
         if is_dying && handler.mode == weirgate_types::Mode::Running && !since.stopping {
             handler.since_deployed.stopping = true;
             let why = format!("{} of {} deliveries since its deployment are dead letters", since.dead, since.ended);
-            actions.push(Action::Turn(Turned::Stop { handler: name.clone(), why }));
+            actions.push(Action::ChangeState(StateChange::Stop { handler: name.clone(), why }));
         }
     }
 }

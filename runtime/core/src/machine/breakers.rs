@@ -5,11 +5,11 @@ use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName, Positio
 
 use super::Machine;
 use crate::{
-    Action, Now, Turned,
-    breaker::{Breaker, Turn},
+    Action, Now, StateChange,
+    breaker::{Breaker, Transition},
 };
 
-/// Who turns a breaker where nobody asked for it.
+/// The actor of what the runtime changes itself.
 const RUNTIME: &str = "weirgate";
 /// A breaker that an operator opened stays so until he closes it, or for this long.
 const TRIPPED_MS: u64 = 365 * 86_400_000;
@@ -27,14 +27,14 @@ impl Machine {
         for (host, is_well) in hosts {
             let own = CalledHost::by(handler, host);
             let policy = self.limits.host_breaker;
-            let turn =
+            let transition =
                 self.hosts.entry(own.clone()).or_insert_with(|| Breaker::new(policy)).count(!is_well, now.elapsed_ms);
             let of_all = CalledHost::by_all(host);
             let open = self.hosts.get_mut(&of_all).filter(|breaker| breaker.open().is_some());
-            let turn_of_all = open.and_then(|breaker| breaker.count(!is_well, now.elapsed_ms));
-            for (called, turn) in [(own, turn), (of_all, turn_of_all)] {
-                if let Some(turn) = turn {
-                    turn_breaker(BreakerId::Host(called), turn, actions);
+            let transition_of_all = open.and_then(|breaker| breaker.count(!is_well, now.elapsed_ms));
+            for (called, transition) in [(own, transition), (of_all, transition_of_all)] {
+                if let Some(transition) = transition {
+                    change_breaker(BreakerId::Host(called), transition, actions);
                 }
             }
         }
@@ -46,11 +46,11 @@ impl Machine {
             |called: &CalledHost| called.handler.as_ref() == Some(handler) && !capabilities.names_host(&called.host);
         self.hosts.retain(|called, breaker| !is_gone(called) || breaker.open().is_some());
         for (_, breaker) in self.hosts.iter_mut().filter(|(called, _)| is_gone(called)) {
-            breaker.turned(None);
+            breaker.changed(None);
         }
     }
 
-    pub(super) fn wish_breaker(
+    pub(super) fn set_breaker(
         &mut self,
         breaker: &BreakerId,
         open: bool,
@@ -63,7 +63,7 @@ impl Machine {
         }
         let open_ms = open.then_some(TRIPPED_MS);
         let (breaker, by, why) = (breaker.clone(), by.to_owned(), why.to_owned());
-        actions.push(Action::Turn(Turned::Breaker { breaker, open_ms, by, why }));
+        actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, by, why }));
     }
 
     pub(super) fn breaker_changed(&mut self, position: Position, changed: &BreakerChanged) {
@@ -76,7 +76,7 @@ impl Machine {
             }
         };
         if let Some(breaker) = breaker {
-            breaker.turned(changed.open_ms.map(|open_ms| elapsed_ms.saturating_add(open_ms)));
+            breaker.changed(changed.open_ms.map(|open_ms| elapsed_ms.saturating_add(open_ms)));
         }
     }
 
@@ -93,11 +93,11 @@ impl Machine {
     }
 }
 
-pub(super) fn turn_breaker(breaker: BreakerId, turn: Turn, actions: &mut Vec<Action>) {
-    let (open_ms, why) = match turn {
-        Turn::Open { open_ms } => (Some(open_ms), "too many calls failed"),
-        Turn::Close => (None, "a call went through"),
+pub(super) fn change_breaker(breaker: BreakerId, transition: Transition, actions: &mut Vec<Action>) {
+    let (open_ms, why) = match transition {
+        Transition::Open { open_ms } => (Some(open_ms), "too many calls failed"),
+        Transition::Close => (None, "a call went through"),
     };
     let (by, why) = (RUNTIME.to_owned(), why.to_owned());
-    actions.push(Action::Turn(Turned::Breaker { breaker, open_ms, by, why }));
+    actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, by, why }));
 }

@@ -1,4 +1,4 @@
-//! To the shelf and back: what waits long is on disk only, and is fetched when it is due, when its lane's turn comes, or
+//! To the shelf and back: what waits long is on disk only, and is fetched when it is due, when its lane is first, or
 //! when somebody acts on it.
 
 use weirgate_types::{HandlerName, Position};

@@ -1,5 +1,5 @@
 //! When a schedule is due: the five fields of crontab(5), in UTC. Owns what the fields may hold and the search for the next
-//! time, which ends after one turn of the calendar whatever the fields hold. Knows no clock.
+//! time, which ends after one cycle of the calendar whatever the fields hold. Knows no clock.
 
 mod calendar;
 mod field;

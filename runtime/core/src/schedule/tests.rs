@@ -124,7 +124,7 @@ fn what_is_not_in_crontab_5_is_refused_with_its_reason() {
     }
 }
 
-/// The search ends after one turn of the calendar, also at the end of time.
+/// The search ends after one cycle of the calendar, also at the end of time.
 #[test]
 fn the_search_is_bounded() {
     for at_ms in [0, NOW_MS, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
@@ -136,7 +136,7 @@ fn the_search_is_bounded() {
 
 /// Against the calendar counted out day by day.
 #[test]
-fn dates_are_right_for_a_whole_turn_of_the_calendar() {
+fn dates_are_right_for_a_whole_cycle_of_the_calendar() {
     let (mut year, mut month, mut day) = (1970, 1, 1);
     for days in 0..CALENDAR_DAYS + 400 {
         let date = Date::of(days);

@@ -57,7 +57,7 @@ pub struct World {
     pub emits: bool,
     /// Whether what is on the shelf can be fetched; a test that fetches nothing saves the time.
     pub keeps_rows: bool,
-    is_in_turn: bool,
+    is_in_pass: bool,
     queue: VecDeque<Action>,
     /// All that was ever kept of the views.
     kept: Vec<View>,
@@ -124,7 +124,7 @@ impl World {
             fired: Vec::new(),
             emits: false,
             keeps_rows: true,
-            is_in_turn: false,
+            is_in_pass: false,
             queue: VecDeque::new(),
             kept: Vec::new(),
             limits,
@@ -299,20 +299,20 @@ impl World {
         self.settle();
     }
 
-    /// What comes until [`World::end_turn`] becomes durable together.
-    pub fn begin_turn(&mut self) {
-        self.is_in_turn = true;
+    /// What comes until [`World::end_pass`] becomes durable together.
+    pub fn begin_pass(&mut self) {
+        self.is_in_pass = true;
     }
 
-    pub fn end_turn(&mut self) {
-        self.is_in_turn = false;
+    pub fn end_pass(&mut self) {
+        self.is_in_pass = false;
         self.settle();
     }
 
     /// What was written becomes durable, and what that leads to as well.
     pub fn settle(&mut self) {
         loop {
-            if self.is_in_turn {
+            if self.is_in_pass {
                 return;
             }
             if self.keeps_rows {
@@ -399,8 +399,8 @@ impl World {
     }
 
     /// An operator opens or closes a breaker.
-    pub fn wish_breaker(&mut self, breaker: &BreakerId, open: bool) {
-        self.feed(Input::BreakerWished { breaker, open, by: "test", why: "because" });
+    pub fn set_breaker(&mut self, breaker: &BreakerId, open: bool) {
+        self.feed(Input::SetBreaker { breaker, open, by: "test", why: "because" });
     }
 
     /// The event at a position.

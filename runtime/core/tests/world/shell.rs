@@ -1,6 +1,6 @@
 //! The world's own doing: what the machine asks for is done at once, and only from what can be read back.
 
-use weirgate_core::{Action, Ending, EventHead, FetchedLane, Gap, HOOK, Input, NextDue, Turned};
+use weirgate_core::{Action, Ending, EventHead, FetchedLane, Gap, HOOK, Input, NextDue, StateChange};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, Event, GapPassed, HandlerName, Intervention,
     KeyHash, Mode, ModeChanged, Outcome, Position, Record, Verb,
@@ -41,7 +41,7 @@ impl World {
                 Action::Correct { delivery, with } => self.correct(delivery, with),
                 Action::Release { delivery, commit } => self.release(delivery, commit),
                 Action::PassGap(gap) => self.pass_gap(gap),
-                Action::Turn(turned) => self.turn(turned),
+                Action::ChangeState(change) => self.change_state(change),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
                 Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms),
                 Action::FireTimers { now_ms } => self.fire(now_ms),
@@ -125,15 +125,15 @@ impl World {
         self.record(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice: notice() }));
     }
 
-    fn turn(&mut self, turned: Turned) {
+    fn change_state(&mut self, change: StateChange) {
         let (at_ms, notice) = (self.now_ms, notice());
-        match turned {
-            Turned::Breaker { breaker, open_ms, by, why } => {
+        match change {
+            StateChange::Breaker { breaker, open_ms, by, why } => {
                 let open_until_ms = open_ms.map(|open_ms| at_ms + open_ms);
                 let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
                 self.record(Record::BreakerChanged(changed));
             }
-            Turned::Stop { handler, why } => {
+            StateChange::Stop { handler, why } => {
                 let (mode, by) = (Mode::Paused, "weirgate".to_owned());
                 self.record(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
             }

@@ -190,8 +190,8 @@ impl Handle {
     ///
     /// # Errors
     /// There is no such breaker.
-    pub async fn turn_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Result<Vec<BreakerItem>, Refusal> {
-        self.ask(|reply| Command::TurnBreaker { breaker, open, said, reply }).await
+    pub async fn set_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Result<Vec<BreakerItem>, Refusal> {
+        self.ask(|reply| Command::SetBreaker { breaker, open, said, reply }).await
     }
 
     /// # Errors

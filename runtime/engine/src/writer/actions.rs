@@ -36,7 +36,7 @@ impl Writer {
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,
-                Action::Turn(turned) => self.turn_over(turned)?,
+                Action::ChangeState(change) => self.change_state(change)?,
                 Action::Deliver { delivery, attempt, at_ms, carried, call } => {
                     self.deliver(delivery, attempt, at_ms, carried, call)?;
                 }
@@ -62,7 +62,7 @@ impl Writer {
 
     fn append_as_it_is(&mut self, record: Record) -> Result<Position, End> {
         let position = self.push(&record)?;
-        self.turn_records += 1;
+        self.pass_records += 1;
         self.projection.project(position, &record)?;
         self.tell(Input::Appended { position, record: &record });
         self.handlers_changed |=

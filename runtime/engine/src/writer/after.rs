@@ -1,4 +1,4 @@
-//! What waits until the turn's records are durable.
+//! What waits until the pass's records are durable.
 
 use crossbeam_channel::Sender;
 use weirgate_types::{HandlerName, Position};

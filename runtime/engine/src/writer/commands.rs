@@ -28,7 +28,7 @@ impl Writer {
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
             Command::ChangeMode { handler, mode, said, reply } => self.change_mode(handler, mode, said, reply)?,
             Command::Intervene { wish, reply } => self.intervene(*wish, reply)?,
-            Command::TurnBreaker { breaker, open, said, reply } => self.wish_breaker(&breaker, open, &said, reply)?,
+            Command::SetBreaker { breaker, open, said, reply } => self.set_breaker(&breaker, open, &said, reply)?,
             Command::Breakers { reply } => {
                 let items = self.list_breakers();
                 self.after.push(After::Breakers { reply, items });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_core::{Ending, Gap, HOOK, Turned};
+use weirgate_core::{Ending, Gap, HOOK, StateChange};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Digest, Effects, Event, GapPassed,
     HandlerName, Intervention, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
@@ -195,17 +195,17 @@ impl Writer {
         self.append(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
     }
 
-    pub(super) fn turn_over(&mut self, turned: Turned) -> Result<(), End> {
+    pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), End> {
         let at_ms = self.time.at_ms();
-        match turned {
-            Turned::Breaker { breaker, open_ms, by, why } => {
+        match change {
+            StateChange::Breaker { breaker, open_ms, by, why } => {
                 let open_until_ms = open_ms.map(|open_ms| self.time.now().wall_ms.saturating_add(open_ms));
-                tracing::info!(%breaker, open = open_until_ms.is_some(), %why, "a breaker turned");
+                tracing::info!(%breaker, open = open_until_ms.is_some(), %why, "a breaker changed");
                 let notice = notices::of_breaker(&breaker, open_until_ms, &by, &why, self.time.now().elapsed_ms);
                 let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
                 self.append(Record::BreakerChanged(changed)).map(drop)
             }
-            Turned::Stop { handler, why } => {
+            StateChange::Stop { handler, why } => {
                 let mode = Mode::Paused;
                 if self.machine.may_change_mode(&handler, mode) != weirgate_core::Verdict::Granted {
                     return Ok(());

@@ -43,7 +43,7 @@ impl Writer {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
             Command::Intervene { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Command::TurnBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Breakers { reply } => drop(reply.send(Ok(self.list_breakers()))),
             // What is pending will not become durable any more: nobody was told that it would.
             Command::Stop { reply } => {

@@ -39,8 +39,8 @@ impl Writer {
 
     pub(super) fn intervene(&mut self, wish: Wish, reply: Reply<Position>) -> Result<(), End> {
         if self.machine.may_be_on_shelf(&wish.delivery.handler, wish.delivery.position) {
-            // What was written in this turn has to be readable before the shelf is looked through.
-            self.settle_turn()?;
+            // What was written in this pass has to be readable before the shelf is looked through.
+            self.end_pass()?;
             // And what was put away at its end.
             self.publish()?;
             self.fetch_for(&wish.delivery)?;
@@ -89,7 +89,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn wish_breaker(
+    pub(super) fn set_breaker(
         &mut self,
         breaker: &BreakerId,
         open: bool,
@@ -108,7 +108,7 @@ impl Writer {
             drop(reply.send(Err(Refusal::UnknownBreaker(breaker.clone()))));
             return Ok(());
         }
-        self.feed(Input::BreakerWished { breaker, open, by: &said.by, why: &said.why })?;
+        self.feed(Input::SetBreaker { breaker, open, by: &said.by, why: &said.why })?;
         let items = self.list_breakers();
         self.after.push(After::Breakers { reply, items });
         Ok(())

@@ -1,6 +1,6 @@
 //! The writer: the one thread that decides and writes.
 //!
-//! A turn takes all that waits, applies it, appends the records that follow, syncs once, and only then lets anybody know.
+//! A pass takes all that waits, applies it, appends the records that follow, syncs once, and only then lets anybody know.
 //! So one sync serves whatever came in while the last one ran, and a lone event waits for nothing.
 
 use std::{
@@ -53,12 +53,12 @@ use after::After;
 pub use budget::Budget;
 pub use forgetting::Forgotten;
 
-/// How many commands a turn takes at the most, so that the first of them does not wait for ever.
-const TURN_COMMANDS_MAX: usize = 4_096;
+/// How many commands a pass takes at the most, so that the first of them does not wait for ever.
+const PASS_COMMANDS_MAX: usize = 4_096;
 /// After so many commands a pass looks at the time.
 const TIME_LOOK_EVERY: usize = 16;
-/// A turn writes about this much at the most.
-const TURN_BYTES_MAX: usize = 4 << 20;
+/// A pass writes about this much at the most.
+const PASS_BYTES_MAX: usize = 4 << 20;
 /// How long the writer sleeps at most when the disk is nearly full: then it looks again.
 const SPACE_IDLE: Duration = Duration::from_millis(250);
 /// How long the writer sleeps at most: a wall clock that is set is noticed by then.
@@ -84,7 +84,7 @@ pub struct Writer {
     pub forgotten: Forgotten,
     pub callees: BTreeMap<HandlerName, Arc<Callee>>,
     pub actions: VecDeque<Action>,
-    /// What to do when this turn's records are durable.
+    /// What to do when this pass's records are durable.
     pub after: Vec<After>,
     /// Commands that came while the disk was full and wait for it.
     pub held: VecDeque<Command>,
@@ -94,9 +94,9 @@ pub struct Writer {
     pub settling: Option<Box<Finished>>,
     pub free_space: FreeSpace,
     pub ballast: Ballast,
-    /// Whether a handler's row changed in this turn.
+    /// Whether a handler's row changed in this pass.
     pub handlers_changed: bool,
-    /// Whether a host's breaker turned in this turn.
+    /// Whether a host's breaker changed in this pass.
     pub hosts_changed: bool,
     /// The hosts that are left alone, for those who would call them.
     pub gates: Arc<Gates>,
@@ -109,7 +109,7 @@ pub struct Writer {
     /// The same, for those who ask whether the server is ready.
     pub is_ready: Arc<AtomicBool>,
     pub workers: Vec<JoinHandle<()>>,
-    pub turn_records: usize,
+    pub pass_records: usize,
     /// How many records the last sync made durable.
     pub synced_records: usize,
     pub budget: Budget,
@@ -155,7 +155,7 @@ impl Writer {
     /// the log says what was durable when it is opened again.
     pub fn run(mut self) -> End {
         loop {
-            match self.turn() {
+            match self.pass() {
                 Ok(()) => {}
                 Err(End::Asked) => return self.stop(),
                 Err(end) => return end,
@@ -163,13 +163,13 @@ impl Writer {
         }
     }
 
-    fn turn(&mut self) -> Result<(), End> {
+    fn pass(&mut self) -> Result<(), End> {
         let next = self.wait()?;
-        self.take_turn(next)
+        self.run_pass(next)
     }
 
-    /// A turn that begins with this command, if there is one, and takes what else waits.
-    pub fn take_turn(&mut self, mut next: Option<Command>) -> Result<(), End> {
+    /// A pass that begins with this command, if there is one, and takes what else waits.
+    pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), End> {
         self.time.look();
         let begun = self.time.monotonic();
         self.synced = Duration::ZERO;
@@ -183,13 +183,13 @@ impl Writer {
             taken += 1;
             let has_time = !taken.is_multiple_of(TIME_LOOK_EVERY)
                 || self.time.monotonic().saturating_sub(begun) < budget::PASS_TIME_MAX;
-            if taken < TURN_COMMANDS_MAX && self.log.pending_bytes() < TURN_BYTES_MAX && has_time {
+            if taken < PASS_COMMANDS_MAX && self.log.pending_bytes() < PASS_BYTES_MAX && has_time {
                 next = self.next_waiting();
             }
         }
         self.pace()?;
         self.feed(Input::Tick)?;
-        self.settle_turn()?;
+        self.end_pass()?;
         let took = self.time.monotonic().saturating_sub(begun).saturating_sub(self.synced);
         self.metrics.pass_seconds.observe(took.as_secs_f64());
         if self.may_stop() { Err(End::Asked) } else { Ok(()) }
@@ -239,7 +239,7 @@ impl Writer {
         let (permits, in_flight_max) = &self.in_flight;
         let in_flight = in_flight_max.saturating_sub(permits.available_permits());
         let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space: self.has_space };
-        let Some((slow, why)) = pacing::turn(self.is_slow, pressure) else { return Ok(()) };
+        let Some((slow, why)) = pacing::state_change(self.is_slow, pressure) else { return Ok(()) };
         self.is_slow = slow;
         let (at_ms, why) = (self.time.at_ms(), why.to_owned());
         let notice = notices::of_pace(slow, &why, self.time.now().elapsed_ms);
@@ -260,10 +260,10 @@ impl Writer {
         wake_in_ms.map_or(IDLE, |in_ms| Duration::from_millis(in_ms).min(IDLE))
     }
 
-    /// Make the turn's records durable, then do what waits for that. What that leads to is for the next turns, except for
+    /// Make the pass's records durable, then do what waits for that. What that leads to is for the next passes, except for
     /// reading on, which may give attempts to begin: those are made durable as well before the thread sleeps. Attempts
-    /// begin when all that a turn brings has been taken, so that deliveries share the calls of a handler that takes batches.
-    pub fn settle_turn(&mut self) -> Result<(), End> {
+    /// begin when all that a pass brings has been taken, so that deliveries share the calls of a handler that takes batches.
+    pub fn end_pass(&mut self) -> Result<(), End> {
         loop {
             self.sync()?;
             self.publish()?;
@@ -300,7 +300,7 @@ impl Writer {
         }
         let took = self.time.monotonic().saturating_sub(started);
         self.synced += took;
-        self.synced_records = std::mem::take(&mut self.turn_records);
+        self.synced_records = std::mem::take(&mut self.pass_records);
         self.metrics.synced(took, self.synced_records);
         Ok(())
     }
@@ -370,13 +370,13 @@ impl Writer {
     /// Keep which hosts are left alone, and tell those who would call them.
     fn keep_hosts(&mut self) -> Result<(), End> {
         let mut open = BTreeMap::new();
-        for (host, turned) in self.machine.hosts() {
-            match turned {
+        for (host, open_state) in self.machine.hosts() {
+            match open_state {
                 None => self.projection.remove(rows::host(host)),
-                Some(turned) => {
-                    let value = postcard::to_stdvec(&turned).map_err(|e| End::Broken(e.to_string()))?;
+                Some(open_state) => {
+                    let value = postcard::to_stdvec(&open_state).map_err(|e| End::Broken(e.to_string()))?;
                     self.projection.put(rows::host(host), value, false);
-                    open.insert(host.clone(), turned.0.saturating_sub(self.time.now().elapsed_ms));
+                    open.insert(host.clone(), open_state.0.saturating_sub(self.time.now().elapsed_ms));
                 }
             }
         }

@@ -51,11 +51,11 @@ pub struct SystemResolver {
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: &str, timeout: Duration) -> Result<Vec<IpAddr>, ResolveError> {
-        let turn = Turn::take(&self.under_way)?;
+        let slot = LookupSlot::take(&self.under_way)?;
         let (answer, answered) = sync_channel(1);
         let name = name.to_owned();
         let look_up = move || {
-            let _turn = turn;
+            let _slot = slot;
             let found = (name.as_str(), 0).to_socket_addrs();
             // Nobody waits any more after the timeout.
             let _ = answer.send(found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()));
@@ -71,19 +71,19 @@ impl Resolve for SystemResolver {
 }
 
 /// Held for as long as a lookup is under way.
-struct Turn(Arc<AtomicUsize>);
+struct LookupSlot(Arc<AtomicUsize>);
 
-impl Turn {
+impl LookupSlot {
     fn take(under_way: &Arc<AtomicUsize>) -> Result<Self, ResolveError> {
-        let turn = Self(Arc::clone(under_way));
+        let slot = Self(Arc::clone(under_way));
         if under_way.fetch_add(1, Ordering::SeqCst) >= LOOKUPS_MAX {
             return Err(ResolveError::Failed(format!("{LOOKUPS_MAX} names are being looked up already")));
         }
-        Ok(turn)
+        Ok(slot)
     }
 }
 
-impl Drop for Turn {
+impl Drop for LookupSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -123,13 +123,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_names_are_looked_up_at_once_than_there_are_turns() {
+    fn no_more_names_are_looked_up_at_once_than_there_are_slots() {
         let resolver = SystemResolver::default();
-        let turns: Vec<Turn> =
-            (0..LOOKUPS_MAX).map(|_| Turn::take(&resolver.under_way).expect("there is room")).collect();
+        let slots: Vec<LookupSlot> =
+            (0..LOOKUPS_MAX).map(|_| LookupSlot::take(&resolver.under_way).expect("there is room")).collect();
         let refused = resolver.resolve("localhost", Duration::from_secs(10));
         assert!(matches!(&refused, Err(ResolveError::Failed(why)) if why.contains("64 names")), "{refused:?}");
-        drop(turns);
+        drop(slots);
         let found = resolver.resolve("localhost", Duration::from_secs(10)).expect("it is in /etc/hosts");
         assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty(), "{found:?}");
     }

@@ -62,7 +62,7 @@ pub async fn trip(
     Path((kind, name)): Path<(String, String)>,
     Body(said): Body<SaidBody>,
 ) -> Result<axum::Json<BreakerItem>, Problem> {
-    turn(&app, breaker(&kind, &name)?, true, said).await
+    set(&app, breaker(&kind, &name)?, true, said).await
 }
 
 /// Close a breaker: all passes again.
@@ -81,11 +81,11 @@ pub async fn reset(
     Path((kind, name)): Path<(String, String)>,
     Body(said): Body<SaidBody>,
 ) -> Result<axum::Json<BreakerItem>, Problem> {
-    turn(&app, breaker(&kind, &name)?, false, said).await
+    set(&app, breaker(&kind, &name)?, false, said).await
 }
 
-async fn turn(app: &App, breaker: BreakerId, open: bool, said: SaidBody) -> Result<axum::Json<BreakerItem>, Problem> {
-    let breakers = app.engine.turn_breaker(breaker.clone(), open, said.checked()?).await?;
+async fn set(app: &App, breaker: BreakerId, open: bool, said: SaidBody) -> Result<axum::Json<BreakerItem>, Problem> {
+    let breakers = app.engine.set_breaker(breaker.clone(), open, said.checked()?).await?;
     let found = breakers.into_iter().find(|item| item.breaker == breaker);
     let item = found.unwrap_or(Item { breaker, open_until_ms: None });
     Ok(axum::Json(BreakerItem::of(item, app.clock.now_ms())))

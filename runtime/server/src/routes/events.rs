@@ -23,7 +23,7 @@ const NOT_IN_PATHS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 /// How far one request looks through the log for events that fit.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
-/// How long a list may wait for its turn.
+/// How long a list may wait for a slot.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// A list ends when its events' data come to this many bytes.
 const LIST_BYTES_MAX: usize = 4 << 20;
@@ -193,8 +193,8 @@ pub struct EventItem {
     ),
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
-    let turn = timeout(LIST_PATIENCE, Arc::clone(&app.lists).acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else { return Err(too_many_lists()) };
+    let slot = timeout(LIST_PATIENCE, Arc::clone(&app.lists).acquire_owned()).await;
+    let Ok(Ok(slot)) = slot else { return Err(too_many_lists()) };
     let limit = limit(query.limit);
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let (mut count, mut bytes) = (0, 0);
@@ -216,16 +216,16 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
     }
     let list = EventList { events, next_after: through.0, head: app.engine.head().0 };
     let json = serde_json::to_vec(&list).map_err(|error| Problem::internal("storage", &error.to_string()))?;
-    Ok(held_until_read(json, turn))
+    Ok(held_until_read(json, slot))
 }
 
-/// The answer keeps its turn until the client has read it, so that a client that does not read holds one of a few.
-fn held_until_read(json: Vec<u8>, turn: OwnedSemaphorePermit) -> Response {
+/// The answer keeps its slot until the client has read it, so that a client that does not read holds one of a few.
+fn held_until_read(json: Vec<u8>, slot: OwnedSemaphorePermit) -> Response {
     let headers =
         [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, json.len().to_string())];
     // The permit goes with the stream, after the bytes have been taken from it.
-    let parts = futures_util::stream::unfold((Some(Bytes::from(json)), turn), |(bytes, turn)| async move {
-        bytes.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), (None, turn)))
+    let parts = futures_util::stream::unfold((Some(Bytes::from(json)), slot), |(bytes, slot)| async move {
+        bytes.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), (None, slot)))
     });
     (headers, Body::from_stream(parts)).into_response()
 }

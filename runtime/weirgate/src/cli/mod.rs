@@ -53,7 +53,7 @@ pub enum Command {
     /// Look at decisions about many dead letters, and stop them
     #[command(subcommand)]
     Operations(Operations),
-    /// Look at the circuit breakers of handlers and called hosts, and turn them
+    /// Look at the circuit breakers of handlers and called hosts, and open or close them
     #[command(subcommand)]
     Breakers(Breakers),
     /// Read or follow the status of a subject

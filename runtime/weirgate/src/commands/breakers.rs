@@ -11,16 +11,16 @@ use crate::{
 pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> {
     let answer = match verb {
         Breakers::List => server.get("/v1/breakers").await?,
-        Breakers::Trip { breaker, said } => turn(server, &breaker, "trip", &said).await?,
-        Breakers::Reset { breaker, said } => turn(server, &breaker, "reset", &said).await?,
+        Breakers::Trip { breaker, said } => set(server, &breaker, "trip", &said).await?,
+        Breakers::Reset { breaker, said } => set(server, &breaker, "reset", &said).await?,
     };
     table::print(output, &answer, "breakers", &["kind", "name", "state", "open_until_ms"])
 }
 
-async fn turn(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<Answer> {
+async fn set(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<Answer> {
     let (kind, name) = breaker.split_once('/').with_context(|| {
         format!("{breaker:?} is no breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
     })?;
-    let turned = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &said::body(said)?).await?;
-    Ok(Answer::listed("breakers", &[turned]))
+    let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &said::body(said)?).await?;
+    Ok(Answer::listed("breakers", &[changed]))
 }

@@ -71,7 +71,7 @@ pub struct Modules {
 pub struct Engine {
     /// How many calls compute at once; 0 for one a processor.
     pub workers: usize,
-    /// How many more may be under way: they wait for the network, or for their turn on a processor.
+    /// How many more may be under way: they wait for the network, or for a processor.
     pub outbound_workers: usize,
     pub events_in_flight_max: usize,
     /// How long an accepted event's identity is remembered: while so few positions follow it in the log, and for so long.

@@ -9,10 +9,10 @@ const EVENTS_MAX: usize = 3;
 
 impl Checks {
     pub(super) fn attempted(&mut self, at: Position, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
-        let turn = self.turn;
+        let pass = self.pass;
         self.known(Rule::OnceOnly, delivery)?;
         if let Some(watched) = self.handlers.get(super::index_of(&delivery.handler)) {
-            self.check_turn(watched, delivery, attempt, at_ms)?;
+            self.check_begin(watched, delivery, attempt, at_ms)?;
             self.check_lane(watched, delivery)?;
             self.check_handler(watched, delivery, at_ms)?;
         }
@@ -20,13 +20,13 @@ impl Checks {
         watched.running += 1;
         if let Some(item) = watched.items.get_mut(&delivery.position) {
             (item.life, item.attempt) = (Life::Running, attempt);
-            (item.begun_at, item.begun_turn) = (at, turn);
+            (item.begun_at, item.begun_pass) = (at, pass);
         }
         Ok(())
     }
 
     /// Whether the delivery itself may run.
-    fn check_turn(&self, watched: &Watched, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
+    fn check_begin(&self, watched: &Watched, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         let (rule, may) = match item.life {
             Life::Ready => (Rule::Attempts, true),
@@ -53,7 +53,7 @@ impl Checks {
             };
             let is_same_call = watched.kind.batch
                 && before.life == Life::Running
-                && before.begun_turn == self.turn
+                && before.begun_pass == self.pass
                 && !before.tried
                 && !item.tried;
             let may = if *other < delivery.position { is_same_call } else { before.life != Life::Running };

@@ -68,7 +68,7 @@ impl Item {
             failure: None,
             opened_at: at,
             begun_at: at,
-            begun_turn: 0,
+            begun_pass: 0,
             wait_ms: 0,
             wait_until_ms: 0,
         }

@@ -113,10 +113,10 @@ pub struct Item {
     corrected: Option<Position>,
     /// The newest of its attempts that failed, or the decision that gave it up.
     failure: Option<Position>,
-    /// Where it was opened, for the last time; and where its attempt began, and in which turn.
+    /// Where it was opened, for the last time; and where its attempt began, and in which pass.
     opened_at: Position,
     begun_at: Position,
-    begun_turn: u64,
+    begun_pass: u64,
     /// How long its last wait is, and when that has to be over by the monotonic clock.
     wait_ms: u64,
     wait_until_ms: u64,
@@ -165,7 +165,7 @@ pub struct Checks {
     latest_at_ms: u64,
     emitted: BTreeSet<String>,
     /// Counts durable moments.
-    pub turn: u64,
+    pub pass: u64,
     /// While records are read back they are what they are.
     silent: bool,
     from_beginning: [bool; 3],
@@ -204,7 +204,7 @@ impl Checks {
             anchor: Anchor::default(),
             latest_at_ms: 0,
             emitted: BTreeSet::new(),
-            turn: 0,
+            pass: 0,
             silent: false,
             from_beginning: [0, 1, 2].map(|index: usize| plan.handlers.get(index).is_some_and(|s| s.from_beginning)),
         }
@@ -215,7 +215,7 @@ impl Checks {
     pub fn of_log(plan: &Plan, records: &[(Position, Rc<Record>)]) -> Self {
         let mut checks = Self { silent: true, ..Self::new(plan) };
         for (position, record) in records {
-            checks.turn += 1;
+            checks.pass += 1;
             drop(checks.take(*position, record));
         }
         checks.silent = false;
@@ -312,7 +312,7 @@ impl Watched {
         item.life = life;
         let (key, number) = (item.key, item.number);
         if matches!(life, Life::Dead | Life::Done) {
-            self.had_its_turn(key, number);
+            self.passed_number(key, number);
         }
         match life {
             Life::Dead | Life::Done => drop(self.open.remove(&position)),

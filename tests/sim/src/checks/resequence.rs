@@ -23,7 +23,7 @@ impl Watched {
     }
 
     /// The number after this one is next, if it is not already a later one.
-    pub(super) fn had_its_turn(&mut self, key: KeyHash, number: Option<u64>) {
+    pub(super) fn passed_number(&mut self, key: KeyHash, number: Option<u64>) {
         if let Some(number) = number.filter(|_| self.kind.resequences) {
             raise(&mut self.next, key, number + 1);
         }

@@ -11,9 +11,9 @@ use crate::{
     operators::name,
 };
 
-/// So many turns are enough for everything that is open.
-const TURNS_MAX: u64 = 4_000;
-/// After so many turns in which nothing was to be done, nothing is.
+/// So many passes are enough for everything that is open.
+const PASSES_MAX: u64 = 4_000;
+/// After so many passes in which nothing was to be done, nothing is.
 const LOOKS: u64 = 4;
 /// How often schedules fire before there are no more of them.
 const SCHEDULES_FIRED: u64 = 4;
@@ -25,14 +25,14 @@ impl History<'_> {
                 self.deploy(index, Takes { payments: false, emissions: index == 2 });
             }
             self.change_mode(index, Mode::Running);
-            self.turn_breaker(index, false);
+            self.set_breaker(index, false);
         }
         self.ready_all();
         self.send_again()?;
-        let mut turns = 0;
-        self.schedules_go_on(&mut turns)?;
+        let mut passes = 0;
+        self.schedules_go_on(&mut passes)?;
         loop {
-            self.run_dry(&mut turns)?;
+            self.run_dry(&mut passes)?;
             if !self.decide_all()? {
                 break;
             }
@@ -46,19 +46,19 @@ impl History<'_> {
     }
 
     /// Go on until nothing is under way and nothing will be due.
-    fn run_dry(&mut self, turns: &mut u64) -> Result<(), Stop> {
+    fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let mut quiet = 0;
         while quiet < LOOKS {
-            quiet = if self.go_on(turns)? { 0 } else { quiet + 1 };
+            quiet = if self.go_on(passes)? { 0 } else { quiet + 1 };
         }
         Ok(())
     }
 
-    /// A turn, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
-    fn go_on(&mut self, turns: &mut u64) -> Result<bool, Stop> {
-        *turns += 1;
-        check(Rule::Liveness, *turns < TURNS_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
-        self.turn()?;
+    /// A pass, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
+    fn go_on(&mut self, passes: &mut u64) -> Result<bool, Stop> {
+        *passes += 1;
+        check(Rule::Liveness, *passes < PASSES_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
+        self.pass()?;
         if !self.people.are_answered() {
             self.send_again()?;
             return Ok(true);
@@ -82,10 +82,10 @@ impl History<'_> {
     }
 
     /// Time goes on to when the engine asks to be woken, so schedules fire again and again. Then there are none any more.
-    fn schedules_go_on(&mut self, turns: &mut u64) -> Result<(), Stop> {
+    fn schedules_go_on(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let wanted = self.checks.schedules_fired + SCHEDULES_FIRED;
         while self.checks.schedules.next_due_ms().is_some() && self.checks.schedules_fired < wanted {
-            self.go_on(turns)?;
+            self.go_on(passes)?;
         }
         self.has_schedules = false;
         for index in 0..NAMES.len() {

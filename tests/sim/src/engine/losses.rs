@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{Figures, NAMES, Outcome, Rule, Violation, checks::check, operators::name};
 
-/// So many turns are enough for everything that is left.
-const TURNS_MAX: u64 = 4_000;
-/// After so many turns in which nothing was to be done, nothing is.
+/// So many passes are enough for everything that is left.
+const PASSES_MAX: u64 = 4_000;
+/// After so many passes in which nothing was to be done, nothing is.
 const LOOKS: u64 = 4;
 
 /// Run the history of a seed, lose some of its records, and go on. A panic breaks a rule like any other.
@@ -73,11 +73,11 @@ impl History<'_> {
         for (index, _) in NAMES.iter().enumerate() {
             self.engine.ready(name(index));
         }
-        let (mut quiet, mut turns) = (0, 0);
+        let (mut quiet, mut passes) = (0, 0);
         while quiet < LOOKS {
-            turns += 1;
-            check(Rule::Liveness, turns < TURNS_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
-            self.engine.turn()?;
+            passes += 1;
+            check(Rule::Liveness, passes < PASSES_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
+            self.engine.pass()?;
             let calls = self.engine.calls();
             quiet = if calls.is_empty() { quiet } else { 0 };
             let no_calls = calls.is_empty();

@@ -185,12 +185,12 @@ impl History<'_> {
             };
             self.ground.plan_fault(self.chance.between(1, 6), fault);
         }
-        // Before the turn is durable, or after.
+        // Before the pass is durable, or after.
         let crashes = self.chance.one_in(self.plan.rates.crash);
         if crashes && self.chance.one_in(3) {
             return self.crash();
         }
-        self.turn()?;
+        self.pass()?;
         if self.chance.one_in(self.plan.rates.keep_views) {
             self.engine.views().flush().map_err(unreadable)?;
         }
@@ -203,13 +203,13 @@ impl History<'_> {
     }
 
     /// The engine takes what waits; what it did is looked at.
-    fn turn(&mut self) -> Result<(), Stop> {
-        Ok(self.take_turn()??)
+    fn pass(&mut self) -> Result<(), Stop> {
+        Ok(self.run_pass()??)
     }
 
     /// The same; the inner error is one that the disk did not cause.
-    fn take_turn(&mut self) -> Result<Result<(), Ended>, Stop> {
-        let ended = self.engine.turn();
+    fn run_pass(&mut self) -> Result<Result<(), Ended>, Stop> {
+        let ended = self.engine.pass();
         let failed = self.ground.end_faults();
         self.checks.wall_ms = self.ground.clock().wall_ms;
         self.look()?;
@@ -251,7 +251,7 @@ impl History<'_> {
 
     /// Read what has become durable.
     fn look(&mut self) -> Result<(), Violation> {
-        self.checks.turn += 1;
+        self.checks.pass += 1;
         for read in self.engine.log().clone().scan(self.checks.head.next()) {
             let read = read.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() });
             let (position, record) = read?;

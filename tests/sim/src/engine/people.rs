@@ -120,13 +120,13 @@ impl History<'_> {
                 2 | 3 => self.change_mode(index, Mode::Running),
                 4 => {
                     let open = self.chance.one_in(2);
-                    self.turn_breaker(index, open);
+                    self.set_breaker(index, open);
                 }
                 _ => self.decide_something()?,
             }
         }
         if self.chance.one_in(self.plan.rates.deploy) {
-            // Sometimes again in the same turn.
+            // Sometimes again in the same pass.
             for _ in 0..self.chance.between(1, 3) {
                 let payments = self.chance.one_in(2);
                 self.deploy(index, Takes { payments, emissions: index == 2 });
@@ -142,8 +142,8 @@ impl History<'_> {
         drop(self.engine.change_mode(name(index), mode, said()));
     }
 
-    pub(super) fn turn_breaker(&mut self, index: usize, open: bool) {
-        drop(self.engine.turn_breaker(BreakerId::Handler(name(index)), open, said()));
+    pub(super) fn set_breaker(&mut self, index: usize, open: bool) {
+        drop(self.engine.set_breaker(BreakerId::Handler(name(index)), open, said()));
     }
 
     pub(super) fn deploy(&mut self, index: usize, takes: Takes) {

@@ -7,8 +7,8 @@ use weirgate_log::{Crash, SimRows, SimStorage};
 use super::{Ground, History, Setup, Stop};
 use crate::{Rule, checks::check};
 
-/// So much time passes between two turns.
-const TURN_MS: u64 = 500;
+/// So much time passes between two passes.
+const PASS_MS: u64 = 500;
 /// By then it has stopped.
 const STOP_MS_MAX: u64 = 6_000;
 
@@ -21,11 +21,11 @@ impl History<'_> {
         let mut passed_ms = 0;
         loop {
             check(Rule::Liveness, passed_ms <= STOP_MS_MAX, || "it does not stop".to_owned())?;
-            if self.stop_turn()? {
+            if self.stop_pass()? {
                 break;
             }
-            self.ground.pass(TURN_MS);
-            passed_ms += TURN_MS;
+            self.ground.pass(PASS_MS);
+            passed_ms += PASS_MS;
             if self.chance.one_in(3) {
                 self.people_step()?;
             }
@@ -43,9 +43,9 @@ impl History<'_> {
         self.start_again()
     }
 
-    /// A turn of an engine that stops. Answers whether it is ready to.
-    fn stop_turn(&mut self) -> Result<bool, Stop> {
-        match self.take_turn()? {
+    /// A pass of an engine that stops. Answers whether it is ready to.
+    fn stop_pass(&mut self) -> Result<bool, Stop> {
+        match self.run_pass()? {
             Err(Ended::Asked) => Ok(true),
             ended => Ok(ended.map(|()| false)?),
         }

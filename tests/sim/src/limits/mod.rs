@@ -34,8 +34,8 @@ use crate::{
 const PASS_WORK_MAX: usize = 4_096 + 4_096 + 16 * 1_024;
 /// Deliveries that operators decide about: those that were called last.
 const SEEN_MAX: usize = 512;
-/// Turns after the last restart, in which everything that waits may happen.
-const LAST_TURNS: u64 = 6;
+/// Passes after the last restart, in which everything that waits may happen.
+const LAST_PASSES: u64 = 6;
 
 struct World<'a> {
     stage: &'a Stage,
@@ -162,7 +162,7 @@ impl World<'_> {
         if is_killed && self.chance.one_in(3) {
             return self.kill(true);
         }
-        self.turn()?;
+        self.pass()?;
         if self.chance.one_in(3) {
             self.engine.views().flush().map_err(unreadable)?;
         }
@@ -176,7 +176,7 @@ impl World<'_> {
         for _ in 0..self.chance.between(1, self.plan.habits.ends).min(self.calls.len() as u64) {
             self.end_one()?;
         }
-        self.turn()
+        self.pass()
     }
 
     fn ready(&self) {
@@ -209,8 +209,8 @@ impl World<'_> {
         found.ok_or_else(|| unreadable(format!("no event at {position}")))
     }
 
-    fn turn(&mut self) -> Result<(), Stop> {
-        let turned = self.engine.turn();
+    fn pass(&mut self) -> Result<(), Stop> {
+        let passed = self.engine.pass();
         check(Rule::Bounded, self.engine.work() <= PASS_WORK_MAX, || {
             format!("a pass has read {}", self.engine.work())
         })?;
@@ -223,7 +223,7 @@ impl World<'_> {
         let excess = self.seen.len().saturating_sub(SEEN_MAX);
         self.seen.drain(..excess);
         self.hear();
-        match turned {
+        match passed {
             Ok(()) => Ok(()),
             Err(_) if failed => Err(Stop::Crash),
             Err(end) => Err(ended(end).into()),
@@ -287,9 +287,9 @@ impl World<'_> {
     fn last_restarts(&mut self) -> Result<(), Stop> {
         self.ground.rows.clear();
         self.kill(false)?;
-        for _ in 0..LAST_TURNS {
+        for _ in 0..LAST_PASSES {
             self.ground.pass(self.engine.wake_in_ms().unwrap_or(0));
-            self.turn()?;
+            self.pass()?;
             for _ in 0..self.calls.len().min(16) {
                 self.end_one()?;
             }

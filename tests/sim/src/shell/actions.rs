@@ -1,6 +1,6 @@
 //! What the shell does at each of the machine's actions.
 
-use weirgate_core::{Action, Gap, Input, Turned, Verdict};
+use weirgate_core::{Action, Gap, Input, StateChange, Verdict};
 use weirgate_types::{BreakerChanged, DeliveryId, Event, GapPassed, Mode, ModeChanged, Position, Record};
 
 use super::{After, Call, Shell, Stop};
@@ -15,7 +15,7 @@ impl Shell {
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,
-                Action::Turn(turned) => self.turn_over(turned)?,
+                Action::ChangeState(change) => self.change_state(change)?,
                 Action::Deliver { delivery, attempt, call, .. } => self.deliver(delivery, attempt, call),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
                 Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms),
@@ -49,15 +49,15 @@ impl Shell {
         self.record(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
     }
 
-    fn turn_over(&mut self, turned: Turned) -> Result<(), Stop> {
+    fn change_state(&mut self, change: StateChange) -> Result<(), Stop> {
         let (at_ms, notice) = (self.now_ms, self.notice());
-        match turned {
-            Turned::Breaker { breaker, open_ms, by, why } => {
+        match change {
+            StateChange::Breaker { breaker, open_ms, by, why } => {
                 let open_until_ms = open_ms.map(|open_ms| self.clock.wall_ms + open_ms);
                 let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
                 self.record(Record::BreakerChanged(changed))?;
             }
-            Turned::Stop { handler, why } => {
+            StateChange::Stop { handler, why } => {
                 let (mode, by) = (Mode::Paused, "weirgate".to_owned());
                 if self.machine.may_change_mode(&handler, mode) == Verdict::Granted {
                     self.record(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }))?;

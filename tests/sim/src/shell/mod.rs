@@ -1,4 +1,4 @@
-//! A process that runs the machine, as the engine does: a turn takes what waits, appends the records that follow, syncs once,
+//! A process that runs the machine, as the engine does: a pass takes what waits, appends the records that follow, syncs once,
 //! and only then answers anybody. And its disk, which outlives it.
 
 mod actions;
@@ -60,7 +60,7 @@ pub struct DiskFault {
     pub fault: Fault,
 }
 
-/// What waits until the turn's records are durable.
+/// What waits until the pass's records are durable.
 #[derive(Debug)]
 enum After {
     Answer { id: String, position: Position },
@@ -170,8 +170,8 @@ impl Shell {
         Ok(position)
     }
 
-    /// A turn's end: what follows is durable, and told.
-    pub fn settle_turn(&mut self) -> Result<(), Stop> {
+    /// A pass's end: what follows is durable, and told.
+    pub fn end_pass(&mut self) -> Result<(), Stop> {
         loop {
             self.sync()?;
             self.publish();
@@ -180,7 +180,7 @@ impl Shell {
             for after in std::mem::take(&mut self.after) {
                 self.tell_after(after)?;
             }
-            self.checks.turn += 1;
+            self.checks.pass += 1;
             self.feed(Input::Durable { position: self.log.head() })?;
             self.feed(Input::Tick)?;
             if self.log.pending_bytes() == 0 && self.after.is_empty() {

@@ -123,7 +123,7 @@ impl Shell {
         self.checks.restarted();
         self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
         self.feed(Input::Recovered)?;
-        self.settle_turn()
+        self.end_pass()
     }
 
     /// A record speaks of deliveries that may be on the shelf: the machine has to have them before it hears of it.

@@ -1,4 +1,4 @@
-//! Whose turn it is: the deliveries that are not held up by others, by what they wait for.
+//! Queues of the deliveries that no other of their lane blocks, by what they wait for.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::{DeliveryRow, Stand};
 
 /// Until when those wait that wait for a decision.
 const UNTIL_DECIDED: u64 = u64::MAX;
-/// While there are fresh ones, every so manieth turn goes to one that was tried before: retries that all come due at once
-/// do not slow down what works.
+/// While there are fresh ones, every fourth slot goes to a retry: retries that all come due at once do not slow down
+/// what works.
 const AGAIN_EVERY: u8 = 4;
 
 #[derive(Debug, Default)]
-pub struct Turns {
+pub struct Queues {
     /// May run, for the first time.
     fresh: BTreeSet<Position>,
     /// May run again.
@@ -34,11 +34,11 @@ pub struct Turns {
     /// Those of `retrying`, `resting` and `gaps` whose lanes may go to the shelf, by when they wait until. Kept apart, so that
     /// what has to stay in memory is not looked through for what may go.
     movable: BTreeSet<(u64, Position)>,
-    /// Counts turns.
+    /// Counts what was taken, for [`AGAIN_EVERY`].
     taken: u8,
 }
 
-impl Turns {
+impl Queues {
     pub fn list(&mut self, position: Position, row: &DeliveryRow) {
         match row.stand {
             Stand::Ready | Stand::OutOfOrder { .. } if row.is_fresh() => {
@@ -169,7 +169,7 @@ impl Turns {
         }
     }
 
-    /// The one whose turn comes last, of those that `may` be chosen.
+    /// The one that waits longest, of those that `may` be chosen.
     pub fn longest_waiting(&self, may: impl Fn(&Position) -> bool) -> Option<Position> {
         self.movable.iter().rev().map(|(_, position)| *position).find(may)
     }
