@@ -9,8 +9,8 @@ use crate::DeliveryRow;
 pub enum Action {
     /// Append this record, and tell the machine so by [`crate::Input::Appended`] before anything else.
     Append(Record),
-    /// Append a commit of these endings, as one record; the shell adds keys, effects, log lines and notices.
-    Commit { handler: HandlerName, endings: Vec<Ending>, is_batch: bool },
+    /// Append a commit of these outcomes, as one record; the shell adds keys, effects, log lines and notices.
+    Commit { handler: HandlerName, outcomes: Vec<AttemptOutcome>, is_batch: bool },
     /// Append that the delivery runs again with corrected data: with that of the event at `with`, or where that is absent
     /// with what the handler's hook answered to the attempt that was just committed.
     Correct { delivery: DeliveryId, with: Option<Position> },
@@ -62,9 +62,9 @@ impl Next {
     }
 }
 
-/// How an attempt ends.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct AttemptOutcome {
     pub position: Position,
     pub attempt: u32,
     pub outcome: Outcome,

@@ -17,8 +17,8 @@ pub enum Input<'a> {
     Scanned { handler: &'a HandlerName, events: &'a [EventHead], through: Position },
     /// What an [`crate::Action::Fetch`] found; with `due` where it was asked for what is due.
     Fetched { handler: &'a HandlerName, lanes: &'a [FetchedLane], due: Option<NextDue> },
-    /// Attempts of one call ended: one, or those of a batch.
-    Finished { handler: &'a HandlerName, ended: &'a [Ended<'a>] },
+    /// The results of the attempts of one call: one, or those of a batch.
+    AttemptResults { handler: &'a HandlerName, results: &'a [AttemptResult<'a>] },
     /// Calls of a handler to hosts ended, and whether each answered well.
     Called { handler: &'a HandlerName, hosts: &'a [(String, bool)] },
     /// The handler's module is loaded and can be called.
@@ -39,9 +39,9 @@ pub enum Input<'a> {
     Recovered,
 }
 
-/// An attempt that ended.
+/// What a call returned for one attempt.
 #[derive(Debug, Clone, Copy)]
-pub struct Ended<'a> {
+pub struct AttemptResult<'a> {
     pub position: Position,
     pub attempt: u32,
     /// `Ok` when its effects are to be committed.

@@ -12,11 +12,11 @@ pub mod bugs;
 #[cfg(not(feature = "bugs"))]
 mod bugs;
 mod emission_rate;
-mod ending;
 mod handler;
 mod input;
 mod lanes;
 mod machine;
+mod outcome;
 pub mod pacing;
 mod row;
 pub mod schedule;
@@ -24,10 +24,10 @@ mod shares;
 mod time;
 mod view;
 
-pub use action::{Action, Ending, Gap, Next, StateChange};
+pub use action::{Action, AttemptOutcome, Gap, Next, StateChange};
 pub use backoff::{Entropy, next_retry};
 pub use breaker::{Breaker, Transition};
-pub use input::{Ended, EventHead, FetchedLane, Input, NextDue, deliveries_of};
+pub use input::{AttemptResult, EventHead, FetchedLane, Input, NextDue, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};
 pub use shares::{CallId, Grant, Places, Shares};

@@ -4,7 +4,7 @@
 
 mod world;
 
-use weirgate_core::{Action, Ended, Entropy, Input, Limits, Machine, Now, Timekeeper};
+use weirgate_core::{Action, AttemptResult, Entropy, Input, Limits, Machine, Now, Timekeeper};
 use weirgate_types::{
     Anchor, AttemptFailure, Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Outcome, Position, Record,
     TimerId,
@@ -72,9 +72,9 @@ impl Bench {
         for action in std::mem::take(&mut self.actions) {
             match action {
                 Action::Append(record) => drop(self.append(&record)),
-                Action::Commit { handler, endings, .. } => {
-                    let ending = &endings[0];
-                    let commit = self.commit(handler, ending.position, ending.attempt, ending.outcome.clone());
+                Action::Commit { handler, outcomes, .. } => {
+                    let outcome = &outcomes[0];
+                    let commit = self.commit(handler, outcome.position, outcome.attempt, outcome.outcome.clone());
                     self.append(&commit);
                 }
                 _ => {}
@@ -129,8 +129,8 @@ impl Bench {
     }
 
     fn fail(&mut self, position: Position, attempt: u32, failure: &AttemptFailure) {
-        let ended = [Ended { position, attempt, result: Err(failure), corrected: false }];
-        self.tell(Input::Finished { handler: &name("a"), ended: &ended });
+        let results = [AttemptResult { position, attempt, result: Err(failure), corrected: false }];
+        self.tell(Input::AttemptResults { handler: &name("a"), results: &results });
         self.settle();
     }
 

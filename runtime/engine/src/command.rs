@@ -12,7 +12,7 @@ use weirgate_types::{
 use crate::{
     Refusal,
     identities::Identified,
-    job::{Finished, StoredRecord},
+    job::{CallResult, StoredRecord},
 };
 
 /// A place among the events that may be on their way into the log at once, and the bytes they hold. Given back when they
@@ -41,7 +41,7 @@ pub enum Command {
         permit: Permit,
         reply: Reply<Vec<Published>>,
     },
-    Finished(Box<Finished>),
+    CallResult(Box<CallResult>),
     Deploy {
         deployed: Box<Deployed>,
         module: Module,

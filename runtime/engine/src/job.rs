@@ -75,19 +75,19 @@ pub struct Callee {
     pub capabilities: Capabilities,
 }
 
-/// A call that ended.
+/// What a call returned.
 #[derive(Debug)]
-pub struct Finished {
+pub struct CallResult {
     pub handler: HandlerName,
     pub digest: Digest,
-    pub items: Vec<FinishedItem>,
+    pub items: Vec<ItemResult>,
     /// The hosts that were called, and whether each answered well.
     pub hosts: Vec<(String, bool)>,
 }
 
-/// An attempt that ended.
+/// What it returned for one attempt.
 #[derive(Debug)]
-pub struct FinishedItem {
+pub struct ItemResult {
     pub position: Position,
     pub attempt: u32,
     pub stored: StoredRecord,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weirgate_core::{Ending, Gap};
+use weirgate_core::{AttemptOutcome, Gap};
 use weirgate_types::{
     AttemptFailure, BreakerId, DeliveryId, Event, FailureClass, FailureKind, HandlerName, Mode, Outcome, Position,
     RUNTIME_TYPES, Verb,
@@ -15,30 +15,30 @@ use weirgate_types::{
 /// Where the runtime's own events come from. Producers cannot use it.
 pub const SOURCE: &str = "/weirgate";
 
-/// What is told of an attempt's ending, if anything is: nothing of deliveries of what was told itself, so that no failure
+/// What is told of an attempt's outcome, if anything is: nothing of deliveries of what was told itself, so that no failure
 /// tells of its own telling.
-pub fn of_ending(delivery: &DeliveryId, event: &Event, ending: &Ending, elapsed_ms: u64) -> Option<Event> {
+pub fn of_outcome(delivery: &DeliveryId, event: &Event, outcome: &AttemptOutcome, elapsed_ms: u64) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
     }
-    let (word, failure) = match &ending.outcome {
-        Outcome::Completed | Outcome::Withheld if ending.recovered => ("recovered", None),
+    let (word, failure) = match &outcome.outcome {
+        Outcome::Completed | Outcome::Withheld if outcome.recovered => ("recovered", None),
         Outcome::Completed | Outcome::Withheld => return None,
         Outcome::Retry { failure, .. } if failure.kind == FailureKind::NotReached => return None,
         Outcome::Retry { failure, .. } => ("failed", Some(failure)),
         Outcome::Waiting { failure, .. } => ("waiting", Some(failure)),
         Outcome::DeadLettered { failure, .. } => ("dead-lettered", Some(failure)),
     };
-    let next_attempt_at_ms = match &ending.outcome {
+    let next_attempt_at_ms = match &outcome.outcome {
         Outcome::Retry { due_ms, .. } => Some(*due_ms),
         _ => None,
     };
     let data = about(
         delivery,
         event,
-        json!({ "attempt": ending.attempt, "failure": failure, "next_attempt_at_ms": next_attempt_at_ms }),
+        json!({ "attempt": outcome.attempt, "failure": failure, "next_attempt_at_ms": next_attempt_at_ms }),
     );
-    let id = format!("{delivery}/{}/{elapsed_ms}", ending.attempt);
+    let id = format!("{delivery}/{}/{elapsed_ms}", outcome.attempt);
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
 
@@ -186,8 +186,8 @@ mod tests {
     fn told(r#type: &str, outcome: Outcome, recovered: bool) -> Option<Event> {
         let event = Event { r#type: r#type.into(), ..notice("1".into(), "", "order/o-1", &json!({})) };
         let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(7) };
-        let ending = Ending { position: Position(7), attempt: 2, outcome, recovered };
-        of_ending(&delivery, &event, &ending, 5)
+        let outcome = AttemptOutcome { position: Position(7), attempt: 2, outcome, recovered };
+        of_outcome(&delivery, &event, &outcome, 5)
     }
 
     #[test]

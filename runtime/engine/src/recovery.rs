@@ -5,7 +5,7 @@ use weirgate_types::{Deployed, HandlerName, KeyHash, Position, Record};
 
 use crate::{
     rows,
-    writer::{End, Forgotten, Writer},
+    writer::{EngineFault, Forgotten, Writer},
 };
 
 /// The view is brought forward in steps of about this many changes.
@@ -13,14 +13,14 @@ const STEP_CHANGES: usize = 4_096;
 
 impl Writer {
     /// Bring machine and views up to the log's head, end the attempts that were cut off, and make that durable.
-    pub fn recover(&mut self) -> Result<(), End> {
+    pub fn recover(&mut self) -> Result<(), EngineFault> {
         self.budget.is_unlimited = true;
         self.replay()?;
         self.budget.is_unlimited = false;
         self.end_pass()
     }
 
-    fn replay(&mut self) -> Result<(), End> {
+    fn replay(&mut self) -> Result<(), EngineFault> {
         let applied = self.views.applied();
         self.restore(applied)?;
         self.feed(Input::Durable { position: self.log.head() })?;
@@ -46,7 +46,7 @@ impl Writer {
         Ok(())
     }
 
-    fn restore(&mut self, applied: Position) -> Result<(), End> {
+    fn restore(&mut self, applied: Position) -> Result<(), EngineFault> {
         self.machine.restore_head(applied);
         let forgotten = self.views.get(rows::FORGOTTEN)?.and_then(|value| rows::value_position(&value));
         self.forgotten = Forgotten::through(forgotten.unwrap_or_default());
@@ -75,7 +75,7 @@ impl Writer {
         self.restore_deliveries()
     }
 
-    fn restore_deployments(&mut self, name: &HandlerName) -> Result<Vec<(Position, Deployed)>, End> {
+    fn restore_deployments(&mut self, name: &HandlerName) -> Result<Vec<(Position, Deployed)>, EngineFault> {
         let mut deployments = Vec::new();
         for row in self.views.scan_keys(&rows::deployments_of(name), None, usize::MAX)? {
             let position = rows::last_position(&row).ok_or_else(|| unreadable("a deployment's row"))?;
@@ -85,7 +85,7 @@ impl Writer {
         Ok(deployments)
     }
 
-    fn restore_offers(&self, name: &HandlerName) -> Result<Vec<(KeyHash, KeyHash, Position)>, End> {
+    fn restore_offers(&self, name: &HandlerName) -> Result<Vec<(KeyHash, KeyHash, Position)>, EngineFault> {
         let offers = self.views.scan(&rows::offers_of(name), None, usize::MAX)?.into_iter();
         let offer = |(row, value): (Vec<u8>, Vec<u8>)| {
             let (lane, key) = rows::offer_of(&row)?;
@@ -95,7 +95,7 @@ impl Writer {
     }
 
     /// There can be millions: they are read a page at a time.
-    fn restore_deliveries(&mut self) -> Result<(), End> {
+    fn restore_deliveries(&mut self) -> Result<(), EngineFault> {
         let mut after = None::<Vec<u8>>;
         loop {
             let page = self.views.scan(rows::DELIVERIES, after.as_deref(), STEP_CHANGES)?;
@@ -112,7 +112,7 @@ impl Writer {
     }
 
     /// A record speaks of deliveries that may be on the shelf: the machine has to have them before it hears of it.
-    fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), End> {
+    fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), EngineFault> {
         for delivery in deliveries_of(record) {
             if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
                 self.bring_forward(through)?;
@@ -124,20 +124,20 @@ impl Writer {
         Ok(())
     }
 
-    fn deployment(&self, position: Position) -> Result<(Position, Deployed), End> {
+    fn deployment(&self, position: Position) -> Result<(Position, Deployed), EngineFault> {
         match self.reader.read(position)? {
             Some((first, Record::Deployed(deployed))) if first == position => Ok((position, deployed)),
             _ => Err(unreadable(format!("no deployment at {position}"))),
         }
     }
 
-    fn bring_forward(&mut self, through: Position) -> Result<(), End> {
+    fn bring_forward(&mut self, through: Position) -> Result<(), EngineFault> {
         self.write_forward(through)?;
         self.feed(Input::Durable { position: self.log.head() })
     }
 
     /// Nobody watches yet, so what the records made public is not published again.
-    fn write_forward(&mut self, through: Position) -> Result<(), End> {
+    fn write_forward(&mut self, through: Position) -> Result<(), EngineFault> {
         self.handlers_changed = true;
         self.keep_handlers()?;
         let (changes, _) = self.projection.take();
@@ -145,6 +145,8 @@ impl Writer {
     }
 }
 
-fn unreadable(what: impl std::fmt::Display) -> End {
-    End::Broken(format!("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"))
+fn unreadable(what: impl std::fmt::Display) -> EngineFault {
+    EngineFault::Broken(format!(
+        "the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"
+    ))
 }

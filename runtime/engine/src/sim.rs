@@ -19,14 +19,14 @@ use crate::{
     command::{Command, Permit, Reply},
     gates::Gates,
     identities::{Identified, IdentityWindow},
-    job::{Finished, FinishedItem, Job, StoredRecord},
+    job::{CallResult, ItemResult, Job, StoredRecord},
     modules::{ModuleDisk, ModuleOptions},
     rows,
     start::{Pieces, assemble, last_at_ms},
     state::KeyState,
     time::Time,
     workers::Jobs,
-    writer::{End, Writer},
+    writer::{EngineFault, Writer},
 };
 
 /// What an engine stands on.
@@ -43,7 +43,7 @@ pub struct Ground {
 
 /// Why an engine ends.
 #[derive(Debug)]
-pub enum Ended {
+pub enum Exit {
     /// The disk failed it.
     Disk(String),
     /// It found what must not be.
@@ -52,12 +52,12 @@ pub enum Ended {
     Asked,
 }
 
-impl From<End> for Ended {
-    fn from(end: End) -> Self {
+impl From<EngineFault> for Exit {
+    fn from(end: EngineFault) -> Self {
         match end {
-            End::Log(error) => Self::Disk(error.to_string()),
-            End::Asked => Self::Asked,
-            End::Broken(why) => Self::Broken(why),
+            EngineFault::Log(error) => Self::Disk(error.to_string()),
+            EngineFault::Asked => Self::Asked,
+            EngineFault::Broken(why) => Self::Broken(why),
         }
     }
 }
@@ -139,12 +139,12 @@ impl Engine {
     ///
     /// # Errors
     /// The disk fails, or what it holds is not what was written.
-    pub fn start(ground: Ground) -> Result<Self, Ended> {
+    pub fn start(ground: Ground) -> Result<Self, Exit> {
         let Ground { log, views, host, module, clock, limits, seed } = ground;
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
-        let (_, ending) = watch::channel(None);
+        let (_, fault) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
-        let last_at_ms = last_at_ms(&log).map_err(End::from)?;
+        let last_at_ms = last_at_ms(&log).map_err(EngineFault::from)?;
         let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms);
         let pieces = Pieces {
             log,
@@ -164,7 +164,7 @@ impl Engine {
             ballast: Ballast::default(),
             identity_window: IdentityWindow::default(),
             events_in_flight_max: Semaphore::MAX_PERMITS,
-            ending,
+            fault,
         };
         let (mut writer, parts) = assemble(pieces);
         writer.recover()?;
@@ -217,7 +217,7 @@ impl Engine {
         self.writer.time.now()
     }
 
-    /// Ask it to stop: passes go on until one answers [`Ended::Asked`].
+    /// Ask it to stop: passes go on until one answers [`Exit::Asked`].
     #[must_use]
     pub fn ask_to_stop(&self) -> Stopping {
         let (reply, stopped) = oneshot::channel();
@@ -245,7 +245,7 @@ impl Engine {
     ///
     /// # Errors
     /// The engine is at its end.
-    pub fn pass(&mut self) -> Result<(), Ended> {
+    pub fn pass(&mut self) -> Result<(), Exit> {
         let next = self.writer.next_waiting();
         Ok(self.writer.run_pass(next)?)
     }
@@ -274,7 +274,7 @@ impl Engine {
                 FailureKind::NotReached => CallError::ParkedBehind,
                 _ => CallError::Failed(failure),
             });
-            FinishedItem {
+            ItemResult {
                 position,
                 attempt: item.attempt,
                 stored: item.stored.or_else(read).unwrap_or_else(|| panic!("no event at {position}")),
@@ -284,8 +284,8 @@ impl Engine {
             }
         });
         let items = items.collect();
-        let finished = Finished { handler: job.handler, digest: job.callee.digest, items, hosts: Vec::new() };
-        self.tell(Command::Finished(Box::new(finished)));
+        let call = CallResult { handler: job.handler, digest: job.callee.digest, items, hosts: Vec::new() };
+        self.tell(Command::CallResult(Box::new(call)));
     }
 
     /// An outbound call of an attempt, the one at `index` of the call's items, is answered. Nobody waits for it.

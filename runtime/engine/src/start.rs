@@ -31,7 +31,7 @@ use crate::{
     storage,
     time::Time,
     workers::{self, Jobs, JoinTrace, Worker},
-    writer::{Budget, End, Forgotten, FreeSpace, Writer},
+    writer::{Budget, EngineFault, Forgotten, FreeSpace, Writer},
 };
 
 /// How many commands may wait for the writer.
@@ -89,7 +89,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     drop(worker);
     let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
     ballast.take();
-    let (ended, ending) = watch::channel(None);
+    let (fault_sender, fault) = watch::channel(None);
     let pieces = Pieces {
         log,
         views,
@@ -108,10 +108,10 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         ballast,
         identity_window: options.identity_window,
         events_in_flight_max: options.events_in_flight_max,
-        ending,
+        fault,
     };
     let (writer, parts) = assemble(pieces);
-    run(writer, host, commands, ended)?;
+    run(writer, host, commands, fault_sender)?;
     Ok(Handle::new(parts))
 }
 
@@ -134,7 +134,7 @@ pub struct Pieces {
     pub ballast: Ballast,
     pub identity_window: IdentityWindow,
     pub events_in_flight_max: usize,
-    pub ending: watch::Receiver<Option<String>>,
+    pub fault: watch::Receiver<Option<String>>,
 }
 
 /// A writer that has recovered nothing yet, and what a handle on it is made of.
@@ -158,7 +158,7 @@ pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
         metrics: Arc::clone(&metrics),
         in_flight: Arc::clone(&in_flight),
         is_ready: Arc::clone(&is_ready),
-        ending: pieces.ending,
+        fault: pieces.fault,
     };
     let writer = Writer {
         commands: inbox,
@@ -219,7 +219,7 @@ fn run(
     mut writer: Writer,
     host: Arc<Host>,
     commands: Sender<Command>,
-    ended: watch::Sender<Option<String>>,
+    fault: watch::Sender<Option<String>>,
 ) -> Result<(), StartError> {
     if let Err(end) = writer.recover() {
         return Err(std::io::Error::other(end.to_string()).into());
@@ -228,10 +228,10 @@ fn run(
     thread::Builder::new().name("modules".into()).spawn(move || load(&host, modules, &commands))?;
     thread::Builder::new().name("writer".into()).spawn(move || {
         let end = writer.run();
-        if !matches!(end, End::Asked) {
+        if !matches!(end, EngineFault::Asked) {
             tracing::error!(error = %end, "the writer stopped");
         }
-        ended.send_replace(Some(end.to_string()));
+        fault.send_replace(Some(end.to_string()));
     })?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{
     Clock, Metrics,
     command::Command,
     corrections,
-    job::{Finished, FinishedItem, Job, JobItem, StoredRecord},
+    job::{CallResult, ItemResult, Job, JobItem, StoredRecord},
     lost,
     outcalls::{Outcalls, Outside},
     pool::{Pool, ProcessorSlot},
@@ -110,7 +110,7 @@ impl Prepared {
 }
 
 /// Some of the events were lost: their attempts fail without a call, and the others of the call are made another time.
-fn without_lost(job: &Job, prepared: Vec<Prepared>) -> Finished {
+fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
     let ended = job.items.iter().zip(prepared).map(|(item, prepared)| {
         let position = item.delivery.position;
         let error = match prepared.is_lost() {
@@ -118,10 +118,10 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> Finished {
             false => CallError::ParkedBehind,
         };
         let (attempt, stored) = (item.attempt, prepared.stored);
-        FinishedItem { position, attempt, stored, result: Err(error), log: Vec::new(), correction: None }
+        ItemResult { position, attempt, stored, result: Err(error), log: Vec::new(), correction: None }
     });
     let (handler, digest) = (job.handler.clone(), job.callee.digest);
-    Finished { handler, digest, items: ended.collect(), hosts: Vec::new() }
+    CallResult { handler, digest, items: ended.collect(), hosts: Vec::new() }
 }
 
 impl Worker {
@@ -129,9 +129,9 @@ impl Worker {
         while let Some((call, job)) = pool.next(index) {
             let processor: Arc<dyn Processor> = Arc::new(ProcessorSlot { pool: Arc::clone(pool), worker: index, call });
             // A job that vanished would hold its key for ever.
-            let finished = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
-            let finished = finished.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));
-            let command = finished.map_or_else(|why| Command::Broken { why }, |it| Command::Finished(Box::new(it)));
+            let result = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
+            let result = result.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));
+            let command = result.map_or_else(|why| Command::Broken { why }, |it| Command::CallResult(Box::new(it)));
             let sent = match self.done.try_send(command) {
                 Err(TrySendError::Full(command)) => {
                     // Others compute while this one waits for the writer.
@@ -147,20 +147,20 @@ impl Worker {
         }
     }
 
-    fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<Finished, String> {
+    fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<CallResult, String> {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
-        let finished = match (job.items.as_slice(), prepared.as_slice()) {
+        let call = match (job.items.as_slice(), prepared.as_slice()) {
             _ if prepared.iter().any(Prepared::is_lost) => without_lost(job, prepared),
             ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared, processor)?,
             _ => self.call_batch(job, &prepared, processor)?,
         };
-        for item in &finished.items {
+        for item in &call.items {
             if let Err(CallError::State(error)) = &item.result {
                 return Err(error.to_string());
             }
             self.metrics.attempted(&job.handler, &item.result);
         }
-        Ok(finished)
+        Ok(call)
     }
 
     /// What the log says of an attempt: its event, and what has been corrected of it.
@@ -185,7 +185,7 @@ impl Worker {
         item: &JobItem,
         prepared: &Prepared,
         processor: &Arc<dyn Processor>,
-    ) -> Result<Finished, String> {
+    ) -> Result<CallResult, String> {
         let event = prepared.event(&item.delivery)?;
         let span = self.span(item, event);
         let _entered = span.enter();
@@ -199,8 +199,8 @@ impl Worker {
             }
         };
         self.metrics.spent(&job.handler, report.cpu);
-        trace_ending(&span, item, &report.result, &report.log);
-        let ended = FinishedItem {
+        trace_result(&span, item, &report.result, &report.log);
+        let ended = ItemResult {
             position: item.delivery.position,
             attempt: item.attempt,
             stored: prepared.stored.clone(),
@@ -209,10 +209,15 @@ impl Worker {
             correction: report.correction,
         };
         let (handler, digest) = (job.handler.clone(), job.callee.digest);
-        Ok(Finished { handler, digest, items: vec![ended], hosts: report.hosts })
+        Ok(CallResult { handler, digest, items: vec![ended], hosts: report.hosts })
     }
 
-    fn call_batch(&self, job: &Job, prepared: &[Prepared], processor: &Arc<dyn Processor>) -> Result<Finished, String> {
+    fn call_batch(
+        &self,
+        job: &Job,
+        prepared: &[Prepared],
+        processor: &Arc<dyn Processor>,
+    ) -> Result<CallResult, String> {
         let events = job.items.iter().zip(prepared).map(|(item, prepared)| prepared.event(&item.delivery));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let report = loop {
@@ -228,7 +233,7 @@ impl Worker {
         };
         self.metrics.spent(&job.handler, report.cpu);
         let ended = job.items.iter().zip(prepared).zip(report.results.into_iter().zip(report.logs));
-        let items = ended.map(|((item, prepared), (result, log))| FinishedItem {
+        let items = ended.map(|((item, prepared), (result, log))| ItemResult {
             position: item.delivery.position,
             attempt: item.attempt,
             stored: prepared.stored.clone(),
@@ -237,7 +242,7 @@ impl Worker {
             correction: None,
         });
         let (handler, digest) = (job.handler.clone(), job.callee.digest);
-        Ok(Finished { handler, digest, items: items.collect(), hosts: report.hosts })
+        Ok(CallResult { handler, digest, items: items.collect(), hosts: report.hosts })
     }
 
     fn state(&self, item: &JobItem, event: &Event) -> Box<dyn ReadState> {
@@ -280,7 +285,7 @@ fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Ar
     }
 }
 
-fn trace_ending<T>(span: &Span, item: &JobItem, result: &Result<T, CallError>, log: &[LogLine]) {
+fn trace_result<T>(span: &Span, item: &JobItem, result: &Result<T, CallError>, log: &[LogLine]) {
     let handler = &item.delivery.handler;
     let outcome = match result {
         Ok(_) => "completed",

@@ -9,7 +9,7 @@ use crate::{
     Processor, ReadState,
     clock::Reading,
     effects::{EffectBuffer, added_to_each},
-    ending::{Stop, contract, effect_limit},
+    failure::{Stop, contract, effect_limit},
     lines::Log,
     memory::MemoryLimit,
     outbound::{FetchError, Request, Steps},

@@ -8,7 +8,7 @@ use weirgate_types::{CallLimits, Effects, Event, StateWrite, StatusWrite, TimerS
 
 use crate::{
     Call,
-    ending::{Stop, effect_limit},
+    failure::{Stop, effect_limit},
     together::Together,
 };
 

@@ -15,7 +15,7 @@ use crate::{
         bindings::{HandlerPre, batching::BatchHandlerPre, correcting::CorrectingHandlerPre, weirgate::handler::types},
         event::checked_correction,
     },
-    ending::{RETRY_AFTER_MS_MAX, contract},
+    failure::{RETRY_AFTER_MS_MAX, contract},
     lines,
 };
 

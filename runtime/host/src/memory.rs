@@ -4,7 +4,7 @@
 use wasmtime::ResourceLimiter;
 use weirgate_types::FailureKind;
 
-use crate::{Budget, Grant, Purpose, clock::Deadline, ending::Stop};
+use crate::{Budget, Grant, Purpose, clock::Deadline, failure::Stop};
 
 /// The largest table, in elements; the pool has the same bound.
 const TABLE_ELEMENTS_MAX: usize = 100_000;

@@ -15,8 +15,8 @@ use crate::{
     attempt::{Attempt, Item, Setup},
     call::park_behind,
     clock::{Deadline, Reading},
-    ending,
     entry::Entry,
+    failure,
     lines::Log,
     outbound::{Network, Seen, Steps},
     ticker::Ticker,
@@ -91,7 +91,7 @@ impl Module {
         let memory_bytes_peak = attempt.memory.bytes_peak();
         let Item { effects, state, steps, log, .. } = attempt.item;
         let seen = steps.map(Steps::finish).unwrap_or_default();
-        let answer = answer.map_err(|error| ending::at_open_circuit(error, seen.open_ms));
+        let answer = answer.map_err(|error| failure::at_open_circuit(error, seen.open_ms));
         let mut report = CallReport {
             result: answer.map(|()| effects.finish(call)),
             correction: None,
@@ -141,7 +141,7 @@ impl Module {
         let steps = items.iter_mut().filter_map(|item| item.steps.take());
         let seen = steps.map(Steps::finish).fold(Seen::default(), Seen::and);
         for ((item, answer), call) in items.into_iter().zip(answers).zip(calls) {
-            let answer = answer.map_err(|error| ending::at_open_circuit(error, seen.open_ms));
+            let answer = answer.map_err(|error| failure::at_open_circuit(error, seen.open_ms));
             report.results.push(answer.map(|()| item.effects.finish(call)));
             let (lines, dropped) = item.log.finish();
             report.logs.push(lines);
@@ -210,8 +210,8 @@ impl Module {
         let mut attempt = store.into_data();
         let result = match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(ending::classify(&error, &mut attempt)),
-            Err(panic) => Err(ending::panicked(&*panic)),
+            Ok(Err(error)) => Err(failure::classify(&error, &mut attempt)),
+            Err(panic) => Err(failure::panicked(&*panic)),
         };
         (result, attempt)
     }

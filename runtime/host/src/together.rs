@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::ending::Stop;
+use crate::failure::Stop;
 
 /// Effects of one call, in bytes, with what the runtime adds to each emitted event. More than one delivery can have.
 pub(crate) const EFFECTS_BYTES_MAX: u64 = 10 << 20;

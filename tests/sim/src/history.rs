@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_core::{Ended, Input};
+use weirgate_core::{AttemptResult, Input};
 use weirgate_log::{Crash, Fault};
 use weirgate_types::{
     AttemptFailure, Event, FailureClass, FailureKind, HandlerName, KeyHasher, Position, TimerSetting, TimerWrite,
@@ -233,17 +233,17 @@ impl History {
             results.push((*position, *attempt, failure, left.corrects));
             self.shell.settling.insert(*position, left);
         }
-        let ended: Vec<_> = results
+        let results: Vec<_> = results
             .iter()
-            .map(|(position, attempt, failure, corrected)| Ended {
+            .map(|(position, attempt, failure, corrected)| AttemptResult {
                 position: *position,
                 attempt: *attempt,
                 result: failure.as_ref().map_or(Ok(()), Err),
                 corrected: *corrected,
             })
             .collect();
-        self.figures.attempts += ended.len() as u64;
-        self.shell.feed(Input::Finished { handler: &call.handler, ended: &ended })?;
+        self.figures.attempts += results.len() as u64;
+        self.shell.feed(Input::AttemptResults { handler: &call.handler, results: &results })?;
         self.shell.settling.clear();
         Ok(())
     }

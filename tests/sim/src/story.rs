@@ -6,8 +6,8 @@ pub fn line(position: Position, record: &Record) -> String {
     let what = match record {
         Record::Accepted { event, .. } => format!("accepted {} of {}", event.r#type, event.key()),
         Record::Attempted { delivery, attempt, .. } => format!("attempt {attempt} of {delivery}"),
-        Record::Committed(commit) => ending(commit),
-        Record::Batched(commits) => commits.iter().map(ending).collect::<Vec<_>>().join("; "),
+        Record::Committed(commit) => outcome(commit),
+        Record::Batched(commits) => commits.iter().map(outcome).collect::<Vec<_>>().join("; "),
         Record::Deployed(deployed) => format!("deployed {}", deployed.handler),
         Record::ModeChanged(changed) => format!("{} is {:?}, by {}", changed.handler, changed.mode, changed.by),
         Record::Intervened(one) => match &one.verb {
@@ -35,7 +35,7 @@ pub fn line(position: Position, record: &Record) -> String {
     format!("{position} at {}: {what}", record.at_ms())
 }
 
-fn ending(commit: &Commit) -> String {
+fn outcome(commit: &Commit) -> String {
     let (handler, event, attempt) = (&commit.handler, commit.event, commit.attempt);
     let how = match &commit.outcome {
         Outcome::Completed => "completed".to_owned(),

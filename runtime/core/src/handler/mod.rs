@@ -52,7 +52,7 @@ pub struct Handler {
 /// What became of the deliveries since the last deployment. Counted anew after a restart.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SinceDeployed {
-    pub ended: u32,
+    pub closed: u32,
     pub dead: u32,
     /// It is about to be paused for it; the record that says so follows.
     pub stopping: bool,
@@ -235,12 +235,12 @@ impl Handler {
     }
 
     /// The delivery is no longer open. Its row, if it was.
-    pub fn finished(&mut self, position: Position) -> Option<DeliveryRow> {
+    pub fn close(&mut self, position: Position) -> Option<DeliveryRow> {
         if position > self.scanned {
             self.ahead.insert(position, None);
             return None;
         }
-        self.lanes.finish(position)
+        self.lanes.close(position)
     }
 
     /// Open a delivery that is not open.

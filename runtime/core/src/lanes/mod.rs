@@ -132,7 +132,7 @@ impl Lanes {
     }
 
     pub fn insert_in_memory(&mut self, position: Position, row: DeliveryRow) {
-        self.finish(position);
+        self.close(position);
         let lane = self.by_key.entry(row.lane).or_default();
         let place = lane.place(&self.open, row.rank(position));
         let first = lane.positions.front().copied();
@@ -234,7 +234,7 @@ impl Lanes {
     }
 
     /// The delivery is no longer open; the next of its lane may run.
-    pub fn finish(&mut self, position: Position) -> Option<DeliveryRow> {
+    pub fn close(&mut self, position: Position) -> Option<DeliveryRow> {
         let row = self.open.remove(&position)?;
         self.queues.unlist(position, &row);
         self.queues.forget(position);

@@ -32,7 +32,7 @@ fn only_the_first_of_each_key_may_run() {
     assert_eq!(runnable(&lanes), [1, 3]);
     lanes.change(Position(1), |row| row.start(1, Position(1)));
     assert_eq!(runnable(&lanes), [3]);
-    lanes.finish(Position(1));
+    lanes.close(Position(1));
     assert_eq!(runnable(&lanes), [2, 3]);
 }
 
@@ -65,7 +65,7 @@ fn deliveries_leave_the_middle_of_a_lane() {
         lanes.insert(Position(position), DeliveryRow { parallel: true, ..row(7) });
     }
     for gone in [5, 9, 1, 4] {
-        assert!(lanes.finish(Position(gone)).is_some());
+        assert!(lanes.close(Position(gone)).is_some());
     }
     assert_eq!(lanes.of_lane(KeyHash(7)), [2, 3, 6, 7, 8].map(Position));
     assert_eq!(lanes.first_of_lane(KeyHash(7)), Some(Position(2)));
@@ -96,7 +96,7 @@ fn an_older_delivery_opened_again_goes_first_but_not_before_one_that_runs() {
     busy.change(Position(5), |row| row.start(1, Position(1)));
     busy.insert(Position(2), row(7));
     assert_eq!(runnable(&busy), [] as [u64; 0]);
-    busy.finish(Position(5));
+    busy.close(Position(5));
     assert_eq!(runnable(&busy), [2]);
 }
 
@@ -109,7 +109,7 @@ fn one_that_runs_is_first_also_when_the_rows_come_back_in_another_order() {
     assert_eq!(runnable(&lanes), [2], "the older one goes first once the other does not run any more");
     lanes.release_due(10);
     assert_eq!(runnable(&lanes), [2]);
-    lanes.finish(Position(2));
+    lanes.close(Position(2));
     lanes.release_due(10);
     assert_eq!(runnable(&lanes), [5]);
 }
@@ -123,7 +123,7 @@ fn counts_return_to_zero() {
         lanes.release_due(1);
         lanes.change(position, |row| row.start(2, Position(1)));
         assert_eq!(lanes.running(), 1);
-        lanes.finish(position);
+        lanes.close(position);
     }
     assert_eq!((lanes.in_memory(), lanes.running(), lanes.active(), lanes.by_key.len()), (0, 0, 0, 0));
 }
@@ -136,7 +136,7 @@ fn a_long_lane_keeps_its_first_in_memory_and_the_rest_on_the_shelf() {
     assert_eq!((in_memory, lanes.len(), lanes.shelf.rows()), (LANE_MAX, 100, 100 - LANE_MAX));
     for position in 1..=LANE_MAX as u64 {
         assert!(lanes.shelf.take_wanted(9).is_empty(), "not before memory has none of it");
-        lanes.finish(Position(position));
+        lanes.close(Position(position));
     }
     assert_eq!(lanes.shelf.take_wanted(9), [KeyHash(7)]);
     assert_eq!(lanes.insert(Position(101), row(7)), Placed::OnShelf, "it does not overtake those on the shelf");
@@ -185,7 +185,7 @@ fn a_gap_is_asked_about_once() {
     assert_eq!((lanes.pop_gap(9), runnable(&lanes)), (None, vec![]));
     assert!(lanes.gap_passed(Position(1), KeyHash(7), 3).is_some());
     assert_eq!(runnable(&lanes), [1]);
-    lanes.finish(Position(1));
+    lanes.close(Position(1));
     assert_eq!(lanes.pop_gap(9), Some((Position(2), 3, 5)));
 }
 

@@ -6,42 +6,48 @@ use weirgate_types::{
 
 use super::{Machine, breakers::change_breaker};
 use crate::bugs::bug;
-use crate::{Action, DeliveryRow, Ended, Ending, Now, StateChange, ending, handler::Handler};
+use crate::{Action, AttemptOutcome, AttemptResult, DeliveryRow, Now, StateChange, handler::Handler, outcome};
 
 /// Who corrects where a handler's own hook does.
 pub const HOOK: &str = "on-correctable";
 
 impl Machine {
     /// An answer counts only for the attempt that is under way; any other is an echo of something already settled.
-    pub(super) fn finished(&mut self, name: &HandlerName, ended: &[Ended<'_>], now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn take_results(
+        &mut self,
+        name: &HandlerName,
+        results: &[AttemptResult<'_>],
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
-        let mut endings = Vec::new();
+        let mut outcomes = Vec::new();
         let mut hooked = Vec::new();
         let mut breaker_transition = None;
-        for one in ended {
+        for one in results {
             let Some(row) = handler.lanes.get(one.position) else { continue };
             if !row.is_running() || row.attempt != one.attempt {
                 continue;
             }
             let outcome = match one.result {
                 Ok(()) => completed(handler, one.position, row),
-                Err(failure) => ending::outcome(&handler.manifest, row, failure, now, &mut self.entropy),
+                Err(failure) => outcome::after_failure(&handler.manifest, row, failure, now, &mut self.entropy),
             };
             let may_be_hooked = one.corrected && (!row.hooked || bug!(HookAlways)) && row.offered.is_none();
             if may_be_hooked && matches!(outcome, Outcome::Waiting { .. }) {
                 hooked.push(one.position);
             }
             let recovered = row.failed && one.result.is_ok();
-            endings.push(Ending { position: one.position, attempt: one.attempt, outcome, recovered });
+            outcomes.push(AttemptOutcome { position: one.position, attempt: one.attempt, outcome, recovered });
             if let (Some(breaker), Some(is_failure)) = (&mut handler.breaker, counts(one.result)) {
                 breaker_transition = breaker.count(is_failure, now.elapsed_ms).or(breaker_transition);
             }
         }
-        if endings.is_empty() {
+        if outcomes.is_empty() {
             return;
         }
-        let is_batch = ended.len() > 1;
-        actions.push(Action::Commit { handler: name.clone(), endings, is_batch });
+        let is_batch = results.len() > 1;
+        actions.push(Action::Commit { handler: name.clone(), outcomes, is_batch });
         for position in hooked {
             handler.correct(position, None, actions);
         }
@@ -64,9 +70,9 @@ impl Machine {
         for (name, handler) in &mut self.handlers {
             for position in handler.lanes.running_now().into_iter().filter(|_| !bug!(CutOffForgotten)) {
                 let Some(row) = handler.lanes.get(position) else { continue };
-                let outcome = ending::outcome(&handler.manifest, row, &failure, now, &mut self.entropy);
-                let ending = Ending { position, attempt: row.attempt, outcome, recovered: false };
-                actions.push(Action::Commit { handler: name.clone(), endings: vec![ending], is_batch: false });
+                let outcome = outcome::after_failure(&handler.manifest, row, &failure, now, &mut self.entropy);
+                let outcome = AttemptOutcome { position, attempt: row.attempt, outcome, recovered: false };
+                actions.push(Action::Commit { handler: name.clone(), outcomes: vec![outcome], is_batch: false });
             }
             for (position, correction) in handler.lanes.correctable_now() {
                 handler.correct(position, Some(correction), actions);
@@ -112,11 +118,11 @@ impl Machine {
     }
 
     /// A delivery of a handler ended. A version that makes too many dead letters is stopped.
-    pub(super) fn count_ending(&mut self, name: &HandlerName, outcome: &Outcome) {
+    pub(super) fn count_outcome(&mut self, name: &HandlerName, outcome: &Outcome) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let is_dead = matches!(outcome, Outcome::DeadLettered { .. });
         if is_dead || matches!(outcome, Outcome::Completed | Outcome::Withheld) {
-            handler.since_deployed.ended += 1;
+            handler.since_deployed.closed += 1;
             handler.since_deployed.dead += u32::from(is_dead);
         }
     }
@@ -126,12 +132,12 @@ impl Machine {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let Some(policy) = handler.manifest.dead_letter_stop else { return };
         let since = handler.since_deployed;
-        let is_dying = since.ended >= policy.ended_min
+        let is_dying = since.closed >= policy.ended_min
             && since.dead > 0
-            && f64::from(since.dead) > f64::from(since.ended) * policy.ratio;
+            && f64::from(since.dead) > f64::from(since.closed) * policy.ratio;
         if is_dying && handler.mode == weirgate_types::Mode::Running && !since.stopping {
             handler.since_deployed.stopping = true;
-            let why = format!("{} of {} deliveries since its deployment are dead letters", since.dead, since.ended);
+            let why = format!("{} of {} deliveries since its deployment are dead letters", since.dead, since.closed);
             actions.push(Action::ChangeState(StateChange::Stop { handler: name.clone(), why }));
         }
     }
@@ -146,13 +152,13 @@ fn completed(handler: &Handler, position: Position, row: &DeliveryRow) -> Outcom
     if waits { Outcome::Withheld } else { Outcome::Completed }
 }
 
-/// Whether an ending counts for the breaker, and as a failure.
+/// Whether an outcome counts for the breaker, and as a failure.
 fn counts(result: Result<(), &AttemptFailure>) -> Option<bool> {
     match result {
         Ok(()) => Some(false),
         Err(failure) => match failure.kind {
             FailureKind::CircuitOpen | FailureKind::NotReached | FailureKind::Interrupted => None,
-            _ => Some(ending::is_breaking(failure)),
+            _ => Some(outcome::is_breaking(failure)),
         },
     }
 }

@@ -125,7 +125,7 @@ impl Machine {
             Input::Durable { position } => self.made_durable(position, now, actions),
             Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
             Input::Fetched { handler, lanes, due } => self.fetched(handler, lanes, due, actions),
-            Input::Finished { handler, ended } => self.finished(handler, ended, now, actions),
+            Input::AttemptResults { handler, results } => self.take_results(handler, results, now, actions),
             Input::Called { handler, hosts } => self.called(handler, hosts, now, actions),
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
             Input::Unready { handler } => self.set_ready(handler, None),

@@ -37,7 +37,7 @@ impl Machine {
                 };
                 self.change(delivery, step, actions);
             }
-            Record::Released { delivery, .. } => self.finish(delivery, actions),
+            Record::Released { delivery, .. } => self.close_delivery(delivery, actions),
             Record::GapPassed(gap) => self.gap_passed(gap, actions),
             Record::CorrectionRefused(refused) => self.correction_refused(refused, actions),
             Record::TimeAnchored(anchor) => self.anchors.push(position, *anchor),
@@ -102,13 +102,13 @@ impl Machine {
         if let Some(handler) = self.handlers.get_mut(&commit.handler).filter(|_| !self.recovering) {
             handler.emission_rate.spend(commit.effects.emitted.len());
         }
-        self.count_ending(&commit.handler, &commit.outcome);
+        self.count_outcome(&commit.handler, &commit.outcome);
         if !self.recovering {
             self.stop_if_dying(&commit.handler, actions);
         }
         match &commit.outcome {
-            Outcome::DeadLettered { .. } if bug!(HeldIsForgotten) => self.finish(&delivery, actions),
-            Outcome::Completed | Outcome::DeadLettered { held: false, .. } => self.finish(&delivery, actions),
+            Outcome::DeadLettered { .. } if bug!(HeldIsForgotten) => self.close_delivery(&delivery, actions),
+            Outcome::Completed | Outcome::DeadLettered { held: false, .. } => self.close_delivery(&delivery, actions),
             Outcome::DeadLettered { held: true, .. } => {
                 let hold = |row: &mut DeliveryRow| {
                     (row.stand, row.failed, row.carried.failure) = (Stand::Held, true, Some(position));
@@ -173,7 +173,7 @@ impl Machine {
             }
         };
         match verb {
-            Verb::Skip | Verb::Resolve | Verb::Discard | Verb::DeadLetter => self.finish(delivery, actions),
+            Verb::Skip | Verb::Resolve | Verb::Discard | Verb::DeadLetter => self.close_delivery(delivery, actions),
             Verb::Retry | Verb::Correct(_) if self.is_open(delivery) || self.is_unknown(delivery) => {
                 self.change(delivery, again, actions);
             }
@@ -231,9 +231,9 @@ impl Machine {
         Some(row)
     }
 
-    fn finish(&mut self, delivery: &DeliveryId, actions: &mut Vec<Action>) {
+    fn close_delivery(&mut self, delivery: &DeliveryId, actions: &mut Vec<Action>) {
         let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
-        if let Some(row) = handler.finished(delivery.position) {
+        if let Some(row) = handler.close(delivery.position) {
             actions.push(Action::Keep { delivery: delivery.clone(), row: None, is_new: false });
             keep_next(&delivery.handler, handler.lanes.pass(&row), actions);
         }

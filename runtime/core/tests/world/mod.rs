@@ -9,7 +9,7 @@ mod shell;
 use std::collections::{BTreeMap, VecDeque};
 
 use weirgate_core::{
-    Action, DeliveryRow, DeliveryState, Ended, Entropy, HandlerRow, HandlerView, Input, Limits, Machine, Stand,
+    Action, AttemptResult, DeliveryRow, DeliveryState, Entropy, HandlerRow, HandlerView, Input, Limits, Machine, Stand,
     deliveries_of,
 };
 use weirgate_types::{
@@ -219,15 +219,16 @@ impl World {
 
     /// An attempt ends.
     pub fn end(&mut self, delivery: &DeliveryId, attempt: u32, result: Result<(), &AttemptFailure>) {
-        let ended = [Ended { position: delivery.position, attempt, result, corrected: false }];
-        self.feed(Input::Finished { handler: &delivery.handler, ended: &ended });
+        let results = [AttemptResult { position: delivery.position, attempt, result, corrected: false }];
+        self.feed(Input::AttemptResults { handler: &delivery.handler, results: &results });
     }
 
     /// The oldest call fails, and the handler's hook corrects the data.
     pub fn answer_corrected(&mut self) {
         let (delivery, attempt) = self.calls.pop_front().expect("a call to answer");
-        let ended = [Ended { position: delivery.position, attempt, result: Err(&correctable()), corrected: true }];
-        self.feed(Input::Finished { handler: &delivery.handler, ended: &ended });
+        let results =
+            [AttemptResult { position: delivery.position, attempt, result: Err(&correctable()), corrected: true }];
+        self.feed(Input::AttemptResults { handler: &delivery.handler, results: &results });
     }
 
     /// The deliveries that share the oldest call.
@@ -254,15 +255,15 @@ impl World {
         self.calls = others;
         let mut mine: Vec<(DeliveryId, u32)> = VecDeque::into(mine);
         mine.sort_by_key(|(id, _)| of_batch.iter().position(|other| other == id));
-        let results: Vec<_> = mine.iter().map(|(id, _)| result(id.position)).collect();
-        let ended = mine.iter().zip(&results).map(|((id, attempt), result)| Ended {
+        let answers: Vec<_> = mine.iter().map(|(id, _)| result(id.position)).collect();
+        let results = mine.iter().zip(&answers).map(|((id, attempt), result)| AttemptResult {
             position: id.position,
             attempt: *attempt,
             result: result.as_ref().copied(),
             corrected: false,
         });
-        let ended: Vec<_> = ended.collect();
-        self.feed(Input::Finished { handler: &first.handler, ended: &ended });
+        let results: Vec<_> = results.collect();
+        self.feed(Input::AttemptResults { handler: &first.handler, results: &results });
         mine.into_iter().map(|(id, _)| id.position).collect()
     }
 

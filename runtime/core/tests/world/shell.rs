@@ -1,6 +1,6 @@
 //! The world's own doing: what the machine asks for is done at once, and only from what can be read back.
 
-use weirgate_core::{Action, Ending, EventHead, FetchedLane, Gap, HOOK, Input, NextDue, StateChange};
+use weirgate_core::{Action, AttemptOutcome, EventHead, FetchedLane, Gap, HOOK, Input, NextDue, StateChange};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, Event, GapPassed, HandlerName, Intervention,
     KeyHash, Mode, ModeChanged, Outcome, Position, Record, Verb,
@@ -32,7 +32,7 @@ impl World {
         while let Some(action) = self.queue.pop_front() {
             match action {
                 Action::Append(record) => drop(self.record(record)),
-                Action::Commit { handler, endings, is_batch } => self.commit(&handler, endings, is_batch),
+                Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch),
                 Action::Deliver { delivery, attempt, call, .. } => {
                     self.join(&delivery, call);
                     self.history.push((delivery.clone(), attempt));
@@ -72,32 +72,33 @@ impl World {
         self.batches.iter_mut().rev().find(begun).expect("its call").push(delivery.clone());
     }
 
-    fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) {
-        let mut commits: Vec<_> = endings.into_iter().map(|ending| self.commit_of(handler, ending)).collect();
+    fn commit(&mut self, handler: &HandlerName, outcomes: Vec<AttemptOutcome>, is_batch: bool) {
+        let mut commits: Vec<_> = outcomes.into_iter().map(|outcome| self.commit_of(handler, outcome)).collect();
         match is_batch {
             true => self.record(Record::Batched(commits)),
             false => self.record(Record::Committed(commits.remove(0))),
         };
     }
 
-    fn commit_of(&self, handler: &HandlerName, ending: Ending) -> Commit {
-        let key = self.event_at(ending.position).key().to_owned();
+    fn commit_of(&self, handler: &HandlerName, outcome: AttemptOutcome) -> Commit {
+        let key = self.event_at(outcome.position).key().to_owned();
         let mut effects = Effects::default();
-        let emitted = || Event { source: format!("/handlers/{handler}"), ..event(ending.position.0, &key, "out.done") };
+        let emitted =
+            || Event { source: format!("/handlers/{handler}"), ..event(outcome.position.0, &key, "out.done") };
         let emitted: Vec<Event> = self.emits.then(emitted).into_iter().collect();
-        match ending.outcome {
+        match outcome.outcome {
             Outcome::Completed => effects.emitted = emitted,
             Outcome::Withheld => effects.withheld = emitted,
             _ => {}
         }
         Commit {
             handler: handler.clone(),
-            event: ending.position,
+            event: outcome.position,
             key,
-            attempt: ending.attempt,
+            attempt: outcome.attempt,
             digest: super::DIGEST,
             at_ms: self.now_ms,
-            outcome: ending.outcome,
+            outcome: outcome.outcome,
             depth: 1,
             effects,
             log: Vec::new(),

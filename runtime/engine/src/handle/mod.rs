@@ -63,7 +63,7 @@ pub struct Parts {
     pub in_flight: Arc<Semaphore>,
     /// Whether the disk has room for new events.
     pub is_ready: Arc<AtomicBool>,
-    pub ending: watch::Receiver<Option<String>>,
+    pub fault: watch::Receiver<Option<String>>,
 }
 
 /// An event as it stands in the log.
@@ -287,9 +287,9 @@ impl Handle {
     }
 
     /// Waits until the writer has ended, and says why.
-    pub async fn ended(&self) -> String {
-        let mut ending = self.0.parts.ending.clone();
-        let why = ending.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+    pub async fn fault(&self) -> String {
+        let mut fault = self.0.parts.fault.clone();
+        let why = fault.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
         why.unwrap_or_else(|| "the writer's thread ended without a word".into())
     }
 

@@ -6,7 +6,7 @@ use weirgate_core::{Action, DeliveryRow, Input};
 use weirgate_log::LogError;
 use weirgate_types::{Carried, DeliveryId, HandlerName, Outcome, Position, Record};
 
-use super::{After, End, Writer};
+use super::{After, EngineFault, Writer};
 use crate::{
     job::{Job, JobItem, StoredRecord},
     rows,
@@ -14,7 +14,7 @@ use crate::{
 
 impl Writer {
     /// Tell the machine, and do what it says until it says nothing more.
-    pub fn feed(&mut self, input: Input<'_>) -> Result<(), End> {
+    pub fn feed(&mut self, input: Input<'_>) -> Result<(), EngineFault> {
         self.tell(input);
         self.perform()
     }
@@ -25,14 +25,14 @@ impl Writer {
         self.actions.extend(actions);
     }
 
-    pub fn perform(&mut self) -> Result<(), End> {
+    pub fn perform(&mut self) -> Result<(), EngineFault> {
         while let Some(action) = self.actions.pop_front() {
             match action {
                 action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
                 // The machine asks again: the next timer stays due.
                 Action::FireTimers { .. } if self.budget.is_used_up() => {}
                 Action::Append(record) => drop(self.append(record)?),
-                Action::Commit { handler, endings, is_batch } => self.commit(&handler, endings, is_batch)?,
+                Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch)?,
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,
@@ -52,7 +52,7 @@ impl Writer {
     }
 
     /// The record gets its place. Where the wall clock was set since the last one, the log says that first.
-    pub fn append(&mut self, record: Record) -> Result<Position, End> {
+    pub fn append(&mut self, record: Record) -> Result<Position, EngineFault> {
         if let Some(anchor) = self.time.anchor_wanted() {
             self.append_as_it_is(Record::TimeAnchored(anchor))?;
             self.time.anchored(anchor);
@@ -60,7 +60,7 @@ impl Writer {
         self.append_as_it_is(record)
     }
 
-    fn append_as_it_is(&mut self, record: Record) -> Result<Position, End> {
+    fn append_as_it_is(&mut self, record: Record) -> Result<Position, EngineFault> {
         let position = self.push(&record)?;
         self.pass_records += 1;
         self.projection.project(position, &record)?;
@@ -77,7 +77,7 @@ impl Writer {
     }
 
     /// A batch has its limit; what is beyond it goes into the next, after a sync of its own.
-    fn push(&mut self, record: &Record) -> Result<Position, End> {
+    fn push(&mut self, record: &Record) -> Result<Position, EngineFault> {
         match self.log.push(record) {
             Err(LogError::BatchFull { .. }) => {
                 self.sync()?;
@@ -94,7 +94,7 @@ impl Writer {
         at_ms: u64,
         carried: Carried,
         call: Position,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         let handler = delivery.handler.clone();
         let stored = self.recent.covering(delivery.position).map(|(first, record)| StoredRecord { first, record });
         let item = JobItem { delivery, attempt, carried, stored };
@@ -104,17 +104,17 @@ impl Writer {
             return Ok(());
         }
         let callee = self.callees.get(&handler).map(Arc::clone);
-        let callee = callee.ok_or_else(|| End::Broken(format!("{handler} is ready without a module")))?;
+        let callee = callee.ok_or_else(|| EngineFault::Broken(format!("{handler} is ready without a module")))?;
         let wall_ms = self.time.now().wall_ms;
         self.after.push(After::Deliver(Job { handler, call, at_ms, wall_ms, callee, items: vec![item] }));
         Ok(())
     }
 
-    fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), End> {
+    fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), EngineFault> {
         let key = rows::delivery(delivery);
         match row {
             Some(row) => {
-                let value = postcard::to_stdvec(row).map_err(|e| End::Broken(e.to_string()))?;
+                let value = postcard::to_stdvec(row).map_err(|e| EngineFault::Broken(e.to_string()))?;
                 self.projection.put(key, value, is_new);
             }
             None => self.projection.remove(key),
@@ -123,7 +123,7 @@ impl Writer {
     }
 
     /// On the shelf a delivery is found by its lane, and by its time where it has one and leads its lane.
-    fn shelve(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), End> {
+    fn shelve(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), EngineFault> {
         self.keep(delivery, Some(row), false)?;
         let by_lane = rows::shelved(delivery, row);
         let due = row.stand.due().filter(|_| row.leads || !on);

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use weirgate_core::{Ended, Input, Now};
+use weirgate_core::{AttemptResult, Input, Now};
 use weirgate_host::{CallError, Module};
 use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Manifest, Record};
 
-use super::{After, End, Writer};
+use super::{After, EngineFault, Writer};
 use crate::{
     HandlerItem, Published, Refusal,
     command::{Command, Permit, Reply},
     identities::Identified,
-    job::{Callee, Finished},
+    job::{CallResult, Callee},
 };
 
 /// Each event is shown to each handler, so their number is a part of what every event costs.
@@ -20,10 +20,10 @@ const HANDLERS_MAX: usize = 256;
 const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
 
 impl Writer {
-    pub fn take(&mut self, command: Command) -> Result<(), End> {
+    pub fn take(&mut self, command: Command) -> Result<(), EngineFault> {
         match command {
             Command::Publish { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,
-            Command::Finished(finished) => self.finished(finished)?,
+            Command::CallResult(call) => self.take_call_result(call)?,
             Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
             Command::ChangeMode { handler, mode, said, reply } => self.change_mode(handler, mode, said, reply)?,
@@ -49,7 +49,7 @@ impl Writer {
                 self.after.push(After::Standing { reply, standing });
             }
             Command::Stop { reply } => self.begin_to_stop(reply)?,
-            Command::Broken { why } => return Err(End::Broken(why)),
+            Command::Broken { why } => return Err(EngineFault::Broken(why)),
         }
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Writer {
         to: Option<&HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Published>>,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         if let Some(unknown) = to.filter(|to| self.machine.handler(to).is_none()) {
             drop(reply.send(Err(Refusal::UnknownHandler(unknown.clone()))));
             return Ok(());
@@ -92,9 +92,9 @@ impl Writer {
         self.perform()
     }
 
-    fn finished(&mut self, mut finished: Box<Finished>) -> Result<(), End> {
-        let (handler, hosts) = (finished.handler.clone(), std::mem::take(&mut finished.hosts));
-        self.check_depths(&mut finished);
+    fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), EngineFault> {
+        let (handler, hosts) = (call.handler.clone(), std::mem::take(&mut call.hosts));
+        self.check_depths(&mut call);
         let failure = |result: &Result<_, CallError>| match result {
             Ok(_) => None,
             Err(CallError::Failed(failure)) => Some(failure.clone()),
@@ -104,27 +104,27 @@ impl Writer {
             // The worker keeps these to itself; were one to come, the attempt did not take place.
             Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
         };
-        let results: Vec<_> =
-            finished.items.iter().map(|item| (failure(&item.result), item.correction.is_some())).collect();
-        let ended = finished.items.iter().zip(&results).map(|(item, (failure, corrected))| Ended {
+        let answers: Vec<_> =
+            call.items.iter().map(|item| (failure(&item.result), item.correction.is_some())).collect();
+        let results = call.items.iter().zip(&answers).map(|(item, (failure, corrected))| AttemptResult {
             position: item.position,
             attempt: item.attempt,
             result: failure.as_ref().map_or(Ok(()), Err),
             corrected: *corrected,
         });
-        let ended: Vec<_> = ended.collect();
-        self.settling = Some(finished);
-        self.feed(Input::Finished { handler: &handler, ended: &ended })?;
+        let results: Vec<_> = results.collect();
+        self.settling = Some(call);
+        self.feed(Input::AttemptResults { handler: &handler, results: &results })?;
         self.settling = None;
         if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, hosts: &hosts }) }
     }
 
     /// An attempt that emits beyond the handler's causation depth has failed for good: a handler that reacts to what it emits
     /// would go on for ever.
-    fn check_depths(&self, finished: &mut Finished) {
-        let Some(view) = self.machine.handler(&finished.handler) else { return };
+    fn check_depths(&self, call: &mut CallResult) {
+        let Some(view) = self.machine.handler(&call.handler) else { return };
         let max = view.manifest.limits.causation_depth;
-        for item in &mut finished.items {
+        for item in &mut call.items {
             let emits = item.result.as_ref().is_ok_and(|effects| !effects.emitted.is_empty());
             if emits && item.stored.depth_at(item.position) >= max {
                 let why = format!("too many emissions lead to what it emits: at most {max} (limits.causation_depth)");
@@ -134,7 +134,7 @@ impl Writer {
         }
     }
 
-    fn deploy(&mut self, mut deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), End> {
+    fn deploy(&mut self, mut deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), EngineFault> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
         if let Err(refusal) = self.has_room_for(&deployed) {
             drop(reply.send(Err(refusal)));
@@ -163,7 +163,7 @@ impl Writer {
         }
     }
 
-    fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), End> {
+    fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), EngineFault> {
         let Some(view) = self.machine.handler(name).filter(|view| view.deployed.digest == digest) else {
             return Ok(());
         };

@@ -3,7 +3,7 @@
 use weirgate_core::{DeliveryRow, FetchedLane, Input, NextDue, Now};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 
-use super::{End, Writer};
+use super::{EngineFault, Writer};
 use crate::{rows, timers};
 
 /// How many deliveries of a lane are fetched at once.
@@ -23,7 +23,7 @@ impl Writer {
         handler: &HandlerName,
         mut lanes: Vec<KeyHash>,
         due_ms: Option<u64>,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         let due = due_ms.map(|now_ms| self.fetch_due(handler, now_ms, &mut lanes)).transpose()?;
         lanes.sort_unstable();
         lanes.dedup();
@@ -31,14 +31,14 @@ impl Writer {
         let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
         let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
         let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), most));
-        let lanes = lanes.collect::<Result<Vec<_>, End>>()?;
+        let lanes = lanes.collect::<Result<Vec<_>, EngineFault>>()?;
         self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
         self.tell(Input::Fetched { handler, lanes: &lanes, due });
         Ok(())
     }
 
     /// Find the lanes that are due, level by level, and when the next one is.
-    fn fetch_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, End> {
+    fn fetch_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, EngineFault> {
         let mut next_due_ms = None::<u64>;
         for level in 0..LEVELS {
             let queue = self.views.scan(&rows::queue(handler, level), None, LEVEL_DUE_MAX + 1)?;
@@ -55,7 +55,13 @@ impl Writer {
     }
 
     /// The deliveries of a lane on the shelf, up to one of them.
-    fn lane(&self, handler: &HandlerName, lane: KeyHash, through: Position, most: usize) -> Result<FetchedLane, End> {
+    fn lane(
+        &self,
+        handler: &HandlerName,
+        lane: KeyHash,
+        through: Position,
+        most: usize,
+    ) -> Result<FetchedLane, EngineFault> {
         let next = self.views.get(&rows::next_number(handler, lane))?;
         let next = next.map(|value| rows::value_number(&value).ok_or_else(|| unreadable("a number"))).transpose()?;
         let mut found = FetchedLane { lane, rows: Vec::new(), more: false, next };
@@ -75,21 +81,21 @@ impl Writer {
         Ok(found)
     }
 
-    pub(super) fn kept_row(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, End> {
+    pub(super) fn kept_row(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, EngineFault> {
         let value = self.views.get(&rows::delivery(delivery))?;
         value.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
     }
 
     /// Bring a delivery into memory, where it is on the shelf: somebody is about to say something of it. All that was
     /// written has to be readable.
-    pub fn fetch_for(&mut self, delivery: &DeliveryId) -> Result<(), End> {
+    pub fn fetch_for(&mut self, delivery: &DeliveryId) -> Result<(), EngineFault> {
         let Some(row) = self.kept_row(delivery)?.filter(|row| row.shelved) else { return Ok(()) };
         let lane = self.lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1)?;
         self.feed(Input::Fetched { handler: &delivery.handler, lanes: &[lane], due: None })
     }
 
     /// Let the timers go off that are due.
-    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), End> {
+    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), EngineFault> {
         let mut next_due_ms = None;
         let timers = self.projection.scan_keys(rows::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
         for (fired, key) in timers.iter().enumerate() {
@@ -104,17 +110,20 @@ impl Writer {
         self.feed(Input::TimersRead { next_due_ms })
     }
 
-    fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), End> {
+    fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), EngineFault> {
         let (timer, kind) = rows::timer_id(row).ok_or_else(|| unreadable("a timer"))?;
         let kept = self.projection.timer(row)?.ok_or_else(|| unreadable("a timer without its row"))?;
         let Now { at_ms, wall_ms, .. } = self.time.now();
         let firing = timers::firing(&self.reader, &timer, kind, kept, wall_ms)?;
-        let firing = firing.ok_or_else(|| End::Broken(format!("the log does not say what timer {} is", timer.name)))?;
+        let firing =
+            firing.ok_or_else(|| EngineFault::Broken(format!("the log does not say what timer {} is", timer.name)))?;
         let timers::Firing { event, next_ms } = firing;
         self.append(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
     }
 }
 
-pub(super) fn unreadable(what: impl std::fmt::Display) -> End {
-    End::Broken(format!("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"))
+pub(super) fn unreadable(what: impl std::fmt::Display) -> EngineFault {
+    EngineFault::Broken(format!(
+        "the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"
+    ))
 }

@@ -4,7 +4,7 @@
 use weirgate_core::{Input, Stand, Verdict};
 use weirgate_types::{BreakerId, CalledHost, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
 
-use super::{After, End, Writer, endings::no_event};
+use super::{After, EngineFault, Writer, commits::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
     command::{Reply, Said, Wish},
@@ -18,7 +18,7 @@ impl Writer {
         mode: Mode,
         said: Said,
         reply: Reply<HandlerItem>,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         match self.machine.may_change_mode(&handler, mode) {
             Verdict::UnknownHandler => {
                 drop(reply.send(Err(Refusal::UnknownHandler(handler))));
@@ -37,7 +37,7 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn intervene(&mut self, wish: Wish, reply: Reply<Position>) -> Result<(), End> {
+    pub(super) fn intervene(&mut self, wish: Wish, reply: Reply<Position>) -> Result<(), EngineFault> {
         if self.machine.may_be_on_shelf(&wish.delivery.handler, wish.delivery.position) {
             // What was written in this pass has to be readable before the shelf is looked through.
             self.end_pass()?;
@@ -95,7 +95,7 @@ impl Writer {
         open: bool,
         said: &Said,
         reply: Reply<Vec<BreakerItem>>,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         let known = self.list_breakers().into_iter().any(|item| item.breaker == *breaker);
         // A host that nobody has called yet may be left alone in advance.
         let may_come = match breaker {

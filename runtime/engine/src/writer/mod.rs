@@ -28,7 +28,7 @@ use crate::{
     command::Command,
     gates::Gates,
     identities::{Identities, IdentityWindow},
-    job::{Callee, Finished},
+    job::{CallResult, Callee},
     notices,
     projection::Projection,
     recent::Recent,
@@ -41,7 +41,7 @@ mod actions;
 mod after;
 mod budget;
 mod commands;
-mod endings;
+mod commits;
 mod fetching;
 mod forgetting;
 mod full;
@@ -91,7 +91,7 @@ pub struct Writer {
     /// Whether the last try to write found the disk full.
     pub is_full: bool,
     /// The attempt being settled, whose effects a commit action wants.
-    pub settling: Option<Box<Finished>>,
+    pub settling: Option<Box<CallResult>>,
     pub free_space: FreeSpace,
     pub ballast: Ballast,
     /// Whether a handler's row changed in this pass.
@@ -129,7 +129,7 @@ pub type FreeSpace = Box<dyn Fn() -> bool + Send>;
 
 /// Why the writer ends.
 #[derive(Debug, thiserror::Error)]
-pub enum End {
+pub enum EngineFault {
     #[error("asked to stop")]
     Asked,
     #[error(transparent)]
@@ -138,13 +138,13 @@ pub enum End {
     Broken(String),
 }
 
-impl From<Refusal> for End {
+impl From<Refusal> for EngineFault {
     fn from(refusal: Refusal) -> Self {
         Self::Broken(refusal.to_string())
     }
 }
 
-impl From<weirgate_log::ViewError> for End {
+impl From<weirgate_log::ViewError> for EngineFault {
     fn from(error: weirgate_log::ViewError) -> Self {
         Self::Broken(error.to_string())
     }
@@ -153,23 +153,23 @@ impl From<weirgate_log::ViewError> for End {
 impl Writer {
     /// Work until asked to stop, or until something fails that must not go on: then nothing more is told to anybody, and
     /// the log says what was durable when it is opened again.
-    pub fn run(mut self) -> End {
+    pub fn run(mut self) -> EngineFault {
         loop {
             match self.pass() {
                 Ok(()) => {}
-                Err(End::Asked) => return self.stop(),
+                Err(EngineFault::Asked) => return self.stop(),
                 Err(end) => return end,
             }
         }
     }
 
-    fn pass(&mut self) -> Result<(), End> {
+    fn pass(&mut self) -> Result<(), EngineFault> {
         let next = self.wait()?;
         self.run_pass(next)
     }
 
     /// A pass that begins with this command, if there is one, and takes what else waits.
-    pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), End> {
+    pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), EngineFault> {
         self.time.look();
         let begun = self.time.monotonic();
         self.synced = Duration::ZERO;
@@ -192,7 +192,7 @@ impl Writer {
         self.end_pass()?;
         let took = self.time.monotonic().saturating_sub(begun).saturating_sub(self.synced);
         self.metrics.pass_seconds.observe(took.as_secs_f64());
-        if self.may_stop() { Err(End::Asked) } else { Ok(()) }
+        if self.may_stop() { Err(EngineFault::Asked) } else { Ok(()) }
     }
 
     /// The next command of those that wait already.
@@ -201,7 +201,7 @@ impl Writer {
     }
 
     /// The next command, if one comes before something is due.
-    fn wait(&mut self) -> Result<Option<Command>, End> {
+    fn wait(&mut self) -> Result<Option<Command>, EngineFault> {
         if let Some(held) = self.held.pop_front() {
             return Ok(Some(held));
         }
@@ -210,13 +210,13 @@ impl Writer {
         match self.commands.recv_timeout(patience) {
             Ok(command) => Ok(Some(command)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(End::Asked),
+            Err(RecvTimeoutError::Disconnected) => Err(EngineFault::Asked),
         }
     }
 
     /// With too little space left no event is accepted, no attempt begins and no timer goes off: what is left is for what is
     /// under way, and for what operators decide.
-    fn look_for_space(&mut self) -> Result<(), End> {
+    fn look_for_space(&mut self) -> Result<(), EngineFault> {
         let has_space = (self.free_space)() && !self.views.is_short_of_space();
         if has_space == self.has_space {
             return Ok(());
@@ -235,7 +235,7 @@ impl Writer {
     }
 
     /// Ask producers to slow down before they have to be refused.
-    fn pace(&mut self) -> Result<(), End> {
+    fn pace(&mut self) -> Result<(), EngineFault> {
         let (permits, in_flight_max) = &self.in_flight;
         let in_flight = in_flight_max.saturating_sub(permits.available_permits());
         let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space: self.has_space };
@@ -263,7 +263,7 @@ impl Writer {
     /// Make the pass's records durable, then do what waits for that. What that leads to is for the next passes, except for
     /// reading on, which may give attempts to begin: those are made durable as well before the thread sleeps. Attempts
     /// begin when all that a pass brings has been taken, so that deliveries share the calls of a handler that takes batches.
-    pub fn end_pass(&mut self) -> Result<(), End> {
+    pub fn end_pass(&mut self) -> Result<(), EngineFault> {
         loop {
             self.sync()?;
             self.publish()?;
@@ -279,7 +279,7 @@ impl Writer {
         }
     }
 
-    fn sync(&mut self) -> Result<(), End> {
+    fn sync(&mut self) -> Result<(), EngineFault> {
         if self.log.pending_bytes() == 0 {
             return Ok(());
         }
@@ -306,7 +306,7 @@ impl Writer {
     }
 
     /// Bring what is durable now into the view, and show it to those who watch.
-    fn publish(&mut self) -> Result<(), End> {
+    fn publish(&mut self) -> Result<(), EngineFault> {
         self.keep_handlers()?;
         self.forget_identities()?;
         if self.projection.changes() == 0 {
@@ -324,7 +324,7 @@ impl Writer {
 
     /// Keep the handlers' rows where they changed. How far a handler has scanned is kept only for those that lag: for the
     /// others it is the view's own applied position.
-    pub fn keep_handlers(&mut self) -> Result<(), End> {
+    pub fn keep_handlers(&mut self) -> Result<(), EngineFault> {
         if std::mem::take(&mut self.handlers_changed) {
             self.keep_rows()?;
         }
@@ -350,10 +350,10 @@ impl Writer {
     }
 
     /// Keep the handlers' rows, and a row for each deployment that still matters.
-    fn keep_rows(&mut self) -> Result<(), End> {
+    fn keep_rows(&mut self) -> Result<(), EngineFault> {
         let mut deployments = BTreeSet::new();
         for (name, row) in self.machine.rows() {
-            let value = postcard::to_stdvec(&row).map_err(|e| End::Broken(e.to_string()))?;
+            let value = postcard::to_stdvec(&row).map_err(|e| EngineFault::Broken(e.to_string()))?;
             self.projection.put(rows::handler(name), value, false);
             deployments.extend(row.deployments.into_iter().map(|position| rows::deployment(name, position)));
         }
@@ -368,13 +368,13 @@ impl Writer {
     }
 
     /// Keep which hosts are left alone, and tell those who would call them.
-    fn keep_hosts(&mut self) -> Result<(), End> {
+    fn keep_hosts(&mut self) -> Result<(), EngineFault> {
         let mut open = BTreeMap::new();
         for (host, open_state) in self.machine.hosts() {
             match open_state {
                 None => self.projection.remove(rows::host(host)),
                 Some(open_state) => {
-                    let value = postcard::to_stdvec(&open_state).map_err(|e| End::Broken(e.to_string()))?;
+                    let value = postcard::to_stdvec(&open_state).map_err(|e| EngineFault::Broken(e.to_string()))?;
                     self.projection.put(rows::host(host), value, false);
                     open.insert(host.clone(), open_state.0.saturating_sub(self.time.now().elapsed_ms));
                 }

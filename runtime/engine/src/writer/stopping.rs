@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 use weirgate_core::Input;
 
-use super::{End, Writer};
+use super::{EngineFault, Writer};
 
 /// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
 /// the next start.
@@ -18,7 +18,7 @@ const JOIN_PATIENCE: Duration = Duration::from_millis(500);
 const JOIN_LOOK: Duration = Duration::from_millis(5);
 
 impl Writer {
-    pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), End> {
+    pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), EngineFault> {
         self.stopping.push(reply);
         self.stop_by.get_or_insert(self.time.monotonic() + STOP_GRACE);
         self.feed(Input::Stopping)
@@ -31,7 +31,7 @@ impl Writer {
 
     /// Close log and views. Calls under way are cut off: nothing waits for them, and what they wait for is answered by the
     /// end of the channel. An attempt that is cut off counts as interrupted at the next start.
-    pub fn stop(self) -> End {
+    pub fn stop(self) -> EngineFault {
         let cut_off = self.machine.running();
         if cut_off > 0 {
             tracing::info!(calls = cut_off, "calls that did not end in time are cut off");
@@ -52,7 +52,7 @@ impl Writer {
             // Whoever asked may be gone.
             let _ = reply.send(());
         }
-        End::Asked
+        EngineFault::Asked
     }
 }
 

@@ -7,7 +7,7 @@ use weirgate_types::{Correction, Event, EventError, EventLimits, RawEvent};
 use super::{bindings::weirgate::handler::types, check_name};
 use crate::{
     effects::PARTITION_KEY,
-    ending::{Stop, contract, effect_limit},
+    failure::{Stop, contract, effect_limit},
 };
 
 const TYPE_BYTES_MAX: usize = 256;

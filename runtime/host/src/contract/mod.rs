@@ -15,7 +15,7 @@ use weirgate_types::json::{DEPTH_MAX, JsonErrorKind, check};
 
 use crate::{
     attempt::Attempt,
-    ending::{Stop, contract},
+    failure::{Stop, contract},
 };
 
 pub(crate) mod bindings {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     attempt::Attempt,
-    ending::{Stop, contract, effect_limit},
+    failure::{Stop, contract, effect_limit},
 };
 
 const TIMER_NAME_BYTES_MAX: usize = 256;

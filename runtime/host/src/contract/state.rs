@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{bindings::weirgate::handler::state::Host, check_name};
 use crate::{
     attempt::Attempt,
-    ending::{Stop, effect_limit},
+    failure::{Stop, effect_limit},
 };
 
 const NAME_BYTES_MAX: usize = 256;

@@ -1,6 +1,6 @@
 //! Why a call has no answer: in the contract's five words for the guest, or in a way that ends the guest's own call.
 
-use crate::ending::Stop;
+use crate::failure::Stop;
 
 /// What the guest is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Refused {
     /// The guest is told.
     Told(FetchError),
     /// The guest does not go on.
-    Ended(Stop),
+    Stopped(Stop),
 }
 
 pub(super) fn denied(message: impl Into<String>) -> FetchError {
@@ -41,6 +41,6 @@ impl From<FetchError> for Refused {
 
 impl From<Stop> for Refused {
     fn from(stop: Stop) -> Self {
-        Self::Ended(stop)
+        Self::Stopped(stop)
     }
 }

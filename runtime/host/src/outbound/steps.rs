@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Grant,
     clock::Deadline,
-    ending::{Stop, effect_limit},
+    failure::{Stop, effect_limit},
 };
 
 /// How many answers are recorded for one delivery, over all of its attempts.
@@ -101,7 +101,7 @@ impl Steps {
         let answer = match self.ask(step, request, time_left, &secrets) {
             Ok(answer) => Ok(answer),
             Err(Refused::Told(error)) => Err(secrets.hide_in_error(error)),
-            Err(Refused::Ended(reason)) => return Err(reason),
+            Err(Refused::Stopped(reason)) => return Err(reason),
         };
         self.secrets = Some(secrets);
         let room = self.reading.take();

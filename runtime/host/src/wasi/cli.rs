@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     attempt::Attempt,
-    ending::{Stop, contract},
+    failure::{Stop, contract},
 };
 
 struct TerminalInput;

@@ -4,7 +4,7 @@
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource};
 
 use super::{Given, io::Pollable, versioned};
-use crate::{attempt::Attempt, ending::Stop};
+use crate::{attempt::Attempt, failure::Stop};
 
 #[derive(Debug, Clone, Copy, ComponentType, Lift, Lower)]
 #[component(record)]

@@ -4,7 +4,7 @@
 use wasmtime::component::{Linker, Resource, ResourceType, Val};
 
 use super::versioned;
-use crate::{attempt::Attempt, ending::contract};
+use crate::{attempt::Attempt, failure::contract};
 
 struct Descriptor;
 struct DirectoryEntryStream;

@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 use super::versioned;
-use crate::{attempt::Attempt, ending::contract, lines::Print};
+use crate::{attempt::Attempt, failure::contract, lines::Print};
 
 pub(super) struct InputStream;
 pub(super) struct OutputStream;

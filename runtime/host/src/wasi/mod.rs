@@ -16,7 +16,7 @@ use weirgate_types::DeliveryId;
 
 use crate::{
     attempt::Attempt,
-    ending::{Stop, effect_limit},
+    failure::{Stop, effect_limit},
 };
 
 /// The interfaces are defined as of this version; components built for any 0.2 find them.

@@ -11,7 +11,7 @@ use wasmtime::component::Linker;
 use super::{Given, versioned};
 use crate::{
     attempt::Attempt,
-    ending::{Stop, effect_limit},
+    failure::{Stop, effect_limit},
 };
 
 /// What one call of `get-random-bytes` may ask for.

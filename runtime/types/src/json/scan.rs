@@ -21,7 +21,7 @@ pub enum JsonErrorKind {
     TooDeep {
         max: usize,
     },
-    Ended,
+    Truncated,
     Trailing,
     /// What should have been there.
     Expected(&'static str),
@@ -37,7 +37,7 @@ impl fmt::Display for JsonError {
             JsonErrorKind::NotUtf8 => write!(f, "it is not UTF-8"),
             JsonErrorKind::ByteOrderMark => write!(f, "it begins with a byte order mark"),
             JsonErrorKind::TooDeep { max } => write!(f, "it is nested more than {max} levels deep"),
-            JsonErrorKind::Ended => write!(f, "it ends too early"),
+            JsonErrorKind::Truncated => write!(f, "it ends too early"),
             JsonErrorKind::Trailing => write!(f, "something follows the value"),
             JsonErrorKind::Expected(what) => write!(f, "expected {what}"),
             JsonErrorKind::ControlCharacter => write!(f, "a string holds a control character that is not escaped"),
@@ -260,7 +260,7 @@ impl<'a> Tokens<'a> {
                 Some(b'\\') => self.escape()?,
                 Some(0..=0x1f) => return self.fail(JsonErrorKind::ControlCharacter),
                 Some(_) => self.at += 1,
-                None => return self.fail(JsonErrorKind::Ended),
+                None => return self.fail(JsonErrorKind::Truncated),
             }
         }
     }
@@ -287,7 +287,7 @@ impl<'a> Tokens<'a> {
                 _ => Ok(()),
             },
             Some(_) => self.fail(JsonErrorKind::Escape),
-            None => self.fail(JsonErrorKind::Ended),
+            None => self.fail(JsonErrorKind::Truncated),
         }
     }
 
@@ -359,7 +359,7 @@ impl<'a> Tokens<'a> {
 
     fn fail<T>(&self, kind: JsonErrorKind) -> Result<T, JsonError> {
         let kind =
-            if self.at >= self.text.len() && kind != JsonErrorKind::Number { JsonErrorKind::Ended } else { kind };
+            if self.at >= self.text.len() && kind != JsonErrorKind::Number { JsonErrorKind::Truncated } else { kind };
         Err(JsonError { kind, at: self.at })
     }
 }

@@ -99,7 +99,7 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
         () = &mut server => bail!("the server stops: it accepts no connections any more"),
         () = asked => {}
         // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
-        why = engine.ended() => bail!("the server stops: {why}"),
+        why = engine.fault() => bail!("the server stops: {why}"),
     }
     tracing::info!("stopping");
     let _ = stop.send(());

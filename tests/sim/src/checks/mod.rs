@@ -3,8 +3,8 @@
 
 mod attempts;
 mod decisions;
-mod endings;
 mod events;
+mod outcomes;
 mod resequence;
 mod time;
 

@@ -18,7 +18,7 @@ use ground::{Ground, Setup};
 pub use losses::lose;
 use people::People;
 use watching::Watching;
-use weirgate_engine::sim::{Attempted, Call, Ended, Engine};
+use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
 use weirgate_log::{Crash, Fault, SimRows, SimStorage};
 use weirgate_types::{
     AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHasher,
@@ -55,12 +55,12 @@ pub(crate) fn unreadable(error: impl std::fmt::Display) -> Violation {
     Violation { rule: Rule::Rebuilt, what: error.to_string() }
 }
 
-impl From<Ended> for Stop {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Disk(_) => Self::Crash,
-            Ended::Broken(what) => Self::Broken(unreadable(what)),
-            Ended::Asked => Self::Broken(unreadable("it stops unasked")),
+impl From<Exit> for Stop {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Disk(_) => Self::Crash,
+            Exit::Broken(what) => Self::Broken(unreadable(what)),
+            Exit::Asked => Self::Broken(unreadable("it stops unasked")),
         }
     }
 }
@@ -208,8 +208,8 @@ impl History<'_> {
     }
 
     /// The same; the inner error is one that the disk did not cause.
-    fn run_pass(&mut self) -> Result<Result<(), Ended>, Stop> {
-        let ended = self.engine.pass();
+    fn run_pass(&mut self) -> Result<Result<(), Exit>, Stop> {
+        let passed = self.engine.pass();
         let failed = self.ground.end_faults();
         self.checks.wall_ms = self.ground.clock().wall_ms;
         self.look()?;
@@ -226,9 +226,9 @@ impl History<'_> {
         self.watching.look()?;
         self.check_parts()?;
         self.check_waiting_is_shown()?;
-        match ended {
+        match passed {
             Err(_) if failed => return Err(Stop::Crash),
-            Err(ended) => return Ok(Err(ended)),
+            Err(exit) => return Ok(Err(exit)),
             Ok(()) => {}
         }
         self.checks.check_wake(self.engine.wake_in_ms())?;

@@ -1,7 +1,7 @@
 //! Stops: an engine is asked to stop with everything under way. It does so in time, whatever calls do, leaves nobody waiting,
 //! and the next start finds log and views as they were left.
 
-use weirgate_engine::sim::Ended;
+use weirgate_engine::sim::Exit;
 use weirgate_log::{Crash, SimRows, SimStorage};
 
 use super::{Ground, History, Setup, Stop};
@@ -46,8 +46,8 @@ impl History<'_> {
     /// A pass of an engine that stops. Answers whether it is ready to.
     fn stop_pass(&mut self) -> Result<bool, Stop> {
         match self.run_pass()? {
-            Err(Ended::Asked) => Ok(true),
-            ended => Ok(ended.map(|()| false)?),
+            Err(Exit::Asked) => Ok(true),
+            passed => Ok(passed.map(|()| false)?),
         }
     }
 

@@ -14,7 +14,7 @@ use guest::Together;
 pub use plan::Plan;
 use weirgate_engine::{
     Published,
-    sim::{Answer, Call, Ended, Engine},
+    sim::{Answer, Call, Engine, Exit},
 };
 use weirgate_log::{Crash, Fault, SimRows, SimStorage};
 use weirgate_types::{CallLimits, DeliveryId, Event, HandlerName, Position};
@@ -95,10 +95,10 @@ fn setup(plan: &Plan) -> Setup<'_> {
     Setup { log: &plan.log, limits: plan.limits, seed: plan.seed }
 }
 
-fn ended(ended: Ended) -> Violation {
-    let what = match ended {
-        Ended::Disk(what) | Ended::Broken(what) => what,
-        Ended::Asked => "it was not asked to stop".to_owned(),
+fn exited(exit: Exit) -> Violation {
+    let what = match exit {
+        Exit::Disk(what) | Exit::Broken(what) => what,
+        Exit::Asked => "it was not asked to stop".to_owned(),
     };
     Violation { rule: Rule::Opens, what }
 }
@@ -226,7 +226,7 @@ impl World<'_> {
         match passed {
             Ok(()) => Ok(()),
             Err(_) if failed => Err(Stop::Crash),
-            Err(end) => Err(ended(end).into()),
+            Err(exit) => Err(exited(exit).into()),
         }
     }
 

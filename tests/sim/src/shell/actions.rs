@@ -11,7 +11,7 @@ impl Shell {
         while let Some(action) = self.queue.pop_front() {
             match action {
                 Action::Append(record) => drop(self.record(record)?),
-                Action::Commit { handler, endings, is_batch } => self.commit(&handler, endings, is_batch)?,
+                Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch)?,
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,

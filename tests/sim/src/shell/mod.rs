@@ -2,8 +2,8 @@
 //! and only then answers anybody. And its disk, which outlives it.
 
 mod actions;
-mod endings;
 mod fetching;
+mod outcomes;
 mod recovery;
 
 use std::{

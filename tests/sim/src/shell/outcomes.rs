@@ -1,6 +1,6 @@
 //! How attempts end in the log: commits with their effects, corrections, emissions that leave.
 
-use weirgate_core::{Ending, HOOK};
+use weirgate_core::{AttemptOutcome, HOOK};
 use weirgate_types::{
     Carried, Commit, Correction, DeliveryId, Effects, HandlerName, Intervention, Outcome, Position, Record, StateWrite,
     Verb,
@@ -9,42 +9,47 @@ use weirgate_types::{
 use super::{DIGEST, Shell, Stop};
 
 impl Shell {
-    pub(super) fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) -> Result<(), Stop> {
-        let mut commits: Vec<_> = endings.into_iter().map(|ending| self.commit_of(handler, ending)).collect();
+    pub(super) fn commit(
+        &mut self,
+        handler: &HandlerName,
+        outcomes: Vec<AttemptOutcome>,
+        is_batch: bool,
+    ) -> Result<(), Stop> {
+        let mut commits: Vec<_> = outcomes.into_iter().map(|outcome| self.commit_of(handler, outcome)).collect();
         match (is_batch, commits.len()) {
             (false, 1) => commits.pop().map_or(Ok(()), |commit| self.record(Record::Committed(commit)).map(drop)),
             _ => self.record(Record::Batched(commits)).map(drop),
         }
     }
 
-    fn commit_of(&mut self, handler: &HandlerName, ending: Ending) -> Commit {
-        let key = self.event_at(ending.position).key().to_owned();
-        let left = self.settling.get_mut(&ending.position).map(std::mem::take).unwrap_or_default();
+    fn commit_of(&mut self, handler: &HandlerName, outcome: AttemptOutcome) -> Commit {
+        let key = self.event_at(outcome.position).key().to_owned();
+        let left = self.settling.get_mut(&outcome.position).map(std::mem::take).unwrap_or_default();
         let mut effects = Effects::default();
-        match &ending.outcome {
+        match &outcome.outcome {
             Outcome::Completed => (effects.emitted, effects.timers) = (left.emitted, left.timers),
             Outcome::Withheld => (effects.withheld, effects.timers) = (left.emitted, left.timers),
             Outcome::DeadLettered { .. } => effects.emitted.push(self.notice()),
             Outcome::Retry { .. } | Outcome::Waiting { .. } => {
                 // Its hook is asked after the commit.
-                let kept = self.settling.entry(ending.position).or_default();
+                let kept = self.settling.entry(outcome.position).or_default();
                 kept.corrects = left.corrects;
             }
         }
-        if matches!(ending.outcome, Outcome::Completed | Outcome::Withheld) {
+        if matches!(outcome.outcome, Outcome::Completed | Outcome::Withheld) {
             let known = self.views.facts.states.get(&(handler.clone(), key.clone()));
             let mut value = known.cloned().unwrap_or_default();
-            value.push(ending.position.0.to_le_bytes()[0]);
+            value.push(outcome.position.0.to_le_bytes()[0]);
             effects.state.push(StateWrite { name: "seen".to_owned(), value: Some(value) });
         }
         Commit {
             handler: handler.clone(),
-            event: ending.position,
+            event: outcome.position,
             key,
-            attempt: ending.attempt,
+            attempt: outcome.attempt,
             digest: DIGEST,
             at_ms: self.now_ms,
-            outcome: ending.outcome,
+            outcome: outcome.outcome,
             depth: 1,
             effects,
             log: Vec::new(),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_core::{Ending, Gap, HOOK, StateChange};
+use weirgate_core::{AttemptOutcome, Gap, HOOK, StateChange};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Digest, Effects, Event, GapPassed,
     HandlerName, Intervention, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
 };
 
-use super::{End, Writer};
-use crate::{corrections, job::FinishedItem, job::StoredRecord, notices, rows};
+use super::{EngineFault, Writer};
+use crate::{corrections, job::ItemResult, job::StoredRecord, notices, rows};
 
 /// How much of the state is kept with a dead letter.
 const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
@@ -26,11 +26,16 @@ struct Left {
 }
 
 impl Writer {
-    pub(super) fn commit(&mut self, handler: &HandlerName, endings: Vec<Ending>, is_batch: bool) -> Result<(), End> {
-        let mut commits = Vec::with_capacity(endings.len());
-        for ending in endings {
-            self.metrics.settled(handler, &ending.outcome);
-            let commit = self.commit_of(handler, ending, &commits)?;
+    pub(super) fn commit(
+        &mut self,
+        handler: &HandlerName,
+        outcomes: Vec<AttemptOutcome>,
+        is_batch: bool,
+    ) -> Result<(), EngineFault> {
+        let mut commits = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            self.metrics.settled(handler, &outcome.outcome);
+            let commit = self.commit_of(handler, outcome, &commits)?;
             commits.push(commit);
         }
         if !is_batch && commits.len() == 1 {
@@ -43,32 +48,37 @@ impl Writer {
     }
 
     /// `before` are the commits before it in its record.
-    fn commit_of(&mut self, handler: &HandlerName, mut ending: Ending, before: &[Commit]) -> Result<Commit, End> {
-        let delivery = DeliveryId { handler: handler.clone(), position: ending.position };
-        let (stored, Left { mut effects, log }) = self.left_by(&delivery, ending.attempt)?;
+    fn commit_of(
+        &mut self,
+        handler: &HandlerName,
+        mut outcome: AttemptOutcome,
+        before: &[Commit],
+    ) -> Result<Commit, EngineFault> {
+        let delivery = DeliveryId { handler: handler.clone(), position: outcome.position };
+        let (stored, Left { mut effects, log }) = self.left_by(&delivery, outcome.attempt)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
-        match &mut ending.outcome {
+        match &mut outcome.outcome {
             Outcome::Withheld => effects.withheld = std::mem::take(&mut effects.emitted),
             Outcome::DeadLettered { state, .. } => *state = self.state_of(handler, &key, before)?,
             _ => {}
         }
-        if let Some(notice) = notices::of_ending(&delivery, event, &ending, self.time.now().elapsed_ms) {
+        if let Some(notice) = notices::of_outcome(&delivery, event, &outcome, self.time.now().elapsed_ms) {
             // Most have no other, and stay in memory for a while.
             effects.emitted.reserve_exact(1);
             effects.emitted.push(notice);
         }
         let digest = match &self.settling {
-            Some(finished) => finished.digest,
+            Some(call) => call.digest,
             None => self.digest_begun_under(&delivery)?,
         };
         let depth = stored.depth_at(delivery.position).saturating_add(1);
-        let Ending { position: event, attempt, outcome, .. } = ending;
+        let AttemptOutcome { position: event, attempt, outcome, .. } = outcome;
         Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, depth, effects, log })
     }
 
     /// The version of the handler that a delivery's newest attempt was begun under: another may have been deployed since.
-    fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, End> {
+    fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, EngineFault> {
         let version = self.machine.row(delivery).map_or(Position::ZERO, |row| row.version);
         match self.reader.read(version)? {
             Some((_, Record::Deployed(deployed))) => Ok(deployed.digest),
@@ -77,7 +87,7 @@ impl Writer {
     }
 
     /// The attempt being settled hands over what it left; one that was cut off left nothing.
-    fn left_by(&mut self, delivery: &DeliveryId, attempt: u32) -> Result<(StoredRecord, Left), End> {
+    fn left_by(&mut self, delivery: &DeliveryId, attempt: u32) -> Result<(StoredRecord, Left), EngineFault> {
         match self.settled_item(delivery, attempt) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
@@ -87,13 +97,13 @@ impl Writer {
         }
     }
 
-    fn settled_item(&mut self, delivery: &DeliveryId, attempt: u32) -> Option<&mut FinishedItem> {
-        let finished = self.settling.as_mut().filter(|finished| finished.handler == delivery.handler)?;
-        finished.items.iter_mut().find(|item| item.position == delivery.position && item.attempt == attempt)
+    fn settled_item(&mut self, delivery: &DeliveryId, attempt: u32) -> Option<&mut ItemResult> {
+        let call = self.settling.as_mut().filter(|call| call.handler == delivery.handler)?;
+        call.items.iter_mut().find(|item| item.position == delivery.position && item.attempt == attempt)
     }
 
     /// What the handler knows of a key, as much of it as is kept with a dead letter.
-    fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, End> {
+    fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, EngineFault> {
         let prefix = rows::states(handler, key);
         let mut values = BTreeMap::new();
         for (row, value) in self.projection.scan(&prefix, KEPT_STATE_VALUES_MAX)? {
@@ -114,7 +124,7 @@ impl Writer {
     }
 
     /// Let a delivery run again with other data.
-    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), End> {
+    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), EngineFault> {
         let stored = self.stored(&delivery)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (correction, by, why) = match with {
@@ -132,7 +142,7 @@ impl Writer {
             }
             None => {
                 let settling = self.settling.as_mut();
-                let mut items = settling.into_iter().flat_map(|finished| &mut finished.items);
+                let mut items = settling.into_iter().flat_map(|call| &mut call.items);
                 let item = items.find(|item| item.position == delivery.position);
                 let Some(correction) = item.and_then(|item| item.correction.take()) else { return Ok(()) };
                 (correction, HOOK.to_owned(), "the handler's own hook corrected it".to_owned())
@@ -148,7 +158,7 @@ impl Writer {
         event: &Event,
         correction: Position,
         reason: String,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         tracing::info!(%delivery, %correction, %reason, "a correction is not applied");
         let notice = notices::of_refused_correction(&delivery, event, correction, &reason);
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
@@ -163,7 +173,7 @@ impl Writer {
         correction: Correction,
         by: String,
         why: String,
-    ) -> Result<(), End> {
+    ) -> Result<(), EngineFault> {
         let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.time.at_ms());
         let emitted = Vec::new();
         self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
@@ -171,20 +181,20 @@ impl Writer {
     }
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.
-    pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), End> {
+    pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), EngineFault> {
         let record = match self.recent.covering(commit) {
             Some((_, record)) => Some(record),
             None => self.reader.read(commit)?.map(|(_, record)| record.into()),
         };
         let withheld = record.as_ref().and_then(|record| record.commit_of(&delivery));
-        let withheld = withheld.ok_or_else(|| End::Broken(format!("the log has no commit at {commit}")))?;
+        let withheld = withheld.ok_or_else(|| EngineFault::Broken(format!("the log has no commit at {commit}")))?;
         let (key, emitted, depth) = (withheld.key.clone(), withheld.effects.withheld.clone(), withheld.depth);
         let at_ms = self.time.at_ms();
         self.append(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
     }
 
     /// What is missing before a delivery is not waited for any longer.
-    pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), End> {
+    pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), EngineFault> {
         let stored = self.stored(&gap.delivery)?;
         let event = stored.event(gap.delivery.position).ok_or_else(|| no_event(&gap.delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
@@ -195,7 +205,7 @@ impl Writer {
         self.append(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
     }
 
-    pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), End> {
+    pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), EngineFault> {
         let at_ms = self.time.at_ms();
         match change {
             StateChange::Breaker { breaker, open_ms, by, why } => {
@@ -219,12 +229,12 @@ impl Writer {
     }
 
     /// The record that holds a delivery's event.
-    pub fn stored(&self, delivery: &DeliveryId) -> Result<StoredRecord, End> {
+    pub fn stored(&self, delivery: &DeliveryId) -> Result<StoredRecord, EngineFault> {
         if let Some((first, record)) = self.recent.covering(delivery.position) {
             return Ok(StoredRecord { first, record });
         }
         let read = StoredRecord::read(&self.reader, delivery.position)?;
-        read.ok_or_else(|| End::Broken(format!("the log has no record for {delivery}")))
+        read.ok_or_else(|| EngineFault::Broken(format!("the log has no record for {delivery}")))
     }
 }
 
@@ -245,6 +255,6 @@ fn split_by_size(commits: Vec<Commit>) -> Vec<Vec<Commit>> {
     parts
 }
 
-pub(super) fn no_event(delivery: &DeliveryId) -> End {
-    End::Broken(format!("the log has no event for {delivery}"))
+pub(super) fn no_event(delivery: &DeliveryId) -> EngineFault {
+    EngineFault::Broken(format!("the log has no event for {delivery}"))
 }

@@ -1,4 +1,4 @@
-//! How an attempt ends: the rules of failure classes and levels of retry.
+//! The outcome of an attempt: the rules of failure classes and levels of retry.
 
 use weirgate_types::{AfterDeadLetter, AttemptFailure, FailureClass, FailureKind, Manifest, Outcome};
 
@@ -9,7 +9,7 @@ use crate::{DeliveryRow, Entropy, Now, backoff::next_retry};
 const CIRCUIT_MS_MIN: u64 = 100;
 
 /// What follows from a failed attempt at the delivery of `row`.
-pub fn outcome(
+pub fn after_failure(
     manifest: &Manifest,
     row: &DeliveryRow,
     failure: &AttemptFailure,
