@@ -7,20 +7,20 @@ use crate::DeliveryRow;
 /// Something to be done, in the order in which it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Append this record, and tell the machine so by [`crate::Input::Appended`] before anything else.
-    Append(Record),
-    /// Append a commit of these outcomes, as one record; the shell adds keys, effects, log lines and notices.
+    /// Stage this record, and tell the machine so by [`crate::Input::Staged`] before anything else.
+    Stage(Record),
+    /// Stage a commit of these outcomes, as one record; the shell adds keys, effects, log lines and notices.
     Commit { handler: HandlerName, outcomes: Vec<AttemptOutcome>, is_batch: bool },
-    /// Append that the delivery runs again with corrected data: with that of the event at `with`, or where that is absent
+    /// Stage that the delivery runs again with corrected data: with that of the event at `with`, or where that is absent
     /// with what the handler's hook answered to the attempt that was just committed.
     Correct { delivery: DeliveryId, with: Option<Position> },
-    /// Append that the delivery's emissions leave; the record at `commit` holds them.
+    /// Stage that the delivery's emissions leave; the record at `commit` holds them.
     Release { delivery: DeliveryId, commit: Position },
-    /// Append that missing events of a sequence are not waited for any longer; the shell adds key and notice.
+    /// Stage that missing events of a sequence are not waited for any longer; the shell adds key and notice.
     PassGap(Gap),
-    /// Append that a handler's mode or a breaker changed; the shell adds the notice.
+    /// Stage that a handler's mode or a breaker changed; the shell adds the notice.
     ChangeState(StateChange),
-    /// Call the handler, once all that has been appended so far is durable. Those with one `call` go in one.
+    /// Call the handler, once all that has been staged so far is durable. Those with one `call` go in one.
     Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64, carried: Carried, call: Position },
     /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
     /// [`crate::Input::Scanned`].
@@ -28,7 +28,7 @@ pub enum Action {
     /// Fetch these lanes from the shelf, with the numbers that are next in them, and with `due_ms` those that are due by then, as many as suits, level by level;
     /// answered by [`crate::Input::Fetched`].
     Fetch { handler: HandlerName, lanes: Vec<KeyHash>, due_ms: Option<u64> },
-    /// Append that timers went off: those due by `now_ms`, as many as suits; answered by [`crate::Input::TimersRead`].
+    /// Stage that timers went off: those due by `now_ms`, as many as suits; answered by [`crate::Input::TimersRead`].
     FireTimers { now_ms: u64 },
     /// Keep this row of the view of open deliveries; `None` removes it.
     Keep { delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool },

@@ -10,7 +10,7 @@ use crate::DeliveryRow;
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// A record got its place in the log. It is not durable yet: what follows from it is told to nobody before it is.
-    Appended { position: Position, record: &'a Record },
+    Staged { position: Position, record: &'a Record },
     /// Everything up to here is durable and can be read back, and all rows that were to be kept can be.
     Durable { position: Position },
     /// What an [`crate::Action::Scan`] found: all events after the handler's scanned position, up to `through`.

@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// What an appended record does.
-    fn append(keeper: &mut Timekeeper) -> bool {
+    fn stage(keeper: &mut Timekeeper) -> bool {
         let wanted = keeper.anchor_wanted();
         if let Some(anchor) = wanted {
             keeper.anchored(anchor);
@@ -163,7 +163,7 @@ mod tests {
         for passed_ms in [0, 1, 40, 60_000, HOUR_MS] {
             assert_eq!(keeper.read(START_MS + passed_ms, 500 + passed_ms), None);
             assert_eq!(keeper.now(), Now::from(START_MS + passed_ms));
-            assert!(!append(&mut keeper));
+            assert!(!stage(&mut keeper));
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
             let Now { at_ms, elapsed_ms, wall_ms } = keeper.now();
             assert_eq!((at_ms, elapsed_ms), (START_MS, START_MS + passed_ms));
             assert_eq!(wall_ms, START_MS - HOUR_MS + passed_ms);
-            assert!(append(&mut keeper));
+            assert!(stage(&mut keeper));
         }
         keeper.read(START_MS + 20_000, 500 + HOUR_MS + 20_000);
         assert_eq!(keeper.now().at_ms, START_MS + 20_000, "the wall clock has caught up");
@@ -189,10 +189,10 @@ mod tests {
         assert_eq!(keeper.read(START_MS + HOUR_MS + 10, 510), Some(3_600_000));
         let Now { at_ms, elapsed_ms, .. } = keeper.now();
         assert_eq!((at_ms, elapsed_ms), (START_MS + HOUR_MS + 10, START_MS + 10));
-        assert!(append(&mut keeper));
+        assert!(stage(&mut keeper));
         keeper.read(START_MS + HOUR_MS + 900, 1_400);
         assert_eq!(keeper.now().elapsed_ms, START_MS + 900);
-        assert!(!append(&mut keeper));
+        assert!(!stage(&mut keeper));
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
             let now = keeper.now();
             assert!(now.elapsed_ms >= latest.elapsed_ms && now.at_ms >= latest.at_ms, "{now:?} after {latest:?}");
             latest = now;
-            append(&mut keeper);
+            stage(&mut keeper);
         }
         assert!(latest.elapsed_ms.abs_diff(START_MS + 19_500) < 200, "{latest:?}");
     }

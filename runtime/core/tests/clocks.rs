@@ -31,7 +31,7 @@ impl Bench {
         let mut bench = Self::start(Vec::new(), START_MS);
         let manifest = format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
         let Now { at_ms, wall_ms, .. } = bench.keeper.now();
-        bench.append(&Record::Deployed(Deployed { handler: name("a"), digest: DIGEST, manifest, at_ms, wall_ms }));
+        bench.stage(&Record::Deployed(Deployed { handler: name("a"), digest: DIGEST, manifest, at_ms, wall_ms }));
         bench.tell(Input::Ready { handler: &name("a"), digest: DIGEST });
         bench
     }
@@ -48,7 +48,7 @@ impl Bench {
             actions: Vec::new(),
         };
         for (position, record) in log {
-            bench.tell(Input::Appended { position, record: &record });
+            bench.tell(Input::Staged { position, record: &record });
             bench.log.push((position, record));
         }
         bench.keeper.resume(bench.machine.anchors().newest());
@@ -71,11 +71,11 @@ impl Bench {
     fn perform(&mut self) {
         for action in std::mem::take(&mut self.actions) {
             match action {
-                Action::Append(record) => drop(self.append(&record)),
+                Action::Stage(record) => drop(self.stage(&record)),
                 Action::Commit { handler, outcomes, .. } => {
                     let outcome = &outcomes[0];
                     let commit = self.commit(handler, outcome.position, outcome.attempt, outcome.outcome.clone());
-                    self.append(&commit);
+                    self.stage(&commit);
                 }
                 _ => {}
             }
@@ -88,14 +88,14 @@ impl Bench {
         Record::Committed(Commit { handler, event, key, attempt, digest: DIGEST, at_ms, outcome, effects, log, depth })
     }
 
-    fn append(&mut self, record: &Record) -> Position {
+    fn stage(&mut self, record: &Record) -> Position {
         if let Some(anchor) = self.keeper.anchor_wanted() {
             self.keeper.anchored(anchor);
-            self.append(&Record::TimeAnchored(anchor));
+            self.stage(&Record::TimeAnchored(anchor));
         }
         let position = self.head().next();
         self.log.push((position, record.clone()));
-        self.tell(Input::Appended { position, record });
+        self.tell(Input::Staged { position, record });
         position
     }
 
@@ -122,7 +122,7 @@ impl Bench {
 
     fn publish(&mut self) -> Position {
         let at_ms = self.keeper.now().at_ms;
-        let position = self.append(&Record::Accepted { event: event(1, "k", "order.placed"), to: None, at_ms });
+        let position = self.stage(&Record::Accepted { event: event(1, "k", "order.placed"), to: None, at_ms });
         self.settle();
         self.tell(Input::Tick);
         position
@@ -150,7 +150,7 @@ impl Bench {
     fn fire(&mut self, due_ms: u64, next_ms: Option<u64>) {
         let (timer, at_ms) = (timer(), self.keeper.now().at_ms);
         let event = Event { source: "/weirgate/schedules/a".into(), ..event(2, "k", "order.tick") };
-        self.append(&Record::Fired { timer, due_ms, next_ms, event, at_ms });
+        self.stage(&Record::Fired { timer, due_ms, next_ms, event, at_ms });
     }
 }
 
@@ -223,7 +223,7 @@ fn a_gap_is_waited_for_by_elapsed_time() {
         let mut second = event(1, "k", "order.placed");
         second.extensions.insert("sequence".to_owned(), "7".to_owned());
         let at_ms = bench.keeper.now().at_ms;
-        let position = bench.append(&Record::Accepted { event: second, to: None, at_ms });
+        let position = bench.stage(&Record::Accepted { event: second, to: None, at_ms });
         bench.settle();
         let lane = weirgate_types::KeyHasher::default().hash("k");
         let fetched = [weirgate_core::FetchedLane { lane, rows: Vec::new(), more: false, next: None }];

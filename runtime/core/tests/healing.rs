@@ -306,7 +306,7 @@ fn events_for_one_handler_reach_it_alone() {
         let mut world = World::with("");
         world.deploy("b", "");
         let to = Some(name("b"));
-        let at = world.append(Record::Accepted { event: event(1, "x", "whatever.it.is"), to, at_ms: 0 });
+        let at = world.stage(Record::Accepted { event: event(1, "x", "whatever.it.is"), to, at_ms: 0 });
         world.settle();
         let called: Vec<_> = world.calls.iter().map(|(delivery, _)| delivery.clone()).collect();
         assert_eq!(called, [delivery("b", at)], "whatever it subscribes to");

@@ -105,7 +105,7 @@ fn one_without_a_number_waits_for_no_number() {
         let mut world = World::with(SEQUENCE);
         publish(&mut world, "x", &[2]);
         let other =
-            world.append(Record::Accepted { event: event(900, "x", "order.placed"), to: None, at_ms: world.now_ms });
+            world.stage(Record::Accepted { event: event(900, "x", "order.placed"), to: None, at_ms: world.now_ms });
         world.settle();
         restart(&mut world, with_view);
         world.wait(10);

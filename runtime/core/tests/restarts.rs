@@ -96,7 +96,7 @@ impl History {
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{RETRY}{settings}{breaker}}}"#);
         let deployed =
             weirgate_types::Deployed { handler: name(handler), digest: world::DIGEST, manifest, at_ms: 0, wall_ms: 0 };
-        self.world.append(Record::Deployed(deployed));
+        self.world.stage(Record::Deployed(deployed));
         self.world.ready(handler);
     }
 

@@ -34,12 +34,12 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 /// One thing to do. Replies are sent when what they say is durable.
 #[derive(Debug)]
 pub enum Command {
-    Publish {
+    Ingest {
         events: Vec<Identified>,
         /// The one handler they are for; absent: for all that subscribe.
         to: Option<HandlerName>,
         permit: Permit,
-        reply: Reply<Vec<Published>>,
+        reply: Reply<Vec<Ingested>>,
     },
     CallResult(Box<CallResult>),
     Deploy {
@@ -130,9 +130,9 @@ pub struct BreakerItem {
     pub open_until_ms: Option<u64>,
 }
 
-/// What became of a published event.
+/// What became of an event that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct Ingested {
     pub id: String,
     pub source: String,
     pub key: String,

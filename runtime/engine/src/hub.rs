@@ -225,7 +225,7 @@ impl Hub {
     }
 
     /// Show committed parts to those who watch. Called after the view has taken them.
-    pub(crate) fn publish(&self, parts: Vec<PublicPart>) {
+    pub(crate) fn broadcast(&self, parts: Vec<PublicPart>) {
         let mut by_subject = BTreeMap::<String, Vec<PublicPart>>::new();
         for part in parts {
             by_subject.entry(part.subject.clone()).or_default().push(part);

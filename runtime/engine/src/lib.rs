@@ -37,7 +37,7 @@ mod workers;
 mod writer;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Published, Said};
+pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested, Said};
 pub use error::{Refusal, StartError};
 pub use handle::{
     Blocked, Corrected, DeadLetterFilter, DeadLetterPage, Decision, DeliveryPage, Failure, Handle, NewData, Operation,

@@ -29,7 +29,7 @@ impl Writer {
             let (position, record) = read?;
             self.bring_back(&record, through)?;
             self.projection.project(position, &record)?;
-            self.feed(Input::Appended { position, record: &record })?;
+            self.feed(Input::Staged { position, record: &record })?;
             through = position.plus(record.width()).before();
             if self.projection.changes() >= STEP_CHANGES {
                 self.bring_forward(through)?;

@@ -14,7 +14,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    BreakerItem, Clock, Decision, Handle, HandlerItem, Metrics, Published, Refusal, Said,
+    BreakerItem, Clock, Decision, Handle, HandlerItem, Ingested, Metrics, Refusal, Said,
     ballast::Ballast,
     command::{Command, Permit, Reply},
     gates::Gates,
@@ -297,11 +297,11 @@ impl Engine {
 
     /// # Errors
     /// The views cannot be read.
-    pub fn publish(&self, events: Vec<Event>) -> Result<Answer<Vec<Published>>, Refusal> {
+    pub fn ingest(&self, events: Vec<Event>) -> Result<Answer<Vec<Ingested>>, Refusal> {
         let permit = self.permit();
         let events = events.into_iter().map(|event| Identified::look_up(event, self.views()));
         let events = events.collect::<Result<_, _>>()?;
-        Ok(self.ask(|reply| Command::Publish { events, to: None, permit, reply }))
+        Ok(self.ask(|reply| Command::Ingest { events, to: None, permit, reply }))
     }
 
     #[must_use]

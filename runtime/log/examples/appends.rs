@@ -39,10 +39,10 @@ fn measure(dir: &std::path::Path, options: LogOptions, group: u32, syncs: u32) -
     let mut latencies = Vec::new();
     for _ in 0..syncs {
         for _ in 0..group {
-            log.push(&record)?;
+            log.stage(&record)?;
         }
         let start = now(ClockId::Monotonic);
-        log.sync()?;
+        log.commit()?;
         latencies.push(now(ClockId::Monotonic) - start);
     }
     let (wall, cpu) = (now(ClockId::Monotonic) - wall, now(ClockId::ProcessCPUTime) - cpu);

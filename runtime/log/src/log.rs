@@ -116,11 +116,11 @@ impl Log {
         self.catalog.head()
     }
 
-    /// Take a record into the pending batch, and give it its position. No I/O; durable only after [`Log::sync`].
+    /// Take a record into the pending batch, and give it its position. No I/O; durable only after [`Log::commit`].
     ///
     /// # Errors
     /// [`LogError::BatchFull`], [`LogError::RecordTooLarge`]: not taken; [`LogError::Poisoned`].
-    pub fn push(&mut self, record: &Record) -> Result<Position, LogError> {
+    pub fn stage(&mut self, record: &Record) -> Result<Position, LogError> {
         self.check()?;
         self.pending.push(record, self.options.batch_bytes_max)
     }
@@ -141,7 +141,7 @@ impl Log {
     /// # Errors
     /// [`LogError::Full`]: nothing was written, the batch still waits. [`LogError::Io`]: the log takes nothing more; what
     /// was pending is found durable or not when it is opened again. [`LogError::Poisoned`]: that was before.
-    pub fn sync(&mut self) -> Result<Position, LogError> {
+    pub fn commit(&mut self) -> Result<Position, LogError> {
         self.check()?;
         if self.pending.is_empty() {
             return Ok(self.head());
@@ -153,9 +153,9 @@ impl Log {
     /// Sync, and close the log with an empty batch: damage to the batch before it then cannot pass for a torn tail.
     ///
     /// # Errors
-    /// As [`Log::sync`]. The log can be opened again all the same.
+    /// As [`Log::commit`]. The log can be opened again all the same.
     pub fn close(mut self) -> Result<Position, LogError> {
-        let head = self.sync()?;
+        let head = self.commit()?;
         if !self.closed {
             self.tail.append(self.pending.finish())?;
         }
@@ -186,7 +186,7 @@ impl Log {
         self.tail.reserve(bytes)?;
         let offset = self.tail.append(self.pending.finish())?;
         self.closed = false;
-        self.segment.publish(&self.pending, offset);
+        self.segment.index(&self.pending, offset);
         let head = self.pending.next().before();
         self.catalog.set_head(head);
         self.pending.advance();

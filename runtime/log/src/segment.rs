@@ -58,7 +58,7 @@ impl Segment {
     }
 
     /// The batch is durable at `offset`.
-    pub fn publish(&self, batch: &Batch, offset: u64) {
+    pub fn index(&self, batch: &Batch, offset: u64) {
         let batch_end = offset + batch.len() as u64;
         let mut index = self.index.write();
         for &(position, start) in batch.starts() {

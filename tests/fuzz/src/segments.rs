@@ -51,8 +51,8 @@ fn opened(segment: &[u8]) -> Option<Vec<(Position, Record)>> {
     let head = log.head();
     // Positions end somewhere; a log that is there takes no more.
     if head.0 < u64::MAX / 2 {
-        log.push(&event(99)).expect("a place");
-        assert_eq!(log.sync().expect("a sync"), head.next());
+        log.stage(&event(99)).expect("a place");
+        assert_eq!(log.commit().expect("a sync"), head.next());
         drop(log);
         let again = open(&disk).expect("it opened before");
         let (now, _) = contents(&again);
@@ -89,9 +89,9 @@ fn good() -> &'static Good {
         for batch in 1..=4_u64 {
             for n in 0..batch {
                 let record = event(batch * 10 + n);
-                records.push((log.push(&record).expect("a place"), record));
+                records.push((log.stage(&record).expect("a place"), record));
             }
-            log.sync().expect("a sync");
+            log.commit().expect("a sync");
         }
         drop(log);
         Good { bytes: disk.contents(FIRST_SEGMENT).expect("a segment"), records }

@@ -122,7 +122,7 @@ impl Clients {
             Some(position) => *position,
             None => {
                 let (event, at_ms) = (wish.event(), shell.now_ms);
-                shell.append(Record::Accepted { event, to: None, at_ms })?
+                shell.stage(Record::Accepted { event, to: None, at_ms })?
             }
         };
         shell.answer_when_durable(wish.id.clone(), position);

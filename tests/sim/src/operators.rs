@@ -21,14 +21,14 @@ impl Shell {
         let manifest = schedules::with(&setting.manifest(handler.as_str(), takes), self.some_schedules());
         let (at_ms, wall_ms) = (self.now_ms, self.clock.wall_ms);
         let deployed = Deployed { handler: handler.clone(), digest: DIGEST, manifest, at_ms, wall_ms };
-        self.append(Record::Deployed(deployed))?;
+        self.stage(Record::Deployed(deployed))?;
         self.feed(Input::Ready { handler: &handler, digest: DIGEST })
     }
 
     pub fn change_mode(&mut self, handler: HandlerName, mode: Mode) -> Result<(), Stop> {
         if self.machine.may_change_mode(&handler, mode) == Verdict::Granted {
             let (by, why, notice, at_ms) = ("operator".to_owned(), String::new(), self.notice(), self.now_ms);
-            self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }))?;
+            self.stage(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }))?;
         }
         Ok(())
     }
@@ -65,8 +65,7 @@ impl Shell {
         if verb == Verb::Resolve {
             emitted.insert(0, clients::event(&format!("instead-{}", self.head()), "k0", "order.placed"));
         }
-        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
-            .map(drop)
+        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted })).map(drop)
     }
 }
 

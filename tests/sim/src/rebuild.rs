@@ -60,7 +60,7 @@ impl Shell {
         let mut rebuilt = Rebuilt { machine, rows: BTreeMap::new() };
         rebuilt.tell(self, Input::Durable { position: self.head() }, self.now_ms);
         for (position, record) in &self.records {
-            rebuilt.tell(self, Input::Appended { position: *position, record }, self.now_ms);
+            rebuilt.tell(self, Input::Staged { position: *position, record }, self.now_ms);
         }
         rebuilt
     }

@@ -101,7 +101,7 @@ impl Machine {
                 for (position, attempt) in call {
                     let delivery = DeliveryId { handler: name.clone(), position };
                     let version = handler.version();
-                    actions.push(Action::Append(Record::Attempted { delivery, attempt, version, at_ms: now.at_ms }));
+                    actions.push(Action::Stage(Record::Attempted { delivery, attempt, version, at_ms: now.at_ms }));
                 }
             }
         }

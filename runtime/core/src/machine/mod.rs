@@ -118,10 +118,10 @@ impl Machine {
         let now = now.into();
         match input {
             // It comes before a record that was decided on already, so nothing else may happen first.
-            Input::Appended { position, record: record @ Record::TimeAnchored(_) } => {
-                return self.appended(position, record, actions);
+            Input::Staged { position, record: record @ Record::TimeAnchored(_) } => {
+                return self.staged(position, record, actions);
             }
-            Input::Appended { position, record } => self.appended(position, record, actions),
+            Input::Staged { position, record } => self.staged(position, record, actions),
             Input::Durable { position } => self.made_durable(position, now, actions),
             Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
             Input::Fetched { handler, lanes, due } => self.fetched(handler, lanes, due, actions),

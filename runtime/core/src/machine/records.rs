@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Machine {
-    pub(super) fn appended(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
+    pub(super) fn staged(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
         match record {
             Record::Accepted { .. } | Record::Paced { .. } | Record::Lost(_) => {}
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),

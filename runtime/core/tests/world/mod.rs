@@ -149,7 +149,7 @@ impl World {
     pub fn deploy(&mut self, handler: &str, extra: &str) {
         let subscription = r#"{"types":["order.*"],"corrections":["fix.*"]}"#;
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{extra}}}"#);
-        self.append(Record::Deployed(Deployed {
+        self.stage(Record::Deployed(Deployed {
             handler: name(handler),
             digest: DIGEST,
             manifest,
@@ -170,7 +170,7 @@ impl World {
     pub fn set_mode(&mut self, handler: &str, mode: Mode) {
         let (handler, at_ms) = (name(handler), self.now_ms);
         let (by, why, notice) = ("test".into(), String::new(), notice());
-        self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
+        self.stage(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
         self.feed(Input::Tick);
     }
 
@@ -192,7 +192,7 @@ impl World {
         }
         let (delivery, key, at_ms) = (delivery.clone(), key.to_owned(), self.now_ms);
         let (by, why) = ("test".to_owned(), "because".to_owned());
-        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }));
+        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }));
         self.feed(Input::Tick);
     }
 
@@ -205,7 +205,7 @@ impl World {
     }
 
     pub fn publish_as(&mut self, id: u64, key: &str, r#type: &str) -> Position {
-        let position = self.append(Record::Accepted { event: event(id, key, r#type), to: None, at_ms: self.now_ms });
+        let position = self.stage(Record::Accepted { event: event(id, key, r#type), to: None, at_ms: self.now_ms });
         self.settle();
         position
     }
@@ -288,7 +288,7 @@ impl World {
         self.feed(Input::Tick);
     }
 
-    pub fn append(&mut self, record: Record) -> Position {
+    pub fn stage(&mut self, record: Record) -> Position {
         let position = self.record(record);
         self.perform();
         position
@@ -365,7 +365,7 @@ impl World {
             for delivery in deliveries_of(record) {
                 self.fetch_for(&delivery);
             }
-            self.tell(Input::Appended { position: *position, record });
+            self.tell(Input::Staged { position: *position, record });
             self.perform();
         }
         let handlers: Vec<_> = self.machine.handlers().map(|(name, _)| name.clone()).collect();

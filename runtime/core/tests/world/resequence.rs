@@ -14,7 +14,7 @@ impl World {
     pub fn publish_numbered(&mut self, id: u64, key: &str, number: u64) -> Position {
         let extensions = BTreeMap::from([("sequence".to_owned(), number.to_string())]);
         let event = Event { extensions, ..event(id, key, "order.placed") };
-        let position = self.append(Record::Accepted { event, to: None, at_ms: self.now_ms });
+        let position = self.stage(Record::Accepted { event, to: None, at_ms: self.now_ms });
         self.settle();
         position
     }

@@ -23,7 +23,7 @@ impl World {
 
     pub(super) fn record(&mut self, record: Record) -> Position {
         let position = self.head().next();
-        self.tell(Input::Appended { position, record: &record });
+        self.tell(Input::Staged { position, record: &record });
         self.log.push((position, record));
         position
     }
@@ -31,7 +31,7 @@ impl World {
     pub(super) fn perform(&mut self) {
         while let Some(action) = self.queue.pop_front() {
             match action {
-                Action::Append(record) => drop(self.record(record)),
+                Action::Stage(record) => drop(self.record(record)),
                 Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch),
                 Action::Deliver { delivery, attempt, call, .. } => {
                     self.join(&delivery, call);

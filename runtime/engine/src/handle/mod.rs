@@ -24,7 +24,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    BreakerItem, HandlerItem, Hub, Metrics, Published, Refusal, Said,
+    BreakerItem, HandlerItem, Hub, Ingested, Metrics, Refusal, Said,
     command::{Command, Permit, Reply},
     identities::Identified,
     modules::{Collected, Modules, Upload},
@@ -109,12 +109,12 @@ impl Handle {
     /// [`Refusal::UnknownHandler`] where the one named is not there;
     /// [`Refusal::Busy`] when too many are under way, [`Refusal::DiskFull`], [`Refusal::Stopped`]. None of the events was
     /// taken then, except that after the last two they may have been: sending them again is safe.
-    pub async fn publish(
+    pub async fn ingest(
         &self,
         events: Vec<Event>,
         to: Option<HandlerName>,
         bytes: Option<Grant>,
-    ) -> Result<Vec<Published>, Refusal> {
+    ) -> Result<Vec<Ingested>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.0.parts.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
         let permit = Permit::new(permit, bytes);
@@ -122,7 +122,7 @@ impl Handle {
         let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &views)).collect();
         let events: Result<_, Refusal> = if permits > 1 { blocking(look_up).await? } else { look_up() };
         let events = events?;
-        self.ask(|reply| Command::Publish { events, to, permit, reply }).await
+        self.ask(|reply| Command::Ingest { events, to, permit, reply }).await
     }
 
     /// Begin to take a component of so many bytes at the most.

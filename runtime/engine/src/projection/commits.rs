@@ -79,7 +79,7 @@ impl Projection {
             delivery,
         };
         let place = u32::try_from(index).ok().map(|index| (position, index));
-        self.publish(&write.subject, &commit.handler, part, place);
+        self.stage_part(&write.subject, &commit.handler, part, place);
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Projection {
         let (state, text) = (String::new(), String::new());
         let before = before.unwrap_or(StatusPart { version: position, at_ms, state, text, data: None, delivery: None });
         let part = StatusPart { version: position, at_ms, delivery, ..before };
-        self.publish(key, handler, part, place.flatten());
+        self.stage_part(key, handler, part, place.flatten());
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ pub struct Projection {
     newest: HashMap<HandlerName, HashMap<String, usize>>,
 }
 
-/// A part of a status that is to be published.
+/// A part of a status that is to be broadcast.
 #[derive(Debug)]
 pub struct PublicPart {
     pub subject: String,
@@ -116,7 +116,7 @@ impl Projection {
         }
     }
 
-    fn publish(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, place: Option<Place>) {
+    fn stage_part(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, place: Option<Place>) {
         self.pending.push(statuses::row(subject, handler, &part, place));
         self.newest.entry(handler.clone()).or_default().insert(subject.to_owned(), self.parts.len());
         self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, place });

@@ -70,6 +70,6 @@ impl Projection {
         let Ok(name) = format!("{RUNTIME_PART}-{part}").parse::<HandlerName>() else { return };
         let (state, text, data) = (state.to_owned(), public(text), raw_json(Some(data.to_string())));
         let said = StatusPart { version: position, at_ms, state, text, data, delivery: None };
-        self.publish(subject, &name, said, None);
+        self.stage_part(subject, &name, said, None);
     }
 }

@@ -31,7 +31,7 @@ impl Writer {
                 action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
                 // The machine asks again: the next timer stays due.
                 Action::FireTimers { .. } if self.budget.is_used_up() => {}
-                Action::Append(record) => drop(self.append(record)?),
+                Action::Stage(record) => drop(self.stage(record)?),
                 Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch)?,
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
@@ -52,19 +52,19 @@ impl Writer {
     }
 
     /// The record gets its place. Where the wall clock was set since the last one, the log says that first.
-    pub fn append(&mut self, record: Record) -> Result<Position, EngineFault> {
+    pub fn stage(&mut self, record: Record) -> Result<Position, EngineFault> {
         if let Some(anchor) = self.time.anchor_wanted() {
-            self.append_as_it_is(Record::TimeAnchored(anchor))?;
+            self.stage_without_anchor(Record::TimeAnchored(anchor))?;
             self.time.anchored(anchor);
         }
-        self.append_as_it_is(record)
+        self.stage_without_anchor(record)
     }
 
-    fn append_as_it_is(&mut self, record: Record) -> Result<Position, EngineFault> {
-        let position = self.push(&record)?;
+    fn stage_without_anchor(&mut self, record: Record) -> Result<Position, EngineFault> {
+        let position = self.stage_in_log(&record)?;
         self.pass_records += 1;
         self.projection.project(position, &record)?;
-        self.tell(Input::Appended { position, record: &record });
+        self.tell(Input::Staged { position, record: &record });
         self.handlers_changed |=
             matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
         self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_));
@@ -77,13 +77,13 @@ impl Writer {
     }
 
     /// A batch has its limit; what is beyond it goes into the next, after a sync of its own.
-    fn push(&mut self, record: &Record) -> Result<Position, EngineFault> {
-        match self.log.push(record) {
+    fn stage_in_log(&mut self, record: &Record) -> Result<Position, EngineFault> {
+        match self.log.stage(record) {
             Err(LogError::BatchFull { .. }) => {
-                self.sync()?;
-                Ok(self.log.push(record)?)
+                self.commit_log()?;
+                Ok(self.log.stage(record)?)
             }
-            pushed => Ok(pushed?),
+            staged => Ok(staged?),
         }
     }
 

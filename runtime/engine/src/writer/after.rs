@@ -4,14 +4,14 @@ use crossbeam_channel::Sender;
 use weirgate_types::{HandlerName, Position};
 
 use crate::{
-    BreakerItem, HandlerItem, Published, Refusal,
+    BreakerItem, HandlerItem, Ingested, Refusal,
     command::{Permit, Reply, Standing},
     job::Job,
     workers::Jobs,
 };
 
 pub enum After {
-    Published { reply: Reply<Vec<Published>>, published: Vec<Published>, permit: Permit },
+    Ingested { reply: Reply<Vec<Ingested>>, ingested: Vec<Ingested>, permit: Permit },
     Handlers { reply: Reply<Vec<HandlerItem>>, items: Vec<HandlerItem> },
     Standing { reply: Reply<Vec<Standing>>, standing: Vec<Standing> },
     Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
@@ -30,9 +30,9 @@ impl After {
     /// A reader who has gone away misses his answer, and nothing else happens.
     pub fn perform(self, jobs: &Jobs) {
         match self {
-            Self::Published { reply, published, permit } => {
+            Self::Ingested { reply, ingested, permit } => {
                 drop(permit);
-                drop(reply.send(Ok(published)));
+                drop(reply.send(Ok(ingested)));
             }
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::Standing { reply, standing } => drop(reply.send(Ok(standing))),

@@ -8,7 +8,7 @@ use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind
 
 use super::{After, EngineFault, Writer};
 use crate::{
-    HandlerItem, Published, Refusal,
+    HandlerItem, Ingested, Refusal,
     command::{Command, Permit, Reply},
     identities::Identified,
     job::{CallResult, Callee},
@@ -22,7 +22,7 @@ const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
 impl Writer {
     pub fn take(&mut self, command: Command) -> Result<(), EngineFault> {
         match command {
-            Command::Publish { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,
+            Command::Ingest { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,
             Command::CallResult(call) => self.take_call_result(call)?,
             Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
@@ -36,7 +36,7 @@ impl Writer {
             Command::Step { delivery, attempt, step, answer, reply } => {
                 let at_ms = self.time.at_ms();
                 let previous = self.machine.row(&delivery).and_then(|row| row.carried.step);
-                self.append(Record::Stepped { delivery, attempt, step, answer, previous, at_ms })?;
+                self.stage(Record::Stepped { delivery, attempt, step, answer, previous, at_ms })?;
                 self.after.push(After::Stepped(reply));
                 self.perform()?;
             }
@@ -59,7 +59,7 @@ impl Writer {
         events: Vec<Identified>,
         to: Option<&HandlerName>,
         permit: Permit,
-        reply: Reply<Vec<Published>>,
+        reply: Reply<Vec<Ingested>>,
     ) -> Result<(), EngineFault> {
         if let Some(unknown) = to.filter(|to| self.machine.handler(to).is_none()) {
             drop(reply.send(Err(Refusal::UnknownHandler(unknown.clone()))));
@@ -69,7 +69,7 @@ impl Writer {
             drop(reply.send(Err(Refusal::DiskFull)));
             return Ok(());
         }
-        let mut published = Vec::with_capacity(events.len());
+        let mut ingested = Vec::with_capacity(events.len());
         for one in events {
             let first = self.identities.first_position(&one, &self.views)?;
             let first = first.filter(|first| self.identity_window.holds(*first, self.machine.head()));
@@ -79,16 +79,16 @@ impl Writer {
                 Some(position) => (position, true),
                 None => {
                     let (to, at_ms) = (to.cloned(), self.time.at_ms());
-                    let position = self.append(Record::Accepted { event, to, at_ms })?;
+                    let position = self.stage(Record::Accepted { event, to, at_ms })?;
                     self.identities.accepted(identity, position);
                     (position, false)
                 }
             };
             let counter = if duplicate { &self.metrics.events_duplicate } else { &self.metrics.events_accepted };
             counter.inc();
-            published.push(Published { id, source, key, position, duplicate });
+            ingested.push(Ingested { id, source, key, position, duplicate });
         }
-        self.after.push(After::Published { reply, published, permit });
+        self.after.push(After::Ingested { reply, ingested, permit });
         self.perform()
     }
 
@@ -141,7 +141,7 @@ impl Writer {
             return Ok(());
         }
         Now { at_ms: deployed.at_ms, wall_ms: deployed.wall_ms, .. } = self.time.now();
-        self.append(Record::Deployed(deployed))?;
+        self.stage(Record::Deployed(deployed))?;
         self.loaded(&name, digest, Some(module))?;
         self.after_handler(name, reply);
         Ok(())

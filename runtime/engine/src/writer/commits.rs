@@ -39,10 +39,10 @@ impl Writer {
             commits.push(commit);
         }
         if !is_batch && commits.len() == 1 {
-            return commits.pop().map_or(Ok(()), |commit| self.append(Record::Committed(commit)).map(drop));
+            return commits.pop().map_or(Ok(()), |commit| self.stage(Record::Committed(commit)).map(drop));
         }
         for part in split_by_size(commits) {
-            self.append(Record::Batched(part))?;
+            self.stage(Record::Batched(part))?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Writer {
                 (correction, HOOK.to_owned(), "the handler's own hook corrected it".to_owned())
             }
         };
-        self.append_correction(delivery, event.key().to_owned(), correction, by, why)
+        self.stage_correction(delivery, event.key().to_owned(), correction, by, why)
     }
 
     /// An event that corrects cannot be applied: the delivery goes on waiting for one that can.
@@ -163,10 +163,10 @@ impl Writer {
         let notice = notices::of_refused_correction(&delivery, event, correction, &reason);
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         let refused = CorrectionRefused { delivery, key, correction, reason, at_ms, notice };
-        self.append(Record::CorrectionRefused(refused)).map(drop)
+        self.stage(Record::CorrectionRefused(refused)).map(drop)
     }
 
-    fn append_correction(
+    fn stage_correction(
         &mut self,
         delivery: DeliveryId,
         key: String,
@@ -176,8 +176,7 @@ impl Writer {
     ) -> Result<(), EngineFault> {
         let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.time.at_ms());
         let emitted = Vec::new();
-        self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
-            .map(drop)
+        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted })).map(drop)
     }
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.
@@ -190,7 +189,7 @@ impl Writer {
         let withheld = withheld.ok_or_else(|| EngineFault::Broken(format!("the log has no commit at {commit}")))?;
         let (key, emitted, depth) = (withheld.key.clone(), withheld.effects.withheld.clone(), withheld.depth);
         let at_ms = self.time.at_ms();
-        self.append(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
+        self.stage(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
     }
 
     /// What is missing before a delivery is not waited for any longer.
@@ -202,7 +201,7 @@ impl Writer {
         let Gap { delivery, expected, found } = gap;
         tracing::info!(%delivery, expected, found, "a gap in a sequence is passed");
         self.metrics.gap_passed(&delivery.handler);
-        self.append(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
+        self.stage(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
     }
 
     pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), EngineFault> {
@@ -213,7 +212,7 @@ impl Writer {
                 tracing::info!(%breaker, open = open_until_ms.is_some(), %why, "a breaker changed");
                 let notice = notices::of_breaker(&breaker, open_until_ms, &by, &why, self.time.now().elapsed_ms);
                 let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
-                self.append(Record::BreakerChanged(changed)).map(drop)
+                self.stage(Record::BreakerChanged(changed)).map(drop)
             }
             StateChange::Stop { handler, why } => {
                 let mode = Mode::Paused;
@@ -223,7 +222,7 @@ impl Writer {
                 tracing::warn!(%handler, %why, "the handler is paused");
                 let by = "weirgate".to_owned();
                 let notice = notices::of_mode(&handler, mode, &by, &why, self.time.now().elapsed_ms);
-                self.append(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice })).map(drop)
+                self.stage(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice })).map(drop)
             }
         }
     }

@@ -118,7 +118,7 @@ impl Writer {
         let firing =
             firing.ok_or_else(|| EngineFault::Broken(format!("the log does not say what timer {} is", timer.name)))?;
         let timers::Firing { event, next_ms } = firing;
-        self.append(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
+        self.stage(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
     }
 }
 

@@ -38,7 +38,7 @@ impl Writer {
 
     fn take_while_full(&mut self, command: Command) -> Result<(), EngineFault> {
         match command {
-            Command::Publish { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Ingest { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
@@ -65,7 +65,7 @@ impl After {
     /// done.
     fn answer_undecided(self) -> Option<Self> {
         match self {
-            Self::Published { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
+            Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
             Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
             Self::Intervened { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),

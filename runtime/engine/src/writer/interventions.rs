@@ -29,7 +29,7 @@ impl Writer {
                 let (Said { by, why }, at_ms) = (said, self.time.at_ms());
                 let notice = notices::of_mode(&handler, mode, &by, &why, self.time.now().elapsed_ms);
                 let changed = ModeChanged { handler: handler.clone(), mode, by, why, at_ms, notice };
-                self.append(Record::ModeChanged(changed))?;
+                self.stage(Record::ModeChanged(changed))?;
             }
         }
         self.perform()?;
@@ -42,7 +42,7 @@ impl Writer {
             // What was written in this pass has to be readable before the shelf is looked through.
             self.end_pass()?;
             // And what was put away at its end.
-            self.publish()?;
+            self.apply_views()?;
             self.fetch_for(&wish.delivery)?;
         }
         if let Err(refusal) = self.may_intervene(&wish) {
@@ -57,7 +57,7 @@ impl Writer {
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
         let position =
-            self.append(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))?;
+            self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))?;
         self.after.push(After::Intervened { reply, position });
         self.perform()
     }

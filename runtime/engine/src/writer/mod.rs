@@ -1,6 +1,6 @@
 //! The writer: the one thread that decides and writes.
 //!
-//! A pass takes all that waits, applies it, appends the records that follow, syncs once, and only then lets anybody know.
+//! A pass takes all that waits, applies it, stages the records that follow, syncs once, and only then lets anybody know.
 //! So one sync serves whatever came in while the last one ran, and a lone event waits for nothing.
 
 use std::{
@@ -243,7 +243,7 @@ impl Writer {
         self.is_slow = slow;
         let (at_ms, why) = (self.time.at_ms(), why.to_owned());
         let notice = notices::of_pace(slow, &why, self.time.now().elapsed_ms);
-        self.append(Record::Paced { slow, why, at_ms, notice }).map(drop)
+        self.stage(Record::Paced { slow, why, at_ms, notice }).map(drop)
     }
 
     fn patience(&self) -> Duration {
@@ -265,8 +265,8 @@ impl Writer {
     /// begin when all that a pass brings has been taken, so that deliveries share the calls of a handler that takes batches.
     pub fn end_pass(&mut self) -> Result<(), EngineFault> {
         loop {
-            self.sync()?;
-            self.publish()?;
+            self.commit_log()?;
+            self.apply_views()?;
             for after in std::mem::take(&mut self.after) {
                 after.perform(&self.jobs);
             }
@@ -279,13 +279,13 @@ impl Writer {
         }
     }
 
-    fn sync(&mut self) -> Result<(), EngineFault> {
+    fn commit_log(&mut self) -> Result<(), EngineFault> {
         if self.log.pending_bytes() == 0 {
             return Ok(());
         }
         let started = self.time.monotonic();
         loop {
-            match self.log.sync() {
+            match self.log.commit() {
                 Ok(head) => {
                     self.metrics.log_position.set(i64::try_from(head.0).unwrap_or(i64::MAX));
                     break;
@@ -305,8 +305,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Bring what is durable now into the view, and show it to those who watch.
-    fn publish(&mut self) -> Result<(), EngineFault> {
+    /// Apply what is durable now to the views, and broadcast the changed statuses.
+    fn apply_views(&mut self) -> Result<(), EngineFault> {
         self.keep_handlers()?;
         self.forget_identities()?;
         if self.projection.changes() == 0 {
@@ -317,7 +317,7 @@ impl Writer {
         self.views.write(changes, head)?;
         self.identities.written(head);
         if !parts.is_empty() {
-            self.hub.publish(parts);
+            self.hub.broadcast(parts);
         }
         Ok(())
     }

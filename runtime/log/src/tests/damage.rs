@@ -15,7 +15,7 @@ fn closed_log() -> (SimStorage, LogOptions, Model) {
     for _ in 0..6 {
         push(&mut log, &mut model, chance.record(120));
         push(&mut log, &mut model, chance.record(120));
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
     }
     log.close().expect("a clean end");
     assert!(names(&disk).len() >= 3);
@@ -81,7 +81,7 @@ fn killed_log() -> (SimStorage, LogOptions, Model, Vec<u8>) {
     let mut model = Model::new();
     for value in 1..=3 {
         push(&mut log, &mut model, commit(1, vec![value; 50]));
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
     }
     drop(log);
     let mut flipped = disk.contents(FIRST).expect("the segment");
@@ -199,8 +199,8 @@ fn missing_and_foreign_segments_are_refused() {
     let mut log =
         Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), salt: Salt([0; 16]) }, options.clone())
             .expect("another log");
-    log.push(&commit(0, Vec::new())).expect("a place");
-    log.sync().expect("a sync");
+    log.stage(&commit(0, Vec::new())).expect("a place");
+    log.commit().expect("a sync");
     let image = copy(&disk);
     image.overwrite(first, other.contents(FIRST).expect("a segment"));
     assert_eq!(corruption(open(&image, &options)).what, "the segment is of another log");
@@ -211,8 +211,8 @@ fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
     let disk = SimStorage::new();
     let mut log = open(&disk, &small(10_000, 20_000)).expect("a new log");
     let new = disk.contents(FIRST).expect("the segment");
-    log.push(&commit(0, Vec::new())).expect("a place");
-    log.sync().expect("a sync");
+    log.stage(&commit(0, Vec::new())).expect("a place");
+    log.commit().expect("a sync");
     let mut damaged = disk.contents(FIRST).expect("the segment");
     damaged[20] ^= 1;
     disk.overwrite(FIRST, damaged);
@@ -229,15 +229,15 @@ fn damage_to_the_batch_that_closed_the_log_is_found_once_it_goes_on() {
     let options = small(10_000, 0);
     let closed_at = {
         let mut log = open(&disk, &options).expect("a new log");
-        log.push(&commit(0, Vec::new())).expect("a place");
-        log.sync().expect("a sync");
+        log.stage(&commit(0, Vec::new())).expect("a place");
+        log.commit().expect("a sync");
         let end = disk.contents(FIRST).expect("the segment").len();
         log.close().expect("a clean end");
         end
     };
     let mut log = open(&disk, &options).expect("the log again");
-    log.push(&commit(0, Vec::new())).expect("a place");
-    log.sync().expect("a sync");
+    log.stage(&commit(0, Vec::new())).expect("a place");
+    log.commit().expect("a sync");
     drop(log);
     let mut damaged = disk.contents(FIRST).expect("the segment");
     damaged[closed_at + 30] ^= 1;
@@ -253,10 +253,10 @@ fn a_payload_that_holds_a_part_of_the_log_is_no_later_batch() {
     let mut log = open(&disk, &options).expect("a new log");
     let mut model = Model::new();
     push(&mut log, &mut model, commit(0, vec![1; 50]));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     let part = disk.contents(FIRST).expect("the segment");
-    log.push(&Record::Accepted { event: event(part), to: None, at_ms: 0 }).expect("a place");
-    log.sync().expect("a sync");
+    log.stage(&Record::Accepted { event: event(part), to: None, at_ms: 0 }).expect("a place");
+    log.commit().expect("a sync");
     drop(log);
     let mut torn = disk.contents(FIRST).expect("the segment");
     torn.pop();

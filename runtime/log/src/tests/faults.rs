@@ -15,7 +15,7 @@ pub fn write_until_failure(disk: &SimStorage, options: &LogOptions) -> (Model, M
         for _ in 0..=chance.below(3) {
             push(&mut log, &mut all, chance.record(600));
         }
-        if let Err(error) = log.sync() {
+        if let Err(error) = log.commit() {
             check_refusal(&mut log, &error, &durable, &all);
             return (durable, all, Some(error));
         }
@@ -29,11 +29,11 @@ pub fn write_until_failure(disk: &SimStorage, options: &LogOptions) -> (Model, M
 fn check_refusal(log: &mut Log, error: &LogError, durable: &Model, all: &Model) {
     assert_eq!(contents(&log.reader()), *durable, "after {error}");
     if matches!(error, LogError::Full(_)) {
-        assert_eq!(log.sync().expect("there is space again"), next(all).before());
+        assert_eq!(log.commit().expect("there is space again"), next(all).before());
         assert_eq!(contents(&log.reader()), *all);
     } else {
-        assert!(matches!(log.sync(), Err(LogError::Poisoned)));
-        assert!(matches!(log.push(&commit(0, Vec::new())), Err(LogError::Poisoned)));
+        assert!(matches!(log.commit(), Err(LogError::Poisoned)));
+        assert!(matches!(log.stage(&commit(0, Vec::new())), Err(LogError::Poisoned)));
     }
 }
 
@@ -87,7 +87,7 @@ fn a_full_disk_costs_nothing_but_time() {
         for _ in 0..40 {
             push(&mut log, &mut model, chance.record(700));
             disk.set_bytes_max(Some(disk.bytes() + chance.below(900)));
-            while let Err(error) = log.sync() {
+            while let Err(error) = log.commit() {
                 assert!(matches!(error, LogError::Full(_)), "{error}");
                 assert_eq!(contents(&log.reader()), model[..model.len() - 1]);
                 refusals += 1;
@@ -111,14 +111,14 @@ fn a_batch_that_does_not_fit_can_be_given_up() {
     let mut log = open(&disk, &small(100_000, 20_000)).expect("a new log");
     let mut model = Model::new();
     push(&mut log, &mut model, commit(1, vec![1; 100]));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     disk.set_bytes_max(Some(disk.bytes()));
-    log.push(&commit(0, vec![2; 40_000])).expect("a place");
-    assert!(matches!(log.sync(), Err(LogError::Full(_))));
+    log.stage(&commit(0, vec![2; 40_000])).expect("a place");
+    assert!(matches!(log.commit(), Err(LogError::Full(_))));
     log.discard();
     // What was reserved before is still there for something smaller.
     push(&mut log, &mut model, commit(0, vec![3; 100]));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     assert_eq!(contents(&log.reader()), model);
 }
 
@@ -137,11 +137,11 @@ fn without_a_file_descriptor_a_new_segment_waits_and_says_which_error_it_was() {
     let mut log = open(&disk, &small(1500, 0)).expect("a new log");
     let mut model = Model::new();
     push(&mut log, &mut model, commit(0, vec![1; 1200]));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     push(&mut log, &mut model, commit(0, vec![2; 1200]));
     disk.fail(disk.operations() + 1, Fault::Descriptors);
-    let error = log.sync().expect_err("no descriptor for a second segment");
+    let error = log.commit().expect_err("no descriptor for a second segment");
     assert!(matches!(error, LogError::Full(_)) && error.to_string().contains("os error 24"), "{error}");
-    log.sync().expect("a descriptor is free again");
+    log.commit().expect("a descriptor is free again");
     assert_eq!(contents(&log.reader()), model);
 }

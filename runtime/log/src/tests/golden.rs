@@ -12,7 +12,7 @@ fn write() -> (SimStorage, Model) {
     for (number, record) in every_record().into_iter().enumerate() {
         push(&mut log, &mut model, record);
         if number == 2 {
-            log.sync().expect("a sync");
+            log.commit().expect("a sync");
         }
     }
     log.close().expect("a clean end");

@@ -24,7 +24,7 @@ fn run(seed: u64) {
                 push(&mut log, &mut all, record);
             }
             6..=7 => {
-                assert_eq!(log.sync().expect("a sync"), next(&all).before());
+                assert_eq!(log.commit().expect("a sync"), next(&all).before());
                 durable.clone_from(&all);
             }
             8 => {
@@ -65,7 +65,7 @@ fn large_batches_and_records_are_found_through_the_index() {
             push(&mut log, &mut model, chance.record(800));
         }
         push(&mut log, &mut model, Record::Accepted { event: event(vec![batch; 300_000]), to: None, at_ms: 0 });
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
     }
     assert_eq!(contents(&log.reader()), model);
     drop(log);
@@ -82,7 +82,7 @@ fn batches_of_all_sizes_are_found_through_the_index() {
         for _ in 0..=chance.below(100) {
             push(&mut log, &mut model, chance.record(700));
         }
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
     }
     assert_eq!(contents(&log.reader()), model);
     drop(log);
@@ -95,14 +95,14 @@ fn what_is_too_large_is_refused_and_changes_nothing() {
     let mut log = open(&SimStorage::new(), &options).expect("a new log");
     let mut model = Model::new();
     let record = |bytes| Record::Accepted { event: event(vec![0; bytes]), to: None, at_ms: 0 };
-    let error = log.push(&record(1000)).expect_err("too large");
+    let error = log.stage(&record(1000)).expect_err("too large");
     assert!(matches!(error, LogError::RecordTooLarge { max: 1000, .. }), "{error}");
     push(&mut log, &mut model, record(500));
-    let error = log.push(&record(500)).expect_err("a full batch");
+    let error = log.stage(&record(500)).expect_err("a full batch");
     assert!(matches!(error, LogError::BatchFull { max: 1000, .. }), "{error}");
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     push(&mut log, &mut model, record(500));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     assert_eq!(contents(&log.reader()), model);
 }
 
@@ -129,9 +129,9 @@ fn readers_see_a_prefix_while_the_writer_goes_on() {
             });
         }
         for number in 1..=records {
-            log.push(&Record::Accepted { event: event(vec![0; 200]), to: None, at_ms: number }).expect("a place");
+            log.stage(&Record::Accepted { event: event(vec![0; 200]), to: None, at_ms: number }).expect("a place");
             if number % 7 == 0 || number == records {
-                log.sync().expect("a sync");
+                log.commit().expect("a sync");
             }
         }
     });

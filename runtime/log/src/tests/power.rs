@@ -11,7 +11,7 @@ fn check(image: &SimStorage, options: &LogOptions, durable: &Model, all: &Model,
     let whole = found.len() > durable.len();
     // It goes on, and is the same when opened once more.
     push(&mut log, &mut found, commit(1, vec![9; 40]));
-    log.sync().unwrap_or_else(|error| panic!("{case}: {error}"));
+    log.commit().unwrap_or_else(|error| panic!("{case}: {error}"));
     drop(log);
     let again = open(&image.crash(Crash::Keep(0)), options).unwrap_or_else(|error| panic!("{case}: {error}"));
     assert_eq!(contents(&again.reader()), found, "{case}");
@@ -53,7 +53,7 @@ fn a_cut_at_any_byte_of_a_closed_log_leaves_whole_batches() {
     for _ in 0..6 {
         push(&mut log, &mut model, chance.record(200));
         push(&mut log, &mut model, chance.record(200));
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
         ends.push((disk.contents(name).expect("the segment").len(), model.len()));
     }
     let bytes = disk.contents(name).expect("the segment");
@@ -73,7 +73,7 @@ fn a_batch_behind_which_nothing_sound_lies_is_cut_with_all_its_bytes() {
     let mut log = open(&disk, &options).expect("a new log");
     let mut model = Model::new();
     push(&mut log, &mut model, commit(1, vec![1; 100]));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     let mut torn = disk.contents("00000000000000000001.seg").expect("the segment");
     // Garbage in the reserved space, as from a batch of which only some middle sectors were written.
     torn[2000..3000].fill(0xab);
@@ -91,14 +91,14 @@ fn a_torn_tail_is_cut_durably_before_a_new_segment_follows() {
     let mut log = open(&disk, &options).expect("a new log");
     let mut model = Model::new();
     push(&mut log, &mut model, commit(1, vec![1; 100]));
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     drop(log);
     let mut torn = disk.contents("00000000000000000001.seg").expect("the segment");
     torn.extend_from_slice(&[0xab; 200]);
     disk.overwrite("00000000000000000001.seg", torn);
     let mut log = open(&disk, &options).expect("the log again");
     push(&mut log, &mut model, commit(1, vec![2; 900]));
-    log.sync().expect("a sync, in a new segment");
+    log.commit().expect("a sync, in a new segment");
     let after = open(&disk.crash(Crash::Keep(0)), &options).expect("the log after a power cut");
     assert_eq!(contents(&after.reader()), model);
 }

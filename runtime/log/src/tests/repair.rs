@@ -16,7 +16,7 @@ fn killed_log(chance: &mut Chance) -> (SimStorage, LogOptions, Model) {
         for _ in 0..=chance.below(4) {
             push(&mut log, &mut model, chance.record(150));
         }
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
     }
     (disk, options, model)
 }
@@ -184,8 +184,8 @@ fn positions_belong_to_the_epoch_in_which_they_were_given() {
     let (mut log, repaired) = opening.accept_loss(RAISED, 5).expect("the log without its end");
     assert_eq!(repaired.expect("a repair").head, head);
     model.truncate(model.len() - 1);
-    assert_eq!(log.push(&commit(0, Vec::new())).expect("a place"), head.next(), "no position is given again");
-    log.sync().expect("a sync");
+    assert_eq!(log.stage(&commit(0, Vec::new())).expect("a place"), head.next(), "no position is given again");
+    log.commit().expect("a sync");
     let epochs = Arc::clone(log.epochs());
     assert_eq!((epochs.at(head), epochs.at(head.next())), (IDENTITY.epoch, RAISED));
     drop(log);
@@ -235,15 +235,15 @@ fn of_a_batch_that_was_never_durable_nothing_is_kept() {
     for _ in 0..3 {
         push(&mut log, &mut model, chance.record(100));
         push(&mut log, &mut model, chance.record(100));
-        log.sync().expect("a sync");
+        log.commit().expect("a sync");
     }
     let acknowledged = disk.crash(Crash::Keep(u64::MAX));
     let name = segments(&disk).pop().expect("a segment");
     let end = disk.contents(&name).expect("the segment").len();
     for value in 0..3 {
-        log.push(&commit(0, vec![value; 30])).expect("a place");
+        log.stage(&commit(0, vec![value; 30])).expect("a place");
     }
-    log.sync().expect("a sync");
+    log.commit().expect("a sync");
     let mut bytes = disk.contents(&name).expect("the segment");
     bytes.pop();
     bytes[end - 5] ^= 1;

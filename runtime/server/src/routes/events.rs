@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::{Published, RefusedLabels, StoredEvent};
+use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{Position, RawEvent};
 
 use super::query::{Path, Query, limit};
@@ -134,20 +134,20 @@ async fn accept(
     let (headers, limits) = (headers.clone(), app.options.event_limits);
     let parse = move || content::events(&headers, &bytes, &limits);
     let events = app.parsers.run(held.bytes(), parse).await?;
-    let published = app.engine.publish(events, to, Some(held)).await?;
-    let events = published.into_iter().map(AcceptedEvent::from).collect();
+    let ingested = app.engine.ingest(events, to, Some(held)).await?;
+    let events = ingested.into_iter().map(AcceptedEvent::from).collect();
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
 }
 
-impl From<Published> for AcceptedEvent {
-    fn from(published: Published) -> Self {
+impl From<Ingested> for AcceptedEvent {
+    fn from(ingested: Ingested) -> Self {
         Self {
-            status_url: format!("/v1/status/{}", utf8_percent_encode(&published.key, NOT_IN_PATHS)),
-            id: published.id,
-            source: published.source,
-            key: published.key,
-            position: published.position.0,
-            duplicate: published.duplicate,
+            status_url: format!("/v1/status/{}", utf8_percent_encode(&ingested.key, NOT_IN_PATHS)),
+            id: ingested.id,
+            source: ingested.source,
+            key: ingested.key,
+            position: ingested.position.0,
+            duplicate: ingested.duplicate,
         }
     }
 }

@@ -56,16 +56,16 @@ impl History<'_> {
             let positions = u32::try_from(record.width()).unwrap_or(1);
             let lost = Record::Lost(Lost { positions, at_ms: record.at_ms() });
             let record = if self.chance.one_in(one_in) { &lost } else { record };
-            let pushed = match log.push(record) {
+            let pushed = match log.stage(record) {
                 Err(LogError::BatchFull { .. }) => {
-                    log.sync()?;
-                    log.push(record)?
+                    log.commit()?;
+                    log.stage(record)?
                 }
                 pushed => pushed?,
             };
             assert_eq!(pushed, *position, "positions stay as they were");
         }
-        log.sync().map(drop)
+        log.commit().map(drop)
     }
 
     /// Go on until nothing is to be done any more; every call that is made ends well.

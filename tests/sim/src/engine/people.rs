@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_engine::{Decision, NewData, Published, Refusal, Said, sim::Answer};
+use weirgate_engine::{Decision, Ingested, NewData, Refusal, Said, sim::Answer};
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
@@ -12,7 +12,7 @@ use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Wish, 
 pub struct People {
     sent: Vec<Wish>,
     unanswered: Vec<usize>,
-    waiting: Vec<(usize, Answer<Vec<Published>>)>,
+    waiting: Vec<(usize, Answer<Vec<Ingested>>)>,
     answers: BTreeMap<usize, Position>,
 }
 
@@ -22,8 +22,8 @@ impl People {
         for (index, mut answer) in std::mem::take(&mut self.waiting) {
             match answer.poll() {
                 None => self.waiting.push((index, answer)),
-                Some(Ok(published)) if !is_lost => {
-                    let position = published.first().map_or(Position::ZERO, |one| one.position);
+                Some(Ok(ingested)) if !is_lost => {
+                    let position = ingested.first().map_or(Position::ZERO, |one| one.position);
                     let before = *self.answers.entry(index).or_insert(position);
                     check(Rule::Acknowledged, before == position, || {
                         format!("event-{index} is at {before} and at {position}")
@@ -106,7 +106,7 @@ impl History<'_> {
 
     fn send(&mut self, index: usize) -> Result<(), Stop> {
         let Some(wish) = self.people.sent.get(index) else { return Ok(()) };
-        let answer = self.engine.publish(vec![wish.event()]);
+        let answer = self.engine.ingest(vec![wish.event()]);
         self.people.waiting.push((index, answer.map_err(unreadable)?));
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use guest::Together;
 pub use plan::Plan;
 use weirgate_engine::{
-    Published,
+    Ingested,
     sim::{Answer, Call, Engine, Exit},
 };
 use weirgate_log::{Crash, Fault, SimRows, SimStorage};
@@ -45,7 +45,7 @@ struct World<'a> {
     engine: Engine,
     calls: Vec<Call>,
     /// Requests under way, with the ids of their events.
-    waiting: Vec<(Vec<String>, Answer<Vec<Published>>)>,
+    waiting: Vec<(Vec<String>, Answer<Vec<Ingested>>)>,
     acknowledged: Vec<(Position, String)>,
     seen: Vec<DeliveryId>,
     /// The number of the last event or step that got one.
@@ -234,8 +234,8 @@ impl World<'_> {
         for (ids, mut answer) in std::mem::take(&mut self.waiting) {
             match answer.poll() {
                 None => self.waiting.push((ids, answer)),
-                Some(Ok(published)) => {
-                    self.acknowledged.extend(published.into_iter().map(|one| one.position).zip(ids));
+                Some(Ok(ingested)) => {
+                    self.acknowledged.extend(ingested.into_iter().map(|one| one.position).zip(ids));
                 }
                 Some(Err(_)) => {}
             }

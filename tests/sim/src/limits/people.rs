@@ -66,7 +66,7 @@ impl World<'_> {
             events.push(event);
         }
         if !events.is_empty() {
-            let answer = self.engine.publish(events).map_err(unreadable)?;
+            let answer = self.engine.ingest(events).map_err(unreadable)?;
             self.waiting.push((ids, answer));
         }
         Ok(())

@@ -10,7 +10,7 @@ impl Shell {
     pub(super) fn perform(&mut self) -> Result<(), Stop> {
         while let Some(action) = self.queue.pop_front() {
             match action {
-                Action::Append(record) => drop(self.record(record)?),
+                Action::Stage(record) => drop(self.record(record)?),
                 Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch)?,
                 Action::Correct { delivery, with } => self.correct(delivery, with)?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,

@@ -1,4 +1,4 @@
-//! A process that runs the machine, as the engine does: a pass takes what waits, appends the records that follow, syncs once,
+//! A process that runs the machine, as the engine does: a pass takes what waits, stages the records that follow, syncs once,
 //! and only then answers anybody. And its disk, which outlives it.
 
 mod actions;
@@ -127,7 +127,7 @@ impl Shell {
     }
 
     /// Append a record and do what follows.
-    pub fn append(&mut self, record: Record) -> Result<Position, Stop> {
+    pub fn stage(&mut self, record: Record) -> Result<Position, Stop> {
         let position = self.record(record)?;
         self.perform()?;
         Ok(position)
@@ -158,14 +158,14 @@ impl Shell {
     }
 
     fn record_as_it_is(&mut self, record: Record) -> Result<Position, Stop> {
-        let pushed = self.log.push(&record).map_err(|error| Violation { rule: Rule::Dense, what: error.to_string() });
+        let pushed = self.log.stage(&record).map_err(|error| Violation { rule: Rule::Dense, what: error.to_string() });
         let position = pushed?;
         self.encoded.clear();
         self.encoded = record.encode(std::mem::take(&mut self.encoded)).unwrap_or_default();
         self.trace.bytes(&self.encoded);
         self.checks.take(position, &record)?;
         self.views.facts.project(position, &record);
-        self.tell(Input::Appended { position, record: &record });
+        self.tell(Input::Staged { position, record: &record });
         self.records.push((position, Rc::new(record)));
         Ok(position)
     }
@@ -174,7 +174,7 @@ impl Shell {
     pub fn end_pass(&mut self) -> Result<(), Stop> {
         loop {
             self.sync()?;
-            self.publish();
+            self.apply_views();
             self.check_shelves()?;
             self.check_calls_are_full()?;
             for after in std::mem::take(&mut self.after) {
@@ -233,11 +233,11 @@ impl Shell {
                 None => self.storage.fail(self.storage.operations() + planned.operation, planned.fault),
             }
         }
-        match self.log.sync() {
+        match self.log.commit() {
             Ok(_) => {}
             // There is space again.
             Err(LogError::Full(_)) => {
-                self.log.sync().map_err(|_| Stop::Crash)?;
+                self.log.commit().map_err(|_| Stop::Crash)?;
             }
             Err(_) => return Err(Stop::Crash),
         }
@@ -245,7 +245,7 @@ impl Shell {
         Ok(())
     }
 
-    fn publish(&mut self) {
+    fn apply_views(&mut self) {
         self.views.write();
         if std::mem::take(&mut self.keep_views) {
             let handlers = self.machine.rows().map(|(_, row)| row).collect();

@@ -114,7 +114,7 @@ impl Shell {
             let Some((position, record)) = self.records.get(index).cloned() else { break };
             self.bring_back(&record)?;
             self.views.facts.project(position, &record);
-            self.feed(Input::Appended { position, record: &record })?;
+            self.feed(Input::Staged { position, record: &record })?;
         }
         self.views.write();
         self.feed(Input::Durable { position: self.log.head() })?;
