@@ -25,17 +25,17 @@ pub enum Action {
     /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
     /// [`crate::Input::Scanned`].
     Scan { handler: HandlerName, after: Position, until: Position },
-    /// Fetch these lanes from the shelf, with the numbers that are next in them, and with `due_ms` those that are due by then, as many as suits, level by level;
-    /// answered by [`crate::Input::Fetched`].
-    Fetch { handler: HandlerName, lanes: Vec<KeyHash>, due_ms: Option<u64> },
+    /// Fetch these spilled lanes, with the numbers that are next in them, and with `due_ms` those that are due by then, as many as suits, level by level;
+    /// answered by [`crate::Input::Reloaded`].
+    Reload { handler: HandlerName, lanes: Vec<KeyHash>, due_ms: Option<u64> },
     /// Stage that timers went off: those due by `now_ms`, as many as suits; answered by [`crate::Input::TimersRead`].
     FireTimers { now_ms: u64 },
     /// Keep this row of the view of open deliveries; `None` removes it.
     Keep { delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool },
     /// Keep which number is next in a lane.
     KeepNext { handler: HandlerName, lane: KeyHash, next: Next },
-    /// Put a row on the shelf or take it off: to be found by its lane, and by its time where it has one and leads its lane.
-    Shelve { delivery: DeliveryId, row: DeliveryRow, on: bool },
+    /// Spill a row or take it back: on disk it is found by its lane, and by its time where it has one and leads its lane.
+    Spill { delivery: DeliveryId, row: DeliveryRow, on: bool },
 }
 
 /// Events that are missing before a delivery: those from `expected` to right before `found`, which is its own number.

@@ -15,8 +15,8 @@ pub enum Input<'a> {
     Durable { position: Position },
     /// What an [`crate::Action::Scan`] found: all events after the handler's scanned position, up to `through`.
     Scanned { handler: &'a HandlerName, events: &'a [EventHead], through: Position },
-    /// What an [`crate::Action::Fetch`] found; with `due` where it was asked for what is due.
-    Fetched { handler: &'a HandlerName, lanes: &'a [FetchedLane], due: Option<NextDue> },
+    /// What an [`crate::Action::Reload`] found; with `due` where it was asked for what is due.
+    Reloaded { handler: &'a HandlerName, lanes: &'a [ReloadedLane], due: Option<NextDue> },
     /// The results of the attempts of one call: one, or those of a batch.
     AttemptResults { handler: &'a HandlerName, results: &'a [AttemptResult<'a>] },
     /// Calls of a handler to hosts ended, and whether each answered well.
@@ -50,10 +50,10 @@ pub struct AttemptResult<'a> {
     pub corrected: bool,
 }
 
-/// Deliveries of a lane that were on the shelf, the first ones, in the order of [`crate::Rank`]; none where only the lane's
+/// Deliveries of a lane that were on disk, the first ones, in the order of [`crate::Rank`]; none where only the lane's
 /// number was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchedLane {
+pub struct ReloadedLane {
     pub lane: KeyHash,
     pub rows: Vec<(Position, DeliveryRow)>,
     /// Whether there are more.
@@ -62,7 +62,7 @@ pub struct FetchedLane {
     pub next: Option<u64>,
 }
 
-/// When the next of those that were left on the shelf is due, if one of them is waiting for a time.
+/// When the next of those that were left on disk is due, if one of them is waiting for a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextDue(pub Option<u64>);
 

@@ -27,7 +27,7 @@ mod view;
 pub use action::{Action, AttemptOutcome, Gap, Next, StateChange};
 pub use backoff::{Entropy, next_retry};
 pub use breaker::{Breaker, Transition};
-pub use input::{AttemptResult, EventHead, FetchedLane, Input, NextDue, deliveries_of};
+pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};
 pub use shares::{CallId, Grant, Places, Shares};

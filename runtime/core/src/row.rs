@@ -21,13 +21,13 @@ pub struct HandlerRow {
     pub scanned: Position,
     /// Until when the breaker is open, in elapsed time, and for the how manieth time in a row.
     pub breaker: Option<(u64, u32)>,
-    /// Corrections that came for lanes on the shelf and have not met their delivery yet: the lane, the key, the correction.
+    /// Corrections that came for spilled lanes and have not met their delivery yet: the lane, the key, the correction.
     /// Kept in rows of their own, see [`crate::OfferChange`].
     #[serde(skip)]
     pub offers: Vec<(KeyHash, KeyHash, Position)>,
 }
 
-/// A correction for a key came for a lane on the shelf, or (`None`) those that wait for it there are gone.
+/// A correction for a key came for a spilled lane, or (`None`) those that wait for it there are gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferChange {
     pub lane: KeyHash,
@@ -61,8 +61,8 @@ pub struct DeliveryRow {
     pub offered: Option<Position>,
     /// The newest correction that it has run with, of those that came as events.
     pub corrected: Option<Position>,
-    /// Whether it is on the shelf: on disk only.
-    pub shelved: bool,
+    /// Whether it is spilled: on disk only.
+    pub spilled: bool,
     /// Whether it is there as the first of its lane: only then does the lane come back when it is due.
     pub leads: bool,
     /// Where its event says it stands among those of its key, if its handler puts them back into order.
@@ -112,7 +112,7 @@ pub enum Stand {
     Withheld {
         commit: Position,
     },
-    /// Ready but for its number: earlier ones are missing. So on the shelf only, to be found there by its time; in memory it
+    /// Ready but for its number: earlier ones are missing. So on disk only, to be found there by its time; in memory it
     /// is as good as ready.
     OutOfOrder {
         due_ms: u64,
@@ -147,7 +147,7 @@ impl DeliveryRow {
             carried: Carried::default(),
             offered: None,
             corrected: None,
-            shelved: false,
+            spilled: false,
             leads: false,
             sequence: None,
             era: Position::ZERO,

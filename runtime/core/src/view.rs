@@ -108,12 +108,12 @@ pub struct HandlerView<'a> {
     pub manifest: &'a Manifest,
     pub mode: Mode,
     pub ready: bool,
-    /// Of what is in memory: where deliveries are on the shelf, an earlier one may be there.
+    /// Of what is in memory: where deliveries are on disk, an earlier one may be there.
     pub checkpoint: Position,
     pub scanned: Position,
     pub open: usize,
-    /// How many of those are on the shelf.
-    pub shelved: usize,
+    /// How many of those are spilled.
+    pub spilled: usize,
     pub running: usize,
     /// How many in memory wait for their time, and how many for somebody.
     pub retrying: usize,

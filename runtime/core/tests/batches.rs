@@ -208,12 +208,12 @@ fn after_a_restart_what_waits_shares_calls() {
 }
 
 #[test]
-fn what_comes_back_from_the_shelf_shares_calls() {
+fn what_comes_back_from_disk_shares_calls() {
     let limits = weirgate_core::Limits { waiting_max: 0, lane_max: 1, ..weirgate_core::Limits::default() };
     let mut world = World::new(limits);
     world.deploy("a", r#","batch":{"events_max":2},"concurrency":1"#);
     publish_together(&mut world, (0..10).map(|_| "x".to_owned()));
-    assert!(world.handler("a").shelved > 0, "some wait on the shelf");
+    assert!(world.handler("a").spilled > 0, "some wait on disk");
     while !world.calls.is_empty() {
         world.answer_batch(|_| Ok(()));
     }

@@ -226,8 +226,8 @@ fn a_gap_is_waited_for_by_elapsed_time() {
         let position = bench.stage(&Record::Accepted { event: second, to: None, at_ms });
         bench.settle();
         let lane = weirgate_types::KeyHasher::default().hash("k");
-        let fetched = [weirgate_core::FetchedLane { lane, rows: Vec::new(), more: false, next: None }];
-        bench.tell(Input::Fetched { handler: &name("a"), lanes: &fetched, due: None });
+        let reloaded = [weirgate_core::ReloadedLane { lane, rows: Vec::new(), more: false, next: None }];
+        bench.tell(Input::Reloaded { handler: &name("a"), lanes: &reloaded, due: None });
         bench.set_wall(wall_ms);
         assert_eq!(bench.wakes_in_ms(), Some(5_000));
         let delivery = DeliveryId { handler: name("a"), position };

@@ -145,7 +145,7 @@ fn a_line_that_stopped_costs_little_memory() {
         world.publish(id, &format!("key-{id}"));
     }
     let view = world.handler("a");
-    assert!(view.open - view.shelved <= 100, "{} in memory", view.open - view.shelved);
+    assert!(view.open - view.spilled <= 100, "{} in memory", view.open - view.spilled);
     let mut last = 0;
     while !world.calls.is_empty() {
         let done = world.answer(Ok(())).position.0;

@@ -239,12 +239,12 @@ fn a_handler_that_lags_takes_no_gap_for_one_before_it_has_looked() {
 }
 
 #[test]
-fn one_that_came_to_a_lane_on_the_shelf_is_not_forgotten_by_a_crash() {
+fn one_that_came_to_a_lane_on_disk_is_not_forgotten_by_a_crash() {
     let mut world = World::new(Limits { waiting_max: 0, ..Limits::default() });
     world.deploy("a", SEQUENCE);
     publish(&mut world, "x", &[2]);
     world.wait(1);
-    assert_eq!(world.handler("a").shelved, 1);
+    assert_eq!(world.handler("a").spilled, 1);
     // It goes there, and has not come back when the views are kept.
     world.begin_pass();
     publish(&mut world, "x", &[1]);
@@ -262,7 +262,7 @@ fn one_that_was_decided_about_before_it_is_looked_at_again_has_had_its_number() 
     publish(&mut world, "y", &[2]);
     let skipped = publish(&mut world, "z", &[2])[0];
     world.intervene(&delivery("a", skipped), "z", Verb::Skip, Carried::default());
-    // Nothing is on the shelf while the log is replayed, so there is no room for the third when its end is read.
+    // Nothing is on disk while the log is replayed, so there is no room for the third when its end is read.
     world.restart(false);
     publish(&mut world, "z", &[3]);
     assert_eq!(run(&mut world), [3]);
@@ -299,7 +299,7 @@ fn a_deployment_may_begin_with_another_number() {
 }
 
 #[test]
-fn what_waits_on_the_shelf_comes_back_for_its_number_and_for_its_time() {
+fn what_waits_on_disk_comes_back_for_its_number_and_for_its_time() {
     for with_view in [false, true] {
         let mut world = World::new(Limits { waiting_max: 2, ..Limits::default() });
         world.deploy("a", SEQUENCE);
@@ -308,7 +308,7 @@ fn what_waits_on_the_shelf_comes_back_for_its_number_and_for_its_time() {
             publish(&mut world, key, &[3, 2]);
         }
         let view = world.handler("a");
-        assert!(view.open - view.shelved <= 5, "{} of {} in memory", view.open - view.shelved, view.open);
+        assert!(view.open - view.spilled <= 5, "{} of {} in memory", view.open - view.spilled, view.open);
         restart(&mut world, with_view);
         for key in &keys[..10] {
             publish(&mut world, key, &[1]);
@@ -334,7 +334,7 @@ fn a_long_lane_that_waits_is_bounded_and_keeps_its_order() {
         let numbers: Vec<_> = (2..=200).rev().collect();
         publish(&mut world, "x", &numbers);
         let view = world.handler("a");
-        assert!(view.open - view.shelved <= 64, "{} in memory", view.open - view.shelved);
+        assert!(view.open - view.spilled <= 64, "{} in memory", view.open - view.spilled);
         restart(&mut world, with_view);
         publish(&mut world, "x", &[1]);
         assert_eq!(run(&mut world), (1..=200).collect::<Vec<_>>());
@@ -342,7 +342,7 @@ fn a_long_lane_that_waits_is_bounded_and_keeps_its_order() {
 }
 
 #[test]
-fn somebody_may_decide_about_what_waits_on_the_shelf() {
+fn somebody_may_decide_about_what_waits_on_disk() {
     let mut world = World::new(Limits { waiting_max: 1, ..Limits::default() });
     world.deploy("a", SEQUENCE);
     let positions = publish(&mut world, "x", &[5, 4, 3]);

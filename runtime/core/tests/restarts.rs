@@ -1,6 +1,6 @@
 //! Random histories with crashes at random moments: whatever happens, no event is lost, none is completed twice, and order is
 //! kept as far as the handler asks for it. Views are kept at random moments too, so that a restart finds them older than the
-//! log; handlers change what they take; deliveries wait, die and are opened again; what waits is on the shelf.
+//! log; handlers change what they take; deliveries wait, die and are opened again; what waits is on disk.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -158,7 +158,7 @@ pub struct HandlerItem {
     pub running: usize,
     pub retrying: usize,
     /// Deliveries that wait on disk only, until their time comes or somebody acts.
-    pub shelved: usize,
+    pub spilled: usize,
     /// Until when its breaker is open.
     pub breaker_open_until_ms: Option<u64>,
     pub deployed_at_ms: u64,

@@ -66,7 +66,7 @@ pub struct Metrics {
     handler_lag: Family<HandlerLabels, Gauge>,
     handler_open: Family<HandlerLabels, Gauge>,
     handler_retrying: Family<HandlerLabels, Gauge>,
-    handler_shelved: Family<HandlerLabels, Gauge>,
+    handler_spilled: Family<HandlerLabels, Gauge>,
     handler_breaker_open: Family<HandlerLabels, Gauge>,
     pub connections: Gauge,
     pub connections_refused: Counter,
@@ -97,7 +97,7 @@ impl Default for Metrics {
             handler_lag: Family::default(),
             handler_open: Family::default(),
             handler_retrying: Family::default(),
-            handler_shelved: Family::default(),
+            handler_spilled: Family::default(),
             handler_breaker_open: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
@@ -141,7 +141,7 @@ impl Metrics {
             "Deliveries that wait for their next attempt",
             self.handler_retrying.clone(),
         );
-        r.register("handler_shelved_deliveries", "Deliveries that wait on disk only", self.handler_shelved.clone());
+        r.register("handler_spilled_deliveries", "Deliveries that wait on disk only", self.handler_spilled.clone());
         r.register("handler_breaker_open", "1 while a handler's breaker is open", self.handler_breaker_open.clone());
         r.register("connections", "Open connections of all kinds", self.connections.clone());
         r.register("connections_refused", "Connections beyond the limit", self.connections_refused.clone());
@@ -166,7 +166,7 @@ impl Metrics {
             self.handler_lag.get_or_create(&labels).set(gauge(item.lag));
             self.handler_open.get_or_create(&labels).set(gauge(item.open));
             self.handler_retrying.get_or_create(&labels).set(gauge(item.retrying));
-            self.handler_shelved.get_or_create(&labels).set(gauge(item.shelved));
+            self.handler_spilled.get_or_create(&labels).set(gauge(item.spilled));
             self.handler_breaker_open.get_or_create(&labels).set(i64::from(item.breaker_open_until_ms.is_some()));
         }
         let mut text = String::new();

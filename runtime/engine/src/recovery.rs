@@ -111,14 +111,14 @@ impl Writer {
         }
     }
 
-    /// A record speaks of deliveries that may be on the shelf: the machine has to have them before it hears of it.
+    /// A record speaks of deliveries that may be on disk: the machine has to have them before it hears of it.
     fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), EngineFault> {
         for delivery in deliveries_of(record) {
-            if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+            if self.machine.may_be_spilled(&delivery.handler, delivery.position) {
                 self.bring_forward(through)?;
                 // What was put away just then has to be found as well.
                 self.write_forward(through)?;
-                self.fetch_for(&delivery)?;
+                self.reload_for(&delivery)?;
             }
         }
         Ok(())

@@ -6,17 +6,17 @@
 //! | --- | --- | --- |
 //! | `a` | nothing | [`weirgate_core::Anchors`], postcard |
 //! | `b` | host, as one handler calls it (`<handler>@<host>`) or as all do | until when its breaker is open, in elapsed time, and for the how manieth time in a row, postcard |
-//! | `C` | handler, 0, lane, key | a correction that waits for the lane to be fetched: a position, 8 bytes |
+//! | `C` | handler, 0, lane, key | a correction that waits for the lane to be reloaded: a position, 8 bytes |
 //! | `d` | handler, 0, position | nothing: a deployment that still matters |
 //! | `D` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
 //! | `G` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
 //! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
 //! | `i` | nothing else | up to where identities have been forgotten: a position, 8 bytes |
-//! | `K` | handler, 0, lane, rank, position | nothing: the delivery is on the shelf |
+//! | `K` | handler, 0, lane, rank, position | nothing: the delivery is on disk |
 //! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
 //! | `m` | 32 bytes of SHA-256 | nothing: a `Deployed` record names the module |
 //! | `O` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
-//! | `Q` | handler, 0, retry level, when due, position | the lane: what waits on the shelf for its time |
+//! | `Q` | handler, 0, retry level, when due, position | the lane: what waits on disk for its time |
 //! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
 //! | `t` | subject, 0, handler | a status part, JSON |
 //! | `X` | handler, 0, position | the position of the record that made the dead letter |
@@ -54,7 +54,7 @@ pub fn deployment(name: &HandlerName, position: Position) -> Vec<u8> {
     [deployments_of(name), position_value(position)].concat()
 }
 
-/// All corrections for a handler that wait for their lanes to be fetched.
+/// All corrections for a handler that wait for their lanes to be reloaded.
 pub fn offers_of(name: &HandlerName) -> Vec<u8> {
     [b"C", name.as_str().as_bytes(), &[0]].concat()
 }
@@ -127,23 +127,23 @@ pub fn host_of(key: &[u8]) -> Option<CalledHost> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
-/// The position that a row of a lane on the shelf ends with.
+/// The position that a row of a spilled lane ends with.
 pub fn last_position(key: &[u8]) -> Option<Position> {
     key.last_chunk::<8>().map(|position| Position(u64::from_be_bytes(*position)))
 }
 
-/// A lane on the shelf.
-pub fn shelf_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
+/// A spilled lane.
+pub fn spilled_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
     [b"K", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
 }
 
-/// A delivery in its lane on the shelf: in the order of [`weirgate_core::Rank`].
-pub fn shelved(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
+/// A delivery in its lane on disk: in the order of [`weirgate_core::Rank`].
+pub fn spilled(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
     let Rank { is_behind, era, number, position } = row.rank(delivery.position);
     let (flag, is_numbered) = ([u8::from(is_behind)], [u8::from(number.is_some())]);
     // In digits: between neighbours that share four bytes of 255 and go on, sled loses its way backwards.
     let number = format!("{:020}", number.unwrap_or(0));
-    let lane = shelf_lane(&delivery.handler, row.lane);
+    let lane = spilled_lane(&delivery.handler, row.lane);
     let era = format!("{:020}", era.0);
     [lane.as_slice(), &flag, era.as_bytes(), &is_numbered, number.as_bytes(), &position_value(position)].concat()
 }
@@ -161,7 +161,7 @@ pub fn value_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// What waits on the shelf for its time, of one level of retry.
+/// What waits on disk for its time, of one level of retry.
 pub fn queue(handler: &HandlerName, level: u8) -> Vec<u8> {
     [b"Q", handler.as_str().as_bytes(), &[0, level]].concat()
 }
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_on_the_shelf_is_in_its_order() {
+    fn a_spilled_lane_is_in_its_order() {
         let handler: HandlerName = "a".parse().expect("a name");
         let row = |number, attempt| DeliveryRow {
             sequence: Some(Sequence { number, due_ms: 0 }),
@@ -343,7 +343,7 @@ mod tests {
         };
         let rows = [row(Some(9), 1), row(None, 0), row(Some(0), 0), row(Some(256), 0), row(Some(256), 0)];
         let key =
-            |(position, row)| shelved(&DeliveryId { handler: handler.clone(), position: Position(position) }, row);
+            |(position, row)| spilled(&DeliveryId { handler: handler.clone(), position: Position(position) }, row);
         let in_order: Vec<_> = [500, 400, 300, 200, 255].into_iter().zip(&rows).map(key).collect();
         assert!(in_order.is_sorted(), "{in_order:?}");
         assert_eq!(last_position(&in_order[0]), Some(Position(500)));

@@ -73,7 +73,7 @@ impl Healthy {
         let rss = figures::mib(process::resident_kib(self.server.pid())?);
         println!(
             "{what:<28} {sent} events at {LOAD}: p50 {p50} ms, p99 {p99} ms, {cpu} us of CPU each, {rss} MiB resident, {} open, {} of them on disk only",
-            used.scrape.open, used.scrape.shelved
+            used.scrape.open, used.scrape.spilled
         );
         Ok(latency)
     }

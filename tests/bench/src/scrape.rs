@@ -11,7 +11,7 @@ pub struct Scrape {
     pub attempt_cpu_seconds: f64,
     /// Deliveries that have not ended, and how many of those wait on disk only, now.
     pub open: f64,
-    pub shelved: f64,
+    pub spilled: f64,
 }
 
 impl Scrape {
@@ -23,7 +23,7 @@ impl Scrape {
             sync_seconds: sum(text, "weirgate_log_sync_seconds_sum"),
             attempt_cpu_seconds: sum(text, "weirgate_attempt_cpu_seconds_total"),
             open: sum(text, "weirgate_handler_open_deliveries"),
-            shelved: sum(text, "weirgate_handler_shelved_deliveries"),
+            spilled: sum(text, "weirgate_handler_spilled_deliveries"),
         }
     }
 
@@ -63,7 +63,7 @@ mod tests {
         let scrape = Scrape::read(text);
         assert_eq!(
             scrape,
-            Scrape { syncs: 30.0, sync_seconds: 1.5, attempt_cpu_seconds: 0.75, open: 0.0, shelved: 0.0 }
+            Scrape { syncs: 30.0, sync_seconds: 1.5, attempt_cpu_seconds: 0.75, open: 0.0, spilled: 0.0 }
         );
         assert_eq!(scrape.since(scrape).attempt_cpu(), Duration::ZERO);
     }

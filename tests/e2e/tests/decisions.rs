@@ -208,7 +208,7 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     let mut server = mending().await;
     let said = json!({ "by": "ada", "why": "maintenance" });
     let paused = server.client.ask("/v1/handlers/mender/pause", &said).await.ok();
-    assert_eq!((&paused["state"], &paused["shelved"]), (&json!("paused"), &json!(0)));
+    assert_eq!((&paused["state"], &paused["spilled"]), (&json!("paused"), &json!(0)));
     let position = server.client.accept(work("order/1", "1", Some("correctable"))).await;
     let id = format!("mender@{position}");
     server.restart().await;

@@ -15,7 +15,7 @@ use crate::{
 
 /// So many passes are enough for everything that is open.
 const PASSES_MAX: u64 = 4_000;
-/// After so many durable moments nothing is on its way to the shelf or back.
+/// After so many durable moments nothing is being spilled or reloaded.
 const LOOKS: usize = 4;
 /// A breaker that is open for longer was opened by an operator.
 const TRIPPED_MS: u64 = 3_600_000;
@@ -68,7 +68,7 @@ impl History {
     /// Go on until nothing is under way and nothing will be due.
     fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
         while self.go_on(passes)? {}
-        // What the last looks fetched goes back where it waits on.
+        // What the last looks reloaded goes back where it waits on.
         (0..LOOKS).try_for_each(|_| self.shell.end_pass())
     }
 
@@ -172,8 +172,8 @@ impl Shell {
     /// What keeps it awake.
     fn unrest(&self) -> String {
         let views = self.machine.handlers().map(|(name, view)| {
-            let (open, shelved, breaker) = (view.open, view.shelved, view.breaker_open_until_ms);
-            format!("{name}: {open} open, {shelved} shelved, {} retrying, breaker {breaker:?}", view.retrying)
+            let (open, spilled, breaker) = (view.open, view.spilled, view.breaker_open_until_ms);
+            format!("{name}: {open} open, {spilled} spilled, {} retrying, breaker {breaker:?}", view.retrying)
         });
         let views: Vec<_> = views.collect();
         format!("at {} it wakes in {:?}: {views:?}", self.now_ms, self.wake_in_ms())

@@ -44,9 +44,9 @@ impl Shell {
 
     /// An operator's wish about a delivery, if it may be granted.
     pub fn intervene(&mut self, delivery: &DeliveryId, verb: Verb) -> Result<(), Stop> {
-        if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+        if self.machine.may_be_spilled(&delivery.handler, delivery.position) {
             self.end_pass()?;
-            self.fetch_for(delivery)?;
+            self.reload_for(delivery)?;
         }
         let dead = self.views.facts.dead.get(delivery).cloned();
         let may = match (&verb, self.machine.row(delivery).map(|row| row.stand)) {

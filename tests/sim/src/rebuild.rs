@@ -72,7 +72,7 @@ impl Rebuilt {
         self.machine.apply(input, now_ms, &mut actions);
         for action in actions {
             match action {
-                Action::Keep { delivery, row: Some(row), .. } | Action::Shelve { delivery, row, .. } => {
+                Action::Keep { delivery, row: Some(row), .. } | Action::Spill { delivery, row, .. } => {
                     self.rows.insert(delivery, row);
                 }
                 Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
@@ -96,5 +96,5 @@ fn comparable(row: &DeliveryRow) -> DeliveryRow {
         Stand::OutOfOrder { .. } => Stand::Ready,
         stand => stand,
     };
-    DeliveryRow { shelved: false, leads: false, offered: None, stand, ..row.clone() }
+    DeliveryRow { spilled: false, leads: false, offered: None, stand, ..row.clone() }
 }

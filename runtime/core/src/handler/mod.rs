@@ -97,7 +97,7 @@ impl Handler {
             era: self.era,
             scanned: self.scanned,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
-            offers: if bug!(OffersNotKept) { Vec::new() } else { self.lanes.shelf.offers() },
+            offers: if bug!(OffersNotKept) { Vec::new() } else { self.lanes.spilled_lanes.offers() },
         }
     }
 
@@ -110,7 +110,7 @@ impl Handler {
             .breaker
             .map(|policy| Breaker::resumed(policy, row.breaker.filter(|_| !bug!(BreakerForgotten))));
         for (lane, key, correction) in &row.offers {
-            self.lanes.shelf.offer(*lane, *key, *correction);
+            self.lanes.spilled_lanes.offer(*lane, *key, *correction);
         }
     }
 
@@ -134,8 +134,8 @@ impl Handler {
 
     /// Called in order of position.
     pub fn restore(&mut self, position: Position, row: DeliveryRow) {
-        match row.shelved {
-            true => self.lanes.restore_shelved(&row),
+        match row.spilled {
+            true => self.lanes.restore_spilled(&row),
             false => self.lanes.insert_in_memory(position, row),
         }
     }
@@ -159,9 +159,9 @@ impl Handler {
         self.scanned
     }
 
-    /// Whether the shelf may hold the row of a delivery that a record speaks of.
-    pub fn may_be_on_shelf(&self, position: Position) -> bool {
-        position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.shelf.rows() > 0
+    /// Whether the disk may hold the row of a delivery that a record speaks of.
+    pub fn may_be_spilled(&self, position: Position) -> bool {
+        position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.spilled_lanes.rows() > 0
     }
 
     /// The next deliveries to attempt, which go in one call.
@@ -254,8 +254,8 @@ impl Handler {
 
     fn place(&mut self, position: Position, row: DeliveryRow) -> Opened {
         let placed = self.lanes.insert(position, row.clone());
-        let shelved = placed == Placed::OnShelf;
-        Opened { position, row: DeliveryRow { shelved, ..row } }
+        let spilled = placed == Placed::Spilled;
+        Opened { position, row: DeliveryRow { spilled, ..row } }
     }
 
     /// The row of a delivery that is opened now.
@@ -282,12 +282,12 @@ fn events_max(manifest: &Manifest) -> usize {
     manifest.batch.map_or(1, |batch| batch.events_max).max(1) as usize
 }
 
-/// How many deliveries of a lane are in memory: full calls, so that none is short for what is on the shelf.
+/// How many deliveries of a lane are in memory: full calls, so that none is short for what is on disk.
 fn lane_max(manifest: &Manifest, limits: &Limits) -> usize {
     limits.lane_max.next_multiple_of(events_max(manifest))
 }
 
-/// A delivery that was opened, and its row: on the shelf where that says so.
+/// A delivery that was opened, and its row: on disk where that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     pub position: Position,

@@ -107,8 +107,8 @@ impl Handler {
                 found.offered.push((position, row.clone()));
             }
         }
-        if self.lanes.shelf.holds(lane) && !bug!(ShelfNotCorrected) {
-            self.lanes.shelf.offer(lane, key, correction);
+        if self.lanes.spilled_lanes.holds(lane) && !bug!(SpillNotCorrected) {
+            self.lanes.spilled_lanes.offer(lane, key, correction);
         }
     }
 

@@ -1,11 +1,11 @@
 //! Lanes: the open deliveries of one handler, in order per lane. Only the first of a lane may run.
 //!
-//! What waits long is put on the shelf: it stays on disk, and memory keeps the lane's name.
+//! What waits long is spilled: it stays on disk, and memory keeps the lane's name.
 
 mod calls;
 mod queues;
 mod resequence;
-mod shelf;
+mod spilled;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -16,7 +16,7 @@ use crate::{DeliveryRow, DeliveryState, Rank, Stand};
 use calls::Calls;
 use queues::Queues;
 use resequence::{Resequencer, SequenceState};
-pub use shelf::Shelf;
+pub use spilled::SpilledLanes;
 
 /// All open deliveries of a handler.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ pub struct Lanes {
     resequencer: Resequencer,
     running: usize,
     calls: Calls,
-    pub shelf: Shelf,
-    /// So many deliveries of a lane are in memory at the most; the others are on the shelf.
+    pub spilled_lanes: SpilledLanes,
+    /// So many deliveries of a lane are in memory at the most; the others are on disk.
     lane_max: usize,
 }
 
@@ -45,7 +45,7 @@ struct Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {
     InMemory,
-    OnShelf,
+    Spilled,
 }
 
 impl Lanes {
@@ -60,7 +60,7 @@ impl Lanes {
 
     /// How many are open.
     pub fn len(&self) -> usize {
-        self.open.len() + self.shelf.rows()
+        self.open.len() + self.spilled_lanes.rows()
     }
 
     pub fn running(&self) -> usize {
@@ -96,11 +96,11 @@ impl Lanes {
         self.open.get(&position)
     }
 
-    /// When the next one that waits for its time may run; those on the shelf included, where fewer than `runnable_max` could
+    /// When the next one that waits for its time may run; those on disk included, where fewer than `runnable_max` could
     /// run already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
-        let on_shelf = self.shelf.next_due_ms().filter(|_| self.active() < runnable_max && !bug!(ShelfSleeps));
-        self.queues.next_due_ms().into_iter().chain(on_shelf).min()
+        let spilled = self.spilled_lanes.next_due_ms().filter(|_| self.active() < runnable_max && !bug!(SpillSleeps));
+        self.queues.next_due_ms().into_iter().chain(spilled).min()
     }
 
     /// How many in memory wait for their time, and how many for somebody.
@@ -111,20 +111,20 @@ impl Lanes {
     /// Open a delivery. It goes where the others of its lane are that come right before it.
     pub fn insert(&mut self, position: Position, row: DeliveryRow) -> Placed {
         // One that a replay finds under way has to be ended.
-        if !row.parallel && !row.is_running() && self.belongs_on_shelf(position, &row) {
+        if !row.parallel && !row.is_running() && self.belongs_on_disk(position, &row) {
             self.want_if_it_may_be_next(&row);
-            self.shelf.put_late(position, row);
-            return Placed::OnShelf;
+            self.spilled_lanes.put_late(position, row);
+            return Placed::Spilled;
         }
         self.insert_in_memory(position, row);
         Placed::InMemory
     }
 
-    fn belongs_on_shelf(&self, position: Position, row: &DeliveryRow) -> bool {
+    fn belongs_on_disk(&self, position: Position, row: &DeliveryRow) -> bool {
         let lane_in_memory = self.by_key.get(&row.lane);
         let last = lane_in_memory.and_then(|lane| lane.positions.back()).and_then(|last| self.rank(*last));
         let is_full = lane_in_memory.is_some_and(|lane| lane.positions.len() >= self.lane_max);
-        last.is_none_or(|last| row.rank(position) > last) && (is_full || self.shelf.holds(row.lane))
+        last.is_none_or(|last| row.rank(position) > last) && (is_full || self.spilled_lanes.holds(row.lane))
     }
 
     fn rank(&self, position: Position) -> Option<Rank> {
@@ -156,13 +156,13 @@ impl Lanes {
         self.settle(lane);
     }
 
-    /// A row was found on the shelf. Where it is the first of its lane, and was not spilled as that, it has become due.
-    pub fn restore_shelved(&mut self, row: &DeliveryRow) {
-        let is_first = !self.shelf.holds(row.lane) && !self.by_key.contains_key(&row.lane);
-        self.shelf.put(row);
+    /// A spilled row was found. Where it is the first of its lane, and was not spilled as that, it has become due.
+    pub fn restore_spilled(&mut self, row: &DeliveryRow) {
+        let is_first = !self.spilled_lanes.holds(row.lane) && !self.by_key.contains_key(&row.lane);
+        self.spilled_lanes.put(row);
         let may_be_next = row.sequence.is_some() && !self.by_key.contains_key(&row.lane);
         if is_first && !row.leads || may_be_next && row.stand == Stand::Ready {
-            self.shelf.want_rest_of(row.lane);
+            self.spilled_lanes.want_rest_of(row.lane);
         }
     }
 
@@ -269,7 +269,7 @@ impl Lanes {
         }
         self.by_key.remove(&key);
         if !bug!(RestNotWanted) {
-            self.shelf.want_rest_of(key);
+            self.spilled_lanes.want_rest_of(key);
         }
     }
 
@@ -292,7 +292,7 @@ impl Lanes {
             }
             SequenceState::Unknown => {
                 self.queues.unlist(first, row);
-                self.shelf.want(key);
+                self.spilled_lanes.want(key);
             }
         }
     }
@@ -323,26 +323,26 @@ impl Lanes {
         self.by_key.get(&lane)?.positions.front().copied()
     }
 
-    /// Put what waits long on the shelf, until at most `most` that wait are in memory. Answers what went.
-    pub fn shelve_excess(&mut self, most: usize) -> Vec<(Position, DeliveryRow)> {
-        let mut shelved = Vec::new();
-        if bug!(NothingShelved) {
-            return shelved;
+    /// Spill what waits long, until at most `most` that wait are in memory. Answers what went.
+    pub fn spill_excess(&mut self, most: usize) -> Vec<(Position, DeliveryRow)> {
+        let mut spilled = Vec::new();
+        if bug!(NothingSpilled) {
+            return spilled;
         }
         if self.open.len().saturating_sub(self.active()) <= most {
-            return shelved;
+            return spilled;
         }
         // More at once, so that it does not begin again with the next one.
         let most = most - most / 4;
         while self.open.len().saturating_sub(self.active()) > most {
             let Some(position) = self.queues.longest_waiting(|position| self.is_movable(*position)) else { break };
             let Some(lane) = self.open.get(&position).map(|row| row.lane) else { break };
-            self.shelve(lane, &mut shelved);
+            self.spill(lane, &mut spilled);
         }
-        shelved
+        spilled
     }
 
-    /// Whether a delivery and its lane may go to the shelf; one that is about to be corrected has to stay.
+    /// Whether a delivery and its lane may be spilled; one that is about to be corrected has to stay.
     fn is_movable(&self, position: Position) -> bool {
         let Some(row) = self.open.get(&position).filter(|row| !row.parallel) else { return false };
         let lane = self.by_key.get(&row.lane).into_iter().flat_map(|lane| &lane.positions);
@@ -350,16 +350,16 @@ impl Lanes {
         bug!(PutsAwayCorrected) || !rows.any(DeliveryRow::is_correctable)
     }
 
-    fn shelve(&mut self, key: KeyHash, shelved: &mut Vec<(Position, DeliveryRow)>) {
+    fn spill(&mut self, key: KeyHash, spilled: &mut Vec<(Position, DeliveryRow)>) {
         let Some(lane) = self.by_key.remove(&key) else { return };
         for (index, position) in lane.positions.into_iter().enumerate() {
             if let Some(row) = self.open.remove(&position) {
                 self.queues.unlist(position, &row);
                 let leads = index == 0 || bug!(EachLeads);
                 let row =
-                    DeliveryRow { shelved: true, leads, stand: self.resequencer.stand_on_shelf(&row, leads), ..row };
-                self.shelf.put_late(position, row.clone());
-                shelved.push((position, row));
+                    DeliveryRow { spilled: true, leads, stand: self.resequencer.spilled_phase(&row, leads), ..row };
+                self.spilled_lanes.put_late(position, row.clone());
+                spilled.push((position, row));
             }
         }
     }

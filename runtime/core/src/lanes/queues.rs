@@ -31,7 +31,7 @@ pub struct Queues {
     released: BTreeSet<Position>,
     /// They are about to leave: the record that says so follows.
     releasing: BTreeSet<Position>,
-    /// Those of `retrying`, `resting` and `gaps` whose lanes may go to the shelf, by when they wait until. Kept apart, so that
+    /// Those of `retrying`, `resting` and `gaps` whose lanes may be spilled, by when they wait until. Kept apart, so that
     /// what has to stay in memory is not looked through for what may go.
     movable: BTreeSet<(u64, Position)>,
     /// Counts what was taken, for [`AGAIN_EVERY`].

@@ -1,7 +1,7 @@
 //! Lanes whose events are put back into order: which number is next in each, and what waits for it.
 //!
-//! Such a lane is in memory by rank and split as all are: what is on the shelf comes after what is in memory, so the shelf's
-//! first part may be fetched alone. The next number is kept with the views, one for each lane there ever was; memory has
+//! Such a lane is in memory by rank and split as all are: what is on disk comes after what is in memory, so the first
+//! part on disk may be reloaded alone. The next number is kept with the views, one for each lane there ever was; memory has
 //! those that it needs, and wants those that it lacks.
 
 use std::collections::{BTreeMap, HashMap};
@@ -55,8 +55,8 @@ impl Resequencer {
         is_right_behind || self.sequence_state(row) == SequenceState::Due
     }
 
-    /// How a delivery that waits stands on the shelf: the first of a lane is found there by its time.
-    pub fn stand_on_shelf(&self, row: &DeliveryRow, is_first: bool) -> Stand {
+    /// The phase in which a waiting delivery is spilled: the first of a lane is found there by its time.
+    pub fn spilled_phase(&self, row: &DeliveryRow, is_first: bool) -> Stand {
         match self.sequence_state(row) {
             SequenceState::Missing { due_ms } if is_first => Stand::OutOfOrder { due_ms },
             _ if matches!(row.stand, Stand::OutOfOrder { .. }) => Stand::Ready,
@@ -119,10 +119,10 @@ impl Lanes {
         Some((lane, next))
     }
 
-    /// What comes to a lane on the shelf may be what the others there wait for.
+    /// What comes to a spilled lane may be what the others there wait for.
     pub(super) fn want_if_it_may_be_next(&mut self, row: &DeliveryRow) {
         if row.sequence.is_some() && !self.by_key.contains_key(&row.lane) {
-            self.shelf.want(row.lane);
+            self.spilled_lanes.want(row.lane);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who may run when, and what goes to the shelf.
+//! Who may run when, and what is spilled.
 
 use super::*;
 use crate::Sequence;
@@ -36,7 +36,7 @@ fn only_the_first_of_each_key_may_run() {
     assert_eq!(runnable(&lanes), [2, 3]);
 }
 
-/// What may not go to the shelf is not looked through for what may: the work does not grow with it.
+/// What may not go to disk is not looked through for what may: the work does not grow with it.
 #[test]
 fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
     for waiting in [1_000, 10_000] {
@@ -53,7 +53,7 @@ fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
             lanes.is_movable(*position)
         });
         assert_eq!((chosen, looks.get()), (Some(Position(50_000)), 1), "{waiting} that stay");
-        assert_eq!(lanes.shelve_excess(0).len(), 1);
+        assert_eq!(lanes.spill_excess(0).len(), 1);
         assert_eq!(lanes.queues.longest_waiting(|_| panic!("{waiting} that stay are looked at")), None);
     }
 }
@@ -129,31 +129,34 @@ fn counts_return_to_zero() {
 }
 
 #[test]
-fn a_long_lane_keeps_its_first_in_memory_and_the_rest_on_the_shelf() {
+fn a_long_lane_keeps_its_first_in_memory_and_the_rest_on_disk() {
     let mut lanes = Lanes::new(LANE_MAX);
     let placed: Vec<_> = (1..=100).map(|position| lanes.insert(Position(position), row(7))).collect();
     let in_memory = placed.iter().filter(|placed| **placed == Placed::InMemory).count();
-    assert_eq!((in_memory, lanes.len(), lanes.shelf.rows()), (LANE_MAX, 100, 100 - LANE_MAX));
+    assert_eq!((in_memory, lanes.len(), lanes.spilled_lanes.rows()), (LANE_MAX, 100, 100 - LANE_MAX));
     for position in 1..=LANE_MAX as u64 {
-        assert!(lanes.shelf.take_wanted(9).is_empty(), "not before memory has none of it");
+        assert!(lanes.spilled_lanes.take_wanted(9).is_empty(), "not before memory has none of it");
         lanes.close(Position(position));
     }
-    assert_eq!(lanes.shelf.take_wanted(9), [KeyHash(7)]);
-    assert_eq!(lanes.insert(Position(101), row(7)), Placed::OnShelf, "it does not overtake those on the shelf");
+    assert_eq!(lanes.spilled_lanes.take_wanted(9), [KeyHash(7)]);
+    assert_eq!(lanes.insert(Position(101), row(7)), Placed::Spilled, "it does not overtake those on disk");
 }
 
 #[test]
-fn what_waits_longest_goes_to_the_shelf() {
+fn what_waits_longest_goes_to_disk() {
     let mut lanes = lanes(&[(1, 1), (2, 2), (3, 3), (4, 3), (5, 5)]);
     for (position, due_ms) in [(1, 30), (2, 10), (3, 20)] {
         retry(&mut lanes, Position(position), due_ms);
     }
-    let shelved: Vec<_> = lanes.shelve_excess(3).into_iter().map(|(position, _)| position.0).collect();
-    assert_eq!(shelved, [1]);
-    assert_eq!((lanes.shelf.next_due_ms(), runnable(&lanes)), (Some(30), vec![5]));
-    let shelved: Vec<_> = lanes.shelve_excess(2).into_iter().map(|(position, _)| position.0).collect();
-    assert_eq!(shelved, [3, 4], "a lane goes whole");
-    assert_eq!((lanes.shelf.next_due_ms(), lanes.next_due_ms(9), lanes.next_due_ms(1)), (Some(20), Some(10), Some(10)));
+    let spilled: Vec<_> = lanes.spill_excess(3).into_iter().map(|(position, _)| position.0).collect();
+    assert_eq!(spilled, [1]);
+    assert_eq!((lanes.spilled_lanes.next_due_ms(), runnable(&lanes)), (Some(30), vec![5]));
+    let spilled: Vec<_> = lanes.spill_excess(2).into_iter().map(|(position, _)| position.0).collect();
+    assert_eq!(spilled, [3, 4], "a lane goes whole");
+    assert_eq!(
+        (lanes.spilled_lanes.next_due_ms(), lanes.next_due_ms(9), lanes.next_due_ms(1)),
+        (Some(20), Some(10), Some(10))
+    );
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn a_gap_is_asked_about_once() {
     let mut lanes = Lanes::new(LANE_MAX).resequencing(Some(1));
     lanes.insert(Position(1), numbered(3));
     assert_eq!(
-        (lanes.shelf.take_wanted(9), lanes.next_gap_ms()),
+        (lanes.spilled_lanes.take_wanted(9), lanes.next_gap_ms()),
         (vec![KeyHash(7)], None),
         "what is next is not known"
     );
@@ -190,7 +193,7 @@ fn a_gap_is_asked_about_once() {
 }
 
 #[test]
-fn what_runs_is_never_on_the_shelf() {
+fn what_runs_is_never_on_disk() {
     let mut lanes = Lanes::new(1);
     lanes.insert(Position(1), row(7));
     let mut running = row(7);
@@ -204,8 +207,8 @@ fn a_lane_whose_turn_had_come_is_asked_for_after_a_restart() {
     for (leads, wanted) in [(true, vec![]), (false, vec![KeyHash(7)])] {
         let mut lanes = Lanes::new(1);
         let stand = Stand::Retrying { due_ms: 5, level: 0 };
-        lanes.restore_shelved(&DeliveryRow { shelved: true, leads, stand, ..row(7) });
-        lanes.restore_shelved(&DeliveryRow { shelved: true, ..row(7) });
-        assert_eq!((lanes.shelf.next_due_ms().is_some(), lanes.shelf.take_wanted(9)), (leads, wanted));
+        lanes.restore_spilled(&DeliveryRow { spilled: true, leads, stand, ..row(7) });
+        lanes.restore_spilled(&DeliveryRow { spilled: true, ..row(7) });
+        assert_eq!((lanes.spilled_lanes.next_due_ms().is_some(), lanes.spilled_lanes.take_wanted(9)), (leads, wanted));
     }
 }

@@ -5,7 +5,7 @@ mod breakers;
 mod questions;
 mod records;
 mod resequence;
-mod shelf;
+mod spill;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -25,9 +25,9 @@ pub struct Limits {
     pub active_max: usize,
     /// Deliveries in memory in all.
     pub open_max: usize,
-    /// Deliveries that wait and are in memory all the same; those beyond it go to the shelf.
+    /// Deliveries that wait and are in memory all the same; those beyond it are spilled.
     pub waiting_max: usize,
-    /// Deliveries of one lane that are in memory; those behind them go to the shelf.
+    /// Deliveries of one lane that are in memory; those behind them are spilled.
     pub lane_max: usize,
     /// For the breakers of called hosts.
     pub host_breaker: BreakerPolicy,
@@ -124,7 +124,7 @@ impl Machine {
             Input::Staged { position, record } => self.staged(position, record, actions),
             Input::Durable { position } => self.made_durable(position, now, actions),
             Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
-            Input::Fetched { handler, lanes, due } => self.fetched(handler, lanes, due, actions),
+            Input::Reloaded { handler, lanes, due } => self.reloaded(handler, lanes, due, actions),
             Input::AttemptResults { handler, results } => self.take_results(handler, results, now, actions),
             Input::Called { handler, hosts } => self.called(handler, hosts, now, actions),
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
@@ -149,10 +149,10 @@ impl Machine {
         self.read_on(actions);
     }
 
-    /// Everything so far is durable and can be read back: the moment to go to the shelf and back, and to the timers.
+    /// Everything so far is durable and can be read back: the moment to spill and reload, and to look at the timers.
     fn made_durable(&mut self, position: Position, now: Now, actions: &mut Vec<Action>) {
         self.durable = self.durable.max(position);
-        self.visit_shelf(now, actions);
+        self.spill_and_reload(now, actions);
         self.timers.settled();
         let now_ms = now.wall_ms + if bug!(TimersEarly) { 100 } else { 0 };
         let is_due = self.timers.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);

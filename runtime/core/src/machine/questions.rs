@@ -25,10 +25,10 @@ impl Machine {
     /// When something becomes due that waits for elapsed time.
     fn due_elapsed_ms(&self) -> Option<u64> {
         let working = self.handlers.values().filter(|handler| handler.mode != Mode::Paused);
-        let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::shelf::RUNNABLE_MAX));
+        let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::spill::RUNNABLE_MAX));
         let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
-        // What could not be fetched all at once.
-        let wanted = working.clone().filter(|handler| handler.lanes.shelf.wants_any()).map(|_| 0);
+        // What could not be reloaded all at once.
+        let wanted = working.clone().filter(|handler| handler.lanes.spilled_lanes.wants_any()).map(|_| 0);
         // One that lets a call find out has it under way.
         let breakers =
             working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
@@ -78,11 +78,11 @@ impl Machine {
         self.handlers.get(handler)?.lanes.of_lane(lane).first().copied()
     }
 
-    /// What changed of the corrections that wait for lanes to come from the shelf, since the last time.
+    /// What changed of the corrections that wait for lanes to be reloaded, since the last time.
     pub fn take_offer_changes(&mut self) -> Vec<(HandlerName, OfferChange)> {
         let handlers = self.handlers.iter_mut();
         let of_handler = |(name, handler): (&HandlerName, &mut Handler)| {
-            let changes = handler.lanes.shelf.take_offer_changes().into_iter();
+            let changes = handler.lanes.spilled_lanes.take_offer_changes().into_iter();
             changes.map(|change| (name.clone(), change)).collect::<Vec<_>>()
         };
         handlers.flat_map(of_handler).collect()
@@ -144,7 +144,7 @@ fn view(handler: &Handler) -> HandlerView<'_> {
         checkpoint: handler.checkpoint(),
         scanned: handler.scanned(),
         open: handler.lanes.len(),
-        shelved: handler.lanes.shelf.rows(),
+        spilled: handler.lanes.spilled_lanes.rows(),
         running: handler.lanes.running(),
         retrying,
         resting,

@@ -184,8 +184,8 @@ impl Machine {
                     again(row);
                 };
                 let opened = handler.reopen(delivery.position, self.keys.hash(key), reopen);
-                if opened.row.shelved {
-                    handler.lanes.shelf.want_rest_of(opened.row.lane);
+                if opened.row.spilled {
+                    handler.lanes.spilled_lanes.want_rest_of(opened.row.lane);
                 }
                 keep_opened(&delivery.handler, opened, false, actions);
             }
@@ -256,8 +256,8 @@ fn take_found(handler: &mut Handler, found: Found, live: bool, actions: &mut Vec
 
 fn keep_opened(name: &HandlerName, opened: Opened, is_new: bool, actions: &mut Vec<Action>) {
     let delivery = DeliveryId { handler: name.clone(), position: opened.position };
-    actions.push(match opened.row.shelved {
-        true => Action::Shelve { delivery, row: opened.row, on: true },
+    actions.push(match opened.row.spilled {
+        true => Action::Spill { delivery, row: opened.row, on: true },
         false => Action::Keep { delivery, row: Some(opened.row), is_new },
     });
 }

@@ -48,14 +48,14 @@ pub struct World {
     readable_next: Next,
     /// How the attempts of one call belong together.
     pub batches: Vec<Vec<DeliveryId>>,
-    /// How many times the shelf was asked.
-    pub fetches: usize,
+    /// How many times the disk was asked.
+    pub reloads: usize,
     /// Timers, by when they are due; what they are is no concern of the machine's.
     pub timers: Vec<u64>,
     pub fired: Vec<(u64, u64)>,
     /// Whether what completes emits an event.
     pub emits: bool,
-    /// Whether what is on the shelf can be fetched; a test that fetches nothing saves the time.
+    /// Whether what is on disk can be reloaded; a test that reloads nothing saves the time.
     pub keeps_rows: bool,
     is_in_pass: bool,
     queue: VecDeque<Action>,
@@ -119,7 +119,7 @@ impl World {
             next: Next::new(),
             readable_next: Next::new(),
             batches: Vec::new(),
-            fetches: 0,
+            reloads: 0,
             timers: Vec::new(),
             fired: Vec::new(),
             emits: false,
@@ -185,7 +185,7 @@ impl World {
     }
 
     fn decide(&mut self, delivery: &DeliveryId, key: &str, verb: Verb, carried: Carried, emitted: Vec<Event>) {
-        self.fetch_for(delivery);
+        self.reload_for(delivery);
         let stand = self.machine.row(delivery).map(|row| row.stand);
         if matches!(stand, Some(Stand::Running | Stand::Withheld { .. })) {
             return;
@@ -363,7 +363,7 @@ impl World {
         self.feed(Input::Durable { position: self.head() });
         for (position, record) in &log {
             for delivery in deliveries_of(record) {
-                self.fetch_for(&delivery);
+                self.reload_for(&delivery);
             }
             self.tell(Input::Staged { position: *position, record });
             self.perform();

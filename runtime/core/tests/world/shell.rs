@@ -1,6 +1,6 @@
 //! The world's own doing: what the machine asks for is done at once, and only from what can be read back.
 
-use weirgate_core::{Action, AttemptOutcome, EventHead, FetchedLane, Gap, HOOK, Input, NextDue, StateChange};
+use weirgate_core::{Action, AttemptOutcome, EventHead, Gap, HOOK, Input, NextDue, ReloadedLane, StateChange};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, Event, GapPassed, HandlerName, Intervention,
     KeyHash, Mode, ModeChanged, Outcome, Position, Record, Verb,
@@ -8,7 +8,7 @@ use weirgate_types::{
 
 use super::{World, event, notice};
 
-/// A scan covers so many records, and a fetch so many rows of a lane and so many lanes that are due: few, so that much takes
+/// A scan covers so many records, and a reload so many rows of a lane and so many lanes that are due: few, so that much takes
 /// several.
 const SCAN_RECORDS: usize = 8;
 const LANE_ROWS: usize = 3;
@@ -43,7 +43,7 @@ impl World {
                 Action::PassGap(gap) => self.pass_gap(gap),
                 Action::ChangeState(change) => self.change_state(change),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
-                Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms),
+                Action::Reload { handler, lanes, due_ms } => self.reload(&handler, lanes, due_ms),
                 Action::FireTimers { now_ms } => self.fire(now_ms),
                 Action::Keep { delivery, row: Some(row), .. } => drop(self.rows.insert(delivery, row)),
                 Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
@@ -53,8 +53,8 @@ impl World {
                         self.next.insert(key, next);
                     }
                 }
-                Action::Shelve { delivery, row, on } => {
-                    assert_eq!(row.shelved, on);
+                Action::Spill { delivery, row, on } => {
+                    assert_eq!(row.spilled, on);
                     self.rows.insert(delivery, row);
                 }
             }
@@ -149,40 +149,40 @@ impl World {
     }
 
     /// Bring a delivery's lane into memory before the machine hears of it, as the engine does.
-    pub fn fetch_for(&mut self, delivery: &DeliveryId) {
-        if !self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+    pub fn reload_for(&mut self, delivery: &DeliveryId) {
+        if !self.machine.may_be_spilled(&delivery.handler, delivery.position) {
             return;
         }
         self.settle();
         // The last durable moment may have put something away.
         self.readable = self.rows.clone();
-        if let Some(row) = self.readable.get(delivery).filter(|row| row.shelved).cloned() {
-            self.fetch_exactly(&delivery.handler, row.lane, delivery.position);
+        if let Some(row) = self.readable.get(delivery).filter(|row| row.spilled).cloned() {
+            self.reload_exactly(&delivery.handler, row.lane, delivery.position);
         }
     }
 
-    fn fetch_exactly(&mut self, handler: &HandlerName, lane: KeyHash, through: Position) {
-        let mut fetched = self.lane(handler, lane, usize::MAX);
-        let last = fetched.rows.iter().position(|(position, _)| *position == through).expect("it is on the shelf");
-        fetched.more = fetched.rows.len() > last + 1;
-        fetched.rows.truncate(last + 1);
-        self.tell(Input::Fetched { handler, lanes: &[fetched], due: None });
+    fn reload_exactly(&mut self, handler: &HandlerName, lane: KeyHash, through: Position) {
+        let mut reloaded = self.lane(handler, lane, usize::MAX);
+        let last = reloaded.rows.iter().position(|(position, _)| *position == through).expect("it is on disk");
+        reloaded.more = reloaded.rows.len() > last + 1;
+        reloaded.rows.truncate(last + 1);
+        self.tell(Input::Reloaded { handler, lanes: &[reloaded], due: None });
         self.perform();
     }
 
-    fn lane(&self, handler: &HandlerName, lane: KeyHash, most: usize) -> FetchedLane {
+    fn lane(&self, handler: &HandlerName, lane: KeyHash, most: usize) -> ReloadedLane {
         let of_lane =
-            self.readable.iter().filter(|(id, row)| id.handler == *handler && row.shelved && row.lane == lane);
+            self.readable.iter().filter(|(id, row)| id.handler == *handler && row.spilled && row.lane == lane);
         let mut rows: Vec<_> = of_lane.map(|(id, row)| (id.position, row.clone())).collect();
         rows.sort_by_key(|(position, row)| row.rank(*position));
         let next = self.readable_next.get(&(handler.clone(), lane)).copied();
-        FetchedLane { lane, more: rows.len() > most, rows: rows.into_iter().take(most).collect(), next }
+        ReloadedLane { lane, more: rows.len() > most, rows: rows.into_iter().take(most).collect(), next }
     }
 
     /// Answer from what is readable: lanes by name, or by when they are due.
-    fn fetch(&mut self, handler: &HandlerName, mut names: Vec<KeyHash>, due_ms: Option<u64>) {
-        self.fetches += 1;
-        let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.shelved);
+    fn reload(&mut self, handler: &HandlerName, mut names: Vec<KeyHash>, due_ms: Option<u64>) {
+        self.reloads += 1;
+        let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.spilled);
         let due = of_handler.filter(|(_, row)| row.leads);
         let mut due: Vec<_> =
             due.filter_map(|(_, row)| row.stand.due().map(|(due_ms, _)| (due_ms, row.lane))).collect();
@@ -196,7 +196,7 @@ impl World {
         let events_max = self.handler(handler.as_str()).manifest.batch.map_or(1, |batch| batch.events_max as usize);
         let most = LANE_ROWS.next_multiple_of(events_max);
         let lanes: Vec<_> = names.into_iter().map(|lane| self.lane(handler, lane, most)).collect();
-        self.tell(Input::Fetched { handler, lanes: &lanes, due: next });
+        self.tell(Input::Reloaded { handler, lanes: &lanes, due: next });
     }
 
     /// Answer a scan.

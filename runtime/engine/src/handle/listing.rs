@@ -118,7 +118,7 @@ impl Handle {
             return Ok(Some((row.clone(), state)));
         }
         let views = &self.0.parts.statuses.views;
-        // Not in memory: on the shelf, or it has ended since.
+        // Not in memory: on disk, or it has ended since.
         let kept = views.get(&rows::delivery(delivery))?;
         let Some(row) = kept.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok()) else {
             return Ok(None);
@@ -127,7 +127,7 @@ impl Handle {
         let first = match standing.first_of_lane {
             Some(first) => Some(first),
             None => {
-                let keys = views.scan_keys(&rows::shelf_lane(&delivery.handler, row.lane), None, 1)?;
+                let keys = views.scan_keys(&rows::spilled_lane(&delivery.handler, row.lane), None, 1)?;
                 keys.first().and_then(|key| rows::last_position(key))
             }
         };

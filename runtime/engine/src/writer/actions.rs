@@ -41,11 +41,11 @@ impl Writer {
                     self.deliver(delivery, attempt, at_ms, carried, call)?;
                 }
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until)?,
-                Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms)?,
+                Action::Reload { handler, lanes, due_ms } => self.reload(&handler, lanes, due_ms)?,
                 Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
                 Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
                 Action::KeepNext { handler, lane, next } => self.projection.keep_next(&handler, lane, next)?,
-                Action::Shelve { delivery, row, on } => self.shelve(&delivery, &row, on)?,
+                Action::Spill { delivery, row, on } => self.spill(&delivery, &row, on)?,
             }
         }
         Ok(())
@@ -122,10 +122,10 @@ impl Writer {
         Ok(())
     }
 
-    /// On the shelf a delivery is found by its lane, and by its time where it has one and leads its lane.
-    fn shelve(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), EngineFault> {
+    /// A spilled delivery is found by its lane, and by its time where it has one and leads its lane.
+    fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), EngineFault> {
         self.keep(delivery, Some(row), false)?;
-        let by_lane = rows::shelved(delivery, row);
+        let by_lane = rows::spilled(delivery, row);
         let due = row.stand.due().filter(|_| row.leads || !on);
         let by_time = due.map(|(due_ms, level)| rows::queued(delivery, level, due_ms));
         if on {

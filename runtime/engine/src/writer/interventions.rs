@@ -38,12 +38,12 @@ impl Writer {
     }
 
     pub(super) fn intervene(&mut self, wish: Wish, reply: Reply<Position>) -> Result<(), EngineFault> {
-        if self.machine.may_be_on_shelf(&wish.delivery.handler, wish.delivery.position) {
-            // What was written in this pass has to be readable before the shelf is looked through.
+        if self.machine.may_be_spilled(&wish.delivery.handler, wish.delivery.position) {
+            // What was written in this pass has to be readable before the spilled rows are read.
             self.end_pass()?;
             // And what was put away at its end.
             self.apply_views()?;
-            self.fetch_for(&wish.delivery)?;
+            self.reload_for(&wish.delivery)?;
         }
         if let Err(refusal) = self.may_intervene(&wish) {
             drop(reply.send(Err(refusal)));

@@ -42,11 +42,11 @@ mod after;
 mod budget;
 mod commands;
 mod commits;
-mod fetching;
 mod forgetting;
 mod full;
 mod interventions;
 mod reading;
+mod reloading;
 mod stopping;
 
 use after::After;

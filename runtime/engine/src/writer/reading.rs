@@ -49,7 +49,7 @@ impl Writer {
                 ready: view.ready,
                 checkpoint,
                 lag: head.0.saturating_sub(checkpoint.0),
-                shelved: view.shelved,
+                spilled: view.spilled,
                 breaker_open_until_ms: view.breaker_open_until_ms.map(|until_ms| self.time.now().wall_at(until_ms)),
                 open: view.open,
                 running: view.running,
@@ -63,9 +63,9 @@ impl Writer {
         }
     }
 
-    /// Everything up to here is done with. The first on the shelf is the first row.
+    /// Everything up to here is done with. The first spilled one is the first row.
     fn checkpoint(&self, name: &HandlerName, view: &HandlerView<'_>) -> Position {
-        if view.shelved == 0 {
+        if view.spilled == 0 {
             return view.checkpoint;
         }
         let first = self.projection.scan_keys(&rows::deliveries_of(name), 1).unwrap_or_default();

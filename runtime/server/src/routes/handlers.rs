@@ -34,7 +34,7 @@ pub struct HandlerItem {
     /// Those in memory that wait for their next attempt.
     retrying: usize,
     /// Those that wait on disk only, until their time comes or somebody acts.
-    shelved: usize,
+    spilled: usize,
     /// Its breaker is open: until when, in Unix milliseconds, nothing passes but the one delivery that finds out.
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker_open_until_ms: Option<u64>,
@@ -147,7 +147,7 @@ impl HandlerItem {
             open: item.open,
             running: item.running,
             retrying: item.retrying,
-            shelved: item.shelved,
+            spilled: item.spilled,
             breaker_open_until_ms: item.breaker_open_until_ms,
         }
     }

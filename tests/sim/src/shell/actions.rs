@@ -18,11 +18,11 @@ impl Shell {
                 Action::ChangeState(change) => self.change_state(change)?,
                 Action::Deliver { delivery, attempt, call, .. } => self.deliver(delivery, attempt, call),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
-                Action::Fetch { handler, lanes, due_ms } => self.fetch(&handler, lanes, due_ms),
+                Action::Reload { handler, lanes, due_ms } => self.reload(&handler, lanes, due_ms),
                 Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
                 Action::KeepNext { handler, lane, next } => self.views.keep_next(handler, lane, next),
                 Action::Keep { delivery, row, .. } => self.views.keep(delivery, row),
-                Action::Shelve { delivery, row, .. } => self.views.keep(delivery, Some(row)),
+                Action::Spill { delivery, row, .. } => self.views.keep(delivery, Some(row)),
             }
         }
         Ok(())

@@ -2,9 +2,9 @@
 //! and only then answers anybody. And its disk, which outlives it.
 
 mod actions;
-mod fetching;
 mod outcomes;
 mod recovery;
+mod reloading;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -175,7 +175,7 @@ impl Shell {
         loop {
             self.sync()?;
             self.apply_views();
-            self.check_shelves()?;
+            self.check_spilled()?;
             self.check_calls_are_full()?;
             for after in std::mem::take(&mut self.after) {
                 self.tell_after(after)?;
@@ -261,16 +261,16 @@ impl Shell {
     }
 
     /// The machine knows of as many deliveries as there are rows.
-    fn check_shelves(&self) -> Checked {
+    fn check_spilled(&self) -> Checked {
         for (name, view) in self.machine.handlers() {
-            let (mut open, mut shelved) = (0, 0);
+            let (mut open, mut spilled) = (0, 0);
             for (_, row) in self.views.rows_of(name) {
                 open += 1;
-                shelved += usize::from(row.shelved);
+                spilled += usize::from(row.spilled);
             }
-            let holds = (view.open, view.shelved) == (open, shelved);
-            let counted = (view.open, view.shelved);
-            check(Rule::Rebuilt, holds, || format!("{name}: {counted:?} open and shelved, rows: {open}, {shelved}"))?;
+            let holds = (view.open, view.spilled) == (open, spilled);
+            let counted = (view.open, view.spilled);
+            check(Rule::Rebuilt, holds, || format!("{name}: {counted:?} open and spilled, rows: {open}, {spilled}"))?;
         }
         Ok(())
     }
@@ -287,14 +287,13 @@ impl Shell {
     /// Everything up to a handler's checkpoint is done with.
     fn check_checkpoints(&self) -> Checked {
         for (name, view) in self.machine.handlers() {
-            let on_shelf = self.views.rows_of(name).next().map(|(first, _)| first.before());
-            let checkpoint =
-                on_shelf.filter(|_| view.shelved > 0).map_or(view.checkpoint, |at| at.min(view.checkpoint));
+            let spilled = self.views.rows_of(name).next().map(|(first, _)| first.before());
+            let checkpoint = spilled.filter(|_| view.spilled > 0).map_or(view.checkpoint, |at| at.min(view.checkpoint));
             let watched = self.checks.handlers.get(crate::checks::index_of(name));
             let open = watched.and_then(|watched| watched.open.first().copied());
             let holds = open.is_none_or(|open| checkpoint < open);
             check(Rule::Checkpoint, holds, || format!("{name}: {checkpoint} passes {open:?}"))?;
-            let memory = view.open - view.shelved;
+            let memory = view.open - view.spilled;
             let most = self.plan.limits.open_max + self.plan.limits.active_max + MEMORY_SLACK;
             check(Rule::Bounded, memory <= most, || format!("{name} has {memory} in memory"))?;
         }
@@ -310,5 +309,5 @@ impl Shell {
     }
 }
 
-/// What one scan, one fetch and one record with several events may add to a handler's memory before it is looked at again.
+/// What one scan, one reload and one record with several events may add to a handler's memory before it is looked at again.
 const MEMORY_SLACK: usize = 48;

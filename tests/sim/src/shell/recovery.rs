@@ -126,13 +126,13 @@ impl Shell {
         self.end_pass()
     }
 
-    /// A record speaks of deliveries that may be on the shelf: the machine has to have them before it hears of it.
+    /// A record speaks of deliveries that may be on disk: the machine has to have them before it hears of it.
     fn bring_back(&mut self, record: &Record) -> Result<(), Stop> {
         for delivery in deliveries_of(record) {
-            if self.machine.may_be_on_shelf(&delivery.handler, delivery.position) {
+            if self.machine.may_be_spilled(&delivery.handler, delivery.position) {
                 self.views.write();
                 self.feed(Input::Durable { position: self.log.head() })?;
-                self.fetch_for(&delivery)?;
+                self.reload_for(&delivery)?;
             }
         }
         Ok(())

@@ -1,14 +1,14 @@
-//! The writer's way to the disk for the machine: lanes from the shelf, and timers that are due.
+//! The writer's way to the disk for the machine: spilled lanes, and timers that are due.
 
-use weirgate_core::{DeliveryRow, FetchedLane, Input, NextDue, Now};
+use weirgate_core::{DeliveryRow, Input, NextDue, Now, ReloadedLane};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 
 use super::{EngineFault, Writer};
 use crate::{rows, timers};
 
-/// How many deliveries of a lane are fetched at once.
+/// How many deliveries of a lane are reloaded at once.
 const LANE_ROWS_MAX: usize = 64;
-/// How many that are due are fetched at once, of each level of retry.
+/// How many that are due are reloaded at once, of each level of retry.
 const LEVEL_DUE_MAX: usize = 64;
 /// How many levels of retry a manifest can have.
 const LEVELS: u8 = 8;
@@ -18,13 +18,13 @@ const TIMERS_MAX: usize = 128;
 const TIMER_WORK: usize = 8;
 
 impl Writer {
-    pub(super) fn fetch(
+    pub(super) fn reload(
         &mut self,
         handler: &HandlerName,
         mut lanes: Vec<KeyHash>,
         due_ms: Option<u64>,
     ) -> Result<(), EngineFault> {
-        let due = due_ms.map(|now_ms| self.fetch_due(handler, now_ms, &mut lanes)).transpose()?;
+        let due = due_ms.map(|now_ms| self.reload_due(handler, now_ms, &mut lanes)).transpose()?;
         lanes.sort_unstable();
         lanes.dedup();
         // Full calls, where the handler takes several deliveries in one.
@@ -33,12 +33,12 @@ impl Writer {
         let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), most));
         let lanes = lanes.collect::<Result<Vec<_>, EngineFault>>()?;
         self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
-        self.tell(Input::Fetched { handler, lanes: &lanes, due });
+        self.tell(Input::Reloaded { handler, lanes: &lanes, due });
         Ok(())
     }
 
     /// Find the lanes that are due, level by level, and when the next one is.
-    fn fetch_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, EngineFault> {
+    fn reload_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, EngineFault> {
         let mut next_due_ms = None::<u64>;
         for level in 0..LEVELS {
             let queue = self.views.scan(&rows::queue(handler, level), None, LEVEL_DUE_MAX + 1)?;
@@ -54,19 +54,19 @@ impl Writer {
         Ok(NextDue(next_due_ms))
     }
 
-    /// The deliveries of a lane on the shelf, up to one of them.
+    /// The deliveries of a spilled lane, up to one of them.
     fn lane(
         &self,
         handler: &HandlerName,
         lane: KeyHash,
         through: Position,
         most: usize,
-    ) -> Result<FetchedLane, EngineFault> {
+    ) -> Result<ReloadedLane, EngineFault> {
         let next = self.views.get(&rows::next_number(handler, lane))?;
         let next = next.map(|value| rows::value_number(&value).ok_or_else(|| unreadable("a number"))).transpose()?;
-        let mut found = FetchedLane { lane, rows: Vec::new(), more: false, next };
+        let mut found = ReloadedLane { lane, rows: Vec::new(), more: false, next };
         let mut is_complete = false;
-        for key in self.views.scan_keys(&rows::shelf_lane(handler, lane), None, most.saturating_add(1))? {
+        for key in self.views.scan_keys(&rows::spilled_lane(handler, lane), None, most.saturating_add(1))? {
             let position = rows::last_position(&key).ok_or_else(|| unreadable("a lane's row"))?;
             if is_complete || found.rows.len() >= most {
                 found.more = true;
@@ -86,12 +86,12 @@ impl Writer {
         value.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
     }
 
-    /// Bring a delivery into memory, where it is on the shelf: somebody is about to say something of it. All that was
+    /// Bring a delivery into memory, where it is spilled: a record about it follows. All that was
     /// written has to be readable.
-    pub fn fetch_for(&mut self, delivery: &DeliveryId) -> Result<(), EngineFault> {
-        let Some(row) = self.kept_row(delivery)?.filter(|row| row.shelved) else { return Ok(()) };
+    pub fn reload_for(&mut self, delivery: &DeliveryId) -> Result<(), EngineFault> {
+        let Some(row) = self.kept_row(delivery)?.filter(|row| row.spilled) else { return Ok(()) };
         let lane = self.lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1)?;
-        self.feed(Input::Fetched { handler: &delivery.handler, lanes: &[lane], due: None })
+        self.feed(Input::Reloaded { handler: &delivery.handler, lanes: &[lane], due: None })
     }
 
     /// Let the timers go off that are due.

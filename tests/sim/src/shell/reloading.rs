@@ -1,7 +1,7 @@
-//! The shell's way to what can be read: the log for those that lag, the shelf, timers that are due. It answers little at a
+//! The shell's way to what can be read: the log for those that lag, spilled lanes, timers that are due. It answers little at a
 //! time, so that much takes several answers.
 
-use weirgate_core::{EventHead, FetchedLane, Input, NextDue};
+use weirgate_core::{EventHead, Input, NextDue, ReloadedLane};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record, TimerId};
 
 use super::{Shell, Stop};
@@ -29,20 +29,20 @@ impl Shell {
         self.tell(Input::Scanned { handler, events: &events, through });
     }
 
-    pub(super) fn fetch(&mut self, handler: &HandlerName, mut lanes: Vec<KeyHash>, due_ms: Option<u64>) {
+    pub(super) fn reload(&mut self, handler: &HandlerName, mut lanes: Vec<KeyHash>, due_ms: Option<u64>) {
         let due = due_ms.map(|now_ms| NextDue(self.due_lanes(handler, now_ms, &mut lanes)));
         lanes.sort_unstable();
         lanes.dedup();
         let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
         let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max as usize));
-        let fetched: Vec<_> =
+        let reloaded: Vec<_> =
             lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), most)).collect();
-        self.tell(Input::Fetched { handler, lanes: &fetched, due });
+        self.tell(Input::Reloaded { handler, lanes: &reloaded, due });
     }
 
     /// Find the lanes that are due, and when the next one is.
     fn due_lanes(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Option<u64> {
-        let leading = self.views.rows_of(handler).filter(|(_, row)| row.shelved && row.leads);
+        let leading = self.views.rows_of(handler).filter(|(_, row)| row.spilled && row.leads);
         let waiting = leading.filter_map(|(_, row)| row.stand.due().map(|(due_ms, _)| (due_ms, row.lane)));
         let mut waiting: Vec<_> = waiting.collect();
         waiting.sort_unstable();
@@ -51,10 +51,10 @@ impl Shell {
         waiting.get(taken).map(|(due_ms, _)| *due_ms)
     }
 
-    fn lane(&self, handler: &HandlerName, lane: KeyHash, through: Position, most: usize) -> FetchedLane {
+    fn lane(&self, handler: &HandlerName, lane: KeyHash, through: Position, most: usize) -> ReloadedLane {
         let next = self.views.next.get(&(handler.clone(), lane)).copied();
-        let mut found = FetchedLane { lane, rows: Vec::new(), more: false, next };
-        let of_lane = self.views.rows_of(handler).filter(|(_, row)| row.shelved && row.lane == lane);
+        let mut found = ReloadedLane { lane, rows: Vec::new(), more: false, next };
+        let of_lane = self.views.rows_of(handler).filter(|(_, row)| row.spilled && row.lane == lane);
         let mut of_lane: Vec<_> = of_lane.collect();
         of_lane.sort_by_key(|(position, row)| row.rank(*position));
         let mut is_complete = false;
@@ -69,13 +69,13 @@ impl Shell {
         found
     }
 
-    /// Bring a delivery into memory, where it is on the shelf. All that was written has to be readable, and so has what the
+    /// Bring a delivery into memory, where it is on disk. All that was written has to be readable, and so has what the
     /// last durable moment put away.
-    pub fn fetch_for(&mut self, delivery: &DeliveryId) -> Result<(), Stop> {
+    pub fn reload_for(&mut self, delivery: &DeliveryId) -> Result<(), Stop> {
         self.views.write();
-        let Some(row) = self.views.rows.get(delivery).filter(|row| row.shelved) else { return Ok(()) };
+        let Some(row) = self.views.rows.get(delivery).filter(|row| row.spilled) else { return Ok(()) };
         let lane = self.lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1);
-        self.feed(Input::Fetched { handler: &delivery.handler, lanes: &[lane], due: None })
+        self.feed(Input::Reloaded { handler: &delivery.handler, lanes: &[lane], due: None })
     }
 
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Stop> {

@@ -8,7 +8,7 @@ use weirgate_core::Limits;
 use weirgate_types::{Carried, Position, Record, Verb};
 use world::{World, correctable, correction, delivery, not_reached, permanent, transient};
 
-/// Two deliveries wait in memory, the others on the shelf.
+/// Two deliveries wait in memory, the others on disk.
 fn small(extra: &str) -> World {
     let mut world = World::new(Limits { waiting_max: 2, ..Limits::default() });
     world.deploy("a", extra);
@@ -17,11 +17,11 @@ fn small(extra: &str) -> World {
 
 fn in_memory(world: &World) -> usize {
     let view = world.handler("a");
-    view.open - view.shelved
+    view.open - view.spilled
 }
 
-fn is_on_shelf(world: &World, position: Position) -> bool {
-    world.rows.get(&delivery("a", position)).expect("a row").shelved
+fn is_spilled(world: &World, position: Position) -> bool {
+    world.rows.get(&delivery("a", position)).expect("a row").spilled
 }
 
 /// So many deliveries, each of its own key, that wait for a correction.
@@ -76,7 +76,7 @@ fn what_is_due_comes_back_and_ends() {
 }
 
 #[test]
-fn a_long_lane_is_on_the_shelf_and_keeps_its_order() {
+fn a_long_lane_is_on_disk_and_keeps_its_order() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1}]"#);
         let positions: Vec<_> = (0..300).map(|id| world.publish(id, "x")).collect();
@@ -94,27 +94,27 @@ fn a_long_lane_is_on_the_shelf_and_keeps_its_order() {
 }
 
 #[test]
-fn a_correction_event_finds_what_waits_on_the_shelf() {
+fn a_correction_event_finds_what_waits_on_disk() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1}]"#);
         let positions = waiting(&mut world, 12);
-        let shelved: Vec<_> = positions.iter().copied().filter(|position| is_on_shelf(&world, *position)).collect();
-        assert!(shelved.len() >= 9);
-        let key = world.event_at(shelved[5]).key().to_owned();
+        let spilled: Vec<_> = positions.iter().copied().filter(|position| is_spilled(&world, *position)).collect();
+        assert!(spilled.len() >= 9);
+        let key = world.event_at(spilled[5]).key().to_owned();
         world.keep_view();
         // The event and nothing that followed from it became durable.
         let fix = world.publish_as(100, &key, "fix.address");
-        assert_eq!(world.called(), [shelved[5].0]);
+        assert_eq!(world.called(), [spilled[5].0]);
         world.log.retain(|(at, _)| *at <= fix);
         world.restart(with_view);
-        assert_eq!(world.called(), [shelved[5].0], "{with_view}");
+        assert_eq!(world.called(), [spilled[5].0], "{with_view}");
         world.answer(Ok(()));
         assert_eq!(world.interventions().len(), 1);
     }
 }
 
 #[test]
-fn what_waits_on_the_shelf_can_be_decided_about() {
+fn what_waits_on_disk_can_be_decided_about() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1}]"#);
         let positions = waiting(&mut world, 12);
@@ -133,16 +133,16 @@ fn what_waits_on_the_shelf_can_be_decided_about() {
     }
 }
 
-/// A lane of which the first part is in memory and the rest on the shelf, with another key behind.
+/// A lane of which the first part is in memory and the rest on disk, with another key behind.
 fn divided(world: &mut World) -> Vec<Position> {
     let positions: Vec<_> = (0..70).map(|id| world.publish(id, &format!("key-{}", id % 2))).collect();
     let [first, last] = [0, 69].map(|index| *positions.get(index).expect("a position"));
-    assert!(!is_on_shelf(world, first) && is_on_shelf(world, last));
+    assert!(!is_spilled(world, first) && is_spilled(world, last));
     positions
 }
 
 #[test]
-fn a_correction_on_the_shelf_is_for_its_own_key_alone() {
+fn a_correction_on_disk_is_for_its_own_key_alone() {
     let mut world = small(r#","ordering":"handler""#);
     let positions = divided(&mut world);
     world.publish_as(200, "key-0", "fix.address");
@@ -154,10 +154,10 @@ fn a_correction_on_the_shelf_is_for_its_own_key_alone() {
 }
 
 #[test]
-fn a_lane_that_goes_to_the_shelf_while_it_is_fetched_keeps_its_order() {
+fn a_lane_that_goes_to_disk_while_it_is_reloaded_keeps_its_order() {
     let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":60000,"jitter":"none"}]"#);
     let positions: Vec<_> = (0..70).map(|id| world.publish(id, "x")).collect();
-    // The correction asks for the part on the shelf; the first one fails, so what is in memory goes there in the same moment.
+    // The correction asks for the part on disk; the first one fails, so what is in memory goes there in the same moment.
     world.begin_pass();
     world.answer(Err(&transient()));
     world.publish_as(200, "x", "fix.address");
@@ -172,14 +172,14 @@ fn a_lane_that_goes_to_the_shelf_while_it_is_fetched_keeps_its_order() {
 }
 
 #[test]
-fn a_dead_letter_opened_again_joins_its_lane_on_the_shelf() {
+fn a_dead_letter_opened_again_joins_its_lane_on_disk() {
     let mut world = small("");
     waiting(&mut world, 12);
     let first = world.publish(100, "x");
     world.answer(Err(&permanent()));
     let second = world.publish(101, "x");
     world.answer(Err(&correctable()));
-    assert!(is_on_shelf(&world, second));
+    assert!(is_spilled(&world, second));
     world.retry(&delivery("a", first), "x");
     assert_eq!(world.called(), [first.0]);
     world.answer(Ok(()));
@@ -196,11 +196,11 @@ fn what_is_due_behind_one_that_waits_does_not_wake_anybody() {
     let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
     world.pause("a", false);
     world.answer_batch(|position| Err(if position == first { correctable() } else { not_reached() }));
-    assert!(is_on_shelf(&world, first) && is_on_shelf(&world, second));
-    let fetches = world.fetches;
+    assert!(is_spilled(&world, first) && is_spilled(&world, second));
+    let reloads = world.reloads;
     assert_eq!(world.wake_at_ms(), None);
     (0..10).for_each(|_| world.wait(1_000));
-    assert_eq!(world.fetches, fetches);
+    assert_eq!(world.reloads, reloads);
     world.intervene(&delivery("a", first), "x", Verb::Skip, Carried::default());
     world.wait(1);
     assert_eq!(world.called(), [second.0]);
@@ -212,13 +212,13 @@ fn a_correction_that_a_restart_finds_is_not_put_away_again() {
     world.deploy("a", "");
     let first = world.publish(1, "x");
     world.answer(Err(&correctable()));
-    assert!(is_on_shelf(&world, first));
+    assert!(is_spilled(&world, first));
     world.begin_pass();
     let fix = world.publish_as(2, "x", "fix.address");
     world.keep_view();
     world.end_pass();
     world.log.retain(|(at, _)| *at <= fix);
-    // Two durable moments come before the start is over: one that fetches, one that puts away.
+    // Two durable moments come before the start is over: one that reloads, one that spills.
     world.stage(Record::Paced { slow: false, why: String::new(), at_ms: 0, notice: world::notice() });
     world.restart(true);
     assert_eq!(world.called(), [first.0]);

@@ -1,5 +1,5 @@
-//! The shelf: deliveries that wait on disk. Memory knows the names of their lanes, and when the next one is due; what is
-//! needed is fetched.
+//! Spilled lanes: their deliveries wait on disk only. Memory knows the names of their lanes, and when the next one is due; what is
+//! needed is reloaded.
 //!
 //! What was put there is certain to be found there from the next durable moment on; until then it is remembered as late.
 
@@ -13,7 +13,7 @@ use weirgate_types::{KeyHash, Position};
 use crate::{DeliveryRow, OfferChange, Rank};
 
 #[derive(Debug, Default)]
-pub struct Shelf {
+pub struct SpilledLanes {
     /// The lanes that have deliveries there: nine to eighteen bytes a lane. Never iterated.
     lanes: HashSet<KeyHash, BuildHasherDefault<OwnHash>>,
     rows: usize,
@@ -22,11 +22,11 @@ pub struct Shelf {
     next_late_due_ms: Option<u64>,
     /// What was put there and may not be found yet.
     late: BTreeMap<KeyHash, Vec<(Position, DeliveryRow)>>,
-    /// Lanes that are to be fetched.
+    /// Lanes that are to be reloaded.
     wanted: BTreeSet<KeyHash>,
     /// Corrections for lanes there, by lane and key.
     offers: BTreeMap<(KeyHash, KeyHash), Position>,
-    /// Which of them changed since [`Shelf::take_offer_changes`].
+    /// Which of them changed since [`SpilledLanes::take_offer_changes`].
     offers_changed: BTreeSet<(KeyHash, KeyHash)>,
 }
 
@@ -50,7 +50,7 @@ impl Hasher for OwnHash {
     }
 }
 
-impl Shelf {
+impl SpilledLanes {
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -63,7 +63,7 @@ impl Shelf {
         self.next_due_ms
     }
 
-    /// A delivery is on the shelf.
+    /// A delivery is spilled.
     pub fn put(&mut self, row: &DeliveryRow) {
         self.rows += 1;
         self.lanes.insert(row.lane);
@@ -76,9 +76,9 @@ impl Shelf {
         }
     }
 
-    /// A delivery goes to the shelf with this pass.
+    /// A delivery is spilled with this pass.
     pub fn put_late(&mut self, position: Position, mut row: DeliveryRow) {
-        row.shelved = true;
+        row.spilled = true;
         self.put(&row);
         self.late.entry(row.lane).or_default().push((position, row));
     }
@@ -89,7 +89,7 @@ impl Shelf {
         self.next_late_due_ms = None;
     }
 
-    /// The lane's last delivery in memory has left; those on the shelf are next.
+    /// The lane's last delivery in memory has left; those on disk are next.
     pub fn want_rest_of(&mut self, lane: KeyHash) {
         match self.holds(lane) {
             true => self.wanted.insert(lane),
@@ -98,7 +98,7 @@ impl Shelf {
         };
     }
 
-    /// What is there of the lane is to be fetched, and the number that is next in it.
+    /// What is there of the lane is to be reloaded, and the number that is next in it.
     pub fn want(&mut self, lane: KeyHash) {
         self.wanted.insert(lane);
     }
@@ -107,7 +107,7 @@ impl Shelf {
         !self.wanted.is_empty()
     }
 
-    /// A correction for a key of a lane on the shelf.
+    /// A correction for a key of a spilled lane.
     pub fn offer(&mut self, lane: KeyHash, key: KeyHash, correction: Position) {
         self.offers.insert((lane, key), correction);
         self.offers_changed.insert((lane, key));
@@ -139,12 +139,12 @@ impl Shelf {
         taken
     }
 
-    /// The due ones were fetched; the next of those that can be found comes then.
+    /// The due ones were reloaded; the next of those that can be found comes then.
     pub fn set_next_due_ms(&mut self, next_due_ms: Option<u64>) {
         self.next_due_ms = next_due_ms.into_iter().chain(self.next_late_due_ms).min();
     }
 
-    /// A delivery left the shelf.
+    /// A delivery was reloaded.
     pub fn took(&mut self) {
         self.rows = self.rows.saturating_sub(1);
     }

@@ -1,0 +1,88 @@
+//! Spilling and reloading: what waits long is on disk only, and is reloaded when it is due, when its lane is first, or
+//! when somebody acts on it.
+
+use weirgate_types::{HandlerName, Position};
+
+use super::Machine;
+use crate::bugs::bug;
+use crate::{Action, DeliveryRow, NextDue, Now, ReloadedLane, Stand, handler::Handler};
+
+/// So many lanes are asked for at once.
+const RELOAD_LANES_MAX: usize = 64;
+/// While so many could run already, what is due on disk stays there.
+pub(super) const RUNNABLE_MAX: usize = 1_024;
+
+impl Machine {
+    /// Rows that were kept can be read back now: reload what is wanted, then spill what is too much.
+    pub(super) fn spill_and_reload(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let now_ms = now.elapsed_ms;
+        for (name, handler) in &mut self.handlers {
+            let lanes = &mut handler.lanes;
+            lanes.spilled_lanes.settled();
+            lanes.forget_idle();
+            let is_due = lanes.spilled_lanes.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
+            let due_ms = (is_due && lanes.active() < RUNNABLE_MAX && !self.recovering).then_some(now_ms);
+            let wanted = lanes.spilled_lanes.take_wanted(RELOAD_LANES_MAX);
+            if due_ms.is_some() || !wanted.is_empty() {
+                actions.push(Action::Reload { handler: name.clone(), lanes: wanted, due_ms });
+            }
+            for (position, row) in handler.lanes.spill_excess(self.limits.waiting_max) {
+                actions.push(Action::Spill { delivery: handler.id(position), row, on: true });
+            }
+        }
+    }
+
+    pub(super) fn reloaded(
+        &mut self,
+        name: &HandlerName,
+        lanes: &[ReloadedLane],
+        due: Option<NextDue>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(handler) = self.handlers.get_mut(name) else { return };
+        if let Some(NextDue(next_due_ms)) = due {
+            handler.lanes.spilled_lanes.set_next_due_ms(next_due_ms);
+        }
+        for reloaded in lanes {
+            handler.lanes.learn_next(reloaded.lane, reloaded.next);
+            let through = reloaded.rows.last().map(|(position, row)| row.rank(*position));
+            // What went there since, and cannot be found yet, may come before what was found.
+            let mut rows = match (reloaded.more, through) {
+                (true, None) => Vec::new(),
+                (more, through) => handler.lanes.spilled_lanes.take_late(reloaded.lane, through.filter(|_| more)),
+            };
+            if bug!(LateForgotten) {
+                rows.clear();
+            }
+            rows.extend(reloaded.rows.iter().cloned());
+            for (position, row) in rows {
+                take_back(handler, position, row, self.recovering, actions);
+            }
+            if !reloaded.more || bug!(RestForgotten) {
+                handler.lanes.spilled_lanes.emptied(reloaded.lane);
+            }
+        }
+    }
+
+    /// Whether the row of a delivery has to be reloaded before the machine hears of it: it may be on disk.
+    #[must_use]
+    pub fn may_be_spilled(&self, name: &HandlerName, position: Position) -> bool {
+        self.handlers.get(name).is_some_and(|handler| handler.may_be_spilled(position))
+    }
+}
+
+/// A delivery comes back from disk. A correction that came for it meanwhile is used where it waits for one.
+fn take_back(handler: &mut Handler, position: Position, row: DeliveryRow, recovering: bool, actions: &mut Vec<Action>) {
+    if handler.lanes.get(position).is_some() {
+        return;
+    }
+    handler.lanes.spilled_lanes.took();
+    let offer = handler.lanes.spilled_lanes.offer_for(position, &row);
+    let row = DeliveryRow { spilled: false, leads: false, offered: offer.or(row.offered), ..row };
+    handler.lanes.insert_in_memory(position, row.clone());
+    let is_waiting = row.stand == Stand::Waiting;
+    actions.push(Action::Spill { delivery: handler.id(position), row, on: false });
+    if offer.is_some() && is_waiting && !recovering {
+        handler.correct(position, offer, actions);
+    }
+}
