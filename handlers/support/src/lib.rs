@@ -59,7 +59,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
             note(notice.delivery, None, context);
         }
         Incoming::Opened(Opened(notice)) => {
-            let (key, r#type, message) = (String::new(), String::new(), notice.why);
+            let (key, r#type, message) = (String::new(), String::new(), notice.reason);
             let item =
                 Item { name: subject.clone(), kind: Kind::BreakerOpen, key, r#type, message, what_is_wrong: None };
             note(subject, Some(item), context);

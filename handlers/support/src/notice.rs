@@ -55,7 +55,7 @@ pub struct Decided(pub Ending);
 #[derive(Debug, Clone, Deserialize)]
 pub struct Breaker {
     #[serde(default)]
-    pub why: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Deserialize, EventType)]

@@ -28,7 +28,8 @@ fn dead(position: u64) -> Delivery {
 }
 
 fn breaker(word: &str) -> Delivery {
-    let data = json!({"breaker": {"Handler": "payment"}, "open_until_ms": 7, "by": "runtime", "why": "8 of 9 failed"});
+    let data =
+        json!({"breaker": {"Handler": "payment"}, "open_until_ms": 7, "actor": "runtime", "reason": "8 of 9 failed"});
     Delivery::raw(format!("weirgate.breaker.{word}"), data.to_string()).key("weirgate/handlers/payment")
 }
 

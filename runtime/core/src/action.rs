@@ -79,9 +79,9 @@ pub enum StateChange {
         breaker: weirgate_types::BreakerId,
         /// For how long; `None`: it is closed.
         open_ms: Option<u64>,
-        by: String,
-        why: String,
+        actor: String,
+        reason: String,
     },
     /// The handler pauses: too many of its deliveries became dead letters.
-    Stop { handler: HandlerName, why: String },
+    Stop { handler: HandlerName, reason: String },
 }

@@ -28,7 +28,7 @@ pub enum Input<'a> {
     /// The first timer that is left is due then.
     TimersRead { next_due_ms: Option<u64> },
     /// An operator's wish about a breaker: open it, or close it.
-    SetBreaker { breaker: &'a BreakerId, open: bool, by: &'a str, why: &'a str },
+    SetBreaker { breaker: &'a BreakerId, open: bool, actor: &'a str, reason: &'a str },
     /// All that came at once has been taken, and time has passed: attempts begin, so that what is ready shares calls.
     Tick,
     /// Whether the disk has room for what handlers and timers write. Without it no attempt begins and no timer goes off.

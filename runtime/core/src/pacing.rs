@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_full_disk_slows_down_whatever_is_under_way() {
         let full = Pressure { in_flight: 0, in_flight_max: 100, has_disk_space: false };
-        assert!(state_change(false, full).is_some_and(|(slow, why)| slow && why.contains("disk")));
+        assert!(state_change(false, full).is_some_and(|(slow, reason)| slow && reason.contains("disk")));
         assert_eq!(state_change(true, full), None);
     }
 }

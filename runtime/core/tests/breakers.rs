@@ -161,7 +161,7 @@ fn a_host_that_fails_one_handler_is_left_alone_by_that_one_only() {
 #[test]
 fn an_operator_leaves_a_host_alone_for_all_until_he_says_otherwise() {
     let mut world = World::with("");
-    let breaker = BreakerId::Host(weirgate_types::CalledHost::by_all("api.example.com"));
+    let breaker = BreakerId::Host(weirgate_types::CalledHost::of_all_handlers("api.example.com"));
     world.set_breaker(&breaker, true);
     call_host(&mut world, "a", 20, true);
     assert_eq!(open_hosts(&world), ["api.example.com"], "what was under way says nothing new");

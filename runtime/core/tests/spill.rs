@@ -219,7 +219,7 @@ fn a_correction_that_a_restart_finds_is_not_put_away_again() {
     world.end_pass();
     world.log.retain(|(at, _)| *at <= fix);
     // Two durable moments come before the start is over: one that reloads, one that spills.
-    world.stage(Record::Paced { slow: false, why: String::new(), at_ms: 0, notice: world::notice() });
+    world.stage(Record::Paced { slow: false, reason: String::new(), at_ms: 0, notice: world::notice() });
     world.restart(true);
     assert_eq!(world.called(), [first.0]);
 }

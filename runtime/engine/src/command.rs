@@ -56,7 +56,7 @@ pub enum Command {
     ChangeMode {
         handler: HandlerName,
         mode: Mode,
-        said: Said,
+        audit: Audit,
         reply: Reply<HandlerItem>,
     },
     /// Decide about a delivery.
@@ -67,7 +67,7 @@ pub enum Command {
     SetBreaker {
         breaker: BreakerId,
         open: bool,
-        said: Said,
+        audit: Audit,
         reply: Reply<Vec<BreakerItem>>,
     },
     Breakers {
@@ -97,15 +97,15 @@ pub enum Command {
     },
     /// Something outside the writer failed in a way that must not go on.
     Broken {
-        why: String,
+        reason: String,
     },
 }
 
-/// Who does something, and why: kept with the record of it.
+/// Who gives a command, and why: kept with the record of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    pub by: String,
-    pub why: String,
+pub struct Audit {
+    pub actor: String,
+    pub reason: String,
 }
 
 /// What somebody wants to become of a delivery.
@@ -119,7 +119,7 @@ pub struct Wish {
     pub events: Vec<Event>,
     /// Of a dead letter: what the next attempt takes up.
     pub carried: Carried,
-    pub said: Said,
+    pub audit: Audit,
 }
 
 /// A breaker and how it stands.

@@ -51,7 +51,7 @@ pub fn check_size(data: &[u8]) -> Result<(), String> {
 /// # Errors
 /// The data is not JSON, for the person who decides.
 pub fn patched(event: &Event, patch: &str) -> Result<Correction, Refusal> {
-    let refused = |why: String| Refusal::Correction(format!("{why}, so it cannot be patched; send `data`"));
+    let refused = |reason: String| Refusal::Correction(format!("{reason}, so it cannot be patched; send `data`"));
     let wrong = |error: JsonError| refused(format!("the event's data is not JSON: {error}"));
     let data = json_of(event).map_err(wrong)?.ok_or_else(|| refused("the event's data is not JSON".into()))?;
     let patch = Node::parse(patch, DEPTH_MAX).map_err(|error| Refusal::Correction(format!("the patch: {error}")))?;

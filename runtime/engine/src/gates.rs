@@ -41,7 +41,7 @@ impl Gates {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        let gates = [CalledHost::by_all(host), CalledHost::by(handler, host)];
+        let gates = [CalledHost::of_all_handlers(host), CalledHost::of_handler(handler, host)];
         gates.iter().try_for_each(|called| open.get_mut(called).map_or(Ok(()), |gate| gate.permit(now)))
     }
 
@@ -102,7 +102,7 @@ mod tests {
         let clock = Arc::new(Hand::default());
         let gates = Gates::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let a = handler("a");
-        gates.set(BTreeMap::from([(CalledHost::by(&a, "api"), 100)]));
+        gates.set(BTreeMap::from([(CalledHost::of_handler(&a, "api"), 100)]));
         assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "other")), (Err(100), Ok(())));
         clock.0.store(100, Ordering::Relaxed);
         assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Err(1_000)));
@@ -116,9 +116,9 @@ mod tests {
     fn what_one_handler_leaves_alone_others_may_call() {
         let gates = Gates::new(Arc::new(Hand::default()));
         let [a, b] = ["a", "b"].map(handler);
-        gates.set(BTreeMap::from([(CalledHost::by(&a, "api"), 100)]));
+        gates.set(BTreeMap::from([(CalledHost::of_handler(&a, "api"), 100)]));
         assert_eq!((gates.permit(&a, "api"), gates.permit(&b, "api")), (Err(100), Ok(())));
-        gates.set(BTreeMap::from([(CalledHost::by_all("api"), 100)]));
+        gates.set(BTreeMap::from([(CalledHost::of_all_handlers("api"), 100)]));
         assert_eq!((gates.permit(&a, "api"), gates.permit(&b, "api")), (Err(100), Err(100)));
     }
 }

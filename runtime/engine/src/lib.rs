@@ -37,7 +37,7 @@ mod workers;
 mod writer;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested, Said};
+pub use command::{Audit, BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{Refusal, StartError};
 pub use handle::{
     Blocked, Corrected, DeadLetterFilter, DeadLetterPage, Decision, DeliveryPage, Failure, Handle, NewData, Operation,

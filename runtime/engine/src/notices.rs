@@ -47,15 +47,15 @@ pub fn of_decision(
     delivery: &DeliveryId,
     event: &Event,
     verb: &Verb,
-    (by, why): (&str, &str),
+    (actor, reason): (&str, &str),
     elapsed_ms: u64,
 ) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
     }
     let (word, more) = match verb {
-        Verb::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(by, why) })),
-        _ => ("decided", json!({ "verb": verb.word(), "by": by, "why": why })),
+        Verb::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(actor, reason) })),
+        _ => ("decided", json!({ "verb": verb.word(), "actor": actor, "reason": reason })),
     };
     let data = about(delivery, event, more);
     let id = format!("{delivery}/{}/{elapsed_ms}", verb.word());
@@ -78,8 +78,8 @@ pub fn of_refused_correction(
 }
 
 /// The failure of a delivery that somebody gave up.
-pub fn given_up(by: &str, why: &str) -> AttemptFailure {
-    let message = format!("given up by {by}: {why}");
+pub fn given_up(actor: &str, reason: &str) -> AttemptFailure {
+    let message = format!("given up by {actor}: {reason}");
     AttemptFailure { class: FailureClass::Permanent, ..AttemptFailure::found(FailureKind::Handler, message) }
 }
 
@@ -108,8 +108,8 @@ fn following(event: &Event, mut notice: Event) -> Event {
 /// What is told when missing events of a sequence are not waited for any longer. `event` is the one behind the gap.
 pub fn of_gap(gap: &Gap, event: &Event) -> Event {
     let Gap { delivery, expected, found } = gap;
-    let why = gap_text(*expected, *found);
-    let data = about(delivery, event, json!({ "expected": expected, "found": found, "why": why }));
+    let reason = gap_text(*expected, *found);
+    let data = about(delivery, event, json!({ "expected": expected, "found": found, "reason": reason }));
     following(event, notice(format!("{delivery}/gap/{expected}"), "sequence.gap", event.key(), &data))
 }
 
@@ -121,20 +121,26 @@ pub fn gap_text(expected: u64, found: u64) -> String {
     }
 }
 
-pub fn of_mode(handler: &HandlerName, mode: Mode, by: &str, why: &str, elapsed_ms: u64) -> Event {
+pub fn of_mode(handler: &HandlerName, mode: Mode, actor: &str, reason: &str, elapsed_ms: u64) -> Event {
     let word = match mode {
         Mode::Running => "resumed",
         Mode::Draining => "draining",
         Mode::Paused => "paused",
     };
-    let data = json!({ "handler": handler, "by": by, "why": why });
+    let data = json!({ "handler": handler, "actor": actor, "reason": reason });
     let id = format!("handlers/{handler}/{word}/{elapsed_ms}");
     notice(id, &format!("handler.{word}"), &handler_subject(handler), &data)
 }
 
-pub fn of_breaker(breaker: &BreakerId, open_until_ms: Option<u64>, by: &str, why: &str, elapsed_ms: u64) -> Event {
+pub fn of_breaker(
+    breaker: &BreakerId,
+    open_until_ms: Option<u64>,
+    actor: &str,
+    reason: &str,
+    elapsed_ms: u64,
+) -> Event {
     let word = if open_until_ms.is_some() { "opened" } else { "closed" };
-    let data = json!({ "breaker": breaker, "open_until_ms": open_until_ms, "by": by, "why": why });
+    let data = json!({ "breaker": breaker, "open_until_ms": open_until_ms, "actor": actor, "reason": reason });
     notice(
         format!("breakers/{breaker}/{word}/{elapsed_ms}"),
         &format!("breaker.{word}"),
@@ -143,9 +149,9 @@ pub fn of_breaker(breaker: &BreakerId, open_until_ms: Option<u64>, by: &str, why
     )
 }
 
-pub fn of_pace(slow: bool, why: &str, elapsed_ms: u64) -> Event {
+pub fn of_pace(slow: bool, reason: &str, elapsed_ms: u64) -> Event {
     let word = if slow { "slow-down" } else { "go-on" };
-    let data = json!({ "why": why });
+    let data = json!({ "reason": reason });
     notice(format!("ingest/{word}/{elapsed_ms}"), &format!("ingest.{word}"), INGEST_SUBJECT, &data)
 }
 
@@ -215,7 +221,7 @@ mod tests {
         let told = of_gap(&Gap { delivery, expected: 2, found: 5 }, &event);
         assert_eq!((told.r#type.as_str(), told.key()), ("weirgate.sequence.gap", "order/o-1"));
         let data: Value = serde_json::from_slice(&told.data).expect("JSON");
-        assert_eq!(data["why"], "numbers 2 to 4 have not come in time; 5 is next");
+        assert_eq!(data["reason"], "numbers 2 to 4 have not come in time; 5 is next");
         assert_eq!(gap_text(2, 3), "number 2 has not come in time; 3 is next");
     }
 
@@ -240,7 +246,7 @@ mod tests {
         assert_eq!((skipped.r#type.as_str(), skipped.key()), ("weirgate.delivery.decided", "order/o-1"));
         let data: Value = serde_json::from_slice(&skipped.data).expect("JSON");
         assert_eq!(
-            (&data["verb"], &data["by"], &data["delivery"]),
+            (&data["verb"], &data["actor"], &data["delivery"]),
             (&json!("skip"), &json!("ada"), &json!("payment@7"))
         );
         let data: Value = serde_json::from_slice(&given_up.data).expect("JSON");

@@ -14,7 +14,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    BreakerItem, Clock, Decision, Handle, HandlerItem, Ingested, Metrics, Refusal, Said,
+    Audit, BreakerItem, Clock, Decision, Handle, HandlerItem, Ingested, Metrics, Refusal,
     ballast::Ballast,
     command::{Command, Permit, Reply},
     gates::Gates,
@@ -57,7 +57,7 @@ impl From<EngineFault> for Exit {
         match end {
             EngineFault::Log(error) => Self::Disk(error.to_string()),
             EngineFault::Asked => Self::Asked,
-            EngineFault::Broken(why) => Self::Broken(why),
+            EngineFault::Broken(reason) => Self::Broken(reason),
         }
     }
 }
@@ -317,19 +317,19 @@ impl Engine {
     }
 
     #[must_use]
-    pub fn change_mode(&self, handler: HandlerName, mode: Mode, said: Said) -> Answer<HandlerItem> {
-        self.ask(|reply| Command::ChangeMode { handler, mode, said, reply })
+    pub fn change_mode(&self, handler: HandlerName, mode: Mode, audit: Audit) -> Answer<HandlerItem> {
+        self.ask(|reply| Command::ChangeMode { handler, mode, audit, reply })
     }
 
     #[must_use]
-    pub fn set_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Answer<Vec<BreakerItem>> {
-        self.ask(|reply| Command::SetBreaker { breaker, open, said, reply })
+    pub fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Answer<Vec<BreakerItem>> {
+        self.ask(|reply| Command::SetBreaker { breaker, open, audit, reply })
     }
 
     /// # Errors
     /// The delivery is not open and no dead letter.
-    pub fn decide(&self, delivery: DeliveryId, decision: Decision, said: Said) -> Result<Answer<Position>, Refusal> {
-        let (wish, _) = self.handle.wish(delivery, decision, said)?;
+    pub fn decide(&self, delivery: DeliveryId, decision: Decision, audit: Audit) -> Result<Answer<Position>, Refusal> {
+        let (wish, _) = self.handle.wish(delivery, decision, audit)?;
         let wish = Box::new(wish);
         Ok(self.ask(|reply| Command::Intervene { wish, reply }))
     }

@@ -131,7 +131,8 @@ impl Worker {
             // A job that vanished would hold its key for ever.
             let result = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
             let result = result.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));
-            let command = result.map_or_else(|why| Command::Broken { why }, |it| Command::CallResult(Box::new(it)));
+            let command =
+                result.map_or_else(|reason| Command::Broken { reason }, |it| Command::CallResult(Box::new(it)));
             let sent = match self.done.try_send(command) {
                 Err(TrySendError::Full(command)) => {
                     // Others compute while this one waits for the writer.

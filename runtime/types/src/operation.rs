@@ -21,8 +21,8 @@ pub enum Mode {
 pub struct ModeChanged {
     pub handler: HandlerName,
     pub mode: Mode,
-    pub by: String,
-    pub why: String,
+    pub actor: String,
+    pub reason: String,
     pub at_ms: u64,
     /// `weirgate.handler.paused`, `draining` or `resumed`.
     pub notice: Event,
@@ -37,8 +37,8 @@ pub struct Intervention {
     pub verb: Verb,
     /// What a dead letter that is opened again takes up; empty for other deliveries.
     pub carried: Carried,
-    pub by: String,
-    pub why: String,
+    pub actor: String,
+    pub reason: String,
     pub at_ms: u64,
     /// The events that resolve it, and last what the runtime tells of the decision: nothing of those that it made itself.
     pub emitted: Vec<Event>,
@@ -103,12 +103,12 @@ pub struct CalledHost {
 
 impl CalledHost {
     #[must_use]
-    pub fn by(handler: &HandlerName, host: &str) -> Self {
+    pub fn of_handler(handler: &HandlerName, host: &str) -> Self {
         Self { handler: Some(handler.clone()), host: host.to_owned() }
     }
 
     #[must_use]
-    pub fn by_all(host: &str) -> Self {
+    pub fn of_all_handlers(host: &str) -> Self {
         Self { handler: None, host: host.to_owned() }
     }
 }
@@ -127,8 +127,8 @@ impl std::str::FromStr for CalledHost {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         match text.split_once('@') {
-            Some((handler, host)) => Ok(Self::by(&handler.parse()?, host)),
-            None => Ok(Self::by_all(text)),
+            Some((handler, host)) => Ok(Self::of_handler(&handler.parse()?, host)),
+            None => Ok(Self::of_all_handlers(text)),
         }
     }
 }
@@ -161,8 +161,8 @@ pub struct BreakerChanged {
     pub open_ms: Option<u64>,
     /// When that is over by the wall clock, for people.
     pub open_until_ms: Option<u64>,
-    pub by: String,
-    pub why: String,
+    pub actor: String,
+    pub reason: String,
     pub at_ms: u64,
     /// `weirgate.breaker.opened` or `closed`.
     pub notice: Event,

@@ -66,7 +66,7 @@ pub enum Record {
     /// Producers are asked to slow down, or may go on as they like.
     Paced {
         slow: bool,
-        why: String,
+        reason: String,
         at_ms: u64,
         notice: Event,
     },

@@ -153,8 +153,8 @@ impl From<imports::http::Error> for HttpError {
     fn from(error: imports::http::Error) -> Self {
         use imports::http::Error;
         match error {
-            Error::Denied(why) => Self::Denied(why),
-            Error::Unreachable(why) => Self::Unreachable(why),
+            Error::Denied(reason) => Self::Denied(reason),
+            Error::Unreachable(reason) => Self::Unreachable(reason),
             Error::TimedOut => Self::TimedOut,
             Error::TooLarge => Self::TooLarge,
             Error::CircuitOpen(retry_after_ms) => Self::CircuitOpen { retry_after_ms },

@@ -196,8 +196,8 @@ pub enum HttpError {
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Denied(why) => write!(f, "the call was denied: {why}"),
-            Self::Unreachable(why) => write!(f, "the host was not reached: {why}"),
+            Self::Denied(reason) => write!(f, "the call was denied: {reason}"),
+            Self::Unreachable(reason) => write!(f, "the host was not reached: {reason}"),
             Self::TimedOut => write!(f, "the host did not answer in time"),
             Self::TooLarge => write!(f, "the answer is longer than limits.outbound_bytes"),
             Self::CircuitOpen { retry_after_ms } => {

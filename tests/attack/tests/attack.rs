@@ -47,7 +47,7 @@ async fn pause_attackers(server: &Server) {
     for handler in handlers["handlers"].as_array().expect("handlers") {
         let name = handler["name"].as_str().expect("a name");
         if name.starts_with("attack-") {
-            let body = json!({ "by": "test", "why": "the attack is over" });
+            let body = json!({ "actor": "test", "reason": "the attack is over" });
             server.client.ask(&format!("/v1/handlers/{name}/pause"), &body).await.ok();
         }
     }

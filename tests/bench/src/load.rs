@@ -71,7 +71,7 @@ impl Driver<'_> {
         };
         tokio::select! {
             done = timeout(PATIENCE, work) => done.with_context(|| format!("{load} did not end in {PATIENCE:?}"))?,
-            why = watchers.ended() => Err(why),
+            reason = watchers.ended() => Err(reason),
         }
     }
 }

@@ -126,7 +126,7 @@ async fn tell(
         server.http.post("/v1/events", events::ONE, Bytes::from(events::event(seq, 0))).await?;
         tokio::select! {
             all = timeout(PATIENCE, arrivals.all()) => all.context("not every subscriber was told")?,
-            why = watchers.ended() => return Err(why),
+            reason = watchers.ended() => return Err(reason),
         }
     }
     Ok(())

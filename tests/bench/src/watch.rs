@@ -132,7 +132,7 @@ async fn next(socket: &mut Socket) -> Result<tokio_tungstenite::tungstenite::Utf
     loop {
         match socket.next().await.ok_or_else(|| anyhow!("the server closed a live connection"))?? {
             Message::Text(text) => return Ok(text),
-            Message::Close(why) => bail!("the server closed a live connection: {why:?}"),
+            Message::Close(reason) => bail!("the server closed a live connection: {reason:?}"),
             _ => {}
         }
     }

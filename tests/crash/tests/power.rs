@@ -96,13 +96,13 @@ impl Copy {
     }
 
     /// The server does not start, and changes nothing.
-    async fn is_refused(&self, why: &str) -> String {
+    async fn is_refused(&self, reason: &str) -> String {
         let before = fingerprint(&self.data().join("log"));
         let mut server = Setup::new().dir(self.data()).expect_line("error:").prepare();
         server.spawn();
         assert!(!server.ended().await.success(), "it started");
         assert_eq!(fingerprint(&self.data().join("log")), before, "the log was changed");
-        server.line(why, 0).await
+        server.line(reason, 0).await
     }
 
     /// The server starts on it, keeps what `book` says, and goes on.

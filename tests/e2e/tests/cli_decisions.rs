@@ -52,18 +52,18 @@ async fn deliveries_are_listed_shown_and_decided_about() {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
     assert_eq!(cli.json(&["deliveries", "blocked", "--handler", "mender"])["blocked"][0]["behind"], 1);
-    let corrected = cli.json(&["deliveries", "correct", &first, "--patch", r#"{"fail":null}"#, "--why", "a test"]);
+    let corrected = cli.json(&["deliveries", "correct", &first, "--patch", r#"{"fail":null}"#, "--reason", "a test"]);
     assert_eq!(corrected["decided"][0]["diff"][0]["op"], "remove");
     server.client.drained(PATIENCE).await;
     let skipped = stands(&server, work("order/2", "3", Some("correctable")), "waiting").await;
     assert!(cli.prints(&["deliveries", "retry", &skipped]).contains(&skipped));
     eventually("it to be skipped", PATIENCE, async || {
-        let output = cli.run(&["deliveries", "skip", &skipped, "--by", "ada"]);
+        let output = cli.run(&["deliveries", "skip", &skipped, "--actor", "ada"]);
         if output.status.success() { Ok(()) } else { Err(output) }
     })
     .await;
     let given_up = stands(&server, work("order/3", "4", Some("correctable")), "waiting").await;
-    cli.prints(&["deliveries", "dead-letter", &given_up, "--why", "hopeless"]);
+    cli.prints(&["deliveries", "dead-letter", &given_up, "--reason", "hopeless"]);
     assert!(cli.prints(&["dead-letters", "show", &given_up]).contains("given up by tester: hopeless"));
     cli.prints(&["deliveries", "discard", &given_up]);
     let resolved = stands(&server, work("order/4", "5", Some("correctable")), "waiting").await;
@@ -96,14 +96,17 @@ async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
     assert_eq!(resubmitted["decided"][0]["id"], id);
     assert_eq!(server.client.reaches("order/0", "mender", "done").await["data"], 9);
     let apply = ["dead-letters", "apply", "--verb", "correct", "--class", "transient", "--patch", r#"{"fail":null}"#];
-    let done = cli.prints(&[apply.as_slice(), &["--per-second", "1000", "--why", "fixed"]].concat());
+    let done = cli.prints(&[apply.as_slice(), &["--per-second", "1000", "--reason", "fixed"]].concat());
     assert!(done.starts_with("ID") && done.contains("correct  done   4"), "{done}");
     assert!(done.contains("tester") && done.contains("fixed"), "{done}");
     server.client.reaches("order/1", "mender", "done").await;
     let unsaid = cli.fails(&["dead-letters", "apply", "--verb", "discard"]);
     assert!(unsaid[0].contains("--all"), "{unsaid:?}");
     let discarded = cli.json(&["dead-letters", "apply", "--verb", "discard", "--all"]);
-    assert_eq!((&discarded["operations"][0]["done"], &discarded["operations"][0]["by"]), (&json!(3), &json!("tester")));
+    assert_eq!(
+        (&discarded["operations"][0]["done"], &discarded["operations"][0]["actor"]),
+        (&json!(3), &json!("tester"))
+    );
     assert_eq!(cli.json(&["dead-letters", "list"])["dead_letters"], json!([]));
     assert_eq!(cli.json(&["operations", "list"])["operations"].as_array().map(Vec::len), Some(2));
     assert!(cli.prints(&["operations", "show", "1"]).contains("correct"));
@@ -117,18 +120,18 @@ async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
 async fn handlers_and_breakers_are_turned_and_events_posted() {
     let server = mending(json!([])).await;
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
-    assert!(cli.prints(&["handlers", "drain", "mender", "--why", "a deployment"]).contains("drained"));
+    assert!(cli.prints(&["handlers", "drain", "mender", "--reason", "a deployment"]).contains("drained"));
     assert!(cli.prints(&["handlers", "resume", "mender"]).contains("running"));
     let events = server.client.events().await;
     let draining =
         events.iter().find(|stored| stored["event"]["type"] == "weirgate.handler.draining").expect("a notice");
-    assert_eq!(draining["event"]["data"], json!({ "handler": "mender", "by": "tester", "why": "a deployment" }));
+    assert_eq!(draining["event"]["data"], json!({ "handler": "mender", "actor": "tester", "reason": "a deployment" }));
     let one = write(dir.path(), "one.json", &work("order/1", "1", None));
     assert_eq!(cli.json(&["handlers", "post", "mender", &one])["events"][0]["key"], "order/1");
     server.client.reaches("order/1", "mender", "done").await;
     assert!(cli.fails(&["handlers", "post", "nobody", &one])[0].contains("(unknown-handler)"));
     assert!(cli.prints(&["breakers", "list"]).contains("handler  mender  closed"));
-    assert!(cli.prints(&["breakers", "trip", "host/api.example.com", "--why", "it asks for it"]).contains("open"));
+    assert!(cli.prints(&["breakers", "trip", "host/api.example.com", "--reason", "it asks for it"]).contains("open"));
     assert_eq!(cli.json(&["breakers", "reset", "host/api.example.com"])["breakers"][0]["state"], "closed");
     assert!(cli.fails(&["breakers", "trip", "mender"])[0].contains("write for instance handler/payment"));
     let unknown = cli.fails(&["breakers", "trip", "handler/nobody"]);

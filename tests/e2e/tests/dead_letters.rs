@@ -114,7 +114,7 @@ async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
     client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-decision");
     // Edited, but not well enough: it dies again, and says that it was edited.
     let edited =
-        client.ask(&door, &json!({ "patch": { "fail": "transient" }, "by": "ada", "why": "a guess" })).await.ok();
+        client.ask(&door, &json!({ "patch": { "fail": "transient" }, "actor": "ada", "reason": "a guess" })).await.ok();
     assert_eq!(edited["diff"], json!([{ "op": "replace", "path": "/fail", "value": "transient" }]));
     let letter = eventually("it to die again", PATIENCE, async || {
         let letter = client.get(&format!("/v1/dead-letters/{}", ids[0])).await;
@@ -137,10 +137,10 @@ async fn all_that_fit_are_decided_about_at_once() {
     let client = &server.client;
     let correct = json!({
         "filter": { "handler": "mender", "class": "transient" }, "verb": "correct",
-        "patch": { "fail": null }, "by": "ada", "why": "the bug is fixed", "per_second": 1_000,
+        "patch": { "fail": null }, "actor": "ada", "reason": "the bug is fixed", "per_second": 1_000,
     });
     let begun = client.ask("/v1/dead-letters/operations", &correct).await;
-    assert_eq!((begun.status, &begun.json["verb"], &begun.json["by"]), (202, &json!("correct"), &json!("ada")));
+    assert_eq!((begun.status, &begun.json["verb"], &begun.json["actor"]), (202, &json!("correct"), &json!("ada")));
     let operation = ended(client, &begun.json).await;
     assert_eq!(
         (&operation["state"], &operation["done"], &operation["refused"]),
@@ -182,7 +182,7 @@ async fn an_operation_that_is_not_right_does_not_begin() {
         (json!({ "filter": {}, "verb": "retry", "data": 1 }), 422, "bad-decision"),
         (json!({ "filter": {}, "verb": "retry", "per_second": 0 }), 422, "bad-decision"),
         (json!({ "filter": {}, "verb": "retry", "per_second": 10_001 }), 422, "bad-decision"),
-        (json!({ "filter": {}, "verb": "retry", "by": "b".repeat(200) }), 422, "bad-decision"),
+        (json!({ "filter": {}, "verb": "retry", "actor": "b".repeat(200) }), 422, "bad-decision"),
     ] {
         client.ask("/v1/dead-letters/operations", &body).await.is_problem(status, code);
     }

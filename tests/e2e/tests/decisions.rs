@@ -79,7 +79,7 @@ async fn a_delivery_is_shown_with_its_event_and_every_failed_attempt() {
 async fn each_verb_ends_a_delivery_in_its_own_way() {
     let server = mending().await;
     let client = &server.client;
-    let said = json!({ "by": "ada", "why": "it is a test" });
+    let said = json!({ "actor": "ada", "reason": "it is a test" });
     let retried = stands(client, work("order/1", "1", Some("correctable")), "waiting").await;
     decide(client, &retried, "retry", &json!({})).await;
     eventually("another attempt", PATIENCE, async || {
@@ -99,7 +99,7 @@ async fn each_verb_ends_a_delivery_in_its_own_way() {
     client.ask(&format!("/v1/deliveries/{given_up}/discard"), &said).await.is_problem(404, "not-a-dead-letter");
     // Other events in its place.
     let resolved = stands(client, work("order/3", "3", Some("correctable")), "waiting").await;
-    let instead = json!({ "by": "ada", "events": [work("order/3", "3b", None), work("order/4", "3c", None)] });
+    let instead = json!({ "actor": "ada", "events": [work("order/3", "3b", None), work("order/4", "3c", None)] });
     let decided = decide(client, &resolved, "resolve", &instead).await;
     client.reaches("order/3", "mender", "done").await;
     client.reaches("order/4", "mender", "done").await;
@@ -153,10 +153,10 @@ async fn decisions_that_cannot_be_taken_change_nothing() {
         event[name] = value.into();
         json!({ "events": [event] })
     };
-    let long = json!({ "why": "w".repeat(2_000) });
+    let long = json!({ "reason": "w".repeat(2_000) });
     let many = json!({ "events": vec![work("order/1", "2", None); 65] });
     for (verb, body, status, code) in [
-        ("retry", json!({ "by": "a\nb" }), 422, "bad-decision"),
+        ("retry", json!({ "actor": "a\nb" }), 422, "bad-decision"),
         ("retry", json!({ "colour": "red" }), 422, "bad-json"),
         ("skip", long, 422, "bad-decision"),
         ("discard", json!({}), 404, "not-a-dead-letter"),
@@ -206,7 +206,7 @@ async fn data_that_is_not_json_cannot_be_patched() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     let mut server = mending().await;
-    let said = json!({ "by": "ada", "why": "maintenance" });
+    let said = json!({ "actor": "ada", "reason": "maintenance" });
     let paused = server.client.ask("/v1/handlers/mender/pause", &said).await.ok();
     assert_eq!((&paused["state"], &paused["spilled"]), (&json!("paused"), &json!(0)));
     let position = server.client.accept(work("order/1", "1", Some("correctable"))).await;
@@ -215,7 +215,7 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     let client = &server.client;
     assert_eq!(client.handler("mender").await["state"], "paused", "a crash changes nothing");
     let told_of = &told(client, "weirgate.handler.paused").await[0];
-    assert_eq!((&told_of["data"]["by"], &told_of["data"]["why"]), (&json!("ada"), &json!("maintenance")));
+    assert_eq!((&told_of["data"]["actor"], &told_of["data"]["reason"]), (&json!("ada"), &json!("maintenance")));
     client.post("/v1/handlers/mender/resume").await.ok();
     is(client, &id, "waiting").await;
     // What is open is finished, and nothing new is taken.
@@ -231,10 +231,10 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     assert_eq!(client.get("/v1/status/order/2").await.status, 404);
     assert_eq!(client.post("/v1/handlers/mender/resume").await.ok()["state"], "running");
     client.reaches("order/2", "mender", "done").await;
-    assert_eq!(told(client, "weirgate.handler.resumed").await[0]["data"]["by"], "operator", "where nobody says");
+    assert_eq!(told(client, "weirgate.handler.resumed").await[0]["data"]["actor"], "operator", "where nobody says");
     client.post("/v1/handlers/nobody/drain").await.is_problem(404, "unknown-handler");
     client.post("/v1/handlers/Nobody/drain").await.is_problem(400, "bad-id");
-    client.ask("/v1/handlers/mender/pause", &json!({ "by": 7 })).await.is_problem(422, "bad-json");
+    client.ask("/v1/handlers/mender/pause", &json!({ "actor": 7 })).await.is_problem(422, "bad-json");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,7 +246,7 @@ async fn breakers_are_turned_by_hand() {
     client.deploy(&manifest, weirgate_guests::build("mender")).await;
     let closed = client.get("/v1/breakers").await.ok();
     assert_eq!(closed["breakers"], json!([{ "kind": "handler", "name": "mender", "state": "closed" }]));
-    let tripped = client.ask("/v1/breakers/handler/mender/trip", &json!({ "by": "ada" })).await.ok();
+    let tripped = client.ask("/v1/breakers/handler/mender/trip", &json!({ "actor": "ada" })).await.ok();
     assert_eq!(tripped["state"], "open");
     assert!(client.handler("mender").await["breaker_open_until_ms"].is_u64());
     let position = client.accept(work("order/1", "1", None)).await;
@@ -254,7 +254,7 @@ async fn breakers_are_turned_by_hand() {
     assert_eq!(client.post("/v1/breakers/handler/mender/reset").await.ok()["state"], "closed");
     client.reaches("order/1", "mender", "done").await;
     let opened = &told(client, "weirgate.breaker.opened").await[0];
-    assert_eq!(opened["data"]["by"], "ada");
+    assert_eq!(opened["data"]["actor"], "ada");
     // A host may be left alone before anybody calls it.
     let host = client.post("/v1/breakers/host/api.example.com:8443/trip").await.ok();
     assert_eq!((&host["kind"], &host["state"]), (&json!("host"), &json!("open")));

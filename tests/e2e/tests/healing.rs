@@ -129,7 +129,7 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     let blocked = server.client.get("/v1/blocked").await.ok();
     assert_eq!((&blocked["blocked"][0]["id"], &blocked["blocked"][0]["behind"]), (&json!(id), &json!(1)), "{blocked}");
     // The first correction is none. What it gets now is shown beside what came.
-    let still_wrong = json!({ "by": "bob", "why": "a guess", "patch": { "n": 7 } });
+    let still_wrong = json!({ "actor": "bob", "reason": "a guess", "patch": { "n": 7 } });
     server.client.ask(&format!("/v1/deliveries/{id}/correct"), &still_wrong).await.ok();
     let shown = eventually("it to wait again", PATIENCE, async || {
         let shown = server.client.get(&format!("/v1/deliveries/{id}")).await.ok();
@@ -137,8 +137,8 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     });
     let shown = shown.await;
     let [given, came] = [&shown["correction"], &shown["event"]].map(|of| of["data"]["n"].clone());
-    assert_eq!((given, came, &shown["correction"]["by"]), (json!(7), json!(1), &json!("bob")), "{shown}");
-    let correction = json!({ "by": "ada", "why": "the customer called", "patch": { "n": 1, "fail": null } });
+    assert_eq!((given, came, &shown["correction"]["actor"]), (json!(7), json!(1), &json!("bob")), "{shown}");
+    let correction = json!({ "actor": "ada", "reason": "the customer called", "patch": { "n": 1, "fail": null } });
     let decided = server.client.ask(&format!("/v1/deliveries/{id}/correct"), &correction).await;
     let difference = json!([{ "op": "remove", "path": "/fail" }, { "op": "replace", "path": "/n", "value": 1 }]);
     assert_eq!((decided.status, &decided.json["diff"]), (202, &difference), "{}", decided.text);
@@ -194,7 +194,7 @@ async fn a_poison_event_ends_as_a_dead_letter_and_holds_its_key_where_that_is_wa
     assert_eq!(held["deliveries"][0]["id"], json!(id), "{held}");
     let shown = server.client.get(&format!("/v1/deliveries/{id}")).await.ok();
     assert_eq!(shown["failures"].as_array().map(Vec::len), Some(3), "every attempt with its error: {shown}");
-    server.client.ask(&format!("/v1/deliveries/{id}/skip"), &json!({ "by": "ada", "why": "poison" })).await.ok();
+    server.client.ask(&format!("/v1/deliveries/{id}/skip"), &json!({ "actor": "ada", "reason": "poison" })).await.ok();
     server.client.reaches("order/1", "mender", "done").await;
     server.client.drained(PATIENCE).await;
     server.client.get(&format!("/v1/dead-letters/{id}")).await.is_problem(404, "not-a-dead-letter");

@@ -80,7 +80,7 @@ async fn what_is_done_early_is_told_in_the_order_of_the_input() {
     .await;
     assert_eq!(done(&server.client, "order/1").await, [] as [Value; 0]);
     server.restart().await;
-    let correction = json!({ "by": "ada", "why": "seen to", "patch": { "fail": null } });
+    let correction = json!({ "actor": "ada", "reason": "seen to", "patch": { "fail": null } });
     server.client.ask(&format!("/v1/deliveries/mender@{first}/correct"), &correction).await.ok();
     assert_eq!(done_are(&server.client, "order/1", 5).await, [1, 2, 3, 4, 5]);
 }
@@ -124,7 +124,7 @@ async fn a_batch_has_an_outcome_for_each_and_stops_only_the_key_that_failed() {
     let id = letter["id"].as_str().expect("its name");
     server
         .client
-        .ask(&format!("/v1/deliveries/{id}/skip"), &json!({ "by": "ada", "why": "a typing error" }))
+        .ask(&format!("/v1/deliveries/{id}/skip"), &json!({ "actor": "ada", "reason": "a typing error" }))
         .await
         .ok();
     total(7, 10).await;

@@ -152,7 +152,7 @@ async fn a_picked_product_that_does_not_exist_is_taken_at_its_marked_price() {
     let position = picked("2", json!({ "order": "o-2", "line": 0, "sku": "hazel-milk" })).await;
     let waiting = stands(&server.client, "order/o-2", "inventory", "waiting").await;
     assert_eq!(waiting["message"], "unknown product");
-    let correction = json!({ "by": "ada", "why": "asked the supplier", "patch": { "unit_price_cents": 150 } });
+    let correction = json!({ "actor": "ada", "reason": "asked the supplier", "patch": { "unit_price_cents": 150 } });
     server.client.ask(&format!("/v1/deliveries/inventory@{position}/correct"), &correction).await.ok();
     let charged = server.client.reaches("order/o-2", "payment", "charged").await;
     assert_eq!(charged["data"]["total_cents"], 150 + 420);
@@ -183,7 +183,7 @@ async fn the_supports_list_has_what_waits_for_somebody_and_no_longer_what_was_me
     let one = inbox(&|data| data["waiting"] == 1).await;
     assert_eq!(one["items"][0]["key"], "order/o-2");
     let name = item["name"].as_str().expect("a delivery");
-    let correction = json!({ "by": "ada", "why": "he read it out", "patch": { "card": GOOD_CARD } });
+    let correction = json!({ "actor": "ada", "reason": "he read it out", "patch": { "card": GOOD_CARD } });
     server.client.ask(&format!("/v1/deliveries/{name}/correct"), &correction).await.ok();
     server.client.reaches("order/o-2", "order", "completed").await;
     inbox(&|data| data["items"] == json!([])).await;
@@ -191,7 +191,7 @@ async fn the_supports_list_has_what_waits_for_somebody_and_no_longer_what_was_me
     server.client.accept(placed("o-3", &[("oat-milk", 249)], "4242424242424241")).await;
     let third = inbox(&|data| data["waiting"] == 1).await["items"][0]["name"].clone();
     let third = third.as_str().expect("a delivery");
-    let said = json!({ "by": "ada", "why": "no answer" });
+    let said = json!({ "actor": "ada", "reason": "no answer" });
     server.client.ask(&format!("/v1/deliveries/{third}/dead-letter"), &said).await.ok();
     let given_up = inbox(&|data| data["dead_lettered"] == 1).await["items"][0].clone();
     assert_eq!(

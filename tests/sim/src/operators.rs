@@ -27,8 +27,8 @@ impl Shell {
 
     pub fn change_mode(&mut self, handler: HandlerName, mode: Mode) -> Result<(), Stop> {
         if self.machine.may_change_mode(&handler, mode) == Verdict::Granted {
-            let (by, why, notice, at_ms) = ("operator".to_owned(), String::new(), self.notice(), self.now_ms);
-            self.stage(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }))?;
+            let (actor, reason, notice, at_ms) = ("operator".to_owned(), String::new(), self.notice(), self.now_ms);
+            self.stage(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice }))?;
         }
         Ok(())
     }
@@ -39,7 +39,7 @@ impl Shell {
             return Ok(());
         }
         let breaker = BreakerId::Handler(name(index));
-        self.feed(Input::SetBreaker { breaker: &breaker, open, by: "operator", why: "" })
+        self.feed(Input::SetBreaker { breaker: &breaker, open, actor: "operator", reason: "" })
     }
 
     /// An operator's wish about a delivery, if it may be granted.
@@ -60,12 +60,13 @@ impl Shell {
         let open = self.machine.row(delivery).map(|row| row.carried.clone());
         let carried = open.or(dead).unwrap_or_default();
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
-        let (delivery, by, why) = (delivery.clone(), "operator".to_owned(), String::new());
+        let (delivery, actor, reason) = (delivery.clone(), "operator".to_owned(), String::new());
         let mut emitted = vec![self.notice()];
         if verb == Verb::Resolve {
             emitted.insert(0, clients::event(&format!("instead-{}", self.head()), "k0", "order.placed"));
         }
-        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted })).map(drop)
+        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }))
+            .map(drop)
     }
 }
 

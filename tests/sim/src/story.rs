@@ -9,12 +9,12 @@ pub fn line(position: Position, record: &Record) -> String {
         Record::Committed(commit) => outcome(commit),
         Record::Batched(commits) => commits.iter().map(outcome).collect::<Vec<_>>().join("; "),
         Record::Deployed(deployed) => format!("deployed {}", deployed.handler),
-        Record::ModeChanged(changed) => format!("{} is {:?}, by {}", changed.handler, changed.mode, changed.by),
+        Record::ModeChanged(changed) => format!("{} is {:?}, by {}", changed.handler, changed.mode, changed.actor),
         Record::Intervened(one) => match &one.verb {
             Verb::Correct(correction) => {
-                format!("{} corrected with {:?} by {}", one.delivery, correction.event, one.by)
+                format!("{} corrected with {:?} by {}", one.delivery, correction.event, one.actor)
             }
-            verb => format!("{} {} by {}", one.delivery, verb.word(), one.by),
+            verb => format!("{} {} by {}", one.delivery, verb.word(), one.actor),
         },
         Record::BreakerChanged(changed) => format!("{} open until {:?}", changed.breaker, changed.open_until_ms),
         Record::Fired { timer, due_ms, .. } => {

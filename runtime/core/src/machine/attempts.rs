@@ -137,8 +137,8 @@ impl Machine {
             && f64::from(since.dead) > f64::from(since.closed) * policy.ratio;
         if is_dying && handler.mode == weirgate_types::Mode::Running && !since.stopping {
             handler.since_deployed.stopping = true;
-            let why = format!("{} of {} deliveries since its deployment are dead letters", since.dead, since.closed);
-            actions.push(Action::ChangeState(StateChange::Stop { handler: name.clone(), why }));
+            let reason = format!("{} of {} deliveries since its deployment are dead letters", since.dead, since.closed);
+            actions.push(Action::ChangeState(StateChange::Stop { handler: name.clone(), reason }));
         }
     }
 }

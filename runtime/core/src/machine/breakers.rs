@@ -25,11 +25,11 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         for (host, is_well) in hosts {
-            let own = CalledHost::by(handler, host);
+            let own = CalledHost::of_handler(handler, host);
             let policy = self.limits.host_breaker;
             let transition =
                 self.hosts.entry(own.clone()).or_insert_with(|| Breaker::new(policy)).count(!is_well, now.elapsed_ms);
-            let of_all = CalledHost::by_all(host);
+            let of_all = CalledHost::of_all_handlers(host);
             let open = self.hosts.get_mut(&of_all).filter(|breaker| breaker.open().is_some());
             let transition_of_all = open.and_then(|breaker| breaker.count(!is_well, now.elapsed_ms));
             for (called, transition) in [(own, transition), (of_all, transition_of_all)] {
@@ -54,7 +54,7 @@ impl Machine {
         &mut self,
         breaker: &BreakerId,
         open: bool,
-        (by, why): (&str, &str),
+        (actor, reason): (&str, &str),
         actions: &mut Vec<Action>,
     ) {
         if let (true, BreakerId::Handler(name)) = (open, breaker) {
@@ -62,8 +62,8 @@ impl Machine {
             handler.and_then(|handler| handler.breaker.as_mut()).into_iter().for_each(Breaker::begin_to_open);
         }
         let open_ms = open.then_some(TRIPPED_MS);
-        let (breaker, by, why) = (breaker.clone(), by.to_owned(), why.to_owned());
-        actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, by, why }));
+        let (breaker, actor, reason) = (breaker.clone(), actor.to_owned(), reason.to_owned());
+        actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, actor, reason }));
     }
 
     pub(super) fn breaker_changed(&mut self, position: Position, changed: &BreakerChanged) {
@@ -94,10 +94,10 @@ impl Machine {
 }
 
 pub(super) fn change_breaker(breaker: BreakerId, transition: Transition, actions: &mut Vec<Action>) {
-    let (open_ms, why) = match transition {
+    let (open_ms, reason) = match transition {
         Transition::Open { open_ms } => (Some(open_ms), "too many calls failed"),
         Transition::Close => (None, "a call went through"),
     };
-    let (by, why) = (RUNTIME.to_owned(), why.to_owned());
-    actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, by, why }));
+    let (actor, reason) = (RUNTIME.to_owned(), reason.to_owned());
+    actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, actor, reason }));
 }

@@ -130,8 +130,8 @@ impl Machine {
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
             Input::Unready { handler } => self.set_ready(handler, None),
             Input::TimersRead { next_due_ms } => self.timers.read(next_due_ms),
-            Input::SetBreaker { breaker, open, by, why } => {
-                self.set_breaker(breaker, open, (by, why), actions);
+            Input::SetBreaker { breaker, open, actor, reason } => {
+                self.set_breaker(breaker, open, (actor, reason), actions);
             }
             Input::Tick => self.begin_attempts(now, actions),
             Input::Stopping => self.stopping = true,

@@ -168,7 +168,7 @@ impl Machine {
             row.reset();
             if let Verb::Correct(correction) = verb {
                 row.carried.correction = Some(position);
-                row.hooked |= correction.event.is_none() && intervention.by == super::attempts::HOOK;
+                row.hooked |= correction.event.is_none() && intervention.actor == super::attempts::HOOK;
                 row.pass_correction(correction.event.filter(|_| !bug!(CorrectionUsedAgain)));
             }
         };

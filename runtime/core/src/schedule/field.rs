@@ -107,8 +107,8 @@ impl Field {
         self.last == WEEKDAYS.last
     }
 
-    fn wrong(&self, part: &str, why: &str) -> String {
-        format!("{part:?} cannot be read as {}: {why}", self.name)
+    fn wrong(&self, part: &str, reason: &str) -> String {
+        format!("{part:?} cannot be read as {}: {reason}", self.name)
     }
 }
 

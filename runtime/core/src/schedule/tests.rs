@@ -60,7 +60,7 @@ fn the_next_three_times() {
 #[test]
 fn what_is_never_due_is_refused() {
     for cron in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 30-31 feb *", "0 0 31 4 */2", "* * 31 11 *"] {
-        assert!(check(cron).is_err_and(|why| why.contains("never due")), "{cron}");
+        assert!(check(cron).is_err_and(|reason| reason.contains("never due")), "{cron}");
         assert_eq!(times(cron), [""; 0], "{cron}");
     }
     // Once in 28 years and more: rare is not never.
@@ -119,7 +119,7 @@ fn what_is_not_in_crontab_5_is_refused_with_its_reason() {
         ("٣ * * * *", "cannot be read"),
         ("* * mon * *", "cannot be read"),
     ] {
-        assert!(check(cron).is_err_and(|why| why.contains(says)), "{cron:?}: {:?}", check(cron));
+        assert!(check(cron).is_err_and(|reason| reason.contains(says)), "{cron:?}: {:?}", check(cron));
         assert_eq!(next_after(cron, NOW_MS), None, "{cron:?}");
     }
 }

@@ -169,8 +169,8 @@ impl World {
 
     pub fn set_mode(&mut self, handler: &str, mode: Mode) {
         let (handler, at_ms) = (name(handler), self.now_ms);
-        let (by, why, notice) = ("test".into(), String::new(), notice());
-        self.stage(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
+        let (actor, reason, notice) = ("test".into(), String::new(), notice());
+        self.stage(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice }));
         self.feed(Input::Tick);
     }
 
@@ -191,8 +191,8 @@ impl World {
             return;
         }
         let (delivery, key, at_ms) = (delivery.clone(), key.to_owned(), self.now_ms);
-        let (by, why) = ("test".to_owned(), "because".to_owned());
-        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }));
+        let (actor, reason) = ("test".to_owned(), "because".to_owned());
+        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }));
         self.feed(Input::Tick);
     }
 
@@ -401,7 +401,7 @@ impl World {
 
     /// An operator opens or closes a breaker.
     pub fn set_breaker(&mut self, breaker: &BreakerId, open: bool) {
-        self.feed(Input::SetBreaker { breaker, open, by: "test", why: "because" });
+        self.feed(Input::SetBreaker { breaker, open, actor: "test", reason: "because" });
     }
 
     /// The event at a position.
@@ -431,7 +431,7 @@ impl World {
     /// What was decided about deliveries, by whom.
     pub fn interventions(&self) -> Vec<(u64, &'static str, &str)> {
         let all = self.log.iter().filter_map(|(_, record)| match record {
-            Record::Intervened(one) => Some((one.delivery.position.0, one.verb.word(), one.by.as_str())),
+            Record::Intervened(one) => Some((one.delivery.position.0, one.verb.word(), one.actor.as_str())),
             _ => None,
         });
         all.collect()

@@ -108,9 +108,9 @@ impl World {
     fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) {
         let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
-        let (by, why) = (if with.is_some() { "event" } else { HOOK }.to_owned(), String::new());
+        let (actor, reason) = (if with.is_some() { "event" } else { HOOK }.to_owned(), String::new());
         let (verb, carried, emitted) = (Verb::Correct(correction), Carried::default(), Vec::new());
-        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }));
+        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }));
     }
 
     fn release(&mut self, delivery: DeliveryId, commit: Position) {
@@ -129,14 +129,14 @@ impl World {
     fn change_state(&mut self, change: StateChange) {
         let (at_ms, notice) = (self.now_ms, notice());
         match change {
-            StateChange::Breaker { breaker, open_ms, by, why } => {
+            StateChange::Breaker { breaker, open_ms, actor, reason } => {
                 let open_until_ms = open_ms.map(|open_ms| at_ms + open_ms);
-                let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
+                let changed = BreakerChanged { breaker, open_ms, open_until_ms, actor, reason, at_ms, notice };
                 self.record(Record::BreakerChanged(changed));
             }
-            StateChange::Stop { handler, why } => {
-                let (mode, by) = (Mode::Paused, "weirgate".to_owned());
-                self.record(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }));
+            StateChange::Stop { handler, reason } => {
+                let (mode, actor) = (Mode::Paused, "weirgate".to_owned());
+                self.record(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice }));
             }
         }
     }

@@ -8,7 +8,7 @@ use weirgate_types::{Correction, DeliveryId, Event, HandlerName, Intervention, K
 
 use super::{Handle, blocking};
 use crate::{
-    Refusal, Said,
+    Audit, Refusal,
     command::{Command, Wish},
     corrections,
     job::StoredRecord,
@@ -45,8 +45,8 @@ pub enum NewData {
 pub struct Corrected {
     /// The record that says so.
     pub position: Position,
-    pub by: String,
-    pub why: String,
+    pub actor: String,
+    pub reason: String,
     pub at_ms: u64,
     pub data: Vec<u8>,
     /// How it differs from the event's, as a JSON patch (RFC 6902) where both are JSON.
@@ -82,25 +82,25 @@ impl Handle {
         &self,
         delivery: DeliveryId,
         decision: Decision,
-        said: Said,
+        audit: Audit,
     ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         for _ in 1..DECIDE_TRIES {
-            match self.try_to_decide(delivery.clone(), decision.clone(), said.clone()).await {
+            match self.try_to_decide(delivery.clone(), decision.clone(), audit.clone()).await {
                 Err(Refusal::Changed(_)) => {}
                 decided => return decided,
             }
         }
-        self.try_to_decide(delivery, decision, said).await
+        self.try_to_decide(delivery, decision, audit).await
     }
 
     async fn try_to_decide(
         &self,
         delivery: DeliveryId,
         decision: Decision,
-        said: Said,
+        audit: Audit,
     ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         let handle = self.clone();
-        let (wish, difference) = self.0.queries.read(move || handle.wish(delivery, decision, said)).await??;
+        let (wish, difference) = self.0.queries.read(move || handle.wish(delivery, decision, audit)).await??;
         let wish = Box::new(wish);
         Ok((self.ask(|reply| Command::Intervene { wish, reply }).await?, difference))
     }
@@ -109,14 +109,14 @@ impl Handle {
         &self,
         delivery: DeliveryId,
         decision: Decision,
-        said: Said,
+        audit: Audit,
     ) -> Result<(Wish, Option<Box<RawValue>>), Refusal> {
         let not_open = || Refusal::NotOpen(delivery.clone());
         let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?.ok_or_else(not_open)?;
         let event = stored.event(delivery.position).ok_or_else(not_open)?;
         if lost::is_lost(event) && matches!(decision, Decision::Retry | Decision::Correct(_)) {
-            let why = "its event was lost, so it cannot be made: skip, resolve or discard it";
-            return Err(Refusal::Correction(format!("{delivery}: {why}")));
+            let reason = "its event was lost, so it cannot be made: skip, resolve or discard it";
+            return Err(Refusal::Correction(format!("{delivery}: {reason}")));
         }
         let carried = self.carried(&delivery)?;
         let (mut difference, mut events) = (None, Vec::new());
@@ -139,7 +139,7 @@ impl Handle {
             Decision::Discard => Verb::Discard,
             Decision::DeadLetter => Verb::DeadLetter,
         };
-        Ok((Wish { delivery, stored, verb, events, carried, said }, difference))
+        Ok((Wish { delivery, stored, verb, events, carried, audit }, difference))
     }
 
     /// The lanes with deliveries that wait behind others, the longest first; at most `limit`. Looks at the first 100,000 open
@@ -172,8 +172,8 @@ impl Handle {
             let stored = StoredRecord::read(log, delivery.position)?;
             let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
             let difference = event.and_then(|event| corrections::difference(&event.data, &data));
-            let Intervention { by, why, at_ms, .. } = one;
-            Ok(Some(Corrected { position, by, why, at_ms, data, difference }))
+            let Intervention { actor, reason, at_ms, .. } = one;
+            Ok(Some(Corrected { position, actor, reason, at_ms, data, difference }))
         };
         self.0.queries.read(read).await?
     }
@@ -262,8 +262,9 @@ impl Lane {
 fn check_resolving(events: &[Event]) -> Result<(), Refusal> {
     let bytes: usize = events.iter().map(Event::encoded_size).sum();
     if bytes > RESOLVING_BYTES_MAX {
-        let why = format!("the events are {bytes} bytes together; at most {RESOLVING_BYTES_MAX} go into one decision");
-        return Err(Refusal::Correction(why));
+        let reason =
+            format!("the events are {bytes} bytes together; at most {RESOLVING_BYTES_MAX} go into one decision");
+        return Err(Refusal::Correction(reason));
     }
     Ok(())
 }

@@ -166,8 +166,10 @@ impl Handle {
         let stored = StoredRecord::read(log, delivery.position)?;
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let r#type = event.map(|event| event.r#type.clone()).unwrap_or_default();
-        if let Record::Intervened(Intervention { verb: Verb::DeadLetter, key, carried, by, why, at_ms, .. }) = record {
-            let failure = notices::given_up(&by, &why);
+        if let Record::Intervened(Intervention { verb: Verb::DeadLetter, key, carried, actor, reason, at_ms, .. }) =
+            record
+        {
+            let failure = notices::given_up(&actor, &reason);
             return Ok(Some(DeadLetter {
                 delivery: delivery.clone(),
                 key,

@@ -24,7 +24,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    BreakerItem, HandlerItem, Hub, Ingested, Metrics, Refusal, Said,
+    Audit, BreakerItem, HandlerItem, Hub, Ingested, Metrics, Refusal,
     command::{Command, Permit, Reply},
     identities::Identified,
     modules::{Collected, Modules, Upload},
@@ -153,7 +153,7 @@ impl Handle {
     pub async fn deploy(&self, manifest: Manifest, digest: Digest) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
         for one in &manifest.schedules {
-            let wrong = |why| ManifestError::Schedule { name: one.name.clone(), why };
+            let wrong = |reason| ManifestError::Schedule { name: one.name.clone(), reason };
             weirgate_core::schedule::check(&one.cron).map_err(wrong)?;
         }
         let module = self.load(digest).await?;
@@ -174,8 +174,8 @@ impl Handle {
     ///
     /// # Errors
     /// There is no such handler.
-    pub async fn change_mode(&self, handler: HandlerName, mode: Mode, said: Said) -> Result<HandlerItem, Refusal> {
-        self.ask(|reply| Command::ChangeMode { handler, mode, said, reply }).await
+    pub async fn change_mode(&self, handler: HandlerName, mode: Mode, audit: Audit) -> Result<HandlerItem, Refusal> {
+        self.ask(|reply| Command::ChangeMode { handler, mode, audit, reply }).await
     }
 
     /// The breakers of handlers and of hosts that have been called.
@@ -190,8 +190,8 @@ impl Handle {
     ///
     /// # Errors
     /// There is no such breaker.
-    pub async fn set_breaker(&self, breaker: BreakerId, open: bool, said: Said) -> Result<Vec<BreakerItem>, Refusal> {
-        self.ask(|reply| Command::SetBreaker { breaker, open, said, reply }).await
+    pub async fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Result<Vec<BreakerItem>, Refusal> {
+        self.ask(|reply| Command::SetBreaker { breaker, open, audit, reply }).await
     }
 
     /// # Errors
@@ -289,8 +289,8 @@ impl Handle {
     /// Waits until the writer has ended, and says why.
     pub async fn fault(&self) -> String {
         let mut fault = self.0.parts.fault.clone();
-        let why = fault.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_else(|| "the writer's thread ended without a word".into())
+        let reason = fault.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        reason.unwrap_or_else(|| "the writer's thread ended without a word".into())
     }
 
     /// Delete the modules that no handler was ever deployed with, except those that were used a short while ago.

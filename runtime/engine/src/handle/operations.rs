@@ -10,7 +10,7 @@ use std::{
 use weirgate_types::DeliveryId;
 
 use super::{DeadLetterFilter, Decision, Handle};
-use crate::{Refusal, Said};
+use crate::{Audit, Refusal};
 
 /// So many operations are remembered.
 const KEPT_MAX: usize = 100;
@@ -28,8 +28,8 @@ pub struct Operation {
     pub id: u64,
     /// The decision's word.
     pub verb: &'static str,
-    pub by: String,
-    pub why: String,
+    pub actor: String,
+    pub reason: String,
     pub state: OperationState,
     /// How many deliveries were decided about, and how many of those were refused: they had ended or were running.
     pub done: u64,
@@ -64,12 +64,12 @@ impl Operations {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, verb: &'static str, said: &Said) -> u64 {
+    fn begin(&self, verb: &'static str, audit: &Audit) -> u64 {
         let mut known = self.known();
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
-        let Said { by, why } = said.clone();
+        let Audit { actor, reason } = audit.clone();
         let state = OperationState::Running;
-        known.insert(id, Operation { id, verb, by, why, state, done: 0, refused: 0, error: None });
+        known.insert(id, Operation { id, verb, actor, reason, state, done: 0, refused: 0, error: None });
         if known.len() > KEPT_MAX {
             known.pop_first();
         }
@@ -93,13 +93,13 @@ impl Handle {
         &self,
         filter: DeadLetterFilter,
         decision: Decision,
-        said: Said,
+        audit: Audit,
         per_second: u32,
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let id = self.0.operations.begin(decision.word(), &said);
+        let id = self.0.operations.begin(decision.word(), &audit);
         let handle = self.clone();
         let work = async move {
-            let result = handle.carry_out(id, filter, decision, said, per_second).await;
+            let result = handle.carry_out(id, filter, decision, audit, per_second).await;
             handle.0.operations.change(id, |operation| match result {
                 _ if operation.state != OperationState::Running => {}
                 Ok(()) => operation.state = OperationState::Done,
@@ -141,7 +141,7 @@ impl Handle {
         id: u64,
         filter: DeadLetterFilter,
         decision: Decision,
-        said: Said,
+        audit: Audit,
         per_second: u32,
     ) -> Result<(), Refusal> {
         let pause = Duration::from_secs(1) / per_second.max(1);
@@ -154,7 +154,7 @@ impl Handle {
                 if !self.0.operations.is_running(id) {
                     return Ok(());
                 }
-                let decided = self.decide(letter.delivery, decision.clone(), said.clone()).await;
+                let decided = self.decide(letter.delivery, decision.clone(), audit.clone()).await;
                 let is_refused = match decided {
                     Ok(_) => false,
                     Err(

@@ -63,7 +63,7 @@ impl Projection {
             Record::ModeChanged(changed) => self.mode_changed(position, changed),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
             Record::GapPassed(gap) => self.gap_passed(position, gap),
-            Record::Paced { slow, why, at_ms, .. } => self.paced(position, *slow, why, *at_ms),
+            Record::Paced { slow, reason, at_ms, .. } => self.paced(position, *slow, reason, *at_ms),
             Record::TimeAnchored(anchor) => self.anchored(position, *anchor)?,
             Record::Attempted { .. }
             | Record::Stepped { .. }

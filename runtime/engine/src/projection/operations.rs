@@ -15,7 +15,7 @@ const RUNTIME_PART: &str = "weirgate";
 impl Projection {
     /// Somebody decided about a delivery. What the status says of it is over, and what comes of it is still to be seen.
     pub(super) fn intervened(&mut self, position: Position, intervention: &Intervention) -> Result<(), Refusal> {
-        let Intervention { delivery, key, verb, why, at_ms, .. } = intervention;
+        let Intervention { delivery, key, verb, reason, at_ms, .. } = intervention;
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if let Verb::DeadLetter = verb {
             self.put(rows::dead_letter(delivery), rows::position_value(position), false);
@@ -23,7 +23,7 @@ impl Projection {
             if said.is_some_and(|said| said.event() != delivery.position) {
                 return Ok(());
             }
-            let (event, attempt, message) = (delivery.position, 0, public(why));
+            let (event, attempt, message) = (delivery.position, 0, public(reason));
             let dead = PartDelivery::DeadLettered { event, attempt, message };
             return self.say(position, key, &delivery.handler, *at_ms, Some(dead));
         }
@@ -35,26 +35,26 @@ impl Projection {
     }
 
     pub(super) fn mode_changed(&mut self, position: Position, changed: &ModeChanged) {
-        let ModeChanged { handler, mode, by, why, at_ms, .. } = changed;
+        let ModeChanged { handler, mode, actor, reason, at_ms, .. } = changed;
         let state = match mode {
             Mode::Running => "running",
             Mode::Draining => "draining",
             Mode::Paused => "paused",
         };
-        let data = json!({ "by": by });
-        self.announce(position, &notices::handler_subject(handler), "handler", (state, why), &data, *at_ms);
+        let data = json!({ "actor": actor });
+        self.announce(position, &notices::handler_subject(handler), "handler", (state, reason), &data, *at_ms);
     }
 
     pub(super) fn breaker_changed(&mut self, position: Position, changed: &BreakerChanged) {
-        let BreakerChanged { breaker, open_until_ms, by, why, at_ms, .. } = changed;
+        let BreakerChanged { breaker, open_until_ms, actor, reason, at_ms, .. } = changed;
         let state = if open_until_ms.is_some() { "open" } else { "closed" };
-        let data = json!({ "by": by, "open_until_ms": open_until_ms });
-        self.announce(position, &notices::breaker_subject(breaker), "breaker", (state, why), &data, *at_ms);
+        let data = json!({ "actor": actor, "open_until_ms": open_until_ms });
+        self.announce(position, &notices::breaker_subject(breaker), "breaker", (state, reason), &data, *at_ms);
     }
 
-    pub(super) fn paced(&mut self, position: Position, slow: bool, why: &str, at_ms: u64) {
+    pub(super) fn paced(&mut self, position: Position, slow: bool, reason: &str, at_ms: u64) {
         let state = if slow { "slow-down" } else { "open" };
-        self.announce(position, notices::INGEST_SUBJECT, "ingest", (state, why), &json!({}), at_ms);
+        self.announce(position, notices::INGEST_SUBJECT, "ingest", (state, reason), &json!({}), at_ms);
     }
 
     /// The runtime's own word on a subject of its own.

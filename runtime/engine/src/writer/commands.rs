@@ -26,9 +26,9 @@ impl Writer {
             Command::CallResult(call) => self.take_call_result(call)?,
             Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
-            Command::ChangeMode { handler, mode, said, reply } => self.change_mode(handler, mode, said, reply)?,
+            Command::ChangeMode { handler, mode, audit, reply } => self.change_mode(handler, mode, audit, reply)?,
             Command::Intervene { wish, reply } => self.intervene(*wish, reply)?,
-            Command::SetBreaker { breaker, open, said, reply } => self.set_breaker(&breaker, open, &said, reply)?,
+            Command::SetBreaker { breaker, open, audit, reply } => self.set_breaker(&breaker, open, &audit, reply)?,
             Command::Breakers { reply } => {
                 let items = self.list_breakers();
                 self.after.push(After::Breakers { reply, items });
@@ -49,7 +49,7 @@ impl Writer {
                 self.after.push(After::Standing { reply, standing });
             }
             Command::Stop { reply } => self.begin_to_stop(reply)?,
-            Command::Broken { why } => return Err(EngineFault::Broken(why)),
+            Command::Broken { reason } => return Err(EngineFault::Broken(reason)),
         }
         Ok(())
     }
@@ -127,8 +127,9 @@ impl Writer {
         for item in &mut call.items {
             let emits = item.result.as_ref().is_ok_and(|effects| !effects.emitted.is_empty());
             if emits && item.stored.depth_at(item.position) >= max {
-                let why = format!("too many emissions lead to what it emits: at most {max} (limits.causation_depth)");
-                let failure = AttemptFailure::found(FailureKind::EffectLimit, why);
+                let reason =
+                    format!("too many emissions lead to what it emits: at most {max} (limits.causation_depth)");
+                let failure = AttemptFailure::found(FailureKind::EffectLimit, reason);
                 item.result = Err(CallError::Failed(AttemptFailure { class: FailureClass::Permanent, ..failure }));
             }
         }

@@ -127,16 +127,16 @@ impl Writer {
     pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), EngineFault> {
         let stored = self.stored(&delivery)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
-        let (correction, by, why) = match with {
+        let (correction, actor, reason) = match with {
             Some(position) => {
                 let brought = DeliveryId { handler: delivery.handler.clone(), position };
                 let brought_stored = self.stored(&brought)?;
                 let brought = brought_stored.event(position).ok_or_else(|| no_event(&brought))?;
-                let (by, why) = (brought.source.clone(), format!("{} at {position}", brought.r#type));
+                let (actor, reason) = (brought.source.clone(), format!("{} at {position}", brought.r#type));
                 let before = self.machine.row(&delivery).and_then(|row| row.carried.correction);
                 let current = corrections::as_delivered(&self.reader, event, before)?;
                 match corrections::by_event(current.as_ref().unwrap_or(event), brought, position) {
-                    Ok(correction) => (correction, by, why),
+                    Ok(correction) => (correction, actor, reason),
                     Err(reason) => return self.refuse_correction(delivery, event, position, reason),
                 }
             }
@@ -148,7 +148,7 @@ impl Writer {
                 (correction, HOOK.to_owned(), "the handler's own hook corrected it".to_owned())
             }
         };
-        self.stage_correction(delivery, event.key().to_owned(), correction, by, why)
+        self.stage_correction(delivery, event.key().to_owned(), correction, actor, reason)
     }
 
     /// An event that corrects cannot be applied: the delivery goes on waiting for one that can.
@@ -171,12 +171,13 @@ impl Writer {
         delivery: DeliveryId,
         key: String,
         correction: Correction,
-        by: String,
-        why: String,
+        actor: String,
+        reason: String,
     ) -> Result<(), EngineFault> {
         let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.time.at_ms());
         let emitted = Vec::new();
-        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted })).map(drop)
+        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }))
+            .map(drop)
     }
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.
@@ -207,22 +208,22 @@ impl Writer {
     pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), EngineFault> {
         let at_ms = self.time.at_ms();
         match change {
-            StateChange::Breaker { breaker, open_ms, by, why } => {
+            StateChange::Breaker { breaker, open_ms, actor, reason } => {
                 let open_until_ms = open_ms.map(|open_ms| self.time.now().wall_ms.saturating_add(open_ms));
-                tracing::info!(%breaker, open = open_until_ms.is_some(), %why, "a breaker changed");
-                let notice = notices::of_breaker(&breaker, open_until_ms, &by, &why, self.time.now().elapsed_ms);
-                let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
+                tracing::info!(%breaker, open = open_until_ms.is_some(), %reason, "a breaker changed");
+                let notice = notices::of_breaker(&breaker, open_until_ms, &actor, &reason, self.time.now().elapsed_ms);
+                let changed = BreakerChanged { breaker, open_ms, open_until_ms, actor, reason, at_ms, notice };
                 self.stage(Record::BreakerChanged(changed)).map(drop)
             }
-            StateChange::Stop { handler, why } => {
+            StateChange::Stop { handler, reason } => {
                 let mode = Mode::Paused;
                 if self.machine.may_change_mode(&handler, mode) != weirgate_core::Verdict::Granted {
                     return Ok(());
                 }
-                tracing::warn!(%handler, %why, "the handler is paused");
-                let by = "weirgate".to_owned();
-                let notice = notices::of_mode(&handler, mode, &by, &why, self.time.now().elapsed_ms);
-                self.stage(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice })).map(drop)
+                tracing::warn!(%handler, %reason, "the handler is paused");
+                let actor = "weirgate".to_owned();
+                let notice = notices::of_mode(&handler, mode, &actor, &reason, self.time.now().elapsed_ms);
+                self.stage(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice })).map(drop)
             }
         }
     }

@@ -7,7 +7,7 @@ use weirgate_types::{BreakerId, CalledHost, HandlerName, Intervention, Mode, Mod
 use super::{After, EngineFault, Writer, commits::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
-    command::{Reply, Said, Wish},
+    command::{Audit, Reply, Wish},
     notices, rows,
 };
 
@@ -16,7 +16,7 @@ impl Writer {
         &mut self,
         handler: HandlerName,
         mode: Mode,
-        said: Said,
+        audit: Audit,
         reply: Reply<HandlerItem>,
     ) -> Result<(), EngineFault> {
         match self.machine.may_change_mode(&handler, mode) {
@@ -26,9 +26,9 @@ impl Writer {
             }
             Verdict::AlreadySo => {}
             Verdict::Granted => {
-                let (Said { by, why }, at_ms) = (said, self.time.at_ms());
-                let notice = notices::of_mode(&handler, mode, &by, &why, self.time.now().elapsed_ms);
-                let changed = ModeChanged { handler: handler.clone(), mode, by, why, at_ms, notice };
+                let (Audit { actor, reason }, at_ms) = (audit, self.time.at_ms());
+                let notice = notices::of_mode(&handler, mode, &actor, &reason, self.time.now().elapsed_ms);
+                let changed = ModeChanged { handler: handler.clone(), mode, actor, reason, at_ms, notice };
                 self.stage(Record::ModeChanged(changed))?;
             }
         }
@@ -49,15 +49,23 @@ impl Writer {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
-        let Wish { delivery, stored, verb, events: mut emitted, carried, said: Said { by, why } } = wish;
+        let Wish { delivery, stored, verb, events: mut emitted, carried, audit: Audit { actor, reason } } = wish;
         let at_ms = self.time.at_ms();
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let key = event.key().to_owned();
-        emitted.extend(notices::of_decision(&delivery, event, &verb, (&by, &why), self.time.now().elapsed_ms));
+        emitted.extend(notices::of_decision(&delivery, event, &verb, (&actor, &reason), self.time.now().elapsed_ms));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
-        let position =
-            self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))?;
+        let position = self.stage(Record::Intervened(Intervention {
+            delivery,
+            key,
+            verb,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            emitted,
+        }))?;
         self.after.push(After::Intervened { reply, position });
         self.perform()
     }
@@ -93,7 +101,7 @@ impl Writer {
         &mut self,
         breaker: &BreakerId,
         open: bool,
-        said: &Said,
+        audit: &Audit,
         reply: Reply<Vec<BreakerItem>>,
     ) -> Result<(), EngineFault> {
         let known = self.list_breakers().into_iter().any(|item| item.breaker == *breaker);
@@ -108,7 +116,7 @@ impl Writer {
             drop(reply.send(Err(Refusal::UnknownBreaker(breaker.clone()))));
             return Ok(());
         }
-        self.feed(Input::SetBreaker { breaker, open, by: &said.by, why: &said.why })?;
+        self.feed(Input::SetBreaker { breaker, open, actor: &audit.actor, reason: &audit.reason })?;
         let items = self.list_breakers();
         self.after.push(After::Breakers { reply, items });
         Ok(())

@@ -239,11 +239,11 @@ impl Writer {
         let (permits, in_flight_max) = &self.in_flight;
         let in_flight = in_flight_max.saturating_sub(permits.available_permits());
         let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space: self.has_space };
-        let Some((slow, why)) = pacing::state_change(self.is_slow, pressure) else { return Ok(()) };
+        let Some((slow, reason)) = pacing::state_change(self.is_slow, pressure) else { return Ok(()) };
         self.is_slow = slow;
-        let (at_ms, why) = (self.time.at_ms(), why.to_owned());
-        let notice = notices::of_pace(slow, &why, self.time.now().elapsed_ms);
-        self.stage(Record::Paced { slow, why, at_ms, notice }).map(drop)
+        let (at_ms, reason) = (self.time.at_ms(), reason.to_owned());
+        let notice = notices::of_pace(slow, &reason, self.time.now().elapsed_ms);
+        self.stage(Record::Paced { slow, reason, at_ms, notice }).map(drop)
     }
 
     fn patience(&self) -> Duration {

@@ -91,7 +91,7 @@ mod tests {
     fn headers_that_frame_the_message_are_denied() {
         for name in ["Host", "content-length", "Transfer-Encoding", "connection", "Keep-Alive", "upgrade", "Expect"] {
             let denied = outgoing_of(&[(name, "1")]).expect_err(name);
-            assert!(matches!(&denied, FetchError::Denied(why) if why.contains("set by the host")), "{denied:?}");
+            assert!(matches!(&denied, FetchError::Denied(reason) if reason.contains("set by the host")), "{denied:?}");
         }
         for (name, value) in [("", "x"), ("a b", "x"), ("a\r\nb", "x"), ("ä", "x"), ("x", "a\r\nhost: b"), ("x", "\0")]
         {

@@ -101,7 +101,7 @@ pub(super) fn addresses(
         Host::Ipv6(ip) => vec![IpAddr::V6(ip)],
         Host::Domain(name) => options.resolver.resolve(name, timeout).map_err(|error| match error {
             ResolveError::TimedOut => FetchError::TimedOut,
-            ResolveError::Failed(why) => FetchError::Unreachable(format!("{name} has no address: {why}")),
+            ResolveError::Failed(reason) => FetchError::Unreachable(format!("{name} has no address: {reason}")),
         })?,
     };
     let host = host.to_string();
@@ -128,7 +128,7 @@ mod tests {
         let slots: Vec<LookupSlot> =
             (0..LOOKUPS_MAX).map(|_| LookupSlot::take(&resolver.under_way).expect("there is room")).collect();
         let refused = resolver.resolve("localhost", Duration::from_secs(10));
-        assert!(matches!(&refused, Err(ResolveError::Failed(why)) if why.contains("64 names")), "{refused:?}");
+        assert!(matches!(&refused, Err(ResolveError::Failed(reason)) if reason.contains("64 names")), "{refused:?}");
         drop(slots);
         let found = resolver.resolve("localhost", Duration::from_secs(10)).expect("it is in /etc/hosts");
         assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty(), "{found:?}");

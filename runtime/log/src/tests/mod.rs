@@ -154,7 +154,7 @@ pub fn every_record() -> Vec<Record> {
     let carried =
         Carried { step: Some(Position(3)), steps: 1, correction: Some(Position(4)), failure: Some(Position(2)) };
     let state = vec![StateWrite { name: "stock".into(), value: Some(vec![1]) }];
-    let (by, why, key) = ("support".to_owned(), "a new card".to_owned(), "o-1".to_owned());
+    let (actor, reason, key) = ("support".to_owned(), "a new card".to_owned(), "o-1".to_owned());
     let (notice, handler_id) = (event(Vec::new()), BreakerId::Handler(handler()));
     let correction = Correction { data: b"{}".to_vec(), data_content_type: None, event: Some(Position(4)) };
     let intervened = |verb| {
@@ -165,8 +165,8 @@ pub fn every_record() -> Vec<Record> {
             key,
             verb,
             carried,
-            by: by.clone(),
-            why: why.clone(),
+            actor: actor.clone(),
+            reason: reason.clone(),
             at_ms,
             emitted,
         })
@@ -197,8 +197,8 @@ pub fn every_record() -> Vec<Record> {
         Record::ModeChanged(ModeChanged {
             handler: handler(),
             mode,
-            by: by.clone(),
-            why: why.clone(),
+            actor: actor.clone(),
+            reason: reason.clone(),
             at_ms,
             notice: notice.clone(),
         }),
@@ -212,8 +212,8 @@ pub fn every_record() -> Vec<Record> {
             breaker: handler_id,
             open_ms: open_until_ms,
             open_until_ms,
-            by: by.clone(),
-            why: why.clone(),
+            actor: actor.clone(),
+            reason: reason.clone(),
             at_ms,
             notice: notice.clone(),
         }),
@@ -233,7 +233,7 @@ pub fn every_record() -> Vec<Record> {
             depth: 2,
             at_ms,
         },
-        Record::Paced { slow: true, why, at_ms, notice: notice.clone() },
+        Record::Paced { slow: true, reason, at_ms, notice: notice.clone() },
         Record::GapPassed(GapPassed {
             delivery: delivery.clone(),
             key: key.clone(),

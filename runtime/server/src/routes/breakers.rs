@@ -7,8 +7,8 @@ use weirgate_engine::BreakerItem as Item;
 use weirgate_types::{BreakerId, CalledHost};
 
 use super::{
+    audit::AuditBody,
     query::{Body, Path},
-    said::SaidBody,
 };
 use crate::{Problem, serve::App};
 
@@ -50,42 +50,42 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
     params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
         (status = 404, description = "No such breaker", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn trip(
     State(app): State<App>,
     Path((kind, name)): Path<(String, String)>,
-    Body(said): Body<SaidBody>,
+    Body(audit): Body<AuditBody>,
 ) -> Result<axum::Json<BreakerItem>, Problem> {
-    set(&app, breaker(&kind, &name)?, true, said).await
+    set(&app, breaker(&kind, &name)?, true, audit).await
 }
 
 /// Close a breaker: all passes again.
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/reset", operation_id = "reset_breaker", tag = "breakers",
     params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
         (status = 404, description = "No such breaker", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn reset(
     State(app): State<App>,
     Path((kind, name)): Path<(String, String)>,
-    Body(said): Body<SaidBody>,
+    Body(audit): Body<AuditBody>,
 ) -> Result<axum::Json<BreakerItem>, Problem> {
-    set(&app, breaker(&kind, &name)?, false, said).await
+    set(&app, breaker(&kind, &name)?, false, audit).await
 }
 
-async fn set(app: &App, breaker: BreakerId, open: bool, said: SaidBody) -> Result<axum::Json<BreakerItem>, Problem> {
-    let breakers = app.engine.set_breaker(breaker.clone(), open, said.checked()?).await?;
+async fn set(app: &App, breaker: BreakerId, open: bool, audit: AuditBody) -> Result<axum::Json<BreakerItem>, Problem> {
+    let breakers = app.engine.set_breaker(breaker.clone(), open, audit.checked()?).await?;
     let found = breakers.into_iter().find(|item| item.breaker == breaker);
     let item = found.unwrap_or(Item { breaker, open_until_ms: None });
     Ok(axum::Json(BreakerItem::of(item, app.clock.now_ms())))
@@ -103,8 +103,8 @@ fn breaker(kind: &str, name: &str) -> Result<BreakerId, Problem> {
 /// A host, as a handler or as all call it.
 fn called_host(name: &str) -> Result<CalledHost, Problem> {
     match name.split_once('@') {
-        Some((handler, name)) => Ok(CalledHost::by(&handler.parse()?, &host(name)?)),
-        None => Ok(CalledHost::by_all(&host(name)?)),
+        Some((handler, name)) => Ok(CalledHost::of_handler(&handler.parse()?, &host(name)?)),
+        None => Ok(CalledHost::of_all_handlers(&host(name)?)),
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_breaker_that_is_no_longer_open_lets_one_call_find_out() {
         for (open_until_ms, state) in [(None, "closed"), (Some(11), "open"), (Some(10), "half-open")] {
-            let item = Item { breaker: BreakerId::Host(CalledHost::by_all("a")), open_until_ms };
+            let item = Item { breaker: BreakerId::Host(CalledHost::of_all_handlers("a")), open_until_ms };
             assert_eq!(BreakerItem::of(item, 10).state, state);
         }
     }

@@ -25,10 +25,10 @@ pub struct CorrectedBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub patch: Option<Box<RawValue>>,
-    /// Whoever decides (`operator`), at most 128 bytes.
-    pub by: Option<String>,
-    /// For whoever asks later, at most 1,024 bytes.
-    pub why: Option<String>,
+    /// The actor (default `operator`), at most 128 bytes.
+    pub actor: Option<String>,
+    /// The reason, at most 1,024 bytes.
+    pub reason: Option<String>,
 }
 
 /// `null` is a value like others, not the absence of one.
@@ -107,8 +107,8 @@ fn check_patch(patch: Box<RawValue>, limits: &EventLimits) -> Result<NewData, Pr
 impl CorrectedBody {
     /// The data apart from who brings it.
     pub fn into_parts(self) -> (Brought, Option<String>, Option<String>) {
-        let Self { data, data_base64, data_content_type, patch, by, why } = self;
-        (Brought { data, data_base64, data_content_type, patch }, by, why)
+        let Self { data, data_base64, data_content_type, patch, actor, reason } = self;
+        (Brought { data, data_base64, data_content_type, patch }, actor, reason)
     }
 }
 

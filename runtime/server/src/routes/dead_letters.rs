@@ -12,13 +12,13 @@ use weirgate_types::{
 };
 
 use super::{
+    audit::{AuditBody, audit},
     corrected::CorrectedBody,
     decisions::{Answer, Decided, decide},
     deliveries::event_of,
     failures::{FailedAttempt, LogItem},
     letter_filter::LettersQuery,
     query::{Body, Path, Query, limit},
-    said::{SaidBody, said},
 };
 use crate::{Problem, serve::App};
 
@@ -154,23 +154,23 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
     ),
 )]
 pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body): Body<CorrectedBody>) -> Answer {
-    let (brought, by, why) = body.into_parts();
+    let (brought, actor, reason) = body.into_parts();
     let decision = brought.checked(&app.options.event_limits)?.map_or(Decision::Retry, Decision::Correct);
     app.engine.dead_letter(id.parse()?).await?;
-    decide(&app, &id, decision, said(by, why)?).await
+    decide(&app, &id, decision, audit(actor, reason)?).await
 }
 
 /// Take a dead letter out of the store. Its event and what failed stay in the log.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{id}/discard", operation_id = "discard_dead_letter", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Decided),
         (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
     decide(&app, &id, Decision::Discard, body.checked()?).await
 }
 

@@ -4,13 +4,13 @@ use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use weirgate_engine::{Decision, Said};
+use weirgate_engine::{Audit, Decision};
 use weirgate_types::{DeliveryId, Event, EventLimits, RawEvent};
 
 use super::{
+    audit::{AuditBody, audit},
     corrected::CorrectedBody,
     query::{Body, Json, Path},
-    said::{SaidBody, said},
 };
 use crate::{Problem, serve::App};
 
@@ -33,69 +33,69 @@ pub struct Decided {
 
 pub type Answer = Result<(StatusCode, axum::Json<Decided>), Problem>;
 
-pub async fn decide(app: &App, id: &str, decision: Decision, said: Said) -> Answer {
+pub async fn decide(app: &App, id: &str, decision: Decision, audit: Audit) -> Answer {
     let delivery: DeliveryId = id.parse()?;
-    let (position, diff) = app.engine.decide(delivery.clone(), decision, said).await?;
+    let (position, diff) = app.engine.decide(delivery.clone(), decision, audit).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(Decided { id: delivery.to_string(), position: position.0, diff })))
 }
 
 /// Run it now, with its attempts counted from zero. A dead letter is opened again.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable; it will be tried", body = Decided),
         (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
     decide(&app, &id, Decision::Retry, body.checked()?).await
 }
 
 /// End it without effect. What waits behind it goes on.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Decided),
         (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
     decide(&app, &id, Decision::Skip, body.checked()?).await
 }
 
 /// Give an open delivery up: it becomes a dead letter.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/dead-letter", operation_id = "dead_letter_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Decided),
         (status = 404, description = "Not open", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
     decide(&app, &id, Decision::DeadLetter, body.checked()?).await
 }
 
 /// Take a dead letter out of the store. Its event and what failed stay in the log.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/discard", operation_id = "discard_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Decided),
         (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<SaidBody>) -> Answer {
+pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
     decide(&app, &id, Decision::Discard, body.checked()?).await
 }
 
@@ -111,9 +111,9 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
     ),
 )]
 pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body): Json<CorrectedBody>) -> Answer {
-    let (brought, by, why) = body.into_parts();
+    let (brought, actor, reason) = body.into_parts();
     let data = brought.required(&app.options.event_limits)?;
-    decide(&app, &id, Decision::Correct(data), said(by, why)?).await
+    decide(&app, &id, Decision::Correct(data), audit(actor, reason)?).await
 }
 
 /// Events in a delivery's place.
@@ -124,10 +124,10 @@ pub struct ResolvedBody {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     events: Vec<RawEvent>,
-    /// Whoever decides (`operator`), at most 128 bytes.
-    by: Option<String>,
-    /// For whoever asks later, at most 1,024 bytes.
-    why: Option<String>,
+    /// The actor (default `operator`), at most 128 bytes.
+    actor: Option<String>,
+    /// The reason, at most 1,024 bytes.
+    reason: Option<String>,
 }
 
 /// End it, and append these events in its place.
@@ -142,9 +142,9 @@ pub struct ResolvedBody {
     ),
 )]
 pub async fn resolve(State(app): State<App>, Path(id): Path<String>, Body(body): Body<ResolvedBody>) -> Answer {
-    let ResolvedBody { events, by, why } = body;
+    let ResolvedBody { events, actor, reason } = body;
     let events = checked(events, &app.options.event_limits)?;
-    decide(&app, &id, Decision::Resolve(events), said(by, why)?).await
+    decide(&app, &id, Decision::Resolve(events), audit(actor, reason)?).await
 }
 
 /// The rules are those of the way in.

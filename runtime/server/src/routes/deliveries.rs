@@ -112,8 +112,8 @@ pub struct DeliveryDetail {
 struct CorrectionItem {
     /// The position of the decision.
     position: u64,
-    by: String,
-    why: String,
+    actor: String,
+    reason: String,
     /// Unix milliseconds.
     at_ms: u64,
     /// JSON where it is JSON, else text.
@@ -127,9 +127,9 @@ struct CorrectionItem {
 
 impl From<Corrected> for CorrectionItem {
     fn from(corrected: Corrected) -> Self {
-        let Corrected { position, by, why, at_ms, data, difference } = corrected;
+        let Corrected { position, actor, reason, at_ms, data, difference } = corrected;
         let data = json::raw(&data, DEPTH_MAX).or_else(|_| to_raw_value(&String::from_utf8_lossy(&data))).ok();
-        Self { position: position.0, by, why, at_ms, data, diff: difference }
+        Self { position: position.0, actor, reason, at_ms, data, diff: difference }
     }
 }
 

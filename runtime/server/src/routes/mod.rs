@@ -1,5 +1,6 @@
 //! The table of routes, and the OpenAPI document that is made from it.
 
+mod audit;
 mod blocked;
 mod breakers;
 mod corrected;
@@ -15,7 +16,6 @@ mod modes;
 mod modules;
 mod operations;
 mod query;
-mod said;
 mod status;
 
 use axum::{Router, routing::get};

@@ -4,9 +4,9 @@ use axum::extract::State;
 use weirgate_types::Mode;
 
 use super::{
+    audit::AuditBody,
     handlers::HandlerItem,
     query::{Body, Path},
-    said::SaidBody,
 };
 use crate::{Problem, serve::App};
 
@@ -15,46 +15,46 @@ type Answer = Result<axum::Json<HandlerItem>, Problem>;
 /// Hold new attempts back. What runs ends; what arrives waits, in order.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(said): Body<SaidBody>) -> Answer {
-    change(&app, &name, Mode::Paused, said).await
+pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
+    change(&app, &name, Mode::Paused, audit).await
 }
 
 /// Take nothing new from the log, and finish what is open: retries go on until they end. The state is `drained` then.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/drain", operation_id = "drain_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(said): Body<SaidBody>) -> Answer {
-    change(&app, &name, Mode::Draining, said).await
+pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
+    change(&app, &name, Mode::Draining, audit).await
 }
 
 /// Go on, after a pause or a drain.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = SaidBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`by` or `why` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(said): Body<SaidBody>) -> Answer {
-    change(&app, &name, Mode::Running, said).await
+pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
+    change(&app, &name, Mode::Running, audit).await
 }
 
-async fn change(app: &App, name: &str, mode: Mode, said: SaidBody) -> Answer {
-    let item = app.engine.change_mode(name.parse()?, mode, said.checked()?).await?;
+async fn change(app: &App, name: &str, mode: Mode, audit: AuditBody) -> Answer {
+    let item = app.engine.change_mode(name.parse()?, mode, audit.checked()?).await?;
     Ok(axum::Json(HandlerItem::of(item, app.clock.now_ms())))
 }

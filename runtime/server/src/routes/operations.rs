@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use weirgate_engine::{Decision, Operation};
 
 use super::{
+    audit::audit,
     corrected::{Brought, present},
     letter_filter::LetterFilter,
     query::{Json, Path},
-    said::said,
 };
 use crate::{Problem, serve::App};
 
@@ -38,10 +38,10 @@ pub struct OperationBody {
     patch: Option<Box<RawValue>>,
     /// How many a second at the most (100; up to 10,000).
     per_second: Option<u32>,
-    /// Whoever decides (`operator`), at most 128 bytes.
-    by: Option<String>,
-    /// For whoever asks later, at most 1,024 bytes.
-    why: Option<String>,
+    /// The actor (default `operator`), at most 128 bytes.
+    actor: Option<String>,
+    /// The reason, at most 1,024 bytes.
+    reason: Option<String>,
 }
 
 /// What can be done about many at once. What stands in one delivery's place cannot stand in another's, so `resolve` brings
@@ -61,8 +61,8 @@ pub enum OperationVerb {
 pub struct OperationItem {
     id: u64,
     verb: &'static str,
-    by: String,
-    why: String,
+    actor: String,
+    reason: String,
     /// `running`, `done`, `cancelled` or `failed`.
     state: &'static str,
     /// How many dead letters were decided about.
@@ -93,16 +93,16 @@ pub async fn begin(
     State(app): State<App>,
     Json(body): Json<OperationBody>,
 ) -> Result<(StatusCode, axum::Json<OperationItem>), Problem> {
-    let OperationBody { filter, verb, data, data_base64, data_content_type, patch, per_second, by, why } = body;
+    let OperationBody { filter, verb, data, data_base64, data_content_type, patch, per_second, actor, reason } = body;
     let decision = decision(verb, Brought { data, data_base64, data_content_type, patch }, &app)?;
     let per_second = per_second.unwrap_or(PER_SECOND_DEFAULT);
     if !(1..=PER_SECOND_MAX).contains(&per_second) {
         let detail = format!("`per_second` is {per_second}; it may be 1 to {PER_SECOND_MAX}");
         return Err(Problem::bad_decision(detail));
     }
-    let said = said(by, why)?;
+    let audit = audit(actor, reason)?;
     let filter = filter.checked(&app.engine).await?;
-    let (id, work) = app.engine.begin_operation(filter, decision, said, per_second);
+    let (id, work) = app.engine.begin_operation(filter, decision, audit, per_second);
     app.tasks.start(work);
     Ok((StatusCode::ACCEPTED, axum::Json(app.engine.operation(id)?.into())))
 }
@@ -161,8 +161,8 @@ impl From<Operation> for OperationItem {
         Self {
             id: operation.id,
             verb: operation.verb,
-            by: operation.by,
-            why: operation.why,
+            actor: operation.actor,
+            reason: operation.reason,
             state: operation.state.word(),
             done: operation.done,
             refused: operation.refused,

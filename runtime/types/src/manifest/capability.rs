@@ -91,6 +91,6 @@ impl Schedule {
         }
         let data = self.data.as_ref().map(|data| check(data.get().as_bytes(), DEPTH_MAX)).transpose();
         let name = self.name.clone();
-        data.map(drop).map_err(|error| ManifestError::ScheduleData { name, why: error.to_string() })
+        data.map(drop).map_err(|error| ManifestError::ScheduleData { name, reason: error.to_string() })
     }
 }

@@ -136,10 +136,12 @@ pub enum ManifestError {
     Host(String),
     #[error("`capabilities.secrets` names {0:?}; a secret's name is 1 to 64 of letters, digits, `-` and `_`")]
     Secret(String),
-    #[error("the schedule {name:?} cannot be kept: {why}; write five fields as in crontab(5), for instance 0 3 * * *")]
-    Schedule { name: String, why: String },
-    #[error("the data of the schedule {name:?} is not JSON that is taken: {why}")]
-    ScheduleData { name: String, why: String },
+    #[error(
+        "the schedule {name:?} cannot be kept: {reason}; write five fields as in crontab(5), for instance 0 3 * * *"
+    )]
+    Schedule { name: String, reason: String },
+    #[error("the data of the schedule {name:?} is not JSON that is taken: {reason}")]
+    ScheduleData { name: String, reason: String },
     #[error("{0}")]
     Conflict(&'static str),
 }

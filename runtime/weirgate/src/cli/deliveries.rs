@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Corrected, Said};
+use super::{Audit, Corrected};
 
 #[derive(Debug, Subcommand)]
 pub enum Deliveries {
@@ -23,7 +23,7 @@ pub enum Deliveries {
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Run a delivery with other data, its attempts counted from zero
     Correct {
@@ -32,7 +32,7 @@ pub enum Deliveries {
         #[command(flatten)]
         corrected: Corrected,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// End deliveries without effect
     Skip {
@@ -40,7 +40,7 @@ pub enum Deliveries {
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Give open deliveries up: they become dead letters
     DeadLetter {
@@ -48,7 +48,7 @@ pub enum Deliveries {
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Take dead letters out of the store
     Discard {
@@ -56,7 +56,7 @@ pub enum Deliveries {
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// End a delivery, with events in its place
     Resolve(Resolve),
@@ -94,5 +94,5 @@ pub struct Resolve {
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
     #[command(flatten)]
-    pub said: Said,
+    pub audit: Audit,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Said;
+use super::Audit;
 
 #[derive(Debug, Subcommand)]
 pub enum Handlers {
@@ -16,19 +16,19 @@ pub enum Handlers {
     Pause {
         name: String,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Let a handler finish what is open, and take nothing new
     Drain {
         name: String,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Let a paused or drained handler go on
     Resume {
         name: String,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Publish events to one handler alone, whatever it subscribes to
     Post {
@@ -58,13 +58,13 @@ pub enum Breakers {
         /// For instance handler/payment or host/api.example.com
         breaker: String,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Close a breaker: all passes again
     Reset {
         /// For instance handler/payment or host/api.example.com
         breaker: String,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
 }

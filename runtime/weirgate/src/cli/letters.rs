@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Corrected, Said};
+use super::{Audit, Corrected};
 
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
@@ -21,7 +21,7 @@ pub enum DeadLetters {
         #[command(flatten)]
         corrected: Corrected,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Take dead letters out of the store
     Discard {
@@ -29,7 +29,7 @@ pub enum DeadLetters {
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
-        said: Said,
+        audit: Audit,
     },
     /// Decide about all dead letters that fit, and wait until that is done
     Apply(Apply),
@@ -105,7 +105,7 @@ pub struct Apply {
     #[arg(long, value_name = "NUMBER")]
     pub per_second: Option<u32>,
     #[command(flatten)]
-    pub said: Said,
+    pub audit: Audit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -71,13 +71,13 @@ pub enum Command {
 
 /// Who decides, and why: kept with the decision.
 #[derive(Debug, Clone, Args)]
-pub struct Said {
+pub struct Audit {
     /// For whoever asks later
     #[arg(long, value_name = "TEXT")]
-    pub why: Option<String>,
+    pub reason: Option<String>,
     /// Who decides
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
-    pub by: Option<String>,
+    pub actor: Option<String>,
 }
 
 /// Corrected data. The event itself stays as it was accepted.

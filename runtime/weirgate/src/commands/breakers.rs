@@ -2,25 +2,25 @@
 
 use anyhow::{Context, Result};
 
-use super::{said, table};
+use super::{bodies, table};
 use crate::{
-    cli::{Breakers, Output, Said},
+    cli::{Audit, Breakers, Output},
     client::{Answer, Server},
 };
 
 pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> {
     let answer = match verb {
         Breakers::List => server.get("/v1/breakers").await?,
-        Breakers::Trip { breaker, said } => set(server, &breaker, "trip", &said).await?,
-        Breakers::Reset { breaker, said } => set(server, &breaker, "reset", &said).await?,
+        Breakers::Trip { breaker, audit } => set(server, &breaker, "trip", &audit).await?,
+        Breakers::Reset { breaker, audit } => set(server, &breaker, "reset", &audit).await?,
     };
     table::print(output, &answer, "breakers", &["kind", "name", "state", "open_until_ms"])
 }
 
-async fn set(server: &Server, breaker: &str, verb: &str, said: &Said) -> Result<Answer> {
+async fn set(server: &Server, breaker: &str, verb: &str, audit: &Audit) -> Result<Answer> {
     let (kind, name) = breaker.split_once('/').with_context(|| {
         format!("{breaker:?} is no breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
     })?;
-    let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &said::body(said)?).await?;
+    let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &bodies::body(audit)?).await?;
     Ok(Answer::listed("breakers", &[changed]))
 }

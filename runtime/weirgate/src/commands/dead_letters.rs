@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::value::to_raw_value;
 
-use super::{Body, deliveries::decide, operations, said, table};
+use super::{Body, bodies, deliveries::decide, operations, table};
 use crate::{
     cli::{Apply, DeadLetters, ListLetters, Output},
     client::Server,
@@ -20,12 +20,12 @@ pub async fn run(server: &Server, output: Output, verb: DeadLetters) -> Result<(
             table::print(output, &answer, "dead_letters", &COLUMNS)
         }
         DeadLetters::Show { id } => table::show(output, &server.get(&format!("/v1/dead-letters/{id}")).await?),
-        DeadLetters::Resubmit { ids, corrected, said } => {
-            let body = said::corrected_body(&said, &corrected)?;
+        DeadLetters::Resubmit { ids, corrected, audit } => {
+            let body = bodies::corrected_body(&audit, &corrected)?;
             decide(server, output, "dead-letters", &ids, "resubmit", &body).await
         }
-        DeadLetters::Discard { ids, said } => {
-            decide(server, output, "dead-letters", &ids, "discard", &said::body(&said)?).await
+        DeadLetters::Discard { ids, audit } => {
+            decide(server, output, "dead-letters", &ids, "discard", &bodies::body(&audit)?).await
         }
         DeadLetters::Apply(apply) => {
             let begun = server.post("/v1/dead-letters/operations", &body(&apply)?).await?;
@@ -46,7 +46,7 @@ fn body(apply: &Apply) -> Result<Body> {
     if filter.is_empty() && !apply.all {
         bail!("say which dead letters, for instance with --handler, or --all");
     }
-    let mut body = said::corrected_body(&apply.said, &apply.corrected)?;
+    let mut body = bodies::corrected_body(&apply.audit, &apply.corrected)?;
     body.insert("filter", to_raw_value(&filter)?);
     body.insert("verb", to_raw_value(&word(apply))?);
     if let Some(per_second) = apply.per_second {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Body, events, said, table};
+use super::{Body, bodies, events, table};
 use crate::{
     cli::{Deliveries, ListDeliveries, Output, Resolve},
     client::{Answer, Server},
@@ -22,11 +22,13 @@ pub async fn run(server: &Server, output: Output, verb: Deliveries) -> Result<()
             let answer = server.get(&format!("/v1/blocked{query}")).await?;
             return table::print(output, &answer, "blocked", &["id", "key", "state", "next_attempt_at_ms", "behind"]);
         }
-        Deliveries::Retry { ids, said } => (ids, "retry", said::body(&said)?),
-        Deliveries::Correct { id, corrected, said } => (vec![id], "correct", said::corrected_body(&said, &corrected)?),
-        Deliveries::Skip { ids, said } => (ids, "skip", said::body(&said)?),
-        Deliveries::DeadLetter { ids, said } => (ids, "dead-letter", said::body(&said)?),
-        Deliveries::Discard { ids, said } => (ids, "discard", said::body(&said)?),
+        Deliveries::Retry { ids, audit } => (ids, "retry", bodies::body(&audit)?),
+        Deliveries::Correct { id, corrected, audit } => {
+            (vec![id], "correct", bodies::corrected_body(&audit, &corrected)?)
+        }
+        Deliveries::Skip { ids, audit } => (ids, "skip", bodies::body(&audit)?),
+        Deliveries::DeadLetter { ids, audit } => (ids, "dead-letter", bodies::body(&audit)?),
+        Deliveries::Discard { ids, audit } => (ids, "discard", bodies::body(&audit)?),
         Deliveries::Resolve(resolve) => {
             let body = resolution(&resolve)?;
             (vec![resolve.id], "resolve", body)
@@ -61,11 +63,11 @@ async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Re
 }
 
 fn resolution(resolve: &Resolve) -> Result<Body> {
-    let mut body = said::body(&resolve.said)?;
+    let mut body = bodies::body(&resolve.audit)?;
     if let Some(file) = &resolve.events {
         let events = events::read(file)?;
         let listed = if events::is_list(&events) { events } else { format!("[{events}]") };
-        body.insert("events", said::raw(&listed)?);
+        body.insert("events", bodies::raw(&listed)?);
     }
     Ok(body)
 }

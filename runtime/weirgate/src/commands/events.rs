@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use reqwest::Method;
 use weirgate_types::{RawEvent, json};
 
-use super::{said, table};
+use super::{bodies, table};
 use crate::{
     cli::{Events, Output, Publish},
     client::Server,
@@ -50,7 +50,7 @@ pub fn is_list(json: &str) -> bool {
 
 fn one(publish: &Publish) -> Result<String> {
     let id = publish.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let data = publish.data.as_deref().map(said::raw).transpose().context("--data is not JSON")?;
+    let data = publish.data.as_deref().map(bodies::raw).transpose().context("--data is not JSON")?;
     let key = publish.key.clone().map(|key| ("partitionkey".to_owned(), key.into()));
     let event = RawEvent {
         specversion: Some("1.0".into()),

@@ -9,9 +9,9 @@ use weirgate_types::{
     json::{Node, quoted},
 };
 
-use super::{events, said, table};
+use super::{bodies, events, table};
 use crate::{
-    cli::{Deploy, Handlers, Output, Said},
+    cli::{Audit, Deploy, Handlers, Output},
     client::{Answer, Server},
 };
 
@@ -21,9 +21,9 @@ pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> 
     let is_deployment = matches!(verb, Handlers::Deploy(_));
     let answer = match verb {
         Handlers::List => server.get("/v1/handlers").await?,
-        Handlers::Pause { name, said } => change(server, &name, "pause", &said).await?,
-        Handlers::Drain { name, said } => change(server, &name, "drain", &said).await?,
-        Handlers::Resume { name, said } => change(server, &name, "resume", &said).await?,
+        Handlers::Pause { name, audit } => change(server, &name, "pause", &audit).await?,
+        Handlers::Drain { name, audit } => change(server, &name, "drain", &audit).await?,
+        Handlers::Resume { name, audit } => change(server, &name, "resume", &audit).await?,
         Handlers::Post { name, file } => {
             return events::post(server, output, &format!("/v1/handlers/{name}/events"), events::read(&file)?).await;
         }
@@ -49,8 +49,8 @@ fn print_schedules(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-async fn change(server: &Server, name: &str, verb: &str, said: &Said) -> Result<Answer> {
-    let handler = server.post(&format!("/v1/handlers/{name}/{verb}"), &said::body(said)?).await?;
+async fn change(server: &Server, name: &str, verb: &str, audit: &Audit) -> Result<Answer> {
+    let handler = server.post(&format!("/v1/handlers/{name}/{verb}"), &bodies::body(audit)?).await?;
     Ok(Answer::listed("handlers", &[handler]))
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file a noun.
 
+mod bodies;
 mod breakers;
 mod dead_letters;
 mod deliveries;
@@ -7,14 +8,13 @@ mod events;
 mod handlers;
 mod log;
 mod operations;
-mod said;
 mod serve;
 mod status;
 mod table;
 
 use std::process::ExitCode;
 
-pub use said::Body;
+pub use bodies::Body;
 
 use anyhow::Result;
 

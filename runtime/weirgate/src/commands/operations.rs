@@ -11,7 +11,7 @@ use crate::{
     client::{Answer, Server},
 };
 
-const COLUMNS: [&str; 7] = ["id", "verb", "state", "done", "refused", "by", "why"];
+const COLUMNS: [&str; 7] = ["id", "verb", "state", "done", "refused", "actor", "reason"];
 /// How often a waiting command asks, and after how many questions it says how far things are.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const TELL_EVERY: u32 = 10;
@@ -43,12 +43,12 @@ pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> 
     }
     let ended = operation.node()?;
     let failure = (word(&ended, "state") == "failed").then(|| match word(&ended, "error") {
-        why if why.is_empty() => "the server does not say why".to_owned(),
-        why => why,
+        reason if reason.is_empty() => "the server does not say why".to_owned(),
+        reason => reason,
     });
     table::print(output, &wrapped(operation), "operations", &COLUMNS)?;
     match failure {
-        Some(why) => bail!("operation {id} failed: {why}"),
+        Some(reason) => bail!("operation {id} failed: {reason}"),
         None => Ok(()),
     }
 }

@@ -99,7 +99,7 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
         () = &mut server => bail!("the server stops: it accepts no connections any more"),
         () = asked => {}
         // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
-        why = engine.fault() => bail!("the server stops: {why}"),
+        reason = engine.fault() => bail!("the server stops: {reason}"),
     }
     tracing::info!("stopping");
     let _ = stop.send(());

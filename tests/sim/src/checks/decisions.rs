@@ -34,7 +34,7 @@ impl Checks {
                 (item.opened_at, item.hooked, item.corrected) = (at, false, None);
             }
             if let Verb::Correct(correction) = &one.verb {
-                item.hooked |= one.by == HOOK;
+                item.hooked |= one.actor == HOOK;
                 item.corrected = item.corrected.max(correction.event);
             }
         }
@@ -44,7 +44,7 @@ impl Checks {
     fn check_correction(&self, one: &Intervention, life: Life) -> Checked {
         let (Verb::Correct(correction), delivery) = (&one.verb, &one.delivery) else { return Ok(()) };
         let Some(item) = self.item(delivery) else { return Ok(()) };
-        if one.by == HOOK {
+        if one.actor == HOOK {
             let may = life == Life::Waiting && !item.hooked;
             return self.check(Rule::Corrections, may, || format!("the hook corrects {delivery}: {item:?}"));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_engine::{Decision, Ingested, NewData, Refusal, Said, sim::Answer};
+use weirgate_engine::{Audit, Decision, Ingested, NewData, Refusal, sim::Answer};
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
@@ -58,8 +58,8 @@ impl People {
     }
 }
 
-fn said() -> Said {
-    Said { by: "operator".to_owned(), why: "because".to_owned() }
+fn audit() -> Audit {
+    Audit { actor: "operator".to_owned(), reason: "because".to_owned() }
 }
 
 impl History<'_> {
@@ -139,11 +139,11 @@ impl History<'_> {
     }
 
     pub(super) fn change_mode(&mut self, index: usize, mode: Mode) {
-        drop(self.engine.change_mode(name(index), mode, said()));
+        drop(self.engine.change_mode(name(index), mode, audit()));
     }
 
     pub(super) fn set_breaker(&mut self, index: usize, open: bool) {
-        drop(self.engine.set_breaker(BreakerId::Handler(name(index)), open, said()));
+        drop(self.engine.set_breaker(BreakerId::Handler(name(index)), open, audit()));
     }
 
     pub(super) fn deploy(&mut self, index: usize, takes: Takes) {
@@ -175,7 +175,7 @@ impl History<'_> {
     }
 
     pub(super) fn decide(&mut self, delivery: DeliveryId, decision: Decision) -> Result<(), Stop> {
-        match self.engine.decide(delivery, decision, said()) {
+        match self.engine.decide(delivery, decision, audit()) {
             Ok(answer) => drop(answer),
             Err(refusal @ Refusal::Storage(_)) => return Err(unreadable(refusal).into()),
             Err(_) => {}

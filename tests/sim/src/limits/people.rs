@@ -1,6 +1,6 @@
 //! Clients that send as much as a request may hold, and operators that decide with as much as a decision may hold.
 
-use weirgate_engine::{Decision, NewData, Refusal, Said};
+use weirgate_engine::{Audit, Decision, NewData, Refusal};
 use weirgate_types::{Event, Mode, StepAnswer};
 
 use super::{World, guest::document, plan};
@@ -15,9 +15,9 @@ pub fn event(id: &str, key: &str, r#type: &str) -> Event {
     crate::clients::event(id, key, r#type)
 }
 
-fn said(is_long: bool) -> Said {
+fn audit(is_long: bool) -> Audit {
     let text = |bytes: usize| if is_long { "y".repeat(bytes) } else { "because".to_owned() };
-    Said { by: text(128), why: text(1_024) }
+    Audit { actor: text(128), reason: text(1_024) }
 }
 
 impl World<'_> {
@@ -102,7 +102,7 @@ impl World<'_> {
                 let mode = if self.chance.one_in(4) { Mode::Paused } else { Mode::Running };
                 let index = self.chance.index(self.plan.handlers.len());
                 let Some(manifest) = self.plan.handlers.get(index) else { return Ok(()) };
-                drop(self.engine.change_mode(manifest.name.clone(), mode, said(self.chance.one_in(4))));
+                drop(self.engine.change_mode(manifest.name.clone(), mode, audit(self.chance.one_in(4))));
             }
             _ => {
                 for _ in 0..self.chance.between(1, 12) {
@@ -138,14 +138,15 @@ impl World<'_> {
         let bytes = self.afford(bytes);
         let decision = match self.chance.below(7) {
             0 | 1 => Decision::Retry,
-            2 | 3 => {
-                Decision::Correct(NewData::Whole { data: document("by", bytes).into_bytes(), data_content_type: None })
-            }
+            2 | 3 => Decision::Correct(NewData::Whole {
+                data: document("actor", bytes).into_bytes(),
+                data_content_type: None,
+            }),
             4 => Decision::DeadLetter,
             5 => Decision::Skip,
             _ => Decision::Resolve(self.instead(bytes)),
         };
-        match self.engine.decide(delivery, decision, said(self.chance.one_in(4))) {
+        match self.engine.decide(delivery, decision, audit(self.chance.one_in(4))) {
             Err(refusal @ Refusal::Storage(_)) => Err(unreadable(refusal).into()),
             _ => Ok(()),
         }

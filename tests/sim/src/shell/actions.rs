@@ -52,15 +52,15 @@ impl Shell {
     fn change_state(&mut self, change: StateChange) -> Result<(), Stop> {
         let (at_ms, notice) = (self.now_ms, self.notice());
         match change {
-            StateChange::Breaker { breaker, open_ms, by, why } => {
+            StateChange::Breaker { breaker, open_ms, actor, reason } => {
                 let open_until_ms = open_ms.map(|open_ms| self.clock.wall_ms + open_ms);
-                let changed = BreakerChanged { breaker, open_ms, open_until_ms, by, why, at_ms, notice };
+                let changed = BreakerChanged { breaker, open_ms, open_until_ms, actor, reason, at_ms, notice };
                 self.record(Record::BreakerChanged(changed))?;
             }
-            StateChange::Stop { handler, why } => {
-                let (mode, by) = (Mode::Paused, "weirgate".to_owned());
+            StateChange::Stop { handler, reason } => {
+                let (mode, actor) = (Mode::Paused, "weirgate".to_owned());
                 if self.machine.may_change_mode(&handler, mode) == Verdict::Granted {
-                    self.record(Record::ModeChanged(ModeChanged { handler, mode, by, why, at_ms, notice }))?;
+                    self.record(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice }))?;
                 }
             }
         }

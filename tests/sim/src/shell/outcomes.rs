@@ -60,11 +60,11 @@ impl Shell {
         if with.is_none() && !self.settling.get(&delivery.position).is_some_and(|left| left.corrects) {
             return Ok(());
         }
-        let by = if with.is_some() { "event" } else { HOOK }.to_owned();
+        let actor = if with.is_some() { "event" } else { HOOK }.to_owned();
         let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
         let (key, verb) = (self.event_at(delivery.position).key().to_owned(), Verb::Correct(correction));
-        let (carried, why, at_ms, emitted) = (Carried::default(), String::new(), self.now_ms, Vec::new());
-        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, by, why, at_ms, emitted }))
+        let (carried, reason, at_ms, emitted) = (Carried::default(), String::new(), self.now_ms, Vec::new());
+        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }))
             .map(drop)
     }
 

@@ -1,4 +1,4 @@
-//! Bodies of decisions: who says so and why, and the corrected data that some bring.
+//! Bodies of commands: actor and reason, and the corrected data that some bring.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use anyhow::{Context, Result};
 use serde_json::value::{RawValue, to_raw_value};
 use weirgate_types::json;
 
-use crate::cli::{Corrected, Said};
+use crate::cli::{Audit, Corrected};
 
 /// The fields of a request's body, each as it is to be sent.
 pub type Body = BTreeMap<&'static str, Box<RawValue>>;
 
-/// A body that says who and why.
-pub fn body(said: &Said) -> Result<Body> {
+/// A body with actor and reason.
+pub fn body(audit: &Audit) -> Result<Body> {
     let mut body = Body::new();
-    for (name, value) in [("by", &said.by), ("why", &said.why)] {
+    for (name, value) in [("actor", &audit.actor), ("reason", &audit.reason)] {
         if let Some(value) = value {
             body.insert(name, to_raw_value(value)?);
         }
@@ -23,8 +23,8 @@ pub fn body(said: &Said) -> Result<Body> {
 }
 
 /// The same, with the data.
-pub fn corrected_body(said: &Said, corrected: &Corrected) -> Result<Body> {
-    let mut body = body(said)?;
+pub fn corrected_body(audit: &Audit, corrected: &Corrected) -> Result<Body> {
+    let mut body = body(audit)?;
     for (name, json) in [("data", &corrected.data), ("patch", &corrected.patch)] {
         if let Some(json) = json {
             body.insert(name, raw(json).with_context(|| format!("--{name} is not JSON"))?);

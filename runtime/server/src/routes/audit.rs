@@ -1,0 +1,67 @@
+//! The audit of a command: its actor and reason, part of every request that changes something. Kept with the record.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+use weirgate_engine::Audit;
+
+use crate::Problem;
+
+/// The actor of a request that names none.
+const DEFAULT_ACTOR: &str = "operator";
+const ACTOR_BYTES_MAX: usize = 128;
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// Actor and reason. Both may be left out, and the body with them.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditBody {
+    /// The actor (default `operator`), at most 128 bytes.
+    actor: Option<String>,
+    /// The reason, at most 1,024 bytes.
+    reason: Option<String>,
+}
+
+impl AuditBody {
+    pub fn checked(self) -> Result<Audit, Problem> {
+        audit(self.actor, self.reason)
+    }
+}
+
+/// The audit that is kept with the record.
+pub fn audit(actor: Option<String>, reason: Option<String>) -> Result<Audit, Problem> {
+    let actor = text("actor", actor, ACTOR_BYTES_MAX)?;
+    let reason = text("reason", reason, REASON_BYTES_MAX)?;
+    Ok(Audit { actor: if actor.is_empty() { DEFAULT_ACTOR.to_owned() } else { actor }, reason })
+}
+
+fn text(name: &str, text: Option<String>, bytes_max: usize) -> Result<String, Problem> {
+    let text = text.unwrap_or_default();
+    if text.len() > bytes_max {
+        let detail = format!("`{name}` is {} bytes long; at most {bytes_max} are kept", text.len());
+        return Err(Problem::bad_decision(detail));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::bad_decision(format!("`{name}` holds a control character; write one line")));
+    }
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actor_and_reason_are_kept() {
+        let kept = |actor: Option<&str>, reason: Option<&str>| {
+            let body = AuditBody { actor: actor.map(str::to_owned), reason: reason.map(str::to_owned) };
+            body.checked().map(|audit| (audit.actor, audit.reason)).map_err(|problem| problem.code)
+        };
+        let is = |actor: &str, reason: &str| Ok((actor.to_owned(), reason.to_owned()));
+        assert_eq!(kept(None, None), is("operator", ""));
+        assert_eq!(kept(Some(" ada "), Some("the gateway is back")), is("ada", "the gateway is back"));
+        assert_eq!(kept(Some(" "), None), is("operator", ""));
+        for (actor, reason) in [("a\nb", ""), (&*"b".repeat(129), ""), ("ada", &*"w".repeat(1_025))] {
+            assert_eq!(kept(Some(actor), Some(reason)), Err("bad-decision".to_owned()));
+        }
+    }
+}
