@@ -27,7 +27,7 @@ pub enum Input<'a> {
     Unready { handler: &'a HandlerName },
     /// The first timer that is left is due then.
     TimersRead { next_due_ms: Option<u64> },
-    /// An operator's wish about a breaker: open it, or close it.
+    /// An operator opens or closes a breaker.
     SetBreaker { breaker: &'a BreakerId, open: bool, actor: &'a str, reason: &'a str },
     /// All that came at once has been taken, and time has passed: attempts begin, so that what is ready shares calls.
     Tick,
@@ -103,7 +103,7 @@ pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
         Record::Attempted { delivery, .. } | Record::Stepped { delivery, .. } | Record::Released { delivery, .. } => {
             vec![delivery.clone()]
         }
-        Record::Intervened(intervention) => vec![intervention.delivery.clone()],
+        Record::DeliveryDecided(decided) => vec![decided.delivery.clone()],
         Record::CorrectionRefused(refused) => vec![refused.delivery.clone()],
         other => {
             let ids = other.commits().iter();

@@ -4,7 +4,7 @@ use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
 
 use crate::{DeliveryRow, Now, Stand};
 
-/// Whether an operator's wish can be granted; asked before its record is staged.
+/// Whether an operator's command can be carried out; asked before its record is staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Granted,

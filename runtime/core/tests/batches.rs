@@ -85,7 +85,7 @@ fn what_was_corrected_or_opened_again_goes_alone() {
         world.pause("a", true);
         world.publish(8, "x");
         world.publish(9, "z");
-        world.intervene(&delivery("a", positions[0]), "x", correction(), Carried::default());
+        world.command(&delivery("a", positions[0]), "x", correction(), Carried::default());
         world.pause("a", false);
         world.wait(10);
         while !world.calls.is_empty() {

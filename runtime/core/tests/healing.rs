@@ -6,7 +6,7 @@
 mod world;
 
 use weirgate_core::Stand;
-use weirgate_types::{AttemptFailure, Carried, Commit, FailureKind, Outcome, Position, Record, Verb};
+use weirgate_types::{AttemptFailure, Carried, Commit, DeliveryCommand, FailureKind, Outcome, Position, Record};
 use world::{World, correctable, correction, delivery, event, name, permanent, transient};
 
 /// A first level of two quick attempts, a second of one slow one.
@@ -81,7 +81,9 @@ fn an_open_circuit_costs_no_attempt() {
 
 #[test]
 fn a_held_key_waits_until_somebody_decides() {
-    for (with_view, verb) in [(false, Verb::Skip), (true, Verb::Discard), (true, Verb::Resolve)] {
+    for (with_view, command) in
+        [(false, DeliveryCommand::Skip), (true, DeliveryCommand::Discard), (true, DeliveryCommand::Resolve)]
+    {
         let mut world = World::with(HOLD);
         let [first, second, other, third] =
             [(1, "x"), (2, "x"), (3, "y"), (4, "x")].map(|(id, key)| world.publish(id, key));
@@ -91,7 +93,7 @@ fn a_held_key_waits_until_somebody_decides() {
         world.wait(86_400_000);
         assert_eq!(world.called(), [] as [u64; 0], "a held key never runs");
         assert_eq!(world.states(), [(first.0, "held"), (second.0, "parked-behind"), (third.0, "parked-behind")]);
-        world.intervene(&delivery("a", first), "x", verb, Carried::default());
+        world.command(&delivery("a", first), "x", command, Carried::default());
         restart(&mut world, with_view);
         world.wait(1_000);
         for position in [second, third] {
@@ -127,8 +129,8 @@ fn a_correctable_failure_waits_and_its_key_behind_it() {
         world.wait(86_400_000);
         assert_eq!(world.states(), [(first.0, "waiting"), (second.0, "parked-behind")]);
         assert_eq!(world.called(), [] as [u64; 0], "it never runs uncorrected");
-        world.intervene(&delivery("a", first), "x", correction(), Carried::default());
-        let is_correction = |record: &Record| matches!(record, Record::Intervened(_));
+        world.command(&delivery("a", first), "x", correction(), Carried::default());
+        let is_correction = |record: &Record| matches!(record, Record::DeliveryDecided(_));
         let corrected = world.log.iter().find(|(_, record)| is_correction(record)).expect("one").0;
         restart(&mut world, with_view);
         world.wait(1);
@@ -147,7 +149,7 @@ fn a_correction_event_lets_what_waits_run_again() {
     world.answer(Err(&correctable()));
     world.publish_as(3, "x", "fix.address");
     assert_eq!(world.called(), [first.0], "that of its key");
-    assert_eq!(world.interventions(), [(first.0, "correct", "event")]);
+    assert_eq!(world.commands(), [(first.0, "correct", "event")]);
     assert_eq!(world.states(), [(first.0, "running"), (second.0, "waiting")]);
     let attempts: Vec<_> = world.calls.iter().map(|(_, attempt)| *attempt).collect();
     assert_eq!(attempts, [1], "with its attempts counted from zero");
@@ -163,11 +165,11 @@ fn a_correction_event_that_comes_early_is_used_when_it_is_needed() {
                 world.answer(Err(&transient()));
             }
             world.publish_as(2, "x", "fix.address");
-            assert!(world.interventions().is_empty(), "nothing waits for it yet");
+            assert!(world.commands().is_empty(), "nothing waits for it yet");
             restart(&mut world, with_view);
             world.wait(10);
             world.answer(Err(&correctable()));
-            assert_eq!(world.interventions(), [(first.0, "correct", "event")], "{with_view} {retried}");
+            assert_eq!(world.commands(), [(first.0, "correct", "event")], "{with_view} {retried}");
             assert_eq!(world.called(), [first.0]);
             world.answer(Err(&correctable()));
             assert_eq!(world.states(), [(first.0, "waiting")], "it has run with that one");
@@ -187,7 +189,7 @@ fn a_crash_between_a_correction_event_and_what_follows_from_it_loses_neither() {
         // Only the event itself became durable.
         world.log.retain(|(position, _)| *position <= fix);
         world.restart(with_view);
-        assert_eq!(world.interventions(), [(first.0, "correct", "event")], "{with_view}");
+        assert_eq!(world.commands(), [(first.0, "correct", "event")], "{with_view}");
         assert_eq!(world.called(), [first.0]);
     }
 }
@@ -202,7 +204,7 @@ fn corrections_that_come_together_let_it_run_once() {
     world.answer_at(other, Err(&permanent()));
     world.resolve(&delivery("a", other), "other", events);
     assert_eq!(world.called(), [first.0]);
-    assert_eq!(world.interventions().len(), 2, "the resolution, and one correction");
+    assert_eq!(world.commands().len(), 2, "the resolution, and one correction");
 }
 
 #[test]
@@ -217,8 +219,8 @@ fn a_handler_that_lags_takes_the_newest_of_several_corrections() {
     world.set_mode("a", weirgate_types::Mode::Running);
     assert_eq!(world.called(), [first.0]);
     let with = world.log.iter().find_map(|(_, record)| match record {
-        Record::Intervened(one) => match &one.verb {
-            Verb::Correct(correction) => correction.event,
+        Record::DeliveryDecided(one) => match &one.command {
+            DeliveryCommand::Correct(correction) => correction.event,
             _ => None,
         },
         _ => None,
@@ -234,7 +236,7 @@ fn the_handlers_hook_corrects_once() {
         world.answer_corrected();
         restart(&mut world, with_view);
         world.wait(1);
-        assert_eq!(world.interventions(), [(first.0, "correct", "on-correctable")]);
+        assert_eq!(world.commands(), [(first.0, "correct", "on-correctable")]);
         assert_eq!(world.called(), [first.0]);
         world.answer_corrected();
         assert_eq!(world.states(), [(first.0, "waiting")], "once");
@@ -248,7 +250,7 @@ fn where_an_event_corrects_the_hook_does_not() {
     let first = world.publish(1, "x");
     world.publish_as(2, "x", "fix.address");
     world.answer_corrected();
-    assert_eq!(world.interventions(), [(first.0, "correct", "event")]);
+    assert_eq!(world.commands(), [(first.0, "correct", "event")]);
     assert_eq!(world.called(), [first.0], "one attempt");
 }
 
@@ -277,7 +279,7 @@ fn a_correction_that_was_used_is_not_used_again_where_its_handler_lags_after_a_r
     world.keep_view();
     world.restart(true);
     assert_eq!(world.states(), [(first.0, "waiting")]);
-    assert_eq!(world.interventions().len(), 1);
+    assert_eq!(world.commands().len(), 1);
 }
 
 #[test]
@@ -288,7 +290,7 @@ fn a_dead_letter_opened_again_keeps_what_it_carries() {
         world.answer(Err(&permanent()));
         let carried =
             Carried { step: Some(Position(77)), steps: 1, correction: Some(Position(78)), failure: Some(Position(79)) };
-        world.intervene(&delivery("a", first), "x", Verb::Retry, carried.clone());
+        world.command(&delivery("a", first), "x", DeliveryCommand::Retry, carried.clone());
         restart(&mut world, with_view);
         // The restart cut off an attempt: a failure more, which names the one before.
         let row = world.machine.row(&delivery("a", first)).expect("open");
@@ -316,12 +318,14 @@ fn events_for_one_handler_reach_it_alone() {
 }
 
 #[test]
-fn interventions_end_what_waits() {
-    for (verb, is_open) in [(Verb::Skip, false), (Verb::DeadLetter, false), (Verb::Retry, true)] {
+fn commands_close_waiting_deliveries() {
+    for (command, is_open) in
+        [(DeliveryCommand::Skip, false), (DeliveryCommand::DeadLetter, false), (DeliveryCommand::Retry, true)]
+    {
         let mut world = World::with("");
         let first = world.publish(1, "x");
         world.answer(Err(&correctable()));
-        world.intervene(&delivery("a", first), "x", verb, Carried::default());
+        world.command(&delivery("a", first), "x", command, Carried::default());
         assert_eq!(world.machine.is_open(&delivery("a", first)), is_open);
     }
 }

@@ -6,7 +6,7 @@
 mod world;
 
 use weirgate_core::Limits;
-use weirgate_types::{Carried, Outcome, Record, Verb};
+use weirgate_types::{Carried, DeliveryCommand, Outcome, Record};
 use world::{World, correctable, delivery, permanent, transient};
 
 const HANDLER: &str = r#","ordering":"handler","retry":[{"attempts":5,"first_delay_ms":1}]"#;
@@ -87,7 +87,7 @@ fn what_a_dead_letter_held_back_leaves_without_it() {
         world.answer_at(second, Ok(()));
         world.answer_at(first, Err(&permanent()));
         assert_eq!(world.emitted(), [second.0]);
-        world.intervene(&delivery("a", first), "x", Verb::Retry, Carried::default());
+        world.command(&delivery("a", first), "x", DeliveryCommand::Retry, Carried::default());
         restart(&mut world, with_view);
         world.wait(1);
         world.answer(Ok(()));

@@ -4,7 +4,7 @@
 mod world;
 
 use weirgate_core::{DeliveryState, Limits};
-use weirgate_types::{Carried, Record, Verb};
+use weirgate_types::{Carried, DeliveryCommand, Record};
 use world::{
     World, correctable, delivery, event, permanent,
     resequence::{SEQUENCE, TIMEOUT_MS, gaps, publish, run, running},
@@ -178,7 +178,9 @@ fn a_dead_letter_has_had_its_number() {
 
 #[test]
 fn a_held_dead_letter_holds_its_key_until_somebody_decides() {
-    for (with_view, verb) in [(false, Verb::Skip), (true, Verb::Discard), (true, Verb::Resolve)] {
+    for (with_view, command) in
+        [(false, DeliveryCommand::Skip), (true, DeliveryCommand::Discard), (true, DeliveryCommand::Resolve)]
+    {
         let mut world = World::with(HOLD);
         let [_, first] = *publish(&mut world, "x", &[2, 1]) else { panic!("two") };
         world.answer(Err(&permanent()));
@@ -186,7 +188,7 @@ fn a_held_dead_letter_holds_its_key_until_somebody_decides() {
         restart(&mut world, with_view);
         world.wait(86_400_000);
         assert_eq!(run(&mut world), NONE);
-        world.intervene(&delivery("a", first), "x", verb, Carried::default());
+        world.command(&delivery("a", first), "x", command, Carried::default());
         assert_eq!(run(&mut world), [0, 2]);
         assert_eq!(gaps(&world), []);
     }
@@ -194,10 +196,10 @@ fn a_held_dead_letter_holds_its_key_until_somebody_decides() {
 
 #[test]
 fn somebody_may_let_one_run_that_waits_or_skip_it() {
-    for (verb, done) in [(Verb::Retry, vec![3, 4]), (Verb::Skip, vec![4])] {
+    for (command, done) in [(DeliveryCommand::Retry, vec![3, 4]), (DeliveryCommand::Skip, vec![4])] {
         let mut world = World::with(SEQUENCE);
         let third = publish(&mut world, "x", &[3, 4])[0];
-        world.intervene(&delivery("a", third), "x", verb, Carried::default());
+        world.command(&delivery("a", third), "x", command, Carried::default());
         assert_eq!(run(&mut world), done);
         assert_eq!(gaps(&world), [], "it was decided, not waited for");
     }
@@ -261,7 +263,7 @@ fn one_that_was_decided_about_before_it_is_looked_at_again_has_had_its_number() 
     publish(&mut world, "x", &[2]);
     publish(&mut world, "y", &[2]);
     let skipped = publish(&mut world, "z", &[2])[0];
-    world.intervene(&delivery("a", skipped), "z", Verb::Skip, Carried::default());
+    world.command(&delivery("a", skipped), "z", DeliveryCommand::Skip, Carried::default());
     // Nothing is on disk while the log is replayed, so there is no room for the third when its end is read.
     world.restart(false);
     publish(&mut world, "z", &[3]);
@@ -348,7 +350,7 @@ fn somebody_may_decide_about_what_waits_on_disk() {
     let positions = publish(&mut world, "x", &[5, 4, 3]);
     publish(&mut world, "y", &[3, 2]);
     publish(&mut world, "z", &[3, 2]);
-    world.intervene(&delivery("a", positions[2]), "x", Verb::Skip, Carried::default());
+    world.command(&delivery("a", positions[2]), "x", DeliveryCommand::Skip, Carried::default());
     assert_eq!(run(&mut world), [4, 5]);
 }
 

@@ -9,7 +9,9 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_core::{Entropy, Limits, Stand};
-use weirgate_types::{AttemptFailure, BreakerId, Carried, DeliveryId, HandlerName, Outcome, Position, Record, Verb};
+use weirgate_types::{
+    AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, HandlerName, Outcome, Position, Record,
+};
 use world::{World, correctable, correction, name, not_reached, permanent, transient};
 
 const HANDLERS: [&str; 2] = ["a", "b"];
@@ -185,8 +187,8 @@ impl History {
                     dead.insert(DeliveryId { handler: commit.handler.clone(), position: commit.event });
                 }
             }
-            if let Record::Intervened(intervention) = record {
-                dead.remove(&intervention.delivery);
+            if let Record::DeliveryDecided(decided) = record {
+                dead.remove(&decided.delivery);
             }
         }
         dead
@@ -196,11 +198,11 @@ impl History {
     fn resubmit(&mut self) {
         let waiting = self.world.rows.iter().filter(|(_, row)| row.stand == Stand::Waiting);
         let waiting: Vec<_> = waiting.map(|(delivery, _)| (delivery.clone(), correction())).collect();
-        let dead = self.dead().into_iter().map(|delivery| (delivery, Verb::Retry));
-        for (delivery, verb) in dead.chain(waiting) {
+        let dead = self.dead().into_iter().map(|delivery| (delivery, DeliveryCommand::Retry));
+        for (delivery, command) in dead.chain(waiting) {
             let key = self.world.event_at(delivery.position).key().to_owned();
             if self.world.rows.get(&delivery).is_none_or(|row| matches!(row.stand, Stand::Waiting | Stand::Held)) {
-                self.world.intervene(&delivery, &key, verb, Carried::default());
+                self.world.command(&delivery, &key, command, Carried::default());
             }
         }
     }

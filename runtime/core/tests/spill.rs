@@ -5,7 +5,7 @@
 mod world;
 
 use weirgate_core::Limits;
-use weirgate_types::{Carried, Position, Record, Verb};
+use weirgate_types::{Carried, DeliveryCommand, Position, Record};
 use world::{World, correctable, correction, delivery, not_reached, permanent, transient};
 
 /// Two deliveries wait in memory, the others on disk.
@@ -109,7 +109,7 @@ fn a_correction_event_finds_what_waits_on_disk() {
         world.restart(with_view);
         assert_eq!(world.called(), [spilled[5].0], "{with_view}");
         world.answer(Ok(()));
-        assert_eq!(world.interventions().len(), 1);
+        assert_eq!(world.commands().len(), 1);
     }
 }
 
@@ -118,9 +118,14 @@ fn what_waits_on_disk_can_be_decided_about() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1}]"#);
         let positions = waiting(&mut world, 12);
-        for (position, verb) in positions.iter().zip([Verb::Skip, Verb::DeadLetter, correction(), Verb::Retry]) {
+        for (position, command) in positions.iter().zip([
+            DeliveryCommand::Skip,
+            DeliveryCommand::DeadLetter,
+            correction(),
+            DeliveryCommand::Retry,
+        ]) {
             let key = world.event_at(*position).key().to_owned();
-            world.intervene(&delivery("a", *position), &key, verb, Carried::default());
+            world.command(&delivery("a", *position), &key, command, Carried::default());
         }
         assert_eq!(world.called(), [positions[2].0, positions[3].0]);
         world.keep_view();
@@ -184,7 +189,7 @@ fn a_dead_letter_opened_again_joins_its_lane_on_disk() {
     assert_eq!(world.called(), [first.0]);
     world.answer(Ok(()));
     assert_eq!(world.called(), [] as [u64; 0], "the second waits still");
-    world.intervene(&delivery("a", second), "x", correction(), Carried::default());
+    world.command(&delivery("a", second), "x", correction(), Carried::default());
     assert_eq!(world.called(), [second.0]);
 }
 
@@ -201,7 +206,7 @@ fn what_is_due_behind_one_that_waits_does_not_wake_anybody() {
     assert_eq!(world.wake_at_ms(), None);
     (0..10).for_each(|_| world.wait(1_000));
     assert_eq!(world.reloads, reloads);
-    world.intervene(&delivery("a", first), "x", Verb::Skip, Carried::default());
+    world.command(&delivery("a", first), "x", DeliveryCommand::Skip, Carried::default());
     world.wait(1);
     assert_eq!(world.called(), [second.0]);
 }

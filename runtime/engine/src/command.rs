@@ -5,8 +5,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::DeliveryState;
 use weirgate_host::{Grant, Module};
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash, LogLine, Manifest,
-    Mode, Position, StateWrite, StepAnswer, Verb,
+    AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash,
+    LogLine, Manifest, Mode, Position, StateWrite, StepAnswer,
 };
 
 use crate::{
@@ -59,9 +59,9 @@ pub enum Command {
         audit: Audit,
         reply: Reply<HandlerItem>,
     },
-    /// Decide about a delivery.
-    Intervene {
-        wish: Box<Wish>,
+    /// An operator's command for a delivery.
+    CommandDelivery {
+        command: Box<PreparedCommand>,
         reply: Reply<Position>,
     },
     SetBreaker {
@@ -108,13 +108,13 @@ pub struct Audit {
     pub reason: String,
 }
 
-/// What somebody wants to become of a delivery.
+/// An operator's command for a delivery, with all that it needs.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct PreparedCommand {
     pub delivery: DeliveryId,
-    /// Holds the event: read by whoever wishes, so that the writer need not.
+    /// Holds the event: read before, so that the writer need not.
     pub stored: StoredRecord,
-    pub verb: Verb,
+    pub command: DeliveryCommand,
     /// What resolves it.
     pub events: Vec<Event>,
     /// Of a dead letter: what the next attempt takes up.

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use weirgate_log::LogReader;
 use weirgate_types::{
-    Correction, Event, EventLimits, Intervention, Position, Record, Verb,
+    Correction, DeliveryCommand, DeliveryDecided, Event, EventLimits, Position, Record,
     json::{self, DEPTH_MAX, JsonError, Node, check},
 };
 
@@ -75,11 +75,11 @@ fn node(json: &[u8]) -> Result<Node<'_>, JsonError> {
     Node::parse(check(json, DEPTH_MAX)?, DEPTH_MAX)
 }
 
-/// The event as its delivery gets it, where its data was corrected: `correction` is the newest decision that did so.
+/// The event as its delivery gets it, where its data was corrected: `correction` is the newest command that did so.
 pub fn as_delivered(log: &LogReader, event: &Event, correction: Option<Position>) -> Result<Option<Event>, Refusal> {
     let Some(position) = correction else { return Ok(None) };
     match log.read(position)? {
-        Some((_, Record::Intervened(Intervention { verb: Verb::Correct(correction), .. }))) => {
+        Some((_, Record::DeliveryDecided(DeliveryDecided { command: DeliveryCommand::Correct(correction), .. }))) => {
             let Correction { data, data_content_type, .. } = correction;
             Ok(Some(Event { data, data_content_type, ..event.clone() }))
         }

@@ -1,4 +1,4 @@
-//! Why the engine does not start, and why it refuses a wish.
+//! Why the engine does not start, and why it refuses a command.
 
 use weirgate_host::{HostError, ModuleError};
 use weirgate_log::{LogError, ViewError};
@@ -18,7 +18,7 @@ pub enum StartError {
     Dir(#[from] std::io::Error),
 }
 
-/// A wish that is not granted; nothing has changed, unless the variant says so. Grouped by what the caller does.
+/// A refused command: nothing has changed, unless the variant says so. Grouped by what the caller does.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     // Try again later.
@@ -31,7 +31,7 @@ pub enum Refusal {
     #[error(
         "the disk is full, and what was asked for waits for space: it may still take effect; ask again when there is space"
     )]
-    Undecided,
+    OutcomeUnknown,
     #[error("too many modules are being uploaded or loaded; try again in a moment")]
     ModuleQueueFull,
     #[error(
@@ -53,9 +53,9 @@ pub enum Refusal {
     NotADeadLetter(DeliveryId),
     #[error("{0} is neither open nor a dead letter: it has been completed, skipped or resolved")]
     NotOpen(DeliveryId),
-    #[error("{0} is running; decide about it when the attempt has ended")]
+    #[error("{0} is running; try again when the attempt has ended")]
     Running(DeliveryId),
-    #[error("{0} changed while it was decided about; look at it again")]
+    #[error("{0} changed meanwhile; look at it and try again")]
     Changed(DeliveryId),
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),

@@ -1,6 +1,6 @@
 //! The shell around the delivery machine: it owns the tasks and the time, and joins log, views, host and watchers.
 //!
-//! One thread, the *writer*, takes what waits (events, finished attempts, operators' wishes), lets the machine decide,
+//! One thread, the *writer*, takes what waits (events, finished attempts, operators' commands), lets the machine decide,
 //! appends the records, makes them durable with one sync, and only then tells anybody: producers, workers, watchers.
 //! Knows no HTTP.
 
@@ -40,8 +40,8 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Audit, BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{Refusal, StartError};
 pub use handle::{
-    Blocked, Corrected, DeadLetterFilter, DeadLetterPage, Decision, DeliveryPage, Failure, Handle, NewData, Operation,
-    OperationState, StoredEvent,
+    Blocked, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure, Handle, NewData,
+    Operation, OperationState, StoredEvent,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;

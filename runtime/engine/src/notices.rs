@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weirgate_core::{AttemptOutcome, Gap};
 use weirgate_types::{
-    AttemptFailure, BreakerId, DeliveryId, Event, FailureClass, FailureKind, HandlerName, Mode, Outcome, Position,
-    RUNTIME_TYPES, Verb,
+    AttemptFailure, BreakerId, DeliveryCommand, DeliveryId, Event, FailureClass, FailureKind, HandlerName, Mode,
+    Outcome, Position, RUNTIME_TYPES,
 };
 
 /// Where the runtime's own events come from. Producers cannot use it.
@@ -43,22 +43,22 @@ pub fn of_outcome(delivery: &DeliveryId, event: &Event, outcome: &AttemptOutcome
 }
 
 /// What is told when somebody decides about a delivery: that it is given up, or what else was decided.
-pub fn of_decision(
+pub fn of_command(
     delivery: &DeliveryId,
     event: &Event,
-    verb: &Verb,
+    command: &DeliveryCommand,
     (actor, reason): (&str, &str),
     elapsed_ms: u64,
 ) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
     }
-    let (word, more) = match verb {
-        Verb::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(actor, reason) })),
-        _ => ("decided", json!({ "verb": verb.word(), "actor": actor, "reason": reason })),
+    let (word, more) = match command {
+        DeliveryCommand::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(actor, reason) })),
+        _ => ("decided", json!({ "command": command.word(), "actor": actor, "reason": reason })),
     };
     let data = about(delivery, event, more);
-    let id = format!("{delivery}/{}/{elapsed_ms}", verb.word());
+    let id = format!("{delivery}/{}/{elapsed_ms}", command.word());
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
 
@@ -234,19 +234,19 @@ mod tests {
     #[test]
     fn a_decision_is_told_unless_it_is_about_what_was_told() {
         let delivery = DeliveryId { handler: "payment".parse().expect("a name"), position: Position(7) };
-        let told = |r#type: &str, verb| {
-            of_decision(&delivery, &notice("1".into(), r#type, "k", &json!({})), &verb, ("ada", "so"), 1)
+        let told = |r#type: &str, command| {
+            of_command(&delivery, &notice("1".into(), r#type, "k", &json!({})), &command, ("ada", "so"), 1)
         };
-        let event = |verb| {
+        let event = |command| {
             let order = Event { r#type: "order.placed".into(), ..notice("1".into(), "x", "order/o-1", &json!({})) };
-            of_decision(&delivery, &order, &verb, ("ada", "so"), 1).expect("told")
+            of_command(&delivery, &order, &command, ("ada", "so"), 1).expect("told")
         };
-        assert_eq!(told("breaker.opened", Verb::Skip), None);
-        let (skipped, given_up) = (event(Verb::Skip), event(Verb::DeadLetter));
+        assert_eq!(told("breaker.opened", DeliveryCommand::Skip), None);
+        let (skipped, given_up) = (event(DeliveryCommand::Skip), event(DeliveryCommand::DeadLetter));
         assert_eq!((skipped.r#type.as_str(), skipped.key()), ("weirgate.delivery.decided", "order/o-1"));
         let data: Value = serde_json::from_slice(&skipped.data).expect("JSON");
         assert_eq!(
-            (&data["verb"], &data["actor"], &data["delivery"]),
+            (&data["command"], &data["actor"], &data["delivery"]),
             (&json!("skip"), &json!("ada"), &json!("payment@7"))
         );
         let data: Value = serde_json::from_slice(&given_up.data).expect("JSON");

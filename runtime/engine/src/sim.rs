@@ -14,7 +14,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Audit, BreakerItem, Clock, Decision, Handle, HandlerItem, Ingested, Metrics, Refusal,
+    Audit, BreakerItem, Clock, CommandRequest, Handle, HandlerItem, Ingested, Metrics, Refusal,
     ballast::Ballast,
     command::{Command, Permit, Reply},
     gates::Gates,
@@ -328,10 +328,15 @@ impl Engine {
 
     /// # Errors
     /// The delivery is not open and no dead letter.
-    pub fn decide(&self, delivery: DeliveryId, decision: Decision, audit: Audit) -> Result<Answer<Position>, Refusal> {
-        let (wish, _) = self.handle.wish(delivery, decision, audit)?;
-        let wish = Box::new(wish);
-        Ok(self.ask(|reply| Command::Intervene { wish, reply }))
+    pub fn command_delivery(
+        &self,
+        delivery: DeliveryId,
+        request: CommandRequest,
+        audit: Audit,
+    ) -> Result<Answer<Position>, Refusal> {
+        let (command, _) = self.handle.prepare_command(delivery, request, audit)?;
+        let command = Box::new(command);
+        Ok(self.ask(|reply| Command::CommandDelivery { command, reply }))
     }
 
     fn digest(&self) -> Digest {

@@ -82,9 +82,9 @@ impl Tail {
         if needed <= self.reserved || bytes >= self.reserve_bytes / LARGE_SHARE {
             return Ok(());
         }
-        let wished = self.reserved.saturating_add(self.reserve_bytes).min(self.segment_bytes_max).max(needed);
-        match self.extend(wished) {
-            Err(LogError::Full(_)) if wished > needed => self.extend(needed),
+        let wanted = self.reserved.saturating_add(self.reserve_bytes).min(self.segment_bytes_max).max(needed);
+        match self.extend(wanted) {
+            Err(LogError::Full(_)) if wanted > needed => self.extend(needed),
             result => result,
         }
     }

@@ -63,8 +63,8 @@ impl Problem {
     }
 
     /// What somebody decides, or its reason, cannot be taken as it is.
-    pub fn bad_decision(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-decision", detail)
+    pub fn bad_command(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-command", detail)
     }
 
     /// The server's own trouble: logged in full, and not shown to the client.
@@ -110,7 +110,9 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-queries", detail).retry_after(1)
             }
             Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
-            Refusal::Undecided => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30),
+            Refusal::OutcomeUnknown => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30)
+            }
             Refusal::ModuleQueueFull => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-uploads", detail).retry_after(5)
             }
@@ -127,7 +129,7 @@ impl From<Refusal> for Problem {
             Refusal::Changed(_) => Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1),
             Refusal::UnknownBreaker(_) => Self::new(StatusCode::NOT_FOUND, "unknown-breaker", detail),
             Refusal::UnknownOperation(_) => Self::new(StatusCode::NOT_FOUND, "unknown-operation", detail),
-            Refusal::Correction(_) => Self::bad_decision(detail),
+            Refusal::Correction(_) => Self::bad_command(detail),
             Refusal::Manifest(error) => error.into(),
             Refusal::Module(error) if error.code() == "module-missing" => {
                 Self::new(StatusCode::NOT_FOUND, error.code(), detail)

@@ -79,7 +79,7 @@ pub struct Carried {
     pub step: Option<Position>,
     /// How many answers that chain holds.
     pub steps: u32,
-    /// The data that it gets in place of its event's: an `Intervened` with a correction.
+    /// The data that it gets in place of its event's: an `DeliveryDecided` with a correction.
     pub correction: Option<Position>,
     /// The newest attempt that failed.
     pub failure: Option<Position>,

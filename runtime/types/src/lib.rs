@@ -4,18 +4,22 @@
 
 mod cloudevents;
 mod commit;
+mod decisions;
 mod delivery;
 mod event;
 mod ids;
 pub mod json;
 mod manifest;
-mod operation;
 mod record;
 mod status;
 
 pub use cloudevents::{Extension, RawEvent};
 pub use commit::{
     Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite, TimerSetting, TimerWrite,
+};
+pub use decisions::{
+    BreakerChanged, BreakerId, CalledHost, Correction, DeliveryCommand, DeliveryDecided, Mode, ModeChanged, StepAnswer,
+    TimerId,
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use event::{Event, EventError, EventLimits};
@@ -24,9 +28,6 @@ pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Interest, Jitter,
     Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryLevel, Schedule, Start, Subscription,
     default_levels,
-};
-pub use operation::{
-    BreakerChanged, BreakerId, CalledHost, Correction, Intervention, Mode, ModeChanged, StepAnswer, TimerId, Verb,
 };
 pub use record::{Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};

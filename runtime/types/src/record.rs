@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BreakerChanged, Commit, DeliveryId, Digest, Event, HandlerName, Intervention, ModeChanged, Position, StepAnswer,
+    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Event, HandlerName, ModeChanged, Position, StepAnswer,
     TimerId,
 };
 
@@ -33,7 +33,7 @@ pub enum Record {
     Deployed(Deployed),
     ModeChanged(ModeChanged),
     /// Somebody decided about a delivery.
-    Intervened(Intervention),
+    DeliveryDecided(DeliveryDecided),
     BreakerChanged(BreakerChanged),
     /// An outbound call of an attempt was answered; another attempt at the delivery gets the same answer.
     Stepped {
@@ -172,7 +172,7 @@ impl Record {
             Self::Batched(_) => "batched",
             Self::Deployed(_) => "deployed",
             Self::ModeChanged(_) => "mode-changed",
-            Self::Intervened(_) => "intervened",
+            Self::DeliveryDecided(_) => "delivery-decided",
             Self::BreakerChanged(_) => "breaker-changed",
             Self::Stepped { .. } => "stepped",
             Self::Fired { .. } => "fired",
@@ -247,7 +247,7 @@ impl Record {
             Self::Batched(commits) => commits.first().map_or(0, |commit| commit.at_ms),
             Self::Deployed(deployed) => deployed.at_ms,
             Self::ModeChanged(changed) => changed.at_ms,
-            Self::Intervened(intervention) => intervention.at_ms,
+            Self::DeliveryDecided(decided) => decided.at_ms,
             Self::BreakerChanged(changed) => changed.at_ms,
             Self::GapPassed(gap) => gap.at_ms,
             Self::CorrectionRefused(refused) => refused.at_ms,
@@ -284,7 +284,7 @@ impl Record {
     fn following(&self) -> &[Event] {
         match self {
             Self::Committed(commit) => &commit.effects.emitted,
-            Self::Intervened(Intervention { emitted, .. }) | Self::Released { emitted, .. } => emitted,
+            Self::DeliveryDecided(DeliveryDecided { emitted, .. }) | Self::Released { emitted, .. } => emitted,
             Self::ModeChanged(ModeChanged { notice, .. })
             | Self::BreakerChanged(BreakerChanged { notice, .. })
             | Self::GapPassed(GapPassed { notice, .. })

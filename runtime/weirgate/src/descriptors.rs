@@ -30,12 +30,12 @@ pub fn raise() -> Option<u64> {
 }
 
 /// How many connections there may be.
-pub fn connections(wished: usize, descriptors: Option<u64>, outbound_workers: usize) -> usize {
-    let Some(descriptors) = descriptors else { return wished };
+pub fn connections(wanted: usize, descriptors: Option<u64>, outbound_workers: usize) -> usize {
+    let Some(descriptors) = descriptors else { return wanted };
     let outbound = u64::try_from(outbound_workers).unwrap_or(u64::MAX);
     let kept_back = (OF_STORAGE + OF_LOOKUPS + OF_UPLOADS + OF_REFUSALS).saturating_add(outbound);
     let left = descriptors.saturating_sub(kept_back).max(descriptors / CONNECTIONS_SHARE_MIN).max(1);
-    wished.min(usize::try_from(left).unwrap_or(usize::MAX))
+    wanted.min(usize::try_from(left).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_for_everything_else() {
-        for (wished, descriptors, outbound_workers, connections_max) in [
+        for (wanted, descriptors, outbound_workers, connections_max) in [
             (12_000, None, 64, 12_000),
             (12_000, Some(1_048_576), 64, 12_000),
             (12_000, Some(20_000), 64, 12_000),
@@ -55,7 +55,7 @@ mod tests {
             (12_000, Some(3), 64, 1),
             (10, Some(1_024), 64, 10),
         ] {
-            assert_eq!(connections(wished, descriptors, outbound_workers), connections_max, "{descriptors:?}");
+            assert_eq!(connections(wanted, descriptors, outbound_workers), connections_max, "{descriptors:?}");
         }
     }
 }

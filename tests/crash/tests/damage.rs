@@ -87,8 +87,8 @@ impl Killed {
         command.args(args).arg("--data").arg(self.data()).output().expect("the command line")
     }
 
-    fn log_json(&self, verb: &[&str]) -> (Option<i32>, Value) {
-        let output = self.cli(&[&["log"], verb, &["--output", "json"]].concat());
+    fn log_json(&self, command: &[&str]) -> (Option<i32>, Value) {
+        let output = self.cli(&[&["log"], command, &["--output", "json"]].concat());
         let json = serde_json::from_slice(&output.stdout);
         (output.status.code(), json.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
     }
@@ -243,10 +243,13 @@ async fn every_batch_may_be_damaged_and_the_repaired_log_serves() {
 async fn a_log_in_use_is_left_alone_and_one_that_is_not_there_is_not_made() {
     let killed = Killed::new(1).await;
     let server = killed.start(&[]).await;
-    for verb in [&["log", "verify"][..], &["log", "repair", "--accept-loss"], &["log", "new-epoch"]] {
-        let output = killed.cli(verb);
+    for command in [&["log", "verify"][..], &["log", "repair", "--accept-loss"], &["log", "new-epoch"]] {
+        let output = killed.cli(command);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && error.contains("in use") && error.contains("hint:"), "{verb:?}: {error}");
+        assert!(
+            !output.status.success() && error.contains("in use") && error.contains("hint:"),
+            "{command:?}: {error}"
+        );
     }
     drop(server);
     let nowhere = tempfile::tempdir().expect("a directory");

@@ -132,8 +132,8 @@ async fn with_a_reserve_new_events_are_refused_in_time() {
     let (refused, answer) = enter_until_full(&server.client, &mut book).await;
     is_full(&server.client, &answer).await;
     // Handlers wait, and what is left is for those who put things right.
-    for verb in ["pause", "resume"] {
-        server.client.post(&format!("/v1/handlers/ledger/{verb}")).await.ok();
+    for command in ["pause", "resume"] {
+        server.client.post(&format!("/v1/handlers/ledger/{command}")).await.ok();
     }
     disk.give_space();
     goes_on(&mut server, book, refused).await;

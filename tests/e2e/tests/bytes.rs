@@ -51,16 +51,16 @@ async fn stands(client: &Client, id: &str, state: &str) -> String {
 }
 
 /// Decide, as soon as no attempt is under way.
-async fn decide(client: &Client, id: &str, verb: &str, body: &str) -> String {
-    eventually(&format!("{verb} {id}"), PATIENCE, async || {
-        let answer = try_to(client, id, verb, body.to_owned()).await;
+async fn decide(client: &Client, id: &str, command: &str, body: &str) -> String {
+    eventually(&format!("{command} {id}"), PATIENCE, async || {
+        let answer = try_to(client, id, command, body.to_owned()).await;
         if answer.status == 202 { Ok(answer.text) } else { Err(answer.text) }
     })
     .await
 }
 
-async fn try_to(client: &Client, id: &str, verb: &str, body: impl Into<reqwest::Body>) -> Answer {
-    client.send(Method::POST, &format!("/v1/deliveries/{id}/{verb}"), "application/json", body).await
+async fn try_to(client: &Client, id: &str, command: &str, body: impl Into<reqwest::Body>) -> Answer {
+    client.send(Method::POST, &format!("/v1/deliveries/{id}/{command}"), "application/json", body).await
 }
 
 async fn binary(client: &Client, id: &str, data: impl Into<reqwest::Body>) -> Answer {

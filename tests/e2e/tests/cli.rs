@@ -1,4 +1,4 @@
-//! The command line: what each verb prints as text and as JSON, and how it fails.
+//! The command line: what each command prints as text and as JSON, and how it fails.
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 

@@ -73,7 +73,7 @@ async fn deliveries_are_listed_shown_and_decided_about() {
     let gone = cli.fails(&["deliveries", "skip", &resolved]);
     assert!(gone[0].contains("(not-open)") && gone[1].starts_with("hint: "), "{gone:?}");
     assert!(cli.fails(&["deliveries", "correct", &resolved, "--patch", "{"])[0].contains("--patch is not JSON"));
-    assert!(cli.fails(&["deliveries", "correct", &resolved])[0].contains("(bad-decision)"));
+    assert!(cli.fails(&["deliveries", "correct", &resolved])[0].contains("(bad-request)"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,14 +95,15 @@ async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
     let resubmitted = cli.json(&["dead-letters", "resubmit", id, "--data", r#"{"n":9}"#]);
     assert_eq!(resubmitted["decided"][0]["id"], id);
     assert_eq!(server.client.reaches("order/0", "mender", "done").await["data"], 9);
-    let apply = ["dead-letters", "apply", "--verb", "correct", "--class", "transient", "--patch", r#"{"fail":null}"#];
+    let apply =
+        ["dead-letters", "apply", "--command", "correct", "--class", "transient", "--patch", r#"{"fail":null}"#];
     let done = cli.prints(&[apply.as_slice(), &["--per-second", "1000", "--reason", "fixed"]].concat());
     assert!(done.starts_with("ID") && done.contains("correct  done   4"), "{done}");
     assert!(done.contains("tester") && done.contains("fixed"), "{done}");
     server.client.reaches("order/1", "mender", "done").await;
-    let unsaid = cli.fails(&["dead-letters", "apply", "--verb", "discard"]);
+    let unsaid = cli.fails(&["dead-letters", "apply", "--command", "discard"]);
     assert!(unsaid[0].contains("--all"), "{unsaid:?}");
-    let discarded = cli.json(&["dead-letters", "apply", "--verb", "discard", "--all"]);
+    let discarded = cli.json(&["dead-letters", "apply", "--command", "discard", "--all"]);
     assert_eq!(
         (&discarded["operations"][0]["done"], &discarded["operations"][0]["actor"]),
         (&json!(3), &json!("tester"))

@@ -111,7 +111,7 @@ async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
     let client = &server.client;
     let ids = found(client, "").await;
     let door = format!("/v1/dead-letters/{}/resubmit", ids[0]);
-    client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-decision");
+    client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-request");
     // Edited, but not well enough: it dies again, and says that it was edited.
     let edited =
         client.ask(&door, &json!({ "patch": { "fail": "transient" }, "actor": "ada", "reason": "a guess" })).await.ok();
@@ -136,11 +136,11 @@ async fn all_that_fit_are_decided_about_at_once() {
     let server = with_letters(20).await;
     let client = &server.client;
     let correct = json!({
-        "filter": { "handler": "mender", "class": "transient" }, "verb": "correct",
+        "filter": { "handler": "mender", "class": "transient" }, "command": "correct",
         "patch": { "fail": null }, "actor": "ada", "reason": "the bug is fixed", "per_second": 1_000,
     });
     let begun = client.ask("/v1/dead-letters/operations", &correct).await;
-    assert_eq!((begun.status, &begun.json["verb"], &begun.json["actor"]), (202, &json!("correct"), &json!("ada")));
+    assert_eq!((begun.status, &begun.json["command"], &begun.json["actor"]), (202, &json!("correct"), &json!("ada")));
     let operation = ended(client, &begun.json).await;
     assert_eq!(
         (&operation["state"], &operation["done"], &operation["refused"]),
@@ -150,11 +150,11 @@ async fn all_that_fit_are_decided_about_at_once() {
         client.reaches(&format!("order/{n}"), "mender", "done").await;
     }
     // Those that are left can never work: one at a time, so that it can be stopped.
-    let retry = json!({ "filter": {}, "verb": "retry", "per_second": 2 });
+    let retry = json!({ "filter": {}, "command": "retry", "per_second": 2 });
     let slow = client.ask("/v1/dead-letters/operations", &retry).await.ok();
     let cancelled = client.post(&format!("/v1/operations/{}/cancel", slow["id"])).await.ok();
     assert_eq!(cancelled["state"], "cancelled");
-    let discard = json!({ "filter": { "text": "never" }, "verb": "discard", "per_second": 10_000 });
+    let discard = json!({ "filter": { "text": "never" }, "command": "discard", "per_second": 10_000 });
     let begun = client.ask("/v1/dead-letters/operations", &discard).await.ok();
     ended(client, &begun).await;
     client.drained(PATIENCE).await;
@@ -172,17 +172,17 @@ async fn an_operation_that_is_not_right_does_not_begin() {
     let client = &server.client;
     for (body, status, code) in [
         (json!({}), 422, "bad-json"),
-        (json!({ "verb": "retry" }), 422, "bad-json"),
-        (json!({ "filter": {}, "verb": "dance" }), 422, "bad-json"),
-        (json!({ "filter": { "colour": "red" }, "verb": "retry" }), 422, "bad-json"),
-        (json!({ "filter": { "from": "yesterday" }, "verb": "retry" }), 422, "bad-json"),
-        (json!({ "filter": { "handler": "nobody" }, "verb": "retry" }), 404, "unknown-handler"),
-        (json!({ "filter": { "digest": "12" }, "verb": "retry" }), 400, "bad-id"),
-        (json!({ "filter": {}, "verb": "correct" }), 422, "bad-decision"),
-        (json!({ "filter": {}, "verb": "retry", "data": 1 }), 422, "bad-decision"),
-        (json!({ "filter": {}, "verb": "retry", "per_second": 0 }), 422, "bad-decision"),
-        (json!({ "filter": {}, "verb": "retry", "per_second": 10_001 }), 422, "bad-decision"),
-        (json!({ "filter": {}, "verb": "retry", "actor": "b".repeat(200) }), 422, "bad-decision"),
+        (json!({ "command": "retry" }), 422, "bad-json"),
+        (json!({ "filter": {}, "command": "dance" }), 422, "bad-json"),
+        (json!({ "filter": { "colour": "red" }, "command": "retry" }), 422, "bad-json"),
+        (json!({ "filter": { "from": "yesterday" }, "command": "retry" }), 422, "bad-json"),
+        (json!({ "filter": { "handler": "nobody" }, "command": "retry" }), 404, "unknown-handler"),
+        (json!({ "filter": { "digest": "12" }, "command": "retry" }), 400, "bad-id"),
+        (json!({ "filter": {}, "command": "correct" }), 422, "bad-request"),
+        (json!({ "filter": {}, "command": "retry", "data": 1 }), 422, "bad-request"),
+        (json!({ "filter": {}, "command": "retry", "per_second": 0 }), 422, "bad-request"),
+        (json!({ "filter": {}, "command": "retry", "per_second": 10_001 }), 422, "bad-request"),
+        (json!({ "filter": {}, "command": "retry", "actor": "b".repeat(200) }), 422, "bad-request"),
     ] {
         client.ask("/v1/dead-letters/operations", &body).await.is_problem(status, code);
     }

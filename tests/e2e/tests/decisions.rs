@@ -1,4 +1,4 @@
-//! Deciding about deliveries and handlers: what each verb does, who said so and why, and what is refused.
+//! Deciding about deliveries and handlers: what each command does, who said so and why, and what is refused.
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 
@@ -36,9 +36,9 @@ async fn is(client: &Client, id: &str, state: &str) -> Value {
 }
 
 /// Decide, as soon as no attempt is under way.
-async fn decide(client: &Client, id: &str, verb: &str, body: &Value) -> Value {
-    eventually(&format!("{verb} {id}"), PATIENCE, async || {
-        let answer = client.ask(&format!("/v1/deliveries/{id}/{verb}"), body).await;
+async fn decide(client: &Client, id: &str, command: &str, body: &Value) -> Value {
+    eventually(&format!("{command} {id}"), PATIENCE, async || {
+        let answer = client.ask(&format!("/v1/deliveries/{id}/{command}"), body).await;
         if answer.status == 202 { Ok(answer.json) } else { Err(answer.text) }
     })
     .await
@@ -155,30 +155,30 @@ async fn decisions_that_cannot_be_taken_change_nothing() {
     };
     let long = json!({ "reason": "w".repeat(2_000) });
     let many = json!({ "events": vec![work("order/1", "2", None); 65] });
-    for (verb, body, status, code) in [
-        ("retry", json!({ "actor": "a\nb" }), 422, "bad-decision"),
+    for (command, body, status, code) in [
+        ("retry", json!({ "actor": "a\nb" }), 422, "bad-request"),
         ("retry", json!({ "colour": "red" }), 422, "bad-json"),
-        ("skip", long, 422, "bad-decision"),
+        ("skip", long, 422, "bad-request"),
         ("discard", json!({}), 404, "not-a-dead-letter"),
-        ("correct", json!({}), 422, "bad-decision"),
-        ("correct", json!({ "data": 1, "patch": {} }), 422, "bad-decision"),
-        ("correct", json!({ "data_base64": "AP8=" }), 422, "bad-decision"),
+        ("correct", json!({}), 422, "bad-request"),
+        ("correct", json!({ "data": 1, "patch": {} }), 422, "bad-request"),
+        ("correct", json!({ "data_base64": "AP8=" }), 422, "bad-request"),
         ("correct", json!({ "data": "x".repeat(300_000) }), 413, "event-too-large"),
         ("resolve", reserved("source", "/handlers/mender"), 422, "reserved-source"),
         ("resolve", reserved("type", "weirgate.delivery.failed"), 422, "reserved-type"),
         ("resolve", json!({ "events": [{}] }), 422, "not-a-cloudevent"),
-        ("resolve", many, 422, "bad-decision"),
+        ("resolve", many, 422, "bad-request"),
     ] {
-        client.ask(&format!("/v1/deliveries/{id}/{verb}"), &body).await.is_problem(status, code);
+        client.ask(&format!("/v1/deliveries/{id}/{command}"), &body).await.is_problem(status, code);
     }
     let text = client.send(reqwest::Method::POST, &format!("/v1/deliveries/{id}/retry"), "text/plain", "now").await;
     text.is_problem(415, "bad-json");
     let broken =
         client.send(reqwest::Method::POST, &format!("/v1/deliveries/{id}/retry"), "application/json", "{").await;
     broken.is_problem(400, "bad-json");
-    for verb in ["retry", "skip", "dead-letter"] {
-        client.post(&format!("/v1/deliveries/mender@999/{verb}")).await.is_problem(404, "not-open");
-        client.post(&format!("/v1/deliveries/mender/{verb}")).await.is_problem(400, "bad-id");
+    for command in ["retry", "skip", "dead-letter"] {
+        client.post(&format!("/v1/deliveries/mender@999/{command}")).await.is_problem(404, "not-open");
+        client.post(&format!("/v1/deliveries/mender/{command}")).await.is_problem(400, "bad-id");
     }
     client.get("/v1/deliveries/mender@999").await.is_problem(404, "not-open");
     client.get("/v1/deliveries/nobody@1").await.is_problem(404, "unknown-handler");
@@ -197,7 +197,7 @@ async fn data_that_is_not_json_cannot_be_patched() {
     (text["datacontenttype"], text["data"]) = ("text/plain".into(), "hello".into());
     let id = stands(client, text, "dead-lettered").await;
     let refused = client.ask(&format!("/v1/deliveries/{id}/correct"), &json!({ "patch": { "n": 1 } })).await;
-    refused.is_problem(422, "bad-decision");
+    refused.is_problem(422, "bad-request");
     let decided = decide(client, &id, "correct", &json!({ "data": { "n": 1 } })).await;
     assert_eq!(decided["diff"], Value::Null, "there is none between text and JSON");
     client.reaches("order/1", "mender", "done").await;

@@ -3,7 +3,7 @@
 
 use weirgate_core::Input;
 use weirgate_log::Fault;
-use weirgate_types::{Mode, Verb};
+use weirgate_types::{DeliveryCommand, Mode};
 
 use crate::{
     Checked, Rule, Takes,
@@ -120,8 +120,8 @@ impl History {
     fn decide(&mut self) -> Result<(), Stop> {
         let dead: Vec<_> = self.shell.views.facts.dead.keys().cloned().collect();
         for delivery in dead {
-            let verb = if self.chance.one_in(3) { Verb::Retry } else { Verb::Discard };
-            self.shell.intervene(&delivery, verb)?;
+            let command = if self.chance.one_in(3) { DeliveryCommand::Retry } else { DeliveryCommand::Discard };
+            self.shell.command(&delivery, command)?;
         }
         let waiting: Vec<_> = self.shell.views.rows.keys().cloned().collect();
         for delivery in waiting {
@@ -131,7 +131,7 @@ impl History {
                 self.clients.wish(&mut self.shell, key, "fix.data", None)?;
             }
             if life == Some(Life::Waiting) && self.chance.one_in(2) {
-                self.shell.intervene(&delivery, operators::correction())?;
+                self.shell.command(&delivery, operators::correction())?;
             }
         }
         self.shell.feed(Input::Tick)

@@ -2,7 +2,8 @@
 
 use weirgate_core::{Input, Stand, Verdict};
 use weirgate_types::{
-    BreakerId, Correction, DeliveryId, Deployed, HandlerName, Intervention, Mode, ModeChanged, Record, Verb,
+    BreakerId, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, Mode, ModeChanged,
+    Record,
 };
 
 use crate::{
@@ -42,16 +43,17 @@ impl Shell {
         self.feed(Input::SetBreaker { breaker: &breaker, open, actor: "operator", reason: "" })
     }
 
-    /// An operator's wish about a delivery, if it may be granted.
-    pub fn intervene(&mut self, delivery: &DeliveryId, verb: Verb) -> Result<(), Stop> {
+    /// An operator's command for a delivery, if it can be carried out.
+    pub fn command(&mut self, delivery: &DeliveryId, command: DeliveryCommand) -> Result<(), Stop> {
         if self.machine.may_be_spilled(&delivery.handler, delivery.position) {
             self.end_pass()?;
             self.reload_for(delivery)?;
         }
         let dead = self.views.facts.dead.get(delivery).cloned();
-        let may = match (&verb, self.machine.row(delivery).map(|row| row.stand)) {
-            (_, Some(Stand::Running | Stand::Withheld { .. })) | (Verb::DeadLetter, Some(Stand::Held) | None) => false,
-            (Verb::Discard, _) | (_, None) => dead.is_some(),
+        let may = match (&command, self.machine.row(delivery).map(|row| row.stand)) {
+            (_, Some(Stand::Running | Stand::Withheld { .. }))
+            | (DeliveryCommand::DeadLetter, Some(Stand::Held) | None) => false,
+            (DeliveryCommand::Discard, _) | (_, None) => dead.is_some(),
             _ => true,
         };
         if !may {
@@ -62,27 +64,36 @@ impl Shell {
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
         let (delivery, actor, reason) = (delivery.clone(), "operator".to_owned(), String::new());
         let mut emitted = vec![self.notice()];
-        if verb == Verb::Resolve {
+        if command == DeliveryCommand::Resolve {
             emitted.insert(0, clients::event(&format!("instead-{}", self.head()), "k0", "order.placed"));
         }
-        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }))
-            .map(drop)
+        self.stage(Record::DeliveryDecided(DeliveryDecided {
+            delivery,
+            key,
+            command,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            emitted,
+        }))
+        .map(drop)
     }
 }
 
-fn some_verb(chance: &mut Chance) -> Verb {
+fn some_verb(chance: &mut Chance) -> DeliveryCommand {
     match chance.below(7) {
-        0 | 1 => Verb::Retry,
+        0 | 1 => DeliveryCommand::Retry,
         2 | 3 => correction(),
-        4 => Verb::Skip,
-        5 => Verb::DeadLetter,
-        _ if chance.one_in(2) => Verb::Discard,
-        _ => Verb::Resolve,
+        4 => DeliveryCommand::Skip,
+        5 => DeliveryCommand::DeadLetter,
+        _ if chance.one_in(2) => DeliveryCommand::Discard,
+        _ => DeliveryCommand::Resolve,
     }
 }
 
-pub fn correction() -> Verb {
-    Verb::Correct(Correction { data: Vec::new(), data_content_type: None, event: None })
+pub fn correction() -> DeliveryCommand {
+    DeliveryCommand::Correct(Correction { data: Vec::new(), data_content_type: None, event: None })
 }
 
 /// What operators do in a step.
@@ -121,8 +132,8 @@ fn decide(shell: &mut Shell, chance: &mut Chance) -> Result<(), Stop> {
     let mut about: Vec<DeliveryId> = shell.views.rows.keys().cloned().collect();
     about.extend(shell.views.facts.dead.keys().cloned());
     let Some(delivery) = chance.pick(&about).cloned() else { return Ok(()) };
-    let verb = some_verb(chance);
-    shell.intervene(&delivery, verb)
+    let command = some_verb(chance);
+    shell.command(&delivery, command)
 }
 
 impl Shell {

@@ -1,6 +1,6 @@
 //! A record as a line, for those who look at one history.
 
-use weirgate_types::{Commit, Outcome, Position, Record, Verb};
+use weirgate_types::{Commit, DeliveryCommand, Outcome, Position, Record};
 
 pub fn line(position: Position, record: &Record) -> String {
     let what = match record {
@@ -10,11 +10,11 @@ pub fn line(position: Position, record: &Record) -> String {
         Record::Batched(commits) => commits.iter().map(outcome).collect::<Vec<_>>().join("; "),
         Record::Deployed(deployed) => format!("deployed {}", deployed.handler),
         Record::ModeChanged(changed) => format!("{} is {:?}, by {}", changed.handler, changed.mode, changed.actor),
-        Record::Intervened(one) => match &one.verb {
-            Verb::Correct(correction) => {
+        Record::DeliveryDecided(one) => match &one.command {
+            DeliveryCommand::Correct(correction) => {
                 format!("{} corrected with {:?} by {}", one.delivery, correction.event, one.actor)
             }
-            verb => format!("{} {} by {}", one.delivery, verb.word(), one.actor),
+            command => format!("{} {} by {}", one.delivery, command.word(), one.actor),
         },
         Record::BreakerChanged(changed) => format!("{} open until {:?}", changed.breaker, changed.open_until_ms),
         Record::Fired { timer, due_ms, .. } => {

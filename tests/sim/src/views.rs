@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use weirgate_core::{Anchors, DeliveryRow, HandlerRow, Next};
-use weirgate_types::{CalledHost, Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId, Verb};
+use weirgate_types::{
+    CalledHost, Carried, DeliveryCommand, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId,
+};
 
 use crate::schedules::{Schedules, is_schedule};
 
@@ -46,10 +48,10 @@ impl Facts {
             }
         }
         match record {
-            Record::Intervened(one) if matches!(one.verb, Verb::DeadLetter) => {
+            Record::DeliveryDecided(one) if matches!(one.command, DeliveryCommand::DeadLetter) => {
                 self.bury(one.delivery.clone(), &one.carried, position);
             }
-            Record::Intervened(one) => drop(self.dead.remove(&one.delivery)),
+            Record::DeliveryDecided(one) => drop(self.dead.remove(&one.delivery)),
             Record::Fired { timer, next_ms, event, .. } if is_schedule(event) => {
                 self.schedules.fired(timer, *next_ms);
             }

@@ -23,7 +23,7 @@ impl Cli {
         command.output().expect("the command line")
     }
 
-    /// What a verb prints; it has to succeed and say nothing on standard error.
+    /// What a command prints; it has to succeed and say nothing on standard error.
     #[track_caller]
     pub fn prints(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -36,7 +36,7 @@ impl Cli {
         serde_json::from_str(&self.prints(&[args, &["--output", "json"]].concat())).expect("JSON")
     }
 
-    /// The lines on standard error of a verb that fails, with nothing on standard output.
+    /// The lines on standard error of a command that fails, with nothing on standard output.
     #[track_caller]
     pub fn fails(&self, args: &[&str]) -> Vec<String> {
         let output = self.run(args);

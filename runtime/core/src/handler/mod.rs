@@ -219,7 +219,7 @@ impl Handler {
     }
 
     /// It was decided about.
-    pub fn intervened(&mut self, position: Position) {
+    pub fn decided(&mut self, position: Position) {
         self.correcting.remove(&position);
     }
 

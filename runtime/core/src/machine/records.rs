@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use weirgate_types::{
-    Commit, CorrectionRefused, DeliveryId, Deployed, HandlerName, Intervention, Manifest, Mode, ModeChanged, Outcome,
-    Position, Record, Start, Verb,
+    Commit, CorrectionRefused, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, Manifest, Mode,
+    ModeChanged, Outcome, Position, Record, Start,
 };
 
 use super::{Machine, resequence::keep_next};
@@ -29,7 +29,7 @@ impl Machine {
             }
             Record::Deployed(deployed) => self.deployed(position, deployed),
             Record::ModeChanged(ModeChanged { handler, mode, .. }) => self.set_mode(handler, *mode),
-            Record::Intervened(intervention) => self.intervened(position, intervention, actions),
+            Record::DeliveryDecided(decided) => self.decided(position, decided, actions),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
             Record::Stepped { delivery, .. } => {
                 let step = |row: &mut DeliveryRow| {
@@ -150,7 +150,7 @@ impl Machine {
     fn correction_refused(&mut self, refused: &CorrectionRefused, actions: &mut Vec<Action>) {
         let CorrectionRefused { delivery, correction, .. } = refused;
         if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
-            handler.intervened(delivery.position);
+            handler.decided(delivery.position);
         }
         let row = self.change(delivery, |row| row.pass_correction(Some(*correction)), actions);
         let newer = row.filter(DeliveryRow::is_correctable).and_then(|row| row.offered).filter(|_| !self.recovering);
@@ -159,25 +159,30 @@ impl Machine {
         }
     }
 
-    fn intervened(&mut self, position: Position, intervention: &Intervention, actions: &mut Vec<Action>) {
-        let Intervention { delivery, key, verb, carried, .. } = intervention;
+    fn decided(&mut self, position: Position, decided: &DeliveryDecided, actions: &mut Vec<Action>) {
+        let DeliveryDecided { delivery, key, command, carried, .. } = decided;
         if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
-            handler.intervened(delivery.position);
+            handler.decided(delivery.position);
         }
         let again = |row: &mut DeliveryRow| {
             row.reset();
-            if let Verb::Correct(correction) = verb {
+            if let DeliveryCommand::Correct(correction) = command {
                 row.carried.correction = Some(position);
-                row.hooked |= correction.event.is_none() && intervention.actor == super::attempts::HOOK;
+                row.hooked |= correction.event.is_none() && decided.actor == super::attempts::HOOK;
                 row.pass_correction(correction.event.filter(|_| !bug!(CorrectionUsedAgain)));
             }
         };
-        match verb {
-            Verb::Skip | Verb::Resolve | Verb::Discard | Verb::DeadLetter => self.close_delivery(delivery, actions),
-            Verb::Retry | Verb::Correct(_) if self.is_open(delivery) || self.is_unknown(delivery) => {
+        match command {
+            DeliveryCommand::Skip
+            | DeliveryCommand::Resolve
+            | DeliveryCommand::Discard
+            | DeliveryCommand::DeadLetter => self.close_delivery(delivery, actions),
+            DeliveryCommand::Retry | DeliveryCommand::Correct(_)
+                if self.is_open(delivery) || self.is_unknown(delivery) =>
+            {
                 self.change(delivery, again, actions);
             }
-            Verb::Retry | Verb::Correct(_) => {
+            DeliveryCommand::Retry | DeliveryCommand::Correct(_) => {
                 let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
                 let reopen = |row: &mut DeliveryRow| {
                     row.carried = carried.clone();

@@ -13,8 +13,8 @@ use weirgate_core::{
     deliveries_of,
 };
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, Correction, DeliveryId, Deployed, Digest, Event, FailureClass, FailureKind,
-    HandlerName, Intervention, KeyHash, Mode, ModeChanged, Position, Record, Verb,
+    AttemptFailure, BreakerId, Carried, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest,
+    Event, FailureClass, FailureKind, HandlerName, KeyHash, Mode, ModeChanged, Position, Record,
 };
 
 pub const DIGEST: Digest = Digest([1; 32]);
@@ -102,8 +102,8 @@ pub fn not_reached() -> AttemptFailure {
     AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")
 }
 
-pub fn correction() -> Verb {
-    Verb::Correct(Correction { data: b"{}".to_vec(), data_content_type: None, event: None })
+pub fn correction() -> DeliveryCommand {
+    DeliveryCommand::Correct(Correction { data: b"{}".to_vec(), data_content_type: None, event: None })
 }
 
 impl World {
@@ -175,16 +175,23 @@ impl World {
     }
 
     /// Somebody decides about a delivery; one that runs, or is done, is left alone.
-    pub fn intervene(&mut self, delivery: &DeliveryId, key: &str, verb: Verb, carried: Carried) {
-        self.decide(delivery, key, verb, carried, Vec::new());
+    pub fn command(&mut self, delivery: &DeliveryId, key: &str, command: DeliveryCommand, carried: Carried) {
+        self.decide(delivery, key, command, carried, Vec::new());
     }
 
     /// Events take a delivery's place.
     pub fn resolve(&mut self, delivery: &DeliveryId, key: &str, events: Vec<Event>) {
-        self.decide(delivery, key, Verb::Resolve, Carried::default(), events);
+        self.decide(delivery, key, DeliveryCommand::Resolve, Carried::default(), events);
     }
 
-    fn decide(&mut self, delivery: &DeliveryId, key: &str, verb: Verb, carried: Carried, emitted: Vec<Event>) {
+    fn decide(
+        &mut self,
+        delivery: &DeliveryId,
+        key: &str,
+        command: DeliveryCommand,
+        carried: Carried,
+        emitted: Vec<Event>,
+    ) {
         self.reload_for(delivery);
         let stand = self.machine.row(delivery).map(|row| row.stand);
         if matches!(stand, Some(Stand::Running | Stand::Withheld { .. })) {
@@ -192,12 +199,21 @@ impl World {
         }
         let (delivery, key, at_ms) = (delivery.clone(), key.to_owned(), self.now_ms);
         let (actor, reason) = ("test".to_owned(), "because".to_owned());
-        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }));
+        self.stage(Record::DeliveryDecided(DeliveryDecided {
+            delivery,
+            key,
+            command,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            emitted,
+        }));
         self.feed(Input::Tick);
     }
 
     pub fn retry(&mut self, delivery: &DeliveryId, key: &str) {
-        self.intervene(delivery, key, Verb::Retry, Carried::default());
+        self.command(delivery, key, DeliveryCommand::Retry, Carried::default());
     }
 
     pub fn publish(&mut self, id: u64, key: &str) -> Position {
@@ -429,9 +445,9 @@ impl World {
     }
 
     /// What was decided about deliveries, by whom.
-    pub fn interventions(&self) -> Vec<(u64, &'static str, &str)> {
+    pub fn commands(&self) -> Vec<(u64, &'static str, &str)> {
         let all = self.log.iter().filter_map(|(_, record)| match record {
-            Record::Intervened(one) => Some((one.delivery.position.0, one.verb.word(), one.actor.as_str())),
+            Record::DeliveryDecided(one) => Some((one.delivery.position.0, one.command.word(), one.actor.as_str())),
             _ => None,
         });
         all.collect()

@@ -2,8 +2,8 @@
 
 use weirgate_core::{Action, AttemptOutcome, EventHead, Gap, HOOK, Input, NextDue, ReloadedLane, StateChange};
 use weirgate_types::{
-    BreakerChanged, Carried, Commit, Correction, DeliveryId, Effects, Event, GapPassed, HandlerName, Intervention,
-    KeyHash, Mode, ModeChanged, Outcome, Position, Record, Verb,
+    BreakerChanged, Carried, Commit, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Effects, Event,
+    GapPassed, HandlerName, KeyHash, Mode, ModeChanged, Outcome, Position, Record,
 };
 
 use super::{World, event, notice};
@@ -109,8 +109,17 @@ impl World {
         let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
         let (key, at_ms) = (self.event_at(delivery.position).key().to_owned(), self.now_ms);
         let (actor, reason) = (if with.is_some() { "event" } else { HOOK }.to_owned(), String::new());
-        let (verb, carried, emitted) = (Verb::Correct(correction), Carried::default(), Vec::new());
-        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }));
+        let (command, carried, emitted) = (DeliveryCommand::Correct(correction), Carried::default(), Vec::new());
+        self.record(Record::DeliveryDecided(DeliveryDecided {
+            delivery,
+            key,
+            command,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            emitted,
+        }));
     }
 
     fn release(&mut self, delivery: DeliveryId, commit: Position) {

@@ -1,15 +1,17 @@
-//! Open deliveries: what there is, what is blocked behind what, and deciding about one.
+//! Open deliveries: what there is, what is blocked behind what, and commands for one.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use weirgate_core::{DeliveryRow, DeliveryState};
-use weirgate_types::{Correction, DeliveryId, Event, HandlerName, Intervention, KeyHash, Position, Record, Verb};
+use weirgate_types::{
+    Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Event, HandlerName, KeyHash, Position, Record,
+};
 
 use super::{Handle, blocking};
 use crate::{
     Audit, Refusal,
-    command::{Command, Wish},
+    command::{Command, PreparedCommand},
     corrections,
     job::StoredRecord,
     lost, rows,
@@ -20,9 +22,9 @@ const LOOKED_AT_MAX: usize = 100_000;
 /// So many at a time: writers wait for a scan.
 const PAGE: usize = 256;
 
-/// What somebody decides about a delivery.
+/// A command for a delivery, as an operator gives it.
 #[derive(Debug, Clone)]
-pub enum Decision {
+pub enum CommandRequest {
     Retry,
     Correct(NewData),
     Skip,
@@ -65,81 +67,82 @@ pub struct Blocked {
     pub positions: Vec<Position>,
 }
 
-/// How often a decision is made anew because the delivery changed while it was made.
-const DECIDE_TRIES: usize = 3;
+/// How often a command is prepared again because the delivery changed meanwhile.
+const COMMAND_TRIES: usize = 3;
 /// How many bytes the events may take that resolve a delivery.
 const RESOLVING_BYTES_MAX: usize = 4 << 20;
 /// The positions that are named of those behind one delivery.
 const NAMED_MAX: usize = 20;
 
 impl Handle {
-    /// Decide about a delivery: an open one that is not running, or a dead letter. Answers the position of the record
+    /// Carry out a command for a delivery: an open one that is not running, or a dead letter. Answers the position of the record
     /// that says so, and for a correction how what the delivery gets changed, as a JSON patch (RFC 6902) where both are JSON.
     ///
     /// # Errors
     /// The delivery is not open, is running, or keeps changing meanwhile; or the correction does not fit the event.
-    pub async fn decide(
+    pub async fn command_delivery(
         &self,
         delivery: DeliveryId,
-        decision: Decision,
+        request: CommandRequest,
         audit: Audit,
     ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
-        for _ in 1..DECIDE_TRIES {
-            match self.try_to_decide(delivery.clone(), decision.clone(), audit.clone()).await {
+        for _ in 1..COMMAND_TRIES {
+            match self.try_command(delivery.clone(), request.clone(), audit.clone()).await {
                 Err(Refusal::Changed(_)) => {}
-                decided => return decided,
+                answer => return answer,
             }
         }
-        self.try_to_decide(delivery, decision, audit).await
+        self.try_command(delivery, request, audit).await
     }
 
-    async fn try_to_decide(
+    async fn try_command(
         &self,
         delivery: DeliveryId,
-        decision: Decision,
+        request: CommandRequest,
         audit: Audit,
     ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         let handle = self.clone();
-        let (wish, difference) = self.0.queries.read(move || handle.wish(delivery, decision, audit)).await??;
-        let wish = Box::new(wish);
-        Ok((self.ask(|reply| Command::Intervene { wish, reply }).await?, difference))
+        let (command, difference) =
+            self.0.queries.read(move || handle.prepare_command(delivery, request, audit)).await??;
+        let command = Box::new(command);
+        Ok((self.ask(|reply| Command::CommandDelivery { command, reply }).await?, difference))
     }
 
-    pub(crate) fn wish(
+    pub(crate) fn prepare_command(
         &self,
         delivery: DeliveryId,
-        decision: Decision,
+        request: CommandRequest,
         audit: Audit,
-    ) -> Result<(Wish, Option<Box<RawValue>>), Refusal> {
+    ) -> Result<(PreparedCommand, Option<Box<RawValue>>), Refusal> {
         let not_open = || Refusal::NotOpen(delivery.clone());
         let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?.ok_or_else(not_open)?;
         let event = stored.event(delivery.position).ok_or_else(not_open)?;
-        if lost::is_lost(event) && matches!(decision, Decision::Retry | Decision::Correct(_)) {
+        if lost::is_lost(event) && matches!(request, CommandRequest::Retry | CommandRequest::Correct(_)) {
             let reason = "its event was lost, so it cannot be made: skip, resolve or discard it";
             return Err(Refusal::Correction(format!("{delivery}: {reason}")));
         }
         let carried = self.carried(&delivery)?;
         let (mut difference, mut events) = (None, Vec::new());
-        let verb = match decision {
-            Decision::Retry => Verb::Retry,
-            Decision::Correct(data) => {
+        let command = match request {
+            CommandRequest::Retry => DeliveryCommand::Retry,
+            CommandRequest::Correct(data) => {
                 let current = corrections::as_delivered(&self.0.parts.statuses.log, event, carried.correction)?;
                 let current = current.as_ref().unwrap_or(event);
                 let correction = correction(current, data)?;
                 corrections::check_size(&correction.data).map_err(Refusal::Correction)?;
                 difference = corrections::difference(&current.data, &correction.data);
-                Verb::Correct(correction)
+                DeliveryCommand::Correct(correction)
             }
-            Decision::Skip => Verb::Skip,
-            Decision::Resolve(resolving) => {
+            CommandRequest::Skip => DeliveryCommand::Skip,
+            CommandRequest::Resolve(resolving) => {
                 check_resolving(&resolving)?;
                 events = resolving;
-                Verb::Resolve
+                DeliveryCommand::Resolve
             }
-            Decision::Discard => Verb::Discard,
-            Decision::DeadLetter => Verb::DeadLetter,
+            CommandRequest::Discard => DeliveryCommand::Discard,
+            CommandRequest::DeadLetter => DeliveryCommand::DeadLetter,
         };
-        Ok((Wish { delivery, stored, verb, events, carried, audit }, difference))
+        Ok((PreparedCommand { delivery, stored, command, events, carried, audit }, difference))
     }
 
     /// The lanes with deliveries that wait behind others, the longest first; at most `limit`. Looks at the first 100,000 open
@@ -167,12 +170,12 @@ impl Handle {
         let read = move || {
             let log = &handle.0.parts.statuses.log;
             let Some(position) = handle.carried(&delivery)?.correction else { return Ok(None) };
-            let Some((_, Record::Intervened(one))) = log.read(position)? else { return Ok(None) };
-            let Verb::Correct(Correction { data, .. }) = one.verb else { return Ok(None) };
+            let Some((_, Record::DeliveryDecided(one))) = log.read(position)? else { return Ok(None) };
+            let DeliveryCommand::Correct(Correction { data, .. }) = one.command else { return Ok(None) };
             let stored = StoredRecord::read(log, delivery.position)?;
             let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
             let difference = event.and_then(|event| corrections::difference(&event.data, &data));
-            let Intervention { actor, reason, at_ms, .. } = one;
+            let DeliveryDecided { actor, reason, at_ms, .. } = one;
             Ok(Some(Corrected { position, actor, reason, at_ms, data, difference }))
         };
         self.0.queries.read(read).await?
@@ -263,7 +266,7 @@ fn check_resolving(events: &[Event]) -> Result<(), Refusal> {
     let bytes: usize = events.iter().map(Event::encoded_size).sum();
     if bytes > RESOLVING_BYTES_MAX {
         let reason =
-            format!("the events are {bytes} bytes together; at most {RESOLVING_BYTES_MAX} go into one decision");
+            format!("the events are {bytes} bytes together; at most {RESOLVING_BYTES_MAX} go into one request");
         return Err(Refusal::Correction(reason));
     }
     Ok(())

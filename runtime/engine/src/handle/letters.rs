@@ -2,8 +2,8 @@
 
 use weirgate_core::DeliveryRow;
 use weirgate_types::{
-    AttemptFailure, Carried, Commit, DeliveryId, Digest, FailureClass, HandlerName, Intervention, LogLine, Outcome,
-    Position, Record, Verb,
+    AttemptFailure, Carried, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Digest, FailureClass, HandlerName,
+    LogLine, Outcome, Position, Record,
 };
 
 use super::{Handle, blocking};
@@ -166,8 +166,15 @@ impl Handle {
         let stored = StoredRecord::read(log, delivery.position)?;
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         let r#type = event.map(|event| event.r#type.clone()).unwrap_or_default();
-        if let Record::Intervened(Intervention { verb: Verb::DeadLetter, key, carried, actor, reason, at_ms, .. }) =
-            record
+        if let Record::DeliveryDecided(DeliveryDecided {
+            command: DeliveryCommand::DeadLetter,
+            key,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            ..
+        }) = record
         {
             let failure = notices::given_up(&actor, &reason);
             return Ok(Some(DeadLetter {
@@ -205,7 +212,7 @@ impl Handle {
         position: Position,
     ) -> Result<(Option<Failure>, Option<Position>), Refusal> {
         let record = self.0.parts.statuses.log.read(position)?.map(|(_, record)| record);
-        if let Some(Record::Intervened(Intervention { carried, .. })) = &record {
+        if let Some(Record::DeliveryDecided(DeliveryDecided { carried, .. })) = &record {
             return Ok((None, carried.failure));
         }
         let Some(commit) = record.as_ref().and_then(|record| record.commit_of(delivery)) else {

@@ -31,7 +31,7 @@ use crate::{
     queries::{Queries, blocking},
     statuses::Statuses,
 };
-pub use deliveries::{Blocked, Corrected, Decision, NewData};
+pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
 pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use listing::DeliveryPage;
 pub use operations::{Operation, OperationState};

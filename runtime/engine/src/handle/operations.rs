@@ -1,4 +1,4 @@
-//! Operations: one decision about all dead letters that fit a filter, paced, with its progress to be looked at. They end
+//! Operations: one command for all dead letters that fit a filter, paced, with its progress to be looked at. They end
 //! with the process; what they had decided by then is in the log.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use weirgate_types::DeliveryId;
 
-use super::{DeadLetterFilter, Decision, Handle};
+use super::{CommandRequest, DeadLetterFilter, Handle};
 use crate::{Audit, Refusal};
 
 /// So many operations are remembered.
@@ -26,8 +26,8 @@ pub(super) struct Operations {
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub id: u64,
-    /// The decision's word.
-    pub verb: &'static str,
+    /// The command's word.
+    pub command: &'static str,
     pub actor: String,
     pub reason: String,
     pub state: OperationState,
@@ -64,12 +64,12 @@ impl Operations {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, verb: &'static str, audit: &Audit) -> u64 {
+    fn begin(&self, command: &'static str, audit: &Audit) -> u64 {
         let mut known = self.known();
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
         let Audit { actor, reason } = audit.clone();
         let state = OperationState::Running;
-        known.insert(id, Operation { id, verb, actor, reason, state, done: 0, refused: 0, error: None });
+        known.insert(id, Operation { id, command, actor, reason, state, done: 0, refused: 0, error: None });
         if known.len() > KEPT_MAX {
             known.pop_first();
         }
@@ -92,14 +92,14 @@ impl Handle {
     pub fn begin_operation(
         &self,
         filter: DeadLetterFilter,
-        decision: Decision,
+        request: CommandRequest,
         audit: Audit,
         per_second: u32,
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let id = self.0.operations.begin(decision.word(), &audit);
+        let id = self.0.operations.begin(request.word(), &audit);
         let handle = self.clone();
         let work = async move {
-            let result = handle.carry_out(id, filter, decision, audit, per_second).await;
+            let result = handle.carry_out(id, filter, request, audit, per_second).await;
             handle.0.operations.change(id, |operation| match result {
                 _ if operation.state != OperationState::Running => {}
                 Ok(()) => operation.state = OperationState::Done,
@@ -140,7 +140,7 @@ impl Handle {
         &self,
         id: u64,
         filter: DeadLetterFilter,
-        decision: Decision,
+        request: CommandRequest,
         audit: Audit,
         per_second: u32,
     ) -> Result<(), Refusal> {
@@ -154,8 +154,8 @@ impl Handle {
                 if !self.0.operations.is_running(id) {
                     return Ok(());
                 }
-                let decided = self.decide(letter.delivery, decision.clone(), audit.clone()).await;
-                let is_refused = match decided {
+                let answer = self.command_delivery(letter.delivery, request.clone(), audit.clone()).await;
+                let is_refused = match answer {
                     Ok(_) => false,
                     Err(
                         Refusal::NotOpen(_)
@@ -180,8 +180,8 @@ impl Handle {
     }
 }
 
-impl Decision {
-    /// The decision's word.
+impl CommandRequest {
+    /// The command's word.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {

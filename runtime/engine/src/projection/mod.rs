@@ -52,7 +52,7 @@ impl Projection {
                 self.put(row, rows::position_value(position), true);
             }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
-            Record::Intervened(intervention) => self.intervened(position, intervention)?,
+            Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {
                 self.put(rows::deployed_module(deployed.digest), Vec::new(), false);
                 self.deployed(position, deployed)?;

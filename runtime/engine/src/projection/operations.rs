@@ -3,7 +3,8 @@
 
 use serde_json::json;
 use weirgate_types::{
-    BreakerChanged, HandlerName, Intervention, Mode, ModeChanged, PartDelivery, Position, StatusPart, Verb,
+    BreakerChanged, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, PartDelivery, Position,
+    StatusPart,
 };
 
 use super::{Projection, public};
@@ -14,10 +15,10 @@ const RUNTIME_PART: &str = "weirgate";
 
 impl Projection {
     /// Somebody decided about a delivery. What the status says of it is over, and what comes of it is still to be seen.
-    pub(super) fn intervened(&mut self, position: Position, intervention: &Intervention) -> Result<(), Refusal> {
-        let Intervention { delivery, key, verb, reason, at_ms, .. } = intervention;
+    pub(super) fn decided(&mut self, position: Position, decided: &DeliveryDecided) -> Result<(), Refusal> {
+        let DeliveryDecided { delivery, key, command, reason, at_ms, .. } = decided;
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
-        if let Verb::DeadLetter = verb {
+        if let DeliveryCommand::DeadLetter = command {
             self.put(rows::dead_letter(delivery), rows::position_value(position), false);
             // It may have been given up behind another one that there is more to say of.
             if said.is_some_and(|said| said.event() != delivery.position) {

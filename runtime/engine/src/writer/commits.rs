@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use weirgate_core::{AttemptOutcome, Gap, HOOK, StateChange};
 use weirgate_types::{
-    BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryId, Digest, Effects, Event, GapPassed,
-    HandlerName, Intervention, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite, Verb,
+    BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand, DeliveryDecided, DeliveryId,
+    Digest, Effects, Event, GapPassed, HandlerName, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite,
 };
 
 use super::{EngineFault, Writer};
@@ -174,10 +174,19 @@ impl Writer {
         actor: String,
         reason: String,
     ) -> Result<(), EngineFault> {
-        let (verb, carried, at_ms) = (Verb::Correct(correction), Carried::default(), self.time.at_ms());
+        let (command, carried, at_ms) = (DeliveryCommand::Correct(correction), Carried::default(), self.time.at_ms());
         let emitted = Vec::new();
-        self.stage(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }))
-            .map(drop)
+        self.stage(Record::DeliveryDecided(DeliveryDecided {
+            delivery,
+            key,
+            command,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            emitted,
+        }))
+        .map(drop)
     }
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.

@@ -25,7 +25,7 @@ impl Writer {
             tracing::error!(%error, "{lack}; nothing new is taken until there is space");
         }
         let waiting = std::mem::take(&mut self.after);
-        self.after = waiting.into_iter().filter_map(After::answer_undecided).collect();
+        self.after = waiting.into_iter().filter_map(After::answer_outcome_unknown).collect();
         let until = self.time.monotonic() + RETRY;
         loop {
             match self.commands.recv_timeout(self.time.sleep_for(until.saturating_sub(self.time.monotonic()))) {
@@ -42,7 +42,7 @@ impl Writer {
             Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
-            Command::Intervene { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::CommandDelivery { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Breakers { reply } => drop(reply.send(Ok(self.list_breakers()))),
             // What is pending will not become durable any more: nobody was told that it would.
@@ -63,11 +63,11 @@ impl Writer {
 impl After {
     /// Answer what only asks, and that the outcome of what changes something is not known yet; what has no reader stays to be
     /// done.
-    fn answer_undecided(self) -> Option<Self> {
+    fn answer_outcome_unknown(self) -> Option<Self> {
         match self {
-            Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
-            Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
-            Self::Intervened { reply, .. } => drop(reply.send(Err(Refusal::Undecided))),
+            Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
+            Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
+            Self::Commanded { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::Standing { reply, standing } => drop(reply.send(Ok(standing))),

@@ -44,7 +44,7 @@ mod commands;
 mod commits;
 mod forgetting;
 mod full;
-mod interventions;
+mod operators;
 mod reading;
 mod reloading;
 mod stopping;

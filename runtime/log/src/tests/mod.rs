@@ -10,10 +10,10 @@ mod repair;
 use std::sync::Arc;
 
 use weirgate_types::{
-    Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryId,
-    Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName, Intervention, LogLevel,
-    LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer, TimerId,
-    TimerSetting, TimerWrite, Verb,
+    Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand,
+    DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName,
+    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer,
+    TimerId, TimerSetting, TimerWrite,
 };
 
 use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
@@ -157,13 +157,13 @@ pub fn every_record() -> Vec<Record> {
     let (actor, reason, key) = ("support".to_owned(), "a new card".to_owned(), "o-1".to_owned());
     let (notice, handler_id) = (event(Vec::new()), BreakerId::Handler(handler()));
     let correction = Correction { data: b"{}".to_vec(), data_content_type: None, event: Some(Position(4)) };
-    let intervened = |verb| {
+    let decided = |command| {
         let (delivery, key, carried) = (delivery.clone(), key.clone(), carried.clone());
         let emitted = vec![event(Vec::new())];
-        Record::Intervened(Intervention {
+        Record::DeliveryDecided(DeliveryDecided {
             delivery,
             key,
-            verb,
+            command,
             carried,
             actor: actor.clone(),
             reason: reason.clone(),
@@ -202,12 +202,12 @@ pub fn every_record() -> Vec<Record> {
             at_ms,
             notice: notice.clone(),
         }),
-        intervened(Verb::Retry),
-        intervened(Verb::Correct(correction)),
-        intervened(Verb::Skip),
-        intervened(Verb::Resolve),
-        intervened(Verb::Discard),
-        intervened(Verb::DeadLetter),
+        decided(DeliveryCommand::Retry),
+        decided(DeliveryCommand::Correct(correction)),
+        decided(DeliveryCommand::Skip),
+        decided(DeliveryCommand::Resolve),
+        decided(DeliveryCommand::Discard),
+        decided(DeliveryCommand::DeadLetter),
         Record::BreakerChanged(BreakerChanged {
             breaker: handler_id,
             open_ms: open_until_ms,

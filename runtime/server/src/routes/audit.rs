@@ -38,10 +38,10 @@ fn text(name: &str, text: Option<String>, bytes_max: usize) -> Result<String, Pr
     let text = text.unwrap_or_default();
     if text.len() > bytes_max {
         let detail = format!("`{name}` is {} bytes long; at most {bytes_max} are kept", text.len());
-        return Err(Problem::bad_decision(detail));
+        return Err(Problem::bad_command(detail));
     }
     if text.chars().any(char::is_control) {
-        return Err(Problem::bad_decision(format!("`{name}` holds a control character; write one line")));
+        return Err(Problem::bad_command(format!("`{name}` holds a control character; write one line")));
     }
     Ok(text.trim().to_owned())
 }
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(kept(Some(" ada "), Some("the gateway is back")), is("ada", "the gateway is back"));
         assert_eq!(kept(Some(" "), None), is("operator", ""));
         for (actor, reason) in [("a\nb", ""), (&*"b".repeat(129), ""), ("ada", &*"w".repeat(1_025))] {
-            assert_eq!(kept(Some(actor), Some(reason)), Err("bad-decision".to_owned()));
+            assert_eq!(kept(Some(actor), Some(reason)), Err("bad-command".to_owned()));
         }
     }
 }

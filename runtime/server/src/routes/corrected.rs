@@ -49,7 +49,7 @@ impl Brought {
         let Self { data, data_base64, data_content_type, patch } = self;
         let forms = [data.is_some(), data_base64.is_some(), patch.is_some()].into_iter().filter(|is| *is).count();
         let has_type = data_content_type.is_some();
-        let wrong = |detail| Err(Problem::bad_decision(detail));
+        let wrong = |detail| Err(Problem::bad_command(detail));
         match patch {
             _ if forms > 1 => wrong("send one of `data`, `data_base64` and `patch`"),
             Some(_) if has_type => wrong("a patch leaves the data's type as it is; leave `data_content_type` out"),
@@ -65,7 +65,7 @@ impl Brought {
 
     /// The same, where something has to be brought.
     pub fn required(self, limits: &EventLimits) -> Result<NewData, Problem> {
-        let nothing = || Problem::bad_decision("send the corrected data: `data`, `data_base64` or `patch`");
+        let nothing = || Problem::bad_command("send the corrected data: `data`, `data_base64` or `patch`");
         self.checked(limits)?.ok_or_else(nothing)
     }
 }
@@ -97,10 +97,10 @@ fn check_patch(patch: Box<RawValue>, limits: &EventLimits) -> Result<NewData, Pr
     let text = patch.get();
     if text.len() > limits.data_bytes_max {
         let detail = format!("the patch is {} bytes; at most {} are taken", text.len(), limits.data_bytes_max);
-        return Err(Problem::bad_decision(detail));
+        return Err(Problem::bad_command(detail));
     }
     json::check(text.as_bytes(), limits.json_depth_max)
-        .map_err(|error| Problem::bad_decision(format!("the patch is not JSON that is taken: {error}")))?;
+        .map_err(|error| Problem::bad_command(format!("the patch is not JSON that is taken: {error}")))?;
     Ok(NewData::Patch(patch))
 }
 
@@ -145,18 +145,18 @@ mod tests {
         let large = format!(r#"{{"data":"{}"}}"#, "x".repeat(300_000));
         let large_patch = format!(r#"{{"patch":"{}"}}"#, "x".repeat(300_000));
         for (json, code) in [
-            (r#"{"data":1,"patch":{}}"#, "bad-decision"),
-            (r#"{"data_base64":"AA==","patch":{}}"#, "bad-decision"),
-            (r#"{"data_base64":"AA=="}"#, "bad-decision"),
-            (r#"{"data_content_type":"text/plain"}"#, "bad-decision"),
-            (r#"{"patch":{},"data_content_type":"text/plain"}"#, "bad-decision"),
-            (r#"{"data":1,"data_base64":"AA=="}"#, "bad-decision"),
+            (r#"{"data":1,"patch":{}}"#, "bad-command"),
+            (r#"{"data_base64":"AA==","patch":{}}"#, "bad-command"),
+            (r#"{"data_base64":"AA=="}"#, "bad-command"),
+            (r#"{"data_content_type":"text/plain"}"#, "bad-command"),
+            (r#"{"patch":{},"data_content_type":"text/plain"}"#, "bad-command"),
+            (r#"{"data":1,"data_base64":"AA=="}"#, "bad-command"),
             (r#"{"data_base64":"?","data_content_type":"text/plain"}"#, "bad-attribute"),
             (r#"{"data_base64":"AA==","data_content_type":"application/json"}"#, "data-not-json"),
-            (r#"{"patch":{"a":"\ud800"}}"#, "bad-decision"),
+            (r#"{"patch":{"a":"\ud800"}}"#, "bad-command"),
             (r#"{"data":{"a":"\ud800"}}"#, "data-not-json"),
-            (&deep, "bad-decision"),
-            (&large_patch, "bad-decision"),
+            (&deep, "bad-command"),
+            (&large_patch, "bad-command"),
             (&large, "event-too-large"),
         ] {
             assert_eq!(brought(json).expect_err(json).code, code, "{}", json.get(..60).unwrap_or(json));

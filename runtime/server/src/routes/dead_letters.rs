@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use weirgate_engine::{DeadLetter, Decision};
+use weirgate_engine::{CommandRequest, DeadLetter};
 use weirgate_types::{
     DeliveryId, FailureClass, FailureKind, RawEvent, StateWrite,
     json::{self, DEPTH_MAX},
@@ -14,7 +14,7 @@ use weirgate_types::{
 use super::{
     audit::{AuditBody, audit},
     corrected::CorrectedBody,
-    decisions::{Answer, Decided, decide},
+    decisions::{Answer, Commanded, command},
     deliveries::event_of,
     failures::{FailedAttempt, LogItem},
     letter_filter::LettersQuery,
@@ -146,7 +146,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
     post, path = "/v1/dead-letters/{id}/resubmit", operation_id = "resubmit_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = CorrectedBody, description = "May be left out: then it is tried as it is"),
     responses(
-        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Decided),
+        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Commanded),
         (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
@@ -155,9 +155,9 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
 )]
 pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body): Body<CorrectedBody>) -> Answer {
     let (brought, actor, reason) = body.into_parts();
-    let decision = brought.checked(&app.options.event_limits)?.map_or(Decision::Retry, Decision::Correct);
+    let request = brought.checked(&app.options.event_limits)?.map_or(CommandRequest::Retry, CommandRequest::Correct);
     app.engine.dead_letter(id.parse()?).await?;
-    decide(&app, &id, decision, audit(actor, reason)?).await
+    command(&app, &id, request, audit(actor, reason)?).await
 }
 
 /// Take a dead letter out of the store. Its event and what failed stay in the log.
@@ -165,13 +165,13 @@ pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body)
     post, path = "/v1/dead-letters/{id}/discard", operation_id = "discard_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = AuditBody, description = "May be left out"),
     responses(
-        (status = 202, description = "Durable", body = Decided),
+        (status = 202, description = "Durable", body = Commanded),
         (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    decide(&app, &id, Decision::Discard, body.checked()?).await
+    command(&app, &id, CommandRequest::Discard, body.checked()?).await
 }
 
 impl From<DeadLetter> for DeadLetterItem {

@@ -1,10 +1,10 @@
-//! `POST /v1/deliveries/{id}/<verb>`: deciding about one delivery, open or a dead letter.
+//! `POST /v1/deliveries/{id}/<command>`: commands for one delivery, open or a dead letter.
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use weirgate_engine::{Audit, Decision};
+use weirgate_engine::{Audit, CommandRequest};
 use weirgate_types::{DeliveryId, Event, EventLimits, RawEvent};
 
 use super::{
@@ -17,9 +17,9 @@ use crate::{Problem, serve::App};
 /// How many events may stand in a delivery's place.
 const RESOLVED_EVENTS_MAX: usize = 64;
 
-/// What was decided, durably.
+/// What was recorded, durably.
 #[derive(Serialize, ToSchema)]
-pub struct Decided {
+pub struct Commanded {
     /// The delivery's id.
     id: String,
     /// The position of the record that says so.
@@ -31,12 +31,12 @@ pub struct Decided {
     diff: Option<Box<RawValue>>,
 }
 
-pub type Answer = Result<(StatusCode, axum::Json<Decided>), Problem>;
+pub type Answer = Result<(StatusCode, axum::Json<Commanded>), Problem>;
 
-pub async fn decide(app: &App, id: &str, decision: Decision, audit: Audit) -> Answer {
+pub async fn command(app: &App, id: &str, request: CommandRequest, audit: Audit) -> Answer {
     let delivery: DeliveryId = id.parse()?;
-    let (position, diff) = app.engine.decide(delivery.clone(), decision, audit).await?;
-    Ok((StatusCode::ACCEPTED, axum::Json(Decided { id: delivery.to_string(), position: position.0, diff })))
+    let (position, diff) = app.engine.command_delivery(delivery.clone(), request, audit).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(Commanded { id: delivery.to_string(), position: position.0, diff })))
 }
 
 /// Run it now, with its attempts counted from zero. A dead letter is opened again.
@@ -44,14 +44,14 @@ pub async fn decide(app: &App, id: &str, decision: Decision, audit: Audit) -> An
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = AuditBody, description = "May be left out"),
     responses(
-        (status = 202, description = "Durable; it will be tried", body = Decided),
+        (status = 202, description = "Durable; it will be tried", body = Commanded),
         (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    decide(&app, &id, Decision::Retry, body.checked()?).await
+    command(&app, &id, CommandRequest::Retry, body.checked()?).await
 }
 
 /// End it without effect. What waits behind it goes on.
@@ -59,14 +59,14 @@ pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): B
     post, path = "/v1/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = AuditBody, description = "May be left out"),
     responses(
-        (status = 202, description = "Durable", body = Decided),
+        (status = 202, description = "Durable", body = Commanded),
         (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    decide(&app, &id, Decision::Skip, body.checked()?).await
+    command(&app, &id, CommandRequest::Skip, body.checked()?).await
 }
 
 /// Give an open delivery up: it becomes a dead letter.
@@ -74,14 +74,14 @@ pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Bo
     post, path = "/v1/deliveries/{id}/dead-letter", operation_id = "dead_letter_delivery", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = AuditBody, description = "May be left out"),
     responses(
-        (status = 202, description = "Durable", body = Decided),
+        (status = 202, description = "Durable", body = Commanded),
         (status = 404, description = "Not open", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    decide(&app, &id, Decision::DeadLetter, body.checked()?).await
+    command(&app, &id, CommandRequest::DeadLetter, body.checked()?).await
 }
 
 /// Take a dead letter out of the store. Its event and what failed stay in the log.
@@ -89,21 +89,21 @@ pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(bo
     post, path = "/v1/deliveries/{id}/discard", operation_id = "discard_delivery", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = AuditBody, description = "May be left out"),
     responses(
-        (status = 202, description = "Durable", body = Decided),
+        (status = 202, description = "Durable", body = Commanded),
         (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    decide(&app, &id, Decision::Discard, body.checked()?).await
+    command(&app, &id, CommandRequest::Discard, body.checked()?).await
 }
 
 /// Run it with other data, with its attempts counted from zero. The event stays as it was accepted.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/correct", operation_id = "correct_delivery", tag = "deliveries", params(("id" = String, Path)), request_body = CorrectedBody,
     responses(
-        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Decided),
+        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Commanded),
         (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
@@ -113,7 +113,7 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
 pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body): Json<CorrectedBody>) -> Answer {
     let (brought, actor, reason) = body.into_parts();
     let data = brought.required(&app.options.event_limits)?;
-    decide(&app, &id, Decision::Correct(data), audit(actor, reason)?).await
+    command(&app, &id, CommandRequest::Correct(data), audit(actor, reason)?).await
 }
 
 /// Events in a delivery's place.
@@ -135,7 +135,7 @@ pub struct ResolvedBody {
     post, path = "/v1/deliveries/{id}/resolve", operation_id = "resolve_delivery", tag = "deliveries", params(("id" = String, Path)),
     request_body(content = ResolvedBody, description = "May be left out"),
     responses(
-        (status = 202, description = "Durable", body = Decided),
+        (status = 202, description = "Durable", body = Commanded),
         (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "One of the events is not one that can be taken", body = Problem, content_type = "application/problem+json"),
@@ -144,19 +144,19 @@ pub struct ResolvedBody {
 pub async fn resolve(State(app): State<App>, Path(id): Path<String>, Body(body): Body<ResolvedBody>) -> Answer {
     let ResolvedBody { events, actor, reason } = body;
     let events = checked(events, &app.options.event_limits)?;
-    decide(&app, &id, Decision::Resolve(events), audit(actor, reason)?).await
+    command(&app, &id, CommandRequest::Resolve(events), audit(actor, reason)?).await
 }
 
 /// The rules are those of the way in.
 fn checked(events: Vec<RawEvent>, limits: &EventLimits) -> Result<Vec<Event>, Problem> {
     if events.len() > RESOLVED_EVENTS_MAX {
         let detail = format!("{} events are to stand in its place; at most {RESOLVED_EVENTS_MAX} may", events.len());
-        return Err(Problem::bad_decision(detail));
+        return Err(Problem::bad_command(detail));
     }
     let checked = events.into_iter().enumerate().map(|(index, raw)| {
         raw.check(limits).map_err(|error| {
             let problem = Problem::from(error);
-            Problem { detail: format!("event {index}: {}; nothing was decided", problem.detail), ..problem }
+            Problem { detail: format!("event {index}: {}; nothing was changed", problem.detail), ..problem }
         })
     });
     checked.collect()

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use weirgate_engine::{Decision, Operation};
+use weirgate_engine::{CommandRequest, Operation};
 
 use super::{
     audit::audit,
@@ -23,7 +23,7 @@ const PER_SECOND_MAX: u32 = 10_000;
 pub struct OperationBody {
     /// Which; `{}` means all of them.
     filter: LetterFilter,
-    verb: OperationVerb,
+    command: BulkCommand,
     /// With `correct`, JSON in place of each event's data.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
@@ -48,7 +48,7 @@ pub struct OperationBody {
 /// no events here: it says that what was to be done has been done elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum OperationVerb {
+pub enum BulkCommand {
     Retry,
     Correct,
     Skip,
@@ -60,7 +60,7 @@ pub enum OperationVerb {
 #[derive(Serialize, ToSchema)]
 pub struct OperationItem {
     id: u64,
-    verb: &'static str,
+    command: &'static str,
     actor: String,
     reason: String,
     /// `running`, `done`, `cancelled` or `failed`.
@@ -86,40 +86,41 @@ pub struct OperationList {
         (status = 202, description = "It runs; ask for it by its id", body = OperationItem),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The decision is not right", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The command is not right", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn begin(
     State(app): State<App>,
     Json(body): Json<OperationBody>,
 ) -> Result<(StatusCode, axum::Json<OperationItem>), Problem> {
-    let OperationBody { filter, verb, data, data_base64, data_content_type, patch, per_second, actor, reason } = body;
-    let decision = decision(verb, Brought { data, data_base64, data_content_type, patch }, &app)?;
+    let OperationBody { filter, command, data, data_base64, data_content_type, patch, per_second, actor, reason } =
+        body;
+    let request = command_request(command, Brought { data, data_base64, data_content_type, patch }, &app)?;
     let per_second = per_second.unwrap_or(PER_SECOND_DEFAULT);
     if !(1..=PER_SECOND_MAX).contains(&per_second) {
         let detail = format!("`per_second` is {per_second}; it may be 1 to {PER_SECOND_MAX}");
-        return Err(Problem::bad_decision(detail));
+        return Err(Problem::bad_command(detail));
     }
     let audit = audit(actor, reason)?;
     let filter = filter.checked(&app.engine).await?;
-    let (id, work) = app.engine.begin_operation(filter, decision, audit, per_second);
+    let (id, work) = app.engine.begin_operation(filter, request, audit, per_second);
     app.tasks.start(work);
     Ok((StatusCode::ACCEPTED, axum::Json(app.engine.operation(id)?.into())))
 }
 
-fn decision(verb: OperationVerb, brought: Brought, app: &App) -> Result<Decision, Problem> {
+fn command_request(command: BulkCommand, brought: Brought, app: &App) -> Result<CommandRequest, Problem> {
     let limits = &app.options.event_limits;
-    if verb == OperationVerb::Correct {
-        return Ok(Decision::Correct(brought.required(limits)?));
+    if command == BulkCommand::Correct {
+        return Ok(CommandRequest::Correct(brought.required(limits)?));
     }
     if brought.checked(limits)?.is_some() {
-        return Err(Problem::bad_decision("only `correct` takes data; leave it out, or say `correct`"));
+        return Err(Problem::bad_command("only `correct` takes data; leave it out, or say `correct`"));
     }
-    Ok(match verb {
-        OperationVerb::Retry | OperationVerb::Correct => Decision::Retry,
-        OperationVerb::Skip => Decision::Skip,
-        OperationVerb::Resolve => Decision::Resolve(Vec::new()),
-        OperationVerb::Discard => Decision::Discard,
+    Ok(match command {
+        BulkCommand::Retry | BulkCommand::Correct => CommandRequest::Retry,
+        BulkCommand::Skip => CommandRequest::Skip,
+        BulkCommand::Resolve => CommandRequest::Resolve(Vec::new()),
+        BulkCommand::Discard => CommandRequest::Discard,
     })
 }
 
@@ -160,7 +161,7 @@ impl From<Operation> for OperationItem {
     fn from(operation: Operation) -> Self {
         Self {
             id: operation.id,
-            verb: operation.verb,
+            command: operation.command,
             actor: operation.actor,
             reason: operation.reason,
             state: operation.state.word(),

@@ -1,4 +1,4 @@
-//! The verbs of deliveries.
+//! The commands of deliveries.
 
 use std::path::PathBuf;
 

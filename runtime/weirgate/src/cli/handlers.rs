@@ -1,4 +1,4 @@
-//! The verbs of handlers and of breakers.
+//! The commands of handlers and of breakers.
 
 use std::path::PathBuf;
 

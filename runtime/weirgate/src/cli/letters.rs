@@ -1,4 +1,4 @@
-//! The verbs of dead letters, and of operations, which are about many of them.
+//! The commands of dead letters, and of operations, which are about many of them.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -93,7 +93,7 @@ pub struct ListLetters {
 #[derive(Debug, Args)]
 pub struct Apply {
     #[arg(long, value_enum)]
-    pub verb: Verb,
+    pub command: BulkCommand,
     #[command(flatten)]
     pub filter: Filter,
     /// All of them, where nothing says which
@@ -109,7 +109,7 @@ pub struct Apply {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Verb {
+pub enum BulkCommand {
     /// Open them again
     Retry,
     /// Open them again with other data

@@ -1,4 +1,4 @@
-//! The command line, as a table: noun, then verb. What each does is in `commands`.
+//! The command line, as a table: noun, then command. What each does is in `commands`.
 
 mod deliveries;
 mod handlers;

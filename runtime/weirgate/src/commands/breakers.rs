@@ -8,8 +8,8 @@ use crate::{
     client::{Answer, Server},
 };
 
-pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> {
-    let answer = match verb {
+pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<()> {
+    let answer = match command {
         Breakers::List => server.get("/v1/breakers").await?,
         Breakers::Trip { breaker, audit } => set(server, &breaker, "trip", &audit).await?,
         Breakers::Reset { breaker, audit } => set(server, &breaker, "reset", &audit).await?,
@@ -17,10 +17,10 @@ pub async fn run(server: &Server, output: Output, verb: Breakers) -> Result<()> 
     table::print(output, &answer, "breakers", &["kind", "name", "state", "open_until_ms"])
 }
 
-async fn set(server: &Server, breaker: &str, verb: &str, audit: &Audit) -> Result<Answer> {
+async fn set(server: &Server, breaker: &str, command: &str, audit: &Audit) -> Result<Answer> {
     let (kind, name) = breaker.split_once('/').with_context(|| {
         format!("{breaker:?} is no breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
     })?;
-    let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{verb}"), &bodies::body(audit)?).await?;
+    let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{command}"), &bodies::body(audit)?).await?;
     Ok(Answer::listed("breakers", &[changed]))
 }

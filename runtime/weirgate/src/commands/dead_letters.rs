@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::value::to_raw_value;
 
-use super::{Body, bodies, deliveries::decide, operations, table};
+use super::{Body, bodies, deliveries::post_command, operations, table};
 use crate::{
     cli::{Apply, DeadLetters, ListLetters, Output},
     client::Server,
@@ -13,8 +13,8 @@ use crate::{
 
 const COLUMNS: [&str; 7] = ["id", "key", "type", "class", "kind", "attempt", "message"];
 
-pub async fn run(server: &Server, output: Output, verb: DeadLetters) -> Result<()> {
-    match verb {
+pub async fn run(server: &Server, output: Output, command: DeadLetters) -> Result<()> {
+    match command {
         DeadLetters::List(list) => {
             let answer = server.get(&format!("/v1/dead-letters{}", query(&list))).await?;
             table::print(output, &answer, "dead_letters", &COLUMNS)
@@ -22,10 +22,10 @@ pub async fn run(server: &Server, output: Output, verb: DeadLetters) -> Result<(
         DeadLetters::Show { id } => table::show(output, &server.get(&format!("/v1/dead-letters/{id}")).await?),
         DeadLetters::Resubmit { ids, corrected, audit } => {
             let body = bodies::corrected_body(&audit, &corrected)?;
-            decide(server, output, "dead-letters", &ids, "resubmit", &body).await
+            post_command(server, output, "dead-letters", &ids, "resubmit", &body).await
         }
         DeadLetters::Discard { ids, audit } => {
-            decide(server, output, "dead-letters", &ids, "discard", &bodies::body(&audit)?).await
+            post_command(server, output, "dead-letters", &ids, "discard", &bodies::body(&audit)?).await
         }
         DeadLetters::Apply(apply) => {
             let begun = server.post("/v1/dead-letters/operations", &body(&apply)?).await?;
@@ -48,15 +48,15 @@ fn body(apply: &Apply) -> Result<Body> {
     }
     let mut body = bodies::corrected_body(&apply.audit, &apply.corrected)?;
     body.insert("filter", to_raw_value(&filter)?);
-    body.insert("verb", to_raw_value(&word(apply))?);
+    body.insert("command", to_raw_value(&word(apply))?);
     if let Some(per_second) = apply.per_second {
         body.insert("per_second", to_raw_value(&per_second)?);
     }
     Ok(body)
 }
 
-/// The verb as it is written here, which is as the doors write it.
+/// The command as it is written here, which is as the doors write it.
 fn word(apply: &Apply) -> String {
     use clap::ValueEnum as _;
-    apply.verb.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    apply.command.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

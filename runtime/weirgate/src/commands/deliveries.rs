@@ -10,8 +10,8 @@ use crate::{
 
 const COLUMNS: [&str; 7] = ["id", "key", "type", "state", "attempt", "next_attempt_at_ms", "behind"];
 
-pub async fn run(server: &Server, output: Output, verb: Deliveries) -> Result<()> {
-    let (ids, word, body) = match verb {
+pub async fn run(server: &Server, output: Output, command: Deliveries) -> Result<()> {
+    let (ids, word, body) = match command {
         Deliveries::List(list) => return print_list(server, output, list).await,
         Deliveries::Show { id } => {
             return table::show(output, &server.get(&format!("/v1/deliveries/{id}")).await?);
@@ -34,23 +34,23 @@ pub async fn run(server: &Server, output: Output, verb: Deliveries) -> Result<()
             (vec![resolve.id], "resolve", body)
         }
     };
-    decide(server, output, "deliveries", &ids, word, &body).await
+    post_command(server, output, "deliveries", &ids, word, &body).await
 }
 
 /// Decide about each in turn, and print what was decided. The first that is refused ends it.
-pub async fn decide(
+pub async fn post_command(
     server: &Server,
     output: Output,
     noun: &str,
     ids: &[String],
-    verb: &str,
+    command: &str,
     body: &Body,
 ) -> Result<()> {
-    let mut decided = Vec::new();
+    let mut answers = Vec::new();
     for id in ids {
-        decided.push(server.post(&format!("/v1/{noun}/{id}/{verb}"), body).await?);
+        answers.push(server.post(&format!("/v1/{noun}/{id}/{command}"), body).await?);
     }
-    table::print(output, &Answer::listed("decided", &decided), "decided", &["id", "position", "diff"])
+    table::print(output, &Answer::listed("decided", &answers), "decided", &["id", "position", "diff"])
 }
 
 async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Result<()> {

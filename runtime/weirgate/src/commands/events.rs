@@ -12,8 +12,8 @@ use crate::{
     client::Server,
 };
 
-pub async fn run(server: &Server, output: Output, verb: Events) -> Result<()> {
-    let Events::Publish(publish) = verb;
+pub async fn run(server: &Server, output: Output, command: Events) -> Result<()> {
+    let Events::Publish(publish) = command;
     let event = match &publish.file {
         Some(file) => read(file)?,
         None => one(&publish)?,

@@ -17,9 +17,9 @@ use crate::{
 
 const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "running", "retrying", "digest"];
 
-pub async fn run(server: &Server, output: Output, verb: Handlers) -> Result<()> {
-    let is_deployment = matches!(verb, Handlers::Deploy(_));
-    let answer = match verb {
+pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<()> {
+    let is_deployment = matches!(command, Handlers::Deploy(_));
+    let answer = match command {
         Handlers::List => server.get("/v1/handlers").await?,
         Handlers::Pause { name, audit } => change(server, &name, "pause", &audit).await?,
         Handlers::Drain { name, audit } => change(server, &name, "drain", &audit).await?,
@@ -49,8 +49,8 @@ fn print_schedules(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-async fn change(server: &Server, name: &str, verb: &str, audit: &Audit) -> Result<Answer> {
-    let handler = server.post(&format!("/v1/handlers/{name}/{verb}"), &bodies::body(audit)?).await?;
+async fn change(server: &Server, name: &str, command: &str, audit: &Audit) -> Result<Answer> {
+    let handler = server.post(&format!("/v1/handlers/{name}/{command}"), &bodies::body(audit)?).await?;
     Ok(Answer::listed("handlers", &[handler]))
 }
 

@@ -14,8 +14,8 @@ use crate::cli::{Log, Output, Repair};
 /// The log is damaged, or lacks records.
 const DAMAGED: u8 = 1;
 
-pub fn run(verb: &Log, output: Output) -> Result<ExitCode> {
-    match verb {
+pub fn run(command: &Log, output: Output) -> Result<ExitCode> {
+    match command {
         Log::Verify(dir) => verify(&dir.data, output),
         Log::Repair(flags) => repair(flags, output),
         Log::NewEpoch(dir) => {

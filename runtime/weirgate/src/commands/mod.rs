@@ -27,20 +27,20 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let server = Server::new(&cli.url);
     match cli.command {
         Command::Serve(flags) => serve::run(&flags),
-        Command::Log(verb) => return log::run(&verb, cli.output),
+        Command::Log(command) => return log::run(&command, cli.output),
         // A child of the server: so that a module that is hard to compile takes only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
         Command::Openapi => {
             println!("{}", weirgate_server::openapi().to_pretty_json()?);
             Ok(())
         }
-        Command::Events(verb) => talk(events::run(&server, cli.output, verb)),
-        Command::Handlers(verb) => talk(handlers::run(&server, cli.output, verb)),
-        Command::Deliveries(verb) => talk(deliveries::run(&server, cli.output, verb)),
-        Command::DeadLetters(verb) => talk(dead_letters::run(&server, cli.output, verb)),
-        Command::Operations(verb) => talk(operations::run(&server, cli.output, verb)),
-        Command::Breakers(verb) => talk(breakers::run(&server, cli.output, verb)),
-        Command::Status(verb) => talk(status::run(&server, cli.output, verb)),
+        Command::Events(command) => talk(events::run(&server, cli.output, command)),
+        Command::Handlers(command) => talk(handlers::run(&server, cli.output, command)),
+        Command::Deliveries(command) => talk(deliveries::run(&server, cli.output, command)),
+        Command::DeadLetters(command) => talk(dead_letters::run(&server, cli.output, command)),
+        Command::Operations(command) => talk(operations::run(&server, cli.output, command)),
+        Command::Breakers(command) => talk(breakers::run(&server, cli.output, command)),
+        Command::Status(command) => talk(status::run(&server, cli.output, command)),
     }?;
     Ok(ExitCode::SUCCESS)
 }

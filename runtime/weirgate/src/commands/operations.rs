@@ -11,13 +11,13 @@ use crate::{
     client::{Answer, Server},
 };
 
-const COLUMNS: [&str; 7] = ["id", "verb", "state", "done", "refused", "actor", "reason"];
+const COLUMNS: [&str; 7] = ["id", "command", "state", "done", "refused", "actor", "reason"];
 /// How often a waiting command asks, and after how many questions it says how far things are.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const TELL_EVERY: u32 = 10;
 
-pub async fn run(server: &Server, output: Output, verb: Operations) -> Result<()> {
-    let answer = match verb {
+pub async fn run(server: &Server, output: Output, command: Operations) -> Result<()> {
+    let answer = match command {
         Operations::List => server.get("/v1/operations").await?,
         Operations::Show { id } => wrapped(server.get(&format!("/v1/operations/{id}")).await?),
         Operations::Cancel { id } => wrapped(server.post(&format!("/v1/operations/{id}/cancel"), &Body::new()).await?),

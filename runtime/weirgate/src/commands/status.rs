@@ -14,8 +14,8 @@ use crate::{
     client::Server,
 };
 
-pub async fn run(server: &Server, output: Output, verb: Status) -> Result<()> {
-    match verb {
+pub async fn run(server: &Server, output: Output, command: Status) -> Result<()> {
+    match command {
         Status::Get { subject } => {
             let status = server.get(&format!("/v1/status/{subject}")).await?;
             print(output, &status.node()?)

@@ -1,26 +1,26 @@
 //! What may be decided, by people, by events and by the runtime: about deliveries, handlers and breakers.
 
 use weirgate_core::HOOK;
-use weirgate_types::{BreakerChanged, BreakerId, DeliveryId, Intervention, Position, Verb};
+use weirgate_types::{BreakerChanged, BreakerId, DeliveryCommand, DeliveryDecided, DeliveryId, Position};
 
 use super::{Checked, Checks, Life, Rule, Watched, check};
 use crate::Order;
 
 impl Checks {
-    pub(super) fn intervened(&mut self, at: Position, one: &Intervention) -> Checked {
+    pub(super) fn decided(&mut self, at: Position, one: &DeliveryDecided) -> Checked {
         let delivery = &one.delivery;
         let life = self.known(Rule::OnceOnly, delivery)?.life;
         let may = !matches!(life, Life::Running | Life::Withheld | Life::Done);
         self.check(Rule::OnceOnly, may, || {
-            format!("{delivery} is decided about ({}): it is {life:?}", one.verb.word())
+            format!("{delivery} is decided about ({}): it is {life:?}", one.command.word())
         })?;
-        match &one.verb {
-            Verb::Retry | Verb::Correct(_) => self.check_correction(one, life)?,
-            Verb::Skip | Verb::Resolve | Verb::Discard => {
+        match &one.command {
+            DeliveryCommand::Retry | DeliveryCommand::Correct(_) => self.check_correction(one, life)?,
+            DeliveryCommand::Skip | DeliveryCommand::Resolve | DeliveryCommand::Discard => {
                 self.watched(&delivery.handler).settle(delivery.position, Life::Done);
                 return Ok(());
             }
-            Verb::DeadLetter => {
+            DeliveryCommand::DeadLetter => {
                 self.fails(delivery, at, one.carried.failure)?;
                 self.watched(&delivery.handler).settle(delivery.position, Life::Dead);
                 return Ok(());
@@ -33,7 +33,7 @@ impl Checks {
             if life == Life::Dead {
                 (item.opened_at, item.hooked, item.corrected) = (at, false, None);
             }
-            if let Verb::Correct(correction) = &one.verb {
+            if let DeliveryCommand::Correct(correction) = &one.command {
                 item.hooked |= one.actor == HOOK;
                 item.corrected = item.corrected.max(correction.event);
             }
@@ -41,8 +41,8 @@ impl Checks {
         Ok(())
     }
 
-    fn check_correction(&self, one: &Intervention, life: Life) -> Checked {
-        let (Verb::Correct(correction), delivery) = (&one.verb, &one.delivery) else { return Ok(()) };
+    fn check_correction(&self, one: &DeliveryDecided, life: Life) -> Checked {
+        let (DeliveryCommand::Correct(correction), delivery) = (&one.command, &one.delivery) else { return Ok(()) };
         let Some(item) = self.item(delivery) else { return Ok(()) };
         if one.actor == HOOK {
             let may = life == Life::Waiting && !item.hooked;

@@ -111,7 +111,7 @@ pub struct Item {
     pub tried: bool,
     hooked: bool,
     corrected: Option<Position>,
-    /// The newest of its attempts that failed, or the decision that gave it up.
+    /// The newest of its attempts that failed, or the request that gave it up.
     failure: Option<Position>,
     /// Where it was opened, for the last time; and where its attempt began, and in which pass.
     opened_at: Position,
@@ -237,7 +237,7 @@ impl Checks {
             Record::Committed(_) | Record::Batched(_) => {
                 record.commits().iter().try_for_each(|commit| self.committed(position, commit))?;
             }
-            Record::Intervened(one) => self.intervened(position, one)?,
+            Record::DeliveryDecided(one) => self.decided(position, one)?,
             Record::Released { delivery, emitted, .. } => self.released(delivery, emitted)?,
             Record::Fired { timer, due_ms, next_ms, event, .. } if is_schedule(event) => {
                 self.schedule_fired(timer, *due_ms, *next_ms)?;

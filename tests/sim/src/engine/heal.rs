@@ -1,7 +1,7 @@
 //! The end of a history: no more faults, and operators decide about all that waits. Nothing may be left; and whoever has only
 //! the log finds in it what the views hold.
 
-use weirgate_engine::Decision;
+use weirgate_engine::CommandRequest;
 use weirgate_types::{DeliveryId, Mode};
 
 use super::{COUNT, History, Stop, ground::Setup, people::correction, unreadable};
@@ -104,10 +104,10 @@ impl History<'_> {
         }
         let mut is_any = false;
         for (delivery, life) in waiting {
-            let decision = match life {
+            let request = match life {
                 Life::Waiting => correction(),
-                Life::Held | Life::Dead if self.chance.one_in(3) => Decision::Retry,
-                Life::Held | Life::Dead => Decision::Discard,
+                Life::Held | Life::Dead if self.chance.one_in(3) => CommandRequest::Retry,
+                Life::Held | Life::Dead => CommandRequest::Discard,
                 _ => continue,
             };
             if life == Life::Dead && !self.is_dead_letter(&delivery) {
@@ -118,7 +118,7 @@ impl History<'_> {
                 let key = self.event_at(delivery.position).key().to_owned();
                 self.wish_for(key, "fix.data")?;
             }
-            self.decide(delivery, decision)?;
+            self.decide(delivery, request)?;
         }
         Ok(is_any)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_engine::{Audit, Decision, Ingested, NewData, Refusal, sim::Answer};
+use weirgate_engine::{Audit, CommandRequest, Ingested, NewData, Refusal, sim::Answer};
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
@@ -163,19 +163,19 @@ impl History<'_> {
         let Some(watched) = self.checks.handlers.get(index) else { return Ok(()) };
         let positions: Vec<_> = watched.items.keys().copied().collect();
         let Some(position) = self.chance.pick(&positions).copied() else { return Ok(()) };
-        let decision = match self.chance.below(7) {
-            0 | 1 => Decision::Retry,
+        let request = match self.chance.below(7) {
+            0 | 1 => CommandRequest::Retry,
             2 | 3 => correction(),
-            4 => Decision::Skip,
-            5 => Decision::DeadLetter,
-            _ if self.chance.one_in(2) => Decision::Discard,
-            _ => Decision::Resolve(vec![clients::event(&format!("instead-{position}"), "k0", "order.placed")]),
+            4 => CommandRequest::Skip,
+            5 => CommandRequest::DeadLetter,
+            _ if self.chance.one_in(2) => CommandRequest::Discard,
+            _ => CommandRequest::Resolve(vec![clients::event(&format!("instead-{position}"), "k0", "order.placed")]),
         };
-        self.decide(DeliveryId { handler: name(index), position }, decision)
+        self.decide(DeliveryId { handler: name(index), position }, request)
     }
 
-    pub(super) fn decide(&mut self, delivery: DeliveryId, decision: Decision) -> Result<(), Stop> {
-        match self.engine.decide(delivery, decision, audit()) {
+    pub(super) fn decide(&mut self, delivery: DeliveryId, request: CommandRequest) -> Result<(), Stop> {
+        match self.engine.command_delivery(delivery, request, audit()) {
             Ok(answer) => drop(answer),
             Err(refusal @ Refusal::Storage(_)) => return Err(unreadable(refusal).into()),
             Err(_) => {}
@@ -184,6 +184,6 @@ impl History<'_> {
     }
 }
 
-pub fn correction() -> Decision {
-    Decision::Correct(NewData::Whole { data: b"{}".to_vec(), data_content_type: None })
+pub fn correction() -> CommandRequest {
+    CommandRequest::Correct(NewData::Whole { data: b"{}".to_vec(), data_content_type: None })
 }

@@ -1,6 +1,6 @@
-//! Clients that send as much as a request may hold, and operators that decide with as much as a decision may hold.
+//! Clients that send as much as a request may hold, and operators that decide with as much as a request may hold.
 
-use weirgate_engine::{Audit, Decision, NewData, Refusal};
+use weirgate_engine::{Audit, CommandRequest, NewData, Refusal};
 use weirgate_types::{Event, Mode, StepAnswer};
 
 use super::{World, guest::document, plan};
@@ -136,23 +136,23 @@ impl World<'_> {
         let Some(delivery) = self.chance.pick(&self.seen).cloned() else { return Ok(()) };
         let bytes = if self.chance.one_in(4) { 256 << 10 } else { 100 };
         let bytes = self.afford(bytes);
-        let decision = match self.chance.below(7) {
-            0 | 1 => Decision::Retry,
-            2 | 3 => Decision::Correct(NewData::Whole {
+        let request = match self.chance.below(7) {
+            0 | 1 => CommandRequest::Retry,
+            2 | 3 => CommandRequest::Correct(NewData::Whole {
                 data: document("actor", bytes).into_bytes(),
                 data_content_type: None,
             }),
-            4 => Decision::DeadLetter,
-            5 => Decision::Skip,
-            _ => Decision::Resolve(self.instead(bytes)),
+            4 => CommandRequest::DeadLetter,
+            5 => CommandRequest::Skip,
+            _ => CommandRequest::Resolve(self.instead(bytes)),
         };
-        match self.engine.decide(delivery, decision, audit(self.chance.one_in(4))) {
+        match self.engine.command_delivery(delivery, request, audit(self.chance.one_in(4))) {
             Err(refusal @ Refusal::Storage(_)) => Err(unreadable(refusal).into()),
             _ => Ok(()),
         }
     }
 
-    /// Events in a delivery's place: as many as a decision may name, as long as its request may be.
+    /// Events in a delivery's place: as many as a request may name, as long as its request may be.
     fn instead(&mut self, bytes: u64) -> Vec<Event> {
         let count = self.chance.between(1, 64).min(REQUEST_BYTES / (bytes + 300));
         let count = count.min(self.afford(count * bytes) / bytes.max(1));

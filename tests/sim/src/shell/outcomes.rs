@@ -2,8 +2,8 @@
 
 use weirgate_core::{AttemptOutcome, HOOK};
 use weirgate_types::{
-    Carried, Commit, Correction, DeliveryId, Effects, HandlerName, Intervention, Outcome, Position, Record, StateWrite,
-    Verb,
+    Carried, Commit, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Effects, HandlerName, Outcome, Position,
+    Record, StateWrite,
 };
 
 use super::{DIGEST, Shell, Stop};
@@ -62,10 +62,19 @@ impl Shell {
         }
         let actor = if with.is_some() { "event" } else { HOOK }.to_owned();
         let correction = Correction { data: Vec::new(), data_content_type: None, event: with };
-        let (key, verb) = (self.event_at(delivery.position).key().to_owned(), Verb::Correct(correction));
+        let (key, command) = (self.event_at(delivery.position).key().to_owned(), DeliveryCommand::Correct(correction));
         let (carried, reason, at_ms, emitted) = (Carried::default(), String::new(), self.now_ms, Vec::new());
-        self.record(Record::Intervened(Intervention { delivery, key, verb, carried, actor, reason, at_ms, emitted }))
-            .map(drop)
+        self.record(Record::DeliveryDecided(DeliveryDecided {
+            delivery,
+            key,
+            command,
+            carried,
+            actor,
+            reason,
+            at_ms,
+            emitted,
+        }))
+        .map(drop)
     }
 
     pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), Stop> {

@@ -30,11 +30,11 @@ pub struct ModeChanged {
 
 /// What was decided about a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intervention {
+pub struct DeliveryDecided {
     pub delivery: DeliveryId,
     /// The event's key, so that views can be derived from the record alone.
     pub key: String,
-    pub verb: Verb,
+    pub command: DeliveryCommand,
     /// What a dead letter that is opened again takes up; empty for other deliveries.
     pub carried: Carried,
     pub actor: String,
@@ -45,7 +45,7 @@ pub struct Intervention {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verb {
+pub enum DeliveryCommand {
     /// It runs now, with its attempts counted from zero; a dead letter is opened again.
     Retry,
     /// It runs with other data, with its attempts counted from zero. The event stays as it was accepted.
@@ -69,8 +69,8 @@ pub struct Correction {
     pub event: Option<Position>,
 }
 
-impl Verb {
-    /// The verb's word, the same wherever it is named.
+impl DeliveryCommand {
+    /// The command's word, the same wherever it is named.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,13 +1,15 @@
-//! What the writer does when somebody decides: about deliveries, handlers and breakers. Each decision is a record that
-//! says who and why.
+//! What the writer does at operators' commands: for deliveries, handlers and breakers. Each is a record that
+//! names its actor and reason.
 
 use weirgate_core::{Input, Stand, Verdict};
-use weirgate_types::{BreakerId, CalledHost, HandlerName, Intervention, Mode, ModeChanged, Position, Record, Verb};
+use weirgate_types::{
+    BreakerId, CalledHost, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, Position, Record,
+};
 
 use super::{After, EngineFault, Writer, commits::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
-    command::{Audit, Reply, Wish},
+    command::{Audit, PreparedCommand, Reply},
     notices, rows,
 };
 
@@ -37,60 +39,69 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn intervene(&mut self, wish: Wish, reply: Reply<Position>) -> Result<(), EngineFault> {
-        if self.machine.may_be_spilled(&wish.delivery.handler, wish.delivery.position) {
+    pub(super) fn command_delivery(
+        &mut self,
+        command: PreparedCommand,
+        reply: Reply<Position>,
+    ) -> Result<(), EngineFault> {
+        if self.machine.may_be_spilled(&command.delivery.handler, command.delivery.position) {
             // What was written in this pass has to be readable before the spilled rows are read.
             self.end_pass()?;
             // And what was put away at its end.
             self.apply_views()?;
-            self.reload_for(&wish.delivery)?;
+            self.reload_for(&command.delivery)?;
         }
-        if let Err(refusal) = self.may_intervene(&wish) {
+        if let Err(refusal) = self.check_command(&command) {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
-        let Wish { delivery, stored, verb, events: mut emitted, carried, audit: Audit { actor, reason } } = wish;
+        let PreparedCommand { delivery, stored, command, events: mut emitted, carried, audit: Audit { actor, reason } } =
+            command;
         let at_ms = self.time.at_ms();
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let key = event.key().to_owned();
-        emitted.extend(notices::of_decision(&delivery, event, &verb, (&actor, &reason), self.time.now().elapsed_ms));
+        emitted.extend(notices::of_command(&delivery, event, &command, (&actor, &reason), self.time.now().elapsed_ms));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
         let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
-        let position = self.stage(Record::Intervened(Intervention {
+        let position = self.stage(Record::DeliveryDecided(DeliveryDecided {
             delivery,
             key,
-            verb,
+            command,
             carried,
             actor,
             reason,
             at_ms,
             emitted,
         }))?;
-        self.after.push(After::Intervened { reply, position });
+        self.after.push(After::Commanded { reply, position });
         self.perform()
     }
 
-    fn may_intervene(&mut self, wish: &Wish) -> Result<(), Refusal> {
-        let delivery = &wish.delivery;
+    fn check_command(&mut self, command: &PreparedCommand) -> Result<(), Refusal> {
+        let delivery = &command.delivery;
         if self.machine.handler(&delivery.handler).is_none() {
             return Err(Refusal::UnknownHandler(delivery.handler.clone()));
         }
         let died = self.projection.get(&rows::dead_letter(delivery))?.and_then(|value| rows::value_position(&value));
         let is_dead = died.is_some();
         let row = self.machine.row(delivery);
-        match (&wish.verb, row.map(|row| row.stand)) {
+        match (&command.command, row.map(|row| row.stand)) {
             (_, Some(Stand::Running)) => Err(Refusal::Running(delivery.clone())),
-            (Verb::Discard, _) if !is_dead => Err(Refusal::NotADeadLetter(delivery.clone())),
+            (DeliveryCommand::Discard, _) if !is_dead => Err(Refusal::NotADeadLetter(delivery.clone())),
             (
-                Verb::DeadLetter,
+                DeliveryCommand::DeadLetter,
                 Some(Stand::Waiting | Stand::Ready | Stand::OutOfOrder { .. } | Stand::Retrying { .. }),
             ) => Ok(()),
             // One that is withheld is done already, but for what it emits.
-            (Verb::DeadLetter, _) | (_, Some(Stand::Withheld { .. })) => Err(Refusal::NotOpen(delivery.clone())),
+            (DeliveryCommand::DeadLetter, _) | (_, Some(Stand::Withheld { .. })) => {
+                Err(Refusal::NotOpen(delivery.clone()))
+            }
             (_, None) if !is_dead => Err(Refusal::NotOpen(delivery.clone())),
             // What is recorded builds on what whoever decided had read.
-            (_, None) if died != wish.carried.failure => Err(Refusal::Changed(delivery.clone())),
-            (Verb::Correct(_), Some(_)) if row.and_then(|row| row.carried.correction) != wish.carried.correction => {
+            (_, None) if died != command.carried.failure => Err(Refusal::Changed(delivery.clone())),
+            (DeliveryCommand::Correct(_), Some(_))
+                if row.and_then(|row| row.carried.correction) != command.carried.correction =>
+            {
                 Err(Refusal::Changed(delivery.clone()))
             }
             _ => Ok(()),
