@@ -105,8 +105,8 @@ async fn a_step_with_a_new_name_in_each_attempt_has_an_end() {
     let act = json!({ "step": true, "fail": "transient" });
     server.client.accept(event("greedy.act", "k", "1", &act)).await;
     let dead = eventually("it to be given up", PATIENCE, async || {
-        let letters = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
-        if letters[0].is_null() { Err(open(&server.client, "greedy").await) } else { Ok(letters[0].clone()) }
+        let dead_letters = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
+        if dead_letters[0].is_null() { Err(open(&server.client, "greedy").await) } else { Ok(dead_letters[0].clone()) }
     })
     .await;
     assert!(dead["message"].as_str().is_some_and(|message| message.contains("at most 1024")), "{dead}");
@@ -142,8 +142,8 @@ async fn a_handler_that_emits_its_own_event_comes_to_an_end() {
     server.client.deploy(&greedy(), weirgate_guests::build("greedy")).await;
     server.client.accept(event("greedy.act", "k", "1", &json!({ "copies": 1 }))).await;
     let dead = eventually("the chain to end", PATIENCE, async || {
-        let letters = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
-        if letters[0].is_null() { Err("it goes on") } else { Ok(letters[0].clone()) }
+        let dead_letters = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
+        if dead_letters[0].is_null() { Err("it goes on") } else { Ok(dead_letters[0].clone()) }
     })
     .await;
     assert_eq!((&dead["class"], &dead["kind"]), (&json!("permanent"), &json!("effect-limit")), "{dead}");

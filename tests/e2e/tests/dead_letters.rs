@@ -31,9 +31,9 @@ async fn found(client: &Client, query: &str) -> Vec<String> {
     let (mut ids, mut after) = (Vec::new(), String::new());
     loop {
         let page = client.get(&format!("/v1/dead-letters?limit=3&{query}{after}")).await.ok();
-        let letters = page["dead_letters"].as_array().expect("dead letters").clone();
-        assert!(letters.len() <= 3);
-        ids.extend(letters.iter().map(|letter| letter["id"].as_str().expect("an id").to_owned()));
+        let dead_letters = page["dead_letters"].as_array().expect("dead letters").clone();
+        assert!(dead_letters.len() <= 3);
+        ids.extend(dead_letters.iter().map(|dead_letter| dead_letter["id"].as_str().expect("an id").to_owned()));
         match page["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
             None => return ids,
@@ -98,11 +98,14 @@ async fn a_dead_letter_shows_its_event_its_failures_and_what_the_handler_knew() 
     client.reaches("order/a", "mender", "done").await;
     let position = client.accept(event("mend.work", "order/a", "b", &json!({ "n": 4, "fail": "permanent" }))).await;
     client.drained(PATIENCE).await;
-    let letter = client.get(&format!("/v1/dead-letters/mender@{position}")).await.ok();
-    assert_eq!(letter["event"]["data"], json!({ "n": 4, "fail": "permanent" }));
-    assert_eq!(letter["failures"][0]["message"], "it will never work");
-    assert_eq!(letter["state"], json!([{ "name": "done", "value": 1 }]));
-    assert_eq!((&letter["held"], &letter["corrected"], &letter["steps"]), (&json!(false), &json!(false), &json!(0)));
+    let dead_letter = client.get(&format!("/v1/dead-letters/mender@{position}")).await.ok();
+    assert_eq!(dead_letter["event"]["data"], json!({ "n": 4, "fail": "permanent" }));
+    assert_eq!(dead_letter["failures"][0]["message"], "it will never work");
+    assert_eq!(dead_letter["state"], json!([{ "name": "done", "value": 1 }]));
+    assert_eq!(
+        (&dead_letter["held"], &dead_letter["corrected"], &dead_letter["steps"]),
+        (&json!(false), &json!(false), &json!(0))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,13 +119,13 @@ async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
     let edited =
         client.ask(&door, &json!({ "patch": { "fail": "transient" }, "actor": "ada", "reason": "a guess" })).await.ok();
     assert_eq!(edited["diff"], json!([{ "op": "replace", "path": "/fail", "value": "transient" }]));
-    let letter = eventually("it to die again", PATIENCE, async || {
-        let letter = client.get(&format!("/v1/dead-letters/{}", ids[0])).await;
-        if letter.json["class"] == "transient" { Ok(letter.json) } else { Err(letter.text) }
+    let dead_letter = eventually("it to die again", PATIENCE, async || {
+        let dead_letter = client.get(&format!("/v1/dead-letters/{}", ids[0])).await;
+        if dead_letter.json["class"] == "transient" { Ok(dead_letter.json) } else { Err(dead_letter.text) }
     });
-    let letter = letter.await;
-    assert_eq!((&letter["corrected"], &letter["event"]["data"]["fail"]), (&json!(true), &json!("permanent")));
-    assert_eq!(letter["failures"].as_array().map(Vec::len), Some(2), "{letter}");
+    let dead_letter = dead_letter.await;
+    assert_eq!((&dead_letter["corrected"], &dead_letter["event"]["data"]["fail"]), (&json!(true), &json!("permanent")));
+    assert_eq!(dead_letter["failures"].as_array().map(Vec::len), Some(2), "{dead_letter}");
     client.ask(&door, &json!({ "data": { "n": 9 } })).await.ok();
     assert_eq!(client.reaches("order/0", "mender", "done").await["data"], 9);
     client.ask(&door, &json!({})).await.is_problem(404, "not-a-dead-letter");

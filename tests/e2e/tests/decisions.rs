@@ -92,8 +92,11 @@ async fn each_verb_ends_a_delivery_in_its_own_way() {
     // Given up, it is a dead letter that says by whom; discarded, it is gone.
     let given_up = stands(client, work("order/2", "2", Some("correctable")), "waiting").await;
     decide(client, &given_up, "dead-letter", &said).await;
-    let letter = client.get(&format!("/v1/dead-letters/{given_up}")).await.ok();
-    assert_eq!((&letter["message"], &letter["class"]), (&json!("given up by ada: it is a test"), &json!("permanent")));
+    let dead_letter = client.get(&format!("/v1/dead-letters/{given_up}")).await.ok();
+    assert_eq!(
+        (&dead_letter["message"], &dead_letter["class"]),
+        (&json!("given up by ada: it is a test"), &json!("permanent"))
+    );
     client.ask(&format!("/v1/deliveries/{given_up}/dead-letter"), &said).await.is_problem(404, "not-open");
     decide(client, &given_up, "discard", &said).await;
     client.ask(&format!("/v1/deliveries/{given_up}/discard"), &said).await.is_problem(404, "not-a-dead-letter");

@@ -53,8 +53,8 @@ async fn later_events_of_a_key_wait_behind_one_that_is_retried_and_other_keys_do
     let part = server.client.reaches("thing/1", "hostile", "counted").await;
     assert_eq!(part["text"], "1 so far");
     server.client.drained(PATIENCE).await;
-    let letter = server.client.get(&format!("/v1/dead-letters/hostile@{failing}")).await.ok();
-    assert_eq!((&letter["class"], &letter["message"]), (&json!("transient"), &json!("not now")));
+    let dead_letter = server.client.get(&format!("/v1/dead-letters/hostile@{failing}")).await.ok();
+    assert_eq!((&dead_letter["class"], &dead_letter["message"]), (&json!("transient"), &json!("not now")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -178,7 +178,7 @@ async fn a_poison_event_ends_as_a_dead_letter_and_holds_its_key_where_that_is_wa
     server.client.accept(event("mend.work", "order/2", "3", &json!({ "n": 1 }))).await;
     server.client.reaches("order/2", "mender", "done").await;
     let id = format!("mender@{poison}");
-    let letter = async |client: &Client| {
+    let dead_letter = async |client: &Client| {
         eventually("a dead letter", PATIENCE, async || {
             let answer = client.get(&format!("/v1/dead-letters/{id}")).await;
             if answer.status == 200 { Ok(answer.json) } else { Err(answer.text) }
@@ -186,7 +186,7 @@ async fn a_poison_event_ends_as_a_dead_letter_and_holds_its_key_where_that_is_wa
         .await
     };
     assert_eq!(
-        (&letter(&server.client).await["kind"], &letter(&server.client).await["attempt"]),
+        (&dead_letter(&server.client).await["kind"], &dead_letter(&server.client).await["attempt"]),
         (&json!("trap"), &json!(3))
     );
     server.restart().await;

@@ -120,21 +120,28 @@ async fn a_hostile_handler_harms_only_its_own_deliveries() {
 
 async fn check_hostile(client: &Client, bad: &[(&str, &str, u64)]) {
     for (behaviour, kind, position) in bad {
-        let letter = client.get(&format!("/v1/dead-letters/hostile@{position}")).await.ok();
-        let attempts = if letter["class"] == "transient" { 2 } else { 1 };
-        assert_eq!((&letter["kind"], &letter["attempt"]), (&json!(kind), &json!(attempts)), "{behaviour}: {letter}");
-        assert!(letter["message"].as_str().is_some_and(|message| !message.is_empty()), "{behaviour}: {letter}");
+        let dead_letter = client.get(&format!("/v1/dead-letters/hostile@{position}")).await.ok();
+        let attempts = if dead_letter["class"] == "transient" { 2 } else { 1 };
+        assert_eq!(
+            (&dead_letter["kind"], &dead_letter["attempt"]),
+            (&json!(kind), &json!(attempts)),
+            "{behaviour}: {dead_letter}"
+        );
+        assert!(
+            dead_letter["message"].as_str().is_some_and(|message| !message.is_empty()),
+            "{behaviour}: {dead_letter}"
+        );
         // Two good deliveries of the key, one before and one after; the bad one wrote nothing.
         let part = client.status(&format!("hostile/{behaviour}")).await["parts"]["hostile"].clone();
         assert_eq!((&part["state"], &part["text"]), (&json!("counted"), &json!("2 so far")), "{behaviour}: {part}");
     }
     let listed = client.get("/v1/dead-letters?handler=hostile").await.ok();
     assert_eq!(listed["dead_letters"].as_array().map(Vec::len), Some(HOSTILE.len()));
-    let letter = async |behaviour: &str| {
+    let dead_letter = async |behaviour: &str| {
         let (_, _, position) = bad.iter().find(|(name, ..)| *name == behaviour).expect("it was told to");
         client.get(&format!("/v1/dead-letters/hostile@{position}")).await
     };
-    assert!(letter("panics").await.text.contains("the guest's own words"));
+    assert!(dead_letter("panics").await.text.contains("the guest's own words"));
     let events = client.events().await;
     let emitted: Vec<_> = events.iter().filter(|stored| stored["event"]["source"] == "/handlers/hostile").collect();
     assert!(emitted.is_empty(), "{emitted:?}");

@@ -115,13 +115,16 @@ async fn a_batch_has_an_outcome_for_each_and_stops_only_the_key_that_failed() {
         texts.push(total(meter, 15).await);
     }
     assert!(texts.iter().any(|text| !text.contains("100%")), "each was alone in its call: {texts:?}");
-    let letters = server.client.get("/v1/dead-letters?handler=meters").await.ok();
-    let letter = &letters["dead_letters"][0];
-    assert_eq!((&letter["key"], &letter["message"]), (&json!("meter/7"), &json!("a meter does not run backwards")));
+    let dead_letters = server.client.get("/v1/dead-letters?handler=meters").await.ok();
+    let dead_letter = &dead_letters["dead_letters"][0];
+    assert_eq!(
+        (&dead_letter["key"], &dead_letter["message"]),
+        (&json!("meter/7"), &json!("a meter does not run backwards"))
+    );
     total(7, 5).await;
     let held = server.client.get("/v1/deliveries?handler=meters").await.ok();
     assert_eq!(held["deliveries"].as_array().map(Vec::len), Some(2), "the dead letter and the one behind it: {held}");
-    let id = letter["id"].as_str().expect("its name");
+    let id = dead_letter["id"].as_str().expect("its name");
     server
         .client
         .ask(&format!("/v1/deliveries/{id}/skip"), &json!({ "actor": "ada", "reason": "a typing error" }))

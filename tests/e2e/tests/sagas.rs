@@ -122,8 +122,8 @@ async fn an_escrow_that_nobody_closes_pays_the_buyer_back() {
     let late = event("escrow.close-requested", "escrow/e-1", "5", &json!({ "escrow": "e-1" }));
     server.client.accept(from("/escrow-desk", late)).await;
     server.client.drained(PATIENCE).await;
-    let letters = server.client.get("/v1/dead-letters?handler=escrow").await.ok();
-    assert_eq!(letters["dead_letters"][0]["message"], "it cannot be closed: it has ended without");
+    let dead_letters = server.client.get("/v1/dead-letters?handler=escrow").await.ok();
+    assert_eq!(dead_letters["dead_letters"][0]["message"], "it cannot be closed: it has ended without");
     assert_eq!(count(&server.client, "escrow.refund-requested").await, 1);
     assert_eq!(count(&server.client, "escrow.release-requested").await, 0);
 }

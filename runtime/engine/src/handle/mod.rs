@@ -1,7 +1,7 @@
 //! The handle: what the server holds of the engine. Cheap to clone; every question is asked through it.
 
+mod dead_letters;
 mod deliveries;
-mod letters;
 mod listing;
 mod operations;
 
@@ -31,8 +31,8 @@ use crate::{
     queries::{Queries, blocking},
     statuses::Statuses,
 };
+pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
-pub use letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use listing::DeliveryPage;
 pub use operations::{Operation, OperationState};
 

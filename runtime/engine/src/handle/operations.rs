@@ -150,11 +150,11 @@ impl Handle {
         loop {
             let scan = self.0.queries.own_scan().await?;
             let page = self.dead_letters_in(scan, filter.clone(), after, PAGE).await?;
-            for letter in page.letters {
+            for dead_letter in page.dead_letters {
                 if !self.0.operations.is_running(id) {
                     return Ok(());
                 }
-                let answer = self.command_delivery(letter.delivery, request.clone(), audit.clone()).await;
+                let answer = self.command_delivery(dead_letter.delivery, request.clone(), audit.clone()).await;
                 let is_refused = match answer {
                     Ok(_) => false,
                     Err(

@@ -14,10 +14,10 @@ use weirgate_types::{
 use super::{
     audit::{AuditBody, audit},
     corrected::CorrectedBody,
+    dead_letter_filter::DeadLettersQuery,
     decisions::{Answer, Commanded, command},
     deliveries::event_of,
     failures::{FailedAttempt, LogItem},
-    letter_filter::LettersQuery,
     query::{Body, Path, Query, limit},
 };
 use crate::{Problem, serve::App};
@@ -70,7 +70,7 @@ pub struct DeadLetterItem {
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterDetail {
     #[serde(flatten)]
-    letter: DeadLetterItem,
+    dead_letter: DeadLetterItem,
     /// The event as it was accepted, a `CloudEvent` in structured mode.
     #[schema(value_type = Object)]
     event: RawEvent,
@@ -106,21 +106,21 @@ impl StateItem {
 
 /// List dead letters, in order of handler and position.
 #[utoipa::path(
-    get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(LettersQuery),
+    get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(DeadLettersQuery),
     responses(
-        (status = 200, description = "Dead letters", body = DeadLetterList),
+        (status = 200, description = "Dead dead_letters", body = DeadLetterList),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn list(
     State(app): State<App>,
-    Query(query): Query<LettersQuery>,
+    Query(query): Query<DeadLettersQuery>,
 ) -> Result<axum::Json<DeadLetterList>, Problem> {
     let after = query.after.as_ref().map(|id| id.parse()).transpose()?;
     let limit = limit(query.limit);
     let filter = query.into_filter().checked(&app.engine).await?;
     let page = app.engine.dead_letters(filter, after, limit).await?;
-    let dead_letters = page.letters.into_iter().map(DeadLetterItem::from).collect();
+    let dead_letters = page.dead_letters.into_iter().map(DeadLetterItem::from).collect();
     Ok(axum::Json(DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()) }))
 }
 
@@ -134,11 +134,11 @@ pub async fn list(
 )]
 pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeadLetterDetail>, Problem> {
     let id: DeliveryId = id.parse()?;
-    let mut letter = app.engine.dead_letter(id.clone()).await?;
-    let state = std::mem::take(&mut letter.state).into_iter().filter_map(StateItem::of).collect();
+    let mut dead_letter = app.engine.dead_letter(id.clone()).await?;
+    let state = std::mem::take(&mut dead_letter.state).into_iter().filter_map(StateItem::of).collect();
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
     let event = event_of(&app, &id).await?;
-    Ok(axum::Json(DeadLetterDetail { letter: letter.into(), event, failures, state }))
+    Ok(axum::Json(DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state }))
 }
 
 /// Open a dead letter again, with its attempts counted from zero; with other data where the body brings some.
@@ -175,24 +175,24 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
 }
 
 impl From<DeadLetter> for DeadLetterItem {
-    fn from(letter: DeadLetter) -> Self {
+    fn from(dead_letter: DeadLetter) -> Self {
         Self {
-            id: letter.delivery.to_string(),
-            handler: letter.delivery.handler.to_string(),
-            digest: letter.digest.map(|digest| digest.to_string()),
-            position: letter.delivery.position.0,
-            key: letter.key,
-            r#type: letter.r#type,
-            attempt: letter.attempt,
-            at_ms: letter.at_ms,
-            class: letter.failure.class,
-            kind: letter.failure.kind,
-            message: letter.failure.message,
-            what_is_wrong: letter.failure.what_is_wrong,
-            log: letter.log.into_iter().map(LogItem::from).collect(),
-            held: letter.held,
-            corrected: letter.carried.correction.is_some(),
-            steps: letter.carried.steps,
+            id: dead_letter.delivery.to_string(),
+            handler: dead_letter.delivery.handler.to_string(),
+            digest: dead_letter.digest.map(|digest| digest.to_string()),
+            position: dead_letter.delivery.position.0,
+            key: dead_letter.key,
+            r#type: dead_letter.r#type,
+            attempt: dead_letter.attempt,
+            at_ms: dead_letter.at_ms,
+            class: dead_letter.failure.class,
+            kind: dead_letter.failure.kind,
+            message: dead_letter.failure.message,
+            what_is_wrong: dead_letter.failure.what_is_wrong,
+            log: dead_letter.log.into_iter().map(LogItem::from).collect(),
+            held: dead_letter.held,
+            corrected: dead_letter.carried.correction.is_some(),
+            steps: dead_letter.carried.steps,
         }
     }
 }

@@ -144,20 +144,20 @@ impl From<Corrected> for CorrectionItem {
 pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeliveryDetail>, Problem> {
     let id: DeliveryId = id.parse()?;
     let open = find(&app, &id).await?;
-    let letter = match app.engine.dead_letter(id.clone()).await {
-        Ok(letter) => Some(letter),
+    let dead_letter = match app.engine.dead_letter(id.clone()).await {
+        Ok(dead_letter) => Some(dead_letter),
         Err(Refusal::NotADeadLetter(_)) => None,
         Err(refusal) => return Err(refusal.into()),
     };
-    let delivery = match (open, &letter) {
+    let delivery = match (open, &dead_letter) {
         (Some(open), _) => open.into(),
-        (None, Some(letter)) => letter.into(),
+        (None, Some(dead_letter)) => dead_letter.into(),
         (None, None) => return Err(Refusal::NotOpen(id).into()),
     };
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
     let correction = app.engine.corrected(id.clone()).await?.map(CorrectionItem::from);
     let event = event_of(&app, &id).await?;
-    let dead_letter = letter.map(DeadLetterItem::from);
+    let dead_letter = dead_letter.map(DeadLetterItem::from);
     Ok(axum::Json(DeliveryDetail { delivery, event, correction, failures, dead_letter }))
 }
 
@@ -182,15 +182,15 @@ pub async fn event_of(app: &App, id: &DeliveryId) -> Result<RawEvent, Problem> {
 }
 
 impl From<&DeadLetter> for DeliveryItem {
-    fn from(letter: &DeadLetter) -> Self {
+    fn from(dead_letter: &DeadLetter) -> Self {
         Self {
-            id: letter.delivery.to_string(),
-            handler: letter.delivery.handler.to_string(),
-            position: letter.delivery.position.0,
-            key: letter.key.clone(),
-            r#type: letter.r#type.clone(),
+            id: dead_letter.delivery.to_string(),
+            handler: dead_letter.delivery.handler.to_string(),
+            position: dead_letter.delivery.position.0,
+            key: dead_letter.key.clone(),
+            r#type: dead_letter.r#type.clone(),
             state: "dead-lettered",
-            attempt: letter.attempt,
+            attempt: dead_letter.attempt,
             next_attempt_at_ms: None,
             behind: None,
         }

@@ -9,7 +9,7 @@ use weirgate_engine::{CommandRequest, Operation};
 use super::{
     audit::audit,
     corrected::{Brought, present},
-    letter_filter::LetterFilter,
+    dead_letter_filter::DeadLetterFilterBody,
     query::{Json, Path},
 };
 use crate::{Problem, serve::App};
@@ -22,7 +22,7 @@ const PER_SECOND_MAX: u32 = 10_000;
 #[serde(deny_unknown_fields)]
 pub struct OperationBody {
     /// Which; `{}` means all of them.
-    filter: LetterFilter,
+    filter: DeadLetterFilterBody,
     command: BulkCommand,
     /// With `correct`, JSON in place of each event's data.
     #[serde(default, deserialize_with = "present")]

@@ -1,17 +1,17 @@
 //! The command line, as a table: noun, then command. What each does is in `commands`.
 
+mod dead_letters;
 mod deliveries;
 mod handlers;
-mod letters;
 mod log;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use dead_letters::{Apply, DeadLetters, ListDeadLetters, Operations};
 pub use deliveries::{Deliveries, ListDeliveries, Resolve};
 pub use handlers::{Breakers, Deploy, Handlers};
-pub use letters::{Apply, DeadLetters, ListLetters, Operations};
 pub use log::{Log, Repair};
 
 /// Event handlers as WebAssembly components, delivered in order, pushed live.

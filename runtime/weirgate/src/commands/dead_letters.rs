@@ -7,7 +7,7 @@ use serde_json::value::to_raw_value;
 
 use super::{Body, bodies, deliveries::post_command, operations, table};
 use crate::{
-    cli::{Apply, DeadLetters, ListLetters, Output},
+    cli::{Apply, DeadLetters, ListDeadLetters, Output},
     client::Server,
 };
 
@@ -34,7 +34,7 @@ pub async fn run(server: &Server, output: Output, command: DeadLetters) -> Resul
     }
 }
 
-fn query(list: &ListLetters) -> String {
+fn query(list: &ListDeadLetters) -> String {
     let mut parameters: Vec<_> = list.filter.given().map(|(name, value)| (name, Some(value.clone()))).collect();
     parameters.push(("after", list.after.clone()));
     parameters.push(("limit", list.limit.map(|limit| limit.to_string())));

@@ -42,7 +42,7 @@ impl Secrets {
             let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
             ensure!(
                 is_plain && !name.is_empty() && name.len() <= NAME_BYTES_MAX,
-                "`secrets.{name}`: a secret's name is 1 to {NAME_BYTES_MAX} of letters, digits, `-` and `_`"
+                "`secrets.{name}`: a secret's name is 1 to {NAME_BYTES_MAX} of dead_letters, digits, `-` and `_`"
             );
         }
         Ok(())

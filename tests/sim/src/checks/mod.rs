@@ -171,9 +171,9 @@ pub struct Checks {
     from_beginning: [bool; 3],
 }
 
-/// Handlers are named by one letter.
+/// Handlers are named by one dead_letter.
 pub fn index_of(handler: &HandlerName) -> usize {
-    handler.as_str().bytes().next().map_or(0, |letter| usize::from(letter.saturating_sub(b'a'))).min(2)
+    handler.as_str().bytes().next().map_or(0, |dead_letter| usize::from(dead_letter.saturating_sub(b'a'))).min(2)
 }
 
 impl Checks {

@@ -7,7 +7,7 @@ use super::{Audit, Corrected};
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
     /// List dead letters
-    List(ListLetters),
+    List(ListDeadLetters),
     /// Show one: its event, the attempts that failed, what the handler knew
     Show {
         /// For instance payment@42
@@ -80,7 +80,7 @@ impl Filter {
 }
 
 #[derive(Debug, Args)]
-pub struct ListLetters {
+pub struct ListDeadLetters {
     #[command(flatten)]
     pub filter: Filter,
     /// Only those after this one

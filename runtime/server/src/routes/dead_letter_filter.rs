@@ -14,7 +14,7 @@ use crate::Problem;
 /// Which dead letters; what is absent leaves it open.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LetterFilter {
+pub struct DeadLetterFilterBody {
     handler: Option<String>,
     /// The version that failed.
     digest: Option<String>,
@@ -36,7 +36,7 @@ pub struct LetterFilter {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct LettersQuery {
+pub struct DeadLettersQuery {
     handler: Option<String>,
     /// The version that failed.
     digest: Option<String>,
@@ -60,15 +60,15 @@ pub struct LettersQuery {
     pub limit: Option<usize>,
 }
 
-impl LettersQuery {
+impl DeadLettersQuery {
     /// The filter apart from where the list goes on.
-    pub fn into_filter(self) -> LetterFilter {
+    pub fn into_filter(self) -> DeadLetterFilterBody {
         let Self { handler, digest, class, text, r#type, key, from, until, .. } = self;
-        LetterFilter { handler, digest, class, text, r#type, key, from, until }
+        DeadLetterFilterBody { handler, digest, class, text, r#type, key, from, until }
     }
 }
 
-impl LetterFilter {
+impl DeadLetterFilterBody {
     pub async fn checked(self, engine: &Handle) -> Result<DeadLetterFilter, Problem> {
         Ok(DeadLetterFilter {
             handler: known_handler(engine, self.handler.as_deref()).await?,

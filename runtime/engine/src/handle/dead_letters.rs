@@ -35,7 +35,7 @@ pub struct DeadLetterFilter {
 /// Some dead letters, in order of handler and position.
 #[derive(Debug, Clone)]
 pub struct DeadLetterPage {
-    pub letters: Vec<DeadLetter>,
+    pub dead_letters: Vec<DeadLetter>,
     /// Where to go on; `None` when there are no more.
     pub next: Option<DeliveryId>,
 }
@@ -53,21 +53,21 @@ pub struct Failure {
 }
 
 impl DeadLetterFilter {
-    fn takes(&self, letter: &DeadLetter) -> bool {
+    fn takes(&self, dead_letter: &DeadLetter) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        let holds = |wanted: &String| letter.failure.message.to_lowercase().contains(&wanted.to_lowercase());
-        self.digest.is_none_or(|wanted| letter.digest == Some(wanted))
-            && self.class.is_none_or(|wanted| letter.failure.class == wanted)
+        let holds = |wanted: &String| dead_letter.failure.message.to_lowercase().contains(&wanted.to_lowercase());
+        self.digest.is_none_or(|wanted| dead_letter.digest == Some(wanted))
+            && self.class.is_none_or(|wanted| dead_letter.failure.class == wanted)
             && self.text.as_ref().is_none_or(holds)
-            && is(&self.r#type, &letter.r#type)
-            && is(&self.key, &letter.key)
-            && self.from_ms.is_none_or(|from_ms| letter.at_ms >= from_ms)
-            && self.until_ms.is_none_or(|until_ms| letter.at_ms < until_ms)
+            && is(&self.r#type, &dead_letter.r#type)
+            && is(&self.key, &dead_letter.key)
+            && self.from_ms.is_none_or(|from_ms| dead_letter.at_ms >= from_ms)
+            && self.until_ms.is_none_or(|until_ms| dead_letter.at_ms < until_ms)
     }
 }
 
 impl Handle {
-    /// Dead letters after `after`, at most `limit`. A page may hold fewer than there are and say where to go on.
+    /// Dead dead_letters after `after`, at most `limit`. A page may hold fewer than there are and say where to go on.
     ///
     /// # Errors
     /// The log cannot be read; [`Refusal::TooManyQueries`].
@@ -91,7 +91,7 @@ impl Handle {
         let handle = self.clone();
         blocking(move || {
             let _scan = scan;
-            handle.read_letters(&filter, after.as_ref(), limit)
+            handle.read_dead_letters(&filter, after.as_ref(), limit)
         })
         .await?
     }
@@ -100,7 +100,10 @@ impl Handle {
     /// The delivery is not a dead letter.
     pub async fn dead_letter(&self, delivery: DeliveryId) -> Result<DeadLetter, Refusal> {
         let handle = self.clone();
-        self.0.queries.read(move || handle.find_letter(&delivery)?.ok_or(Refusal::NotADeadLetter(delivery))).await?
+        self.0
+            .queries
+            .read(move || handle.find_dead_letter(&delivery)?.ok_or(Refusal::NotADeadLetter(delivery)))
+            .await?
     }
 
     /// The attempts at a delivery that failed, in order; the newest 1,000 of them. Those of one that is neither open nor a
@@ -124,7 +127,7 @@ impl Handle {
         .await?
     }
 
-    pub(super) fn read_letters(
+    pub(super) fn read_dead_letters(
         &self,
         filter: &DeadLetterFilter,
         after: Option<&DeliveryId>,
@@ -132,7 +135,7 @@ impl Handle {
     ) -> Result<DeadLetterPage, Refusal> {
         let prefix = filter.handler.as_ref().map_or_else(|| rows::DEAD_LETTERS.to_vec(), rows::dead_letters_of);
         let mut after = after.map(rows::dead_letter);
-        let mut letters = Vec::new();
+        let mut dead_letters = Vec::new();
         for _ in 0..LOOKED_AT_MAX / PAGE {
             let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
             let is_last = page.len() < PAGE;
@@ -141,26 +144,27 @@ impl Handle {
                     continue;
                 };
                 after = Some(row);
-                letters.extend(self.letter_at(&delivery, position)?.filter(|letter| filter.takes(letter)));
-                if letters.len() >= limit {
-                    return Ok(DeadLetterPage { letters, next: Some(delivery) });
+                dead_letters
+                    .extend(self.dead_letter_at(&delivery, position)?.filter(|dead_letter| filter.takes(dead_letter)));
+                if dead_letters.len() >= limit {
+                    return Ok(DeadLetterPage { dead_letters, next: Some(delivery) });
                 }
             }
             if is_last {
-                return Ok(DeadLetterPage { letters, next: None });
+                return Ok(DeadLetterPage { dead_letters, next: None });
             }
         }
-        Ok(DeadLetterPage { letters, next: after.as_deref().and_then(rows::delivery_of) })
+        Ok(DeadLetterPage { dead_letters, next: after.as_deref().and_then(rows::delivery_of) })
     }
 
-    pub(super) fn find_letter(&self, delivery: &DeliveryId) -> Result<Option<DeadLetter>, Refusal> {
+    pub(super) fn find_dead_letter(&self, delivery: &DeliveryId) -> Result<Option<DeadLetter>, Refusal> {
         let row = self.0.parts.statuses.views.get(&rows::dead_letter(delivery))?;
         let position = row.and_then(|value| rows::value_position(&value));
-        position.map_or(Ok(None), |position| self.letter_at(delivery, position))
+        position.map_or(Ok(None), |position| self.dead_letter_at(delivery, position))
     }
 
     /// What the record at a position says of a delivery that it made a dead letter.
-    fn letter_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<DeadLetter>, Refusal> {
+    fn dead_letter_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<DeadLetter>, Refusal> {
         let log = &self.0.parts.statuses.log;
         let Some((_, record)) = log.read(position)? else { return Ok(None) };
         let stored = StoredRecord::read(log, delivery.position)?;
@@ -192,13 +196,13 @@ impl Handle {
                 r#type,
             }));
         }
-        Ok(record.commit_of(delivery).and_then(|commit| letter(commit, delivery, position, r#type)))
+        Ok(record.commit_of(delivery).and_then(|commit| dead_letter(commit, delivery, position, r#type)))
     }
 
     /// What the next attempt at a delivery takes up, if there is one.
     pub(super) fn carried(&self, delivery: &DeliveryId) -> Result<Carried, Refusal> {
-        if let Some(letter) = self.find_letter(delivery)? {
-            return Ok(letter.carried);
+        if let Some(dead_letter) = self.find_dead_letter(delivery)? {
+            return Ok(dead_letter.carried);
         }
         let open = self.0.parts.statuses.views.get(&rows::delivery(delivery))?;
         let row = open.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok());
@@ -236,7 +240,7 @@ impl Handle {
     }
 }
 
-fn letter(commit: &Commit, delivery: &DeliveryId, position: Position, r#type: String) -> Option<DeadLetter> {
+fn dead_letter(commit: &Commit, delivery: &DeliveryId, position: Position, r#type: String) -> Option<DeadLetter> {
     let Outcome::DeadLettered { held, carried, state, failure } = &commit.outcome else { return None };
     let carried = Carried { failure: Some(position), ..carried.clone() };
     Some(DeadLetter {
