@@ -7,7 +7,7 @@ use weirgate_host::{Outbound, StateError};
 use weirgate_log::{Epochs, LogReader};
 use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
 
-use crate::{command::Command, gates::Gates};
+use crate::{command::Command, host_breakers::HostBreakers};
 
 /// What all attempts share.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub struct Outside {
     pub epochs: Arc<Epochs>,
     pub log: LogReader,
     pub commands: Sender<Command>,
-    pub gates: Arc<Gates>,
+    pub host_breakers: Arc<HostBreakers>,
     /// By name.
     pub secrets: Arc<BTreeMap<String, String>>,
 }
@@ -75,7 +75,7 @@ impl Outbound for Outcalls {
     }
 
     fn permit(&self, host: &str) -> Result<(), u64> {
-        self.outside.gates.permit(&self.delivery.handler, host)
+        self.outside.host_breakers.permit(&self.delivery.handler, host)
     }
 
     fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {

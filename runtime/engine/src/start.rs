@@ -19,8 +19,8 @@ use crate::{
     Clock, Handle, Hub, Metrics, StartError,
     ballast::Ballast,
     command::Command,
-    gates::Gates,
     handle::Parts,
+    host_breakers::HostBreakers,
     identities::{Identities, IdentityWindow},
     modules::{ModuleDisk, ModuleOptions, Modules},
     outcalls::Outside,
@@ -75,8 +75,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let metrics = Arc::new(Metrics::default());
     let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms(&log)?);
     let (commands, inbox) = bounded(COMMANDS_MAX);
-    let gates = Arc::new(Gates::new(Arc::clone(&clock)));
-    let outside = outside(&log, &commands, &gates, options.secrets);
+    let host_breakers = Arc::new(HostBreakers::new(Arc::clone(&clock)));
+    let outside = outside(&log, &commands, &host_breakers, options.secrets);
     let worker = Worker {
         done: commands.clone(),
         views: views.clone(),
@@ -99,7 +99,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         clock,
         time,
         machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
-        gates,
+        host_breakers,
         commands: commands.clone(),
         inbox,
         jobs,
@@ -125,7 +125,7 @@ pub struct Pieces {
     pub clock: Arc<dyn Clock>,
     pub time: Time,
     pub machine: Machine,
-    pub gates: Arc<Gates>,
+    pub host_breakers: Arc<HostBreakers>,
     pub commands: Sender<Command>,
     pub inbox: Receiver<Command>,
     pub jobs: Jobs,
@@ -139,7 +139,7 @@ pub struct Pieces {
 
 /// A writer that has recovered nothing yet, and what a handle on it is made of.
 pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
-    let Pieces { log, views, host, metrics, clock, time, machine, gates, commands, inbox, .. } = pieces;
+    let Pieces { log, views, host, metrics, clock, time, machine, host_breakers, commands, inbox, .. } = pieces;
     let statuses = Statuses { views: views.clone(), log: log.reader() };
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let hub = Arc::new(Hub::new(statuses.clone(), Queries::new(processors)));
@@ -186,7 +186,7 @@ pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
         ballast: pieces.ballast,
         handlers_changed: false,
         hosts_changed: false,
-        gates,
+        host_breakers,
         deployments_kept: BTreeSet::new(),
         lagging_kept: BTreeMap::new(),
         has_space: true,
@@ -210,9 +210,14 @@ pub fn last_at_ms(log: &Log) -> Result<u64, LogError> {
 }
 
 /// What calls to the outside go through.
-fn outside(log: &Log, commands: &Sender<Command>, gates: &Arc<Gates>, secrets: BTreeMap<String, String>) -> Outside {
-    let (commands, gates) = (commands.clone(), Arc::clone(gates));
-    Outside { epochs: Arc::clone(log.epochs()), log: log.reader(), commands, gates, secrets: Arc::new(secrets) }
+fn outside(
+    log: &Log,
+    commands: &Sender<Command>,
+    host_breakers: &Arc<HostBreakers>,
+    secrets: BTreeMap<String, String>,
+) -> Outside {
+    let (commands, host_breakers) = (commands.clone(), Arc::clone(host_breakers));
+    Outside { epochs: Arc::clone(log.epochs()), log: log.reader(), commands, host_breakers, secrets: Arc::new(secrets) }
 }
 
 fn run(

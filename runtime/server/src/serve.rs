@@ -21,7 +21,7 @@ use weirgate_types::EventLimits;
 use crate::{
     Problem,
     connections::{self, ConnectionLimits},
-    live::{Gate, check_origin},
+    live::{Admission, check_origin},
     parsing::Parsers,
     routes,
     tasks::Tasks,
@@ -85,7 +85,7 @@ pub struct App {
     pub engine: Handle,
     pub options: Arc<Options>,
     pub clock: Arc<dyn Clock>,
-    pub gate: Arc<Gate>,
+    pub admission: Arc<Admission>,
     pub tasks: Arc<Tasks>,
     pub parsers: Parsers,
     /// How many bodies that were refused are read to their end at once.
@@ -120,7 +120,7 @@ pub async fn serve(
         engine: engine.clone(),
         options: Arc::new(options),
         clock,
-        gate: Arc::new(Gate::new(live_max)),
+        admission: Arc::new(Admission::new(live_max)),
         tasks: Arc::default(),
         parsers: Parsers::default(),
         discards: Arc::new(Semaphore::new(DISCARDS_MAX)),

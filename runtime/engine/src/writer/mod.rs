@@ -26,7 +26,7 @@ use crate::{
     Hub, Metrics, Refusal,
     ballast::Ballast,
     command::Command,
-    gates::Gates,
+    host_breakers::HostBreakers,
     identities::{Identities, IdentityWindow},
     job::{CallResult, Callee},
     notices,
@@ -99,7 +99,7 @@ pub struct Writer {
     /// Whether a host's breaker changed in this pass.
     pub hosts_changed: bool,
     /// The hosts that are left alone, for those who would call them.
-    pub gates: Arc<Gates>,
+    pub host_breakers: Arc<HostBreakers>,
     /// The rows of deployments that still matter, as last kept.
     pub deployments_kept: BTreeSet<Vec<u8>>,
     /// How far the handlers that lag had scanned, as last kept.
@@ -380,7 +380,7 @@ impl Writer {
                 }
             }
         }
-        self.gates.set(open);
+        self.host_breakers.set(open);
         Ok(())
     }
 }

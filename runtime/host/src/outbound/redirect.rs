@@ -1,5 +1,5 @@
 //! What a redirect makes of a request, as browsers do it (the Fetch standard, "HTTP-redirect fetch"). The new request
-//! passes all gates again; here is only what it is.
+//! passes all checks again; here is only what it is.
 
 use ureq::http::Method;
 use weirgate_types::StepAnswer;

@@ -1,4 +1,4 @@
-//! The steps of one delivery in one call: looked up, else sent through all gates, and kept once they are finished.
+//! The steps of one delivery in one call: looked up, else sent through all checks, and kept once they are finished.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -162,7 +162,7 @@ impl Steps {
         Err(FetchError::Unreachable(format!("there are more than {REDIRECTS_MAX} redirects")).into())
     }
 
-    /// One request to one host, through all gates.
+    /// One request to one host, through all checks.
     fn exchange(&mut self, request: &Outgoing, deadline: &Deadline) -> Result<StepAnswer, Refused> {
         request.target.is_listed(&self.capabilities.hosts)?;
         if deadline.left().is_none() {

@@ -1,8 +1,8 @@
 //! `GET /v1/live`: the status of subjects, pushed. WebSocket (`weirgate.v1`), or server-sent events.
 //! `docs/protocols/live.md` is the protocol.
 
+mod admission;
 mod frames;
-mod gate;
 mod session;
 mod sse;
 
@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-pub use gate::{Gate, hold};
+pub use admission::{Admission, hold};
 
 use crate::{Problem, serve::App};
 
@@ -56,16 +56,16 @@ pub async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     check_origin(&headers, &app.options.origins)?;
-    let pass = app.gate.enter(app.engine.clone()).ok_or_else(|| {
+    let permit = app.admission.enter(app.engine.clone()).ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "too many live connections")
             .retry_after(5)
     })?;
     let wants_events =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     match upgrade {
-        Ok(upgrade) => websocket(upgrade, app, pass),
+        Ok(upgrade) => websocket(upgrade, app, permit),
         Err(_) if wants_events => {
-            Ok(sse::stream(app, pass, query.as_deref().unwrap_or_default(), &headers).await?.into_response())
+            Ok(sse::stream(app, permit, query.as_deref().unwrap_or_default(), &headers).await?.into_response())
         }
         Err(rejection) => {
             let detail = format!("connect with a WebSocket, or accept text/event-stream ({})", rejection.body_text());
@@ -74,7 +74,7 @@ pub async fn connect(
     }
 }
 
-fn websocket(upgrade: WebSocketUpgrade, app: App, pass: gate::Pass) -> Result<Response, Problem> {
+fn websocket(upgrade: WebSocketUpgrade, app: App, permit: admission::ConnectionPermit) -> Result<Response, Problem> {
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
@@ -85,7 +85,7 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, pass: gate::Pass) -> Result<Re
     if upgrade.selected_protocol().is_none() {
         return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
     }
-    Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, pass).run(socket)))
+    Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, permit).run(socket)))
 }
 
 /// A subject is an event's key or a handler's choice, and those have this limit as well.

@@ -13,9 +13,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use weirgate_engine::{Grant, Watch};
 
 use super::{
-    SUBJECTS_MAX, check_subject,
+    SUBJECTS_MAX,
+    admission::{ConnectionPermit, hold},
+    check_subject,
     frames::{self, Request, Wanted},
-    gate::{Pass, hold},
 };
 use crate::serve::App;
 
@@ -27,7 +28,7 @@ pub struct Session {
     watch: Watch,
     /// What the watched subjects take from the budget, by subject.
     held: HashMap<String, Grant>,
-    _pass: Pass,
+    _permit: ConnectionPermit,
 }
 
 /// Why a connection ends: a close code, a word, and what to tell.
@@ -40,9 +41,9 @@ struct Close {
 type Sink = SplitSink<WebSocket, Message>;
 
 impl Session {
-    pub fn new(app: App, pass: Pass) -> Self {
+    pub fn new(app: App, permit: ConnectionPermit) -> Self {
         let watch = Watch::new(Arc::clone(app.engine.hub()));
-        Self { app, watch, held: HashMap::new(), _pass: pass }
+        Self { app, watch, held: HashMap::new(), _permit: permit }
     }
 
     pub async fn run(mut self, socket: WebSocket) {

@@ -11,9 +11,10 @@ use weirgate_engine::{Grant, Watch};
 use weirgate_types::Position;
 
 use super::{
-    SUBJECTS_MAX, check_subject,
+    SUBJECTS_MAX,
+    admission::{ConnectionPermit, hold},
+    check_subject,
     frames::{self, Wanted},
-    gate::{Pass, hold},
 };
 use crate::{Problem, serve::App};
 
@@ -27,13 +28,13 @@ struct Events {
     held: Vec<Grant>,
     /// Messages that are ready to go, the first of them last.
     ready: Vec<Event>,
-    _pass: Pass,
+    _permit: ConnectionPermit,
 }
 
 /// Follow the subjects named in the query, from where `Last-Event-ID` says.
 pub async fn stream(
     app: App,
-    pass: Pass,
+    permit: ConnectionPermit,
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
@@ -50,7 +51,7 @@ pub async fn stream(
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
     let (subjects_followed, changed, held, ready) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
-    let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _pass: pass };
+    let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _permit: permit };
     for subject in subjects {
         let version = last_versions.next().flatten();
         events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version }).await?;

@@ -15,28 +15,28 @@ pub fn hold(engine: &Handle, subject: &str) -> Option<Grant> {
     engine.budget().take(Purpose::Subscriptions, SUBJECT_BYTES + NAMES * subject.len())
 }
 
-pub struct Gate(Arc<Semaphore>);
+pub struct Admission(Arc<Semaphore>);
 
 /// A connection's place. Dropping it gives it back.
-pub struct Pass {
+pub struct ConnectionPermit {
     engine: Handle,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Gate {
+impl Admission {
     pub fn new(connections_max: usize) -> Self {
         Self(Arc::new(Semaphore::new(connections_max)))
     }
 
     /// A place, if there is one.
-    pub fn enter(&self, engine: Handle) -> Option<Pass> {
+    pub fn enter(&self, engine: Handle) -> Option<ConnectionPermit> {
         let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
         engine.metrics().live_connections.inc();
-        Some(Pass { engine, _permit: permit })
+        Some(ConnectionPermit { engine, _permit: permit })
     }
 }
 
-impl Drop for Pass {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.engine.metrics().live_connections.dec();
     }

@@ -1,4 +1,4 @@
-//! Gates: which hosts may be called now. The machine's breakers set them; calls under way ask them.
+//! HostBreakers: which hosts may be called now. The machine's breakers set them; calls under way ask them.
 
 use std::{
     collections::BTreeMap,
@@ -11,24 +11,24 @@ use weirgate_types::{CalledHost, HandlerName};
 use crate::Clock;
 
 /// How long others wait while one finds out whether a host is back.
-const FINDING_OUT: Duration = Duration::from_secs(1);
+const PROBE_TIME: Duration = Duration::from_secs(1);
 
 /// See the module.
-pub struct Gates {
+pub struct HostBreakers {
     clock: Arc<dyn Clock>,
     /// A std mutex: held for a look-up. Only hosts whose breakers are open are in it.
-    open: Mutex<BTreeMap<CalledHost, Gate>>,
+    open: Mutex<BTreeMap<CalledHost, OpenBreaker>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Gate {
+struct OpenBreaker {
     /// By the monotonic clock.
     until: Duration,
     /// Since when somebody finds out.
     asked: Option<Duration>,
 }
 
-impl Gates {
+impl HostBreakers {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, open: Mutex::default() }
     }
@@ -41,28 +41,29 @@ impl Gates {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        let gates = [CalledHost::of_all_handlers(host), CalledHost::of_handler(handler, host)];
-        gates.iter().try_for_each(|called| open.get_mut(called).map_or(Ok(()), |gate| gate.permit(now)))
+        let host_breakers = [CalledHost::of_all_handlers(host), CalledHost::of_handler(handler, host)];
+        host_breakers.iter().try_for_each(|called| open.get_mut(called).map_or(Ok(()), |breaker| breaker.permit(now)))
     }
 
     /// The hosts whose breakers are open, and for how many milliseconds from now.
     pub fn set(&self, hosts: BTreeMap<CalledHost, u64>) {
         let now = self.clock.monotonic();
         let until = |open_ms| now.saturating_add(Duration::from_millis(open_ms));
-        let gates = hosts.into_iter().map(|(host, open_ms)| (host, Gate { until: until(open_ms), asked: None }));
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = gates.collect();
+        let host_breakers =
+            hosts.into_iter().map(|(host, open_ms)| (host, OpenBreaker { until: until(open_ms), asked: None }));
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = host_breakers.collect();
     }
 }
 
-impl Gate {
+impl OpenBreaker {
     fn permit(&mut self, now: Duration) -> Result<(), u64> {
         if now < self.until {
             return Err(in_ms(self.until.saturating_sub(now)));
         }
         // Whoever asked and did not come back in time is not waited for.
-        let is_asked = self.asked.is_some_and(|asked| now.saturating_sub(asked) < FINDING_OUT);
+        let is_asked = self.asked.is_some_and(|asked| now.saturating_sub(asked) < PROBE_TIME);
         if is_asked {
-            return Err(in_ms(FINDING_OUT));
+            return Err(in_ms(PROBE_TIME));
         }
         self.asked = Some(now);
         Ok(())
@@ -98,27 +99,27 @@ mod tests {
     }
 
     #[test]
-    fn one_finds_out_while_the_others_wait() {
+    fn one_probe_passes_while_the_others_wait() {
         let clock = Arc::new(Hand::default());
-        let gates = Gates::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let host_breakers = HostBreakers::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let a = handler("a");
-        gates.set(BTreeMap::from([(CalledHost::of_handler(&a, "api"), 100)]));
-        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "other")), (Err(100), Ok(())));
+        host_breakers.set(BTreeMap::from([(CalledHost::of_handler(&a, "api"), 100)]));
+        assert_eq!((host_breakers.permit(&a, "api"), host_breakers.permit(&a, "other")), (Err(100), Ok(())));
         clock.0.store(100, Ordering::Relaxed);
-        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Err(1_000)));
+        assert_eq!((host_breakers.permit(&a, "api"), host_breakers.permit(&a, "api")), (Ok(()), Err(1_000)));
         clock.0.store(1_100, Ordering::Relaxed);
-        assert_eq!(gates.permit(&a, "api"), Ok(()), "the first never came back");
-        gates.set(BTreeMap::new());
-        assert_eq!((gates.permit(&a, "api"), gates.permit(&a, "api")), (Ok(()), Ok(())));
+        assert_eq!(host_breakers.permit(&a, "api"), Ok(()), "the first never came back");
+        host_breakers.set(BTreeMap::new());
+        assert_eq!((host_breakers.permit(&a, "api"), host_breakers.permit(&a, "api")), (Ok(()), Ok(())));
     }
 
     #[test]
-    fn what_one_handler_leaves_alone_others_may_call() {
-        let gates = Gates::new(Arc::new(Hand::default()));
+    fn an_open_breaker_of_one_handler_lets_others_call() {
+        let host_breakers = HostBreakers::new(Arc::new(Hand::default()));
         let [a, b] = ["a", "b"].map(handler);
-        gates.set(BTreeMap::from([(CalledHost::of_handler(&a, "api"), 100)]));
-        assert_eq!((gates.permit(&a, "api"), gates.permit(&b, "api")), (Err(100), Ok(())));
-        gates.set(BTreeMap::from([(CalledHost::of_all_handlers("api"), 100)]));
-        assert_eq!((gates.permit(&a, "api"), gates.permit(&b, "api")), (Err(100), Err(100)));
+        host_breakers.set(BTreeMap::from([(CalledHost::of_handler(&a, "api"), 100)]));
+        assert_eq!((host_breakers.permit(&a, "api"), host_breakers.permit(&b, "api")), (Err(100), Ok(())));
+        host_breakers.set(BTreeMap::from([(CalledHost::of_all_handlers("api"), 100)]));
+        assert_eq!((host_breakers.permit(&a, "api"), host_breakers.permit(&b, "api")), (Err(100), Err(100)));
     }
 }
