@@ -22,8 +22,8 @@ use crate::{
     handle::Parts,
     host_breakers::HostBreakers,
     identities::{Identities, IdentityWindow},
+    journaled_calls::CallServices,
     modules::{ModuleDisk, ModuleOptions, Modules},
-    outcalls::Outside,
     projection::Projection,
     queries::Queries,
     recent::Recent,
@@ -76,12 +76,12 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms(&log)?);
     let (commands, inbox) = bounded(COMMANDS_MAX);
     let host_breakers = Arc::new(HostBreakers::new(Arc::clone(&clock)));
-    let outside = outside(&log, &commands, &host_breakers, options.secrets);
+    let call_services = call_services(&log, &commands, &host_breakers, options.secrets);
     let worker = Worker {
         done: commands.clone(),
         views: views.clone(),
         log: log.reader(),
-        outside,
+        call_services,
         metrics: Arc::clone(&metrics),
         join_trace: options.join_trace,
     };
@@ -209,15 +209,21 @@ pub fn last_at_ms(log: &Log) -> Result<u64, LogError> {
     Ok(log.reader().read(log.head())?.map_or(0, |(_, record)| record.at_ms()))
 }
 
-/// What calls to the outside go through.
-fn outside(
+/// What calls to the call_services go through.
+fn call_services(
     log: &Log,
     commands: &Sender<Command>,
     host_breakers: &Arc<HostBreakers>,
     secrets: BTreeMap<String, String>,
-) -> Outside {
+) -> CallServices {
     let (commands, host_breakers) = (commands.clone(), Arc::clone(host_breakers));
-    Outside { epochs: Arc::clone(log.epochs()), log: log.reader(), commands, host_breakers, secrets: Arc::new(secrets) }
+    CallServices {
+        epochs: Arc::clone(log.epochs()),
+        log: log.reader(),
+        commands,
+        host_breakers,
+        secrets: Arc::new(secrets),
+    }
 }
 
 fn run(

@@ -20,8 +20,8 @@ use crate::{
     command::Command,
     corrections,
     job::{CallResult, ItemResult, Job, JobItem, StoredRecord},
+    journaled_calls::{CallServices, JournaledCalls},
     lost,
-    outcalls::{Outcalls, Outside},
     pool::{Pool, ProcessorSlot},
     state::KeyState,
 };
@@ -38,7 +38,7 @@ pub struct Worker {
     pub done: Sender<Command>,
     pub views: Views,
     pub log: LogReader,
-    pub outside: Outside,
+    pub call_services: CallServices,
     pub metrics: Arc<Metrics>,
     pub join_trace: Option<JoinTrace>,
 }
@@ -254,7 +254,7 @@ impl Worker {
         if job.callee.capabilities.hosts.is_empty() {
             return Ok(Box::new(NoOutbound));
         }
-        Ok(Box::new(Outcalls::new(&self.outside, &item.delivery, item.attempt, item.carried.step)?))
+        Ok(Box::new(JournaledCalls::new(&self.call_services, &item.delivery, item.attempt, item.carried.step)?))
     }
 
     fn span(&self, item: &JobItem, event: &Event) -> Span {

@@ -141,7 +141,7 @@ impl World<'_> {
             match self.chance.below(8) {
                 0..=2 => self.publish()?,
                 3 | 4 => self.correct()?,
-                5 => self.outcalls(),
+                5 => self.outbound_calls(),
                 6 => self.operators()?,
                 _ => self.ready(),
             }

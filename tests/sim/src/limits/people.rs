@@ -73,8 +73,8 @@ impl World<'_> {
     }
 
     /// Answers to outbound calls of what is under way, each under a name that no attempt has used before.
-    pub(super) fn outcalls(&mut self) {
-        let (most, bytes) = (self.plan.habits.outcalls, self.plan.habits.answer_bytes);
+    pub(super) fn outbound_calls(&mut self) {
+        let (most, bytes) = (self.plan.habits.outbound_calls, self.plan.habits.answer_bytes);
         for call in 0..self.calls.len().min(8) {
             let limits = self.calls.get(call).map(|call| self.limits_of(call.handler()));
             let Some((limits, true)) = limits else { continue };

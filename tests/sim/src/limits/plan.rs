@@ -28,7 +28,7 @@ pub struct Habits {
     /// One attempt in so many fails.
     pub failure: u64,
     /// Outbound calls of an attempt, and their answers.
-    pub outcalls: u64,
+    pub outbound_calls: u64,
     pub answer_bytes: u64,
     /// Calls that end in a step.
     pub ends: u64,
@@ -100,7 +100,7 @@ impl Habits {
             corrections: one_of([0, 20, 500]),
             correction_bytes: one_of([20, 4_000, 250_000]),
             failure: one_of([1, 2, 9]),
-            outcalls: one_of([0, 2, 256]),
+            outbound_calls: one_of([0, 2, 256]),
             answer_bytes: one_of([10, 9_000, 4 << 20]),
             ends: one_of([3, 40, 1_000]),
             deploys: one_of([1, 2, 150]),

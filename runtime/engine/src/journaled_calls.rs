@@ -11,7 +11,7 @@ use crate::{command::Command, host_breakers::HostBreakers};
 
 /// What all attempts share.
 #[derive(Clone)]
-pub struct Outside {
+pub struct CallServices {
     pub epochs: Arc<Epochs>,
     pub log: LogReader,
     pub commands: Sender<Command>,
@@ -20,9 +20,9 @@ pub struct Outside {
     pub secrets: Arc<BTreeMap<String, String>>,
 }
 
-/// One attempt's way outside.
-pub struct Outcalls {
-    outside: Outside,
+/// One attempt's way call_services.
+pub struct JournaledCalls {
+    call_services: CallServices,
     delivery: DeliveryId,
     attempt: u32,
     /// Where the log holds the answers that earlier attempts got, and their sizes, by step. Each is read when it is asked
@@ -30,20 +30,20 @@ pub struct Outcalls {
     recorded: BTreeMap<String, (Position, usize)>,
 }
 
-impl Outcalls {
+impl JournaledCalls {
     /// `newest` is the record of the newest answer that an earlier attempt got.
     ///
     /// # Errors
     /// The log cannot be read.
     pub fn new(
-        outside: &Outside,
+        call_services: &CallServices,
         delivery: &DeliveryId,
         attempt: u32,
         newest: Option<Position>,
     ) -> Result<Self, String> {
         let (mut recorded, mut next) = (BTreeMap::new(), newest);
         while let Some(position) = next {
-            match outside.log.read(position).map_err(|e| e.to_string())? {
+            match call_services.log.read(position).map_err(|e| e.to_string())? {
                 Some((_, Record::Stepped { step, answer, previous, .. })) => {
                     let bytes = answer.size_of_step(&step);
                     recorded.entry(step).or_insert((position, bytes));
@@ -57,14 +57,14 @@ impl Outcalls {
                 _ => return Err(format!("the log holds no step of {delivery} at {position}")),
             }
         }
-        Ok(Self { outside: outside.clone(), delivery: delivery.clone(), attempt, recorded })
+        Ok(Self { call_services: call_services.clone(), delivery: delivery.clone(), attempt, recorded })
     }
 }
 
-impl Outbound for Outcalls {
+impl Outbound for JournaledCalls {
     fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError> {
         let Some((position, _)) = self.recorded.get(step) else { return Ok(None) };
-        match self.outside.log.read(*position).map_err(|error| StateError(error.to_string()))? {
+        match self.call_services.log.read(*position).map_err(|error| StateError(error.to_string()))? {
             Some((_, Record::Stepped { answer, .. })) => Ok(Some(answer)),
             _ => Err(StateError(format!("the log holds no step of {} at {position}", self.delivery))),
         }
@@ -75,7 +75,7 @@ impl Outbound for Outcalls {
     }
 
     fn permit(&self, host: &str) -> Result<(), u64> {
-        self.outside.host_breakers.permit(&self.delivery.handler, host)
+        self.call_services.host_breakers.permit(&self.delivery.handler, host)
     }
 
     fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {
@@ -83,17 +83,17 @@ impl Outbound for Outcalls {
         let (delivery, step) = (self.delivery.clone(), step.to_owned());
         let command = Command::Step { delivery, attempt: self.attempt, step, answer: answer.clone(), reply };
         let stopped = || StateError("the server is stopping".to_owned());
-        self.outside.commands.send(command).map_err(|_| stopped())?;
+        self.call_services.commands.send(command).map_err(|_| stopped())?;
         durable.recv().map_err(|_| stopped())?.map_err(|refusal| StateError(refusal.to_string()))
     }
 
     fn secret(&self, name: &str) -> Option<String> {
-        self.outside.secrets.get(name).cloned()
+        self.call_services.secrets.get(name).cloned()
     }
 
-    /// Another log gives other keys, so an outside system may outlive this one. So does another epoch, where positions may
+    /// Another log gives other keys, so an call_services system may outlive this one. So does another epoch, where positions may
     /// have been given again; what happened before keeps its own.
     fn idempotency_key(&self, step: &str) -> String {
-        format!("{}/{}/{step}", self.outside.epochs.at(self.delivery.position), self.delivery)
+        format!("{}/{}/{step}", self.call_services.epochs.at(self.delivery.position), self.delivery)
     }
 }
