@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use weirgate_log::Views;
 use weirgate_types::{Event, Position};
 
-use crate::{Refusal, rows};
+use crate::{Refusal, keys};
 
 /// So many of the newest identities are remembered, and at most twice as many and those of a pass.
 const NEWEST: usize = 16_384;
@@ -52,7 +52,7 @@ pub struct Identified {
 
 impl Identified {
     pub fn look_up(event: Event, views: &Views) -> Result<Self, Refusal> {
-        let identity = rows::identity(&event.source, &event.id);
+        let identity = keys::identity(&event.source, &event.id);
         // First: the view may go on while it is asked, never back.
         let as_of = views.applied();
         Ok(Self { first: first_position(views, &identity)?, event, identity, as_of })
@@ -102,7 +102,7 @@ impl Identities {
 }
 
 fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, Refusal> {
-    Ok(views.get(identity)?.and_then(|value| rows::value_position(&value)))
+    Ok(views.get(identity)?.and_then(|value| keys::value_position(&value)))
 }
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
         let [one, again] = [1, 1].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
         identities.accepted(one.identity, Position(1));
         for n in 2..3 * NEWEST {
-            identities.accepted(rows::identity("/tests", &n.to_string()), Position(n as u64));
+            identities.accepted(keys::identity("/tests", &n.to_string()), Position(n as u64));
         }
         assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(1)));
     }
@@ -168,11 +168,11 @@ mod tests {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again, new] = [1, 1, 0].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
-        let change = Change { key: one.identity.clone(), value: Some(rows::position_value(Position(1))), is_new: true };
+        let change = Change { key: one.identity.clone(), value: Some(keys::position_value(Position(1))), is_new: true };
         identities.accepted(one.identity, Position(1));
         views.write(vec![change], Position(9)).expect("written");
         for n in 2..2 * NEWEST + 2 {
-            identities.accepted(rows::identity("/tests", &n.to_string()), Position(n as u64));
+            identities.accepted(keys::identity("/tests", &n.to_string()), Position(n as u64));
             identities.written(Position(n as u64));
             assert!(identities.newer.len() + identities.older.len() <= 2 * NEWEST);
         }

@@ -15,6 +15,7 @@ mod hub;
 mod identities;
 mod job;
 mod journaled_calls;
+mod keys;
 mod lost;
 mod metrics;
 mod modules;
@@ -24,7 +25,6 @@ mod projection;
 mod queries;
 mod recent;
 mod recovery;
-mod rows;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod start;

@@ -16,7 +16,7 @@ use weirgate_host::{Host, Module, ModuleError, ModuleInfo};
 use weirgate_log::Views;
 use weirgate_types::Digest;
 
-use crate::{Clock, Refusal, queries::blocking, rows};
+use crate::{Clock, Refusal, keys, queries::blocking};
 
 /// How many uploads may be under way: read, waiting, or compiled.
 const UPLOADS_MAX: usize = 8;
@@ -213,7 +213,7 @@ impl Modules {
 
     /// When a module was last used, and its size, where no `Deployed` record names it.
     fn unused(&self, digest: Digest) -> Result<Option<(u64, u64)>, Refusal> {
-        if self.views.get(&rows::deployed_module(digest))?.is_some() {
+        if self.views.get(&keys::deployed_module(digest))?.is_some() {
             return Ok(None);
         }
         match self.host.last_use(digest) {

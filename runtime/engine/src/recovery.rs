@@ -4,7 +4,7 @@ use weirgate_core::{DeliveryRow, HandlerRow, Input, deliveries_of};
 use weirgate_types::{Deployed, HandlerName, KeyHash, Position, Record};
 
 use crate::{
-    rows,
+    keys,
     writer::{EngineFault, Forgotten, Writer},
 };
 
@@ -48,26 +48,26 @@ impl Writer {
 
     fn restore(&mut self, applied: Position) -> Result<(), EngineFault> {
         self.machine.restore_head(applied);
-        let forgotten = self.views.get(rows::FORGOTTEN)?.and_then(|value| rows::value_position(&value));
+        let forgotten = self.views.get(keys::FORGOTTEN)?.and_then(|value| keys::value_position(&value));
         self.forgotten = Forgotten::through(forgotten.unwrap_or_default());
-        if let Some(value) = self.views.get(rows::ANCHORS)? {
+        if let Some(value) = self.views.get(keys::ANCHORS)? {
             self.machine.restore_anchors(postcard::from_bytes(&value).map_err(unreadable)?);
         }
-        for (key, value) in self.views.scan(rows::LAGGING, None, usize::MAX)? {
-            let name = rows::handler_of(&key).ok_or_else(|| unreadable("a lagging handler's name"))?;
-            let scanned = rows::value_position(&value).ok_or_else(|| unreadable("a lagging handler's row"))?;
+        for (key, value) in self.views.scan(keys::LAGGING, None, usize::MAX)? {
+            let name = keys::handler_of(&key).ok_or_else(|| unreadable("a lagging handler's name"))?;
+            let scanned = keys::value_position(&value).ok_or_else(|| unreadable("a lagging handler's row"))?;
             self.lagging_kept.insert(name, scanned);
         }
-        for (key, value) in self.views.scan(rows::HANDLERS, None, usize::MAX)? {
-            let name = rows::handler_of(&key).ok_or_else(|| unreadable("a handler's name"))?;
+        for (key, value) in self.views.scan(keys::HANDLERS, None, usize::MAX)? {
+            let name = keys::handler_of(&key).ok_or_else(|| unreadable("a handler's name"))?;
             let row: HandlerRow = postcard::from_bytes(&value).map_err(unreadable)?;
             let scanned = self.lagging_kept.get(&name).copied().unwrap_or(applied);
             let deployments = self.restore_deployments(&name)?;
             let offers = self.restore_offers(&name)?;
             self.machine.restore_handler(deployments, &HandlerRow { scanned, offers, ..row });
         }
-        for (key, value) in self.views.scan(rows::HOSTS, None, usize::MAX)? {
-            let host = rows::host_of(&key).ok_or_else(|| unreadable("a host's name"))?;
+        for (key, value) in self.views.scan(keys::HOSTS, None, usize::MAX)? {
+            let host = keys::host_of(&key).ok_or_else(|| unreadable("a host's name"))?;
             let (until_ms, again) = postcard::from_bytes(&value).map_err(unreadable)?;
             self.machine.restore_host(host, until_ms, again);
             self.hosts_changed = true;
@@ -77,8 +77,8 @@ impl Writer {
 
     fn restore_deployments(&mut self, name: &HandlerName) -> Result<Vec<(Position, Deployed)>, EngineFault> {
         let mut deployments = Vec::new();
-        for row in self.views.scan_keys(&rows::deployments_of(name), None, usize::MAX)? {
-            let position = rows::last_position(&row).ok_or_else(|| unreadable("a deployment's row"))?;
+        for row in self.views.scan_keys(&keys::deployments_of(name), None, usize::MAX)? {
+            let position = keys::last_position(&row).ok_or_else(|| unreadable("a deployment's row"))?;
             deployments.push(self.deployment(position)?);
             self.deployments_kept.insert(row);
         }
@@ -86,10 +86,10 @@ impl Writer {
     }
 
     fn restore_offers(&self, name: &HandlerName) -> Result<Vec<(KeyHash, KeyHash, Position)>, EngineFault> {
-        let offers = self.views.scan(&rows::offers_of(name), None, usize::MAX)?.into_iter();
+        let offers = self.views.scan(&keys::offers_of(name), None, usize::MAX)?.into_iter();
         let offer = |(row, value): (Vec<u8>, Vec<u8>)| {
-            let (lane, key) = rows::offer_of(&row)?;
-            Some((lane, key, rows::value_position(&value)?))
+            let (lane, key) = keys::offer_of(&row)?;
+            Some((lane, key, keys::value_position(&value)?))
         };
         offers.map(|row| offer(row).ok_or_else(|| unreadable("a correction's row"))).collect()
     }
@@ -98,10 +98,10 @@ impl Writer {
     fn restore_deliveries(&mut self) -> Result<(), EngineFault> {
         let mut after = None::<Vec<u8>>;
         loop {
-            let page = self.views.scan(rows::DELIVERIES, after.as_deref(), STEP_CHANGES)?;
+            let page = self.views.scan(keys::DELIVERIES, after.as_deref(), STEP_CHANGES)?;
             for (key, value) in &page {
                 let row: DeliveryRow = postcard::from_bytes(value).map_err(unreadable)?;
-                let delivery = rows::delivery_of(key).ok_or_else(|| unreadable("a delivery's row"))?;
+                let delivery = keys::delivery_of(key).ok_or_else(|| unreadable("a delivery's row"))?;
                 self.machine.restore_delivery(&delivery, row);
             }
             match page.into_iter().next_back() {

@@ -20,8 +20,8 @@ use crate::{
     host_breakers::HostBreakers,
     identities::{Identified, IdentityWindow},
     job::{CallResult, ItemResult, Job, StoredRecord},
+    keys,
     modules::{ModuleDisk, ModuleOptions},
-    rows,
     start::{Pieces, assemble, last_at_ms},
     state::KeyState,
     time::Time,
@@ -200,7 +200,7 @@ impl Engine {
 
     #[must_use]
     pub fn is_dead_letter(&self, delivery: &DeliveryId) -> bool {
-        matches!(self.views().get(&rows::dead_letter(delivery)), Ok(Some(_)))
+        matches!(self.views().get(&keys::dead_letter(delivery)), Ok(Some(_)))
     }
 
     /// In how many milliseconds something is due, if anything is.

@@ -4,7 +4,7 @@ use weirgate_host::{ReadState, StateError};
 use weirgate_log::{LogReader, Views};
 use weirgate_types::{HandlerName, Record};
 
-use crate::rows::{self, Stored};
+use crate::keys::{self, Stored};
 
 /// Reads the state of one handler and key. A call owns what it reads through; views and log are handles.
 pub struct KeyState {
@@ -16,7 +16,7 @@ pub struct KeyState {
 
 impl KeyState {
     pub fn new(views: Views, log: LogReader, handler: &HandlerName, key: &str) -> Self {
-        Self { views, log, prefix: rows::states(handler, key) }
+        Self { views, log, prefix: keys::states(handler, key) }
     }
 }
 

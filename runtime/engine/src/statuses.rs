@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use weirgate_log::{Change, LogReader, Views};
 use weirgate_types::{HandlerName, Position, Record, StatusDocument, StatusPart, StatusWrite};
 
-use crate::{Refusal, rows};
+use crate::{Refusal, keys};
 
 /// A longer row leaves what the handler wrote to the log.
 const ROW_BYTES_MAX: usize = 3 * 1024;
@@ -33,7 +33,7 @@ pub struct Statuses {
 impl Statuses {
     /// The subject's document; empty, with version 0, when there is none.
     pub fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
-        let prefix = rows::parts(subject);
+        let prefix = keys::parts(subject);
         let mut document = StatusDocument::default();
         for (key, value) in self.views.scan(&prefix, None, usize::MAX)? {
             let name = key.get(prefix.len()..).map(String::from_utf8_lossy).unwrap_or_default();
@@ -44,7 +44,7 @@ impl Statuses {
 
     /// One part, and where it was written.
     pub fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
-        let row = self.views.get(&rows::part(subject, handler))?;
+        let row = self.views.get(&keys::part(subject, handler))?;
         row.map(|value| self.load(&value)).transpose()
     }
 
@@ -76,7 +76,7 @@ pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, place: Optio
         let (state, text) = (String::new(), String::new());
         value = encode(StatusPart { state, text, data: None, ..part.clone() }, true);
     }
-    Change { key: rows::part(subject, handler), value: Some(value), is_new: false }
+    Change { key: keys::part(subject, handler), value: Some(value), is_new: false }
 }
 
 /// JSON text as a value; the host has checked that it is JSON.

@@ -8,7 +8,7 @@ use weirgate_types::{Deployed, Event, HandlerName, Manifest, Record, Schedule, T
 
 use crate::{
     Refusal,
-    rows::{TimerKind, TimerRow},
+    keys::{TimerKind, TimerRow},
 };
 
 const TIMERS: &str = "/weirgate/timers/";

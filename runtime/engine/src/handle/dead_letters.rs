@@ -7,7 +7,7 @@ use weirgate_types::{
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, job::StoredRecord, notices, queries::Scan, rows};
+use crate::{DeadLetter, Refusal, job::StoredRecord, keys, notices, queries::Scan};
 
 /// So many dead letters are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -133,14 +133,14 @@ impl Handle {
         after: Option<&DeliveryId>,
         limit: usize,
     ) -> Result<DeadLetterPage, Refusal> {
-        let prefix = filter.handler.as_ref().map_or_else(|| rows::DEAD_LETTERS.to_vec(), rows::dead_letters_of);
-        let mut after = after.map(rows::dead_letter);
+        let prefix = filter.handler.as_ref().map_or_else(|| keys::DEAD_LETTERS.to_vec(), keys::dead_letters_of);
+        let mut after = after.map(keys::dead_letter);
         let mut dead_letters = Vec::new();
         for _ in 0..LOOKED_AT_MAX / PAGE {
             let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
             let is_last = page.len() < PAGE;
             for (row, value) in page {
-                let (Some(delivery), Some(position)) = (rows::delivery_of(&row), rows::value_position(&value)) else {
+                let (Some(delivery), Some(position)) = (keys::delivery_of(&row), keys::value_position(&value)) else {
                     continue;
                 };
                 after = Some(row);
@@ -154,12 +154,12 @@ impl Handle {
                 return Ok(DeadLetterPage { dead_letters, next: None });
             }
         }
-        Ok(DeadLetterPage { dead_letters, next: after.as_deref().and_then(rows::delivery_of) })
+        Ok(DeadLetterPage { dead_letters, next: after.as_deref().and_then(keys::delivery_of) })
     }
 
     pub(super) fn find_dead_letter(&self, delivery: &DeliveryId) -> Result<Option<DeadLetter>, Refusal> {
-        let row = self.0.parts.statuses.views.get(&rows::dead_letter(delivery))?;
-        let position = row.and_then(|value| rows::value_position(&value));
+        let row = self.0.parts.statuses.views.get(&keys::dead_letter(delivery))?;
+        let position = row.and_then(|value| keys::value_position(&value));
         position.map_or(Ok(None), |position| self.dead_letter_at(delivery, position))
     }
 
@@ -204,7 +204,7 @@ impl Handle {
         if let Some(dead_letter) = self.find_dead_letter(delivery)? {
             return Ok(dead_letter.carried);
         }
-        let open = self.0.parts.statuses.views.get(&rows::delivery(delivery))?;
+        let open = self.0.parts.statuses.views.get(&keys::delivery(delivery))?;
         let row = open.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok());
         Ok(row.map(|row| row.carried).unwrap_or_default())
     }

@@ -14,7 +14,7 @@ use crate::{
     command::{Command, PreparedCommand},
     corrections,
     job::StoredRecord,
-    lost, rows,
+    keys, lost,
 };
 
 /// So many open deliveries are looked at for what is blocked.
@@ -189,12 +189,12 @@ impl Handle {
         limit: usize,
     ) -> Result<Vec<Blocked>, Refusal> {
         let mut lanes = BTreeMap::<(HandlerName, KeyHash), Lane>::new();
-        let prefix = handler.map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
+        let prefix = handler.map_or_else(|| keys::DELIVERIES.to_vec(), keys::deliveries_of);
         let mut after = None::<Vec<u8>>;
         for _ in 0..LOOKED_AT_MAX / PAGE {
             let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
             for (key, value) in &page {
-                let (Some(delivery), Ok(row)) = (rows::delivery_of(key), postcard::from_bytes::<DeliveryRow>(value))
+                let (Some(delivery), Ok(row)) = (keys::delivery_of(key), postcard::from_bytes::<DeliveryRow>(value))
                 else {
                     continue;
                 };
@@ -221,8 +221,8 @@ impl Handle {
         let state = match first_number {
             None => DeliveryState::of(&row),
             Some(first) => {
-                let next = self.0.parts.statuses.views.get(&rows::next_number(&handler, row.lane)).ok()?;
-                let next = next.and_then(|value| rows::value_number(&value)).unwrap_or(first);
+                let next = self.0.parts.statuses.views.get(&keys::next_number(&handler, row.lane)).ok()?;
+                let next = next.and_then(|value| keys::value_number(&value)).unwrap_or(first);
                 DeliveryState::in_sequence(&row, next)
             }
         };

@@ -10,7 +10,7 @@ use crate::{
     DeliveryFilter, DeliveryItem, Refusal,
     command::{Command, Standing},
     job::StoredRecord,
-    rows,
+    keys,
 };
 
 /// So many rows are looked at for one page of a list.
@@ -70,13 +70,13 @@ impl Handle {
         key: Option<KeyHash>,
     ) -> Result<((Option<DeliveryId>, Vec<Candidate>), bool), Refusal> {
         let views = self.0.parts.statuses.views.clone();
-        let prefix = filter.handler.as_ref().map_or_else(|| rows::DELIVERIES.to_vec(), rows::deliveries_of);
+        let prefix = filter.handler.as_ref().map_or_else(|| keys::DELIVERIES.to_vec(), keys::deliveries_of);
         let state = filter.state.clone();
         blocking(move || {
-            let after = after.as_ref().map(rows::delivery);
+            let after = after.as_ref().map(keys::delivery);
             let slice = views.scan(&prefix, after.as_deref(), SLICE)?;
             let is_last = slice.len() < SLICE;
-            let through = slice.last().and_then(|(row, _)| rows::delivery_of(row));
+            let through = slice.last().and_then(|(row, _)| keys::delivery_of(row));
             let is_wanted = |(_, row): &Candidate| {
                 key.is_none_or(|wanted| row.key == wanted)
                     && state.as_deref().is_none_or(|wanted| may_stand(row, wanted))
@@ -119,7 +119,7 @@ impl Handle {
         }
         let views = &self.0.parts.statuses.views;
         // Not in memory: on disk, or it has ended since.
-        let kept = views.get(&rows::delivery(delivery))?;
+        let kept = views.get(&keys::delivery(delivery))?;
         let Some(row) = kept.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok()) else {
             return Ok(None);
         };
@@ -127,8 +127,8 @@ impl Handle {
         let first = match standing.first_of_lane {
             Some(first) => Some(first),
             None => {
-                let keys = views.scan_keys(&rows::spilled_lane(&delivery.handler, row.lane), None, 1)?;
-                keys.first().and_then(|key| rows::last_position(key))
+                let keys = views.scan_keys(&keys::spilled_lane(&delivery.handler, row.lane), None, 1)?;
+                keys.first().and_then(|key| keys::last_position(key))
             }
         };
         let behind = first.filter(|first| *first != delivery.position);
@@ -155,7 +155,7 @@ impl Handle {
 }
 
 fn candidate((row, value): &ViewEntry) -> Option<Candidate> {
-    Some((rows::delivery_of(row)?, postcard::from_bytes(value).ok()?))
+    Some((keys::delivery_of(row)?, postcard::from_bytes(value).ok()?))
 }
 
 /// Whether a delivery with this row can be in a state: what stands first in its lane shows, and what is behind is parked.

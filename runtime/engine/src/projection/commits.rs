@@ -7,7 +7,7 @@ use weirgate_types::{
 use super::{Projection, public};
 use crate::{
     Refusal,
-    rows::{self, Stored},
+    keys::{self, Stored},
     statuses::raw_json,
 };
 
@@ -33,7 +33,7 @@ impl Projection {
 
     fn commit(&mut self, position: Position, commit: &Commit, before: Before) -> Result<(), Refusal> {
         for (index, write) in commit.effects.state.iter().enumerate() {
-            let mut row = rows::states(&commit.handler, &commit.key);
+            let mut row = keys::states(&commit.handler, &commit.key);
             row.extend_from_slice(write.name.as_bytes());
             match &write.value {
                 Some(value) => self.put(row, Stored::new(value, position, before.state + index).encode(), false),
@@ -48,7 +48,7 @@ impl Projection {
         }
         if let Outcome::DeadLettered { .. } = commit.outcome {
             let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
-            self.put(rows::dead_letter(&delivery), rows::position_value(position), false);
+            self.put(keys::dead_letter(&delivery), keys::position_value(position), false);
         }
         if !commit.effects.status.iter().any(|write| write.subject == commit.key) {
             self.stands(position, commit)?;

@@ -12,7 +12,7 @@ use weirgate_log::{Change, ViewEntry};
 use weirgate_types::{HandlerName, Position, Record, StatusPart};
 
 use crate::{
-    Refusal, rows,
+    Refusal, keys,
     statuses::{self, Place, Statuses},
 };
 use pending::Pending;
@@ -48,13 +48,13 @@ impl Projection {
     pub fn project(&mut self, position: Position, record: &Record) -> Result<(), Refusal> {
         match record {
             Record::Accepted { event, .. } => {
-                let row = rows::identity(&event.source, &event.id);
-                self.put(row, rows::position_value(position), true);
+                let row = keys::identity(&event.source, &event.id);
+                self.put(row, keys::position_value(position), true);
             }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {
-                self.put(rows::deployed_module(deployed.digest), Vec::new(), false);
+                self.put(keys::deployed_module(deployed.digest), Vec::new(), false);
                 self.deployed(position, deployed)?;
             }
             Record::Fired { timer, due_ms, next_ms, event, .. } => {

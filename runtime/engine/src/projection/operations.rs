@@ -8,7 +8,7 @@ use weirgate_types::{
 };
 
 use super::{Projection, public};
-use crate::{Refusal, notices, rows, statuses::raw_json};
+use crate::{Refusal, keys, notices, statuses::raw_json};
 
 /// Whose part of a status it is where the runtime speaks of itself.
 const RUNTIME_PART: &str = "weirgate";
@@ -19,7 +19,7 @@ impl Projection {
         let DeliveryDecided { delivery, key, command, reason, at_ms, .. } = decided;
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if let DeliveryCommand::DeadLetter = command {
-            self.put(rows::dead_letter(delivery), rows::position_value(position), false);
+            self.put(keys::dead_letter(delivery), keys::position_value(position), false);
             // It may have been given up behind another one that there is more to say of.
             if said.is_some_and(|said| said.event() != delivery.position) {
                 return Ok(());
@@ -28,7 +28,7 @@ impl Projection {
             let dead = PartDelivery::DeadLettered { event, attempt, message };
             return self.say(position, key, &delivery.handler, *at_ms, Some(dead));
         }
-        self.remove(rows::dead_letter(delivery));
+        self.remove(keys::dead_letter(delivery));
         if said.is_some_and(|said| said.event() == delivery.position) {
             self.say(position, key, &delivery.handler, *at_ms, None)?;
         }

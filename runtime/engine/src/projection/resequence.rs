@@ -5,14 +5,14 @@ use weirgate_core::Next;
 use weirgate_types::{GapPassed, HandlerName, KeyHash, Position};
 
 use super::Projection;
-use crate::{Refusal, notices, rows};
+use crate::{Refusal, keys, notices};
 
 impl Projection {
     pub fn keep_next(&mut self, handler: &HandlerName, lane: KeyHash, next: Next) -> Result<(), Refusal> {
-        let row = rows::next_number(handler, lane);
-        let kept = self.get(&row)?.and_then(|value| rows::value_number(&value));
+        let row = keys::next_number(handler, lane);
+        let kept = self.get(&row)?.and_then(|value| keys::value_number(&value));
         if let Some(next) = next.over(kept) {
-            self.put(row, rows::number_value(next), false);
+            self.put(row, keys::number_value(next), false);
         }
         Ok(())
     }

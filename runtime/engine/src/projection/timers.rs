@@ -6,7 +6,7 @@ use weirgate_types::{Anchor, Commit, Deployed, Manifest, Position, TimerId, Time
 use super::Projection;
 use crate::{
     Refusal,
-    rows::{self, TimerKind, TimerRow},
+    keys::{self, TimerKind, TimerRow},
     timers,
 };
 
@@ -19,7 +19,7 @@ impl Projection {
         write: &TimerWrite,
     ) -> Result<(), Refusal> {
         let (handler, key, name) = (commit.handler.clone(), commit.key.clone(), write.name.clone());
-        let row = rows::timer(&TimerId { handler, key, name }, TimerKind::Handler);
+        let row = keys::timer(&TimerId { handler, key, name }, TimerKind::Handler);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         self.set_timer(row, write.set.as_ref().map(|set| TimerRow { due_ms: set.due_ms, position, index }))
     }
@@ -27,11 +27,11 @@ impl Projection {
     /// The schedules of a version take the place of those of the version before.
     pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), Refusal> {
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return Ok(()) };
-        for row in self.scan_keys(&rows::timers(&deployed.handler, TimerKind::Schedule), usize::MAX)? {
+        for row in self.scan_keys(&keys::timers(&deployed.handler, TimerKind::Schedule), usize::MAX)? {
             self.set_timer(row, None)?;
         }
         for (index, schedule) in (0_u32..).zip(&manifest.schedules) {
-            let row = rows::timer(&timers::schedule_id(&deployed.handler, schedule), TimerKind::Schedule);
+            let row = keys::timer(&timers::schedule_id(&deployed.handler, schedule), TimerKind::Schedule);
             let due_ms = schedule::next_after(&schedule.cron, deployed.wall_ms);
             self.set_timer(row, due_ms.map(|due_ms| TimerRow { due_ms, position, index }))?;
         }
@@ -46,7 +46,7 @@ impl Projection {
         due_ms: u64,
         next_ms: Option<u64>,
     ) -> Result<(), Refusal> {
-        let row = rows::timer(id, kind);
+        let row = keys::timer(id, kind);
         let Some(timer) = self.timer(&row)?.filter(|timer| timer.due_ms == due_ms) else { return Ok(()) };
         self.set_timer(row, next_ms.map(|due_ms| TimerRow { due_ms, ..timer }))
     }
@@ -54,11 +54,11 @@ impl Projection {
     /// The wall clock was set: later records' times stand for other moments of elapsed time.
     pub(super) fn anchored(&mut self, position: Position, anchor: Anchor) -> Result<(), Refusal> {
         let storage = |error: postcard::Error| Refusal::Storage(error.to_string());
-        let kept = self.get(rows::ANCHORS)?;
+        let kept = self.get(keys::ANCHORS)?;
         let kept = kept.map(|value| postcard::from_bytes::<Anchors>(&value).map_err(storage)).transpose()?;
         let mut anchors = kept.unwrap_or_default();
         anchors.push(position, anchor);
-        self.put(rows::ANCHORS.to_vec(), postcard::to_stdvec(&anchors).map_err(storage)?, false);
+        self.put(keys::ANCHORS.to_vec(), postcard::to_stdvec(&anchors).map_err(storage)?, false);
         Ok(())
     }
 
@@ -69,12 +69,12 @@ impl Projection {
 
     fn set_timer(&mut self, row: Vec<u8>, timer: Option<TimerRow>) -> Result<(), Refusal> {
         if let Some(before) = self.timer(&row)? {
-            self.remove(rows::timer_by_time(before.due_ms, &row));
+            self.remove(keys::timer_by_time(before.due_ms, &row));
         }
         match timer {
             None => self.remove(row),
             Some(timer) => {
-                self.put(rows::timer_by_time(timer.due_ms, &row), Vec::new(), false);
+                self.put(keys::timer_by_time(timer.due_ms, &row), Vec::new(), false);
                 let value = postcard::to_stdvec(&timer).map_err(|e| Refusal::Storage(e.to_string()))?;
                 self.put(row, value, false);
             }

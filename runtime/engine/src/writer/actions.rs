@@ -9,7 +9,7 @@ use weirgate_types::{Carried, DeliveryId, HandlerName, Outcome, Position, Record
 use super::{After, EngineFault, Writer};
 use crate::{
     job::{Job, JobItem, StoredRecord},
-    rows,
+    keys,
 };
 
 impl Writer {
@@ -111,7 +111,7 @@ impl Writer {
     }
 
     fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), EngineFault> {
-        let key = rows::delivery(delivery);
+        let key = keys::delivery(delivery);
         match row {
             Some(row) => {
                 let value = postcard::to_stdvec(row).map_err(|e| EngineFault::Broken(e.to_string()))?;
@@ -125,13 +125,13 @@ impl Writer {
     /// A spilled delivery is found by its lane, and by its time where it has one and leads its lane.
     fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), EngineFault> {
         self.keep(delivery, Some(row), false)?;
-        let by_lane = rows::spilled(delivery, row);
+        let by_lane = keys::spilled(delivery, row);
         let due = row.stand.due().filter(|_| row.leads || !on);
-        let by_time = due.map(|(due_ms, level)| rows::queued(delivery, level, due_ms));
+        let by_time = due.map(|(due_ms, level)| keys::queued(delivery, level, due_ms));
         if on {
             self.projection.put(by_lane, Vec::new(), false);
             if let Some(key) = by_time {
-                self.projection.put(key, rows::lane_value(row.lane), false);
+                self.projection.put(key, keys::lane_value(row.lane), false);
             }
         } else {
             self.projection.remove(by_lane);

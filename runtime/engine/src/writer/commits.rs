@@ -9,7 +9,7 @@ use weirgate_types::{
 };
 
 use super::{EngineFault, Writer};
-use crate::{corrections, job::ItemResult, job::StoredRecord, notices, rows};
+use crate::{corrections, job::ItemResult, job::StoredRecord, keys, notices};
 
 /// How much of the state is kept with a dead letter.
 const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
@@ -104,11 +104,11 @@ impl Writer {
 
     /// What the handler knows of a key, as much of it as is kept with a dead letter.
     fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, EngineFault> {
-        let prefix = rows::states(handler, key);
+        let prefix = keys::states(handler, key);
         let mut values = BTreeMap::new();
         for (row, value) in self.projection.scan(&prefix, KEPT_STATE_VALUES_MAX)? {
             let name = String::from_utf8_lossy(row.get(prefix.len()..).unwrap_or_default()).into_owned();
-            let Some(rows::Stored::Inline(value)) = rows::Stored::decode(&value) else { continue };
+            let Some(keys::Stored::Inline(value)) = keys::Stored::decode(&value) else { continue };
             values.insert(name, Some(value.to_vec()));
         }
         let of_key = before.iter().filter(|commit| commit.key == key);

@@ -3,7 +3,7 @@
 use weirgate_types::{Position, Record};
 
 use super::{EngineFault, Writer};
-use crate::rows;
+use crate::keys;
 
 /// How many records a pass looks at, at least; it keeps up with what comes in.
 const RECORDS_MIN: usize = 64;
@@ -44,7 +44,7 @@ impl Writer {
             forgotten = Forgotten::through(position.plus(record.width()).before());
         }
         if forgotten.through > self.forgotten.through {
-            self.projection.put(rows::FORGOTTEN.to_vec(), rows::position_value(forgotten.through), false);
+            self.projection.put(keys::FORGOTTEN.to_vec(), keys::position_value(forgotten.through), false);
         }
         self.forgotten = forgotten;
         Ok(())
@@ -59,12 +59,12 @@ impl Writer {
 
     fn forget(&mut self, position: Position, record: &Record) -> Result<(), EngineFault> {
         let Record::Accepted { event, .. } = record else { return Ok(()) };
-        let row = rows::identity(&event.source, &event.id);
+        let row = keys::identity(&event.source, &event.id);
         // It may have been accepted anew since, and in this pass, of which the views know nothing yet.
         if self.identities.newest(&row).is_some_and(|newest| newest != position) {
             return Ok(());
         }
-        if self.views.get(&row)?.and_then(|value| rows::value_position(&value)) == Some(position) {
+        if self.views.get(&row)?.and_then(|value| keys::value_position(&value)) == Some(position) {
             self.projection.remove(row);
         }
         Ok(())

@@ -29,10 +29,9 @@ use crate::{
     host_breakers::HostBreakers,
     identities::{Identities, IdentityWindow},
     job::{CallResult, Callee},
-    notices,
+    keys, notices,
     projection::Projection,
     recent::Recent,
-    rows,
     time::Time,
     workers::Jobs,
 };
@@ -329,9 +328,9 @@ impl Writer {
             self.keep_rows()?;
         }
         for (handler, OfferChange { lane, key, correction }) in self.machine.take_offer_changes() {
-            let row = rows::offer(&handler, lane, key);
+            let row = keys::offer(&handler, lane, key);
             match correction {
-                Some(correction) => self.projection.put(row, rows::position_value(correction), false),
+                Some(correction) => self.projection.put(row, keys::position_value(correction), false),
                 None => self.projection.remove(row),
             }
         }
@@ -340,10 +339,10 @@ impl Writer {
         }
         let lagging: BTreeMap<_, _> = self.machine.lagging().map(|(name, scanned)| (name.clone(), scanned)).collect();
         for (name, scanned) in lagging.iter().filter(|(name, scanned)| self.lagging_kept.get(*name) != Some(*scanned)) {
-            self.projection.put(rows::lagging(name), rows::position_value(*scanned), false);
+            self.projection.put(keys::lagging(name), keys::position_value(*scanned), false);
         }
         for name in self.lagging_kept.keys().filter(|name| !lagging.contains_key(*name)) {
-            self.projection.remove(rows::lagging(name));
+            self.projection.remove(keys::lagging(name));
         }
         self.lagging_kept = lagging;
         Ok(())
@@ -354,8 +353,8 @@ impl Writer {
         let mut deployments = BTreeSet::new();
         for (name, row) in self.machine.rows() {
             let value = postcard::to_stdvec(&row).map_err(|e| EngineFault::Broken(e.to_string()))?;
-            self.projection.put(rows::handler(name), value, false);
-            deployments.extend(row.deployments.into_iter().map(|position| rows::deployment(name, position)));
+            self.projection.put(keys::handler(name), value, false);
+            deployments.extend(row.deployments.into_iter().map(|position| keys::deployment(name, position)));
         }
         for row in deployments.difference(&self.deployments_kept) {
             self.projection.put(row.clone(), Vec::new(), false);
@@ -372,10 +371,10 @@ impl Writer {
         let mut open = BTreeMap::new();
         for (host, open_state) in self.machine.hosts() {
             match open_state {
-                None => self.projection.remove(rows::host(host)),
+                None => self.projection.remove(keys::host(host)),
                 Some(open_state) => {
                     let value = postcard::to_stdvec(&open_state).map_err(|e| EngineFault::Broken(e.to_string()))?;
-                    self.projection.put(rows::host(host), value, false);
+                    self.projection.put(keys::host(host), value, false);
                     open.insert(host.clone(), open_state.0.saturating_sub(self.time.now().elapsed_ms));
                 }
             }

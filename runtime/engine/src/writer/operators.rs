@@ -10,7 +10,7 @@ use super::{After, EngineFault, Writer, commits::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
     command::{Audit, PreparedCommand, Reply},
-    notices, rows,
+    keys, notices,
 };
 
 impl Writer {
@@ -82,7 +82,7 @@ impl Writer {
         if self.machine.handler(&delivery.handler).is_none() {
             return Err(Refusal::UnknownHandler(delivery.handler.clone()));
         }
-        let died = self.projection.get(&rows::dead_letter(delivery))?.and_then(|value| rows::value_position(&value));
+        let died = self.projection.get(&keys::dead_letter(delivery))?.and_then(|value| keys::value_position(&value));
         let is_dead = died.is_some();
         let row = self.machine.row(delivery);
         match (&command.command, row.map(|row| row.stand)) {

@@ -4,7 +4,7 @@ use weirgate_core::{EventHead, HandlerView, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
 use super::{EngineFault, Writer};
-use crate::{HandlerItem, command::Standing, rows};
+use crate::{HandlerItem, command::Standing, keys};
 
 /// How many positions one scan looks at, at least.
 const SCAN_POSITIONS: u64 = 2_048;
@@ -68,8 +68,8 @@ impl Writer {
         if view.spilled == 0 {
             return view.checkpoint;
         }
-        let first = self.projection.scan_keys(&rows::deliveries_of(name), 1).unwrap_or_default();
-        let first = first.first().and_then(|key| rows::delivery_of(key)).map(|delivery| delivery.position.before());
+        let first = self.projection.scan_keys(&keys::deliveries_of(name), 1).unwrap_or_default();
+        let first = first.first().and_then(|key| keys::delivery_of(key)).map(|delivery| delivery.position.before());
         first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
     }
 

@@ -4,7 +4,7 @@ use weirgate_core::{DeliveryRow, Input, NextDue, Now, ReloadedLane};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 
 use super::{EngineFault, Writer};
-use crate::{rows, timers};
+use crate::{keys, timers};
 
 /// How many deliveries of a lane are reloaded at once.
 const LANE_ROWS_MAX: usize = 64;
@@ -41,14 +41,14 @@ impl Writer {
     fn reload_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, EngineFault> {
         let mut next_due_ms = None::<u64>;
         for level in 0..LEVELS {
-            let queue = self.views.scan(&rows::queue(handler, level), None, LEVEL_DUE_MAX + 1)?;
+            let queue = self.views.scan(&keys::queue(handler, level), None, LEVEL_DUE_MAX + 1)?;
             for (taken, (key, value)) in queue.iter().enumerate() {
-                let due_ms = rows::queued_due_ms(key).ok_or_else(|| unreadable("when a delivery is due"))?;
+                let due_ms = keys::queued_due_ms(key).ok_or_else(|| unreadable("when a delivery is due"))?;
                 if due_ms > now_ms || taken == LEVEL_DUE_MAX {
                     next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
                     break;
                 }
-                lanes.push(rows::value_lane(value).ok_or_else(|| unreadable("a lane"))?);
+                lanes.push(keys::value_lane(value).ok_or_else(|| unreadable("a lane"))?);
             }
         }
         Ok(NextDue(next_due_ms))
@@ -62,12 +62,12 @@ impl Writer {
         through: Position,
         most: usize,
     ) -> Result<ReloadedLane, EngineFault> {
-        let next = self.views.get(&rows::next_number(handler, lane))?;
-        let next = next.map(|value| rows::value_number(&value).ok_or_else(|| unreadable("a number"))).transpose()?;
+        let next = self.views.get(&keys::next_number(handler, lane))?;
+        let next = next.map(|value| keys::value_number(&value).ok_or_else(|| unreadable("a number"))).transpose()?;
         let mut found = ReloadedLane { lane, rows: Vec::new(), more: false, next };
         let mut is_complete = false;
-        for key in self.views.scan_keys(&rows::spilled_lane(handler, lane), None, most.saturating_add(1))? {
-            let position = rows::last_position(&key).ok_or_else(|| unreadable("a lane's row"))?;
+        for key in self.views.scan_keys(&keys::spilled_lane(handler, lane), None, most.saturating_add(1))? {
+            let position = keys::last_position(&key).ok_or_else(|| unreadable("a lane's row"))?;
             if is_complete || found.rows.len() >= most {
                 found.more = true;
                 break;
@@ -82,7 +82,7 @@ impl Writer {
     }
 
     pub(super) fn kept_row(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, EngineFault> {
-        let value = self.views.get(&rows::delivery(delivery))?;
+        let value = self.views.get(&keys::delivery(delivery))?;
         value.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
     }
 
@@ -97,9 +97,9 @@ impl Writer {
     /// Let the timers go off that are due.
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), EngineFault> {
         let mut next_due_ms = None;
-        let timers = self.projection.scan_keys(rows::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
+        let timers = self.projection.scan_keys(keys::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
         for (fired, key) in timers.iter().enumerate() {
-            let (due_ms, row) = rows::timer_of(key).ok_or_else(|| unreadable("a timer's row"))?;
+            let (due_ms, row) = keys::timer_of(key).ok_or_else(|| unreadable("a timer's row"))?;
             if due_ms > now_ms || fired == TIMERS_MAX {
                 next_due_ms = Some(due_ms);
                 break;
@@ -111,7 +111,7 @@ impl Writer {
     }
 
     fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), EngineFault> {
-        let (timer, kind) = rows::timer_id(row).ok_or_else(|| unreadable("a timer"))?;
+        let (timer, kind) = keys::timer_id(row).ok_or_else(|| unreadable("a timer"))?;
         let kept = self.projection.timer(row)?.ok_or_else(|| unreadable("a timer without its row"))?;
         let Now { at_ms, wall_ms, .. } = self.time.now();
         let firing = timers::firing(&self.reader, &timer, kind, kept, wall_ms)?;
