@@ -1,4 +1,4 @@
-//! The door of a component: which functions it exports, how they are called, and what their failures are called here.
+//! The entry of a component: which functions it exports, how they are called, and what their failures are called here.
 //!
 //! Knows no limit and no store's making.
 

@@ -1,4 +1,4 @@
-//! The doors: HTTP, WebSocket, server-sent events, the OpenAPI document, and the pages.
+//! The endpoints: HTTP, WebSocket, server-sent events, the OpenAPI document, and the pages.
 //!
 //! Turns requests into the engine's questions and its answers into responses. Knows no rule of delivery and touches no
 //! file but the pages it serves. Each route lives in a file of its own under `routes`.

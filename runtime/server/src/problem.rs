@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 problem details: one shape for all doors.
+//! Errors as RFC 9457 problem details: one shape for all endpoints.
 
 use axum::{
     extract::rejection::{JsonRejection, PathRejection, QueryRejection},

@@ -30,7 +30,7 @@ use crate::{
 const DISCARDS_MAX: usize = 32;
 const LISTS_MAX: usize = 8;
 
-/// How the doors are set.
+/// The settings of the endpoints.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub event_limits: EventLimits,
@@ -53,7 +53,7 @@ pub struct Options {
     /// How often modules that no handler was deployed with are looked for.
     pub collect_interval: Duration,
     pub heartbeat: Duration,
-    /// Origins whose pages may use the live door, besides the server's own.
+    /// Origins whose pages may use the live endpoint, besides the server's own.
     pub origins: Vec<String>,
     /// The built demo shop, served under `/shop/`.
     pub shop: Option<PathBuf>,
@@ -169,7 +169,7 @@ fn router(app: App) -> Router {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
-                "this door has no such method; see /openapi.json",
+                "this endpoint has no such method; see /openapi.json",
             )
         })
         .layer(middleware::from_fn_with_state(app.clone(), same_origin))

@@ -71,7 +71,7 @@ impl Server {
         self.json(self.request(method, path).header("content-type", content_type).body(body)).await
     }
 
-    /// Where the live door is.
+    /// The URL of the live endpoint.
     pub fn live_url(&self) -> String {
         format!("{}/v1/live", self.url.replacen("http", "ws", 1))
     }

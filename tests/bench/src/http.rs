@@ -40,12 +40,12 @@ impl Http {
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Bytes> {
-        let door = request.uri().clone();
-        let answer = self.client.request(request).await.with_context(|| format!("{door} does not answer"))?;
+        let endpoint = request.uri().clone();
+        let answer = self.client.request(request).await.with_context(|| format!("{endpoint} does not answer"))?;
         let status = answer.status();
-        let body = answer.into_body().collect().await.with_context(|| format!("{door} broke off"))?.to_bytes();
+        let body = answer.into_body().collect().await.with_context(|| format!("{endpoint} broke off"))?.to_bytes();
         if !status.is_success() {
-            bail!("{door} answered {}: {}", StatusCode::as_u16(&status), String::from_utf8_lossy(&body));
+            bail!("{endpoint} answered {}: {}", StatusCode::as_u16(&status), String::from_utf8_lossy(&body));
         }
         Ok(body)
     }

@@ -117,8 +117,8 @@ async fn a_patch_of_one_member_leaves_the_bytes_of_the_others() {
     holds(&shown, &format!(r#""data":{after}"#));
     holds(&shown, diff);
     let resubmitted = r#"{"patch":{"note":1e-400}}"#;
-    let door = format!("/v1/dead-letters/{id}/resubmit");
-    let answer = client.send(Method::POST, &door, "application/json", resubmitted).await;
+    let endpoint = format!("/v1/dead-letters/{id}/resubmit");
+    let answer = client.send(Method::POST, &endpoint, "application/json", resubmitted).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     holds(&answer.text, r#""diff":[{"op":"add","path":"/note","value":1e-400}]"#);
     let shown = stands(client, &id, "dead-lettered").await;
@@ -190,9 +190,9 @@ async fn the_data_of_a_schedule_stays_as_it_is_written() {
     holds(&server.client.get("/v1/handlers/mender").await.text, r#""data":{"amount":1.10,"n":7,"small":1e-400}"#);
 }
 
-/// What is JSON is the same at every door: each takes it as it is, or refuses it.
+/// What is JSON is the same at every endpoint: each takes it as it is, or refuses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_json_is_the_same_at_every_door() {
+async fn what_is_json_is_the_same_at_every_endpoint() {
     let server = mending().await;
     let client = &server.client;
     let id = format!("mender@{}", accept(client, work("order/0", "0", r#"{"n":1,"fail":"correctable"}"#)).await);
@@ -232,12 +232,12 @@ async fn what_is_json_is_the_same_at_every_door() {
             ("patch", try_to(client, "mender@1000000", "correct", around(r#"{"patch":{"a":DATA}}"#)).await),
             ("resolve", try_to(client, "mender@1000000", "resolve", instead).await),
         ];
-        for (door, answer) in answers {
+        for (endpoint, answer) in answers {
             // A patch has one level of its own. Where there is no such delivery, the data had been taken.
-            let is_taken = is_taken && !(door == "patch" && shown.starts_with("[[[["));
+            let is_taken = is_taken && !(endpoint == "patch" && shown.starts_with("[[[["));
             let taken = [202, 404].contains(&answer.status);
-            assert_eq!(taken, is_taken, "{shown} at {door}: {} {}", answer.status, answer.text);
-            assert!(taken || [400, 422].contains(&answer.status), "{shown} at {door}: {}", answer.text);
+            assert_eq!(taken, is_taken, "{shown} at {endpoint}: {} {}", answer.status, answer.text);
+            assert!(taken || [400, 422].contains(&answer.status), "{shown} at {endpoint}: {}", answer.text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The live door: WebSocket, server-sent events and the long poll, with clients that behave, and those that do not.
+//! The live endpoint: WebSocket, server-sent events and the long poll, with clients that behave, and those that do not.
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 

@@ -1,4 +1,4 @@
-//! Modules and handlers that are wrong or hostile: what is refused at the door, and what happens to a delivery when a
+//! Modules and handlers that are wrong or hostile: what is refused at the endpoint, and what happens to a delivery when a
 //! handler misbehaves; always with the server going on.
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]

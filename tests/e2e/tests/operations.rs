@@ -87,7 +87,7 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_openapi_document_describes_doors_that_are_there() {
+async fn the_openapi_document_describes_endpoints_that_are_there() {
     let server = with_ledger(Setup::new()).await;
     let document = server.client.get("/openapi.json").await.ok();
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
@@ -113,7 +113,7 @@ async fn the_openapi_document_describes_doors_that_are_there() {
     assert!(operations.len() >= 15, "{operations:?}");
 }
 
-/// The door answers, with a status that it is said to answer with.
+/// The endpoint answers, with a status that it is said to answer with.
 async fn check_operation(client: &Client, path: &str, method: &str, operation: &Value) {
     let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut address = path.to_owned();

@@ -219,7 +219,7 @@ async fn a_batch_of_empty_objects_costs_what_its_events_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subject_is_at_most_a_kibibyte_at_every_door() {
+async fn a_subject_is_at_most_a_kibibyte_at_every_endpoint() {
     let server = Setup::new().start().await;
     let (longest, longer) = ("x".repeat(1_024), "x".repeat(1_025));
     server.client.get(&format!("/v1/status/{longest}")).await.is_problem(404, "not-found");

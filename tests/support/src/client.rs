@@ -1,4 +1,4 @@
-//! A client of the HTTP doors.
+//! A client of the HTTP endpoints.
 
 use std::time::Duration;
 

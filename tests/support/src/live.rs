@@ -1,4 +1,4 @@
-//! A client of the live door, over WebSocket: frames as they come, and documents kept by the protocol's rules.
+//! A client of the live endpoint, over WebSocket: frames as they come, and documents kept by the protocol's rules.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -94,7 +94,7 @@ fn dead_letters() -> OpenApiRouter<App> {
         .routes(routes!(operations::cancel))
 }
 
-/// The OpenAPI 3.1 document of the doors.
+/// The OpenAPI 3.1 document of the endpoints.
 #[must_use]
 pub fn openapi() -> Document {
     api().1

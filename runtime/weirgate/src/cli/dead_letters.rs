@@ -63,7 +63,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What is given, by the names that the doors have for it.
+    /// What is given, by the names of the query parameters.
     pub fn given(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let fields = [
             ("handler", &self.handler),

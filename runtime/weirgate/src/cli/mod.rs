@@ -62,7 +62,7 @@ pub enum Command {
     /// Check and repair the log of a server that does not run
     #[command(subcommand)]
     Log(Log),
-    /// Print the OpenAPI document of the server's doors
+    /// Print the OpenAPI document of the server's endpoints
     Openapi,
     /// Compile a component from standard input to standard output; the server runs this as a child of its own
     #[command(hide = true)]

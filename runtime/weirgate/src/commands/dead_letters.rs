@@ -55,7 +55,7 @@ fn body(apply: &Apply) -> Result<Body> {
     Ok(body)
 }
 
-/// The command as it is written here, which is as the doors write it.
+/// The command as it is written here, which is as the endpoints write it.
 fn word(apply: &Apply) -> String {
     use clap::ValueEnum as _;
     apply.command.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()

@@ -21,13 +21,13 @@ pub async fn run(server: &Server, output: Output, command: Events) -> Result<()>
     post(server, output, "/v1/events", event).await
 }
 
-/// Publish an event, or an array of them, at a door that takes them.
-pub async fn post(server: &Server, output: Output, door: &str, events: String) -> Result<()> {
+/// Publish an event, or an array of them, at an endpoint that takes them.
+pub async fn post(server: &Server, output: Output, endpoint: &str, events: String) -> Result<()> {
     let content_type = match is_list(&events) {
         true => "application/cloudevents-batch+json",
         false => "application/cloudevents+json",
     };
-    let answer = server.send(Method::POST, door, content_type, events).await?;
+    let answer = server.send(Method::POST, endpoint, content_type, events).await?;
     table::print(output, &answer, "events", &["position", "duplicate", "key", "source", "id"])
 }
 

@@ -72,8 +72,8 @@ async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Res
     let uploaded = uploaded.node()?;
     let digest = uploaded.get("digest").and_then(Node::as_str).context("the server names no digest")?;
     let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(&manifest)?);
-    let door = format!("/v1/handlers/{}", manifest.name);
-    server.send(Method::PUT, &door, "application/json", deployment).await
+    let endpoint = format!("/v1/handlers/{}", manifest.name);
+    server.send(Method::PUT, &endpoint, "application/json", deployment).await
 }
 
 fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {

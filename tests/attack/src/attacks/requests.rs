@@ -22,7 +22,7 @@ pub async fn deep_json(field: &Field) {
         format!("{}{}", open.repeat(BODY_BYTES / 2 / open.len()), close.repeat(BODY_BYTES / 2 / open.len()))
     };
     let bodies = [deep("[", "]"), deep("{\"a\":", "}"), format!("[{}1]", "1,".repeat(BODY_BYTES / 2 - 4))];
-    let doors = [
+    let endpoints = [
         (Method::POST, "/v1/events", "application/cloudevents+json"),
         (Method::POST, "/v1/events", "application/cloudevents-batch+json"),
         (Method::PUT, "/v1/handlers/attack-deep", "application/json"),
@@ -30,7 +30,7 @@ pub async fn deep_json(field: &Field) {
     ];
     field
         .at_once(4, async |index| {
-            let (method, path, content_type) = doors[index].clone();
+            let (method, path, content_type) = endpoints[index].clone();
             for body in bodies.clone() {
                 put(field, method.clone(), path, content_type, body).await;
             }
