@@ -14,14 +14,14 @@ mod heal;
 mod history;
 mod kinds;
 pub mod limits;
+#[cfg(feature = "bugs")]
+pub mod mutations;
 mod operators;
 mod plan;
 mod rebuild;
 mod schedules;
 mod shell;
 mod story;
-#[cfg(feature = "bugs")]
-pub mod teeth;
 mod trace;
 mod views;
 

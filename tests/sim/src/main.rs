@@ -30,7 +30,7 @@ struct Arguments {
     /// Switch on one seeded bug after the other, and say after how many histories each is found.
     #[cfg(feature = "bugs")]
     #[arg(long)]
-    teeth: bool,
+    mutations: bool,
     /// Tell the history of the first seed, record by record.
     #[arg(long)]
     story: bool,
@@ -61,8 +61,8 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     #[cfg(feature = "bugs")]
-    if arguments.teeth {
-        return teeth(&arguments);
+    if arguments.mutations {
+        return mutations(&arguments);
     }
     let stage = (arguments.engine || arguments.limits).then(stage);
     if arguments.story {
@@ -119,10 +119,10 @@ fn stage() -> engine::Stage {
 
 /// A table for `docs/simulation.md`.
 #[cfg(feature = "bugs")]
-fn teeth(arguments: &Arguments) -> ExitCode {
+fn mutations(arguments: &Arguments) -> ExitCode {
     let most = arguments.schedules;
     std::panic::set_hook(Box::new(|_| {}));
-    let found = weirgate_sim::teeth::bite(most, arguments.threads);
+    let found = weirgate_sim::mutations::bite(most, arguments.threads);
     for bite in &found {
         let (rule, histories) = match &bite.found {
             Some((histories, rule)) => (format!("{rule:?}"), histories.to_string()),
