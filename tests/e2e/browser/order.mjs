@@ -5,12 +5,12 @@ import { ask, check, travel } from "./travel.mjs";
 
 const STEPS = ["order", "inventory", "payment", "invoice", "delivery"];
 
-await travel("order", [1280, 360], async ({ page, requests, pushed, at, shot, start, order, turn }) => {
+await travel("order", [1280, 360], async ({ page, requests, pushed, at, shot, start, order, change }) => {
   await start();
   await at("connection", "live");
   await shot("catalogue");
   // With the inventory away the order stays where a crash can meet it.
-  await turn("knob-inventory", "broken");
+  await change("fault-inventory", "broken");
   const id = await order("coffee-beans");
   await at("order-state", "accepted");
   await shot("under-way");
@@ -25,7 +25,7 @@ await travel("order", [1280, 360], async ({ page, requests, pushed, at, shot, st
   await at("connection", "live");
   await at("order-state", "accepted");
   check((await page.locator('[data-testid="version"]').textContent()) === before, "the refreshed page shows what it showed", before);
-  await turn("knob-inventory", "working");
+  await change("fault-inventory", "working");
   await at("order-state", "delivered");
   await at("receipt");
   for (const step of STEPS) await page.locator(`[data-testid="step-${step}"][data-mood="done"]`).waitFor();

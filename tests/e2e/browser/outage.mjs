@@ -2,10 +2,10 @@
 
 import { ask, check, travel } from "./travel.mjs";
 
-await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, order, turn }) => {
+await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, order, change }) => {
   await start();
   await at("connection", "live");
-  await turn("knob-payment", "broken");
+  await change("fault-payment", "broken");
   await order("dark-chocolate");
   await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
   await page.locator('[data-testid="order-state"][data-trouble="retrying"]').waitFor();
@@ -16,7 +16,7 @@ await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, or
   await ask("start");
   await at("connection", "live");
   await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
-  await turn("knob-payment", "working");
+  await change("fault-payment", "working");
   await page.locator('[data-testid="step-payment"][data-state="charged"]').waitFor();
   await at("order-state", "delivered");
   const trouble = await page.locator('[data-testid="trouble"]').count();

@@ -64,10 +64,10 @@ async function visit(browser, name, width, walk) {
       await page.locator('[data-testid="order-state"]').waitFor();
       return /#\/orders\/(.+)$/.exec(page.url())?.[1];
     },
-    turn: async (knob, to) => {
+    change: async (fault, to) => {
       await page.click('[data-testid="break-things"]');
-      await page.click(`[data-testid="${knob}"]:not([data-state="${to}"])`);
-      await page.locator(`[data-testid="${knob}"][data-state="${to}"]:enabled`).waitFor();
+      await page.click(`[data-testid="${fault}"]:not([data-state="${to}"])`);
+      await page.locator(`[data-testid="${fault}"][data-state="${to}"]:enabled`).waitFor();
       await page.keyboard.press("Escape");
     },
   };

@@ -61,7 +61,7 @@ export class Domain {
     say("order", "accepted", `Accepted, ${euro(total_cents)}`, { total_cents, lines: placed.lines });
     mail("accepted", "We have your order", `Dear ${placed.customer.name}, thank you. We are looking for your things.`);
     await pause();
-    await this.#turn();
+    await this.#change();
     say("inventory", "checking", "Checking the stock", { lines: placed.lines.length, answered: 0 });
     await pause();
     const reserved = this.#reserve(placed.lines);
@@ -101,7 +101,7 @@ export class Domain {
   }
 
   /** Waits until the inventory works, in turn. */
-  async #turn() {
+  async #change() {
     if (!this.inventoryPaused) return;
     await new Promise((resolve) => this.#queue.push(resolve));
   }

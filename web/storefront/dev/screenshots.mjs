@@ -52,9 +52,9 @@ async function walk(name, { width, height, colorScheme }) {
   await shot("2-checkout");
 
   await page.click('[data-testid="break-things"]');
-  await page.click('[data-testid="knob-payment"][data-state="working"]');
-  await page.locator('[data-testid="knob-payment"][data-state="broken"]:enabled').waitFor();
-  await shot("3-knobs", false);
+  await page.click('[data-testid="fault-payment"][data-state="working"]');
+  await page.locator('[data-testid="fault-payment"][data-state="broken"]:enabled').waitFor();
+  await shot("3-fault injection", false);
   await page.keyboard.press("Escape");
   await page.click('[data-testid="place-order"]');
   await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
@@ -65,8 +65,8 @@ async function walk(name, { width, height, colorScheme }) {
   await shot("5-reconnecting");
   await at("connection", "live");
   await page.click('[data-testid="break-things"]');
-  await page.click('[data-testid="knob-payment"][data-state="broken"]');
-  await page.locator('[data-testid="knob-payment"][data-state="working"]:enabled').waitFor();
+  await page.click('[data-testid="fault-payment"][data-state="broken"]');
+  await page.locator('[data-testid="fault-payment"][data-state="working"]:enabled').waitFor();
   await page.keyboard.press("Escape");
   await at("step-dispatched");
   await page.locator('[data-testid="step-dispatched"][data-on="true"]').waitFor();
@@ -87,8 +87,8 @@ async function walk(name, { width, height, colorScheme }) {
   await shot("8-declined");
 
   await page.click('[data-testid="break-things"]');
-  await page.click('[data-testid="knob-payment"][data-state="working"]');
-  await page.locator('[data-testid="knob-payment"][data-state="broken"]:enabled').waitFor();
+  await page.click('[data-testid="fault-payment"][data-state="working"]');
+  await page.locator('[data-testid="fault-payment"][data-state="broken"]:enabled').waitFor();
   await page.keyboard.press("Escape");
   await fate({ dead_after: 1 });
   await page.click('nav a[href="#/"]');

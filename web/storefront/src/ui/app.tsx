@@ -1,4 +1,4 @@
-// The frame of every page: header, navigation, the page of the route, footer, and the panel with the demo's knobs.
+// The frame of every page: header, navigation, the page of the route, footer, and the panel with the fault injection.
 
 import { useState } from "preact/hooks";
 
@@ -12,7 +12,7 @@ import { Checkout } from "./checkout.tsx";
 import { ConnectionBadge } from "./connection.tsx";
 import { Hidden, Icon, Mark } from "./icons.tsx";
 import type { IconName } from "./icons.tsx";
-import { Knobs } from "./knobs.tsx";
+import { FaultInjection } from "./faultInjection.tsx";
 import { OrderPage } from "./order.tsx";
 import { OrderList } from "./orders.tsx";
 
@@ -20,7 +20,7 @@ export function App() {
   const route = useRoute();
   const stock = useStock();
   const connection = useConnection();
-  const [knobs, setKnobs] = useState(false);
+  const [faultInjection, setFaultInjection] = useState(false);
   return (
     <>
       <header class="top">
@@ -33,7 +33,7 @@ export function App() {
         <Navigation route={route} />
         <div class="top-end">
           <ConnectionBadge connection={connection} />
-          <button class="quiet" type="button" onClick={() => setKnobs(true)} data-testid="break-things">
+          <button class="quiet" type="button" onClick={() => setFaultInjection(true)} data-testid="break-things">
             <Icon name="tools" />
             <span class="wide-only">Break things</span>
             <span class="narrow-only hidden">Break things</span>
@@ -52,7 +52,7 @@ export function App() {
           <strong>Weirgate</strong> after it is on disk; none is polled for.
         </p>
       </footer>
-      {knobs && <Knobs onClose={() => setKnobs(false)} />}
+      {faultInjection && <FaultInjection onClose={() => setFaultInjection(false)} />}
     </>
   );
 }

@@ -1,4 +1,4 @@
-// The operator's doors that the demo's knobs turn: how a handler stands, its manifest, pause and resume. Reads when
+// The endpoints behind the shop's fault injection: a handler's state and manifest, pause and resume. Reads when
 // asked; keeps nothing.
 
 import { isRecord } from "./store.ts";

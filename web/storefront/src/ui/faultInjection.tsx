@@ -1,10 +1,10 @@
-// The demo's knobs: break what an order depends on, and watch it wait and go on. Reads how things stand when opened and
-// after each turn; in between it asks nobody.
+// Fault injection: break what an order depends on, and watch it wait and go on. Reads how things stand when opened and
+// after each change; in between it asks nobody.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { gatewayOf, readHandler, setGateway, setPaused } from "../model/knobs.ts";
-import type { Handler } from "../model/knobs.ts";
+import { gatewayOf, readHandler, setGateway, setPaused } from "../model/faultInjection.ts";
+import type { Handler } from "../model/faultInjection.ts";
 import { Hidden, Icon } from "./icons.tsx";
 
 interface Reading {
@@ -13,12 +13,12 @@ interface Reading {
   readonly problem?: string;
 }
 
-export function Knobs({ onClose }: { onClose: () => void }) {
+export function FaultInjection({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [reading, setReading] = useState<Reading>({});
   const [busy, setBusy] = useState(true);
 
-  const turn = async (action?: () => Promise<void>) => {
+  const change = async (action?: () => Promise<void>) => {
     setBusy(true);
     try {
       await action?.();
@@ -32,44 +32,44 @@ export function Knobs({ onClose }: { onClose: () => void }) {
 
   useEffect(() => {
     dialog.current?.showModal();
-    void turn();
+    void change();
   }, []);
 
   const { payment, inventory, problem } = reading;
   const isDown = payment ? gatewayOf(payment) === "down" : false;
   const isPaused = inventory?.state === "paused";
   return (
-    <dialog class="knobs" ref={dialog} onClose={onClose} onClick={(event) => event.target === dialog.current && dialog.current?.close()} aria-labelledby="knobs">
-      <div class="knobs-inner">
+    <dialog class="fault-injection" ref={dialog} onClose={onClose} onClick={(event) => event.target === dialog.current && dialog.current?.close()} aria-labelledby="fault-injection">
+      <div class="fault-injection-inner">
         <header>
-          <h2 id="knobs">Break things</h2>
+          <h2 id="fault-injection">Break things</h2>
           <button class="quiet" type="button" onClick={() => dialog.current?.close()}>
             <Icon name="cross" />
             <Hidden>Close</Hidden>
           </button>
         </header>
         <p>Then place an order, or watch one. Nothing is lost; what waits goes on when you mend it.</p>
-        <Knob
+        <FaultSwitch
           label="The payment gateway"
           now={isDown ? "does not answer" : "answers"}
           help="Switched off, charges fail. Each is tried again after a while, and then after a longer one."
           broken={isDown}
           handler={payment}
           busy={busy}
-          testid="knob-payment"
-          onTurn={() => void turn(() => setGateway(isDown ? "up" : "down"))}
+          testid="fault-payment"
+          onSwitch={() => void change(() => setGateway(isDown ? "up" : "down"))}
         />
-        <Knob
+        <FaultSwitch
           label="The inventory"
           now={isPaused ? "takes nothing in" : inventory?.state === "waiting-for-module" ? "waits for its module" : "works"}
           help="Switched off, its handler is paused. Orders go on coming in and wait for it, each in its turn."
           broken={isPaused}
           handler={inventory}
           busy={busy}
-          testid="knob-inventory"
-          onTurn={() => void turn(() => setPaused("inventory", !isPaused))}
+          testid="fault-inventory"
+          onSwitch={() => void change(() => setPaused("inventory", !isPaused))}
         />
-        <div class="knob-hint">
+        <div class="fault-hint">
           <h3>The server</h3>
           <p>
             Kill it with <code>kill -9</code> in the middle of an order and start it again. This page keeps what it knows and
@@ -80,7 +80,7 @@ export function Knobs({ onClose }: { onClose: () => void }) {
           <p role="status" class={problem ? "problem" : "fine"}>
             {problem ?? (busy ? "Asking the server" : "As of just now")}
           </p>
-          <button class="quiet" type="button" disabled={busy} onClick={() => void turn()}>
+          <button class="quiet" type="button" disabled={busy} onClick={() => void change()}>
             <Icon name="refresh" /> Look again
           </button>
         </footer>
@@ -89,7 +89,7 @@ export function Knobs({ onClose }: { onClose: () => void }) {
   );
 }
 
-interface KnobProps {
+interface FaultSwitchProps {
   readonly label: string;
   readonly now: string;
   readonly help: string;
@@ -97,19 +97,19 @@ interface KnobProps {
   readonly handler: Handler | undefined;
   readonly busy: boolean;
   readonly testid: string;
-  readonly onTurn: () => void;
+  readonly onSwitch: () => void;
 }
 
-function Knob({ label, now, help, broken, handler, busy, testid, onTurn }: KnobProps) {
+function FaultSwitch({ label, now, help, broken, handler, busy, testid, onSwitch }: FaultSwitchProps) {
   return (
-    <section class="knob" data-broken={broken}>
+    <section class="fault-switch" data-broken={broken}>
       <button
         class="switch"
         type="button"
         role="switch"
         aria-checked={!broken}
         disabled={busy || !handler}
-        onClick={onTurn}
+        onClick={onSwitch}
         data-testid={testid}
         data-state={broken ? "broken" : "working"}
       >
