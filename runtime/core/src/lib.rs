@@ -29,7 +29,7 @@ pub use backoff::{Entropy, next_retry};
 pub use breaker::{Breaker, Transition};
 pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
-pub use row::{DeliveryRow, HandlerRow, OfferChange, Rank, Sequence, Stand};
+pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, Rank, Sequence};
 pub use shares::{CallId, Grant, Places, Shares};
 pub use time::{Anchors, Now, Timekeeper};
 pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};

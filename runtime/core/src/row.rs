@@ -55,7 +55,7 @@ pub struct DeliveryRow {
     pub failed: bool,
     /// Whether the handler's own hook has corrected it; it may do so once.
     pub hooked: bool,
-    pub stand: Stand,
+    pub phase: DeliveryPhase,
     pub carried: Carried,
     /// The newest correction that came for its key and that it has not run with.
     pub offered: Option<Position>,
@@ -94,9 +94,9 @@ pub struct Rank {
     pub position: Position,
 }
 
-/// How an open delivery stands, its place in the lane left out.
+/// The phase of an open delivery, whatever else is in its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stand {
+pub enum DeliveryPhase {
     Ready,
     Running,
     Retrying {
@@ -119,7 +119,7 @@ pub enum Stand {
     },
 }
 
-impl Stand {
+impl DeliveryPhase {
     /// When it is due, and with which level of retry, where it waits for a time.
     #[must_use]
     pub fn due(self) -> Option<(u64, u8)> {
@@ -143,7 +143,7 @@ impl DeliveryRow {
             spent: 0,
             failed: false,
             hooked: false,
-            stand: Stand::Ready,
+            phase: DeliveryPhase::Ready,
             carried: Carried::default(),
             offered: None,
             corrected: None,
@@ -156,7 +156,7 @@ impl DeliveryRow {
 
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.stand == Stand::Running
+        self.phase == DeliveryPhase::Running
     }
 
     /// Its place in its lane.
@@ -169,7 +169,7 @@ impl DeliveryRow {
     }
 
     fn is_begun(&self) -> bool {
-        self.attempt > 0 || !matches!(self.stand, Stand::Ready | Stand::OutOfOrder { .. })
+        self.attempt > 0 || !matches!(self.phase, DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. })
     }
 
     /// The number that it waits with, and until when. One that somebody let run again does not wait.
@@ -187,7 +187,7 @@ impl DeliveryRow {
     /// Whether it waits for a correction, and one is there.
     #[must_use]
     pub(crate) fn is_correctable(&self) -> bool {
-        self.stand == Stand::Waiting && self.offered.is_some()
+        self.phase == DeliveryPhase::Waiting && self.offered.is_some()
     }
 
     /// Whether nothing was tried yet, also not before its data was corrected or it was opened again.
@@ -198,7 +198,7 @@ impl DeliveryRow {
 
     /// An attempt begins.
     pub(crate) fn start(&mut self, attempt: u32, version: Position) {
-        (self.attempt, self.version, self.stand) = (attempt, version, Stand::Running);
+        (self.attempt, self.version, self.phase) = (attempt, version, DeliveryPhase::Running);
     }
 
     /// A correction is done with: only newer ones are still offered.
@@ -211,7 +211,7 @@ impl DeliveryRow {
     pub(crate) fn reset(&mut self) {
         let (attempt, spent) =
             (if bug!(AttemptsGoOn) { self.attempt } else { 0 }, if bug!(SpentStays) { self.spent } else { 0 });
-        (self.attempt, self.spent, self.stand, self.failed) = (attempt, spent, Stand::Ready, true);
+        (self.attempt, self.spent, self.phase, self.failed) = (attempt, spent, DeliveryPhase::Ready, true);
     }
 }
 

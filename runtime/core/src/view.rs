@@ -2,7 +2,7 @@
 
 use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
 
-use crate::{DeliveryRow, Now, Stand};
+use crate::{DeliveryPhase, DeliveryRow, Now};
 
 /// Whether an operator's command can be carried out; asked before its record is staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +70,14 @@ impl DeliveryState {
     /// How the first of a lane stands.
     #[must_use]
     pub fn of(row: &DeliveryRow) -> Self {
-        match row.stand {
-            Stand::Ready => Self::Ready,
-            Stand::Running => Self::Running,
-            Stand::Retrying { due_ms, .. } => Self::Retrying { due_ms },
-            Stand::Waiting => Self::Waiting,
-            Stand::Held => Self::Held,
-            Stand::Withheld { .. } => Self::Withheld,
-            Stand::OutOfOrder { due_ms } => Self::OutOfOrder { due_ms },
+        match row.phase {
+            DeliveryPhase::Ready => Self::Ready,
+            DeliveryPhase::Running => Self::Running,
+            DeliveryPhase::Retrying { due_ms, .. } => Self::Retrying { due_ms },
+            DeliveryPhase::Waiting => Self::Waiting,
+            DeliveryPhase::Held => Self::Held,
+            DeliveryPhase::Withheld { .. } => Self::Withheld,
+            DeliveryPhase::OutOfOrder { due_ms } => Self::OutOfOrder { due_ms },
         }
     }
 

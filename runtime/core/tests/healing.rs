@@ -5,7 +5,7 @@
 
 mod world;
 
-use weirgate_core::Stand;
+use weirgate_core::DeliveryPhase;
 use weirgate_types::{AttemptFailure, Carried, Commit, DeliveryCommand, FailureKind, Outcome, Position, Record};
 use world::{World, correctable, correction, delivery, event, name, permanent, transient};
 
@@ -54,8 +54,8 @@ struct DeliveryStandAt {
 }
 
 fn stand_at(world: &World, position: Position) -> Option<DeliveryStandAt> {
-    match world.machine.row(&delivery("a", position))?.stand {
-        Stand::Retrying { due_ms, level } => Some(DeliveryStandAt { due_ms, level }),
+    match world.machine.row(&delivery("a", position))?.phase {
+        DeliveryPhase::Retrying { due_ms, level } => Some(DeliveryStandAt { due_ms, level }),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_core::{Entropy, Limits, Stand};
+use weirgate_core::{DeliveryPhase, Entropy, Limits};
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, HandlerName, Outcome, Position, Record,
 };
@@ -196,12 +196,17 @@ impl History {
 
     /// Open dead letters again, and correct what waits.
     fn resubmit(&mut self) {
-        let waiting = self.world.rows.iter().filter(|(_, row)| row.stand == Stand::Waiting);
+        let waiting = self.world.rows.iter().filter(|(_, row)| row.phase == DeliveryPhase::Waiting);
         let waiting: Vec<_> = waiting.map(|(delivery, _)| (delivery.clone(), correction())).collect();
         let dead = self.dead().into_iter().map(|delivery| (delivery, DeliveryCommand::Retry));
         for (delivery, command) in dead.chain(waiting) {
             let key = self.world.event_at(delivery.position).key().to_owned();
-            if self.world.rows.get(&delivery).is_none_or(|row| matches!(row.stand, Stand::Waiting | Stand::Held)) {
+            if self
+                .world
+                .rows
+                .get(&delivery)
+                .is_none_or(|row| matches!(row.phase, DeliveryPhase::Waiting | DeliveryPhase::Held))
+            {
                 self.world.command(&delivery, &key, command, Carried::default());
             }
         }

@@ -86,10 +86,10 @@ pub enum Command {
         name: Option<HandlerName>,
         reply: Reply<Vec<HandlerItem>>,
     },
-    /// How some deliveries stand, each given with its lane.
-    Standing {
+    /// How some deliveries phase, each given with its lane.
+    KnownStates {
         deliveries: Vec<(DeliveryId, KeyHash)>,
-        reply: Reply<Vec<Standing>>,
+        reply: Reply<Vec<KnownState>>,
     },
     /// Stop after what has been taken is durable.
     Stop {
@@ -176,9 +176,9 @@ pub struct DeliveryFilter {
     pub limit: usize,
 }
 
-/// How a delivery stands, as far as memory tells.
+/// The state of a delivery, as far as memory knows.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct KnownState {
     /// Where the delivery is in memory.
     pub state: Option<DeliveryState>,
     /// Where it is not: the first of its lane that is.

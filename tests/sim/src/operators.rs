@@ -1,6 +1,6 @@
 //! Operators: they pause, drain, decide about deliveries and pass breakers, with what the engine lets them do.
 
-use weirgate_core::{Input, Stand, Verdict};
+use weirgate_core::{DeliveryPhase, Input, Verdict};
 use weirgate_types::{
     BreakerId, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, Mode, ModeChanged,
     Record,
@@ -50,9 +50,9 @@ impl Shell {
             self.reload_for(delivery)?;
         }
         let dead = self.views.facts.dead.get(delivery).cloned();
-        let may = match (&command, self.machine.row(delivery).map(|row| row.stand)) {
-            (_, Some(Stand::Running | Stand::Withheld { .. }))
-            | (DeliveryCommand::DeadLetter, Some(Stand::Held) | None) => false,
+        let may = match (&command, self.machine.row(delivery).map(|row| row.phase)) {
+            (_, Some(DeliveryPhase::Running | DeliveryPhase::Withheld { .. }))
+            | (DeliveryCommand::DeadLetter, Some(DeliveryPhase::Held) | None) => false,
             (DeliveryCommand::Discard, _) | (_, None) => dead.is_some(),
             _ => true,
         };

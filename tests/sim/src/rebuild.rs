@@ -1,6 +1,6 @@
 //! The views against the log: what a machine that has only the log finds in it, and what the running one has kept.
 
-use weirgate_core::{Action, DeliveryRow, Entropy, EventHead, Input, Limits, Machine, Stand};
+use weirgate_core::{Action, DeliveryPhase, DeliveryRow, Entropy, EventHead, Input, Limits, Machine};
 use weirgate_types::{DeliveryId, Position};
 
 use std::collections::BTreeMap;
@@ -92,9 +92,9 @@ impl Rebuilt {
 
 /// A row without what depends on when it was looked at.
 fn comparable(row: &DeliveryRow) -> DeliveryRow {
-    let stand = match row.stand {
-        Stand::OutOfOrder { .. } => Stand::Ready,
-        stand => stand,
+    let phase = match row.phase {
+        DeliveryPhase::OutOfOrder { .. } => DeliveryPhase::Ready,
+        phase => phase,
     };
-    DeliveryRow { spilled: false, leads: false, offered: None, stand, ..row.clone() }
+    DeliveryRow { spilled: false, leads: false, offered: None, phase, ..row.clone() }
 }

@@ -4,7 +4,7 @@ use weirgate_types::{DeliveryId, Interest, KeyHash, Position};
 
 use super::{Handler, ONE_LANE, Opened};
 use crate::bugs::bug;
-use crate::{DeliveryRow, EventHead, Limits, Next, Stand};
+use crate::{DeliveryPhase, DeliveryRow, EventHead, Limits, Next};
 
 /// What a handler makes of some events.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl Handler {
             let is_news =
                 |row: &&DeliveryRow| (row.key == key || bug!(CorrectsOtherKeys)) && row.takes(position, correction);
             let Some(row) = self.lanes.get(position).filter(is_news) else { continue };
-            if row.stand == Stand::Waiting {
+            if row.phase == DeliveryPhase::Waiting {
                 // Of several that come at once the last one counts.
                 found.corrected.retain(|(other, _)| *other != position);
                 found.corrected.push((position, correction));

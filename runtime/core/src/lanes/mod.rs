@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use weirgate_types::{KeyHash, Position};
 
 use crate::bugs::bug;
-use crate::{DeliveryRow, DeliveryState, Rank, Stand};
+use crate::{DeliveryPhase, DeliveryRow, DeliveryState, Rank};
 use calls::Calls;
 use queues::Queues;
 use resequence::{Resequencer, SequenceState};
@@ -161,7 +161,7 @@ impl Lanes {
         let is_first = !self.spilled_lanes.holds(row.lane) && !self.by_key.contains_key(&row.lane);
         self.spilled_lanes.put(row);
         let may_be_next = row.sequence.is_some() && !self.by_key.contains_key(&row.lane);
-        if is_first && !row.leads || may_be_next && row.stand == Stand::Ready {
+        if is_first && !row.leads || may_be_next && row.phase == DeliveryPhase::Ready {
             self.spilled_lanes.want_rest_of(row.lane);
         }
     }
@@ -195,8 +195,8 @@ impl Lanes {
     /// Take one whose emissions may leave now.
     pub fn pop_released(&mut self) -> Option<(Position, Position)> {
         let position = self.queues.pop_released()?;
-        match self.open.get(&position)?.stand {
-            Stand::Withheld { commit } => Some((position, commit)),
+        match self.open.get(&position)?.phase {
+            DeliveryPhase::Withheld { commit } => Some((position, commit)),
             _ => None,
         }
     }
@@ -357,7 +357,7 @@ impl Lanes {
                 self.queues.unlist(position, &row);
                 let leads = index == 0 || bug!(EachLeads);
                 let row =
-                    DeliveryRow { spilled: true, leads, stand: self.resequencer.spilled_phase(&row, leads), ..row };
+                    DeliveryRow { spilled: true, leads, phase: self.resequencer.spilled_phase(&row, leads), ..row };
                 self.spilled_lanes.put_late(position, row.clone());
                 spilled.push((position, row));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use weirgate_types::Position;
 
 use crate::bugs::bug;
-use crate::{DeliveryRow, Stand};
+use crate::{DeliveryPhase, DeliveryRow};
 
 /// Until when those wait that wait for a decision.
 const UNTIL_DECIDED: u64 = u64::MAX;
@@ -40,23 +40,23 @@ pub struct Queues {
 
 impl Queues {
     pub fn list(&mut self, position: Position, row: &DeliveryRow) {
-        match row.stand {
-            Stand::Ready | Stand::OutOfOrder { .. } if row.is_fresh() => {
+        match row.phase {
+            DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } if row.is_fresh() => {
                 self.unlist_gap(position, row);
                 self.fresh.insert(position);
             }
-            Stand::Ready | Stand::OutOfOrder { .. } => drop(self.again.insert(position)),
+            DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => drop(self.again.insert(position)),
             // One whose time has come stays where it went then.
-            Stand::Retrying { .. } if self.again.contains(&position) => {}
-            Stand::Retrying { due_ms, .. } => {
+            DeliveryPhase::Retrying { .. } if self.again.contains(&position) => {}
+            DeliveryPhase::Retrying { due_ms, .. } => {
                 self.retrying.insert((due_ms, position));
                 self.list_movable(position, row, due_ms);
             }
-            Stand::Waiting | Stand::Held => {
+            DeliveryPhase::Waiting | DeliveryPhase::Held => {
                 self.resting.insert(position);
                 self.list_movable(position, row, UNTIL_DECIDED);
             }
-            Stand::Running | Stand::Withheld { .. } => {}
+            DeliveryPhase::Running | DeliveryPhase::Withheld { .. } => {}
         }
     }
 
@@ -99,7 +99,9 @@ impl Queues {
 
     /// What a delivery that is the first of its lane emitted may leave.
     pub fn release(&mut self, position: Position, row: &DeliveryRow) {
-        if matches!(row.stand, Stand::Withheld { .. }) && (bug!(ReleasedAgain) || !self.releasing.contains(&position)) {
+        if matches!(row.phase, DeliveryPhase::Withheld { .. })
+            && (bug!(ReleasedAgain) || !self.releasing.contains(&position))
+        {
             self.released.insert(position);
         }
     }
@@ -109,7 +111,7 @@ impl Queues {
             set.remove(&position);
         }
         self.movable.remove(&(UNTIL_DECIDED, position));
-        if let Stand::Retrying { due_ms, .. } = row.stand {
+        if let DeliveryPhase::Retrying { due_ms, .. } = row.phase {
             self.retrying.remove(&(due_ms, position));
             self.movable.remove(&(due_ms, position));
         }

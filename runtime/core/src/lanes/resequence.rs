@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use weirgate_types::{KeyHash, Position};
 
 use super::{Lane, Lanes};
-use crate::{DeliveryRow, Next, Rank, Stand};
+use crate::{DeliveryPhase, DeliveryRow, Next, Rank};
 
 /// So many numbers of lanes that are not in memory are remembered, or as many as there are lanes that are.
 const IDLE_MAX: usize = 16_384;
@@ -56,11 +56,11 @@ impl Resequencer {
     }
 
     /// The phase in which a waiting delivery is spilled: the first of a lane is found there by its time.
-    pub fn spilled_phase(&self, row: &DeliveryRow, is_first: bool) -> Stand {
+    pub fn spilled_phase(&self, row: &DeliveryRow, is_first: bool) -> DeliveryPhase {
         match self.sequence_state(row) {
-            SequenceState::Missing { due_ms } if is_first => Stand::OutOfOrder { due_ms },
-            _ if matches!(row.stand, Stand::OutOfOrder { .. }) => Stand::Ready,
-            _ => row.stand,
+            SequenceState::Missing { due_ms } if is_first => DeliveryPhase::OutOfOrder { due_ms },
+            _ if matches!(row.phase, DeliveryPhase::OutOfOrder { .. }) => DeliveryPhase::Ready,
+            _ => row.phase,
         }
     }
 }

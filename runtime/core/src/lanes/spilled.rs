@@ -67,7 +67,7 @@ impl SpilledLanes {
     pub fn put(&mut self, row: &DeliveryRow) {
         self.rows += 1;
         self.lanes.insert(row.lane);
-        if let Some((due_ms, _)) = row.stand.due()
+        if let Some((due_ms, _)) = row.phase.due()
             && row.leads
         {
             for next in [&mut self.next_due_ms, &mut self.next_late_due_ms] {

@@ -19,7 +19,7 @@ fn lanes(deliveries: &[(u64, u64)]) -> Lanes {
 }
 
 fn retry(lanes: &mut Lanes, position: Position, due_ms: u64) {
-    lanes.change(position, |row| row.stand = Stand::Retrying { due_ms, level: 0 });
+    lanes.change(position, |row| row.phase = DeliveryPhase::Retrying { due_ms, level: 0 });
 }
 
 fn runnable(lanes: &Lanes) -> Vec<u64> {
@@ -42,11 +42,15 @@ fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
     for waiting in [1_000, 10_000] {
         let mut lanes = lanes(&[]);
         for position in 1..=waiting {
-            let parallel = DeliveryRow { parallel: true, stand: Stand::Waiting, ..row(7) };
-            let offered = DeliveryRow { stand: Stand::Waiting, offered: Some(Position(99_999)), ..row(position) };
+            let parallel = DeliveryRow { parallel: true, phase: DeliveryPhase::Waiting, ..row(7) };
+            let offered =
+                DeliveryRow { phase: DeliveryPhase::Waiting, offered: Some(Position(99_999)), ..row(position) };
             lanes.insert(Position(position), if position % 2 == 0 { parallel } else { offered });
         }
-        lanes.insert(Position(50_000), DeliveryRow { stand: Stand::Retrying { due_ms: 5, level: 0 }, ..row(50_000) });
+        lanes.insert(
+            Position(50_000),
+            DeliveryRow { phase: DeliveryPhase::Retrying { due_ms: 5, level: 0 }, ..row(50_000) },
+        );
         let looks = std::cell::Cell::new(0);
         let chosen = lanes.queues.longest_waiting(|position| {
             looks.set(looks.get() + 1);
@@ -103,7 +107,7 @@ fn an_older_delivery_opened_again_goes_first_but_not_before_one_that_runs() {
 #[test]
 fn one_that_runs_is_first_also_when_the_rows_come_back_in_another_order() {
     let mut lanes = lanes(&[(2, 7)]);
-    lanes.insert(Position(5), DeliveryRow { attempt: 1, stand: Stand::Running, ..row(7) });
+    lanes.insert(Position(5), DeliveryRow { attempt: 1, phase: DeliveryPhase::Running, ..row(7) });
     assert_eq!((runnable(&lanes), lanes.running()), (vec![], 1));
     retry(&mut lanes, Position(5), 10);
     assert_eq!(runnable(&lanes), [2], "the older one goes first once the other does not run any more");
@@ -206,8 +210,8 @@ fn what_runs_is_never_on_disk() {
 fn a_lane_whose_turn_had_come_is_asked_for_after_a_restart() {
     for (leads, wanted) in [(true, vec![]), (false, vec![KeyHash(7)])] {
         let mut lanes = Lanes::new(1);
-        let stand = Stand::Retrying { due_ms: 5, level: 0 };
-        lanes.restore_spilled(&DeliveryRow { spilled: true, leads, stand, ..row(7) });
+        let phase = DeliveryPhase::Retrying { due_ms: 5, level: 0 };
+        lanes.restore_spilled(&DeliveryRow { spilled: true, leads, phase, ..row(7) });
         lanes.restore_spilled(&DeliveryRow { spilled: true, ..row(7) });
         assert_eq!((lanes.spilled_lanes.next_due_ms().is_some(), lanes.spilled_lanes.take_wanted(9)), (leads, wanted));
     }

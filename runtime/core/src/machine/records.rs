@@ -10,7 +10,7 @@ use weirgate_types::{
 use super::{Machine, resequence::keep_next};
 use crate::bugs::bug;
 use crate::{
-    Action, DeliveryRow, EventHead, Stand,
+    Action, DeliveryPhase, DeliveryRow, EventHead,
     handler::{Found, Handler, Opened},
 };
 
@@ -111,14 +111,14 @@ impl Machine {
             Outcome::Completed | Outcome::DeadLettered { held: false, .. } => self.close_delivery(&delivery, actions),
             Outcome::DeadLettered { held: true, .. } => {
                 let hold = |row: &mut DeliveryRow| {
-                    (row.stand, row.failed, row.carried.failure) = (Stand::Held, true, Some(position));
+                    (row.phase, row.failed, row.carried.failure) = (DeliveryPhase::Held, true, Some(position));
                 };
                 self.change(&delivery, hold, actions);
             }
             Outcome::Retry { delay_ms, level, spent, .. } => {
                 let due_ms = self.anchors.elapsed_ms(position, commit.at_ms).saturating_add(*delay_ms);
                 let retry = |row: &mut DeliveryRow| {
-                    row.stand = Stand::Retrying { due_ms, level: *level };
+                    row.phase = DeliveryPhase::Retrying { due_ms, level: *level };
                     row.spent += u32::from(*spent);
                     row.failed |= *spent;
                     row.carried.failure = Some(position).filter(|_| !bug!(FailureForgotten));
@@ -127,7 +127,7 @@ impl Machine {
             }
             Outcome::Waiting { .. } => self.waiting(position, &delivery, actions),
             Outcome::Withheld => {
-                let withhold = |row: &mut DeliveryRow| row.stand = Stand::Withheld { commit: position };
+                let withhold = |row: &mut DeliveryRow| row.phase = DeliveryPhase::Withheld { commit: position };
                 self.change(&delivery, withhold, actions);
             }
         }
@@ -135,9 +135,9 @@ impl Machine {
 
     /// The delivery waits for a correction; one may have come before.
     fn waiting(&mut self, position: Position, delivery: &DeliveryId, actions: &mut Vec<Action>) {
-        let stand = if bug!(WaitingRuns) { Stand::Ready } else { Stand::Waiting };
+        let phase = if bug!(WaitingRuns) { DeliveryPhase::Ready } else { DeliveryPhase::Waiting };
         let wait = |row: &mut DeliveryRow| {
-            (row.stand, row.failed, row.carried.failure) = (stand, true, Some(position));
+            (row.phase, row.failed, row.carried.failure) = (phase, true, Some(position));
         };
         let row = self.change(delivery, wait, actions);
         let offered = row.and_then(|row| row.offered).filter(|_| !self.recovering);

@@ -9,8 +9,8 @@ mod shell;
 use std::collections::{BTreeMap, VecDeque};
 
 use weirgate_core::{
-    Action, AttemptResult, DeliveryRow, DeliveryState, Entropy, HandlerRow, HandlerView, Input, Limits, Machine, Stand,
-    deliveries_of,
+    Action, AttemptResult, DeliveryPhase, DeliveryRow, DeliveryState, Entropy, HandlerRow, HandlerView, Input, Limits,
+    Machine, deliveries_of,
 };
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest,
@@ -193,8 +193,8 @@ impl World {
         emitted: Vec<Event>,
     ) {
         self.reload_for(delivery);
-        let stand = self.machine.row(delivery).map(|row| row.stand);
-        if matches!(stand, Some(Stand::Running | Stand::Withheld { .. })) {
+        let phase = self.machine.row(delivery).map(|row| row.phase);
+        if matches!(phase, Some(DeliveryPhase::Running | DeliveryPhase::Withheld { .. })) {
             return;
         }
         let (delivery, key, at_ms) = (delivery.clone(), key.to_owned(), self.now_ms);

@@ -194,7 +194,7 @@ impl World {
         let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.spilled);
         let due = of_handler.filter(|(_, row)| row.leads);
         let mut due: Vec<_> =
-            due.filter_map(|(_, row)| row.stand.due().map(|(due_ms, _)| (due_ms, row.lane))).collect();
+            due.filter_map(|(_, row)| row.phase.due().map(|(due_ms, _)| (due_ms, row.lane))).collect();
         due.sort();
         let taken = due.iter().take_while(|(due, _)| due_ms.is_some_and(|now_ms| *due <= now_ms)).take(DUE_LANES);
         let taken = taken.count();

@@ -1,14 +1,14 @@
 //! Lists of open deliveries: read from the views beside the writer, a slice at a time. Only how those that may be wanted stand is
 //! asked of the writer, few at once.
 
-use weirgate_core::{DeliveryRow, DeliveryState, Stand};
+use weirgate_core::{DeliveryPhase, DeliveryRow, DeliveryState};
 use weirgate_log::ViewEntry;
 use weirgate_types::{DeliveryId, KeyHash};
 
 use super::{Handle, blocking};
 use crate::{
     DeliveryFilter, DeliveryItem, Refusal,
-    command::{Command, Standing},
+    command::{Command, KnownState},
     job::StoredRecord,
     keys,
 };
@@ -44,7 +44,7 @@ impl Handle {
         for _ in 0..ROWS_MAX / SLICE {
             let (slice, is_last) = self.read_slice(&filter, after.clone(), key).await?;
             let (through, candidates) = slice;
-            for item in self.standing(candidates, filter.state.clone()).await? {
+            for item in self.known_states(candidates, filter.state.clone()).await? {
                 if filter.key.as_ref().is_some_and(|key| *key != item.key) {
                     continue;
                 }
@@ -87,18 +87,22 @@ impl Handle {
         .await?
     }
 
-    /// How candidates stand, and what they are about; those that have ended meanwhile and those in other states left out.
-    async fn standing(&self, candidates: Vec<Candidate>, state: Option<String>) -> Result<Vec<DeliveryItem>, Refusal> {
+    /// How candidates phase, and what they are about; those that have ended meanwhile and those in other states left out.
+    async fn known_states(
+        &self,
+        candidates: Vec<Candidate>,
+        state: Option<String>,
+    ) -> Result<Vec<DeliveryItem>, Refusal> {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         let asked = candidates.iter().map(|(delivery, row)| (delivery.clone(), row.lane)).collect();
-        let standing = self.ask(|reply| Command::Standing { deliveries: asked, reply }).await?;
+        let known = self.ask(|reply| Command::KnownStates { deliveries: asked, reply }).await?;
         let handle = self.clone();
         blocking(move || {
             let mut items = Vec::new();
-            for (candidate, standing) in candidates.into_iter().zip(standing) {
-                let Some((row, found)) = handle.state_of(&candidate, standing)? else { continue };
+            for (candidate, known) in candidates.into_iter().zip(known) {
+                let Some((row, found)) = handle.state_of(&candidate, known)? else { continue };
                 if state.as_deref().is_none_or(|wanted| wanted == found.word()) {
                     items.extend(handle.item(candidate.0, &row, found)?);
                 }
@@ -112,9 +116,9 @@ impl Handle {
     fn state_of(
         &self,
         (delivery, row): &Candidate,
-        standing: Standing,
+        known: KnownState,
     ) -> Result<Option<(DeliveryRow, DeliveryState)>, Refusal> {
-        if let Some(state) = standing.state {
+        if let Some(state) = known.state {
             return Ok(Some((row.clone(), state)));
         }
         let views = &self.0.parts.statuses.views;
@@ -124,7 +128,7 @@ impl Handle {
             return Ok(None);
         };
         // It is behind the first of its lane, which may be in memory.
-        let first = match standing.first_of_lane {
+        let first = match known.first_of_lane {
             Some(first) => Some(first),
             None => {
                 let keys = views.scan_keys(&keys::spilled_lane(&delivery.handler, row.lane), None, 1)?;
@@ -161,12 +165,14 @@ fn candidate((row, value): &ViewEntry) -> Option<Candidate> {
 /// Whether a delivery with this row can be in a state: what stands first in its lane shows, and what is behind is parked.
 fn may_stand(row: &DeliveryRow, state: &str) -> bool {
     let [ready, running, retrying, parked_behind, waiting, held, withheld, out_of_order] = DeliveryState::WORDS;
-    match row.stand {
-        Stand::Running => state == running,
-        Stand::Ready | Stand::OutOfOrder { .. } => [ready, out_of_order, parked_behind].contains(&state),
-        Stand::Retrying { .. } => [ready, retrying, parked_behind].contains(&state),
-        Stand::Waiting => [waiting, parked_behind].contains(&state),
-        Stand::Held => [held, parked_behind].contains(&state),
-        Stand::Withheld { .. } => [withheld, parked_behind].contains(&state),
+    match row.phase {
+        DeliveryPhase::Running => state == running,
+        DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => {
+            [ready, out_of_order, parked_behind].contains(&state)
+        }
+        DeliveryPhase::Retrying { .. } => [ready, retrying, parked_behind].contains(&state),
+        DeliveryPhase::Waiting => [waiting, parked_behind].contains(&state),
+        DeliveryPhase::Held => [held, parked_behind].contains(&state),
+        DeliveryPhase::Withheld { .. } => [withheld, parked_behind].contains(&state),
     }
 }

@@ -51,7 +51,7 @@ impl Projection {
             self.put(keys::dead_letter(&delivery), keys::position_value(position), false);
         }
         if !commit.effects.status.iter().any(|write| write.subject == commit.key) {
-            self.stands(position, commit)?;
+            self.show_delivery(position, commit)?;
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Projection {
     }
 
     /// The handler said nothing of the key; the runtime says how the delivery stands, where that has changed.
-    fn stands(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
+    fn show_delivery(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
         let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let now = match &commit.outcome {
             Outcome::Completed | Outcome::Withheld => None,

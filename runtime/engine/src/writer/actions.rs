@@ -126,7 +126,7 @@ impl Writer {
     fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), EngineFault> {
         self.keep(delivery, Some(row), false)?;
         let by_lane = keys::spilled(delivery, row);
-        let due = row.stand.due().filter(|_| row.leads || !on);
+        let due = row.phase.due().filter(|_| row.leads || !on);
         let by_time = due.map(|(due_ms, level)| keys::queued(delivery, level, due_ms));
         if on {
             self.projection.put(by_lane, Vec::new(), false);

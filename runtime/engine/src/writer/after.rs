@@ -5,7 +5,7 @@ use weirgate_types::{HandlerName, Position};
 
 use crate::{
     BreakerItem, HandlerItem, Ingested, Refusal,
-    command::{Permit, Reply, Standing},
+    command::{KnownState, Permit, Reply},
     job::Job,
     workers::Jobs,
 };
@@ -13,7 +13,7 @@ use crate::{
 pub enum After {
     Ingested { reply: Reply<Vec<Ingested>>, ingested: Vec<Ingested>, permit: Permit },
     Handlers { reply: Reply<Vec<HandlerItem>>, items: Vec<HandlerItem> },
-    Standing { reply: Reply<Vec<Standing>>, standing: Vec<Standing> },
+    KnownStates { reply: Reply<Vec<KnownState>>, known: Vec<KnownState> },
     Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
     Commanded { reply: Reply<Position>, position: Position },
     Breakers { reply: Reply<Vec<BreakerItem>>, items: Vec<BreakerItem> },
@@ -35,7 +35,7 @@ impl After {
                 drop(reply.send(Ok(ingested)));
             }
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
-            Self::Standing { reply, standing } => drop(reply.send(Ok(standing))),
+            Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),
             Self::Handler { reply, item } => drop(reply.send(*item)),
             Self::Commanded { reply, position } => drop(reply.send(Ok(position))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),

@@ -44,9 +44,9 @@ impl Writer {
                 let items = self.list_handlers(name.as_ref());
                 self.after.push(After::Handlers { reply, items });
             }
-            Command::Standing { deliveries, reply } => {
-                let standing = self.standing(&deliveries);
-                self.after.push(After::Standing { reply, standing });
+            Command::KnownStates { deliveries, reply } => {
+                let known = self.known_states(&deliveries);
+                self.after.push(After::KnownStates { reply, known });
             }
             Command::Stop { reply } => self.begin_to_stop(reply)?,
             Command::Broken { reason } => return Err(EngineFault::Broken(reason)),

@@ -51,7 +51,7 @@ impl Writer {
                 return Err(EngineFault::Asked);
             }
             Command::Handlers { name, reply } => drop(reply.send(Ok(self.list_handlers(name.as_ref())))),
-            Command::Standing { deliveries, reply } => drop(reply.send(Ok(self.standing(&deliveries)))),
+            Command::KnownStates { deliveries, reply } => drop(reply.send(Ok(self.known_states(&deliveries)))),
             Command::Broken { .. } => self.take(command)?,
             // No more of these than there are calls under way and handlers.
             Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => self.held.push_back(command),
@@ -70,7 +70,7 @@ impl After {
             Self::Commanded { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
-            Self::Standing { reply, standing } => drop(reply.send(Ok(standing))),
+            Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),
             // Whoever called out waits until it is durable that he did.
             waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
         }

@@ -1,7 +1,7 @@
 //! What the writer does at operators' commands: for deliveries, handlers and breakers. Each is a record that
 //! names its actor and reason.
 
-use weirgate_core::{Input, Stand, Verdict};
+use weirgate_core::{DeliveryPhase, Input, Verdict};
 use weirgate_types::{
     BreakerId, CalledHost, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, Position, Record,
 };
@@ -85,15 +85,20 @@ impl Writer {
         let died = self.projection.get(&keys::dead_letter(delivery))?.and_then(|value| keys::value_position(&value));
         let is_dead = died.is_some();
         let row = self.machine.row(delivery);
-        match (&command.command, row.map(|row| row.stand)) {
-            (_, Some(Stand::Running)) => Err(Refusal::Running(delivery.clone())),
+        match (&command.command, row.map(|row| row.phase)) {
+            (_, Some(DeliveryPhase::Running)) => Err(Refusal::Running(delivery.clone())),
             (DeliveryCommand::Discard, _) if !is_dead => Err(Refusal::NotADeadLetter(delivery.clone())),
             (
                 DeliveryCommand::DeadLetter,
-                Some(Stand::Waiting | Stand::Ready | Stand::OutOfOrder { .. } | Stand::Retrying { .. }),
+                Some(
+                    DeliveryPhase::Waiting
+                    | DeliveryPhase::Ready
+                    | DeliveryPhase::OutOfOrder { .. }
+                    | DeliveryPhase::Retrying { .. },
+                ),
             ) => Ok(()),
             // One that is withheld is done already, but for what it emits.
-            (DeliveryCommand::DeadLetter, _) | (_, Some(Stand::Withheld { .. })) => {
+            (DeliveryCommand::DeadLetter, _) | (_, Some(DeliveryPhase::Withheld { .. })) => {
                 Err(Refusal::NotOpen(delivery.clone()))
             }
             (_, None) if !is_dead => Err(Refusal::NotOpen(delivery.clone())),

@@ -4,7 +4,7 @@ use weirgate_core::{EventHead, HandlerView, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
 use super::{EngineFault, Writer};
-use crate::{HandlerItem, command::Standing, keys};
+use crate::{HandlerItem, command::KnownState, keys};
 
 /// How many positions one scan looks at, at least.
 const SCAN_POSITIONS: u64 = 2_048;
@@ -73,13 +73,13 @@ impl Writer {
         first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
     }
 
-    /// How deliveries stand, as far as memory tells: the lists are made elsewhere.
-    pub fn standing(&self, deliveries: &[(DeliveryId, KeyHash)]) -> Vec<Standing> {
-        let standing = deliveries.iter().map(|(delivery, lane)| {
+    /// How deliveries phase, as far as memory tells: the lists are made elsewhere.
+    pub fn known_states(&self, deliveries: &[(DeliveryId, KeyHash)]) -> Vec<KnownState> {
+        let known = deliveries.iter().map(|(delivery, lane)| {
             let state = self.machine.state(delivery).map(|state| state.by_wall(self.time.now()));
             let first_of_lane = state.is_none().then(|| self.machine.first_of_lane(&delivery.handler, *lane)).flatten();
-            Standing { state, first_of_lane }
+            KnownState { state, first_of_lane }
         });
-        standing.collect()
+        known.collect()
     }
 }

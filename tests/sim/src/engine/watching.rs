@@ -56,7 +56,7 @@ impl Watching {
 }
 
 impl History<'_> {
-    /// What they see of deliveries is how these stand, by the records.
+    /// What they see of deliveries is how these phase, by the records.
     pub(super) fn check_parts(&self) -> Result<(), Stop> {
         for (key, document) in &self.watching.documents {
             for (name, part) in &document.parts {

@@ -43,7 +43,7 @@ impl Shell {
     /// Find the lanes that are due, and when the next one is.
     fn due_lanes(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Option<u64> {
         let leading = self.views.rows_of(handler).filter(|(_, row)| row.spilled && row.leads);
-        let waiting = leading.filter_map(|(_, row)| row.stand.due().map(|(due_ms, _)| (due_ms, row.lane)));
+        let waiting = leading.filter_map(|(_, row)| row.phase.due().map(|(due_ms, _)| (due_ms, row.lane)));
         let mut waiting: Vec<_> = waiting.collect();
         waiting.sort_unstable();
         let taken = waiting.iter().take_while(|(due_ms, _)| *due_ms <= now_ms).take(DUE_LANES_MAX).count();
