@@ -21,7 +21,7 @@ pub struct Job {
     pub at_ms: u64,
     /// What timers that it starts count from.
     pub wall_ms: u64,
-    pub callee: Arc<Callee>,
+    pub deployed: Arc<DeployedHandler>,
     pub items: Vec<JobItem>,
 }
 
@@ -67,7 +67,7 @@ impl StoredRecord {
 
 /// A handler that can be called.
 #[derive(Debug)]
-pub struct Callee {
+pub struct DeployedHandler {
     pub digest: Digest,
     pub module: Module,
     pub config: Arc<BTreeMap<String, String>>,

@@ -284,7 +284,7 @@ impl Engine {
             }
         });
         let items = items.collect();
-        let call = CallResult { handler: job.handler, digest: job.callee.digest, items, hosts: Vec::new() };
+        let call = CallResult { handler: job.handler, digest: job.deployed.digest, items, hosts: Vec::new() };
         self.tell(Command::CallResult(Box::new(call)));
     }
 

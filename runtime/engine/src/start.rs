@@ -176,7 +176,7 @@ pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
         metrics,
         time,
         recent: Recent::new(RECENT_BYTES_MAX),
-        callees: BTreeMap::new(),
+        deployed_handlers: BTreeMap::new(),
         actions: VecDeque::new(),
         after: Vec::new(),
         held: VecDeque::new(),

@@ -120,7 +120,7 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
         let (attempt, stored) = (item.attempt, prepared.stored);
         ItemResult { position, attempt, stored, result: Err(error), log: Vec::new(), correction: None }
     });
-    let (handler, digest) = (job.handler.clone(), job.callee.digest);
+    let (handler, digest) = (job.handler.clone(), job.deployed.digest);
     CallResult { handler, digest, items: ended.collect(), hosts: Vec::new() }
 }
 
@@ -152,7 +152,7 @@ impl Worker {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
         let call = match (job.items.as_slice(), prepared.as_slice()) {
             _ if prepared.iter().any(Prepared::is_lost) => without_lost(job, prepared),
-            ([item], [prepared]) if !job.callee.module.is_batch() => self.call_one(job, item, prepared, processor)?,
+            ([item], [prepared]) if !job.deployed.module.is_batch() => self.call_one(job, item, prepared, processor)?,
             _ => self.call_batch(job, &prepared, processor)?,
         };
         for item in &call.items {
@@ -192,7 +192,8 @@ impl Worker {
         let _entered = span.enter();
         let report = loop {
             let outbound = self.outbound(job, item)?;
-            let report = job.callee.module.call(&call(job, item, event, processor), self.state(item, event), outbound);
+            let report =
+                job.deployed.module.call(&call(job, item, event, processor), self.state(item, event), outbound);
             match report.result {
                 // The host has no room just now; that is nobody's attempt.
                 Err(CallError::Busy) => thread::park_timeout(BUSY_PAUSE),
@@ -209,7 +210,7 @@ impl Worker {
             log: report.log,
             correction: report.correction,
         };
-        let (handler, digest) = (job.handler.clone(), job.callee.digest);
+        let (handler, digest) = (job.handler.clone(), job.deployed.digest);
         Ok(CallResult { handler, digest, items: vec![ended], hosts: report.hosts })
     }
 
@@ -226,7 +227,7 @@ impl Worker {
             let calls: Vec<_> = items.clone().map(|(item, event)| call(job, item, event, processor)).collect();
             let states = items.map(|(item, event)| self.state(item, event)).collect();
             let outbound = job.items.iter().map(|item| self.outbound(job, item)).collect::<Result<_, _>>()?;
-            let report = job.callee.module.call_batch(&calls, states, outbound);
+            let report = job.deployed.module.call_batch(&calls, states, outbound);
             match report.results.first() {
                 Some(Err(CallError::Busy)) => thread::park_timeout(BUSY_PAUSE),
                 _ => break report,
@@ -242,7 +243,7 @@ impl Worker {
             log,
             correction: None,
         });
-        let (handler, digest) = (job.handler.clone(), job.callee.digest);
+        let (handler, digest) = (job.handler.clone(), job.deployed.digest);
         Ok(CallResult { handler, digest, items: items.collect(), hosts: report.hosts })
     }
 
@@ -251,7 +252,7 @@ impl Worker {
     }
 
     fn outbound(&self, job: &Job, item: &JobItem) -> Result<Box<dyn Outbound>, String> {
-        if job.callee.capabilities.hosts.is_empty() {
+        if job.deployed.capabilities.hosts.is_empty() {
             return Ok(Box::new(NoOutbound));
         }
         Ok(Box::new(JournaledCalls::new(&self.call_services, &item.delivery, item.attempt, item.carried.step)?))
@@ -279,9 +280,9 @@ fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Ar
         attempt: item.attempt,
         at_ms: job.at_ms,
         wall_ms: job.wall_ms,
-        config: &job.callee.config,
-        limits: &job.callee.limits,
-        capabilities: &job.callee.capabilities,
+        config: &job.deployed.config,
+        limits: &job.deployed.limits,
+        capabilities: &job.deployed.capabilities,
         processor,
     }
 }

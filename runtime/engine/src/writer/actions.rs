@@ -103,10 +103,10 @@ impl Writer {
             job.items.push(item);
             return Ok(());
         }
-        let callee = self.callees.get(&handler).map(Arc::clone);
-        let callee = callee.ok_or_else(|| EngineFault::Broken(format!("{handler} is ready without a module")))?;
+        let deployed = self.deployed_handlers.get(&handler).map(Arc::clone);
+        let deployed = deployed.ok_or_else(|| EngineFault::Broken(format!("{handler} is ready without a module")))?;
         let wall_ms = self.time.now().wall_ms;
-        self.after.push(After::Deliver(Job { handler, call, at_ms, wall_ms, callee, items: vec![item] }));
+        self.after.push(After::Deliver(Job { handler, call, at_ms, wall_ms, deployed, items: vec![item] }));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::{
     HandlerItem, Ingested, Refusal,
     command::{Command, Permit, Reply},
     identities::Identified,
-    job::{CallResult, Callee},
+    job::{CallResult, DeployedHandler},
 };
 
 /// Each event is shown to each handler, so their number is a part of what every event costs.
@@ -170,12 +170,13 @@ impl Writer {
         };
         let Some(module) = module else {
             // A deployment of the same digest may have come while the module was looked for in vain.
-            let is_here = self.callees.get(name).is_some_and(|callee| callee.digest == digest);
+            let is_here = self.deployed_handlers.get(name).is_some_and(|deployed| deployed.digest == digest);
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
         let capabilities = view.manifest.capabilities.clone();
-        self.callees.insert(name.clone(), Arc::new(Callee { digest, module, config, limits, capabilities }));
+        self.deployed_handlers
+            .insert(name.clone(), Arc::new(DeployedHandler { digest, module, config, limits, capabilities }));
         self.feed(Input::Ready { handler: name, digest })
     }
 

@@ -28,7 +28,7 @@ use crate::{
     command::Command,
     host_breakers::HostBreakers,
     identities::{Identities, IdentityWindow},
-    job::{CallResult, Callee},
+    job::{CallResult, DeployedHandler},
     keys, notices,
     projection::Projection,
     recent::Recent,
@@ -81,7 +81,7 @@ pub struct Writer {
     pub identities: Identities,
     pub identity_window: IdentityWindow,
     pub forgotten: Forgotten,
-    pub callees: BTreeMap<HandlerName, Arc<Callee>>,
+    pub deployed_handlers: BTreeMap<HandlerName, Arc<DeployedHandler>>,
     pub actions: VecDeque<Action>,
     /// What to do when this pass's records are durable.
     pub after: Vec<After>,
