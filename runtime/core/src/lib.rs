@@ -30,6 +30,6 @@ pub use breaker::{Breaker, Transition};
 pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of};
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, Rank, Sequence};
-pub use shares::{CallId, Grant, Places, Shares};
+pub use shares::{CallId, Grant, Shares, WorkerSlots};
 pub use time::{Anchors, Now, Timekeeper};
 pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};

@@ -21,14 +21,14 @@ const CREDIT: Duration = Duration::from_millis(20);
 
 /// What there is to share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
+pub struct WorkerSlots {
     /// How many calls may compute at once.
     pub processors: usize,
     /// How many calls may be under way at once: computing, waiting for the network, or waiting for a processor.
     pub threads: usize,
 }
 
-impl Places {
+impl WorkerSlots {
     /// Room for so many calls that compute, and beside them for `others` that wait.
     #[must_use]
     pub fn new(processors: usize, others: usize) -> Self {
@@ -53,7 +53,7 @@ pub enum Grant<J> {
 /// See the module. `J` is what a call is made of.
 #[derive(Debug)]
 pub struct Shares<J> {
-    free: Places,
+    free: WorkerSlots,
     handlers: BTreeMap<HandlerName, Share<J>>,
     /// Handlers that compete for processors, by the time that they have used.
     competing: BTreeSet<(Duration, HandlerName)>,
@@ -103,9 +103,9 @@ impl<J> Share<J> {
 
 impl<J> Shares<J> {
     #[must_use]
-    pub fn new(places: Places) -> Self {
+    pub fn new(slots: WorkerSlots) -> Self {
         let (handlers, competing, calls) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { free: places, handlers, competing, calls, floor: Duration::ZERO, begun: 0 }
+        Self { free: slots, handlers, competing, calls, floor: Duration::ZERO, begun: 0 }
     }
 
     /// A call of a handler is to be made.

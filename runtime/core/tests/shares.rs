@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use weirgate_core::{CallId, Grant, Places, Shares};
+use weirgate_core::{CallId, Grant, Shares, WorkerSlots};
 use weirgate_types::HandlerName;
 
 /// How often a call that computes is asked whether it goes on.
@@ -45,7 +45,7 @@ const fn computing(computes_ms: u64) -> Work {
 
 impl World {
     fn new(processors: usize, threads: usize) -> Self {
-        let shares = Shares::new(Places { processors, threads });
+        let shares = Shares::new(WorkerSlots { processors, threads });
         let (running, took_ms, used_ms) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { shares, now_ms: 0, running, took_ms, used_ms }
     }

@@ -58,11 +58,11 @@ pub struct Modules {
     recent: Mutex<HashMap<Digest, Duration>>,
 }
 
-/// A module whose bytes are coming, with its place in the queue.
+/// A module whose bytes are coming, with its permit in the queue.
 #[derive(Debug)]
 pub struct Upload {
     taken: weirgate_host::Upload,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 /// What a collection has deleted.
@@ -72,30 +72,30 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-/// Slots to wait in, and one to work in.
+/// Permits for those that wait, and a slot for the one that works.
 struct Queue {
-    places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     slots: Arc<Semaphore>,
 }
 
 impl Queue {
-    fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), slots: Arc::new(Semaphore::new(1)) }
+    fn new(waiting_max: usize) -> Self {
+        Self { waiting: Arc::new(Semaphore::new(waiting_max)), slots: Arc::new(Semaphore::new(1)) }
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::ModuleQueueFull)
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Refusal::ModuleQueueFull)
     }
 
-    /// Do work when a slot is free. Once begun it goes on, with its place, even when nobody waits for it any more.
+    /// Do work when a slot is free. Once begun it goes on, with its permit, even when nobody waits for it any more.
     async fn run<T: Send + 'static>(
         &self,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
         blocking(move || {
-            let _held = (place, slot);
+            let _held = (permit, slot);
             work()
         })
         .await
@@ -132,9 +132,9 @@ impl Modules {
         &self.host
     }
 
-    /// Begin an upload of so many bytes, where there is a place and space for it.
+    /// Begin an upload of so many bytes, where there is a permit and space for it.
     pub async fn begin(self: &Arc<Self>, bytes: u64) -> Result<Upload, Refusal> {
-        let place = self.uploads.place()?;
+        let permit = self.uploads.permit()?;
         let modules = Arc::clone(self);
         blocking(move || {
             if !modules.disk.has_room(bytes) {
@@ -143,7 +143,7 @@ impl Modules {
             if modules.unused_bytes()?.saturating_add(bytes) > modules.options.unused_bytes_max {
                 return Err(Refusal::TooManyModules { bytes_max: modules.options.unused_bytes_max });
             }
-            Ok(Upload { taken: modules.host.begin_upload()?, place })
+            Ok(Upload { taken: modules.host.begin_upload()?, permit })
         })
         .await?
     }
@@ -151,13 +151,13 @@ impl Modules {
     /// Check an upload whose bytes have all come, and keep it.
     pub async fn put(self: &Arc<Self>, upload: Upload) -> Result<ModuleInfo, Refusal> {
         let modules = Arc::clone(self);
-        let Upload { taken, place } = upload;
+        let Upload { taken, permit } = upload;
         let put = move || {
             // Before it is looked for: one that is here already is not deleted from now on.
             modules.note(taken.digest());
             Ok(modules.host.put_upload(taken)?)
         };
-        self.uploads.run(place, put).await?
+        self.uploads.run(permit, put).await?
     }
 
     /// The module, for a handler that is to be deployed. It is not deleted before that has become durable.
@@ -172,7 +172,7 @@ impl Modules {
         if self.host.is_loaded(digest) {
             blocking(load).await?
         } else {
-            self.loads.run(self.loads.place()?, load).await?
+            self.loads.run(self.loads.permit()?, load).await?
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use weirgate_core::{CallId, Grant, Places, Shares};
+use weirgate_core::{CallId, Grant, Shares, WorkerSlots};
 use weirgate_host::Processor;
 
 use crate::{Clock, job::Job};
@@ -39,15 +39,15 @@ enum Given {
 }
 
 impl Pool {
-    pub fn new(places: Places, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(slots: WorkerSlots, clock: Arc<dyn Clock>) -> Arc<Self> {
         let state = State {
-            shares: Shares::new(places),
-            idle: (0..places.threads).rev().collect(),
-            given: (0..places.threads).map(|_| Given::Nothing).collect(),
+            shares: Shares::new(slots),
+            idle: (0..slots.threads).rev().collect(),
+            given: (0..slots.threads).map(|_| Given::Nothing).collect(),
             workers: BTreeMap::new(),
             is_closed: false,
         };
-        let wake = (0..places.threads).map(|_| Condvar::new()).collect();
+        let wake = (0..slots.threads).map(|_| Condvar::new()).collect();
         Arc::new(Self { clock, state: Mutex::new(state), wake })
     }
 

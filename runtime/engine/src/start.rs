@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Semaphore, watch};
-use weirgate_core::{Entropy, Limits, Machine, Places};
+use weirgate_core::{Entropy, Limits, Machine, WorkerSlots};
 use weirgate_host::{Host, HostOptions};
 use weirgate_log::{Log, LogError, Views};
 use weirgate_types::{Digest, HandlerName};
@@ -45,7 +45,7 @@ pub struct Options {
     pub dir: PathBuf,
     pub host: HostOptions,
     /// How many calls may compute at once, and how many may be under way.
-    pub places: Places,
+    pub slots: WorkerSlots,
     /// What handlers may have put into their requests, by name.
     pub secrets: BTreeMap<String, String>,
     /// How many events may be on their way into the log at once.
@@ -85,7 +85,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         metrics: Arc::clone(&metrics),
         join_trace: options.join_trace,
     };
-    let (jobs, workers) = workers::start(options.places, &worker, Arc::clone(&clock))?;
+    let (jobs, workers) = workers::start(options.slots, &worker, Arc::clone(&clock))?;
     drop(worker);
     let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
     ballast.take();

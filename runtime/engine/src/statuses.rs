@@ -15,13 +15,15 @@ const ROW_BYTES_MAX: usize = 3 * 1024;
 struct StoredPart {
     part: StatusPart,
     /// Where the part was written.
-    place: Option<Place>,
+    #[serde(rename = "place")]
+    write_ref: Option<WriteRef>,
     /// Whether state, text and data are there only.
     elsewhere: bool,
 }
 
 /// A record of commits, and which of their status writes.
-pub type Place = (Position, u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteRef(pub Position, pub u32);
 
 /// Reads and writes status documents.
 #[derive(Clone)]
@@ -43,21 +45,25 @@ impl Statuses {
     }
 
     /// One part, and where it was written.
-    pub fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
+    pub fn part(
+        &self,
+        subject: &str,
+        handler: &HandlerName,
+    ) -> Result<Option<(StatusPart, Option<WriteRef>)>, Refusal> {
         let row = self.views.get(&keys::part(subject, handler))?;
         row.map(|value| self.load(&value)).transpose()
     }
 
-    fn load(&self, row: &[u8]) -> Result<(StatusPart, Option<Place>), Refusal> {
+    fn load(&self, row: &[u8]) -> Result<(StatusPart, Option<WriteRef>), Refusal> {
         let mut stored: StoredPart = serde_json::from_slice(row).map_err(|e| Refusal::Storage(e.to_string()))?;
-        if let Some(place) = stored.place.filter(|_| stored.elsewhere) {
-            let write = self.write_at(place)?;
+        if let Some(write_ref) = stored.write_ref.filter(|_| stored.elsewhere) {
+            let write = self.write_at(write_ref)?;
             (stored.part.state, stored.part.text, stored.part.data) = (write.state, write.text, raw_json(write.data));
         }
-        Ok((stored.part, stored.place))
+        Ok((stored.part, stored.write_ref))
     }
 
-    fn write_at(&self, (position, index): Place) -> Result<StatusWrite, Refusal> {
+    fn write_at(&self, WriteRef(position, index): WriteRef) -> Result<StatusWrite, Refusal> {
         let record = self.log.read(position)?.map(|(_, record)| record);
         let commits = record.iter().flat_map(Record::commits);
         let write = commits
@@ -68,11 +74,11 @@ impl Statuses {
     }
 }
 
-/// The row of a part. `place` says where in the log it was written; one that was not holds only what the runtime says.
-pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, place: Option<Place>) -> Change {
-    let encode = |part, elsewhere| serde_json::to_vec(&StoredPart { part, place, elsewhere }).unwrap_or_default();
+/// The row of a part. `write_ref` says where in the log it was written; one that was not holds only what the runtime says.
+pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, write_ref: Option<WriteRef>) -> Change {
+    let encode = |part, elsewhere| serde_json::to_vec(&StoredPart { part, write_ref, elsewhere }).unwrap_or_default();
     let mut value = encode(part.clone(), false);
-    if value.len() > ROW_BYTES_MAX && place.is_some() {
+    if value.len() > ROW_BYTES_MAX && write_ref.is_some() {
         let (state, text) = (String::new(), String::new());
         value = encode(StatusPart { state, text, data: None, ..part.clone() }, true);
     }
@@ -114,8 +120,12 @@ mod tests {
     fn every_row_fits_the_view() {
         let handler = "h".repeat(64).parse().expect("a name");
         for data in [largest().data, raw_json(Some(format!("\"{}\"", "x".repeat(2_000)))), None] {
-            let change =
-                row("order/o-1", &handler, &StatusPart { data, ..largest() }, Some((Position(u64::MAX), u32::MAX)));
+            let change = row(
+                "order/o-1",
+                &handler,
+                &StatusPart { data, ..largest() },
+                Some(WriteRef(Position(u64::MAX), u32::MAX)),
+            );
             let length = change.value.expect("a row").len();
             assert!(length <= VALUE_BYTES_MAX, "{length} bytes");
         }

@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_channel::{Sender, TrySendError};
 use tracing::{Span, info_span};
-use weirgate_core::Places;
+use weirgate_core::WorkerSlots;
 use weirgate_host::{Call, CallError, NoOutbound, Outbound, Processor, ReadState};
 use weirgate_log::{LogReader, Views};
 use weirgate_types::{DeliveryId, Event, LogLine};
@@ -79,13 +79,17 @@ impl Drop for Jobs {
 }
 
 /// Start the workers.
-pub fn start(places: Places, worker: &Worker, clock: Arc<dyn Clock>) -> std::io::Result<(Jobs, Vec<JoinHandle<()>>)> {
-    let pool = Pool::new(places, clock);
+pub fn start(
+    slots: WorkerSlots,
+    worker: &Worker,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<(Jobs, Vec<JoinHandle<()>>)> {
+    let pool = Pool::new(slots, clock);
     let start = |index: usize| {
         let (worker, pool) = (worker.clone(), Arc::clone(&pool));
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(&pool, index))
     };
-    let threads = (0..places.threads).map(start).collect::<Result<_, _>>()?;
+    let threads = (0..slots.threads).map(start).collect::<Result<_, _>>()?;
     Ok((Jobs(To::Workers(pool)), threads))
 }
 

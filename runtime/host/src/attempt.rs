@@ -120,21 +120,21 @@ impl Attempt {
     /// From here on `item` is the one of this index.
     pub(crate) fn select_item(&mut self, index: u32) -> Result<(), Stop> {
         let items = self.items.len();
-        let place = usize::try_from(index).unwrap_or(usize::MAX);
-        if place == self.selected {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        if index == self.selected {
             return Ok(());
         }
-        let next = self.items.get_mut(place).and_then(Option::take);
+        let next = self.items.get_mut(index).and_then(Option::take);
         let next = next.ok_or_else(|| contract(format!("item {index} is selected, of a batch of {items}")))?;
         self.put_back(next);
-        self.selected = place;
+        self.selected = index;
         Ok(())
     }
 
     /// What is left of the items, in their order.
     pub(crate) fn into_items(mut self) -> impl Iterator<Item = Item> {
-        if let Some(place) = self.items.get_mut(self.selected) {
-            *place = Some(self.item);
+        if let Some(slot) = self.items.get_mut(self.selected) {
+            *slot = Some(self.item);
         }
         self.items.into_iter().flatten()
     }
@@ -204,8 +204,8 @@ impl Attempt {
     /// Give the selected item its place back, and put `next` into its hands.
     fn put_back(&mut self, next: Item) {
         let previous = mem::replace(&mut self.item, next);
-        if let Some(place) = self.items.get_mut(self.selected) {
-            *place = Some(previous);
+        if let Some(slot) = self.items.get_mut(self.selected) {
+            *slot = Some(previous);
         }
     }
 }

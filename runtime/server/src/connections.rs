@@ -50,20 +50,20 @@ pub struct ConnectionLimits {
     pub header_timeout: Duration,
 }
 
-/// A place among the connections. Dropping it gives it back.
-pub struct Place {
+/// A slot among the connections. Dropping it gives it back.
+pub struct ConnectionSlot {
     engine: Handle,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl ConnectionSlot {
     fn new(engine: Handle, permit: OwnedSemaphorePermit) -> Self {
         engine.metrics().connections.inc();
         Self { engine, _permit: permit }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.engine.metrics().connections.dec();
     }
@@ -78,7 +78,7 @@ struct Accepted {
 
 struct Acceptor {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
 }
 
@@ -92,7 +92,7 @@ pub async fn serve(
 ) {
     let acceptor = Acceptor {
         listener,
-        places: Arc::new(Semaphore::new(limits.connections_max)),
+        slots: Arc::new(Semaphore::new(limits.connections_max)),
         refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
     };
     let mut connections = JoinSet::new();
@@ -106,13 +106,13 @@ pub async fn serve(
             () = stopped(&mut stopping) => break,
         };
         let Accepted { stream, permit, is_within } = accepted;
-        let place = Place::new(engine.clone(), permit);
+        let slot = ConnectionSlot::new(engine.clone(), permit);
         let (router, stopping) = (router.clone(), stopping.clone());
         if is_within {
-            connections.spawn(run(stream, place, router, limits, stopping));
+            connections.spawn(run(stream, slot, router, limits, stopping));
         } else {
             engine.metrics().connections_refused.inc();
-            connections.spawn(refuse(stream, place));
+            connections.spawn(refuse(stream, slot));
         }
     }
     drop(acceptor);
@@ -133,25 +133,25 @@ fn tell(ended: Result<(), tokio::task::JoinError>) {
 }
 
 impl Acceptor {
-    /// The next connection. While there is no place for one, nor for a refusal, none is accepted.
+    /// The next connection. While there is no slot for one, nor for a refusal, none is accepted.
     async fn accept(&self) -> Accepted {
         let (permit, is_within) = self.permit().await;
         let stream = self.stream().await;
         if is_within {
             return Accepted { stream, permit, is_within };
         }
-        // A place may have become free while the connection was waited for.
-        match Arc::clone(&self.places).try_acquire_owned() {
+        // A slot may have become free while the connection was waited for.
+        match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(permit) => Accepted { stream, permit, is_within: true },
             Err(_) => Accepted { stream, permit, is_within },
         }
     }
 
     async fn permit(&self) -> (OwnedSemaphorePermit, bool) {
-        let (places, refusals) = (Arc::clone(&self.places), Arc::clone(&self.refusals));
+        let (slots, refusals) = (Arc::clone(&self.slots), Arc::clone(&self.refusals));
         let acquired = tokio::select! {
             biased;
-            place = places.acquire_owned() => (place, true),
+            slot = slots.acquire_owned() => (slot, true),
             refusal = refusals.acquire_owned() => (refusal, false),
         };
         match acquired {
@@ -201,12 +201,12 @@ fn set_up(stream: &TcpStream, peer: SocketAddr) {
 
 async fn run(
     stream: TcpStream,
-    place: Place,
+    slot: ConnectionSlot,
     router: Router,
     limits: ConnectionLimits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let io = TokioIo::new(Socket::new(stream, STALL_MAX, place));
+    let io = TokioIo::new(Socket::new(stream, STALL_MAX, slot));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -227,8 +227,8 @@ async fn run(
 }
 
 /// Answer one request with 503, and close the connection.
-async fn refuse(stream: TcpStream, place: Place) {
-    let io = TokioIo::new(Socket::new(stream, REFUSAL_TIMEOUT, place));
+async fn refuse(stream: TcpStream, slot: ConnectionSlot) {
+    let io = TokioIo::new(Socket::new(stream, REFUSAL_TIMEOUT, slot));
     let refused = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REFUSAL_TIMEOUT)

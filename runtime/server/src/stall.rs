@@ -1,4 +1,4 @@
-//! A connection's socket. A peer that takes no bytes for too long ends it, and as long as it is open it holds its place
+//! A connection's socket. A peer that takes no bytes for too long ends it, and as long as it is open it holds its slot
 //! among the connections, also after an upgrade.
 
 use std::{
@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::connections::Place;
+use crate::connections::ConnectionSlot;
 
 /// See the module.
 pub struct Socket {
@@ -22,12 +22,12 @@ pub struct Socket {
     stall_max: Duration,
     /// Runs while a write waits for the peer.
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    _slot: ConnectionSlot,
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, stall_max: Duration, place: Place) -> Self {
-        Self { stream, stall_max, stalled: None, _place: place }
+    pub fn new(stream: TcpStream, stall_max: Duration, slot: ConnectionSlot) -> Self {
+        Self { stream, stall_max, stalled: None, _slot: slot }
     }
 
     /// What a write came to; an error when it has waited for too long.

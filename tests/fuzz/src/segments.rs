@@ -51,7 +51,7 @@ fn opened(segment: &[u8]) -> Option<Vec<(Position, Record)>> {
     let head = log.head();
     // Positions end somewhere; a log that is there takes no more.
     if head.0 < u64::MAX / 2 {
-        log.stage(&event(99)).expect("a place");
+        log.stage(&event(99)).expect("staged");
         assert_eq!(log.commit().expect("a sync"), head.next());
         drop(log);
         let again = open(&disk).expect("it opened before");
@@ -89,7 +89,7 @@ fn good() -> &'static Good {
         for batch in 1..=4_u64 {
             for n in 0..batch {
                 let record = event(batch * 10 + n);
-                records.push((log.stage(&record).expect("a place"), record));
+                records.push((log.stage(&record).expect("staged"), record));
             }
             log.commit().expect("a sync");
         }

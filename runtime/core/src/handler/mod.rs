@@ -12,7 +12,7 @@ use crate::{
     Action, DeliveryRow, HandlerRow, Limits, Sequence,
     breaker::Breaker,
     emission_rate::EmissionRate,
-    lanes::{Lanes, Placed},
+    lanes::{Inserted, Lanes},
 };
 pub use scan::Found;
 
@@ -254,7 +254,7 @@ impl Handler {
 
     fn place(&mut self, position: Position, row: DeliveryRow) -> Opened {
         let placed = self.lanes.insert(position, row.clone());
-        let spilled = placed == Placed::Spilled;
+        let spilled = placed == Inserted::Spilled;
         Opened { position, row: DeliveryRow { spilled, ..row } }
     }
 

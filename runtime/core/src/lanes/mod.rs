@@ -43,7 +43,7 @@ struct Lane {
 
 /// Where a delivery went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placed {
+pub enum Inserted {
     InMemory,
     Spilled,
 }
@@ -109,15 +109,15 @@ impl Lanes {
     }
 
     /// Open a delivery. It goes where the others of its lane are that come right before it.
-    pub fn insert(&mut self, position: Position, row: DeliveryRow) -> Placed {
+    pub fn insert(&mut self, position: Position, row: DeliveryRow) -> Inserted {
         // One that a replay finds under way has to be ended.
         if !row.parallel && !row.is_running() && self.belongs_on_disk(position, &row) {
             self.want_if_it_may_be_next(&row);
             self.spilled_lanes.put_late(position, row);
-            return Placed::Spilled;
+            return Inserted::Spilled;
         }
         self.insert_in_memory(position, row);
-        Placed::InMemory
+        Inserted::InMemory
     }
 
     fn belongs_on_disk(&self, position: Position, row: &DeliveryRow) -> bool {
@@ -134,16 +134,16 @@ impl Lanes {
     pub fn insert_in_memory(&mut self, position: Position, row: DeliveryRow) {
         self.close(position);
         let lane = self.by_key.entry(row.lane).or_default();
-        let place = lane.place(&self.open, row.rank(position));
+        let index = lane.index_of(&self.open, row.rank(position));
         let first = lane.positions.front().copied();
-        lane.positions.insert(place, position);
+        lane.positions.insert(index, position);
         if row.is_running() {
             lane.running += 1;
             self.running += 1;
             self.calls.begin(position, position);
         }
         if let Some((first, first_row)) = first.and_then(|first| Some((first, self.open.get(&first)?)))
-            && place == 0
+            && index == 0
             && !first_row.parallel
         {
             self.queues.unlist(first, first_row);
@@ -258,9 +258,9 @@ impl Lanes {
     fn leave(&mut self, position: Position, row: &DeliveryRow) {
         let key = row.lane;
         let Some(lane) = self.by_key.get_mut(&key) else { return };
-        let place = lane.place(&self.open, row.rank(position));
-        if lane.positions.get(place) == Some(&position) {
-            lane.positions.remove(place);
+        let index = lane.index_of(&self.open, row.rank(position));
+        if lane.positions.get(index) == Some(&position) {
+            lane.positions.remove(index);
         } else {
             lane.positions.retain(|other| *other != position);
         }

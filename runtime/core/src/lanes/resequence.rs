@@ -66,8 +66,8 @@ impl Resequencer {
 }
 
 impl Lane {
-    /// Where a delivery of this rank belongs. Most are the last.
-    pub fn place(&self, open: &BTreeMap<Position, DeliveryRow>, rank: Rank) -> usize {
+    /// The index of a delivery of this rank. Most are the last.
+    pub fn index_of(&self, open: &BTreeMap<Position, DeliveryRow>, rank: Rank) -> usize {
         let is_before = |other: &Position| open.get(other).is_some_and(|row| row.rank(*other) < rank);
         match self.positions.back() {
             Some(last) if !is_before(last) => self.positions.partition_point(is_before),
@@ -132,8 +132,8 @@ impl Lanes {
         let Some(lane) = self.by_key.get_mut(&lane) else { return };
         let first = lane.positions.front().copied();
         lane.positions.retain(|other| *other != position);
-        let place = lane.place(&self.open, rank);
-        lane.positions.insert(place, position);
+        let index = lane.index_of(&self.open, rank);
+        lane.positions.insert(index, position);
         if let Some((first, row)) = first.and_then(|first| Some((first, self.open.get(&first)?)))
             && lane.positions.front() != Some(&first)
         {

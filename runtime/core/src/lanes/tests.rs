@@ -136,14 +136,14 @@ fn counts_return_to_zero() {
 fn a_long_lane_keeps_its_first_in_memory_and_the_rest_on_disk() {
     let mut lanes = Lanes::new(LANE_MAX);
     let placed: Vec<_> = (1..=100).map(|position| lanes.insert(Position(position), row(7))).collect();
-    let in_memory = placed.iter().filter(|placed| **placed == Placed::InMemory).count();
+    let in_memory = placed.iter().filter(|placed| **placed == Inserted::InMemory).count();
     assert_eq!((in_memory, lanes.len(), lanes.spilled_lanes.rows()), (LANE_MAX, 100, 100 - LANE_MAX));
     for position in 1..=LANE_MAX as u64 {
         assert!(lanes.spilled_lanes.take_wanted(9).is_empty(), "not before memory has none of it");
         lanes.close(Position(position));
     }
     assert_eq!(lanes.spilled_lanes.take_wanted(9), [KeyHash(7)]);
-    assert_eq!(lanes.insert(Position(101), row(7)), Placed::Spilled, "it does not overtake those on disk");
+    assert_eq!(lanes.insert(Position(101), row(7)), Inserted::Spilled, "it does not overtake those on disk");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn what_runs_is_never_on_disk() {
     lanes.insert(Position(1), row(7));
     let mut running = row(7);
     running.start(1, Position(1));
-    assert_eq!(lanes.insert(Position(2), running), Placed::InMemory);
+    assert_eq!(lanes.insert(Position(2), running), Inserted::InMemory);
     assert_eq!(lanes.running_now(), [Position(2)]);
 }
 

@@ -8,7 +8,7 @@ use super::{Projection, public};
 use crate::{
     Refusal,
     keys::{self, Stored},
-    statuses::raw_json,
+    statuses::{WriteRef, raw_json},
 };
 
 /// Where in a record the first write of a commit stands: those of a batch are counted through.
@@ -78,8 +78,8 @@ impl Projection {
             data: raw_json(write.data.clone()),
             delivery,
         };
-        let place = u32::try_from(index).ok().map(|index| (position, index));
-        self.stage_part(&write.subject, &commit.handler, part, place);
+        let write_ref = u32::try_from(index).ok().map(|index| WriteRef(position, index));
+        self.stage_part(&write.subject, &commit.handler, part, write_ref);
         Ok(())
     }
 
@@ -118,14 +118,14 @@ impl Projection {
         at_ms: u64,
         delivery: Option<PartDelivery>,
     ) -> Result<(), Refusal> {
-        let (before, place) = self.part(key, handler)?.unzip();
+        let (before, write_ref) = self.part(key, handler)?.unzip();
         if before.as_ref().and_then(|part| part.delivery.as_ref()) == delivery.as_ref() {
             return Ok(());
         }
         let (state, text) = (String::new(), String::new());
         let before = before.unwrap_or(StatusPart { version: position, at_ms, state, text, data: None, delivery: None });
         let part = StatusPart { version: position, at_ms, delivery, ..before };
-        self.stage_part(key, handler, part, place.flatten());
+        self.stage_part(key, handler, part, write_ref.flatten());
         Ok(())
     }
 }

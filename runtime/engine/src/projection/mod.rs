@@ -13,7 +13,7 @@ use weirgate_types::{HandlerName, Position, Record, StatusPart};
 
 use crate::{
     Refusal, keys,
-    statuses::{self, Place, Statuses},
+    statuses::{self, Statuses, WriteRef},
 };
 use pending::Pending;
 
@@ -36,7 +36,7 @@ pub struct PublicPart {
     pub handler: HandlerName,
     pub part: StatusPart,
     /// Where the part's data was written.
-    place: Option<Place>,
+    write_ref: Option<WriteRef>,
 }
 
 impl Projection {
@@ -107,19 +107,19 @@ impl Projection {
         (self.pending.take(), std::mem::take(&mut self.parts))
     }
 
-    fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<Place>)>, Refusal> {
+    fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<WriteRef>)>, Refusal> {
         let newest = self.newest.get(handler).and_then(|subjects| subjects.get(subject));
         let of_this_run = newest.and_then(|index| self.parts.get(*index));
         match of_this_run {
-            Some(public) => Ok(Some((public.part.clone(), public.place))),
+            Some(public) => Ok(Some((public.part.clone(), public.write_ref))),
             None => self.statuses.part(subject, handler),
         }
     }
 
-    fn stage_part(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, place: Option<Place>) {
-        self.pending.push(statuses::row(subject, handler, &part, place));
+    fn stage_part(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, write_ref: Option<WriteRef>) {
+        self.pending.push(statuses::row(subject, handler, &part, write_ref));
         self.newest.entry(handler.clone()).or_default().insert(subject.to_owned(), self.parts.len());
-        self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, place });
+        self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, write_ref });
     }
 }
 

@@ -199,7 +199,7 @@ fn missing_and_foreign_segments_are_refused() {
     let mut log =
         Log::open(Arc::new(other.clone()), Identity { epoch: Epoch([0; 16]), salt: Salt([0; 16]) }, options.clone())
             .expect("another log");
-    log.stage(&commit(0, Vec::new())).expect("a place");
+    log.stage(&commit(0, Vec::new())).expect("staged");
     log.commit().expect("a sync");
     let image = copy(&disk);
     image.overwrite(first, other.contents(FIRST).expect("a segment"));
@@ -211,7 +211,7 @@ fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
     let disk = SimStorage::new();
     let mut log = open(&disk, &small(10_000, 20_000)).expect("a new log");
     let new = disk.contents(FIRST).expect("the segment");
-    log.stage(&commit(0, Vec::new())).expect("a place");
+    log.stage(&commit(0, Vec::new())).expect("staged");
     log.commit().expect("a sync");
     let mut damaged = disk.contents(FIRST).expect("the segment");
     damaged[20] ^= 1;
@@ -229,14 +229,14 @@ fn damage_to_the_batch_that_closed_the_log_is_found_once_it_goes_on() {
     let options = small(10_000, 0);
     let closed_at = {
         let mut log = open(&disk, &options).expect("a new log");
-        log.stage(&commit(0, Vec::new())).expect("a place");
+        log.stage(&commit(0, Vec::new())).expect("staged");
         log.commit().expect("a sync");
         let end = disk.contents(FIRST).expect("the segment").len();
         log.close().expect("a clean end");
         end
     };
     let mut log = open(&disk, &options).expect("the log again");
-    log.stage(&commit(0, Vec::new())).expect("a place");
+    log.stage(&commit(0, Vec::new())).expect("staged");
     log.commit().expect("a sync");
     drop(log);
     let mut damaged = disk.contents(FIRST).expect("the segment");
@@ -255,7 +255,7 @@ fn a_payload_that_holds_a_part_of_the_log_is_no_later_batch() {
     push(&mut log, &mut model, commit(0, vec![1; 50]));
     log.commit().expect("a sync");
     let part = disk.contents(FIRST).expect("the segment");
-    log.stage(&Record::Accepted { event: event(part), to: None, at_ms: 0 }).expect("a place");
+    log.stage(&Record::Accepted { event: event(part), to: None, at_ms: 0 }).expect("staged");
     log.commit().expect("a sync");
     drop(log);
     let mut torn = disk.contents(FIRST).expect("the segment");

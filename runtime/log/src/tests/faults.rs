@@ -113,7 +113,7 @@ fn a_batch_that_does_not_fit_can_be_given_up() {
     push(&mut log, &mut model, commit(1, vec![1; 100]));
     log.commit().expect("a sync");
     disk.set_bytes_max(Some(disk.bytes()));
-    log.stage(&commit(0, vec![2; 40_000])).expect("a place");
+    log.stage(&commit(0, vec![2; 40_000])).expect("staged");
     assert!(matches!(log.commit(), Err(LogError::Full(_))));
     log.discard();
     // What was reserved before is still there for something smaller.

@@ -51,7 +51,7 @@ pub fn next(records: &[(Position, Record)]) -> Position {
 
 /// Push a record and note it.
 pub fn push(log: &mut Log, model: &mut Model, record: Record) {
-    let position = log.stage(&record).expect("a place in the batch");
+    let position = log.stage(&record).expect("staged");
     assert_eq!(position, next(model));
     model.push((position, record));
 }

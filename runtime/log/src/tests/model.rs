@@ -129,7 +129,7 @@ fn readers_see_a_prefix_while_the_writer_goes_on() {
             });
         }
         for number in 1..=records {
-            log.stage(&Record::Accepted { event: event(vec![0; 200]), to: None, at_ms: number }).expect("a place");
+            log.stage(&Record::Accepted { event: event(vec![0; 200]), to: None, at_ms: number }).expect("staged");
             if number % 7 == 0 || number == records {
                 log.commit().expect("a sync");
             }

@@ -184,7 +184,7 @@ fn positions_belong_to_the_epoch_in_which_they_were_given() {
     let (mut log, repaired) = opening.accept_loss(RAISED, 5).expect("the log without its end");
     assert_eq!(repaired.expect("a repair").head, head);
     model.truncate(model.len() - 1);
-    assert_eq!(log.stage(&commit(0, Vec::new())).expect("a place"), head.next(), "no position is given again");
+    assert_eq!(log.stage(&commit(0, Vec::new())).expect("staged"), head.next(), "no position is given again");
     log.commit().expect("a sync");
     let epochs = Arc::clone(log.epochs());
     assert_eq!((epochs.at(head), epochs.at(head.next())), (IDENTITY.epoch, RAISED));
@@ -241,7 +241,7 @@ fn of_a_batch_that_was_never_durable_nothing_is_kept() {
     let name = segments(&disk).pop().expect("a segment");
     let end = disk.contents(&name).expect("the segment").len();
     for value in 0..3 {
-        log.stage(&commit(0, vec![value; 30])).expect("a place");
+        log.stage(&commit(0, vec![value; 30])).expect("staged");
     }
     log.commit().expect("a sync");
     let mut bytes = disk.contents(&name).expect("the segment");

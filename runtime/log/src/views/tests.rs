@@ -202,7 +202,7 @@ fn writers_wait_when_too_much_is_on_its_way() {
 
 /// Views of `path` on a disk with as much space as `free` says.
 fn open_on(path: &Path, free: &Arc<AtomicU64>, options: ViewOptions) -> Views {
-    let place = Arc::new(Place::open(path, Place::boot()).expect("a place"));
+    let place = Arc::new(Place::open(path, Place::boot()).expect("staged"));
     let free = Arc::clone(free);
     let space = Space::new(Box::new(move || Some(free.load(Ordering::SeqCst))));
     Views::open_in(place, space, (&Epochs::new(EPOCH), HEAD), options).expect("the views")

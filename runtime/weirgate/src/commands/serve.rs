@@ -49,16 +49,16 @@ fn start_engine(
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         workers => workers,
     };
-    let places = weirgate_engine::Places::new(workers, settings.engine.outbound_workers);
+    let slots = weirgate_engine::WorkerSlots::new(workers, settings.engine.outbound_workers);
     let mut host = HostOptions::new(settings.data.dir.join("modules"), compiler);
     host.outbound.allow_private.clone_from(&settings.outbound.allow_private);
     host.budget = weirgate_engine::Budget::new(settings.server.budget_bytes);
     // Each worker makes one call at a time.
-    host.instances_max = host.instances_max.max(u32::try_from(places.threads)?);
+    host.instances_max = host.instances_max.max(u32::try_from(slots.threads)?);
     let options = weirgate_engine::Options {
         host,
         dir: settings.data.dir.clone(),
-        places,
+        slots,
         secrets: settings.secrets.to_map(),
         events_in_flight_max: settings.engine.events_in_flight_max,
         disk_free_bytes_min: settings.data.disk_free_bytes_min,

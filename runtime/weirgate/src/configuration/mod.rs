@@ -210,10 +210,10 @@ impl Configuration {
             budget_bytes >= BUDGET_BYTES_MIN,
             "`server.budget_bytes` is {budget_bytes}; it may be {BUDGET_BYTES_MIN} or more"
         );
-        for place in &self.outbound.allow_private {
+        for host in &self.outbound.allow_private {
             ensure!(
-                is_place(place),
-                "`outbound.allow_private` names {place:?}; write name:port or address:port, for instance 127.0.0.1:9000"
+                is_host_and_port(host),
+                "`outbound.allow_private` names {host:?}; write name:port or address:port, for instance 127.0.0.1:9000"
             );
         }
         self.host_breaker
@@ -225,7 +225,7 @@ impl Configuration {
 }
 
 /// An address or a name, with its port.
-fn is_place(text: &str) -> bool {
+fn is_host_and_port(text: &str) -> bool {
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
     let is_named = || text.rsplit_once(':').is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok());
