@@ -59,8 +59,8 @@ pub enum Refusal {
     Changed(DeliveryId),
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),
-    #[error("there is no operation {0}")]
-    UnknownOperation(u64),
+    #[error("there is no bulk job {0}")]
+    UnknownBulkJob(u64),
     #[error("{0}")]
     Correction(String),
     #[error(transparent)]

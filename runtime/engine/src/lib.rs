@@ -40,8 +40,8 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Audit, BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{Refusal, StartError};
 pub use handle::{
-    Blocked, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure, Handle, NewData,
-    Operation, OperationState, StoredEvent,
+    Blocked, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure,
+    Handle, NewData, StoredEvent,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;

@@ -128,7 +128,7 @@ impl From<Refusal> for Problem {
             Refusal::Running(_) => Self::new(StatusCode::CONFLICT, "running", detail).retry_after(1),
             Refusal::Changed(_) => Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1),
             Refusal::UnknownBreaker(_) => Self::new(StatusCode::NOT_FOUND, "unknown-breaker", detail),
-            Refusal::UnknownOperation(_) => Self::new(StatusCode::NOT_FOUND, "unknown-operation", detail),
+            Refusal::UnknownBulkJob(_) => Self::new(StatusCode::NOT_FOUND, "unknown-bulk-job", detail),
             Refusal::Correction(_) => Self::bad_command(detail),
             Refusal::Manifest(error) => error.into(),
             Refusal::Module(error) if error.code() == "module-missing" => {

@@ -118,7 +118,7 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
             Some("`weirgate deliveries list` and `weirgate dead-letters list` show what can be decided about".into())
         }
         "unknown-breaker" => Some("`weirgate breakers list` shows what there is".into()),
-        "unknown-operation" => Some("`weirgate operations list` shows those since the server started".into()),
+        "unknown-bulk-job" => Some("`weirgate bulk-jobs list` shows those since the server started".into()),
         "module-missing" => Some("`weirgate handlers deploy` uploads the module too".into()),
         _ if refused.retryable => Some("try again in a moment".into()),
         _ => None,

@@ -105,14 +105,14 @@ async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
     assert!(unsaid[0].contains("--all"), "{unsaid:?}");
     let discarded = cli.json(&["dead-letters", "apply", "--command", "discard", "--all"]);
     assert_eq!(
-        (&discarded["operations"][0]["done"], &discarded["operations"][0]["actor"]),
+        (&discarded["bulk_jobs"][0]["done"], &discarded["bulk_jobs"][0]["actor"]),
         (&json!(3), &json!("tester"))
     );
     assert_eq!(cli.json(&["dead-letters", "list"])["dead_letters"], json!([]));
-    assert_eq!(cli.json(&["operations", "list"])["operations"].as_array().map(Vec::len), Some(2));
-    assert!(cli.prints(&["operations", "show", "1"]).contains("correct"));
-    assert!(cli.prints(&["operations", "cancel", "1"]).contains("done"), "what has ended stays so");
-    assert!(cli.fails(&["operations", "show", "9"])[0].contains("(unknown-operation)"));
+    assert_eq!(cli.json(&["bulk-jobs", "list"])["bulk_jobs"].as_array().map(Vec::len), Some(2));
+    assert!(cli.prints(&["bulk-jobs", "show", "1"]).contains("correct"));
+    assert!(cli.prints(&["bulk-jobs", "cancel", "1"]).contains("done"), "what has ended stays so");
+    assert!(cli.fails(&["bulk-jobs", "show", "9"])[0].contains("(unknown-operation)"));
     assert!(cli.fails(&["dead-letters", "list", "--class", "sad"])[0].contains("(bad-query)"));
     assert!(cli.fails(&["dead-letters", "discard", id])[0].contains("(not-a-dead-letter)"));
 }

@@ -42,8 +42,8 @@ async fn found(client: &Client, query: &str) -> Vec<String> {
 }
 
 async fn ended(client: &Client, operation: &Value) -> Value {
-    let path = format!("/v1/operations/{}", operation["id"]);
-    eventually("the operation to end", PATIENCE, async || {
+    let path = format!("/v1/bulk-jobs/{}", operation["id"]);
+    eventually("the bulk job to end", PATIENCE, async || {
         let operation = client.get(&path).await.ok();
         if operation["state"] == "running" { Err(operation) } else { Ok(operation) }
     })
@@ -142,7 +142,7 @@ async fn all_that_fit_are_decided_about_at_once() {
         "filter": { "handler": "mender", "class": "transient" }, "command": "correct",
         "patch": { "fail": null }, "actor": "ada", "reason": "the bug is fixed", "per_second": 1_000,
     });
-    let begun = client.ask("/v1/dead-letters/operations", &correct).await;
+    let begun = client.ask("/v1/dead-letters/bulk-jobs", &correct).await;
     assert_eq!((begun.status, &begun.json["command"], &begun.json["actor"]), (202, &json!("correct"), &json!("ada")));
     let operation = ended(client, &begun.json).await;
     assert_eq!(
@@ -154,18 +154,18 @@ async fn all_that_fit_are_decided_about_at_once() {
     }
     // Those that are left can never work: one at a time, so that it can be stopped.
     let retry = json!({ "filter": {}, "command": "retry", "per_second": 2 });
-    let slow = client.ask("/v1/dead-letters/operations", &retry).await.ok();
-    let cancelled = client.post(&format!("/v1/operations/{}/cancel", slow["id"])).await.ok();
+    let slow = client.ask("/v1/dead-letters/bulk-jobs", &retry).await.ok();
+    let cancelled = client.post(&format!("/v1/bulk-jobs/{}/cancel", slow["id"])).await.ok();
     assert_eq!(cancelled["state"], "cancelled");
     let discard = json!({ "filter": { "text": "never" }, "command": "discard", "per_second": 10_000 });
-    let begun = client.ask("/v1/dead-letters/operations", &discard).await.ok();
+    let begun = client.ask("/v1/dead-letters/bulk-jobs", &discard).await.ok();
     ended(client, &begun).await;
     client.drained(PATIENCE).await;
-    let again = client.ask("/v1/dead-letters/operations", &discard).await.ok();
+    let again = client.ask("/v1/dead-letters/bulk-jobs", &discard).await.ok();
     ended(client, &again).await;
     assert_eq!(found(client, "").await, [""; 0]);
-    let listed = client.get("/v1/operations").await.ok();
-    let states: Vec<_> = listed["operations"].as_array().expect("operations").iter().map(|one| &one["state"]).collect();
+    let listed = client.get("/v1/bulk-jobs").await.ok();
+    let states: Vec<_> = listed["bulk_jobs"].as_array().expect("bulk_jobs").iter().map(|one| &one["state"]).collect();
     assert_eq!(states, ["done", "cancelled", "done", "done"]);
 }
 
@@ -187,12 +187,12 @@ async fn an_operation_that_is_not_right_does_not_begin() {
         (json!({ "filter": {}, "command": "retry", "per_second": 10_001 }), 422, "bad-request"),
         (json!({ "filter": {}, "command": "retry", "actor": "b".repeat(200) }), 422, "bad-request"),
     ] {
-        client.ask("/v1/dead-letters/operations", &body).await.is_problem(status, code);
+        client.ask("/v1/dead-letters/bulk-jobs", &body).await.is_problem(status, code);
     }
-    client.post("/v1/dead-letters/operations").await.is_problem(415, "bad-json");
-    client.get("/v1/operations/7").await.is_problem(404, "unknown-operation");
-    client.get("/v1/operations/x").await.is_problem(400, "bad-path");
-    client.post("/v1/operations/7/cancel").await.is_problem(404, "unknown-operation");
-    assert_eq!(client.get("/v1/operations").await.ok()["operations"], json!([]));
+    client.post("/v1/dead-letters/bulk-jobs").await.is_problem(415, "bad-json");
+    client.get("/v1/bulk-jobs/7").await.is_problem(404, "unknown-bulk-job");
+    client.get("/v1/bulk-jobs/x").await.is_problem(400, "bad-path");
+    client.post("/v1/bulk-jobs/7/cancel").await.is_problem(404, "unknown-bulk-job");
+    assert_eq!(client.get("/v1/bulk-jobs").await.ok()["bulk_jobs"], json!([]));
     assert_eq!(found(client, "").await.len(), 1);
 }

@@ -1,9 +1,9 @@
 //! The handle: what the server holds of the engine. Cheap to clone; every question is asked through it.
 
+mod bulk_jobs;
 mod dead_letters;
 mod deliveries;
 mod listing;
-mod operations;
 
 use std::{
     ops::ControlFlow,
@@ -31,10 +31,10 @@ use crate::{
     queries::{Queries, blocking},
     statuses::Statuses,
 };
+pub use bulk_jobs::{BulkJob, BulkJobState};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
-pub use operations::{Operation, OperationState};
 
 /// How long to wait before a stop is tried again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);
@@ -46,7 +46,7 @@ pub struct Handle(Arc<Inner>);
 struct Inner {
     parts: Parts,
     queries: Queries,
-    operations: operations::Operations,
+    bulk_jobs: bulk_jobs::BulkJobs,
 }
 
 /// What a handle is made of.
@@ -78,7 +78,7 @@ pub struct StoredEvent {
 impl Handle {
     pub(crate) fn new(parts: Parts) -> Self {
         let queries = parts.hub.queries().clone();
-        Self(Arc::new(Inner { parts, queries, operations: operations::Operations::default() }))
+        Self(Arc::new(Inner { parts, queries, bulk_jobs: bulk_jobs::BulkJobs::default() }))
     }
 
     #[must_use]

@@ -1,7 +1,7 @@
 //! From records to views: which rows a record changes, and which status parts it makes public.
 
 mod commits;
-mod operations;
+mod decisions;
 mod pending;
 mod resequence;
 mod timers;

@@ -1,4 +1,4 @@
-//! Which dead letters a request is about: the same fields in a query and in the body of an operation.
+//! Which dead letters a request is about: the same fields in a query and in the body of a bulk job.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! `/v1/dead-letters`: what could not be delivered, and what is done about one. What is done about many is in `operations`.
+//! `/v1/dead-letters`: what could not be delivered, and what is done about one. What is done about many is in `bulk jobs`.
 
 use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD};

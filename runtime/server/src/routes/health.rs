@@ -25,7 +25,7 @@ pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
 
 /// Metrics in the text format of OpenMetrics, which Prometheus reads.
 #[utoipa::path(
-    get, path = "/metrics", operation_id = "read_metrics", tag = "operations",
+    get, path = "/metrics", operation_id = "read_metrics", tag = "system",
     responses((status = 200, description = "Metrics", body = String, content_type = "application/openmetrics-text")),
 )]
 pub async fn metrics(State(app): State<App>) -> Result<Response, Problem> {

@@ -3,6 +3,7 @@
 mod audit;
 mod blocked;
 mod breakers;
+mod bulk_jobs;
 mod corrected;
 mod dead_letter_filter;
 mod dead_letters;
@@ -14,7 +15,6 @@ mod handlers;
 mod health;
 mod modes;
 mod modules;
-mod operations;
 mod query;
 mod status;
 
@@ -37,7 +37,7 @@ use crate::{live, serve::App};
         (name = "handlers", description = "Uploading, deploying, pausing and draining handlers"),
         (name = "deliveries", description = "What is under way, what could not be delivered, and deciding about it"),
         (name = "breakers", description = "Circuit breakers of handlers and of the hosts that they call"),
-        (name = "operations", description = "Health and metrics"),
+        (name = "system", description = "Health and metrics"),
     ),
 )]
 struct Api;
@@ -85,13 +85,13 @@ fn deliveries() -> OpenApiRouter<App> {
 fn dead_letters() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(dead_letters::list))
-        .routes(routes!(operations::begin))
+        .routes(routes!(bulk_jobs::begin))
         .routes(routes!(dead_letters::read))
         .routes(routes!(dead_letters::resubmit))
         .routes(routes!(dead_letters::discard))
-        .routes(routes!(operations::list))
-        .routes(routes!(operations::read))
-        .routes(routes!(operations::cancel))
+        .routes(routes!(bulk_jobs::list))
+        .routes(routes!(bulk_jobs::read))
+        .routes(routes!(bulk_jobs::cancel))
 }
 
 /// The OpenAPI 3.1 document of the endpoints.

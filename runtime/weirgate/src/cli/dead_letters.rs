@@ -1,4 +1,4 @@
-//! The commands of dead letters, and of operations, which are about many of them.
+//! The commands of dead letters, and of bulk jobs, which are about many of them.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -123,8 +123,8 @@ pub enum BulkCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Operations {
-    /// List the newest operations since the server started
+pub enum BulkJobs {
+    /// List the newest bulk jobs since the server started
     List,
     /// Show how far one is
     Show { id: u64 },

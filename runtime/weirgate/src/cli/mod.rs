@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use dead_letters::{Apply, DeadLetters, ListDeadLetters, Operations};
+pub use dead_letters::{Apply, BulkJobs, DeadLetters, ListDeadLetters};
 pub use deliveries::{Deliveries, ListDeliveries, Resolve};
 pub use handlers::{Breakers, Deploy, Handlers};
 pub use log::{Log, Repair};
@@ -52,7 +52,7 @@ pub enum Command {
     DeadLetters(DeadLetters),
     /// Look at decisions about many dead letters, and stop them
     #[command(subcommand)]
-    Operations(Operations),
+    BulkJobs(BulkJobs),
     /// Look at the circuit breakers of handlers and called hosts, and open or close them
     #[command(subcommand)]
     Breakers(Breakers),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::value::to_raw_value;
 
-use super::{Body, bodies, deliveries::post_command, operations, table};
+use super::{Body, bodies, bulk_jobs, deliveries::post_command, table};
 use crate::{
     cli::{Apply, DeadLetters, ListDeadLetters, Output},
     client::Server,
@@ -28,8 +28,8 @@ pub async fn run(server: &Server, output: Output, command: DeadLetters) -> Resul
             post_command(server, output, "dead-letters", &ids, "discard", &bodies::body(&audit)?).await
         }
         DeadLetters::Apply(apply) => {
-            let begun = server.post("/v1/dead-letters/operations", &body(&apply)?).await?;
-            operations::wait(server, output, begun).await
+            let begun = server.post("/v1/dead-letters/bulk-jobs", &body(&apply)?).await?;
+            bulk_jobs::wait(server, output, begun).await
         }
     }
 }

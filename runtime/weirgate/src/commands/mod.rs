@@ -2,12 +2,12 @@
 
 mod bodies;
 mod breakers;
+mod bulk_jobs;
 mod dead_letters;
 mod deliveries;
 mod events;
 mod handlers;
 mod log;
-mod operations;
 mod serve;
 mod status;
 mod table;
@@ -38,7 +38,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Handlers(command) => talk(handlers::run(&server, cli.output, command)),
         Command::Deliveries(command) => talk(deliveries::run(&server, cli.output, command)),
         Command::DeadLetters(command) => talk(dead_letters::run(&server, cli.output, command)),
-        Command::Operations(command) => talk(operations::run(&server, cli.output, command)),
+        Command::BulkJobs(command) => talk(bulk_jobs::run(&server, cli.output, command)),
         Command::Breakers(command) => talk(breakers::run(&server, cli.output, command)),
         Command::Status(command) => talk(status::run(&server, cli.output, command)),
     }?;

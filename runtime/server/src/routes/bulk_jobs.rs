@@ -1,10 +1,10 @@
-//! `/v1/dead-letters/operations` and `/v1/operations`: one decision about all dead letters that fit a filter.
+//! `/v1/dead-letters/bulk-jobs` and `/v1/bulk-jobs`: one decision about all dead letters that fit a filter.
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use weirgate_engine::{CommandRequest, Operation};
+use weirgate_engine::{BulkJob, CommandRequest};
 
 use super::{
     audit::audit,
@@ -20,7 +20,7 @@ const PER_SECOND_MAX: u32 = 10_000;
 /// What to do about which dead letters.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OperationBody {
+pub struct BulkJobBody {
     /// Which; `{}` means all of them.
     filter: DeadLetterFilterBody,
     command: BulkCommand,
@@ -56,9 +56,9 @@ pub enum BulkCommand {
     Discard,
 }
 
-/// An operation and how far it is. Operations end with the server; what they had decided by then is in the log.
+/// A bulk job and how far it is. Bulk jobs end with the server; what they had decided by then is in the log.
 #[derive(Serialize, ToSchema)]
-pub struct OperationItem {
+pub struct BulkJobItem {
     id: u64,
     command: &'static str,
     actor: String,
@@ -75,15 +75,15 @@ pub struct OperationItem {
 }
 
 #[derive(Serialize, ToSchema)]
-pub struct OperationList {
-    operations: Vec<OperationItem>,
+pub struct BulkJobList {
+    bulk_jobs: Vec<BulkJobItem>,
 }
 
-/// Decide about all dead letters that fit a filter. Answers at once; the operation goes through the store once.
+/// Decide about all dead letters that fit a filter. Answers at once; the bulk job goes through the store once.
 #[utoipa::path(
-    post, path = "/v1/dead-letters/operations", operation_id = "begin_operation", tag = "deliveries", request_body = OperationBody,
+    post, path = "/v1/dead-letters/bulk-jobs", operation_id = "begin_bulk_job", tag = "deliveries", request_body = BulkJobBody,
     responses(
-        (status = 202, description = "It runs; ask for it by its id", body = OperationItem),
+        (status = 202, description = "It runs; ask for it by its id", body = BulkJobItem),
         (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The command is not right", body = Problem, content_type = "application/problem+json"),
@@ -91,10 +91,9 @@ pub struct OperationList {
 )]
 pub async fn begin(
     State(app): State<App>,
-    Json(body): Json<OperationBody>,
-) -> Result<(StatusCode, axum::Json<OperationItem>), Problem> {
-    let OperationBody { filter, command, data, data_base64, data_content_type, patch, per_second, actor, reason } =
-        body;
+    Json(body): Json<BulkJobBody>,
+) -> Result<(StatusCode, axum::Json<BulkJobItem>), Problem> {
+    let BulkJobBody { filter, command, data, data_base64, data_content_type, patch, per_second, actor, reason } = body;
     let request = command_request(command, Brought { data, data_base64, data_content_type, patch }, &app)?;
     let per_second = per_second.unwrap_or(PER_SECOND_DEFAULT);
     if !(1..=PER_SECOND_MAX).contains(&per_second) {
@@ -103,9 +102,9 @@ pub async fn begin(
     }
     let audit = audit(actor, reason)?;
     let filter = filter.checked(&app.engine).await?;
-    let (id, work) = app.engine.begin_operation(filter, request, audit, per_second);
+    let (id, work) = app.engine.begin_bulk_job(filter, request, audit, per_second);
     app.tasks.start(work);
-    Ok((StatusCode::ACCEPTED, axum::Json(app.engine.operation(id)?.into())))
+    Ok((StatusCode::ACCEPTED, axum::Json(app.engine.bulk_job(id)?.into())))
 }
 
 fn command_request(command: BulkCommand, brought: Brought, app: &App) -> Result<CommandRequest, Problem> {
@@ -124,50 +123,50 @@ fn command_request(command: BulkCommand, brought: Brought, app: &App) -> Result<
     })
 }
 
-/// The newest operations since the server started, the oldest first.
+/// The newest bulk jobs since the server started, the oldest first.
 #[utoipa::path(
-    get, path = "/v1/operations", operation_id = "list_operations", tag = "deliveries",
-    responses((status = 200, description = "Operations", body = OperationList)),
+    get, path = "/v1/bulk-jobs", operation_id = "list_bulk_jobs", tag = "deliveries",
+    responses((status = 200, description = "BulkJobs", body = BulkJobList)),
 )]
-pub async fn list(State(app): State<App>) -> axum::Json<OperationList> {
-    axum::Json(OperationList { operations: app.engine.operations().into_iter().map(OperationItem::from).collect() })
+pub async fn list(State(app): State<App>) -> axum::Json<BulkJobList> {
+    axum::Json(BulkJobList { bulk_jobs: app.engine.bulk_jobs().into_iter().map(BulkJobItem::from).collect() })
 }
 
-/// How far an operation is.
+/// How far a bulk job is.
 #[utoipa::path(
-    get, path = "/v1/operations/{id}", operation_id = "read_operation", tag = "deliveries", params(("id" = u64, Path)),
+    get, path = "/v1/bulk-jobs/{id}", operation_id = "read_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
     responses(
-        (status = 200, description = "The operation", body = OperationItem),
-        (status = 404, description = "No such operation since the server started", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The bulk job", body = BulkJobItem),
+        (status = 404, description = "No such bulk job since the server started", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<OperationItem>, Problem> {
-    Ok(axum::Json(app.engine.operation(id)?.into()))
+pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<BulkJobItem>, Problem> {
+    Ok(axum::Json(app.engine.bulk_job(id)?.into()))
 }
 
 /// Decide about no more dead letters. What was decided stays so.
 #[utoipa::path(
-    post, path = "/v1/operations/{id}/cancel", operation_id = "cancel_operation", tag = "deliveries", params(("id" = u64, Path)),
+    post, path = "/v1/bulk-jobs/{id}/cancel", operation_id = "cancel_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
     responses(
-        (status = 200, description = "The operation as it is now", body = OperationItem),
-        (status = 404, description = "No such operation since the server started", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The bulk job as it is now", body = BulkJobItem),
+        (status = 404, description = "No such bulk job since the server started", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn cancel(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<OperationItem>, Problem> {
-    Ok(axum::Json(app.engine.cancel_operation(id)?.into()))
+pub async fn cancel(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<BulkJobItem>, Problem> {
+    Ok(axum::Json(app.engine.cancel_bulk_job(id)?.into()))
 }
 
-impl From<Operation> for OperationItem {
-    fn from(operation: Operation) -> Self {
+impl From<BulkJob> for BulkJobItem {
+    fn from(job: BulkJob) -> Self {
         Self {
-            id: operation.id,
-            command: operation.command,
-            actor: operation.actor,
-            reason: operation.reason,
-            state: operation.state.word(),
-            done: operation.done,
-            refused: operation.refused,
-            error: operation.error,
+            id: job.id,
+            command: job.command,
+            actor: job.actor,
+            reason: job.reason,
+            state: job.state.word(),
+            done: job.done,
+            refused: job.refused,
+            error: job.error,
         }
     }
 }

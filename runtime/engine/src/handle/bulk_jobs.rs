@@ -1,4 +1,4 @@
-//! Operations: one command for all dead letters that fit a filter, paced, with its progress to be looked at. They end
+//! Bulk jobs: one command for all dead letters that fit a filter, paced, with its progress to be looked at. They end
 //! with the process; what they had decided by then is in the log.
 
 use std::{
@@ -12,25 +12,25 @@ use weirgate_types::DeliveryId;
 use super::{CommandRequest, DeadLetterFilter, Handle};
 use crate::{Audit, Refusal};
 
-/// So many operations are remembered.
+/// So many bulk jobs are remembered.
 const KEPT_MAX: usize = 100;
 const PAGE: usize = 100;
 
 #[derive(Default)]
-pub(super) struct Operations {
-    /// A std mutex: held for a map's operation.
-    known: Mutex<BTreeMap<u64, Operation>>,
+pub(super) struct BulkJobs {
+    /// A std mutex: held for a map's job.
+    known: Mutex<BTreeMap<u64, BulkJob>>,
 }
 
-/// An operation and how far it is.
+/// A bulk job and how far it is.
 #[derive(Debug, Clone)]
-pub struct Operation {
+pub struct BulkJob {
     pub id: u64,
     /// The command's word.
     pub command: &'static str,
     pub actor: String,
     pub reason: String,
-    pub state: OperationState,
+    pub state: BulkJobState,
     /// How many deliveries were decided about, and how many of those were refused: they had ended or were running.
     pub done: u64,
     pub refused: u64,
@@ -39,14 +39,14 @@ pub struct Operation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperationState {
+pub enum BulkJobState {
     Running,
     Done,
     Cancelled,
     Failed,
 }
 
-impl OperationState {
+impl BulkJobState {
     /// The state's word.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -59,8 +59,8 @@ impl OperationState {
     }
 }
 
-impl Operations {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<u64, Operation>> {
+impl BulkJobs {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<u64, BulkJob>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -68,43 +68,43 @@ impl Operations {
         let mut known = self.known();
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
         let Audit { actor, reason } = audit.clone();
-        let state = OperationState::Running;
-        known.insert(id, Operation { id, command, actor, reason, state, done: 0, refused: 0, error: None });
+        let state = BulkJobState::Running;
+        known.insert(id, BulkJob { id, command, actor, reason, state, done: 0, refused: 0, error: None });
         if known.len() > KEPT_MAX {
             known.pop_first();
         }
         id
     }
 
-    fn change(&self, id: u64, change: impl FnOnce(&mut Operation)) {
-        if let Some(operation) = self.known().get_mut(&id) {
-            change(operation);
+    fn change(&self, id: u64, change: impl FnOnce(&mut BulkJob)) {
+        if let Some(job) = self.known().get_mut(&id) {
+            change(job);
         }
     }
 
     fn is_running(&self, id: u64) -> bool {
-        self.known().get(&id).is_some_and(|operation| operation.state == OperationState::Running)
+        self.known().get(&id).is_some_and(|job| job.state == BulkJobState::Running)
     }
 }
 
 impl Handle {
-    /// Begin an operation; the future that comes with its id carries it out, and ends with it.
-    pub fn begin_operation(
+    /// Begin a bulk job; the future that comes with its id carries it out, and ends with it.
+    pub fn begin_bulk_job(
         &self,
         filter: DeadLetterFilter,
         request: CommandRequest,
         audit: Audit,
         per_second: u32,
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let id = self.0.operations.begin(request.word(), &audit);
+        let id = self.0.bulk_jobs.begin(request.word(), &audit);
         let handle = self.clone();
         let work = async move {
             let result = handle.carry_out(id, filter, request, audit, per_second).await;
-            handle.0.operations.change(id, |operation| match result {
-                _ if operation.state != OperationState::Running => {}
-                Ok(()) => operation.state = OperationState::Done,
+            handle.0.bulk_jobs.change(id, |job| match result {
+                _ if job.state != BulkJobState::Running => {}
+                Ok(()) => job.state = BulkJobState::Done,
                 Err(refusal) => {
-                    (operation.state, operation.error) = (OperationState::Failed, Some(refusal.to_string()));
+                    (job.state, job.error) = (BulkJobState::Failed, Some(refusal.to_string()));
                 }
             });
         };
@@ -112,28 +112,28 @@ impl Handle {
     }
 
     /// # Errors
-    /// There is no such operation.
-    pub fn operation(&self, id: u64) -> Result<Operation, Refusal> {
-        self.0.operations.known().get(&id).cloned().ok_or(Refusal::UnknownOperation(id))
+    /// There is no such bulk job.
+    pub fn bulk_job(&self, id: u64) -> Result<BulkJob, Refusal> {
+        self.0.bulk_jobs.known().get(&id).cloned().ok_or(Refusal::UnknownBulkJob(id))
     }
 
-    /// The newest operations, the oldest first.
+    /// The newest bulk jobs, the oldest first.
     #[must_use]
-    pub fn operations(&self) -> Vec<Operation> {
-        self.0.operations.known().values().cloned().collect()
+    pub fn bulk_jobs(&self) -> Vec<BulkJob> {
+        self.0.bulk_jobs.known().values().cloned().collect()
     }
 
     /// Decide about no more deliveries.
     ///
     /// # Errors
-    /// There is no such operation.
-    pub fn cancel_operation(&self, id: u64) -> Result<Operation, Refusal> {
-        self.0.operations.change(id, |operation| {
-            if operation.state == OperationState::Running {
-                operation.state = OperationState::Cancelled;
+    /// There is no such bulk job.
+    pub fn cancel_bulk_job(&self, id: u64) -> Result<BulkJob, Refusal> {
+        self.0.bulk_jobs.change(id, |job| {
+            if job.state == BulkJobState::Running {
+                job.state = BulkJobState::Cancelled;
             }
         });
-        self.operation(id)
+        self.bulk_job(id)
     }
 
     async fn carry_out(
@@ -151,7 +151,7 @@ impl Handle {
             let scan = self.0.queries.own_scan().await?;
             let page = self.dead_letters_in(scan, filter.clone(), after, PAGE).await?;
             for dead_letter in page.dead_letters {
-                if !self.0.operations.is_running(id) {
+                if !self.0.bulk_jobs.is_running(id) {
                     return Ok(());
                 }
                 let answer = self.command_delivery(dead_letter.delivery, request.clone(), audit.clone()).await;
@@ -166,9 +166,9 @@ impl Handle {
                     ) => true,
                     Err(refusal) => return Err(refusal),
                 };
-                self.0.operations.change(id, |operation| {
-                    operation.done += 1;
-                    operation.refused += u64::from(is_refused);
+                self.0.bulk_jobs.change(id, |job| {
+                    job.done += 1;
+                    job.refused += u64::from(is_refused);
                 });
                 tokio::time::sleep(pause).await;
             }

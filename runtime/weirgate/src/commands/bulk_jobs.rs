@@ -1,0 +1,62 @@
+//! `weirgate bulk-jobs`, and waiting for one to end.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use weirgate_types::json::Node;
+
+use super::{Body, table};
+use crate::{
+    cli::{BulkJobs, Output},
+    client::{Answer, Server},
+};
+
+const COLUMNS: [&str; 7] = ["id", "command", "state", "done", "refused", "actor", "reason"];
+/// How often a waiting command asks, and after how many questions it says how far things are.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+const TELL_EVERY: u32 = 10;
+
+pub async fn run(server: &Server, output: Output, command: BulkJobs) -> Result<()> {
+    let answer = match command {
+        BulkJobs::List => server.get("/v1/bulk-jobs").await?,
+        BulkJobs::Show { id } => wrapped(server.get(&format!("/v1/bulk-jobs/{id}")).await?),
+        BulkJobs::Cancel { id } => wrapped(server.post(&format!("/v1/bulk-jobs/{id}/cancel"), &Body::new()).await?),
+    };
+    table::print(output, &answer, "bulk_jobs", &COLUMNS)
+}
+
+/// Print a bulk job when it has ended; meanwhile say how far it is, on standard error.
+pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> {
+    let id = begun.node()?.get("id").and_then(Node::as_u64).context("the server names no bulk job")?;
+    let mut job = begun;
+    for asked in 1.. {
+        let shown = job.node()?;
+        if word(&shown, "state") != "running" {
+            break;
+        }
+        if asked % TELL_EVERY == 0 {
+            let count = |name: &str| shown.get(name).and_then(Node::as_u64).unwrap_or(0);
+            eprintln!("bulk job {id}: {} done, {} of them refused", count("done"), count("refused"));
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+        job = server.get(&format!("/v1/bulk-jobs/{id}")).await?;
+    }
+    let ended = job.node()?;
+    let failure = (word(&ended, "state") == "failed").then(|| match word(&ended, "error") {
+        reason if reason.is_empty() => "the server does not say why".to_owned(),
+        reason => reason,
+    });
+    table::print(output, &wrapped(job), "bulk_jobs", &COLUMNS)?;
+    match failure {
+        Some(reason) => bail!("bulk job {id} failed: {reason}"),
+        None => Ok(()),
+    }
+}
+
+fn word(job: &Node, name: &str) -> String {
+    job.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
+}
+
+fn wrapped(job: Answer) -> Answer {
+    Answer::listed("bulk_jobs", &[job])
+}
