@@ -25,7 +25,7 @@ pub enum Action {
     /// Read on for a handler that has fallen behind: events after `after` and up to `until`, or as far as suits, answered by
     /// [`crate::Input::Scanned`].
     Scan { handler: HandlerName, after: Position, until: Position },
-    /// Fetch these spilled lanes, with the numbers that are next in them, and with `due_ms` those that are due by then, as many as suits, level by level;
+    /// Fetch these spilled lanes, with the numbers that are next in them, and with `due_ms` those that are due by then, as many as suits, stage by stage;
     /// answered by [`crate::Input::Reloaded`].
     Reload { handler: HandlerName, lanes: Vec<KeyHash>, due_ms: Option<u64> },
     /// Stage that timers went off: those due by `now_ms`, as many as suits; answered by [`crate::Input::TimersRead`].

@@ -57,7 +57,7 @@ mod switches {
         (HookAlways, "the hook corrects however often"),
         (CircuitSpends, "an open circuit costs an attempt"),
         (NotReachedSpends, "what a batch did not reach costs an attempt"),
-        (LevelOneShort, "a level of retry ends one attempt early"),
+        (StageOneShort, "a retry stage ends one attempt early"),
         (RetriesEarly, "a retry begins before its time"),
         (SpillSleeps, "no wake-up for spilled deliveries that are due"),
         (PausedRuns, "a paused handler is called"),

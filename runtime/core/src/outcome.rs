@@ -1,4 +1,4 @@
-//! The outcome of an attempt: the rules of failure classes and levels of retry.
+//! The outcome of an attempt: the rules of failure classes and retry stages.
 
 use weirgate_types::{AfterDeadLetter, AttemptFailure, FailureClass, FailureKind, Manifest, Outcome};
 
@@ -20,24 +20,24 @@ pub fn after_failure(
     match (failure.class, failure.kind) {
         (_, FailureKind::NotReached) => {
             let due_ms = now.wall_ms;
-            Outcome::Retry { delay_ms: 0, due_ms, level: 0, spent: bug!(NotReachedSpends), previous, failure }
+            Outcome::Retry { delay_ms: 0, due_ms, stage: 0, spent: bug!(NotReachedSpends), previous, failure }
         }
         (_, FailureKind::CircuitOpen) => {
             let wait_ms = failure.retry_after_ms.unwrap_or(0).max(CIRCUIT_MS_MIN);
             // Not all at once when it closes.
             let delay_ms = wait_ms.saturating_add(entropy.up_to(wait_ms / 2));
             let due_ms = now.wall_ms.saturating_add(delay_ms);
-            Outcome::Retry { delay_ms, due_ms, level: 0, spent: bug!(CircuitSpends), previous, failure }
+            Outcome::Retry { delay_ms, due_ms, stage: 0, spent: bug!(CircuitSpends), previous, failure }
         }
         (FailureClass::Correctable, _) => Outcome::Waiting { previous, failure },
         (FailureClass::Permanent, _) => dead_letter(manifest, row, failure),
         (FailureClass::Transient, _) => match next_retry(&manifest.retry, row.spent.saturating_add(1), entropy) {
             None => dead_letter(manifest, row, failure),
-            Some((level, delay_ms)) => {
+            Some((stage, delay_ms)) => {
                 let delay_ms = delay_ms.max(failure.retry_after_ms.unwrap_or(0));
                 let spent = !(bug!(CutOffIsFree) && failure.kind == FailureKind::Interrupted);
                 let due_ms = now.wall_ms.saturating_add(delay_ms);
-                Outcome::Retry { delay_ms, due_ms, level, spent, previous, failure }
+                Outcome::Retry { delay_ms, due_ms, stage, spent, previous, failure }
             }
         },
     }

@@ -49,7 +49,7 @@ pub struct DeliveryRow {
     pub attempt: u32,
     /// The deployment that the newest of them was begun under.
     pub version: Position,
-    /// How many of them count against the levels of retry.
+    /// How many of them count against the retry stages.
     pub spent: u32,
     /// Whether one of them failed.
     pub failed: bool,
@@ -102,7 +102,7 @@ pub enum DeliveryPhase {
     Retrying {
         /// In elapsed time.
         due_ms: u64,
-        level: u8,
+        stage: u8,
     },
     /// For a correction.
     Waiting,
@@ -120,11 +120,11 @@ pub enum DeliveryPhase {
 }
 
 impl DeliveryPhase {
-    /// When it is due, and with which level of retry, where it waits for a time.
+    /// When it is due, and with which retry stage, where it waits for a time.
     #[must_use]
     pub fn due(self) -> Option<(u64, u8)> {
         match self {
-            Self::Retrying { due_ms, level } => Some((due_ms, level)),
+            Self::Retrying { due_ms, stage } => Some((due_ms, stage)),
             Self::OutOfOrder { due_ms } => Some((due_ms, 0)),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! What becomes of what failed, as data: levels of retry, keys that are held, data that is corrected. Restarts come in
+//! What becomes of what failed, as data: retry stages, keys that are held, data that is corrected. Restarts come in
 //! between, with the views and without.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
@@ -9,8 +9,8 @@ use weirgate_core::DeliveryPhase;
 use weirgate_types::{AttemptFailure, Carried, Commit, DeliveryCommand, FailureKind, Outcome, Position, Record};
 use world::{World, correctable, correction, delivery, event, name, permanent, transient};
 
-/// A first level of two quick attempts, a second of one slow one.
-const LEVELS: &str = r#","retry":[{"attempts":2,"first_delay_ms":10,"jitter":"none","factor":1},{"attempts":1,"first_delay_ms":5000,"jitter":"none"}]"#;
+/// A first stage of two quick attempts, a second of one slow one.
+const STAGES: &str = r#","retry":[{"attempts":2,"first_delay_ms":10,"jitter":"none","factor":1},{"attempts":1,"first_delay_ms":5000,"jitter":"none"}]"#;
 const HOLD: &str = r#","after_dead_letter":"hold","retry":[{"attempts":5,"first_delay_ms":1}]"#;
 
 /// Keep the views or not, and start again.
@@ -24,25 +24,25 @@ fn outcomes(world: &World) -> Vec<&Outcome> {
 }
 
 #[test]
-fn one_level_follows_the_other_also_across_restarts() {
+fn one_stage_follows_the_other_also_across_restarts() {
     for with_view in [false, true] {
-        let mut world = World::with(LEVELS);
+        let mut world = World::with(STAGES);
         let position = world.publish(1, "x");
-        let mut levels = Vec::new();
+        let mut stages = Vec::new();
         for delay_ms in [10, 10, 5_000] {
             world.answer(Err(&transient()));
             restart(&mut world, with_view);
-            let Some(DeliveryStandAt { due_ms, level }) = stand_at(&world, position) else {
+            let Some(DeliveryStandAt { due_ms, stage }) = stand_at(&world, position) else {
                 panic!("it is tried again")
             };
-            levels.push(level);
+            stages.push(stage);
             assert_eq!(due_ms, world.now_ms + delay_ms);
             world.wait(delay_ms - 1);
             assert_eq!(world.called(), [] as [u64; 0], "not before its time");
             world.wait(1);
             assert_eq!(world.called(), [position.0]);
         }
-        assert_eq!(levels, [0, 0, 1]);
+        assert_eq!(stages, [0, 0, 1]);
         world.answer(Err(&transient()));
         assert!(matches!(outcomes(&world).last(), Some(Outcome::DeadLettered { held: false, .. })));
     }
@@ -50,12 +50,12 @@ fn one_level_follows_the_other_also_across_restarts() {
 
 struct DeliveryStandAt {
     due_ms: u64,
-    level: u8,
+    stage: u8,
 }
 
 fn stand_at(world: &World, position: Position) -> Option<DeliveryStandAt> {
     match world.machine.row(&delivery("a", position))?.phase {
-        DeliveryPhase::Retrying { due_ms, level } => Some(DeliveryStandAt { due_ms, level }),
+        DeliveryPhase::Retrying { due_ms, stage } => Some(DeliveryStandAt { due_ms, stage }),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@
 //! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
 //! | `m` | 32 bytes of SHA-256 | nothing: a `Deployed` record names the module |
 //! | `O` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
-//! | `Q` | handler, 0, retry level, when due, position | the lane: what waits on disk for its time |
+//! | `Q` | handler, 0, retry stage, when due, position | the lane: what waits on disk for its time |
 //! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
 //! | `t` | subject, 0, handler | a status part, JSON |
 //! | `X` | handler, 0, position | the position of the record that made the dead letter |
@@ -161,13 +161,13 @@ pub fn value_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// What waits on disk for its time, of one level of retry.
-pub fn queue(handler: &HandlerName, level: u8) -> Vec<u8> {
-    [b"Q", handler.as_str().as_bytes(), &[0, level]].concat()
+/// What waits on disk for its time, of one retry stage.
+pub fn queue(handler: &HandlerName, stage: u8) -> Vec<u8> {
+    [b"Q", handler.as_str().as_bytes(), &[0, stage]].concat()
 }
 
-pub fn queued(delivery: &DeliveryId, level: u8, due_ms: u64) -> Vec<u8> {
-    [queue(&delivery.handler, level), due_ms.to_be_bytes().to_vec(), position_value(delivery.position)].concat()
+pub fn queued(delivery: &DeliveryId, stage: u8, due_ms: u64) -> Vec<u8> {
+    [queue(&delivery.handler, stage), due_ms.to_be_bytes().to_vec(), position_value(delivery.position)].concat()
 }
 
 /// When the delivery of a row of [`queue`] is due.

@@ -200,7 +200,7 @@ mod tests {
     fn each_ending_has_its_word_and_its_key() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
         let retry =
-            Outcome::Retry { delay_ms: 4, due_ms: 9, level: 0, spent: true, previous: None, failure: failure.clone() };
+            Outcome::Retry { delay_ms: 4, due_ms: 9, stage: 0, spent: true, previous: None, failure: failure.clone() };
         let waiting = Outcome::Waiting { previous: None, failure };
         for (outcome, recovered, word) in
             [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "waiting")]

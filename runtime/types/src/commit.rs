@@ -45,8 +45,8 @@ pub enum Outcome {
         delay_ms: u64,
         /// When that is over by the wall clock, for people.
         due_ms: u64,
-        /// Which of the manifest's retry levels the wait belongs to, from 0.
-        level: u8,
+        /// Which of the manifest's retry stages the wait belongs to, from 0.
+        stage: u8,
         /// Whether the attempt counts; one that met an open circuit does not.
         spent: bool,
         /// The attempt before it that failed: the failures of a delivery are a chain, from the newest back.

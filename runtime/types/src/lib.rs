@@ -26,8 +26,8 @@ pub use event::{Event, EventError, EventLimits};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Interest, Jitter,
-    Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryLevel, Schedule, Start, Subscription,
-    default_levels,
+    Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryStage, Schedule, Start, Subscription,
+    default_stages,
 };
 pub use record::{Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};

@@ -22,20 +22,20 @@ pub struct Kind {
     pub batch: bool,
     /// Whether events are put back into the order of their numbers.
     pub resequences: bool,
-    /// How many attempts each level of retry gives.
-    pub levels: &'static [u32],
+    /// How many attempts each retry stage gives.
+    pub stages: &'static [u32],
     settings: &'static str,
 }
 
 const ONE_LEVEL: &str = r#""retry":[{"attempts":1,"first_delay_ms":30,"delay_ms_max":60}]"#;
 const TWO_LEVELS: &str = r#""retry":[{"attempts":2,"first_delay_ms":20,"delay_ms_max":40},{"attempts":1,"first_delay_ms":500,"delay_ms_max":500,"jitter":"equal"}]"#;
-/// The longest delay of each level.
+/// The longest delay of each stage.
 pub const DELAYS_MS_MAX: [u64; 2] = [60, 500];
 const BREAKER: &str =
     r#","breaker":{"window_ms":2000,"attempts_min":3,"failure_ratio":0.5,"open_ms":100,"open_ms_max":400}"#;
 
-const fn kind(name: &'static str, order: Order, levels: &'static [u32], settings: &'static str) -> Kind {
-    Kind { name, order, holds: false, batch: false, resequences: false, levels, settings }
+const fn kind(name: &'static str, order: Order, stages: &'static [u32], settings: &'static str) -> Kind {
+    Kind { name, order, holds: false, batch: false, resequences: false, stages, settings }
 }
 
 pub const KINDS: [Kind; 11] = [
@@ -64,11 +64,11 @@ pub const KINDS: [Kind; 11] = [
 ];
 
 impl Kind {
-    /// The level of the wait after `spent` failed attempts; `None`: they are used up.
+    /// The stage of the wait after `spent` failed attempts; `None`: they are used up.
     #[must_use]
-    pub fn level_after(&self, spent: u32) -> Option<u8> {
+    pub fn stage_after(&self, spent: u32) -> Option<u8> {
         let mut left = spent;
-        for (index, attempts) in self.levels.iter().enumerate() {
+        for (index, attempts) in self.stages.iter().enumerate() {
             if left <= *attempts {
                 return u8::try_from(index).ok();
             }
@@ -100,7 +100,7 @@ impl Setting {
     pub fn manifest(&self, name: &str, takes: Takes) -> String {
         let more = [(takes.payments, r#","pay.*""#), (takes.emissions, r#","out.*""#)];
         let more: String = more.iter().filter(|(is, _)| *is).map(|(_, pattern)| *pattern).collect();
-        let retry = match self.kind.levels {
+        let retry = match self.kind.stages {
             [] => r#""retry":[]"#,
             [_] => ONE_LEVEL,
             _ => TWO_LEVELS,

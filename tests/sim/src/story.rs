@@ -40,8 +40,8 @@ fn outcome(commit: &Commit) -> String {
     let how = match &commit.outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::Withheld => "withheld".to_owned(),
-        Outcome::Retry { delay_ms, level, spent, failure, .. } => {
-            format!("{:?}, again after {delay_ms} ms, level {level}, spent: {spent}", failure.kind)
+        Outcome::Retry { delay_ms, stage, spent, failure, .. } => {
+            format!("{:?}, again after {delay_ms} ms, stage {stage}, spent: {spent}", failure.kind)
         }
         Outcome::Waiting { .. } => "waits for a correction".to_owned(),
         Outcome::DeadLettered { held, failure, .. } => format!("dead of {:?}, held: {held}", failure.kind),

@@ -19,7 +19,7 @@ fn lanes(deliveries: &[(u64, u64)]) -> Lanes {
 }
 
 fn retry(lanes: &mut Lanes, position: Position, due_ms: u64) {
-    lanes.change(position, |row| row.phase = DeliveryPhase::Retrying { due_ms, level: 0 });
+    lanes.change(position, |row| row.phase = DeliveryPhase::Retrying { due_ms, stage: 0 });
 }
 
 fn runnable(lanes: &Lanes) -> Vec<u64> {
@@ -49,7 +49,7 @@ fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
         }
         lanes.insert(
             Position(50_000),
-            DeliveryRow { phase: DeliveryPhase::Retrying { due_ms: 5, level: 0 }, ..row(50_000) },
+            DeliveryRow { phase: DeliveryPhase::Retrying { due_ms: 5, stage: 0 }, ..row(50_000) },
         );
         let looks = std::cell::Cell::new(0);
         let chosen = lanes.queues.longest_waiting(|position| {
@@ -210,7 +210,7 @@ fn what_runs_is_never_on_disk() {
 fn a_lane_whose_turn_had_come_is_asked_for_after_a_restart() {
     for (leads, wanted) in [(true, vec![]), (false, vec![KeyHash(7)])] {
         let mut lanes = Lanes::new(1);
-        let phase = DeliveryPhase::Retrying { due_ms: 5, level: 0 };
+        let phase = DeliveryPhase::Retrying { due_ms: 5, stage: 0 };
         lanes.restore_spilled(&DeliveryRow { spilled: true, leads, phase, ..row(7) });
         lanes.restore_spilled(&DeliveryRow { spilled: true, ..row(7) });
         assert_eq!((lanes.spilled_lanes.next_due_ms().is_some(), lanes.spilled_lanes.take_wanted(9)), (leads, wanted));

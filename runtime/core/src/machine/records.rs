@@ -115,10 +115,10 @@ impl Machine {
                 };
                 self.change(&delivery, hold, actions);
             }
-            Outcome::Retry { delay_ms, level, spent, .. } => {
+            Outcome::Retry { delay_ms, stage, spent, .. } => {
                 let due_ms = self.anchors.elapsed_ms(position, commit.at_ms).saturating_add(*delay_ms);
                 let retry = |row: &mut DeliveryRow| {
-                    row.phase = DeliveryPhase::Retrying { due_ms, level: *level };
+                    row.phase = DeliveryPhase::Retrying { due_ms, stage: *stage };
                     row.spent += u32::from(*spent);
                     row.failed |= *spent;
                     row.carried.failure = Some(position).filter(|_| !bug!(FailureForgotten));

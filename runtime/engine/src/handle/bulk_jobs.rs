@@ -18,7 +18,7 @@ const PAGE: usize = 100;
 
 #[derive(Default)]
 pub(super) struct BulkJobs {
-    /// A std mutex: held for a map's job.
+    /// A std mutex: held for one map operation.
     known: Mutex<BTreeMap<u64, BulkJob>>,
 }
 

@@ -127,7 +127,7 @@ impl Writer {
         self.keep(delivery, Some(row), false)?;
         let by_lane = keys::spilled(delivery, row);
         let due = row.phase.due().filter(|_| row.leads || !on);
-        let by_time = due.map(|(due_ms, level)| keys::queued(delivery, level, due_ms));
+        let by_time = due.map(|(due_ms, stage)| keys::queued(delivery, stage, due_ms));
         if on {
             self.projection.put(by_lane, Vec::new(), false);
             if let Some(key) = by_time {

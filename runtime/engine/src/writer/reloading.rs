@@ -8,10 +8,10 @@ use crate::{keys, timers};
 
 /// How many deliveries of a lane are reloaded at once.
 const LANE_ROWS_MAX: usize = 64;
-/// How many that are due are reloaded at once, of each level of retry.
-const LEVEL_DUE_MAX: usize = 64;
-/// How many levels of retry a manifest can have.
-const LEVELS: u8 = 8;
+/// How many that are due are reloaded at once, of each retry stage.
+const STAGE_DUE_MAX: usize = 64;
+/// How many retry stages a manifest can have.
+const STAGES: u8 = 8;
 /// How many timers go off in one step.
 const TIMERS_MAX: usize = 128;
 /// A timer that goes off reads its row and its record, and writes another.
@@ -37,14 +37,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Find the lanes that are due, level by level, and when the next one is.
+    /// Find the lanes that are due, stage by stage, and when the next one is.
     fn reload_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, EngineFault> {
         let mut next_due_ms = None::<u64>;
-        for level in 0..LEVELS {
-            let queue = self.views.scan(&keys::queue(handler, level), None, LEVEL_DUE_MAX + 1)?;
+        for stage in 0..STAGES {
+            let queue = self.views.scan(&keys::queue(handler, stage), None, STAGE_DUE_MAX + 1)?;
             for (taken, (key, value)) in queue.iter().enumerate() {
                 let due_ms = keys::queued_due_ms(key).ok_or_else(|| unreadable("when a delivery is due"))?;
-                if due_ms > now_ms || taken == LEVEL_DUE_MAX {
+                if due_ms > now_ms || taken == STAGE_DUE_MAX {
                     next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
                     break;
                 }

@@ -185,7 +185,7 @@ pub fn every_record() -> Vec<Record> {
         failed(|failure| Outcome::Retry {
             delay_ms: 1_000,
             due_ms: 1_700_000_001_000,
-            level: 1,
+            stage: 1,
             spent: true,
             previous,
             failure,

@@ -20,8 +20,8 @@ mod toml;
 
 pub use capability::{Capabilities, Schedule};
 pub use policy::{
-    AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryLevel,
-    default_levels,
+    AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryStage,
+    default_stages,
 };
 pub use subscription::{Interest, RUNTIME_TYPES, Subscription};
 
@@ -46,9 +46,9 @@ pub struct Manifest {
     pub emit_order: EmitOrder,
     #[serde(default)]
     pub after_dead_letter: AfterDeadLetter,
-    /// The levels of retry, one after the other. Empty: the first failure is a dead letter.
-    #[serde(default = "default_levels")]
-    pub retry: Vec<RetryLevel>,
+    /// The retry stages, one after the other. Empty: the first failure is a dead letter.
+    #[serde(default = "default_stages")]
+    pub retry: Vec<RetryStage>,
     /// Absent: the handler is called however often it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerPolicy>,
@@ -184,7 +184,7 @@ impl Manifest {
         }
         subscription::check(&self.subscriptions)?;
         within("concurrency", self.concurrency, 1, 1_024)?;
-        policy::check_levels(&self.retry)?;
+        policy::check_stages(&self.retry)?;
         self.breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
         self.dead_letter_stop.as_ref().map_or(Ok(()), DeadLetterStop::check)?;
         self.batch.map_or(Ok(()), BatchPolicy::check)?;

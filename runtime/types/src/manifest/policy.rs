@@ -39,12 +39,12 @@ pub enum AfterDeadLetter {
     Hold,
 }
 
-/// A level of retry: so many more attempts, each after a delay of at most min(`delay_ms_max`, `first_delay_ms` x
-/// `factor`^(n-1)) before the level's n-th. Attempts that a level does not give are the next one's; after the last level
+/// A retry stage: so many more attempts, each after a delay of at most min(`delay_ms_max`, `first_delay_ms` x
+/// `factor`^(n-1)) before the stage's n-th. Attempts that a stage does not give are the next one's; after the last stage
 /// comes the dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RetryLevel {
+pub struct RetryStage {
     pub attempts: u32,
     pub first_delay_ms: u64,
     pub factor: f64,
@@ -65,7 +65,7 @@ pub enum Jitter {
     None,
 }
 
-impl Default for RetryLevel {
+impl Default for RetryStage {
     fn default() -> Self {
         Self { attempts: 10, first_delay_ms: 1_000, factor: 2.0, delay_ms_max: 5 * 60_000, jitter: Jitter::Full }
     }
@@ -73,12 +73,12 @@ impl Default for RetryLevel {
 
 /// Three quick attempts, ten that grow to five minutes, then one an hour for a day.
 #[must_use]
-pub fn default_levels() -> Vec<RetryLevel> {
+pub fn default_stages() -> Vec<RetryStage> {
     let hour_ms = 3_600_000;
     vec![
-        RetryLevel { attempts: 3, first_delay_ms: 100, delay_ms_max: 1_000, ..RetryLevel::default() },
-        RetryLevel::default(),
-        RetryLevel { attempts: 24, first_delay_ms: hour_ms, factor: 1.0, delay_ms_max: hour_ms, jitter: Jitter::Equal },
+        RetryStage { attempts: 3, first_delay_ms: 100, delay_ms_max: 1_000, ..RetryStage::default() },
+        RetryStage::default(),
+        RetryStage { attempts: 24, first_delay_ms: hour_ms, factor: 1.0, delay_ms_max: hour_ms, jitter: Jitter::Equal },
     ]
 }
 
@@ -145,13 +145,13 @@ impl Default for Resequence {
 
 const DAY_MS: u64 = 86_400_000;
 
-pub(super) fn check_levels(levels: &[RetryLevel]) -> Result<(), ManifestError> {
-    within("the number of [[retry]] levels", levels.len(), 0, 8)?;
-    for level in levels {
-        within("retry.attempts", level.attempts, 1, 10_000)?;
-        within("retry.first_delay_ms", level.first_delay_ms, 1, DAY_MS)?;
-        within("retry.factor", level.factor, 1.0, 10.0)?;
-        within("retry.delay_ms_max", level.delay_ms_max, 1, DAY_MS)?;
+pub(super) fn check_stages(stages: &[RetryStage]) -> Result<(), ManifestError> {
+    within("the number of [[retry]] stages", stages.len(), 0, 8)?;
+    for stage in stages {
+        within("retry.attempts", stage.attempts, 1, 10_000)?;
+        within("retry.first_delay_ms", stage.first_delay_ms, 1, DAY_MS)?;
+        within("retry.factor", stage.factor, 1.0, 10.0)?;
+        within("retry.delay_ms_max", stage.delay_ms_max, 1, DAY_MS)?;
     }
     Ok(())
 }

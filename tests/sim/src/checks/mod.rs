@@ -42,8 +42,8 @@ pub enum Rule {
     Corrections,
     /// Attempts are counted, begin when they are due, and name the failed one before them.
     Attempts,
-    /// Levels of retry, one after the other; the dead letter after the last.
-    Levels,
+    /// Stages of retry, one after the other; the dead letter after the last.
+    Stages,
     /// No attempt begins while the handler is paused; while it drains it takes nothing new.
     Modes,
     /// While a breaker is open nothing begins, and then one.

@@ -20,9 +20,9 @@ impl Checks {
                 self.check(Rule::Waiting, may, || format!("{delivery} waits after {failure:?}"))?;
                 Life::Waiting
             }
-            Outcome::Retry { delay_ms, level, spent, previous, failure, .. } => {
+            Outcome::Retry { delay_ms, stage, spent, previous, failure, .. } => {
                 self.fails(&delivery, position, *previous)?;
-                self.check_retry(&delivery, (*spent, *level, *delay_ms), failure.kind)?;
+                self.check_retry(&delivery, (*spent, *stage, *delay_ms), failure.kind)?;
                 self.waits(&delivery, *delay_ms);
                 Life::Retrying { due_ms: self.elapsed_ms(commit.at_ms).saturating_add(*delay_ms) }
             }
@@ -76,17 +76,17 @@ impl Checks {
     fn check_retry(
         &self,
         delivery: &DeliveryId,
-        (spent, level, wait_ms): (bool, u8, u64),
+        (spent, stage, wait_ms): (bool, u8, u64),
         kind: FailureKind,
     ) -> Checked {
         let is_free = matches!(kind, FailureKind::NotReached | FailureKind::CircuitOpen);
         self.check(Rule::Attempts, spent != is_free, || format!("{delivery}: {kind:?} counts as {spent}"))?;
         let Some(watched) = self.handlers.get(index_of(&delivery.handler)).filter(|_| spent) else { return Ok(()) };
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
-        let wanted = watched.kind.level_after(item.spent + 1);
-        self.check(Rule::Levels, wanted == Some(level), || format!("{delivery} is at level {level}, not {wanted:?}"))?;
-        let wait_ms_max = DELAYS_MS_MAX.get(usize::from(level)).copied().unwrap_or(0);
-        self.check(Rule::Levels, wait_ms <= wait_ms_max, || format!("{delivery} waits for {wait_ms} ms"))
+        let wanted = watched.kind.stage_after(item.spent + 1);
+        self.check(Rule::Stages, wanted == Some(stage), || format!("{delivery} is at stage {stage}, not {wanted:?}"))?;
+        let wait_ms_max = DELAYS_MS_MAX.get(usize::from(stage)).copied().unwrap_or(0);
+        self.check(Rule::Stages, wait_ms <= wait_ms_max, || format!("{delivery} waits for {wait_ms} ms"))
     }
 
     fn check_dead(&self, delivery: &DeliveryId, held: bool, class: FailureClass) -> Checked {
@@ -97,9 +97,9 @@ impl Checks {
         let may = match class {
             FailureClass::Permanent => true,
             FailureClass::Correctable => false,
-            FailureClass::Transient => watched.kind.level_after(item.spent + 1).is_none(),
+            FailureClass::Transient => watched.kind.stage_after(item.spent + 1).is_none(),
         };
-        self.check(Rule::Levels, may, || format!("{delivery} dies after {} attempts: {class:?}", item.spent + 1))
+        self.check(Rule::Stages, may, || format!("{delivery} dies after {} attempts: {class:?}", item.spent + 1))
     }
 
     fn check_done(&self, delivery: &DeliveryId, life: Life) -> Checked {

@@ -137,15 +137,15 @@ fn call_limits(chance: &mut Chance) -> Value {
 }
 
 fn retry(chance: &mut Chance) -> Value {
-    let levels = setting(chance, 0, 3, 8);
-    let level = |chance: &mut Chance| {
+    let stages = setting(chance, 0, 3, 8);
+    let stage = |chance: &mut Chance| {
         json!({
             "attempts": setting(chance, 1, 10, 10_000),
             "first_delay_ms": setting(chance, 1, 1_000, 86_400_000),
             "delay_ms_max": setting(chance, 1, 300_000, 86_400_000),
         })
     };
-    (0..levels).map(|_| level(chance)).collect()
+    (0..stages).map(|_| stage(chance)).collect()
 }
 
 /// A manifest that is accepted.

@@ -187,7 +187,7 @@ function stateOf(parts: Parts): OrderState {
 /** The worst that is the matter with the order's steps, if anything. A mail that is not sent holds no order up. */
 export function troubleOf(parts: Parts): "retrying" | "stuck" | undefined {
   const moods = STEP_NAMES.map((name) => parts[name]?.delivery?.state);
-  if (moods.includes("dead-lettered") || moods.includes("waiting")) return "stuck";
+  if (moods.includes("dead-lettered") || moods.includes("awaiting-correction")) return "stuck";
   return moods.includes("retrying") ? "retrying" : undefined;
 }
 
