@@ -33,7 +33,7 @@ pub struct Failed {
 
 /// It needs a correction.
 #[derive(Debug, Deserialize, EventType)]
-#[event("weirgate.delivery.waiting")]
+#[event("weirgate.delivery.awaiting-correction")]
 pub struct Waiting(pub Ending);
 
 /// It has used up its attempts, or nothing will ever come of it.

@@ -20,7 +20,7 @@ fn waiting(position: u64) -> Delivery {
         "class": "correctable", "kind": "returned", "message": "the payment details are wrong",
         "what_is_wrong": "the card number is not 16 digits",
     });
-    notice("waiting", position, &failure)
+    notice("awaiting-correction", position, &failure)
 }
 
 fn dead(position: u64) -> Delivery {
@@ -81,7 +81,7 @@ fn a_list_that_is_full_counts_the_rest() {
     let mut world = World::new().handler("support");
     let long = json!({"message": "ä".repeat(4_096), "what_is_wrong": "ä".repeat(4_096)});
     for position in 0..50 {
-        tell(&mut world, notice("waiting", position, &long));
+        tell(&mut world, notice("awaiting-correction", position, &long));
     }
     let data = world.status(SUBJECT).expect("a status").data.clone();
     assert_eq!((&data["waiting"], &data["left_out"]), (&40.into(), &10.into()));
@@ -102,6 +102,6 @@ fn its_own_failures_are_not_noted() {
 #[test]
 fn a_notice_may_say_more_or_less() {
     let bare = json!({"delivery": "payment@7", "handler": "payment", "colour": "red"});
-    let run = Delivery::raw("weirgate.delivery.waiting", bare.to_string()).key("order/o-1").run(handle);
+    let run = Delivery::raw("weirgate.delivery.awaiting-correction", bare.to_string()).key("order/o-1").run(handle);
     assert_eq!(run.emitted::<SupportNoted>()[0].name, "payment@7");
 }

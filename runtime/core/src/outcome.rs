@@ -29,7 +29,7 @@ pub fn after_failure(
             let due_ms = now.wall_ms.saturating_add(delay_ms);
             Outcome::Retry { delay_ms, due_ms, stage: 0, spent: bug!(CircuitSpends), previous, failure }
         }
-        (FailureClass::Correctable, _) => Outcome::Waiting { previous, failure },
+        (FailureClass::Correctable, _) => Outcome::AwaitingCorrection { previous, failure },
         (FailureClass::Permanent, _) => dead_letter(manifest, row, failure),
         (FailureClass::Transient, _) => match next_retry(&manifest.retry, row.spent.saturating_add(1), entropy) {
             None => dead_letter(manifest, row, failure),

@@ -105,7 +105,7 @@ pub enum DeliveryPhase {
         stage: u8,
     },
     /// For a correction.
-    Waiting,
+    AwaitingCorrection,
     /// It is a dead letter, and its key waits until somebody has decided.
     Held,
     /// It is done but for what it emits, which the record at `commit` holds.
@@ -187,7 +187,7 @@ impl DeliveryRow {
     /// Whether it waits for a correction, and one is there.
     #[must_use]
     pub(crate) fn is_correctable(&self) -> bool {
-        self.phase == DeliveryPhase::Waiting && self.offered.is_some()
+        self.phase == DeliveryPhase::AwaitingCorrection && self.offered.is_some()
     }
 
     /// Whether nothing was tried yet, also not before its data was corrected or it was opened again.

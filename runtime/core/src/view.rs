@@ -23,9 +23,9 @@ pub enum DeliveryState {
         due_ms: u64,
     },
     /// An earlier delivery of its key, the one at this position, is open.
-    ParkedBehind(Position),
+    Blocked(Position),
     /// For a correction.
-    Waiting,
+    AwaitingCorrection,
     /// A dead letter that its key waits for.
     Held,
     /// Done, but what it emits waits for earlier ones.
@@ -38,21 +38,20 @@ pub enum DeliveryState {
 
 impl DeliveryState {
     /// All the words there are for states.
-    pub const WORDS: [&str; 8] =
-        ["ready", "running", "retrying", "parked-behind", "waiting", "held", "withheld", "out-of-order"];
+    pub const WORDS: [&str; 7] =
+        ["ready", "running", "retrying", "blocked", "awaiting-correction", "held", "out-of-order"];
 
     /// The state's word, the same wherever it is named.
     #[must_use]
     pub fn word(self) -> &'static str {
-        let [ready, running, retrying, parked_behind, waiting, held, withheld, out_of_order] = Self::WORDS;
+        let [ready, running, retrying, blocked, awaiting_correction, held, out_of_order] = Self::WORDS;
         match self {
             Self::Ready => ready,
             Self::Running => running,
             Self::Retrying { .. } => retrying,
-            Self::ParkedBehind(_) => parked_behind,
-            Self::Waiting => waiting,
+            Self::Blocked(_) | Self::Withheld => blocked,
+            Self::AwaitingCorrection => awaiting_correction,
             Self::Held => held,
-            Self::Withheld => withheld,
             Self::OutOfOrder { .. } => out_of_order,
         }
     }
@@ -74,7 +73,7 @@ impl DeliveryState {
             DeliveryPhase::Ready => Self::Ready,
             DeliveryPhase::Running => Self::Running,
             DeliveryPhase::Retrying { due_ms, .. } => Self::Retrying { due_ms },
-            DeliveryPhase::Waiting => Self::Waiting,
+            DeliveryPhase::AwaitingCorrection => Self::AwaitingCorrection,
             DeliveryPhase::Held => Self::Held,
             DeliveryPhase::Withheld { .. } => Self::Withheld,
             DeliveryPhase::OutOfOrder { due_ms } => Self::OutOfOrder { due_ms },

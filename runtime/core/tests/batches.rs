@@ -49,7 +49,7 @@ fn what_comes_after_a_failure_of_its_key_was_not_reached_and_keeps_its_attempts(
         });
         let rows = [failing, behind].map(|position| world.machine.row(&delivery("a", position)).expect("open").spent);
         assert_eq!(rows, [1, 0]);
-        assert_eq!(world.states()[1].1, "parked-behind");
+        assert_eq!(world.states()[1].1, "blocked");
         world.keep_view();
         world.restart(with_view);
         assert_eq!(world.called(), [] as [u64; 0]);

@@ -33,7 +33,7 @@ fn a_failed_event_is_not_overtaken_by_its_key() {
     assert_eq!(world.called(), [] as [u64; 0]);
     let states: Vec<_> = world.machine.deliveries(&name("a"), Position::ZERO).map(|view| view.state).collect();
     assert!(matches!(states[0], DeliveryState::Retrying { due_ms } if due_ms <= world.now_ms + 100), "{states:?}");
-    assert_eq!(states[1], DeliveryState::ParkedBehind(first));
+    assert_eq!(states[1], DeliveryState::Blocked(first));
     world.wait(100);
     assert_eq!(world.called(), [first.0]);
     world.answer(Ok(()));

@@ -92,7 +92,7 @@ fn a_held_key_waits_until_somebody_decides() {
         restart(&mut world, with_view);
         world.wait(86_400_000);
         assert_eq!(world.called(), [] as [u64; 0], "a held key never runs");
-        assert_eq!(world.states(), [(first.0, "held"), (second.0, "parked-behind"), (third.0, "parked-behind")]);
+        assert_eq!(world.states(), [(first.0, "held"), (second.0, "blocked"), (third.0, "blocked")]);
         world.command(&delivery("a", first), "x", command, Carried::default());
         restart(&mut world, with_view);
         world.wait(1_000);
@@ -127,7 +127,7 @@ fn a_correctable_failure_waits_and_its_key_behind_it() {
         world.answer(Err(&correctable()));
         restart(&mut world, with_view);
         world.wait(86_400_000);
-        assert_eq!(world.states(), [(first.0, "waiting"), (second.0, "parked-behind")]);
+        assert_eq!(world.states(), [(first.0, "awaiting-correction"), (second.0, "blocked")]);
         assert_eq!(world.called(), [] as [u64; 0], "it never runs uncorrected");
         world.command(&delivery("a", first), "x", correction(), Carried::default());
         let is_correction = |record: &Record| matches!(record, Record::DeliveryDecided(_));
@@ -150,7 +150,7 @@ fn a_correction_event_lets_what_waits_run_again() {
     world.publish_as(3, "x", "fix.address");
     assert_eq!(world.called(), [first.0], "that of its key");
     assert_eq!(world.commands(), [(first.0, "correct", "event")]);
-    assert_eq!(world.states(), [(first.0, "running"), (second.0, "waiting")]);
+    assert_eq!(world.states(), [(first.0, "running"), (second.0, "awaiting-correction")]);
     let attempts: Vec<_> = world.calls.iter().map(|(_, attempt)| *attempt).collect();
     assert_eq!(attempts, [1], "with its attempts counted from zero");
 }
@@ -172,7 +172,7 @@ fn a_correction_event_that_comes_early_is_used_when_it_is_needed() {
             assert_eq!(world.commands(), [(first.0, "correct", "event")], "{with_view} {retried}");
             assert_eq!(world.called(), [first.0]);
             world.answer(Err(&correctable()));
-            assert_eq!(world.states(), [(first.0, "waiting")], "it has run with that one");
+            assert_eq!(world.states(), [(first.0, "awaiting-correction")], "it has run with that one");
         }
     }
 }
@@ -239,7 +239,7 @@ fn the_handlers_hook_corrects_once() {
         assert_eq!(world.commands(), [(first.0, "correct", "on-correctable")]);
         assert_eq!(world.called(), [first.0]);
         world.answer_corrected();
-        assert_eq!(world.states(), [(first.0, "waiting")], "once");
+        assert_eq!(world.states(), [(first.0, "awaiting-correction")], "once");
         assert_eq!(world.called(), [] as [u64; 0]);
     }
 }
@@ -260,7 +260,7 @@ fn a_correction_is_nothing_to_those_that_come_after_it() {
     world.publish_as(1, "x", "fix.address");
     let first = world.publish(2, "x");
     world.answer(Err(&correctable()));
-    assert_eq!(world.states(), [(first.0, "waiting")]);
+    assert_eq!(world.states(), [(first.0, "awaiting-correction")]);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_correction_that_was_used_is_not_used_again_where_its_handler_lags_after_a_r
     world.answer(Err(&correctable()));
     world.publish_as(2, "x", "fix.address");
     world.answer(Err(&correctable()));
-    assert_eq!(world.states(), [(first.0, "waiting")]);
+    assert_eq!(world.states(), [(first.0, "awaiting-correction")]);
     // With less room the handler looks at events later than it did.
     let limits = world.limits;
     world.limits.active_max = 0;
@@ -278,7 +278,7 @@ fn a_correction_that_was_used_is_not_used_again_where_its_handler_lags_after_a_r
     world.limits = limits;
     world.keep_view();
     world.restart(true);
-    assert_eq!(world.states(), [(first.0, "waiting")]);
+    assert_eq!(world.states(), [(first.0, "awaiting-correction")]);
     assert_eq!(world.commands().len(), 1);
 }
 

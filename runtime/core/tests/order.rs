@@ -66,7 +66,7 @@ fn what_overtakes_emits_later_also_across_restarts() {
         world.answer_at(second, Ok(()));
         world.answer_at(other, Ok(()));
         assert_eq!(world.emitted(), [other.0]);
-        assert_eq!(world.states(), [(first.0, "running"), (second.0, "withheld"), (third.0, "withheld")]);
+        assert_eq!(world.states(), [(first.0, "running"), (second.0, "blocked"), (third.0, "blocked")]);
         restart(&mut world, with_view);
         world.wait(1);
         assert_eq!(world.called(), [first.0], "what is done is not done again");

@@ -27,9 +27,9 @@ fn what_comes_in_disorder_is_delivered_in_order() {
         assert_eq!(run(&mut world), NONE);
         let due_ms = world.now_ms + TIMEOUT_MS;
         assert_eq!(world.state(second), Some(DeliveryState::OutOfOrder { due_ms }));
-        assert_eq!(world.state(third), Some(DeliveryState::ParkedBehind(second)));
+        assert_eq!(world.state(third), Some(DeliveryState::Blocked(second)));
         restart(&mut world, with_view);
-        assert_eq!(world.states(), [(third.0, "parked-behind"), (second.0, "out-of-order")]);
+        assert_eq!(world.states(), [(third.0, "blocked"), (second.0, "out-of-order")]);
         assert_eq!(world.wake_at_ms(), Some(due_ms));
         publish(&mut world, "x", &[1]);
         assert_eq!(run(&mut world), [1, 2, 3]);

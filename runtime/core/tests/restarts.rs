@@ -196,7 +196,7 @@ impl History {
 
     /// Open dead letters again, and correct what waits.
     fn resubmit(&mut self) {
-        let waiting = self.world.rows.iter().filter(|(_, row)| row.phase == DeliveryPhase::Waiting);
+        let waiting = self.world.rows.iter().filter(|(_, row)| row.phase == DeliveryPhase::AwaitingCorrection);
         let waiting: Vec<_> = waiting.map(|(delivery, _)| (delivery.clone(), correction())).collect();
         let dead = self.dead().into_iter().map(|delivery| (delivery, DeliveryCommand::Retry));
         for (delivery, command) in dead.chain(waiting) {
@@ -205,7 +205,7 @@ impl History {
                 .world
                 .rows
                 .get(&delivery)
-                .is_none_or(|row| matches!(row.phase, DeliveryPhase::Waiting | DeliveryPhase::Held))
+                .is_none_or(|row| matches!(row.phase, DeliveryPhase::AwaitingCorrection | DeliveryPhase::Held))
             {
                 self.world.command(&delivery, &key, command, Carried::default());
             }

@@ -208,7 +208,7 @@ impl Metrics {
         let outcome = match outcome {
             Outcome::Completed => "completed",
             Outcome::Retry { .. } => "retry",
-            Outcome::Waiting { .. } => "waiting",
+            Outcome::AwaitingCorrection { .. } => "awaiting-correction",
             Outcome::DeadLettered { .. } => "dead-lettered",
             Outcome::Withheld => "withheld",
         };

@@ -26,7 +26,7 @@ pub fn of_outcome(delivery: &DeliveryId, event: &Event, outcome: &AttemptOutcome
         Outcome::Completed | Outcome::Withheld => return None,
         Outcome::Retry { failure, .. } if failure.kind == FailureKind::NotReached => return None,
         Outcome::Retry { failure, .. } => ("failed", Some(failure)),
-        Outcome::Waiting { failure, .. } => ("waiting", Some(failure)),
+        Outcome::AwaitingCorrection { failure, .. } => ("awaiting-correction", Some(failure)),
         Outcome::DeadLettered { failure, .. } => ("dead-lettered", Some(failure)),
     };
     let next_attempt_at_ms = match &outcome.outcome {
@@ -201,9 +201,9 @@ mod tests {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
         let retry =
             Outcome::Retry { delay_ms: 4, due_ms: 9, stage: 0, spent: true, previous: None, failure: failure.clone() };
-        let waiting = Outcome::Waiting { previous: None, failure };
+        let waiting = Outcome::AwaitingCorrection { previous: None, failure };
         for (outcome, recovered, word) in
-            [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "waiting")]
+            [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "awaiting-correction")]
         {
             let event = told("order.placed", outcome, recovered).expect("something is told");
             assert_eq!(
@@ -228,7 +228,10 @@ mod tests {
     #[test]
     fn nothing_is_told_of_what_was_told() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
-        assert_eq!(told("weirgate.delivery.failed", Outcome::Waiting { previous: None, failure }, false), None);
+        assert_eq!(
+            told("weirgate.delivery.failed", Outcome::AwaitingCorrection { previous: None, failure }, false),
+            None
+        );
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Engine {
             let position = item.delivery.position;
             let read = || StoredRecord::read(&self.writer.reader, position).ok().flatten();
             let result = attempted.result.map_err(|failure| match failure.kind {
-                FailureKind::NotReached => CallError::ParkedBehind,
+                FailureKind::NotReached => CallError::Blocked,
                 _ => CallError::Failed(failure),
             });
             ItemResult {

@@ -119,7 +119,7 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
         let position = item.delivery.position;
         let error = match prepared.is_lost() {
             true => CallError::Failed(lost::failure(position)),
-            false => CallError::ParkedBehind,
+            false => CallError::Blocked,
         };
         let (attempt, stored) = (item.attempt, prepared.stored);
         ItemResult { position, attempt, stored, result: Err(error), log: Vec::new(), correction: None }

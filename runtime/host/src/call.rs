@@ -119,7 +119,7 @@ pub enum CallError {
     /// An earlier delivery of its key failed in the same call, so nothing of this one counts: the attempt did not count
     /// either.
     #[error("an earlier delivery of its key failed in the same call")]
-    ParkedBehind,
+    Blocked,
     /// The deliveries of the call have more effects together than one call may have; each for itself may have fewer. The
     /// attempts did not count.
     #[error(
@@ -130,11 +130,14 @@ pub enum CallError {
 
 /// What the calls of a batch come to where some have failed: later ones of the same key have read what then does not
 /// count, so they do not count either.
-pub(crate) fn park_behind(answers: Vec<Result<(), CallError>>, calls: &[Call<'_>]) -> Vec<Result<(), CallError>> {
+pub(crate) fn block_behind_failures(
+    answers: Vec<Result<(), CallError>>,
+    calls: &[Call<'_>],
+) -> Vec<Result<(), CallError>> {
     let mut failed = BTreeSet::new();
     let answers = answers.into_iter().zip(calls).map(|(answer, call)| {
         if failed.contains(call.key) {
-            return Err(CallError::ParkedBehind);
+            return Err(CallError::Blocked);
         }
         if answer.is_err() {
             failed.insert(call.key);

@@ -13,7 +13,7 @@ use weirgate_types::{AttemptFailure, CallLimits, Digest, FailureClass};
 use crate::{
     BatchReport, Call, CallError, CallReport, Outbound, OwnProcessor, Processor, ReadState, StateError,
     attempt::{Attempt, Item, Setup},
-    call::park_behind,
+    call::block_behind_failures,
     clock::{Deadline, Reading},
     entry::Entry,
     failure,
@@ -111,7 +111,7 @@ impl Module {
     /// `outbound` are those of the calls, in the same order.
     ///
     /// What an item reads of its key includes what earlier items have written. So where one fails, the later ones of its
-    /// key come to [`CallError::ParkedBehind`]. Where any item has met an open circuit, those that fail as transient have failed
+    /// key come to [`CallError::Blocked`]. Where any item has met an open circuit, those that fail as transient have failed
     /// for that: one call may be for all of them.
     ///
     /// # Panics
@@ -133,7 +133,7 @@ impl Module {
         given.for_each(|((setup, state), steps)| attempt.add(setup, state, steps));
         let (answers, attempt) = self.handle(calls, attempt);
         let answers = match answers {
-            Ok(answers) => park_behind(answers, calls),
+            Ok(answers) => block_behind_failures(answers, calls),
             Err(error) => vec![Err(error); calls.len()],
         };
         report.memory_bytes_peak = attempt.memory.bytes_peak();

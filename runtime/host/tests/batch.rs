@@ -141,7 +141,7 @@ fn some_fail() {
         "Correctable: bad order",
         "Permanent: never",
         "Some([2])",
-        "ParkedBehind",
+        "Blocked",
     ];
     assert_eq!(classes, expected);
 }
@@ -268,7 +268,7 @@ fn all_fail_after_fetches() {
     let failures = |items: &[(Attempt, Journal)]| -> Vec<_> {
         let failure = |result| match result {
             Err(CallError::Failed(failure)) => Some((failure.kind, failure.retry_after_ms)),
-            Err(CallError::ParkedBehind) => None,
+            Err(CallError::Blocked) => None,
             other => panic!("it had to fail, but: {other:?}"),
         };
         run_fetching(items).results.into_iter().map(failure).collect()

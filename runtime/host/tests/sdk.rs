@@ -78,7 +78,7 @@ fn words(report: &BatchReport) -> Vec<&str> {
     let words = report.results.iter().map(|result| match result {
         Ok(effects) => effects.status.first().map_or("no status", |status| status.text.as_str()),
         Err(CallError::Failed(failure)) => failure.message.as_str(),
-        Err(CallError::ParkedBehind) => "parked behind",
+        Err(CallError::Blocked) => "blocked",
         Err(error) => panic!("{error}"),
     });
     words.collect()
@@ -93,7 +93,7 @@ fn a_batch_is_handled_at_once() {
     let report = read(&module, &READINGS);
     let backwards = "a meter does not run backwards";
     let found = words(&report);
-    assert_eq!(found[..4], ["1 in all, 12% of these 8", backwards, "6 in all, 62% of these 8", "parked behind"]);
+    assert_eq!(found[..4], ["1 in all, 12% of these 8", backwards, "6 in all, 62% of these 8", "blocked"]);
     assert!(found[4].starts_with("the data of meter.read does not fit Reading"), "{}", found[4]);
     let lines: Vec<_> = report.logs.iter().flatten().map(|line| line.message.as_str()).collect();
     assert_eq!((lines, report.logs[2].len()), (vec!["1 more", "5 more", "4 more"], 1));
@@ -121,7 +121,7 @@ fn a_batch_is_handled_one_after_another() {
     let (_host, module) = load("meters-each");
     let report = read(&module, &READINGS);
     let found = words(&report);
-    assert_eq!(found[..4], ["1 in all", "a meter does not run backwards", "6 in all", "parked behind"]);
+    assert_eq!(found[..4], ["1 in all", "a meter does not run backwards", "6 in all", "blocked"]);
     let lines: Vec<Vec<_>> =
         report.logs.iter().map(|log| log.iter().map(|line| line.message.as_str()).collect()).collect();
     assert_eq!(lines, [vec!["1 of a"], vec!["-2 of b"], vec!["5 of a"], vec![], vec![]]);

@@ -54,7 +54,7 @@ pub enum Outcome {
         failure: AttemptFailure,
     },
     /// It waits until somebody corrects its data.
-    Waiting {
+    AwaitingCorrection {
         previous: Option<Position>,
         failure: AttemptFailure,
     },

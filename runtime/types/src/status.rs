@@ -45,8 +45,9 @@ pub enum PartDelivery {
         next_attempt_at_ms: u64,
         message: String,
     },
-    /// It waits until somebody corrects its data.
-    Waiting {
+    /// It waits for corrected data. Views that are on disk may have the state's earlier name.
+    #[serde(alias = "waiting")]
+    AwaitingCorrection {
         event: Position,
         attempt: u32,
         message: String,
@@ -63,7 +64,8 @@ impl PartDelivery {
     /// The event whose delivery this is about.
     #[must_use]
     pub fn event(&self) -> Position {
-        let (Self::Retrying { event, .. } | Self::Waiting { event, .. } | Self::DeadLettered { event, .. }) = self;
+        let (Self::Retrying { event, .. } | Self::AwaitingCorrection { event, .. } | Self::DeadLettered { event, .. }) =
+            self;
         *event
     }
 
@@ -72,8 +74,8 @@ impl PartDelivery {
     #[must_use]
     pub fn outlasts(&self, other: &Self) -> bool {
         let may = match self {
-            Self::Waiting { .. } => true,
-            Self::Retrying { .. } => !matches!(other, Self::Waiting { .. }),
+            Self::AwaitingCorrection { .. } => true,
+            Self::Retrying { .. } => !matches!(other, Self::AwaitingCorrection { .. }),
             Self::DeadLettered { .. } => false,
         };
         may && self.event() != other.event()

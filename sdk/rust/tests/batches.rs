@@ -67,7 +67,7 @@ fn one_that_fails_holds_up_its_key_and_no_other() {
     let runs = world.run_batch([reading("a", 10), reading("b", -1), reading("a", 10), reading("b", 1)], share);
     assert!(runs[1].failure().is_permanent());
     assert_eq!((runs[0].result(), runs[1].result()), (Ok(()), Err(runs[1].failure())));
-    assert!(runs[3].is_parked_behind() && !runs[2].is_parked_behind());
+    assert!(runs[3].is_blocked() && !runs[2].is_blocked());
     assert_eq!(world.state::<i64>("meter/a", "total"), Some(20));
     assert_eq!(world.state::<i64>("meter/b", "total"), None);
 }

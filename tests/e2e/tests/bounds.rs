@@ -85,7 +85,7 @@ async fn corrections_that_grow_the_data_beyond_an_events_are_refused() {
     );
     survives(&mut server).await;
     let shown = server.client.get(&format!("/v1/deliveries/greedy@{position}")).await.ok();
-    assert_eq!(shown["state"], "waiting", "{shown}");
+    assert_eq!(shown["state"], "awaiting-correction", "{shown}");
     server.client.publish(&[event("greedy.correct", "k", "fix", &json!({ "fail": null }))]).await.ok();
     server.client.reaches("k", "greedy", "done").await;
 }

@@ -107,7 +107,7 @@ async fn a_patch_of_one_member_leaves_the_bytes_of_the_others() {
     let server = mending().await;
     let client = &server.client;
     let id = format!("mender@{}", accept(client, work("order/1", "1", &data(r#""correctable""#))).await);
-    stands(client, &id, "waiting").await;
+    stands(client, &id, "awaiting-correction").await;
     // Two patches, one on the other.
     let decided = decide(client, &id, "correct", r#"{"patch":{"fail":"permanent","large":1E401}}"#).await;
     let diff = r#""diff":[{"op":"replace","path":"/fail","value":"permanent"},{"op":"replace","path":"/large","value":1E401}]"#;
@@ -136,7 +136,7 @@ async fn a_correcting_event_merges_whatever_numbers_there_are() {
     let server = mending().await;
     let client = &server.client;
     let id = format!("mender@{}", accept(client, work("order/1", "1", &data(r#""correctable""#))).await);
-    stands(client, &id, "waiting").await;
+    stands(client, &id, "awaiting-correction").await;
     accept(client, event("mend.fix", "order/1", "fix", r#"{"fail":"permanent","small":2e-400}"#)).await;
     let shown = stands(client, &id, "dead-lettered").await;
     holds(&shown, &data(r#""permanent""#).replace("1e-400", "2e-400"));
@@ -156,7 +156,7 @@ async fn the_command_line_sends_and_shows_numbers_as_they_are_written() {
     holds(&events, &waiting);
     holds(&events, &data("null"));
     let id = format!("mender@{position}");
-    stands(client, &id, "waiting").await;
+    stands(client, &id, "awaiting-correction").await;
     let decided = cli.prints(&["deliveries", "correct", &id, "--patch", r#"{"fail":"permanent","large":1E401}"#]);
     holds(&decided, r#"{"op":"replace","path":"/large","value":1E401}"#);
     stands(client, &id, "dead-lettered").await;
@@ -196,7 +196,7 @@ async fn what_is_json_is_the_same_at_every_endpoint() {
     let server = mending().await;
     let client = &server.client;
     let id = format!("mender@{}", accept(client, work("order/0", "0", r#"{"n":1,"fail":"correctable"}"#)).await);
-    stands(client, &id, "waiting").await;
+    stands(client, &id, "awaiting-correction").await;
     let deep = |depth: usize| ("[".repeat(depth) + &"]".repeat(depth)).into_bytes();
     let cases: Vec<(Vec<u8>, bool)> = vec![
         (b"1E400".into(), true),

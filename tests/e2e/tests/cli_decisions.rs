@@ -41,32 +41,32 @@ fn write(dir: &Path, name: &str, json: &Value) -> String {
 async fn deliveries_are_listed_shown_and_decided_about() {
     let server = mending(json!([])).await;
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
-    let first = stands(&server, work("order/1", "1", Some("correctable")), "waiting").await;
-    let second = stands(&server, work("order/1", "2", None), "parked-behind").await;
-    let listed = cli.prints(&["deliveries", "list", "--state", "waiting"]);
+    let first = stands(&server, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
+    let second = stands(&server, work("order/1", "2", None), "blocked").await;
+    let listed = cli.prints(&["deliveries", "list", "--state", "awaiting-correction"]);
     assert!(listed.starts_with("ID") && listed.contains(&first) && !listed.contains(&second), "{listed}");
     let rest = cli.json(&["deliveries", "list", "--after", &first, "--limit", "5"]);
     assert_eq!((rest["deliveries"].as_array().map(Vec::len), &rest["deliveries"][0]["id"]), (Some(1), &json!(second)));
     let shown = cli.prints(&["deliveries", "show", &first]);
-    for part in ["waiting", "EVENT", "FAILURES", "`fail` should be null", "mend.work"] {
+    for part in ["awaiting-correction", "EVENT", "FAILURES", "`fail` should be null", "mend.work"] {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
     assert_eq!(cli.json(&["deliveries", "blocked", "--handler", "mender"])["blocked"][0]["behind"], 1);
     let corrected = cli.json(&["deliveries", "correct", &first, "--patch", r#"{"fail":null}"#, "--reason", "a test"]);
     assert_eq!(corrected["decided"][0]["diff"][0]["op"], "remove");
     server.client.drained(PATIENCE).await;
-    let skipped = stands(&server, work("order/2", "3", Some("correctable")), "waiting").await;
+    let skipped = stands(&server, work("order/2", "3", Some("correctable")), "awaiting-correction").await;
     assert!(cli.prints(&["deliveries", "retry", &skipped]).contains(&skipped));
     eventually("it to be skipped", PATIENCE, async || {
         let output = cli.run(&["deliveries", "skip", &skipped, "--actor", "ada"]);
         if output.status.success() { Ok(()) } else { Err(output) }
     })
     .await;
-    let given_up = stands(&server, work("order/3", "4", Some("correctable")), "waiting").await;
+    let given_up = stands(&server, work("order/3", "4", Some("correctable")), "awaiting-correction").await;
     cli.prints(&["deliveries", "dead-letter", &given_up, "--reason", "hopeless"]);
     assert!(cli.prints(&["dead-letters", "show", &given_up]).contains("given up by tester: hopeless"));
     cli.prints(&["deliveries", "discard", &given_up]);
-    let resolved = stands(&server, work("order/4", "5", Some("correctable")), "waiting").await;
+    let resolved = stands(&server, work("order/4", "5", Some("correctable")), "awaiting-correction").await;
     let instead = write(dir.path(), "instead.json", &work("order/5", "5b", None));
     cli.prints(&["deliveries", "resolve", &resolved, "--events", &instead]);
     server.client.reaches("order/5", "mender", "done").await;

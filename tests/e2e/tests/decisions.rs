@@ -53,7 +53,7 @@ async fn told(client: &Client, r#type: &str) -> Vec<Value> {
 async fn a_delivery_is_shown_with_its_event_and_every_failed_attempt() {
     let server = mending().await;
     let client = &server.client;
-    let id = stands(client, work("order/1", "1", Some("correctable")), "waiting").await;
+    let id = stands(client, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
     let shown = client.get(&format!("/v1/deliveries/{id}")).await.ok();
     assert_eq!((&shown["key"], &shown["type"], &shown["attempt"]), (&json!("order/1"), &json!("mend.work"), &json!(1)));
     assert_eq!(shown["event"]["data"], json!({ "n": 1, "fail": "correctable" }));
@@ -80,7 +80,7 @@ async fn each_verb_ends_a_delivery_in_its_own_way() {
     let server = mending().await;
     let client = &server.client;
     let said = json!({ "actor": "ada", "reason": "it is a test" });
-    let retried = stands(client, work("order/1", "1", Some("correctable")), "waiting").await;
+    let retried = stands(client, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
     decide(client, &retried, "retry", &json!({})).await;
     eventually("another attempt", PATIENCE, async || {
         let shown = client.get(&format!("/v1/deliveries/{retried}")).await.ok();
@@ -90,7 +90,7 @@ async fn each_verb_ends_a_delivery_in_its_own_way() {
     decide(client, &retried, "skip", &said).await;
     client.get(&format!("/v1/deliveries/{retried}")).await.is_problem(404, "not-open");
     // Given up, it is a dead letter that says by whom; discarded, it is gone.
-    let given_up = stands(client, work("order/2", "2", Some("correctable")), "waiting").await;
+    let given_up = stands(client, work("order/2", "2", Some("correctable")), "awaiting-correction").await;
     decide(client, &given_up, "dead-letter", &said).await;
     let dead_letter = client.get(&format!("/v1/dead-letters/{given_up}")).await.ok();
     assert_eq!(
@@ -101,7 +101,7 @@ async fn each_verb_ends_a_delivery_in_its_own_way() {
     decide(client, &given_up, "discard", &said).await;
     client.ask(&format!("/v1/deliveries/{given_up}/discard"), &said).await.is_problem(404, "not-a-dead-letter");
     // Other events in its place.
-    let resolved = stands(client, work("order/3", "3", Some("correctable")), "waiting").await;
+    let resolved = stands(client, work("order/3", "3", Some("correctable")), "awaiting-correction").await;
     let instead = json!({ "actor": "ada", "events": [work("order/3", "3b", None), work("order/4", "3c", None)] });
     let decided = decide(client, &resolved, "resolve", &instead).await;
     client.reaches("order/3", "mender", "done").await;
@@ -121,7 +121,7 @@ async fn corrected_data_is_used_from_the_next_attempt_on() {
         (3, json!({ "data_base64": "eyJuIjo3fQ==", "data_content_type": "application/json" })),
     ] {
         let key = format!("order/{n}");
-        let id = stands(client, work(&key, &n.to_string(), Some("correctable")), "waiting").await;
+        let id = stands(client, work(&key, &n.to_string(), Some("correctable")), "awaiting-correction").await;
         let decided = decide(client, &id, "correct", &body).await;
         let mut paths: Vec<_> = decided["diff"].as_array().expect("a diff").iter().map(|one| &one["path"]).collect();
         paths.sort_by_key(ToString::to_string);
@@ -134,7 +134,7 @@ async fn corrected_data_is_used_from_the_next_attempt_on() {
 async fn patches_that_come_together_are_all_kept() {
     let server = mending().await;
     let client = &server.client;
-    let id = stands(client, work("order/1", "1", Some("correctable")), "waiting").await;
+    let id = stands(client, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
     client.ask("/v1/handlers/mender/pause", &json!({})).await.ok();
     for round in 0..8 {
         let patch = |name: &str| json!({ "patch": { format!("{name}{round}"): round } });
@@ -149,7 +149,7 @@ async fn patches_that_come_together_are_all_kept() {
 async fn decisions_that_cannot_be_taken_change_nothing() {
     let server = mending().await;
     let client = &server.client;
-    let id = stands(client, work("order/1", "1", Some("correctable")), "waiting").await;
+    let id = stands(client, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
     let head = client.get("/v1/events").await.ok()["head"].clone();
     let reserved = |name: &str, value: &str| {
         let mut event = work("order/1", "2", None);
@@ -189,7 +189,7 @@ async fn decisions_that_cannot_be_taken_change_nothing() {
     client.get("/v1/deliveries?after=x").await.is_problem(400, "bad-id");
     client.get("/v1/blocked?handler=nobody").await.is_problem(404, "unknown-handler");
     assert_eq!(client.get("/v1/events").await.ok()["head"], head, "something was recorded");
-    is(client, &id, "waiting").await;
+    is(client, &id, "awaiting-correction").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,7 +220,7 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     let told_of = &told(client, "weirgate.handler.paused").await[0];
     assert_eq!((&told_of["data"]["actor"], &told_of["data"]["reason"]), (&json!("ada"), &json!("maintenance")));
     client.post("/v1/handlers/mender/resume").await.ok();
-    is(client, &id, "waiting").await;
+    is(client, &id, "awaiting-correction").await;
     // What is open is finished, and nothing new is taken.
     assert_eq!(client.ask("/v1/handlers/mender/drain", &said).await.ok()["state"], "draining");
     client.accept(work("order/2", "2", None)).await;

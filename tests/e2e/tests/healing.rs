@@ -119,7 +119,7 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     let waiting = async |client: &Client| {
         eventually("it to wait for a correction", PATIENCE, async || {
             let part = client.get("/v1/status/order/1").await.json["parts"]["mender"]["delivery"].clone();
-            if part["state"] == "waiting" { Ok(part) } else { Err(part) }
+            if part["state"] == "awaiting-correction" { Ok(part) } else { Err(part) }
         })
         .await
     };
@@ -163,7 +163,7 @@ async fn data_that_was_wrong_is_corrected_by_the_customer() {
     let part = server.client.reaches("order/1", "mender", "done").await;
     assert_eq!((&part["delivery"], &part["data"]), (&Value::Null, &json!(1)));
     let other = server.client.status("order/2").await["parts"]["mender"].clone();
-    assert_eq!(other["delivery"]["state"], "waiting", "it was not for this one");
+    assert_eq!(other["delivery"]["state"], "awaiting-correction", "it was not for this one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,7 +59,7 @@ async fn a_list_that_finds_little_ends_its_pages_and_goes_on() {
     assert_eq!(ids.len(), items.len(), "each once");
     let (_, found) = pages(client, "key=k/7").await;
     assert_eq!(found.len(), HANDLERS.len());
-    for state in ["running", "retrying", "parked-behind", "waiting", "held", "withheld", "out-of-order"] {
+    for state in ["running", "retrying", "blocked", "awaiting-correction", "held", "out-of-order"] {
         assert!(pages(client, &format!("state={state}")).await.1.is_empty(), "{state}");
     }
 }

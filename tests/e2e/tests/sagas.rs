@@ -150,7 +150,7 @@ async fn a_picked_product_that_does_not_exist_is_taken_at_its_marked_price() {
     server.client.reaches("order/o-1", "order", "completed").await;
     // It is not, so somebody has to say.
     let position = picked("2", json!({ "order": "o-2", "line": 0, "sku": "hazel-milk" })).await;
-    let waiting = stands(&server.client, "order/o-2", "inventory", "waiting").await;
+    let waiting = stands(&server.client, "order/o-2", "inventory", "awaiting-correction").await;
     assert_eq!(waiting["message"], "unknown product");
     let correction = json!({ "actor": "ada", "reason": "asked the supplier", "patch": { "unit_price_cents": 150 } });
     server.client.ask(&format!("/v1/deliveries/inventory@{position}/correct"), &correction).await.ok();

@@ -126,11 +126,11 @@ impl History {
         let waiting: Vec<_> = self.shell.views.rows.keys().cloned().collect();
         for delivery in waiting {
             let life = self.shell.checks.item(&delivery).map(|item| item.life);
-            if life == Some(Life::Waiting) && self.chance.one_in(2) {
+            if life == Some(Life::AwaitingCorrection) && self.chance.one_in(2) {
                 let key = self.shell.event_at(delivery.position).key().to_owned();
                 self.clients.wish(&mut self.shell, key, "fix.data", None)?;
             }
-            if life == Some(Life::Waiting) && self.chance.one_in(2) {
+            if life == Some(Life::AwaitingCorrection) && self.chance.one_in(2) {
                 self.shell.command(&delivery, operators::correction())?;
             }
         }
@@ -158,7 +158,9 @@ impl Shell {
                 let delivery = weirgate_types::DeliveryId { handler: name.clone(), position: *position };
                 let is_seen = self.machine.is_open(&delivery) || self.views.rows.contains_key(&delivery);
                 check(Rule::Liveness, is_seen, || format!("{delivery} is open and nowhere"))?;
-                let stuck = watched.first_of_lane(*position).filter(|life| !matches!(life, Life::Waiting | Life::Held));
+                let stuck = watched
+                    .first_of_lane(*position)
+                    .filter(|life| !matches!(life, Life::AwaitingCorrection | Life::Held));
                 check(Rule::Liveness, stuck.is_none(), || format!("{delivery} waits behind what is {stuck:?}"))?;
             }
             let most = self.plan.limits.waiting_max;

@@ -43,7 +43,7 @@ fn outcome(commit: &Commit) -> String {
         Outcome::Retry { delay_ms, stage, spent, failure, .. } => {
             format!("{:?}, again after {delay_ms} ms, stage {stage}, spent: {spent}", failure.kind)
         }
-        Outcome::Waiting { .. } => "waits for a correction".to_owned(),
+        Outcome::AwaitingCorrection { .. } => "waits for a correction".to_owned(),
         Outcome::DeadLettered { held, failure, .. } => format!("dead of {:?}, held: {held}", failure.kind),
     };
     format!("attempt {attempt} of {handler}@{event}: {how}")

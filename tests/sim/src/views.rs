@@ -32,7 +32,7 @@ impl Facts {
             match &commit.outcome {
                 Outcome::DeadLettered { carried, .. } => self.bury(delivery, carried, position),
                 Outcome::Completed | Outcome::Withheld => drop(self.dead.remove(&delivery)),
-                Outcome::Retry { .. } | Outcome::Waiting { .. } => {}
+                Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. } => {}
             }
             for write in &commit.effects.state {
                 let value = write.value.clone().unwrap_or_default();

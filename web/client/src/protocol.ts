@@ -18,7 +18,7 @@ export interface Part<Data = unknown> {
 
 export type PartDelivery =
   | { readonly state: "retrying"; readonly event: number; readonly attempt: number; readonly next_attempt_at_ms: number; readonly message: string }
-  | { readonly state: "waiting"; readonly event: number; readonly attempt: number; readonly message: string; readonly what_is_wrong: string }
+  | { readonly state: "awaiting-correction"; readonly event: number; readonly attempt: number; readonly message: string; readonly what_is_wrong: string }
   | { readonly state: "dead-lettered"; readonly event: number; readonly attempt: number; readonly message: string };
 
 export type Parts = Readonly<Record<string, Part>>;

@@ -138,7 +138,7 @@ export class Domain {
   async #rightCard(subject, card) {
     for (let wrong = wrongOf(card); wrong; wrong = wrongOf(card)) {
       const what_is_wrong = `${wrong}; a payment.details-corrected with the right \`card\` makes the payment go on`;
-      const delivery = { state: "waiting", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong };
+      const delivery = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong };
       this.set(subject, "payment", { state: "", text: "", delivery });
       card = await new Promise((resolve) => this.#waiting.set(subject, resolve));
       await new Promise((resolve) => setTimeout(resolve, this.step_ms));

@@ -10,7 +10,7 @@ import type { Answer } from "../src/model/card.ts";
 import { part, SET_ASIDE, troubled } from "./document.ts";
 
 const HINT = "; a payment.details-corrected with the right `card` makes the payment go on";
-const WAITING = { state: "waiting", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: `no; really${HINT}` } as const;
+const WAITING = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: `no; really${HINT}` } as const;
 
 function refusal() {
   const wrong = wrongDetailsOf({ ...SET_ASIDE, payment: troubled(WAITING) });

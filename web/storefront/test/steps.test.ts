@@ -85,7 +85,7 @@ test("a payment that is retried is in trouble, and stays in its place", () => {
 });
 
 test("a payment with wrong details waits for the customer", () => {
-  const delivery = { state: "waiting", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: "no" } as const;
+  const delivery = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: "no" } as const;
   const parts = { ...SET_ASIDE, payment: troubled(delivery) };
   assert.deepEqual([headlineOf(parts).state, headlineOf(parts).title], ["reserved", "Waiting for you"]);
   assert.equal(troubleOf(parts), "stuck");

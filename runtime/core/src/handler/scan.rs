@@ -96,7 +96,7 @@ impl Handler {
             let is_news =
                 |row: &&DeliveryRow| (row.key == key || bug!(CorrectsOtherKeys)) && row.takes(position, correction);
             let Some(row) = self.lanes.get(position).filter(is_news) else { continue };
-            if row.phase == DeliveryPhase::Waiting {
+            if row.phase == DeliveryPhase::AwaitingCorrection {
                 // Of several that come at once the last one counts.
                 found.corrected.retain(|(other, _)| *other != position);
                 found.corrected.push((position, correction));

@@ -370,7 +370,7 @@ impl Lanes {
         let first = lane.and_then(|lane| lane.positions.front()).copied().unwrap_or(position);
         let is_busy = lane.is_some_and(|lane| lane.running > 0) && !row.is_running();
         if !row.parallel && (first != position || is_busy) && !row.is_running() {
-            return DeliveryState::ParkedBehind(self.blocker(lane, first));
+            return DeliveryState::Blocked(self.blocker(lane, first));
         }
         match self.resequencer.sequence_state(row) {
             SequenceState::Due if self.queues.is_runnable(position) => DeliveryState::Ready,

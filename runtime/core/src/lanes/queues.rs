@@ -52,7 +52,7 @@ impl Queues {
                 self.retrying.insert((due_ms, position));
                 self.list_movable(position, row, due_ms);
             }
-            DeliveryPhase::Waiting | DeliveryPhase::Held => {
+            DeliveryPhase::AwaitingCorrection | DeliveryPhase::Held => {
                 self.resting.insert(position);
                 self.list_movable(position, row, UNTIL_DECIDED);
             }

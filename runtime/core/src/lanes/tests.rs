@@ -42,9 +42,12 @@ fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
     for waiting in [1_000, 10_000] {
         let mut lanes = lanes(&[]);
         for position in 1..=waiting {
-            let parallel = DeliveryRow { parallel: true, phase: DeliveryPhase::Waiting, ..row(7) };
-            let offered =
-                DeliveryRow { phase: DeliveryPhase::Waiting, offered: Some(Position(99_999)), ..row(position) };
+            let parallel = DeliveryRow { parallel: true, phase: DeliveryPhase::AwaitingCorrection, ..row(7) };
+            let offered = DeliveryRow {
+                phase: DeliveryPhase::AwaitingCorrection,
+                offered: Some(Position(99_999)),
+                ..row(position)
+            };
             lanes.insert(Position(position), if position % 2 == 0 { parallel } else { offered });
         }
         lanes.insert(
@@ -82,8 +85,8 @@ fn a_retrying_delivery_holds_its_key_and_no_other() {
     retry(&mut lanes, Position(1), 50);
     assert_eq!(runnable(&lanes), [3]);
     let states: Vec<_> = lanes.states(Position::ZERO).map(|(_, _, state)| state).collect();
-    let parked = DeliveryState::ParkedBehind(Position(1));
-    assert_eq!(states, [DeliveryState::Retrying { due_ms: 50 }, parked, DeliveryState::Ready]);
+    let blocked = DeliveryState::Blocked(Position(1));
+    assert_eq!(states, [DeliveryState::Retrying { due_ms: 50 }, blocked, DeliveryState::Ready]);
     lanes.release_due(49);
     assert_eq!(runnable(&lanes), [3]);
     lanes.release_due(50);

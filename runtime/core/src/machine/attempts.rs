@@ -34,7 +34,7 @@ impl Machine {
                 Err(failure) => outcome::after_failure(&handler.manifest, row, failure, now, &mut self.entropy),
             };
             let may_be_hooked = one.corrected && (!row.hooked || bug!(HookAlways)) && row.offered.is_none();
-            if may_be_hooked && matches!(outcome, Outcome::Waiting { .. }) {
+            if may_be_hooked && matches!(outcome, Outcome::AwaitingCorrection { .. }) {
                 hooked.push(one.position);
             }
             let recovered = row.failed && one.result.is_ok();

@@ -125,7 +125,7 @@ impl Machine {
                 };
                 self.change(&delivery, retry, actions);
             }
-            Outcome::Waiting { .. } => self.waiting(position, &delivery, actions),
+            Outcome::AwaitingCorrection { .. } => self.waiting(position, &delivery, actions),
             Outcome::Withheld => {
                 let withhold = |row: &mut DeliveryRow| row.phase = DeliveryPhase::Withheld { commit: position };
                 self.change(&delivery, withhold, actions);
@@ -135,7 +135,7 @@ impl Machine {
 
     /// The delivery waits for a correction; one may have come before.
     fn waiting(&mut self, position: Position, delivery: &DeliveryId, actions: &mut Vec<Action>) {
-        let phase = if bug!(WaitingRuns) { DeliveryPhase::Ready } else { DeliveryPhase::Waiting };
+        let phase = if bug!(WaitingRuns) { DeliveryPhase::Ready } else { DeliveryPhase::AwaitingCorrection };
         let wait = |row: &mut DeliveryRow| {
             (row.phase, row.failed, row.carried.failure) = (phase, true, Some(position));
         };

@@ -80,7 +80,7 @@ fn take_back(handler: &mut Handler, position: Position, row: DeliveryRow, recove
     let offer = handler.lanes.spilled_lanes.offer_for(position, &row);
     let row = DeliveryRow { spilled: false, leads: false, offered: offer.or(row.offered), ..row };
     handler.lanes.insert_in_memory(position, row.clone());
-    let is_waiting = row.phase == DeliveryPhase::Waiting;
+    let is_waiting = row.phase == DeliveryPhase::AwaitingCorrection;
     actions.push(Action::Spill { delivery: handler.id(position), row, on: false });
     if offer.is_some() && is_waiting && !recovering {
         handler.correct(position, offer, actions);

@@ -224,7 +224,7 @@ impl Handle {
         };
         let (failure, due_ms, previous) = match &commit.outcome {
             Outcome::Retry { failure, due_ms, previous, .. } => (failure, Some(*due_ms), previous),
-            Outcome::Waiting { failure, previous } => (failure, None, previous),
+            Outcome::AwaitingCorrection { failure, previous } => (failure, None, previous),
             Outcome::DeadLettered { failure, carried, .. } => (failure, None, &carried.failure),
             Outcome::Completed | Outcome::Withheld => return Ok((None, None)),
         };

@@ -78,8 +78,7 @@ impl Handle {
             let is_last = slice.len() < SLICE;
             let through = slice.last().and_then(|(row, _)| keys::delivery_of(row));
             let is_wanted = |(_, row): &Candidate| {
-                key.is_none_or(|wanted| row.key == wanted)
-                    && state.as_deref().is_none_or(|wanted| may_stand(row, wanted))
+                key.is_none_or(|wanted| row.key == wanted) && state.as_deref().is_none_or(|wanted| may_be(row, wanted))
             };
             let candidates = slice.iter().filter_map(candidate).filter(is_wanted).collect();
             Ok(((through, candidates), is_last))
@@ -136,7 +135,7 @@ impl Handle {
             }
         };
         let behind = first.filter(|first| *first != delivery.position);
-        let state = behind.map_or_else(|| DeliveryState::of(&row), DeliveryState::ParkedBehind);
+        let state = behind.map_or_else(|| DeliveryState::of(&row), DeliveryState::Blocked);
         Ok(Some((row, state)))
     }
 
@@ -162,17 +161,15 @@ fn candidate((row, value): &ViewEntry) -> Option<Candidate> {
     Some((keys::delivery_of(row)?, postcard::from_bytes(value).ok()?))
 }
 
-/// Whether a delivery with this row can be in a state: what stands first in its lane shows, and what is behind is parked.
-fn may_stand(row: &DeliveryRow, state: &str) -> bool {
-    let [ready, running, retrying, parked_behind, waiting, held, withheld, out_of_order] = DeliveryState::WORDS;
+/// Whether a delivery with this row can be in a state: what stands first in its lane shows, and what is behind is blocked.
+fn may_be(row: &DeliveryRow, state: &str) -> bool {
+    let [ready, running, retrying, blocked, awaiting_correction, held, out_of_order] = DeliveryState::WORDS;
     match row.phase {
         DeliveryPhase::Running => state == running,
-        DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => {
-            [ready, out_of_order, parked_behind].contains(&state)
-        }
-        DeliveryPhase::Retrying { .. } => [ready, retrying, parked_behind].contains(&state),
-        DeliveryPhase::Waiting => [waiting, parked_behind].contains(&state),
-        DeliveryPhase::Held => [held, parked_behind].contains(&state),
-        DeliveryPhase::Withheld { .. } => [withheld, parked_behind].contains(&state),
+        DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => [ready, out_of_order, blocked].contains(&state),
+        DeliveryPhase::Retrying { .. } => [ready, retrying, blocked].contains(&state),
+        DeliveryPhase::AwaitingCorrection => [awaiting_correction, blocked].contains(&state),
+        DeliveryPhase::Held => [held, blocked].contains(&state),
+        DeliveryPhase::Withheld { .. } => state == blocked,
     }
 }

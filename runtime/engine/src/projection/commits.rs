@@ -89,7 +89,7 @@ impl Projection {
         let now = match &commit.outcome {
             Outcome::Completed | Outcome::Withheld => None,
             Outcome::Retry { due_ms, failure, .. } => Some(retrying(commit, *due_ms, failure)),
-            Outcome::Waiting { failure, .. } => Some(PartDelivery::Waiting {
+            Outcome::AwaitingCorrection { failure, .. } => Some(PartDelivery::AwaitingCorrection {
                 event: commit.event,
                 attempt: commit.attempt,
                 message: public(&failure.message),

@@ -98,7 +98,7 @@ impl Writer {
         let failure = |result: &Result<_, CallError>| match result {
             Ok(_) => None,
             Err(CallError::Failed(failure)) => Some(failure.clone()),
-            Err(error @ (CallError::ParkedBehind | CallError::TooMuchTogether)) => {
+            Err(error @ (CallError::Blocked | CallError::TooMuchTogether)) => {
                 Some(AttemptFailure::found(FailureKind::NotReached, error.to_string()))
             }
             // The worker keeps these to itself; were one to come, the attempt did not take place.

@@ -91,7 +91,7 @@ impl Writer {
             (
                 DeliveryCommand::DeadLetter,
                 Some(
-                    DeliveryPhase::Waiting
+                    DeliveryPhase::AwaitingCorrection
                     | DeliveryPhase::Ready
                     | DeliveryPhase::OutOfOrder { .. }
                     | DeliveryPhase::Retrying { .. },

@@ -190,7 +190,7 @@ pub fn every_record() -> Vec<Record> {
             previous,
             failure,
         }),
-        failed(|failure| Outcome::Waiting { previous, failure }),
+        failed(|failure| Outcome::AwaitingCorrection { previous, failure }),
         failed(|failure| Outcome::DeadLettered { held: true, carried: carried.clone(), state: state.clone(), failure }),
         Record::Batched(vec![one.clone(), Commit { outcome: Outcome::Withheld, effects: withheld, ..one }]),
         Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms, wall_ms: at_ms }),

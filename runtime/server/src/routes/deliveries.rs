@@ -22,7 +22,7 @@ use crate::{Problem, serve::App};
 pub struct DeliveriesQuery {
     handler: Option<String>,
     key: Option<String>,
-    /// `ready`, `running`, `retrying`, `parked-behind`, `waiting`, `held`, `withheld` or `out-of-order`.
+    /// `ready`, `running`, `retrying`, `blocked`, `awaiting-correction`, `held` or `out-of-order`.
     state: Option<String>,
     /// Only those after this delivery's id.
     after: Option<String>,
@@ -49,7 +49,7 @@ pub struct DeliveryItem {
     key: String,
     /// The event's type.
     r#type: String,
-    /// `ready` (waits for a free place), `running`, `retrying`, `parked-behind` (an earlier event of its key), `waiting`
+    /// `ready` (waits for a free place), `running`, `retrying`, `blocked` (an earlier event of its key), `awaiting-correction`
     /// (for corrected data), `held` (a dead letter that its key waits for), `withheld` (done, but what it emits waits for
     /// earlier ones) or `out-of-order` (earlier numbers of its sequence are missing); for a dead letter that nothing waits for, `dead-lettered`.
     state: &'static str,
@@ -58,7 +58,7 @@ pub struct DeliveryItem {
     /// Retrying: when the next attempt may begin, in Unix milliseconds. Out of order: until when it waits for what is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
-    /// Parked behind: the position of the event of the same key that it waits for.
+    /// Blocked behind: the position of the event of the same key that it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     behind: Option<u64>,
 }
@@ -201,10 +201,10 @@ impl From<Item> for DeliveryItem {
     fn from(item: Item) -> Self {
         let (next_attempt_at_ms, behind) = match item.state {
             DeliveryState::Retrying { due_ms } | DeliveryState::OutOfOrder { due_ms } => (Some(due_ms), None),
-            DeliveryState::ParkedBehind(position) => (None, Some(position.0)),
+            DeliveryState::Blocked(position) => (None, Some(position.0)),
             DeliveryState::Ready
             | DeliveryState::Running
-            | DeliveryState::Waiting
+            | DeliveryState::AwaitingCorrection
             | DeliveryState::Held
             | DeliveryState::Withheld => (None, None),
         };

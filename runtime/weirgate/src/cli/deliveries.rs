@@ -68,7 +68,7 @@ pub struct ListDeliveries {
     pub handler: Option<String>,
     #[arg(long)]
     pub key: Option<String>,
-    /// ready, running, retrying, parked-behind, waiting, held, withheld or out-of-order
+    /// ready, running, retrying, blocked, awaiting-correction, held or out-of-order
     #[arg(long)]
     pub state: Option<String>,
     /// Only those after this one

@@ -85,7 +85,7 @@ impl Run {
                 panic!("the delivery should have completed, but failed as {failure}{}", self.story())
             }
             End::Ended(reason) => panic!("the delivery should have completed, but was ended: {reason}{}", self.story()),
-            End::ParkedBehind => panic!("the delivery should have completed, but was parked behind one that failed"),
+            End::ParkedBehind => panic!("the delivery should have completed, but was blocked behind one that failed"),
         }
     }
 
@@ -99,7 +99,7 @@ impl Run {
             End::Failed(failure) => failure,
             End::Completed => panic!("the delivery should have failed, but completed{}", self.story()),
             End::Ended(reason) => panic!("the handler should have failed itself, but was ended: {reason}"),
-            End::ParkedBehind => panic!("the delivery should have failed, but was parked behind one that did"),
+            End::ParkedBehind => panic!("the delivery should have failed, but was blocked behind one that did"),
         }
     }
 
@@ -109,7 +109,7 @@ impl Run {
     /// The failure that it returned.
     ///
     /// # Panics
-    /// It returned nothing: a limit ended it, or it was parked behind a failed one.
+    /// It returned nothing: a limit ended it, or it was blocked behind a failed one.
     #[track_caller]
     pub fn result(&self) -> Result<(), &Failure> {
         if self.is_completed() { Ok(()) } else { Err(self.failure()) }
@@ -125,7 +125,9 @@ impl Run {
             End::Ended(reason) => reason,
             End::Completed => panic!("a limit should have ended the call, but it completed{}", self.story()),
             End::Failed(failure) => panic!("a limit should have ended the call, but it failed as {failure}"),
-            End::ParkedBehind => panic!("a limit should have ended the call, but it was parked behind one that failed"),
+            End::ParkedBehind => {
+                panic!("a limit should have ended the call, but it was blocked behind one that failed")
+            }
         }
     }
 
@@ -215,7 +217,7 @@ impl Run {
 
     /// Whether an earlier item of the same key failed in the same batch, so that nothing of this one counts.
     #[must_use]
-    pub fn is_parked_behind(&self) -> bool {
+    pub fn is_blocked(&self) -> bool {
         matches!(self.end, End::ParkedBehind)
     }
 

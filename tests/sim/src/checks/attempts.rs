@@ -32,7 +32,7 @@ impl Checks {
             Life::Ready => (Rule::Attempts, true),
             Life::Retrying { due_ms } => (Rule::Attempts, due_ms <= self.elapsed_ms(at_ms) + SLACK_MS),
             Life::Running => (Rule::Attempts, false),
-            Life::Waiting => (Rule::Waiting, false),
+            Life::AwaitingCorrection => (Rule::AwaitingCorrection, false),
             Life::Held => (Rule::Held, false),
             Life::Withheld | Life::Dead | Life::Done => (Rule::OnceOnly, false),
         };

@@ -45,11 +45,11 @@ impl Checks {
         let (DeliveryCommand::Correct(correction), delivery) = (&one.command, &one.delivery) else { return Ok(()) };
         let Some(item) = self.item(delivery) else { return Ok(()) };
         if one.actor == HOOK {
-            let may = life == Life::Waiting && !item.hooked;
+            let may = life == Life::AwaitingCorrection && !item.hooked;
             return self.check(Rule::Corrections, may, || format!("the hook corrects {delivery}: {item:?}"));
         }
         let Some(event) = correction.event else { return Ok(()) };
-        let waits = life == Life::Waiting;
+        let waits = life == Life::AwaitingCorrection;
         self.check(Rule::Corrections, waits, || format!("{delivery} is corrected by {event} and is {life:?}"))?;
         let is_its = self.is_correction_of(delivery, event) && event > delivery.position;
         self.check(Rule::Corrections, is_its, || format!("{event} does not correct {delivery}"))?;
@@ -84,7 +84,9 @@ impl Watched {
             return Ok(());
         }
         for position in &self.open {
-            let Some(item) = self.items.get(position).filter(|item| item.life == Life::Waiting) else { continue };
+            let Some(item) = self.items.get(position).filter(|item| item.life == Life::AwaitingCorrection) else {
+                continue;
+            };
             let came =
                 |at: Position| at <= scanned && at > *position && at > item.opened_at && Some(at) > item.corrected;
             let lost = self.corrections.iter().find(|(at, key)| *key == item.key && came(*at));

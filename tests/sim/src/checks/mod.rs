@@ -37,7 +37,7 @@ pub enum Rule {
     /// No held key runs.
     Held,
     /// What waits for a correction does not run without one.
-    Waiting,
+    AwaitingCorrection,
     /// A correction is for its key, for what came before it, once; and none is lost.
     Corrections,
     /// Attempts are counted, begin when they are due, and name the failed one before them.
@@ -92,7 +92,7 @@ pub enum Life {
     Retrying {
         due_ms: u64,
     },
-    Waiting,
+    AwaitingCorrection,
     Held,
     Withheld,
     Dead,

@@ -14,11 +14,11 @@ impl Checks {
         let life = match &commit.outcome {
             Outcome::Completed => Life::Done,
             Outcome::Withheld => Life::Withheld,
-            Outcome::Waiting { previous, failure } => {
+            Outcome::AwaitingCorrection { previous, failure } => {
                 self.fails(&delivery, position, *previous)?;
                 let may = failure.class == FailureClass::Correctable;
-                self.check(Rule::Waiting, may, || format!("{delivery} waits after {failure:?}"))?;
-                Life::Waiting
+                self.check(Rule::AwaitingCorrection, may, || format!("{delivery} waits after {failure:?}"))?;
+                Life::AwaitingCorrection
             }
             Outcome::Retry { delay_ms, stage, spent, previous, failure, .. } => {
                 self.fails(&delivery, position, *previous)?;

@@ -13,7 +13,7 @@ const FIRST: u64 = 1;
 impl Item {
     /// Whether an attempt was begun and the delivery has not ended.
     fn is_begun(&self) -> bool {
-        matches!(self.life, Life::Running | Life::Retrying { .. } | Life::Waiting | Life::Held)
+        matches!(self.life, Life::Running | Life::Retrying { .. } | Life::AwaitingCorrection | Life::Held)
     }
 }
 

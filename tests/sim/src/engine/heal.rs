@@ -105,7 +105,7 @@ impl History<'_> {
         let mut is_any = false;
         for (delivery, life) in waiting {
             let request = match life {
-                Life::Waiting => correction(),
+                Life::AwaitingCorrection => correction(),
                 Life::Held | Life::Dead if self.chance.one_in(3) => CommandRequest::Retry,
                 Life::Held | Life::Dead => CommandRequest::Discard,
                 _ => continue,
@@ -114,7 +114,7 @@ impl History<'_> {
                 continue;
             }
             is_any = true;
-            if life == Life::Waiting && self.chance.one_in(2) {
+            if life == Life::AwaitingCorrection && self.chance.one_in(2) {
                 let key = self.event_at(delivery.position).key().to_owned();
                 self.wish_for(key, "fix.data")?;
             }

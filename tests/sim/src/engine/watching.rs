@@ -64,7 +64,7 @@ impl History<'_> {
                 let life = self.checks.item(&DeliveryId { handler, position: said.event() }).map(|item| item.life);
                 let fits = match said {
                     PartDelivery::Retrying { .. } => matches!(life, Some(Life::Retrying { .. } | Life::Running)),
-                    PartDelivery::Waiting { .. } => life == Some(Life::Waiting),
+                    PartDelivery::AwaitingCorrection { .. } => life == Some(Life::AwaitingCorrection),
                     PartDelivery::DeadLettered { .. } => matches!(life, Some(Life::Held | Life::Dead)),
                 };
                 check(Rule::Shown, fits, || format!("{name} of {key} is shown as {said:?}, and is {life:?}"))?;
@@ -81,7 +81,7 @@ impl History<'_> {
                 let life = item.life;
                 let of_key = watched.items.iter().filter(|(_, other)| other.key == item.key);
                 let is_plain = of_key.into_iter().all(|(position, other)| !other.was_opened_again(*position));
-                if !is_plain || !matches!(life, Life::Retrying { .. } | Life::Waiting | Life::Held) {
+                if !is_plain || !matches!(life, Life::Retrying { .. } | Life::AwaitingCorrection | Life::Held) {
                     continue;
                 }
                 let document = self.watching.documents.get(self.event_at(*position).key());

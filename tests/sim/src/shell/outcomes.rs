@@ -30,7 +30,7 @@ impl Shell {
             Outcome::Completed => (effects.emitted, effects.timers) = (left.emitted, left.timers),
             Outcome::Withheld => (effects.withheld, effects.timers) = (left.emitted, left.timers),
             Outcome::DeadLettered { .. } => effects.emitted.push(self.notice()),
-            Outcome::Retry { .. } | Outcome::Waiting { .. } => {
+            Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. } => {
                 // Its hook is asked after the commit.
                 let kept = self.settling.entry(outcome.position).or_default();
                 kept.corrects = left.corrects;

@@ -17,12 +17,12 @@ export interface WrongDetails {
 export function wrongDetailsOf(parts: Parts): WrongDetails | undefined {
   const payment = parts["payment"];
   const trouble = payment?.delivery;
-  if (!payment || trouble?.state !== "waiting" || hasFailed(parts)) return undefined;
+  if (!payment || trouble?.state !== "awaiting-correction" || hasFailed(parts)) return undefined;
   return { version: payment.version, reason: reasonOf(trouble) };
 }
 
 /** The payment handler goes on to say which event helps, which means nothing to a customer. */
-export function reasonOf({ what_is_wrong, message }: Extract<PartDelivery, { state: "waiting" }>): string {
+export function reasonOf({ what_is_wrong, message }: Extract<PartDelivery, { state: "awaiting-correction" }>): string {
   return what_is_wrong.split("; a payment.details-corrected")[0] || message;
 }
 

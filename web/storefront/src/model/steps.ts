@@ -155,7 +155,7 @@ export function headlineOf(parts: Parts): Headline {
   if (state === "delivered" || state === "rejected") return headline;
   if (state === "cancelled") return { ...headline, text: reasonOf(parts) + moneyOf(parts) };
   const trouble = troubleOf(parts);
-  if (parts["payment"]?.delivery?.state === "waiting") return { ...headline, title: "Waiting for you", text: WRONG_DETAILS };
+  if (parts["payment"]?.delivery?.state === "awaiting-correction") return { ...headline, title: "Waiting for you", text: WRONG_DETAILS };
   if (trouble === "stuck") return { ...headline, title: "Stopped for now", text: STUCK };
   return trouble === "retrying" ? { ...headline, text: RETRYING } : headline;
 }

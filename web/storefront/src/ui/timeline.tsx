@@ -108,7 +108,7 @@ export function Trouble({ trouble }: { trouble: PartDelivery }) {
         <TroubleHead trouble={trouble} />
       </p>
       <p>{sentence(trouble.message)}</p>
-      {trouble.state === "waiting" && reasonOf(trouble) !== trouble.message && <p>{sentence(reasonOf(trouble))}</p>}
+      {trouble.state === "awaiting-correction" && reasonOf(trouble) !== trouble.message && <p>{sentence(reasonOf(trouble))}</p>}
       {trouble.state === "dead-lettered" && <p>It lies with the dead letters until somebody looks at it. Nothing is lost.</p>}
     </div>
   );
@@ -117,7 +117,7 @@ export function Trouble({ trouble }: { trouble: PartDelivery }) {
 function TroubleHead({ trouble }: { trouble: PartDelivery }) {
   const dueMs = trouble.state === "retrying" ? trouble.next_attempt_at_ms : undefined;
   const now = useNow(dueMs !== undefined);
-  if (trouble.state === "waiting") return <strong>Waits for a correction</strong>;
+  if (trouble.state === "awaiting-correction") return <strong>Waits for a correction</strong>;
   if (dueMs === undefined) return <strong>Gave up after {tries(trouble.attempt)}</strong>;
   return (
     <>
