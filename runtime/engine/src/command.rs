@@ -10,7 +10,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Refusal,
+    Refusal, WorkerFault,
     identities::Identified,
     job::{CallResult, StoredRecord},
 };
@@ -95,10 +95,8 @@ pub enum Command {
     Stop {
         reply: oneshot::Sender<()>,
     },
-    /// Something outside the writer failed in a way that must not go on.
-    Broken {
-        reason: String,
-    },
+    /// A worker could not make a call: the engine ends.
+    WorkerFailed(WorkerFault),
 }
 
 /// Who gives a command, and why: kept with the record of it.

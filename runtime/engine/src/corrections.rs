@@ -7,7 +7,7 @@ use weirgate_types::{
     json::{self, DEPTH_MAX, JsonError, Node, check},
 };
 
-use crate::Refusal;
+use crate::{Refusal, StorageError};
 
 /// What an event that corrects makes of the data: where both are JSON objects it is a merge patch (RFC 7396), else it
 /// takes the data's place.
@@ -76,7 +76,11 @@ fn node(json: &[u8]) -> Result<Node<'_>, JsonError> {
 }
 
 /// The event as its delivery gets it, where its data was corrected: `correction` is the newest command that did so.
-pub fn as_delivered(log: &LogReader, event: &Event, correction: Option<Position>) -> Result<Option<Event>, Refusal> {
+pub fn as_delivered(
+    log: &LogReader,
+    event: &Event,
+    correction: Option<Position>,
+) -> Result<Option<Event>, StorageError> {
     let Some(position) = correction else { return Ok(None) };
     match log.read(position)? {
         Some((_, Record::DeliveryDecided(DeliveryDecided { command: DeliveryCommand::Correct(correction), .. }))) => {
@@ -87,7 +91,7 @@ pub fn as_delivered(log: &LogReader, event: &Event, correction: Option<Position>
             tracing::warn!(%position, "a correction was lost: the delivery gets its event's own data");
             Ok(None)
         }
-        _ => Err(Refusal::Storage(format!("the log holds no correction at {position}"))),
+        _ => Err(StorageError::Missing { what: "correction", position }),
     }
 }
 

@@ -1,8 +1,11 @@
-//! Why the engine does not start, and why it refuses a command.
+//! What can go wrong: a start that fails, a command that is refused, a fault that ends the engine. Each keeps its cause as its
+//! source, so that a report can print all of them.
 
-use weirgate_host::{HostError, ModuleError};
+use std::error::Error;
+
+use weirgate_host::{HostError, ModuleError, StateError};
 use weirgate_log::{LogError, ViewError};
-use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, RecordError};
+use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, Position, RecordError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -14,8 +17,68 @@ pub enum StartError {
     Host(#[from] HostError),
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("the data directory cannot be used: {0}")]
+    #[error("the data directory cannot be used")]
     Dir(#[from] std::io::Error),
+    #[error("the engine cannot recover")]
+    Recovery(#[from] EngineFault),
+}
+
+/// The log or the views cannot be read, or hold something else than what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Views(#[from] ViewError),
+    /// The views are rebuilt from the log where they are missing.
+    #[error("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log")]
+    Row { what: &'static str, source: Option<Cause> },
+    #[error("{what} cannot be encoded")]
+    Encode { what: &'static str, source: Cause },
+    /// A row of the views or a record refers to a record that is not there, or is another.
+    #[error("the log holds no {what} at {position}")]
+    Missing { what: &'static str, position: Position },
+}
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+impl StorageError {
+    /// A row of the views whose key or value has the wrong form.
+    pub(crate) fn row(what: &'static str) -> Self {
+        Self::Row { what, source: None }
+    }
+
+    /// A row of the views whose value cannot be decoded.
+    pub(crate) fn undecodable<E: Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Row { what, source: Some(Box::new(error)) }
+    }
+
+    pub(crate) fn encode<E: Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Encode { what, source: Box::new(error) }
+    }
+}
+
+/// Why a worker cannot make a call: not the handler's fault, so no attempt may be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerFault {
+    #[error("a worker panicked at a call of {0}")]
+    Panicked(HandlerName),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Why the engine ends: what is in memory may not be what is durable, so no request is answered any more. The next start
+/// recovers from the log.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineFault {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Worker(#[from] WorkerFault),
+    #[error("{0} is ready without a module")]
+    NoModule(HandlerName),
 }
 
 /// A refused command: nothing has changed, unless the variant says so. Grouped by what the caller does.
@@ -68,18 +131,55 @@ pub enum Refusal {
     #[error(transparent)]
     Module(#[from] ModuleError),
     // The server is.
-    #[error("the log or its views cannot be read: {0}")]
-    Storage(String),
+    #[error("the log or its views cannot be read")]
+    Storage(#[from] StorageError),
+    #[error("a task of the server panicked")]
+    Panicked(#[source] Cause),
 }
 
 impl From<LogError> for Refusal {
     fn from(error: LogError) -> Self {
-        Self::Storage(error.to_string())
+        Self::Storage(error.into())
     }
 }
 
 impl From<ViewError> for Refusal {
     fn from(error: ViewError) -> Self {
-        Self::Storage(error.to_string())
+        Self::Storage(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each error's own text, from the outermost to the first cause.
+    fn chain(error: &dyn Error) -> Vec<String> {
+        let (mut texts, mut cause) = (vec![error.to_string()], error.source());
+        while let Some(error) = cause {
+            texts.push(error.to_string());
+            cause = error.source();
+        }
+        texts
+    }
+
+    #[test]
+    fn a_fault_keeps_its_cause_down_to_the_operating_systems_error() {
+        let full = || std::io::Error::from_raw_os_error(28);
+        let log = LogError::Io { doing: "writing", file: "1.seg".into(), source: full() };
+        let fault = EngineFault::Storage(log.into());
+        assert_eq!(chain(&fault), ["writing 1.seg failed (os error 28)".to_owned(), full().to_string()]);
+        let worker = WorkerFault::State(StateError::new(StorageError::Missing { what: "step", position: Position(7) }));
+        let fault = chain(&EngineFault::Worker(worker));
+        assert_eq!(fault, ["the state of a delivery cannot be read", "the log holds no step at 7"]);
+    }
+
+    #[test]
+    fn a_refusal_for_a_row_that_cannot_be_decoded_names_the_decoders_error() {
+        let error = postcard::from_bytes::<u64>(&[]).expect_err("no bytes");
+        let text = error.to_string();
+        let refusal = Refusal::from(StorageError::undecodable("a timer")(error));
+        let chain = chain(&refusal);
+        assert!(chain.iter().any(|part| part.contains("(a timer)")) && chain.last() == Some(&text), "{chain:?}");
     }
 }

@@ -206,7 +206,7 @@ impl Hub {
     /// The view cannot be read.
     pub async fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
         let (statuses, subject) = (self.statuses.clone(), subject.to_owned());
-        self.queries.read(move || statuses.document(&subject)).await?
+        Ok(self.queries.read(move || statuses.document(&subject)).await??)
     }
 
     /// The same, on a thread that may wait for the disk.
@@ -215,7 +215,7 @@ impl Hub {
     /// The view cannot be read.
     #[cfg(feature = "sim")]
     pub fn document_blocking(&self, subject: &str) -> Result<StatusDocument, Refusal> {
-        self.statuses.document(subject)
+        Ok(self.statuses.document(subject)?)
     }
 
     /// How many subjects are watched.

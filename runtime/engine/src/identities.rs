@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use weirgate_log::Views;
 use weirgate_types::{Event, Position};
 
-use crate::{Refusal, keys};
+use crate::{StorageError, keys};
 
 /// So many of the newest identities are remembered, and at most twice as many and those of a pass.
 const NEWEST: usize = 16_384;
@@ -51,7 +51,7 @@ pub struct Identified {
 }
 
 impl Identified {
-    pub fn look_up(event: Event, views: &Views) -> Result<Self, Refusal> {
+    pub fn look_up(event: Event, views: &Views) -> Result<Self, StorageError> {
         let identity = keys::identity(&event.source, &event.id);
         // First: the view may go on while it is asked, never back.
         let as_of = views.applied();
@@ -93,7 +93,7 @@ impl Identities {
     }
 
     /// Where an event of this identity stands, if one was accepted before.
-    pub fn first_position(&self, one: &Identified, views: &Views) -> Result<Option<Position>, Refusal> {
+    pub fn first_position(&self, one: &Identified, views: &Views) -> Result<Option<Position>, StorageError> {
         match self.newest(&one.identity).or(one.first) {
             None if one.as_of < self.since => first_position(views, &one.identity),
             known => Ok(known),
@@ -101,7 +101,7 @@ impl Identities {
     }
 }
 
-fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, Refusal> {
+fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, StorageError> {
     Ok(views.get(identity)?.and_then(|value| keys::value_position(&value)))
 }
 

@@ -7,7 +7,7 @@ use weirgate_host::{Outbound, StateError};
 use weirgate_log::{Epochs, LogReader};
 use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
 
-use crate::{command::Command, host_breakers::HostBreakers};
+use crate::{Refusal, StorageError, command::Command, host_breakers::HostBreakers};
 
 /// What all attempts share.
 #[derive(Clone)]
@@ -40,10 +40,10 @@ impl JournaledCalls {
         delivery: &DeliveryId,
         attempt: u32,
         newest: Option<Position>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, StorageError> {
         let (mut recorded, mut next) = (BTreeMap::new(), newest);
         while let Some(position) = next {
-            match call_services.log.read(position).map_err(|e| e.to_string())? {
+            match call_services.log.read(position)? {
                 Some((_, Record::Stepped { step, answer, previous, .. })) => {
                     let bytes = answer.size_of_step(&step);
                     recorded.entry(step).or_insert((position, bytes));
@@ -54,7 +54,7 @@ impl JournaledCalls {
                     tracing::warn!(%delivery, %position, "the answer of a step was lost");
                     next = None;
                 }
-                _ => return Err(format!("the log holds no step of {delivery} at {position}")),
+                _ => return Err(StorageError::Missing { what: "step", position }),
             }
         }
         Ok(Self { call_services: call_services.clone(), delivery: delivery.clone(), attempt, recorded })
@@ -64,9 +64,9 @@ impl JournaledCalls {
 impl Outbound for JournaledCalls {
     fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError> {
         let Some((position, _)) = self.recorded.get(step) else { return Ok(None) };
-        match self.call_services.log.read(*position).map_err(|error| StateError(error.to_string()))? {
+        match self.call_services.log.read(*position).map_err(StateError::new)? {
             Some((_, Record::Stepped { answer, .. })) => Ok(Some(answer)),
-            _ => Err(StateError(format!("the log holds no step of {} at {position}", self.delivery))),
+            _ => Err(StateError::new(StorageError::Missing { what: "step", position: *position })),
         }
     }
 
@@ -82,9 +82,9 @@ impl Outbound for JournaledCalls {
         let (reply, durable) = bounded(1);
         let (delivery, step) = (self.delivery.clone(), step.to_owned());
         let command = Command::Step { delivery, attempt: self.attempt, step, answer: answer.clone(), reply };
-        let stopped = || StateError("the server is stopping".to_owned());
+        let stopped = || StateError::new(Refusal::Stopped);
         self.call_services.commands.send(command).map_err(|_| stopped())?;
-        durable.recv().map_err(|_| stopped())?.map_err(|refusal| StateError(refusal.to_string()))
+        durable.recv().map_err(|_| stopped())?.map_err(StateError::new)
     }
 
     fn secret(&self, name: &str) -> Option<String> {

@@ -38,7 +38,7 @@ mod writer;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Audit, BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
-pub use error::{Refusal, StartError};
+pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     Blocked, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure,
     Handle, NewData, StoredEvent,

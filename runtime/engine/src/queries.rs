@@ -68,7 +68,7 @@ impl Queries {
 /// Run something that may wait for the disk beside the async tasks.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|error| match error.is_panic() {
-        true => Refusal::Storage(error.to_string()),
+        true => Refusal::Panicked(Box::new(error)),
         false => Refusal::Stopped,
     })
 }

@@ -14,7 +14,8 @@ use weirgate_types::{
 };
 
 use crate::{
-    Audit, BreakerItem, Clock, CommandRequest, Handle, HandlerItem, Ingested, Metrics, Refusal,
+    Audit, BreakerItem, Clock, CommandRequest, EngineFault, Handle, HandlerItem, Ingested, Metrics, Refusal,
+    StorageError,
     ballast::Ballast,
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
@@ -26,7 +27,7 @@ use crate::{
     state::KeyState,
     time::Time,
     workers::Jobs,
-    writer::{EngineFault, Writer},
+    writer::{self, Writer},
 };
 
 /// What an engine stands on.
@@ -52,12 +53,12 @@ pub enum Exit {
     Asked,
 }
 
-impl From<EngineFault> for Exit {
-    fn from(end: EngineFault) -> Self {
-        match end {
-            EngineFault::Log(error) => Self::Disk(error.to_string()),
-            EngineFault::Asked => Self::Asked,
-            EngineFault::Broken(reason) => Self::Broken(reason),
+impl From<writer::Exit> for Exit {
+    fn from(exit: writer::Exit) -> Self {
+        match exit {
+            writer::Exit::Asked => Self::Asked,
+            writer::Exit::Fault(EngineFault::Storage(StorageError::Log(error))) => Self::Disk(error.to_string()),
+            writer::Exit::Fault(fault) => Self::Broken(fault.to_string()),
         }
     }
 }
@@ -144,7 +145,7 @@ impl Engine {
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
         let (_, fault) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
-        let last_at_ms = last_at_ms(&log).map_err(EngineFault::from)?;
+        let last_at_ms = last_at_ms(&log).map_err(writer::Exit::from)?;
         let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms);
         let pieces = Pieces {
             log,

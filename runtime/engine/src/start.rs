@@ -16,7 +16,7 @@ use weirgate_log::{Log, LogError, Views};
 use weirgate_types::{Digest, HandlerName};
 
 use crate::{
-    Clock, Handle, Hub, Metrics, StartError,
+    Clock, EngineFault, Handle, Hub, Metrics, StartError,
     ballast::Ballast,
     command::Command,
     handle::Parts,
@@ -31,7 +31,7 @@ use crate::{
     storage,
     time::Time,
     workers::{self, Jobs, JoinTrace, Worker},
-    writer::{Budget, EngineFault, Forgotten, FreeSpace, Writer},
+    writer::{Budget, Exit, Forgotten, FreeSpace, Writer},
 };
 
 /// How many commands may wait for the writer.
@@ -134,7 +134,7 @@ pub struct Pieces {
     pub ballast: Ballast,
     pub identity_window: IdentityWindow,
     pub events_in_flight_max: usize,
-    pub fault: watch::Receiver<Option<String>>,
+    pub fault: watch::Receiver<Option<Arc<EngineFault>>>,
 }
 
 /// A writer that has recovered nothing yet, and what a handle on it is made of.
@@ -230,19 +230,21 @@ fn run(
     mut writer: Writer,
     host: Arc<Host>,
     commands: Sender<Command>,
-    fault: watch::Sender<Option<String>>,
+    fault_sender: watch::Sender<Option<Arc<EngineFault>>>,
 ) -> Result<(), StartError> {
-    if let Err(end) = writer.recover() {
-        return Err(std::io::Error::other(end.to_string()).into());
+    match writer.recover() {
+        Ok(()) => {}
+        Err(Exit::Fault(fault)) => return Err(fault.into()),
+        // Recovery takes no command, so none can ask for it.
+        Err(Exit::Asked) => return Ok(()),
     }
     let modules = writer.list_handlers(None).into_iter().map(|item| (item.name, item.digest)).collect();
     thread::Builder::new().name("modules".into()).spawn(move || load(&host, modules, &commands))?;
     thread::Builder::new().name("writer".into()).spawn(move || {
-        let end = writer.run();
-        if !matches!(end, EngineFault::Asked) {
-            tracing::error!(error = %end, "the writer stopped");
+        if let Err(fault) = writer.run() {
+            tracing::error!(error = &fault as &dyn std::error::Error, "the writer stopped");
+            fault_sender.send_replace(Some(Arc::new(fault)));
         }
-        fault.send_replace(Some(end.to_string()));
     })?;
     Ok(())
 }
@@ -253,7 +255,8 @@ fn load(host: &Host, modules: Vec<(HandlerName, Digest)>, commands: &Sender<Comm
         let module = match host.load(digest) {
             Ok(module) => Some(module),
             Err(error) => {
-                tracing::warn!(%handler, %error, "the handler waits: its module cannot be loaded");
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(%handler, error, "the handler waits: its module cannot be loaded");
                 None
             }
         };

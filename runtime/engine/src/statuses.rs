@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use weirgate_log::{Change, LogReader, Views};
 use weirgate_types::{HandlerName, Position, Record, StatusDocument, StatusPart, StatusWrite};
 
-use crate::{Refusal, keys};
+use crate::{StorageError, keys};
 
 /// A longer row leaves what the handler wrote to the log.
 const ROW_BYTES_MAX: usize = 3 * 1024;
@@ -34,7 +34,7 @@ pub struct Statuses {
 
 impl Statuses {
     /// The subject's document; empty, with version 0, when there is none.
-    pub fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
+    pub fn document(&self, subject: &str) -> Result<StatusDocument, StorageError> {
         let prefix = keys::parts(subject);
         let mut document = StatusDocument::default();
         for (key, value) in self.views.scan(&prefix, None, usize::MAX)? {
@@ -49,13 +49,14 @@ impl Statuses {
         &self,
         subject: &str,
         handler: &HandlerName,
-    ) -> Result<Option<(StatusPart, Option<WriteRef>)>, Refusal> {
+    ) -> Result<Option<(StatusPart, Option<WriteRef>)>, StorageError> {
         let row = self.views.get(&keys::part(subject, handler))?;
         row.map(|value| self.load(&value)).transpose()
     }
 
-    fn load(&self, row: &[u8]) -> Result<(StatusPart, Option<WriteRef>), Refusal> {
-        let mut stored: StoredPart = serde_json::from_slice(row).map_err(|e| Refusal::Storage(e.to_string()))?;
+    fn load(&self, row: &[u8]) -> Result<(StatusPart, Option<WriteRef>), StorageError> {
+        let mut stored: StoredPart =
+            serde_json::from_slice(row).map_err(StorageError::undecodable("a part of a status"))?;
         if let Some(write_ref) = stored.write_ref.filter(|_| stored.elsewhere) {
             let write = self.write_at(write_ref)?;
             (stored.part.state, stored.part.text, stored.part.data) = (write.state, write.text, raw_json(write.data));
@@ -63,14 +64,14 @@ impl Statuses {
         Ok((stored.part, stored.write_ref))
     }
 
-    fn write_at(&self, WriteRef(position, index): WriteRef) -> Result<StatusWrite, Refusal> {
+    fn write_at(&self, WriteRef(position, index): WriteRef) -> Result<StatusWrite, StorageError> {
         let record = self.log.read(position)?.map(|(_, record)| record);
         let commits = record.iter().flat_map(Record::commits);
         let write = commits
             .flat_map(|commit| &commit.effects.status)
             .nth(usize::try_from(index).unwrap_or(usize::MAX))
             .cloned();
-        write.ok_or_else(|| Refusal::Storage(format!("the log holds no status at {position}, where the view says so")))
+        write.ok_or(StorageError::Missing { what: "status", position })
     }
 }
 

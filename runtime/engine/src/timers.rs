@@ -7,7 +7,7 @@ use weirgate_log::LogReader;
 use weirgate_types::{Deployed, Event, HandlerName, Manifest, Record, Schedule, TimerId};
 
 use crate::{
-    Refusal,
+    StorageError,
     keys::{TimerKind, TimerRow},
 };
 
@@ -24,9 +24,9 @@ pub fn schedule_id(handler: &HandlerName, schedule: &Schedule) -> TimerId {
 }
 
 /// The schedule that a row names.
-fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, Refusal> {
+fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, StorageError> {
     let Some((_, Record::Deployed(Deployed { manifest, .. }))) = log.read(timer.position)? else { return Ok(None) };
-    let manifest = Manifest::from_record(&manifest)?;
+    let manifest = Manifest::from_record(&manifest).map_err(StorageError::undecodable("the manifest of a schedule"))?;
     Ok(manifest.schedules.into_iter().nth(usize::try_from(timer.index).unwrap_or(usize::MAX)))
 }
 
@@ -44,7 +44,7 @@ pub fn firing(
     kind: TimerKind,
     timer: TimerRow,
     now_ms: u64,
-) -> Result<Option<Firing>, Refusal> {
+) -> Result<Option<Firing>, StorageError> {
     let mut next_ms = None;
     let (r#type, data_content_type, data) = match kind {
         TimerKind::Schedule => {

@@ -16,7 +16,7 @@ use weirgate_log::{LogReader, Views};
 use weirgate_types::{DeliveryId, Event, LogLine};
 
 use crate::{
-    Clock, Metrics,
+    Clock, Metrics, StorageError, WorkerFault,
     command::Command,
     corrections,
     job::{CallResult, ItemResult, Job, JobItem, StoredRecord},
@@ -101,9 +101,9 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn event(&self, delivery: &DeliveryId) -> Result<&Event, String> {
+    fn event(&self, delivery: &DeliveryId) -> Result<&Event, StorageError> {
         let event = self.corrected.as_ref().or_else(|| self.stored.event(delivery.position));
-        event.ok_or_else(|| format!("the log has no event for {delivery}"))
+        event.ok_or(StorageError::Missing { what: "event", position: delivery.position })
     }
 }
 
@@ -134,9 +134,8 @@ impl Worker {
             let processor: Arc<dyn Processor> = Arc::new(ProcessorSlot { pool: Arc::clone(pool), worker: index, call });
             // A job that vanished would hold its key for ever.
             let result = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
-            let result = result.unwrap_or_else(|_| Err(format!("a worker panicked at a call of {}", job.handler)));
-            let command =
-                result.map_or_else(|reason| Command::Broken { reason }, |it| Command::CallResult(Box::new(it)));
+            let result = result.unwrap_or_else(|_| Err(WorkerFault::Panicked(job.handler.clone())));
+            let command = result.map_or_else(Command::WorkerFailed, |call| Command::CallResult(Box::new(call)));
             let sent = match self.done.try_send(command) {
                 Err(TrySendError::Full(command)) => {
                     // Others compute while this one waits for the writer.
@@ -152,7 +151,7 @@ impl Worker {
         }
     }
 
-    fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<CallResult, String> {
+    fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<CallResult, WorkerFault> {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
         let call = match (job.items.as_slice(), prepared.as_slice()) {
             _ if prepared.iter().any(Prepared::is_lost) => without_lost(job, prepared),
@@ -161,7 +160,7 @@ impl Worker {
         };
         for item in &call.items {
             if let Err(CallError::State(error)) = &item.result {
-                return Err(error.to_string());
+                return Err(error.clone().into());
             }
             self.metrics.attempted(&job.handler, &item.result);
         }
@@ -169,18 +168,17 @@ impl Worker {
     }
 
     /// What the log says of an attempt: its event, and what has been corrected of it.
-    fn prepare(&self, item: &JobItem) -> Result<Prepared, String> {
+    fn prepare(&self, item: &JobItem) -> Result<Prepared, StorageError> {
         let position = item.delivery.position;
         let stored = match &item.stored {
             Some(stored) => stored.clone(),
             None => {
-                let read = StoredRecord::read(&self.log, position).map_err(|e| e.to_string())?;
-                read.ok_or_else(|| format!("the log has no record at {position}"))?
+                let read = StoredRecord::read(&self.log, position)?;
+                read.ok_or(StorageError::Missing { what: "record", position })?
             }
         };
-        let event = stored.event(position).ok_or_else(|| format!("the log has no event for {}", item.delivery))?;
-        let corrected = corrections::as_delivered(&self.log, event, item.carried.correction);
-        let corrected = corrected.map_err(|refusal| refusal.to_string())?;
+        let event = stored.event(position).ok_or(StorageError::Missing { what: "event", position })?;
+        let corrected = corrections::as_delivered(&self.log, event, item.carried.correction)?;
         Ok(Prepared { stored, corrected })
     }
 
@@ -190,7 +188,7 @@ impl Worker {
         item: &JobItem,
         prepared: &Prepared,
         processor: &Arc<dyn Processor>,
-    ) -> Result<CallResult, String> {
+    ) -> Result<CallResult, WorkerFault> {
         let event = prepared.event(&item.delivery)?;
         let span = self.span(item, event);
         let _entered = span.enter();
@@ -223,7 +221,7 @@ impl Worker {
         job: &Job,
         prepared: &[Prepared],
         processor: &Arc<dyn Processor>,
-    ) -> Result<CallResult, String> {
+    ) -> Result<CallResult, WorkerFault> {
         let events = job.items.iter().zip(prepared).map(|(item, prepared)| prepared.event(&item.delivery));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let report = loop {
@@ -255,7 +253,7 @@ impl Worker {
         Box::new(KeyState::new(self.views.clone(), self.log.clone(), &item.delivery.handler, event.key()))
     }
 
-    fn outbound(&self, job: &Job, item: &JobItem) -> Result<Box<dyn Outbound>, String> {
+    fn outbound(&self, job: &Job, item: &JobItem) -> Result<Box<dyn Outbound>, StorageError> {
         if job.deployed.capabilities.hosts.is_empty() {
             return Ok(Box::new(NoOutbound));
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     sync::Arc,
     time::Duration,
 };
@@ -66,10 +67,25 @@ pub trait ReadState: Send {
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError>;
 }
 
-/// The committed state cannot be read: the host's trouble, which no attempt of the guest pays for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the state cannot be read: {0}")]
-pub struct StateError(pub String);
+/// The committed state or the journal cannot be read or written. No attempt of the guest is counted for it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the state of a delivery cannot be read")]
+pub struct StateError(#[source] Arc<dyn Error + Send + Sync>);
+
+impl StateError {
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(cause.into().into())
+    }
+}
+
+/// Errors are equal that read the same.
+impl PartialEq for StateError {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl Eq for StateError {}
 
 /// What a call came to.
 #[derive(Debug)]

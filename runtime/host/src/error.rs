@@ -7,7 +7,7 @@ use weirgate_types::Digest;
 /// The host cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    #[error("the module directory {path} cannot be used: {source}")]
+    #[error("the module directory {path} cannot be used")]
     Dir { path: PathBuf, source: io::Error },
     #[error(
         "the module directory {path} {problem}; compiled code lies there and is run, so it has to be a directory of this user's own"
@@ -54,7 +54,7 @@ pub enum ModuleError {
     Missing(Digest),
     #[error("module {digest} is damaged on disk: its bytes have another digest. Upload it again")]
     Damaged { digest: Digest },
-    #[error("{doing} {path}: {source}")]
+    #[error("{doing} {path} failed")]
     Storage { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("the compiler cannot be run: {0}")]
     CompilerUnavailable(String),

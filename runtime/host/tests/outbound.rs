@@ -414,7 +414,7 @@ fn an_answer_that_cannot_be_kept_is_not_given() {
     let journal = Journal::default();
     journal.with(|kept| kept.broken = true);
     let report = run(&fetching("fetches", &[json!({"url": world().shop.at("/broken/echo")})]), &journal);
-    assert_eq!(report.result, Err(CallError::State(StateError("the log is gone".into()))));
+    assert_eq!(report.result, Err(CallError::State(StateError::new("the log is gone"))));
 }
 
 #[test]

@@ -12,7 +12,7 @@ struct Unreadable;
 
 impl ReadState for Unreadable {
     fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
-        Err(StateError("the disk is gone".into()))
+        Err(StateError::new("the disk is gone"))
     }
 
     fn list(&self, _: &str, _: usize) -> Result<Vec<String>, StateError> {
@@ -23,7 +23,7 @@ impl ReadState for Unreadable {
 #[test]
 fn state_that_cannot_be_read_is_not_the_guests_failure() {
     let report = attempt("plain").run_with(&hostile(), Box::new(Unreadable));
-    assert_eq!(report.result, Err(CallError::State(StateError("the disk is gone".into()))));
+    assert_eq!(report.result, Err(CallError::State(StateError::new("the disk is gone"))));
 }
 
 #[test]
@@ -40,8 +40,8 @@ struct Held(Sender<()>, Receiver<()>);
 
 impl ReadState for Held {
     fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
-        self.0.send(()).map_err(|error| StateError(error.to_string()))?;
-        self.1.recv().map_err(|error| StateError(error.to_string()))?;
+        self.0.send(()).map_err(|error| StateError::new(error))?;
+        self.1.recv().map_err(|error| StateError::new(error))?;
         Ok(None)
     }
 

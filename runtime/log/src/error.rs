@@ -10,8 +10,8 @@ pub enum LogError {
     // Wait, then try again: nothing is lost, the log goes on.
     /// No disk space, or no file descriptor. Nothing of the pending batch is on disk. It is kept: `sync` again, or
     /// `discard` it.
-    #[error("nothing was written, and the pending batch waits: {0}")]
-    Full(io::Error),
+    #[error("nothing was written, and the pending batch waits{}", Code(.0))]
+    Full(#[source] io::Error),
     /// The record was not taken.
     #[error("{bytes} bytes are pending; at most {max} go into one batch: sync first")]
     BatchFull { bytes: usize, max: usize },
@@ -31,8 +31,8 @@ pub enum LogError {
     #[error(transparent)]
     Lost(#[from] Loss),
     /// From the writer: what was being written may or may not be on disk, and the log takes nothing more.
-    #[error("{doing} {file} failed: {error}")]
-    Io { doing: &'static str, file: String, error: io::Error },
+    #[error("{doing} {file} failed{}", Code(.source))]
+    Io { doing: &'static str, file: String, source: io::Error },
     /// An earlier write failed. Opening the log anew finds out what is durable.
     #[error("the log was stopped by an earlier failure")]
     Poisoned,
@@ -106,7 +106,16 @@ pub struct Corruption {
 
 impl LogError {
     pub(crate) fn io<'a>(doing: &'static str, file: &'a str) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |error| Self::Io { doing, file: file.to_owned(), error }
+        move |source| Self::Io { doing, file: file.to_owned(), source }
+    }
+}
+
+/// The operating system's number of an error, where it has one: the text of an error holds it, and its source says what it is.
+struct Code<'a>(&'a io::Error);
+
+impl std::fmt::Display for Code<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.raw_os_error().map_or(Ok(()), |code| write!(f, " (os error {code})"))
     }
 }
 

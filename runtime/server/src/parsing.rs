@@ -34,12 +34,12 @@ impl Parsers {
             return parse();
         }
         let permit = Arc::clone(&self.0).acquire_owned().await;
-        let permit = permit.map_err(|error| Problem::internal("internal", &error.to_string()))?;
+        let permit = permit.map_err(|error| Problem::internal("internal", &error))?;
         let parsing = tokio::task::spawn_blocking(move || {
             let _held = permit;
             parse()
         });
-        let failed = |error| Err(Problem::internal("internal", &format!("parsing a body ended badly: {error}")));
+        let failed = |error: tokio::task::JoinError| Err(Problem::internal("internal", &error));
         parsing.await.unwrap_or_else(failed)
     }
 }

@@ -68,8 +68,8 @@ impl Problem {
     }
 
     /// The server's own trouble: logged in full, and not shown to the client.
-    pub fn internal(code: &str, detail: &str) -> Self {
-        tracing::error!(code, detail, "a request failed");
+    pub fn internal(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(code, error, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, "the server failed; its log says why")
     }
 
@@ -146,8 +146,8 @@ impl From<Refusal> for Problem {
             Refusal::Module(error) if error.is_callers() => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
             }
-            Refusal::Module(error) => Self::internal(error.code(), &detail),
-            Refusal::Storage(_) => Self::internal("storage", &detail),
+            Refusal::Module(error) => Self::internal(error.code(), &error),
+            refusal @ (Refusal::Storage(_) | Refusal::Panicked(_)) => Self::internal("storage", &refusal),
         }
     }
 }

@@ -24,7 +24,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Audit, BreakerItem, HandlerItem, Hub, Ingested, Metrics, Refusal,
+    Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal, StorageError,
     command::{Command, Permit, Reply},
     identities::Identified,
     modules::{Collected, Modules, Upload},
@@ -63,7 +63,7 @@ pub struct Parts {
     pub in_flight: Arc<Semaphore>,
     /// Whether the disk has room for new events.
     pub is_ready: Arc<AtomicBool>,
-    pub fault: watch::Receiver<Option<String>>,
+    pub fault: watch::Receiver<Option<Arc<EngineFault>>>,
 }
 
 /// An event as it stands in the log.
@@ -120,7 +120,7 @@ impl Handle {
         let permit = Permit::new(permit, bytes);
         let views = self.0.parts.statuses.views.clone();
         let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &views)).collect();
-        let events: Result<_, Refusal> = if permits > 1 { blocking(look_up).await? } else { look_up() };
+        let events: Result<_, StorageError> = if permits > 1 { blocking(look_up).await? } else { look_up() };
         let events = events?;
         self.ask(|reply| Command::Ingest { events, to, permit, reply }).await
     }
@@ -163,7 +163,7 @@ impl Handle {
             )
             .into());
         }
-        let json = serde_json::to_string(&manifest).map_err(|e| Refusal::Storage(e.to_string()))?;
+        let json = serde_json::to_string(&manifest).map_err(StorageError::encode("the manifest"))?;
         // The writer says when.
         let (at_ms, wall_ms) = (0, 0);
         let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms, wall_ms });
@@ -214,7 +214,7 @@ impl Handle {
     /// The view cannot be read.
     pub async fn status(&self, subject: String) -> Result<StatusDocument, Refusal> {
         let handle = self.clone();
-        self.0.queries.read(move || handle.0.parts.statuses.document(&subject)).await?
+        Ok(self.0.queries.read(move || handle.0.parts.statuses.document(&subject)).await??)
     }
 
     /// The event at a position, if there is one.
@@ -286,11 +286,10 @@ impl Handle {
         let _ = stopped.await;
     }
 
-    /// Waits until the writer has ended, and says why.
-    pub async fn fault(&self) -> String {
+    /// Waits until the writer ends, and answers why: `None` where it was asked to stop or panicked.
+    pub async fn fault(&self) -> Option<Arc<EngineFault>> {
         let mut fault = self.0.parts.fault.clone();
-        let reason = fault.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-        reason.unwrap_or_else(|| "the writer's thread ended without a word".into())
+        fault.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone())
     }
 
     /// Delete the modules that no handler was ever deployed with, except those that were used a short while ago.

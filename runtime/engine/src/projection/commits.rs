@@ -6,7 +6,7 @@ use weirgate_types::{
 
 use super::{Projection, public};
 use crate::{
-    Refusal,
+    StorageError,
     keys::{self, Stored},
     statuses::{WriteRef, raw_json},
 };
@@ -20,7 +20,7 @@ struct Before {
 }
 
 impl Projection {
-    pub(super) fn committed(&mut self, position: Position, record: &Record) -> Result<(), Refusal> {
+    pub(super) fn committed(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         let mut before = Before::default();
         for commit in record.commits() {
             self.commit(position, commit, before)?;
@@ -31,7 +31,7 @@ impl Projection {
         Ok(())
     }
 
-    fn commit(&mut self, position: Position, commit: &Commit, before: Before) -> Result<(), Refusal> {
+    fn commit(&mut self, position: Position, commit: &Commit, before: Before) -> Result<(), StorageError> {
         for (index, write) in commit.effects.state.iter().enumerate() {
             let mut row = keys::states(&commit.handler, &commit.key);
             row.extend_from_slice(write.name.as_bytes());
@@ -63,7 +63,7 @@ impl Projection {
         index: usize,
         commit: &Commit,
         write: &StatusWrite,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StorageError> {
         // What the runtime says of a delivery is said of the delivery's own key, and ends with its completion.
         let delivery = self.part(&write.subject, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let delivery = match write.subject == commit.key {
@@ -84,7 +84,7 @@ impl Projection {
     }
 
     /// The handler said nothing of the key; the runtime says how the delivery stands, where that has changed.
-    fn show_delivery(&mut self, position: Position, commit: &Commit) -> Result<(), Refusal> {
+    fn show_delivery(&mut self, position: Position, commit: &Commit) -> Result<(), StorageError> {
         let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let now = match &commit.outcome {
             Outcome::Completed | Outcome::Withheld => None,
@@ -117,7 +117,7 @@ impl Projection {
         handler: &weirgate_types::HandlerName,
         at_ms: u64,
         delivery: Option<PartDelivery>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StorageError> {
         let (before, write_ref) = self.part(key, handler)?.unzip();
         if before.as_ref().and_then(|part| part.delivery.as_ref()) == delivery.as_ref() {
             return Ok(());

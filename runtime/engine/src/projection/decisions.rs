@@ -8,14 +8,14 @@ use weirgate_types::{
 };
 
 use super::{Projection, public};
-use crate::{Refusal, keys, notices, statuses::raw_json};
+use crate::{StorageError, keys, notices, statuses::raw_json};
 
 /// Whose part of a status it is where the runtime speaks of itself.
 const RUNTIME_PART: &str = "weirgate";
 
 impl Projection {
     /// Somebody decided about a delivery. What the status says of it is over, and what comes of it is still to be seen.
-    pub(super) fn decided(&mut self, position: Position, decided: &DeliveryDecided) -> Result<(), Refusal> {
+    pub(super) fn decided(&mut self, position: Position, decided: &DeliveryDecided) -> Result<(), StorageError> {
         let DeliveryDecided { delivery, key, command, reason, at_ms, .. } = decided;
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if let DeliveryCommand::DeadLetter = command {

@@ -12,7 +12,7 @@ use weirgate_log::{Change, ViewEntry};
 use weirgate_types::{HandlerName, Position, Record, StatusPart};
 
 use crate::{
-    Refusal, keys,
+    StorageError, keys,
     statuses::{self, Statuses, WriteRef},
 };
 use pending::Pending;
@@ -45,7 +45,7 @@ impl Projection {
     }
 
     /// Take in a record that stands at `position`.
-    pub fn project(&mut self, position: Position, record: &Record) -> Result<(), Refusal> {
+    pub fn project(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         match record {
             Record::Accepted { event, .. } => {
                 let row = keys::identity(&event.source, &event.id);
@@ -87,17 +87,17 @@ impl Projection {
     }
 
     /// A row as it will be when all that was gathered is written.
-    pub fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         self.pending.get(&self.statuses.views, key)
     }
 
     /// The first keys with a prefix, of the rows as they will be when all that was gathered is written.
-    pub fn scan_keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, Refusal> {
+    pub fn scan_keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StorageError> {
         self.pending.scan_keys(&self.statuses.views, prefix, limit)
     }
 
     /// The first rows with a prefix, as they will be when all that was gathered is written.
-    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, Refusal> {
+    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, StorageError> {
         self.pending.scan(&self.statuses.views, prefix, limit)
     }
 
@@ -107,7 +107,11 @@ impl Projection {
         (self.pending.take(), std::mem::take(&mut self.parts))
     }
 
-    fn part(&self, subject: &str, handler: &HandlerName) -> Result<Option<(StatusPart, Option<WriteRef>)>, Refusal> {
+    fn part(
+        &self,
+        subject: &str,
+        handler: &HandlerName,
+    ) -> Result<Option<(StatusPart, Option<WriteRef>)>, StorageError> {
         let newest = self.newest.get(handler).and_then(|subjects| subjects.get(subject));
         let of_this_run = newest.and_then(|index| self.parts.get(*index));
         match of_this_run {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use weirgate_log::{Change, ViewEntry, Views};
 
-use crate::Refusal;
+use crate::StorageError;
 
 /// The changes of a pass, in order.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Pending {
     }
 
     /// The key's value as it will be when all is written.
-    pub fn get(&mut self, views: &Views, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+    pub fn get(&mut self, views: &Views, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         for (index, change) in self.changes.iter().enumerate().skip(self.looked_up) {
             self.newest.insert(change.key.clone(), index);
         }
@@ -46,7 +46,7 @@ impl Pending {
     }
 
     /// The first `limit` keys with a prefix, as they will be when all is written.
-    pub fn scan_keys(&self, views: &Views, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, Refusal> {
+    pub fn scan_keys(&self, views: &Views, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StorageError> {
         let newest = self.of_prefix(prefix);
         let removed = newest.values().filter(|value| value.is_none()).count();
         let written = views.scan_keys(prefix, None, limit.saturating_add(removed))?;
@@ -58,7 +58,7 @@ impl Pending {
     }
 
     /// The first `limit` entries with a prefix, as they will be when all is written.
-    pub fn scan(&self, views: &Views, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, Refusal> {
+    pub fn scan(&self, views: &Views, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, StorageError> {
         let newest = self.of_prefix(prefix);
         let removed = newest.values().filter(|value| value.is_none()).count();
         let written = views.scan(prefix, None, limit.saturating_add(removed))?;

@@ -5,10 +5,10 @@ use weirgate_core::Next;
 use weirgate_types::{GapPassed, HandlerName, KeyHash, Position};
 
 use super::Projection;
-use crate::{Refusal, keys, notices};
+use crate::{StorageError, keys, notices};
 
 impl Projection {
-    pub fn keep_next(&mut self, handler: &HandlerName, lane: KeyHash, next: Next) -> Result<(), Refusal> {
+    pub fn keep_next(&mut self, handler: &HandlerName, lane: KeyHash, next: Next) -> Result<(), StorageError> {
         let row = keys::next_number(handler, lane);
         let kept = self.get(&row)?.and_then(|value| keys::value_number(&value));
         if let Some(next) = next.over(kept) {

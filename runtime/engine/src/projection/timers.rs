@@ -5,7 +5,7 @@ use weirgate_types::{Anchor, Commit, Deployed, Manifest, Position, TimerId, Time
 
 use super::Projection;
 use crate::{
-    Refusal,
+    StorageError,
     keys::{self, TimerKind, TimerRow},
     timers,
 };
@@ -17,7 +17,7 @@ impl Projection {
         index: usize,
         commit: &Commit,
         write: &TimerWrite,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StorageError> {
         let (handler, key, name) = (commit.handler.clone(), commit.key.clone(), write.name.clone());
         let row = keys::timer(&TimerId { handler, key, name }, TimerKind::Handler);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -25,7 +25,7 @@ impl Projection {
     }
 
     /// The schedules of a version take the place of those of the version before.
-    pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), Refusal> {
+    pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), StorageError> {
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return Ok(()) };
         for row in self.scan_keys(&keys::timers(&deployed.handler, TimerKind::Schedule), usize::MAX)? {
             self.set_timer(row, None)?;
@@ -45,29 +45,35 @@ impl Projection {
         kind: TimerKind,
         due_ms: u64,
         next_ms: Option<u64>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StorageError> {
         let row = keys::timer(id, kind);
         let Some(timer) = self.timer(&row)?.filter(|timer| timer.due_ms == due_ms) else { return Ok(()) };
         self.set_timer(row, next_ms.map(|due_ms| TimerRow { due_ms, ..timer }))
     }
 
     /// The wall clock was set: later records' times stand for other moments of elapsed time.
-    pub(super) fn anchored(&mut self, position: Position, anchor: Anchor) -> Result<(), Refusal> {
-        let storage = |error: postcard::Error| Refusal::Storage(error.to_string());
+    pub(super) fn anchored(&mut self, position: Position, anchor: Anchor) -> Result<(), StorageError> {
         let kept = self.get(keys::ANCHORS)?;
-        let kept = kept.map(|value| postcard::from_bytes::<Anchors>(&value).map_err(storage)).transpose()?;
+        let kept = kept.map(|value| {
+            postcard::from_bytes::<Anchors>(&value).map_err(StorageError::undecodable("the anchors of time"))
+        });
+        let kept = kept.transpose()?;
         let mut anchors = kept.unwrap_or_default();
         anchors.push(position, anchor);
-        self.put(keys::ANCHORS.to_vec(), postcard::to_stdvec(&anchors).map_err(storage)?, false);
+        self.put(
+            keys::ANCHORS.to_vec(),
+            postcard::to_stdvec(&anchors).map_err(StorageError::encode("the anchors of time"))?,
+            false,
+        );
         Ok(())
     }
 
-    pub fn timer(&mut self, row: &[u8]) -> Result<Option<TimerRow>, Refusal> {
+    pub fn timer(&mut self, row: &[u8]) -> Result<Option<TimerRow>, StorageError> {
         let value = self.get(row)?;
-        value.map(|value| postcard::from_bytes(&value).map_err(|e| Refusal::Storage(e.to_string()))).transpose()
+        value.map(|value| postcard::from_bytes(&value).map_err(StorageError::undecodable("a timer"))).transpose()
     }
 
-    fn set_timer(&mut self, row: Vec<u8>, timer: Option<TimerRow>) -> Result<(), Refusal> {
+    fn set_timer(&mut self, row: Vec<u8>, timer: Option<TimerRow>) -> Result<(), StorageError> {
         if let Some(before) = self.timer(&row)? {
             self.remove(keys::timer_by_time(before.due_ms, &row));
         }
@@ -75,7 +81,7 @@ impl Projection {
             None => self.remove(row),
             Some(timer) => {
                 self.put(keys::timer_by_time(timer.due_ms, &row), Vec::new(), false);
-                let value = postcard::to_stdvec(&timer).map_err(|e| Refusal::Storage(e.to_string()))?;
+                let value = postcard::to_stdvec(&timer).map_err(StorageError::encode("a timer"))?;
                 self.put(row, value, false);
             }
         }

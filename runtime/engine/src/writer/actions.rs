@@ -6,15 +6,16 @@ use weirgate_core::{Action, DeliveryRow, Input};
 use weirgate_log::LogError;
 use weirgate_types::{Carried, DeliveryId, HandlerName, Outcome, Position, Record};
 
-use super::{After, EngineFault, Writer};
+use super::{After, Exit, Writer};
 use crate::{
+    EngineFault, StorageError,
     job::{Job, JobItem, StoredRecord},
     keys,
 };
 
 impl Writer {
     /// Tell the machine, and do what it says until it says nothing more.
-    pub fn feed(&mut self, input: Input<'_>) -> Result<(), EngineFault> {
+    pub fn feed(&mut self, input: Input<'_>) -> Result<(), Exit> {
         self.tell(input);
         self.perform()
     }
@@ -25,7 +26,7 @@ impl Writer {
         self.actions.extend(actions);
     }
 
-    pub fn perform(&mut self) -> Result<(), EngineFault> {
+    pub fn perform(&mut self) -> Result<(), Exit> {
         while let Some(action) = self.actions.pop_front() {
             match action {
                 action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
@@ -52,7 +53,7 @@ impl Writer {
     }
 
     /// The record gets its place. Where the wall clock was set since the last one, the log says that first.
-    pub fn stage(&mut self, record: Record) -> Result<Position, EngineFault> {
+    pub fn stage(&mut self, record: Record) -> Result<Position, Exit> {
         if let Some(anchor) = self.time.anchor_wanted() {
             self.stage_without_anchor(Record::TimeAnchored(anchor))?;
             self.time.anchored(anchor);
@@ -60,7 +61,7 @@ impl Writer {
         self.stage_without_anchor(record)
     }
 
-    fn stage_without_anchor(&mut self, record: Record) -> Result<Position, EngineFault> {
+    fn stage_without_anchor(&mut self, record: Record) -> Result<Position, Exit> {
         let position = self.stage_in_log(&record)?;
         self.pass_records += 1;
         self.projection.project(position, &record)?;
@@ -77,7 +78,7 @@ impl Writer {
     }
 
     /// A batch has its limit; what is beyond it goes into the next, after a sync of its own.
-    fn stage_in_log(&mut self, record: &Record) -> Result<Position, EngineFault> {
+    fn stage_in_log(&mut self, record: &Record) -> Result<Position, Exit> {
         match self.log.stage(record) {
             Err(LogError::BatchFull { .. }) => {
                 self.commit_log()?;
@@ -94,7 +95,7 @@ impl Writer {
         at_ms: u64,
         carried: Carried,
         call: Position,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         let handler = delivery.handler.clone();
         let stored = self.recent.covering(delivery.position).map(|(first, record)| StoredRecord { first, record });
         let item = JobItem { delivery, attempt, carried, stored };
@@ -104,17 +105,17 @@ impl Writer {
             return Ok(());
         }
         let deployed = self.deployed_handlers.get(&handler).map(Arc::clone);
-        let deployed = deployed.ok_or_else(|| EngineFault::Broken(format!("{handler} is ready without a module")))?;
+        let deployed = deployed.ok_or_else(|| Exit::Fault(EngineFault::NoModule(handler.clone())))?;
         let wall_ms = self.time.now().wall_ms;
         self.after.push(After::Deliver(Job { handler, call, at_ms, wall_ms, deployed, items: vec![item] }));
         Ok(())
     }
 
-    fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), EngineFault> {
+    fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), Exit> {
         let key = keys::delivery(delivery);
         match row {
             Some(row) => {
-                let value = postcard::to_stdvec(row).map_err(|e| EngineFault::Broken(e.to_string()))?;
+                let value = postcard::to_stdvec(row).map_err(StorageError::encode("a delivery's row"))?;
                 self.projection.put(key, value, is_new);
             }
             None => self.projection.remove(key),
@@ -123,7 +124,7 @@ impl Writer {
     }
 
     /// A spilled delivery is found by its lane, and by its time where it has one and leads its lane.
-    fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), EngineFault> {
+    fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), Exit> {
         self.keep(delivery, Some(row), false)?;
         let by_lane = keys::spilled(delivery, row);
         let due = row.phase.due().filter(|_| row.leads || !on);

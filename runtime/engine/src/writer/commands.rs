@@ -6,7 +6,7 @@ use weirgate_core::{AttemptResult, Input, Now};
 use weirgate_host::{CallError, Module};
 use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Manifest, Record};
 
-use super::{After, EngineFault, Writer};
+use super::{After, Exit, Writer};
 use crate::{
     HandlerItem, Ingested, Refusal,
     command::{Command, Permit, Reply},
@@ -20,7 +20,7 @@ const HANDLERS_MAX: usize = 256;
 const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
 
 impl Writer {
-    pub fn take(&mut self, command: Command) -> Result<(), EngineFault> {
+    pub fn take(&mut self, command: Command) -> Result<(), Exit> {
         match command {
             Command::Ingest { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,
             Command::CallResult(call) => self.take_call_result(call)?,
@@ -49,7 +49,7 @@ impl Writer {
                 self.after.push(After::KnownStates { reply, known });
             }
             Command::Stop { reply } => self.begin_to_stop(reply)?,
-            Command::Broken { reason } => return Err(EngineFault::Broken(reason)),
+            Command::WorkerFailed(fault) => return Err(Exit::Fault(fault.into())),
         }
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Writer {
         to: Option<&HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Ingested>>,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         if let Some(unknown) = to.filter(|to| self.machine.handler(to).is_none()) {
             drop(reply.send(Err(Refusal::UnknownHandler(unknown.clone()))));
             return Ok(());
@@ -92,7 +92,7 @@ impl Writer {
         self.perform()
     }
 
-    fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), EngineFault> {
+    fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), Exit> {
         let (handler, hosts) = (call.handler.clone(), std::mem::take(&mut call.hosts));
         self.check_depths(&mut call);
         let failure = |result: &Result<_, CallError>| match result {
@@ -135,7 +135,7 @@ impl Writer {
         }
     }
 
-    fn deploy(&mut self, mut deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), EngineFault> {
+    fn deploy(&mut self, mut deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), Exit> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
         if let Err(refusal) = self.has_room_for(&deployed) {
             drop(reply.send(Err(refusal)));
@@ -164,7 +164,7 @@ impl Writer {
         }
     }
 
-    fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), EngineFault> {
+    fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), Exit> {
         let Some(view) = self.machine.handler(name).filter(|view| view.deployed.digest == digest) else {
             return Ok(());
         };

@@ -8,8 +8,8 @@ use weirgate_types::{
     Digest, Effects, Event, GapPassed, HandlerName, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite,
 };
 
-use super::{EngineFault, Writer};
-use crate::{corrections, job::ItemResult, job::StoredRecord, keys, notices};
+use super::{Exit, Writer};
+use crate::{StorageError, corrections, job::ItemResult, job::StoredRecord, keys, notices};
 
 /// How much of the state is kept with a dead letter.
 const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
@@ -31,7 +31,7 @@ impl Writer {
         handler: &HandlerName,
         outcomes: Vec<AttemptOutcome>,
         is_batch: bool,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         let mut commits = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             self.metrics.settled(handler, &outcome.outcome);
@@ -53,7 +53,7 @@ impl Writer {
         handler: &HandlerName,
         mut outcome: AttemptOutcome,
         before: &[Commit],
-    ) -> Result<Commit, EngineFault> {
+    ) -> Result<Commit, Exit> {
         let delivery = DeliveryId { handler: handler.clone(), position: outcome.position };
         let (stored, Left { mut effects, log }) = self.left_by(&delivery, outcome.attempt)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
@@ -78,7 +78,7 @@ impl Writer {
     }
 
     /// The version of the handler that a delivery's newest attempt was begun under: another may have been deployed since.
-    fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, EngineFault> {
+    fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, Exit> {
         let version = self.machine.row(delivery).map_or(Position::ZERO, |row| row.version);
         match self.reader.read(version)? {
             Some((_, Record::Deployed(deployed))) => Ok(deployed.digest),
@@ -87,7 +87,7 @@ impl Writer {
     }
 
     /// The attempt being settled hands over what it left; one that was cut off left nothing.
-    fn left_by(&mut self, delivery: &DeliveryId, attempt: u32) -> Result<(StoredRecord, Left), EngineFault> {
+    fn left_by(&mut self, delivery: &DeliveryId, attempt: u32) -> Result<(StoredRecord, Left), Exit> {
         match self.settled_item(delivery, attempt) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Writer {
     }
 
     /// What the handler knows of a key, as much of it as is kept with a dead letter.
-    fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, EngineFault> {
+    fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, Exit> {
         let prefix = keys::states(handler, key);
         let mut values = BTreeMap::new();
         for (row, value) in self.projection.scan(&prefix, KEPT_STATE_VALUES_MAX)? {
@@ -124,7 +124,7 @@ impl Writer {
     }
 
     /// Let a delivery run again with other data.
-    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), EngineFault> {
+    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), Exit> {
         let stored = self.stored(&delivery)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (correction, actor, reason) = match with {
@@ -158,7 +158,7 @@ impl Writer {
         event: &Event,
         correction: Position,
         reason: String,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         tracing::info!(%delivery, %correction, %reason, "a correction is not applied");
         let notice = notices::of_refused_correction(&delivery, event, correction, &reason);
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
@@ -173,7 +173,7 @@ impl Writer {
         correction: Correction,
         actor: String,
         reason: String,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         let (command, carried, at_ms) = (DeliveryCommand::Correct(correction), Carried::default(), self.time.at_ms());
         let emitted = Vec::new();
         self.stage(Record::DeliveryDecided(DeliveryDecided {
@@ -190,20 +190,20 @@ impl Writer {
     }
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.
-    pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), EngineFault> {
+    pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), Exit> {
         let record = match self.recent.covering(commit) {
             Some((_, record)) => Some(record),
             None => self.reader.read(commit)?.map(|(_, record)| record.into()),
         };
         let withheld = record.as_ref().and_then(|record| record.commit_of(&delivery));
-        let withheld = withheld.ok_or_else(|| EngineFault::Broken(format!("the log has no commit at {commit}")))?;
+        let withheld = withheld.ok_or(StorageError::Missing { what: "commit", position: commit })?;
         let (key, emitted, depth) = (withheld.key.clone(), withheld.effects.withheld.clone(), withheld.depth);
         let at_ms = self.time.at_ms();
         self.stage(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
     }
 
     /// What is missing before a delivery is not waited for any longer.
-    pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), EngineFault> {
+    pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), Exit> {
         let stored = self.stored(&gap.delivery)?;
         let event = stored.event(gap.delivery.position).ok_or_else(|| no_event(&gap.delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
@@ -214,7 +214,7 @@ impl Writer {
         self.stage(Record::GapPassed(GapPassed { delivery, key, expected, found, at_ms, notice })).map(drop)
     }
 
-    pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), EngineFault> {
+    pub(super) fn change_state(&mut self, change: StateChange) -> Result<(), Exit> {
         let at_ms = self.time.at_ms();
         match change {
             StateChange::Breaker { breaker, open_ms, actor, reason } => {
@@ -238,12 +238,12 @@ impl Writer {
     }
 
     /// The record that holds a delivery's event.
-    pub fn stored(&self, delivery: &DeliveryId) -> Result<StoredRecord, EngineFault> {
+    pub fn stored(&self, delivery: &DeliveryId) -> Result<StoredRecord, Exit> {
         if let Some((first, record)) = self.recent.covering(delivery.position) {
             return Ok(StoredRecord { first, record });
         }
         let read = StoredRecord::read(&self.reader, delivery.position)?;
-        read.ok_or_else(|| EngineFault::Broken(format!("the log has no record for {delivery}")))
+        Ok(read.ok_or(StorageError::Missing { what: "record", position: delivery.position })?)
     }
 }
 
@@ -264,6 +264,6 @@ fn split_by_size(commits: Vec<Commit>) -> Vec<Vec<Commit>> {
     parts
 }
 
-pub(super) fn no_event(delivery: &DeliveryId) -> EngineFault {
-    EngineFault::Broken(format!("the log has no event for {delivery}"))
+pub(super) fn no_event(delivery: &DeliveryId) -> StorageError {
+    StorageError::Missing { what: "event", position: delivery.position }
 }

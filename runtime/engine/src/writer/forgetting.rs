@@ -2,7 +2,7 @@
 
 use weirgate_types::{Position, Record};
 
-use super::{EngineFault, Writer};
+use super::{Exit, Writer};
 use crate::keys;
 
 /// How many records a pass looks at, at least; it keeps up with what comes in.
@@ -26,7 +26,7 @@ impl Forgotten {
 
 impl Writer {
     /// Forget what has left the window. The rows go with those of this pass.
-    pub(super) fn forget_identities(&mut self) -> Result<(), EngineFault> {
+    pub(super) fn forget_identities(&mut self) -> Result<(), Exit> {
         let (head, now_ms) = (self.log.head(), self.time.at_ms());
         let mut forgotten = self.forgotten;
         if self.remembers(forgotten.through.next(), forgotten.next_at_ms, head, now_ms) {
@@ -57,7 +57,7 @@ impl Writer {
                 && at_ms.is_some_and(|at_ms| self.identity_window.holds_age(at_ms, now_ms))
     }
 
-    fn forget(&mut self, position: Position, record: &Record) -> Result<(), EngineFault> {
+    fn forget(&mut self, position: Position, record: &Record) -> Result<(), Exit> {
         let Record::Accepted { event, .. } = record else { return Ok(()) };
         let row = keys::identity(&event.source, &event.id);
         // It may have been accepted anew since, and in this pass, of which the views know nothing yet.

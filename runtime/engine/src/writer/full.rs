@@ -5,7 +5,7 @@ use std::{io, sync::atomic::Ordering, time::Duration};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::{After, EngineFault, Writer};
+use super::{After, Exit, Writer};
 use crate::{Refusal, command::Command};
 
 /// How long a full disk is left alone before it is tried again.
@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_millis(250);
 impl Writer {
     /// Give up the ballast, or answer for a while. What is pending becomes durable when there is space: those who wait for it are
     /// told that its outcome is not known yet. Those who ask from now on are refused, and nothing of theirs is pending.
-    pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), EngineFault> {
+    pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), Exit> {
         if self.ballast.release() {
             return Ok(());
         }
@@ -31,12 +31,12 @@ impl Writer {
             match self.commands.recv_timeout(self.time.sleep_for(until.saturating_sub(self.time.monotonic()))) {
                 Ok(command) => self.take_while_full(command)?,
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
-                Err(RecvTimeoutError::Disconnected) => return Err(EngineFault::Asked),
+                Err(RecvTimeoutError::Disconnected) => return Err(Exit::Asked),
             }
         }
     }
 
-    fn take_while_full(&mut self, command: Command) -> Result<(), EngineFault> {
+    fn take_while_full(&mut self, command: Command) -> Result<(), Exit> {
         match command {
             Command::Ingest { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
@@ -48,11 +48,11 @@ impl Writer {
             // What is pending will not become durable any more: nobody was told that it would.
             Command::Stop { reply } => {
                 self.stopping.push(reply);
-                return Err(EngineFault::Asked);
+                return Err(Exit::Asked);
             }
             Command::Handlers { name, reply } => drop(reply.send(Ok(self.list_handlers(name.as_ref())))),
             Command::KnownStates { deliveries, reply } => drop(reply.send(Ok(self.known_states(&deliveries)))),
-            Command::Broken { .. } => self.take(command)?,
+            Command::WorkerFailed(_) => self.take(command)?,
             // No more of these than there are calls under way and handlers.
             Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => self.held.push_back(command),
         }

@@ -23,7 +23,7 @@ use weirgate_log::{Log, LogError, LogReader};
 use weirgate_types::{HandlerName, KeyHasher, Position, Record};
 
 use crate::{
-    Hub, Metrics, Refusal,
+    EngineFault, Hub, Metrics, StorageError,
     ballast::Ballast,
     command::Command,
     host_breakers::HostBreakers,
@@ -127,48 +127,41 @@ pub struct Writer {
 pub type FreeSpace = Box<dyn Fn() -> bool + Send>;
 
 /// Why the writer ends.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineFault {
-    #[error("asked to stop")]
+#[derive(Debug)]
+pub enum Exit {
     Asked,
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error("{0}")]
-    Broken(String),
+    Fault(EngineFault),
 }
 
-impl From<Refusal> for EngineFault {
-    fn from(refusal: Refusal) -> Self {
-        Self::Broken(refusal.to_string())
-    }
-}
-
-impl From<weirgate_log::ViewError> for EngineFault {
-    fn from(error: weirgate_log::ViewError) -> Self {
-        Self::Broken(error.to_string())
+impl<E: Into<StorageError>> From<E> for Exit {
+    fn from(error: E) -> Self {
+        Self::Fault(EngineFault::Storage(error.into()))
     }
 }
 
 impl Writer {
     /// Work until asked to stop, or until something fails that must not go on: then nothing more is told to anybody, and
     /// the log says what was durable when it is opened again.
-    pub fn run(mut self) -> EngineFault {
+    pub fn run(mut self) -> Result<(), EngineFault> {
         loop {
             match self.pass() {
                 Ok(()) => {}
-                Err(EngineFault::Asked) => return self.stop(),
-                Err(end) => return end,
+                Err(Exit::Asked) => {
+                    self.stop();
+                    return Ok(());
+                }
+                Err(Exit::Fault(fault)) => return Err(fault),
             }
         }
     }
 
-    fn pass(&mut self) -> Result<(), EngineFault> {
+    fn pass(&mut self) -> Result<(), Exit> {
         let next = self.wait()?;
         self.run_pass(next)
     }
 
     /// A pass that begins with this command, if there is one, and takes what else waits.
-    pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), EngineFault> {
+    pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), Exit> {
         self.time.look();
         let begun = self.time.monotonic();
         self.synced = Duration::ZERO;
@@ -191,7 +184,7 @@ impl Writer {
         self.end_pass()?;
         let took = self.time.monotonic().saturating_sub(begun).saturating_sub(self.synced);
         self.metrics.pass_seconds.observe(took.as_secs_f64());
-        if self.may_stop() { Err(EngineFault::Asked) } else { Ok(()) }
+        if self.may_stop() { Err(Exit::Asked) } else { Ok(()) }
     }
 
     /// The next command of those that wait already.
@@ -200,7 +193,7 @@ impl Writer {
     }
 
     /// The next command, if one comes before something is due.
-    fn wait(&mut self) -> Result<Option<Command>, EngineFault> {
+    fn wait(&mut self) -> Result<Option<Command>, Exit> {
         if let Some(held) = self.held.pop_front() {
             return Ok(Some(held));
         }
@@ -209,13 +202,13 @@ impl Writer {
         match self.commands.recv_timeout(patience) {
             Ok(command) => Ok(Some(command)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(EngineFault::Asked),
+            Err(RecvTimeoutError::Disconnected) => Err(Exit::Asked),
         }
     }
 
     /// With too little space left no event is accepted, no attempt begins and no timer goes off: what is left is for what is
     /// under way, and for what operators decide.
-    fn look_for_space(&mut self) -> Result<(), EngineFault> {
+    fn look_for_space(&mut self) -> Result<(), Exit> {
         let has_space = (self.free_space)() && !self.views.is_short_of_space();
         if has_space == self.has_space {
             return Ok(());
@@ -234,7 +227,7 @@ impl Writer {
     }
 
     /// Ask producers to slow down before they have to be refused.
-    fn pace(&mut self) -> Result<(), EngineFault> {
+    fn pace(&mut self) -> Result<(), Exit> {
         let (permits, in_flight_max) = &self.in_flight;
         let in_flight = in_flight_max.saturating_sub(permits.available_permits());
         let pressure = Pressure { in_flight, in_flight_max: *in_flight_max, has_disk_space: self.has_space };
@@ -262,7 +255,7 @@ impl Writer {
     /// Make the pass's records durable, then do what waits for that. What that leads to is for the next passes, except for
     /// reading on, which may give attempts to begin: those are made durable as well before the thread sleeps. Attempts
     /// begin when all that a pass brings has been taken, so that deliveries share the calls of a handler that takes batches.
-    pub fn end_pass(&mut self) -> Result<(), EngineFault> {
+    pub fn end_pass(&mut self) -> Result<(), Exit> {
         loop {
             self.commit_log()?;
             self.apply_views()?;
@@ -278,7 +271,7 @@ impl Writer {
         }
     }
 
-    fn commit_log(&mut self) -> Result<(), EngineFault> {
+    fn commit_log(&mut self) -> Result<(), Exit> {
         if self.log.pending_bytes() == 0 {
             return Ok(());
         }
@@ -305,7 +298,7 @@ impl Writer {
     }
 
     /// Apply what is durable now to the views, and broadcast the changed statuses.
-    fn apply_views(&mut self) -> Result<(), EngineFault> {
+    fn apply_views(&mut self) -> Result<(), Exit> {
         self.keep_handlers()?;
         self.forget_identities()?;
         if self.projection.changes() == 0 {
@@ -323,7 +316,7 @@ impl Writer {
 
     /// Keep the handlers' rows where they changed. How far a handler has scanned is kept only for those that lag: for the
     /// others it is the view's own applied position.
-    pub fn keep_handlers(&mut self) -> Result<(), EngineFault> {
+    pub fn keep_handlers(&mut self) -> Result<(), Exit> {
         if std::mem::take(&mut self.handlers_changed) {
             self.keep_rows()?;
         }
@@ -349,10 +342,10 @@ impl Writer {
     }
 
     /// Keep the handlers' rows, and a row for each deployment that still matters.
-    fn keep_rows(&mut self) -> Result<(), EngineFault> {
+    fn keep_rows(&mut self) -> Result<(), Exit> {
         let mut deployments = BTreeSet::new();
         for (name, row) in self.machine.rows() {
-            let value = postcard::to_stdvec(&row).map_err(|e| EngineFault::Broken(e.to_string()))?;
+            let value = postcard::to_stdvec(&row).map_err(StorageError::encode("a handler's row"))?;
             self.projection.put(keys::handler(name), value, false);
             deployments.extend(row.deployments.into_iter().map(|position| keys::deployment(name, position)));
         }
@@ -367,13 +360,13 @@ impl Writer {
     }
 
     /// Keep which hosts are left alone, and tell those who would call them.
-    fn keep_hosts(&mut self) -> Result<(), EngineFault> {
+    fn keep_hosts(&mut self) -> Result<(), Exit> {
         let mut open = BTreeMap::new();
         for (host, open_state) in self.machine.hosts() {
             match open_state {
                 None => self.projection.remove(keys::host(host)),
                 Some(open_state) => {
-                    let value = postcard::to_stdvec(&open_state).map_err(|e| EngineFault::Broken(e.to_string()))?;
+                    let value = postcard::to_stdvec(&open_state).map_err(StorageError::encode("a host's row"))?;
                     self.projection.put(keys::host(host), value, false);
                     open.insert(host.clone(), open_state.0.saturating_sub(self.time.now().elapsed_ms));
                 }

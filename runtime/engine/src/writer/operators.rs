@@ -6,7 +6,7 @@ use weirgate_types::{
     BreakerId, CalledHost, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, Position, Record,
 };
 
-use super::{After, EngineFault, Writer, commits::no_event};
+use super::{After, Exit, Writer, commits::no_event};
 use crate::{
     BreakerItem, HandlerItem, Refusal,
     command::{Audit, PreparedCommand, Reply},
@@ -20,7 +20,7 @@ impl Writer {
         mode: Mode,
         audit: Audit,
         reply: Reply<HandlerItem>,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         match self.machine.may_change_mode(&handler, mode) {
             Verdict::UnknownHandler => {
                 drop(reply.send(Err(Refusal::UnknownHandler(handler))));
@@ -39,11 +39,7 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn command_delivery(
-        &mut self,
-        command: PreparedCommand,
-        reply: Reply<Position>,
-    ) -> Result<(), EngineFault> {
+    pub(super) fn command_delivery(&mut self, command: PreparedCommand, reply: Reply<Position>) -> Result<(), Exit> {
         if self.machine.may_be_spilled(&command.delivery.handler, command.delivery.position) {
             // What was written in this pass has to be readable before the spilled rows are read.
             self.end_pass()?;
@@ -119,7 +115,7 @@ impl Writer {
         open: bool,
         audit: &Audit,
         reply: Reply<Vec<BreakerItem>>,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         let known = self.list_breakers().into_iter().any(|item| item.breaker == *breaker);
         // A host that nobody has called yet may be left alone in advance.
         let may_come = match breaker {

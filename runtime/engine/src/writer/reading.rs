@@ -3,7 +3,7 @@
 use weirgate_core::{EventHead, HandlerView, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 
-use super::{EngineFault, Writer};
+use super::{Exit, Writer};
 use crate::{HandlerItem, command::KnownState, keys};
 
 /// How many positions one scan looks at, at least.
@@ -15,7 +15,7 @@ const BYTES_PER_WORK: usize = 1_024;
 
 impl Writer {
     /// Read on for a handler that lags, up to `until` at the most.
-    pub fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) -> Result<(), EngineFault> {
+    pub fn scan(&mut self, handler: &HandlerName, after: Position, until: Position) -> Result<(), Exit> {
         let mut events = Vec::new();
         let (mut through, mut bytes) = (after, 0);
         for read in self.reader.scan(after.next()) {

@@ -3,8 +3,8 @@
 use weirgate_core::{DeliveryRow, Input, NextDue, Now, ReloadedLane};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 
-use super::{EngineFault, Writer};
-use crate::{keys, timers};
+use super::{Exit, Writer};
+use crate::{StorageError, keys, timers};
 
 /// How many deliveries of a lane are reloaded at once.
 const LANE_ROWS_MAX: usize = 64;
@@ -23,7 +23,7 @@ impl Writer {
         handler: &HandlerName,
         mut lanes: Vec<KeyHash>,
         due_ms: Option<u64>,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<(), Exit> {
         let due = due_ms.map(|now_ms| self.reload_due(handler, now_ms, &mut lanes)).transpose()?;
         lanes.sort_unstable();
         lanes.dedup();
@@ -31,43 +31,38 @@ impl Writer {
         let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
         let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
         let lanes = lanes.into_iter().map(|lane| self.lane(handler, lane, Position(u64::MAX), most));
-        let lanes = lanes.collect::<Result<Vec<_>, EngineFault>>()?;
+        let lanes = lanes.collect::<Result<Vec<_>, Exit>>()?;
         self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
         self.tell(Input::Reloaded { handler, lanes: &lanes, due });
         Ok(())
     }
 
     /// Find the lanes that are due, stage by stage, and when the next one is.
-    fn reload_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, EngineFault> {
+    fn reload_due(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Result<NextDue, Exit> {
         let mut next_due_ms = None::<u64>;
         for stage in 0..STAGES {
             let queue = self.views.scan(&keys::queue(handler, stage), None, STAGE_DUE_MAX + 1)?;
             for (taken, (key, value)) in queue.iter().enumerate() {
-                let due_ms = keys::queued_due_ms(key).ok_or_else(|| unreadable("when a delivery is due"))?;
+                let due_ms = keys::queued_due_ms(key).ok_or_else(|| StorageError::row("when a delivery is due"))?;
                 if due_ms > now_ms || taken == STAGE_DUE_MAX {
                     next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
                     break;
                 }
-                lanes.push(keys::value_lane(value).ok_or_else(|| unreadable("a lane"))?);
+                lanes.push(keys::value_lane(value).ok_or_else(|| StorageError::row("a lane"))?);
             }
         }
         Ok(NextDue(next_due_ms))
     }
 
     /// The deliveries of a spilled lane, up to one of them.
-    fn lane(
-        &self,
-        handler: &HandlerName,
-        lane: KeyHash,
-        through: Position,
-        most: usize,
-    ) -> Result<ReloadedLane, EngineFault> {
+    fn lane(&self, handler: &HandlerName, lane: KeyHash, through: Position, most: usize) -> Result<ReloadedLane, Exit> {
         let next = self.views.get(&keys::next_number(handler, lane))?;
-        let next = next.map(|value| keys::value_number(&value).ok_or_else(|| unreadable("a number"))).transpose()?;
+        let next =
+            next.map(|value| keys::value_number(&value).ok_or_else(|| StorageError::row("a number"))).transpose()?;
         let mut found = ReloadedLane { lane, rows: Vec::new(), more: false, next };
         let mut is_complete = false;
         for key in self.views.scan_keys(&keys::spilled_lane(handler, lane), None, most.saturating_add(1))? {
-            let position = keys::last_position(&key).ok_or_else(|| unreadable("a lane's row"))?;
+            let position = keys::last_position(&key).ok_or_else(|| StorageError::row("a lane's row"))?;
             if is_complete || found.rows.len() >= most {
                 found.more = true;
                 break;
@@ -81,25 +76,27 @@ impl Writer {
         Ok(found)
     }
 
-    pub(super) fn kept_row(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, EngineFault> {
+    pub(super) fn kept_row(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, Exit> {
         let value = self.views.get(&keys::delivery(delivery))?;
-        value.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
+        let row =
+            value.map(|value| postcard::from_bytes(&value).map_err(StorageError::undecodable("a delivery's row")));
+        Ok(row.transpose()?)
     }
 
     /// Bring a delivery into memory, where it is spilled: a record about it follows. All that was
     /// written has to be readable.
-    pub fn reload_for(&mut self, delivery: &DeliveryId) -> Result<(), EngineFault> {
+    pub fn reload_for(&mut self, delivery: &DeliveryId) -> Result<(), Exit> {
         let Some(row) = self.kept_row(delivery)?.filter(|row| row.spilled) else { return Ok(()) };
         let lane = self.lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1)?;
         self.feed(Input::Reloaded { handler: &delivery.handler, lanes: &[lane], due: None })
     }
 
     /// Let the timers go off that are due.
-    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), EngineFault> {
+    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Exit> {
         let mut next_due_ms = None;
         let timers = self.projection.scan_keys(keys::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
         for (fired, key) in timers.iter().enumerate() {
-            let (due_ms, row) = keys::timer_of(key).ok_or_else(|| unreadable("a timer's row"))?;
+            let (due_ms, row) = keys::timer_of(key).ok_or_else(|| StorageError::row("a timer's row"))?;
             if due_ms > now_ms || fired == TIMERS_MAX {
                 next_due_ms = Some(due_ms);
                 break;
@@ -110,20 +107,13 @@ impl Writer {
         self.feed(Input::TimersRead { next_due_ms })
     }
 
-    fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), EngineFault> {
-        let (timer, kind) = keys::timer_id(row).ok_or_else(|| unreadable("a timer"))?;
-        let kept = self.projection.timer(row)?.ok_or_else(|| unreadable("a timer without its row"))?;
+    fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), Exit> {
+        let (timer, kind) = keys::timer_id(row).ok_or_else(|| StorageError::row("a timer"))?;
+        let kept = self.projection.timer(row)?.ok_or_else(|| StorageError::row("a timer without its row"))?;
         let Now { at_ms, wall_ms, .. } = self.time.now();
         let firing = timers::firing(&self.reader, &timer, kind, kept, wall_ms)?;
-        let firing =
-            firing.ok_or_else(|| EngineFault::Broken(format!("the log does not say what timer {} is", timer.name)))?;
+        let firing = firing.ok_or(StorageError::Missing { what: "timer", position: kept.position })?;
         let timers::Firing { event, next_ms } = firing;
         self.stage(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
     }
-}
-
-pub(super) fn unreadable(what: impl std::fmt::Display) -> EngineFault {
-    EngineFault::Broken(format!(
-        "the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log"
-    ))
 }

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 use weirgate_core::Input;
 
-use super::{EngineFault, Writer};
+use super::{Exit, Writer};
 
 /// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
 /// the next start.
@@ -18,7 +18,7 @@ const JOIN_PATIENCE: Duration = Duration::from_millis(500);
 const JOIN_LOOK: Duration = Duration::from_millis(5);
 
 impl Writer {
-    pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), EngineFault> {
+    pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), Exit> {
         self.stopping.push(reply);
         self.stop_by.get_or_insert(self.time.monotonic() + STOP_GRACE);
         self.feed(Input::Stopping)
@@ -31,16 +31,22 @@ impl Writer {
 
     /// Close log and views. Calls under way are cut off: nothing waits for them, and what they wait for is answered by the
     /// end of the channel. An attempt that is cut off counts as interrupted at the next start.
-    pub fn stop(self) -> EngineFault {
+    pub fn stop(self) {
         let cut_off = self.machine.running();
         if cut_off > 0 {
             tracing::info!(calls = cut_off, "calls that did not end in time are cut off");
         }
         if let Err(error) = self.views.close() {
-            tracing::warn!(%error, "the views are behind; they will be brought forward from the log");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the views are behind; they will be brought forward from the log"
+            );
         }
         if let Err(error) = self.log.close() {
-            tracing::warn!(%error, "the log could not be closed; its end will be checked when it is opened");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the log could not be closed; its end will be checked when it is opened"
+            );
         }
         // Workers end when nobody can send them jobs any more. A worker may wait for the reply to a command that is queued:
         // dropping the command tells it that none will come.
@@ -52,7 +58,6 @@ impl Writer {
             // Whoever asked may be gone.
             let _ = reply.send(());
         }
-        EngineFault::Asked
     }
 }
 

@@ -62,7 +62,7 @@ impl Outbound for Journal {
 
     fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {
         self.with(|kept| match kept.broken {
-            true => Err(StateError("the log is gone".into())),
+            true => Err(StateError::new("the log is gone")),
             false => {
                 assert!(kept.steps.insert(step.to_owned(), answer.clone()).is_none(), "{step} was kept twice");
                 Ok(())

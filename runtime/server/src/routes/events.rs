@@ -215,7 +215,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
         events.push(item);
     }
     let list = EventList { events, next_after: through.0, head: app.engine.head().0 };
-    let json = serde_json::to_vec(&list).map_err(|error| Problem::internal("storage", &error.to_string()))?;
+    let json = serde_json::to_vec(&list).map_err(|error| Problem::internal("storage", &error))?;
     Ok(held_until_read(json, slot))
 }
 

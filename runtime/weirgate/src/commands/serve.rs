@@ -99,7 +99,10 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
         () = &mut server => bail!("the server stops: it accepts no connections any more"),
         () = asked => {}
         // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
-        reason = engine.fault() => bail!("the server stops: {reason}"),
+        fault = engine.fault() => match fault {
+            Some(fault) => return Err(anyhow::Error::new(fault).context("the server stops")),
+            None => bail!("the server stops: the thread of the writer panicked"),
+        },
     }
     tracing::info!("stopping");
     let _ = stop.send(());
