@@ -153,10 +153,6 @@ impl Hub {
         Self { statuses, queries, topics: Mutex::default() }
     }
 
-    pub(crate) fn queries(&self) -> &Queries {
-        &self.queries
-    }
-
     fn watch(&self, watcher: &Arc<Watcher>, subject: &str) {
         let mut topics = lock(&self.topics);
         let topic = topics.entry(subject.into()).or_default();

@@ -24,7 +24,6 @@ mod pool;
 mod projection;
 mod queries;
 mod recent;
-mod recovery;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod start;

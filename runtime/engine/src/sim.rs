@@ -22,12 +22,12 @@ use crate::{
     identities::{Identified, IdentityWindow},
     job::{CallResult, ItemResult, Job, StoredRecord},
     keys,
-    modules::{ModuleDisk, ModuleOptions},
-    start::{Pieces, assemble, last_at_ms},
+    modules::{ModuleDisk, ModuleOptions, Modules},
+    start::{last_at_ms, share},
     state::KeyState,
     time::Time,
     workers::Jobs,
-    writer::{self, Writer},
+    writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
 
 /// What an engine stands on.
@@ -147,30 +147,20 @@ impl Engine {
         let metrics = Arc::new(Metrics::default());
         let last_at_ms = last_at_ms(&log).map_err(writer::Exit::from)?;
         let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms);
-        let pieces = Pieces {
-            log,
-            views,
-            host,
-            modules: (ModuleOptions::default(), ModuleDisk { dir: "/".into(), free_bytes_min: 0 }),
-            metrics,
-            host_breakers: Arc::new(HostBreakers::new(Arc::clone(&clock))),
-            clock,
-            time,
-            machine: Machine::new(limits, Entropy::seeded(seed)),
-            commands: commands.clone(),
-            inbox,
-            jobs: Jobs::to(taker),
-            workers: Vec::new(),
-            free_space: Box::new(|| true),
-            ballast: Ballast::default(),
-            identity_window: IdentityWindow::default(),
-            events_in_flight_max: Semaphore::MAX_PERMITS,
-            fault,
-        };
-        let (mut writer, parts) = assemble(pieces);
+        let disk = ModuleDisk { dir: "/".into(), free_bytes_min: 0 };
+        let modules = Modules::new(host, views.clone(), Arc::clone(&clock), ModuleOptions::default(), disk);
+        let space = DiskSpace::new(Box::new(|| true), Ballast::default());
+        let ingress = Ingress::new(inbox, Semaphore::MAX_PERMITS, IdentityWindow::default(), log.head());
+        let workers = (Jobs::to(taker), Vec::new());
+        let host_breakers = Arc::new(HostBreakers::new(clock));
+        let machine = Machine::new(limits, Entropy::seeded(seed));
+        let delivery = Delivery::new(machine, log.key_hasher(), workers, host_breakers);
+        let shared = share(&log, views, commands.clone(), modules, &metrics, (&ingress, &space), fault);
+        let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
+        let mut writer = Writer::new(ingress, delivery, durability, time, metrics);
         writer.recover()?;
-        let permits = Arc::clone(&parts.in_flight);
-        Ok(Self { writer, commands, jobs, module, permits, handle: Handle::new(parts) })
+        let permits = Arc::clone(&shared.in_flight);
+        Ok(Self { writer, commands, jobs, module, permits, handle: Handle::new(shared) })
     }
 
     #[must_use]
@@ -180,12 +170,12 @@ impl Engine {
 
     #[must_use]
     pub fn log(&self) -> &LogReader {
-        &self.writer.reader
+        self.writer.reader()
     }
 
     #[must_use]
     pub fn views(&self) -> &Views {
-        &self.writer.views
+        self.writer.views()
     }
 
     #[must_use]
@@ -207,15 +197,13 @@ impl Engine {
     /// In how many milliseconds something is due, if anything is.
     #[must_use]
     pub fn wake_in_ms(&self) -> Option<u64> {
-        let writer = &self.writer;
-        let has_more = !writer.commands.is_empty() || !writer.held.is_empty() || writer.budget.has_deferred();
-        if has_more { Some(0) } else { writer.machine.wake_in_ms(writer.time.now()) }
+        self.writer.wake_in_ms()
     }
 
     /// What time it was at the last look.
     #[must_use]
     pub fn now(&self) -> Now {
-        self.writer.time.now()
+        self.writer.now()
     }
 
     /// Ask it to stop: passes go on until one answers [`Exit::Asked`].
@@ -247,14 +235,14 @@ impl Engine {
     /// # Errors
     /// The engine is at its end.
     pub fn pass(&mut self) -> Result<(), Exit> {
-        let next = self.writer.next_waiting();
+        let next = self.writer.next_command();
         Ok(self.writer.run_pass(next)?)
     }
 
     /// How many rows and positions the last pass has read.
     #[must_use]
     pub fn work(&self) -> usize {
-        self.writer.budget.spent()
+        self.writer.work()
     }
 
     /// The calls that have begun since the last time.
@@ -270,7 +258,7 @@ impl Engine {
         let Call(job) = call;
         let items = job.items.into_iter().zip(attempted).map(|(item, attempted)| {
             let position = item.delivery.position;
-            let read = || StoredRecord::read(&self.writer.reader, position).ok().flatten();
+            let read = || StoredRecord::read(self.writer.reader(), position).ok().flatten();
             let result = attempted.result.map_err(|failure| match failure.kind {
                 FailureKind::NotReached => CallError::Blocked,
                 _ => CallError::Failed(failure),

@@ -1,15 +1,9 @@
 //! Starting: open log, views and host, recover, and set the threads to work.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use tokio::sync::{Semaphore, watch};
+use crossbeam_channel::{Sender, bounded};
+use tokio::sync::watch;
 use weirgate_core::{Entropy, Limits, Machine, WorkerSlots};
 use weirgate_host::{Host, HostOptions};
 use weirgate_log::{Log, LogError, Views};
@@ -19,25 +13,21 @@ use crate::{
     Clock, EngineFault, Handle, Hub, Metrics, StartError,
     ballast::Ballast,
     command::Command,
-    handle::Parts,
+    handle::{BulkJobs, Shared},
     host_breakers::HostBreakers,
-    identities::{Identities, IdentityWindow},
+    identities::IdentityWindow,
     journaled_calls::CallServices,
     modules::{ModuleDisk, ModuleOptions, Modules},
-    projection::Projection,
     queries::Queries,
-    recent::Recent,
     statuses::Statuses,
     storage,
     time::Time,
-    workers::{self, Jobs, JoinTrace, Worker},
-    writer::{Budget, Exit, Forgotten, FreeSpace, Writer},
+    workers::{self, JoinTrace, Worker},
+    writer::{Delivery, DiskSpace, Durability, Exit, FreeSpace, Ingress, Writer},
 };
 
 /// How many commands may wait for the writer.
 const COMMANDS_MAX: usize = 16 * 1_024;
-/// How much memory the newest events may take, about. Those that are further back when they are due are read from the log.
-const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// What an engine is started with.
 pub struct Options {
@@ -89,119 +79,45 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     drop(worker);
     let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
     ballast.take();
+    let space = DiskSpace::new(free_space(storage::log_dir(&options.dir), options.disk_free_bytes_min), ballast);
     let (fault_sender, fault) = watch::channel(None);
-    let pieces = Pieces {
-        log,
-        views,
-        host: Arc::clone(&host),
-        modules: (options.modules, module_disk),
-        metrics,
-        clock,
-        time,
-        machine: Machine::new(options.machine, Entropy::seeded(options.seed)),
-        host_breakers,
-        commands: commands.clone(),
-        inbox,
-        jobs,
-        workers,
-        free_space: free_space(storage::log_dir(&options.dir), options.disk_free_bytes_min),
-        ballast,
-        identity_window: options.identity_window,
-        events_in_flight_max: options.events_in_flight_max,
-        fault,
-    };
-    let (writer, parts) = assemble(pieces);
-    run(writer, host, commands, fault_sender)?;
-    Ok(Handle::new(parts))
+    let machine = Machine::new(options.machine, Entropy::seeded(options.seed));
+    let ingress = Ingress::new(inbox, options.events_in_flight_max, options.identity_window, log.head());
+    let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), host_breakers);
+    let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
+    let shared = share(&log, views, commands.clone(), modules, &metrics, (&ingress, &space), fault);
+    let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
+    run(Writer::new(ingress, delivery, durability, time, metrics), host, commands, fault_sender)?;
+    Ok(Handle::new(shared))
 }
 
-/// What an engine is put together from.
-pub struct Pieces {
-    pub log: Log,
-    pub views: Views,
-    pub host: Arc<Host>,
-    pub modules: (ModuleOptions, ModuleDisk),
-    pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
-    pub time: Time,
-    pub machine: Machine,
-    pub host_breakers: Arc<HostBreakers>,
-    pub commands: Sender<Command>,
-    pub inbox: Receiver<Command>,
-    pub jobs: Jobs,
-    pub workers: Vec<JoinHandle<()>>,
-    pub free_space: FreeSpace,
-    pub ballast: Ballast,
-    pub identity_window: IdentityWindow,
-    pub events_in_flight_max: usize,
-    pub fault: watch::Receiver<Option<Arc<EngineFault>>>,
-}
-
-/// A writer that has recovered nothing yet, and what a handle on it is made of.
-pub fn assemble(pieces: Pieces) -> (Writer, Parts) {
-    let Pieces { log, views, host, metrics, clock, time, machine, host_breakers, commands, inbox, .. } = pieces;
-    let statuses = Statuses { views: views.clone(), log: log.reader() };
+/// What the handles of an engine share.
+pub fn share(
+    log: &Log,
+    views: Views,
+    commands: Sender<Command>,
+    modules: Arc<Modules>,
+    metrics: &Arc<Metrics>,
+    (ingress, space): (&Ingress, &DiskSpace),
+    fault: watch::Receiver<Option<Arc<EngineFault>>>,
+) -> Shared {
+    let statuses = Statuses { views, log: log.reader() };
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let hub = Arc::new(Hub::new(statuses.clone(), Queries::new(processors)));
-    let in_flight = Arc::new(Semaphore::new(pieces.events_in_flight_max));
-    let is_ready = Arc::new(AtomicBool::new(true));
-    let (options, disk) = pieces.modules;
-    let modules = Modules::new(host, views.clone(), clock, options, disk);
-    let keys = log.key_hasher();
-    let parts = Parts {
+    let queries = Queries::new(processors);
+    Shared {
         commands,
         epoch: log.epoch(),
-        keys,
-        statuses: statuses.clone(),
-        hub: Arc::clone(&hub),
+        keys: log.key_hasher(),
+        hub: Arc::new(Hub::new(statuses.clone(), queries.clone())),
+        statuses,
         modules,
-        metrics: Arc::clone(&metrics),
-        in_flight: Arc::clone(&in_flight),
-        is_ready: Arc::clone(&is_ready),
-        fault: pieces.fault,
-    };
-    let writer = Writer {
-        commands: inbox,
-        jobs: pieces.jobs,
-        machine: machine.hashing_keys_with(keys),
-        keys,
-        reader: log.reader(),
-        identities: Identities::new(log.head()),
-        identity_window: pieces.identity_window,
-        forgotten: Forgotten::default(),
-        log,
-        projection: Projection::new(statuses),
-        views,
-        hub,
-        metrics,
-        time,
-        recent: Recent::new(RECENT_BYTES_MAX),
-        deployed_handlers: BTreeMap::new(),
-        actions: VecDeque::new(),
-        after: Vec::new(),
-        held: VecDeque::new(),
-        is_full: false,
-        settling: None,
-        free_space: pieces.free_space,
-        ballast: pieces.ballast,
-        handlers_changed: false,
-        hosts_changed: false,
-        host_breakers,
-        deployments_kept: BTreeSet::new(),
-        lagging_kept: BTreeMap::new(),
-        has_space: true,
-        is_ready: Arc::clone(&is_ready),
-        workers: pieces.workers,
-        pass_records: 0,
-        synced_records: 0,
-        budget: Budget::default(),
-        synced: Duration::ZERO,
-        in_flight: (in_flight, pieces.events_in_flight_max),
-        is_slow: false,
-        stop_by: None,
-        stopping: Vec::new(),
-    };
-    (writer, parts)
+        metrics: Arc::clone(metrics),
+        in_flight: Arc::clone(ingress.permits()),
+        is_ready: space.readiness(),
+        fault,
+        queries,
+        bulk_jobs: BulkJobs::default(),
+    }
 }
 
 /// The time of the log's last record; 0 where it has none.
@@ -209,7 +125,7 @@ pub fn last_at_ms(log: &Log) -> Result<u64, LogError> {
     Ok(log.reader().read(log.head())?.map_or(0, |(_, record)| record.at_ms()))
 }
 
-/// What calls to the call_services go through.
+/// What the calls of handlers are served with.
 fn call_services(
     log: &Log,
     commands: &Sender<Command>,

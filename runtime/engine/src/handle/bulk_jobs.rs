@@ -17,7 +17,7 @@ const KEPT_MAX: usize = 100;
 const PAGE: usize = 100;
 
 #[derive(Default)]
-pub(super) struct BulkJobs {
+pub struct BulkJobs {
     /// A std mutex: held for one map operation.
     known: Mutex<BTreeMap<u64, BulkJob>>,
 }

@@ -137,7 +137,7 @@ impl Handle {
         let mut after = after.map(keys::dead_letter);
         let mut dead_letters = Vec::new();
         for _ in 0..LOOKED_AT_MAX / PAGE {
-            let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
+            let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
             let is_last = page.len() < PAGE;
             for (row, value) in page {
                 let (Some(delivery), Some(position)) = (keys::delivery_of(&row), keys::value_position(&value)) else {
@@ -158,14 +158,14 @@ impl Handle {
     }
 
     pub(super) fn find_dead_letter(&self, delivery: &DeliveryId) -> Result<Option<DeadLetter>, Refusal> {
-        let row = self.0.parts.statuses.views.get(&keys::dead_letter(delivery))?;
+        let row = self.0.statuses.views.get(&keys::dead_letter(delivery))?;
         let position = row.and_then(|value| keys::value_position(&value));
         position.map_or(Ok(None), |position| self.dead_letter_at(delivery, position))
     }
 
     /// What the record at a position says of a delivery that it made a dead letter.
     fn dead_letter_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<DeadLetter>, Refusal> {
-        let log = &self.0.parts.statuses.log;
+        let log = &self.0.statuses.log;
         let Some((_, record)) = log.read(position)? else { return Ok(None) };
         let stored = StoredRecord::read(log, delivery.position)?;
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
@@ -204,7 +204,7 @@ impl Handle {
         if let Some(dead_letter) = self.find_dead_letter(delivery)? {
             return Ok(dead_letter.carried);
         }
-        let open = self.0.parts.statuses.views.get(&keys::delivery(delivery))?;
+        let open = self.0.statuses.views.get(&keys::delivery(delivery))?;
         let row = open.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok());
         Ok(row.map(|row| row.carried).unwrap_or_default())
     }
@@ -215,7 +215,7 @@ impl Handle {
         delivery: &DeliveryId,
         position: Position,
     ) -> Result<(Option<Failure>, Option<Position>), Refusal> {
-        let record = self.0.parts.statuses.log.read(position)?.map(|(_, record)| record);
+        let record = self.0.statuses.log.read(position)?.map(|(_, record)| record);
         if let Some(Record::DeliveryDecided(DeliveryDecided { carried, .. })) = &record {
             return Ok((None, carried.failure));
         }

@@ -115,7 +115,7 @@ impl Handle {
         audit: Audit,
     ) -> Result<(PreparedCommand, Option<Box<RawValue>>), Refusal> {
         let not_open = || Refusal::NotOpen(delivery.clone());
-        let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?.ok_or_else(not_open)?;
+        let stored = StoredRecord::read(&self.0.statuses.log, delivery.position)?.ok_or_else(not_open)?;
         let event = stored.event(delivery.position).ok_or_else(not_open)?;
         if lost::is_lost(event) && matches!(request, CommandRequest::Retry | CommandRequest::Correct(_)) {
             let reason = "its event was lost, so it cannot be made: skip, resolve or discard it";
@@ -126,7 +126,7 @@ impl Handle {
         let command = match request {
             CommandRequest::Retry => DeliveryCommand::Retry,
             CommandRequest::Correct(data) => {
-                let current = corrections::as_delivered(&self.0.parts.statuses.log, event, carried.correction)?;
+                let current = corrections::as_delivered(&self.0.statuses.log, event, carried.correction)?;
                 let current = current.as_ref().unwrap_or(event);
                 let correction = correction(current, data)?;
                 corrections::check_size(&correction.data).map_err(Refusal::Correction)?;
@@ -168,7 +168,7 @@ impl Handle {
     pub async fn corrected(&self, delivery: DeliveryId) -> Result<Option<Corrected>, Refusal> {
         let handle = self.clone();
         let read = move || {
-            let log = &handle.0.parts.statuses.log;
+            let log = &handle.0.statuses.log;
             let Some(position) = handle.carried(&delivery)?.correction else { return Ok(None) };
             let Some((_, Record::DeliveryDecided(one))) = log.read(position)? else { return Ok(None) };
             let DeliveryCommand::Correct(Correction { data, .. }) = one.command else { return Ok(None) };
@@ -192,7 +192,7 @@ impl Handle {
         let prefix = handler.map_or_else(|| keys::DELIVERIES.to_vec(), keys::deliveries_of);
         let mut after = None::<Vec<u8>>;
         for _ in 0..LOOKED_AT_MAX / PAGE {
-            let page = self.0.parts.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
+            let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
             for (key, value) in &page {
                 let (Some(delivery), Ok(row)) = (keys::delivery_of(key), postcard::from_bytes::<DeliveryRow>(value))
                 else {
@@ -216,12 +216,12 @@ impl Handle {
 
     fn blocked_lane(&self, first_number: Option<u64>, handler: HandlerName, lane: Lane) -> Option<Blocked> {
         let (position, row) = lane.first?;
-        let stored = StoredRecord::read(&self.0.parts.statuses.log, position).ok()??;
+        let stored = StoredRecord::read(&self.0.statuses.log, position).ok()??;
         let key = stored.event(position)?.key().to_owned();
         let state = match first_number {
             None => DeliveryState::of(&row),
             Some(first) => {
-                let next = self.0.parts.statuses.views.get(&keys::next_number(&handler, row.lane)).ok()?;
+                let next = self.0.statuses.views.get(&keys::next_number(&handler, row.lane)).ok()?;
                 let next = next.and_then(|value| keys::value_number(&value)).unwrap_or(first);
                 DeliveryState::in_sequence(&row, next)
             }

@@ -39,7 +39,7 @@ impl Handle {
         if let Some(name) = &filter.handler {
             self.handler(name.clone()).await?;
         }
-        let key = filter.key.as_deref().map(|key| self.0.parts.keys.hash(key));
+        let key = filter.key.as_deref().map(|key| self.0.keys.hash(key));
         let (mut after, mut deliveries) = (filter.after.clone(), Vec::new());
         for _ in 0..ROWS_MAX / SLICE {
             let (slice, is_last) = self.read_slice(&filter, after.clone(), key).await?;
@@ -69,7 +69,7 @@ impl Handle {
         after: Option<DeliveryId>,
         key: Option<KeyHash>,
     ) -> Result<((Option<DeliveryId>, Vec<Candidate>), bool), Refusal> {
-        let views = self.0.parts.statuses.views.clone();
+        let views = self.0.statuses.views.clone();
         let prefix = filter.handler.as_ref().map_or_else(|| keys::DELIVERIES.to_vec(), keys::deliveries_of);
         let state = filter.state.clone();
         blocking(move || {
@@ -120,7 +120,7 @@ impl Handle {
         if let Some(state) = known.state {
             return Ok(Some((row.clone(), state)));
         }
-        let views = &self.0.parts.statuses.views;
+        let views = &self.0.statuses.views;
         // Not in memory: on disk, or it has ended since.
         let kept = views.get(&keys::delivery(delivery))?;
         let Some(row) = kept.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok()) else {
@@ -145,7 +145,7 @@ impl Handle {
         row: &DeliveryRow,
         state: DeliveryState,
     ) -> Result<Option<DeliveryItem>, Refusal> {
-        let stored = StoredRecord::read(&self.0.parts.statuses.log, delivery.position)?;
+        let stored = StoredRecord::read(&self.0.statuses.log, delivery.position)?;
         let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
         Ok(event.map(|event| DeliveryItem {
             attempt: row.attempt,

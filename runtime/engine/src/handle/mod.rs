@@ -31,7 +31,7 @@ use crate::{
     queries::{Queries, blocking},
     statuses::Statuses,
 };
-pub use bulk_jobs::{BulkJob, BulkJobState};
+pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
@@ -41,16 +41,10 @@ const QUEUE_LOOK: Duration = Duration::from_millis(5);
 
 /// See the module.
 #[derive(Clone)]
-pub struct Handle(Arc<Inner>);
+pub struct Handle(Arc<Shared>);
 
-struct Inner {
-    parts: Parts,
-    queries: Queries,
-    bulk_jobs: bulk_jobs::BulkJobs,
-}
-
-/// What a handle is made of.
-pub struct Parts {
+/// What the handles of one engine share.
+pub struct Shared {
     pub commands: Sender<Command>,
     pub epoch: Epoch,
     /// The log's own hash of keys.
@@ -59,11 +53,13 @@ pub struct Parts {
     pub hub: Arc<Hub>,
     pub modules: Arc<Modules>,
     pub metrics: Arc<Metrics>,
-    /// One permit an event; how many are out is how many events are on their way into the log.
+    /// One permit for each event that may be in flight.
     pub in_flight: Arc<Semaphore>,
     /// Whether the disk has room for new events.
     pub is_ready: Arc<AtomicBool>,
     pub fault: watch::Receiver<Option<Arc<EngineFault>>>,
+    pub queries: Queries,
+    pub bulk_jobs: BulkJobs,
 }
 
 /// An event as it stands in the log.
@@ -76,30 +72,29 @@ pub struct StoredEvent {
 }
 
 impl Handle {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let queries = parts.hub.queries().clone();
-        Self(Arc::new(Inner { parts, queries, bulk_jobs: bulk_jobs::BulkJobs::default() }))
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
     }
 
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.0.parts.epoch
+        self.0.epoch
     }
 
     #[must_use]
     pub fn hub(&self) -> &Arc<Hub> {
-        &self.0.parts.hub
+        &self.0.hub
     }
 
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        &self.0.parts.metrics
+        &self.0.metrics
     }
 
     /// The bytes that requests, uploads, subscriptions and outbound answers may hold.
     #[must_use]
     pub fn budget(&self) -> &Budget {
-        self.0.parts.modules.host().budget()
+        self.0.modules.host().budget()
     }
 
     /// Put events into the log: for all handlers that subscribe to them, or for the one named, whatever it subscribes to.
@@ -116,9 +111,9 @@ impl Handle {
         bytes: Option<Grant>,
     ) -> Result<Vec<Ingested>, Refusal> {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.0.parts.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
+        let permit = Arc::clone(&self.0.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
         let permit = Permit::new(permit, bytes);
-        let views = self.0.parts.statuses.views.clone();
+        let views = self.0.statuses.views.clone();
         let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &views)).collect();
         let events: Result<_, StorageError> = if permits > 1 { blocking(look_up).await? } else { look_up() };
         let events = events?;
@@ -130,7 +125,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal::ModuleQueueFull`], [`Refusal::DiskFull`], [`Refusal::TooManyModules`].
     pub async fn begin_upload(&self, bytes: u64) -> Result<Upload, Refusal> {
-        self.0.parts.modules.begin(bytes).await
+        self.0.modules.begin(bytes).await
     }
 
     /// Check a component whose bytes have all come, and keep it. Handlers that wait for it go on.
@@ -138,7 +133,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal::Module`] says what is wrong with it.
     pub async fn put_upload(&self, upload: Upload) -> Result<ModuleInfo, Refusal> {
-        let info = self.0.parts.modules.put(upload).await?;
+        let info = self.0.modules.put(upload).await?;
         for item in self.handlers().await?.into_iter().filter(|item| item.digest == info.digest && !item.ready) {
             let module = self.load(item.digest).await?;
             self.send(Command::Loaded { handler: item.name, digest: item.digest, module: Some(module) })?;
@@ -214,7 +209,7 @@ impl Handle {
     /// The view cannot be read.
     pub async fn status(&self, subject: String) -> Result<StatusDocument, Refusal> {
         let handle = self.clone();
-        Ok(self.0.queries.read(move || handle.0.parts.statuses.document(&subject)).await??)
+        Ok(self.0.queries.read(move || handle.0.statuses.document(&subject)).await??)
     }
 
     /// The event at a position, if there is one.
@@ -224,7 +219,7 @@ impl Handle {
     pub async fn event(&self, position: Position) -> Result<Option<StoredEvent>, Refusal> {
         let handle = self.clone();
         let read = move || {
-            let Some((first, record)) = handle.0.parts.statuses.log.read(position)? else { return Ok(None) };
+            let Some((first, record)) = handle.0.statuses.log.read(position)? else { return Ok(None) };
             Ok(stored_events(first, &record).into_iter().find(|stored| stored.position == position))
         };
         self.0.queries.read(read).await?
@@ -243,7 +238,7 @@ impl Handle {
         blocking(move || {
             let _scan = scan;
             let mut through = after;
-            for read in handle.0.parts.statuses.log.scan(after.next()) {
+            for read in handle.0.statuses.log.scan(after.next()) {
                 let (first, record) = read?;
                 for stored in stored_events(first, &record).into_iter().filter(|stored| stored.position > after) {
                     through = stored.position;
@@ -264,13 +259,13 @@ impl Handle {
     /// Whether the disk has room: without it no events are accepted and no deliveries begin.
     #[must_use]
     pub fn has_space(&self) -> bool {
-        self.0.parts.is_ready.load(Ordering::Relaxed)
+        self.0.is_ready.load(Ordering::Relaxed)
     }
 
     /// The last durable position.
     #[must_use]
     pub fn head(&self) -> Position {
-        self.0.parts.statuses.log.head()
+        self.0.statuses.log.head()
     }
 
     /// Stop after what has been taken is durable. Returns within some seconds, whatever is under way.
@@ -278,7 +273,7 @@ impl Handle {
         let (reply, stopped) = oneshot::channel();
         let mut command = Command::Stop { reply };
         // A full queue is not a refusal here: the writer empties it.
-        while let Err(TrySendError::Full(refused)) = self.0.parts.commands.try_send(command) {
+        while let Err(TrySendError::Full(refused)) = self.0.commands.try_send(command) {
             command = refused;
             tokio::time::sleep(QUEUE_LOOK).await;
         }
@@ -288,7 +283,7 @@ impl Handle {
 
     /// Waits until the writer ends, and answers why: `None` where it was asked to stop or panicked.
     pub async fn fault(&self) -> Option<Arc<EngineFault>> {
-        let mut fault = self.0.parts.fault.clone();
+        let mut fault = self.0.fault.clone();
         fault.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone())
     }
 
@@ -297,12 +292,12 @@ impl Handle {
     /// # Errors
     /// The modules or the view cannot be read.
     pub async fn collect_modules(&self) -> Result<Collected, Refusal> {
-        let modules = Arc::clone(&self.0.parts.modules);
+        let modules = Arc::clone(&self.0.modules);
         blocking(move || modules.collect()).await?
     }
 
     async fn load(&self, digest: Digest) -> Result<weirgate_host::Module, Refusal> {
-        self.0.parts.modules.load(digest).await
+        self.0.modules.load(digest).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
@@ -312,7 +307,7 @@ impl Handle {
     }
 
     fn send(&self, command: Command) -> Result<(), Refusal> {
-        self.0.parts.commands.try_send(command).map_err(|error| match error {
+        self.0.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Busy,
             TrySendError::Disconnected(_) => Refusal::Stopped,
         })

@@ -1,58 +1,59 @@
 //! What the writer does at each of the machine's actions.
 
-use std::sync::Arc;
-
 use weirgate_core::{Action, DeliveryRow, Input};
-use weirgate_log::LogError;
-use weirgate_types::{Carried, DeliveryId, HandlerName, Outcome, Position, Record};
+use weirgate_types::{Carried, DeliveryId, Position, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
     EngineFault, StorageError,
-    job::{Job, JobItem, StoredRecord},
+    job::{CallResult, Job, JobItem},
     keys,
 };
 
 impl Writer {
-    /// Tell the machine, and do what it says until it says nothing more.
+    /// Tell the machine, and do what it asks for until it asks for nothing more.
     pub fn feed(&mut self, input: Input<'_>) -> Result<(), Exit> {
         self.tell(input);
-        self.perform()
+        self.perform(None)
     }
 
     pub fn tell(&mut self, input: Input<'_>) {
-        let mut actions = Vec::new();
-        self.machine.apply(input, self.time.now(), &mut actions);
-        self.actions.extend(actions);
+        self.delivery.tell(input, self.time.now());
     }
 
-    pub fn perform(&mut self) -> Result<(), Exit> {
-        while let Some(action) = self.actions.pop_front() {
+    /// Do what the machine asks for. `call` is the one whose results were just told: commits take their effects from it.
+    pub fn perform(&mut self, mut call: Option<&mut CallResult>) -> Result<(), Exit> {
+        while let Some(action) = self.delivery.next_action() {
             match action {
-                action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
-                // The machine asks again: the next timer stays due.
-                Action::FireTimers { .. } if self.budget.is_used_up() => {}
                 Action::Stage(record) => drop(self.stage(record)?),
-                Action::Commit { handler, outcomes, is_batch } => self.commit(&handler, outcomes, is_batch)?,
-                Action::Correct { delivery, with } => self.correct(delivery, with)?,
+                Action::Commit { handler, outcomes, is_batch } => {
+                    self.commit(&handler, outcomes, is_batch, call.as_deref_mut())?;
+                }
+                Action::Correct { delivery, with } => self.correct(delivery, with, call.as_deref_mut())?,
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,
                 Action::ChangeState(change) => self.change_state(change)?,
                 Action::Deliver { delivery, attempt, at_ms, carried, call } => {
                     self.deliver(delivery, attempt, at_ms, carried, call)?;
                 }
-                Action::Scan { handler, after, until } => self.scan(&handler, after, until)?,
-                Action::Reload { handler, lanes, due_ms } => self.reload(&handler, lanes, due_ms)?,
+                Action::Scan { handler, after, until } => {
+                    self.delivery.scan(&handler, (after, until), self.durability.reader(), self.time.now())?;
+                }
+                Action::Reload { handler, lanes, due_ms } => {
+                    self.delivery.reload(&handler, lanes, due_ms, self.durability.views(), self.time.now())?;
+                }
                 Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
                 Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
-                Action::KeepNext { handler, lane, next } => self.projection.keep_next(&handler, lane, next)?,
+                Action::KeepNext { handler, lane, next } => {
+                    self.durability.projection_mut().keep_next(&handler, lane, next)?;
+                }
                 Action::Spill { delivery, row, on } => self.spill(&delivery, &row, on)?,
             }
         }
         Ok(())
     }
 
-    /// The record gets its place. Where the wall clock was set since the last one, the log says that first.
+    /// Give a record its position. Where the wall clock was set since the last one, the log says that first.
     pub fn stage(&mut self, record: Record) -> Result<Position, Exit> {
         if let Some(anchor) = self.time.anchor_wanted() {
             self.stage_without_anchor(Record::TimeAnchored(anchor))?;
@@ -62,30 +63,17 @@ impl Writer {
     }
 
     fn stage_without_anchor(&mut self, record: Record) -> Result<Position, Exit> {
-        let position = self.stage_in_log(&record)?;
-        self.pass_records += 1;
-        self.projection.project(position, &record)?;
-        self.tell(Input::Staged { position, record: &record });
-        self.handlers_changed |=
-            matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
-        self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_));
-        // What is withheld may leave before it is durable, and so before it can be read back.
-        let withholds = record.commits().iter().any(|commit| commit.outcome == Outcome::Withheld);
-        if withholds || record.events(position).next().is_some() {
-            self.recent.push(position, Arc::new(record));
-        }
-        Ok(position)
-    }
-
-    /// A batch has its limit; what is beyond it goes into the next, after a sync of its own.
-    fn stage_in_log(&mut self, record: &Record) -> Result<Position, Exit> {
-        match self.log.stage(record) {
-            Err(LogError::BatchFull { .. }) => {
-                self.commit_log()?;
-                Ok(self.log.stage(record)?)
+        // A batch has its limit; what is beyond it goes into the next, after a commit of its own.
+        let position = loop {
+            match self.durability.stage(&record)? {
+                Some(position) => break position,
+                None => self.commit_log()?,
             }
-            staged => Ok(staged?),
-        }
+        };
+        self.tell(Input::Staged { position, record: &record });
+        self.delivery.note(&record);
+        self.durability.keep_recent(position, record);
+        Ok(position)
     }
 
     fn deliver(
@@ -97,17 +85,17 @@ impl Writer {
         call: Position,
     ) -> Result<(), Exit> {
         let handler = delivery.handler.clone();
-        let stored = self.recent.covering(delivery.position).map(|(first, record)| StoredRecord { first, record });
+        let stored = self.durability.recent(delivery.position);
         let item = JobItem { delivery, attempt, carried, stored };
-        // The deliveries of a call come one right after the other, so only the last one that waits can be of the same call.
-        if let Some(After::Deliver(job)) = self.after.last_mut().filter(|after| after.is_call(&handler, call)) {
+        if let Some(job) = self.durability.waiting_job(&handler, call) {
             job.items.push(item);
             return Ok(());
         }
-        let deployed = self.deployed_handlers.get(&handler).map(Arc::clone);
+        let deployed = self.delivery.deployed(&handler).cloned();
         let deployed = deployed.ok_or_else(|| Exit::Fault(EngineFault::NoModule(handler.clone())))?;
         let wall_ms = self.time.now().wall_ms;
-        self.after.push(After::Deliver(Job { handler, call, at_ms, wall_ms, deployed, items: vec![item] }));
+        let job = Job { handler, call, at_ms, wall_ms, deployed, items: vec![item] };
+        self.durability.when_durable(After::Deliver(job));
         Ok(())
     }
 
@@ -116,9 +104,9 @@ impl Writer {
         match row {
             Some(row) => {
                 let value = postcard::to_stdvec(row).map_err(StorageError::encode("a delivery's row"))?;
-                self.projection.put(key, value, is_new);
+                self.durability.projection_mut().put(key, value, is_new);
             }
-            None => self.projection.remove(key),
+            None => self.durability.projection_mut().remove(key),
         }
         Ok(())
     }
@@ -130,21 +118,16 @@ impl Writer {
         let due = row.phase.due().filter(|_| row.leads || !on);
         let by_time = due.map(|(due_ms, stage)| keys::queued(delivery, stage, due_ms));
         if on {
-            self.projection.put(by_lane, Vec::new(), false);
+            self.durability.projection_mut().put(by_lane, Vec::new(), false);
             if let Some(key) = by_time {
-                self.projection.put(key, keys::lane_value(row.lane), false);
+                self.durability.projection_mut().put(key, keys::lane_value(row.lane), false);
             }
         } else {
-            self.projection.remove(by_lane);
+            self.durability.projection_mut().remove(by_lane);
             if let Some(key) = by_time {
-                self.projection.remove(key);
+                self.durability.projection_mut().remove(key);
             }
         }
         Ok(())
-    }
-
-    /// The module's handler, for what is said of it.
-    pub fn digest_of(&self, handler: &HandlerName) -> weirgate_types::Digest {
-        self.machine.handler(handler).map_or(weirgate_types::Digest([0; 32]), |view| view.deployed.digest)
     }
 }

@@ -1,13 +1,13 @@
 //! What waits until the pass's records are durable.
 
 use crossbeam_channel::Sender;
-use weirgate_types::{HandlerName, Position};
+use weirgate_types::Position;
 
+use super::Delivery;
 use crate::{
     BreakerItem, HandlerItem, Ingested, Refusal,
     command::{KnownState, Permit, Reply},
     job::Job,
-    workers::Jobs,
 };
 
 pub enum After {
@@ -22,13 +22,8 @@ pub enum After {
 }
 
 impl After {
-    /// Whether it is this call of a handler.
-    pub fn is_call(&self, handler: &HandlerName, call: Position) -> bool {
-        matches!(self, Self::Deliver(job) if job.call == call && job.handler == *handler)
-    }
-
     /// A reader who has gone away misses his answer, and nothing else happens.
-    pub fn perform(self, jobs: &Jobs) {
+    pub fn perform(self, delivery: &Delivery) {
         match self {
             Self::Ingested { reply, ingested, permit } => {
                 drop(permit);
@@ -40,7 +35,23 @@ impl After {
             Self::Commanded { reply, position } => drop(reply.send(Ok(position))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Stepped(reply) => drop(reply.send(Ok(()))),
-            Self::Deliver(job) => jobs.send(job),
+            Self::Deliver(job) => delivery.send(job),
         }
+    }
+
+    /// Answer what only asks, and that the outcome of what changes something is not known yet; what has no reader stays to be
+    /// done.
+    pub fn answer_outcome_unknown(self) -> Option<Self> {
+        match self {
+            Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
+            Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
+            Self::Commanded { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
+            Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
+            Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
+            Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),
+            // Whoever called out waits until it is durable that he did.
+            waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
+        }
+        None
     }
 }

@@ -30,23 +30,23 @@ impl Writer {
             Command::CommandDelivery { command, reply } => self.command_delivery(*command, reply)?,
             Command::SetBreaker { breaker, open, audit, reply } => self.set_breaker(&breaker, open, &audit, reply)?,
             Command::Breakers { reply } => {
-                let items = self.list_breakers();
-                self.after.push(After::Breakers { reply, items });
+                let items = self.delivery.list_breakers(self.time.now());
+                self.durability.when_durable(After::Breakers { reply, items });
             }
             Command::Step { delivery, attempt, step, answer, reply } => {
                 let at_ms = self.time.at_ms();
-                let previous = self.machine.row(&delivery).and_then(|row| row.carried.step);
+                let previous = self.delivery.machine().row(&delivery).and_then(|row| row.carried.step);
                 self.stage(Record::Stepped { delivery, attempt, step, answer, previous, at_ms })?;
-                self.after.push(After::Stepped(reply));
-                self.perform()?;
+                self.durability.when_durable(After::Stepped(reply));
+                self.perform(None)?;
             }
             Command::Handlers { name, reply } => {
                 let items = self.list_handlers(name.as_ref());
-                self.after.push(After::Handlers { reply, items });
+                self.durability.when_durable(After::Handlers { reply, items });
             }
             Command::KnownStates { deliveries, reply } => {
-                let known = self.known_states(&deliveries);
-                self.after.push(After::KnownStates { reply, known });
+                let known = self.delivery.known_states(&deliveries, self.time.now());
+                self.durability.when_durable(After::KnownStates { reply, known });
             }
             Command::Stop { reply } => self.begin_to_stop(reply)?,
             Command::WorkerFailed(fault) => return Err(Exit::Fault(fault.into())),
@@ -61,18 +61,18 @@ impl Writer {
         permit: Permit,
         reply: Reply<Vec<Ingested>>,
     ) -> Result<(), Exit> {
-        if let Some(unknown) = to.filter(|to| self.machine.handler(to).is_none()) {
+        if let Some(unknown) = to.filter(|to| self.delivery.machine().handler(to).is_none()) {
             drop(reply.send(Err(Refusal::UnknownHandler(unknown.clone()))));
             return Ok(());
         }
-        if !self.has_space {
+        if !self.durability.has_space() {
             drop(reply.send(Err(Refusal::DiskFull)));
             return Ok(());
         }
         let mut ingested = Vec::with_capacity(events.len());
         for one in events {
-            let first = self.identities.first_position(&one, &self.views)?;
-            let first = first.filter(|first| self.identity_window.holds(*first, self.machine.head()));
+            let head = self.delivery.machine().head();
+            let first = self.ingress.first_position(&one, self.durability.views(), head)?;
             let Identified { event, identity, .. } = one;
             let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
             let (position, duplicate) = match first {
@@ -80,7 +80,7 @@ impl Writer {
                 None => {
                     let (to, at_ms) = (to.cloned(), self.time.at_ms());
                     let position = self.stage(Record::Accepted { event, to, at_ms })?;
-                    self.identities.accepted(identity, position);
+                    self.ingress.accepted(identity, position);
                     (position, false)
                 }
             };
@@ -88,8 +88,8 @@ impl Writer {
             counter.inc();
             ingested.push(Ingested { id, source, key, position, duplicate });
         }
-        self.after.push(After::Ingested { reply, ingested, permit });
-        self.perform()
+        self.durability.when_durable(After::Ingested { reply, ingested, permit });
+        self.perform(None)
     }
 
     fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), Exit> {
@@ -113,16 +113,15 @@ impl Writer {
             corrected: *corrected,
         });
         let results: Vec<_> = results.collect();
-        self.settling = Some(call);
-        self.feed(Input::AttemptResults { handler: &handler, results: &results })?;
-        self.settling = None;
+        self.tell(Input::AttemptResults { handler: &handler, results: &results });
+        self.perform(Some(&mut call))?;
         if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, hosts: &hosts }) }
     }
 
     /// An attempt that emits beyond the handler's causation depth has failed for good: a handler that reacts to what it emits
     /// would go on for ever.
     fn check_depths(&self, call: &mut CallResult) {
-        let Some(view) = self.machine.handler(&call.handler) else { return };
+        let Some(view) = self.delivery.machine().handler(&call.handler) else { return };
         let max = view.manifest.limits.causation_depth;
         for item in &mut call.items {
             let emits = item.result.as_ref().is_ok_and(|effects| !effects.emitted.is_empty());
@@ -150,8 +149,8 @@ impl Writer {
 
     /// Whether a deployment keeps within what memory holds of handlers.
     fn has_room_for(&self, deployed: &Deployed) -> Result<(), Refusal> {
-        let Some(view) = self.machine.handler(&deployed.handler) else {
-            return match self.machine.handlers().count() {
+        let Some(view) = self.delivery.machine().handler(&deployed.handler) else {
+            return match self.delivery.machine().handlers().count() {
                 count if count >= HANDLERS_MAX => Err(Refusal::TooManyHandlers(HANDLERS_MAX)),
                 _ => Ok(()),
             };
@@ -165,23 +164,22 @@ impl Writer {
     }
 
     fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), Exit> {
-        let Some(view) = self.machine.handler(name).filter(|view| view.deployed.digest == digest) else {
+        let Some(view) = self.delivery.machine().handler(name).filter(|view| view.deployed.digest == digest) else {
             return Ok(());
         };
         let Some(module) = module else {
             // A deployment of the same digest may have come while the module was looked for in vain.
-            let is_here = self.deployed_handlers.get(name).is_some_and(|deployed| deployed.digest == digest);
+            let is_here = self.delivery.deployed(name).is_some_and(|deployed| deployed.digest == digest);
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
         let capabilities = view.manifest.capabilities.clone();
-        self.deployed_handlers
-            .insert(name.clone(), Arc::new(DeployedHandler { digest, module, config, limits, capabilities }));
+        self.delivery.set_deployed(name.clone(), DeployedHandler { digest, module, config, limits, capabilities });
         self.feed(Input::Ready { handler: name, digest })
     }
 
     pub(super) fn after_handler(&mut self, name: HandlerName, reply: Reply<HandlerItem>) {
         let item = self.list_handlers(Some(&name)).pop().ok_or(Refusal::UnknownHandler(name));
-        self.after.push(After::Handler { reply, item: Box::new(item) });
+        self.durability.when_durable(After::Handler { reply, item: Box::new(item) });
     }
 }

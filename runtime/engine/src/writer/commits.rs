@@ -9,7 +9,11 @@ use weirgate_types::{
 };
 
 use super::{Exit, Writer};
-use crate::{StorageError, corrections, job::ItemResult, job::StoredRecord, keys, notices};
+use crate::{
+    StorageError, corrections,
+    job::{CallResult, ItemResult, StoredRecord},
+    keys, notices,
+};
 
 /// How much of the state is kept with a dead letter.
 const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
@@ -31,11 +35,12 @@ impl Writer {
         handler: &HandlerName,
         outcomes: Vec<AttemptOutcome>,
         is_batch: bool,
+        mut call: Option<&mut CallResult>,
     ) -> Result<(), Exit> {
         let mut commits = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             self.metrics.settled(handler, &outcome.outcome);
-            let commit = self.commit_of(handler, outcome, &commits)?;
+            let commit = self.commit_of(handler, outcome, &commits, call.as_deref_mut())?;
             commits.push(commit);
         }
         if !is_batch && commits.len() == 1 {
@@ -53,9 +58,10 @@ impl Writer {
         handler: &HandlerName,
         mut outcome: AttemptOutcome,
         before: &[Commit],
+        mut call: Option<&mut CallResult>,
     ) -> Result<Commit, Exit> {
         let delivery = DeliveryId { handler: handler.clone(), position: outcome.position };
-        let (stored, Left { mut effects, log }) = self.left_by(&delivery, outcome.attempt)?;
+        let (stored, Left { mut effects, log }) = self.left_by(&delivery, outcome.attempt, call.as_deref_mut())?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         match &mut outcome.outcome {
@@ -68,7 +74,7 @@ impl Writer {
             effects.emitted.reserve_exact(1);
             effects.emitted.push(notice);
         }
-        let digest = match &self.settling {
+        let digest = match &call {
             Some(call) => call.digest,
             None => self.digest_begun_under(&delivery)?,
         };
@@ -79,34 +85,37 @@ impl Writer {
 
     /// The version of the handler that a delivery's newest attempt was begun under: another may have been deployed since.
     fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, Exit> {
-        let version = self.machine.row(delivery).map_or(Position::ZERO, |row| row.version);
-        match self.reader.read(version)? {
+        let version = self.delivery.machine().row(delivery).map_or(Position::ZERO, |row| row.version);
+        match self.durability.reader().read(version)? {
             Some((_, Record::Deployed(deployed))) => Ok(deployed.digest),
-            _ => Ok(self.digest_of(&delivery.handler)),
+            _ => {
+                let digest = self.delivery.digest(&delivery.handler);
+                Ok(digest.ok_or(StorageError::Missing { what: "deployment", position: version })?)
+            }
         }
     }
 
     /// The attempt being settled hands over what it left; one that was cut off left nothing.
-    fn left_by(&mut self, delivery: &DeliveryId, attempt: u32) -> Result<(StoredRecord, Left), Exit> {
-        match self.settled_item(delivery, attempt) {
+    fn left_by(
+        &self,
+        delivery: &DeliveryId,
+        attempt: u32,
+        call: Option<&mut CallResult>,
+    ) -> Result<(StoredRecord, Left), Exit> {
+        match call.and_then(|call| item_of(call, delivery, attempt)) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
                 Ok((item.stored.clone(), Left { effects, log: std::mem::take(&mut item.log) }))
             }
-            None => Ok((self.stored(delivery)?, Left::default())),
+            None => Ok((self.durability.stored(delivery.position)?, Left::default())),
         }
-    }
-
-    fn settled_item(&mut self, delivery: &DeliveryId, attempt: u32) -> Option<&mut ItemResult> {
-        let call = self.settling.as_mut().filter(|call| call.handler == delivery.handler)?;
-        call.items.iter_mut().find(|item| item.position == delivery.position && item.attempt == attempt)
     }
 
     /// What the handler knows of a key, as much of it as is kept with a dead letter.
     fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, Exit> {
         let prefix = keys::states(handler, key);
         let mut values = BTreeMap::new();
-        for (row, value) in self.projection.scan(&prefix, KEPT_STATE_VALUES_MAX)? {
+        for (row, value) in self.durability.projection().scan(&prefix, KEPT_STATE_VALUES_MAX)? {
             let name = String::from_utf8_lossy(row.get(prefix.len()..).unwrap_or_default()).into_owned();
             let Some(keys::Stored::Inline(value)) = keys::Stored::decode(&value) else { continue };
             values.insert(name, Some(value.to_vec()));
@@ -124,25 +133,29 @@ impl Writer {
     }
 
     /// Let a delivery run again with other data.
-    pub(super) fn correct(&mut self, delivery: DeliveryId, with: Option<Position>) -> Result<(), Exit> {
-        let stored = self.stored(&delivery)?;
+    pub(super) fn correct(
+        &mut self,
+        delivery: DeliveryId,
+        with: Option<Position>,
+        call: Option<&mut CallResult>,
+    ) -> Result<(), Exit> {
+        let stored = self.durability.stored(delivery.position)?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (correction, actor, reason) = match with {
             Some(position) => {
                 let brought = DeliveryId { handler: delivery.handler.clone(), position };
-                let brought_stored = self.stored(&brought)?;
+                let brought_stored = self.durability.stored(position)?;
                 let brought = brought_stored.event(position).ok_or_else(|| no_event(&brought))?;
                 let (actor, reason) = (brought.source.clone(), format!("{} at {position}", brought.r#type));
-                let before = self.machine.row(&delivery).and_then(|row| row.carried.correction);
-                let current = corrections::as_delivered(&self.reader, event, before)?;
+                let before = self.delivery.machine().row(&delivery).and_then(|row| row.carried.correction);
+                let current = corrections::as_delivered(self.durability.reader(), event, before)?;
                 match corrections::by_event(current.as_ref().unwrap_or(event), brought, position) {
                     Ok(correction) => (correction, actor, reason),
                     Err(reason) => return self.refuse_correction(delivery, event, position, reason),
                 }
             }
             None => {
-                let settling = self.settling.as_mut();
-                let mut items = settling.into_iter().flat_map(|call| &mut call.items);
+                let mut items = call.into_iter().flat_map(|call| &mut call.items);
                 let item = items.find(|item| item.position == delivery.position);
                 let Some(correction) = item.and_then(|item| item.correction.take()) else { return Ok(()) };
                 (correction, HOOK.to_owned(), "the handler's own hook corrected it".to_owned())
@@ -191,11 +204,8 @@ impl Writer {
 
     /// Earlier deliveries of the lane are done: what this one emitted leaves.
     pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), Exit> {
-        let record = match self.recent.covering(commit) {
-            Some((_, record)) => Some(record),
-            None => self.reader.read(commit)?.map(|(_, record)| record.into()),
-        };
-        let withheld = record.as_ref().and_then(|record| record.commit_of(&delivery));
+        let stored = self.durability.stored(commit)?;
+        let withheld = stored.record.commit_of(&delivery);
         let withheld = withheld.ok_or(StorageError::Missing { what: "commit", position: commit })?;
         let (key, emitted, depth) = (withheld.key.clone(), withheld.effects.withheld.clone(), withheld.depth);
         let at_ms = self.time.at_ms();
@@ -204,7 +214,7 @@ impl Writer {
 
     /// What is missing before a delivery is not waited for any longer.
     pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), Exit> {
-        let stored = self.stored(&gap.delivery)?;
+        let stored = self.durability.stored(gap.delivery.position)?;
         let event = stored.event(gap.delivery.position).ok_or_else(|| no_event(&gap.delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         let notice = notices::of_gap(&gap, event);
@@ -226,7 +236,7 @@ impl Writer {
             }
             StateChange::Stop { handler, reason } => {
                 let mode = Mode::Paused;
-                if self.machine.may_change_mode(&handler, mode) != weirgate_core::Verdict::Granted {
+                if self.delivery.machine().may_change_mode(&handler, mode) != weirgate_core::Verdict::Granted {
                     return Ok(());
                 }
                 tracing::warn!(%handler, %reason, "the handler is paused");
@@ -236,15 +246,12 @@ impl Writer {
             }
         }
     }
+}
 
-    /// The record that holds a delivery's event.
-    pub fn stored(&self, delivery: &DeliveryId) -> Result<StoredRecord, Exit> {
-        if let Some((first, record)) = self.recent.covering(delivery.position) {
-            return Ok(StoredRecord { first, record });
-        }
-        let read = StoredRecord::read(&self.reader, delivery.position)?;
-        Ok(read.ok_or(StorageError::Missing { what: "record", position: delivery.position })?)
-    }
+/// The attempt's own item of a call's results.
+fn item_of<'a>(call: &'a mut CallResult, delivery: &DeliveryId, attempt: u32) -> Option<&'a mut ItemResult> {
+    let mut items = call.items.iter_mut().filter(|_| call.handler == delivery.handler);
+    items.find(|item| item.position == delivery.position && item.attempt == attempt)
 }
 
 /// The commits in their order, in as few parts as fit into records.

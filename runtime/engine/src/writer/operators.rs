@@ -21,7 +21,7 @@ impl Writer {
         audit: Audit,
         reply: Reply<HandlerItem>,
     ) -> Result<(), Exit> {
-        match self.machine.may_change_mode(&handler, mode) {
+        match self.delivery.machine().may_change_mode(&handler, mode) {
             Verdict::UnknownHandler => {
                 drop(reply.send(Err(Refusal::UnknownHandler(handler))));
                 return Ok(());
@@ -34,18 +34,19 @@ impl Writer {
                 self.stage(Record::ModeChanged(changed))?;
             }
         }
-        self.perform()?;
+        self.perform(None)?;
         self.after_handler(handler, reply);
         Ok(())
     }
 
     pub(super) fn command_delivery(&mut self, command: PreparedCommand, reply: Reply<Position>) -> Result<(), Exit> {
-        if self.machine.may_be_spilled(&command.delivery.handler, command.delivery.position) {
+        if self.delivery.machine().may_be_spilled(&command.delivery.handler, command.delivery.position) {
             // What was written in this pass has to be readable before the spilled rows are read.
             self.end_pass()?;
             // And what was put away at its end.
             self.apply_views()?;
-            self.reload_for(&command.delivery)?;
+            self.delivery.reload_for(&command.delivery, self.durability.views(), self.time.now())?;
+            self.perform(None)?;
         }
         if let Err(refusal) = self.check_command(&command) {
             drop(reply.send(Err(refusal)));
@@ -58,7 +59,7 @@ impl Writer {
         let key = event.key().to_owned();
         emitted.extend(notices::of_command(&delivery, event, &command, (&actor, &reason), self.time.now().elapsed_ms));
         // One that is given up while it is open keeps what it has, for whoever takes it up again.
-        let carried = self.machine.row(&delivery).map_or(carried, |row| row.carried.clone());
+        let carried = self.delivery.machine().row(&delivery).map_or(carried, |row| row.carried.clone());
         let position = self.stage(Record::DeliveryDecided(DeliveryDecided {
             delivery,
             key,
@@ -69,18 +70,22 @@ impl Writer {
             at_ms,
             emitted,
         }))?;
-        self.after.push(After::Commanded { reply, position });
-        self.perform()
+        self.durability.when_durable(After::Commanded { reply, position });
+        self.perform(None)
     }
 
     fn check_command(&mut self, command: &PreparedCommand) -> Result<(), Refusal> {
         let delivery = &command.delivery;
-        if self.machine.handler(&delivery.handler).is_none() {
+        if self.delivery.machine().handler(&delivery.handler).is_none() {
             return Err(Refusal::UnknownHandler(delivery.handler.clone()));
         }
-        let died = self.projection.get(&keys::dead_letter(delivery))?.and_then(|value| keys::value_position(&value));
+        let died = self
+            .durability
+            .projection_mut()
+            .get(&keys::dead_letter(delivery))?
+            .and_then(|value| keys::value_position(&value));
         let is_dead = died.is_some();
-        let row = self.machine.row(delivery);
+        let row = self.delivery.machine().row(delivery);
         match (&command.command, row.map(|row| row.phase)) {
             (_, Some(DeliveryPhase::Running)) => Err(Refusal::Running(delivery.clone())),
             (DeliveryCommand::Discard, _) if !is_dead => Err(Refusal::NotADeadLetter(delivery.clone())),
@@ -116,12 +121,12 @@ impl Writer {
         audit: &Audit,
         reply: Reply<Vec<BreakerItem>>,
     ) -> Result<(), Exit> {
-        let known = self.list_breakers().into_iter().any(|item| item.breaker == *breaker);
+        let known = self.delivery.list_breakers(self.time.now()).into_iter().any(|item| item.breaker == *breaker);
         // A host that nobody has called yet may be left alone in advance.
         let may_come = match breaker {
             BreakerId::Handler(_) => false,
             BreakerId::Host(CalledHost { handler, host }) => handler.as_ref().is_none_or(|name| {
-                self.machine.handler(name).is_some_and(|view| view.manifest.capabilities.names_host(host))
+                self.delivery.machine().handler(name).is_some_and(|view| view.manifest.capabilities.names_host(host))
             }),
         };
         if !known && !may_come {
@@ -129,22 +134,8 @@ impl Writer {
             return Ok(());
         }
         self.feed(Input::SetBreaker { breaker, open, actor: &audit.actor, reason: &audit.reason })?;
-        let items = self.list_breakers();
-        self.after.push(After::Breakers { reply, items });
+        let items = self.delivery.list_breakers(self.time.now());
+        self.durability.when_durable(After::Breakers { reply, items });
         Ok(())
-    }
-
-    pub(super) fn list_breakers(&self) -> Vec<BreakerItem> {
-        let now = self.time.now();
-        let handlers = self.machine.handlers().filter(|(_, view)| view.manifest.breaker.is_some());
-        let handlers = handlers.map(|(name, view)| BreakerItem {
-            breaker: BreakerId::Handler(name.clone()),
-            open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
-        });
-        let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
-            breaker: BreakerId::Host(host.clone()),
-            open_until_ms: open.map(|(until_ms, _)| now.wall_at(until_ms)),
-        });
-        handlers.chain(hosts).collect()
     }
 }

@@ -19,43 +19,33 @@ const JOIN_LOOK: Duration = Duration::from_millis(5);
 
 impl Writer {
     pub(super) fn begin_to_stop(&mut self, reply: oneshot::Sender<()>) -> Result<(), Exit> {
-        self.stopping.push(reply);
-        self.stop_by.get_or_insert(self.time.monotonic() + STOP_GRACE);
+        self.ingress.stop(self.time.monotonic() + STOP_GRACE, reply);
         self.feed(Input::Stopping)
     }
 
     /// Whether a stop was asked for, and what ran has ended or has had its time.
     pub(super) fn may_stop(&self) -> bool {
-        self.stop_by.is_some_and(|stop_by| self.machine.running() == 0 || self.time.monotonic() >= stop_by)
+        self.ingress
+            .stop_by()
+            .is_some_and(|stop_by| self.delivery.machine().running() == 0 || self.time.monotonic() >= stop_by)
     }
 
     /// Close log and views. Calls under way are cut off: nothing waits for them, and what they wait for is answered by the
     /// end of the channel. An attempt that is cut off counts as interrupted at the next start.
     pub fn stop(self) {
-        let cut_off = self.machine.running();
+        let Self { ingress, delivery, mut durability, .. } = self;
+        let cut_off = delivery.machine().running();
         if cut_off > 0 {
             tracing::info!(calls = cut_off, "calls that did not end in time are cut off");
         }
-        if let Err(error) = self.views.close() {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the views are behind; they will be brought forward from the log"
-            );
-        }
-        if let Err(error) = self.log.close() {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the log could not be closed; its end will be checked when it is opened"
-            );
-        }
-        // Workers end when nobody can send them jobs any more. A worker may wait for the reply to a command that is queued:
-        // dropping the command tells it that none will come.
-        drop((self.jobs, self.after, self.held));
-        while self.commands.try_recv().is_ok() {}
-        drop(self.commands);
-        join_idle(self.workers, cut_off);
-        for reply in self.stopping {
-            // Whoever asked may be gone.
+        let waiting = durability.take_waiting();
+        durability.close();
+        let workers = delivery.close();
+        drop(waiting);
+        let replies = ingress.close();
+        join_idle(workers, cut_off);
+        for reply in replies {
+            // Its receiver may be gone.
             let _ = reply.send(());
         }
     }

@@ -1,9 +1,10 @@
 //! Forgetting identities that have left their window: a part of the log in each pass, so that the index does not grow for ever.
 
+use weirgate_log::{LogReader, Views};
 use weirgate_types::{Position, Record};
 
-use super::{Exit, Writer};
-use crate::keys;
+use super::Ingress;
+use crate::{StorageError, keys, projection::Projection};
 
 /// How many records a pass looks at, at least; it keeps up with what comes in.
 const RECORDS_MIN: usize = 64;
@@ -19,53 +20,78 @@ pub struct Forgotten {
 }
 
 impl Forgotten {
-    pub fn through(through: Position) -> Self {
+    fn through(through: Position) -> Self {
         Self { through, next_at_ms: None }
     }
 }
 
-impl Writer {
-    /// Forget what has left the window. The rows go with those of this pass.
-    pub(super) fn forget_identities(&mut self) -> Result<(), Exit> {
-        let (head, now_ms) = (self.log.head(), self.time.at_ms());
+/// What forgetting reads and changes.
+pub struct Index<'a> {
+    pub reader: &'a LogReader,
+    pub views: &'a Views,
+    pub projection: &'a mut Projection,
+}
+
+impl Ingress {
+    /// Identities up to a position were forgotten before this start.
+    pub fn restore_forgotten(&mut self, through: Position) {
+        self.forgotten = Forgotten::through(through);
+    }
+
+    /// Forget identities that have left the window. Answers how many records were read; `committed` were made durable by the
+    /// last commit.
+    pub fn forget(
+        &mut self,
+        index: Index<'_>,
+        committed: usize,
+        head: Position,
+        now_ms: u64,
+    ) -> Result<usize, StorageError> {
+        let Index { reader, views, projection } = index;
         let mut forgotten = self.forgotten;
         if self.remembers(forgotten.through.next(), forgotten.next_at_ms, head, now_ms) {
-            return Ok(());
+            return Ok(0);
         }
-        let records = RECORDS_MIN.max(self.synced_records.saturating_mul(RECORDS_FOR_EACH));
-        for read in self.reader.scan(forgotten.through.next()).take(records) {
+        let records = RECORDS_MIN.max(committed.saturating_mul(RECORDS_FOR_EACH));
+        let mut read_records = 0;
+        for read in reader.scan(forgotten.through.next()).take(records) {
             let (position, record) = read?;
-            self.budget.spend(1);
+            read_records += 1;
             forgotten.next_at_ms = Some(record.at_ms());
             if self.remembers(position, forgotten.next_at_ms, head, now_ms) {
                 break;
             }
-            self.forget(position, &record)?;
+            self.forget_one(position, &record, views, projection)?;
             forgotten = Forgotten::through(position.plus(record.width()).before());
         }
         if forgotten.through > self.forgotten.through {
-            self.projection.put(keys::FORGOTTEN.to_vec(), keys::position_value(forgotten.through), false);
+            projection.put(keys::FORGOTTEN.to_vec(), keys::position_value(forgotten.through), false);
         }
         self.forgotten = forgotten;
-        Ok(())
+        Ok(read_records)
     }
 
     /// Whether the record at a position is in the window, as far as is known.
     fn remembers(&self, position: Position, at_ms: Option<u64>, head: Position, now_ms: u64) -> bool {
         position > head
-            || self.identity_window.holds(position, head)
-                && at_ms.is_some_and(|at_ms| self.identity_window.holds_age(at_ms, now_ms))
+            || self.window.holds(position, head) && at_ms.is_some_and(|at_ms| self.window.holds_age(at_ms, now_ms))
     }
 
-    fn forget(&mut self, position: Position, record: &Record) -> Result<(), Exit> {
+    fn forget_one(
+        &self,
+        position: Position,
+        record: &Record,
+        views: &Views,
+        projection: &mut Projection,
+    ) -> Result<(), StorageError> {
         let Record::Accepted { event, .. } = record else { return Ok(()) };
         let row = keys::identity(&event.source, &event.id);
         // It may have been accepted anew since, and in this pass, of which the views know nothing yet.
         if self.identities.newest(&row).is_some_and(|newest| newest != position) {
             return Ok(());
         }
-        if self.views.get(&row)?.and_then(|value| keys::value_position(&value)) == Some(position) {
-            self.projection.remove(row);
+        if views.get(&row)?.and_then(|value| keys::value_position(&value)) == Some(position) {
+            projection.remove(row);
         }
         Ok(())
     }

@@ -1,0 +1,69 @@
+//! What operators ask of memory: handlers, breakers, the states of deliveries.
+
+use weirgate_core::{HandlerView, Now};
+use weirgate_types::{BreakerId, DeliveryId, HandlerName, KeyHash, Position};
+
+use super::Delivery;
+use crate::{BreakerItem, HandlerItem, command::KnownState, keys, projection::Projection};
+
+impl Delivery {
+    /// All handlers, or the one that is named.
+    pub fn list_handlers(&self, name: Option<&HandlerName>, projection: &Projection, now: Now) -> Vec<HandlerItem> {
+        let head = self.machine.head();
+        let item = |(name, view): (&HandlerName, HandlerView<'_>)| {
+            let checkpoint = checkpoint(name, &view, projection);
+            HandlerItem {
+                name: name.clone(),
+                digest: view.deployed.digest,
+                manifest: view.manifest.clone(),
+                mode: view.mode,
+                ready: view.ready,
+                checkpoint,
+                lag: head.0.saturating_sub(checkpoint.0),
+                spilled: view.spilled,
+                breaker_open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
+                open: view.open,
+                running: view.running,
+                retrying: view.retrying,
+                deployed_at_ms: view.deployed.at_ms,
+            }
+        };
+        match name {
+            Some(name) => self.machine.handler(name).map(|view| item((name, view))).into_iter().collect(),
+            None => self.machine.handlers().map(item).collect(),
+        }
+    }
+
+    /// The states of deliveries, as far as memory knows them: the lists are made elsewhere.
+    pub fn known_states(&self, deliveries: &[(DeliveryId, KeyHash)], now: Now) -> Vec<KnownState> {
+        let known = deliveries.iter().map(|(delivery, lane)| {
+            let state = self.machine.state(delivery).map(|state| state.by_wall(now));
+            let first_of_lane = state.is_none().then(|| self.machine.first_of_lane(&delivery.handler, *lane)).flatten();
+            KnownState { state, first_of_lane }
+        });
+        known.collect()
+    }
+
+    pub fn list_breakers(&self, now: Now) -> Vec<BreakerItem> {
+        let handlers = self.machine.handlers().filter(|(_, view)| view.manifest.breaker.is_some());
+        let handlers = handlers.map(|(name, view)| BreakerItem {
+            breaker: BreakerId::Handler(name.clone()),
+            open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
+        });
+        let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
+            breaker: BreakerId::Host(host.clone()),
+            open_until_ms: open.map(|(until_ms, _)| now.wall_at(until_ms)),
+        });
+        handlers.chain(hosts).collect()
+    }
+}
+
+/// Everything up to here is done with. The first spilled one is the first row.
+fn checkpoint(name: &HandlerName, view: &HandlerView<'_>, projection: &Projection) -> Position {
+    if view.spilled == 0 {
+        return view.checkpoint;
+    }
+    let first = projection.scan_keys(&keys::deliveries_of(name), 1).unwrap_or_default();
+    let first = first.first().and_then(|key| keys::delivery_of(key)).map(|delivery| delivery.position.before());
+    first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
+}

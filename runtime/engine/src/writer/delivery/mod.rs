@@ -1,0 +1,153 @@
+//! What is delivered: the machine with what it asks for, the deployed handlers, the workers, and the rows that are kept of all
+//! of them. Knows no log: what it reads is handed to it, and what it stages goes through the writer.
+
+mod budget;
+mod listing;
+mod reload;
+mod restore;
+mod rows;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use weirgate_core::{Action, Input, Machine, Now};
+use weirgate_types::{Digest, HandlerName, KeyHasher, Position, Record};
+
+use crate::{
+    host_breakers::HostBreakers,
+    job::{DeployedHandler, Job},
+    workers::Jobs,
+};
+use budget::Budget;
+pub use budget::PASS_TIME_MAX;
+
+/// See the module.
+pub struct Delivery {
+    machine: Machine,
+    keys: KeyHasher,
+    actions: VecDeque<Action>,
+    budget: Budget,
+    deployed: BTreeMap<HandlerName, Arc<DeployedHandler>>,
+    jobs: Jobs,
+    workers: Vec<JoinHandle<()>>,
+    /// The open breakers of hosts, for the workers.
+    host_breakers: Arc<HostBreakers>,
+    /// Whether a handler's row changed in this pass.
+    handlers_changed: bool,
+    /// Whether a host's breaker changed in this pass.
+    hosts_changed: bool,
+    /// The rows of deployments that still matter, as last kept.
+    deployments_kept: BTreeSet<Vec<u8>>,
+    /// How far the handlers that lag had scanned, as last kept.
+    lagging_kept: BTreeMap<HandlerName, Position>,
+}
+
+impl Delivery {
+    pub fn new(
+        machine: Machine,
+        keys: KeyHasher,
+        (jobs, workers): (Jobs, Vec<JoinHandle<()>>),
+        host_breakers: Arc<HostBreakers>,
+    ) -> Self {
+        Self {
+            machine: machine.hashing_keys_with(keys),
+            keys,
+            actions: VecDeque::new(),
+            budget: Budget::default(),
+            deployed: BTreeMap::new(),
+            jobs,
+            workers,
+            host_breakers,
+            handlers_changed: false,
+            hosts_changed: false,
+            deployments_kept: BTreeSet::new(),
+            lagging_kept: BTreeMap::new(),
+        }
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// A pass begins, with what the last one left to it.
+    pub fn begin_pass(&mut self) {
+        let deferred = self.budget.begin();
+        self.actions.extend(deferred);
+    }
+
+    /// Whether the next pass has work already.
+    pub fn has_deferred(&self) -> bool {
+        self.budget.has_deferred()
+    }
+
+    /// While the log is replayed the machine needs each answer at once.
+    pub fn set_unlimited(&mut self, is_unlimited: bool) {
+        self.budget.is_unlimited = is_unlimited;
+    }
+
+    /// Count rows or positions that this pass has read.
+    pub fn spend(&mut self, work: usize) {
+        self.budget.spend(work);
+    }
+
+    /// How much this pass has read.
+    #[cfg(feature = "sim")]
+    pub fn spent(&self) -> usize {
+        self.budget.spent()
+    }
+
+    /// Tell the machine; what it asks for is queued.
+    pub fn tell(&mut self, input: Input<'_>, now: Now) {
+        let mut actions = Vec::new();
+        self.machine.apply(input, now, &mut actions);
+        self.actions.extend(actions);
+    }
+
+    /// What the machine asks for next. Reading on is left to the next pass once this one has read enough; timers stay due, so
+    /// the machine asks for them again.
+    pub fn next_action(&mut self) -> Option<Action> {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
+                Action::FireTimers { .. } if self.budget.is_used_up() => {}
+                action => return Some(action),
+            }
+        }
+        None
+    }
+
+    /// A record was staged: note which rows it changes.
+    pub fn note(&mut self, record: &Record) {
+        self.handlers_changed |=
+            matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
+        self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_));
+    }
+
+    /// The handler's module is loaded.
+    pub fn set_deployed(&mut self, handler: HandlerName, deployed: DeployedHandler) {
+        self.deployed.insert(handler, Arc::new(deployed));
+    }
+
+    pub fn deployed(&self, handler: &HandlerName) -> Option<&Arc<DeployedHandler>> {
+        self.deployed.get(handler)
+    }
+
+    /// The digest of the handler's present version.
+    pub fn digest(&self, handler: &HandlerName) -> Option<Digest> {
+        self.machine.handler(handler).map(|view| view.deployed.digest)
+    }
+
+    /// Hand a call to the workers.
+    pub fn send(&self, job: Job) {
+        self.jobs.send(job);
+    }
+
+    /// No more jobs come: the workers end when they have nothing to do.
+    pub fn close(self) -> Vec<JoinHandle<()>> {
+        drop(self.jobs);
+        self.workers
+    }
+}

@@ -1,0 +1,137 @@
+//! Reading for the machine: spilled lanes from the views, and events for handlers that lag.
+
+use weirgate_core::{DeliveryRow, EventHead, Input, NextDue, Now, ReloadedLane};
+use weirgate_log::{LogReader, Views};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
+
+use super::Delivery;
+use crate::{StorageError, keys};
+
+/// How many deliveries of a lane are reloaded at once.
+const LANE_ROWS_MAX: usize = 64;
+/// How many that are due are reloaded at once, of each retry stage.
+const STAGE_DUE_MAX: usize = 64;
+/// How many retry stages a manifest can have.
+const STAGES: u8 = 8;
+/// How many positions one scan looks at, at least.
+const SCAN_POSITIONS: u64 = 2_048;
+/// Or how many bytes of data.
+const SCAN_BYTES: usize = 4 << 20;
+/// So many bytes of data take as long to read as a position does.
+const BYTES_PER_WORK: usize = 1_024;
+
+impl Delivery {
+    /// Reload lanes, and with `due_ms` those that are due by then.
+    pub fn reload(
+        &mut self,
+        handler: &HandlerName,
+        mut lanes: Vec<KeyHash>,
+        due_ms: Option<u64>,
+        views: &Views,
+        now: Now,
+    ) -> Result<(), StorageError> {
+        let due = due_ms.map(|now_ms| due_lanes(handler, now_ms, &mut lanes, views)).transpose()?;
+        lanes.sort_unstable();
+        lanes.dedup();
+        // Full calls, where the handler takes several deliveries in one.
+        let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
+        let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
+        let lanes = lanes.into_iter().map(|lane| spilled_lane(handler, lane, Position(u64::MAX), most, views));
+        let lanes = lanes.collect::<Result<Vec<_>, StorageError>>()?;
+        self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
+        self.tell(Input::Reloaded { handler, lanes: &lanes, due }, now);
+        Ok(())
+    }
+
+    /// Reload the lane of a delivery that is spilled, up to it: a record about it follows. All that was written has to be
+    /// readable.
+    pub fn reload_for(&mut self, delivery: &DeliveryId, views: &Views, now: Now) -> Result<(), StorageError> {
+        let Some(row) = kept_row(delivery, views)?.filter(|row| row.spilled) else { return Ok(()) };
+        let lane = spilled_lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1, views)?;
+        self.tell(Input::Reloaded { handler: &delivery.handler, lanes: &[lane], due: None }, now);
+        Ok(())
+    }
+
+    /// Read on for a handler that lags, up to `until` at the most.
+    pub fn scan(
+        &mut self,
+        handler: &HandlerName,
+        (after, until): (Position, Position),
+        reader: &LogReader,
+        now: Now,
+    ) -> Result<(), StorageError> {
+        let mut events = Vec::new();
+        let (mut through, mut bytes) = (after, 0);
+        for read in reader.scan(after.next()) {
+            let (first, record) = read?;
+            if first > until {
+                break;
+            }
+            events.extend(EventHead::of(first, &record, self.keys));
+            through = first.plus(record.width()).before();
+            bytes += record.events(first).map(|(_, event)| event.data.len()).sum::<usize>();
+            if through.0 >= after.0.saturating_add(SCAN_POSITIONS) || bytes >= SCAN_BYTES {
+                break;
+            }
+        }
+        self.budget.spend(usize::try_from(through.0.saturating_sub(after.0)).unwrap_or(usize::MAX));
+        self.budget.spend(bytes / BYTES_PER_WORK);
+        self.tell(Input::Scanned { handler, events: &events, through }, now);
+        Ok(())
+    }
+}
+
+/// Find the lanes that are due, stage by stage, and when the next one is.
+fn due_lanes(
+    handler: &HandlerName,
+    now_ms: u64,
+    lanes: &mut Vec<KeyHash>,
+    views: &Views,
+) -> Result<NextDue, StorageError> {
+    let mut next_due_ms = None::<u64>;
+    for stage in 0..STAGES {
+        let queue = views.scan(&keys::queue(handler, stage), None, STAGE_DUE_MAX + 1)?;
+        for (taken, (key, value)) in queue.iter().enumerate() {
+            let due_ms = keys::queued_due_ms(key).ok_or_else(|| StorageError::row("when a delivery is due"))?;
+            if due_ms > now_ms || taken == STAGE_DUE_MAX {
+                next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
+                break;
+            }
+            lanes.push(keys::value_lane(value).ok_or_else(|| StorageError::row("a lane"))?);
+        }
+    }
+    Ok(NextDue(next_due_ms))
+}
+
+/// The deliveries of a spilled lane, up to one of them.
+fn spilled_lane(
+    handler: &HandlerName,
+    lane: KeyHash,
+    through: Position,
+    most: usize,
+    views: &Views,
+) -> Result<ReloadedLane, StorageError> {
+    let next = views.get(&keys::next_number(handler, lane))?;
+    let next = next.map(|value| keys::value_number(&value).ok_or_else(|| StorageError::row("a number"))).transpose()?;
+    let mut found = ReloadedLane { lane, rows: Vec::new(), more: false, next };
+    let mut is_complete = false;
+    for key in views.scan_keys(&keys::spilled_lane(handler, lane), None, most.saturating_add(1))? {
+        let position = keys::last_position(&key).ok_or_else(|| StorageError::row("a lane's row"))?;
+        if is_complete || found.rows.len() >= most {
+            found.more = true;
+            break;
+        }
+        is_complete = position == through;
+        let delivery = DeliveryId { handler: handler.clone(), position };
+        if let Some(row) = kept_row(&delivery, views)? {
+            found.rows.push((position, row));
+        }
+    }
+    Ok(found)
+}
+
+fn kept_row(delivery: &DeliveryId, views: &Views) -> Result<Option<DeliveryRow>, StorageError> {
+    let value = views.get(&keys::delivery(delivery))?;
+    let row = value.map(|value| postcard::from_bytes(&value).map_err(StorageError::undecodable("a delivery's row")));
+    row.transpose()
+}

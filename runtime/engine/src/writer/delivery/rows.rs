@@ -1,0 +1,82 @@
+//! The rows of handlers, deployments and hosts: kept where they changed, so that a restart finds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weirgate_core::OfferChange;
+
+use super::Delivery;
+use crate::{StorageError, keys, projection::Projection};
+
+impl Delivery {
+    /// Keep the rows that changed. How far a handler has scanned is kept only for those that lag: for the others it is the
+    /// views' own applied position.
+    pub fn keep_rows(&mut self, projection: &mut Projection, elapsed_ms: u64) -> Result<(), StorageError> {
+        if std::mem::take(&mut self.handlers_changed) {
+            self.keep_handlers(projection)?;
+        }
+        for (handler, OfferChange { lane, key, correction }) in self.machine.take_offer_changes() {
+            let row = keys::offer(&handler, lane, key);
+            match correction {
+                Some(correction) => projection.put(row, keys::position_value(correction), false),
+                None => projection.remove(row),
+            }
+        }
+        if std::mem::take(&mut self.hosts_changed) {
+            self.keep_hosts(projection, elapsed_ms)?;
+        }
+        let lagging: BTreeMap<_, _> = self.machine.lagging().map(|(name, scanned)| (name.clone(), scanned)).collect();
+        for (name, scanned) in lagging.iter().filter(|(name, scanned)| self.lagging_kept.get(*name) != Some(*scanned)) {
+            projection.put(keys::lagging(name), keys::position_value(*scanned), false);
+        }
+        for name in self.lagging_kept.keys().filter(|name| !lagging.contains_key(*name)) {
+            projection.remove(keys::lagging(name));
+        }
+        self.lagging_kept = lagging;
+        Ok(())
+    }
+
+    /// The handlers' rows are kept with the next ones, whether they changed or not.
+    pub fn keep_all_handlers(&mut self) {
+        self.handlers_changed = true;
+    }
+
+    /// So are the hosts'.
+    pub fn keep_all_hosts(&mut self) {
+        self.hosts_changed = true;
+    }
+
+    /// A row for each handler, and one for each deployment that still matters.
+    fn keep_handlers(&mut self, projection: &mut Projection) -> Result<(), StorageError> {
+        let mut deployments = BTreeSet::new();
+        for (name, row) in self.machine.rows() {
+            let value = postcard::to_stdvec(&row).map_err(StorageError::encode("a handler's row"))?;
+            projection.put(keys::handler(name), value, false);
+            deployments.extend(row.deployments.into_iter().map(|position| keys::deployment(name, position)));
+        }
+        for row in deployments.difference(&self.deployments_kept) {
+            projection.put(row.clone(), Vec::new(), false);
+        }
+        for row in self.deployments_kept.difference(&deployments) {
+            projection.remove(row.clone());
+        }
+        self.deployments_kept = deployments;
+        Ok(())
+    }
+
+    /// A row for each open breaker of a host; the workers are told of them.
+    fn keep_hosts(&mut self, projection: &mut Projection, elapsed_ms: u64) -> Result<(), StorageError> {
+        let mut open = BTreeMap::new();
+        for (host, open_state) in self.machine.hosts() {
+            match open_state {
+                None => projection.remove(keys::host(host)),
+                Some(open_state) => {
+                    let value = postcard::to_stdvec(&open_state).map_err(StorageError::encode("a host's row"))?;
+                    projection.put(keys::host(host), value, false);
+                    open.insert(host.clone(), open_state.0.saturating_sub(elapsed_ms));
+                }
+            }
+        }
+        self.host_breakers.set(open);
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! What is durable, and what is about to be: the log, the views behind it, and what waits for the next commit. Knows no
+//! machine and no clients.
+
+use std::sync::Arc;
+
+use weirgate_log::{Log, LogError, LogReader, Views};
+use weirgate_types::{HandlerName, Outcome, Position, Record};
+
+use super::{after::After, space::DiskSpace};
+use crate::{
+    Hub, StorageError,
+    job::{Job, StoredRecord},
+    projection::Projection,
+    recent::Recent,
+    statuses::Statuses,
+};
+
+/// How much memory the newest events may take, about. Older ones are read from the log when they are due.
+const RECENT_BYTES_MAX: usize = 16 << 20;
+
+/// See the module.
+pub struct Durability {
+    log: Log,
+    reader: LogReader,
+    projection: Projection,
+    views: Views,
+    hub: Arc<Hub>,
+    recent: Recent,
+    /// What to do when the staged records are durable.
+    after: Vec<After>,
+    staged_records: usize,
+    committed_records: usize,
+    space: DiskSpace,
+}
+
+impl Durability {
+    pub fn new(log: Log, statuses: Statuses, hub: Arc<Hub>, space: DiskSpace) -> Self {
+        Self {
+            reader: log.reader(),
+            log,
+            views: statuses.views.clone(),
+            projection: Projection::new(statuses),
+            hub,
+            recent: Recent::new(RECENT_BYTES_MAX),
+            after: Vec::new(),
+            staged_records: 0,
+            committed_records: 0,
+            space,
+        }
+    }
+
+    /// The last durable position.
+    pub fn head(&self) -> Position {
+        self.log.head()
+    }
+
+    pub fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+
+    pub fn projection(&self) -> &Projection {
+        &self.projection
+    }
+
+    pub fn projection_mut(&mut self) -> &mut Projection {
+        &mut self.projection
+    }
+
+    /// What forgetting identities reads and changes.
+    pub fn index(&mut self) -> (&LogReader, &Views, &mut Projection) {
+        (&self.reader, &self.views, &mut self.projection)
+    }
+
+    pub fn space(&mut self) -> &mut DiskSpace {
+        &mut self.space
+    }
+
+    pub fn has_space(&self) -> bool {
+        self.space.has_space()
+    }
+
+    /// Give a record its position, and project it. `None`: the batch is full, and has to be committed first.
+    pub fn stage(&mut self, record: &Record) -> Result<Option<Position>, StorageError> {
+        let position = match self.log.stage(record) {
+            Err(LogError::BatchFull { .. }) => return Ok(None),
+            staged => staged?,
+        };
+        self.staged_records += 1;
+        self.projection.project(position, record)?;
+        Ok(Some(position))
+    }
+
+    /// Keep a staged record in memory where its events are delivered soon, or where it withholds emissions: those may be
+    /// released before they can be read back.
+    pub fn keep_recent(&mut self, position: Position, record: Record) {
+        let withholds = record.commits().iter().any(|commit| commit.outcome == Outcome::Withheld);
+        if withholds || record.events(position).next().is_some() {
+            self.recent.push(position, Arc::new(record));
+        }
+    }
+
+    /// How many bytes the next commit writes.
+    pub fn staged_bytes(&self) -> usize {
+        self.log.pending_bytes()
+    }
+
+    /// Whether nothing is staged and nothing waits for a commit.
+    pub fn is_settled(&self) -> bool {
+        self.staged_bytes() == 0 && self.after.is_empty()
+    }
+
+    /// Do this when all that is staged is durable.
+    pub fn when_durable(&mut self, after: After) {
+        self.after.push(after);
+    }
+
+    /// The job of a call that waits already. The deliveries of a call come one right after the other, so only the last job
+    /// can be of the same call.
+    pub fn waiting_job(&mut self, handler: &HandlerName, call: Position) -> Option<&mut Job> {
+        match self.after.last_mut() {
+            Some(After::Deliver(job)) if job.call == call && job.handler == *handler => Some(job),
+            _ => None,
+        }
+    }
+
+    /// What waited for the commit that is done.
+    pub fn take_waiting(&mut self) -> Vec<After> {
+        std::mem::take(&mut self.after)
+    }
+
+    /// Tell the clients that wait for a commit that its outcome is not known yet. What has no client goes on waiting.
+    pub fn answer_outcome_unknown(&mut self) {
+        let waiting = std::mem::take(&mut self.after);
+        self.after = waiting.into_iter().filter_map(After::answer_outcome_unknown).collect();
+    }
+
+    /// Make what is staged durable.
+    pub fn commit(&mut self) -> Result<Position, LogError> {
+        let head = self.log.commit()?;
+        self.committed_records = std::mem::take(&mut self.staged_records);
+        Ok(head)
+    }
+
+    /// How many records the last commit made durable.
+    pub fn committed_records(&self) -> usize {
+        self.committed_records
+    }
+
+    /// Apply what is durable to the views, and broadcast the changed statuses. Answers whether there was anything.
+    pub fn apply(&mut self) -> Result<bool, StorageError> {
+        if self.projection.changes() == 0 {
+            return Ok(false);
+        }
+        let (changes, parts) = self.projection.take();
+        self.views.write(changes, self.log.head())?;
+        if !parts.is_empty() {
+            self.hub.broadcast(parts);
+        }
+        Ok(true)
+    }
+
+    /// Apply records that were read again, up to a position: there is no watcher yet, so nothing is broadcast.
+    pub fn apply_replayed(&mut self, through: Position) -> Result<(), StorageError> {
+        let (changes, _) = self.projection.take();
+        Ok(self.views.write(changes, through)?)
+    }
+
+    /// The record that holds the event at a position.
+    pub fn stored(&self, position: Position) -> Result<StoredRecord, StorageError> {
+        if let Some(stored) = self.recent(position) {
+            return Ok(stored);
+        }
+        let read = StoredRecord::read(&self.reader, position)?;
+        read.ok_or(StorageError::Missing { what: "record", position })
+    }
+
+    /// The same, where it is in memory.
+    pub fn recent(&self, position: Position) -> Option<StoredRecord> {
+        self.recent.covering(position).map(|(first, record)| StoredRecord { first, record })
+    }
+
+    /// Close views and log, whatever waits.
+    pub fn close(self) {
+        if let Err(error) = self.views.close() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the views are behind; they will be brought forward from the log");
+        }
+        if let Err(error) = self.log.close() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the log could not be closed; its end will be checked when it is opened");
+        }
+    }
+}

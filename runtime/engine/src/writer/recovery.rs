@@ -1,0 +1,73 @@
+//! Recovery: from the views as they were last kept, and the records that came after, to a machine that is up to date.
+
+use weirgate_core::{Input, deliveries_of};
+use weirgate_types::{Position, Record};
+
+use super::{Exit, Writer};
+use crate::keys;
+
+/// The views are brought forward in steps of about this many changes.
+const STEP_CHANGES: usize = 4_096;
+
+impl Writer {
+    /// Bring machine and views up to the log's head, end the attempts that were cut off, and make that durable.
+    pub fn recover(&mut self) -> Result<(), Exit> {
+        self.delivery.set_unlimited(true);
+        self.replay()?;
+        self.delivery.set_unlimited(false);
+        self.end_pass()
+    }
+
+    fn replay(&mut self) -> Result<(), Exit> {
+        let applied = self.durability.views().applied();
+        let forgotten = self.durability.views().get(keys::FORGOTTEN)?.and_then(|value| keys::value_position(&value));
+        self.ingress.restore_forgotten(forgotten.unwrap_or_default());
+        self.delivery.restore(self.durability.views(), self.durability.reader())?;
+        self.feed(Input::Durable { position: self.durability.head() })?;
+        let mut through = applied;
+        for read in self.durability.reader().clone().scan(applied.next()) {
+            let (position, record) = read?;
+            self.bring_back(&record, through)?;
+            self.durability.projection_mut().project(position, &record)?;
+            self.feed(Input::Staged { position, record: &record })?;
+            through = position.plus(record.width()).before();
+            if self.durability.projection().changes() >= STEP_CHANGES {
+                self.bring_forward(through)?;
+            }
+        }
+        self.bring_forward(through)?;
+        self.time.resume(self.delivery.machine().anchors().newest());
+        // How long the breakers of hosts stay open is known only now.
+        self.delivery.keep_all_hosts();
+        // The first look tells when the next is due.
+        self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
+        self.feed(Input::Recovered)?;
+        tracing::info!(from = applied.0, through = through.0, "recovered");
+        Ok(())
+    }
+
+    /// A record follows about deliveries that may be on disk: the machine has to have them before.
+    fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), Exit> {
+        for delivery in deliveries_of(record) {
+            if self.delivery.machine().may_be_spilled(&delivery.handler, delivery.position) {
+                self.bring_forward(through)?;
+                // What was spilled just then has to be found as well.
+                self.write_forward(through)?;
+                self.delivery.reload_for(&delivery, self.durability.views(), self.time.now())?;
+                self.perform(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_forward(&mut self, through: Position) -> Result<(), Exit> {
+        self.write_forward(through)?;
+        self.feed(Input::Durable { position: self.durability.head() })
+    }
+
+    fn write_forward(&mut self, through: Position) -> Result<(), Exit> {
+        self.delivery.keep_all_handlers();
+        self.delivery.keep_rows(self.durability.projection_mut(), self.time.now().elapsed_ms)?;
+        Ok(self.durability.apply_replayed(through)?)
+    }
+}

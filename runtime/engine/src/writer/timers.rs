@@ -1,0 +1,41 @@
+//! Timers that go off: each becomes a record with its event.
+
+use weirgate_core::{Input, Now};
+use weirgate_types::Record;
+
+use super::{Exit, Writer};
+use crate::{StorageError, keys, timers};
+
+/// How many timers go off in one step.
+const TIMERS_MAX: usize = 128;
+/// A timer that goes off reads its row and its record, and writes another.
+const TIMER_WORK: usize = 8;
+
+impl Writer {
+    /// Let the timers go off that are due.
+    pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Exit> {
+        let mut next_due_ms = None;
+        let timers = self.durability.projection().scan_keys(keys::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
+        for (fired, key) in timers.iter().enumerate() {
+            let (due_ms, row) = keys::timer_of(key).ok_or_else(|| StorageError::row("a timer's row"))?;
+            if due_ms > now_ms || fired == TIMERS_MAX {
+                next_due_ms = Some(due_ms);
+                break;
+            }
+            self.fire(due_ms, row)?;
+            self.delivery.spend(TIMER_WORK);
+        }
+        self.feed(Input::TimersRead { next_due_ms })
+    }
+
+    fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), Exit> {
+        let (timer, kind) = keys::timer_id(row).ok_or_else(|| StorageError::row("a timer"))?;
+        let kept =
+            self.durability.projection_mut().timer(row)?.ok_or_else(|| StorageError::row("a timer without its row"))?;
+        let Now { at_ms, wall_ms, .. } = self.time.now();
+        let firing = timers::firing(self.durability.reader(), &timer, kind, kept, wall_ms)?;
+        let firing = firing.ok_or(StorageError::Missing { what: "timer", position: kept.position })?;
+        let timers::Firing { event, next_ms } = firing;
+        self.stage(Record::Fired { timer, due_ms, next_ms, event, at_ms }).map(drop)
+    }
+}
