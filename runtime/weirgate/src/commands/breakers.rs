@@ -1,12 +1,33 @@
 //! `weirgate breakers`.
 
 use anyhow::{Context, Result};
+use clap::Subcommand;
 
 use super::{bodies, table};
 use crate::{
-    cli::{Audit, Breakers, Output},
+    cli::{Audit, Output},
     client::{Answer, Server},
 };
+
+#[derive(Debug, Subcommand)]
+pub enum Breakers {
+    /// List the breakers of handlers, and of hosts that have been called
+    List,
+    /// Open a breaker: deliveries wait, and use up no attempt, until it is reset
+    Trip {
+        /// For instance handler/payment or host/api.example.com
+        breaker: String,
+        #[command(flatten)]
+        audit: Audit,
+    },
+    /// Close a breaker: all passes again
+    Reset {
+        /// For instance handler/payment or host/api.example.com
+        breaker: String,
+        #[command(flatten)]
+        audit: Audit,
+    },
+}
 
 pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<()> {
     let answer = match command {

@@ -3,13 +3,24 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::Subcommand;
 use weirgate_types::json::Node;
 
 use super::{Body, table};
 use crate::{
-    cli::{BulkJobs, Output},
+    cli::Output,
     client::{Answer, Server},
 };
+
+#[derive(Debug, Subcommand)]
+pub enum BulkJobs {
+    /// List the newest bulk jobs since the server started
+    List,
+    /// Show how far one is
+    Show { id: u64 },
+    /// Stop one; what it has decided stays so
+    Cancel { id: u64 },
+}
 
 const COLUMNS: [&str; 7] = ["id", "command", "state", "done", "refused", "actor", "reason"];
 /// How often a waiting command asks, and after how many questions it says how far things are.

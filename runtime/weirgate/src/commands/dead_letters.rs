@@ -3,13 +3,132 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::value::to_raw_value;
 
 use super::{Body, bodies, bulk_jobs, deliveries::post_command, table};
 use crate::{
-    cli::{Apply, DeadLetters, ListDeadLetters, Output},
+    cli::{Audit, Corrected, Output},
     client::Server,
 };
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// List dead letters
+    List(ListDeadLetters),
+    /// Show one: its event, the attempts that failed, what the handler knew
+    Show {
+        /// For instance payment@42
+        id: String,
+    },
+    /// Open dead letters again, their attempts counted from zero; with other data where some is given
+    Resubmit {
+        /// For instance payment@42
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        corrected: Corrected,
+        #[command(flatten)]
+        audit: Audit,
+    },
+    /// Take dead letters out of the store
+    Discard {
+        /// For instance payment@42
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        audit: Audit,
+    },
+    /// Decide about all dead letters that fit, and wait until that is done
+    Apply(Apply),
+}
+
+/// Which dead letters; what is not given leaves it open.
+#[derive(Debug, Clone, Args)]
+pub struct Filter {
+    #[arg(long)]
+    pub handler: Option<String>,
+    /// The version that failed
+    #[arg(long)]
+    pub digest: Option<String>,
+    /// transient, correctable or permanent
+    #[arg(long)]
+    pub class: Option<String>,
+    /// A part of the failure's message
+    #[arg(long)]
+    pub text: Option<String>,
+    /// The event's type
+    #[arg(long)]
+    pub r#type: Option<String>,
+    #[arg(long)]
+    pub key: Option<String>,
+    /// That became dead letters then or later: 2026-07-01T12:00:00Z, or Unix milliseconds
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// That became dead letters before that
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+impl Filter {
+    /// What is given, by the names of the query parameters.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let fields = [
+            ("handler", &self.handler),
+            ("digest", &self.digest),
+            ("class", &self.class),
+            ("text", &self.text),
+            ("type", &self.r#type),
+            ("key", &self.key),
+            ("from", &self.from),
+            ("until", &self.until),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ListDeadLetters {
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Only those after this one
+    #[arg(long, value_name = "ID")]
+    pub after: Option<String>,
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[arg(long, value_enum)]
+    pub command: BulkCommand,
+    #[command(flatten)]
+    pub filter: Filter,
+    /// All of them, where nothing says which
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub corrected: Corrected,
+    /// How many a second at the most
+    #[arg(long, value_name = "NUMBER")]
+    pub per_second: Option<u32>,
+    #[command(flatten)]
+    pub audit: Audit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BulkCommand {
+    /// Open them again
+    Retry,
+    /// Open them again with other data
+    Correct,
+    /// End them without effect
+    Skip,
+    /// What was to be done has been done elsewhere
+    Resolve,
+    /// Take them out of the store
+    Discard,
+}
 
 const COLUMNS: [&str; 7] = ["id", "key", "type", "class", "kind", "attempt", "message"];
 

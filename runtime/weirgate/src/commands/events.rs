@@ -1,16 +1,45 @@
 //! `weirgate events`.
 
-use std::io::Read;
+use std::{io::Read, path::PathBuf};
 
 use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use weirgate_types::{RawEvent, json};
 
 use super::{bodies, table};
-use crate::{
-    cli::{Events, Output, Publish},
-    client::Server,
-};
+use crate::{cli::Output, client::Server};
+
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Publish one event, or a file of them
+    Publish(Publish),
+}
+
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["type", "subject", "data"])]
+    pub file: Option<PathBuf>,
+    /// What happened, for instance order.placed
+    #[arg(long, required_unless_present = "file")]
+    pub r#type: Option<String>,
+    /// What it happened to, for instance order/o-1
+    #[arg(long, required_unless_present = "file")]
+    pub subject: Option<String>,
+    /// Who says so
+    #[arg(long, default_value = "/cli")]
+    pub source: String,
+    /// Unique per source; sending an id again changes nothing. A random one when not given
+    #[arg(long)]
+    pub id: Option<String>,
+    /// What order is kept for, where it is not the subject
+    #[arg(long)]
+    pub key: Option<String>,
+    /// JSON data
+    #[arg(long, value_name = "JSON")]
+    pub data: Option<String>,
+}
 
 pub async fn run(server: &Server, output: Output, command: Events) -> Result<()> {
     let Events::Publish(publish) = command;

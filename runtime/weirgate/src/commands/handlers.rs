@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use weirgate_types::{
     Manifest,
@@ -11,9 +12,52 @@ use weirgate_types::{
 
 use super::{bodies, events, table};
 use crate::{
-    cli::{Audit, Deploy, Handlers, Output},
+    cli::{Audit, Output},
     client::{Answer, Server},
 };
+
+#[derive(Debug, Subcommand)]
+pub enum Handlers {
+    /// Upload a handler's component and deploy it by its manifest
+    Deploy(Deploy),
+    /// List handlers and how they stand
+    List,
+    /// Hold a handler's new attempts back
+    Pause {
+        name: String,
+        #[command(flatten)]
+        audit: Audit,
+    },
+    /// Let a handler finish what is open, and take nothing new
+    Drain {
+        name: String,
+        #[command(flatten)]
+        audit: Audit,
+    },
+    /// Let a paused or drained handler go on
+    Resume {
+        name: String,
+        #[command(flatten)]
+        audit: Audit,
+    },
+    /// Publish events to one handler alone, whatever it subscribes to
+    Post {
+        name: String,
+        /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// Manifests (handler.toml)
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
+    /// Where the components are; by default beside their manifests
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
+}
 
 const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "running", "retrying", "digest"];
 

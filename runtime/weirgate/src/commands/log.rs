@@ -1,15 +1,45 @@
 //! `weirgate log`: check and repair a log while no server runs on it.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use weirgate_engine::{
     Clock, SystemClock,
     storage::{self, Finding, LostRange, Repaired, Survey},
 };
 
-use crate::cli::{Log, Output, Repair};
+use crate::cli::Output;
+
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Read the whole log and print one line for each place where it is not as it was written
+    Verify(DataDir),
+    /// Make a damaged log one that opens again. What cannot be read is given up, so restore a backup first where you have one
+    Repair(Repair),
+    /// Begin a new epoch: after a backup was restored that is older than what the server had acknowledged
+    NewEpoch(DataDir),
+}
+
+#[derive(Debug, Args)]
+pub struct DataDir {
+    /// The server's data directory
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Repair {
+    #[command(flatten)]
+    pub dir: DataDir,
+    /// Give up the records that cannot be read
+    #[arg(long)]
+    pub accept_loss: bool,
+}
 
 /// The log is damaged, or lacks records.
 const DAMAGED: u8 = 1;

@@ -1,15 +1,15 @@
 //! The commands, one file a noun.
 
 mod bodies;
-mod breakers;
-mod bulk_jobs;
-mod dead_letters;
-mod deliveries;
-mod events;
-mod handlers;
-mod log;
-mod serve;
-mod status;
+pub mod breakers;
+pub mod bulk_jobs;
+pub mod dead_letters;
+pub mod deliveries;
+pub mod events;
+pub mod handlers;
+pub mod log;
+pub mod serve;
+pub mod status;
 mod table;
 
 use std::process::ExitCode;

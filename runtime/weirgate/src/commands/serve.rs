@@ -1,13 +1,34 @@
 //! `weirgate serve`: wire everything together and run until told to stop.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use tokio::{net::TcpListener, signal::unix};
 use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 
-use crate::{cli::Serve, configuration::Configuration, descriptors, telemetry::Telemetry};
+use crate::{configuration::Configuration, descriptors, telemetry::Telemetry};
+
+/// Settings come from the file, then from the environment (`WEIRGATE__SERVER__LISTEN`), then from here.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// A configuration file (docs/configuration.md)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen, for instance 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Where the log, its views and the modules are kept
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The built demo shop, to be served under /shop/
+    #[arg(long, value_name = "DIR")]
+    pub shop: Option<PathBuf>,
+    /// Start also where acknowledged records are missing from the log, and give them up
+    #[arg(long)]
+    pub accept_loss: bool,
+}
 
 /// How long connections may take to end when the server stops. Together with the time that calls under way get, and with
 /// what it takes to close log and views, this stays below ten seconds.

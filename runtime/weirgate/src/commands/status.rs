@@ -1,6 +1,7 @@
 //! `weirgate status`.
 
 use anyhow::{Context, Result, bail};
+use clap::Subcommand;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio_tungstenite::{
@@ -9,10 +10,15 @@ use tokio_tungstenite::{
 };
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
-use crate::{
-    cli::{Output, Status},
-    client::Server,
-};
+use crate::{cli::Output, client::Server};
+
+#[derive(Debug, Subcommand)]
+pub enum Status {
+    /// Print a subject's status
+    Get { subject: String },
+    /// Print a subject's status, and every change as it is pushed
+    Watch { subject: String },
+}
 
 pub async fn run(server: &Server, output: Output, command: Status) -> Result<()> {
     match command {

@@ -10,7 +10,7 @@ use config::{Config, Environment, File};
 use serde::Deserialize;
 use weirgate_types::BreakerPolicy;
 
-use crate::cli::Serve;
+use crate::commands::serve::Serve;
 pub use secrets::Secrets;
 
 /// Threads that wait for others cost little, but each holds an instance and its memory.

@@ -1,18 +1,11 @@
-//! The command line, as a table: noun, then command. What each does is in `commands`.
-
-mod dead_letters;
-mod deliveries;
-mod handlers;
-mod log;
-
-use std::path::PathBuf;
+//! The command line, as a table: noun, then command. The commands of a noun are defined beside what they do, in `commands`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use dead_letters::{Apply, BulkJobs, DeadLetters, ListDeadLetters};
-pub use deliveries::{Deliveries, ListDeliveries, Resolve};
-pub use handlers::{Breakers, Deploy, Handlers};
-pub use log::{Log, Repair};
+use crate::commands::{
+    breakers::Breakers, bulk_jobs::BulkJobs, dead_letters::DeadLetters, deliveries::Deliveries, events::Events,
+    handlers::Handlers, log::Log, serve::Serve, status::Status,
+};
 
 /// Event handlers as WebAssembly components, delivered in order, pushed live.
 #[derive(Debug, Parser)]
@@ -90,63 +83,4 @@ pub struct Corrected {
     /// A merge patch (RFC 7396) on the data that the delivery gets now
     #[arg(long, value_name = "JSON")]
     pub patch: Option<String>,
-}
-
-/// Settings come from the file, then from the environment (`WEIRGATE__SERVER__LISTEN`), then from here.
-#[derive(Debug, Args)]
-pub struct Serve {
-    /// A configuration file (docs/configuration.md)
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where to listen, for instance 127.0.0.1:8080
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<String>,
-    /// Where the log, its views and the modules are kept
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The built demo shop, to be served under /shop/
-    #[arg(long, value_name = "DIR")]
-    pub shop: Option<PathBuf>,
-    /// Start also where acknowledged records are missing from the log, and give them up
-    #[arg(long)]
-    pub accept_loss: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Events {
-    /// Publish one event, or a file of them
-    Publish(Publish),
-}
-
-#[derive(Debug, Args)]
-pub struct Publish {
-    /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["type", "subject", "data"])]
-    pub file: Option<PathBuf>,
-    /// What happened, for instance order.placed
-    #[arg(long, required_unless_present = "file")]
-    pub r#type: Option<String>,
-    /// What it happened to, for instance order/o-1
-    #[arg(long, required_unless_present = "file")]
-    pub subject: Option<String>,
-    /// Who says so
-    #[arg(long, default_value = "/cli")]
-    pub source: String,
-    /// Unique per source; sending an id again changes nothing. A random one when not given
-    #[arg(long)]
-    pub id: Option<String>,
-    /// What order is kept for, where it is not the subject
-    #[arg(long)]
-    pub key: Option<String>,
-    /// JSON data
-    #[arg(long, value_name = "JSON")]
-    pub data: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Status {
-    /// Print a subject's status
-    Get { subject: String },
-    /// Print a subject's status, and every change as it is pushed
-    Watch { subject: String },
 }
