@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 use weirgate_engine::{Grant, Purpose};
 
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 /// What is taken from the budget for a body before its first bytes come; a small body takes what it announces.
 const FIRST_BYTES: usize = 16 * 1024;

@@ -14,7 +14,7 @@ use axum::{
 
 pub use admission::{Admission, hold};
 
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 /// How many subjects one connection may watch.
 const SUBJECTS_MAX: usize = 128;

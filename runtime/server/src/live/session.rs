@@ -18,7 +18,7 @@ use super::{
     check_subject,
     frames::{self, Request, Wanted},
 };
-use crate::serve::App;
+use crate::app::App;
 
 /// A client that takes no bytes for this long is told to come back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

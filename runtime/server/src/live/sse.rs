@@ -16,7 +16,7 @@ use super::{
     check_subject,
     frames::{self, Wanted},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 struct Events {
     app: App,

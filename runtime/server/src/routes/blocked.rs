@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Blocked, DeliveryState};
 
 use super::query::{Query, known_handler, limit};
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -10,7 +10,7 @@ use super::{
     audit::AuditBody,
     query::{Body, Path},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 const HOST_BYTES_MAX: usize = 256;
 

@@ -12,7 +12,7 @@ use super::{
     dead_letter_filter::DeadLetterFilterBody,
     query::{Json, Path},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 const PER_SECOND_DEFAULT: u32 = 100;
 const PER_SECOND_MAX: u32 = 10_000;

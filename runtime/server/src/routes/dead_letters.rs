@@ -20,7 +20,7 @@ use super::{
     failures::{FailedAttempt, LogItem},
     query::{Body, Path, Query, limit},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterList {

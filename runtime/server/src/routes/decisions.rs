@@ -12,7 +12,7 @@ use super::{
     corrected::CorrectedBody,
     query::{Body, Json, Path},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 /// How many events may stand in a delivery's place.
 const RESOLVED_EVENTS_MAX: usize = 64;

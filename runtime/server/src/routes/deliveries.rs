@@ -15,7 +15,7 @@ use super::{
     failures::FailedAttempt,
     query::{Path, Query, limit},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

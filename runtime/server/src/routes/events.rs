@@ -16,7 +16,7 @@ use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{Position, RawEvent};
 
 use super::query::{Path, Query, limit};
-use crate::{Problem, content, payload::Payload, serve::App};
+use crate::{Problem, app::App, content, payload::Payload};
 
 /// What a path may not hold as it is; `/` may stay, it parts the subject's own words.
 const NOT_IN_PATHS: &AsciiSet =

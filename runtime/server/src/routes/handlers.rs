@@ -7,7 +7,7 @@ use weirgate_engine::{HandlerItem as Item, schedule};
 use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::query::{Json, Path};
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 #[derive(Serialize, ToSchema)]
 pub struct HandlerList {

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 /// The process answers.
 pub async fn live() -> &'static str {

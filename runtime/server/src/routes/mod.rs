@@ -22,7 +22,7 @@ use axum::{Router, routing::get};
 use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{live, serve::App};
+use crate::{app::App, live};
 
 #[derive(OpenApi)]
 #[openapi(

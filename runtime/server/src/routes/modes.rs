@@ -8,7 +8,7 @@ use super::{
     handlers::HandlerItem,
     query::{Body, Path},
 };
-use crate::{Problem, serve::App};
+use crate::{Problem, app::App};
 
 type Answer = Result<axum::Json<HandlerItem>, Problem>;
 

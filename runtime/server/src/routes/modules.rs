@@ -10,8 +10,8 @@ use weirgate_engine::Upload;
 
 use crate::{
     Problem,
+    app::App,
     payload::{Reading, announced},
-    serve::App,
 };
 
 /// A component that can be deployed.

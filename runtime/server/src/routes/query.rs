@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use weirgate_engine::Handle;
 use weirgate_types::HandlerName;
 
-use crate::{Problem, payload::Payload, serve::App};
+use crate::{Problem, app::App, payload::Payload};
 
 /// How many items a list answers when not told.
 pub const LIST_ITEMS_DEFAULT: usize = 100;

@@ -15,8 +15,8 @@ use weirgate_types::{Position, StatusDocument};
 use super::query::{Path, Query};
 use crate::{
     Problem,
+    app::App,
     live::{check_subject, hold},
-    serve::App,
 };
 
 /// The longest that a request may wait for news.
