@@ -14,6 +14,7 @@ use axum::{
 
 pub use admission::{Admission, hold};
 
+use crate::routes::problems::{NoLiveRequest, OriginRefused, TooManyConnections};
 use crate::{Problem, app::App};
 
 /// How many subjects one connection may watch.
@@ -44,9 +45,7 @@ pub fn subjects(message: &str) -> Result<Vec<String>, String> {
     responses(
         (status = 101, description = "WebSocket, subprotocol weirgate.v1"),
         (status = 200, description = "Server-sent events", content_type = "text/event-stream"),
-        (status = 400, description = "Neither", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Pages of this origin may not connect", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too many connections; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        NoLiveRequest, OriginRefused, TooManyConnections,
     ),
 )]
 pub async fn connect(

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Blocked, DeliveryState};
 
-use super::query::{Query, known_handler, limit};
+use super::{
+    problems::NoSuchHandler,
+    query::{Query, known_handler, limit},
+};
 use crate::{Problem, app::App};
 
 #[derive(Deserialize, IntoParams)]
@@ -44,7 +47,7 @@ pub struct BlockedItem {
     get, path = "/v1/blocked", operation_id = "list_blocked", tag = "deliveries", params(BlockedQuery),
     responses(
         (status = 200, description = "What is blocked, and by what", body = BlockedList),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler,
     ),
 )]
 pub async fn list(

@@ -8,6 +8,7 @@ use weirgate_types::{BreakerId, CalledHost};
 
 use super::{
     audit::AuditBody,
+    problems::{AuditRefused, NoSuchBreaker},
     query::{Body, Path},
 };
 use crate::{Problem, app::App};
@@ -53,8 +54,7 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
-        (status = 404, description = "No such breaker", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NoSuchBreaker, AuditRefused,
     ),
 )]
 pub async fn trip(
@@ -72,8 +72,7 @@ pub async fn trip(
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
-        (status = 404, description = "No such breaker", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NoSuchBreaker, AuditRefused,
     ),
 )]
 pub async fn reset(

@@ -10,6 +10,7 @@ use super::{
     audit::audit,
     corrected::{Brought, present},
     dead_letter_filter::DeadLetterFilterBody,
+    problems::{CommandRefused, DataTooLarge, NoSuchBulkJob, NoSuchHandler},
     query::{Json, Path},
 };
 use crate::{Problem, app::App};
@@ -84,9 +85,7 @@ pub struct BulkJobList {
     post, path = "/v1/dead-letters/bulk-jobs", operation_id = "begin_bulk_job", tag = "deliveries", request_body = BulkJobBody,
     responses(
         (status = 202, description = "It runs; ask for it by its id", body = BulkJobItem),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The command is not right", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler, DataTooLarge, CommandRefused,
     ),
 )]
 pub async fn begin(
@@ -137,7 +136,7 @@ pub async fn list(State(app): State<App>) -> axum::Json<BulkJobList> {
     get, path = "/v1/bulk-jobs/{id}", operation_id = "read_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
     responses(
         (status = 200, description = "The bulk job", body = BulkJobItem),
-        (status = 404, description = "No such bulk job since the server started", body = Problem, content_type = "application/problem+json"),
+        NoSuchBulkJob,
     ),
 )]
 pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<BulkJobItem>, Problem> {
@@ -149,7 +148,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::J
     post, path = "/v1/bulk-jobs/{id}/cancel", operation_id = "cancel_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
     responses(
         (status = 200, description = "The bulk job as it is now", body = BulkJobItem),
-        (status = 404, description = "No such bulk job since the server started", body = Problem, content_type = "application/problem+json"),
+        NoSuchBulkJob,
     ),
 )]
 pub async fn cancel(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::Json<BulkJobItem>, Problem> {

@@ -18,6 +18,7 @@ use super::{
     decisions::{Answer, Commanded, command},
     deliveries::event_of,
     failures::{FailedAttempt, LogItem},
+    problems::{AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter},
     query::{Body, Path, Query, limit},
 };
 use crate::{Problem, app::App};
@@ -109,7 +110,7 @@ impl StateItem {
     get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(DeadLettersQuery),
     responses(
         (status = 200, description = "Dead dead_letters", body = DeadLetterList),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler,
     ),
 )]
 pub async fn list(
@@ -129,7 +130,7 @@ pub async fn list(
     get, path = "/v1/dead-letters/{id}", operation_id = "read_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     responses(
         (status = 200, description = "The dead letter", body = DeadLetterDetail),
-        (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
+        NotADeadLetter,
     ),
 )]
 pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeadLetterDetail>, Problem> {
@@ -147,10 +148,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
     request_body(content = CorrectedBody, description = "May be left out: then it is tried as it is"),
     responses(
         (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Commanded),
-        (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The data is not right, or does not fit the event", body = Problem, content_type = "application/problem+json"),
+        NotADeadLetter, DeliveryRunning, DataTooLarge, DataRefused,
     ),
 )]
 pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body): Body<CorrectedBody>) -> Answer {
@@ -166,8 +164,7 @@ pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body)
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
-        (status = 404, description = "Not a dead letter (any more)", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NotADeadLetter, AuditRefused,
     ),
 )]
 pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {

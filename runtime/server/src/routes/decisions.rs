@@ -10,6 +10,10 @@ use weirgate_types::{DeliveryId, Event, EventLimits, RawEvent};
 use super::{
     audit::{AuditBody, audit},
     corrected::CorrectedBody,
+    problems::{
+        AuditRefused, DataRefused, DataTooLarge, DeliveryClosed, DeliveryRunning, EventsRefused, NotADeadLetter,
+        NotOpen,
+    },
     query::{Body, Json, Path},
 };
 use crate::{Problem, app::App};
@@ -45,9 +49,7 @@ pub async fn command(app: &App, id: &str, request: CommandRequest, audit: Audit)
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable; it will be tried", body = Commanded),
-        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        DeliveryClosed, DeliveryRunning, AuditRefused,
     ),
 )]
 pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
@@ -60,9 +62,7 @@ pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): B
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
-        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        DeliveryClosed, DeliveryRunning, AuditRefused,
     ),
 )]
 pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
@@ -75,9 +75,7 @@ pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Bo
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
-        (status = 404, description = "Not open", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NotOpen, DeliveryRunning, AuditRefused,
     ),
 )]
 pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
@@ -90,9 +88,7 @@ pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(bo
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
-        (status = 404, description = "Not a dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NotADeadLetter, DeliveryRunning, AuditRefused,
     ),
 )]
 pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
@@ -104,10 +100,7 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
     post, path = "/v1/deliveries/{id}/correct", operation_id = "correct_delivery", tag = "deliveries", params(("id" = String, Path)), request_body = CorrectedBody,
     responses(
         (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Commanded),
-        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The data is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The data is not right, or does not fit the event", body = Problem, content_type = "application/problem+json"),
+        DeliveryClosed, DeliveryRunning, DataTooLarge, DataRefused,
     ),
 )]
 pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body): Json<CorrectedBody>) -> Answer {
@@ -136,9 +129,7 @@ pub struct ResolvedBody {
     request_body(content = ResolvedBody, description = "May be left out"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
-        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is running; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "One of the events is not one that can be taken", body = Problem, content_type = "application/problem+json"),
+        DeliveryClosed, DeliveryRunning, EventsRefused,
     ),
 )]
 pub async fn resolve(State(app): State<App>, Path(id): Path<String>, Body(body): Body<ResolvedBody>) -> Answer {

@@ -13,6 +13,7 @@ use weirgate_types::{
 use super::{
     dead_letters::DeadLetterItem,
     failures::FailedAttempt,
+    problems::{DeliveryClosed, NoSuchHandler, TooManyQueries},
     query::{Path, Query, limit},
 };
 use crate::{Problem, app::App};
@@ -68,8 +69,7 @@ pub struct DeliveryItem {
     get, path = "/v1/deliveries", operation_id = "list_deliveries", tag = "deliveries", params(DeliveriesQuery),
     responses(
         (status = 200, description = "Open deliveries", body = DeliveryList),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too many lists are being read; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler, TooManyQueries,
     ),
 )]
 pub async fn list(
@@ -138,7 +138,7 @@ impl From<Corrected> for CorrectionItem {
     get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = String, Path, description = "For instance payment@42")),
     responses(
         (status = 200, description = "The delivery", body = DeliveryDetail),
-        (status = 404, description = "Neither open nor a dead letter", body = Problem, content_type = "application/problem+json"),
+        DeliveryClosed,
     ),
 )]
 pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeliveryDetail>, Problem> {

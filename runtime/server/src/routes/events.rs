@@ -15,7 +15,13 @@ use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{Position, RawEvent};
 
-use super::query::{Path, Query, limit};
+use super::{
+    problems::{
+        DiskFull, EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, Stopping, TooLarge, TooManyLists,
+        TooMuchInFlight, UnknownContentType,
+    },
+    query::{Path, Query, limit},
+};
 use crate::{Problem, app::App, content, payload::Payload};
 
 /// What a path may not hold as it is; `/` may stay, it parts the subject's own words.
@@ -65,13 +71,7 @@ pub struct AcceptedEvent {
     ),
     responses(
         (status = 202, description = "Durable", body = Accepted),
-        (status = 400, description = "Not a CloudEvent", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not a content type of CloudEvents", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A CloudEvent that Weirgate cannot take, for instance one without a key", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too much in flight; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
+        NotACloudEvent, TooLarge, UnknownContentType, EventRefused, TooMuchInFlight, Stopping, DiskFull,
     ),
 )]
 pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Payload, Problem>) -> Response {
@@ -93,14 +93,7 @@ pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Pa
     ),
     responses(
         (status = 202, description = "Durable", body = Accepted),
-        (status = 400, description = "Not a CloudEvent", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not a content type of CloudEvents", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A CloudEvent that Weirgate cannot take", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too much in flight; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
+        NotACloudEvent, NoSuchHandler, TooLarge, UnknownContentType, EventRefused, TooMuchInFlight, Stopping, DiskFull,
     ),
 )]
 pub async fn post(
@@ -189,7 +182,7 @@ pub struct EventItem {
     get, path = "/v1/events", operation_id = "list_events", tag = "events", params(ListQuery),
     responses(
         (status = 200, description = "Events in order of position", body = EventList),
-        (status = 503, description = "Too many lists are being answered; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        TooManyLists,
     ),
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
@@ -240,7 +233,7 @@ fn too_many_lists() -> Problem {
     get, path = "/v1/events/{position}", operation_id = "read_event", tag = "events", params(("position" = u64, Path, description = "Where it stands")),
     responses(
         (status = 200, description = "The event", body = EventItem),
-        (status = 404, description = "No event there", body = Problem, content_type = "application/problem+json"),
+        NoSuchEvent,
     ),
 )]
 pub async fn read(State(app): State<App>, Path(position): Path<u64>) -> Result<Response, Problem> {

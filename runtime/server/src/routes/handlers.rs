@@ -6,7 +6,10 @@ use utoipa::ToSchema;
 use weirgate_engine::{HandlerItem as Item, schedule};
 use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
-use super::query::{Json, Path};
+use super::{
+    problems::{ManifestRefused, NoSuchHandler, NoSuchModule},
+    query::{Json, Path},
+};
 use crate::{Problem, app::App};
 
 #[derive(Serialize, ToSchema)]
@@ -91,7 +94,7 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<HandlerList>, Pro
     get, path = "/v1/handlers/{name}", operation_id = "read_handler", tag = "handlers", params(("name" = String, Path)),
     responses(
         (status = 200, description = "The handler", body = HandlerItem),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler,
     ),
 )]
 pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
@@ -104,8 +107,7 @@ pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<ax
     put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = String, Path)), request_body = Deployment,
     responses(
         (status = 200, description = "Durable; the handler as it is now, with the next three times of each schedule", body = HandlerItem),
-        (status = 404, description = "No such module", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The manifest is wrong", body = Problem, content_type = "application/problem+json"),
+        NoSuchModule, ManifestRefused,
     ),
 )]
 pub async fn put(

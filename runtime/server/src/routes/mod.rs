@@ -15,6 +15,7 @@ mod handlers;
 mod health;
 mod modes;
 mod modules;
+pub mod problems;
 mod query;
 mod status;
 
@@ -22,7 +23,7 @@ use axum::{Router, routing::get};
 use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, live};
+use crate::{Problem, app::App, live};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +40,7 @@ use crate::{app::App, live};
         (name = "breakers", description = "Circuit breakers of handlers and of the hosts that they call"),
         (name = "system", description = "Health and metrics"),
     ),
+    components(schemas(Problem)),
 )]
 struct Api;
 

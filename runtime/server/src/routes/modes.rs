@@ -6,6 +6,7 @@ use weirgate_types::Mode;
 use super::{
     audit::AuditBody,
     handlers::HandlerItem,
+    problems::{AuditRefused, NoSuchHandler},
     query::{Body, Path},
 };
 use crate::{Problem, app::App};
@@ -18,8 +19,7 @@ type Answer = Result<axum::Json<HandlerItem>, Problem>;
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler, AuditRefused,
     ),
 )]
 pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
@@ -32,8 +32,7 @@ pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit)
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler, AuditRefused,
     ),
 )]
 pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
@@ -46,8 +45,7 @@ pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit)
     request_body(content = AuditBody, description = "May be left out"),
     responses(
         (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
-        (status = 404, description = "No such handler", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`actor` or `reason` cannot be kept", body = Problem, content_type = "application/problem+json"),
+        NoSuchHandler, AuditRefused,
     ),
 )]
 pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {

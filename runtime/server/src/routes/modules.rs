@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::Upload;
 
+use super::problems::{ModuleRefused, NoRoomForModules, TooLarge, TooManyUploads, TooSlow};
 use crate::{
     Problem,
     app::App,
@@ -31,11 +32,7 @@ pub struct ModuleItem {
     request_body(content_type = "application/wasm", description = "The component's bytes"),
     responses(
         (status = 200, description = "Kept", body = ModuleItem),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "It took too long to come", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Not a component that can be run here; `code` and `detail` say why", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too many uploads are under way; see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "The disk is nearly full, or modules that no handler uses take too much of it", body = Problem, content_type = "application/problem+json"),
+        TooLarge, TooSlow, ModuleRefused, TooManyUploads, NoRoomForModules,
     ),
 )]
 pub async fn put(State(app): State<App>, request: Request) -> Result<axum::Json<ModuleItem>, Problem> {

@@ -12,7 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::Watch;
 use weirgate_types::{Position, StatusDocument};
 
-use super::query::{Path, Query};
+use super::{
+    problems::{SubjectRefused, UnknownSubject},
+    query::{Path, Query},
+};
 use crate::{
     Problem,
     app::App,
@@ -51,8 +54,7 @@ pub struct Status {
     responses(
         (status = 200, description = "The document", body = Status),
         (status = 304, description = "Nothing newer than `after`"),
-        (status = 400, description = "The subject is too long, or the query is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Nothing is known of the subject", body = Problem, content_type = "application/problem+json"),
+        SubjectRefused, UnknownSubject,
     ),
 )]
 pub async fn read(
