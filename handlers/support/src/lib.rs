@@ -70,7 +70,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     Ok(())
 }
 
-fn pass_on(kind: Kind, notice: notice::Ending, context: &mut Context) {
+fn pass_on(kind: Kind, notice: notice::Delivery, context: &mut Context) {
     if notice.handler == context.delivery().handler {
         // To note that it fails would be what it fails at.
         context.warn(format!("not noted: {} is a delivery of support's own", notice.delivery));

@@ -5,7 +5,7 @@ use weirgate_sdk::EventType;
 
 /// What is told of how an attempt at a delivery ended.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Ending {
+pub struct Delivery {
     /// For instance `payment@42`.
     pub delivery: String,
     pub handler: String,
@@ -34,22 +34,22 @@ pub struct Failed {
 /// It needs a correction.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.awaiting-correction")]
-pub struct Waiting(pub Ending);
+pub struct Waiting(pub Delivery);
 
 /// It has used up its attempts, or nothing will ever come of it.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.dead-lettered")]
-pub struct DeadLettered(pub Ending);
+pub struct DeadLettered(pub Delivery);
 
 /// It went through in the end.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.recovered")]
-pub struct Recovered(pub Ending);
+pub struct Recovered(pub Delivery);
 
 /// Somebody has decided about it: it is tried again, or has ended.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.decided")]
-pub struct Decided(pub Ending);
+pub struct Decided(pub Delivery);
 
 /// What is told of a breaker; the event's subject says which.
 #[derive(Debug, Clone, Deserialize)]

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_ending_has_its_word_and_its_key() {
+    fn each_outcome_has_its_word_and_its_key() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
         let retry =
             Outcome::Retry { delay_ms: 4, due_ms: 9, stage: 0, spent: true, previous: None, failure: failure.clone() };

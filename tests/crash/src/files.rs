@@ -43,7 +43,8 @@ impl Batch {
 pub fn newest_segment(data: &Path) -> Segment {
     let entries =
         fs::read_dir(data.join("log")).expect("the log's directory").map(|entry| entry.expect("an entry").path());
-    let path = entries.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).max().expect("a segment");
+    let path =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).max().expect("a segment");
     let bytes = fs::read(&path).expect("the segment");
     let first: u64 = path.file_stem().and_then(|name| name.to_str()?.parse().ok()).expect("a position in its name");
     let batches = batches(&bytes, first);

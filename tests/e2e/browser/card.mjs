@@ -26,7 +26,7 @@ await travel("card", [1280, 360], async ({ page, requests, posted, at, shot, sta
   await at("connection", "live");
   const id = await order("olive-oil", WRONG);
   await page.locator('[data-testid="order-state"][data-trouble="stuck"]').waitFor();
-  await page.locator('[data-testid="step-payment"] [data-testid="trouble"][data-state="waiting"]').waitFor();
+  await page.locator('[data-testid="step-payment"] [data-testid="trouble"][data-state="awaiting-correction"]').waitFor();
   await asks("empty", "has a digit that is wrong");
   const acceptedAt = await text('[data-testid="step-order"] time');
   await shot("waiting");

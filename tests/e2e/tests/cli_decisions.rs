@@ -1,4 +1,4 @@
-//! The command line's verbs for deciding about deliveries, dead letters, handlers and breakers: each door has its twin.
+//! The command line's commands for deliveries, dead letters, handlers and breakers: each endpoint has its twin.
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 
@@ -73,7 +73,7 @@ async fn deliveries_are_listed_shown_and_decided_about() {
     let gone = cli.fails(&["deliveries", "skip", &resolved]);
     assert!(gone[0].contains("(not-open)") && gone[1].starts_with("hint: "), "{gone:?}");
     assert!(cli.fails(&["deliveries", "correct", &resolved, "--patch", "{"])[0].contains("--patch is not JSON"));
-    assert!(cli.fails(&["deliveries", "correct", &resolved])[0].contains("(bad-request)"));
+    assert!(cli.fails(&["deliveries", "correct", &resolved])[0].contains("(bad-command)"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,13 +112,13 @@ async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
     assert_eq!(cli.json(&["bulk-jobs", "list"])["bulk_jobs"].as_array().map(Vec::len), Some(2));
     assert!(cli.prints(&["bulk-jobs", "show", "1"]).contains("correct"));
     assert!(cli.prints(&["bulk-jobs", "cancel", "1"]).contains("done"), "what has ended stays so");
-    assert!(cli.fails(&["bulk-jobs", "show", "9"])[0].contains("(unknown-operation)"));
+    assert!(cli.fails(&["bulk-jobs", "show", "9"])[0].contains("(unknown-bulk-job)"));
     assert!(cli.fails(&["dead-letters", "list", "--class", "sad"])[0].contains("(bad-query)"));
     assert!(cli.fails(&["dead-letters", "discard", id])[0].contains("(not-a-dead-letter)"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn handlers_and_breakers_are_turned_and_events_posted() {
+async fn handlers_and_breakers_are_changed_and_events_posted() {
     let server = mending(json!([])).await;
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     assert!(cli.prints(&["handlers", "drain", "mender", "--reason", "a deployment"]).contains("drained"));

@@ -114,7 +114,7 @@ async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
     let client = &server.client;
     let ids = found(client, "").await;
     let door = format!("/v1/dead-letters/{}/resubmit", ids[0]);
-    client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-request");
+    client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-command");
     // Edited, but not well enough: it dies again, and says that it was edited.
     let edited =
         client.ask(&door, &json!({ "patch": { "fail": "transient" }, "actor": "ada", "reason": "a guess" })).await.ok();
@@ -181,11 +181,11 @@ async fn an_operation_that_is_not_right_does_not_begin() {
         (json!({ "filter": { "from": "yesterday" }, "command": "retry" }), 422, "bad-json"),
         (json!({ "filter": { "handler": "nobody" }, "command": "retry" }), 404, "unknown-handler"),
         (json!({ "filter": { "digest": "12" }, "command": "retry" }), 400, "bad-id"),
-        (json!({ "filter": {}, "command": "correct" }), 422, "bad-request"),
-        (json!({ "filter": {}, "command": "retry", "data": 1 }), 422, "bad-request"),
-        (json!({ "filter": {}, "command": "retry", "per_second": 0 }), 422, "bad-request"),
-        (json!({ "filter": {}, "command": "retry", "per_second": 10_001 }), 422, "bad-request"),
-        (json!({ "filter": {}, "command": "retry", "actor": "b".repeat(200) }), 422, "bad-request"),
+        (json!({ "filter": {}, "command": "correct" }), 422, "bad-command"),
+        (json!({ "filter": {}, "command": "retry", "data": 1 }), 422, "bad-command"),
+        (json!({ "filter": {}, "command": "retry", "per_second": 0 }), 422, "bad-command"),
+        (json!({ "filter": {}, "command": "retry", "per_second": 10_001 }), 422, "bad-command"),
+        (json!({ "filter": {}, "command": "retry", "actor": "b".repeat(200) }), 422, "bad-command"),
     ] {
         client.ask("/v1/dead-letters/bulk-jobs", &body).await.is_problem(status, code);
     }

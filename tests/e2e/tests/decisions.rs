@@ -69,14 +69,14 @@ async fn a_delivery_is_shown_with_its_event_and_every_failed_attempt() {
     let id = stands(client, bytes, "dead-lettered").await;
     let shown = client.get(&format!("/v1/deliveries/{id}")).await.ok();
     assert_eq!((&shown["event"]["data_base64"], &shown["dead_letter"]["id"]), (&json!("AP8="), &json!(id)));
-    let waiting = client.get("/v1/deliveries?handler=mender&state=waiting&key=order/1").await.ok();
+    let waiting = client.get("/v1/deliveries?handler=mender&state=awaiting-correction&key=order/1").await.ok();
     assert_eq!(waiting["deliveries"].as_array().map(Vec::len), Some(1), "{waiting}");
     let after = format!("/v1/deliveries?after={}", waiting["deliveries"][0]["id"].as_str().expect("an id"));
     assert_eq!(client.get(&after).await.ok()["deliveries"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_verb_ends_a_delivery_in_its_own_way() {
+async fn each_command_closes_a_delivery_in_its_own_way() {
     let server = mending().await;
     let client = &server.client;
     let said = json!({ "actor": "ada", "reason": "it is a test" });
@@ -159,18 +159,18 @@ async fn decisions_that_cannot_be_taken_change_nothing() {
     let long = json!({ "reason": "w".repeat(2_000) });
     let many = json!({ "events": vec![work("order/1", "2", None); 65] });
     for (command, body, status, code) in [
-        ("retry", json!({ "actor": "a\nb" }), 422, "bad-request"),
+        ("retry", json!({ "actor": "a\nb" }), 422, "bad-command"),
         ("retry", json!({ "colour": "red" }), 422, "bad-json"),
-        ("skip", long, 422, "bad-request"),
+        ("skip", long, 422, "bad-command"),
         ("discard", json!({}), 404, "not-a-dead-letter"),
-        ("correct", json!({}), 422, "bad-request"),
-        ("correct", json!({ "data": 1, "patch": {} }), 422, "bad-request"),
-        ("correct", json!({ "data_base64": "AP8=" }), 422, "bad-request"),
+        ("correct", json!({}), 422, "bad-command"),
+        ("correct", json!({ "data": 1, "patch": {} }), 422, "bad-command"),
+        ("correct", json!({ "data_base64": "AP8=" }), 422, "bad-command"),
         ("correct", json!({ "data": "x".repeat(300_000) }), 413, "event-too-large"),
         ("resolve", reserved("source", "/handlers/mender"), 422, "reserved-source"),
         ("resolve", reserved("type", "weirgate.delivery.failed"), 422, "reserved-type"),
         ("resolve", json!({ "events": [{}] }), 422, "not-a-cloudevent"),
-        ("resolve", many, 422, "bad-request"),
+        ("resolve", many, 422, "bad-command"),
     ] {
         client.ask(&format!("/v1/deliveries/{id}/{command}"), &body).await.is_problem(status, code);
     }
@@ -200,7 +200,7 @@ async fn data_that_is_not_json_cannot_be_patched() {
     (text["datacontenttype"], text["data"]) = ("text/plain".into(), "hello".into());
     let id = stands(client, text, "dead-lettered").await;
     let refused = client.ask(&format!("/v1/deliveries/{id}/correct"), &json!({ "patch": { "n": 1 } })).await;
-    refused.is_problem(422, "bad-request");
+    refused.is_problem(422, "bad-command");
     let decided = decide(client, &id, "correct", &json!({ "data": { "n": 1 } })).await;
     assert_eq!(decided["diff"], Value::Null, "there is none between text and JSON");
     client.reaches("order/1", "mender", "done").await;
@@ -241,7 +241,7 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn breakers_are_turned_by_hand() {
+async fn breakers_are_changed_by_hand() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let mut manifest = manifest("mender", &["mend.work"]);

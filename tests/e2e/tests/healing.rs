@@ -240,7 +240,7 @@ async fn an_event_is_posted_straight_to_one_handler() {
 /// Flip a bit in the last record of the log.
 fn damage_the_last_record(data: &std::path::Path) {
     let entries = std::fs::read_dir(data.join("log")).expect("the log").map(|entry| entry.expect("an entry").path());
-    let segments = entries.filter(|path| path.extension().is_some_and(|ending| ending == "seg"));
+    let segments = entries.filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
     let path = segments.max().expect("a segment");
     let mut bytes = std::fs::read(&path).expect("the segment");
     let last = bytes.iter().rposition(|byte| *byte != 0).expect("a record");

@@ -20,13 +20,13 @@ fn root() -> PathBuf {
 }
 
 /// The files that git knows or would add, as paths from the root, with their text.
-fn sources(endings: &[&str]) -> Vec<(String, String)> {
+fn sources(extensions: &[&str]) -> Vec<(String, String)> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output();
     let listed = String::from_utf8(listed.expect("git ls-files").stdout).expect("UTF-8 paths");
-    let wanted = listed.lines().filter(|path| endings.iter().any(|ending| path.ends_with(ending)));
+    let wanted = listed.lines().filter(|path| extensions.iter().any(|extension| path.ends_with(extension)));
     let files = wanted.filter_map(|path| Some((path.to_owned(), fs::read_to_string(root().join(path)).ok()?)));
     let files: Vec<_> = files.collect();
     assert!(!files.is_empty(), "there is nothing to check");

@@ -13,7 +13,7 @@ use crate::{
 
 /// What a client wants to have accepted.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct Intent {
     pub id: String,
     pub key: String,
     pub r#type: &'static str,
@@ -21,7 +21,7 @@ pub struct Wish {
     pub number: Option<u64>,
 }
 
-impl Wish {
+impl Intent {
     pub fn event(&self) -> Event {
         let mut event = event(&self.id, &self.key, self.r#type);
         event.extensions.extend(self.number.map(|number| ("sequence".to_owned(), number.to_string())));
@@ -37,7 +37,7 @@ pub fn some_number(chance: &mut Chance, sent: usize) -> Option<u64> {
 
 #[derive(Debug, Default)]
 pub struct Clients {
-    sent: Vec<Wish>,
+    sent: Vec<Intent>,
     /// Which of those sent have no answer.
     unanswered: Vec<usize>,
     answers: BTreeMap<String, Position>,
@@ -74,11 +74,11 @@ impl Clients {
             let r#type = some_type(chance);
             let key = format!("k{}", chance.below(plan.keys));
             let number = self.some_number(chance, &key);
-            self.wish(shell, key, r#type, number)?;
+            self.intent(shell, key, r#type, number)?;
         }
         if chance.one_in(plan.rates.correction) {
             let key = format!("k{}", chance.below(plan.keys));
-            self.wish(shell, key, "fix.data", None)?;
+            self.intent(shell, key, "fix.data", None)?;
         }
         if chance.one_in(4) {
             self.send_again(shell)?;
@@ -91,10 +91,10 @@ impl Clients {
     }
 
     fn some_number(&self, chance: &mut Chance, key: &str) -> Option<u64> {
-        some_number(chance, self.sent.iter().filter(|wish| wish.key == key).count())
+        some_number(chance, self.sent.iter().filter(|intent| intent.key == key).count())
     }
 
-    pub fn wish(
+    pub fn intent(
         &mut self,
         shell: &mut Shell,
         key: String,
@@ -102,7 +102,7 @@ impl Clients {
         number: Option<u64>,
     ) -> Result<(), Stop> {
         let index = self.sent.len();
-        self.sent.push(Wish { id: format!("event-{index}"), key, r#type, number });
+        self.sent.push(Intent { id: format!("event-{index}"), key, r#type, number });
         self.unanswered.push(index);
         self.send(shell, index)
     }
@@ -117,15 +117,15 @@ impl Clients {
     }
 
     fn send(&self, shell: &mut Shell, index: usize) -> Result<(), Stop> {
-        let Some(wish) = self.sent.get(index) else { return Ok(()) };
-        let position = match shell.views.facts.events.get(&wish.id) {
+        let Some(intent) = self.sent.get(index) else { return Ok(()) };
+        let position = match shell.views.facts.events.get(&intent.id) {
             Some(position) => *position,
             None => {
-                let (event, at_ms) = (wish.event(), shell.now_ms);
+                let (event, at_ms) = (intent.event(), shell.now_ms);
                 shell.stage(Record::Accepted { event, to: None, at_ms })?
             }
         };
-        shell.answer_when_durable(wish.id.clone(), position);
+        shell.answer_when_durable(intent.id.clone(), position);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Clients {
             }
             let before = *self.answers.entry(id.clone()).or_insert(position);
             check(Rule::Acknowledged, before == position, || format!("{id} is at {before} and at {position}"))?;
-            self.unanswered.retain(|index| self.sent.get(*index).is_none_or(|wish| wish.id != id));
+            self.unanswered.retain(|index| self.sent.get(*index).is_none_or(|intent| intent.id != id));
         }
         Ok(())
     }

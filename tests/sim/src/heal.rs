@@ -128,7 +128,7 @@ impl History {
             let life = self.shell.checks.item(&delivery).map(|item| item.life);
             if life == Some(Life::AwaitingCorrection) && self.chance.one_in(2) {
                 let key = self.shell.event_at(delivery.position).key().to_owned();
-                self.clients.wish(&mut self.shell, key, "fix.data", None)?;
+                self.clients.intent(&mut self.shell, key, "fix.data", None)?;
             }
             if life == Some(Life::AwaitingCorrection) && self.chance.one_in(2) {
                 self.shell.command(&delivery, operators::correction())?;

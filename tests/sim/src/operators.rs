@@ -81,7 +81,7 @@ impl Shell {
     }
 }
 
-fn some_verb(chance: &mut Chance) -> DeliveryCommand {
+fn some_command(chance: &mut Chance) -> DeliveryCommand {
     match chance.below(7) {
         0 | 1 => DeliveryCommand::Retry,
         2 | 3 => correction(),
@@ -132,7 +132,7 @@ fn decide(shell: &mut Shell, chance: &mut Chance) -> Result<(), Stop> {
     let mut about: Vec<DeliveryId> = shell.views.rows.keys().cloned().collect();
     about.extend(shell.views.facts.dead.keys().cloned());
     let Some(delivery) = chance.pick(&about).cloned() else { return Ok(()) };
-    let command = some_verb(chance);
+    let command = some_command(chance);
     shell.command(&delivery, command)
 }
 

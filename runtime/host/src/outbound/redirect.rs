@@ -16,12 +16,12 @@ pub(super) fn next(request: &Outgoing, answer: &StepAnswer) -> Result<Option<Out
     }
     let Some((_, location)) = answer.headers.iter().find(|(name, _)| name == "location") else { return Ok(None) };
     let mut next = Outgoing { target: request.target.join(location)?, ..request.clone() };
-    let turns_to_get = match answer.status {
+    let becomes_get = match answer.status {
         301 | 302 => next.method == Method::POST,
         303 => next.method != Method::HEAD,
         _ => false,
     };
-    if turns_to_get {
+    if becomes_get {
         next.method = Method::GET;
         next.body = None;
         headers::forget_body(&mut next.headers);

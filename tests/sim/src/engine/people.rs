@@ -6,11 +6,11 @@ use weirgate_engine::{Audit, CommandRequest, Ingested, NewData, Refusal, sim::An
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
-use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Wish, operators::name, schedules};
+use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Intent, operators::name, schedules};
 
 #[derive(Default)]
 pub struct People {
-    sent: Vec<Wish>,
+    sent: Vec<Intent>,
     unanswered: Vec<usize>,
     waiting: Vec<(usize, Answer<Vec<Ingested>>)>,
     answers: BTreeMap<usize, Position>,
@@ -66,10 +66,10 @@ impl History<'_> {
     pub(super) fn people_step(&mut self) -> Result<(), Stop> {
         for _ in 0..self.chance.below(3) {
             let r#type = clients::some_type(&mut self.chance);
-            self.wish(r#type)?;
+            self.intent(r#type)?;
         }
         if self.chance.one_in(self.plan.rates.correction) {
-            self.wish("fix.data")?;
+            self.intent("fix.data")?;
         }
         if self.chance.one_in(4) {
             self.send_again()?;
@@ -82,16 +82,16 @@ impl History<'_> {
         self.operators_step()
     }
 
-    fn wish(&mut self, r#type: &'static str) -> Result<(), Stop> {
+    fn intent(&mut self, r#type: &'static str) -> Result<(), Stop> {
         let key = format!("k{}", self.chance.below(self.plan.keys));
         self.wish_for(key, r#type)
     }
 
     pub(super) fn wish_for(&mut self, key: String, r#type: &'static str) -> Result<(), Stop> {
         let index = self.people.sent.len();
-        let before = self.people.sent.iter().filter(|wish| wish.key == key).count();
+        let before = self.people.sent.iter().filter(|intent| intent.key == key).count();
         let number = if r#type == "fix.data" { None } else { clients::some_number(&mut self.chance, before) };
-        self.people.sent.push(Wish { id: format!("event-{index}"), key, r#type, number });
+        self.people.sent.push(Intent { id: format!("event-{index}"), key, r#type, number });
         self.people.unanswered.push(index);
         self.send(index)
     }
@@ -105,8 +105,8 @@ impl History<'_> {
     }
 
     fn send(&mut self, index: usize) -> Result<(), Stop> {
-        let Some(wish) = self.people.sent.get(index) else { return Ok(()) };
-        let answer = self.engine.ingest(vec![wish.event()]);
+        let Some(intent) = self.people.sent.get(index) else { return Ok(()) };
+        let answer = self.engine.ingest(vec![intent.event()]);
         self.people.waiting.push((index, answer.map_err(unreadable)?));
         Ok(())
     }
