@@ -45,7 +45,7 @@ pub struct DeliveryRow {
     pub lane: KeyHash,
     /// Whether it waits for no other of its lane, nor they for it, but in what it emits.
     pub parallel: bool,
-    /// How many attempts have begun.
+    /// Number of attempts begun.
     pub attempt: u32,
     /// The deployment that the newest of them was begun under.
     pub version: Position,

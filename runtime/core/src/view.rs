@@ -95,7 +95,7 @@ impl DeliveryState {
 pub struct DeliveryView {
     pub delivery: DeliveryId,
     pub key: KeyHash,
-    /// How many attempts have begun.
+    /// Number of attempts begun.
     pub attempt: u32,
     pub state: DeliveryState,
 }

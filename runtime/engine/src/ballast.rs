@@ -40,7 +40,7 @@ impl Ballast {
         match hold(file, self.bytes) {
             Ok(()) => self.is_held = true,
             Err(error) => {
-                tracing::warn!(%error, file = %file.display(), "no ballast could be taken");
+                tracing::warn!(%error, file = %file.display(), "the reserve cannot be allocated");
                 drop(fs::remove_file(file));
             }
         }
@@ -49,7 +49,7 @@ impl Ballast {
     /// Give the space up. Whether there was any.
     pub fn release(&mut self) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| std::mem::take(&mut self.is_held)) else { return false };
-        tracing::warn!(bytes = self.bytes, "the disk is full: the ballast is released");
+        tracing::warn!(bytes = self.bytes, "the disk is full: the reserve is released");
         fs::remove_file(file).is_ok()
     }
 

@@ -120,7 +120,7 @@ pub struct PreparedCommand {
     pub audit: Audit,
 }
 
-/// A breaker and how it stands.
+/// A circuit breaker and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BreakerItem {
     pub breaker: BreakerId,
@@ -150,7 +150,7 @@ pub struct HandlerItem {
     pub ready: bool,
     /// Everything up to here is done with.
     pub checkpoint: Position,
-    /// How many positions lie between the checkpoint and the log's head.
+    /// Number of positions between the checkpoint and the log's head.
     pub lag: u64,
     pub open: usize,
     pub running: usize,
@@ -169,7 +169,7 @@ pub struct DeliveryFilter {
     pub key: Option<String>,
     /// One of [`DeliveryState::WORDS`].
     pub state: Option<String>,
-    /// Only those after this one, in order of handler and position.
+    /// Only entries after this id, in order of handler and position.
     pub after: Option<DeliveryId>,
     pub limit: usize,
 }
@@ -202,13 +202,13 @@ pub struct DeadLetter {
     pub attempt: u32,
     pub at_ms: u64,
     pub failure: AttemptFailure,
-    /// The position of the record that says so.
+    /// The position of its record.
     pub position: Position,
-    /// What the last attempt logged.
+    /// Log lines of the last attempt.
     pub log: Vec<LogLine>,
     /// What the last attempt's handler knew of the key, the larger values left out.
     pub state: Vec<StateWrite>,
-    /// Whether its key waits for what becomes of it.
+    /// Whether its key is held until it is decided.
     pub held: bool,
     pub carried: Carried,
     /// The version of the handler that failed.

@@ -41,7 +41,7 @@ pub fn by_event(event: &Event, brought: &Event, position: Position) -> Result<Co
 pub fn check_size(data: &[u8]) -> Result<(), String> {
     let max = EventLimits::default().data_bytes_max;
     match data.len() {
-        bytes if bytes > max => Err(format!("the corrected data would be {bytes} bytes; at most {max} are taken")),
+        bytes if bytes > max => Err(format!("the corrected data would be {bytes} bytes; the maximum is {max}")),
         _ => Ok(()),
     }
 }
@@ -138,7 +138,7 @@ mod tests {
         let refused = by_event(&half, &of_size("b", max / 2 + 2), Position(3));
         assert_eq!(
             refused.expect_err("one byte more"),
-            format!("the corrected data would be {} bytes; at most {max} are taken", max + 1)
+            format!("the corrected data would be {} bytes; the maximum is {max}", max + 1)
         );
     }
 

@@ -85,36 +85,32 @@ pub enum EngineFault {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     // Try again later.
-    #[error("too many events are under way; send them again in a moment")]
+    #[error("too many events are in flight; send them again later")]
     Busy,
-    #[error("too many lists are being read; ask again in a moment")]
+    #[error("too many concurrent lists; try again later")]
     TooManyQueries,
-    #[error("the disk is nearly full; no new events are taken until there is space again")]
+    #[error("the disk is nearly full; no new events are accepted until there is space")]
     DiskFull,
-    #[error(
-        "the disk is full, and what was asked for waits for space: it may still take effect; ask again when there is space"
-    )]
+    #[error("the disk became full during the write: the outcome is unknown until there is space; check it then")]
     OutcomeUnknown,
-    #[error("too many modules are being uploaded or loaded; try again in a moment")]
+    #[error("too many modules are being uploaded or loaded; try again later")]
     ModuleQueueFull,
     #[error(
-        "modules that no handler was deployed with may take {bytes_max} bytes together; deploy them, or wait until they are deleted"
+        "modules that were never deployed take more than {bytes_max} bytes; deploy them, or wait until they are deleted"
     )]
     TooManyModules { bytes_max: u64 },
     #[error("the server is stopping")]
     Stopped,
     // The caller is wrong.
-    #[error("{0} handlers are deployed, which is the most; give one of them the new work")]
+    #[error("{0} handlers are deployed, the maximum; deploy another version of one of them")]
     TooManyHandlers(usize),
-    #[error(
-        "{0} has not looked at the events that its last 64 changes of subscriptions are for; change them when it has"
-    )]
+    #[error("{0} lags behind its last 64 changes of subscriptions; change them again when it has caught up")]
     TooFarBehind(HandlerName),
     #[error("there is no handler {0}")]
     UnknownHandler(HandlerName),
     #[error("{0} is not a dead letter")]
     NotADeadLetter(DeliveryId),
-    #[error("{0} is neither open nor a dead letter: it has been completed, skipped or resolved")]
+    #[error("{0} is neither open nor a dead letter: it was completed, skipped or resolved")]
     NotOpen(DeliveryId),
     #[error("{0} is running; try again when the attempt has ended")]
     Running(DeliveryId),

@@ -181,7 +181,7 @@ impl Modules {
         let mut collected = Collected::default();
         for digest in self.host.modules()? {
             if let Some(bytes) = self.collect_one(digest)? {
-                tracing::info!(%digest, bytes, "a module that no handler was deployed with is deleted");
+                tracing::info!(%digest, bytes, "deleting a module that was never deployed");
                 collected.modules += 1;
                 collected.bytes += bytes;
             }

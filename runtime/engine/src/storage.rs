@@ -70,10 +70,10 @@ fn open_views(dir: &Path, opening: &mut Opening, accept_loss: bool) -> Result<Op
 }
 
 fn accept(opening: Opening, loss: &Loss, now_ms: u64) -> Result<Log, StartError> {
-    tracing::warn!(from = %loss.from, to = %loss.to, %loss, "going on without acknowledged records");
+    tracing::warn!(from = %loss.from, to = %loss.to, %loss, "continuing without acknowledged records");
     let (log, repaired) = opening.accept_loss(Epoch::random()?, now_ms)?;
     for copy in repaired.iter().flat_map(|repaired| &repaired.copies) {
-        tracing::warn!(copy, "a damaged segment was kept as it was");
+        tracing::warn!(copy, "a damaged segment was copied");
     }
     tracing::warn!(epoch = %log.epoch(), head = %log.head(), "a new epoch begins");
     Ok(log)

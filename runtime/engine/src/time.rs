@@ -43,7 +43,7 @@ impl Time {
     pub fn look(&mut self) {
         let (wall_ms, monotonic_ms) = read(&*self.clock);
         let Some(step_ms) = self.keeper.read(wall_ms, monotonic_ms) else { return };
-        tracing::warn!(step_ms, "the wall clock was set; delays go on as they were");
+        tracing::warn!(step_ms, "the wall clock was set; delays are not affected");
         self.metrics.clock_stepped(step_ms);
     }
 

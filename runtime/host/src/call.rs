@@ -130,7 +130,7 @@ pub enum CallError {
     #[error(transparent)]
     State(#[from] StateError),
     /// As many calls as the host has room for are under way: nothing was tried, come back later.
-    #[error("as many calls are under way as the host has room for")]
+    #[error("the host's maximum of concurrent calls is reached")]
     Busy,
     /// An earlier delivery of its key failed in the same call, so nothing of this one counts: the attempt did not count
     /// either.
@@ -138,9 +138,7 @@ pub enum CallError {
     Blocked,
     /// The deliveries of the call have more effects together than one call may have; each for itself may have fewer. The
     /// attempts did not count.
-    #[error(
-        "the deliveries of the batch have too many bytes of effects together (at most 10 MiB); each is tried alone"
-    )]
+    #[error("the batch's effects exceed 10 MiB in total; each delivery is retried alone")]
     TooMuchTogether,
 }
 

@@ -10,7 +10,7 @@ pub enum HostError {
     #[error("the module directory {path} cannot be used")]
     Dir { path: PathBuf, source: io::Error },
     #[error(
-        "the module directory {path} {problem}; compiled code lies there and is run, so it has to be a directory of this user's own"
+        "the module directory {path} {problem}; it holds compiled code that is executed, so it has to belong to this user"
     )]
     DirNotOurs { path: PathBuf, problem: &'static str },
     #[error("no compile command is set")]
@@ -22,7 +22,7 @@ pub enum HostError {
 /// A module is not taken, or cannot be loaded. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
-    #[error("not WebAssembly: the file does not begin with `\\0asm`. Upload the .wasm file that the build made")]
+    #[error("not WebAssembly: the file does not begin with `\\0asm`. Upload the .wasm file of the build")]
     NotWasm,
     #[error(
         "a core module, not a component. Build a component: in Rust `cargo build --target wasm32-wasip2`, else `wasm-tools component new`"
@@ -32,14 +32,16 @@ pub enum ModuleError {
         "a component of another world: {0}. Build against a world of `weirgate:handler@0.1.0` (sdk/wit/handler.wit)"
     )]
     OtherWorld(String),
-    #[error("the component imports `{name}`, which is not offered. Offered are {}", offered.join(", "))]
+    #[error("the component imports `{name}`, which is not available. Available imports: {}", offered.join(", "))]
     ImportNotOffered { name: String, offered: Vec<String> },
-    #[error("an import of the component differs from what is offered: {0}. Build against sdk/wit/handler.wit as it is")]
+    #[error(
+        "an import of the component differs from the contract: {0}. Build against the unchanged sdk/wit/handler.wit"
+    )]
     ImportDiffers(String),
-    #[error("the module is {bytes} bytes; at most {max} are taken. Build it with optimisation and without debug info")]
+    #[error("the module is {bytes} bytes; the maximum is {max}. Build it with optimisation and without debug info")]
     TooLarge { bytes: u64, max: u64 },
     #[error(
-        "compiling took more than {seconds_max} s of CPU time, or twice that by the clock. Make the module smaller"
+        "compiling took more than {seconds_max} s of CPU time, or twice that of wall time. Make the module smaller"
     )]
     CompileTime { seconds_max: u64 },
     #[error("compiling took more than {} MiB of memory. Make the module smaller", bytes_max >> 20)]
@@ -48,9 +50,9 @@ pub enum ModuleError {
     CompileFailed(String),
     #[error("the component traps when it starts, before any event: {0}")]
     TrapsAtStart(String),
-    #[error("the component needs more to start than it may have: {0}")]
+    #[error("the component exceeds a limit at its start: {0}")]
     StartLimit(String),
-    #[error("module {0} is not here. Upload it again")]
+    #[error("module {0} is missing. Upload it again")]
     Missing(Digest),
     #[error("module {digest} is damaged on disk: its bytes have another digest. Upload it again")]
     Damaged { digest: Digest },
@@ -58,7 +60,7 @@ pub enum ModuleError {
     Storage { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("the compiler cannot be run: {0}")]
     CompilerUnavailable(String),
-    #[error("too many calls are under way to try the component. Upload it again in a moment")]
+    #[error("too many calls are running to test the component. Upload it again later")]
     Busy,
 }
 

@@ -19,7 +19,7 @@ pub(crate) enum Stop {
     #[error("{1}")]
     Guest(FailureKind, String),
     /// The items of a batch have more effects together than one call may have.
-    #[error("the deliveries of the batch have more than {} MiB of effects together", EFFECTS_BYTES_MAX >> 20)]
+    #[error("the batch's effects exceed {} MiB in total", EFFECTS_BYTES_MAX >> 20)]
     Together,
     #[error(transparent)]
     State(#[from] StateError),

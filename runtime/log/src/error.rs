@@ -13,7 +13,7 @@ pub enum LogError {
     #[error("nothing was written, and the pending batch waits{}", Code(.0))]
     Full(#[source] io::Error),
     /// The record was not taken.
-    #[error("{bytes} bytes are pending; at most {max} go into one batch: sync first")]
+    #[error("{bytes} bytes are pending; the maximum of a batch is {max}: sync first")]
     BatchFull { bytes: usize, max: usize },
 
     // This record will never do.
@@ -25,7 +25,7 @@ pub enum LogError {
     Locked { dir: PathBuf },
     #[error(transparent)]
     Corrupt(#[from] Corruption),
-    #[error("{file} has format version {version}; this program knows version {known}", known = crate::format::VERSION)]
+    #[error("{file} has format version {version}; this program supports version {known}", known = crate::format::VERSION)]
     Version { file: String, version: u32 },
     /// Nothing was changed.
     #[error(transparent)]

@@ -128,7 +128,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 
 fn tell(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task ended badly");
+        tracing::error!(%error, "a connection's task failed");
     }
 }
 
@@ -241,7 +241,7 @@ async fn refuse(stream: TcpStream, slot: ConnectionSlot) {
 }
 
 fn too_many() -> Response {
-    let detail = "the server has as many connections as it may; try again in a moment";
+    let detail = "too many connections; try again later";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).retry_after(1);
     let mut response = problem.into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

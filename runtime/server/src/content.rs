@@ -78,7 +78,7 @@ fn batch(body: &[u8], limits: &EventLimits) -> Result<Vec<Event>, Problem> {
     let Batch { events: raw, is_over } =
         serde_json::from_slice(body).map_err(|error| EventError::Malformed(error.to_string()))?;
     if is_over {
-        let detail = format!("the batch holds over {BATCH_EVENTS_MAX} events; at most so many are taken");
+        let detail = format!("the batch has more than {BATCH_EVENTS_MAX} events, the maximum");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", detail));
     }
     let checked = raw.into_iter().enumerate().map(|(index, raw)| {

@@ -111,14 +111,14 @@ impl Reading {
     }
 
     fn too_large(&self) -> Problem {
-        let detail = format!("the body is over {} bytes", self.bytes_max);
+        let detail = format!("the body is larger than {} bytes", self.bytes_max);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
     }
 
     fn timed_out(&self, is_idle: bool) -> Problem {
         let detail = match is_idle {
-            true => format!("nothing of the body came for {} ms", self.idle_max.as_millis()),
-            false => "the body took too long to come".to_owned(),
+            true => format!("no byte of the body arrived for {} ms", self.idle_max.as_millis()),
+            false => "the body did not arrive in time".to_owned(),
         };
         let mut problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail);
         problem.retryable = true;
@@ -141,7 +141,7 @@ impl Reading {
 }
 
 fn over_budget() -> Problem {
-    let detail = "the requests under way hold as many bytes as they may; send it again in a moment";
+    let detail = "concurrent requests hold all bytes of the budget; send the request again later";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use weirgate_engine::Refusal;
 use weirgate_types::{EventError, IdError, ManifestError};
 
-/// What went wrong, for a program (`code`) and for a person (`detail`). Nothing was changed.
+/// An error, for programs (`code`) and for people (`detail`). Nothing was changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// `urn:weirgate:problem:<code>`.
@@ -18,7 +18,7 @@ pub struct Problem {
     pub title: String,
     pub status: u16,
     pub detail: String,
-    /// A stable word. `docs/problems.md` lists them.
+    /// A stable code, listed in `docs/problems.md`.
     pub code: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
@@ -70,7 +70,7 @@ impl Problem {
     /// The server's own trouble: logged in full, and not shown to the client.
     pub fn internal(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(code, error, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, "the server failed; its log says why")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, "internal error; see the server's log")
     }
 
     pub fn bad_request(code: &str, detail: impl Into<String>) -> Self {

@@ -66,7 +66,7 @@ async fn collect_modules(engine: Handle, interval: Duration) {
     loop {
         ticks.tick().await;
         if let Err(error) = engine.collect_modules().await {
-            tracing::warn!(%error, "modules that no handler uses cannot be collected");
+            tracing::warn!(%error, "unused modules cannot be deleted");
         }
     }
 }
@@ -93,13 +93,13 @@ fn router(app: App) -> Router {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
-                "this endpoint has no such method; see /openapi.json",
+                "this endpoint does not have this method; see /openapi.json",
             )
         })
         .layer(middleware::from_fn_with_state(app.clone(), same_origin))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the server's log")
                 .into_response()
         }))
         .with_state(app)

@@ -24,6 +24,6 @@ impl Tasks {
 
 fn tell(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a task of the server ended badly");
+        tracing::error!(%error, "a server task failed");
     }
 }

@@ -46,25 +46,21 @@ pub enum EventError {
     Malformed(String),
     #[error("not a CloudEvent: attribute `{0}` is missing or empty")]
     Missing(&'static str),
-    #[error("`specversion` is {0:?}; Weirgate takes CloudEvents 1.0")]
+    #[error("`specversion` is {0:?}; Weirgate accepts CloudEvents 1.0")]
     SpecVersion(String),
     #[error("attribute `{attribute}` {problem}")]
     Attribute { attribute: String, problem: String },
-    #[error("`type` begins with `weirgate.`: those are the runtime's own; choose another prefix")]
+    #[error("`type` begins with `weirgate.`, which is reserved for the runtime; choose another prefix")]
     ReservedType,
-    #[error("`source` begins with {0}: those are the handlers' and the runtime's own; choose another prefix")]
+    #[error("`source` begins with {0}, which is reserved for handlers and the runtime; choose another prefix")]
     ReservedSource(&'static str),
-    #[error(
-        "the event has no key: set `partitionkey`, or else `subject`, to what order is kept for (for instance order/o-1)"
-    )]
+    #[error("the event has no key: set `partitionkey` or `subject` (for instance order/o-1)")]
     NoKey,
-    #[error(
-        "the event's data is {bytes} bytes; at most {max} are taken (put the payload elsewhere and send a reference)"
-    )]
+    #[error("the event's data is {bytes} bytes; the maximum is {max} (put the payload elsewhere and send a reference)")]
     TooLarge { bytes: usize, max: usize },
     #[error("the event's data is nested more than {max} levels deep")]
     TooDeep { max: usize },
-    #[error("the event's data is not valid JSON, which its content type says it is: {0}")]
+    #[error("the event's data is not valid JSON, but its content type is JSON: {0}")]
     DataNotJson(String),
 }
 

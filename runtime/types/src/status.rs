@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::Position;
 
-/// All that is publicly known of a subject.
+/// The public status of a subject.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct StatusDocument {
     /// The position of the last change; 0 when there was none yet.

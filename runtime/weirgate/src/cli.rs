@@ -7,14 +7,14 @@ use crate::commands::{
     handlers::Handlers, log::Log, serve::Serve, status::Status,
 };
 
-/// Event handlers as WebAssembly components, delivered in order, pushed live.
+/// Event handlers as WebAssembly components, with delivery in order per key and live status
 #[derive(Debug, Parser)]
 #[command(name = "weirgate", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// The server that commands talk to
+    /// URL of the server
     #[arg(long, global = true, env = "WEIRGATE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub url: String,
-    /// How to print what commands answer
+    /// Output format
     #[arg(long, short, global = true, value_enum, default_value_t = Output::Text)]
     pub output: Output,
     #[command(subcommand)]
@@ -34,16 +34,16 @@ pub enum Command {
     /// Publish events
     #[command(subcommand)]
     Events(Events),
-    /// Deploy handlers and look after them
+    /// Deploy and manage handlers
     #[command(subcommand)]
     Handlers(Handlers),
-    /// Look at deliveries that have not ended, and decide about them
+    /// List and manage open deliveries
     #[command(subcommand)]
     Deliveries(Deliveries),
-    /// Look at deliveries that could not be made, and decide about one or many
+    /// List and manage dead letters
     #[command(subcommand)]
     DeadLetters(DeadLetters),
-    /// Look at decisions about many dead letters, and stop them
+    /// List and cancel bulk jobs
     #[command(subcommand)]
     BulkJobs(BulkJobs),
     /// Look at the circuit breakers of handlers and called hosts, and open or close them
@@ -52,20 +52,20 @@ pub enum Command {
     /// Read or follow the status of a subject
     #[command(subcommand)]
     Status(Status),
-    /// Check and repair the log of a server that does not run
+    /// Verify and repair the log of a stopped server
     #[command(subcommand)]
     Log(Log),
-    /// Print the OpenAPI document of the server's endpoints
+    /// Print the server's OpenAPI document
     Openapi,
-    /// Compile a component from standard input to standard output; the server runs this as a child of its own
+    /// Compile a component from standard input to standard output; the server runs this as a child process
     #[command(hide = true)]
     CompileModule,
 }
 
-/// Who decides, and why: kept with the decision.
+/// Actor and reason, recorded with the command.
 #[derive(Debug, Clone, Args)]
 pub struct Audit {
-    /// For whoever asks later
+    /// The reason, recorded with the command
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Who decides
@@ -73,14 +73,14 @@ pub struct Audit {
     pub actor: Option<String>,
 }
 
-/// Corrected data. The event itself stays as it was accepted.
+/// Corrected data. The event itself does not change.
 #[derive(Debug, Clone, Args)]
 #[group(multiple = false)]
 pub struct Corrected {
-    /// JSON in place of the event's data
+    /// JSON that replaces the event's data
     #[arg(long, value_name = "JSON")]
     pub data: Option<String>,
-    /// A merge patch (RFC 7396) on the data that the delivery gets now
+    /// A merge patch (RFC 7396) on the delivery's present data
     #[arg(long, value_name = "JSON")]
     pub patch: Option<String>,
 }

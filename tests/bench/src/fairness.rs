@@ -69,7 +69,7 @@ fn deploy_hog(place: &Place, server: &Server) -> Result<()> {
     let text = std::fs::read_to_string(&place.manifest).context("no manifest")?;
     let module = text.lines().find_map(|line| line.strip_prefix("module = \"")?.strip_suffix('"'));
     let dir = place.manifest.parent().context("the manifest is in no directory")?;
-    let module = dir.join(module.context("the manifest names no module")?).canonicalize().context("no module")?;
+    let module = dir.join(module.context("the manifest has no module")?).canonicalize().context("no module")?;
     let manifest = place.work_dir.join("hog.toml");
     std::fs::write(&manifest, HOG.replace("MODULE", &module.to_string_lossy()))?;
     server.deploy(place, &manifest)

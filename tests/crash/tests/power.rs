@@ -17,7 +17,7 @@ use weirgate_crash::{
 use weirgate_tests::Setup;
 
 /// What views that are made anew say.
-const REMADE: &str = "the views are made anew from the log";
+const REMADE: &str = "rebuilding the views from the log";
 /// How many of the last batches are torn.
 const TORN_BATCHES: usize = 60;
 const CUTS: usize = 16;
@@ -192,7 +192,7 @@ async fn views_that_are_whole_after_a_power_cut_are_used() {
     let copy = Copy::of(&wreck.data);
     fs::write(copy.data().join("views/state"), "open another-boot\n").expect("written");
     let mut server = Setup::new().dir(copy.data()).start().await;
-    server.line("the views are whole after a power cut", 0).await;
+    server.line("the views are intact after a power cut", 0).await;
     verify(&server.client, &wreck.book).await;
     assert!(server.terminate().await.success());
     // A mixture is noticed.

@@ -253,7 +253,7 @@ async fn wrong_settings_and_a_taken_port_are_named() {
     let file = dir.path().join("weirgate.toml");
     std::fs::write(&file, "[server]\ncolour = \"red\"\n").expect("written");
     let (_, errors) = serve(&["--data", &data, "--config", file.to_str().expect("a path")], &[]);
-    assert!(errors.contains("the configuration is wrong"), "{errors}");
+    assert!(errors.contains("the configuration is invalid"), "{errors}");
     eventually("the first to go on", PATIENCE, async || {
         if server.client.get("/readyz").await.status == 200 { Ok(()) } else { Err(()) }
     })

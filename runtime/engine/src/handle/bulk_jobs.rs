@@ -34,7 +34,7 @@ pub struct BulkJob {
     /// How many deliveries were decided about, and how many of those were refused: they had ended or were running.
     pub done: u64,
     pub refused: u64,
-    /// What stopped it.
+    /// The error that stopped it.
     pub error: Option<String>,
 }
 

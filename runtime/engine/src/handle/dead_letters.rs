@@ -15,14 +15,14 @@ const PAGE: usize = 256;
 /// So many failed attempts of one delivery are told of.
 const FAILURES_MAX: usize = 1_000;
 
-/// Which dead letters; what is absent leaves it open.
+/// Filter of dead letters; absent fields match all.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterFilter {
     pub handler: Option<HandlerName>,
     /// The version that failed.
     pub digest: Option<Digest>,
     pub class: Option<FailureClass>,
-    /// A part of the failure's message, in whatever case.
+    /// A substring of the failure's message, in whatever case.
     pub text: Option<String>,
     /// The event's type.
     pub r#type: Option<String>,
@@ -40,7 +40,7 @@ pub struct DeadLetterPage {
     pub next: Option<DeliveryId>,
 }
 
-/// An attempt that failed.
+/// A failed attempt.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub attempt: u32,

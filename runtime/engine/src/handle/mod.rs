@@ -66,7 +66,7 @@ pub struct Shared {
 #[derive(Debug, Clone)]
 pub struct StoredEvent {
     pub position: Position,
-    /// When it became part of the log, in Unix milliseconds.
+    /// When it was accepted, in Unix milliseconds.
     pub at_ms: u64,
     pub event: Event,
 }

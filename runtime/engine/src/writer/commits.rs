@@ -172,7 +172,7 @@ impl Writer {
         correction: Position,
         reason: String,
     ) -> Result<(), Exit> {
-        tracing::info!(%delivery, %correction, %reason, "a correction is not applied");
+        tracing::info!(%delivery, %correction, %reason, "a correction is refused");
         let notice = notices::of_refused_correction(&delivery, event, correction, &reason);
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         let refused = CorrectionRefused { delivery, key, correction, reason, at_ms, notice };

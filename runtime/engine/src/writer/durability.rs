@@ -187,7 +187,7 @@ impl Durability {
     pub fn close(self) {
         if let Err(error) = self.views.close() {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the views are behind; they will be brought forward from the log");
+            tracing::warn!(error, "the views lag; the next start applies the log to them");
         }
         if let Err(error) = self.log.close() {
             let error = &error as &dyn std::error::Error;

@@ -51,7 +51,7 @@ impl DiskSpace {
         match has_space {
             true => {
                 self.ballast.take();
-                tracing::info!("there is disk space again: events are accepted, deliveries go on");
+                tracing::info!("there is disk space again: events are accepted, deliveries continue");
             }
             false => tracing::warn!("the disk is nearly full: no events are accepted, no deliveries begin"),
         }
@@ -67,7 +67,7 @@ impl DiskSpace {
         if !std::mem::replace(&mut self.is_full, true) {
             let is_disk = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             let lack = if is_disk { "the disk is full" } else { "no file descriptor is free" };
-            tracing::error!(%error, "{lack}; nothing new is taken until there is space");
+            tracing::error!(%error, "{lack}; no new events are accepted until there is space");
         }
         false
     }

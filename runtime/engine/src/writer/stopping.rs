@@ -36,7 +36,7 @@ impl Writer {
         let Self { ingress, delivery, mut durability, .. } = self;
         let cut_off = delivery.machine().running();
         if cut_off > 0 {
-            tracing::info!(calls = cut_off, "calls that did not end in time are cut off");
+            tracing::info!(calls = cut_off, "cutting off calls that did not end in time");
         }
         let waiting = durability.take_waiting();
         durability.close();

@@ -16,7 +16,7 @@ enum ChildError {
     Request(io::Error),
     #[error("the limits cannot be set: {0}")]
     Limits(io::Error),
-    #[error("it cannot be tied to its parent: {0}")]
+    #[error("the child cannot be bound to its parent's lifetime: {0}")]
     Parent(io::Error),
     #[error("{0}")]
     Rejected(String),

@@ -37,7 +37,7 @@ pub trait Resolve: fmt::Debug + Send + Sync {
 /// A name has no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    #[error("the name was not looked up in time")]
+    #[error("the name lookup timed out")]
     TimedOut,
     #[error("{0}")]
     Failed(String),

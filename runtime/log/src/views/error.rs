@@ -9,10 +9,10 @@ use crate::Known;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
     // A bug of the caller; nothing was written.
-    #[error("the key is {bytes} bytes long or begins with a zero byte; 1 to {max} bytes are taken")]
+    #[error("the key is {bytes} bytes long or begins with a zero byte; allowed are 1 to {max} bytes")]
     Key { bytes: usize, max: usize },
     /// Keep the value in the log, and its position here.
-    #[error("the value is {bytes} bytes long; at most {max} are taken")]
+    #[error("the value is {bytes} bytes long; the maximum is {max}")]
     ValueTooLarge { bytes: usize, max: usize },
     #[error("changes up to position {applied} came after those up to {written}")]
     Backwards { applied: Position, written: Position },

@@ -276,12 +276,12 @@ impl Inner {
         self.shared.stop();
         let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the views' thread panicked");
+            tracing::error!("the flusher panicked");
         }
         self.shared.close();
         let place = self.place.lock().take();
         if let Some(Err(error)) = place.map(|place| place.close()) {
-            tracing::warn!(%error, "the views are flushed but may not outlive a power cut");
+            tracing::warn!(%error, "the views are flushed, but may not survive a power cut");
         }
     }
 }

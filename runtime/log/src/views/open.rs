@@ -51,7 +51,7 @@ pub fn open_old(
         if !disk.is_whole().unwrap_or(false) {
             return Ok(Err(Distrust::PowerCut));
         }
-        tracing::info!(applied = about.applied.0, "the views are whole after a power cut");
+        tracing::info!(applied = about.applied.0, "the views are intact after a power cut");
         place.mark_open()?;
     }
     Ok(Ok(Some((disk, about.applied))))

@@ -151,14 +151,14 @@ impl Place {
         let aside = PathBuf::from(aside);
         if matches!(reason, Distrust::Damage(_)) && is_missing(&aside) {
             fs::rename(&self.dir, &aside).map_err(ViewError::io("moving aside", &self.dir))?;
-            tracing::warn!(dir = %self.dir.display(), aside = %aside.display(), ?reason, "the views are made anew from the log");
+            tracing::warn!(dir = %self.dir.display(), aside = %aside.display(), ?reason, "rebuilding the views from the log");
             return Ok(());
         }
         self.remove().map_err(ViewError::io("removing", &self.dir))?;
         if *reason == Distrust::Unfinished {
-            tracing::info!(dir = %self.dir.display(), "the views had not been finished and are begun again");
+            tracing::info!(dir = %self.dir.display(), "unfinished views are removed and created again");
         } else {
-            tracing::warn!(dir = %self.dir.display(), ?reason, "the views are made anew from the log");
+            tracing::warn!(dir = %self.dir.display(), ?reason, "rebuilding the views from the log");
         }
         Ok(())
     }

@@ -56,9 +56,9 @@ impl Space {
         let was_short = self.is_short.swap(is_short, Ordering::SeqCst);
         if is_short && !was_short {
             let lack = if has_space { "no file descriptor is free" } else { "the disk is nearly full" };
-            tracing::warn!(free, needed, "{lack}: changes of the views wait in memory");
+            tracing::warn!(free, needed, "{lack}: view changes stay in memory");
         } else if was_short && !is_short {
-            tracing::info!(free, needed, "there is space again: the views are written on");
+            tracing::info!(free, needed, "there is space again: the flusher continues");
         }
         !is_short
     }

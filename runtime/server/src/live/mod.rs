@@ -92,7 +92,7 @@ pub fn check_subject(subject: &str) -> Result<(), Problem> {
     if (1..=SUBJECT_BYTES_MAX).contains(&subject.len()) {
         return Ok(());
     }
-    let detail = format!("the subject is {} bytes long; 1 to {SUBJECT_BYTES_MAX} are taken", subject.len());
+    let detail = format!("the subject is {} bytes long; allowed are 1 to {SUBJECT_BYTES_MAX}", subject.len());
     Err(Problem::bad_request("bad-subject", detail))
 }
 

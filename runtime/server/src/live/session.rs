@@ -171,7 +171,7 @@ impl Close {
     }
 
     fn internal() -> Self {
-        Self { code: 1011, word: "internal", message: "the server failed; its log says why".into() }
+        Self { code: 1011, word: "internal", message: "internal error; see the server's log".into() }
     }
 
     /// There is nobody left to tell.

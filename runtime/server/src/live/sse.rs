@@ -69,7 +69,7 @@ impl Events {
         let epoch = self.app.engine.epoch();
         check_subject(&wanted.subject)?;
         let over_budget = || {
-            let detail = "the server watches as many subjects as it may; try again in a moment";
+            let detail = "the budget for watched subjects is used up; try again later";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(5)
         };
         self.held.push(hold(&self.app.engine, &wanted.subject).ok_or_else(over_budget)?);

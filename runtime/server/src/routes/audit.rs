@@ -37,11 +37,11 @@ pub fn audit(actor: Option<String>, reason: Option<String>) -> Result<Audit, Pro
 fn text(name: &str, text: Option<String>, bytes_max: usize) -> Result<String, Problem> {
     let text = text.unwrap_or_default();
     if text.len() > bytes_max {
-        let detail = format!("`{name}` is {} bytes long; at most {bytes_max} are kept", text.len());
+        let detail = format!("`{name}` is {} bytes long; the maximum is {bytes_max}", text.len());
         return Err(Problem::bad_command(detail));
     }
     if text.chars().any(char::is_control) {
-        return Err(Problem::bad_command(format!("`{name}` holds a control character; write one line")));
+        return Err(Problem::bad_command(format!("`{name}` has a control character; it has to be one line")));
     }
     Ok(text.trim().to_owned())
 }

@@ -15,7 +15,7 @@ use crate::{Problem, app::App};
 #[into_params(parameter_in = Query)]
 pub struct BlockedQuery {
     handler: Option<String>,
-    /// How many at the most (100; up to 1,000).
+    /// Maximum number of items (default 100, at most 1,000).
     limit: Option<usize>,
 }
 
@@ -24,29 +24,29 @@ pub struct BlockedList {
     blocked: Vec<BlockedItem>,
 }
 
-/// A delivery that others wait for.
+/// A delivery that blocks others.
 #[derive(Serialize, ToSchema)]
 pub struct BlockedItem {
-    /// The delivery that holds the others up.
+    /// The blocking delivery.
     id: String,
     handler: String,
     key: String,
-    /// `ready`, `running`, `retrying`, `waiting` or `held`.
+    /// `ready`, `running`, `retrying`, `awaiting-correction` or `held`.
     state: &'static str,
     /// Retrying: when the next attempt may begin, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
-    /// How many deliveries wait behind it.
+    /// Number of deliveries blocked by it.
     behind: usize,
-    /// The first of their positions.
+    /// The lowest of their positions.
     positions: Vec<u64>,
 }
 
-/// The deliveries that others wait behind, those with the most first. Looks at the first 100,000 open deliveries.
+/// Deliveries that block others, by the number of blocked deliveries. Examines the first 100,000 open deliveries.
 #[utoipa::path(
     get, path = "/v1/blocked", operation_id = "list_blocked", tag = "deliveries", params(BlockedQuery),
     responses(
-        (status = 200, description = "What is blocked, and by what", body = BlockedList),
+        (status = 200, description = "The blocking deliveries", body = BlockedList),
         NoSuchHandler,
     ),
 )]

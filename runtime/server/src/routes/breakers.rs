@@ -20,7 +20,7 @@ pub struct BreakerList {
     breakers: Vec<BreakerItem>,
 }
 
-/// A breaker and how it stands.
+/// A circuit breaker and its state.
 #[derive(Serialize, ToSchema)]
 pub struct BreakerItem {
     /// `handler` or `host`.
@@ -28,14 +28,14 @@ pub struct BreakerItem {
     /// The handler's name; or the host's, with its port where that is not the scheme's own: `<handler>@<host>` as one handler
     /// calls it, `<host>` as all do.
     name: String,
-    /// `closed` (all passes), `open` (nothing does) or `half-open` (one call finds out).
+    /// `closed` (calls pass), `open` (no call passes) or `half-open` (one probe call passes).
     state: &'static str,
-    /// Until when nothing passes, in Unix milliseconds.
+    /// Open until this time, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     open_until_ms: Option<u64>,
 }
 
-/// The breakers of the handlers that have one, and of the hosts that have been called.
+/// The circuit breakers of handlers that have one, and of called hosts.
 #[utoipa::path(
     get, path = "/v1/breakers", operation_id = "list_breakers", tag = "breakers",
     responses((status = 200, description = "Handlers first, in order of name", body = BreakerList)),
@@ -46,14 +46,14 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
     Ok(axum::Json(BreakerList { breakers: breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect() }))
 }
 
-/// Open a breaker: deliveries wait, and use up no attempt, until it is reset. A host may be left alone before anybody called
+/// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts. A host may be left alone before anybody called
 /// it: by one handler (`payment@api.example.com`), or by all (`api.example.com`).
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
     params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
-        (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
+        (status = 200, description = "Durable; the breaker's present state", body = BreakerItem),
         NoSuchBreaker, AuditRefused,
     ),
 )]
@@ -65,13 +65,13 @@ pub async fn trip(
     set(&app, breaker(&kind, &name)?, true, audit).await
 }
 
-/// Close a breaker: all passes again.
+/// Close a breaker.
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/reset", operation_id = "reset_breaker", tag = "breakers",
     params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
-        (status = 200, description = "Durable; the breaker as it is now", body = BreakerItem),
+        (status = 200, description = "Durable; the breaker's present state", body = BreakerItem),
         NoSuchBreaker, AuditRefused,
     ),
 )]
@@ -95,7 +95,7 @@ fn breaker(kind: &str, name: &str) -> Result<BreakerId, Problem> {
     match kind {
         "handler" => Ok(BreakerId::Handler(name.parse()?)),
         "host" => called_host(name).map(BreakerId::Host),
-        _ => Err(Problem::bad_request("bad-path", format!("{kind:?} has no breakers; it may be handler or host"))),
+        _ => Err(Problem::bad_request("bad-path", format!("{kind:?} has no breakers; use handler or host"))),
     }
 }
 
@@ -107,11 +107,11 @@ fn called_host(name: &str) -> Result<CalledHost, Problem> {
     }
 }
 
-/// A host's name as breakers know it. `https://api.example.com/` is none.
+/// A host's name in the form of breakers, not a URL.
 fn host(name: &str) -> Result<String, Problem> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]_".contains(c);
     if name.is_empty() || name.len() > HOST_BYTES_MAX || !name.chars().all(is_plain) {
-        let detail = "a host is its name, with the port where that is not the scheme's own: api.example.com:8443";
+        let detail = "write a host as its name, with a port other than the scheme's default: api.example.com:8443";
         return Err(Problem::bad_request("bad-path", detail));
     }
     Ok(name.to_ascii_lowercase())

@@ -18,26 +18,26 @@ use crate::{Problem, app::App};
 const PER_SECOND_DEFAULT: u32 = 100;
 const PER_SECOND_MAX: u32 = 10_000;
 
-/// What to do about which dead letters.
+/// A command for the dead letters that match a filter.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkJobBody {
-    /// Which; `{}` means all of them.
+    /// The filter; `{}` matches all.
     filter: DeadLetterFilterBody,
     command: BulkCommand,
-    /// With `correct`, JSON in place of each event's data.
+    /// With `correct`: JSON that replaces each event's data.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<Box<RawValue>>,
-    /// With `correct`, bytes in place of each event's data.
+    /// With `correct`: bytes that replace each event's data, in base64.
     data_base64: Option<String>,
-    /// What `data` (`application/json`) or `data_base64` is.
+    /// Content type of `data` (default `application/json`) or `data_base64`.
     data_content_type: Option<String>,
-    /// With `correct`, a merge patch (RFC 7396) on the data that each delivery gets now.
+    /// With `correct`: a merge patch (RFC 7396) on each delivery's present data.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     patch: Option<Box<RawValue>>,
-    /// How many a second at the most (100; up to 10,000).
+    /// The maximum per second (100; up to 10,000).
     per_second: Option<u32>,
     /// The actor (default `operator`), at most 128 bytes.
     actor: Option<String>,
@@ -66,11 +66,11 @@ pub struct BulkJobItem {
     reason: String,
     /// `running`, `done`, `cancelled` or `failed`.
     state: &'static str,
-    /// How many dead letters were decided about.
+    /// Number of dead letters handled.
     done: u64,
-    /// How many of those were refused: they had been decided about otherwise, were running, or the correction did not fit.
+    /// Number of these that were refused: already decided, running, or the correction did not fit.
     refused: u64,
-    /// What stopped it.
+    /// The error that stopped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -80,11 +80,11 @@ pub struct BulkJobList {
     bulk_jobs: Vec<BulkJobItem>,
 }
 
-/// Decide about all dead letters that fit a filter. Answers at once; the bulk job goes through the store once.
+/// Start a bulk job: one command for all dead letters that match a filter. Answers at once; the job passes through the list once.
 #[utoipa::path(
     post, path = "/v1/dead-letters/bulk-jobs", operation_id = "begin_bulk_job", tag = "deliveries", request_body = BulkJobBody,
     responses(
-        (status = 202, description = "It runs; ask for it by its id", body = BulkJobItem),
+        (status = 202, description = "Started; read its progress by its id", body = BulkJobItem),
         NoSuchHandler, DataTooLarge, CommandRefused,
     ),
 )]
@@ -96,7 +96,7 @@ pub async fn begin(
     let request = command_request(command, Brought { data, data_base64, data_content_type, patch }, &app)?;
     let per_second = per_second.unwrap_or(PER_SECOND_DEFAULT);
     if !(1..=PER_SECOND_MAX).contains(&per_second) {
-        let detail = format!("`per_second` is {per_second}; it may be 1 to {PER_SECOND_MAX}");
+        let detail = format!("`per_second` is {per_second}; allowed are 1 to {PER_SECOND_MAX}");
         return Err(Problem::bad_command(detail));
     }
     let audit = audit(actor, reason)?;
@@ -112,7 +112,7 @@ fn command_request(command: BulkCommand, brought: Brought, app: &App) -> Result<
         return Ok(CommandRequest::Correct(brought.required(limits)?));
     }
     if brought.checked(limits)?.is_some() {
-        return Err(Problem::bad_command("only `correct` takes data; leave it out, or say `correct`"));
+        return Err(Problem::bad_command("only `correct` takes data; omit the data or use `correct`"));
     }
     Ok(match command {
         BulkCommand::Retry | BulkCommand::Correct => CommandRequest::Retry,
@@ -122,7 +122,7 @@ fn command_request(command: BulkCommand, brought: Brought, app: &App) -> Result<
     })
 }
 
-/// The newest bulk jobs since the server started, the oldest first.
+/// The newest bulk jobs since the server started, oldest first.
 #[utoipa::path(
     get, path = "/v1/bulk-jobs", operation_id = "list_bulk_jobs", tag = "deliveries",
     responses((status = 200, description = "BulkJobs", body = BulkJobList)),
@@ -143,11 +143,11 @@ pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::J
     Ok(axum::Json(app.engine.bulk_job(id)?.into()))
 }
 
-/// Decide about no more dead letters. What was decided stays so.
+/// Cancel a bulk job. Its completed commands remain in effect.
 #[utoipa::path(
     post, path = "/v1/bulk-jobs/{id}/cancel", operation_id = "cancel_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
     responses(
-        (status = 200, description = "The bulk job as it is now", body = BulkJobItem),
+        (status = 200, description = "The bulk job", body = BulkJobItem),
         NoSuchBulkJob,
     ),
 )]

@@ -13,15 +13,15 @@ use crate::Problem;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorrectedBody {
-    /// JSON, in place of the event's data; or text as a JSON string, where `data_content_type` is not JSON.
+    /// JSON that replaces the event's data; or text as a JSON string, if `data_content_type` is not JSON.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub data: Option<Box<RawValue>>,
-    /// Bytes, in place of the event's data. `data_content_type` has to say what they are.
+    /// Bytes that replace the event's data, in base64. Requires `data_content_type`.
     pub data_base64: Option<String>,
-    /// What `data` (`application/json`) or `data_base64` is.
+    /// Content type of `data` (default `application/json`) or `data_base64`.
     pub data_content_type: Option<String>,
-    /// A merge patch (RFC 7396) on the data that the delivery gets now, which has to be JSON.
+    /// A merge patch (RFC 7396) on the delivery's present data, which has to be JSON.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub patch: Option<Box<RawValue>>,
@@ -96,11 +96,11 @@ fn whole(
 fn check_patch(patch: Box<RawValue>, limits: &EventLimits) -> Result<NewData, Problem> {
     let text = patch.get();
     if text.len() > limits.data_bytes_max {
-        let detail = format!("the patch is {} bytes; at most {} are taken", text.len(), limits.data_bytes_max);
+        let detail = format!("the patch is {} bytes; the maximum is {}", text.len(), limits.data_bytes_max);
         return Err(Problem::bad_command(detail));
     }
     json::check(text.as_bytes(), limits.json_depth_max)
-        .map_err(|error| Problem::bad_command(format!("the patch is not JSON that is taken: {error}")))?;
+        .map_err(|error| Problem::bad_command(format!("the patch is not valid JSON: {error}")))?;
     Ok(NewData::Patch(patch))
 }
 

@@ -11,7 +11,7 @@ use weirgate_types::FailureClass;
 use super::query::known_handler;
 use crate::Problem;
 
-/// Which dead letters; what is absent leaves it open.
+/// Filter of dead letters; absent fields match all.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterFilterBody {
@@ -21,15 +21,15 @@ pub struct DeadLetterFilterBody {
     /// `transient`, `correctable` or `permanent`.
     #[schema(value_type = Option<String>)]
     class: Option<FailureClass>,
-    /// A part of the failure's message, in whatever case.
+    /// A substring of the failure's message, in whatever case.
     text: Option<String>,
     /// The event's type.
     r#type: Option<String>,
     key: Option<String>,
-    /// Those that became dead letters then or later: RFC 3339, or Unix milliseconds.
+    /// Dead letters since this time: RFC 3339, or Unix milliseconds.
     #[schema(value_type = Option<String>)]
     from: Option<Moment>,
-    /// Those that became dead letters before that: RFC 3339, or Unix milliseconds.
+    /// Dead letters before this time: RFC 3339, or Unix milliseconds.
     #[schema(value_type = Option<String>)]
     until: Option<Moment>,
 }
@@ -43,20 +43,20 @@ pub struct DeadLettersQuery {
     /// `transient`, `correctable` or `permanent`.
     #[param(value_type = Option<String>)]
     class: Option<FailureClass>,
-    /// A part of the failure's message, in whatever case.
+    /// A substring of the failure's message, in whatever case.
     text: Option<String>,
     /// The event's type.
     r#type: Option<String>,
     key: Option<String>,
-    /// Those that became dead letters then or later: RFC 3339, or Unix milliseconds.
+    /// Dead letters since this time: RFC 3339, or Unix milliseconds.
     #[param(value_type = Option<String>)]
     from: Option<Moment>,
-    /// Those that became dead letters before that: RFC 3339, or Unix milliseconds.
+    /// Dead letters before this time: RFC 3339, or Unix milliseconds.
     #[param(value_type = Option<String>)]
     until: Option<Moment>,
-    /// Only those after this delivery's id: what the last answer called `next`.
+    /// Only dead letters after this id: the `next` of the previous page.
     pub after: Option<String>,
-    /// How many at the most (100; up to 1,000).
+    /// Maximum number of items (default 100, at most 1,000).
     pub limit: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl DeadLetterFilterBody {
     }
 }
 
-/// A time in Unix milliseconds; written so, or as RFC 3339.
+/// A time, in Unix milliseconds or RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(u64);
 

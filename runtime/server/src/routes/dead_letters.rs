@@ -26,18 +26,18 @@ use crate::{Problem, app::App};
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterList {
     dead_letters: Vec<DeadLetterItem>,
-    /// Ask again with `after` set to this for what follows; absent at the end. A page may hold fewer than there are.
+    /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-/// A delivery that used up its attempts, or failed for good.
+/// A delivery that used up its attempts or failed permanently.
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterItem {
     /// `<handler>@<position of the event>`.
     id: String,
     handler: String,
-    /// The version that failed; absent where somebody gave the delivery up.
+    /// The version that failed; absent if an operator dead-lettered the delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
     /// The event's position: `GET /v1/events/{position}` shows it.
@@ -45,7 +45,7 @@ pub struct DeadLetterItem {
     key: String,
     /// The event's type.
     r#type: String,
-    /// How many attempts were made.
+    /// Number of attempts.
     attempt: u32,
     at_ms: u64,
     /// `transient`, `correctable` or `permanent`.
@@ -57,27 +57,27 @@ pub struct DeadLetterItem {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     what_is_wrong: Option<String>,
-    /// What the last attempt logged.
+    /// Log lines of the last attempt.
     log: Vec<LogItem>,
-    /// Whether its key waits for what becomes of it.
+    /// Whether its key is held until it is decided.
     held: bool,
-    /// Whether it failed with corrected data.
+    /// Whether the failed attempt had corrected data.
     corrected: bool,
-    /// How many outbound calls are finished: another attempt gets their recorded answers.
+    /// Number of finished steps: a retry gets their journaled answers.
     steps: u32,
 }
 
-/// A dead letter with all that is known of it.
+/// A dead letter with its event, failed attempts and state.
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterDetail {
     #[serde(flatten)]
     dead_letter: DeadLetterItem,
-    /// The event as it was accepted, a `CloudEvent` in structured mode.
+    /// The accepted event, a `CloudEvent` in structured mode.
     #[schema(value_type = Object)]
     event: RawEvent,
-    /// The attempts that failed, in order.
+    /// The failed attempts, in order.
     failures: Vec<FailedAttempt>,
-    /// What the handler knew of the key at the last attempt, the larger values left out.
+    /// The handler's state of the key at the last attempt, without larger values.
     state: Vec<StateItem>,
 }
 
@@ -95,7 +95,7 @@ pub struct StateItem {
 }
 
 impl StateItem {
-    /// None where the name has no value.
+    /// Absent if the name has no value.
     fn of(write: StateWrite) -> Option<Self> {
         let StateWrite { name, value } = write;
         let bytes = value?;
@@ -142,12 +142,12 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
     Ok(axum::Json(DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state }))
 }
 
-/// Open a dead letter again, with its attempts counted from zero; with other data where the body brings some.
+/// Reopen a dead letter, with attempts counted from zero, and optionally with corrected data.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{id}/resubmit", operation_id = "resubmit_dead_letter", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = CorrectedBody, description = "May be left out: then it is tried as it is"),
+    request_body(content = CorrectedBody, description = "Optional: then it is tried as it is"),
     responses(
-        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Commanded),
+        (status = 202, description = "Durable; the delivery is ready. `diff` is the change of the data", body = Commanded),
         NotADeadLetter, DeliveryRunning, DataTooLarge, DataRefused,
     ),
 )]
@@ -158,10 +158,10 @@ pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body)
     command(&app, &id, request, audit(actor, reason)?).await
 }
 
-/// Take a dead letter out of the store. Its event and what failed stay in the log.
+/// Discard a dead letter. Its event and failed attempts stay in the log.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{id}/discard", operation_id = "discard_dead_letter", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         NotADeadLetter, AuditRefused,

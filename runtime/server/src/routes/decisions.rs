@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Problem, app::App};
 
-/// How many events may stand in a delivery's place.
+/// Maximum number of events that resolve a delivery.
 const RESOLVED_EVENTS_MAX: usize = 64;
 
 /// What was recorded, durably.
@@ -26,7 +26,7 @@ const RESOLVED_EVENTS_MAX: usize = 64;
 pub struct Commanded {
     /// The delivery's id.
     id: String,
-    /// The position of the record that says so.
+    /// The position of its record.
     position: u64,
     /// Corrected data: how it differs from what the delivery got before, as a JSON patch (RFC 6902). Absent where one of
     /// them is not JSON.
@@ -43,12 +43,12 @@ pub async fn command(app: &App, id: &str, request: CommandRequest, audit: Audit)
     Ok((StatusCode::ACCEPTED, axum::Json(Commanded { id: delivery.to_string(), position: position.0, diff })))
 }
 
-/// Run it now, with its attempts counted from zero. A dead letter is opened again.
+/// Retry a delivery now, with attempts counted from zero. A dead letter is reopened.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
-        (status = 202, description = "Durable; it will be tried", body = Commanded),
+        (status = 202, description = "Durable; the delivery is ready", body = Commanded),
         DeliveryClosed, DeliveryRunning, AuditRefused,
     ),
 )]
@@ -56,10 +56,10 @@ pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): B
     command(&app, &id, CommandRequest::Retry, body.checked()?).await
 }
 
-/// End it without effect. What waits behind it goes on.
+/// Skip a delivery: close it without effects. Deliveries blocked by it continue.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         DeliveryClosed, DeliveryRunning, AuditRefused,
@@ -69,10 +69,10 @@ pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Bo
     command(&app, &id, CommandRequest::Skip, body.checked()?).await
 }
 
-/// Give an open delivery up: it becomes a dead letter.
+/// Make an open delivery a dead letter.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/dead-letter", operation_id = "dead_letter_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         NotOpen, DeliveryRunning, AuditRefused,
@@ -82,10 +82,10 @@ pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(bo
     command(&app, &id, CommandRequest::DeadLetter, body.checked()?).await
 }
 
-/// Take a dead letter out of the store. Its event and what failed stay in the log.
+/// Discard a dead letter. Its event and failed attempts stay in the log.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/discard", operation_id = "discard_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         NotADeadLetter, DeliveryRunning, AuditRefused,
@@ -95,11 +95,11 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
     command(&app, &id, CommandRequest::Discard, body.checked()?).await
 }
 
-/// Run it with other data, with its attempts counted from zero. The event stays as it was accepted.
+/// Retry a delivery with corrected data, with attempts counted from zero. The event does not change.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/correct", operation_id = "correct_delivery", tag = "deliveries", params(("id" = String, Path)), request_body = CorrectedBody,
     responses(
-        (status = 202, description = "Durable; it will be tried. `diff` says what changed", body = Commanded),
+        (status = 202, description = "Durable; the delivery is ready. `diff` is the change of the data", body = Commanded),
         DeliveryClosed, DeliveryRunning, DataTooLarge, DataRefused,
     ),
 )]
@@ -109,11 +109,11 @@ pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body):
     command(&app, &id, CommandRequest::Correct(data), audit(actor, reason)?).await
 }
 
-/// Events in a delivery's place.
+/// Events that resolve a delivery.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolvedBody {
-    /// CloudEvents in structured mode, at most 64; none where what was to be done has been done elsewhere.
+    /// CloudEvents in structured mode, at most 64; none if the work was done elsewhere.
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     events: Vec<RawEvent>,
@@ -123,10 +123,10 @@ pub struct ResolvedBody {
     reason: Option<String>,
 }
 
-/// End it, and append these events in its place.
+/// Resolve a delivery: close it and emit these events.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/resolve", operation_id = "resolve_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = ResolvedBody, description = "May be left out"),
+    request_body(content = ResolvedBody, description = "Optional"),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         DeliveryClosed, DeliveryRunning, EventsRefused,
@@ -138,10 +138,10 @@ pub async fn resolve(State(app): State<App>, Path(id): Path<String>, Body(body):
     command(&app, &id, CommandRequest::Resolve(events), audit(actor, reason)?).await
 }
 
-/// The rules are those of the way in.
+/// The rules are those of `POST /v1/events`.
 fn checked(events: Vec<RawEvent>, limits: &EventLimits) -> Result<Vec<Event>, Problem> {
     if events.len() > RESOLVED_EVENTS_MAX {
-        let detail = format!("{} events are to stand in its place; at most {RESOLVED_EVENTS_MAX} may", events.len());
+        let detail = format!("the body has {} events; the maximum is {RESOLVED_EVENTS_MAX}", events.len());
         return Err(Problem::bad_command(detail));
     }
     let checked = events.into_iter().enumerate().map(|(index, raw)| {

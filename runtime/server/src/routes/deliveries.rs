@@ -25,21 +25,21 @@ pub struct DeliveriesQuery {
     key: Option<String>,
     /// `ready`, `running`, `retrying`, `blocked`, `awaiting-correction`, `held` or `out-of-order`.
     state: Option<String>,
-    /// Only those after this delivery's id.
+    /// Only deliveries after this id.
     after: Option<String>,
-    /// How many at the most (100; up to 1,000).
+    /// Maximum number of items (default 100, at most 1,000).
     limit: Option<usize>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryList {
     deliveries: Vec<DeliveryItem>,
-    /// Ask again with `after` set to this for what follows; absent at the end. A page may hold fewer than there are.
+    /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-/// A delivery that has not ended.
+/// An open delivery.
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryItem {
     /// `<handler>@<position of the event>`.
@@ -54,9 +54,9 @@ pub struct DeliveryItem {
     /// (for corrected data), `held` (a dead letter that its key waits for), `withheld` (done, but what it emits waits for
     /// earlier ones) or `out-of-order` (earlier numbers of its sequence are missing); for a dead letter that nothing waits for, `dead-lettered`.
     state: &'static str,
-    /// How many attempts have begun.
+    /// Number of attempts begun.
     attempt: u32,
-    /// Retrying: when the next attempt may begin, in Unix milliseconds. Out of order: until when it waits for what is missing.
+    /// Retrying: when the next attempt may begin, in Unix milliseconds. Out of order: the end of the gap's timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
     /// Blocked behind: the position of the event of the same key that it waits for.
@@ -64,7 +64,7 @@ pub struct DeliveryItem {
     behind: Option<u64>,
 }
 
-/// List open deliveries, in order of handler and position. Looks at 10,000 of them for one page.
+/// List open deliveries, in order of handler and position. Examines up to 10,000 per page.
 #[utoipa::path(
     get, path = "/v1/deliveries", operation_id = "list_deliveries", tag = "deliveries", params(DeliveriesQuery),
     responses(
@@ -80,7 +80,7 @@ pub async fn list(
     if let Some(state) = &query.state
         && !DeliveryState::WORDS.contains(&state.as_str())
     {
-        let detail = format!("state={state:?}: it may be one of {}", DeliveryState::WORDS.join(", "));
+        let detail = format!("state={state:?} is unknown; use one of {}", DeliveryState::WORDS.join(", "));
         return Err(Problem::bad_request("bad-query", detail));
     }
     let after = query.after.map(|id| id.parse()).transpose()?;
@@ -90,36 +90,36 @@ pub async fn list(
     Ok(axum::Json(DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) }))
 }
 
-/// A delivery that has not ended, or a dead letter: what it is about, and what has been tried.
+/// An open delivery or a dead letter, with its event and failed attempts.
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryDetail {
     #[serde(flatten)]
     delivery: DeliveryItem,
-    /// The event as it was accepted, a `CloudEvent` in structured mode.
+    /// The accepted event, a `CloudEvent` in structured mode.
     #[schema(value_type = Object)]
     event: RawEvent,
-    /// What it gets in place of the event's data, once that was corrected.
+    /// The corrected data, if there is a correction.
     #[serde(skip_serializing_if = "Option::is_none")]
     correction: Option<CorrectionItem>,
-    /// The attempts that failed, in order.
+    /// The failed attempts, in order.
     failures: Vec<FailedAttempt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<DeadLetterItem>,
 }
 
-/// Data that was corrected, and by whom.
+/// A correction with its actor.
 #[derive(Serialize, ToSchema)]
 struct CorrectionItem {
-    /// The position of the decision.
+    /// The position of its record.
     position: u64,
     actor: String,
     reason: String,
     /// Unix milliseconds.
     at_ms: u64,
-    /// JSON where it is JSON, else text.
+    /// JSON, or text if it is not JSON.
     #[schema(value_type = Object)]
     data: Option<Box<RawValue>>,
-    /// How it differs from the event's data, a JSON patch (RFC 6902).
+    /// The difference to the event's data, a JSON patch (RFC 6902).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     diff: Option<Box<RawValue>>,
@@ -133,7 +133,7 @@ impl From<Corrected> for CorrectionItem {
     }
 }
 
-/// Read one delivery: its event, how it was corrected, and the attempts that failed.
+/// Read one delivery: its event, correction and failed attempts.
 #[utoipa::path(
     get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = String, Path, description = "For instance payment@42")),
     responses(

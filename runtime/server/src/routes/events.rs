@@ -1,4 +1,4 @@
-//! `/v1/events`: the way in, and a look at what is in the log.
+//! `/v1/events`: ingest, and reading events from the log.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -34,10 +34,10 @@ const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// A list ends when its events' data come to this many bytes.
 const LIST_BYTES_MAX: usize = 4 << 20;
 
-/// What became of the events of a request, in their order.
+/// The accepted events of a request, in their order.
 #[derive(Serialize, ToSchema)]
 pub struct Accepted {
-    /// Identifies the log that the positions are of.
+    /// The epoch of the positions.
     epoch: String,
     events: Vec<AcceptedEvent>,
 }
@@ -46,19 +46,19 @@ pub struct Accepted {
 pub struct AcceptedEvent {
     id: String,
     source: String,
-    /// What order is kept for.
+    /// The event's key.
     key: String,
-    /// Where the event stands in the log. For a duplicate: where its first copy does.
+    /// The event's position in the log; for a duplicate, that of the first copy.
     position: u64,
-    /// Whether an event of this `source` and `id` had been accepted before; this one then changed nothing.
+    /// Whether an event with this `source` and `id` was accepted before; the repeat changes nothing.
     duplicate: bool,
-    /// Where to ask for the status of the event's key.
+    /// The URL of the key's status.
     status_url: String,
 }
 
 /// Accept one event or a batch. Answers once they are durable.
 ///
-/// Sending the same events again is safe: what was accepted before is answered as a duplicate.
+/// Safe to repeat: events that were accepted before are answered as duplicates.
 #[utoipa::path(
     post, path = "/v1/events", operation_id = "publish_events", tag = "events",
     request_body(
@@ -78,9 +78,9 @@ pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Pa
     counted(&app, accept(&app, &headers, body, None).await)
 }
 
-/// Accept one event or a batch for one handler alone, whatever it subscribes to. Answers once they are durable.
+/// Accept one event or a batch for one handler only, independent of its subscriptions. Answers once they are durable.
 ///
-/// An event that was accepted before, for whomever, is answered as a duplicate and changes nothing.
+/// An event that was accepted before, for any handler, is answered as a duplicate and changes nothing.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/events", operation_id = "post_events_to_handler", tag = "events", params(("name" = String, Path)),
     request_body(
@@ -150,7 +150,7 @@ impl From<Ingested> for AcceptedEvent {
 pub struct ListQuery {
     /// Only events after this position.
     after: Option<u64>,
-    /// How many at the most (100; up to 1,000).
+    /// Maximum number of items (default 100, at most 1,000).
     limit: Option<usize>,
     /// Only events of this key.
     key: Option<String>,
@@ -161,23 +161,23 @@ pub struct ListQuery {
 #[derive(Serialize, ToSchema)]
 pub struct EventList {
     events: Vec<EventItem>,
-    /// Ask again with `after` set to this for what follows.
+    /// The value of `after` for the next page.
     next_after: u64,
-    /// The last position there was.
+    /// The log's last position.
     head: u64,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct EventItem {
     position: u64,
-    /// When it became part of the log, in Unix milliseconds.
+    /// When it was accepted, in Unix milliseconds.
     at_ms: u64,
     /// The `CloudEvent` in structured mode.
     #[schema(value_type = Object)]
     event: RawEvent,
 }
 
-/// Look through the log for events.
+/// List events of the log.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "list_events", tag = "events", params(ListQuery),
     responses(
@@ -224,13 +224,13 @@ fn held_until_read(json: Vec<u8>, slot: OwnedSemaphorePermit) -> Response {
 }
 
 fn too_many_lists() -> Problem {
-    let detail = "too many lists of events are being answered; ask again in a moment";
+    let detail = "too many concurrent lists of events; try again later";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
 }
 
 /// Read one event.
 #[utoipa::path(
-    get, path = "/v1/events/{position}", operation_id = "read_event", tag = "events", params(("position" = u64, Path, description = "Where it stands")),
+    get, path = "/v1/events/{position}", operation_id = "read_event", tag = "events", params(("position" = u64, Path, description = "The event's position")),
     responses(
         (status = 200, description = "The event", body = EventItem),
         NoSuchEvent,

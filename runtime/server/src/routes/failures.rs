@@ -5,12 +5,12 @@ use utoipa::ToSchema;
 use weirgate_engine::Failure;
 use weirgate_types::{FailureClass, FailureKind, LogLevel, LogLine};
 
-/// An attempt that failed.
+/// A failed attempt.
 #[derive(Serialize, ToSchema)]
 pub struct FailedAttempt {
     attempt: u32,
     at_ms: u64,
-    /// The version of the handler that was called.
+    /// The handler's version.
     digest: String,
     /// `transient`, `correctable` or `permanent`.
     #[schema(value_type = String)]
@@ -21,10 +21,10 @@ pub struct FailedAttempt {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     what_is_wrong: Option<String>,
-    /// When it was to be tried again, in Unix milliseconds.
+    /// When the next attempt was due, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
-    /// What the attempt logged.
+    /// The attempt's log lines.
     log: Vec<LogItem>,
 }
 

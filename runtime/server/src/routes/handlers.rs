@@ -17,7 +17,7 @@ pub struct HandlerList {
     handlers: Vec<HandlerItem>,
 }
 
-/// A handler and how it stands.
+/// A handler and its state.
 #[derive(Serialize, ToSchema)]
 pub struct HandlerItem {
     name: String,
@@ -27,21 +27,21 @@ pub struct HandlerItem {
     #[schema(value_type = Object)]
     manifest: Manifest,
     deployed_at_ms: u64,
-    /// Everything up to this position is done with.
+    /// The position up to which no delivery is open.
     checkpoint: u64,
-    /// How many positions lie between the checkpoint and the log's head.
+    /// Number of positions between the checkpoint and the log's head.
     lag: u64,
-    /// Deliveries that have begun or wait in a lane.
+    /// Open deliveries: running or waiting in a lane.
     open: usize,
     running: usize,
-    /// Those in memory that wait for their next attempt.
+    /// Deliveries in memory that wait for their next attempt.
     retrying: usize,
-    /// Those that wait on disk only, until their time comes or somebody acts.
+    /// Spilled deliveries: on disk only, until they are due or an operator decides them.
     spilled: usize,
-    /// Its breaker is open: until when, in Unix milliseconds, nothing passes but the one delivery that finds out.
+    /// If its breaker is open: until this time, in Unix milliseconds; then one probe delivery passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker_open_until_ms: Option<u64>,
-    /// When the manifest's schedules are due next.
+    /// The next times of the manifest's schedules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     schedules: Vec<ScheduleItem>,
 }
@@ -71,7 +71,7 @@ impl ScheduleItem {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
-    /// What `PUT /v1/modules` answered.
+    /// The digest from `PUT /v1/modules`.
     #[schema(value_type = String)]
     digest: Digest,
     #[schema(value_type = Object)]
@@ -102,11 +102,11 @@ pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<ax
     Ok(axum::Json(HandlerItem::of(item, app.clock.now_ms())))
 }
 
-/// Deploy a handler: make it, or give it another version or other settings. Takes effect at a position of the log.
+/// Create a handler, or deploy another version or other settings. Takes effect at a position of the log.
 #[utoipa::path(
     put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = String, Path)), request_body = Deployment,
     responses(
-        (status = 200, description = "Durable; the handler as it is now, with the next three times of each schedule", body = HandlerItem),
+        (status = 200, description = "Durable; the handler, with the next three times of each schedule", body = HandlerItem),
         NoSuchModule, ManifestRefused,
     ),
 )]
@@ -117,7 +117,7 @@ pub async fn put(
 ) -> Result<axum::Json<HandlerItem>, Problem> {
     let Deployment { digest, manifest } = deployment;
     if handler_name(&name)? != manifest.name {
-        let detail = format!("the manifest is {}'s, the path says {name}", manifest.name);
+        let detail = format!("the manifest is named {}, but the path has {name}", manifest.name);
         return Err(Problem::bad_request("name-mismatch", detail));
     }
     let now_ms = app.clock.now_ms();

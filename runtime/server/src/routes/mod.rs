@@ -29,14 +29,14 @@ use crate::{Problem, app::App, live};
 #[openapi(
     info(
         title = "Weirgate",
-        description = "Event handlers as WebAssembly components: idempotent, checkpointed, in order per key; status pushed live.",
+        description = "Event handlers as WebAssembly components: exactly-once state, order per key, live status.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
         (name = "events", description = "Accepting and reading events (CloudEvents 1.0)"),
         (name = "status", description = "The status of subjects, pushed live"),
         (name = "handlers", description = "Uploading, deploying, pausing and draining handlers"),
-        (name = "deliveries", description = "What is under way, what could not be delivered, and deciding about it"),
+        (name = "deliveries", description = "Open deliveries, dead letters, and commands for them"),
         (name = "breakers", description = "Circuit breakers of handlers and of the hosts that they call"),
         (name = "system", description = "Health and metrics"),
     ),

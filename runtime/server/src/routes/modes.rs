@@ -13,12 +13,12 @@ use crate::{Problem, app::App};
 
 type Answer = Result<axum::Json<HandlerItem>, Problem>;
 
-/// Hold new attempts back. What runs ends; what arrives waits, in order.
+/// Pause a handler: no attempt begins. Running calls end; new deliveries wait, in order.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
-        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 200, description = "Durable; the handler's present state", body = HandlerItem),
         NoSuchHandler, AuditRefused,
     ),
 )]
@@ -26,12 +26,12 @@ pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit)
     change(&app, &name, Mode::Paused, audit).await
 }
 
-/// Take nothing new from the log, and finish what is open: retries go on until they end. The state is `drained` then.
+/// Drain a handler: take no new events and finish open deliveries, retries included. Then the state is `drained`.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/drain", operation_id = "drain_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
-        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 200, description = "Durable; the handler's present state", body = HandlerItem),
         NoSuchHandler, AuditRefused,
     ),
 )]
@@ -39,12 +39,12 @@ pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit)
     change(&app, &name, Mode::Draining, audit).await
 }
 
-/// Go on, after a pause or a drain.
+/// Resume a paused or drained handler.
 #[utoipa::path(
     post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = AuditBody, description = "May be left out"),
+    request_body(content = AuditBody, description = "Optional"),
     responses(
-        (status = 200, description = "Durable; the handler as it is now", body = HandlerItem),
+        (status = 200, description = "Durable; the handler's present state", body = HandlerItem),
         NoSuchHandler, AuditRefused,
     ),
 )]

@@ -18,7 +18,7 @@ use crate::{
 /// A component that can be deployed.
 #[derive(Serialize, ToSchema)]
 pub struct ModuleItem {
-    /// `sha256:` and 64 hexadecimal digits: what a handler's deployment names.
+    /// `sha256:` and 64 hexadecimal digits, for the deployment of a handler.
     digest: String,
     bytes: u64,
     /// The interfaces it imports.
@@ -26,7 +26,7 @@ pub struct ModuleItem {
     exports: Vec<String>,
 }
 
-/// Upload a component. It is compiled and tried at once; the same bytes again are fine.
+/// Upload a component. It is compiled and checked at once; uploading the same bytes again has no effect.
 #[utoipa::path(
     put, path = "/v1/modules", operation_id = "upload_module", tag = "handlers",
     request_body(content_type = "application/wasm", description = "The component's bytes"),
@@ -55,7 +55,7 @@ pub async fn put(State(app): State<App>, request: Request) -> Result<axum::Json<
 async fn receive(app: &App, reading: &mut Reading, announced: Option<usize>) -> Result<Upload, Problem> {
     let bytes_max = app.options.module_bytes_max;
     let too_large = || {
-        let detail = format!("the module is too large; at most {bytes_max} bytes are taken");
+        let detail = format!("the module is too large; the maximum is {bytes_max} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "module-too-large", detail)
     };
     if announced.is_some_and(|bytes| bytes > bytes_max) {

@@ -10,9 +10,9 @@ use weirgate_types::HandlerName;
 
 use crate::{Problem, app::App, payload::Payload};
 
-/// How many items a list answers when not told.
+/// Default number of items of a list.
 pub const LIST_ITEMS_DEFAULT: usize = 100;
-/// How many items a list answers at the most.
+/// Maximum number of items of a list.
 pub const LIST_ITEMS_MAX: usize = 1_000;
 
 #[derive(FromRequestParts)]
@@ -53,7 +53,7 @@ pub fn limit(wanted: Option<usize>) -> usize {
     wanted.unwrap_or(LIST_ITEMS_DEFAULT).clamp(1, LIST_ITEMS_MAX)
 }
 
-/// A JSON body that may be left out: then nothing in it is set.
+/// An optional JSON body; without it all fields are absent.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Body<T> {
@@ -70,7 +70,7 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Body<T
 }
 
 fn not_json() -> Problem {
-    let detail = "the body is said to be no JSON; send it as application/json";
+    let detail = "the content type is not JSON; send application/json";
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail)
 }
 

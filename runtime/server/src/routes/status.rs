@@ -22,7 +22,7 @@ use crate::{
     live::{check_subject, hold},
 };
 
-/// The longest that a request may wait for news.
+/// The longest wait for a change.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize, IntoParams)]
@@ -34,20 +34,20 @@ pub struct StatusQuery {
     wait: Option<String>,
 }
 
-/// All that is publicly known of a subject.
+/// The public status of a subject.
 #[derive(Serialize, ToSchema)]
 pub struct Status {
     subject: String,
-    /// Identifies the log that the version is a position of.
+    /// The epoch of the version.
     epoch: String,
     /// The position of the last change. It only grows.
     version: u64,
-    /// By handler: `state`, `text`, `data`, `version`, `at_ms`, and `delivery` while one has not gone through.
+    /// By handler: `state`, `text`, `data`, `version`, `at_ms`, and `delivery` if one has failed.
     #[schema(value_type = Object)]
     parts: std::collections::BTreeMap<String, weirgate_types::StatusPart>,
 }
 
-/// Read a subject's status. With `after` and `wait`, answers when there is something newer.
+/// Read a subject's status. With `after` and `wait`, answers when there is a newer version.
 #[utoipa::path(
     get, path = "/v1/status/{*subject}", operation_id = "read_status", tag = "status",
     params(("subject" = String, Path, description = "For instance order/o-1"), StatusQuery),
@@ -87,7 +87,7 @@ pub async fn read(
 
 async fn wait_for_news(app: &App, subject: &str, after: Position, wait: Duration) -> Result<StatusDocument, Problem> {
     let over_budget = || {
-        let detail = "the server watches as many subjects as it may; ask again in a moment";
+        let detail = "the budget for watched subjects is used up; try again later";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
     };
     let _held = hold(&app.engine, subject).ok_or_else(over_budget)?;
@@ -111,6 +111,6 @@ fn duration(text: &str) -> Result<Duration, Problem> {
         None => text.strip_suffix('s').unwrap_or(text).parse().map(Duration::from_secs),
     };
     parsed.map_err(|_| {
-        Problem::bad_request("bad-query", format!("wait={text:?} is no time; write for instance wait=30s"))
+        Problem::bad_request("bad-query", format!("wait={text:?} is not a duration; write for instance wait=30s"))
     })
 }

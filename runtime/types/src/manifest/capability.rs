@@ -86,7 +86,7 @@ impl Schedule {
         }
         if self.r#type.starts_with(super::RUNTIME_TYPES) {
             return Err(ManifestError::Conflict(
-                "the `type` of a schedule begins with `weirgate.`, which only the runtime's own events do",
+                "the `type` of a schedule begins with `weirgate.`, which is reserved for the runtime",
             ));
         }
         let data = self.data.as_ref().map(|data| check(data.get().as_bytes(), DEPTH_MAX)).transpose();

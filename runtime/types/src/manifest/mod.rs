@@ -126,7 +126,7 @@ impl Default for CallLimits {
 pub enum ManifestError {
     #[error("the manifest cannot be read: {0}")]
     Malformed(String),
-    #[error("`{setting}` is {value}; it may be {least} to {most}")]
+    #[error("`{setting}` is {value}; allowed are {least} to {most}")]
     OutOfRange { setting: &'static str, value: String, least: String, most: String },
     #[error("`subscriptions` names no event type; add for instance types = [\"order.placed\"]")]
     NoSubscription,
@@ -136,11 +136,9 @@ pub enum ManifestError {
     Host(String),
     #[error("`capabilities.secrets` names {0:?}; a secret's name is 1 to 64 of letters, digits, `-` and `_`")]
     Secret(String),
-    #[error(
-        "the schedule {name:?} cannot be kept: {reason}; write five fields as in crontab(5), for instance 0 3 * * *"
-    )]
+    #[error("the schedule {name:?} is invalid: {reason}; write five fields as in crontab(5), for instance 0 3 * * *")]
     Schedule { name: String, reason: String },
-    #[error("the data of the schedule {name:?} is not JSON that is taken: {reason}")]
+    #[error("the data of the schedule {name:?} is not valid JSON: {reason}")]
     ScheduleData { name: String, reason: String },
     #[error("{0}")]
     Conflict(&'static str),

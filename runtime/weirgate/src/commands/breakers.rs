@@ -11,16 +11,16 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub enum Breakers {
-    /// List the breakers of handlers, and of hosts that have been called
+    /// List the circuit breakers of handlers and called hosts
     List,
-    /// Open a breaker: deliveries wait, and use up no attempt, until it is reset
+    /// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts
     Trip {
         /// For instance handler/payment or host/api.example.com
         breaker: String,
         #[command(flatten)]
         audit: Audit,
     },
-    /// Close a breaker: all passes again
+    /// Close a breaker
     Reset {
         /// For instance handler/payment or host/api.example.com
         breaker: String,
@@ -40,7 +40,7 @@ pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<(
 
 async fn set(server: &Server, breaker: &str, command: &str, audit: &Audit) -> Result<Answer> {
     let (kind, name) = breaker.split_once('/').with_context(|| {
-        format!("{breaker:?} is no breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
+        format!("{breaker:?} is not a breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
     })?;
     let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{command}"), &bodies::body(audit)?).await?;
     Ok(Answer::listed("breakers", &[changed]))

@@ -16,9 +16,9 @@ use crate::{
 pub enum BulkJobs {
     /// List the newest bulk jobs since the server started
     List,
-    /// Show how far one is
+    /// Show the progress of a bulk job
     Show { id: u64 },
-    /// Stop one; what it has decided stays so
+    /// Cancel a bulk job; its completed commands remain in effect
     Cancel { id: u64 },
 }
 
@@ -38,7 +38,7 @@ pub async fn run(server: &Server, output: Output, command: BulkJobs) -> Result<(
 
 /// Print a bulk job when it has ended; meanwhile say how far it is, on standard error.
 pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> {
-    let id = begun.node()?.get("id").and_then(Node::as_u64).context("the server names no bulk job")?;
+    let id = begun.node()?.get("id").and_then(Node::as_u64).context("the answer has no bulk job id")?;
     let mut job = begun;
     for asked in 1.. {
         let shown = job.node()?;

@@ -16,12 +16,12 @@ use crate::{
 pub enum DeadLetters {
     /// List dead letters
     List(ListDeadLetters),
-    /// Show one: its event, the attempts that failed, what the handler knew
+    /// Show one dead letter with its event, failed attempts and the handler's state
     Show {
         /// For instance payment@42
         id: String,
     },
-    /// Open dead letters again, their attempts counted from zero; with other data where some is given
+    /// Reopen dead letters, with attempts counted from zero, and optionally with corrected data
     Resubmit {
         /// For instance payment@42
         #[arg(required = true)]
@@ -31,7 +31,7 @@ pub enum DeadLetters {
         #[command(flatten)]
         audit: Audit,
     },
-    /// Take dead letters out of the store
+    /// Discard dead letters
     Discard {
         /// For instance payment@42
         #[arg(required = true)]
@@ -39,11 +39,11 @@ pub enum DeadLetters {
         #[command(flatten)]
         audit: Audit,
     },
-    /// Decide about all dead letters that fit, and wait until that is done
+    /// Run a command for all matching dead letters, and wait until it is done
     Apply(Apply),
 }
 
-/// Which dead letters; what is not given leaves it open.
+/// Filter of dead letters; absent fields match all.
 #[derive(Debug, Clone, Args)]
 pub struct Filter {
     #[arg(long)]
@@ -54,7 +54,7 @@ pub struct Filter {
     /// transient, correctable or permanent
     #[arg(long)]
     pub class: Option<String>,
-    /// A part of the failure's message
+    /// A substring of the failure's message
     #[arg(long)]
     pub text: Option<String>,
     /// The event's type
@@ -62,10 +62,10 @@ pub struct Filter {
     pub r#type: Option<String>,
     #[arg(long)]
     pub key: Option<String>,
-    /// That became dead letters then or later: 2026-07-01T12:00:00Z, or Unix milliseconds
+    /// Dead letters since this time: 2026-07-01T12:00:00Z, or Unix milliseconds
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// That became dead letters before that
+    /// Dead letters before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
 }
@@ -91,7 +91,7 @@ impl Filter {
 pub struct ListDeadLetters {
     #[command(flatten)]
     pub filter: Filter,
-    /// Only those after this one
+    /// Only entries after this id
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
     #[arg(long)]
@@ -104,12 +104,12 @@ pub struct Apply {
     pub command: BulkCommand,
     #[command(flatten)]
     pub filter: Filter,
-    /// All of them, where nothing says which
+    /// All dead letters, if no filter is given
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
     pub corrected: Corrected,
-    /// How many a second at the most
+    /// The maximum per second
     #[arg(long, value_name = "NUMBER")]
     pub per_second: Option<u32>,
     #[command(flatten)]
@@ -118,15 +118,15 @@ pub struct Apply {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BulkCommand {
-    /// Open them again
+    /// Reopen them
     Retry,
-    /// Open them again with other data
+    /// Reopen them with other data
     Correct,
-    /// End them without effect
+    /// Close them without effects
     Skip,
-    /// What was to be done has been done elsewhere
+    /// Close them as resolved: the work was done elsewhere
     Resolve,
-    /// Take them out of the store
+    /// Discard them
     Discard,
 }
 
@@ -163,7 +163,7 @@ fn query(list: &ListDeadLetters) -> String {
 fn body(apply: &Apply) -> Result<Body> {
     let filter: BTreeMap<_, _> = apply.filter.given().collect();
     if filter.is_empty() && !apply.all {
-        bail!("say which dead letters, for instance with --handler, or --all");
+        bail!("select dead letters with a filter, for instance --handler, or with --all");
     }
     let mut body = bodies::corrected_body(&apply.audit, &apply.corrected)?;
     body.insert("filter", to_raw_value(&filter)?);

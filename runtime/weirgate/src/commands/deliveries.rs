@@ -15,14 +15,14 @@ use crate::{
 pub enum Deliveries {
     /// List open deliveries
     List(ListDeliveries),
-    /// Show one: its event, and the attempts that failed
+    /// Show one delivery with its event and failed attempts
     Show {
         /// For instance payment@42
         id: String,
     },
-    /// List the deliveries that others wait behind
+    /// List deliveries that block others
     Blocked(Blocked),
-    /// Run deliveries now, their attempts counted from zero
+    /// Retry deliveries now, with attempts counted from zero
     Retry {
         /// For instance payment@42
         #[arg(required = true)]
@@ -30,7 +30,7 @@ pub enum Deliveries {
         #[command(flatten)]
         audit: Audit,
     },
-    /// Run a delivery with other data, its attempts counted from zero
+    /// Retry a delivery with corrected data, with attempts counted from zero
     Correct {
         /// For instance payment@42
         id: String,
@@ -39,7 +39,7 @@ pub enum Deliveries {
         #[command(flatten)]
         audit: Audit,
     },
-    /// End deliveries without effect
+    /// Skip deliveries: close them without effects
     Skip {
         /// For instance payment@42
         #[arg(required = true)]
@@ -47,7 +47,7 @@ pub enum Deliveries {
         #[command(flatten)]
         audit: Audit,
     },
-    /// Give open deliveries up: they become dead letters
+    /// Make open deliveries dead letters
     DeadLetter {
         /// For instance payment@42
         #[arg(required = true)]
@@ -55,7 +55,7 @@ pub enum Deliveries {
         #[command(flatten)]
         audit: Audit,
     },
-    /// Take dead letters out of the store
+    /// Discard dead letters
     Discard {
         /// For instance payment@42
         #[arg(required = true)]
@@ -63,7 +63,7 @@ pub enum Deliveries {
         #[command(flatten)]
         audit: Audit,
     },
-    /// End a delivery, with events in its place
+    /// Resolve a delivery: close it and emit the given events
     Resolve(Resolve),
 }
 
@@ -76,7 +76,7 @@ pub struct ListDeliveries {
     /// ready, running, retrying, blocked, awaiting-correction, held or out-of-order
     #[arg(long)]
     pub state: Option<String>,
-    /// Only those after this one
+    /// Only entries after this id
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
     #[arg(long)]
@@ -95,7 +95,7 @@ pub struct Blocked {
 pub struct Resolve {
     /// For instance payment@42
     pub id: String,
-    /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input. None: it has been done elsewhere
+    /// A JSON file with a `CloudEvent` or an array of them; `-` reads standard input. Without events, the delivery is only closed
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
     #[command(flatten)]

@@ -18,22 +18,22 @@ pub enum Events {
 
 #[derive(Debug, Args)]
 pub struct Publish {
-    /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input
+    /// A JSON file with a `CloudEvent` or an array of them; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["type", "subject", "data"])]
     pub file: Option<PathBuf>,
-    /// What happened, for instance order.placed
+    /// The event's type, for instance order.placed
     #[arg(long, required_unless_present = "file")]
     pub r#type: Option<String>,
-    /// What it happened to, for instance order/o-1
+    /// The event's subject, for instance order/o-1
     #[arg(long, required_unless_present = "file")]
     pub subject: Option<String>,
     /// Who says so
     #[arg(long, default_value = "/cli")]
     pub source: String,
-    /// Unique per source; sending an id again changes nothing. A random one when not given
+    /// Unique per source: a repeated id is a duplicate. Default: random
     #[arg(long)]
     pub id: Option<String>,
-    /// What order is kept for, where it is not the subject
+    /// The event's key (`partitionkey`); default: the subject
     #[arg(long)]
     pub key: Option<String>,
     /// JSON data

@@ -18,32 +18,32 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub enum Handlers {
-    /// Upload a handler's component and deploy it by its manifest
+    /// Upload a handler's component and deploy it with its manifest
     Deploy(Deploy),
-    /// List handlers and how they stand
+    /// List handlers and their state
     List,
-    /// Hold a handler's new attempts back
+    /// Pause a handler: begin no attempts
     Pause {
         name: String,
         #[command(flatten)]
         audit: Audit,
     },
-    /// Let a handler finish what is open, and take nothing new
+    /// Drain a handler: finish open deliveries, take no new events
     Drain {
         name: String,
         #[command(flatten)]
         audit: Audit,
     },
-    /// Let a paused or drained handler go on
+    /// Resume a paused or drained handler
     Resume {
         name: String,
         #[command(flatten)]
         audit: Audit,
     },
-    /// Publish events to one handler alone, whatever it subscribes to
+    /// Publish events to one handler only, independent of its subscriptions
     Post {
         name: String,
-        /// A `CloudEvent` or an array of them, as JSON; `-` reads standard input
+        /// A JSON file with a `CloudEvent` or an array of them; `-` reads standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -54,7 +54,7 @@ pub struct Deploy {
     /// Manifests (handler.toml)
     #[arg(required = true, value_name = "MANIFEST")]
     pub manifests: Vec<PathBuf>,
-    /// Where the components are; by default beside their manifests
+    /// The directory of the components; by default that of the manifest
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ fn print_schedules(answer: &Answer) -> Result<()> {
             let times: Vec<_> = times.iter().filter_map(Node::as_str).collect();
             let (name, cron) = (word(schedule, "name"), word(schedule, "cron"));
             let (handler, zone) = (word(handler, "name"), word(schedule, "time_zone"));
-            println!("schedule {name} of {handler} ({cron}, {zone}) is due next at {}", times.join(", "));
+            println!("schedule {name} of {handler} ({cron}, {zone}) is next due at {}", times.join(", "));
         }
     }
     Ok(())
@@ -109,12 +109,12 @@ async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
 
 async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Result<Answer> {
     let text = std::fs::read_to_string(path).context("the manifest cannot be read")?;
-    let manifest = Manifest::from_toml(&text).context("the manifest is not right")?;
+    let manifest = Manifest::from_toml(&text).context("the manifest is invalid")?;
     let module = module_path(&manifest, path, modules)?;
     let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module {}", module.display()))?;
     let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
     let uploaded = uploaded.node()?;
-    let digest = uploaded.get("digest").and_then(Node::as_str).context("the server names no digest")?;
+    let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
     let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(&manifest)?);
     let endpoint = format!("/v1/handlers/{}", manifest.name);
     server.send(Method::PUT, &endpoint, "application/json", deployment).await
@@ -122,7 +122,7 @@ async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Res
 
 fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {
     let Some(module) = &manifest.module else {
-        bail!("the manifest names no module; add for instance module = \"{}.wasm\"", manifest.name)
+        bail!("the manifest has no module; add for instance module = \"{}.wasm\"", manifest.name)
     };
     let dir = modules.or_else(|| path.parent()).unwrap_or_else(|| Path::new("."));
     Ok(dir.join(module))

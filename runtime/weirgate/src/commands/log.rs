@@ -17,11 +17,11 @@ use crate::cli::Output;
 
 #[derive(Debug, Subcommand)]
 pub enum Log {
-    /// Read the whole log and print one line for each place where it is not as it was written
+    /// Verify the whole log and print one line for each damaged place
     Verify(DataDir),
-    /// Make a damaged log one that opens again. What cannot be read is given up, so restore a backup first where you have one
+    /// Repair a damaged log so that it opens. Unreadable records are lost, so restore a backup instead if you have one
     Repair(Repair),
-    /// Begin a new epoch: after a backup was restored that is older than what the server had acknowledged
+    /// Begin a new epoch, after restoring a backup that lacks acknowledged records
     NewEpoch(DataDir),
 }
 
@@ -78,7 +78,7 @@ fn repair(flags: &Repair, output: Output) -> Result<ExitCode> {
         let survey = storage::verify(data).with_context(|| refused(data))?;
         if survey.is_some_and(|survey| survey.findings.iter().any(Finding::is_damage)) {
             bail!(
-                "a repair gives up what cannot be read; look at it with `weirgate log verify`, then add --accept-loss"
+                "a repair loses the unreadable records; list them with `weirgate log verify`, then add --accept-loss"
             );
         }
     }

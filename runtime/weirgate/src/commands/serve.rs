@@ -10,22 +10,22 @@ use weirgate_host::HostOptions;
 
 use crate::{configuration::Configuration, descriptors, telemetry::Telemetry};
 
-/// Settings come from the file, then from the environment (`WEIRGATE__SERVER__LISTEN`), then from here.
+/// Flags override the environment (`WEIRGATE__SERVER__LISTEN`), which overrides the file.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// A configuration file (docs/configuration.md)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to listen, for instance 127.0.0.1:8080
+    /// Listen address, for instance 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Where the log, its views and the modules are kept
+    /// Data directory: log, views and modules
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The built demo shop, to be served under /shop/
+    /// Directory of the built demo shop, served under /shop/
     #[arg(long, value_name = "DIR")]
     pub shop: Option<PathBuf>,
-    /// Start also where acknowledged records are missing from the log, and give them up
+    /// Start even if acknowledged records are missing from the log; they are lost
     #[arg(long)]
     pub accept_loss: bool,
 }
@@ -64,7 +64,7 @@ fn start_engine(
     clock: Arc<dyn Clock>,
     accept_loss: bool,
 ) -> Result<Handle> {
-    let program = std::env::current_exe().context("the server does not find its own program")?;
+    let program = std::env::current_exe().context("cannot locate the server's executable")?;
     let compiler = vec![program.into_os_string(), "compile-module".into()];
     let workers = match settings.engine.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
@@ -117,7 +117,7 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
     });
     tokio::pin!(server);
     tokio::select! {
-        () = &mut server => bail!("the server stops: it accepts no connections any more"),
+        () = &mut server => bail!("the server stopped: it cannot accept connections"),
         () = asked => {}
         // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
         fault = engine.fault() => match fault {
@@ -128,10 +128,10 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
     tracing::info!("stopping");
     let _ = stop.send(());
     if tokio::time::timeout(CONNECTIONS_GRACE, server).await.is_err() {
-        tracing::info!("connections that did not end in time are cut off");
+        tracing::info!("closing connections that did not end in time");
     }
     if tokio::time::timeout(ENGINE_GRACE, engine.stop()).await.is_err() {
-        tracing::warn!("the engine did not stop in time; recovery will find out what is durable");
+        tracing::warn!("the engine did not stop in time; the next start recovers from the log");
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{cli::Output, client::Server};
 pub enum Status {
     /// Print a subject's status
     Get { subject: String },
-    /// Print a subject's status, and every change as it is pushed
+    /// Follow a subject's status: print every change
     Watch { subject: String },
 }
 
@@ -34,8 +34,9 @@ pub async fn run(server: &Server, output: Output, command: Status) -> Result<()>
 async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
     let mut request = server.live_url().into_client_request()?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));
-    let (mut socket, _) =
-        connect_async(request).await.with_context(|| format!("no live connection to {}", server.live_url()))?;
+    let (mut socket, _) = connect_async(request)
+        .await
+        .with_context(|| format!("cannot open a live connection to {}", server.live_url()))?;
     let subscribe = json!({ "type": "subscribe", "subjects": [{ "subject": subject }] });
     socket.send(Message::Text(subscribe.to_string().into())).await?;
     while let Some(message) = socket.next().await {
@@ -57,7 +58,7 @@ async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
             _ => {}
         }
     }
-    bail!("the connection is gone; run the command again to go on")
+    bail!("the connection was lost; run the command again to continue")
 }
 
 fn print(output: Output, status: &Node) -> Result<()> {

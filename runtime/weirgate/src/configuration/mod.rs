@@ -185,7 +185,7 @@ impl Configuration {
         let environment = environment.source(Some(variables.into_iter().collect())).list_separator(",");
         let environment = environment.with_list_parse_key("live.origins").with_list_parse_key("outbound.allow_private");
         let layers = layers.add_source(environment).build().context("the configuration cannot be read")?;
-        let mut settings: Self = layers.try_deserialize().context("the configuration is wrong")?;
+        let mut settings: Self = layers.try_deserialize().context("the configuration is invalid")?;
         settings.secrets.extend(secrets);
         if let Some(listen) = &flags.listen {
             settings.server.listen.clone_from(listen);
@@ -194,7 +194,7 @@ impl Configuration {
             settings.data.dir.clone_from(data);
         }
         settings.server.shop = flags.shop.clone().or(settings.server.shop);
-        settings.check().context("the configuration is wrong")?;
+        settings.check().context("the configuration is invalid")?;
         Ok(settings)
     }
 
