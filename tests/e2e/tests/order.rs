@@ -74,7 +74,7 @@ async fn what_is_done_early_is_told_in_the_order_of_the_input() {
     server.client.accept(event("mend.work", "order/2", "other", &json!({ "n": 9 }))).await;
     assert_eq!(done_are(&server.client, "order/2", 1).await, [9]);
     eventually("the others to be done and not told", PATIENCE, async || {
-        let withheld = server.client.get("/v1/deliveries?state=withheld").await.ok();
+        let withheld = server.client.get("/v1/deliveries?state=blocked").await.ok();
         if withheld["deliveries"].as_array().map(Vec::len) == Some(4) { Ok(()) } else { Err(withheld) }
     })
     .await;
