@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weirgate_tests::{Client, Server, Setup, event, eventually, manifest};
+use weirgate_tests::{Client, Gateway, Server, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -195,4 +195,36 @@ async fn an_operation_that_is_not_right_does_not_begin() {
     client.post("/v1/bulk-jobs/7/cancel").await.is_problem(404, "unknown-bulk-job");
     assert_eq!(client.get("/v1/bulk-jobs").await.ok()["bulk_jobs"], json!([]));
     assert_eq!(found(client, "").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_was_cut_off_is_of_the_version_that_began_it() {
+    let gateway = Gateway::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("weirgate.toml");
+    std::fs::write(&file, format!("[outbound]\nallow_private = [\"{}\"]\n", gateway.host())).expect("a configuration");
+    let mut server = Setup::new().arg("--config").arg(file.to_string_lossy()).start().await;
+    let mut manifest = manifest("hostile", &["hostile.*"]);
+    manifest["retry"] = json!([]);
+    manifest["capabilities"] = json!({ "hosts": [gateway.url()] });
+    manifest["limits"] = json!({ "wall_ms": 30_000 });
+    let first = server.client.deploy(&manifest, weirgate_guests::build("hostile")).await["digest"].clone();
+    gateway.hold(Some("/slow"));
+    let url = format!("{}/slow/1", gateway.url());
+    let fetches = json!({ "fetches": [{ "step": "charge", "url": url, "timeout_ms": 20_000 }] });
+    server.client.accept(event("hostile.fetches", "order/1", "1", &fetches)).await;
+    eventually("the call to be under way", PATIENCE, async || {
+        let handler = server.client.handler("hostile").await;
+        if handler["running"] == 1 { Ok(()) } else { Err(handler) }
+    })
+    .await;
+    let second = server.client.deploy(&manifest, weirgate_guests::build("mender")).await["digest"].clone();
+    assert_ne!(first, second);
+    assert_eq!(server.client.handler("hostile").await["running"], 1, "the call of the first version goes on");
+    server.restart().await;
+    assert_eq!(server.client.handler("hostile").await["digest"], second);
+    server.client.drained(PATIENCE).await;
+    let dead = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
+    assert_eq!(dead.as_array().map(Vec::len), Some(1), "{dead}");
+    assert_eq!(dead[0]["digest"], first, "{dead}");
 }
