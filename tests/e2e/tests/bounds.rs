@@ -60,6 +60,35 @@ async fn corrections_for_thousands_of_keys_that_wait_on_disk_are_applied() {
     .await;
 }
 
+/// All deliveries of the handler are one lane, which waits on disk behind its first. Each correction for another key is kept
+/// until the lane is reloaded: more of them than fit into the handler's own row in the views.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn corrections_that_wait_for_one_lane_on_disk_are_kept_and_applied() {
+    let mut server = Setup::new().start().await;
+    let mut manifest = greedy();
+    manifest["ordering"] = json!("handler");
+    manifest["subscriptions"] = json!([{ "types": ["greedy.act"], "corrections": ["greedy.correct"] }]);
+    server.client.deploy(&manifest, weirgate_guests::build("greedy")).await;
+    let (deliveries, corrections) = (200, 1_000);
+    let act = |n: usize| event("greedy.act", &format!("k/{n}"), &format!("act-{n}"), &json!({ "fail": "correctable" }));
+    publish_all(&server.client, &(0..deliveries).map(act).collect::<Vec<_>>()).await;
+    eventually("the first to wait for its correction", PATIENCE, async || {
+        let first = server.client.get("/v1/deliveries?handler=greedy&limit=1").await.ok()["deliveries"][0].clone();
+        if first["attempt"] == 1 && first["state"] != "running" { Ok(()) } else { Err(first) }
+    })
+    .await;
+    let fix = |n: usize| event("greedy.correct", &format!("k/{n}"), &format!("fix-{n}"), &json!({ "fail": null }));
+    publish_all(&server.client, &(1..=corrections).map(fix).collect::<Vec<_>>()).await;
+    survives(&mut server).await;
+    assert_eq!(open(&server.client, "greedy").await, deliveries as u64, "none can pass the first");
+    publish_all(&server.client, &[fix(0)]).await;
+    eventually("all of them to be done", PATIENCE, async || {
+        let left = open(&server.client, "greedy").await;
+        if left == 0 { Ok(()) } else { Err(left) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn corrections_that_grow_the_data_beyond_an_events_are_refused() {
     let mut server = Setup::new().start().await;
