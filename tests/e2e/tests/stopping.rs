@@ -2,7 +2,7 @@
 // JSON that lacks what is looked up answers null, and the test says so.
 #![allow(clippy::indexing_slicing)]
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
-use weirgate_tests::{Gateway, Server, Setup, event, eventually, manifest};
+use weirgate_tests::{Client, Gateway, Server, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the server promises.
@@ -101,4 +101,107 @@ async fn a_server_stops_in_time_with_half_requests_and_readers_that_do_not_read(
     drop(halves);
     // It is told, or finds the connection closed.
     timeout(PATIENCE, async { while let Some(Ok(_)) = socket.next().await {} }).await.expect("the socket ends");
+}
+
+/// Publish batches until the server stops taking them, and answer the ids of the events that it has acknowledged.
+async fn publish_until_it_stops(client: Client, publisher: usize) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for batch in 0.. {
+        let ids: Vec<_> = (0..200).map(|n| format!("{publisher}-{batch}-{n}")).collect();
+        let events: Vec<_> = ids.iter().map(|id| event("load.event", id, id, &json!({}))).collect();
+        match client.try_publish(&events).await {
+            Some(answer) if answer.status < 300 => acknowledged.extend(ids),
+            Some(answer) if answer.status == 503 && answer.code() != "stopping" => {}
+            _ => break,
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_stops_in_time_under_load_and_keeps_all_that_it_acknowledged() {
+    let mut server = Setup::new().start().await;
+    let publishers = (0..64).map(|n| tokio::spawn(publish_until_it_stops(server.client.clone(), n)));
+    let publishers: Vec<_> = publishers.collect();
+    eventually("much to be acknowledged", PATIENCE, async || {
+        let head = server.client.get("/v1/events?limit=1").await.ok()["head"].as_u64().expect("the head");
+        if head > 10_000 { Ok(()) } else { Err(head) }
+    })
+    .await;
+    stops(&mut server).await;
+    let acknowledged = timeout(PATIENCE, futures_util::future::join_all(publishers)).await.expect("publishers end");
+    let acknowledged: Vec<_> = acknowledged.into_iter().flat_map(|ids| ids.expect("no panic")).collect();
+    assert!(acknowledged.len() > 5_000, "{}", acknowledged.len());
+    let stored = server.client.events_of("load.event").await;
+    let stored: BTreeSet<_> = stored.iter().filter_map(|event| event["id"].as_str()).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains(id.as_str())).collect();
+    assert!(lost.is_empty(), "{} are lost, among them {:?}", lost.len(), lost.first());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_stops_in_time_during_a_bulk_job() {
+    let mut server = Setup::new().start().await;
+    let mut mender = manifest("mender", &["mend.work"]);
+    mender["retry"] = json!([]);
+    server.client.deploy(&mender, weirgate_guests::build("mender")).await;
+    let count = 3_000;
+    let fails =
+        |n: usize| event("mend.work", &format!("order/{n}"), &n.to_string(), &json!({ "n": n, "fail": "permanent" }));
+    for part in (0..count).map(fails).collect::<Vec<_>>().chunks(1_000) {
+        server.client.publish(part).await.ok();
+    }
+    server.client.drained(PATIENCE).await;
+    let correct = json!({ "filter": {}, "command": "correct", "patch": { "fail": null }, "per_second": 300 });
+    let job = server.client.ask("/v1/dead-letters/bulk-jobs", &correct).await.ok();
+    let path = format!("/v1/bulk-jobs/{}", job["id"]);
+    eventually("the job to be under way", PATIENCE, async || {
+        let job = server.client.get(&path).await.ok();
+        if job["done"].as_u64() > Some(0) { Ok(()) } else { Err(job) }
+    })
+    .await;
+    assert_eq!(server.client.get(&path).await.ok()["state"], "running");
+    stops(&mut server).await;
+    server.client.drained(PATIENCE).await;
+    // Each event is done or a dead letter still.
+    let done = server.client.events_of("mend.done").await.len();
+    let left = dead_letters(&server.client).await;
+    assert!(done > 0 && left > 0, "{done} done, {left} left");
+    assert_eq!(done + left, count);
+}
+
+async fn dead_letters(client: &Client) -> usize {
+    let (mut count, mut after) = (0, String::new());
+    loop {
+        let page = client.get(&format!("/v1/dead-letters?limit=200{after}")).await.ok();
+        count += page["dead_letters"].as_array().expect("dead letters").len();
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return count,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_stops_in_time_while_a_module_is_compiled() {
+    let mut server = Setup::new().start().await;
+    let (manifest, client) = (manifest("heavy", &["heavy.*"]), server.client.clone());
+    let position = client.accept(event("load.event", "k", "1", &json!({}))).await;
+    let upload = tokio::spawn({
+        let client = client.clone();
+        let upload = client.request(reqwest::Method::PUT, "/v1/modules").body(weirgate_guests::heavy(60));
+        async move { client.attempt(upload).await }
+    });
+    eventually("the compiler to run", PATIENCE, async || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("the process runs");
+        let mut children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+        if children.any(|children| !children.trim().is_empty()) { Ok(()) } else { Err("no child") }
+    })
+    .await;
+    assert!(!upload.is_finished(), "it compiles");
+    stops(&mut server).await;
+    timeout(PATIENCE, upload).await.expect("the upload ends").expect("no panic");
+    let stored = client.get(&format!("/v1/events/{position}")).await;
+    assert_eq!(stored.status, 200, "{}", stored.text);
+    // Nothing of what was cut off is in the way of the next module.
+    client.deploy(&manifest, weirgate_guests::build("greedy")).await;
 }
