@@ -72,14 +72,6 @@ impl RawEvent {
         serde_json::from_slice(json).map_err(|e| EventError::Malformed(e.to_string()))
     }
 
-    /// A batch of events.
-    ///
-    /// # Errors
-    /// The text is not a JSON array of such objects.
-    pub fn batch_from_json(json: &[u8]) -> Result<Vec<Self>, EventError> {
-        serde_json::from_slice(json).map_err(|e| EventError::Malformed(e.to_string()))
-    }
-
     /// Check the attributes, and turn them and `data`, `data_base64` into an event.
     ///
     /// # Errors
