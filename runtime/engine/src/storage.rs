@@ -7,7 +7,7 @@ use std::{
 };
 
 use weirgate_log::{
-    DirStorage, Epoch, Identity, Known, Log, LogOptions, Loss, Opening, Repair, ViewError, ViewOptions, Views,
+    DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, ViewError, ViewOptions, Views, random_epoch,
 };
 pub use weirgate_log::{Finding, LogError, LostRange, Repaired, Survey};
 
@@ -71,7 +71,7 @@ fn open_views(dir: &Path, opening: &mut Opening, accept_loss: bool) -> Result<Op
 
 fn accept(opening: Opening, loss: &Loss, now_ms: u64) -> Result<Log, StartError> {
     tracing::warn!(from = %loss.from, to = %loss.to, %loss, "continuing without acknowledged records");
-    let (log, repaired) = opening.accept_loss(Epoch::random()?, now_ms)?;
+    let (log, repaired) = opening.accept_loss(random_epoch()?, now_ms)?;
     for copy in repaired.iter().flat_map(|repaired| &repaired.copies) {
         tracing::warn!(copy, "a damaged segment was copied");
     }
@@ -94,7 +94,7 @@ pub fn verify(data: &Path) -> Result<Option<Survey>, StartError> {
 /// The log is in use, or cannot be read or written.
 pub fn repair(data: &Path, even_if_sound: bool, at_ms: u64) -> Result<Option<Repaired>, StartError> {
     let Some((storage, views)) = take(data)? else { return Ok(None) };
-    let epoch = Epoch::random()?;
+    let epoch = random_epoch()?;
     Ok(weirgate_log::repair(&storage, &Repair { views, epoch, at_ms, even_if_sound })?)
 }
 

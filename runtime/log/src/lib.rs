@@ -28,9 +28,9 @@ mod walk;
 mod tests;
 
 pub use error::{Corruption, LogError, Loss, Witness};
-pub use identity::{Epoch, Epochs, Identity, Salt};
+pub use identity::{Identity, Salt, random_epoch};
 pub use log::{Log, LogOptions};
-pub use opening::{Known, Opening};
+pub use opening::Opening;
 pub use reader::LogReader;
 pub use repair::{Repair, Repaired, repair};
 pub use scan::Scan;
@@ -41,3 +41,4 @@ pub use survey::{Finding, LostRange, Survey};
 #[cfg(any(test, feature = "sim"))]
 pub use views::SimRows;
 pub use views::{Change, KEY_BYTES_MAX, VALUE_BYTES_MAX, ViewEntry, ViewError, ViewOptions, Views};
+pub use weirgate_types::{Epoch, Epochs, Known};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weirgate_types::Position;
 
 use crate::{
-    Corruption, Epoch, Epochs, Identity, Log, LogError, LogOptions, Loss, Storage, Witness,
+    Corruption, Epoch, Epochs, Identity, Known, Log, LogError, LogOptions, Loss, Storage, Witness,
     note::Note,
     recovery::{Recovered, Remains, read_remains},
     repair::{Repair, Repaired, repair},
@@ -24,16 +24,6 @@ pub struct Opening {
     loss: Option<Loss>,
     /// How far the views say that the log went.
     views: Option<Known>,
-}
-
-/// How far something outside the log knows it: the views, for instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// The first epoch of the log that it was made from.
-    pub log: Epoch,
-    /// The epoch that was in force.
-    pub epoch: Epoch,
-    pub position: Position,
 }
 
 impl Opening {

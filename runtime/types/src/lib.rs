@@ -6,6 +6,7 @@ mod cloudevents;
 mod commit;
 mod decisions;
 mod delivery;
+mod epoch;
 mod event;
 mod ids;
 pub mod json;
@@ -22,6 +23,7 @@ pub use decisions::{
     TimerId,
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
+pub use epoch::{Epoch, Epochs, Known};
 pub use event::{Event, EventError, EventLimits};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use manifest::{
