@@ -4,8 +4,9 @@
 use std::error::Error;
 
 use weirgate_host::{HostError, ModuleError, StateError};
-use weirgate_log::{LogError, ViewError};
+use weirgate_log::LogError;
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, Position, RecordError};
+use weirgate_views::ViewError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use weirgate_log::Views;
 use weirgate_types::{Event, Position};
+use weirgate_views::Views;
 
 use crate::{StorageError, keys};
 
@@ -107,7 +107,8 @@ fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, St
 
 #[cfg(test)]
 mod tests {
-    use weirgate_log::{Change, Epoch, Epochs, ViewOptions};
+    use weirgate_log::{Epoch, Epochs};
+    use weirgate_views::{Change, ViewOptions};
 
     use super::*;
 

@@ -13,8 +13,8 @@ use std::{
 use rustix::fs::statvfs;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weirgate_host::{Host, Module, ModuleError, ModuleInfo};
-use weirgate_log::Views;
 use weirgate_types::Digest;
+use weirgate_views::Views;
 
 use crate::{Clock, Refusal, keys, queries::blocking};
 

@@ -7,11 +7,12 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_core::{Entropy, Limits, Machine, Now};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
-use weirgate_log::{Log, LogReader, Views};
+use weirgate_log::{Log, LogReader};
 use weirgate_types::{
     AttemptFailure, BreakerId, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
     LogLine, Mode, Position, StepAnswer,
 };
+use weirgate_views::Views;
 
 use crate::{
     Audit, BreakerItem, Clock, CommandRequest, EngineFault, Handle, HandlerItem, Ingested, Metrics, Refusal,

@@ -6,8 +6,9 @@ use crossbeam_channel::{Sender, bounded};
 use tokio::sync::watch;
 use weirgate_core::{Entropy, Limits, Machine, WorkerSlots};
 use weirgate_host::{Host, HostOptions};
-use weirgate_log::{Log, LogError, Views};
+use weirgate_log::{Log, LogError};
 use weirgate_types::{Digest, HandlerName};
+use weirgate_views::Views;
 
 use crate::{
     Clock, EngineFault, Handle, Hub, Metrics, StartError,

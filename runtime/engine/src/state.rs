@@ -1,8 +1,9 @@
 //! Committed state as a call sees it: the rows of one handler and key.
 
 use weirgate_host::{ReadState, StateError};
-use weirgate_log::{LogReader, Views};
+use weirgate_log::LogReader;
 use weirgate_types::{HandlerName, Position, Record};
+use weirgate_views::Views;
 
 use crate::{
     StorageError,

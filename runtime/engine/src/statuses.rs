@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use weirgate_log::{Change, LogReader, Views};
+use weirgate_log::LogReader;
 use weirgate_types::{HandlerName, Position, Record, StatusDocument, StatusPart, StatusWrite};
+use weirgate_views::{Change, Views};
 
 use crate::{StorageError, keys};
 
@@ -93,8 +94,8 @@ pub fn raw_json(text: Option<String>) -> Option<Box<RawValue>> {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_log::VALUE_BYTES_MAX;
     use weirgate_types::PartDelivery;
+    use weirgate_views::VALUE_BYTES_MAX;
 
     use super::*;
 

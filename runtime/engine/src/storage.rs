@@ -6,10 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_log::{
-    DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, ViewError, ViewOptions, Views, random_epoch,
-};
+use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, random_epoch};
 pub use weirgate_log::{Finding, LogError, LostRange, Repaired, Survey};
+use weirgate_views::{ViewError, ViewOptions, Views};
 
 use crate::StartError;
 

@@ -12,8 +12,9 @@ use crossbeam_channel::{Sender, TrySendError};
 use tracing::{Span, info_span};
 use weirgate_core::WorkerSlots;
 use weirgate_host::{Call, CallError, NoOutbound, Outbound, Processor, ReadState};
-use weirgate_log::{LogReader, Views};
+use weirgate_log::LogReader;
 use weirgate_types::{DeliveryId, Event, LogLine};
+use weirgate_views::Views;
 
 use crate::{
     Clock, Metrics, StorageError, WorkerFault,

@@ -1,4 +1,4 @@
-//! The durable log: segment files that are the truth, sled views that can be deleted.
+//! The durable log: segment files that are the truth.
 //!
 //! Owns the bytes on disk, their recovery, and what is kept in memory to find them. Knows records only as data with a
 //! width: no handlers, no rule of delivery, no clock. `docs/formats/log.md` describes the format.
@@ -21,7 +21,6 @@ mod sources;
 mod storage;
 mod survey;
 mod tail;
-mod views;
 mod walk;
 
 #[cfg(test)]
@@ -38,7 +37,4 @@ pub use scan::Scan;
 pub use storage::sim::{Crash, Fault, SimStorage};
 pub use storage::{DirStorage, Storage, StorageFile};
 pub use survey::{Finding, LostRange, Survey};
-#[cfg(any(test, feature = "sim"))]
-pub use views::SimRows;
-pub use views::{Change, KEY_BYTES_MAX, VALUE_BYTES_MAX, ViewEntry, ViewError, ViewOptions, Views};
 pub use weirgate_types::{Epoch, Epochs, Known};

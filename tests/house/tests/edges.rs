@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// What each crate of the runtime and the SDK may depend on, of the workspace's own.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("weirgate-types", &[]),
     ("weirgate-core", &["weirgate-types"]),
     ("weirgate-log", &["weirgate-types"]),
+    ("weirgate-views", &["weirgate-types"]),
     ("weirgate-host", &["weirgate-types"]),
-    ("weirgate-engine", &["weirgate-types", "weirgate-core", "weirgate-log", "weirgate-host"]),
+    ("weirgate-engine", &["weirgate-types", "weirgate-core", "weirgate-log", "weirgate-views", "weirgate-host"]),
     ("weirgate-server", &["weirgate-types", "weirgate-engine"]),
     ("weirgate", &["weirgate-types", "weirgate-engine", "weirgate-host", "weirgate-server"]),
     ("weirgate-sdk", &["weirgate-sdk-macros"]),
@@ -19,10 +20,11 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// What keeps a crate pure, or keeps a subject in its one crate.
-const MAY_NOT_USE: [(&str, &[&str]); 6] = [
+const MAY_NOT_USE: [(&str, &[&str]); 7] = [
     ("weirgate-types", &["tokio", "wasmtime", "sled", "tracing", "axum"]),
     ("weirgate-core", &["tokio", "wasmtime", "sled", "tracing", "axum", "rand", "rustix"]),
-    ("weirgate-log", &["tokio", "wasmtime", "axum"]),
+    ("weirgate-log", &["tokio", "wasmtime", "sled", "axum"]),
+    ("weirgate-views", &["tokio", "wasmtime", "axum"]),
     ("weirgate-host", &["tokio", "sled", "axum"]),
     ("weirgate-engine", &["wasmtime", "sled", "axum"]),
     ("weirgate-server", &["wasmtime", "sled"]),
@@ -64,8 +66,13 @@ fn every_crate_of_the_runtime_is_listed() {
 }
 
 /// Features that exist for tests: bugs that can be switched on, and disks in memory.
-const FOR_TESTS: [(&str, &str); 4] =
-    [("weirgate-core", "bugs"), ("weirgate-engine", "sim"), ("weirgate-log", "sim"), ("weirgate-server", "fuzz")];
+const FOR_TESTS: [(&str, &str); 5] = [
+    ("weirgate-core", "bugs"),
+    ("weirgate-engine", "sim"),
+    ("weirgate-log", "sim"),
+    ("weirgate-views", "sim"),
+    ("weirgate-server", "fuzz"),
+];
 /// The crates that may turn them on.
 const TEST_CRATES: [&str; 2] = ["weirgate-sim", "weirgate-fuzz"];
 

@@ -2,8 +2,8 @@
 //! asked of the writer, few at once.
 
 use weirgate_core::{DeliveryPhase, DeliveryRow, DeliveryState};
-use weirgate_log::ViewEntry;
 use weirgate_types::{DeliveryId, KeyHash};
+use weirgate_views::ViewEntry;
 
 use super::{Handle, blocking};
 use crate::{

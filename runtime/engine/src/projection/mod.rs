@@ -8,8 +8,8 @@ mod timers;
 
 use std::collections::HashMap;
 
-use weirgate_log::{Change, ViewEntry};
 use weirgate_types::{HandlerName, Position, Record, StatusPart};
+use weirgate_views::{Change, ViewEntry};
 
 use crate::{
     StorageError, keys,

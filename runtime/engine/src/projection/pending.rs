@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use weirgate_log::{Change, ViewEntry, Views};
+use weirgate_views::{Change, ViewEntry, Views};
 
 use crate::StorageError;
 
@@ -77,8 +77,9 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_log::{Epoch, Epochs, ViewOptions};
+    use weirgate_log::{Epoch, Epochs};
     use weirgate_types::Position;
+    use weirgate_views::ViewOptions;
 
     use super::*;
 

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use weirgate_log::{Log, LogError, LogReader, Views};
+use weirgate_log::{Log, LogError, LogReader};
 use weirgate_types::{HandlerName, Outcome, Position, Record};
+use weirgate_views::Views;
 
 use super::{after::After, space::DiskSpace};
 use crate::{

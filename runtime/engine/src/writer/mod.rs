@@ -236,7 +236,7 @@ impl Writer {
         self.durability.reader()
     }
 
-    pub fn views(&self) -> &weirgate_log::Views {
+    pub fn views(&self) -> &weirgate_views::Views {
         self.durability.views()
     }
 

@@ -16,7 +16,8 @@ use weirgate_engine::{
     sim::{self, Engine},
 };
 use weirgate_host::{Host, HostOptions, Module};
-use weirgate_log::{Crash, Epoch, Fault, Identity, Log, LogOptions, Salt, SimRows, SimStorage, ViewOptions, Views};
+use weirgate_log::{Crash, Epoch, Fault, Identity, Log, LogOptions, Salt, SimStorage};
+use weirgate_views::{SimRows, ViewOptions, Views};
 
 use super::{Stop, unreadable};
 use crate::{Plan, Rule, Violation, clock::WorldClock};

@@ -7,8 +7,9 @@ use std::{
 };
 
 use weirgate_engine::sim::Attempted;
-use weirgate_log::{Log, LogError, SimRows, SimStorage};
+use weirgate_log::{Log, LogError, SimStorage};
 use weirgate_types::{Effects, Lost, Mode, Position, Record};
+use weirgate_views::SimRows;
 
 use super::{
     History, Stop,

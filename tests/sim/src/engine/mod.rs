@@ -19,11 +19,12 @@ pub use losses::lose;
 use people::People;
 use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
-use weirgate_log::{Crash, Fault, SimRows, SimStorage};
+use weirgate_log::{Crash, Fault, SimStorage};
 use weirgate_types::{
     AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHasher,
     Position, Record, StateWrite, StatusWrite,
 };
+use weirgate_views::SimRows;
 
 use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,

@@ -2,7 +2,8 @@
 //! and the next start finds log and views as they were left.
 
 use weirgate_engine::sim::Exit;
-use weirgate_log::{Crash, SimRows, SimStorage};
+use weirgate_log::{Crash, SimStorage};
+use weirgate_views::SimRows;
 
 use super::{Ground, History, Setup, Stop};
 use crate::{Rule, checks::check};

@@ -16,8 +16,9 @@ use weirgate_engine::{
     Ingested,
     sim::{Answer, Call, Engine, Exit},
 };
-use weirgate_log::{Crash, Fault, SimRows, SimStorage};
+use weirgate_log::{Crash, Fault, SimStorage};
 use weirgate_types::{CallLimits, DeliveryId, Event, HandlerName, Position};
+use weirgate_views::SimRows;
 
 use crate::{
     Chance, Figures, Outcome, Rule, Violation,

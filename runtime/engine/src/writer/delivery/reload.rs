@@ -1,8 +1,9 @@
 //! Reading for the machine: spilled lanes from the views, and events for handlers that lag.
 
 use weirgate_core::{DeliveryRow, EventHead, Input, NextDue, Now, ReloadedLane};
-use weirgate_log::{LogReader, Views};
+use weirgate_log::LogReader;
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
+use weirgate_views::Views;
 
 use super::Delivery;
 use crate::{StorageError, keys};

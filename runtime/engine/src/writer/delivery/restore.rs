@@ -1,8 +1,9 @@
 //! From the views' rows to a machine that stands where they do.
 
 use weirgate_core::{DeliveryRow, HandlerRow};
-use weirgate_log::{LogReader, Views};
+use weirgate_log::LogReader;
 use weirgate_types::{Deployed, HandlerName, KeyHash, Position, Record};
+use weirgate_views::Views;
 
 use super::Delivery;
 use crate::{StorageError, keys};

@@ -1,7 +1,8 @@
 //! Forgetting identities that have left their window: a part of the log in each pass, so that the index does not grow for ever.
 
-use weirgate_log::{LogReader, Views};
+use weirgate_log::LogReader;
 use weirgate_types::{Position, Record};
+use weirgate_views::Views;
 
 use super::Ingress;
 use crate::{StorageError, keys, projection::Projection};

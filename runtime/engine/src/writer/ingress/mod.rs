@@ -8,8 +8,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{Semaphore, oneshot};
 use weirgate_core::pacing::{self, Pressure};
-use weirgate_log::Views;
 use weirgate_types::Position;
+use weirgate_views::Views;
 
 use crate::{
     StorageError,

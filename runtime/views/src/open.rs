@@ -1,14 +1,13 @@
 //! Opening views: what is there, whether it is of this log, whether it can be believed, and whether it knows more than the log
 //! has.
 
-use weirgate_types::Position;
+use weirgate_types::{Epochs, Position};
 
 use super::{
     ViewError, ViewOptions,
     disk::{About, Disk, Found, Origin},
     place::{Distrust, Place, Trust},
 };
-use crate::Epochs;
 
 /// Make empty views. Until they are whole the place says that they are not.
 pub fn begin(place: &Place, options: &ViewOptions) -> Result<Disk, ViewError> {

@@ -7,9 +7,8 @@ use super::{
     disk::{Disk, Origin},
     memory::Memory,
     redo::Redo,
-    tests::{EPOCH, all, changes, make, model, open, place},
+    tests::{Chance, EPOCH, all, changes, make, model, open, place},
 };
-use crate::tests::Chance;
 use weirgate_types::Position;
 
 /// What stays of a file when the power goes while it is made of `before` into `after`: each block of either.

@@ -120,8 +120,10 @@ fn row(bytes: &[u8]) -> Option<(Row, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use weirgate_types::Epoch;
+
     use super::*;
-    use crate::{Epoch, views::disk::Origin};
+    use crate::disk::Origin;
 
     const BASE: Position = Position(70);
     const ORIGIN: Origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };

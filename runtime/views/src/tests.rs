@@ -12,12 +12,24 @@ use std::{
 use tempfile::TempDir;
 
 use super::{redo::Redo, *};
-use crate::{Epoch, tests::Chance};
+use weirgate_types::Epoch;
 
 pub const EPOCH: Epoch = Epoch([5; 16]);
 const HEAD: Position = Position(1 << 40);
 /// Tells a test that it is the child process, and where its views are.
 const CHILD_DIR: &str = "WEIRGATE_VIEWS_CHILD";
+
+/// Pseudo-random numbers from a seed.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
 
 fn options() -> ViewOptions {
     ViewOptions { flush_interval_ms: 2, cache_bytes: 1 << 20, ..ViewOptions::default() }
@@ -202,7 +214,7 @@ fn writers_wait_when_too_much_is_on_its_way() {
 
 /// Views of `path` on a disk with as much space as `free` says.
 fn open_on(path: &Path, free: &Arc<AtomicU64>, options: ViewOptions) -> Views {
-    let place = Arc::new(Place::open(path, Place::boot()).expect("staged"));
+    let place = Arc::new(Place::open(path, Place::boot()).expect("a place"));
     let free = Arc::clone(free);
     let space = Space::new(Box::new(move || Some(free.load(Ordering::SeqCst))));
     Views::open_in(place, space, (&Epochs::new(EPOCH), HEAD), options).expect("the views")
@@ -455,7 +467,7 @@ fn after_a_kill_they_are_older_and_whole() {
     let mut applied = 0;
     for round in 0..15 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "views::tests::child_that_writes_until_killed", "--nocapture"])
+            .args(["--exact", "tests::child_that_writes_until_killed", "--nocapture"])
             .env(CHILD_DIR, &path)
             .stdout(Stdio::piped())
             .spawn()

@@ -16,12 +16,12 @@ use super::{
     ViewEntry, ViewError,
     disk::{About, Flush, Found, Origin, SledRow},
     leaves::{self, Entries},
+    lock::Lock,
     memory::Generation,
     place::sync_tree,
     redo::{Half, Redo},
     sum,
 };
-use crate::storage::Lock;
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
@@ -284,8 +284,9 @@ fn failure(error: &sled::Error) -> ViewError {
 
 #[cfg(test)]
 mod tests {
+    use weirgate_types::Epoch;
+
     use super::*;
-    use crate::Epoch;
 
     #[test]
     fn a_panic_becomes_an_error() {

@@ -1,5 +1,5 @@
 //! Measures the views on this machine: CPU and wall time a change while sled is written behind, and a read.
-//! `cargo run --release -p weirgate-log --example views [DIR]`.
+//! `cargo run --release -p weirgate-views --example views [DIR]`.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -10,8 +10,8 @@
 use std::{error::Error, path::PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
-use weirgate_log::{Change, Epoch, Epochs, ViewOptions, Views};
-use weirgate_types::Position;
+use weirgate_types::{Epoch, Epochs, Position};
+use weirgate_views::{Change, ViewOptions, Views};
 
 const CHANGES: u64 = 2_000_000;
 /// What one handled event changes, about.

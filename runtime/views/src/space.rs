@@ -8,9 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use rustix::fs::statvfs;
-
-use crate::error::is_out_of_descriptors;
+use rustix::{fs::statvfs, io::Errno};
 
 /// What stays free whatever is flushed.
 const MARGIN_BYTES: u64 = 16 << 20;
@@ -67,7 +65,8 @@ impl Space {
 /// Whether so many files can be opened now. Any other failure than a lack of descriptors is sled's to find out.
 fn has_descriptors() -> bool {
     let opened: Result<Vec<_>, _> = (0..DESCRIPTORS_MIN).map(|_| File::open(PLACEHOLDER)).collect();
-    !opened.is_err_and(|error| is_out_of_descriptors(&error))
+    let of_process_or_machine = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    !opened.is_err_and(|error| of_process_or_machine.contains(&error.raw_os_error()))
 }
 
 #[cfg(test)]

@@ -243,13 +243,15 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use weirgate_types::Epoch;
+
     use super::*;
-    use crate::{Epoch, views::space};
+    use crate::space;
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
     fn shared(dir: &std::path::Path, free: space::Measure) -> Shared {
-        let place = Place::open(&dir.join("views"), None).expect("staged");
+        let place = Place::open(&dir.join("views"), None).expect("a place");
         place.mark_begun().expect("marked");
         let disk = Disk::open(&place.files(), 1 << 20).expect("a disk");
         let options = ViewOptions { flush_interval_ms: 1, pending_bytes_max: 1, ..ViewOptions::default() };

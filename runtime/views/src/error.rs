@@ -2,9 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use weirgate_types::Position;
-
-use crate::Known;
+use weirgate_types::{Known, Position};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {

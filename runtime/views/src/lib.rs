@@ -7,6 +7,7 @@ mod behind;
 mod disk;
 mod error;
 mod leaves;
+mod lock;
 mod memory;
 mod merge;
 mod open;
@@ -28,7 +29,7 @@ pub use error::ViewError;
 use parking_lot::Mutex;
 #[cfg(any(test, feature = "sim"))]
 pub use sim::SimRows;
-use weirgate_types::Position;
+use weirgate_types::{Epochs, Known, Position};
 
 use self::{
     behind::Shared,
@@ -38,7 +39,6 @@ use self::{
     place::{Place, Trust},
     space::Space,
 };
-use crate::{Epochs, Known};
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 2048;

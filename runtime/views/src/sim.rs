@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use weirgate_types::Position;
+use weirgate_types::{Epochs, Position};
 
 use super::{
     Inner, ViewEntry, ViewError, ViewOptions, Views,
@@ -16,7 +16,6 @@ use super::{
     disk::{About, Disk, Found, Origin},
     space::Space,
 };
-use crate::Epochs;
 
 /// What stands in for sled. Clones are the same rows.
 #[derive(Debug, Default, Clone)]

@@ -2,12 +2,11 @@
 
 use std::{borrow::Cow, path::Path};
 
-use weirgate_types::Position;
+use weirgate_types::{Epoch, Epochs, Known, Position};
 
 #[cfg(any(test, feature = "sim"))]
 use super::sim::SimRows;
 use super::{ViewError, memory::Generation, tree::Sled};
-use crate::{Epoch, Epochs, Known};
 
 const VERSION: u8 = 4;
 

@@ -12,8 +12,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::ViewError;
-use crate::storage::Lock;
+use super::{ViewError, lock::Lock};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -200,7 +199,7 @@ mod tests {
     fn views_are_believed_after_a_clean_end_and_after_a_kill() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = |boot: &str| Place::open(&path, Some(boot.into())).expect("staged");
+        let place = |boot: &str| Place::open(&path, Some(boot.into())).expect("a place");
         assert_eq!(place("a").judge(), Ok(Trust::Nothing), "nothing is fine");
         place("a").mark_begun().expect("marked");
         fs::create_dir_all(path.join("sled/blobs")).expect("created");
@@ -219,7 +218,7 @@ mod tests {
     fn a_kill_within_a_first_start_is_no_damage() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = Place::open(&path, Some("a".into())).expect("staged");
+        let place = Place::open(&path, Some("a".into())).expect("a place");
         fs::create_dir_all(&path).expect("created");
         assert_eq!(place.judge(), Ok(Trust::Nothing), "before the state");
         fs::write(path.join("state.new"), "beg").expect("written");
@@ -238,7 +237,7 @@ mod tests {
     fn a_failure_is_marked_where_no_file_can_be_made() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = Place::open(&path, Some("a-boot-id".into())).expect("staged");
+        let place = Place::open(&path, Some("a-boot-id".into())).expect("a place");
         place.mark_begun().expect("marked");
         place.mark_open().expect("marked");
         fs::create_dir(path.join("state.new")).expect("something in the way");
@@ -250,7 +249,7 @@ mod tests {
     fn one_damaged_copy_is_kept_and_none_of_what_was_full() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = Place::open(&path, None).expect("staged");
+        let place = Place::open(&path, None).expect("a place");
         assert!(matches!(Place::open(&path, None), Err(ViewError::Locked { .. })));
         for reason in [Distrust::Full, Distrust::PowerCut, Distrust::Unfinished] {
             fs::create_dir_all(path.join("sled")).expect("created");
