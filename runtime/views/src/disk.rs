@@ -5,8 +5,8 @@ use std::{borrow::Cow, path::Path};
 use weirgate_types::{Epoch, Epochs, Known, Position};
 
 #[cfg(any(test, feature = "sim"))]
-use super::sim::SimRows;
-use super::{ViewError, memory::Generation, tree::Sled};
+use crate::memory::SimRows;
+use crate::{ViewError, memtable::Generation, sled_store::Sled};
 
 const VERSION: u8 = 4;
 

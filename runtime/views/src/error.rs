@@ -42,7 +42,7 @@ pub enum ViewError {
 }
 
 impl ViewError {
-    pub(super) fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { doing, path, problem: error.to_string() }
     }

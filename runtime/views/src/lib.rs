@@ -3,41 +3,36 @@
 //! Memory holds what sled does not have yet, so reads see everything written. sled holds a prefix: all changes up to one
 //! position, stored with them. Knows nothing of what the keys mean, nor of the records they come from.
 
-mod behind;
+mod directory;
 mod disk;
 mod error;
-mod leaves;
+mod flusher;
+mod free_space;
 mod lock;
-mod memory;
-mod merge;
-mod open;
-mod place;
-#[cfg(test)]
-mod power;
-mod redo;
 #[cfg(any(test, feature = "sim"))]
-mod sim;
-mod space;
-mod sum;
+mod memory;
+mod memtable;
+mod merge;
+mod opening;
+mod sled_store;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::{path::Path, sync::Arc, thread::JoinHandle};
 
 pub use error::ViewError;
-use parking_lot::Mutex;
 #[cfg(any(test, feature = "sim"))]
-pub use sim::SimRows;
+pub use memory::SimRows;
+use parking_lot::Mutex;
 use weirgate_types::{Epochs, Known, Position};
 
 use self::{
-    behind::Shared,
+    directory::{Place, Trust},
     disk::{About, Disk, Found, Origin},
+    flusher::Shared,
+    free_space::Space,
     merge::{Entry, Merge},
-    open::{begin, open_old},
-    place::{Place, Trust},
-    space::Space,
+    opening::{begin, open_old},
 };
 
 /// The longest key, in bytes.
@@ -100,7 +95,7 @@ impl Views {
     /// even empty views can be made.
     pub fn open(dir: &Path, log: &Epochs, head: Position, options: ViewOptions) -> Result<Self, ViewError> {
         let place = Arc::new(Place::open(dir, Place::boot())?);
-        let space = Space::new(space::of(dir.to_owned()));
+        let space = Space::new(free_space::of(dir.to_owned()));
         Self::open_in(place, space, (log, head), options)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, iter::Peekable};
 
-use super::ViewError;
+use crate::ViewError;
 
 /// A key with what is wanted of its value; `None` where it was removed.
 pub type Entry<T> = Result<(Vec<u8>, Option<T>), ViewError>;

@@ -1,5 +1,9 @@
 //! sled, kept at arm's length: one tree, all or nothing of a flush, every panic caught.
 
+pub mod pages;
+pub mod redo;
+mod sum;
+
 use std::{
     borrow::Cow,
     io::ErrorKind,
@@ -12,15 +16,14 @@ use std::{
 
 use weirgate_types::Position;
 
-use super::{
+use crate::{
     ViewEntry, ViewError,
+    directory::sync_tree,
     disk::{About, Flush, Found, Origin, SledRow},
-    leaves::{self, Entries},
     lock::Lock,
-    memory::Generation,
-    place::sync_tree,
-    redo::{Half, Redo},
-    sum,
+    memtable::Generation,
+    sled_store::pages::Entries,
+    sled_store::redo::{Half, Redo},
 };
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
@@ -112,7 +115,7 @@ impl Sled {
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        if !leaves::shares(key) {
+        if !pages::shares(key) {
             return guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())));
         }
         self.find_from(self.leaf(key)?, key)
@@ -123,12 +126,12 @@ impl Sled {
     fn find_from(&self, leaf: Option<(sled::IVec, sled::IVec)>, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         let letter = key.get(..1).unwrap_or_default();
         let (first, leaf) = leaf.unwrap_or_else(|| (letter.into(), sled::IVec::default()));
-        if let Some(value) = leaves::find(&leaf, key)? {
+        if let Some(value) = pages::find(&leaf, key)? {
             return Ok(Some(value.to_vec()));
         }
         let mut moved = self.db.range::<&[u8], _>((Excluded(first.as_ref()), Included(key)));
         while let Some((_, leaf)) = guard(|| moved.next().transpose())? {
-            if let Some(value) = leaves::find(&leaf, key)? {
+            if let Some(value) = pages::find(&leaf, key)? {
                 return Ok(Some(value.to_vec()));
             }
         }
@@ -162,7 +165,7 @@ impl Sled {
                     return Some(Ok((key, keep(&value))));
                 }
                 match rows.next()? {
-                    Ok((key, leaf)) if leaves::shares(&key) => match leaves::decode(&leaf) {
+                    Ok((key, leaf)) if pages::shares(&key) => match pages::decode(&leaf) {
                         Ok(mut held) => {
                             // What has moved to the next leaf may be in this one still.
                             if let Some(Ok((next, _))) = rows.peek() {
@@ -185,7 +188,7 @@ impl Sled {
 
     /// sled's rows, from the one on that a key is in.
     fn rows_from(&self, key: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), ViewError>> + use<> {
-        let leaf = if leaves::shares(key) { self.leaf(key) } else { Ok(None) };
+        let leaf = if pages::shares(key) { self.leaf(key) } else { Ok(None) };
         let (start, failed) = match leaf {
             Ok(leaf) => (leaf.map_or_else(|| key.to_vec(), |(leaf, _)| leaf.to_vec()), None),
             Err(error) => (Vec::new(), Some(Err(error))),
@@ -203,13 +206,13 @@ impl Sled {
     pub fn rows_of<'a>(&self, generation: &'a Generation) -> Result<Vec<SledRow<'a>>, ViewError> {
         let (mut rows, mut changes) = (Vec::new(), generation.changes().peekable());
         while let Some((key, value)) = changes.peek().copied() {
-            if !leaves::shares(key) {
+            if !pages::shares(key) {
                 rows.push((Cow::Borrowed(key), value.map(Cow::Borrowed)));
                 changes.next();
                 continue;
             }
             let (first, mut entries) = match self.leaf(key)? {
-                Some((first, leaf)) => (first.to_vec(), leaves::decode(&leaf)?.into_iter().collect()),
+                Some((first, leaf)) => (first.to_vec(), pages::decode(&leaf)?.into_iter().collect()),
                 None => (key.to_vec(), Entries::new()),
             };
             let until = self.next_leaf(&first)?;
@@ -220,7 +223,7 @@ impl Sled {
                     None => drop(entries.remove(key)),
                 }
             }
-            let leaves = leaves::rows(first, &entries).into_iter();
+            let leaves = pages::rows(first, &entries).into_iter();
             rows.extend(leaves.map(|(key, leaf)| (Cow::Owned(key), leaf.map(Cow::Owned))));
         }
         Ok(rows)
@@ -307,7 +310,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let sled = Sled::open(&dir.path().join("sled"), 1 << 20).expect("sled");
         let entries: Entries = (0..100).map(|n| (vec![b'K', n], vec![n; 40])).collect();
-        let leaves = leaves::rows(vec![b'K', 0], &entries);
+        let leaves = pages::rows(vec![b'K', 0], &entries);
         let origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };
         let about = About { origin, applied: Position(1), sum: 0 };
         let rows = leaves.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));

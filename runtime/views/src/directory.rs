@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::{ViewError, lock::Lock};
+use crate::{ViewError, lock::Lock};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

@@ -12,12 +12,12 @@ use std::{
 use parking_lot::{Condvar, Mutex, RwLock};
 use weirgate_types::Position;
 
-use super::{
+use crate::{
     Change, ViewError, ViewOptions,
+    directory::Place,
     disk::{About, Disk, Origin},
-    memory::Memory,
-    place::Place,
-    space::Space,
+    free_space::Space,
+    memtable::Memory,
 };
 /// What the views' users and the thread share.
 ///
@@ -246,11 +246,11 @@ mod tests {
     use weirgate_types::Epoch;
 
     use super::*;
-    use crate::space;
+    use crate::free_space;
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
-    fn shared(dir: &std::path::Path, free: space::Measure) -> Shared {
+    fn shared(dir: &std::path::Path, free: free_space::Measure) -> Shared {
         let place = Place::open(&dir.join("views"), None).expect("a place");
         place.mark_begun().expect("marked");
         let disk = Disk::open(&place.files(), 1 << 20).expect("a disk");

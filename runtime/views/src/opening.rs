@@ -3,10 +3,10 @@
 
 use weirgate_types::{Epochs, Position};
 
-use super::{
+use crate::{
     ViewError, ViewOptions,
+    directory::{Distrust, Place, Trust},
     disk::{About, Disk, Found, Origin},
-    place::{Distrust, Place, Trust},
 };
 
 /// Make empty views. Until they are whole the place says that they are not.

@@ -3,10 +3,10 @@
 
 use std::{fs, path::Path};
 
-use super::{
+use crate::{
     disk::{Disk, Origin},
-    memory::Memory,
-    redo::Redo,
+    memtable::Memory,
+    sled_store::redo::Redo,
     tests::{Chance, EPOCH, all, changes, make, model, open, place},
 };
 use weirgate_types::Position;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ViewEntry, ViewError, redo::Row};
+use crate::{ViewEntry, ViewError, sled_store::redo::Row};
 
 /// What a leaf holds at most, about. Each change of one writes it whole.
 pub const BYTES_MAX: usize = 1024;

@@ -16,7 +16,7 @@ use crc32c::crc32c;
 
 use weirgate_types::Position;
 
-use super::disk::About;
+use crate::disk::About;
 
 /// A length that stands for "removed".
 const REMOVED: u16 = u16::MAX;

@@ -1,5 +1,7 @@
 //! The views as a whole: against a plain map, killed, and given directories that are not what they should be.
 
+mod power;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{redo::Redo, *};
+use crate::{sled_store::redo::Redo, *};
 use weirgate_types::Epoch;
 
 pub const EPOCH: Epoch = Epoch([5; 16]);
