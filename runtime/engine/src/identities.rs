@@ -111,6 +111,7 @@ mod tests {
     use weirgate_views::{Change, ViewOptions};
 
     use super::*;
+    use crate::tables::TABLES;
 
     fn event(n: usize) -> Event {
         Event {
@@ -129,7 +130,12 @@ mod tests {
     fn views() -> (tempfile::TempDir, Views) {
         let dir = tempfile::tempdir().expect("a directory");
         let head = Position(1 << 40);
-        let views = Views::open(&dir.path().join("views"), &Epochs::new(Epoch([1; 16])), head, ViewOptions::default());
+        let views = Views::open(
+            &dir.path().join("views"),
+            TABLES,
+            (&Epochs::new(Epoch([1; 16])), head),
+            ViewOptions::default(),
+        );
         (dir, views.expect("views"))
     }
 
@@ -169,7 +175,7 @@ mod tests {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again, new] = [1, 1, 0].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
-        let change = Change { key: one.identity.clone(), value: Some(keys::position_value(Position(1))), is_new: true };
+        let change = Change::insert_new(one.identity.clone(), keys::position_value(Position(1)));
         identities.accepted(one.identity, Position(1));
         views.write(vec![change], Position(9)).expect("written");
         for n in 2..2 * NEWEST + 2 {

@@ -1,53 +1,28 @@
-//! The keys and values of the view: which row holds what. The values can all be derived from the log again.
-//!
-//! Small rows of which there may be millions begin with a capital letter: sled holds many of those as one.
-//!
-//! | first byte | key | value |
-//! | --- | --- | --- |
-//! | `a` | nothing | [`weirgate_core::Anchors`], postcard |
-//! | `b` | host, as one handler calls it (`<handler>@<host>`) or as all do | until when its breaker is open, in elapsed time, and for the how manieth time in a row, postcard |
-//! | `C` | handler, 0, lane, key | a correction that waits for the lane to be reloaded: a position, 8 bytes |
-//! | `d` | handler, 0, position | nothing: a deployment that still matters |
-//! | `D` | 16 bytes of SHA-256 over source, 0, id | the event's position, 8 bytes |
-//! | `G` | handler, 0, lane | the number that is next in its sequence, 8 bytes |
-//! | `h` | handler | [`weirgate_core::HandlerRow`], postcard |
-//! | `i` | nothing else | up to where identities have been forgotten: a position, 8 bytes |
-//! | `K` | handler, 0, lane, rank, position | nothing: the delivery is on disk |
-//! | `l` | handler, only where it lags | how far it has scanned: a position, 8 bytes |
-//! | `m` | 32 bytes of SHA-256 | nothing: a `Deployed` record names the module |
-//! | `O` | handler, 0, position | [`weirgate_core::DeliveryRow`], postcard |
-//! | `Q` | handler, 0, retry stage, when due, position | the lane: what waits on disk for its time |
-//! | `s` | handler, 0, length of key, key, name | a state value, see [`Stored`] |
-//! | `t` | subject, 0, handler | a status part, JSON |
-//! | `X` | handler, 0, position | the position of the record that made the dead letter |
-//! | `Y` | when due, then as for `Z` | nothing: timers in the order of their time |
-//! | `Z` | handler, 0, kind, length of key, key, name | [`TimerRow`], postcard |
+//! The keys and values of the views' entries. Which tables there are, `tables.rs` declares. The values can all be derived from the
+//! log again.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weirgate_core::{DeliveryRow, Rank};
 use weirgate_types::{CalledHost, DeliveryId, Digest, HandlerName, KeyHash, Position, TimerId};
+use weirgate_views::Table;
+
+use crate::tables::{
+    DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, IDENTITIES, LAGGING, MODULES, NUMBERS, OFFERS, PARTS,
+    QUEUE, SPILLED, STATES, TIMERS, TIMERS_BY_TIME,
+};
 
 /// Values longer than this stay in the log; the view holds where.
 const INLINE_BYTES_MAX: usize = 3 * 1024;
 
-pub const HANDLERS: &[u8] = b"h";
-pub const FORGOTTEN: &[u8] = b"i";
-pub const DELIVERIES: &[u8] = b"O";
-pub const DEAD_LETTERS: &[u8] = b"X";
-pub const LAGGING: &[u8] = b"l";
-pub const HOSTS: &[u8] = b"b";
-pub const TIMERS_BY_TIME: &[u8] = b"Y";
-pub const ANCHORS: &[u8] = b"a";
-
 pub fn identity(source: &str, id: &str) -> Vec<u8> {
     let hash = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();
-    [b"D", hash.get(..16).unwrap_or_default()].concat()
+    [IDENTITIES.prefix(), hash.get(..16).unwrap_or_default()].concat()
 }
 
 /// All deployments of a handler that still matter.
 pub fn deployments_of(name: &HandlerName) -> Vec<u8> {
-    [b"d", name.as_str().as_bytes(), &[0]].concat()
+    [DEPLOYMENTS.prefix(), name.as_str().as_bytes(), &[0]].concat()
 }
 
 pub fn deployment(name: &HandlerName, position: Position) -> Vec<u8> {
@@ -56,7 +31,7 @@ pub fn deployment(name: &HandlerName, position: Position) -> Vec<u8> {
 
 /// All corrections for a handler that wait for their lanes to be reloaded.
 pub fn offers_of(name: &HandlerName) -> Vec<u8> {
-    [b"C", name.as_str().as_bytes(), &[0]].concat()
+    [OFFERS.prefix(), name.as_str().as_bytes(), &[0]].concat()
 }
 
 pub fn offer(name: &HandlerName, lane: KeyHash, key: KeyHash) -> Vec<u8> {
@@ -71,16 +46,16 @@ pub fn offer_of(key: &[u8]) -> Option<(KeyHash, KeyHash)> {
 }
 
 pub fn handler(name: &HandlerName) -> Vec<u8> {
-    [HANDLERS, name.as_str().as_bytes()].concat()
+    [HANDLERS.prefix(), name.as_str().as_bytes()].concat()
 }
 
 pub fn lagging(name: &HandlerName) -> Vec<u8> {
-    [LAGGING, name.as_str().as_bytes()].concat()
+    [LAGGING.prefix(), name.as_str().as_bytes()].concat()
 }
 
 /// A module that a handler was deployed with, now or before.
 pub fn deployed_module(digest: Digest) -> Vec<u8> {
-    [b"m", digest.0.as_slice()].concat()
+    [MODULES.prefix(), digest.0.as_slice()].concat()
 }
 
 /// The handler that a row of [`HANDLERS`] or [`LAGGING`] is of.
@@ -98,16 +73,16 @@ pub fn dead_letter(delivery: &DeliveryId) -> Vec<u8> {
 
 /// All open deliveries of a handler.
 pub fn deliveries_of(name: &HandlerName) -> Vec<u8> {
-    [DELIVERIES, name.as_str().as_bytes(), &[0]].concat()
+    [DELIVERIES.prefix(), name.as_str().as_bytes(), &[0]].concat()
 }
 
 /// All dead letters of a handler.
 pub fn dead_letters_of(name: &HandlerName) -> Vec<u8> {
-    [DEAD_LETTERS, name.as_str().as_bytes(), &[0]].concat()
+    [DEAD_LETTERS.prefix(), name.as_str().as_bytes(), &[0]].concat()
 }
 
-fn by_position(tree: &[u8], delivery: &DeliveryId) -> Vec<u8> {
-    [tree, delivery.handler.as_str().as_bytes(), &[0], &delivery.position.0.to_be_bytes()].concat()
+fn by_position(table: Table, delivery: &DeliveryId) -> Vec<u8> {
+    [table.prefix(), delivery.handler.as_str().as_bytes(), &[0], &delivery.position.0.to_be_bytes()].concat()
 }
 
 /// The delivery that a row of [`DELIVERIES`] or [`DEAD_LETTERS`] is of.
@@ -119,7 +94,7 @@ pub fn delivery_of(key: &[u8]) -> Option<DeliveryId> {
 }
 
 pub fn host(host: &CalledHost) -> Vec<u8> {
-    [HOSTS, host.to_string().as_bytes()].concat()
+    [HOSTS.prefix(), host.to_string().as_bytes()].concat()
 }
 
 /// The host that a row of [`HOSTS`] is of.
@@ -134,7 +109,7 @@ pub fn last_position(key: &[u8]) -> Option<Position> {
 
 /// A spilled lane.
 pub fn spilled_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
-    [b"K", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
+    [SPILLED.prefix(), handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
 }
 
 /// A delivery in its lane on disk: in the order of [`weirgate_core::Rank`].
@@ -150,7 +125,7 @@ pub fn spilled(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
 
 /// The number that is next in a lane.
 pub fn next_number(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
-    [b"G", handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
+    [NUMBERS.prefix(), handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
 }
 
 pub fn number_value(number: u64) -> Vec<u8> {
@@ -163,7 +138,7 @@ pub fn value_number(value: &[u8]) -> Option<u64> {
 
 /// What waits on disk for its time, of one retry stage.
 pub fn queue(handler: &HandlerName, stage: u8) -> Vec<u8> {
-    [b"Q", handler.as_str().as_bytes(), &[0, stage]].concat()
+    [QUEUE.prefix(), handler.as_str().as_bytes(), &[0, stage]].concat()
 }
 
 pub fn queued(delivery: &DeliveryId, stage: u8, due_ms: u64) -> Vec<u8> {
@@ -203,7 +178,7 @@ pub enum TimerKind {
 /// All timers of a handler that are of one kind.
 pub fn timers(handler: &HandlerName, kind: TimerKind) -> Vec<u8> {
     let kind = u8::from(kind == TimerKind::Schedule);
-    [b"Z", handler.as_str().as_bytes(), &[0, kind]].concat()
+    [TIMERS.prefix(), handler.as_str().as_bytes(), &[0, kind]].concat()
 }
 
 pub fn timer(id: &TimerId, kind: TimerKind) -> Vec<u8> {
@@ -213,7 +188,7 @@ pub fn timer(id: &TimerId, kind: TimerKind) -> Vec<u8> {
 
 /// The row of a timer in the order of time.
 pub fn timer_by_time(due_ms: u64, timer: &[u8]) -> Vec<u8> {
-    [TIMERS_BY_TIME, &due_ms.to_be_bytes(), timer].concat()
+    [TIMERS_BY_TIME.prefix(), &due_ms.to_be_bytes(), timer].concat()
 }
 
 /// When the timer of a row of [`TIMERS_BY_TIME`] is due, and its own row.
@@ -237,12 +212,12 @@ pub fn timer_id(row: &[u8]) -> Option<(TimerId, TimerKind)> {
 /// All state of a handler and key.
 pub fn states(handler: &HandlerName, key: &str) -> Vec<u8> {
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
-    [b"s", handler.as_str().as_bytes(), &[0], &length, key.as_bytes()].concat()
+    [STATES.prefix(), handler.as_str().as_bytes(), &[0], &length, key.as_bytes()].concat()
 }
 
 /// All parts of a subject's status.
 pub fn parts(subject: &str) -> Vec<u8> {
-    [b"t", subject.as_bytes(), &[0]].concat()
+    [PARTS.prefix(), subject.as_bytes(), &[0]].concat()
 }
 
 pub fn part(subject: &str, handler: &HandlerName) -> Vec<u8> {

@@ -30,6 +30,7 @@ mod start;
 mod state;
 mod statuses;
 pub mod storage;
+mod tables;
 mod time;
 mod timers;
 mod workers;

@@ -14,6 +14,7 @@ use weirgate_types::{
 };
 use weirgate_views::Views;
 
+pub use crate::tables::TABLES;
 use crate::{
     Audit, BreakerItem, Clock, CommandRequest, EngineFault, Handle, HandlerItem, Ingested, Metrics, Refusal,
     StorageError,

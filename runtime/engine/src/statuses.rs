@@ -84,7 +84,7 @@ pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, write_ref: O
         let (state, text) = (String::new(), String::new());
         value = encode(StatusPart { state, text, data: None, ..part.clone() }, true);
     }
-    Change { key: keys::part(subject, handler), value: Some(value), is_new: false }
+    Change::put(keys::part(subject, handler), value)
 }
 
 /// JSON text as a value; the host has checked that it is JSON.

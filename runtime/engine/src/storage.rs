@@ -10,7 +10,7 @@ use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, 
 pub use weirgate_log::{Finding, LogError, LostRange, Repaired, Survey};
 use weirgate_views::{ViewError, ViewOptions, Views};
 
-use crate::StartError;
+use crate::{StartError, tables::TABLES};
 
 /// Where a data directory keeps the log.
 #[must_use]
@@ -43,7 +43,7 @@ pub(crate) fn open(data: &Path, accept_loss: bool, now_ms: u64) -> Result<(Log, 
     };
     let views = match views {
         Some(views) => views,
-        None => Views::open(&views_dir, log.epochs(), log.head(), ViewOptions::default())?,
+        None => Views::open(&views_dir, TABLES, (log.epochs(), log.head()), ViewOptions::default())?,
     };
     Ok((log, views))
 }
@@ -53,13 +53,13 @@ fn open_views(dir: &Path, opening: &mut Opening, accept_loss: bool) -> Result<Op
     let is_lost = opening.loss().is_some();
     if opening.is_new() || is_lost {
         if (accept_loss || !is_lost)
-            && let Some(known) = Views::applied_in(dir, &ViewOptions::default())?
+            && let Some(known) = Views::applied_in(dir, TABLES, &ViewOptions::default())?
         {
             opening.applied_by_views(known);
         }
         return Ok(None);
     }
-    match Views::open(dir, &opening.epochs(), opening.head(), ViewOptions::default()) {
+    match Views::open(dir, TABLES, (&opening.epochs(), opening.head()), ViewOptions::default()) {
         Err(ViewError::Ahead(known)) => {
             opening.applied_by_views(known);
             Ok(None)
@@ -104,6 +104,6 @@ fn take(data: &Path) -> Result<Option<(DirStorage, Option<Known>)>, StartError> 
         return Ok(None);
     }
     let storage = DirStorage::open(&dir)?;
-    let views = Views::applied_in(&views_dir(data), &ViewOptions::default())?;
+    let views = Views::applied_in(&views_dir(data), TABLES, &ViewOptions::default())?;
     Ok(Some((storage, views)))
 }

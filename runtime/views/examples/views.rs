@@ -11,12 +11,13 @@ use std::{error::Error, path::PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
 use weirgate_types::{Epoch, Epochs, Position};
-use weirgate_views::{Change, ViewOptions, Views};
+use weirgate_views::{Change, Table, Tables, ViewOptions, Views};
 
 const CHANGES: u64 = 2_000_000;
 /// What one handled event changes, about.
 const CHANGES_A_WRITE: u64 = 4;
 const VALUE_BYTES: usize = 200;
+const TABLES: Tables = Tables::new(&[Table { name: b's', packed: false }]);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
@@ -32,13 +33,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn measure(dir: &std::path::Path, keys: u64) -> Result<(), Box<dyn Error>> {
     let log = Epochs::new(Epoch([1; 16]));
-    let views = Views::open(&dir.join("views"), &log, Position(CHANGES), ViewOptions::default())?;
+    let views = Views::open(&dir.join("views"), TABLES, (&log, Position(CHANGES)), ViewOptions::default())?;
     let key = |number: u64| format!("state/inventory/order-{:08}", number * 7919 % keys).into_bytes();
     let (wall, cpu) = (now(ClockId::Monotonic), now(ClockId::ProcessCPUTime));
     for position in 1..=CHANGES / CHANGES_A_WRITE {
         let numbers = (0..CHANGES_A_WRITE).map(|change| position * CHANGES_A_WRITE + change);
-        let changes =
-            numbers.map(|number| Change { key: key(number), value: Some(vec![b'x'; VALUE_BYTES]), is_new: false });
+        let changes = numbers.map(|number| Change::put(key(number), [b'x'; VALUE_BYTES]));
         views.write(changes.collect(), Position(position))?;
     }
     let written = now(ClockId::Monotonic);

@@ -1,4 +1,4 @@
-//! The directory that views live in, and whether to believe what is found there.
+//! The views' directory, and its state: whether to believe what is found there.
 //!
 //! After a power cut sled's files may hold a mixture of old and new that looks sound, so they have to prove that they are
 //! whole. After a mere end of the process they need not: the kernel still has all writes. A file beside them says which of the
@@ -12,11 +12,11 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::{ViewError, lock::Lock};
+use crate::{error::ViewError, lock::Lock};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-pub struct Place {
+pub struct Directory {
     dir: PathBuf,
     boot: Option<String>,
     failed: AtomicBool,
@@ -46,7 +46,7 @@ pub enum Distrust {
     Damage(String),
 }
 
-impl Place {
+impl Directory {
     /// Take the directory, which need not exist. `boot` names the machine's current run.
     pub fn open(dir: &Path, boot: Option<String>) -> Result<Self, ViewError> {
         let mut lock_path = dir.as_os_str().to_owned();
@@ -199,37 +199,37 @@ mod tests {
     fn views_are_believed_after_a_clean_end_and_after_a_kill() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = |boot: &str| Place::open(&path, Some(boot.into())).expect("a place");
-        assert_eq!(place("a").judge(), Ok(Trust::Nothing), "nothing is fine");
-        place("a").mark_begun().expect("marked");
+        let directory = |boot: &str| Directory::open(&path, Some(boot.into())).expect("a directory");
+        assert_eq!(directory("a").judge(), Ok(Trust::Nothing), "nothing is fine");
+        directory("a").mark_begun().expect("marked");
         fs::create_dir_all(path.join("sled/blobs")).expect("created");
-        place("a").mark_open().expect("marked");
-        assert_eq!(place("a").judge(), Ok(Trust::Sound), "killed");
-        assert_eq!(place("b").judge(), Ok(Trust::Unsure), "the power went");
-        place("b").close().expect("closed");
-        assert_eq!(place("c").judge(), Ok(Trust::Sound), "closed");
-        place("c").mark_failed(&ViewError::Failed("a test".into()));
-        assert!(matches!(place("c").judge(), Err(Distrust::Damage(_))));
-        place("c").mark_failed(&ViewError::Full("a test".into()));
-        assert_eq!(place("c").judge(), Err(Distrust::Full));
+        directory("a").mark_open().expect("marked");
+        assert_eq!(directory("a").judge(), Ok(Trust::Sound), "killed");
+        assert_eq!(directory("b").judge(), Ok(Trust::Unsure), "the power went");
+        directory("b").close().expect("closed");
+        assert_eq!(directory("c").judge(), Ok(Trust::Sound), "closed");
+        directory("c").mark_failed(&ViewError::Failed("a test".into()));
+        assert!(matches!(directory("c").judge(), Err(Distrust::Damage(_))));
+        directory("c").mark_failed(&ViewError::Full("a test".into()));
+        assert_eq!(directory("c").judge(), Err(Distrust::Full));
     }
 
     #[test]
     fn a_kill_within_a_first_start_is_no_damage() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = Place::open(&path, Some("a".into())).expect("a place");
+        let directory = Directory::open(&path, Some("a".into())).expect("a directory");
         fs::create_dir_all(&path).expect("created");
-        assert_eq!(place.judge(), Ok(Trust::Nothing), "before the state");
+        assert_eq!(directory.judge(), Ok(Trust::Nothing), "before the state");
         fs::write(path.join("state.new"), "beg").expect("written");
-        assert_eq!(place.judge(), Ok(Trust::Nothing), "within the state");
-        place.mark_begun().expect("marked");
+        assert_eq!(directory.judge(), Ok(Trust::Nothing), "within the state");
+        directory.mark_begun().expect("marked");
         fs::create_dir_all(path.join("sled")).expect("created");
         fs::write(path.join("sled/conf"), "half").expect("written");
         fs::write(path.join("state.new"), "").expect("written");
-        assert_eq!(place.judge(), Err(Distrust::Unfinished), "within the making");
-        place.clear(&Distrust::Unfinished).expect("cleared");
-        assert_eq!(place.judge(), Ok(Trust::Nothing));
+        assert_eq!(directory.judge(), Err(Distrust::Unfinished), "within the making");
+        directory.clear(&Distrust::Unfinished).expect("cleared");
+        assert_eq!(directory.judge(), Ok(Trust::Nothing));
         assert!(!path.with_file_name("views.damaged").exists());
     }
 
@@ -237,28 +237,28 @@ mod tests {
     fn a_failure_is_marked_where_no_file_can_be_made() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = Place::open(&path, Some("a-boot-id".into())).expect("a place");
-        place.mark_begun().expect("marked");
-        place.mark_open().expect("marked");
+        let directory = Directory::open(&path, Some("a-boot-id".into())).expect("a directory");
+        directory.mark_begun().expect("marked");
+        directory.mark_open().expect("marked");
         fs::create_dir(path.join("state.new")).expect("something in the way");
-        place.mark_failed(&ViewError::Full("a test".into()));
-        assert_eq!(place.judge(), Err(Distrust::Full));
+        directory.mark_failed(&ViewError::Full("a test".into()));
+        assert_eq!(directory.judge(), Err(Distrust::Full));
     }
 
     #[test]
     fn one_damaged_copy_is_kept_and_none_of_what_was_full() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
-        let place = Place::open(&path, None).expect("a place");
-        assert!(matches!(Place::open(&path, None), Err(ViewError::Locked { .. })));
+        let directory = Directory::open(&path, None).expect("a directory");
+        assert!(matches!(Directory::open(&path, None), Err(ViewError::Locked { .. })));
         for reason in [Distrust::Full, Distrust::PowerCut, Distrust::Unfinished] {
             fs::create_dir_all(path.join("sled")).expect("created");
-            place.clear(&reason).expect("cleared");
+            directory.clear(&reason).expect("cleared");
             assert_eq!(fs::read_dir(dir.path()).expect("entries").count(), 1, "{reason:?}: the lock is left");
         }
         for _ in 0..3 {
             fs::write(&path, "a file, of all things").expect("written");
-            place.clear(&Distrust::Damage("a test".into())).expect("cleared");
+            directory.clear(&Distrust::Damage("a test".into())).expect("cleared");
         }
         assert!(path.with_file_name("views.damaged").exists());
         assert_eq!(fs::read_dir(dir.path()).expect("entries").count(), 1 + 1);

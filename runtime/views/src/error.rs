@@ -12,6 +12,8 @@ pub enum ViewError {
     /// Keep the value in the log, and its position here.
     #[error("the value is {bytes} bytes long; the maximum is {max}")]
     ValueTooLarge { bytes: usize, max: usize },
+    #[error("a key begins with byte {name}, and no table of that name is declared")]
+    Table { name: u8 },
     #[error("changes up to position {applied} came after those up to {written}")]
     Backwards { applied: Position, written: Position },
 

@@ -1,4 +1,4 @@
-//! The thread that carries changes to sled, behind whoever writes them; and how the two wait for each other.
+//! The flusher: a thread that carries changes to the store, behind their writers; and how the two wait for each other.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,28 +9,34 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use weirgate_types::Position;
 
 use crate::{
-    Change, ViewError, ViewOptions,
-    directory::Place,
-    disk::{About, Disk, Origin},
-    free_space::Space,
-    memtable::Memory,
+    about::{About, Origin},
+    change::Change,
+    directory::Directory,
+    error::ViewError,
+    free_space::FreeSpace,
+    memtable::Memtable,
+    options::ViewOptions,
+    store::Store,
+    table::Tables,
 };
+
 /// What the views' users and the thread share.
 ///
-/// The two locks are never held together: whoever has one and wants the other lets go of it first.
-pub struct Shared {
-    /// Read by all who look, written when the views are closed.
-    pub disk: RwLock<Disk>,
-    pub memory: RwLock<Memory>,
-    /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memory`.
+/// The locks of `memtable` and `control` are never held together: one is released before the other is taken.
+pub struct Flusher {
+    /// Read by all who look, taken when the views are closed.
+    store: RwLock<Option<Box<dyn Store>>>,
+    pub tables: Tables,
+    pub memtable: RwLock<Memtable>,
+    /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memtable`.
     open_bytes: AtomicUsize,
     /// Absent in simulations, which have none.
-    place: Option<Arc<Place>>,
-    space: Space,
+    directory: Option<Arc<Directory>>,
+    free_space: FreeSpace,
     origin: Origin,
     options: ViewOptions,
     control: Mutex<Control>,
@@ -46,20 +52,27 @@ pub struct Shared {
 struct Control {
     stop: bool,
     urgent: bool,
-    /// The number of the last generation that is in sled.
+    /// The number of the last generation that is in the store.
     flushed: u64,
     /// How often the thread has come round, whether or not it flushed.
     looks: u64,
 }
 
-impl Shared {
-    pub fn new(disk: Disk, place: Option<Arc<Place>>, space: Space, about: About, options: ViewOptions) -> Self {
+impl Flusher {
+    pub fn new(
+        (store, tables): (Box<dyn Store>, Tables),
+        directory: Option<Arc<Directory>>,
+        free_space: FreeSpace,
+        about: About,
+        options: ViewOptions,
+    ) -> Self {
         Self {
-            disk: RwLock::new(disk),
-            memory: RwLock::new(Memory::new(about.applied)),
+            store: RwLock::new(Some(store)),
+            tables,
+            memtable: RwLock::new(Memtable::new(tables, about.applied)),
             open_bytes: AtomicUsize::new(0),
-            place,
-            space,
+            directory,
+            free_space,
             origin: about.origin,
             options,
             control: Mutex::default(),
@@ -68,6 +81,11 @@ impl Shared {
             failure: OnceLock::new(),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// The store, kept open as long as this is held.
+    pub fn store(&self) -> Result<MappedRwLockReadGuard<'_, dyn Store>, ViewError> {
+        RwLockReadGuard::try_map(self.store.read(), Option::as_deref).map_err(|_| ViewError::Closed)
     }
 
     /// The failure that ended the views, if one did, or that they are closed.
@@ -86,8 +104,8 @@ impl Shared {
         {
             tracing::error!(%failure, "the views failed");
             // At once: the process may not get to close them.
-            if let Some(place) = &self.place {
-                place.mark_failed(failure);
+            if let Some(directory) = &self.directory {
+                directory.mark_failed(failure);
             }
             drop(self.control.lock());
             self.done.notify_all();
@@ -99,12 +117,12 @@ impl Shared {
     pub fn write(&self, changes: Vec<Change>, applied: Position) -> Result<(), ViewError> {
         self.check()?;
         let bytes = {
-            let mut memory = self.memory.write();
-            if applied < memory.applied() {
-                return Err(ViewError::Backwards { applied, written: memory.applied() });
+            let mut memtable = self.memtable.write();
+            if applied < memtable.applied() {
+                return Err(ViewError::Backwards { applied, written: memtable.applied() });
             }
-            memory.write(changes, applied);
-            self.note_open_bytes(&memory)
+            memtable.write(changes, applied);
+            self.note_open_bytes(&memtable)
         };
         if bytes >= self.options.flush_bytes {
             self.wake(|control| control.urgent = true);
@@ -112,26 +130,26 @@ impl Shared {
         if bytes >= self.options.pending_bytes_max {
             let has_room = || self.open_bytes.load(Ordering::SeqCst) < self.options.pending_bytes_max;
             // Where the disk has no room, waiting may take for ever; the writer has to go on, and writes little from then on.
-            self.wait(|_| Ok(has_room() || self.space.is_short()))?;
+            self.wait(|_| Ok(has_room() || self.free_space.is_short()))?;
         }
         Ok(())
     }
 
     /// Whether the disk has no room for what waits, and half of what may wait does.
     pub fn is_short_of_space(&self) -> bool {
-        self.space.is_short() && self.open_bytes.load(Ordering::SeqCst) >= self.options.pending_bytes_max / 2
+        self.free_space.is_short() && self.open_bytes.load(Ordering::SeqCst) >= self.options.pending_bytes_max / 2
     }
 
-    /// Under the lock of `memory`, so that the latest count is the one that stays.
-    fn note_open_bytes(&self, memory: &Memory) -> usize {
-        let bytes = memory.open_bytes();
+    /// Under the lock of `memtable`, so that the latest count is the one that stays.
+    fn note_open_bytes(&self, memtable: &Memtable) -> usize {
+        let bytes = memtable.open_bytes();
         self.open_bytes.store(bytes, Ordering::SeqCst);
         bytes
     }
 
-    /// Wait until all that was written is in sled, or the disk turns out to have no room for it.
+    /// Wait until all that was written is in the store, or the disk turns out to have no room for it.
     pub fn settle(&self) -> Result<(), ViewError> {
-        let generation = self.memory.read().written();
+        let generation = self.memtable.read().written();
         let looks = self.control.lock().looks;
         self.wake(|control| control.urgent = true);
         self.wait(|control| {
@@ -140,7 +158,7 @@ impl Shared {
             }
             // One look may have begun before this was called.
             let looked = control.looks >= looks + 2;
-            if looked && self.space.is_short() { Err(ViewError::NoSpace) } else { Ok(false) }
+            if looked && self.free_space.is_short() { Err(ViewError::NoSpace) } else { Ok(false) }
         })
     }
 
@@ -156,7 +174,7 @@ impl Shared {
     /// Refuse everything from here on, and let go of the files. The thread has ended.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        *self.disk.write() = Disk::Closed;
+        drop(self.store.write().take());
     }
 
     fn wake(&self, change: impl FnOnce(&mut Control)) {
@@ -210,30 +228,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Flush what waits, as far as the disk has room. Answers the number of the newest generation that is in sled then.
+    /// Flush what waits, as far as the disk has room. Answers the number of the newest generation that is in the store then.
     fn flush_open(&self) -> Result<u64, ViewError> {
-        let newest = self.memory.read().written();
+        let newest = self.memtable.read().written();
         loop {
             let (begun, written) = {
-                let mut memory = self.memory.write();
-                let begun = memory.begin_flush();
-                self.note_open_bytes(&memory);
-                (begun, memory.written())
+                let mut memtable = self.memtable.write();
+                let begun = memtable.begin_flush();
+                self.note_open_bytes(&memtable);
+                (begun, memtable.written())
             };
             let Some(generation) = begun else { return Ok(written) };
             // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
-            let disk = self.disk.read();
-            let flush = disk.plan(self.origin, &generation)?;
-            if !self.space.suffices(flush.bytes()) {
+            let store = self.store()?;
+            let prepared = store.prepare(generation.batch(self.origin))?;
+            if !self.free_space.suffices(prepared.bytes()) {
                 // A writer that waits for room is told that there is none for now.
                 drop(self.control.lock());
                 self.done.notify_all();
                 return Ok(generation.number - 1);
             }
-            disk.write(&flush)?;
-            self.memory.write().end_flush();
+            store.commit(&prepared)?;
+            self.memtable.write().end_flush();
             if generation.number >= newest {
                 return Ok(generation.number);
             }
@@ -246,43 +264,44 @@ mod tests {
     use weirgate_types::Epoch;
 
     use super::*;
-    use crate::free_space;
+    use crate::{free_space, sled_store::SledStore, table::Table};
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
-    fn shared(dir: &std::path::Path, free: free_space::Measure) -> Shared {
-        let place = Place::open(&dir.join("views"), None).expect("a place");
-        place.mark_begun().expect("marked");
-        let disk = Disk::open(&place.files(), 1 << 20).expect("a disk");
+    fn flusher(dir: &std::path::Path, free: free_space::Measure) -> Flusher {
+        let directory = Directory::open(&dir.join("views"), None).expect("a directory");
+        directory.mark_begun().expect("marked");
+        let tables = Tables::new(&[Table { name: b'a', packed: false }]);
+        let store = SledStore::open(&directory.files(), tables, 1 << 20).expect("a store");
         let options = ViewOptions { flush_interval_ms: 1, pending_bytes_max: 1, ..ViewOptions::default() };
         let origin = Origin { log: Epoch([1; 16]), epoch: Epoch([1; 16]) };
         let about = About { origin, applied: Position::ZERO, sum: 0 };
-        Shared::new(disk, Some(Arc::new(place)), Space::new(free), about, options)
+        Flusher::new((Box::new(store), tables), Some(Arc::new(directory)), FreeSpace::new(free), about, options)
     }
 
-    /// A writer that waits for room must not hold `control` while it waits for `memory`: a reader of `memory` that meets
+    /// A writer that waits for room must not hold `control` while it waits for `memtable`: a reader of `memtable` that meets
     /// an error takes `control`.
     #[test]
     fn whoever_waits_for_room_keeps_nobody_from_control() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shared = shared(dir.path(), Box::new(|| Some(0)));
+        let flusher = flusher(dir.path(), Box::new(|| Some(0)));
         std::thread::scope(|scope| {
-            let change = Change { key: b"a".into(), value: Some(b"1".into()), is_new: true };
-            let writer = scope.spawn(|| shared.write(vec![change], Position(1)));
-            while shared.open_bytes.load(Ordering::SeqCst) == 0 {
+            let change = Change::insert_new("a", "1");
+            let writer = scope.spawn(|| flusher.write(vec![change], Position(1)));
+            while flusher.open_bytes.load(Ordering::SeqCst) == 0 {
                 std::thread::yield_now();
             }
-            let memory = shared.memory.write();
+            let memtable = flusher.memtable.write();
             let is_free = (0..1_000).all(|_| {
-                shared.done.notify_all();
+                flusher.done.notify_all();
                 std::thread::yield_now();
-                shared.control.try_lock_for(DEADLINE).is_some()
+                flusher.control.try_lock_for(DEADLINE).is_some()
             });
-            drop(memory);
+            drop(memtable);
             let failure = ViewError::Failed("the test's end".into());
-            assert_eq!(shared.failed::<()>(Err(failure.clone())), Err(failure.clone()));
+            assert_eq!(flusher.failed::<()>(Err(failure.clone())), Err(failure.clone()));
             assert_eq!(writer.join().expect("no panic"), Err(failure));
-            assert!(is_free, "the waiting writer held control while it waited for memory");
+            assert!(is_free, "the waiting writer held control while it waited for the memtable");
         });
     }
 }

@@ -22,7 +22,7 @@ const PLACEHOLDER: &str = "/dev/null";
 /// How many bytes are free; `None` where nobody can tell.
 pub type Measure = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-pub struct Space {
+pub struct FreeSpace {
     measure: Measure,
     is_short: AtomicBool,
 }
@@ -32,7 +32,7 @@ pub fn of(dir: PathBuf) -> Measure {
     Box::new(move || statvfs(&dir).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize)))
 }
 
-impl Space {
+impl FreeSpace {
     pub fn new(measure: Measure) -> Self {
         Self { measure, is_short: AtomicBool::new(false) }
     }
@@ -77,9 +77,9 @@ mod tests {
     fn a_margin_stays_free() {
         let needed = MARGIN_BYTES + 5 * 1000;
         for (free, suffices) in [(Some(needed), true), (Some(needed - 1), false), (Some(0), false), (None, true)] {
-            let space = Space::new(Box::new(move || free));
-            assert_eq!(space.suffices(1000), suffices, "{free:?}");
-            assert_eq!(space.is_short(), !suffices);
+            let free_space = FreeSpace::new(Box::new(move || free));
+            assert_eq!(free_space.suffices(1000), suffices, "{free:?}");
+            assert_eq!(free_space.is_short(), !suffices);
         }
     }
 

@@ -1,28 +1,30 @@
-//! What was written and is not in sled yet: the newest value of each key, in two generations. One takes writes while the
-//! other is on its way to sled; both are read before sled is.
+//! What was written and is not in the store yet: the newest value of each key, in two generations. One takes writes while
+//! the other is being flushed; both are read before the store is.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound::{Excluded, Included, Unbounded},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Bound::Unbounded, sync::Arc};
 
 use weirgate_types::Position;
 
-use crate::{Change, sled_store::pages};
+use crate::{
+    about::Origin,
+    change::Change,
+    store::{Batch, Range},
+    table::{PAGE_BYTES_MAX, Tables},
+};
 
 /// What a change costs beside its bytes, about.
 const CHANGE_OVERHEAD_BYTES: usize = 100;
-/// What it costs more where sled gets a leaf for it, which others may be in.
-const LEAF_SHARE_BYTES: usize = pages::BYTES_MAX / 2;
+/// What it costs more where a packed page is written for it, which may hold other changes too.
+const PAGE_SHARE_BYTES: usize = PAGE_BYTES_MAX / 2;
 
 /// A value, or `None` for a key that was removed.
 pub type Value = Option<Vec<u8>>;
 
 /// Changed keys, sorted; `None` for those that were removed.
-pub type Changes<'a, T> = Box<dyn Iterator<Item = (Vec<u8>, Option<T>)> + 'a>;
+pub type Changes<'a> = Box<dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + 'a>;
 
-pub struct Memory {
+pub struct Memtable {
+    tables: Tables,
     open: Generation,
     flushing: Option<Arc<Generation>>,
 }
@@ -47,9 +49,9 @@ struct Pending {
     is_new: bool,
 }
 
-impl Memory {
-    pub fn new(applied: Position) -> Self {
-        Self { open: Generation::new(1, applied), flushing: None }
+impl Memtable {
+    pub fn new(tables: Tables, applied: Position) -> Self {
+        Self { tables, open: Generation::new(1, applied), flushing: None }
     }
 
     /// The position up to which changes have been written.
@@ -69,7 +71,7 @@ impl Memory {
 
     pub fn write(&mut self, changes: Vec<Change>, applied: Position) {
         for change in changes {
-            self.open.write(change);
+            self.open.write(change, &self.tables);
         }
         self.open.applied = applied;
         self.open.is_written = true;
@@ -96,21 +98,15 @@ impl Memory {
         Some(full)
     }
 
-    /// The generation that was being flushed is in sled.
+    /// The generation that was being flushed is in the store.
     pub fn end_flush(&mut self) {
         self.flushing = None;
     }
 
-    /// The changes of the keys that begin with `prefix` and come after `after`, sorted; open ones first, then those
-    /// that are being flushed. Of each value what `keep` makes of it.
-    pub fn range<'a, T: 'a>(
-        &'a self,
-        prefix: &'a [u8],
-        after: Option<&'a [u8]>,
-        keep: impl Fn(&[u8]) -> T + Copy + 'a,
-    ) -> [Changes<'a, T>; 2] {
-        let flushing = self.flushing.iter().flat_map(move |generation| generation.range(prefix, after, keep));
-        [Box::new(self.open.range(prefix, after, keep)), Box::new(flushing)]
+    /// The changes of a range, sorted: those that are open, and those that are being flushed.
+    pub fn range<'a>(&'a self, range: Range<'a>) -> [Changes<'a>; 2] {
+        let flushing = self.flushing.iter().flat_map(move |generation| generation.range(range));
+        [Box::new(self.open.range(range)), Box::new(flushing)]
     }
 }
 
@@ -120,15 +116,16 @@ impl Generation {
     }
 
     /// Each changed key with its newest value.
-    pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.changes.iter().map(|(key, pending)| (key.as_slice(), pending.value.as_deref()))
+    pub fn batch(&self, origin: Origin) -> Batch<'_> {
+        let changes = self.changes.iter().map(|(key, pending)| (key.as_slice(), pending.value.as_deref()));
+        Batch { origin, base: self.base, applied: self.applied, changes: changes.collect() }
     }
 
-    fn write(&mut self, change: Change) {
+    fn write(&mut self, change: Change, tables: &Tables) {
         let value_bytes = change.value.as_ref().map_or(0, Vec::len);
         let is_new = match self.changes.remove(&change.key) {
             Some(before) => {
-                self.bytes -= cost(&change.key, before.value.as_ref().map_or(0, Vec::len));
+                self.bytes -= cost(tables, &change.key, before.value.as_ref().map_or(0, Vec::len));
                 before.is_new
             }
             None => change.is_new,
@@ -136,7 +133,7 @@ impl Generation {
         if change.value.is_none() && is_new {
             return;
         }
-        self.bytes += cost(&change.key, value_bytes);
+        self.bytes += cost(tables, &change.key, value_bytes);
         self.changes.insert(change.key, Pending { value: change.value, is_new });
     }
 
@@ -144,71 +141,68 @@ impl Generation {
         self.changes.get(key).map(|pending| pending.value.clone())
     }
 
-    fn range<'a, T>(
-        &'a self,
-        prefix: &'a [u8],
-        after: Option<&'a [u8]>,
-        keep: impl Fn(&[u8]) -> T + 'a,
-    ) -> impl Iterator<Item = (Vec<u8>, Option<T>)> + 'a {
-        let start = match after {
-            Some(after) if after >= prefix => Excluded(after),
-            _ => Included(prefix),
-        };
-        let changes = self.changes.range::<[u8], _>((start, Unbounded));
-        let matching = changes.take_while(move |(key, _)| key.starts_with(prefix));
-        matching.map(move |(key, pending)| (key.clone(), pending.value.as_deref().map(&keep)))
+    fn range<'a>(&'a self, range: Range<'a>) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + 'a {
+        let changes = self.changes.range::<[u8], _>((range.start(), Unbounded));
+        let matching = changes.take_while(move |(key, _)| key.starts_with(range.prefix));
+        matching.map(move |(key, pending)| (key.clone(), pending.value.as_deref().map(|value| range.value(value))))
     }
 }
 
-fn cost(key: &[u8], value_bytes: usize) -> usize {
-    let leaf_bytes = if pages::shares(key) { LEAF_SHARE_BYTES } else { 0 };
-    CHANGE_OVERHEAD_BYTES + key.len() + value_bytes + leaf_bytes
+fn cost(tables: &Tables, key: &[u8], value_bytes: usize) -> usize {
+    let page_bytes = if tables.is_packed(key) { PAGE_SHARE_BYTES } else { 0 };
+    CHANGE_OVERHEAD_BYTES + key.len() + value_bytes + page_bytes
 }
 
 #[cfg(test)]
 mod tests {
+    use weirgate_types::Epoch;
+
     use super::*;
+    use crate::table::Table;
 
-    fn put(key: &str, value: &str, is_new: bool) -> Change {
-        Change { key: key.into(), value: Some(value.into()), is_new }
-    }
-
-    fn delete(key: &str) -> Change {
-        Change { key: key.into(), value: None, is_new: false }
-    }
+    const ORIGIN: Origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };
+    const TABLES: Tables = Tables::new(&[Table { name: b'a', packed: false }, Table { name: b'p', packed: true }]);
 
     #[test]
     fn a_new_key_that_goes_at_once_costs_nothing() {
-        let mut memory = Memory::new(Position::ZERO);
-        memory.write(vec![put("a", "1", true), put("b", "1", false), delete("a"), delete("b")], Position(1));
-        assert_eq!(memory.get(b"a"), None);
-        assert_eq!(memory.get(b"b"), Some(None));
-        let flushed = memory.begin_flush().expect("a generation");
-        assert_eq!(flushed.changes().collect::<Vec<_>>(), [(b"b".as_slice(), None)]);
+        let mut memtable = Memtable::new(TABLES, Position::ZERO);
+        memtable.write(
+            vec![Change::insert_new("a", "1"), Change::put("b", "1"), Change::remove("a"), Change::remove("b")],
+            Position(1),
+        );
+        assert_eq!(memtable.get(b"a"), None);
+        assert_eq!(memtable.get(b"b"), Some(None));
+        let flushed = memtable.begin_flush().expect("a generation");
+        assert_eq!(flushed.batch(ORIGIN).changes, [(b"b".as_slice(), None)]);
     }
 
     #[test]
     fn a_key_removed_while_it_is_flushed_stays_removed() {
-        let mut memory = Memory::new(Position::ZERO);
-        memory.write(vec![put("a", "1", true)], Position(1));
-        let first = memory.begin_flush().expect("a generation");
-        memory.write(vec![delete("a")], Position(2));
-        assert_eq!(memory.get(b"a"), Some(None));
-        assert!(memory.begin_flush().is_some_and(|again| Arc::ptr_eq(&again, &first)), "it is not done yet");
-        memory.end_flush();
-        let second = memory.begin_flush().expect("a generation");
+        let mut memtable = Memtable::new(TABLES, Position::ZERO);
+        memtable.write(vec![Change::insert_new("a", "1")], Position(1));
+        let first = memtable.begin_flush().expect("a generation");
+        memtable.write(vec![Change::remove("a")], Position(2));
+        assert_eq!(memtable.get(b"a"), Some(None));
+        assert!(memtable.begin_flush().is_some_and(|again| Arc::ptr_eq(&again, &first)), "it is not done yet");
+        memtable.end_flush();
+        let second = memtable.begin_flush().expect("a generation");
         assert_eq!((first.applied, second.applied), (Position(1), Position(2)));
-        assert_eq!(second.changes().collect::<Vec<_>>(), [(b"a".as_slice(), None)]);
+        assert_eq!(second.batch(ORIGIN).changes, [(b"a".as_slice(), None)]);
     }
 
     #[test]
     fn bytes_are_given_back() {
-        let mut memory = Memory::new(Position::ZERO);
+        let mut memtable = Memtable::new(TABLES, Position::ZERO);
         for round in 0..10 {
-            memory.write(vec![put("a", &"x".repeat(round), true)], Position(1));
+            memtable.write(vec![Change::insert_new("a", "x".repeat(round))], Position(1));
         }
-        assert_eq!(memory.open_bytes(), cost(b"a", 9));
-        memory.write(vec![delete("a")], Position(1));
-        assert_eq!(memory.open_bytes(), 0);
+        assert_eq!(memtable.open_bytes(), cost(&TABLES, b"a", 9));
+        memtable.write(vec![Change::remove("a")], Position(1));
+        assert_eq!(memtable.open_bytes(), 0);
+    }
+
+    #[test]
+    fn a_change_of_a_packed_table_counts_a_share_of_its_page() {
+        assert_eq!(cost(&TABLES, b"p1", 9), cost(&TABLES, b"a1", 9) + PAGE_SHARE_BYTES);
     }
 }

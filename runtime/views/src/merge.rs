@@ -2,10 +2,10 @@
 
 use std::{cmp::Ordering, iter::Peekable};
 
-use crate::ViewError;
+use crate::error::ViewError;
 
-/// A key with what is wanted of its value; `None` where it was removed.
-pub type Entry<T> = Result<(Vec<u8>, Option<T>), ViewError>;
+/// A key and its value; `None` where it was removed.
+pub type Entry = Result<(Vec<u8>, Option<Vec<u8>>), ViewError>;
 
 pub struct Merge<A: Iterator, B: Iterator> {
     newer: Peekable<A>,
@@ -18,10 +18,10 @@ impl<A: Iterator, B: Iterator> Merge<A, B> {
     }
 }
 
-impl<T, A: Iterator<Item = Entry<T>>, B: Iterator<Item = Entry<T>>> Iterator for Merge<A, B> {
-    type Item = Entry<T>;
+impl<A: Iterator<Item = Entry>, B: Iterator<Item = Entry>> Iterator for Merge<A, B> {
+    type Item = Entry;
 
-    fn next(&mut self) -> Option<Entry<T>> {
+    fn next(&mut self) -> Option<Entry> {
         let order = match (self.newer.peek(), self.older.peek()) {
             (Some(Ok((newer, _))), Some(Ok((older, _)))) => newer.cmp(older),
             // An error comes out as soon as it is met.
@@ -42,8 +42,8 @@ mod tests {
     #[test]
     fn the_newer_entry_of_a_key_is_given_in_its_place() {
         let run = |entries: &[(&str, Option<&str>)]| {
-            let entries = entries.iter().map(|(key, value)| Ok((key.as_bytes().to_vec(), value.map(String::from))));
-            entries.collect::<Vec<Entry<String>>>().into_iter()
+            let entries = entries.iter().map(|(key, value)| Ok((key.as_bytes().to_vec(), value.map(Into::into))));
+            entries.collect::<Vec<Entry>>().into_iter()
         };
         let newer = run(&[("b", Some("2")), ("c", None), ("e", Some("2"))]);
         let older = run(&[("a", Some("1")), ("b", Some("1")), ("c", Some("1")), ("d", Some("1"))]);

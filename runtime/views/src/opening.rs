@@ -1,59 +1,101 @@
 //! Opening views: what is there, whether it is of this log, whether it can be believed, and whether it knows more than the log
 //! has.
 
-use weirgate_types::{Epochs, Position};
+use weirgate_types::{Epochs, Known, Position};
 
 use crate::{
-    ViewError, ViewOptions,
-    directory::{Distrust, Place, Trust},
-    disk::{About, Disk, Found, Origin},
+    about::{About, Found, Origin},
+    directory::{Directory, Distrust, Trust},
+    error::ViewError,
+    options::ViewOptions,
+    sled_store::SledStore,
+    table::Tables,
 };
 
-/// Make empty views. Until they are whole the place says that they are not.
-pub fn begin(place: &Place, options: &ViewOptions) -> Result<Disk, ViewError> {
-    place.mark_begun()?;
-    let disk = Disk::open(&place.files(), options.cache_bytes)?;
-    place.mark_open()?;
-    Ok(disk)
+/// How the views are opened.
+pub struct Opening<'a> {
+    pub directory: &'a Directory,
+    pub tables: Tables,
+    /// What the log is, and where it ends.
+    pub log: (&'a Epochs, Position),
+    pub options: &'a ViewOptions,
 }
 
-pub type Opened = (Disk, Position);
+type Opened = (SledStore, Position);
 
-/// Open what is there, `None` where nothing is; the inner error says why it cannot be used.
-pub fn open_old(
-    place: &Place,
-    log: (&Epochs, Position),
-    options: &ViewOptions,
-) -> Result<Result<Option<Opened>, Distrust>, ViewError> {
-    let trust = match place.judge() {
-        Ok(Trust::Nothing) => return Ok(Ok(None)),
-        Ok(trust) => trust,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    if trust == Trust::Sound {
-        place.mark_open()?;
+/// How far the views in a directory have applied their log; none where there are none, or none that can be read.
+pub fn applied_in(directory: &Directory, tables: Tables, options: &ViewOptions) -> Option<Known> {
+    if !matches!(directory.judge(), Ok(Trust::Sound | Trust::Unsure)) {
+        return None;
     }
-    let opened = Disk::open(&place.files(), options.cache_bytes).and_then(|disk| Ok((disk.found()?, disk)));
-    let (disk, about) = match opened {
-        Err(ViewError::Full(_)) => return Ok(Err(Distrust::Full)),
-        Err(_) | Ok((Found::Nothing, _)) if trust == Trust::Unsure => return Ok(Err(Distrust::PowerCut)),
-        Err(error) => return Ok(Err(Distrust::Damage(error.to_string()))),
-        Ok((Found::Nothing, disk)) => return Ok(Ok(Some((disk, Position::ZERO)))),
-        Ok((Found::Unknown, _)) => return Ok(Err(Distrust::Damage("they do not say what they are of".into()))),
-        Ok((Found::Views(about), disk)) => (disk, about),
-    };
-    if let Some(reason) = compare(about, log)? {
-        return Ok(Err(reason));
+    let opened = SledStore::open(&directory.files(), tables, options.cache_bytes);
+    match opened.and_then(|store| store.found()) {
+        Ok(Found::Views(about)) => Some(about.known()),
+        _ => None,
     }
-    if trust == Trust::Unsure {
-        // Until they are known to be whole, the state goes on saying that they may not be.
-        if !disk.is_whole().unwrap_or(false) {
-            return Ok(Err(Distrust::PowerCut));
+}
+
+impl Opening<'_> {
+    /// Open what is there, or begin empty views.
+    pub fn open(&self) -> Result<Opened, ViewError> {
+        let (store, applied) = match self.open_old()? {
+            Ok(Some(opened)) => opened,
+            Ok(None) => (self.begin()?, Position::ZERO),
+            Err(reason) => {
+                self.directory.clear(&reason)?;
+                (self.begin()?, Position::ZERO)
+            }
+        };
+        if applied == Position::ZERO {
+            store.begin(Origin::of(self.log.0))?;
         }
-        tracing::info!(applied = about.applied.0, "the views are intact after a power cut");
-        place.mark_open()?;
+        Ok((store, applied))
     }
-    Ok(Ok(Some((disk, about.applied))))
+
+    /// Make empty views. Until they are whole the directory's state says that they are not.
+    fn begin(&self) -> Result<SledStore, ViewError> {
+        self.directory.mark_begun()?;
+        let store = self.store()?;
+        self.directory.mark_open()?;
+        Ok(store)
+    }
+
+    fn store(&self) -> Result<SledStore, ViewError> {
+        SledStore::open(&self.directory.files(), self.tables, self.options.cache_bytes)
+    }
+
+    /// Open what is there, `None` where nothing is; the inner error says why it cannot be used.
+    fn open_old(&self) -> Result<Result<Option<Opened>, Distrust>, ViewError> {
+        let trust = match self.directory.judge() {
+            Ok(Trust::Nothing) => return Ok(Ok(None)),
+            Ok(trust) => trust,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if trust == Trust::Sound {
+            self.directory.mark_open()?;
+        }
+        let opened = self.store().and_then(|store| Ok((store.found()?, store)));
+        let (store, about) = match opened {
+            Err(ViewError::Full(_)) => return Ok(Err(Distrust::Full)),
+            Err(_) | Ok((Found::Nothing, _)) if trust == Trust::Unsure => return Ok(Err(Distrust::PowerCut)),
+            Err(error) => return Ok(Err(Distrust::Damage(error.to_string()))),
+            Ok((Found::Nothing, store)) => return Ok(Ok(Some((store, Position::ZERO)))),
+            Ok((Found::Unknown, _)) => return Ok(Err(Distrust::Damage("they do not say what they are of".into()))),
+            Ok((Found::Views(about), store)) => (store, about),
+        };
+        if let Some(reason) = compare(about, self.log)? {
+            return Ok(Err(reason));
+        }
+        if trust == Trust::Unsure {
+            // Until they are known to be whole, the state goes on saying that they may not be.
+            if !store.is_whole().unwrap_or(false) {
+                return Ok(Err(Distrust::PowerCut));
+            }
+            tracing::info!(applied = about.applied.0, "the views are whole after a power cut");
+            self.directory.mark_open()?;
+        }
+        Ok(Ok(Some((store, about.applied))))
+    }
 }
 
 /// Why views cannot be used with a log, if they cannot.

@@ -7,7 +7,7 @@ use weirgate_types::{
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, job::StoredRecord, keys, notices, queries::Scan};
+use crate::{DeadLetter, Refusal, job::StoredRecord, keys, notices, queries::Scan, tables};
 
 /// So many dead letters are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -133,7 +133,8 @@ impl Handle {
         after: Option<&DeliveryId>,
         limit: usize,
     ) -> Result<DeadLetterPage, Refusal> {
-        let prefix = filter.handler.as_ref().map_or_else(|| keys::DEAD_LETTERS.to_vec(), keys::dead_letters_of);
+        let prefix =
+            filter.handler.as_ref().map_or_else(|| tables::DEAD_LETTERS.prefix().to_vec(), keys::dead_letters_of);
         let mut after = after.map(keys::dead_letter);
         let mut dead_letters = Vec::new();
         for _ in 0..LOOKED_AT_MAX / PAGE {

@@ -14,7 +14,7 @@ use crate::{
     command::{Command, PreparedCommand},
     corrections,
     job::StoredRecord,
-    keys, lost,
+    keys, lost, tables,
 };
 
 /// So many open deliveries are looked at for what is blocked.
@@ -189,7 +189,7 @@ impl Handle {
         limit: usize,
     ) -> Result<Vec<Blocked>, Refusal> {
         let mut lanes = BTreeMap::<(HandlerName, KeyHash), Lane>::new();
-        let prefix = handler.map_or_else(|| keys::DELIVERIES.to_vec(), keys::deliveries_of);
+        let prefix = handler.map_or_else(|| tables::DELIVERIES.prefix().to_vec(), keys::deliveries_of);
         let mut after = None::<Vec<u8>>;
         for _ in 0..LOOKED_AT_MAX / PAGE {
             let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;

@@ -10,7 +10,7 @@ use crate::{
     DeliveryFilter, DeliveryItem, Refusal,
     command::{Command, KnownState},
     job::StoredRecord,
-    keys,
+    keys, tables,
 };
 
 /// So many rows are looked at for one page of a list.
@@ -70,7 +70,7 @@ impl Handle {
         key: Option<KeyHash>,
     ) -> Result<((Option<DeliveryId>, Vec<Candidate>), bool), Refusal> {
         let views = self.0.statuses.views.clone();
-        let prefix = filter.handler.as_ref().map_or_else(|| keys::DELIVERIES.to_vec(), keys::deliveries_of);
+        let prefix = filter.handler.as_ref().map_or_else(|| tables::DELIVERIES.prefix().to_vec(), keys::deliveries_of);
         let state = filter.state.clone();
         blocking(move || {
             let after = after.as_ref().map(keys::delivery);

@@ -36,7 +36,7 @@ impl Projection {
             let mut row = keys::states(&commit.handler, &commit.key);
             row.extend_from_slice(write.name.as_bytes());
             match &write.value {
-                Some(value) => self.put(row, Stored::new(value, position, before.state + index).encode(), false),
+                Some(value) => self.put(row, Stored::new(value, position, before.state + index).encode()),
                 None => self.remove(row),
             }
         }
@@ -48,7 +48,7 @@ impl Projection {
         }
         if let Outcome::DeadLettered { .. } = commit.outcome {
             let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
-            self.put(keys::dead_letter(&delivery), keys::position_value(position), false);
+            self.put(keys::dead_letter(&delivery), keys::position_value(position));
         }
         if !commit.effects.status.iter().any(|write| write.subject == commit.key) {
             self.show_delivery(position, commit)?;

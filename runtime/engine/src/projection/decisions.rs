@@ -19,7 +19,7 @@ impl Projection {
         let DeliveryDecided { delivery, key, command, reason, at_ms, .. } = decided;
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if let DeliveryCommand::DeadLetter = command {
-            self.put(keys::dead_letter(delivery), keys::position_value(position), false);
+            self.put(keys::dead_letter(delivery), keys::position_value(position));
             // It may have been given up behind another one that there is more to say of.
             if said.is_some_and(|said| said.event() != delivery.position) {
                 return Ok(());

@@ -49,12 +49,12 @@ impl Projection {
         match record {
             Record::Accepted { event, .. } => {
                 let row = keys::identity(&event.source, &event.id);
-                self.put(row, keys::position_value(position), true);
+                self.insert_new(row, keys::position_value(position));
             }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {
-                self.put(keys::deployed_module(deployed.digest), Vec::new(), false);
+                self.put(keys::deployed_module(deployed.digest), Vec::new());
                 self.deployed(position, deployed)?;
             }
             Record::Fired { timer, due_ms, next_ms, event, .. } => {
@@ -74,12 +74,17 @@ impl Projection {
         Ok(())
     }
 
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>, is_new: bool) {
-        self.pending.push(Change { key, value: Some(value), is_new });
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.pending.push(Change::put(key, value));
+    }
+
+    /// Put a value under a key that is known to have none.
+    pub fn insert_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.pending.push(Change::insert_new(key, value));
     }
 
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.pending.push(Change { key, value: None, is_new: false });
+        self.pending.push(Change::remove(key));
     }
 
     pub fn changes(&self) -> usize {

@@ -82,16 +82,24 @@ mod tests {
     use weirgate_views::ViewOptions;
 
     use super::*;
+    use crate::tables::TABLES;
 
     fn change(key: &str, value: Option<&str>) -> Change {
-        Change { key: key.into(), value: value.map(Into::into), is_new: false }
+        match value {
+            Some(value) => Change::put(key, value),
+            None => Change::remove(key),
+        }
     }
 
     #[test]
     fn reads_see_what_is_not_written_yet() {
         let dir = tempfile::tempdir().expect("a directory");
-        let views =
-            Views::open(&dir.path().join("views"), &Epochs::new(Epoch([1; 16])), Position(9), ViewOptions::default());
+        let views = Views::open(
+            &dir.path().join("views"),
+            TABLES,
+            (&Epochs::new(Epoch([1; 16])), Position(9)),
+            ViewOptions::default(),
+        );
         let views = views.expect("views");
         let written = ["a1", "a2", "a3", "b1"].map(|key| change(key, Some("written")));
         views.write(written.to_vec(), Position(1)).expect("written");

@@ -12,7 +12,7 @@ impl Projection {
         let row = keys::next_number(handler, lane);
         let kept = self.get(&row)?.and_then(|value| keys::value_number(&value));
         if let Some(next) = next.over(kept) {
-            self.put(row, keys::number_value(next), false);
+            self.put(row, keys::number_value(next));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::Projection;
 use crate::{
     StorageError,
     keys::{self, TimerKind, TimerRow},
-    timers,
+    tables, timers,
 };
 
 impl Projection {
@@ -53,18 +53,15 @@ impl Projection {
 
     /// The wall clock was set: later records' times stand for other moments of elapsed time.
     pub(super) fn anchored(&mut self, position: Position, anchor: Anchor) -> Result<(), StorageError> {
-        let kept = self.get(keys::ANCHORS)?;
+        let kept = self.get(tables::ANCHORS.prefix())?;
         let kept = kept.map(|value| {
             postcard::from_bytes::<Anchors>(&value).map_err(StorageError::undecodable("the anchors of time"))
         });
         let kept = kept.transpose()?;
         let mut anchors = kept.unwrap_or_default();
         anchors.push(position, anchor);
-        self.put(
-            keys::ANCHORS.to_vec(),
-            postcard::to_stdvec(&anchors).map_err(StorageError::encode("the anchors of time"))?,
-            false,
-        );
+        let value = postcard::to_stdvec(&anchors).map_err(StorageError::encode("the anchors of time"))?;
+        self.put(tables::ANCHORS.prefix().to_vec(), value);
         Ok(())
     }
 
@@ -80,9 +77,9 @@ impl Projection {
         match timer {
             None => self.remove(row),
             Some(timer) => {
-                self.put(keys::timer_by_time(timer.due_ms, &row), Vec::new(), false);
+                self.put(keys::timer_by_time(timer.due_ms, &row), Vec::new());
                 let value = postcard::to_stdvec(&timer).map_err(StorageError::encode("a timer"))?;
-                self.put(row, value, false);
+                self.put(row, value);
             }
         }
         Ok(())

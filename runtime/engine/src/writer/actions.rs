@@ -104,7 +104,10 @@ impl Writer {
         match row {
             Some(row) => {
                 let value = postcard::to_stdvec(row).map_err(StorageError::encode("a delivery's row"))?;
-                self.durability.projection_mut().put(key, value, is_new);
+                match is_new {
+                    true => self.durability.projection_mut().insert_new(key, value),
+                    false => self.durability.projection_mut().put(key, value),
+                }
             }
             None => self.durability.projection_mut().remove(key),
         }
@@ -118,9 +121,9 @@ impl Writer {
         let due = row.phase.due().filter(|_| row.leads || !on);
         let by_time = due.map(|(due_ms, stage)| keys::queued(delivery, stage, due_ms));
         if on {
-            self.durability.projection_mut().put(by_lane, Vec::new(), false);
+            self.durability.projection_mut().put(by_lane, Vec::new());
             if let Some(key) = by_time {
-                self.durability.projection_mut().put(key, keys::lane_value(row.lane), false);
+                self.durability.projection_mut().put(key, keys::lane_value(row.lane));
             }
         } else {
             self.durability.projection_mut().remove(by_lane);

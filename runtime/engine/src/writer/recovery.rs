@@ -4,7 +4,7 @@ use weirgate_core::{Input, deliveries_of};
 use weirgate_types::{Position, Record};
 
 use super::{Exit, Writer};
-use crate::keys;
+use crate::{keys, tables};
 
 /// The views are brought forward in steps of about this many changes.
 const STEP_CHANGES: usize = 4_096;
@@ -20,7 +20,8 @@ impl Writer {
 
     fn replay(&mut self) -> Result<(), Exit> {
         let applied = self.durability.views().applied();
-        let forgotten = self.durability.views().get(keys::FORGOTTEN)?.and_then(|value| keys::value_position(&value));
+        let forgotten =
+            self.durability.views().get(tables::FORGOTTEN.prefix())?.and_then(|value| keys::value_position(&value));
         self.ingress.restore_forgotten(forgotten.unwrap_or_default());
         self.delivery.restore(self.durability.views(), self.durability.reader())?;
         self.feed(Input::Durable { position: self.durability.head() })?;

@@ -4,7 +4,7 @@ use weirgate_core::{Input, Now};
 use weirgate_types::Record;
 
 use super::{Exit, Writer};
-use crate::{StorageError, keys, timers};
+use crate::{StorageError, keys, tables, timers};
 
 /// How many timers go off in one step.
 const TIMERS_MAX: usize = 128;
@@ -15,7 +15,7 @@ impl Writer {
     /// Let the timers go off that are due.
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Exit> {
         let mut next_due_ms = None;
-        let timers = self.durability.projection().scan_keys(keys::TIMERS_BY_TIME, TIMERS_MAX + 1)?;
+        let timers = self.durability.projection().scan_keys(tables::TIMERS_BY_TIME.prefix(), TIMERS_MAX + 1)?;
         for (fired, key) in timers.iter().enumerate() {
             let (due_ms, row) = keys::timer_of(key).ok_or_else(|| StorageError::row("a timer's row"))?;
             if due_ms > now_ms || fired == TIMERS_MAX {

@@ -1,7 +1,8 @@
-//! sled, kept at arm's length: one tree, all or nothing of a flush, every panic caught.
+//! The store in sled, kept at arm's length: one tree, all or nothing of a batch, every panic caught. Entries of packed tables
+//! share pages. Knows nothing of what waits to be flushed, nor whether the files are to be trusted.
 
-pub mod pages;
-pub mod redo;
+mod pages;
+mod redo;
 mod sum;
 
 use std::{
@@ -16,14 +17,16 @@ use std::{
 
 use weirgate_types::Position;
 
+pub use self::redo::Redo;
+use self::{pages::Entries as PageEntries, redo::RedoEntry};
 use crate::{
-    ViewEntry, ViewError,
+    about::{About, Found, Origin},
+    change::ViewEntry,
     directory::sync_tree,
-    disk::{About, Flush, Found, Origin, SledRow},
+    error::ViewError,
     lock::Lock,
-    memtable::Generation,
-    sled_store::pages::Entries,
-    sled_store::redo::{Half, Redo},
+    store::{Batch, Entries, Prepared, Range, Row, Store},
+    table::Tables,
 };
 
 /// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
@@ -32,35 +35,40 @@ const ABOUT_KEY: &[u8] = b"\0about";
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(20);
 
-pub struct Sled {
+pub struct SledStore {
     db: sled::Db,
+    tables: Tables,
     redo: Redo,
     dir: PathBuf,
     /// Of all rows that sled holds. Only the thread that flushes changes it.
     sum: AtomicU64,
 }
 
-impl Sled {
-    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
+impl SledStore {
+    /// Open sled in `dir`, and finish what was being committed when it was last used.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`], [`ViewError::Full`].
+    pub fn open(dir: &Path, tables: Tables, cache_bytes: u64) -> Result<Self, ViewError> {
         wait_until_free(&dir.join("db"));
-        // sled's own timer is off: each generation ends with a flush.
+        // sled's own timer is off: each commit ends with a flush.
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
         let db = guard(|| config.open())?;
         let path = dir.join("redo");
-        let half = guard(|| Ok(Redo::read(&path)?))?;
+        let entry = guard(|| Ok(Redo::read(&path)?))?;
         let redo = guard(|| Ok(Redo::open(&path)?))?;
-        let disk = Self { db, redo, dir: dir.to_owned(), sum: AtomicU64::new(0) };
-        if let Some(half) = half {
-            disk.finish(&half)?;
+        let store = Self { db, tables, redo, dir: dir.to_owned(), sum: AtomicU64::new(0) };
+        if let Some(entry) = entry {
+            store.redo(&entry)?;
         }
-        if let Found::Views(about) = disk.found()? {
-            disk.sum.store(about.sum, Ordering::Relaxed);
+        if let Found::Views(about) = store.found()? {
+            store.sum.store(about.sum, Ordering::Relaxed);
         }
-        Ok(disk)
+        Ok(store)
     }
 
-    /// Write the rest of a half. It may have been written to the end, only not cleared.
-    fn finish(&self, Half { base, about, rows }: &Half) -> Result<(), ViewError> {
+    /// Write the batch of a redo entry. It may have been written to the end, only not cleared.
+    fn redo(&self, RedoEntry { base, about, rows }: &RedoEntry) -> Result<(), ViewError> {
         match self.found()? {
             Found::Views(found) if found.origin == about.origin && [*base, about.applied].contains(&found.applied) => {
                 self.write(*about, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))
@@ -71,6 +79,10 @@ impl Sled {
         }
     }
 
+    /// What the store says of itself.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn found(&self) -> Result<Found, ViewError> {
         guard(|| {
             let Some(bytes) = self.db.get(ABOUT_KEY)? else {
@@ -80,7 +92,11 @@ impl Sled {
         })
     }
 
-    pub fn say(&self, origin: Origin) -> Result<(), ViewError> {
+    /// Write what the store is of, before the first batch.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`], [`ViewError::Full`].
+    pub fn begin(&self, origin: Origin) -> Result<(), ViewError> {
         let about = About { origin, applied: Position::ZERO, sum: self.sum.load(Ordering::Relaxed) };
         guard(|| {
             self.db.insert(ABOUT_KEY, about.encode())?;
@@ -89,7 +105,10 @@ impl Sled {
         })
     }
 
-    /// Whether the rows are those of the sum that stands beside them.
+    /// Whether the rows are those of the sum that stands beside them. Reads all of them.
+    ///
+    /// # Errors
+    /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn is_whole(&self) -> Result<bool, ViewError> {
         let Found::Views(about) = self.found()? else { return Ok(false) };
         let mut found = 0_u64;
@@ -103,7 +122,7 @@ impl Sled {
     }
 
     /// The sum once these rows are written.
-    pub fn sum_with(&self, rows: &[SledRow<'_>]) -> Result<u64, ViewError> {
+    fn sum_with(&self, rows: &[Row<'_>]) -> Result<u64, ViewError> {
         let mut sum = self.sum.load(Ordering::Relaxed);
         for (key, value) in rows {
             if let Some(before) = guard(|| self.db.get(key))? {
@@ -114,108 +133,60 @@ impl Sled {
         Ok(sum)
     }
 
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        if !pages::shares(key) {
-            return guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())));
-        }
-        self.find_from(self.leaf(key)?, key)
-    }
-
-    /// What the leaf says of a key, or one to the right of it. sled looks for a leaf in several steps, from right to left; what
+    /// What the page says of a key, or one to the right of it. sled looks for a page in several steps, from right to left; what
     /// was moved to the right among them would be missed.
-    fn find_from(&self, leaf: Option<(sled::IVec, sled::IVec)>, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        let letter = key.get(..1).unwrap_or_default();
-        let (first, leaf) = leaf.unwrap_or_else(|| (letter.into(), sled::IVec::default()));
-        if let Some(value) = pages::find(&leaf, key)? {
+    fn find_from(&self, page: Option<(sled::IVec, sled::IVec)>, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let table = key.get(..1).unwrap_or_default();
+        let (first, page) = page.unwrap_or_else(|| (table.into(), sled::IVec::default()));
+        if let Some(value) = pages::find(&page, key)? {
             return Ok(Some(value.to_vec()));
         }
         let mut moved = self.db.range::<&[u8], _>((Excluded(first.as_ref()), Included(key)));
-        while let Some((_, leaf)) = guard(|| moved.next().transpose())? {
-            if let Some(value) = pages::find(&leaf, key)? {
+        while let Some((_, page)) = guard(|| moved.next().transpose())? {
+            if let Some(value) = pages::find(&page, key)? {
                 return Ok(Some(value.to_vec()));
             }
         }
         Ok(None)
     }
 
-    /// The leaf that a key belongs to, with its own key. Of one moment only where nobody writes.
-    fn leaf(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, ViewError> {
+    /// The page that a key belongs to, with its own key. Of one moment only where nobody writes.
+    fn page(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, ViewError> {
         let first = key.get(..1).unwrap_or_default();
         guard(|| self.db.range::<&[u8], _>((Included(first), Included(key))).next_back().transpose())
     }
 
-    /// Where the leaf after the one under `key` begins.
-    fn next_leaf(&self, key: &[u8]) -> Result<Option<sled::IVec>, ViewError> {
+    /// Where the page after the one under `key` begins.
+    fn next_page(&self, key: &[u8]) -> Result<Option<sled::IVec>, ViewError> {
         let next = guard(|| self.db.range::<&[u8], _>((Excluded(key), Unbounded)).next().transpose())?;
         Ok(next.map(|(next, _)| next).filter(|next| next.first() == key.first()))
     }
 
-    pub fn range<'a, T: 'a>(
-        &self,
-        prefix: &'a [u8],
-        after: Option<&'a [u8]>,
-        keep: impl Fn(&[u8]) -> T + 'a,
-    ) -> impl Iterator<Item = Result<(Vec<u8>, T), ViewError>> + 'a {
-        let from = after.filter(|after| *after >= prefix).unwrap_or(prefix);
-        let mut rows = self.rows_from(from).peekable();
-        let mut in_leaf = Vec::<ViewEntry>::new().into_iter();
-        let entries = std::iter::from_fn(move || {
-            loop {
-                if let Some((key, value)) = in_leaf.next() {
-                    return Some(Ok((key, keep(&value))));
-                }
-                match rows.next()? {
-                    Ok((key, leaf)) if pages::shares(&key) => match pages::decode(&leaf) {
-                        Ok(mut held) => {
-                            // What has moved to the next leaf may be in this one still.
-                            if let Some(Ok((next, _))) = rows.peek() {
-                                held.retain(|(other, _)| {
-                                    next.first() != key.first() || other.as_slice() < next.as_ref()
-                                });
-                            }
-                            in_leaf = held.into_iter();
-                        }
-                        Err(error) => return Some(Err(error.into())),
-                    },
-                    row => return Some(row.map(|(key, value)| (key.to_vec(), keep(&value)))),
-                }
-            }
-        });
-        let is_before = move |key: &[u8]| key < prefix || after.is_some_and(|after| key <= after) || key == ABOUT_KEY;
-        let entries = entries.skip_while(move |entry| entry.as_ref().is_ok_and(|(key, _)| is_before(key)));
-        entries.take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
-    }
-
     /// sled's rows, from the one on that a key is in.
     fn rows_from(&self, key: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), ViewError>> + use<> {
-        let leaf = if pages::shares(key) { self.leaf(key) } else { Ok(None) };
-        let (start, failed) = match leaf {
-            Ok(leaf) => (leaf.map_or_else(|| key.to_vec(), |(leaf, _)| leaf.to_vec()), None),
+        let page = if self.tables.is_packed(key) { self.page(key) } else { Ok(None) };
+        let (start, failed) = match page {
+            Ok(page) => (page.map_or_else(|| key.to_vec(), |(page, _)| page.to_vec()), None),
             Err(error) => (Vec::new(), Some(Err(error))),
         };
         let mut rows = self.db.range(start..);
         failed.into_iter().chain(std::iter::from_fn(move || guard(|| rows.next().transpose()).transpose()))
     }
 
-    pub fn flush(&self, flush: &Flush) -> Result<(), ViewError> {
-        guard(|| Ok(self.redo.write(flush.base, flush.about, flush.rows())?))?;
-        self.write(flush.about, flush.rows())
-    }
-
-    /// What sled is told of a generation's changes: the rows themselves, and the leaves as they are with the others.
-    pub fn rows_of<'a>(&self, generation: &'a Generation) -> Result<Vec<SledRow<'a>>, ViewError> {
-        let (mut rows, mut changes) = (Vec::new(), generation.changes().peekable());
+    /// What sled is given for changes: entries as rows of their own, and packed pages as they are with their other entries.
+    fn rows_of<'a>(&self, changes: Vec<(&'a [u8], Option<&'a [u8]>)>) -> Result<Vec<Row<'a>>, ViewError> {
+        let (mut rows, mut changes) = (Vec::new(), changes.into_iter().peekable());
         while let Some((key, value)) = changes.peek().copied() {
-            if !pages::shares(key) {
+            if !self.tables.is_packed(key) {
                 rows.push((Cow::Borrowed(key), value.map(Cow::Borrowed)));
                 changes.next();
                 continue;
             }
-            let (first, mut entries) = match self.leaf(key)? {
-                Some((first, leaf)) => (first.to_vec(), pages::decode(&leaf)?.into_iter().collect()),
-                None => (key.to_vec(), Entries::new()),
+            let (first, mut entries) = match self.page(key)? {
+                Some((first, page)) => (first.to_vec(), pages::decode(&page)?.into_iter().collect()),
+                None => (key.to_vec(), PageEntries::new()),
             };
-            let until = self.next_leaf(&first)?;
+            let until = self.next_page(&first)?;
             let is_in = |key: &[u8]| key.first() == first.first() && until.as_ref().is_none_or(|until| key < &**until);
             while let Some((key, value)) = changes.next_if(|(key, _)| is_in(key)) {
                 match value {
@@ -223,8 +194,8 @@ impl Sled {
                     None => drop(entries.remove(key)),
                 }
             }
-            let leaves = pages::rows(first, &entries).into_iter();
-            rows.extend(leaves.map(|(key, leaf)| (Cow::Owned(key), leaf.map(Cow::Owned))));
+            let pages = pages::rows(first, &entries).into_iter();
+            rows.extend(pages.map(|(key, page)| (Cow::Owned(key), page.map(Cow::Owned))));
         }
         Ok(rows)
     }
@@ -248,6 +219,59 @@ impl Sled {
             self.sum.store(about.sum, Ordering::Relaxed);
             Ok(self.redo.clear()?)
         })
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        if !self.tables.is_packed(key) {
+            return guard(|| Ok(self.db.get(key)?.map(|value| value.to_vec())));
+        }
+        self.find_from(self.page(key)?, key)
+    }
+
+    fn range<'a>(&'a self, range: Range<'a>) -> Entries<'a> {
+        let Range { prefix, after, .. } = range;
+        let from = after.filter(|after| *after >= prefix).unwrap_or(prefix);
+        let mut rows = self.rows_from(from).peekable();
+        let mut in_page = Vec::<ViewEntry>::new().into_iter();
+        let entries = std::iter::from_fn(move || {
+            loop {
+                if let Some(entry) = in_page.next() {
+                    return Some(Ok(entry));
+                }
+                match rows.next()? {
+                    Ok((key, page)) if self.tables.is_packed(&key) => match pages::decode(&page) {
+                        Ok(mut held) => {
+                            // What has moved to the next page may be in this one still.
+                            if let Some(Ok((next, _))) = rows.peek() {
+                                held.retain(|(other, _)| {
+                                    next.first() != key.first() || other.as_slice() < next.as_ref()
+                                });
+                            }
+                            in_page = held.into_iter();
+                        }
+                        Err(error) => return Some(Err(error.into())),
+                    },
+                    row => return Some(row.map(|(key, value)| (key.to_vec(), range.value(&value)))),
+                }
+            }
+        });
+        let is_before = move |key: &[u8]| key < prefix || after.is_some_and(|after| key <= after) || key == ABOUT_KEY;
+        let entries = entries.skip_while(move |entry| entry.as_ref().is_ok_and(|(key, _)| is_before(key)));
+        let is_in = move |key: &[u8]| key.starts_with(prefix);
+        Box::new(entries.take_while(move |entry| entry.as_ref().map_or(true, |(key, _)| is_in(key))))
+    }
+
+    fn prepare<'a>(&self, batch: Batch<'a>) -> Result<Prepared<'a>, ViewError> {
+        let rows = self.rows_of(batch.changes)?;
+        let about = About { origin: batch.origin, applied: batch.applied, sum: self.sum_with(&rows)? };
+        Ok(Prepared { base: batch.base, about, rows })
+    }
+
+    fn commit(&self, prepared: &Prepared<'_>) -> Result<(), ViewError> {
+        guard(|| Ok(self.redo.write(prepared.base, prepared.about, prepared.rows())?))?;
+        self.write(prepared.about, prepared.rows())
     }
 }
 
@@ -290,6 +314,7 @@ mod tests {
     use weirgate_types::Epoch;
 
     use super::*;
+    use crate::table::Table;
 
     #[test]
     fn a_panic_becomes_an_error() {
@@ -308,16 +333,17 @@ mod tests {
     #[test]
     fn what_was_moved_while_it_was_looked_for_is_found() {
         let dir = tempfile::tempdir().expect("a directory");
-        let sled = Sled::open(&dir.path().join("sled"), 1 << 20).expect("sled");
-        let entries: Entries = (0..100).map(|n| (vec![b'K', n], vec![n; 40])).collect();
-        let leaves = pages::rows(vec![b'K', 0], &entries);
+        let tables = Tables::new(&[Table { name: b'K', packed: true }]);
+        let store = SledStore::open(&dir.path().join("sled"), tables, 1 << 20).expect("sled");
+        let entries: PageEntries = (0..100).map(|n| (vec![b'K', n], vec![n; 40])).collect();
+        let pages = pages::rows(vec![b'K', 0], &entries);
         let origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };
         let about = About { origin, applied: Position(1), sum: 0 };
-        let rows = leaves.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
-        sled.write(about, rows).expect("written");
-        let before_it = sled.leaf(b"K\0").expect("no error");
-        let [missed, passed] = [before_it, None].map(|leaf| sled.find_from(leaf, b"K\x50").expect("no error"));
+        let rows = pages.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+        store.write(about, rows).expect("written");
+        let before_it = store.page(b"K\0").expect("no error");
+        let [missed, passed] = [before_it, None].map(|page| store.find_from(page, b"K\x50").expect("no error"));
         assert_eq!([missed, passed], [Some(vec![0x50; 40]), Some(vec![0x50; 40])]);
-        assert_eq!(sled.get(b"K\xf0").expect("no error"), None);
+        assert_eq!(store.get(b"K\xf0").expect("no error"), None);
     }
 }

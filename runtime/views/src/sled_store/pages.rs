@@ -1,39 +1,32 @@
-//! Leaves: many rows in one of sled's. sled keeps some 300 bytes in memory for every ten rows that it has, whatever they hold;
-//! so rows of which there may be millions share one.
+//! Packed pages: many entries in one of sled's rows. sled keeps some 300 bytes in memory for every ten rows that it has, whatever
+//! they hold; so entries of which there may be millions share one.
 //!
-//! Which rows do so, their keys say: those that begin with a capital letter. A leaf is found under the lowest key that belongs to
-//! it; what belongs to it ends where the next one begins.
+//! A page is found under the lowest key that belongs to it; what belongs to it ends where the next one begins. Which tables are
+//! packed is not known here.
 
 use std::collections::BTreeMap;
 
-use crate::{ViewEntry, ViewError, sled_store::redo::Row};
+use crate::{change::ViewEntry, error::ViewError, table::PAGE_BYTES_MAX};
 
-/// What a leaf holds at most, about. Each change of one writes it whole.
-pub const BYTES_MAX: usize = 1024;
 /// The lengths before an entry: of what its key shares with the one before, of the rest of it, of the value.
 const HEADER_BYTES: usize = 6;
 
-/// What a leaf holds.
+/// What a page holds.
 pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Bytes that should be a leaf and are none.
+/// Bytes that should be a page and are none.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoLeaf;
+pub struct NoPage;
 
-impl From<NoLeaf> for ViewError {
-    fn from(NoLeaf: NoLeaf) -> Self {
-        Self::Failed("a leaf cannot be read".into())
+impl From<NoPage> for ViewError {
+    fn from(NoPage: NoPage) -> Self {
+        Self::Failed("a page cannot be read".into())
     }
 }
 
-/// Whether a row shares a leaf with others.
-pub fn shares(key: &[u8]) -> bool {
-    key.first().is_some_and(u8::is_ascii_uppercase)
-}
-
-/// What sled gets in place of the leaf under `key`, now that it holds `entries`: one leaf or several, or none. Whoever reads between
+/// What sled gets in place of the page under `key`, now that it holds `entries`: one page or several, or none. Whoever reads between
 /// two of them misses nothing: what moves is in its new place before it leaves the old one.
-pub fn rows(key: Vec<u8>, entries: &Entries) -> Vec<Row> {
+pub fn rows(key: Vec<u8>, entries: &Entries) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let Some(first) = entries.keys().next() else { return vec![(key, None)] };
     let mut before = first.as_slice();
     let sized = entries.iter().map(|(key, value)| {
@@ -44,24 +37,24 @@ pub fn rows(key: Vec<u8>, entries: &Entries) -> Vec<Row> {
     let sized: Vec<_> = sized.collect();
     let all = sized.iter().map(|(_, _, bytes)| bytes).sum::<usize>();
     // Of one size, so that each has room for what comes next to it.
-    let bytes_each = all.div_ceil(all.div_ceil(BYTES_MAX).max(1));
-    let mut leaves = vec![(key, Vec::new())];
+    let bytes_each = all.div_ceil(all.div_ceil(PAGE_BYTES_MAX).max(1));
+    let mut pages = vec![(key, Vec::new())];
     let mut bytes = 0;
     for (key, value, more) in sized {
         if bytes > 0 && bytes + more > bytes_each {
-            leaves.push((key.clone(), Vec::new()));
+            pages.push((key.clone(), Vec::new()));
             bytes = 0;
         }
         bytes += more;
-        if let Some((_, entries)) = leaves.last_mut() {
+        if let Some((_, entries)) = pages.last_mut() {
             entries.push((key, value));
         }
     }
-    leaves.into_iter().rev().map(|(key, entries)| (key, Some(encode(&entries)))).collect()
+    pages.into_iter().rev().map(|(key, entries)| (key, Some(encode(&entries)))).collect()
 }
 
 fn encode(entries: &[(&Vec<u8>, &Vec<u8>)]) -> Vec<u8> {
-    let (mut bytes, mut before) = (Vec::with_capacity(BYTES_MAX), [].as_slice());
+    let (mut bytes, mut before) = (Vec::with_capacity(PAGE_BYTES_MAX), [].as_slice());
     for (key, value) in entries {
         let (_, rest) = key.split_at(shared(before, key));
         for length in [key.len() - rest.len(), rest.len(), value.len()] {
@@ -80,21 +73,21 @@ fn shared(before: &[u8], key: &[u8]) -> usize {
     before.iter().zip(key).take_while(|(a, b)| a == b).count()
 }
 
-/// What is in a leaf, sorted by key.
-pub fn decode(leaf: &[u8]) -> Result<Vec<ViewEntry>, NoLeaf> {
-    let (mut entries, mut reader) = (Vec::new(), Reader { rest: leaf, key: Vec::new() });
+/// What is in a page, sorted by key.
+pub fn decode(page: &[u8]) -> Result<Vec<ViewEntry>, NoPage> {
+    let (mut entries, mut reader) = (Vec::new(), Reader { rest: page, key: Vec::new() });
     while !reader.rest.is_empty() {
-        let value = reader.next().ok_or(NoLeaf)?;
+        let value = reader.next().ok_or(NoPage)?;
         entries.push((reader.key.clone(), value.to_vec()));
     }
     Ok(entries)
 }
 
-/// The value that a leaf has for a key.
-pub fn find<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, NoLeaf> {
-    let mut reader = Reader { rest: leaf, key: Vec::new() };
+/// The value that a page has for a key.
+pub fn find<'a>(page: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, NoPage> {
+    let mut reader = Reader { rest: page, key: Vec::new() };
     while !reader.rest.is_empty() {
-        let value = reader.next().ok_or(NoLeaf)?;
+        let value = reader.next().ok_or(NoPage)?;
         if reader.key == key {
             return Ok(Some(value));
         }
@@ -102,7 +95,7 @@ pub fn find<'a>(leaf: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, NoLeaf> 
     Ok(None)
 }
 
-/// Goes through a leaf.
+/// Goes through a page.
 struct Reader<'a> {
     rest: &'a [u8],
     /// Of the entry that was read last.
@@ -141,47 +134,49 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_in_leaves_is_in_them() {
+    fn what_is_put_in_pages_is_in_them() {
         for count in [1, 10, 1_000] {
             let all = entries(0..count);
             let rows = rows(b"K".to_vec(), &all);
             let mut found = Entries::new();
             for (key, value) in rows.iter().rev() {
-                let held = decode(value.as_ref().expect("a leaf")).expect("entries");
+                let held = decode(value.as_ref().expect("a page")).expect("entries");
                 assert!(held.iter().all(|(held, _)| held >= key && !found.contains_key(held)), "{key:?}");
                 found.extend(held);
             }
             assert_eq!(found, all);
             for (key, value) in &all {
-                let (_, leaf) = rows.iter().find(|(first, _)| first <= key).expect("its leaf");
-                assert_eq!(find(leaf.as_ref().expect("a leaf"), key), Ok(Some(value.as_slice())));
+                let (_, page) = rows.iter().find(|(first, _)| first <= key).expect("its page");
+                assert_eq!(find(page.as_ref().expect("a page"), key), Ok(Some(value.as_slice())));
             }
-            assert_eq!(find(rows[0].1.as_ref().expect("a leaf"), b"K/z"), Ok(None));
-            assert_eq!(rows.last().expect("a leaf").0, b"K", "the first one keeps its key");
-            assert!(rows.iter().all(|(_, value)| value.as_ref().is_some_and(|value| value.len() < BYTES_MAX + 100)));
+            assert_eq!(find(rows[0].1.as_ref().expect("a page"), b"K/z"), Ok(None));
+            assert_eq!(rows.last().expect("a page").0, b"K", "the first one keeps its key");
+            assert!(
+                rows.iter().all(|(_, value)| value.as_ref().is_some_and(|value| value.len() < PAGE_BYTES_MAX + 100))
+            );
         }
     }
 
     #[test]
-    fn a_leaf_without_entries_goes() {
+    fn a_page_without_entries_goes() {
         assert_eq!(rows(b"K1".to_vec(), &Entries::new()), [(b"K1".to_vec(), None)]);
     }
 
     #[test]
-    fn a_large_row_has_a_leaf_of_its_own() {
+    fn a_large_row_has_a_page_of_its_own() {
         let mut all = entries(0..5);
         all.insert(b"K/a/00002b".to_vec(), vec![1; 4096]);
         let rows = rows(b"K".to_vec(), &all);
-        let counts = rows.iter().map(|(_, value)| decode(value.as_ref().expect("a leaf")).expect("entries").len());
+        let counts = rows.iter().map(|(_, value)| decode(value.as_ref().expect("a page")).expect("entries").len());
         assert!(counts.sum::<usize>() == 6 && rows.len() > 1, "{rows:?}");
     }
 
     #[test]
-    fn what_is_no_leaf_is_not_read_as_one() {
+    fn what_is_no_page_is_not_read_as_one() {
         let (_, whole) = rows(b"K".to_vec(), &entries(3..6)).remove(0);
-        let whole = whole.expect("a leaf");
+        let whole = whole.expect("a page");
         let sound = (0..whole.len()).filter(|cut| decode(&whole[..*cut]).is_ok()).count();
         assert_eq!(sound, 3, "only where an entry ends");
-        assert_eq!(decode(&[9, 0, 1, 0, 0, 0, 1]), Err(NoLeaf), "it shares more than there is");
+        assert_eq!(decode(&[9, 0, 1, 0, 0, 0, 1]), Err(NoPage), "it shares more than there is");
     }
 }

@@ -1,6 +1,6 @@
-//! What is on its way to sled, written down beside it first. sled takes the rows one by one; whoever is killed among them
-//! leaves a half, and whoever opens the views next finds the rest here. A batch of sled's own would do the same, but sled
-//! lets nobody read while it writes one, for as long as that takes.
+//! The redo entry: what is on its way to sled, written down beside it first. sled takes the rows one by one; a process that is
+//! killed among them leaves a part of a batch, and the next one that opens the views finds all of it here. A batch of sled's own
+//! would do the same, but sled blocks all reads while it writes one.
 //!
 //! Synced before sled is told of the first row, and sled's files before the next redo is written. So after a power cut sled
 //! holds one generation whole and a part of the next at most, and the rest of that is here.
@@ -16,7 +16,7 @@ use crc32c::crc32c;
 
 use weirgate_types::Position;
 
-use crate::disk::About;
+use crate::about::About;
 
 /// A length that stands for "removed".
 const REMOVED: u16 = u16::MAX;
@@ -30,9 +30,9 @@ pub struct Redo {
     file: File,
 }
 
-/// What was written down.
+/// What was written down of a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Half {
+pub struct RedoEntry {
     /// What sled was applied to before.
     pub base: Position,
     /// What it will be of then.
@@ -73,7 +73,7 @@ impl Redo {
     }
 
     /// What was written down and not cleared; nothing where the writing itself was cut off, since sled has nothing of it then.
-    pub fn read(path: &Path) -> io::Result<Option<Half>> {
+    pub fn read(path: &Path) -> io::Result<Option<RedoEntry>> {
         match fs::read(path) {
             Ok(bytes) => Ok(decode(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -82,7 +82,7 @@ impl Redo {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Half> {
+fn decode(bytes: &[u8]) -> Option<RedoEntry> {
     let (checksum, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<8>()?;
     let body = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
@@ -97,7 +97,7 @@ fn decode(bytes: &[u8]) -> Option<Half> {
         rows.push(row);
         rest = after;
     }
-    Some(Half { base: Position(u64::from_le_bytes(*base)), about: About::decode(about)?, rows })
+    Some(RedoEntry { base: Position(u64::from_le_bytes(*base)), about: About::decode(about)?, rows })
 }
 
 /// Keys and values have limits that are far below.
@@ -123,7 +123,7 @@ mod tests {
     use weirgate_types::Epoch;
 
     use super::*;
-    use crate::disk::Origin;
+    use crate::about::Origin;
 
     const BASE: Position = Position(70);
     const ORIGIN: Origin = Origin { log: Epoch([3; 16]), epoch: Epoch([3; 16]) };
@@ -144,11 +144,11 @@ mod tests {
         let read = || Redo::read(&path).expect("it can be read");
         assert_eq!(read(), None);
         let rows = written(&path);
-        assert_eq!(read(), Some(Half { base: BASE, about: ABOUT, rows }));
+        assert_eq!(read(), Some(RedoEntry { base: BASE, about: ABOUT, rows }));
         // Of less than before, what is behind its end does not matter.
         let redo = Redo::open(&path).expect("a file");
         redo.write(BASE, ABOUT, std::iter::empty()).expect("written");
-        assert_eq!(read(), Some(Half { base: BASE, about: ABOUT, rows: Vec::new() }));
+        assert_eq!(read(), Some(RedoEntry { base: BASE, about: ABOUT, rows: Vec::new() }));
         redo.clear().expect("cleared");
         assert_eq!(read(), None);
     }

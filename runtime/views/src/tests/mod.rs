@@ -6,17 +6,40 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tempfile::TempDir;
 
-use crate::{sled_store::redo::Redo, *};
-use weirgate_types::Epoch;
+use weirgate_types::{Epoch, Epochs, Known, Position};
+
+use crate::{
+    Change, KEY_BYTES_MAX, Table, Tables, VALUE_BYTES_MAX, ViewEntry, ViewError, ViewOptions, Views,
+    about::{About, Origin},
+    directory::Directory,
+    free_space::FreeSpace,
+    sled_store::Redo,
+};
 
 pub const EPOCH: Epoch = Epoch([5; 16]);
+/// The tables of the tests: those with a capital letter are packed.
+pub const TABLES: Tables = Tables::new(&[
+    Table { name: b'a', packed: false },
+    Table { name: b'b', packed: false },
+    Table { name: b'c', packed: false },
+    Table { name: b'k', packed: false },
+    Table { name: b's', packed: false },
+    Table { name: b'z', packed: false },
+    Table { name: b'C', packed: true },
+    Table { name: b'K', packed: true },
+    Table { name: b'Q', packed: true },
+    Table { name: b'S', packed: true },
+]);
 const HEAD: Position = Position(1 << 40);
 /// Tells a test that it is the child process, and where its views are.
 const CHILD_DIR: &str = "WEIRGATE_VIEWS_CHILD";
@@ -38,14 +61,14 @@ fn options() -> ViewOptions {
 }
 
 pub fn open(dir: &Path) -> Views {
-    Views::open(dir, &Epochs::new(EPOCH), HEAD, options()).expect("the views")
+    Views::open(dir, TABLES, (&Epochs::new(EPOCH), HEAD), options()).expect("the views")
 }
 
 fn put(key: &str, value: &str) -> Change {
-    Change { key: key.into(), value: Some(value.into()), is_new: false }
+    Change::put(key, value)
 }
 
-pub fn place() -> (TempDir, PathBuf) {
+pub fn views_dir() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("views");
     (dir, path)
@@ -64,7 +87,7 @@ pub fn make(path: &Path) {
 #[test]
 fn they_keep_what_a_map_would_keep() {
     for seed in 0..12 {
-        let (_dir, path) = place();
+        let (_dir, path) = views_dir();
         let mut chance = Chance(seed);
         let (mut views, mut model) = (open(&path), BTreeMap::<Vec<u8>, Vec<u8>>::new());
         for step in 1..400 {
@@ -74,12 +97,13 @@ fn they_keep_what_a_map_would_keep() {
                 .map(|key| {
                     let is_new = !model.contains_key(&key);
                     let length = usize::try_from(chance.below(30)).expect("small");
-                    let value = (chance.below(3) > 0).then(|| format!("{step}").repeat(length).into_bytes());
-                    match &value {
-                        Some(value) => model.insert(key.clone(), value.clone()),
-                        None => model.remove(&key),
-                    };
-                    Change { key, value, is_new }
+                    if chance.below(3) == 0 {
+                        model.remove(&key);
+                        return Change::remove(key);
+                    }
+                    let value = format!("{step}").repeat(length).into_bytes();
+                    model.insert(key.clone(), value.clone());
+                    if is_new { Change::insert_new(key, value) } else { Change::put(key, value) }
                 })
                 .collect();
             views.write(changes, Position(step)).expect("written");
@@ -98,7 +122,7 @@ fn they_keep_what_a_map_would_keep() {
     }
 }
 
-/// What the keys of a test begin with: rows of their own, and some that share leaves.
+/// What the keys of a test begin with: entries with rows of their own, and some that share pages.
 const KINDS: [&str; 4] = ["a", "K", "Q", "z"];
 
 fn key(chance: &mut Chance) -> Vec<u8> {
@@ -121,7 +145,7 @@ fn compare(views: &Views, model: &BTreeMap<Vec<u8>, Vec<u8>>, chance: &mut Chanc
 
 #[test]
 fn readers_never_see_an_older_value_than_before() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let views = open(&path);
     let last = 20_000_u64;
     std::thread::scope(|scope| {
@@ -142,9 +166,8 @@ fn readers_never_see_an_older_value_than_before() {
             });
         }
         for number in 1..=last {
-            let change =
-                |key: &[u8]| Change { key: key.into(), value: Some(number.to_le_bytes().into()), is_new: false };
-            views.write(vec![change(b"a"), change(b"b")], Position(number)).expect("written");
+            let change = |key: &str| Change::put(key, number.to_le_bytes());
+            views.write(vec![change("a"), change("b")], Position(number)).expect("written");
             if number % 20 == 0 {
                 // Then what is being flushed is the newest there is.
                 views.settle().expect("settled");
@@ -154,16 +177,16 @@ fn readers_never_see_an_older_value_than_before() {
 }
 
 #[test]
-fn rows_are_found_while_their_leaves_are_split_and_go() {
+fn entries_are_found_while_their_pages_are_split_and_go() {
     const STAY: usize = 600;
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let views = open(&path);
     let mut chance = Chance(9);
-    // Far apart, so that sled's own pages begin anywhere between two leaves.
+    // Far apart, so that sled's own pages begin anywhere between two packed pages.
     let mut stay: Vec<_> =
         (0..STAY).map(|_| [b"K".as_slice(), &chance.below(u64::MAX).to_be_bytes()].concat()).collect();
     stay.sort();
-    let puts = stay.iter().map(|key| Change { key: key.clone(), value: Some(vec![1]), is_new: false });
+    let puts = stay.iter().map(|key| Change::put(key.clone(), [1]));
     views.write(puts.collect(), Position(1)).expect("written");
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -185,13 +208,12 @@ fn rows_are_found_while_their_leaves_are_split_and_go() {
             });
         }
         for position in 2..1_500 {
-            // Whole ranges come and go, so that leaves do.
+            // Whole ranges come and go, so that pages do.
             let from = usize::try_from(chance.below(STAY as u64 - 30)).expect("small");
-            let value = (position % 2 == 0).then(|| vec![7; 60]);
             let keys =
                 stay[from..from + 30].iter().flat_map(|key| (0..5).map(move |m| [key.as_slice(), &[m]].concat()));
-            let changes = keys.map(|key| Change { key, value: value.clone(), is_new: false }).collect();
-            views.write(changes, Position(position)).expect("written");
+            let write = |key| if position % 2 == 0 { Change::put(key, [7; 60]) } else { Change::remove(key) };
+            views.write(keys.map(write).collect(), Position(position)).expect("written");
             if position % 3 == 0 {
                 views.settle().expect("settled");
             }
@@ -202,13 +224,13 @@ fn rows_are_found_while_their_leaves_are_split_and_go() {
 
 #[test]
 fn writers_wait_when_too_much_is_on_its_way() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let limits =
         ViewOptions { flush_interval_ms: 600_000, flush_bytes: 10_000, pending_bytes_max: 20_000, ..options() };
-    let views = Views::open(&path, &Epochs::new(EPOCH), HEAD, limits).expect("the views");
+    let views = Views::open(&path, TABLES, (&Epochs::new(EPOCH), HEAD), limits).expect("the views");
     for number in 0..5000_u64 {
         views.write(vec![put(&format!("key {number}"), &"x".repeat(100))], Position(number)).expect("written");
-        assert!(views.0.shared.memory.read().open_bytes() < 20_000);
+        assert!(views.flusher().memtable.read().open_bytes() < 20_000);
     }
     views.settle().expect("settled");
     assert_eq!(all(&views).len(), 5000);
@@ -216,15 +238,15 @@ fn writers_wait_when_too_much_is_on_its_way() {
 
 /// Views of `path` on a disk with as much space as `free` says.
 fn open_on(path: &Path, free: &Arc<AtomicU64>, options: ViewOptions) -> Views {
-    let place = Arc::new(Place::open(path, Place::boot()).expect("a place"));
+    let directory = Arc::new(Directory::open(path, Directory::boot()).expect("a directory"));
     let free = Arc::clone(free);
-    let space = Space::new(Box::new(move || Some(free.load(Ordering::SeqCst))));
-    Views::open_in(place, space, (&Epochs::new(EPOCH), HEAD), options).expect("the views")
+    let free_space = FreeSpace::new(Box::new(move || Some(free.load(Ordering::SeqCst))));
+    Views::open_in(directory, free_space, TABLES, (&Epochs::new(EPOCH), HEAD), options).expect("the views")
 }
 
 #[test]
 fn on_a_full_disk_changes_wait_and_nothing_breaks() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let free = Arc::new(AtomicU64::new(1 << 30));
     let limits = ViewOptions { pending_bytes_max: 20_000, ..options() };
     let views = open_on(&path, &free, limits.clone());
@@ -232,8 +254,8 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
     views.settle().expect("there is room");
     free.store((16 << 20) - 1, Ordering::SeqCst);
     // Also where it was looked for something to flush in vain before.
-    let looks = views.0.shared.looks();
-    while views.0.shared.looks() < looks + 2 {
+    let looks = views.flusher().looks();
+    while views.flusher().looks() < looks + 2 {
         std::thread::yield_now();
     }
     views.write(vec![put("b", "2")], Position(2)).expect("in memory");
@@ -256,11 +278,11 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
 
 #[test]
 fn views_that_were_full_are_removed_and_made_anew() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     make(&path);
     let views = open(&path);
     let failure = ViewError::Full("a test".into());
-    assert_eq!(views.0.shared.failed::<()>(Err(failure.clone())), Err(failure.clone()));
+    assert_eq!(views.flusher().failed::<()>(Err(failure.clone())), Err(failure.clone()));
     assert_eq!(views.get(b"a"), Err(failure));
     drop(views);
     assert_eq!(open(&path).applied(), Position::ZERO);
@@ -269,7 +291,7 @@ fn views_that_were_full_are_removed_and_made_anew() {
 
 #[test]
 fn what_does_not_fit_is_refused_whole() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let views = open(&path);
     let long = "x".repeat(VALUE_BYTES_MAX + 1);
     let refused = views.write(vec![put("a", "1"), put("b", &long)], Position(1));
@@ -278,6 +300,8 @@ fn what_does_not_fit_is_refused_whole() {
         let refused = views.write(vec![put("a", "1"), put(key, "")], Position(1));
         assert_eq!(refused, Err(ViewError::Key { bytes: key.len(), max: KEY_BYTES_MAX }));
     }
+    let refused = views.write(vec![put("a", "1"), put("x", "")], Position(1));
+    assert_eq!(refused, Err(ViewError::Table { name: b'x' }));
     assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()));
     views.write(vec![put(&"k".repeat(KEY_BYTES_MAX), &long[1..])], Position(2)).expect("the largest");
     views.write(Vec::new(), Position(2)).expect("the same position");
@@ -289,7 +313,7 @@ fn what_does_not_fit_is_refused_whole() {
 
 #[test]
 fn closed_views_are_whole_though_others_have_handles() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let views = open(&path);
     let other = views.clone();
     views.write(vec![put("a", "1")], Position(3)).expect("written");
@@ -307,12 +331,12 @@ fn closed_views_are_whole_though_others_have_handles() {
 
 #[test]
 fn a_position_without_changes_is_kept() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     make(&path);
     open(&path).write(Vec::new(), Position(9)).expect("written");
     let views = open(&path);
     assert_eq!((views.applied(), all(&views).len()), (Position(9), 2));
-    let other = Views::open(&path, &Epochs::new(EPOCH), HEAD, options()).err().expect("an error");
+    let other = Views::open(&path, TABLES, (&Epochs::new(EPOCH), HEAD), options()).err().expect("an error");
     assert_eq!(other, ViewError::Locked { dir: path });
 }
 
@@ -355,7 +379,7 @@ fn views_that_cannot_be_right_are_made_anew() {
         ("everything is gone", |path| fs::remove_dir_all(path).expect("removed")),
     ];
     for (kind, spoil) in kinds {
-        let (_dir, path) = place();
+        let (_dir, path) = views_dir();
         make(&path);
         spoil(&path);
         let views = open(&path);
@@ -372,9 +396,9 @@ fn views_of_another_log_or_an_earlier_epoch_are_moved_aside() {
     let mut raised = Epochs::new(EPOCH);
     raised.begin(Position(5), Epoch([6; 16]));
     for log in [Epochs::new(Epoch([6; 16])), raised] {
-        let (_dir, path) = place();
+        let (_dir, path) = views_dir();
         make(&path);
-        let views = Views::open(&path, &log, HEAD, options()).expect("new views");
+        let views = Views::open(&path, TABLES, (&log, HEAD), options()).expect("new views");
         assert_eq!((views.applied(), all(&views)), (Position::ZERO, Vec::new()));
         drop(views);
         let aside = open(&path.with_file_name("views.damaged"));
@@ -384,36 +408,36 @@ fn views_of_another_log_or_an_earlier_epoch_are_moved_aside() {
 
 #[test]
 fn views_that_are_ahead_of_their_log_are_a_loss_and_stay_as_they_are() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     make(&path);
     let log = Epochs::new(EPOCH);
     let known = Known { log: EPOCH, epoch: EPOCH, position: Position(7) };
     for head in [Position::ZERO, Position(1), Position(6)] {
-        let found = Views::open(&path, &log, head, options()).err();
+        let found = Views::open(&path, TABLES, (&log, head), options()).err();
         assert_eq!(found, Some(ViewError::Ahead(known)), "the log ends at {head}");
     }
-    assert_eq!(Views::applied_in(&path, &options()), Ok(Some(known)));
-    let views = Views::open(&path, &log, Position(7), options()).expect("the same views");
+    assert_eq!(Views::applied_in(&path, TABLES, &options()), Ok(Some(known)));
+    let views = Views::open(&path, TABLES, (&log, Position(7)), options()).expect("the same views");
     assert_eq!((views.applied(), all(&views).len()), (Position(7), 2));
     drop(views);
     // A later epoch of the same log, which that log has lost.
     let mut raised = log.clone();
     raised.begin(Position(5), Epoch([6; 16]));
     fs::remove_dir_all(&path).expect("removed");
-    Views::open(&path, &raised, HEAD, options())
+    Views::open(&path, TABLES, (&raised, HEAD), options())
         .expect("views")
         .write(vec![put("a", "1")], Position(5))
         .expect("written");
-    assert!(matches!(Views::open(&path, &log, HEAD, options()), Err(ViewError::Ahead(_))));
+    assert!(matches!(Views::open(&path, TABLES, (&log, HEAD), options()), Err(ViewError::Ahead(_))));
 }
 
 #[test]
 fn views_that_failed_refuse_everything_and_are_not_used_again() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     make(&path);
     let views = open(&path);
     let failure = ViewError::Failed("a test".into());
-    assert_eq!(views.0.shared.failed::<()>(Err(failure.clone())), Err(failure.clone()));
+    assert_eq!(views.flusher().failed::<()>(Err(failure.clone())), Err(failure.clone()));
     assert_eq!(views.get(b"a"), Err(failure.clone()));
     assert_eq!(views.scan(b"", None, 1), Err(failure.clone()));
     assert_eq!(views.write(Vec::new(), Position(8)), Err(failure.clone()));
@@ -428,10 +452,10 @@ pub fn changes(number: u64) -> Vec<Change> {
     let mut changes = vec![
         put(&format!("counter {}", number % 97), &number.to_string()),
         put(&format!("Counter {}", number % 89), &number.to_string()),
-        Change { is_new: true, ..put(&short_lived(number), &"x".repeat(200)) },
+        Change::insert_new(short_lived(number), "x".repeat(200)),
     ];
     if let Some(old) = number.checked_sub(50) {
-        changes.push(Change { key: short_lived(old).into(), value: None, is_new: false });
+        changes.push(Change::remove(short_lived(old)));
     }
     changes
 }
@@ -465,7 +489,7 @@ fn child_that_writes_until_killed() {
 
 #[test]
 fn after_a_kill_they_are_older_and_whole() {
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     let mut applied = 0;
     for round in 0..15 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))

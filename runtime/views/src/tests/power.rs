@@ -3,13 +3,15 @@
 
 use std::{fs, path::Path};
 
-use crate::{
-    disk::{Disk, Origin},
-    memtable::Memory,
-    sled_store::redo::Redo,
-    tests::{Chance, EPOCH, all, changes, make, model, open, place},
-};
 use weirgate_types::Position;
+
+use super::{Chance, EPOCH, TABLES, all, changes, make, model, open, views_dir};
+use crate::{
+    about::Origin,
+    memtable::Memtable,
+    sled_store::{Redo, SledStore},
+    store::Store as _,
+};
 
 /// What stays of a file when the power goes while it is made of `before` into `after`: each block of either.
 fn mixture(before: &Path, after: &Path, chance: &mut Chance) -> Vec<u8> {
@@ -36,12 +38,12 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A generation of changes, as if many positions had been written.
-fn generation(from: u64, to: u64) -> Memory {
-    let mut memory = Memory::new(Position(from));
+fn generation(from: u64, to: u64) -> Memtable {
+    let mut memtable = Memtable::new(TABLES, Position(from));
     for number in from + 1..=to {
-        memory.write(changes(number), Position(number));
+        memtable.write(changes(number), Position(number));
     }
-    memory
+    memtable
 }
 
 #[test]
@@ -58,16 +60,16 @@ fn after_a_power_cut_they_prove_that_they_are_whole_or_are_made_anew() {
     fs::write(before.join("state"), "open another-boot\n").expect("written");
     // One more generation: first only what will be written is written down, then all of it is in sled.
     copy(&before, &planned);
-    let disk = Disk::open(&planned.join("sled"), 1 << 20).expect("sled");
+    let store = SledStore::open(&planned.join("sled"), TABLES, 1 << 20).expect("sled");
     let begun = generation(BEFORE, AFTER).begin_flush().expect("a generation");
-    let flush = disk.plan(Origin { log: EPOCH, epoch: EPOCH }, &begun).expect("a plan");
+    let prepared = store.prepare(begun.batch(Origin { log: EPOCH, epoch: EPOCH })).expect("prepared");
     Redo::open(&planned.join("sled/redo"))
         .expect("a file")
-        .write(flush.base, flush.about, flush.rows())
+        .write(prepared.base, prepared.about, prepared.rows())
         .expect("written");
-    drop(disk);
+    drop(store);
     copy(&planned, &after);
-    drop(Disk::open(&after.join("sled"), 1 << 20).expect("sled, brought forward"));
+    drop(SledStore::open(&after.join("sled"), TABLES, 1 << 20).expect("sled, brought forward"));
     let (mut whole, mut anew) = (0, 0);
     for seed in 0..40 {
         let mut chance = Chance(seed);
@@ -102,7 +104,7 @@ fn after_a_power_cut_they_prove_that_they_are_whole_or_are_made_anew() {
 #[test]
 fn one_row_that_is_missing_or_old_is_noticed() {
     for (key, value) in [("a", None), ("a", Some("9")), ("c", Some("1"))] {
-        let (_dir, path) = place();
+        let (_dir, path) = views_dir();
         make(&path);
         let db = sled::Config::new().path(path.join("sled")).open().expect("sled");
         match value {
@@ -114,7 +116,7 @@ fn one_row_that_is_missing_or_old_is_noticed() {
         fs::write(path.join("state"), "open another-boot\n").expect("written");
         assert_eq!(open(&path).applied(), Position::ZERO, "{key} {value:?}");
     }
-    let (_dir, path) = place();
+    let (_dir, path) = views_dir();
     make(&path);
     fs::write(path.join("state"), "open another-boot\n").expect("written");
     assert_eq!(open(&path).applied(), Position(7), "nothing was changed");

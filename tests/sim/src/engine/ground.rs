@@ -17,7 +17,7 @@ use weirgate_engine::{
 };
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Crash, Epoch, Fault, Identity, Log, LogOptions, Salt, SimStorage};
-use weirgate_views::{SimRows, ViewOptions, Views};
+use weirgate_views::{MemoryStore, ViewOptions, Views};
 
 use super::{Stop, unreadable};
 use crate::{Plan, Rule, Violation, clock::WorldClock};
@@ -64,14 +64,14 @@ impl<'a> Setup<'a> {
 
 pub struct Ground {
     pub storage: SimStorage,
-    pub rows: SimRows,
+    pub rows: MemoryStore,
     /// The operation of the disk that will fail.
     fault_at: Option<u64>,
     clock: Arc<SimClock>,
 }
 
 impl Ground {
-    pub fn new(storage: SimStorage, rows: SimRows) -> Self {
+    pub fn new(storage: SimStorage, rows: MemoryStore) -> Self {
         let ground = Self { storage, rows, fault_at: None, clock: Arc::default() };
         ground.set_clock(WorldClock::START);
         ground
@@ -79,7 +79,7 @@ impl Ground {
 
     /// A copy of the disk, as it is, and no views.
     pub fn copy_of_log(&self) -> Self {
-        let ground = Self::new(self.storage.crash(Crash::Keep(u64::MAX)), SimRows::default());
+        let ground = Self::new(self.storage.crash(Crash::Keep(u64::MAX)), MemoryStore::default());
         ground.set_clock(self.clock());
         ground
     }
@@ -131,7 +131,7 @@ impl Ground {
         let log = log.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() })?;
         // There is no thread that would make room in memory.
         let options = ViewOptions { pending_bytes_max: usize::MAX, ..ViewOptions::default() };
-        let views = Views::simulated(self.rows.clone(), log.epochs(), log.head(), options);
+        let views = Views::simulated(self.rows.clone(), sim::TABLES, (log.epochs(), log.head()), options);
         Ok((log, views.map_err(unreadable)?))
     }
 

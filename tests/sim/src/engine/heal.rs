@@ -154,7 +154,7 @@ impl History<'_> {
         let again = copy.start(self.stage, &Setup::of(&self.plan))?;
         again.views().flush().map_err(unreadable)?;
         // Which deployments still matter depends on how far the handler has looked; the machine's own histories compare those.
-        let rows = |rows: &weirgate_views::SimRows| {
+        let rows = |rows: &weirgate_views::MemoryStore| {
             let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h") && !key.starts_with(b"d"));
             rows.collect::<std::collections::BTreeMap<_, _>>()
         };

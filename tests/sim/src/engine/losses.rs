@@ -9,7 +9,7 @@ use std::{
 use weirgate_engine::sim::Attempted;
 use weirgate_log::{Log, LogError, SimStorage};
 use weirgate_types::{Effects, Lost, Mode, Position, Record};
-use weirgate_views::SimRows;
+use weirgate_views::MemoryStore;
 
 use super::{
     History, Stop,
@@ -39,7 +39,7 @@ impl History<'_> {
     fn lose(&mut self) -> Result<(), Stop> {
         let storage = SimStorage::new();
         self.write_rest(&storage).map_err(unreadable)?;
-        let mut ground = Ground::new(storage, SimRows::default());
+        let mut ground = Ground::new(storage, MemoryStore::default());
         ground.set_clock(self.ground.clock());
         for _ in 0..2 {
             self.engine = ground.start(self.stage, &Setup::of(&self.plan))?;

@@ -24,7 +24,7 @@ use weirgate_types::{
     AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHasher,
     Position, Record, StateWrite, StatusWrite,
 };
-use weirgate_views::SimRows;
+use weirgate_views::MemoryStore;
 
 use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
@@ -111,7 +111,7 @@ pub fn tell(stage: &Stage, seed: u64) -> (Outcome, Vec<String>) {
 fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
     let mut chance = Chance::seeded(seed);
     let plan = Plan::draw(seed, &mut chance);
-    let mut ground = Ground::new(SimStorage::new(), SimRows::default());
+    let mut ground = Ground::new(SimStorage::new(), MemoryStore::default());
     let engine = ground.start(stage, &Setup::of(&plan)).map_err(broken)?;
     let checks = Checks::new(&plan);
     Ok(History {

@@ -3,7 +3,7 @@
 
 use weirgate_engine::sim::Exit;
 use weirgate_log::{Crash, SimStorage};
-use weirgate_views::SimRows;
+use weirgate_views::MemoryStore;
 
 use super::{Ground, History, Setup, Stop};
 use crate::{Rule, checks::check};
@@ -54,7 +54,8 @@ impl History<'_> {
 
     /// The process ends as one does that was asked to.
     fn leave(&mut self) -> Result<(), Stop> {
-        let nothing = Ground::new(SimStorage::new(), SimRows::default()).start(self.stage, &Setup::of(&self.plan))?;
+        let nothing =
+            Ground::new(SimStorage::new(), MemoryStore::default()).start(self.stage, &Setup::of(&self.plan))?;
         std::mem::replace(&mut self.engine, nothing).stop();
         self.calls.clear();
         self.people.are_cut_off();

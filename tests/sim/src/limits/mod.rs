@@ -18,7 +18,7 @@ use weirgate_engine::{
 };
 use weirgate_log::{Crash, Fault, SimStorage};
 use weirgate_types::{CallLimits, DeliveryId, Event, HandlerName, Position};
-use weirgate_views::SimRows;
+use weirgate_views::MemoryStore;
 
 use crate::{
     Chance, Figures, Outcome, Rule, Violation,
@@ -68,7 +68,7 @@ pub fn run(stage: &Stage, seed: u64) -> Outcome {
 fn one(stage: &Stage, seed: u64) -> Outcome {
     let mut chance = Chance::seeded(seed);
     let plan = Plan::draw(seed, &mut chance);
-    let mut ground = Ground::new(SimStorage::new(), SimRows::default());
+    let mut ground = Ground::new(SimStorage::new(), MemoryStore::default());
     let engine = match ground.start(stage, &setup(&plan)) {
         Ok(engine) => engine,
         Err(stop) => return Outcome { figures: Figures::default(), violation: Some(broken(stop)) },

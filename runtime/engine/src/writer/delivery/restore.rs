@@ -6,7 +6,7 @@ use weirgate_types::{Deployed, HandlerName, KeyHash, Position, Record};
 use weirgate_views::Views;
 
 use super::Delivery;
-use crate::{StorageError, keys};
+use crate::{StorageError, keys, tables};
 
 /// How many deliveries are read at once.
 const PAGE: usize = 4_096;
@@ -16,17 +16,17 @@ impl Delivery {
     pub fn restore(&mut self, views: &Views, reader: &LogReader) -> Result<(), StorageError> {
         let applied = views.applied();
         self.machine.restore_head(applied);
-        if let Some(value) = views.get(keys::ANCHORS)? {
+        if let Some(value) = views.get(tables::ANCHORS.prefix())? {
             self.machine.restore_anchors(
                 postcard::from_bytes(&value).map_err(StorageError::undecodable("the anchors of time"))?,
             );
         }
-        for (key, value) in views.scan(keys::LAGGING, None, usize::MAX)? {
+        for (key, value) in views.scan(tables::LAGGING.prefix(), None, usize::MAX)? {
             let name = keys::handler_of(&key).ok_or_else(|| StorageError::row("a lagging handler's name"))?;
             let scanned = keys::value_position(&value).ok_or_else(|| StorageError::row("a lagging handler's row"))?;
             self.lagging_kept.insert(name, scanned);
         }
-        for (key, value) in views.scan(keys::HANDLERS, None, usize::MAX)? {
+        for (key, value) in views.scan(tables::HANDLERS.prefix(), None, usize::MAX)? {
             let name = keys::handler_of(&key).ok_or_else(|| StorageError::row("a handler's name"))?;
             let row: HandlerRow = postcard::from_bytes(&value).map_err(StorageError::undecodable("a handler's row"))?;
             let scanned = self.lagging_kept.get(&name).copied().unwrap_or(applied);
@@ -34,7 +34,7 @@ impl Delivery {
             let offers = restore_offers(&name, views)?;
             self.machine.restore_handler(deployments, &HandlerRow { scanned, offers, ..row });
         }
-        for (key, value) in views.scan(keys::HOSTS, None, usize::MAX)? {
+        for (key, value) in views.scan(tables::HOSTS.prefix(), None, usize::MAX)? {
             let host = keys::host_of(&key).ok_or_else(|| StorageError::row("a host's name"))?;
             let (until_ms, again) = postcard::from_bytes(&value).map_err(StorageError::undecodable("a host's row"))?;
             self.machine.restore_host(host, until_ms, again);
@@ -62,7 +62,7 @@ impl Delivery {
     fn restore_deliveries(&mut self, views: &Views) -> Result<(), StorageError> {
         let mut after = None::<Vec<u8>>;
         loop {
-            let page = views.scan(keys::DELIVERIES, after.as_deref(), PAGE)?;
+            let page = views.scan(tables::DELIVERIES.prefix(), after.as_deref(), PAGE)?;
             for (key, value) in &page {
                 let row: DeliveryRow =
                     postcard::from_bytes(value).map_err(StorageError::undecodable("a delivery's row"))?;

@@ -17,7 +17,7 @@ impl Delivery {
         for (handler, OfferChange { lane, key, correction }) in self.machine.take_offer_changes() {
             let row = keys::offer(&handler, lane, key);
             match correction {
-                Some(correction) => projection.put(row, keys::position_value(correction), false),
+                Some(correction) => projection.put(row, keys::position_value(correction)),
                 None => projection.remove(row),
             }
         }
@@ -26,7 +26,7 @@ impl Delivery {
         }
         let lagging: BTreeMap<_, _> = self.machine.lagging().map(|(name, scanned)| (name.clone(), scanned)).collect();
         for (name, scanned) in lagging.iter().filter(|(name, scanned)| self.lagging_kept.get(*name) != Some(*scanned)) {
-            projection.put(keys::lagging(name), keys::position_value(*scanned), false);
+            projection.put(keys::lagging(name), keys::position_value(*scanned));
         }
         for name in self.lagging_kept.keys().filter(|name| !lagging.contains_key(*name)) {
             projection.remove(keys::lagging(name));
@@ -50,11 +50,11 @@ impl Delivery {
         let mut deployments = BTreeSet::new();
         for (name, row) in self.machine.rows() {
             let value = postcard::to_stdvec(&row).map_err(StorageError::encode("a handler's row"))?;
-            projection.put(keys::handler(name), value, false);
+            projection.put(keys::handler(name), value);
             deployments.extend(row.deployments.into_iter().map(|position| keys::deployment(name, position)));
         }
         for row in deployments.difference(&self.deployments_kept) {
-            projection.put(row.clone(), Vec::new(), false);
+            projection.put(row.clone(), Vec::new());
         }
         for row in self.deployments_kept.difference(&deployments) {
             projection.remove(row.clone());
@@ -71,7 +71,7 @@ impl Delivery {
                 None => projection.remove(keys::host(host)),
                 Some(open_state) => {
                     let value = postcard::to_stdvec(&open_state).map_err(StorageError::encode("a host's row"))?;
-                    projection.put(keys::host(host), value, false);
+                    projection.put(keys::host(host), value);
                     open.insert(host.clone(), open_state.0.saturating_sub(elapsed_ms));
                 }
             }

@@ -5,7 +5,7 @@ use weirgate_types::{Position, Record};
 use weirgate_views::Views;
 
 use super::Ingress;
-use crate::{StorageError, keys, projection::Projection};
+use crate::{StorageError, keys, projection::Projection, tables};
 
 /// How many records a pass looks at, at least; it keeps up with what comes in.
 const RECORDS_MIN: usize = 64;
@@ -66,7 +66,7 @@ impl Ingress {
             forgotten = Forgotten::through(position.plus(record.width()).before());
         }
         if forgotten.through > self.forgotten.through {
-            projection.put(keys::FORGOTTEN.to_vec(), keys::position_value(forgotten.through), false);
+            projection.put(tables::FORGOTTEN.prefix().to_vec(), keys::position_value(forgotten.through));
         }
         self.forgotten = forgotten;
         Ok(read_records)
