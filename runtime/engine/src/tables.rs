@@ -1,5 +1,5 @@
 //! The tables of the views, as data: the byte that their keys begin with, and whether their entries share packed pages. Each
-//! says what follows that byte in a key, then what the value is; both are made in `rows.rs`.
+//! says what follows that byte in a key, then what the value is; both are made in `keys.rs`.
 //!
 //! All of it is a stored format: a name that is in use keeps its table and its `packed`.
 
