@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measure: the orders workload and status push, on the real binary. With RESTATE_SERVER and RESTATE_DRIVER set, Restate
-# runs in turns with it. docs/performance.md has the method. Arguments go to the orders runs: tools/bench.sh --repeats 1
+# Runs the benchmarks: the orders workload and status push, on the real binary. With RESTATE_SERVER and RESTATE_DRIVER set,
+# Restate alternates with it. docs/performance.md has the method. Arguments go to the orders runs: tools/bench.sh --repeats 1
 source "$(dirname "$0")/lib.sh"
 need_rust; need_wasm
 build_server
@@ -15,7 +15,7 @@ peer=()
 if [ -n "${RESTATE_SERVER:-}" ] && [ -n "${RESTATE_DRIVER:-}" ]; then
   peer=(--peer restate)
 else
-  # An empty one is as good as none.
+  # An empty value counts as unset.
   unset RESTATE_SERVER RESTATE_DRIVER
   say "without Restate: set RESTATE_SERVER and RESTATE_DRIVER to its server and a driver (docs/performance.md)"
 fi

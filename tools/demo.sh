@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build everything, start Weirgate with the order handlers and the shop, and stay until Ctrl-C. Orders are kept in
-# target/demo; `make clean-demo` forgets them. PORT chooses another port.
+# Builds everything, starts Weirgate with the order handlers and the shop, and runs until Ctrl-C. Orders are kept in
+# target/demo; `make clean-demo` deletes them. PORT sets another port.
 source "$(dirname "$0")/lib.sh"
 need_rust; need_wasm; need_node
 build_server; build_handlers; build_web

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Fuzz with coverage, on stable Rust: tools/fuzz.sh [MINUTES [TARGET...]]. docs/fuzzing.md says what is checked.
+# Fuzzes with coverage, on stable Rust: tools/fuzz.sh [MINUTES [TARGET...]]. docs/fuzzing.md lists the checked properties.
 source "$(dirname "$0")/lib.sh"
 need_rust; have c++ || install g++
 minutes=${1:-10}; shift || true
 targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(records segments manifests patches cloudevents live)
-# Targets that do not need the server's crate are built without it, in a minute rather than in many.
+# Targets that do not need the server's crate are built without it, in one minute instead of many.
 features=(--no-default-features)
 for target in "${targets[@]}"; do case $target in cloudevents|live) features=() ;; esac; done
-# The instrumentation that `cargo fuzz run --sanitizer none` asks for. All of it is stable.
+# The instrumentation of `cargo fuzz run --sanitizer none`. All of it is stable.
 flags=(--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module)
 for flag in level=4 inline-8bit-counters pc-table trace-compares; do flags+=("-Cllvm-args=-sanitizer-coverage-$flag"); done
 host=$(rustc -vV | sed -n 's/^host: //p')

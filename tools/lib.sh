@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: what a machine needs, each step said aloud.
+# Sourced by the scripts in this directory: installs what a machine needs, and prints each step.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
@@ -12,7 +12,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo; then sudo "$@"; else die "'$*' needs root: run it yourself, then this again"; fi
 }
 
-# install PACKAGE...: from the distribution, where it is Debian's kind.
+# install PACKAGE...: from the distribution, if it is based on Debian.
 install() {
   have apt-get || die "please install: $* (this machine has no apt-get)"
   say "installing $* (apt-get)"
@@ -54,8 +54,8 @@ need_node() {
 
 need_chromium() { have chromium || have chromium-browser || have google-chrome || install chromium; }
 
-# Where a component is built: rustup's wasm32-wasip2, or else Debian's own Rust for wasm32-unknown-unknown, so that no
-# single server is needed.
+# How components are built: rustup's wasm32-wasip2, or else Debian's own Rust for wasm32-unknown-unknown, so that no single
+# download server is required.
 WASM_TARGET=wasm32-wasip2
 has_std() { ls "$("$1" --print target-libdir --target "$2" 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1; }
 need_wasm() {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything: what `.ci/run` runs.
+# Runs all tests, as `.ci/run` does.
 source "$(dirname "$0")/lib.sh"
 need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium
 started=$SECONDS
-# In one go, so that server and tests share their dependencies: built one by one they would differ in features.
+# In one command, so that server and tests share their dependencies: built one by one they would differ in features.
 say "building Weirgate and the tests (the first time takes some minutes)"
 cargo build --release --locked --workspace --bins --tests
 export WEIRGATE_BIN=$PWD/target/release/weirgate

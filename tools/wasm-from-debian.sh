@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make components with Debian's own Rust: unpack rustc-web and rust-web-src privately under DIR (nothing is installed),
-# and build the standard library for wasm32-unknown-unknown once. Prints what to set, for eval.
+# Builds components with Debian's own Rust: unpacks rustc-web and rust-web-src privately under DIR (nothing is installed),
+# and builds the standard library for wasm32-unknown-unknown once. Prints the variables to set, for eval.
 set -euo pipefail
 target=wasm32-unknown-unknown; mkdir -p "$1"; dir=$(realpath "$1"); rustc=$dir/rustc
 has_std() { ls "$("$1" --print target-libdir --target $target 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1; }

@@ -1,5 +1,5 @@
-// Runs the unit tests: every `*.test.ts` and `*.test.tsx`, bundled for the Node at hand and given to its test runner.
-// The bundles go to node_modules/.cache, which nothing else reads.
+// Runs the unit tests: every `*.test.ts` and `*.test.tsx`, bundled for the installed Node and passed to its test runner. The
+// bundles are written to node_modules/.cache.
 
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";

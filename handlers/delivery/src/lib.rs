@@ -1,11 +1,11 @@
-//! The delivery handler: takes a parcel from packed over dispatched to delivered. Each step is an event of its own, which
-//! is also what starts the next one.
+//! The delivery handler: takes a parcel from packed over dispatched to delivered. Each step is an event, which also starts
+//! the next one.
 
 use order_events::{DeliveryDelivered, DeliveryDispatched, DeliveryPacked, InvoiceCreated};
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Invoiced(InvoiceCreated),
@@ -13,7 +13,7 @@ pub enum Incoming {
     Dispatched(DeliveryDispatched),
 }
 
-/// Where the parcel is; absent before it was packed.
+/// The state of the parcel; absent before it was packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Step {
@@ -30,7 +30,7 @@ struct ParcelData<'a> {
 }
 
 /// # Errors
-/// None of its own.
+/// None.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
@@ -54,7 +54,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     Ok(())
 }
 
-/// Go from one step to the next; from any other step nothing happens.
+/// Goes from one step to the next; from any other step nothing happens.
 fn step(from: Option<Step>, to: Step, parcel: &str, context: &mut Context) -> Result<bool, Failure> {
     let at = context.state().get::<Step>(STEP)?;
     if at != from {

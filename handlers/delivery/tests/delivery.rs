@@ -1,4 +1,4 @@
-//! The delivery handler, through the native test kit.
+//! The delivery handler in the native test kit.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -1,9 +1,9 @@
-//! What an escrow is and how it answers: pure, without context and events. Every event has an answer in every state, also
-//! one that comes twice, too early or too late.
+//! The state machine of an escrow: pure, without context and events. Every event has a reaction in every state, also one
+//! that comes twice, too early or too late.
 //!
-//! A cell names the state that follows. `.` is ignored with a line in the log; `x` is a permanent failure, hence a dead
-//! letter that somebody looks at, as what was asked for cannot be had; `back`: the money that came, or that was held, goes back
-//! to the buyer. "paid" says that money was taken, whatever has become of it.
+//! A cell names the next state. `.` is ignored with a line in the log; `x` is a permanent failure, hence a dead letter for
+//! an operator, because the request cannot be fulfilled; `back`: the money that came, or that was held, is returned to the
+//! buyer. "paid" means that money was taken, even if it was returned since.
 //!
 //! | state | opened again | opened otherwise | buyer signed | seller signed | payment 1 | payment 2 | wrong amount | close | cancel | buyer late | seller late | payment late | closing late |
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -25,7 +25,7 @@
 use order_events::{EscrowOpened, EscrowStep, euros};
 use serde::{Deserialize, Serialize};
 
-/// Payments that were sent back; beyond so many, somebody should look.
+/// Payments that were sent back; more than these need an operator.
 const RETURNED_MAX: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub enum Party {
     Seller,
 }
 
-/// What is to be told to the others.
+/// The consequences to publish.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Consequence {
     Signed,
@@ -58,13 +58,13 @@ pub enum Consequence {
     Ended(End),
 }
 
-/// What an event comes to.
+/// The result of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     Recorded(Vec<Consequence>),
-    /// It changes nothing; this is why.
+    /// It changes nothing, for this reason.
     Ignored(String),
-    /// It asks for what cannot be had.
+    /// It requests something that is not possible.
     Refused(String),
 }
 
@@ -75,10 +75,10 @@ pub struct Deal {
     pub terms: EscrowOpened,
     pub buyer_signed: bool,
     pub seller_signed: bool,
-    /// The money that was taken, whatever has become of it.
+    /// The money that was taken, even if it was returned since.
     pub payment: Option<Payment>,
     pub end: Option<End>,
-    /// The payments that were not taken.
+    /// The payments that were refused.
     returned: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl Deal {
         Self { terms, buyer_signed: false, seller_signed: false, payment: None, end: None, returned: Vec::new() }
     }
 
-    /// What has to be done next. Each has its deadline, and nothing else has.
+    /// The open steps. Exactly these have a deadline.
     pub fn open_steps(&self) -> Vec<EscrowStep> {
         let (buyer, seller, paid) = (self.buyer_signed, self.seller_signed, self.payment.is_some());
         let steps = [
@@ -100,7 +100,7 @@ impl Deal {
         open.map(|(_, step)| step).collect()
     }
 
-    /// It is opened once more.
+    /// It is opened again.
     pub fn open_again(&self, terms: &EscrowOpened) -> Answer {
         if *terms == self.terms {
             return Ignored("it was opened before".to_owned());
@@ -124,7 +124,7 @@ impl Deal {
         Recorded(if both { vec![Consequence::Signed] } else { Vec::new() })
     }
 
-    /// Money may come before the signatures. What is not owed goes back.
+    /// Money may come before the signatures. Money that is not owed is returned.
     pub fn fund(&mut self, payment: Payment) -> Answer {
         let is_taken = self.payment.as_ref().is_some_and(|taken| taken.reference == payment.reference);
         if is_taken || self.returned.contains(&payment.reference) {
@@ -171,7 +171,7 @@ impl Deal {
         }
     }
 
-    /// A timer has fired, perhaps although it was cancelled.
+    /// A timer has fired, possibly although it was cancelled.
     pub fn deadline_passed(&mut self, step: EscrowStep) -> Answer {
         if !self.open_steps().contains(&step) {
             return Ignored(format!("the deadline of the {} does not matter any more", step.as_str()));
@@ -190,7 +190,7 @@ impl Deal {
     }
 }
 
-/// What has not been done, for people.
+/// The missed step, for people.
 pub fn missed(step: EscrowStep) -> &'static str {
     match step {
         EscrowStep::BuyerSignature => "the buyer has not signed in time",

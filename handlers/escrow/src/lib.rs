@@ -1,6 +1,6 @@
-//! The escrow handler: holds a buyer's money until the seller has earned it. A saga in one handler: it waits for what the
-//! two parties do, each step with a deadline by a durable timer, and makes good on what was done where a step is missed.
-//! The answer to every event in every state is a table, in `deal.rs`.
+//! The escrow handler: holds a buyer's money until the seller has earned it. A saga in one handler: it waits for the actions
+//! of the two parties, each step with a deadline by a durable timer, and compensates when a step is missed. The reaction to
+//! every event in every state is a table, in `deal.rs`.
 
 mod deal;
 mod tell;
@@ -13,7 +13,7 @@ use order_events::{
 };
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Opened(EscrowOpened),
@@ -22,19 +22,18 @@ pub enum Incoming {
     Funded(EscrowFunded),
     CloseRequested(EscrowCloseRequested),
     CancelRequested(EscrowCancelRequested),
-    /// From its own timers, each of which has the name of its step.
+    /// From its own timers, each named after its step.
     DeadlinePassed(EscrowDeadlinePassed),
 }
 
 const DEAL: &str = "deal";
-/// For a payment's name.
+/// Maximum length of a payment's name.
 const REFERENCE_BYTES_MAX: usize = 200;
 /// Longer reasons are cut.
 const REASON_CHARS_MAX: usize = 200;
 
-/// # Errors
-/// Correctable: the terms of an escrow are wrong. Permanent: what is asked for cannot be had, as the table in `deal.rs` says,
-/// or the data names another escrow than the key. Transient: a setting is no number.
+/// Correctable: the terms of an escrow are wrong. Permanent: the request is not possible, according to the table in
+/// `deal.rs`, or the data names another escrow than the key. Transient: a setting is not a number.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let named = escrow_key(escrow_of(&event.data));
@@ -94,7 +93,7 @@ fn answer(deal: &mut Deal, news: Incoming) -> Answer {
     }
 }
 
-/// Keep how the escrow stands, show it, and have a timer run for each step that is open now and for no other.
+/// Stores the escrow's state, shows it, and runs a timer for each open step and for no other.
 fn keep(deal: &Deal, before: &[EscrowStep], context: &mut Context) -> Result<(), Failure> {
     context.state().set(DEAL, deal)?;
     tell::set_status(deal, context);

@@ -1,4 +1,4 @@
-//! What the page and the others are told of an escrow.
+//! The status and the events of an escrow.
 
 use order_events::{
     EscrowCancelled, EscrowClosed, EscrowExpired, EscrowRefundRequested, EscrowReleaseRequested, EscrowSigned,
@@ -16,12 +16,12 @@ struct DealData<'a> {
     amount_cents: u64,
     buyer_signed: bool,
     seller_signed: bool,
-    /// Whether money was taken, whatever has become of it.
+    /// Whether money was taken, even if it was returned since.
     paid: bool,
     waits_for: Vec<EscrowStep>,
 }
 
-/// How the escrow stands.
+/// The escrow's status.
 pub fn set_status(deal: &Deal, context: &mut Context) {
     let (state, text) = words(deal);
     let terms = &deal.terms;
@@ -54,7 +54,7 @@ fn words(deal: &Deal) -> (&'static str, String) {
     }
 }
 
-/// One event for each consequence.
+/// Emits one event for each consequence.
 pub fn emit(consequence: Consequence, deal: &Deal, context: &mut Context) {
     let terms = &deal.terms;
     let escrow = terms.escrow.clone();

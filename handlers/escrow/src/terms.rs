@@ -9,7 +9,7 @@ const TEXT_BYTES_MAX: usize = 200;
 const DAY_S: u64 = 86_400;
 const DEADLINE_S_MAX: u64 = 3_650 * DAY_S;
 
-/// What somebody would have to correct.
+/// What an operator would have to correct.
 pub fn problem(terms: &EscrowOpened) -> Option<String> {
     let EscrowDeadlines { signatures_s, payment_s, closing_s } = terms.deadlines;
     for (name, text) in [("buyer", &terms.buyer), ("seller", &terms.seller)] {
@@ -28,7 +28,7 @@ pub fn problem(terms: &EscrowOpened) -> Option<String> {
     wrong.map(|seconds| format!("a deadline of {seconds} s is not 1 to {DEADLINE_S_MAX} s"))
 }
 
-/// How long a step may take: as the terms say, else as the settings say, else a day to sign, three to pay, a month to close.
+/// How long a step may take: by the terms, else by the settings, else a day to sign, three to pay, a month to close.
 pub fn deadline(step: EscrowStep, terms: &EscrowOpened, context: &Context) -> Result<Duration, Failure> {
     let EscrowDeadlines { signatures_s, payment_s, closing_s } = terms.deadlines;
     let (own, setting, default_s) = match step {

@@ -1,4 +1,5 @@
-//! The escrow handler's ways from opening to end, and the deadline of each step. `matrix.rs` has every event in every state.
+//! The escrow handler's paths from opening to end, and the deadline of each step. `matrix.rs` has every event in every
+//! state.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -51,7 +52,7 @@ fn running(world: &World) -> Vec<&'static str> {
 }
 
 #[test]
-fn an_escrow_goes_well() {
+fn an_escrow_with_all_steps_in_time_completes() {
     let mut world = World::new();
     let run_opened = run(&mut world, &opened());
     assert_eq!(run_opened.status().text, "Waiting for both to sign");
@@ -95,11 +96,11 @@ fn each_step_has_its_deadline() {
     assert_eq!(paid.timer("closing").due, Due::AfterMs(7_200_000), "the terms come before the settings");
     let without = EscrowOpened { deadlines: EscrowDeadlines::default(), ..opened() };
     let run = run(&mut World::new(), &without);
-    assert_eq!(run.timer("buyer-signature").due, Due::AfterMs(86_400_000), "a day unless anybody says otherwise");
+    assert_eq!(run.timer("buyer-signature").due, Due::AfterMs(86_400_000), "a day by default");
 }
 
 #[test]
-fn a_missed_step_is_told_and_made_good() {
+fn a_missed_step_is_reported_and_compensated() {
     type Way = fn(&mut World);
     let ways: [(&str, Way, &str); 6] = [
         ("seller-signature", |_| {}, "Expired: the seller has not signed in time"),
@@ -188,7 +189,7 @@ fn an_escrow_needs_two_parties_an_amount_and_time() {
 }
 
 #[test]
-fn what_the_table_leaves_out_is_refused() {
+fn events_outside_the_table_are_refused() {
     let mut world = World::new();
     run(&mut world, &opened()).completed();
     let elsewhere = world.run(Delivery::of(&buyer_signed()).key("escrow/e-2"), handle);
@@ -198,5 +199,5 @@ fn what_the_table_leaves_out_is_refused() {
     for n in 0..100 {
         run(&mut world, &wrong(n)).completed();
     }
-    assert!(run(&mut world, &wrong(100)).failure().is_permanent(), "somebody should look at so many payments");
+    assert!(run(&mut world, &wrong(100)).failure().is_permanent(), "an operator has to check the many payments");
 }

@@ -13,7 +13,7 @@ const README: &str = include_str!("../../README.md");
 const DEAL: &str = include_str!("../src/deal.rs");
 const KEY: &str = "escrow/e-1";
 
-/// The event that heads a column of the table.
+/// The event at the head of a column of the table.
 fn event(name: &str) -> Delivery {
     let escrow = || "e-1".to_owned();
     let opened = |seller: &str| {
@@ -139,9 +139,9 @@ fn every_state_can_be_reached_and_all_are_in_the_table() {
     }
 }
 
-/// The same event under another id changes nothing a second time, whatever the state it finds.
+/// The same event under another id has no second effect, whatever the state.
 #[test]
-fn nothing_is_done_twice() {
+fn repeated_events_cause_no_second_effect() {
     let table = table();
     for row in &table[2..] {
         for (name, cell) in table[0][1..].iter().zip(&row[1..]).filter(|(_, cell)| **cell != "x") {

@@ -1,4 +1,4 @@
-//! What the shop sells, at which price, and what may stand in for it. Knows nothing of stock.
+//! The shop's articles, their prices and their substitutes. Knows nothing of stock.
 
 use crate::Article;
 
@@ -8,7 +8,7 @@ pub struct Entry {
     pub sku: &'static str,
     pub name: &'static str,
     pub price_cents: u64,
-    /// The sku of what replaces it, where the customer allows that.
+    /// The sku of its substitute, if the customer allows one.
     pub substitute: Option<&'static str>,
 }
 
@@ -32,13 +32,13 @@ const fn entry(sku: &'static str, name: &'static str, price_cents: u64, substitu
     Entry { sku, name, price_cents, substitute }
 }
 
-/// The article of that sku.
+/// The article with that sku.
 #[must_use]
 pub fn find(sku: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.sku == sku)
 }
 
-/// What may be sent instead of the article of that sku.
+/// The substitute of the article with that sku.
 #[must_use]
 pub fn substitute_for(sku: &str) -> Option<Article> {
     let entry = find(find(sku)?.substitute?)?;

@@ -1,4 +1,4 @@
-//! What `delivery` and `notification` say of an order.
+//! The events of `delivery` and `notification` about an order.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
@@ -24,12 +24,12 @@ pub struct DeliveryDelivered {
     pub parcel: String,
 }
 
-/// A mail, ready to be sent.
+/// A mail to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("notification.sent")]
 pub struct NotificationSent {
     pub order: String,
-    /// What the mail is about, for instance `charged`.
+    /// The mail's topic, for example `charged`.
     pub kind: String,
     pub to: String,
     pub subject: String,

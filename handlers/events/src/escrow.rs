@@ -1,5 +1,5 @@
-//! What is said of an escrow: money of a buyer that is held until a seller has earned it. The desk says what the two have
-//! done, the handler `escrow` what follows from it.
+//! The events of an escrow: a buyer's money that is held until a seller has earned it. The desk publishes the actions of the
+//! two, the handler `escrow` their consequences.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
@@ -10,14 +10,14 @@ pub fn escrow_key(escrow: &str) -> String {
     format!("escrow/{escrow}")
 }
 
-/// What has to be done in time.
+/// The steps with a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EscrowStep {
     BuyerSignature,
     SellerSignature,
     Payment,
-    /// The buyer says that the seller has earned the money.
+    /// The buyer confirms that the seller has earned the money.
     Closing,
 }
 
@@ -33,7 +33,7 @@ impl EscrowStep {
     }
 }
 
-/// How many seconds each step has; what is absent is as the handler's settings say.
+/// How many seconds each step has; absent ones use the handler's settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EscrowDeadlines {
@@ -43,7 +43,7 @@ pub struct EscrowDeadlines {
     /// From the second signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_s: Option<u64>,
-    /// From the moment when all is signed and paid.
+    /// From the moment when everything is signed and paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing_s: Option<u64>,
 }
@@ -77,11 +77,11 @@ pub struct EscrowSellerSigned {
 pub struct EscrowFunded {
     pub escrow: String,
     pub amount_cents: u64,
-    /// The payment's own name: money under another one is other money.
+    /// The payment's id: money under another id is other money.
     pub reference: String,
 }
 
-/// The buyer has what was bought.
+/// The buyer has received the purchase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("escrow.close-requested")]
 pub struct EscrowCloseRequested {
@@ -95,7 +95,7 @@ pub struct EscrowCancelRequested {
     pub reason: String,
 }
 
-/// What the handler's timers tell it.
+/// The events of the handler's timers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("escrow.deadline-passed")]
 pub struct EscrowDeadlinePassed {
@@ -110,7 +110,7 @@ pub struct EscrowSigned {
     pub escrow: String,
 }
 
-/// The seller is to get the money.
+/// The seller gets the money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("escrow.release-requested")]
 pub struct EscrowReleaseRequested {
@@ -120,7 +120,7 @@ pub struct EscrowReleaseRequested {
     pub reference: String,
 }
 
-/// The buyer is to get the money back.
+/// The buyer gets the money back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("escrow.refund-requested")]
 pub struct EscrowRefundRequested {
@@ -144,7 +144,7 @@ pub struct EscrowCancelled {
     pub reason: String,
 }
 
-/// A step was not done in time.
+/// A step missed its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("escrow.expired")]
 pub struct EscrowExpired {

@@ -1,5 +1,5 @@
-//! The events of the order domain, as the handlers exchange them, and the catalogue that orders are checked against.
-//! Plain data: what happens on an event is each handler's own business. `handlers/README.md` shows them as JSON.
+//! The events of the order domain, as the handlers exchange them, and the catalogue that orders are checked against. Plain
+//! data: each handler decides how it reacts to an event. `handlers/README.md` shows them as JSON.
 
 pub mod catalogue;
 mod delivery;

@@ -1,4 +1,4 @@
-//! Amounts of money are whole cents of EUR; here is how they are written for people.
+//! Amounts of money are whole cents of EUR; this is their format for people.
 
 /// `1910` as `19.10 EUR`.
 #[must_use]

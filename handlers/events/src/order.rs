@@ -1,4 +1,4 @@
-//! What is said of an order as a whole: placed by the shop, then accepted, rejected, paid or cancelled by `order`.
+//! The events of an order as a whole: placed by the shop, then accepted, rejected, paid or cancelled by `order`.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
@@ -23,23 +23,23 @@ pub struct PlacedLine {
     pub name: String,
     pub quantity: u32,
     pub unit_price_cents: u64,
-    /// Whether something else may be sent instead.
+    /// Whether a substitute may be sent.
     #[serde(default)]
     pub substitutes_ok: bool,
 }
 
-/// The shop's event; nothing in it has been checked.
+/// The shop's event; nothing in it is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("order.placed")]
 pub struct OrderPlaced {
     pub order: String,
     pub customer: Customer,
     pub lines: Vec<PlacedLine>,
-    /// Stands for what a payment provider would give the shop instead of a number.
+    /// In place of the token that a payment provider would give the shop instead of a number.
     pub card: String,
 }
 
-/// An order that has been checked; names are the catalogue's.
+/// A checked order; names are the catalogue's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("order.accepted")]
 pub struct OrderAccepted {
@@ -64,7 +64,7 @@ pub struct OrderCancelled {
     pub reason: String,
 }
 
-/// The customer does not want it any more. The shop's event, as `order.placed` is.
+/// The customer cancels. An event of the shop, like `order.placed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("order.cancel-requested")]
 pub struct OrderCancelRequested {
@@ -72,21 +72,21 @@ pub struct OrderCancelRequested {
     pub reason: String,
 }
 
-/// The order was charged while it was wanted. From here on it is not cancelled any more.
+/// The order was charged while it was valid. From here on it cannot be cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("order.paid")]
 pub struct OrderPaid {
     pub order: String,
     pub total_cents: u64,
-    /// The payment's own name.
+    /// The payment's reference.
     pub reference: String,
 }
 
-/// What the order handler's timer tells it.
+/// The event of the order handler's timer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("order.payment-overdue")]
 pub struct OrderPaymentOverdue {
     pub order: String,
-    /// How long the payment was waited for.
+    /// How long the order waited for the payment.
     pub deadline_s: u64,
 }

@@ -1,4 +1,4 @@
-//! What `payment` and `invoice` say of an order.
+//! The events of `payment` and `invoice` about an order.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
@@ -10,7 +10,7 @@ use crate::Line;
 pub struct PaymentCharged {
     pub order: String,
     pub total_cents: u64,
-    /// The payment's own name; the same however often the delivery was tried.
+    /// The payment's reference; the same for every attempt at the delivery.
     pub reference: String,
 }
 
@@ -22,18 +22,18 @@ pub struct PaymentDeclined {
     pub reason: String,
 }
 
-/// What was charged goes back: the order was cancelled.
+/// A charge is refunded: the order was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("payment.refunded")]
 pub struct PaymentRefunded {
     pub order: String,
     pub total_cents: u64,
-    /// That of the charge.
+    /// The charge's reference.
     pub reference: String,
     pub reason: String,
 }
 
-/// The customer has put the payment details right. Where the payment waits for that, this is merged into the data of the
+/// The customer has corrected the payment details. If the payment awaits correction, this is merged into the data of the
 /// event it could not handle, `inventory.reserved`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("payment.details-corrected")]

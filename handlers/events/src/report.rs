@@ -1,4 +1,4 @@
-//! What `report` says: of single orders to itself, and of a whole day to everybody.
+//! The events of `report`: single orders for itself, and a whole day for others.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
@@ -6,7 +6,7 @@ use weirgate_sdk::EventType;
 /// The key and the subject of the count.
 pub const REPORT_KEY: &str = "report/orders";
 
-/// What became of orders.
+/// Numbers of orders by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCount {
     pub paid: u64,
@@ -14,7 +14,7 @@ pub struct OrderCount {
     pub cancelled: u64,
 }
 
-/// One order more: from the handler to itself.
+/// One more order: from the handler to itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("report.counted")]
 pub struct ReportCounted {
@@ -33,7 +33,7 @@ pub struct ReportMinutePassed {}
 #[event("report.day-passed")]
 pub struct ReportDayPassed {}
 
-/// What a day has brought.
+/// The figures of a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("report.day-closed")]
 pub struct ReportDayClosed {

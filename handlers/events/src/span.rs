@@ -1,8 +1,8 @@
-//! Spans of time are whole seconds; here is how they are written for people.
+//! Time spans are whole seconds; this is their format for people.
 
 const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
 
-/// `600` as `10 min`: in the largest unit of which it is a whole number.
+/// `600` as `10 min`: in the largest unit that gives a whole number.
 #[must_use]
 pub fn span(seconds: u64) -> String {
     let unit = UNITS.iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));

@@ -1,10 +1,10 @@
-//! What `inventory` says: to itself about single articles (`stock.*`, kept in order per article), and to the others
-//! about a whole order (`inventory.*`).
+//! The events of `inventory`: to itself about single articles (`stock.*`, in order per article), and to others about a whole
+//! order (`inventory.*`).
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
 
-/// The key and the subject of what concerns one article's stock.
+/// The key and the subject of one article's stock.
 #[must_use]
 pub fn stock_key(sku: &str) -> String {
     format!("sku/{sku}")
@@ -26,13 +26,13 @@ pub struct Line {
     pub unit_price_cents: u64,
 }
 
-/// What lines come to.
+/// The total of the lines.
 #[must_use]
 pub fn total_cents(lines: &[Line]) -> u64 {
     lines.iter().map(|line| line.unit_price_cents.saturating_mul(line.quantity.into())).fold(0, u64::saturating_add)
 }
 
-/// Units of an article are wanted for a line of an order.
+/// Requests units of an article for a line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("stock.requested")]
 pub struct StockRequested {
@@ -42,7 +42,7 @@ pub struct StockRequested {
     pub article: Article,
     pub quantity: u32,
     pub substitutes_ok: bool,
-    /// What was ordered, where this article is its substitute.
+    /// The ordered article, if this one is its substitute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<Article>,
 }
@@ -60,27 +60,27 @@ pub struct StockAnswered {
     pub reserved: bool,
 }
 
-/// A picker has answered a line by hand. From the shelf, hence unchecked: the product may be one that nobody knows.
+/// A picker has answered a line by hand. Unchecked: the product may be unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("stock.picked")]
 pub struct StockPicked {
     pub order: String,
     /// Counts the placed lines from 0.
     pub line: usize,
-    /// Absent: nothing of it was there.
+    /// Absent: nothing was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What is written on the product or its shelf.
+    /// The mark on the product or its shelf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marked_price_cents: Option<u64>,
-    /// What one of it costs, where the catalogue does not say so: put in by whoever corrects the event.
+    /// The price of one, if the catalogue has none: added by a correction of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_price_cents: Option<u64>,
 }
 
-/// Units go back into the stock.
+/// Units are returned to the stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("stock.released")]
 pub struct StockReleased {
@@ -92,13 +92,13 @@ pub struct StockReleased {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
-    /// Something else is sent, at its own price.
+    /// A substitute is sent, at its own price.
     Substituted,
     /// Nothing is sent and nothing is charged.
     Unavailable,
 }
 
-/// How a line differs from what was placed.
+/// How a line differs from the placed one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub kind: ChangeKind,
@@ -112,14 +112,14 @@ pub struct Change {
     pub by: Option<Article>,
 }
 
-/// What will be sent is set aside; this is what is to be paid.
+/// The stock of the order is reserved; this is the amount to pay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("inventory.reserved")]
 pub struct InventoryReserved {
     pub order: String,
     pub lines: Vec<Line>,
     pub total_cents: u64,
-    /// What the order came to as it was placed.
+    /// The total of the placed order.
     pub ordered_total_cents: u64,
     pub changes: Vec<Change>,
 }

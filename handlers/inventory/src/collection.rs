@@ -1,16 +1,16 @@
-//! What is known of an order's lines while their answers come in, and what they come to. Pure: no context, no events.
+//! The state of an order's lines while their answers come in, and the result. Pure: no context, no events.
 
 use order_events::{Article, Change, ChangeKind, Line, OrderAccepted, PlacedLine, StockAnswered};
 use serde::{Deserialize, Serialize};
 
-/// How far the order has come with its stock.
+/// The progress of an order's stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     Checking,
     Reserved,
     Unavailable,
-    /// The order came to nothing; whatever is still answered goes back.
+    /// The order failed; later answers are returned to the stock.
     Released,
 }
 
@@ -32,7 +32,7 @@ struct Slot {
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     article: Option<Article>,
-    /// It comes from no stock that is counted.
+    /// It comes from uncounted stock.
     #[serde(default)]
     is_picked: bool,
 }
@@ -43,7 +43,7 @@ impl Collection {
         Self { stage: Stage::Checking, total_cents: accepted.total_cents, slots }
     }
 
-    /// Keep an answer. False where there is nothing to answer (any more).
+    /// Adds an answer. False if the line does not (or no longer) wait for one.
     pub fn keep(&mut self, answered: &StockAnswered) -> bool {
         let is_open = self.open_line(answered.line).is_some();
         if is_open {
@@ -52,13 +52,13 @@ impl Collection {
         is_open
     }
 
-    /// What was placed, where it still waits for its answer.
+    /// The placed line, if it still waits for its answer.
     pub fn open_line(&self, line: usize) -> Option<&PlacedLine> {
         let open = self.slots.get(line).filter(|slot| slot.answer.is_none())?;
         (self.stage == Stage::Checking).then_some(&open.placed)
     }
 
-    /// The answer for a line that a picker gives: what will be sent, if anything.
+    /// A picker's answer for a line: what will be sent, if anything.
     pub fn pick(&mut self, line: usize, article: Option<Article>) {
         self.put(line, article, true);
     }
@@ -77,18 +77,18 @@ impl Collection {
         self.slots.iter().filter(|slot| slot.answer.is_some()).count()
     }
 
-    /// What is set aside.
+    /// The reserved lines.
     pub fn reserved(&self) -> Vec<Line> {
         self.slots.iter().filter_map(Slot::reserved).collect()
     }
 
-    /// What of it was taken from the stock.
+    /// The part of them that was taken from the counted stock.
     pub fn taken(&self) -> Vec<Line> {
         let is_counted = |slot: &&Slot| slot.answer.as_ref().is_some_and(|answer| !answer.is_picked);
         self.slots.iter().filter(is_counted).filter_map(Slot::reserved).collect()
     }
 
-    /// How what is set aside differs from what was placed.
+    /// How the reserved lines differ from the placed ones.
     pub fn changes(&self) -> Vec<Change> {
         self.slots.iter().enumerate().filter_map(|(line, slot)| slot.change(line)).collect()
     }

@@ -1,6 +1,6 @@
 //! The inventory handler. It works under two kinds of keys: `order/<id>`, where the answers for an order's lines are
-//! collected, and `sku/<sku>`, where units of one article are taken and given back. It talks to itself between them by
-//! events, so that one article's stock is never changed by two orders at once.
+//! collected, and `sku/<sku>`, where units of one article are taken and returned. It sends itself events between them, so
+//! that one article's stock is never changed by two orders at once.
 
 mod collection;
 mod order;
@@ -12,7 +12,7 @@ use order_events::{
 };
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Accepted(OrderAccepted),
@@ -26,8 +26,7 @@ pub enum Incoming {
 
 pub use pick::marked_price;
 
-/// # Errors
-/// Transient: a setting `stock.*` is no number. Correctable: a picked product is unknown or not wanted. Permanent: a pick
+/// Transient: a setting `stock.*` is not a number. Correctable: a picked product is unknown or not wanted. Permanent: a pick
 /// under another order's key.
 #[handler(on_correctable = marked_price)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Deliveries under `order/<id>`: ask for each line, collect the answers, and tell what they come to.
+//! Deliveries under `order/<id>`: request stock for each line, collect the answers, and publish the result.
 
 use order_events::{
     Article, Change, InventoryReserved, InventoryUnavailable, Line, OrderAccepted, StockAnswered, StockReleased,
@@ -33,7 +33,7 @@ struct UnavailableData<'a> {
 #[derive(Serialize)]
 struct ReleasedData {}
 
-/// Ask for the stock of every line, each at its article.
+/// Requests the stock of every line, each from its article.
 pub fn begin(accepted: OrderAccepted, context: &mut Context) -> Result<(), Failure> {
     if context.state().get::<Collection>(COLLECTION)?.is_some() {
         context.warn("the order was accepted before; this second event changes nothing");
@@ -57,7 +57,7 @@ pub fn begin(accepted: OrderAccepted, context: &mut Context) -> Result<(), Failu
     Ok(())
 }
 
-/// Keep an answer; after the last one, tell what the order comes to.
+/// Adds an answer; after the last one, publishes the result.
 pub fn answer(answered: StockAnswered, context: &mut Context) -> Result<(), Failure> {
     let mut collection = context.state().get::<Collection>(COLLECTION)?;
     let kept = collection.as_mut().is_some_and(|collection| collection.keep(&answered));
@@ -68,7 +68,7 @@ pub fn answer(answered: StockAnswered, context: &mut Context) -> Result<(), Fail
     go_on(answered.order, &mut collection, context)
 }
 
-/// A line more is answered.
+/// One more line is answered.
 pub fn go_on(order: String, collection: &mut Collection, context: &mut Context) -> Result<(), Failure> {
     if collection.answered() < collection.lines() {
         tell_progress(collection, context);
@@ -78,7 +78,7 @@ pub fn go_on(order: String, collection: &mut Collection, context: &mut Context) 
     context.state().set(COLLECTION, collection)
 }
 
-/// Give everything back, once.
+/// Returns everything, once.
 pub fn release(order: &str, context: &mut Context) -> Result<(), Failure> {
     let Some(mut collection) = context.state().get::<Collection>(COLLECTION)? else { return Ok(()) };
     if matches!(collection.stage, Stage::Unavailable | Stage::Released) {
@@ -89,7 +89,7 @@ pub fn release(order: &str, context: &mut Context) -> Result<(), Failure> {
     }
     collection.stage = Stage::Released;
     context.state().set(COLLECTION, &collection)?;
-    context.set_status("released", "Items are back on the shelf").data(&ReleasedData {});
+    context.set_status("released", "Items are back in stock").data(&ReleasedData {});
     Ok(())
 }
 
@@ -115,9 +115,9 @@ fn conclude(order: String, collection: &mut Collection, context: &mut Context) {
     context.emit(&InventoryReserved { order, lines, total_cents, ordered_total_cents, changes });
 }
 
-/// An answer that nobody waits for any more.
+/// An answer that is no longer needed.
 fn give_back_answer(answered: StockAnswered, context: &mut Context) {
-    context.warn(format!("nobody waits for an answer to line {}", answered.line));
+    context.warn(format!("line {} does not wait for an answer", answered.line));
     if answered.reserved {
         emit_release(&answered.order, answered.article.sku, answered.quantity, context);
     }

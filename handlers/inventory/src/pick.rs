@@ -1,5 +1,5 @@
-//! Lines that a picker answers by hand, where nobody counts the stock. What a picker brings may be no article of the
-//! catalogue; then somebody has to say what it costs, and often the product does so itself.
+//! Lines that a picker answers by hand, because their stock is not counted. The picked product may not be in the catalogue;
+//! then its price has to come from a correction, often from the mark on the product.
 
 use order_events::{Article, PlacedLine, StockPicked, catalogue, order_key};
 use weirgate_sdk::prelude::*;
@@ -10,17 +10,17 @@ use crate::{
 };
 
 const UNKNOWN_PRODUCT: &str = "unknown product";
-/// What is more than that, or nothing, is no price.
+/// Maximum price, in cents; zero is not a price either.
 const PRICE_CENTS_MAX: u64 = 100_000;
 
-/// Put what was picked into its line; one that was answered before stays as it is.
+/// Adds the pick to its line; a line that was answered before stays unchanged.
 pub fn take(picked: StockPicked, context: &mut Context) -> Result<(), Failure> {
     if order_key(&picked.order) != context.delivery().key {
         return Err(Failure::permanent("something was picked under another order's key"));
     }
     let collection = context.state().get::<Collection>(COLLECTION)?;
     let Some(mut collection) = collection.filter(|collection| collection.open_line(picked.line).is_some()) else {
-        context.warn(format!("nobody waits for line {} to be picked", picked.line));
+        context.warn(format!("line {} does not wait to be picked", picked.line));
         return Ok(());
     };
     let Some(placed) = collection.open_line(picked.line) else { return Ok(()) };
@@ -29,7 +29,7 @@ pub fn take(picked: StockPicked, context: &mut Context) -> Result<(), Failure> {
     order::go_on(picked.order, &mut collection, context)
 }
 
-/// What is sent, at its price; never more than what was ordered costs.
+/// What is sent, at its price; never more than the price of the ordered article.
 fn article(picked: &StockPicked, placed: &PlacedLine) -> Result<Option<Article>, Failure> {
     let Some(sku) = picked.sku.clone() else { return Ok(None) };
     if sku != placed.sku && !placed.substitutes_ok {
@@ -51,7 +51,7 @@ fn article(picked: &StockPicked, placed: &PlacedLine) -> Result<Option<Article>,
     Ok(Some(Article { name: name.unwrap_or_else(|| sku.clone()), sku, unit_price_cents }))
 }
 
-/// Asked about a pick that failed: an unknown product costs what is written on it. One without a mark waits for people.
+/// The correction hook of a failed pick: an unknown product costs its marked price. One without a mark awaits a correction.
 pub fn marked_price(
     mut event: Event<StockPicked>,
     context: &Context,

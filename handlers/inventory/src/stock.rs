@@ -1,12 +1,11 @@
-//! Deliveries under `sku/<sku>`: take units of one article, offer its substitute, take units back. All of a line or
-//! nothing of it.
+//! Deliveries under `sku/<sku>`: take units of one article, offer its substitute, return units. All units of a line or none.
 
 use order_events::{StockAnswered, StockReleased, StockRequested, catalogue, order_key, stock_key};
 use serde::Serialize;
 use weirgate_sdk::prelude::*;
 
 const ON_HAND: &str = "on-hand";
-/// The setting of an article that nobody counts: a picker looks for it.
+/// The setting of an article whose stock is not counted: a picker looks for it.
 const BY_HAND: &str = "by-hand";
 
 #[derive(Serialize)]
@@ -14,7 +13,7 @@ struct StockData {
     on_hand: u64,
 }
 
-/// Take what is asked for, or pass the request on to the substitute, or answer that there is nothing.
+/// Takes the requested units, or passes the request on to the substitute, or answers that there are none.
 pub fn take(request: StockRequested, context: &mut Context) -> Result<(), Failure> {
     if is_by_hand(&request.article.sku, context) {
         context.info(format!("line {} of order {} waits for its picker", request.line, request.order));
@@ -28,7 +27,7 @@ pub fn take(request: StockRequested, context: &mut Context) -> Result<(), Failur
         return Ok(());
     }
     keep(on_hand, context)?;
-    // One substitution is as far as it goes: nobody wants the substitute of a substitute.
+    // At most one substitution: the customer did not agree to the substitute of a substitute.
     let wanted = request.substitutes_ok && request.instead_of.is_none();
     match catalogue::substitute_for(&request.article.sku).filter(|_| wanted) {
         Some(substitute) => {
@@ -41,13 +40,13 @@ pub fn take(request: StockRequested, context: &mut Context) -> Result<(), Failur
     Ok(())
 }
 
-/// Units come back.
+/// Units are returned.
 pub fn give_back(released: &StockReleased, context: &mut Context) -> Result<(), Failure> {
     let on_hand = on_hand(&released.sku, context)?;
     keep(on_hand.saturating_add(released.quantity.into()), context)
 }
 
-/// What is on the shelf; before the first delivery of the article, what the settings say.
+/// The stock; before the first delivery of the article, that of the settings.
 fn on_hand(sku: &str, context: &Context) -> Result<u64, Failure> {
     if let Some(on_hand) = context.state().get(ON_HAND)? {
         return Ok(on_hand);

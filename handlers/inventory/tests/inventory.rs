@@ -1,4 +1,4 @@
-//! The inventory handler, through the native test kit. Its own events go round until nothing is left to deliver.
+//! The inventory handler in the native test kit. Its own events are delivered until none is left.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -41,7 +41,7 @@ fn world() -> World {
     World::new().config("stock.default", "10").config("stock.sourdough", "0").config("stock.fig-jam", "0")
 }
 
-/// Deliver, and then all `stock.*` events that come of it, the newest first if `backwards`. Answers what left the handler.
+/// Delivers, and then all resulting `stock.*` events, the newest first if `backwards`. Returns the other emissions.
 fn settle(world: &mut World, delivery: Delivery, backwards: bool) -> Vec<Emitted> {
     let (mut left, mut open) = (Vec::new(), vec![delivery]);
     while !open.is_empty() {
@@ -67,7 +67,7 @@ fn on_hand(world: &World, sku: &str) -> Option<u64> {
 }
 
 #[test]
-fn what_is_on_the_shelf_is_reserved() {
+fn available_stock_is_reserved() {
     for backwards in [false, true] {
         let mut world = world();
         let emitted = settle(&mut world, accepted(&[("honey", 2, true), ("oat-milk", 3, false)]), backwards);
@@ -82,7 +82,7 @@ fn what_is_on_the_shelf_is_reserved() {
 }
 
 #[test]
-fn what_is_missing_is_substituted_or_dropped_before_it_is_paid() {
+fn missing_articles_are_substituted_or_dropped_before_payment() {
     let mut world = world();
     let order = [("sourdough", 1, true), ("sourdough", 1, false), ("fig-jam", 1, true), ("coffee-beans", 1, true)];
     let reserved = the_reservation(&settle(&mut world, accepted(&order), false));
@@ -145,7 +145,7 @@ fn second_answers_and_orders_change_nothing() {
     assert_eq!((answer.key.as_str(), answer.subject.as_str()), (KEY, KEY));
     world.run(Delivery::of_emitted(answer), handle).completed();
     let again = world.run(Delivery::of_emitted(answer), handle);
-    assert_eq!(again.emitted::<StockReleased>().len(), 1, "units that nobody waits for go back");
+    assert_eq!(again.emitted::<StockReleased>().len(), 1, "units that are no longer needed are returned");
     assert!(again.emitted::<InventoryReserved>().is_empty());
     world.run(cancelled().key("order/unknown"), handle).did_nothing();
 }
@@ -162,7 +162,7 @@ fn the_longest_order_stays_within_the_limits() {
 }
 
 #[test]
-fn a_setting_that_is_no_number_can_be_put_right() {
+fn a_setting_that_is_not_a_number_can_be_corrected() {
     let article = Article { sku: "honey".into(), name: "Forest honey".into(), unit_price_cents: 890 };
     let request =
         StockRequested { order: "o-1".into(), line: 0, article, quantity: 1, substitutes_ok: false, instead_of: None };

@@ -1,4 +1,4 @@
-//! The inventory handler and what pickers bring, known and unknown.
+//! The inventory handler and picked products, known and unknown.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -62,7 +62,7 @@ fn a_known_product_has_its_price_from_the_catalogue() {
 }
 
 #[test]
-fn nothing_picked_is_nothing_sent() {
+fn an_order_without_picked_articles_is_not_sent() {
     let mut world = world();
     let reserved = &pick(&mut world, &picked(1, None)).emitted::<InventoryReserved>()[0];
     assert_eq!((reserved.lines.len(), reserved.changes[0].kind), (1, ChangeKind::Unavailable));
@@ -70,7 +70,7 @@ fn nothing_picked_is_nothing_sent() {
 }
 
 #[test]
-fn an_unknown_product_costs_what_is_written_on_it() {
+fn an_unknown_product_costs_its_marked_price() {
     let mut world = world();
     let name = Some("Loaf from next door".into());
     let product = StockPicked { name, marked_price_cents: Some(399), ..picked(1, Some("loaf")) };
@@ -85,7 +85,7 @@ fn an_unknown_product_costs_what_is_written_on_it() {
 }
 
 #[test]
-fn an_unknown_product_without_a_mark_waits_for_people() {
+fn an_unknown_product_without_a_price_awaits_correction() {
     let mut world = world();
     for marked_price_cents in [None, Some(0), Some(100_001)] {
         let delivery = Delivery::of(&StockPicked { marked_price_cents, ..picked(1, Some("loaf")) }).key(KEY);
@@ -100,7 +100,7 @@ fn an_unknown_product_without_a_mark_waits_for_people() {
 }
 
 #[test]
-fn who_wants_nothing_else_gets_nothing_else() {
+fn a_customer_who_refuses_substitutes_gets_none() {
     let mut world = World::new().config("stock.default", "by-hand");
     world.run(accepted(&[("honey", false)]), handle).completed();
     let delivery = Delivery::of(&StockPicked { marked_price_cents: Some(5), ..picked(0, Some("loaf")) }).key(KEY);
@@ -111,7 +111,7 @@ fn who_wants_nothing_else_gets_nothing_else() {
 }
 
 #[test]
-fn picks_that_nobody_waits_for_change_nothing() {
+fn picks_of_lines_that_are_not_open_change_nothing() {
     pick(&mut World::new(), &picked(1, Some("sourdough"))).did_nothing();
     let mut world = world();
     pick(&mut world, &picked(0, Some("honey"))).did_nothing();
@@ -121,7 +121,7 @@ fn picks_that_nobody_waits_for_change_nothing() {
 }
 
 #[test]
-fn what_was_picked_goes_back_to_no_stock() {
+fn picked_articles_are_not_returned_to_stock() {
     let mut world = world();
     pick(&mut world, &picked(1, Some("rye-bread"))).completed();
     let cancelled = OrderCancelled { order: "o-1".into(), reason: "no".into() };

@@ -1,9 +1,9 @@
-//! The invoice handler: joins what was reserved with what was paid, and writes one invoice an order.
+//! The invoice handler: joins the reserved lines with the payment, and writes one invoice per order.
 
 use order_events::{InventoryReserved, InvoiceCreated, Line, OrderPaid, euros, total_cents};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Reserved(InventoryReserved),
@@ -16,7 +16,7 @@ const LINES: &str = "lines";
 const NUMBER: &str = "number";
 
 /// # Errors
-/// Correctable: the lines of the order are not known, or do not come to what was charged.
+/// Correctable: the lines of the order are unknown, or do not add up to the charge.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     if let Some(number) = context.state().get::<String>(NUMBER)? {
@@ -32,7 +32,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
 fn issue(order_paid: OrderPaid, context: &mut Context) -> Result<(), Failure> {
     let lines = lines_for(&order_paid, context)?;
     let OrderPaid { order, total_cents, reference } = order_paid;
-    // Positions grow without gaps of their own making, so the number is unique and the same at every attempt.
+    // Positions are unique, so the number is unique and the same at every attempt.
     let number = format!("INV-{:06}", context.delivery().position);
     let net_cents = net_of(total_cents);
     context.state().set(NUMBER, &number)?;
@@ -52,7 +52,7 @@ fn issue(order_paid: OrderPaid, context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An invoice must say what was paid for.
+/// An invoice must list what was paid for.
 fn lines_for(order_paid: &OrderPaid, context: &Context) -> Result<Vec<Line>, Failure> {
     let Some(lines) = context.state().get::<Vec<Line>>(LINES)? else {
         return Err(Failure::correctable(

@@ -1,4 +1,4 @@
-//! The invoice handler, through the native test kit.
+//! The invoice handler in the native test kit.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -54,7 +54,7 @@ fn tax_and_net_add_up_to_the_total() {
 }
 
 #[test]
-fn lines_that_are_missing_or_do_not_fit_are_for_people() {
+fn missing_or_invalid_lines_await_correction() {
     assert!(paid(1910).run(handle).failure().is_correctable());
     let mut world = World::new();
     world.run(reserved(), handle).completed();

@@ -1,5 +1,5 @@
-//! The notification handler: writes the customer's mails, at most one of a kind an order. A mail is an event; who sends
-//! it is not its business.
+//! The notification handler: writes the customer's mails, at most one of a kind per order. A mail is an event; sending it is
+//! left to others.
 
 mod mail;
 
@@ -11,7 +11,7 @@ use order_events::{
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Accepted(OrderAccepted),
@@ -24,7 +24,7 @@ pub enum Incoming {
     Delivered(DeliveryDelivered),
 }
 
-/// Whom to write to, and what was written.
+/// The recipient, and the written mails.
 #[derive(Debug, Serialize, Deserialize)]
 struct Correspondence {
     name: String,
@@ -49,7 +49,7 @@ struct LastMail<'a> {
 }
 
 /// # Errors
-/// None of its own.
+/// None.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let known = context.state().get::<Correspondence>(CORRESPONDENCE)?;
@@ -73,8 +73,8 @@ fn begin(news: &Incoming) -> Option<Correspondence> {
     Some(Correspondence { name: customer.name.clone(), to: customer.email.clone(), sent: Vec::new() })
 }
 
-/// A declined payment cancels the order; one mail is enough for both. Nobody is thanked for a payment that came after the
-/// order was cancelled: it is paid back, and that is the mail.
+/// A declined payment cancels the order; one mail is enough for both. A payment after the cancellation causes no mail of
+/// thanks: it is refunded, and the refund is the mail.
 fn is_said_already(kind: Kind, sent: &[Kind]) -> bool {
     match kind {
         Kind::Cancelled => sent.contains(&Kind::Declined),

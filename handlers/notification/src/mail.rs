@@ -1,11 +1,11 @@
-//! The words of each mail.
+//! The text of each mail.
 
 use order_events::{Change, ChangeKind, InventoryReserved, euros};
 use serde::{Deserialize, Serialize};
 
 use crate::Incoming;
 
-/// What a mail is about.
+/// The topic of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -41,7 +41,7 @@ pub struct Mail {
     pub text: String,
 }
 
-/// The order and the mail about it, if the news is worth one.
+/// The order and the mail about it, if the event causes one.
 pub fn about(news: Incoming, name: &str) -> Option<(String, Mail)> {
     let (order, kind, subject, text) = match news {
         Incoming::Accepted(news) => {

@@ -1,4 +1,4 @@
-//! The notification handler, through the native test kit.
+//! The notification handler in the native test kit.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -48,14 +48,14 @@ fn cancelled() -> Delivery {
     Delivery::of(&OrderCancelled { order: order(), reason: "no funds".into() }).key(KEY)
 }
 
-/// Deliver all, and answer the kinds of the mails.
+/// Delivers all, and returns the kinds of the mails.
 fn kinds(world: &mut World, deliveries: Vec<Delivery>) -> Vec<String> {
     let runs = deliveries.into_iter().map(|delivery| world.run(delivery, handle));
     runs.flat_map(|run| run.emitted::<NotificationSent>()).map(|mail| mail.kind).collect()
 }
 
 #[test]
-fn a_customer_hears_of_every_step_once() {
+fn a_customer_gets_one_mail_per_step() {
     let charged =
         || Delivery::of(&PaymentCharged { order: order(), total_cents: 1910, reference: "r".into() }).key(KEY);
     let dispatched = || Delivery::of(&DeliveryDispatched { order: order(), parcel: "WG-1".into() }).key(KEY);
@@ -70,7 +70,7 @@ fn a_customer_hears_of_every_step_once() {
 }
 
 #[test]
-fn a_change_is_told_in_words() {
+fn a_change_is_described_in_words() {
     let mut world = World::new();
     world.run(accepted(), handle).completed();
     let unavailable = Change { kind: ChangeKind::Unavailable, by: None, ..substituted() };
@@ -85,19 +85,19 @@ fn a_change_is_told_in_words() {
 }
 
 #[test]
-fn an_order_without_changes_is_no_news() {
+fn an_order_without_changes_causes_no_mail() {
     let mut world = World::new();
     assert_eq!(kinds(&mut world, vec![accepted(), reserved(vec![])]), ["accepted"]);
 }
 
 #[test]
-fn one_mail_tells_that_it_was_declined_and_cancelled() {
+fn a_declined_and_cancelled_order_causes_one_mail() {
     assert_eq!(kinds(&mut World::new(), vec![accepted(), declined(), cancelled()]), ["accepted", "declined"]);
     assert_eq!(kinds(&mut World::new(), vec![accepted(), cancelled()]), ["accepted", "cancelled"]);
 }
 
 #[test]
-fn a_payment_that_came_too_late_is_one_mail_about_the_money() {
+fn a_refunded_late_payment_causes_one_mail() {
     let charged = Delivery::of(&PaymentCharged { order: order(), total_cents: 1910, reference: "r".into() }).key(KEY);
     let refunded = PaymentRefunded {
         order: order(),

@@ -1,15 +1,15 @@
-//! Whether an order can be accepted: only what the order itself and the catalogue say.
+//! Whether an order can be accepted, by the order itself and the catalogue only.
 
 use order_events::{Line, OrderAccepted, OrderPlaced, OrderRejected, PlacedLine, catalogue, total_cents};
 
 const LINES_MAX: usize = 30;
 const QUANTITY_MAX: u32 = 99;
-/// For names, addresses and the like.
+/// Maximum length of names, addresses and the like.
 const TEXT_BYTES_MAX: usize = 200;
-/// More problems than these are not told.
+/// Maximum number of reported problems.
 const PROBLEMS_MAX: usize = 20;
 
-/// Check everything, so that a customer sees all problems at once.
+/// Checks everything, so that a customer sees all problems at once.
 pub fn check(placed: OrderPlaced) -> Result<OrderAccepted, OrderRejected> {
     let mut problems = header_problems(&placed);
     for (number, line) in (1..).zip(&placed.lines).take(LINES_MAX) {
@@ -25,7 +25,7 @@ pub fn check(placed: OrderPlaced) -> Result<OrderAccepted, OrderRejected> {
     Ok(OrderAccepted { order, customer, lines, card, total_cents })
 }
 
-/// The line without the customer's wishes.
+/// The line without the customer's options.
 pub fn as_line(line: &PlacedLine) -> Line {
     let PlacedLine { sku, name, quantity, unit_price_cents, substitutes_ok: _ } = line.clone();
     Line { sku, name, quantity, unit_price_cents }
@@ -83,7 +83,7 @@ fn with_catalogue_name(line: PlacedLine) -> PlacedLine {
     }
 }
 
-/// Something, `@`, something, and no spaces: whether mail arrives there only a mail can tell.
+/// Something, `@`, something, and no spaces: only a mail can show whether mail arrives there.
 fn is_email(text: &str) -> bool {
     let parts = text.split_once('@');
     parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty()) && !text.contains(char::is_whitespace)

@@ -1,5 +1,5 @@
-//! How an order ends. `order.cancelled` is what the others make good on: the stock goes back, what was charged is paid
-//! back, the customer is told.
+//! How an order ends. The other handlers compensate for `order.cancelled`: the stock is returned, the charge is refunded,
+//! the customer gets a mail.
 
 use order_events::OrderCancelled;
 use serde::Serialize;
@@ -15,12 +15,12 @@ struct CancelledData<'a> {
 #[derive(Serialize)]
 struct CompletedData {}
 
-/// Cancel an order that is not paid.
+/// Cancels an unpaid order.
 pub fn cancel(order: String, reason: &str, context: &mut Context) -> Result<(), Failure> {
     cancel_as("cancelled", order, reason, context)
 }
 
-/// Cancel it, with a status that says what it was that went wrong.
+/// Cancels it, with a status that shows the cause.
 pub fn cancel_as(word: &str, order: String, reason: &str, context: &mut Context) -> Result<(), Failure> {
     let stage = context.state().get::<Stage>(STAGE)?;
     if stage != Some(Stage::Accepted) {
@@ -34,7 +34,7 @@ pub fn cancel_as(word: &str, order: String, reason: &str, context: &mut Context)
     Ok(())
 }
 
-/// What has arrived at the door is done.
+/// A delivered order is completed.
 pub fn complete(context: &mut Context) -> Result<(), Failure> {
     let stage = context.state().get::<Stage>(STAGE)?;
     if stage != Some(Stage::Paid) {

@@ -1,5 +1,5 @@
-//! The order handler: accepts or rejects what the shop places, decides whether it was paid in time, and says how an order
-//! ends. It knows no stock, no cards and no parcels beyond the news of them.
+//! The order handler: accepts or rejects the shop's orders, decides whether they are paid in time, and publishes how an
+//! order ends. It knows stock, cards and parcels only from events.
 
 mod check;
 mod ending;
@@ -12,7 +12,7 @@ use order_events::{
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Placed(OrderPlaced),
@@ -26,7 +26,7 @@ pub enum Incoming {
     Delivered(DeliveryDelivered),
 }
 
-/// How far an order has come; absent before it was placed.
+/// The progress of an order; absent before it was placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Stage {
@@ -51,8 +51,8 @@ struct RejectedData<'a> {
 }
 
 /// # Errors
-/// Permanent: an order that is placed or to be cancelled under another order's key. Transient: the setting
-/// `payment_deadline_s` is no number.
+/// Permanent: an order that is placed or cancelled under another order's key. Transient: the setting `payment_deadline_s` is
+/// not a number.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
@@ -82,7 +82,7 @@ fn place(placed: OrderPlaced, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-/// What comes from outside could name any order.
+/// Events from outside could name any order.
 fn check_key(order: &str, context: &Context) -> Result<(), Failure> {
     let key = &context.delivery().key;
     if *key == order_key(order) {

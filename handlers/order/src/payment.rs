@@ -1,5 +1,5 @@
-//! Whether an order is paid in time. A payment and its deadline may come at the same moment; which was first is decided here,
-//! where both come in the order of the key, and `order.paid` or `order.cancelled` tells everybody else.
+//! Whether an order is paid in time. A payment and its deadline may coincide; which was first is decided here, where both
+//! come in the order of the key, and `order.paid` or `order.cancelled` publishes the decision.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{STAGE, Stage, ending};
 pub const TIMER: &str = "payment";
 const DEADLINE_S: u64 = 600;
 
-/// The stock is set aside, so the payment is next. It has only so long.
+/// The stock is reserved, so the payment is next. It has a deadline.
 pub fn await_it(order: String, context: &mut Context) -> Result<(), Failure> {
     if context.state().get::<Stage>(STAGE)? == Some(Stage::Accepted) {
         let deadline_s = deadline_s(context)?;
@@ -21,8 +21,8 @@ pub fn await_it(order: String, context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A payment that comes in time makes the order one that is delivered. One that is late is paid back by `payment`, which
-/// hears of the cancellation after it has charged.
+/// A payment in time makes the order one that is delivered. A late one is refunded by `payment`, which gets the cancellation
+/// after it has charged.
 pub fn accept(charged: PaymentCharged, context: &mut Context) -> Result<(), Failure> {
     let stage = context.state().get::<Stage>(STAGE)?;
     if stage != Some(Stage::Accepted) {

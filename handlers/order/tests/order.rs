@@ -1,4 +1,4 @@
-//! The order handler, through the native test kit.
+//! The order handler in the native test kit.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -45,7 +45,7 @@ fn a_good_order_is_accepted_under_the_catalogues_names() {
 }
 
 #[test]
-fn every_problem_is_told() {
+fn every_problem_of_an_order_is_reported() {
     let mut order = placed();
     order.customer.email = "ada at example".into();
     order.customer.address = " ".into();
@@ -114,7 +114,7 @@ fn an_accepted_order_ends_once() {
 }
 
 #[test]
-fn a_customer_cancels_the_own_order_only() {
+fn a_customer_can_cancel_only_own_orders() {
     let wish = || Delivery::of(&OrderCancelRequested { order: "o-1".into(), reason: "I changed my mind".into() });
     let mut world = World::new();
     world.run(wish().key("order/o-1"), handle).did_nothing();

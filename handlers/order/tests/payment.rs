@@ -1,4 +1,4 @@
-//! The order handler and the time that a payment has: whichever comes first, the payment or its deadline, counts.
+//! The order handler and the deadline of a payment: whichever comes first, the payment or its deadline, counts.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -43,7 +43,7 @@ fn run<E: EventType + Serialize>(world: &mut World, event: &E) -> Run {
     world.run(Delivery::of(event).key(KEY), handle)
 }
 
-/// A world in which the order's items are set aside.
+/// A world in which the order's items are reserved.
 fn world() -> World {
     let mut world = World::new();
     run(&mut world, &placed()).completed();
@@ -52,10 +52,10 @@ fn world() -> World {
 }
 
 #[test]
-fn a_payment_has_ten_minutes_unless_the_manifest_says_otherwise() {
+fn a_payment_has_ten_minutes_by_default() {
     let mut world = World::new();
     run(&mut world, &placed()).completed();
-    assert!(world.timer(KEY, TIMER).is_none(), "nobody has been asked to pay yet");
+    assert!(world.timer(KEY, TIMER).is_none(), "no payment is due yet");
     let timer = run(&mut world, &reserved()).timer(TIMER).clone();
     assert_eq!((timer.due, timer.event::<OrderPaymentOverdue>().deadline_s), (Due::AfterMs(600_000), 600));
     world.configure("payment_deadline_s", "5");
@@ -65,7 +65,7 @@ fn a_payment_has_ten_minutes_unless_the_manifest_says_otherwise() {
 }
 
 #[test]
-fn a_payment_in_time_stops_the_clock() {
+fn a_payment_in_time_cancels_the_timer() {
     let mut world = world();
     let paid = run(&mut world, &charged());
     assert_eq!(paid.cancelled_timers(), [TIMER]);
@@ -96,7 +96,7 @@ fn an_order_that_is_not_paid_in_time_is_cancelled() {
 }
 
 #[test]
-fn a_timer_that_fires_all_the_same_changes_nothing() {
+fn a_cancelled_timer_that_fires_changes_nothing() {
     let timer = OrderPaymentOverdue { order: order(), deadline_s: 600 };
     run(&mut World::new(), &timer).did_nothing();
     let mut paid = world();

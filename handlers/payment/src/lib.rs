@@ -1,5 +1,5 @@
-//! The payment handler: charges what inventory has reserved, once an order, and pays it back where the order was cancelled
-//! all the same. What a charge is made with is the gateway's business.
+//! The payment handler: charges reserved orders, once each, and refunds a charge if the order was cancelled nevertheless.
+//! The gateway module makes the calls.
 
 mod gateway;
 
@@ -8,7 +8,7 @@ use order_events::{OrderAccepted, OrderCancelled, PaymentCharged, PaymentDecline
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Accepted(OrderAccepted),
@@ -16,7 +16,7 @@ pub enum Incoming {
     Cancelled(OrderCancelled),
 }
 
-/// What this handler reads of `inventory.reserved`, and what a correction has put in: a card (`payment.details-corrected` is
+/// What this handler reads of `inventory.reserved`, and what a correction has added: a card (`payment.details-corrected` is
 /// merged into this data), or why the order was cancelled (`order.cancelled` is).
 #[derive(Debug, Serialize, Deserialize, EventType)]
 #[event("inventory.reserved")]
@@ -29,20 +29,20 @@ pub struct Payable {
     pub reason: Option<String>,
 }
 
-/// What became of the payment; absent before.
+/// The state of the payment; absent at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Payment {
     Charged,
     Declined,
-    /// The order came to nothing before there was anything to pay.
+    /// The order was cancelled before there was anything to pay.
     Cancelled,
     Refunded,
 }
 
 const CARD: &str = "card";
 const PAYMENT: &str = "payment";
-/// What was charged, for as long as it may have to be paid back.
+/// The charge, for as long as it may have to be refunded.
 const CHARGE: &str = "charge";
 
 #[derive(Serialize)]
@@ -118,7 +118,7 @@ fn declined(payment: &PaymentDeclined, context: &mut Context) -> Result<(), Fail
     Ok(())
 }
 
-/// The order was cancelled before it was known to be paid.
+/// The order was cancelled before its payment was known.
 fn pay_back(reason: &str, context: &mut Context) -> Result<(), Failure> {
     let Some(charge) = context.state().get::<PaymentCharged>(CHARGE)? else {
         return Err(Failure::permanent("what was charged is not known, so it cannot be paid back"));
@@ -133,7 +133,7 @@ fn pay_back(reason: &str, context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nothing is kept longer than it is needed.
+/// Data is deleted when it is no longer needed.
 fn settle(payment: Payment, context: &Context) -> Result<(), Failure> {
     context.state().set(PAYMENT, &payment)?;
     context.state().delete(CARD);

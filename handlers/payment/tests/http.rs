@@ -1,5 +1,5 @@
-//! The payment handler and a gateway behind HTTP: what it is asked, and what its answers mean. That a call is made once over
-//! all attempts is the runtime's doing.
+//! The payment handler and a gateway over HTTP: the requests, and the meaning of the answers. The runtime ensures that a
+//! call is made once over all attempts.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -66,7 +66,7 @@ fn a_charge_is_paid_back_by_its_reference() {
 }
 
 #[test]
-fn no_money_is_a_declined_payment() {
+fn insufficient_funds_decline_the_payment() {
     for (answer, reason) in
         [(refusal(402, "insufficient_funds"), "the bank says no"), (Response::new(402), "the card was declined")]
     {
@@ -76,7 +76,7 @@ fn no_money_is_a_declined_payment() {
 }
 
 #[test]
-fn wrong_details_wait_for_better_ones() {
+fn wrong_card_details_await_correction() {
     for (status, code) in [(402, "incorrect_number"), (402, "expired_card"), (422, "invalid_number")] {
         let failure = fails(refusal(status, code));
         assert!(failure.is_correctable(), "{code}");
@@ -86,7 +86,7 @@ fn wrong_details_wait_for_better_ones() {
 
 #[test]
 fn another_card_is_another_call() {
-    // The names are digests: the same for the same card, and they do not tell it.
+    // The names are digests: the same for the same card, without revealing it.
     for (card, step) in [("tok_bob", "charge-card-2382ff61"), ("tok_eve", "charge-card-b5bec168")] {
         let run = world().run(reserved(Some(card)).answer(step, charged()), handle);
         assert_eq!(run.asked()[0].step, step);
@@ -96,7 +96,7 @@ fn another_card_is_another_call() {
 }
 
 #[test]
-fn a_gateway_in_trouble_is_asked_again() {
+fn gateway_errors_are_retried() {
     for status in [408, 425, 429, 500, 503] {
         assert!(fails(Response::new(status)).is_transient(), "{status}");
     }
@@ -114,7 +114,7 @@ fn a_gateway_in_trouble_is_asked_again() {
 }
 
 #[test]
-fn what_no_retry_mends_is_permanent() {
+fn errors_that_no_retry_can_fix_are_permanent() {
     for answer in [
         Response::new(401),
         Response::new(404),
@@ -129,7 +129,7 @@ fn what_no_retry_mends_is_permanent() {
 }
 
 #[test]
-fn a_missing_url_can_be_put_right() {
+fn a_missing_url_can_be_corrected() {
     let run = World::new().config("gateway", "http").run(reserved(None), handle);
     assert!(run.failure().is_transient() && run.asked().is_empty());
 }

@@ -1,4 +1,4 @@
-//! The payment handler, through the native test kit.
+//! The payment handler in the native test kit.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -48,7 +48,7 @@ fn world(card: &str) -> World {
 }
 
 #[test]
-fn what_was_reserved_is_charged_once() {
+fn a_reserved_order_is_charged_once() {
     let mut world = world("4242 4242 4242 4242");
     let run = world.run(reserved().position(17), handle);
     let charged = PaymentCharged { order: "o-1".into(), total_cents: 1910, reference: "pay-payment@17".into() };
@@ -82,7 +82,7 @@ fn a_declined_card_stays_declined() {
 }
 
 #[test]
-fn a_number_that_cannot_be_a_cards_waits_for_a_better_one() {
+fn an_invalid_card_number_awaits_correction() {
     for (card, what) in [
         ("1234", "is not 16 digits"),
         ("\u{ff14}242424242424242", "is not 16 digits"),
@@ -98,7 +98,7 @@ fn a_number_that_cannot_be_a_cards_waits_for_a_better_one() {
 }
 
 #[test]
-fn corrected_details_are_paid_with() {
+fn corrected_card_details_are_charged() {
     let mut world = world("1234");
     assert!(world.run(reserved().position(17), handle).failure().is_correctable());
     let wrong = world.run(corrected("4242424242424241").position(17), handle);
@@ -109,14 +109,14 @@ fn corrected_details_are_paid_with() {
 }
 
 #[test]
-fn a_correction_may_not_change_whose_order_it_is() {
+fn a_correction_cannot_change_the_order_or_customer() {
     let delivery = corrected("4242424242424242");
     let payable = Payable { order: "o-2".into(), ..delivery.data() };
     assert!(world("1234").run(delivery.with_data(&payable), handle).failure().is_correctable());
 }
 
-/// What the runtime makes of `inventory.reserved` and a `payment.details-corrected`: the one's data with the other's merged
-/// into it.
+/// What the runtime makes of `inventory.reserved` and a `payment.details-corrected`: the data of the first with the second
+/// merged into it.
 fn corrected(card: &str) -> Delivery {
     let correction = PaymentDetailsCorrected { order: "o-1".into(), card: card.into() };
     let mut data: Map<String, Value> = serde_json::from_value(json!(payable())).expect("an object");
@@ -148,12 +148,12 @@ fn a_declined_order_that_is_cancelled_stays_declined() {
 }
 
 #[test]
-fn without_a_card_somebody_has_to_look() {
+fn an_order_without_a_card_awaits_correction() {
     assert!(reserved().run(handle).failure().is_correctable());
 }
 
 #[test]
-fn what_was_charged_too_late_is_paid_back_once() {
+fn a_late_charge_is_refunded_once() {
     let mut world = world("4242424242424242");
     world.run(reserved().position(17), handle).completed();
     world.configure("gateway", "down");

@@ -1,5 +1,5 @@
-//! The report handler: counts what became of orders, shows the count once a minute and closes it once a day. When that is,
-//! the manifest's schedules say; the handler itself knows no time.
+//! The report handler: counts orders by result, shows the count once a minute and closes it once a day. The manifest's
+//! schedules set the times; the handler itself knows no time.
 
 use order_events::{
     OrderCancelled, OrderCount, OrderPaid, REPORT_KEY, ReportCounted, ReportDayClosed, ReportDayPassed,
@@ -8,7 +8,7 @@ use order_events::{
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Paid(OrderPaid),
@@ -18,12 +18,12 @@ pub enum Incoming {
     DayPassed(ReportDayPassed),
 }
 
-/// What is counted and what of it was shown.
+/// The count, and the part of it that was shown.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Report {
     today: OrderCount,
     yesterday: OrderCount,
-    /// Whether the page has all of it.
+    /// Whether the page is up to date.
     is_shown: bool,
 }
 
@@ -36,7 +36,7 @@ struct ReportData {
 }
 
 /// # Errors
-/// None of its own.
+/// None.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
@@ -66,7 +66,7 @@ fn count(more: &OrderCount, context: &Context) -> Result<(), Failure> {
     context.state().set(REPORT, &report)
 }
 
-/// Show what has been counted since it was shown last.
+/// Shows the count if it has changed since it was last shown.
 fn show(context: &mut Context) -> Result<(), Failure> {
     let Some(mut report) = context.state().get::<Report>(REPORT)?.filter(|report| !report.is_shown) else {
         return Ok(());
@@ -79,7 +79,7 @@ fn show(context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The day's count is told, and the next one begins at nothing. A day without orders is told too.
+/// The day's count is published, and the next one begins at zero. A day without orders is published too.
 fn close(context: &mut Context) -> Result<(), Failure> {
     let Report { today, .. } = context.state().get(REPORT)?.unwrap_or_default();
     let next = Report { yesterday: today, ..Report::default() };

@@ -1,4 +1,4 @@
-//! The report handler, through the native test kit. Time passes where the test says so.
+//! The report handler in the native test kit. Time advances when the test says so.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -17,7 +17,7 @@ fn cancelled(order: &str) -> Delivery {
     Delivery::of(&OrderCancelled { order: order.into(), reason: "no".into() }).key(format!("order/{order}"))
 }
 
-/// Deliver, and then what the handler counts for itself.
+/// Delivers, and then the handler's own counting events.
 fn tell(world: &mut World, delivery: Delivery) {
     for counted in world.run(delivery, handle).emissions() {
         world.run(Delivery::of_emitted(counted), handle).did_nothing();
@@ -47,7 +47,7 @@ fn orders_are_counted_and_shown_once_a_minute() {
 }
 
 #[test]
-fn a_day_is_closed_and_the_next_begins_at_nothing() {
+fn a_day_is_closed_and_the_next_begins_at_zero() {
     let mut world = World::new();
     tell(&mut world, paid("o-1", 1_910));
     let closed = day(&mut world);
@@ -59,5 +59,5 @@ fn a_day_is_closed_and_the_next_begins_at_nothing() {
     assert_eq!(minute(&mut world).status().text, "Today 0 orders paid, 0.00 EUR; 1 cancelled");
     assert_eq!(day(&mut world).emitted::<ReportDayClosed>()[0].count.cancelled, 1);
     let quiet = day(&mut world).emitted::<ReportDayClosed>();
-    assert_eq!(quiet[0].count, OrderCount::default(), "a day without orders is told too");
+    assert_eq!(quiet[0].count, OrderCount::default(), "a day without orders is published too");
 }

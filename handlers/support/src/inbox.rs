@@ -1,30 +1,30 @@
-//! The list itself: what is open, by name, within bounds. Pure.
+//! The list itself: open cases, by name, within bounds. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// More are counted and not kept.
+/// Maximum number of kept cases; more are only counted.
 pub const ITEMS_MAX: usize = 40;
-/// Longer texts are cut.
+/// Maximum length of texts.
 const TEXT_CHARS_MAX: usize = 160;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A delivery whose data somebody has to correct.
+    /// A delivery whose data has to be corrected.
     Waiting,
-    /// A delivery that is over unless somebody takes it up.
+    /// A dead letter.
     DeadLettered,
-    /// Calls that are not made for now.
+    /// An open breaker.
     BreakerOpen,
 }
 
-/// What somebody should look at.
+/// A case for support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// The delivery, or the breaker's subject.
     pub name: String,
     pub kind: Kind,
-    /// What the delivery's order is kept for, and its event's type; empty for a breaker.
+    /// The delivery's key and its event's type; empty for a breaker.
     pub key: String,
     pub r#type: String,
     pub message: String,
@@ -33,7 +33,7 @@ pub struct Item {
 }
 
 impl Item {
-    /// The item with texts that fit into the list.
+    /// The item with texts cut to fit into the list.
     #[must_use]
     pub fn cut(mut self) -> Self {
         for text in [&mut self.name, &mut self.key, &mut self.r#type, &mut self.message]
@@ -48,16 +48,16 @@ impl Item {
     }
 }
 
-/// The oldest come first.
+/// The oldest ones first.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Inbox {
     pub items: Vec<Item>,
-    /// What came when the list was full, and is still open as far as is known.
+    /// Number of cases that came when the list was full and are still open as far as known.
     pub left_out: u64,
 }
 
 impl Inbox {
-    /// Put an item on the list, in the place of what was said of the same before.
+    /// Adds an item to the list, replacing an earlier one of the same case.
     pub fn add(&mut self, item: Item) {
         let is_full = self.items.len() >= ITEMS_MAX;
         match self.items.iter_mut().find(|known| known.name == item.name) {
@@ -67,7 +67,7 @@ impl Inbox {
         }
     }
 
-    /// Take off what is settled. What is not on the list may be one that was left out.
+    /// Removes a settled case. One that is not on the list may be one that was left out.
     pub fn settle(&mut self, name: &str) {
         let before = self.items.len();
         self.items.retain(|item| item.name != name);

@@ -1,5 +1,5 @@
-//! The support handler: one list of what waits for somebody, over all orders and handlers. The runtime tells of each delivery
-//! under its own key, so this handler passes it on to itself under one key, where the list is kept.
+//! The support handler: one list of open cases, over all orders and handlers. The runtime's notice of each delivery has the
+//! delivery's own key, so this handler passes it on to itself under one key, where the list is kept.
 
 mod inbox;
 mod notice;
@@ -9,7 +9,7 @@ use notice::{Closed, DeadLettered, Decided, Opened, Recovered, Waiting};
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// The news this handler takes.
+/// The events that this handler takes.
 #[derive(Debug, Events)]
 pub enum Incoming {
     Waiting(Waiting),
@@ -21,7 +21,7 @@ pub enum Incoming {
     Noted(SupportNoted),
 }
 
-/// What has come onto the list or is off it again: from this handler to itself.
+/// A case that was opened or settled: from this handler to itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("support.noted")]
 pub struct SupportNoted {
@@ -34,7 +34,7 @@ pub struct SupportNoted {
 /// The key and the subject of the list.
 pub const SUBJECT: &str = "support/inbox";
 const INBOX: &str = "inbox";
-/// As many items as the status surely has room for.
+/// Number of items that fit into the status for certain.
 const SHOWN_MAX: usize = 15;
 
 #[derive(Serialize)]
@@ -43,12 +43,12 @@ struct InboxData<'a> {
     dead_lettered: usize,
     breakers_open: usize,
     left_out: u64,
-    /// The oldest.
+    /// The oldest ones.
     items: &'a [Item],
 }
 
 /// # Errors
-/// None of its own.
+/// None.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let subject = event.subject.unwrap_or_default();
@@ -72,7 +72,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
 
 fn pass_on(kind: Kind, notice: notice::Delivery, context: &mut Context) {
     if notice.handler == context.delivery().handler {
-        // To note that it fails would be what it fails at.
+        // Its own failures are not noted: noting one would fail again.
         context.warn(format!("not noted: {} is a delivery of support's own", notice.delivery));
         return;
     }
@@ -92,7 +92,7 @@ fn note(name: String, item: Option<Item>, context: &mut Context) {
     context.emit_to(SUBJECT, &SupportNoted { name, item: item.map(Item::cut) });
 }
 
-/// Under the list's own key: the next of all that is noted.
+/// Under the list's own key: the next change of the list.
 fn keep(noted: SupportNoted, context: &mut Context) -> Result<(), Failure> {
     let mut inbox: Inbox = context.state().get(INBOX)?.unwrap_or_default();
     match noted.item {
@@ -109,7 +109,7 @@ fn show(inbox: &Inbox, context: &mut Context) {
         [Kind::Waiting, Kind::DeadLettered, Kind::BreakerOpen].map(|kind| inbox.count(kind));
     let state = if inbox.items.is_empty() { "empty" } else { "open" };
     let text = match inbox.items.len() {
-        0 => "Nothing waits for anybody".to_owned(),
+        0 => "No open cases".to_owned(),
         _ => format!("{waiting} to correct, {dead_lettered} dead letters, {breakers_open} breakers open"),
     };
     let items = inbox.items.get(..SHOWN_MAX).unwrap_or(&inbox.items);

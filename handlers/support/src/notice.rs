@@ -1,12 +1,12 @@
-//! What the runtime tells of deliveries and breakers, as far as support reads it. What is missing in it is left out.
+//! The runtime's notices about deliveries and breakers, as far as support reads them. Missing fields are left out.
 
 use serde::Deserialize;
 use weirgate_sdk::EventType;
 
-/// What is told of how an attempt at a delivery ended.
+/// The notice of an attempt's outcome.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Delivery {
-    /// For instance `payment@42`.
+    /// For example `payment@42`.
     pub delivery: String,
     pub handler: String,
     #[serde(default)]
@@ -36,22 +36,22 @@ pub struct Failed {
 #[event("weirgate.delivery.awaiting-correction")]
 pub struct Waiting(pub Delivery);
 
-/// It has used up its attempts, or nothing will ever come of it.
+/// It has used up its attempts, or failed permanently.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.dead-lettered")]
 pub struct DeadLettered(pub Delivery);
 
-/// It went through in the end.
+/// It completed after failures.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.recovered")]
 pub struct Recovered(pub Delivery);
 
-/// Somebody has decided about it: it is tried again, or has ended.
+/// An operator's command was applied: it is tried again, or is closed.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.decided")]
 pub struct Decided(pub Delivery);
 
-/// What is told of a breaker; the event's subject says which.
+/// The notice of a breaker; the event's subject names it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Breaker {
     #[serde(default)]

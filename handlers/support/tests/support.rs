@@ -1,4 +1,4 @@
-//! The support handler, through the native test kit, with events as the runtime writes them.
+//! The support handler in the native test kit, with events as the runtime writes them.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -33,7 +33,7 @@ fn breaker(word: &str) -> Delivery {
     Delivery::raw(format!("weirgate.breaker.{word}"), data.to_string()).key("weirgate/handlers/payment")
 }
 
-/// Deliver, and then what the handler notes for itself.
+/// Delivers, and then the handler's own events.
 fn tell(world: &mut World, delivery: Delivery) {
     let run = world.run(delivery, handle);
     for noted in run.emissions() {
@@ -47,7 +47,7 @@ fn text(world: &World) -> &str {
 }
 
 #[test]
-fn what_waits_for_somebody_is_on_one_list_until_it_is_settled() {
+fn open_cases_are_listed_until_they_are_settled() {
     let mut world = World::new().handler("support");
     for delivery in [waiting(7), dead(8), breaker("opened")] {
         tell(&mut world, delivery);
@@ -64,7 +64,7 @@ fn what_waits_for_somebody_is_on_one_list_until_it_is_settled() {
     assert_eq!(text(&world), "0 to correct, 1 dead letters, 0 breakers open");
     tell(&mut world, notice("decided", 8, &Value::Null));
     let status = world.status(SUBJECT).expect("a status");
-    assert_eq!((status.state.as_str(), status.text.as_str()), ("empty", "Nothing waits for anybody"));
+    assert_eq!((status.state.as_str(), status.text.as_str()), ("empty", "No open cases"));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn its_own_failures_are_not_noted() {
 }
 
 #[test]
-fn a_notice_may_say_more_or_less() {
+fn notices_with_extra_or_missing_fields_are_accepted() {
     let bare = json!({"delivery": "payment@7", "handler": "payment", "colour": "red"});
     let run = Delivery::raw("weirgate.delivery.awaiting-correction", bare.to_string()).key("order/o-1").run(handle);
     assert_eq!(run.emitted::<SupportNoted>()[0].name, "payment@7");

@@ -1,10 +1,10 @@
-//! When to try again: stages of exponential backoff with jitter. Knows the stages and a source of numbers, nothing else.
+//! When to try again: stages of exponential backoff with jitter. Knows only the stages and a source of random numbers.
 
 use crate::bugs::bug;
 use weirgate_types::{Jitter, RetryStage};
 
-/// A seeded source of numbers (`SplitMix64`, <https://doi.org/10.1145/2714064.2660195>). Enough to spread retries; not
-/// for secrets.
+/// A seeded source of random numbers (`SplitMix64`, <https://doi.org/10.1145/2714064.2660195>). Good enough to spread
+/// retries; not for secrets.
 #[derive(Debug, Clone)]
 pub struct Entropy(u64);
 
@@ -22,14 +22,14 @@ impl Entropy {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to `most`, both included.
+    /// A number from 0 to `most`, both inclusive.
     pub fn up_to(&mut self, most: u64) -> u64 {
         let number = self.draw();
         most.checked_add(1).map_or(number, |n| number % n)
     }
 }
 
-/// The stage and the delay in milliseconds before the attempt that follows `spent` failed ones; `None` when the stages are
+/// The stage, and the delay in milliseconds, of the attempt that follows `spent` failed ones; `None` when the stages are
 /// used up.
 pub fn next_retry(stages: &[RetryStage], spent: u32, entropy: &mut Entropy) -> Option<(u8, u64)> {
     let mut retry = spent;
@@ -51,7 +51,7 @@ fn jittered(stage: &RetryStage, ceiling_ms: u64, entropy: &mut Entropy) -> u64 {
     }
 }
 
-/// The longest delay before a stage's `retry`-th attempt, from 1.
+/// The upper bound of the delay before a stage's `retry`-th attempt, counted from 1.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -1,22 +1,22 @@
-//! A circuit breaker: stop calling what keeps failing, and let one call find out when it works again.
+//! A circuit breaker: stops calls that keep failing, and lets one half-open probe test whether to close it.
 //!
-//! It opens and closes by records alone; what it has counted since is its own, and may be lost.
+//! It opens and closes only by records; the counts of its window are not recorded and may be lost in a restart.
 
 use crate::bugs::bug;
 use std::collections::VecDeque;
 
 use weirgate_types::BreakerPolicy;
 
-/// The window is counted in so many slices.
+/// Number of slices of the counting window.
 const SLICES: u64 = 10;
 
-/// See the module.
+/// A circuit breaker; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct Breaker {
     policy: BreakerPolicy,
-    /// The open one's end, and the how manieth opening in a row it is.
+    /// When the open time ends, and the number of consecutive openings.
     open: Option<(u64, u32)>,
-    /// It is about to open; the record that says so follows.
+    /// About to open; the record of it follows.
     opening: bool,
     slices: VecDeque<Slice>,
 }
@@ -28,7 +28,7 @@ struct Slice {
     failures: u32,
 }
 
-/// What the breaker asks to be recorded.
+/// A state change that the breaker wants recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     Open { open_ms: u64 },
@@ -41,7 +41,7 @@ impl Breaker {
         Self { policy, open: None, opening: false, slices: VecDeque::new() }
     }
 
-    /// Take up where another left off, under a policy.
+    /// A breaker restored from its recorded state, under a policy.
     #[must_use]
     pub fn resumed(policy: BreakerPolicy, open: Option<(u64, u32)>) -> Self {
         Self { open, ..Self::new(policy) }
@@ -52,7 +52,7 @@ impl Breaker {
         self.open
     }
 
-    /// How many calls may be under way: as many as there are, none, or the one that finds out.
+    /// Number of calls that may be in flight: no limit when closed, none when open, one (the probe) when half-open.
     #[must_use]
     pub fn calls_max(&self, now_ms: u64) -> usize {
         match self.open {
@@ -63,12 +63,12 @@ impl Breaker {
         }
     }
 
-    /// It is to open: from now on nothing passes.
+    /// The breaker is going to open: no call passes from now on.
     pub fn begin_to_open(&mut self) {
         self.opening = true;
     }
 
-    /// A call ended. What is to be recorded, where that changes something.
+    /// A call ended. Returns the transition to record, if any.
     pub fn count(&mut self, is_failure: bool, now_ms: u64) -> Option<Transition> {
         if self.opening {
             return None;
@@ -81,7 +81,7 @@ impl Breaker {
     fn transition_after(&mut self, is_failure: bool, now_ms: u64) -> Option<Transition> {
         if let Some((until_ms, again)) = self.open {
             return match is_failure {
-                // Those that were under way when it opened say nothing new.
+                // Calls that were in flight when it opened are not counted.
                 _ if now_ms < until_ms => None,
                 false => Some(Transition::Close),
                 true => Some(Transition::Open { open_ms: self.pause_ms(again) }),
@@ -101,7 +101,7 @@ impl Breaker {
         is_too_much.then(|| Transition::Open { open_ms: self.pause_ms(0) })
     }
 
-    /// What was recorded.
+    /// A transition was recorded.
     pub fn changed(&mut self, open_until_ms: Option<u64>) {
         self.opening = false;
         let again = self.open.map_or(0, |(_, again)| again);
@@ -115,7 +115,7 @@ impl Breaker {
         calls >= self.policy.attempts_min && f64::from(failures) >= f64::from(calls) * self.policy.failure_ratio
     }
 
-    /// How long it stays open after `again` openings in a row.
+    /// How long it stays open after `again` consecutive openings.
     fn pause_ms(&self, again: u32) -> u64 {
         let doubled = self.policy.open_ms.saturating_mul(1_u64.checked_shl(again).unwrap_or(u64::MAX));
         doubled.min(self.policy.open_ms_max)
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_when_enough_of_enough_failed() {
+    fn a_breaker_opens_at_its_failure_rate_and_minimum_calls() {
         let mut breaker = breaker();
         assert_eq!(count(&mut breaker, &[true, true, true], 10), None, "too few");
         assert_eq!(count(&mut breaker, &[false, false, false, false], 10), None);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_does_not_count() {
+    fn calls_older_than_the_window_are_not_counted() {
         let mut breaker = breaker();
         count(&mut breaker, &[true, true, true], 0);
         assert_eq!(breaker.count(true, 1_000), None);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_finds_out_and_failing_again_takes_longer() {
+    fn one_half_open_probe_passes_and_its_failure_doubles_the_open_time() {
         let mut breaker = breaker();
         breaker.changed(Some(100));
         assert_eq!([99, 100].map(|now_ms| breaker.calls_max(now_ms)), [0, 1]);

@@ -1,7 +1,7 @@
-//! How fast a handler may emit: a token bucket of one second. Knows counts and times.
+//! How fast a handler may emit: a token bucket of one second. Knows counts and times only.
 
-/// Events that a handler may still emit. What a call emits is known when it has ended, so the bucket may be overdrawn; then
-/// no call begins until it is filled again.
+/// Number of events that a handler may still emit. The emissions of a call are known only when it ends, so the bucket may be
+/// overdrawn; then no call begins until it is refilled.
 #[derive(Debug, Clone)]
 pub struct EmissionRate {
     per_second: u64,
@@ -10,7 +10,7 @@ pub struct EmissionRate {
     filled_at_ms: u64,
 }
 
-/// Thousandths: an event a second is one of them a millisecond.
+/// Refill rate in thousandths per millisecond: the same number as events per second.
 const MILLI: i64 = 1_000;
 
 impl EmissionRate {
@@ -20,13 +20,13 @@ impl EmissionRate {
         Self { per_second: per_second.into(), level: i64::from(per_second) * MILLI, filled_at_ms: 0 }
     }
 
-    /// Another rate from now on. What is overdrawn stays so.
+    /// Sets another rate. An overdraft remains.
     pub fn change(&mut self, per_second: u32) {
         self.per_second = per_second.into();
         self.level = self.level.min(self.capacity());
     }
 
-    /// So many events were emitted.
+    /// Takes `events` tokens.
     pub fn spend(&mut self, events: usize) {
         let events = i64::try_from(events).unwrap_or(i64::MAX);
         self.level = self.level.saturating_sub(events.saturating_mul(MILLI));
@@ -38,7 +38,7 @@ impl EmissionRate {
         self.level > 0
     }
 
-    /// When a call may begin, where none may as of the last look.
+    /// When a call may begin next, if none may begin as of the last refill.
     #[must_use]
     pub fn allows_at_ms(&self) -> Option<u64> {
         let missing = u64::try_from(MILLI.saturating_sub(self.level)).unwrap_or(0);
@@ -47,7 +47,7 @@ impl EmissionRate {
 
     fn fill(&mut self, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.filled_at_ms);
-        // Also where time went backwards: from there on it is counted anew.
+        // Also after time went backwards: the refill restarts from the new time.
         self.filled_at_ms = now_ms;
         let added = i64::try_from(elapsed_ms.saturating_mul(self.per_second)).unwrap_or(i64::MAX);
         self.level = self.level.saturating_add(added).min(self.capacity());
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_allows_a_second_at_once_and_the_rate_after_that() {
+    fn one_second_of_events_passes_at_once_and_the_rate_applies_after() {
         let mut rate = EmissionRate::new(100);
         assert!(rate.allows(5_000));
         rate.spend(100);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overdrawn_is_waited_for() {
+    fn an_overdraft_delays_the_next_call() {
         let mut rate = EmissionRate::new(10);
         assert!(rate.allows(0));
         rate.spend(1_010);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_neither_fills_nor_blocks_it() {
+    fn a_clock_set_back_neither_fills_nor_blocks_the_bucket() {
         let mut rate = EmissionRate::new(10);
         assert!(rate.allows(1_000_000));
         rate.spend(10);

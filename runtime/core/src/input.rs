@@ -1,4 +1,4 @@
-//! What the machine is told.
+//! Inputs: what the engine reports to the machine.
 
 use weirgate_types::{
     AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, KeyHash, KeyHasher, Position, Record,
@@ -6,36 +6,36 @@ use weirgate_types::{
 
 use crate::DeliveryRow;
 
-/// Something that happened.
+/// One input.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
-    /// A record got its place in the log. It is not durable yet: what follows from it is told to nobody before it is.
+    /// A record was staged at a position. It is not durable yet, so nothing that follows from it is published before it is.
     Staged { position: Position, record: &'a Record },
-    /// Everything up to here is durable and can be read back, and all rows that were to be kept can be.
+    /// All records up to here are durable and readable, and so are all rows that were written.
     Durable { position: Position },
-    /// What an [`crate::Action::Scan`] found: all events after the handler's scanned position, up to `through`.
+    /// The result of an [`crate::Action::Scan`]: all events after the handler's scanned position, up to `through`.
     Scanned { handler: &'a HandlerName, events: &'a [EventHead], through: Position },
-    /// What an [`crate::Action::Reload`] found; with `due` where it was asked for what is due.
+    /// The result of an [`crate::Action::Reload`]; with `due` if due lanes were requested.
     Reloaded { handler: &'a HandlerName, lanes: &'a [ReloadedLane], due: Option<NextDue> },
     /// The results of the attempts of one call: one, or those of a batch.
     AttemptResults { handler: &'a HandlerName, results: &'a [AttemptResult<'a>] },
-    /// Calls of a handler to hosts ended, and whether each answered well.
+    /// A handler's calls to hosts ended; says for each whether it succeeded.
     Called { handler: &'a HandlerName, hosts: &'a [(String, bool)] },
     /// The handler's module is loaded and can be called.
     Ready { handler: &'a HandlerName, digest: Digest },
-    /// The handler's module cannot be called at present; deliveries wait without spending attempts.
+    /// The handler's module cannot be called at present; deliveries wait and spend no attempts.
     Unready { handler: &'a HandlerName },
-    /// The first timer that is left is due then.
+    /// Timers were fired; the first remaining timer is due then.
     TimersRead { next_due_ms: Option<u64> },
     /// An operator opens or closes a breaker.
     SetBreaker { breaker: &'a BreakerId, open: bool, actor: &'a str, reason: &'a str },
-    /// All that came at once has been taken, and time has passed: attempts begin, so that what is ready shares calls.
+    /// All waiting commands were taken and time has passed: attempts begin now, so that ready deliveries share calls.
     Tick,
-    /// Whether the disk has room for what handlers and timers write. Without it no attempt begins and no timer goes off.
+    /// Whether the disk has room for writes of handlers and timers. Without it no attempt begins and no timer fires.
     Space { has_space: bool },
-    /// The runtime is about to stop: what runs may end, and nothing new begins.
+    /// The runtime is stopping: running attempts may end, and none begins.
     Stopping,
-    /// The log has been replayed: attempts that were under way when the runtime stopped are over.
+    /// The log has been replayed: attempts that were running when the runtime stopped are interrupted.
     Recovered,
 }
 
@@ -50,34 +50,34 @@ pub struct AttemptResult<'a> {
     pub corrected: bool,
 }
 
-/// Deliveries of a lane that were on disk, the first ones, in the order of [`crate::Rank`]; none where only the lane's
-/// number was wanted.
+/// The first deliveries of a lane that were on disk, in the order of [`crate::Rank`]; empty if only the lane's next number
+/// was requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadedLane {
     pub lane: KeyHash,
     pub rows: Vec<(Position, DeliveryRow)>,
-    /// Whether there are more.
+    /// Whether the lane has more on disk.
     pub more: bool,
-    /// The number that is next in the lane, as far as one was kept.
+    /// The lane's next number, if one is stored.
     pub next: Option<u64>,
 }
 
-/// When the next of those that were left on disk is due, if one of them is waiting for a time.
+/// When the next delivery that remains on disk is due, if one waits for a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextDue(pub Option<u64>);
 
-/// As much of an event as matching and ordering need.
+/// The fields of an event that matching and ordering need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventHead {
     pub position: Position,
     pub r#type: String,
     pub source: String,
     pub key: KeyHash,
-    /// The one handler that it is for, where it is for one only.
+    /// The only handler that the event is for, if it names one.
     pub to: Option<HandlerName>,
-    /// The number that it carries.
+    /// Its sequence number.
     pub sequence: Option<u64>,
-    /// When it came: the record's time.
+    /// The time of its record.
     pub at_ms: u64,
 }
 
@@ -96,7 +96,7 @@ impl EventHead {
     }
 }
 
-/// The delivery that a record says something of, besides the event that opens it.
+/// The deliveries that a record names, besides those that its events open.
 #[must_use]
 pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
     match record {

@@ -1,8 +1,8 @@
-//! The delivery machine: which delivery may start when, and what becomes of it when it ends.
+//! The delivery machine: which delivery may start when, and what its outcome leads to.
 //!
-//! Pure: no I/O, no clock, no threads. It is told what happened ([`Input`]) and when, and answers what to do
-//! ([`Action`]). Its state changes by records of the log alone, so replaying the log rebuilds it. It iterates in a
-//! fixed order and draws from the [`Entropy`] it is given, so the same inputs give the same actions.
+//! Pure: no I/O, no clock, no threads. It takes inputs ([`Input`]) with their time, and returns actions ([`Action`]). Its
+//! state changes only by records of the log, so replaying the log rebuilds it. It iterates in a fixed order and draws random
+//! numbers from the given [`Entropy`], so the same inputs give the same actions.
 
 mod action;
 mod backoff;

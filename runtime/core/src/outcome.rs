@@ -5,10 +5,10 @@ use weirgate_types::{AfterDeadLetter, AttemptFailure, FailureClass, FailureKind,
 use crate::bugs::bug;
 use crate::{DeliveryRow, Entropy, Now, backoff::next_retry};
 
-/// The least that one waits who met an open circuit.
+/// Minimum delay, in milliseconds, after an attempt met an open circuit.
 const CIRCUIT_MS_MIN: u64 = 100;
 
-/// What follows from a failed attempt at the delivery of `row`.
+/// The outcome of a failed attempt at the delivery of `row`.
 pub fn after_failure(
     manifest: &Manifest,
     row: &DeliveryRow,
@@ -24,7 +24,7 @@ pub fn after_failure(
         }
         (_, FailureKind::CircuitOpen) => {
             let wait_ms = failure.retry_after_ms.unwrap_or(0).max(CIRCUIT_MS_MIN);
-            // Not all at once when it closes.
+            // Jitter, so that not all run at once when it closes.
             let delay_ms = wait_ms.saturating_add(entropy.up_to(wait_ms / 2));
             let due_ms = now.wall_ms.saturating_add(delay_ms);
             Outcome::Retry { delay_ms, due_ms, stage: 0, spent: bug!(CircuitSpends), previous, failure }
@@ -48,7 +48,7 @@ fn dead_letter(manifest: &Manifest, row: &DeliveryRow, failure: AttemptFailure) 
     Outcome::DeadLettered { held, carried: row.carried.clone(), state: Vec::new(), failure }
 }
 
-/// Whether a failure says that the handler, or what it needs, is out of order: those count for its breaker.
+/// Whether a failure shows that the handler or something it depends on is out of order: those count for its breaker.
 #[must_use]
 pub fn is_breaking(failure: &AttemptFailure) -> bool {
     failure.class == FailureClass::Transient

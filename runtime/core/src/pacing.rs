@@ -1,27 +1,27 @@
-//! When producers are asked to slow down: before they are refused, and until there is room again.
+//! When producers are asked to slow down: before they would be refused, and until there is room again.
 
-/// How full what events come through is, and whether the disk has room for them.
+/// How full the ingest limit is, and whether the disk has room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pressure {
-    /// Events on their way into the log, and how many there may be.
+    /// Events on their way into the log, and their maximum number.
     pub in_flight: usize,
     pub in_flight_max: usize,
     pub has_disk_space: bool,
 }
 
-/// Slow down from this part of what is possible, in percent.
+/// Ask to slow down from this share of the maximum, in percent.
 const SLOW_FROM: usize = 80;
-/// Go on below this one: a gap, so that it does not go to and fro.
+/// Back to normal below this share, in percent; lower than the first, so that the state does not flap.
 const GO_ON_BELOW: usize = 50;
 
-/// Whether producers are to slow down now; `None` where it stays as it `is_slow`. With why.
+/// Whether producers should slow down now, with the reason; `None` if that is the same as `is_slow`.
 #[must_use]
 pub fn state_change(is_slow: bool, pressure: Pressure) -> Option<(bool, &'static str)> {
     let Pressure { in_flight, in_flight_max, has_disk_space } = pressure;
     let is_above = |percent: usize| in_flight.saturating_mul(100) >= in_flight_max.saturating_mul(percent);
     match is_slow {
         false if !has_disk_space => Some((true, "the disk is nearly full")),
-        false if is_above(SLOW_FROM) => Some((true, "nearly as many events are under way as there may be")),
+        false if is_above(SLOW_FROM) => Some((true, "the number of events in flight is near its limit")),
         true if has_disk_space && !is_above(GO_ON_BELOW) => Some((false, "there is room again")),
         _ => None,
     }
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_slows_down_whatever_is_under_way() {
+    fn a_full_disk_slows_down_producers_regardless_of_events_in_flight() {
         let full = Pressure { in_flight: 0, in_flight_max: 100, has_disk_space: false };
         assert!(state_change(false, full).is_some_and(|(slow, reason)| slow && reason.contains("disk")));
         assert_eq!(state_change(true, full), None);

@@ -1,13 +1,14 @@
-//! Shares: which handler's call gets the next free processor, and which may take another thread.
+//! Shares: which handler's call gets the next free processor, and which handler may take another thread.
 //!
-//! Start-time fair queueing, by the processor time that each handler has used: the one that has used least comes first. A
-//! handler that had nothing to do gets next to no credit for it, but comes first among those that always compete. A call that is computing gives its processor up at a tick when
-//! another handler has used less, and goes on later; while it waits for the network it holds none.
+//! Start-time fair queueing by the processor time that each handler has used: the handler with the least comes first. A
+//! handler that was idle gets almost no credit for it, but comes before those that always compete. A computing call yields
+//! its processor at a tick when another handler has used less, and continues later; while it waits for the network it holds
+//! none.
 //!
 //! Threads are shared by a dynamic threshold (Choudhury and Hahne, 1998): a handler takes another one while it holds fewer
-//! than are free. So whatever some handlers hold, there is one left for the next.
+//! than are free. So, whatever some handlers hold, one is left for the next handler.
 //!
-//! Knows no thread and no clock: time comes from outside and only grows.
+//! Knows no thread and no clock: time is an input and never decreases.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,41 +17,42 @@ use std::{
 
 use weirgate_types::HandlerName;
 
-/// What a handler that had nothing to do may have used less than all that compete.
+/// Maximum credit, in processor time, of a handler that was idle.
 const CREDIT: Duration = Duration::from_millis(20);
 
-/// What there is to share.
+/// The resources to share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerSlots {
-    /// How many calls may compute at once.
+    /// Maximum number of calls that compute at once.
     pub processors: usize,
-    /// How many calls may be under way at once: computing, waiting for the network, or waiting for a processor.
+    /// Maximum number of calls in flight at once: computing, waiting for the network, or waiting for a processor.
     pub threads: usize,
 }
 
 impl WorkerSlots {
-    /// Room for so many calls that compute, and beside them for `others` that wait.
+    /// Resources for this many computing calls, and for `others` that wait.
     #[must_use]
     pub fn new(processors: usize, others: usize) -> Self {
-        // Twice, so that one handler alone can use all processors, for it takes a thread only while it holds fewer than are free.
+        // Twice, so that one handler alone can use all processors: it takes a thread only while it holds fewer than are
+        // free.
         Self { processors, threads: processors * 2 + others }
     }
 }
 
-/// Names a call that has begun.
+/// The id of a call that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(u64);
 
 /// A processor for a call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Grant<J> {
-    /// The call of this job begins, on a thread of its own.
+    /// The call of this job begins, on its own thread.
     Begin(CallId, J),
-    /// A call that waited for a processor goes on.
+    /// A call that waited for a processor continues.
     Resume(CallId),
 }
 
-/// See the module. `J` is what a call is made of.
+/// See the module documentation. `J` is the type of a call's job.
 #[derive(Debug)]
 pub struct Shares<J> {
     free: WorkerSlots,
@@ -58,7 +60,7 @@ pub struct Shares<J> {
     /// Handlers that compete for processors, by the time that they have used.
     competing: BTreeSet<(Duration, HandlerName)>,
     calls: BTreeMap<CallId, Call>,
-    /// The least time that any competing handler has used; it only grows.
+    /// The least time that any competing handler has used; it never decreases.
     floor: Duration,
     begun: u64,
 }
@@ -79,7 +81,7 @@ struct Share<J> {
 #[derive(Debug)]
 struct Call {
     handler: HandlerName,
-    /// Since when it has been computing without its handler being charged.
+    /// Since when it has been computing without being charged to its handler.
     since: Option<Duration>,
 }
 
@@ -95,7 +97,7 @@ impl<J> Share<J> {
         !self.waiting.is_empty() || !self.paused.is_empty() || self.computing > 0
     }
 
-    /// Whether it has a use for a processor.
+    /// Whether it can use a processor.
     fn wants(&self, threads_free: usize) -> bool {
         !self.paused.is_empty() || !self.waiting.is_empty() && self.threads < threads_free
     }
@@ -113,7 +115,7 @@ impl<J> Shares<J> {
         self.change(handler, |share| share.waiting.push_back(job));
     }
 
-    /// A processor for the call that comes next, if one is free and a call may have it. Asked until there is none.
+    /// Grants a processor to the next call, if one is free and a call may have it. Called until it returns `None`.
     pub fn next(&mut self, now: Duration) -> Option<Grant<J>> {
         if self.free.processors == 0 {
             return None;
@@ -144,7 +146,8 @@ impl<J> Shares<J> {
         }
     }
 
-    /// A call has computed for a while. Whether it has to wait for another processor now, because a handler that has used
+    /// A call has computed for a while. Returns whether it has to yield its processor, because a handler that has used less
+    /// time needs it.
     /// less time wants this one.
     pub fn tick(&mut self, call: CallId, now: Duration) -> bool {
         let Some(handler) = self.charge(call, now) else { return false };
@@ -159,7 +162,7 @@ impl<J> Shares<J> {
         true
     }
 
-    /// A call gives up its processor, for instance to wait for the network.
+    /// A call yields its processor, for instance to wait for the network.
     pub fn release(&mut self, call: CallId, now: Duration) {
         let Some(handler) = self.charge(call, now) else { return };
         if let Some(call) = self.calls.get_mut(&call) {
@@ -169,14 +172,14 @@ impl<J> Shares<J> {
         self.change(&handler, |share| share.computing -= 1);
     }
 
-    /// A call that gave its processor up wants one again.
+    /// A call that yielded its processor needs one again.
     pub fn acquire(&mut self, call: CallId) {
         if let Some(handler) = self.calls.get(&call).map(|call| call.handler.clone()) {
             self.change(&handler, |share| share.paused.push_back(call));
         }
     }
 
-    /// A call is over.
+    /// A call ended.
     pub fn end(&mut self, call: CallId, now: Duration) {
         self.release(call, now);
         let Some(Call { handler, .. }) = self.calls.remove(&call) else { return };
@@ -187,7 +190,7 @@ impl<J> Shares<J> {
         });
     }
 
-    /// Count what a call has computed since it was last asked. Its handler, where it computes.
+    /// Charges a call's computing time since the last charge. Returns its handler, if it computes.
     fn charge(&mut self, call: CallId, now: Duration) -> Option<HandlerName> {
         let call = self.calls.get_mut(&call)?;
         let since = call.since.replace(now)?;
@@ -196,13 +199,13 @@ impl<J> Shares<J> {
         Some(handler)
     }
 
-    /// Of the handlers that have a use for a processor, the one that has used least time.
+    /// Of the handlers that can use a processor, the one that has used the least time.
     fn first_in_want(&self) -> Option<HandlerName> {
         let wants = |name: &HandlerName| self.handlers.get(name).is_some_and(|share| share.wants(self.free.threads));
         self.competing.iter().map(|(_, name)| name).find(|name| wants(name)).cloned()
     }
 
-    /// Change a handler's share, and its place among those that compete.
+    /// Changes a handler's share, and its rank among the competing ones.
     fn change<T>(&mut self, handler: &HandlerName, change: impl FnOnce(&mut Share<J>) -> T) -> T {
         let share = self.handlers.entry(handler.clone()).or_default();
         let (was_in, used) = (share.competes(), share.used);

@@ -1,13 +1,13 @@
-//! Time as records, delays and timers see it, made of a wall clock that may step and a monotonic clock that does not.
+//! Time as records, delays and timers use it, derived from a wall clock that may step and a monotonic clock that does not.
 //!
-//! Pure: both clocks' readings are handed in. Three scales come out, see [`Now`].
+//! Pure: readings of both clocks are inputs. The result has three scales, see [`Now`].
 
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Anchor, Position};
 
-/// A wall clock that moves by more than this against the monotonic clock was set.
+/// A difference above this, in milliseconds, between wall clock and monotonic clock means that the wall clock was set.
 const STEP_MS: u64 = 1_000;
-/// Record time and elapsed time may differ by this much from what the log says of them.
+/// Maximum difference, in milliseconds, between record time and elapsed time before the log records it.
 const TOLERANCE_MS: u64 = 50;
 
 /// A moment.
@@ -15,7 +15,7 @@ const TOLERANCE_MS: u64 = 50;
 pub struct Now {
     /// For records: the wall clock, but never less than the record before.
     pub at_ms: u64,
-    /// For delays, gaps and breakers: advances with the monotonic clock, whatever the wall clock does, and goes on across
+    /// For delays, gaps and breakers: advances with the monotonic clock, whatever the wall clock does, and continues across
     /// restarts.
     pub elapsed_ms: u64,
     /// For timers, schedules and people: the wall clock, Unix time in milliseconds.
@@ -23,7 +23,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// What the wall clock will say at a moment of elapsed time, if nobody sets it.
+    /// The wall clock at a moment of elapsed time, if it is not set meanwhile.
     #[must_use]
     pub fn wall_at(self, elapsed_ms: u64) -> u64 {
         self.wall_ms.saturating_add(elapsed_ms).saturating_sub(self.elapsed_ms)
@@ -37,12 +37,12 @@ impl From<u64> for Now {
     }
 }
 
-/// How record time maps to elapsed time, from which position on.
+/// How record time maps to elapsed time, and from which position on.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchors(Vec<(Position, Anchor)>);
 
 impl Anchors {
-    /// So many of the newest are kept. An event that lies before all of them is taken for a little older than it is.
+    /// Number of newest anchors kept. An event before all of them is treated as slightly older than it is.
     const MAX: usize = 96;
 
     pub fn push(&mut self, position: Position, anchor: Anchor) {
@@ -52,7 +52,7 @@ impl Anchors {
         }
     }
 
-    /// Record time and elapsed time are the same all along.
+    /// Record time and elapsed time are equal throughout.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -72,12 +72,12 @@ impl Anchors {
     }
 }
 
-/// Makes [`Now`] of what the clocks say.
+/// Computes [`Now`] from clock readings.
 #[derive(Debug, Clone)]
 pub struct Timekeeper {
-    /// How the log's record time maps to elapsed time at present.
+    /// The present mapping from record time to elapsed time.
     anchor: Anchor,
-    /// What the monotonic clock said at a moment of elapsed time.
+    /// The monotonic clock's reading at a moment of elapsed time.
     origin: (u64, u64),
     latest: Now,
     monotonic_ms: u64,
@@ -92,14 +92,15 @@ impl Timekeeper {
         Self { anchor: Anchor::default(), origin: (monotonic_ms, at_ms), latest, monotonic_ms }
     }
 
-    /// Recovery found the log's newest anchor; elapsed time goes on from there.
+    /// Recovery found the log's newest anchor; elapsed time continues from there.
     pub fn resume(&mut self, anchor: Anchor) {
         self.anchor = anchor;
         self.latest.elapsed_ms = anchor.elapsed_ms_at(self.latest.at_ms);
         self.origin = (self.monotonic_ms, self.latest.elapsed_ms);
     }
 
-    /// Take a reading of both clocks. Answers by how many milliseconds the wall clock was set since the last one, if it was.
+    /// Takes a reading of both clocks. Returns by how many milliseconds the wall clock was set since the last reading, if it
+    /// was.
     pub fn read(&mut self, wall_ms: u64, monotonic_ms: u64) -> Option<i64> {
         let passed_ms = monotonic_ms.saturating_sub(self.monotonic_ms);
         let expected_ms = self.latest.wall_ms.saturating_add(passed_ms);
@@ -123,7 +124,7 @@ impl Timekeeper {
         self.latest
     }
 
-    /// What the log has to say before its next record, where that record's time would give another elapsed time.
+    /// The anchor to record before the next record, if that record's time would map to another elapsed time.
     #[must_use]
     pub fn anchor_wanted(&self) -> Option<Anchor> {
         let Now { at_ms, elapsed_ms, .. } = self.latest;
@@ -131,7 +132,7 @@ impl Timekeeper {
         is_off.then_some(Anchor { at_ms, elapsed_ms })
     }
 
-    /// The log says so.
+    /// The log has an anchor.
     pub fn anchored(&mut self, anchor: Anchor) {
         self.anchor = anchor;
     }
@@ -148,7 +149,7 @@ mod tests {
         Timekeeper::new(0, START_MS, 500)
     }
 
-    /// What an appended record does.
+    /// The effect of an appended record.
     fn stage(keeper: &mut Timekeeper) -> bool {
         let wanted = keeper.anchor_wanted();
         if let Some(anchor) = wanted {
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_step_back_records_stand_still_and_delays_go_on() {
+    fn after_a_step_back_record_time_pauses_and_delays_continue() {
         let mut keeper = keeper();
         assert_eq!(keeper.read(START_MS - HOUR_MS + 10, 510), Some(-3_600_000));
         for passed_ms in [100, 5_000, 10_000] {
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_from_the_last_record_whatever_the_clock_says() {
+    fn a_restart_continues_from_the_last_record_at_any_wall_clock() {
         let year_ms = 365 * 24 * HOUR_MS;
         let anchor = Anchor { at_ms: 9 * year_ms, elapsed_ms: 2 * year_ms };
         for (wall_ms, at_ms) in [(0, 10 * year_ms), (9 * year_ms, 10 * year_ms), (11 * year_ms, 11 * year_ms)] {

@@ -4,19 +4,19 @@ use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
 
 use crate::{DeliveryPhase, DeliveryRow, Now};
 
-/// Whether an operator's command can be carried out; asked before its record is staged.
+/// Whether an operator's command can be carried out; checked before its record is staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Granted,
-    /// There is nothing to do: it is so already.
+    /// Already in the requested state; nothing to do.
     AlreadySo,
     UnknownHandler,
 }
 
-/// How an open delivery stands.
+/// The phase of an open delivery, as shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeliveryState {
-    /// First of its key, waiting for a free place.
+    /// First of its key, waiting for a free slot.
     Ready,
     Running,
     Retrying {
@@ -24,24 +24,24 @@ pub enum DeliveryState {
     },
     /// An earlier delivery of its key, the one at this position, is open.
     Blocked(Position),
-    /// For a correction.
+    /// Waits for a correction.
     AwaitingCorrection,
     /// A dead letter that its key waits for.
     Held,
-    /// Done, but what it emits waits for earlier ones.
+    /// Completed, but its emissions wait for earlier deliveries.
     Withheld,
-    /// First of its key, but earlier numbers of its sequence are missing; they are waited for until then.
+    /// First of its key, but earlier numbers of its sequence are missing; it waits for them until then.
     OutOfOrder {
         due_ms: u64,
     },
 }
 
 impl DeliveryState {
-    /// All the words there are for states.
+    /// All phase names.
     pub const WORDS: [&str; 7] =
         ["ready", "running", "retrying", "blocked", "awaiting-correction", "held", "out-of-order"];
 
-    /// The state's word, the same wherever it is named.
+    /// The phase's name, the same in every interface.
     #[must_use]
     pub fn word(self) -> &'static str {
         let [ready, running, retrying, blocked, awaiting_correction, held, out_of_order] = Self::WORDS;
@@ -56,7 +56,7 @@ impl DeliveryState {
         }
     }
 
-    /// The same with times by the wall clock, for people.
+    /// The same, with times by the wall clock, for people.
     #[must_use]
     pub fn by_wall(self, now: Now) -> Self {
         match self {
@@ -66,7 +66,7 @@ impl DeliveryState {
         }
     }
 
-    /// How the first of a lane stands.
+    /// The phase of the first delivery of a lane.
     #[must_use]
     pub fn of(row: &DeliveryRow) -> Self {
         match row.phase {
@@ -80,7 +80,7 @@ impl DeliveryState {
         }
     }
 
-    /// The same of a lane in which `next` is the number that is next.
+    /// The same for a lane whose next number is `next`.
     #[must_use]
     pub fn in_sequence(row: &DeliveryRow, next: u64) -> Self {
         match row.waiting_number() {
@@ -107,18 +107,18 @@ pub struct HandlerView<'a> {
     pub manifest: &'a Manifest,
     pub mode: Mode,
     pub ready: bool,
-    /// Of what is in memory: where deliveries are on disk, an earlier one may be there.
+    /// Counts what is in memory: an earlier delivery may be on disk.
     pub checkpoint: Position,
     pub scanned: Position,
     pub open: usize,
     /// How many of those are spilled.
     pub spilled: usize,
     pub running: usize,
-    /// How many in memory wait for their time, and how many for somebody.
+    /// Number of deliveries in memory that wait for a time, and that wait for an operator or a correction.
     pub retrying: usize,
     pub resting: usize,
-    /// Until when its breaker is open, in elapsed time.
+    /// When its breaker's open time ends, in elapsed time.
     pub breaker_open_until_ms: Option<u64>,
-    /// How many different subscriptions are in force for events that it has not looked at.
+    /// Number of distinct subscriptions in force for events that are not scanned yet.
     pub subscriptions_pending: usize,
 }

@@ -1,4 +1,4 @@
-//! Several deliveries in one call, as data: what shares a call, and what becomes of it when a part fails.
+//! Several deliveries in one call, as data: which share a call, and their outcomes when a part fails.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use world::{World, correctable, correction, delivery, not_reached, permanent, tr
 const BATCH: &str =
     r#","batch":{"events_max":4},"concurrency":1,"retry":[{"attempts":1,"first_delay_ms":10,"jitter":"none"}]"#;
 
-/// A world with a backlog: while the handler was paused these came, by key.
+/// A world with a backlog: events that came while the handler was paused, by key.
 fn backlog(keys: &[&str]) -> (World, Vec<Position>) {
     let mut world = World::with(BATCH);
     world.pause("a", true);
@@ -24,12 +24,12 @@ fn is_batched(world: &World) -> bool {
 }
 
 #[test]
-fn what_waits_goes_in_one_call_and_ends_in_one_record() {
+fn waiting_deliveries_share_a_call_and_a_record() {
     let (mut world, positions) = backlog(&["x", "y", "x", "z", "x"]);
     let of_call = world.batches.last().expect("a call").clone();
     assert_eq!(of_call.len(), 4);
     let called = world.answer_batch(|_| Ok(()));
-    // Those of a key one after the other.
+    // Deliveries of a key run in order.
     assert_eq!(called, [positions[0], positions[2], positions[4], positions[1]]);
     assert!(is_batched(&world));
     assert_eq!(world.answer_batch(|_| Ok(())), [positions[3]]);
@@ -37,7 +37,7 @@ fn what_waits_goes_in_one_call_and_ends_in_one_record() {
 }
 
 #[test]
-fn what_comes_after_a_failure_of_its_key_was_not_reached_and_keeps_its_attempts() {
+fn deliveries_behind_a_failure_of_their_key_keep_their_attempts() {
     for with_view in [false, true] {
         let (mut world, positions) = backlog(&["x", "x", "y"]);
         let failing = positions[0];
@@ -54,7 +54,7 @@ fn what_comes_after_a_failure_of_its_key_was_not_reached_and_keeps_its_attempts(
         world.restart(with_view);
         assert_eq!(world.called(), [] as [u64; 0]);
         world.wait(10);
-        // What was tried before goes alone.
+        // A delivery that was tried before runs alone.
         assert_eq!(world.answer_batch(|_| Ok(())), [failing]);
         assert_eq!(world.answer_batch(|_| Err(transient())), [behind]);
         world.wait(10);
@@ -63,7 +63,7 @@ fn what_comes_after_a_failure_of_its_key_was_not_reached_and_keeps_its_attempts(
 }
 
 #[test]
-fn what_is_behind_a_dead_letter_of_the_same_batch_goes_on() {
+fn deliveries_behind_a_dead_letter_of_the_same_batch_continue() {
     let (mut world, positions) = backlog(&["x", "x"]);
     world.answer_batch(|position| if position == positions[0] { Err(permanent()) } else { Err(not_reached()) });
     assert_eq!(world.called(), [positions[1].0]);
@@ -72,7 +72,7 @@ fn what_is_behind_a_dead_letter_of_the_same_batch_goes_on() {
 }
 
 #[test]
-fn what_was_corrected_or_opened_again_goes_alone() {
+fn corrected_and_reopened_deliveries_run_alone() {
     for failure in [permanent(), correctable()] {
         let (mut world, positions) = backlog(&["x", "x", "y"]);
         world.answer_batch(|position| match position {
@@ -155,7 +155,7 @@ fn one_key_fills_a_call_beyond_what_others_keep_of_a_lane() {
 }
 
 #[test]
-fn concurrency_counts_calls_and_what_comes_meanwhile_is_the_next() {
+fn concurrency_counts_calls_and_later_deliveries_join_the_next_call() {
     let mut world = batching(100, 1, "");
     world.publish(0, "k0");
     for id in 1..=40 {
@@ -169,7 +169,7 @@ fn concurrency_counts_calls_and_what_comes_meanwhile_is_the_next() {
 }
 
 #[test]
-fn each_free_place_takes_as_many_as_a_call_may() {
+fn each_free_slot_takes_a_full_call() {
     let mut world = batching(4, 3, "");
     publish_together(&mut world, (0..21).map(|n| format!("k{n}")));
     assert_eq!(sizes(&world), [4, 4, 4]);
@@ -182,7 +182,7 @@ fn each_free_place_takes_as_many_as_a_call_may() {
 }
 
 #[test]
-fn a_batch_that_is_tried_again_takes_one_place_a_call() {
+fn a_retried_batch_takes_one_slot_per_call() {
     let mut world = batching(3, 2, r#","retry":[{"attempts":3,"first_delay_ms":10,"jitter":"none"}]"#);
     publish_together(&mut world, (0..3).map(|n| format!("k{n}")));
     world.answer_batch(|_| Err(transient()));
@@ -193,7 +193,7 @@ fn a_batch_that_is_tried_again_takes_one_place_a_call() {
 }
 
 #[test]
-fn after_a_restart_what_waits_shares_calls() {
+fn waiting_deliveries_share_calls_after_a_restart() {
     for with_view in [false, true] {
         let mut world = batching(8, 1, "");
         world.pause("a", true);
@@ -208,7 +208,7 @@ fn after_a_restart_what_waits_shares_calls() {
 }
 
 #[test]
-fn what_comes_back_from_disk_shares_calls() {
+fn reloaded_deliveries_share_calls() {
     let limits = weirgate_core::Limits { waiting_max: 0, lane_max: 1, ..weirgate_core::Limits::default() };
     let mut world = World::new(limits);
     world.deploy("a", r#","batch":{"events_max":2},"concurrency":1"#);
@@ -221,7 +221,7 @@ fn what_comes_back_from_disk_shares_calls() {
 }
 
 #[test]
-fn while_a_breaker_is_tested_one_delivery_is_called() {
+fn a_half_open_breaker_lets_one_delivery_pass() {
     let breaker = r#","breaker":{"attempts_min":2,"failure_ratio":0.5,"open_ms":50,"open_ms_max":50}"#;
     let retry = r#","retry":[{"attempts":9,"first_delay_ms":10,"jitter":"none"}]"#;
     let mut world = batching(4, 8, &format!("{breaker}{retry}"));

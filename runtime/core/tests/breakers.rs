@@ -1,4 +1,4 @@
-//! What stops a handler as a whole, as data: breakers, too many dead letters, draining. And timers, which start things.
+//! What stops a handler as a whole, as data: breakers, too many dead letters, draining. Also timers, which start work.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -26,7 +26,7 @@ fn until(world: &World) -> Option<u64> {
 }
 
 #[test]
-fn while_it_is_open_nothing_starts_and_no_attempt_is_spent() {
+fn an_open_breaker_starts_no_attempt_and_spends_none() {
     let mut world = open();
     let open_until = until(&world).expect("it is open");
     assert_eq!(open_until, world.now_ms + 1_000);
@@ -39,7 +39,7 @@ fn while_it_is_open_nothing_starts_and_no_attempt_is_spent() {
     assert_eq!(world.history.len(), attempts);
     assert_eq!(world.wake_at_ms(), Some(open_until));
     world.wait(1);
-    assert_eq!(world.calls.len(), 1, "one finds out");
+    assert_eq!(world.calls.len(), 1, "one half-open probe");
     world.wait(100);
     assert_eq!(world.calls.len(), 1);
     world.answer(Ok(()));
@@ -47,7 +47,7 @@ fn while_it_is_open_nothing_starts_and_no_attempt_is_spent() {
 }
 
 #[test]
-fn when_it_opens_the_next_does_not_begin() {
+fn an_opening_breaker_lets_no_further_attempt_begin() {
     let mut world = World::with(&format!(r#"{BREAKER},"concurrency":1"#));
     for id in 0..8 {
         world.publish(id, &format!("key-{id}"));
@@ -59,7 +59,7 @@ fn when_it_opens_the_next_does_not_begin() {
 }
 
 #[test]
-fn when_a_handler_is_stopped_the_next_does_not_begin() {
+fn a_handler_being_paused_begins_no_further_attempt() {
     let mut world = World::with(r#","concurrency":1,"dead_letter_stop":{"ratio":0.5,"ended_min":1}"#);
     world.publish(1, "x");
     world.publish(2, "y");
@@ -68,7 +68,7 @@ fn when_a_handler_is_stopped_the_next_does_not_begin() {
 }
 
 #[test]
-fn it_stays_open_for_longer_each_time_also_across_restarts() {
+fn the_open_time_grows_with_each_opening_across_restarts() {
     for with_view in [false, true] {
         let mut world = open();
         while !world.calls.is_empty() {
@@ -88,7 +88,7 @@ fn it_stays_open_for_longer_each_time_also_across_restarts() {
 }
 
 #[test]
-fn an_operator_opens_it_and_closes_it() {
+fn an_operator_opens_and_closes_a_breaker() {
     for with_view in [false, true] {
         let mut world = World::with(BREAKER);
         let breaker = BreakerId::Handler(name("a"));
@@ -106,7 +106,7 @@ fn an_operator_opens_it_and_closes_it() {
 }
 
 #[test]
-fn failures_of_the_data_do_not_open_it() {
+fn correctable_and_permanent_failures_do_not_open_the_breaker() {
     let mut world = World::with(BREAKER);
     for id in 0..20 {
         world.publish(id, "x");
@@ -116,7 +116,7 @@ fn failures_of_the_data_do_not_open_it() {
 }
 
 #[test]
-fn a_host_that_fails_is_left_alone_and_tried_again() {
+fn a_failing_host_opens_its_breaker_and_is_probed() {
     for with_view in [false, true] {
         let mut world = World::with("");
         let call = |is_well| [("api.example.com".to_owned(), is_well)];
@@ -135,7 +135,7 @@ fn a_host_that_fails_is_left_alone_and_tried_again() {
     }
 }
 
-/// The hosts that are left alone.
+/// The hosts whose breakers are open.
 fn open_hosts(world: &World) -> Vec<String> {
     world.machine.hosts().filter(|(_, open)| open.is_some()).map(|(host, _)| host.to_string()).collect()
 }
@@ -148,7 +148,7 @@ fn call_host(world: &mut World, handler: &str, times: usize, is_well: bool) {
 }
 
 #[test]
-fn a_host_that_fails_one_handler_is_left_alone_by_that_one_only() {
+fn a_host_breaker_opens_for_the_failing_handler_only() {
     let mut world = World::with("");
     world.deploy("b", "");
     call_host(&mut world, "b", 20, true);
@@ -159,7 +159,7 @@ fn a_host_that_fails_one_handler_is_left_alone_by_that_one_only() {
 }
 
 #[test]
-fn an_operator_leaves_a_host_alone_for_all_until_he_says_otherwise() {
+fn an_operator_opens_a_host_breaker_for_all_handlers_until_reset() {
     let mut world = World::with("");
     let breaker = BreakerId::Host(weirgate_types::CalledHost::of_all_handlers("api.example.com"));
     world.set_breaker(&breaker, true);
@@ -210,7 +210,7 @@ fn a_version_that_makes_dead_letters_is_paused() {
 }
 
 #[test]
-fn a_handler_that_drains_ends_what_is_open_and_takes_nothing_new() {
+fn a_draining_handler_closes_open_deliveries_and_opens_none() {
     for with_view in [false, true] {
         let mut world = World::with(r#","retry":[{"attempts":3,"first_delay_ms":1}]"#);
         let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
@@ -231,7 +231,7 @@ fn a_handler_that_drains_ends_what_is_open_and_takes_nothing_new() {
 }
 
 #[test]
-fn a_restart_with_less_room_takes_nothing_new_while_it_drains() {
+fn a_draining_handler_opens_no_delivery_after_a_restart_with_less_room() {
     let mut world = World::with("");
     let [_, second] = [1, 2].map(|id| world.publish(id, "x"));
     world.set_mode("a", Mode::Draining);
@@ -245,7 +245,7 @@ fn a_restart_with_less_room_takes_nothing_new_while_it_drains() {
 }
 
 #[test]
-fn timers_go_off_once_and_never_early() {
+fn timers_fire_once_and_never_early() {
     let mut world = World::with("");
     world.timers = vec![5_000, 3_000, 3_000];
     world.feed(weirgate_core::Input::TimersRead { next_due_ms: Some(3_000) });
@@ -259,7 +259,7 @@ fn timers_go_off_once_and_never_early() {
 }
 
 #[test]
-fn timers_that_came_due_while_nothing_ran_go_off_at_the_start() {
+fn timers_due_during_downtime_fire_at_the_start() {
     let mut world = World::with("");
     world.timers = vec![3_000];
     world.restart(false);

@@ -1,4 +1,4 @@
-//! Time, as data: wall clocks that are set, and timers that are set while others go off.
+//! Time, as data: wall clocks that are set, and timers that are set while others fire.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -26,7 +26,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// With a handler `a` whose settings are these.
+    /// With a handler `a` with these settings.
     fn with(extra: &str) -> Self {
         let mut bench = Self::start(Vec::new(), START_MS);
         let manifest = format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
@@ -36,7 +36,7 @@ impl Bench {
         bench
     }
 
-    /// A process that finds this log, and this time on the wall.
+    /// A process that starts with this log and this wall-clock time.
     fn start(log: Vec<(Position, Record)>, wall_ms: u64) -> Self {
         let last_at_ms = log.last().map_or(0, |(_, record)| record.at_ms());
         let mut bench = Self {
@@ -67,7 +67,7 @@ impl Bench {
         self.perform();
     }
 
-    /// The records that it asks for get their place.
+    /// Stages the records that it asks for.
     fn perform(&mut self) {
         for action in std::mem::take(&mut self.actions) {
             match action {
@@ -134,7 +134,7 @@ impl Bench {
         self.settle();
     }
 
-    /// The last attempt that has begun.
+    /// The last attempt that began.
     fn attempt(&self) -> u32 {
         let attempts = self.log.iter().rev().find_map(|(_, record)| match record {
             Record::Attempted { attempt, .. } => Some(*attempt),
@@ -158,7 +158,7 @@ fn timer() -> TimerId {
     TimerId { handler: name("a"), key: "k".into(), name: "often".into() }
 }
 
-/// Waits for ten seconds after each failure.
+/// A handler that waits ten seconds after each failure.
 const SLOW: &str =
     r#","retry":[{"attempts":9,"first_delay_ms":10000,"factor":1,"delay_ms_max":10000,"jitter":"none"}]"#;
 
@@ -201,7 +201,7 @@ fn a_delay_that_began_after_a_step_lasts_as_long() {
 }
 
 #[test]
-fn a_restart_goes_on_with_what_is_left_of_a_delay_whatever_the_clock_says() {
+fn a_restart_keeps_the_remaining_delay_at_any_wall_clock() {
     for (stepped, wall_ms) in
         [(START_MS, START_MS - HOUR_MS), (START_MS - HOUR_MS, 0), (START_MS + 9_000 * HOUR_MS, START_MS)]
     {
@@ -217,7 +217,7 @@ fn a_restart_goes_on_with_what_is_left_of_a_delay_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_gap_is_waited_for_by_elapsed_time() {
+fn gap_waits_use_elapsed_time() {
     for wall_ms in [START_MS - HOUR_MS, START_MS + HOUR_MS] {
         let mut bench = Bench::with(r#","resequence":{"gap_timeout_ms":5000}"#);
         let mut second = event(1, "k", "order.placed");
@@ -241,7 +241,7 @@ fn a_schedule_is_waited_for_from_its_deployment_on_and_again_after_it_fired() {
     bench.settle();
     assert_eq!(bench.wakes_in_ms(), Some(MINUTE_MS));
     bench.pass(MINUTE_MS);
-    // The views were read before what fires it was written there.
+    // The views were read before the record that fires it was written.
     bench.fire(START_MS + MINUTE_MS, Some(START_MS + 2 * MINUTE_MS));
     bench.tell(Input::TimersRead { next_due_ms: None });
     assert_eq!(bench.wakes_in_ms(), Some(MINUTE_MS));

@@ -1,4 +1,4 @@
-//! The rules of delivery, as data: what goes in, what is asked for.
+//! The rules of delivery, as data: inputs in, expected actions out.
 
 mod world;
 
@@ -41,7 +41,7 @@ fn a_failed_event_is_not_overtaken_by_its_key() {
 }
 
 #[test]
-fn attempts_are_recorded_before_they_are_asked_for() {
+fn attempts_are_recorded_before_they_are_requested() {
     let mut world = world("");
     let position = world.publish(1, "x");
     let attempted = world.log.iter().any(
@@ -51,7 +51,7 @@ fn attempts_are_recorded_before_they_are_asked_for() {
 }
 
 #[test]
-fn attempts_end_in_a_dead_letter_and_the_key_goes_on() {
+fn used_up_attempts_end_in_a_dead_letter_and_the_key_continues() {
     let mut world = world(r#","retry":[{"attempts":2,"first_delay_ms":10}]"#);
     let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
     for _ in 0..3 {
@@ -75,7 +75,7 @@ fn a_permanent_failure_is_a_dead_letter_at_once() {
 }
 
 #[test]
-fn the_handlers_own_idea_of_when_is_heard() {
+fn the_handlers_retry_hint_is_used() {
     let mut world = world(r#","retry":[{"first_delay_ms":1}]"#);
     world.publish(1, "x");
     world.answer(Err(&AttemptFailure { retry_after_ms: Some(5_000), ..transient() }));
@@ -97,7 +97,7 @@ fn concurrency_is_bounded() {
 }
 
 #[test]
-fn an_answer_that_was_given_before_changes_nothing() {
+fn a_repeated_result_changes_nothing() {
     let mut world = world("");
     world.publish(1, "x");
     let (delivery, attempt) = world.calls[0].clone();

@@ -1,5 +1,5 @@
-//! Random histories of numbered events: whatever order they come in and whenever the runtime stops, each is delivered once and
-//! in order, where no gap was passed.
+//! Random histories of numbered events: in whatever order they come and whenever the runtime stops, each is delivered once
+//! and in order, unless a gap was passed.
 
 mod world;
 
@@ -13,7 +13,7 @@ use world::{
     transient,
 };
 
-/// Numbers of several keys in disorder, with failures and crashes, and little memory. `missing`: one in so many never comes.
+/// Numbers of several keys in disorder, with failures and crashes, and little memory. One in `missing` never comes.
 fn random_history(seed: u64, timeout_ms: u64, missing: usize) {
     const KEYS: usize = 3;
     let mut entropy = Entropy::seeded(seed);
@@ -22,7 +22,7 @@ fn random_history(seed: u64, timeout_ms: u64, missing: usize) {
     world.deploy("a", &SEQUENCE.replace("1000", &timeout_ms.to_string()));
     let mut events: Vec<_> = (0..60).map(|index| (index % KEYS, (index / KEYS + 1) as u64)).collect();
     for index in 0..events.len() {
-        // Not far, mostly.
+        // Mostly displaced by little.
         let far = if below(8) == 0 { 40 } else { 6 };
         events.swap(index, (index + below(far)).min(59));
     }
@@ -71,7 +71,7 @@ fn check_history(world: &mut World, events: &[(usize, u64)], seed: u64) {
         let passed: BTreeSet<_> = of_key.flat_map(|(_, expected, found)| expected..found).collect();
         let in_time: Vec<_> = numbers.iter().copied().filter(|number| !passed.contains(number)).collect();
         assert!(in_time.is_sorted(), "seed {seed}: {in_time:?}, passed {passed:?}");
-        // Whatever is missing was reported, but for the end.
+        // Every missing number was reported, except at the end.
         let last = numbers.iter().copied().max().unwrap_or(0);
         assert!((1..last).all(|number| numbers.contains(&number) || passed.contains(&number)), "seed {seed}");
     }
@@ -82,7 +82,7 @@ fn check_history(world: &mut World, events: &[(usize, u64)], seed: u64) {
 }
 
 #[test]
-fn random_disorder_is_put_right() {
+fn random_disorder_is_resequenced() {
     for seed in 0..500 {
         random_history(seed, 1_000_000, 0);
     }
@@ -95,7 +95,7 @@ fn random_gaps_are_passed_and_nothing_else() {
     }
 }
 
-/// Paste a failing seed here to look at it alone.
+/// Paste a failing seed here to run it alone.
 #[test]
 fn one_history() {
     random_history(1, 100, 8);

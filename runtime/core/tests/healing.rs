@@ -1,5 +1,5 @@
-//! What becomes of what failed, as data: retry stages, keys that are held, data that is corrected. Restarts come in
-//! between, with the views and without.
+//! Recovery from failures, as data: retry stages, held keys, corrected data. Restarts come in between, with and without the
+//! views.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -13,7 +13,7 @@ use world::{World, correctable, correction, delivery, event, name, permanent, tr
 const STAGES: &str = r#","retry":[{"attempts":2,"first_delay_ms":10,"jitter":"none","factor":1},{"attempts":1,"first_delay_ms":5000,"jitter":"none"}]"#;
 const HOLD: &str = r#","after_dead_letter":"hold","retry":[{"attempts":5,"first_delay_ms":1}]"#;
 
-/// Keep the views or not, and start again.
+/// Keep the views or not, and restart.
 fn restart(world: &mut World, with_view: bool) {
     world.keep_view();
     world.restart(with_view);
@@ -66,7 +66,7 @@ fn an_open_circuit_costs_no_attempt() {
     let position = world.publish(1, "x");
     let circuit = AttemptFailure {
         retry_after_ms: Some(700),
-        ..AttemptFailure::found(FailureKind::CircuitOpen, "the host is left alone")
+        ..AttemptFailure::found(FailureKind::CircuitOpen, "the host's breaker is open")
     };
     for _ in 0..20 {
         world.answer(Err(&circuit));
@@ -80,7 +80,7 @@ fn an_open_circuit_costs_no_attempt() {
 }
 
 #[test]
-fn a_held_key_waits_until_somebody_decides() {
+fn a_held_key_waits_for_an_operators_command() {
     for (with_view, command) in
         [(false, DeliveryCommand::Skip), (true, DeliveryCommand::Discard), (true, DeliveryCommand::Resolve)]
     {
@@ -120,7 +120,7 @@ fn a_held_dead_letter_that_is_retried_runs_before_its_key() {
 }
 
 #[test]
-fn a_correctable_failure_waits_and_its_key_behind_it() {
+fn a_correctable_failure_awaits_correction_and_blocks_its_key() {
     for with_view in [false, true] {
         let mut world = World::with(r#","retry":[{"attempts":3,"first_delay_ms":1}]"#);
         let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
@@ -142,7 +142,7 @@ fn a_correctable_failure_waits_and_its_key_behind_it() {
 }
 
 #[test]
-fn a_correction_event_lets_what_waits_run_again() {
+fn a_correction_event_reruns_the_awaiting_delivery() {
     let mut world = World::with("");
     let [first, second] = [(1, "x"), (2, "y")].map(|(id, key)| world.publish(id, key));
     world.answer(Err(&correctable()));
@@ -178,7 +178,7 @@ fn a_correction_event_that_comes_early_is_used_when_it_is_needed() {
 }
 
 #[test]
-fn a_crash_between_a_correction_event_and_what_follows_from_it_loses_neither() {
+fn a_crash_after_a_correction_event_loses_no_correction() {
     for with_view in [false, true] {
         let mut world = World::with("");
         let first = world.publish(1, "x");
@@ -195,7 +195,7 @@ fn a_crash_between_a_correction_event_and_what_follows_from_it_loses_neither() {
 }
 
 #[test]
-fn corrections_that_come_together_let_it_run_once() {
+fn simultaneous_corrections_rerun_a_delivery_once() {
     let mut world = World::with("");
     let first = world.publish(1, "x");
     world.answer(Err(&correctable()));
@@ -245,7 +245,7 @@ fn the_handlers_hook_corrects_once() {
 }
 
 #[test]
-fn where_an_event_corrects_the_hook_does_not() {
+fn a_correction_event_takes_precedence_over_the_hook() {
     let mut world = World::with("");
     let first = world.publish(1, "x");
     world.publish_as(2, "x", "fix.address");
@@ -255,7 +255,7 @@ fn where_an_event_corrects_the_hook_does_not() {
 }
 
 #[test]
-fn a_correction_is_nothing_to_those_that_come_after_it() {
+fn a_correction_does_not_apply_to_later_deliveries() {
     let mut world = World::with("");
     world.publish_as(1, "x", "fix.address");
     let first = world.publish(2, "x");
@@ -271,7 +271,7 @@ fn a_correction_that_was_used_is_not_used_again_where_its_handler_lags_after_a_r
     world.publish_as(2, "x", "fix.address");
     world.answer(Err(&correctable()));
     assert_eq!(world.states(), [(first.0, "awaiting-correction")]);
-    // With less room the handler looks at events later than it did.
+    // With less room the handler scans events later than before.
     let limits = world.limits;
     world.limits.active_max = 0;
     world.restart(false);
@@ -283,7 +283,7 @@ fn a_correction_that_was_used_is_not_used_again_where_its_handler_lags_after_a_r
 }
 
 #[test]
-fn a_dead_letter_opened_again_keeps_what_it_carries() {
+fn a_reopened_dead_letter_keeps_its_recorded_answers() {
     for with_view in [false, true] {
         let mut world = World::with(r#","retry":[{"attempts":1,"first_delay_ms":1}]"#);
         let first = world.publish(1, "x");
@@ -292,7 +292,7 @@ fn a_dead_letter_opened_again_keeps_what_it_carries() {
             Carried { step: Some(Position(77)), steps: 1, correction: Some(Position(78)), failure: Some(Position(79)) };
         world.command(&delivery("a", first), "x", DeliveryCommand::Retry, carried.clone());
         restart(&mut world, with_view);
-        // The restart cut off an attempt: a failure more, which names the one before.
+        // The restart interrupted an attempt: one more failure, which names the one before.
         let row = world.machine.row(&delivery("a", first)).expect("open");
         let newest = row.carried.failure.expect("it failed");
         assert_eq!(Carried { failure: carried.failure, ..row.carried.clone() }, carried);

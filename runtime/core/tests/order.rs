@@ -1,5 +1,4 @@
-//! The other orders, as data: a line that stops as a whole, none at all, and emissions that keep theirs. Restarts come in
-//! between.
+//! The other orders, as data: one lane, unordered, and unordered with ordered emissions. Restarts come in between.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -19,7 +18,7 @@ fn restart(world: &mut World, with_view: bool) {
 }
 
 #[test]
-fn the_line_stops_behind_one_whatever_the_keys() {
+fn a_single_lane_blocks_all_keys_behind_an_open_delivery() {
     for with_view in [false, true] {
         let mut world = World::with(HANDLER);
         let positions: Vec<_> = (0..4).map(|id| world.publish(id, &format!("key-{id}"))).collect();
@@ -27,7 +26,7 @@ fn the_line_stops_behind_one_whatever_the_keys() {
         restart(&mut world, with_view);
         world.wait(86_400_000);
         assert_eq!(world.called(), [] as [u64; 0]);
-        // A correction of another key changes nothing, also not for those behind.
+        // A correction of another key changes nothing, also for the deliveries behind.
         world.publish_as(9, "key-2", "fix.address");
         assert_eq!(world.called(), [] as [u64; 0]);
         world.publish_as(10, "key-0", "fix.address");
@@ -39,7 +38,7 @@ fn the_line_stops_behind_one_whatever_the_keys() {
 }
 
 #[test]
-fn without_order_nothing_waits_for_anything() {
+fn unordered_deliveries_do_not_wait_for_each_other() {
     for with_view in [false, true] {
         let mut world = World::with(NONE);
         let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
@@ -56,7 +55,7 @@ fn without_order_nothing_waits_for_anything() {
 }
 
 #[test]
-fn what_overtakes_emits_later_also_across_restarts() {
+fn overtaking_deliveries_emit_in_event_order_across_restarts() {
     for with_view in [false, true] {
         let mut world = World::with(INPUT);
         world.emits = true;
@@ -79,7 +78,7 @@ fn what_overtakes_emits_later_also_across_restarts() {
 }
 
 #[test]
-fn what_a_dead_letter_held_back_leaves_without_it() {
+fn a_dead_letter_releases_withheld_emissions_behind_it() {
     for with_view in [false, true] {
         let mut world = World::with(INPUT);
         world.emits = true;
@@ -96,12 +95,12 @@ fn what_a_dead_letter_held_back_leaves_without_it() {
 }
 
 #[test]
-fn emissions_leave_once_when_a_restart_ends_several_attempts_of_a_key() {
+fn emissions_are_released_once_when_a_restart_ends_several_attempts() {
     let mut world = World::with(r#","ordering":"none","emit_order":"input","retry":[]"#);
     world.emits = true;
     let [_, second, _] = [1, 2, 3].map(|id| world.publish(id, "x"));
     world.answer_at(second, Ok(()));
-    // The first and the third are cut off and become dead letters.
+    // The first and the third are interrupted and become dead letters.
     world.restart(false);
     assert_eq!(world.emitted(), [second.0]);
     let released = world.log.iter().filter(|(_, record)| matches!(record, Record::Released { .. }));
@@ -109,7 +108,7 @@ fn emissions_leave_once_when_a_restart_ends_several_attempts_of_a_key() {
 }
 
 #[test]
-fn a_crash_before_emissions_left_lets_them_leave_after_it() {
+fn emissions_not_released_before_a_crash_are_released_after_it() {
     let mut world = World::with(INPUT);
     world.emits = true;
     let [first, second] = [1, 2].map(|id| world.publish(id, "x"));
@@ -123,7 +122,7 @@ fn a_crash_before_emissions_left_lets_them_leave_after_it() {
 }
 
 #[test]
-fn a_deployment_with_another_order_keeps_what_waits() {
+fn a_deployment_with_another_ordering_keeps_waiting_deliveries() {
     for with_view in [false, true] {
         let mut world = World::with("");
         let first = world.publish(1, "x");
@@ -138,7 +137,7 @@ fn a_deployment_with_another_order_keeps_what_waits() {
 }
 
 #[test]
-fn a_line_that_stopped_costs_little_memory() {
+fn a_blocked_single_lane_uses_little_memory() {
     let mut world = World::new(Limits { waiting_max: 100, ..Limits::default() });
     world.deploy("a", HANDLER);
     for id in 0..2_000 {

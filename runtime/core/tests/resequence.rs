@@ -1,5 +1,5 @@
-//! Events that are put back into order, as data: what waits for what, for how long, and what becomes of it when the runtime
-//! stops in the middle.
+//! Resequenced events, as data: which delivery waits for which, for how long, and what happens when the runtime stops in
+//! between.
 
 mod world;
 
@@ -20,7 +20,7 @@ fn restart(world: &mut World, with_view: bool) {
 }
 
 #[test]
-fn what_comes_in_disorder_is_delivered_in_order() {
+fn events_in_disorder_are_delivered_in_order() {
     for with_view in [false, true] {
         let mut world = World::with(SEQUENCE);
         let [third, second] = *publish(&mut world, "x", &[3, 2]) else { panic!("two") };
@@ -46,7 +46,7 @@ fn other_keys_do_not_wait() {
 }
 
 #[test]
-fn a_gap_is_waited_for_reported_once_and_passed() {
+fn a_gap_is_passed_and_reported_once_after_its_wait() {
     for (before, after) in
         [(None, None), (Some(false), None), (Some(true), None), (None, Some(false)), (None, Some(true))]
     {
@@ -72,7 +72,7 @@ fn a_gap_is_waited_for_reported_once_and_passed() {
 }
 
 #[test]
-fn each_waits_from_when_it_came() {
+fn each_gap_wait_starts_when_its_event_came() {
     let mut world = World::with(SEQUENCE);
     publish(&mut world, "x", &[3]);
     world.wait(600);
@@ -85,7 +85,7 @@ fn each_waits_from_when_it_came() {
 }
 
 #[test]
-fn a_late_one_is_delivered_when_it_comes() {
+fn a_late_event_is_delivered_when_it_comes() {
     for with_view in [false, true] {
         let mut world = World::with(SEQUENCE);
         publish(&mut world, "x", &[3]);
@@ -100,7 +100,7 @@ fn a_late_one_is_delivered_when_it_comes() {
 }
 
 #[test]
-fn one_without_a_number_waits_for_no_number() {
+fn an_event_without_a_number_does_not_wait() {
     for with_view in [false, true] {
         let mut world = World::with(SEQUENCE);
         publish(&mut world, "x", &[2]);
@@ -117,7 +117,7 @@ fn one_without_a_number_waits_for_no_number() {
 }
 
 #[test]
-fn what_failed_is_overtaken_by_nothing() {
+fn a_failed_delivery_is_not_overtaken() {
     for with_view in [false, true] {
         let mut world = World::with(SEQUENCE);
         let first = publish(&mut world, "x", &[4])[0];
@@ -161,7 +161,7 @@ fn a_number_that_comes_twice_is_delivered_twice_in_the_order_of_position() {
 }
 
 #[test]
-fn a_dead_letter_has_had_its_number() {
+fn a_dead_letter_advances_the_next_number() {
     for with_view in [false, true] {
         let mut world = World::with(SEQUENCE);
         publish(&mut world, "x", &[2, 1]);
@@ -177,7 +177,7 @@ fn a_dead_letter_has_had_its_number() {
 }
 
 #[test]
-fn a_held_dead_letter_holds_its_key_until_somebody_decides() {
+fn a_held_dead_letter_blocks_its_sequence_until_a_command() {
     for (with_view, command) in
         [(false, DeliveryCommand::Skip), (true, DeliveryCommand::Discard), (true, DeliveryCommand::Resolve)]
     {
@@ -195,7 +195,7 @@ fn a_held_dead_letter_holds_its_key_until_somebody_decides() {
 }
 
 #[test]
-fn somebody_may_let_one_run_that_waits_or_skip_it() {
+fn an_operator_can_run_or_skip_an_out_of_order_delivery() {
     for (command, done) in [(DeliveryCommand::Retry, vec![3, 4]), (DeliveryCommand::Skip, vec![4])] {
         let mut world = World::with(SEQUENCE);
         let third = publish(&mut world, "x", &[3, 4])[0];
@@ -206,7 +206,7 @@ fn somebody_may_let_one_run_that_waits_or_skip_it() {
 }
 
 #[test]
-fn a_batch_takes_what_is_next_and_no_more() {
+fn a_batch_takes_only_consecutive_numbers() {
     let mut world = World::with(&format!(r#"{SEQUENCE},"batch":{{"events_max":8}}"#));
     world.pause("a", true);
     publish(&mut world, "x", &[3, 1, 2, 5]);
@@ -218,7 +218,7 @@ fn a_batch_takes_what_is_next_and_no_more() {
 }
 
 #[test]
-fn a_handler_that_lags_takes_no_gap_for_one_before_it_has_looked() {
+fn a_lagging_handler_reports_no_gap_before_it_has_scanned() {
     for restarted in [None, Some(false), Some(true)] {
         let mut world = World::new(Limits { active_max: 2, ..Limits::default() });
         world.deploy("a", SEQUENCE);
@@ -226,7 +226,7 @@ fn a_handler_that_lags_takes_no_gap_for_one_before_it_has_looked() {
         publish(&mut world, "x", &[2]);
         publish(&mut world, "y", &[1]);
         publish(&mut world, "z", &[1]);
-        // There is no room for it: it is in the log, and not looked at.
+        // There is no room for it: it is in the log, not scanned.
         let first = publish(&mut world, "x", &[1])[0];
         assert!(world.handler("a").scanned < first);
         world.wait(10 * TIMEOUT_MS);
@@ -241,13 +241,13 @@ fn a_handler_that_lags_takes_no_gap_for_one_before_it_has_looked() {
 }
 
 #[test]
-fn one_that_came_to_a_lane_on_disk_is_not_forgotten_by_a_crash() {
+fn a_delivery_added_to_a_spilled_lane_survives_a_crash() {
     let mut world = World::new(Limits { waiting_max: 0, ..Limits::default() });
     world.deploy("a", SEQUENCE);
     publish(&mut world, "x", &[2]);
     world.wait(1);
     assert_eq!(world.handler("a").spilled, 1);
-    // It goes there, and has not come back when the views are kept.
+    // It is spilled, and not reloaded when the views are kept.
     world.begin_pass();
     publish(&mut world, "x", &[1]);
     world.keep_view();
@@ -257,7 +257,7 @@ fn one_that_came_to_a_lane_on_disk_is_not_forgotten_by_a_crash() {
 }
 
 #[test]
-fn one_that_was_decided_about_before_it_is_looked_at_again_has_had_its_number() {
+fn a_closed_delivery_that_is_scanned_again_advances_the_next_number() {
     let mut world = World::new(Limits { waiting_max: 0, open_max: 2, ..Limits::default() });
     world.deploy("a", SEQUENCE);
     publish(&mut world, "x", &[2]);
@@ -271,7 +271,7 @@ fn one_that_was_decided_about_before_it_is_looked_at_again_has_had_its_number() 
 }
 
 #[test]
-fn a_draining_handler_waits_for_nothing_that_it_will_not_take() {
+fn a_draining_handler_does_not_wait_for_numbers_beyond_its_scan() {
     let mut world = World::with(SEQUENCE);
     publish(&mut world, "x", &[2]);
     world.set_mode("a", weirgate_types::Mode::Draining);
@@ -281,7 +281,7 @@ fn a_draining_handler_waits_for_nothing_that_it_will_not_take() {
 }
 
 #[test]
-fn a_deployment_that_does_not_ask_for_order_delivers_what_waits() {
+fn a_deployment_without_resequencing_delivers_waiting_events() {
     let mut world = World::with(SEQUENCE);
     publish(&mut world, "x", &[3, 2]);
     world.deploy("a", "");
@@ -297,11 +297,11 @@ fn a_deployment_may_begin_with_another_number() {
     assert_eq!(run(&mut world), [1]);
     world.deploy("a", r#","resequence":{"first":10,"gap_timeout_ms":1000}"#);
     publish(&mut world, "x", &[3, 2]);
-    assert_eq!(run(&mut world), [10, 2, 3], "a key that has begun goes on where it was");
+    assert_eq!(run(&mut world), [10, 2, 3], "a key that has begun continues at its number");
 }
 
 #[test]
-fn what_waits_on_disk_comes_back_for_its_number_and_for_its_time() {
+fn spilled_deliveries_are_reloaded_by_number_and_by_due_time() {
     for with_view in [false, true] {
         let mut world = World::new(Limits { waiting_max: 2, ..Limits::default() });
         world.deploy("a", SEQUENCE);
@@ -344,7 +344,7 @@ fn a_long_lane_that_waits_is_bounded_and_keeps_its_order() {
 }
 
 #[test]
-fn somebody_may_decide_about_what_waits_on_disk() {
+fn spilled_deliveries_accept_operators_commands() {
     let mut world = World::new(Limits { waiting_max: 1, ..Limits::default() });
     world.deploy("a", SEQUENCE);
     let positions = publish(&mut world, "x", &[5, 4, 3]);
@@ -355,7 +355,7 @@ fn somebody_may_decide_about_what_waits_on_disk() {
 }
 
 #[test]
-fn what_waits_for_a_correction_keeps_its_place() {
+fn a_delivery_awaiting_correction_keeps_its_rank() {
     let mut world = World::with(SEQUENCE);
     let [_, first] = *publish(&mut world, "x", &[2, 1]) else { panic!("two") };
     world.answer(Err(&correctable()));

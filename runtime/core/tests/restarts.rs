@@ -1,6 +1,6 @@
-//! Random histories with crashes at random moments: whatever happens, no event is lost, none is completed twice, and order is
-//! kept as far as the handler asks for it. Views are kept at random moments too, so that a restart finds them older than the
-//! log; handlers change what they take; deliveries wait, die and are opened again; what waits is on disk.
+//! Random histories with crashes at random moments: no event is lost, none is completed twice, and order is kept as far as
+//! the handler's settings promise. Views are kept at random moments too, so that a restart finds them older than the log;
+//! handlers change their subscriptions; deliveries wait, die and are opened again; waiting ones are on disk.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -19,12 +19,12 @@ const RETRY: &str = r#","concurrency":3,"retry":[{"attempts":1000,"first_delay_m
 const BREAKER: &str =
     r#","breaker":{"window_ms":1000,"attempts_min":4,"failure_ratio":0.5,"open_ms":50,"open_ms_max":200}"#;
 
-/// How a handler is delivered to: its settings, and what they promise.
+/// Delivery settings of a handler, and what they promise.
 #[derive(Clone, Copy)]
 struct Kind {
     settings: &'static str,
     order: Order,
-    /// A dead letter keeps its place.
+    /// A dead letter holds its key.
     holds: bool,
 }
 
@@ -33,7 +33,7 @@ enum Order {
     Key,
     Handler,
     None,
-    /// That of what is emitted.
+    /// The order of the emissions.
     Emitted,
 }
 
@@ -47,7 +47,7 @@ const KINDS: [Kind; 7] = [
     Kind { settings: r#","ordering":"none","emit_order":"input""#, order: Order::Emitted, holds: false },
 ];
 
-/// What was published: where, of which key and type, and who takes it.
+/// A published event: position, key, type, and the handlers that take it.
 struct Published {
     position: Position,
     key: String,
@@ -157,7 +157,7 @@ impl History {
         }
     }
 
-    /// Some call ends: of a batch, what comes after a failure of its key was not reached.
+    /// A random call ends: in a batch, items after a failure of their key were not reached.
     fn answer_one(&mut self) {
         if self.world.calls.is_empty() {
             return;
@@ -178,7 +178,7 @@ impl History {
         self.world.answer_batch(|position| failures.get(&position).map_or(Ok(()), |failure| Err(failure.clone())));
     }
 
-    /// The deliveries that are dead letters now.
+    /// The present dead letters.
     fn dead(&self) -> BTreeSet<DeliveryId> {
         let mut dead = BTreeSet::new();
         for (_, record) in &self.world.log {
@@ -194,7 +194,7 @@ impl History {
         dead
     }
 
-    /// Open dead letters again, and correct what waits.
+    /// Retries dead letters and corrects waiting deliveries.
     fn resubmit(&mut self) {
         let waiting = self.world.rows.iter().filter(|(_, row)| row.phase == DeliveryPhase::AwaitingCorrection);
         let waiting: Vec<_> = waiting.map(|(delivery, _)| (delivery.clone(), correction())).collect();
@@ -212,7 +212,7 @@ impl History {
         }
     }
 
-    /// No two deliveries that wait for each other are under way at once.
+    /// Two deliveries of one lane never run at once.
     fn check_running(&self) {
         let mut busy = BTreeSet::new();
         for (delivery, _) in self.world.calls.iter().filter(|(id, _)| self.world.leads_its_call(id)) {
@@ -226,7 +226,7 @@ impl History {
         }
     }
 
-    /// Nothing fails any more: everything must come to its end.
+    /// No more failures: every delivery must be closed.
     fn heal(&mut self) {
         for handler in HANDLERS {
             self.world.pause(handler, false);
@@ -270,7 +270,7 @@ impl History {
         assert!(self.world.rows.is_empty(), "seed {seed}: rows are left: {:?}", self.world.rows);
     }
 
-    /// One that was dead and opened again comes when it comes, unless its key waited; all others keep their order.
+    /// A dead letter that was retried has no order, unless its key waited; all others keep theirs.
     fn check_order(&self, handler: &HandlerName, done: &[Position]) {
         let dead = self.world.log.iter().flat_map(|(_, record)| record.commits());
         let dead = dead.filter(|commit| matches!(commit.outcome, Outcome::DeadLettered { .. }));
@@ -298,13 +298,13 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn random_histories_keep_the_promises() {
+fn random_histories_keep_the_guarantees() {
     for seed in 0..2_000 {
         run(seed);
     }
 }
 
-/// Paste a failing seed here to look at it alone.
+/// Paste a failing seed here to run it alone.
 #[test]
 fn one_history() {
     run(1);

@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use weirgate_core::{CallId, Grant, Shares, WorkerSlots};
 use weirgate_types::HandlerName;
 
-/// How often a call that computes is asked whether it goes on.
+/// Interval, in milliseconds, at which a computing call checks whether to yield.
 const TICK_MS: u64 = 10;
 
-/// A call: so long it computes, and before that it waits so long for the network.
+/// A call: how long it waits for the network, and then how long it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Work {
     hangs_ms: u64,
@@ -30,7 +30,7 @@ struct World {
     shares: Shares<(HandlerName, u64, Work)>,
     now_ms: u64,
     running: BTreeMap<CallId, Running>,
-    /// How long calls took from their submission, and when they ended, by handler.
+    /// Duration and end of calls, measured from submission, by handler.
     took_ms: BTreeMap<HandlerName, Vec<u64>>,
     used_ms: BTreeMap<HandlerName, u64>,
 }
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Submit a call of a handler every `pause_ms`, and answer the longest that one took.
+    /// Submits a call of a handler every `pause_ms`, and returns the longest duration.
     fn longest_beside(&mut self, handler: &str, work: Work, pause_ms: u64, count: usize) -> u64 {
         for _ in 0..count {
             self.submit(handler, 1, work);
@@ -137,7 +137,7 @@ fn a_light_handler_waits_one_tick_beside_one_that_computes_without_end() {
 }
 
 #[test]
-fn it_does_so_beside_twenty() {
+fn a_light_handler_waits_one_tick_beside_twenty_that_compute() {
     let mut world = World::new(2, 132);
     for n in 0..20 {
         world.submit(&format!("hog-{n}"), 1_024, computing(5_000));
@@ -148,7 +148,7 @@ fn it_does_so_beside_twenty() {
 }
 
 #[test]
-fn beside_calls_that_hang_it_waits_for_nothing() {
+fn a_light_handler_does_not_wait_beside_hanging_calls() {
     let mut world = World::new(2, 132);
     for hog in ["hog-1", "hog-2", "hog-3"] {
         world.submit(hog, 1_024, Work { hangs_ms: 30_000, computes_ms: 1 });
@@ -159,7 +159,7 @@ fn beside_calls_that_hang_it_waits_for_nothing() {
 }
 
 #[test]
-fn what_one_handler_wants_alone_it_gets() {
+fn a_single_handler_gets_all_resources() {
     let mut world = World::new(4, 8);
     world.submit("a", 8, computing(100));
     world.run(100);
@@ -171,7 +171,7 @@ fn what_one_handler_wants_alone_it_gets() {
 }
 
 #[test]
-fn handlers_that_want_everything_share_evenly() {
+fn competing_handlers_share_evenly() {
     let mut world = World::new(2, 132);
     world.submit("short", 100_000, computing(1));
     world.run(500);
@@ -187,7 +187,7 @@ fn handlers_that_want_everything_share_evenly() {
 }
 
 #[test]
-fn nothing_is_saved_up_by_doing_nothing() {
+fn an_idle_handler_saves_up_no_credit() {
     let mut world = World::new(1, 66);
     world.submit("early", 1_000, computing(100));
     world.run(10_000);
@@ -195,11 +195,11 @@ fn nothing_is_saved_up_by_doing_nothing() {
     let before = world.used_ms[&name("early")];
     world.run(2_000);
     let used_ms = world.used_ms[&name("early")] - before;
-    assert!((900..=1_100).contains(&used_ms), "it goes on with its half: {used_ms} of 2,000 ms");
+    assert!((900..=1_100).contains(&used_ms), "it continues with its half: {used_ms} of 2,000 ms");
 }
 
 #[test]
-fn a_handler_that_is_done_leaves_nothing_behind() {
+fn a_finished_handler_leaves_no_state() {
     let mut world = World::new(2, 66);
     for n in 0..100 {
         world.submit(&format!("h{n}"), 3, Work { hangs_ms: 7, computes_ms: 3 });

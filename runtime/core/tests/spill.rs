@@ -1,4 +1,4 @@
-//! What waits long is on disk only, as data: memory stays small, and nothing is lost, forgotten or overtaken there.
+//! Long waits are on disk only, as data: memory stays small, and spilled deliveries are not lost, forgotten or overtaken.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -8,7 +8,7 @@ use weirgate_core::Limits;
 use weirgate_types::{Carried, DeliveryCommand, Position, Record};
 use world::{World, correctable, correction, delivery, not_reached, permanent, transient};
 
-/// Two deliveries wait in memory, the others on disk.
+/// Two waiting deliveries in memory, the others on disk.
 fn small(extra: &str) -> World {
     let mut world = World::new(Limits { waiting_max: 2, ..Limits::default() });
     world.deploy("a", extra);
@@ -24,7 +24,7 @@ fn is_spilled(world: &World, position: Position) -> bool {
     world.rows.get(&delivery("a", position)).expect("a row").spilled
 }
 
-/// So many deliveries, each of its own key, that wait for a correction.
+/// Deliveries that await correction, each with its own key.
 fn waiting(world: &mut World, count: u64) -> Vec<Position> {
     let positions: Vec<_> = (0..count).map(|id| world.publish(id, &format!("key-{id}"))).collect();
     while !world.calls.is_empty() {
@@ -34,7 +34,7 @@ fn waiting(world: &mut World, count: u64) -> Vec<Position> {
 }
 
 #[test]
-fn a_hundred_thousand_poison_keys_take_no_memory_and_hold_up_nobody() {
+fn a_hundred_thousand_poison_keys_take_no_memory_and_block_no_other_key() {
     let mut world = World::new(Limits { waiting_max: 64, ..Limits::default() });
     world.deploy("a", r#","after_dead_letter":"hold","retry":[]"#);
     world.keeps_rows = false;
@@ -49,7 +49,7 @@ fn a_hundred_thousand_poison_keys_take_no_memory_and_hold_up_nobody() {
 }
 
 #[test]
-fn what_is_due_comes_back_and_ends() {
+fn due_spilled_deliveries_are_reloaded_and_closed() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1000,"jitter":"none","factor":1}]"#);
         let positions: Vec<_> = (0..40).map(|id| world.publish(id, &format!("key-{id}"))).collect();
@@ -94,7 +94,7 @@ fn a_long_lane_is_on_disk_and_keeps_its_order() {
 }
 
 #[test]
-fn a_correction_event_finds_what_waits_on_disk() {
+fn a_correction_event_reaches_a_spilled_delivery() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1}]"#);
         let positions = waiting(&mut world, 12);
@@ -102,7 +102,7 @@ fn a_correction_event_finds_what_waits_on_disk() {
         assert!(spilled.len() >= 9);
         let key = world.event_at(spilled[5]).key().to_owned();
         world.keep_view();
-        // The event and nothing that followed from it became durable.
+        // Only the event became durable, nothing that followed from it.
         let fix = world.publish_as(100, &key, "fix.address");
         assert_eq!(world.called(), [spilled[5].0]);
         world.log.retain(|(at, _)| *at <= fix);
@@ -114,7 +114,7 @@ fn a_correction_event_finds_what_waits_on_disk() {
 }
 
 #[test]
-fn what_waits_on_disk_can_be_decided_about() {
+fn an_operators_command_reaches_a_spilled_delivery() {
     for with_view in [false, true] {
         let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":1}]"#);
         let positions = waiting(&mut world, 12);
@@ -138,7 +138,7 @@ fn what_waits_on_disk_can_be_decided_about() {
     }
 }
 
-/// A lane of which the first part is in memory and the rest on disk, with another key behind.
+/// A lane with its first part in memory and the rest on disk, with another key behind.
 fn divided(world: &mut World) -> Vec<Position> {
     let positions: Vec<_> = (0..70).map(|id| world.publish(id, &format!("key-{}", id % 2))).collect();
     let [first, last] = [0, 69].map(|index| *positions.get(index).expect("a position"));
@@ -147,7 +147,7 @@ fn divided(world: &mut World) -> Vec<Position> {
 }
 
 #[test]
-fn a_correction_on_disk_is_for_its_own_key_alone() {
+fn a_stored_correction_applies_to_its_own_key_only() {
     let mut world = small(r#","ordering":"handler""#);
     let positions = divided(&mut world);
     world.publish_as(200, "key-0", "fix.address");
@@ -162,7 +162,7 @@ fn a_correction_on_disk_is_for_its_own_key_alone() {
 fn a_lane_that_goes_to_disk_while_it_is_reloaded_keeps_its_order() {
     let mut world = small(r#","retry":[{"attempts":9,"first_delay_ms":60000,"jitter":"none"}]"#);
     let positions: Vec<_> = (0..70).map(|id| world.publish(id, "x")).collect();
-    // The correction asks for the part on disk; the first one fails, so what is in memory goes there in the same moment.
+    // The correction requests the part on disk; the first one fails, so the part in memory is spilled in the same moment.
     world.begin_pass();
     world.answer(Err(&transient()));
     world.publish_as(200, "x", "fix.address");
@@ -194,7 +194,7 @@ fn a_dead_letter_opened_again_joins_its_lane_on_disk() {
 }
 
 #[test]
-fn what_is_due_behind_one_that_waits_does_not_wake_anybody() {
+fn a_due_delivery_behind_a_waiting_one_causes_no_wake_up() {
     let mut world = World::new(Limits { waiting_max: 0, ..Limits::default() });
     world.deploy("a", r#","batch":{"events_max":2}"#);
     world.pause("a", true);
@@ -212,7 +212,7 @@ fn what_is_due_behind_one_that_waits_does_not_wake_anybody() {
 }
 
 #[test]
-fn a_correction_that_a_restart_finds_is_not_put_away_again() {
+fn a_correction_found_by_a_restart_is_not_spilled() {
     let mut world = World::new(Limits { waiting_max: 0, ..Limits::default() });
     world.deploy("a", "");
     let first = world.publish(1, "x");
@@ -223,7 +223,7 @@ fn a_correction_that_a_restart_finds_is_not_put_away_again() {
     world.keep_view();
     world.end_pass();
     world.log.retain(|(at, _)| *at <= fix);
-    // Two durable moments come before the start is over: one that reloads, one that spills.
+    // Two durable moments come before recovery is complete: one that reloads, one that spills.
     world.stage(Record::Paced { slow: false, reason: String::new(), at_ms: 0, notice: world::notice() });
     world.restart(true);
     assert_eq!(world.called(), [first.0]);

@@ -1,5 +1,5 @@
-//! The ballast: a file that holds disk space, and gives it up when the disk is full. So what is under way can be written, and
-//! operators can still pause what fills the disk.
+//! The ballast: a file that reserves disk space and releases it when the disk is full, so that staged records can be written
+//! and operators can still pause the handlers that fill the disk.
 
 use std::{
     fs::{self, File},
@@ -9,29 +9,29 @@ use std::{
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-/// The ballast is taken only where so many times as much is free beyond what has to stay free.
+/// The ballast is created only if this multiple of its size is free beyond the reserve.
 const FREE_TIMES_MIN: u64 = 4;
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Ballast {
-    /// Absent where there is none, as in simulations.
+    /// `None` in simulations.
     file: Option<PathBuf>,
     bytes: u64,
-    /// What has to stay free besides.
+    /// Bytes that have to stay free besides.
     disk_free_bytes_min: u64,
     is_held: bool,
 }
 
 impl Ballast {
-    /// A ballast of `bytes` in `file`; none where that is 0.
+    /// A ballast of `bytes` in `file`; none if `bytes` is 0.
     #[must_use]
     pub fn new(file: PathBuf, bytes: u64, disk_free_bytes_min: u64) -> Self {
         let is_held = fs::metadata(&file).is_ok_and(|found| found.len() == bytes);
         Self { file: (bytes > 0).then_some(file), bytes, disk_free_bytes_min, is_held }
     }
 
-    /// Take the space, where it is not held and much is free.
+    /// Reserves the space, if it is not reserved yet and enough is free.
     pub fn take(&mut self) {
         let Some(file) = self.file.as_ref().filter(|_| !self.is_held) else { return };
         if !self.is_much_free() {
@@ -46,7 +46,7 @@ impl Ballast {
         }
     }
 
-    /// Give the space up. Whether there was any.
+    /// Releases the space. Returns whether any was reserved.
     pub fn release(&mut self) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| std::mem::take(&mut self.is_held)) else { return false };
         tracing::warn!(bytes = self.bytes, "the disk is full: the reserve is released");
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_released_once_and_taken_again() {
+    fn a_ballast_is_released_once_and_reserved_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("ballast");
         let mut ballast = Ballast::new(file.clone(), 1 << 20, 0);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_taken_where_little_is_free() {
+    fn no_ballast_is_reserved_when_little_space_is_free() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("ballast");
         for (bytes, disk_free_bytes_min) in [(0, 0), (1 << 20, u64::MAX)] {

@@ -1,16 +1,16 @@
-//! The one place that asks what time it is.
+//! The only place that reads the time.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the engine takes its time from.
+/// The engine's source of time.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock: milliseconds since the Unix epoch. It may be set, forward and back.
     fn now_ms(&self) -> u64;
 
-    /// Time since some fixed moment; never goes back. For delays, and for measuring how long something took.
+    /// Monotonic time since some fixed moment, for delays and for measuring durations.
     fn monotonic(&self) -> Duration;
 
-    /// How long a thread has to sleep for so much time to pass. Simulated time does not pass by sleeping.
+    /// How long a thread has to sleep for this much time to pass. Simulated time does not pass by sleeping.
     fn sleep_for(&self, time: Duration) -> Duration {
         time
     }
@@ -22,7 +22,7 @@ pub struct SystemClock {
     started: Instant,
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the place")]
+#[allow(clippy::disallowed_methods, reason = "the only clock of the engine")]
 impl Default for SystemClock {
     fn default() -> Self {
         Self { started: Instant::now() }
@@ -30,7 +30,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the place")]
+    #[allow(clippy::disallowed_methods, reason = "the only clock of the engine")]
     fn now_ms(&self) -> u64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! What the writer is asked to do, and the answers. A closed list.
+//! The writer's commands and their replies. A closed list.
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -15,8 +15,8 @@ use crate::{
     job::{CallResult, StoredRecord},
 };
 
-/// A place among the events that may be on their way into the log at once, and the bytes they hold. Given back when they
-/// are in it, however long the producer waits.
+/// A permit for events on their way into the log, and the bytes that they hold. Released when the events are in the log,
+/// however long the producer waits.
 #[derive(Debug)]
 pub struct Permit {
     _events: OwnedSemaphorePermit,
@@ -31,12 +31,12 @@ impl Permit {
 
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// One thing to do. Replies are sent when what they say is durable.
+/// A command. Replies are sent when what they report is durable.
 #[derive(Debug)]
 pub enum Command {
     Ingest {
         events: Vec<Identified>,
-        /// The one handler they are for; absent: for all that subscribe.
+        /// The only handler that the events are for; `None`: all handlers that subscribe.
         to: Option<HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Ingested>>,
@@ -47,7 +47,7 @@ pub enum Command {
         module: Module,
         reply: Reply<HandlerItem>,
     },
-    /// A module that was loaded at the start, or `None` where that failed.
+    /// A module that was loaded at the start, or `None` if that failed.
     Loaded {
         handler: HandlerName,
         digest: Digest,
@@ -73,7 +73,7 @@ pub enum Command {
     Breakers {
         reply: Reply<Vec<BreakerItem>>,
     },
-    /// An outbound call was answered; whoever made it waits until that is durable.
+    /// An outbound call was answered; the caller waits until the answer is durable.
     Step {
         delivery: DeliveryId,
         attempt: u32,
@@ -86,12 +86,12 @@ pub enum Command {
         name: Option<HandlerName>,
         reply: Reply<Vec<HandlerItem>>,
     },
-    /// How some deliveries phase, each given with its lane.
+    /// Query the phases of some deliveries, each given with its lane.
     KnownStates {
         deliveries: Vec<(DeliveryId, KeyHash)>,
         reply: Reply<Vec<KnownState>>,
     },
-    /// Stop after what has been taken is durable.
+    /// Stop once all taken commands are durable.
     Stop {
         reply: oneshot::Sender<()>,
     },
@@ -99,23 +99,23 @@ pub enum Command {
     WorkerFailed(WorkerFault),
 }
 
-/// Who gives a command, and why: kept with the record of it.
+/// The actor of a command and the reason, recorded with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     pub actor: String,
     pub reason: String,
 }
 
-/// An operator's command for a delivery, with all that it needs.
+/// An operator's command for a delivery, with all its data.
 #[derive(Debug, Clone)]
 pub struct PreparedCommand {
     pub delivery: DeliveryId,
-    /// Holds the event: read before, so that the writer need not.
+    /// The record that holds the event, read in advance so that the writer does not have to read it.
     pub stored: StoredRecord,
     pub command: DeliveryCommand,
-    /// What resolves it.
+    /// The events that resolve it.
     pub events: Vec<Event>,
-    /// Of a dead letter: what the next attempt takes up.
+    /// For a dead letter: what its next attempt needs.
     pub carried: Carried,
     pub audit: Audit,
 }
@@ -124,17 +124,17 @@ pub struct PreparedCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BreakerItem {
     pub breaker: BreakerId,
-    /// Until when nothing passes but the one call that finds out; `None`: it is closed.
+    /// When the open time ends, after which only the half-open probe passes; `None`: closed.
     pub open_until_ms: Option<u64>,
 }
 
-/// What became of an event that was sent.
+/// The result for an event that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingested {
     pub id: String,
     pub source: String,
     pub key: String,
-    /// Where the event stands in the log; for a duplicate, where its first copy does.
+    /// The event's position; for a duplicate, the position of its first copy.
     pub position: Position,
     pub duplicate: bool,
 }
@@ -148,16 +148,16 @@ pub struct HandlerItem {
     pub mode: Mode,
     /// Whether the module is loaded and can be called.
     pub ready: bool,
-    /// Everything up to here is done with.
+    /// All deliveries up to here are closed.
     pub checkpoint: Position,
     /// Number of positions between the checkpoint and the log's head.
     pub lag: u64,
     pub open: usize,
     pub running: usize,
     pub retrying: usize,
-    /// Deliveries that wait on disk only, until their time comes or somebody acts.
+    /// Spilled deliveries: on disk only until they are due or a command names them.
     pub spilled: usize,
-    /// Until when its breaker is open.
+    /// When its breaker's open time ends.
     pub breaker_open_until_ms: Option<u64>,
     pub deployed_at_ms: u64,
 }
@@ -174,12 +174,12 @@ pub struct DeliveryFilter {
     pub limit: usize,
 }
 
-/// The state of a delivery, as far as memory knows.
+/// The phase of a delivery, as far as memory knows.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownState {
     /// Where the delivery is in memory.
     pub state: Option<DeliveryState>,
-    /// Where it is not: the first of its lane that is.
+    /// Not in memory: the first delivery of its lane that is.
     pub first_of_lane: Option<Position>,
 }
 
@@ -194,7 +194,7 @@ pub struct DeliveryItem {
     pub r#type: String,
 }
 
-/// A delivery that used up its attempts or failed for good.
+/// A delivery that used up its attempts or failed permanently.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
     pub delivery: DeliveryId,
@@ -206,9 +206,9 @@ pub struct DeadLetter {
     pub position: Position,
     /// Log lines of the last attempt.
     pub log: Vec<LogLine>,
-    /// What the last attempt's handler knew of the key, the larger values left out.
+    /// The key's state as the last attempt saw it, without the larger values.
     pub state: Vec<StateWrite>,
-    /// Whether its key is held until it is decided.
+    /// Whether its key waits for an operator's command.
     pub held: bool,
     pub carried: Carried,
     /// The version of the handler that failed.

@@ -9,11 +9,11 @@ use weirgate_types::{
 
 use crate::{Refusal, StorageError};
 
-/// What an event that corrects makes of the data: where both are JSON objects it is a merge patch (RFC 7396), else it
-/// takes the data's place.
+/// Applies a correction event to the data: if both are JSON objects it is a merge patch (RFC 7396), otherwise it replaces
+/// the data.
 ///
 /// # Errors
-/// Why it cannot be applied, for the sender. It is never applied in another way: data that cannot be merged is not replaced.
+/// Why it cannot be applied, for the sender. There is no fallback: data that cannot be merged is not replaced.
 pub fn by_event(event: &Event, brought: &Event, position: Position) -> Result<Correction, String> {
     if event.key() != brought.key() {
         return Err("it is for another key".to_owned());
@@ -34,10 +34,10 @@ pub fn by_event(event: &Event, brought: &Event, position: Position) -> Result<Co
     Ok(Correction { data, data_content_type: data_content_type.clone(), event: Some(position) })
 }
 
-/// Corrected data has the limit of an event's.
+/// Corrected data has the same size limit as an event's.
 ///
 /// # Errors
-/// How large it is and how large it may be.
+/// Its size and the limit.
 pub fn check_size(data: &[u8]) -> Result<(), String> {
     let max = EventLimits::default().data_bytes_max;
     match data.len() {
@@ -49,7 +49,7 @@ pub fn check_size(data: &[u8]) -> Result<(), String> {
 /// The data of an event with a merge patch applied.
 ///
 /// # Errors
-/// The data is not JSON, for the person who decides.
+/// The data is not JSON; the message is for the operator.
 pub fn patched(event: &Event, patch: &str) -> Result<Correction, Refusal> {
     let refused = |reason: String| Refusal::Correction(format!("{reason}, so it cannot be patched; send `data`"));
     let wrong = |error: JsonError| refused(format!("the event's data is not JSON: {error}"));
@@ -59,14 +59,14 @@ pub fn patched(event: &Event, patch: &str) -> Result<Correction, Refusal> {
     Ok(Correction { data: json::merge(&data, &patch).into_bytes(), data_content_type, event: None })
 }
 
-/// How two data differ, as a JSON patch (RFC 6902); nothing where one of them is not JSON.
+/// The difference of two data values as a JSON patch (RFC 6902); `None` if one of them is not JSON.
 #[must_use]
 pub fn difference(before: &[u8], after: &[u8]) -> Option<Box<RawValue>> {
     let [before, after] = [node(before).ok()?, node(after).ok()?];
     RawValue::from_string(json::difference(&before, &after)).ok()
 }
 
-/// The event's data, if its content type says that it is JSON. No data is not JSON.
+/// The event's data, if its content type is JSON. Absent data is not JSON.
 fn json_of(event: &Event) -> Result<Option<Node<'_>>, JsonError> {
     if event.is_json() && !event.data.is_empty() { node(&event.data).map(Some) } else { Ok(None) }
 }
@@ -75,7 +75,7 @@ fn node(json: &[u8]) -> Result<Node<'_>, JsonError> {
     Node::parse(check(json, DEPTH_MAX)?, DEPTH_MAX)
 }
 
-/// The event as its delivery gets it, where its data was corrected: `correction` is the newest command that did so.
+/// The event with corrected data, as its delivery gets it: `correction` is the newest correcting command.
 pub fn as_delivered(
     log: &LogReader,
     event: &Event,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_merged_and_all_else_is_replaced() {
+    fn objects_are_merged_and_other_data_is_replaced() {
         let json = event(r#"{"card":"1","total":5}"#, None);
         for (brought, expected) in [
             (event(r#"{"card":"2"}"#, None), r#"{"card":"2","total":5}"#),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_data_has_the_limit_of_an_events() {
+    fn merged_data_has_the_size_limit_of_an_event() {
         let max = EventLimits::default().data_bytes_max;
         let of_size = |name: &str, bytes: usize| event(&format!(r#"{{"{name}":"{}"}}"#, "x".repeat(bytes - 8)), None);
         let half = of_size("a", max / 2);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_as_they_are_written() {
+    fn numbers_keep_their_spelling() {
         let data = r#"{"n":12345678901234567890123,"small":1e-400,"large":1E400,"note":"a"}"#;
         let corrected = by_event(&event(data, None), &event(r#"{"note":"b"}"#, None), Position(3)).expect("JSON");
         let expected = data.replace(r#""a""#, r#""b""#);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_merged_does_not_replace() {
+    fn data_that_cannot_be_merged_is_not_replaced() {
         for (data, brought) in [("{\"a\":", "{}"), ("{}", "{\"a\":"), ("{}", "\u{feff}{}")] {
             assert!(by_event(&event(data, None), &event(brought, None), Position(3)).is_err(), "{data} {brought}");
         }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_says_what_changed() {
+    fn a_difference_lists_the_changes() {
         let difference = difference(br#"{"a":1,"b":2}"#, br#"{"a":1,"b":3}"#).expect("both are JSON");
         assert_eq!(difference.get(), r#"[{"op":"replace","path":"/b","value":3}]"#);
         assert!(super::difference(b"{}", b"no").is_none());

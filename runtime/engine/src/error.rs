@@ -1,5 +1,5 @@
-//! What can go wrong: a start that fails, a command that is refused, a fault that ends the engine. Each keeps its cause as its
-//! source, so that a report can print all of them.
+//! The engine's errors: failed starts, refused commands, faults that end the engine. Each keeps its cause as its source, so
+//! that a report can print the whole chain.
 
 use std::error::Error;
 
@@ -24,19 +24,19 @@ pub enum StartError {
     Recovery(#[from] EngineFault),
 }
 
-/// The log or the views cannot be read, or hold something else than what was written.
+/// The log or the views cannot be read, or their contents differ from what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Views(#[from] ViewError),
-    /// The views are rebuilt from the log where they are missing.
+    /// The views are rebuilt from the log if they are missing.
     #[error("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log")]
     Row { what: &'static str, source: Option<Cause> },
     #[error("{what} cannot be encoded")]
     Encode { what: &'static str, source: Cause },
-    /// A row of the views or a record refers to a record that is not there, or is another.
+    /// A row of the views or a record refers to a record that does not exist, or that has another kind.
     #[error("the log holds no {what} at {position}")]
     Missing { what: &'static str, position: Position },
 }
@@ -59,7 +59,7 @@ impl StorageError {
     }
 }
 
-/// Why a worker cannot make a call: not the handler's fault, so no attempt may be counted.
+/// Why a worker cannot make a call: not the handler's fault, so no attempt is counted.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerFault {
     #[error("a worker panicked at a call of {0}")]
@@ -70,7 +70,7 @@ pub enum WorkerFault {
     State(#[from] StateError),
 }
 
-/// Why the engine ends: what is in memory may not be what is durable, so no request is answered any more. The next start
+/// Why the engine ends: memory may differ from the durable state, so no request is answered any more. The next start
 /// recovers from the log.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineFault {
@@ -82,10 +82,10 @@ pub enum EngineFault {
     NoModule(HandlerName),
 }
 
-/// A refused command: nothing has changed, unless the variant says so. Grouped by what the caller does.
+/// A refused command: nothing has changed, unless the variant says otherwise. Grouped by what the caller does.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    // Try again later.
+    // Retry later.
     #[error("too many events are in flight; send them again later")]
     Busy,
     #[error("too many concurrent lists; try again later")]
@@ -102,7 +102,7 @@ pub enum Refusal {
     TooManyModules { bytes_max: u64 },
     #[error("the server is stopping")]
     Stopped,
-    // The caller is wrong.
+    // The request is wrong.
     #[error("{0} handlers are deployed, the maximum; deploy another version of one of them")]
     TooManyHandlers(usize),
     #[error("{0} lags behind its last 64 changes of subscriptions; change them again when it has caught up")]
@@ -127,7 +127,7 @@ pub enum Refusal {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Module(#[from] ModuleError),
-    // The server is.
+    // The server failed.
     #[error("the log or its views cannot be read")]
     Storage(#[from] StorageError),
     #[error("a task of the server panicked")]

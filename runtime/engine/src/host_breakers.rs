@@ -1,4 +1,4 @@
-//! HostBreakers: which hosts may be called now. The machine's breakers set them; calls under way ask them.
+//! Host breakers: which hosts may be called now. The machine's breakers set them; calls in flight check them.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +10,13 @@ use weirgate_types::{CalledHost, HandlerName};
 
 use crate::Clock;
 
-/// How long others wait while one finds out whether a host is back.
+/// How long other calls wait while the half-open probe is in flight.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// See the module documentation.
 pub struct HostBreakers {
     clock: Arc<dyn Clock>,
-    /// A std mutex: held for a look-up. Only hosts whose breakers are open are in it.
+    /// A std mutex: held for a look-up. Contains only hosts whose breakers are open.
     open: Mutex<BTreeMap<CalledHost, OpenBreaker>>,
 }
 
@@ -24,7 +24,7 @@ pub struct HostBreakers {
 struct OpenBreaker {
     /// By the monotonic clock.
     until: Duration,
-    /// Since when somebody finds out.
+    /// Since when a half-open probe is in flight.
     asked: Option<Duration>,
 }
 
@@ -33,8 +33,8 @@ impl HostBreakers {
         Self { clock, open: Mutex::default() }
     }
 
-    /// Whether a handler may call the host now; else for how many milliseconds it is left alone. When its time is over, one
-    /// call tests whether it is back.
+    /// Whether a handler may call the host now; otherwise for how many milliseconds its breaker stays open. After the open
+    /// time, one call probes the host.
     pub fn permit(&self, handler: &HandlerName, host: &str) -> Result<(), u64> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.is_empty() {
@@ -60,7 +60,7 @@ impl OpenBreaker {
         if now < self.until {
             return Err(in_ms(self.until.saturating_sub(now)));
         }
-        // Whoever asked and did not come back in time is not waited for.
+        // A probe that did not return in time is not waited for.
         let is_asked = self.asked.is_some_and(|asked| now.saturating_sub(asked) < PROBE_TIME);
         if is_asked {
             return Err(in_ms(PROBE_TIME));
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// What the monotonic clock says; the wall clock is of no concern.
+    /// The monotonic clock's reading; the wall clock does not matter here.
     #[derive(Default)]
     struct Hand(AtomicU64);
 

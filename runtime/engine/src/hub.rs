@@ -1,7 +1,7 @@
-//! The status hub: who watches which subject, and what of it they have not seen yet.
+//! The status hub: which watcher follows which subjects, and which changes it has not seen.
 //!
-//! A watcher keeps no queue. It keeps the set of its subjects that have changed; when it gets to write, it asks for what
-//! changed since the version it last sent. A slow reader so gets the latest state of each subject, and costs no memory.
+//! A watcher keeps no queue. It keeps the set of its subjects that have changed; when it can write, it asks for the changes
+//! since the version that it last sent. So a slow reader gets the latest state of each subject, and costs no memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -25,22 +25,22 @@ pub struct Hub {
 struct Topic {
     document: StatusDocument,
     watchers: Vec<Weak<Watcher>>,
-    /// The newest delta that somebody asked for: most watchers ask for the same one.
+    /// The newest requested delta: most watchers request the same one.
     newest: Option<Arc<SharedDelta>>,
 }
 
-/// A delta that several connections send. `encoded` is filled by the first.
+/// A delta shared by several connections. The first one fills `encoded`.
 #[derive(Debug)]
 pub struct SharedDelta {
     pub delta: StatusDelta,
     pub encoded: OnceLock<Arc<str>>,
 }
 
-/// One reader's side of the hub: which of its subjects have changed.
+/// One watcher's changed subjects.
 #[derive(Debug, Default)]
 struct Watcher {
     changed: Mutex<BTreeSet<Arc<str>>>,
-    /// Wakes the one task that writes to this reader.
+    /// Wakes the task that writes to this watcher.
     wake: Notify,
 }
 
@@ -61,7 +61,7 @@ impl Watcher {
     }
 }
 
-/// A reader, the subjects it watches, and the version it has of each; dropping it ends them all.
+/// A watcher, its subjects, and the version it has of each; dropping it ends all its watches.
 pub struct Watch {
     hub: Arc<Hub>,
     watcher: Arc<Watcher>,
@@ -74,7 +74,7 @@ impl Watch {
         Self { hub, watcher: Arc::default(), versions: HashMap::new() }
     }
 
-    /// Watch a subject, and get its document as it stands. Nothing is missed between the two.
+    /// Watches a subject, and returns its present document. No change is missed between the two.
     ///
     /// # Errors
     /// The view cannot be read.
@@ -95,7 +95,7 @@ impl Watch {
         Ok(self.complete(name, stored))
     }
 
-    /// The watch begins before the document is read, and what is published meanwhile is merged by version.
+    /// The watch begins before the document is read, and parts published meanwhile are merged by version.
     fn begin(&mut self, subject: &str) -> Arc<str> {
         let name: Arc<str> = subject.into();
         self.versions.entry(Arc::clone(&name)).or_default();
@@ -114,12 +114,12 @@ impl Watch {
         self.hub.unwatch(&self.watcher, subject);
     }
 
-    /// Wait until a watched subject has changed; answers which have, each once.
+    /// Waits until a watched subject has changed; returns all changed ones, each once.
     pub async fn changed(&self) -> BTreeSet<Arc<str>> {
         self.watcher.changed().await
     }
 
-    /// What changed in a watched subject since the reader last asked; `None` when nothing has.
+    /// The changes of a watched subject since the watcher last asked; `None` if there are none.
     pub fn news(&mut self, subject: &str) -> Option<Arc<SharedDelta>> {
         let version = self.versions.get_mut(subject)?;
         let shared = self.hub.since(subject, *version)?;
@@ -127,7 +127,7 @@ impl Watch {
         Some(shared)
     }
 
-    /// The version that the reader has of a subject; `None` when it does not watch it.
+    /// The watcher's version of a subject; `None` if it does not watch it.
     #[must_use]
     pub fn version(&self, subject: &str) -> Option<Position> {
         self.versions.get(subject).copied()
@@ -161,7 +161,7 @@ impl Hub {
         }
     }
 
-    /// What was read of a watched subject, with what was published since.
+    /// The document read for a watched subject, merged with parts published since.
     fn merge(&self, subject: &str, stored: StatusDocument) -> StatusDocument {
         let mut topics = lock(&self.topics);
         let topic = topics.entry(subject.into()).or_default();
@@ -220,7 +220,7 @@ impl Hub {
         lock(&self.topics).len()
     }
 
-    /// Show committed parts to those who watch. Called after the view has taken them.
+    /// Broadcasts committed parts to the watchers. Called after the view has applied them.
     pub(crate) fn broadcast(&self, parts: Vec<PublicPart>) {
         let mut by_subject = BTreeMap::<String, Vec<PublicPart>>::new();
         for part in parts {
@@ -246,7 +246,7 @@ impl Hub {
     }
 }
 
-/// A panic while one of these locks is held leaves nothing half done that matters.
+/// A panic while one of these locks is held leaves no inconsistent state.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

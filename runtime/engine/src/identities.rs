@@ -1,5 +1,6 @@
-//! Whether an event has come before. Whoever publishes it asks the view, where that may wait for the disk; the writer adds
-//! what it has accepted since. So the writer itself asks the view only about what was under way for very long.
+//! Whether an event is a duplicate. The publishing task queries the view, because that may wait for the disk; the writer
+//! adds the events that it has accepted since. So the writer queries the view only for events that were on their way for
+//! very long.
 
 use std::collections::HashMap;
 
@@ -8,11 +9,11 @@ use weirgate_views::Views;
 
 use crate::{StorageError, keys};
 
-/// So many of the newest identities are remembered, and at most twice as many and those of a pass.
+/// Minimum number of newest identities remembered; the maximum is twice as many plus those of one pass.
 const NEWEST: usize = 16_384;
 
-/// How long the identity of an accepted event is remembered: until so many positions follow it in the log, or until it is so old.
-/// What comes again after that is another event.
+/// How long the identity of an accepted event is remembered: up to a number of later positions in the log, or up to an age.
+/// A later copy is a new event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdentityWindow {
     pub positions: u64,
@@ -26,34 +27,34 @@ impl Default for IdentityWindow {
 }
 
 impl IdentityWindow {
-    /// Whether an event of this position is remembered while the log ends at `head`, whatever its age.
+    /// Whether an event of this position is remembered while the log ends at `head`, regardless of its age.
     #[must_use]
     pub fn holds(&self, position: Position, head: Position) -> bool {
         head.0.saturating_sub(position.0) < self.positions
     }
 
-    /// Whether one that was accepted then is.
+    /// Whether an event accepted at this time is remembered.
     #[must_use]
     pub fn holds_age(&self, at_ms: u64, now_ms: u64) -> bool {
         now_ms.saturating_sub(at_ms) < self.age_ms
     }
 }
 
-/// An event that somebody publishes, and whether the view knows it.
+/// An event being published, and whether the view knows it.
 #[derive(Debug)]
 pub struct Identified {
     pub event: Event,
     /// Its row in the view.
     pub identity: Vec<u8>,
     first: Option<Position>,
-    /// The view had all up to here when it was asked.
+    /// The view had applied everything up to here when it was queried.
     as_of: Position,
 }
 
 impl Identified {
     pub fn look_up(event: Event, views: &Views) -> Result<Self, StorageError> {
         let identity = keys::identity(&event.source, &event.id);
-        // First: the view may go on while it is asked, never back.
+        // Read first: the view may advance during the query, but never goes back.
         let as_of = views.applied();
         Ok(Self { first: first_position(views, &identity)?, event, identity, as_of })
     }
@@ -63,13 +64,13 @@ impl Identified {
 pub struct Identities {
     newer: HashMap<Vec<u8>, Position>,
     older: HashMap<Vec<u8>, Position>,
-    /// All that were accepted after this are in `newer` or `older`, and after the second in `newer`.
+    /// Events accepted after the first position are in `newer` or `older`; after the second, in `newer`.
     since: Position,
     newer_since: Position,
 }
 
 impl Identities {
-    /// `head`: what came up to there is in the view.
+    /// `head`: events up to there are in the view.
     pub fn new(head: Position) -> Self {
         Self { newer: HashMap::new(), older: HashMap::new(), since: head, newer_since: head }
     }
@@ -78,7 +79,7 @@ impl Identities {
         self.newer.insert(identity, position);
     }
 
-    /// The view has all that was accepted, up to `head`.
+    /// The view has applied everything accepted up to `head`.
     pub fn written(&mut self, head: Position) {
         if self.newer.len() >= NEWEST {
             self.older = std::mem::take(&mut self.newer);
@@ -87,12 +88,12 @@ impl Identities {
         }
     }
 
-    /// Where the newest event of an identity stands, where that is among the newest.
+    /// The position of the newest event of an identity, if it is among the newest.
     pub fn newest(&self, identity: &[u8]) -> Option<Position> {
         self.newer.get(identity).or_else(|| self.older.get(identity)).copied()
     }
 
-    /// Where an event of this identity stands, if one was accepted before.
+    /// The position of an event of this identity, if one was accepted before.
     pub fn first_position(&self, one: &Identified, views: &Views) -> Result<Option<Position>, StorageError> {
         match self.newest(&one.identity).or(one.first) {
             None if one.as_of < self.since => first_position(views, &one.identity),
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_accepted_since_it_was_looked_up_is_known() {
+    fn events_accepted_after_the_look_up_are_duplicates() {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again, other] = [1, 1, 2].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn however_much_a_pass_accepts_it_is_known() {
+    fn all_events_of_a_large_pass_are_remembered() {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again] = [1, 1].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_up_too_long_ago_is_looked_up_again() {
+    fn an_outdated_look_up_is_repeated() {
         let (_dir, views) = views();
         let mut identities = Identities::new(Position::ZERO);
         let [one, again, new] = [1, 1, 0].map(|n| Identified::look_up(event(n), &views).expect("looked up"));

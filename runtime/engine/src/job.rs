@@ -11,15 +11,15 @@ use weirgate_types::{
 
 use crate::lost;
 
-/// What a worker needs to make a call.
+/// The input of a worker's call.
 #[derive(Debug)]
 pub struct Job {
     pub handler: HandlerName,
-    /// What the attempts of one call have in common: the position of the first.
+    /// What the attempts of one call share: the position of the first.
     pub call: Position,
-    /// The time that the guest is given: that of the attempts' records.
+    /// The time that the guest sees: that of the attempts' records.
     pub at_ms: u64,
-    /// What timers that it starts count from.
+    /// The time from which timers that it starts are counted.
     pub wall_ms: u64,
     pub deployed: Arc<DeployedHandler>,
     pub items: Vec<JobItem>,
@@ -31,7 +31,7 @@ pub struct JobItem {
     pub delivery: DeliveryId,
     pub attempt: u32,
     pub carried: Carried,
-    /// The record that holds the event, where it is still in memory; else the worker reads it.
+    /// The record that holds the event, if it is still in memory; otherwise the worker reads it.
     pub stored: Option<StoredRecord>,
 }
 
@@ -59,13 +59,13 @@ impl StoredRecord {
         self.record.event_at(position.0.checked_sub(self.first.0)?)
     }
 
-    /// How many handlers' emissions lead to the event at a position that the record covers.
+    /// The causation depth of the event at a position that the record covers.
     pub fn depth_at(&self, position: Position) -> u32 {
         position.0.checked_sub(self.first.0).map_or(0, |offset| self.record.depth_at(offset))
     }
 }
 
-/// A handler that can be called.
+/// A deployed handler.
 #[derive(Debug)]
 pub struct DeployedHandler {
     pub digest: Digest,
@@ -81,7 +81,7 @@ pub struct CallResult {
     pub handler: HandlerName,
     pub digest: Digest,
     pub items: Vec<ItemResult>,
-    /// The hosts that were called, and whether each answered well.
+    /// The hosts that were called, and whether each call succeeded.
     pub hosts: Vec<(String, bool)>,
 }
 
@@ -93,6 +93,6 @@ pub struct ItemResult {
     pub stored: StoredRecord,
     pub result: Result<Effects, CallError>,
     pub log: Vec<LogLine>,
-    /// What the handler's hook answered to a correctable failure.
+    /// The answer of the handler's hook to a correctable failure.
     pub correction: Option<Correction>,
 }

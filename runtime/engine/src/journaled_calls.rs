@@ -1,4 +1,4 @@
-//! Outbound calls of an attempt, as the log and the breakers take part in them.
+//! An attempt's outbound calls, as seen by the log and the breakers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
 
 use crate::{Refusal, StorageError, command::Command, host_breakers::HostBreakers};
 
-/// What all attempts share.
+/// Shared by all attempts.
 #[derive(Clone)]
 pub struct CallServices {
     pub epochs: Arc<Epochs>,
@@ -20,18 +20,18 @@ pub struct CallServices {
     pub secrets: Arc<BTreeMap<String, String>>,
 }
 
-/// One attempt's way call_services.
+/// One attempt's outbound calls.
 pub struct JournaledCalls {
     call_services: CallServices,
     delivery: DeliveryId,
     attempt: u32,
-    /// Where the log holds the answers that earlier attempts got, and their sizes, by step. Each is read when it is asked
-    /// for, so however many there are, one is in memory.
+    /// Where the log holds the answers of earlier attempts, and their sizes, by step. Each is read when it is requested, so
+    /// only one is in memory at a time.
     recorded: BTreeMap<String, (Position, usize)>,
 }
 
 impl JournaledCalls {
-    /// `newest` is the record of the newest answer that an earlier attempt got.
+    /// `newest` is the record of the newest answer of an earlier attempt.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -49,7 +49,7 @@ impl JournaledCalls {
                     recorded.entry(step).or_insert((position, bytes));
                     next = previous.filter(|previous| *previous < position);
                 }
-                // The call is made again, with the same idempotency key; so are those whose answers were found by way of it.
+                // The call is made again, with the same idempotency key; so are those whose answers were linked from it.
                 Some((_, Record::Lost(_))) => {
                     tracing::warn!(%delivery, %position, "the answer of a step was lost");
                     next = None;
@@ -91,8 +91,8 @@ impl Outbound for JournaledCalls {
         self.call_services.secrets.get(name).cloned()
     }
 
-    /// Another log gives other keys, so an call_services system may outlive this one. So does another epoch, where positions may
-    /// have been given again; what happened before keeps its own.
+    /// Another log gives other keys, because an external system may outlive this log. So does another epoch, in which
+    /// positions may be reused; what happened before keeps its keys.
     fn idempotency_key(&self, step: &str) -> String {
         format!("{}/{}/{step}", self.call_services.epochs.at(self.delivery.position), self.delivery)
     }

@@ -20,7 +20,7 @@ pub fn identity(source: &str, id: &str) -> Vec<u8> {
     [IDENTITIES.prefix(), hash.get(..16).unwrap_or_default()].concat()
 }
 
-/// All deployments of a handler that still matter.
+/// All deployments of a handler that are still needed.
 pub fn deployments_of(name: &HandlerName) -> Vec<u8> {
     [DEPLOYMENTS.prefix(), name.as_str().as_bytes(), &[0]].concat()
 }
@@ -58,7 +58,7 @@ pub fn deployed_module(digest: Digest) -> Vec<u8> {
     [MODULES.prefix(), digest.0.as_slice()].concat()
 }
 
-/// The handler that a row of [`HANDLERS`] or [`LAGGING`] is of.
+/// The handler of a row of [`HANDLERS`] or [`LAGGING`].
 pub fn handler_of(key: &[u8]) -> Option<HandlerName> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
@@ -85,7 +85,7 @@ fn by_position(table: Table, delivery: &DeliveryId) -> Vec<u8> {
     [table.prefix(), delivery.handler.as_str().as_bytes(), &[0], &delivery.position.0.to_be_bytes()].concat()
 }
 
-/// The delivery that a row of [`DELIVERIES`] or [`DEAD_LETTERS`] is of.
+/// The delivery of a row of [`DELIVERIES`] or [`DEAD_LETTERS`].
 pub fn delivery_of(key: &[u8]) -> Option<DeliveryId> {
     let (head, position) = key.split_last_chunk::<8>()?;
     let name = head.get(1..)?.strip_suffix(&[0])?;
@@ -97,7 +97,7 @@ pub fn host(host: &CalledHost) -> Vec<u8> {
     [HOSTS.prefix(), host.to_string().as_bytes()].concat()
 }
 
-/// The host that a row of [`HOSTS`] is of.
+/// The host of a row of [`HOSTS`].
 pub fn host_of(key: &[u8]) -> Option<CalledHost> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
@@ -116,14 +116,14 @@ pub fn spilled_lane(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
 pub fn spilled(delivery: &DeliveryId, row: &DeliveryRow) -> Vec<u8> {
     let Rank { is_behind, era, number, position } = row.rank(delivery.position);
     let (flag, is_numbered) = ([u8::from(is_behind)], [u8::from(number.is_some())]);
-    // In digits: between neighbours that share four bytes of 255 and go on, sled loses its way backwards.
+    // In digits: with neighbours that share four bytes of 255 and continue, sled's backward iteration fails.
     let number = format!("{:020}", number.unwrap_or(0));
     let lane = spilled_lane(&delivery.handler, row.lane);
     let era = format!("{:020}", era.0);
     [lane.as_slice(), &flag, era.as_bytes(), &is_numbered, number.as_bytes(), &position_value(position)].concat()
 }
 
-/// The number that is next in a lane.
+/// The next number of a lane.
 pub fn next_number(handler: &HandlerName, lane: KeyHash) -> Vec<u8> {
     [NUMBERS.prefix(), handler.as_str().as_bytes(), &[0], &lane.0.to_be_bytes()].concat()
 }
@@ -136,7 +136,7 @@ pub fn value_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// What waits on disk for its time, of one retry stage.
+/// The spilled deliveries of one retry stage that wait for a time.
 pub fn queue(handler: &HandlerName, stage: u8) -> Vec<u8> {
     [QUEUE.prefix(), handler.as_str().as_bytes(), &[0, stage]].concat()
 }
@@ -159,23 +159,23 @@ pub fn value_lane(value: &[u8]) -> Option<KeyHash> {
     Some(KeyHash(u64::from_be_bytes(value.try_into().ok()?)))
 }
 
-/// A timer: when it is due, and where the log says what comes then.
+/// A timer: when it is due, and where the log holds its definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerRow {
     pub due_ms: u64,
-    /// The record, and which of its timer writes or of its manifest's schedules.
+    /// The record, and the index among its timer writes or its manifest's schedules.
     pub position: Position,
     pub index: u32,
 }
 
-/// Who made a timer.
+/// The source of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimerKind {
     Handler,
     Schedule,
 }
 
-/// All timers of a handler that are of one kind.
+/// All timers of a handler of one kind.
 pub fn timers(handler: &HandlerName, kind: TimerKind) -> Vec<u8> {
     let kind = u8::from(kind == TimerKind::Schedule);
     [TIMERS.prefix(), handler.as_str().as_bytes(), &[0, kind]].concat()
@@ -197,7 +197,7 @@ pub fn timer_of(key: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*due_ms), timer))
 }
 
-/// The timer whose row this is.
+/// The timer of this row.
 pub fn timer_id(row: &[u8]) -> Option<(TimerId, TimerKind)> {
     let end = row.iter().position(|byte| *byte == 0)?;
     let handler = std::str::from_utf8(row.get(1..end)?).ok()?.parse().ok()?;
@@ -232,7 +232,7 @@ pub fn value_position(value: &[u8]) -> Option<Position> {
     Some(Position(u64::from_be_bytes(value.try_into().ok()?)))
 }
 
-/// A state value in the view: itself, or where in the log it stands.
+/// A state value in the view: inline, or by its location in the log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored<'a> {
     Inline(&'a [u8]),
@@ -245,7 +245,7 @@ pub enum Stored<'a> {
 
 impl<'a> Stored<'a> {
     pub fn new(value: &'a [u8], position: Position, index: usize) -> Self {
-        // A record holds fewer writes than 32 bits count: each takes more than a byte.
+        // A record holds fewer writes than fit into 32 bits: each takes more than a byte.
         match u32::try_from(index) {
             Ok(index) if value.len() > INLINE_BYTES_MAX => Self::InLog { position, index },
             _ => Self::Inline(value),
@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_read() {
+    fn stored_values_are_read_back() {
         let long = [7; INLINE_BYTES_MAX + 1];
         for stored in [Stored::new(b"", Position(1), 0), Stored::new(&long, Position(9), 3)] {
             assert_eq!(Stored::decode(&stored.encode()).as_ref(), Some(&stored));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_different_things_differ() {
+    fn keys_of_different_rows_differ() {
         let name: HandlerName = "a".parse().expect("a name");
         assert_ne!(identity("a", "bc"), identity("ab", "c"));
         assert!(!states(&name, "k2").starts_with(&states(&name, "k")));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spilled_lane_is_in_its_order() {
+    fn rows_of_a_spilled_lane_are_sorted_by_rank() {
         let handler: HandlerName = "a".parse().expect("a name");
         let row = |number, attempt| DeliveryRow {
             sequence: Some(Sequence { number, due_ms: 0 }),

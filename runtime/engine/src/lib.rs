@@ -1,7 +1,7 @@
 //! The shell around the delivery machine: it owns the tasks and the time, and joins log, views, host and watchers.
 //!
-//! One thread, the *writer*, takes what waits (events, finished attempts, operators' commands), lets the machine decide,
-//! appends the records, makes them durable with one sync, and only then tells anybody: producers, workers, watchers.
+//! One thread, the *writer*, takes waiting commands (events, finished attempts, operators' commands), lets the machine
+//! decide, appends the records, makes them durable with one sync, and only then informs producers, workers and watchers.
 //! Knows no HTTP.
 
 mod ballast;

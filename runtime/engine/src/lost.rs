@@ -1,12 +1,12 @@
-//! Deliveries whose event was lost: the log was damaged there, and an operator gave it up. They end as dead letters that say
-//! so; no handler is called with what is not there.
+//! Deliveries whose event was lost: the log was damaged there, and an operator accepted the loss. They end as dead letters
+//! with that reason; no handler is called for an absent event.
 
 use weirgate_types::{AttemptFailure, Event, FailureClass, FailureKind, Position, Record};
 
-/// The type of the event that stands in for a lost one. No producer can use it.
+/// The type of the event that replaces a lost one. Producers cannot use it.
 const TYPE: &str = "weirgate.event.lost";
 
-/// A record that stands in for the lost one at `position`: with an event that only says so.
+/// A record that replaces the lost one at `position`: its event says only that one was lost.
 pub fn stand_in(position: Position, at_ms: u64) -> Record {
     let event = Event {
         id: format!("lost/{position}"),
@@ -22,12 +22,12 @@ pub fn stand_in(position: Position, at_ms: u64) -> Record {
     Record::Accepted { event, to: None, at_ms }
 }
 
-/// Whether the event stands in for a lost one.
+/// Whether the event replaces a lost one.
 pub fn is_lost(event: &Event) -> bool {
     event.r#type == TYPE && event.source == crate::notices::SOURCE
 }
 
-/// How an attempt at a delivery of a lost event ends.
+/// The result of an attempt at a delivery of a lost event.
 pub fn failure(position: Position) -> AttemptFailure {
     let message =
         format!("the event at position {position} was lost: the log was damaged there, and repaired without it");

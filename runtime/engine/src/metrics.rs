@@ -1,4 +1,4 @@
-//! What is counted. Prometheus' conventions: base units, no label with unbounded values (never a key or a subject).
+//! Metrics. Prometheus' conventions: base units, no label with unbounded values (never a key or a subject).
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -118,9 +118,9 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("events_accepted", "Events that became durable", self.events_accepted.clone());
         r.register("events_duplicate", "Events that had been accepted before", self.events_duplicate.clone());
-        r.register("events_refused", "Events that were not taken, by reason", self.events_refused.clone());
+        r.register("events_refused", "Events that were refused, by reason", self.events_refused.clone());
         r.register("deliveries", "Deliveries by handler and outcome of an attempt", self.deliveries.clone());
-        r.register("attempts", "Calls of handlers by how they ended", self.attempts.clone());
+        r.register("attempts", "Calls of handlers, by result", self.attempts.clone());
         r.register("attempt_cpu_seconds", "CPU time spent in calls", self.attempt_cpu_seconds.clone());
         r.register("sequence_gaps", "Gaps in the numbers of a key that were passed", self.sequence_gaps.clone());
         r.register("log_sync_seconds", "Time to make a batch durable", self.sync_seconds.clone());
@@ -135,25 +135,25 @@ impl Metrics {
             "Positions between a handler's checkpoint and the head",
             self.handler_lag.clone(),
         );
-        r.register("handler_open_deliveries", "Deliveries that have not ended", self.handler_open.clone());
+        r.register("handler_open_deliveries", "Open deliveries", self.handler_open.clone());
         r.register(
             "handler_retrying_deliveries",
             "Deliveries that wait for their next attempt",
             self.handler_retrying.clone(),
         );
-        r.register("handler_spilled_deliveries", "Deliveries that wait on disk only", self.handler_spilled.clone());
+        r.register("handler_spilled_deliveries", "Spilled deliveries", self.handler_spilled.clone());
         r.register("handler_breaker_open", "1 while a handler's breaker is open", self.handler_breaker_open.clone());
         r.register("connections", "Open connections of all kinds", self.connections.clone());
         r.register("connections_refused", "Connections beyond the limit", self.connections_refused.clone());
         r.register("budget_held_bytes", "Bytes taken from the budget, by purpose", self.budget_held.clone());
-        r.register("budget_refused", "How often the budget had no bytes left", self.budget_refused.clone());
-        r.register("clock_steps", "How often the wall clock was set", self.clock_steps.clone());
+        r.register("budget_refused", "Refusals by the budget", self.budget_refused.clone());
+        r.register("clock_steps", "Steps of the wall clock", self.clock_steps.clone());
         r.register("live_connections", "Open live connections", self.live_connections.clone());
         r.register("live_messages", "Status messages sent to browsers", self.live_messages.clone());
-        r.register("live_subjects", "Subjects that somebody watches", self.live_subjects.clone());
+        r.register("live_subjects", "Subjects with at least one watcher", self.live_subjects.clone());
     }
 
-    /// The metrics in Prometheus' text format, with the gauges of handlers and of the budget set to how they stand.
+    /// The metrics in Prometheus' text format; updates the gauges of handlers and of the budget first.
     #[must_use]
     pub fn encode(&self, handlers: &[HandlerItem], budget: &Budget) -> String {
         for purpose in Purpose::ALL {

@@ -1,7 +1,7 @@
-//! Uploaded modules: the queues for taking and for loading them, and which of them are deleted.
+//! Uploaded modules: the queues for uploading and for loading them, and garbage collection.
 //!
-//! Both queues are short and have threads of their own, so that nothing else waits behind a compiler. Work that is queued
-//! ends when the future that waits for it is dropped.
+//! Both queues are short and have their own threads, so that nothing else waits behind a compiler. Queued work ends when the
+//! future that waits for it is dropped.
 
 use std::{
     collections::HashMap,
@@ -18,17 +18,17 @@ use weirgate_views::Views;
 
 use crate::{Clock, Refusal, keys, queries::blocking};
 
-/// How many uploads may be under way: read, waiting, or compiled.
+/// Maximum number of uploads in progress: read, waiting, or compiled.
 const UPLOADS_MAX: usize = 8;
-/// How many deployments may load a module or wait for that.
+/// Maximum number of deployments that load a module or wait for that.
 const LOADS_MAX: usize = 16;
 
-/// What is kept of modules that no handler was ever deployed with.
+/// Limits for modules that no handler was ever deployed with.
 #[derive(Debug, Clone, Copy)]
 pub struct ModuleOptions {
-    /// How long one is kept after it was uploaded.
+    /// How long one is kept after its upload.
     pub grace: Duration,
-    /// How many bytes they may take together.
+    /// Maximum total bytes.
     pub unused_bytes_max: u64,
 }
 
@@ -38,14 +38,14 @@ impl Default for ModuleOptions {
     }
 }
 
-/// Where modules are written, and how much has to stay free there.
+/// Where modules are written, and how much space has to stay free there.
 #[derive(Debug, Clone)]
 pub struct ModuleDisk {
     pub dir: PathBuf,
     pub free_bytes_min: u64,
 }
 
-/// See the module.
+/// See the module documentation.
 pub struct Modules {
     host: Arc<Host>,
     views: Views,
@@ -54,25 +54,25 @@ pub struct Modules {
     disk: ModuleDisk,
     uploads: Queue,
     loads: Queue,
-    /// When this process last took or loaded a module, on the clock that does not jump.
+    /// When this process last stored or loaded a module, by the monotonic clock.
     recent: Mutex<HashMap<Digest, Duration>>,
 }
 
-/// A module whose bytes are coming, with its permit in the queue.
+/// A module whose bytes are arriving, with its permit in the queue.
 #[derive(Debug)]
 pub struct Upload {
     taken: weirgate_host::Upload,
     permit: OwnedSemaphorePermit,
 }
 
-/// What a collection has deleted.
+/// What a collection deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
     pub modules: usize,
     pub bytes: u64,
 }
 
-/// Permits for those that wait, and a slot for the one that works.
+/// Permits for waiting jobs, and a slot for the running one.
 struct Queue {
     waiting: Arc<Semaphore>,
     slots: Arc<Semaphore>,
@@ -87,7 +87,7 @@ impl Queue {
         Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Refusal::ModuleQueueFull)
     }
 
-    /// Do work when a slot is free. Once begun it goes on, with its permit, even when nobody waits for it any more.
+    /// Runs a job when a slot is free. Once begun it continues, with its permit, even if its caller has gone.
     async fn run<T: Send + 'static>(
         &self,
         permit: OwnedSemaphorePermit,
@@ -103,10 +103,10 @@ impl Queue {
 }
 
 impl Upload {
-    /// Append what came next.
+    /// Appends the next bytes.
     ///
     /// # Errors
-    /// It is too large, no component, or cannot be written.
+    /// It is too large, not a component, or cannot be written.
     pub async fn write(mut self, chunk: impl AsRef<[u8]> + Send + 'static) -> Result<Self, Refusal> {
         blocking(move || {
             self.taken.write(chunk.as_ref())?;
@@ -132,7 +132,7 @@ impl Modules {
         &self.host
     }
 
-    /// Begin an upload of so many bytes, where there is a permit and space for it.
+    /// Begins an upload of at most `bytes`, if there is a permit and space for it.
     pub async fn begin(self: &Arc<Self>, bytes: u64) -> Result<Upload, Refusal> {
         let permit = self.uploads.permit()?;
         let modules = Arc::clone(self);
@@ -148,19 +148,19 @@ impl Modules {
         .await?
     }
 
-    /// Check an upload whose bytes have all come, and keep it.
+    /// Checks a complete upload, and keeps it.
     pub async fn put(self: &Arc<Self>, upload: Upload) -> Result<ModuleInfo, Refusal> {
         let modules = Arc::clone(self);
         let Upload { taken, permit } = upload;
         let put = move || {
-            // Before it is looked for: one that is here already is not deleted from now on.
+            // Noted before the look-up, so that a module that exists already is not deleted from now on.
             modules.note(taken.digest());
             Ok(modules.host.put_upload(taken)?)
         };
         self.uploads.run(permit, put).await?
     }
 
-    /// The module, for a handler that is to be deployed. It is not deleted before that has become durable.
+    /// The module of a handler that is being deployed. It is not deleted before the deployment is durable.
     pub async fn load(self: &Arc<Self>, digest: Digest) -> Result<Module, Refusal> {
         self.note(digest);
         let modules = Arc::clone(self);
@@ -176,7 +176,7 @@ impl Modules {
         }
     }
 
-    /// Delete the modules that no `Deployed` record names and that have not been used within the grace.
+    /// Deletes the modules that no `Deployed` record names and that were not used within the grace period.
     pub fn collect(&self) -> Result<Collected, Refusal> {
         let mut collected = Collected::default();
         for digest in self.host.modules()? {
@@ -192,7 +192,7 @@ impl Modules {
     fn collect_one(&self, digest: Digest) -> Result<Option<u64>, Refusal> {
         let Some((used_ms, bytes)) = self.unused(digest)? else { return Ok(None) };
         let age = Duration::from_millis(self.clock.now_ms().saturating_sub(used_ms));
-        // Held until it is deleted: a deployment notes the module before it loads it.
+        // Held until the module is deleted: a deployment notes the module before it loads it.
         let recent = self.recent();
         let now = self.clock.monotonic();
         let is_recent = recent.get(&digest).is_some_and(|at| now.saturating_sub(*at) < self.options.grace);
@@ -223,7 +223,7 @@ impl Modules {
         }
     }
 
-    /// Note that a module is used now.
+    /// Notes that a module is used now.
     fn note(&self, digest: Digest) {
         let (now, grace) = (self.clock.monotonic(), self.options.grace);
         let mut recent = self.recent();
@@ -237,7 +237,8 @@ impl Modules {
 }
 
 impl ModuleDisk {
-    /// Whether so many bytes leave what has to stay free. Where the file system does not tell, writing finds out.
+    /// Whether this many bytes fit without using the reserve. If the file system reports no free space, the write has to
+    /// show it.
     fn has_room(&self, bytes: u64) -> bool {
         statvfs(&self.dir).map_or(true, |disk| {
             disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(bytes) >= self.free_bytes_min

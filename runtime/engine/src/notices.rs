@@ -1,7 +1,7 @@
-//! What the runtime tells of itself as events: failures, gaps, breakers, handlers' modes. They go the way of all events, to the
-//! handlers that ask for them.
+//! The runtime's own events: failures, gaps, breakers, handlers' modes. They are delivered like all events, to the handlers
+//! that subscribe to them.
 //!
-//! Their ids end with the elapsed time, for that goes on where the time of records stands still.
+//! Their ids end with the elapsed time, because that increases even when the time of records does not.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use weirgate_types::{
     Outcome, Position, RUNTIME_TYPES,
 };
 
-/// Where the runtime's own events come from. Producers cannot use it.
+/// The source of the runtime's own events. Producers cannot use it.
 pub const SOURCE: &str = "/weirgate";
 
-/// What is told of an attempt's outcome, if anything is: nothing of deliveries of what was told itself, so that no failure
-/// tells of its own telling.
+/// The notice of an attempt's outcome, if there is one. Deliveries of notices have none, so that a failing handler of
+/// notices causes no further notices.
 pub fn of_outcome(delivery: &DeliveryId, event: &Event, outcome: &AttemptOutcome, elapsed_ms: u64) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
@@ -42,7 +42,7 @@ pub fn of_outcome(delivery: &DeliveryId, event: &Event, outcome: &AttemptOutcome
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
 
-/// What is told when somebody decides about a delivery: that it is given up, or what else was decided.
+/// The notice of an operator's command for a delivery: that it was given up, or which other command.
 pub fn of_command(
     delivery: &DeliveryId,
     event: &Event,
@@ -62,7 +62,7 @@ pub fn of_command(
     Some(following(event, notice(id, &format!("delivery.{word}"), event.key(), &data)))
 }
 
-/// What is told when an event that corrects could not be applied to the delivery of `event`.
+/// The notice that a correction event could not be applied to the delivery of `event`.
 pub fn of_refused_correction(
     delivery: &DeliveryId,
     event: &Event,
@@ -77,13 +77,13 @@ pub fn of_refused_correction(
     Some(following(event, notice(id, "delivery.correction-refused", event.key(), &data)))
 }
 
-/// The failure of a delivery that somebody gave up.
+/// The failure of a delivery that an operator gave up.
 pub fn given_up(actor: &str, reason: &str) -> AttemptFailure {
     let message = format!("given up by {actor}: {reason}");
     AttemptFailure { class: FailureClass::Permanent, ..AttemptFailure::found(FailureKind::Handler, message) }
 }
 
-/// What every notice about a delivery says, and `more`.
+/// The fields that every notice about a delivery has, and `more`.
 fn about(delivery: &DeliveryId, event: &Event, more: Value) -> Value {
     let mut data = json!({
         "delivery": delivery.to_string(), "handler": delivery.handler,
@@ -96,7 +96,7 @@ fn about(delivery: &DeliveryId, event: &Event, more: Value) -> Value {
     data
 }
 
-/// A notice that follows from an event belongs to what the event belongs to.
+/// A notice caused by an event inherits the event's context.
 fn following(event: &Event, mut notice: Event) -> Event {
     if let Some(correlation) = event.extensions.get("correlationid") {
         notice.extensions.insert("correlationid".to_owned(), correlation.clone());
@@ -105,7 +105,7 @@ fn following(event: &Event, mut notice: Event) -> Event {
     notice
 }
 
-/// What is told when missing events of a sequence are not waited for any longer. `event` is the one behind the gap.
+/// The notice that the wait for missing events of a sequence is over. `event` is the one behind the gap.
 pub fn of_gap(gap: &Gap, event: &Event) -> Event {
     let Gap { delivery, expected, found } = gap;
     let reason = gap_text(*expected, *found);
@@ -113,7 +113,7 @@ pub fn of_gap(gap: &Gap, event: &Event) -> Event {
     following(event, notice(format!("{delivery}/gap/{expected}"), "sequence.gap", event.key(), &data))
 }
 
-/// What is missing, in words.
+/// The missing numbers, in words.
 pub fn gap_text(expected: u64, found: u64) -> String {
     match found.saturating_sub(expected) {
         0 | 1 => format!("number {expected} has not come in time; {found} is next"),
@@ -155,15 +155,15 @@ pub fn of_pace(slow: bool, reason: &str, elapsed_ms: u64) -> Event {
     notice(format!("ingest/{word}/{elapsed_ms}"), &format!("ingest.{word}"), INGEST_SUBJECT, &data)
 }
 
-/// What producers watch to learn whether they should slow down.
+/// The subject that producers watch to learn whether to slow down.
 pub const INGEST_SUBJECT: &str = "weirgate/ingest";
 
-/// What operators watch to see how a handler stands.
+/// The subject that operators watch for a handler's state.
 pub fn handler_subject(handler: &HandlerName) -> String {
     format!("weirgate/handlers/{handler}")
 }
 
-/// What operators watch to see how a breaker stands: a handler's with the handler.
+/// The subject that operators watch for a breaker's state; a handler's breaker is shown with the handler.
 pub fn breaker_subject(breaker: &BreakerId) -> String {
     match breaker {
         BreakerId::Handler(name) => handler_subject(name),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_has_its_word_and_its_key() {
+    fn each_outcome_has_its_notice_type_and_key() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
         let retry =
             Outcome::Retry { delay_ms: 4, due_ms: 9, stage: 0, spent: true, previous: None, failure: failure.clone() };
@@ -205,7 +205,7 @@ mod tests {
         for (outcome, recovered, word) in
             [(Outcome::Completed, true, "recovered"), (retry, false, "failed"), (waiting, false, "awaiting-correction")]
         {
-            let event = told("order.placed", outcome, recovered).expect("something is told");
+            let event = told("order.placed", outcome, recovered).expect("a notice");
             assert_eq!(
                 (event.r#type.as_str(), event.key()),
                 (format!("weirgate.delivery.{word}").as_str(), "order/o-1")
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_to_the_key() {
+    fn a_gap_notice_has_the_sequences_key() {
         let event = Event { id: "7".into(), ..notice(String::new(), "", "order/o-1", &json!({})) };
         let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(7) };
         let told = of_gap(&Gap { delivery, expected: 2, found: 5 }, &event);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_of_what_was_told() {
+    fn deliveries_of_notices_cause_no_notices() {
         let failure = AttemptFailure::found(FailureKind::Trap, "no");
         assert_eq!(
             told("weirgate.delivery.failed", Outcome::AwaitingCorrection { previous: None, failure }, false),
@@ -235,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_is_told_unless_it_is_about_what_was_told() {
+    fn commands_cause_notices_except_for_deliveries_of_notices() {
         let delivery = DeliveryId { handler: "payment".parse().expect("a name"), position: Position(7) };
         let told = |r#type: &str, command| {
             of_command(&delivery, &notice("1".into(), r#type, "k", &json!({})), &command, ("ada", "so"), 1)
         };
         let event = |command| {
             let order = Event { r#type: "order.placed".into(), ..notice("1".into(), "x", "order/o-1", &json!({})) };
-            of_command(&delivery, &order, &command, ("ada", "so"), 1).expect("told")
+            of_command(&delivery, &order, &command, ("ada", "so"), 1).expect("a notice")
         };
         assert_eq!(told("breaker.opened", DeliveryCommand::Skip), None);
         let (skipped, given_up) = (event(DeliveryCommand::Skip), event(DeliveryCommand::DeadLetter));

@@ -1,4 +1,4 @@
-//! The pool: gives jobs to worker threads, and processors to the calls that they make, as [`Shares`] decides.
+//! The pool: assigns jobs to worker threads, and processors to their calls, as [`Shares`] decides.
 
 use std::{
     collections::BTreeMap,
@@ -11,19 +11,19 @@ use weirgate_host::Processor;
 
 use crate::{Clock, job::Job};
 
-/// See the module. There are as many workers as there are threads to share.
+/// See the module documentation. There are as many workers as shared threads.
 pub struct Pool {
     clock: Arc<dyn Clock>,
-    /// A std mutex: held for a few map operations. Each worker waits at a condition of its own.
+    /// A std mutex: held for a few map operations. Each worker waits on its own condition variable.
     state: Mutex<State>,
     wake: Vec<Condvar>,
 }
 
 struct State {
     shares: Shares<Job>,
-    /// Workers without a call. The last to come is the first to go: its caches are warm, and the others sleep on.
+    /// Idle workers. The last to become idle is the first to be used: its caches are warm, and the others stay asleep.
     idle: Vec<usize>,
-    /// What each worker is to do next.
+    /// The next task of each worker.
     given: Vec<Given>,
     /// Which worker makes a call.
     workers: BTreeMap<CallId, usize>,
@@ -57,7 +57,7 @@ impl Pool {
         self.dispatch(&mut state);
     }
 
-    /// The next job of a worker; none when the pool is closed.
+    /// The next job of a worker; `None` when the pool is closed.
     pub fn next(&self, worker: usize) -> Option<(CallId, Job)> {
         match self.wait(self.state(), worker) {
             Given::Begin(call, job) => Some((call, *job)),
@@ -74,7 +74,7 @@ impl Pool {
         self.dispatch(&mut state);
     }
 
-    /// Let the workers end: calls that are under way go on without waiting for others, jobs that wait are dropped.
+    /// Closes the pool: calls in flight continue without waiting for others, queued jobs are dropped.
     pub fn close(&self) {
         self.state().is_closed = true;
         self.wake.iter().for_each(Condvar::notify_all);
@@ -101,7 +101,7 @@ impl Pool {
         drop(self.wait(state, worker));
     }
 
-    /// Wait until a worker is given something, or the pool is closed.
+    /// Waits until a worker gets a task, or the pool is closed.
     fn wait(&self, state: MutexGuard<'_, State>, worker: usize) -> Given {
         let has_nothing =
             |state: &mut State| !state.is_closed && matches!(state.given.get(worker), Some(Given::Nothing));
@@ -124,8 +124,8 @@ impl Pool {
                 }
                 Grant::Resume(call) => (state.workers.get(&call).copied(), Given::Resume),
             };
-            // A call holds one of as many threads as there are workers.
-            let worker = worker.unwrap_or_else(|| unreachable!("no worker for a call that has a place"));
+            // A call holds one thread, and there are as many threads as workers.
+            let worker = worker.unwrap_or_else(|| unreachable!("no worker for a call that holds a thread"));
             if let (Some(place), Some(wake)) = (state.given.get_mut(worker), self.wake.get(worker)) {
                 *place = given;
                 wake.notify_one();
@@ -133,13 +133,13 @@ impl Pool {
         }
     }
 
-    /// A panic while the lock is held would have been in one of the map operations: nothing is half done.
+    /// A panic while the lock is held can come only from a map operation, which leaves no inconsistent state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A call's way to a processor.
+/// A call's access to a processor.
 pub struct ProcessorSlot {
     pub pool: Arc<Pool>,
     pub worker: usize,

@@ -1,7 +1,7 @@
-//! Room for questions: how many may read the views and the log at once, beside the writer and off the async threads.
+//! Limits for queries: how many may read the views and the log at once, beside the writer and off the async threads.
 //!
-//! Scans go through many rows or records. Few of them run at once, so that they leave processors to everything else; some more
-//! wait, and beyond those a question is refused. Reads look at one thing; they wait for each other and are refused never.
+//! Scans visit many rows or records. Few run at once, so that they leave processors to everything else; some more wait, and
+//! beyond those a query is refused. Reads fetch one item; they wait for each other and are never refused.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Refusal;
 
-/// How many scans may wait for others.
+/// Maximum number of waiting scans.
 const SCANS_WAITING_MAX: usize = 32;
-/// How many reads go on at once.
+/// Maximum number of concurrent reads.
 const READS_MAX: usize = 16;
 
-/// See the module. Cheap to clone.
+/// See the module documentation. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queries {
-    /// One permit a scan that goes on or waits.
+    /// One permit per running or waiting scan.
     room: Arc<Semaphore>,
     scans: Arc<Semaphore>,
     reads: Arc<Semaphore>,
 }
 
-/// A scan's place. It goes back when this is dropped, also where nobody waits for the answer any more.
+/// A scan's slot. It is released on drop, also when its caller has gone.
 #[derive(Debug)]
 pub struct Scan {
     _room: Option<OwnedSemaphorePermit>,
@@ -31,30 +31,30 @@ pub struct Scan {
 }
 
 impl Queries {
-    /// For a machine with so many processors: scans take half of them.
+    /// For a machine with this many processors: scans use half of them.
     pub fn new(processors: usize) -> Self {
         let scans = (processors / 2).max(1);
         let [room, scans, reads] = [scans + SCANS_WAITING_MAX, scans, READS_MAX].map(|n| Arc::new(Semaphore::new(n)));
         Self { room, scans, reads }
     }
 
-    /// A place for a scan.
+    /// A slot for a scan.
     ///
     /// # Errors
-    /// [`Refusal::TooManyQueries`]: as many as may wait do.
+    /// [`Refusal::TooManyQueries`]: the maximum number of scans is waiting.
     pub async fn scan(&self) -> Result<Scan, Refusal> {
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::TooManyQueries)?;
         let scan = Arc::clone(&self.scans).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
         Ok(Scan { _room: Some(room), _scan: scan })
     }
 
-    /// A place for a scan of the engine's own, which waits however many others do.
+    /// A slot for one of the engine's own scans, which waits however many others wait.
     pub async fn own_scan(&self) -> Result<Scan, Refusal> {
         let scan = Arc::clone(&self.scans).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
         Ok(Scan { _room: None, _scan: scan })
     }
 
-    /// Look at one thing, on a thread that may wait for the disk.
+    /// Reads one item, on a thread that may wait for the disk.
     pub async fn read<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
         blocking(move || {
@@ -65,7 +65,7 @@ impl Queries {
     }
 }
 
-/// Run something that may wait for the disk beside the async tasks.
+/// Runs a job that may wait for the disk beside the async tasks.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|error| match error.is_panic() {
         true => Refusal::Panicked(Box::new(error)),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn beyond_those_that_wait_scans_are_refused_and_reads_are_not() {
+    async fn scans_beyond_the_waiting_limit_are_refused_and_reads_are_not() {
         let queries = Queries::new(2);
         let running = queries.scan().await.expect("the first");
         let waiting: Vec<_> = (0..SCANS_WAITING_MAX).map(|_| Box::pin(queries.scan())).collect();
@@ -87,7 +87,7 @@ mod tests {
         assert!(matches!(queries.scan().await, Err(Refusal::TooManyQueries)));
         assert_eq!(queries.read(|| 7).await.expect("an answer"), 7);
         drop(waiting.pop());
-        assert!(poll(&mut Box::pin(queries.scan())).is_none(), "whoever left gave his place back");
+        assert!(poll(&mut Box::pin(queries.scan())).is_none(), "a dropped query releases its slot");
         drop(running);
         assert!(poll(waiting.first_mut().expect("one that waits")).is_some_and(|scan| scan.is_ok()));
     }

@@ -1,4 +1,4 @@
-//! The newest records that hold events, so that a delivery that follows at once need not read them back.
+//! The newest records that hold events, so that a delivery that follows at once need not read them from the log.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -34,12 +34,12 @@ impl Recent {
     }
 }
 
-/// What a string or another small thing takes beside its bytes, about.
+/// Approximate overhead of a string or another small item, in bytes.
 const EACH: usize = 64;
-/// A map of strings takes so much from its first entry on.
+/// Overhead of a map of strings with at least one entry, in bytes.
 const MAP: usize = 512;
 
-/// About what a record takes in memory, in bytes: what it holds, and something for each thing that it holds.
+/// Approximate memory of a record, in bytes: its contents, and an overhead per item.
 fn weight(record: &Record) -> usize {
     let events = record.events(Position::ZERO).map(|(_, event)| weight_of_event(event)).sum::<usize>();
     size_of::<Record>() + events + record.commits().iter().map(beside_events).sum::<usize>()
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_there_are_too_many() {
+    fn the_oldest_records_are_dropped_beyond_the_limit() {
         let mut recent = Recent::new(2 * weight(&attempted()));
         for position in 1..=3 {
             recent.push(Position(position), attempted());

@@ -1,5 +1,5 @@
-//! An engine whose passes somebody else takes, over a disk, views and a clock of his own: for simulations. Its calls go to
-//! nobody; whoever steps the engine says how they end.
+//! An engine stepped pass by pass by its caller, over a given disk, views and clock: for simulations. Its calls reach no
+//! guest; the caller decides their results.
 
 use std::sync::Arc;
 
@@ -32,11 +32,11 @@ use crate::{
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
 
-/// What an engine stands on.
+/// What an engine runs on.
 pub struct Ground {
     pub log: Log,
     pub views: Views,
-    /// Not called: it is where modules come from.
+    /// Only the source of modules; it makes no calls.
     pub host: Arc<Host>,
     pub module: Module,
     pub clock: Arc<dyn Clock>,
@@ -44,14 +44,14 @@ pub struct Ground {
     pub seed: u64,
 }
 
-/// Why an engine ends.
+/// Why an engine ended.
 #[derive(Debug)]
 pub enum Exit {
-    /// The disk failed it.
+    /// The disk failed.
     Disk(String),
-    /// It found what must not be.
+    /// An internal error.
     Broken(String),
-    /// It was asked to, and is ready to.
+    /// A stop was requested, and the engine is ready to stop.
     Asked,
 }
 
@@ -65,7 +65,7 @@ impl From<writer::Exit> for Exit {
     }
 }
 
-/// See the module. Dropped, it is as if it had been killed.
+/// See the module documentation. Dropping it is like killing the process.
 pub struct Engine {
     writer: Writer,
     commands: Sender<Command>,
@@ -75,12 +75,12 @@ pub struct Engine {
     handle: Handle,
 }
 
-/// What somebody who asked will be told. Dropped, he does not listen.
+/// A pending reply. Dropping it is like a client that disconnects.
 #[derive(Debug)]
 pub struct Answer<T>(oneshot::Receiver<Result<T, Refusal>>);
 
 impl<T> Answer<T> {
-    /// The answer, once it is there.
+    /// The reply, once it has arrived.
     pub fn poll(&mut self) -> Option<Result<T, Refusal>> {
         match self.0.try_recv() {
             Ok(answer) => Some(answer),
@@ -90,7 +90,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// The answer to a stop.
+/// The reply to a stop.
 #[derive(Debug)]
 pub struct Stopping(oneshot::Receiver<()>);
 
@@ -105,14 +105,14 @@ impl Stopping {
 pub struct Step(Receiver<Result<(), Refusal>>);
 
 impl Step {
-    /// Whether it waits still: neither an answer has come nor the end of all answers.
+    /// Whether it still waits: neither a reply nor the end of the channel has come.
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(self.0.try_recv(), Err(crossbeam_channel::TryRecvError::Empty))
     }
 }
 
-/// A call that is under way.
+/// A call in flight.
 #[derive(Debug)]
 pub struct Call(Job);
 
@@ -128,11 +128,11 @@ impl Call {
     }
 }
 
-/// How an attempt ends.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Attempted {
     pub result: Result<Effects, AttemptFailure>,
-    /// What the handler's hook answers.
+    /// The answer of the handler's hook.
     pub correction: Option<Correction>,
     pub log: Vec<LogLine>,
 }
@@ -141,7 +141,7 @@ impl Engine {
     /// Recover.
     ///
     /// # Errors
-    /// The disk fails, or what it holds is not what was written.
+    /// The disk fails, or its contents differ from what was written.
     pub fn start(ground: Ground) -> Result<Self, Exit> {
         let Ground { log, views, host, module, clock, limits, seed } = ground;
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
@@ -202,13 +202,13 @@ impl Engine {
         self.writer.wake_in_ms()
     }
 
-    /// What time it was at the last look.
+    /// The time at the last pass.
     #[must_use]
     pub fn now(&self) -> Now {
         self.writer.now()
     }
 
-    /// Ask it to stop: passes go on until one answers [`Exit::Asked`].
+    /// Requests a stop: passes continue until one returns [`Exit::Asked`].
     #[must_use]
     pub fn ask_to_stop(&self) -> Stopping {
         let (reply, stopped) = oneshot::channel();
@@ -216,12 +216,12 @@ impl Engine {
         Stopping(stopped)
     }
 
-    /// Close log and views, with calls under way and commands in the queue.
+    /// Closes log and views, with calls in flight and commands in the queue.
     pub fn stop(self) {
         self.writer.stop();
     }
 
-    /// A call that is under way records the answer of a step.
+    /// A call in flight records the answer of a step.
     #[must_use]
     pub fn step(&self, call: &Call, step: &str) -> Option<Step> {
         let item = call.0.items.first()?;
@@ -232,22 +232,22 @@ impl Engine {
         Some(Step(recorded))
     }
 
-    /// Take all that waits, and settle it.
+    /// Runs one pass: takes all waiting commands and carries them out.
     ///
     /// # Errors
-    /// The engine is at its end.
+    /// The engine has ended.
     pub fn pass(&mut self) -> Result<(), Exit> {
         let next = self.writer.next_command();
         Ok(self.writer.run_pass(next)?)
     }
 
-    /// How many rows and positions the last pass has read.
+    /// Number of rows and positions that the last pass read.
     #[must_use]
     pub fn work(&self) -> usize {
         self.writer.work()
     }
 
-    /// The calls that have begun since the last time.
+    /// The calls that began since the last call of this function.
     pub fn calls(&mut self) -> Vec<Call> {
         self.jobs.try_iter().map(Call).collect()
     }
@@ -255,7 +255,7 @@ impl Engine {
     /// A call ends, its attempts in the order of its items.
     ///
     /// # Panics
-    /// The log does not hold an event that is being delivered.
+    /// The log does not hold a delivered event.
     pub fn end(&mut self, call: Call, attempted: Vec<Attempted>) {
         let Call(job) = call;
         let items = job.items.into_iter().zip(attempted).map(|(item, attempted)| {
@@ -279,7 +279,7 @@ impl Engine {
         self.tell(Command::CallResult(Box::new(call)));
     }
 
-    /// An outbound call of an attempt, the one at `index` of the call's items, is answered. Nobody waits for it.
+    /// An outbound call of an attempt, the one at `index` of the call's items, is answered. The result is not waited for.
     pub fn answer_step(&self, call: &Call, index: usize, step: String, answer: StepAnswer) {
         let Some(item) = call.0.items.get(index) else { return };
         let ((reply, _), delivery) = (crossbeam_channel::bounded(1), item.delivery.clone());
@@ -302,7 +302,7 @@ impl Engine {
         self.ask(|reply| Command::Deploy { deployed, module, reply })
     }
 
-    /// The module of a handler that was deployed before is there.
+    /// The module of a handler that was deployed before is loaded.
     pub fn ready(&self, handler: HandlerName) {
         self.tell(Command::Loaded { handler, digest: self.digest(), module: Some(self.module.clone()) });
     }
@@ -318,7 +318,7 @@ impl Engine {
     }
 
     /// # Errors
-    /// The delivery is not open and no dead letter.
+    /// The delivery is neither open nor a dead letter.
     pub fn command_delivery(
         &self,
         delivery: DeliveryId,

@@ -1,4 +1,4 @@
-//! Starting: open log, views and host, recover, and set the threads to work.
+//! Starting: opens log, views and host, recovers, and starts the threads.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread};
 
@@ -27,23 +27,23 @@ use crate::{
     writer::{Delivery, DiskSpace, Durability, Exit, FreeSpace, Ingress, Writer},
 };
 
-/// How many commands may wait for the writer.
+/// Maximum number of commands that wait for the writer.
 const COMMANDS_MAX: usize = 16 * 1_024;
 
-/// What an engine is started with.
+/// The options of an engine.
 pub struct Options {
     /// Where log, views and modules are kept.
     pub dir: PathBuf,
     pub host: HostOptions,
-    /// How many calls may compute at once, and how many may be under way.
+    /// How many calls may compute at once, and how many may be in flight.
     pub slots: WorkerSlots,
-    /// What handlers may have put into their requests, by name.
+    /// Secrets that handlers may put into their requests, by name.
     pub secrets: BTreeMap<String, String>,
-    /// How many events may be on their way into the log at once.
+    /// Maximum number of events on their way into the log.
     pub events_in_flight_max: usize,
-    /// New events are refused when the disk has less space than this left.
+    /// New events are refused when less than this is free on the disk, in bytes.
     pub disk_free_bytes_min: u64,
-    /// The size of the file that holds space for when the disk is full all the same; 0: there is none.
+    /// Size of the ballast file, which is released when the disk is full; 0: no ballast.
     pub ballast_bytes: u64,
     pub identity_window: IdentityWindow,
     pub modules: ModuleOptions,
@@ -51,11 +51,11 @@ pub struct Options {
     /// Seeds the jitter of retries.
     pub seed: u64,
     pub join_trace: Option<JoinTrace>,
-    /// Start also where acknowledged records are missing from the log, without them.
+    /// Start even if acknowledged records are missing from the log, and accept their loss.
     pub accept_loss: bool,
 }
 
-/// Open everything under `options.dir`, recover, and start the threads.
+/// Opens everything under `options.dir`, recovers, and starts the threads.
 ///
 /// # Errors
 /// The log is damaged, lacks acknowledged records or is in use, or the directory cannot be used.
@@ -92,7 +92,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     Ok(Handle::new(shared))
 }
 
-/// What the handles of an engine share.
+/// Shared by all handles of an engine.
 pub fn share(
     log: &Log,
     views: Views,
@@ -126,7 +126,7 @@ pub fn last_at_ms(log: &Log) -> Result<u64, LogError> {
     Ok(log.reader().read(log.head())?.map_or(0, |(_, record)| record.at_ms()))
 }
 
-/// What the calls of handlers are served with.
+/// What handlers' outbound calls go through.
 fn call_services(
     log: &Log,
     commands: &Sender<Command>,
@@ -152,7 +152,7 @@ fn run(
     match writer.recover() {
         Ok(()) => {}
         Err(Exit::Fault(fault)) => return Err(fault.into()),
-        // Recovery takes no command, so none can ask for it.
+        // Recovery takes no command, so none can request a stop.
         Err(Exit::Asked) => return Ok(()),
     }
     let modules = writer.list_handlers(None).into_iter().map(|item| (item.name, item.digest)).collect();
@@ -166,7 +166,7 @@ fn run(
     Ok(())
 }
 
-/// Load the modules of the handlers that were deployed before. A handler whose module is gone waits for it.
+/// Loads the modules of the handlers that were deployed before. A handler whose module is missing waits for it.
 fn load(host: &Host, modules: Vec<(HandlerName, Digest)>, commands: &Sender<Command>) {
     for (handler, digest) in modules {
         let module = match host.load(digest) {

@@ -10,11 +10,11 @@ use crate::{
     keys::{self, Stored},
 };
 
-/// Reads the state of one handler and key. A call owns what it reads through; views and log are handles.
+/// Reads the state of one handler and key. A call owns its reader; views and log are handles.
 pub struct KeyState {
     views: Views,
     log: LogReader,
-    /// What the keys of all its rows begin with.
+    /// The key prefix of all its rows.
     prefix: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Status documents, as the view holds them: one row a part. Data too long for a row stays in the log.
+//! Status documents in the view: one row per part. Data too long for a row stays in the log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use weirgate_views::{Change, Views};
 
 use crate::{StorageError, keys};
 
-/// A longer row leaves what the handler wrote to the log.
+/// Maximum row length, in bytes; beyond it the handler's data stays in the log.
 const ROW_BYTES_MAX: usize = 3 * 1024;
 
 /// A part in the view.
@@ -18,11 +18,11 @@ struct StoredPart {
     /// Where the part was written.
     #[serde(rename = "place")]
     write_ref: Option<WriteRef>,
-    /// Whether state, text and data are there only.
+    /// Whether state, text and data are only in the log.
     elsewhere: bool,
 }
 
-/// A record of commits, and which of their status writes.
+/// A record of commits, and the index among its status writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteRef(pub Position, pub u32);
 
@@ -76,7 +76,7 @@ impl Statuses {
     }
 }
 
-/// The row of a part. `write_ref` says where in the log it was written; one that was not holds only what the runtime says.
+/// The row of a part. `write_ref` is where it was written in the log; a part without one holds only the runtime's status.
 pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, write_ref: Option<WriteRef>) -> Change {
     let encode = |part, elsewhere| serde_json::to_vec(&StoredPart { part, write_ref, elsewhere }).unwrap_or_default();
     let mut value = encode(part.clone(), false);
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// The largest that the contract lets through: escaping makes it larger still.
+    /// The largest size that the contract allows: escaping makes it larger.
     fn largest() -> StatusPart {
         let message = "\"".repeat(200);
         let next_attempt_at_ms = u64::MAX;

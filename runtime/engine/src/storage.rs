@@ -1,5 +1,5 @@
-//! Opens the log and its views together, checks and repairs them while no server runs. Each knows of losses of the other: views
-//! that are ahead of the log prove that it has lost acknowledged records.
+//! Opens the log and its views together; checks and repairs them while no server runs. Each can show a loss of the other:
+//! views ahead of the log prove that it has lost acknowledged records.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use weirgate_views::{ViewError, ViewOptions, Views};
 
 use crate::{StartError, tables::TABLES};
 
-/// Where a data directory keeps the log.
+/// The log's directory within a data directory.
 #[must_use]
 pub fn log_dir(data: &Path) -> PathBuf {
     data.join("log")
@@ -22,10 +22,10 @@ fn views_dir(data: &Path) -> PathBuf {
     data.join("views")
 }
 
-/// Open the log and its views, or create them.
+/// Opens the log and its views, or creates them.
 ///
 /// # Errors
-/// [`weirgate_log::LogError::Lost`] where acknowledged records are missing and that is not accepted: nothing was changed.
+/// [`weirgate_log::LogError::Lost`] if acknowledged records are missing and the loss is not accepted: nothing was changed.
 pub(crate) fn open(data: &Path, accept_loss: bool, now_ms: u64) -> Result<(Log, Views), StartError> {
     let (log_dir, views_dir) = (log_dir(data), views_dir(data));
     std::fs::create_dir_all(&log_dir)?;
@@ -48,7 +48,7 @@ pub(crate) fn open(data: &Path, accept_loss: bool, now_ms: u64) -> Result<(Log, 
     Ok((log, views))
 }
 
-/// Open the views, unless they or something else show that the log has lost records.
+/// Opens the views, unless they or other evidence show that the log has lost records.
 fn open_views(dir: &Path, opening: &mut Opening, accept_loss: bool) -> Result<Option<Views>, StartError> {
     let is_lost = opening.loss().is_some();
     if opening.is_new() || is_lost {
@@ -78,16 +78,16 @@ fn accept(opening: Opening, loss: &Loss, now_ms: u64) -> Result<Log, StartError>
     Ok(log)
 }
 
-/// Read everything in the log of a data directory, and change nothing in it; none where there is no log.
+/// Reads the whole log of a data directory without changing it; `None` if there is no log.
 ///
 /// # Errors
-/// The log is in use, or cannot be read, or no repair can be made of it.
+/// The log is in use, cannot be read, or cannot be repaired.
 pub fn verify(data: &Path) -> Result<Option<Survey>, StartError> {
     let Some((storage, views)) = take(data)? else { return Ok(None) };
     Ok(Survey::of(&storage, views)?)
 }
 
-/// Repair the log of a data directory; none where nothing is to be done. `even_if_sound`: begin a new epoch all the same.
+/// Repairs the log of a data directory; `None` if nothing has to be repaired. `even_if_sound`: begins a new epoch even then.
 ///
 /// # Errors
 /// The log is in use, or cannot be read or written.
@@ -97,7 +97,7 @@ pub fn repair(data: &Path, even_if_sound: bool, at_ms: u64) -> Result<Option<Rep
     Ok(weirgate_log::repair(&storage, &Repair { views, epoch, at_ms, even_if_sound })?)
 }
 
-/// Take the log from every server, with what the views know of it.
+/// Locks the log against every server, and reads what the views know of it.
 fn take(data: &Path) -> Result<Option<(DirStorage, Option<Known>)>, StartError> {
     let dir = log_dir(data);
     if !dir.is_dir() {

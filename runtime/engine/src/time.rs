@@ -1,4 +1,4 @@
-//! The writer's time: what records, delays and timers get of the clocks, and what is told of a wall clock that was set.
+//! The writer's time: the times of records, delays and timers, and the report of a wall clock that was set.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use weirgate_types::Anchor;
 
 use crate::{Clock, Metrics};
 
-/// Two readings of different clocks are of one moment where they are no further apart than this.
+/// Two readings of different clocks belong to one moment if they are no further apart than this.
 const READING: Duration = Duration::from_millis(10);
 const READINGS_MAX: usize = 4;
-/// A wall clock that is behind the log by less is not worth a warning.
+/// A wall clock that is behind the log by less than this causes no warning.
 const BEHIND_MS: u64 = 1_000;
 
 pub struct Time {
@@ -39,7 +39,7 @@ impl Time {
         self.look();
     }
 
-    /// Read the clocks. The time stays the same until the next look.
+    /// Reads the clocks. The time stays the same until the next read.
     pub fn look(&mut self) {
         let (wall_ms, monotonic_ms) = read(&*self.clock);
         let Some(step_ms) = self.keeper.read(wall_ms, monotonic_ms) else { return };
@@ -64,7 +64,7 @@ impl Time {
         self.clock.sleep_for(time)
     }
 
-    /// What the log has to say of time before its next record, if anything.
+    /// The anchor to record before the next record, if one is needed.
     pub fn anchor_wanted(&self) -> Option<Anchor> {
         self.keeper.anchor_wanted()
     }
@@ -74,8 +74,8 @@ impl Time {
     }
 }
 
-/// Both clocks at one moment. A thread that is interrupted between two readings reads again: otherwise it takes its own pause
-/// for a step of the wall clock.
+/// Reads both clocks at one moment. A thread that is interrupted between two readings reads again: otherwise its own pause
+/// would look like a step of the wall clock.
 fn read(clock: &dyn Clock) -> (u64, u64) {
     let mut reading = (0, 0);
     for _ in 0..READINGS_MAX {

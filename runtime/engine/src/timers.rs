@@ -1,4 +1,4 @@
-//! Timers: what comes when one is due. The rows say where in the log it was said.
+//! Timers: the event of each timer that is due. The rows say where in the log its definition is.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 const TIMERS: &str = "/weirgate/timers/";
 const SCHEDULES: &str = "/weirgate/schedules/";
 
-/// Who made the timer whose event this is.
+/// The source of the timer that made this event.
 pub fn kind_of(event: &Event) -> TimerKind {
     if event.source.starts_with(SCHEDULES) { TimerKind::Schedule } else { TimerKind::Handler }
 }
@@ -23,21 +23,21 @@ pub fn schedule_id(handler: &HandlerName, schedule: &Schedule) -> TimerId {
     TimerId { handler: handler.clone(), key: schedule.key.clone(), name: schedule.name.clone() }
 }
 
-/// The schedule that a row names.
+/// The schedule that a row refers to.
 fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, StorageError> {
     let Some((_, Record::Deployed(Deployed { manifest, .. }))) = log.read(timer.position)? else { return Ok(None) };
     let manifest = Manifest::from_record(&manifest).map_err(StorageError::undecodable("the manifest of a schedule"))?;
     Ok(manifest.schedules.into_iter().nth(usize::try_from(timer.index).unwrap_or(usize::MAX)))
 }
 
-/// What a timer does when it goes off.
+/// What a timer does when it fires.
 pub struct Firing {
     pub event: Event,
-    /// When a schedule goes off again: times that have passed already are left out.
+    /// When a schedule fires next: times that have passed already are left out.
     pub next_ms: Option<u64>,
 }
 
-/// What the timer does when it goes off at `now_ms`; `None` where the log does not say.
+/// What the timer does when it fires at `now_ms`; `None` if the log has no definition of it.
 pub fn firing(
     log: &LogReader,
     id: &TimerId,

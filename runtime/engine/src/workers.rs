@@ -1,5 +1,5 @@
-//! The worker threads: each takes a call, makes it, and sends back how it ended. There are more of them than processors:
-//! calls that wait for the network, or for a processor slot, hold theirs meanwhile.
+//! The worker threads: each takes a call, makes it, and sends back its result. There are more workers than processors: calls
+//! that wait for the network or for a processor keep theirs meanwhile.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,13 +27,13 @@ use crate::{
     state::KeyState,
 };
 
-/// Called with an attempt's span and the event's `traceparent`, so that the binary can join the producer's trace.
+/// Called with an attempt's span and the event's `traceparent`, so that the binary can continue the producer's trace.
 pub type JoinTrace = Arc<dyn Fn(&Span, &str) + Send + Sync>;
 
-/// How long to wait for room in the host.
+/// How long to wait when the host has no room.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
-/// What a worker reads and where it answers.
+/// What a worker reads from and replies to.
 #[derive(Clone)]
 pub struct Worker {
     pub done: Sender<Command>,
@@ -44,7 +44,7 @@ pub struct Worker {
     pub join_trace: Option<JoinTrace>,
 }
 
-/// The way to the workers. They end when this is gone.
+/// The queue to the workers. They end when it is dropped.
 pub struct Jobs(To);
 
 enum To {
@@ -54,7 +54,7 @@ enum To {
 }
 
 impl Jobs {
-    /// All of them to one who takes them.
+    /// All of them, for one consumer.
     #[cfg(feature = "sim")]
     pub fn to(taker: Sender<Job>) -> Self {
         Self(To::Taker(taker))
@@ -94,10 +94,10 @@ pub fn start(
     Ok((Jobs(To::Workers(pool)), threads))
 }
 
-/// What is needed of an attempt for its call.
+/// An attempt's input for its call.
 struct Prepared {
     stored: StoredRecord,
-    /// The event with corrected data, where it was corrected.
+    /// The event with its corrected data, if it was corrected.
     corrected: Option<Event>,
 }
 
@@ -114,7 +114,7 @@ impl Prepared {
     }
 }
 
-/// Some of the events were lost: their attempts fail without a call, and the others of the call are made another time.
+/// Some of the events were lost: their attempts fail without a call, and the others of the call are made later.
 fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
     let ended = job.items.iter().zip(prepared).map(|(item, prepared)| {
         let position = item.delivery.position;
@@ -133,13 +133,13 @@ impl Worker {
     fn run(&self, pool: &Arc<Pool>, index: usize) {
         while let Some((call, job)) = pool.next(index) {
             let processor: Arc<dyn Processor> = Arc::new(ProcessorSlot { pool: Arc::clone(pool), worker: index, call });
-            // A job that vanished would hold its key for ever.
+            // A job that vanished would block its key for ever.
             let result = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
             let result = result.unwrap_or_else(|_| Err(WorkerFault::Panicked(job.handler.clone())));
             let command = result.map_or_else(Command::WorkerFailed, |call| Command::CallResult(Box::new(call)));
             let sent = match self.done.try_send(command) {
                 Err(TrySendError::Full(command)) => {
-                    // Others compute while this one waits for the writer.
+                    // Other calls compute while this one waits for the writer.
                     processor.release();
                     self.done.send(command).is_ok()
                 }
@@ -168,7 +168,7 @@ impl Worker {
         Ok(call)
     }
 
-    /// What the log says of an attempt: its event, and what has been corrected of it.
+    /// What the log holds for an attempt: its event and its correction.
     fn prepare(&self, item: &JobItem) -> Result<Prepared, StorageError> {
         let position = item.delivery.position;
         let stored = match &item.stored {
@@ -198,7 +198,7 @@ impl Worker {
             let report =
                 job.deployed.module.call(&call(job, item, event, processor), self.state(item, event), outbound);
             match report.result {
-                // The host has no room just now; that is nobody's attempt.
+                // The host has no room now; that spends no attempt.
                 Err(CallError::Busy) => thread::park_timeout(BUSY_PAUSE),
                 _ => break report,
             }

@@ -1,5 +1,5 @@
-//! What a call costs: CPU time of a fresh instance and one call of the guest `hostile`'s `plain`, which parses a small
-//! JSON event, reads and writes one state value and sets one status. On one thread and on two.
+//! The cost of a call: CPU time of a fresh instance and one call of the guest `hostile`'s `plain`, which parses a small JSON
+//! event, reads and writes one state value and sets one status. On one thread and on two.
 //!
 //! `cargo run --release -p weirgate-host --example call_cost [calls] [component.wasm event-type]`
 
@@ -69,7 +69,7 @@ fn measure(module: &Module, event_type: &str, threads: u32, calls: u32) {
     );
 }
 
-/// The CPU time of each call, after some to warm up.
+/// The CPU time of each call, after a warm-up.
 fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
     let event = event(event_type);
     let delivery = DeliveryId { handler: "cost".parse().expect("a name"), position: Position(42) };

@@ -1,5 +1,5 @@
-//! One call while it lasts: what the store of its instance holds. The host functions work on it, one item at a time; only
-//! a batch has more than one.
+//! The state of a call in its instance's store. The host functions work on it, one item at a time; only a batch has several
+//! items.
 
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use crate::{
     wasi::Given,
 };
 
-/// How much the answers of one call may measure together; they stay in memory until it ends.
+/// Maximum total size of the answers of one call, in bytes; they stay in memory until it ends.
 const ANSWERS_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) struct Attempt {
     /// The selected item.
     pub(crate) item: Item,
-    /// All items in their order. The selected one's place is empty.
+    /// All items in order. The slot of the selected one is empty.
     items: Vec<Option<Item>>,
     selected: usize,
     together: Together,
@@ -32,27 +32,27 @@ pub(crate) struct Attempt {
     budget: Budget,
 }
 
-/// What one delivery has been given and has done.
+/// The input and the effects of one delivery.
 pub(crate) struct Item {
     pub(crate) key: String,
     pub(crate) config: Arc<BTreeMap<String, String>>,
     pub(crate) state: Box<dyn ReadState>,
-    /// Absent where nothing may be called.
+    /// `None` if no outbound calls are allowed.
     pub(crate) steps: Option<Steps>,
     pub(crate) effects: EffectBuffer,
     pub(crate) log: Log,
-    /// What timers that it starts count from.
+    /// The time from which timers that it starts are counted.
     pub(crate) wall_ms: u64,
     host_calls: u32,
     host_calls_max: u32,
 }
 
-/// What a delivery begins with.
+/// The input of a delivery.
 pub(crate) struct Setup<'a> {
     pub(crate) limits: &'a CallLimits,
     pub(crate) key: &'a str,
     pub(crate) config: Arc<BTreeMap<String, String>>,
-    /// Absent where a component is only started.
+    /// `None` if a component is only started.
     pub(crate) delivery: Option<&'a DeliveryId>,
     pub(crate) event: Option<&'a Event>,
     pub(crate) at_ms: u64,
@@ -60,15 +60,15 @@ pub(crate) struct Setup<'a> {
     pub(crate) processor: Arc<dyn Processor>,
 }
 
-/// The time that may still be used.
+/// The remaining time.
 #[derive(Debug)]
 struct Budget {
     started: Reading,
     cpu_max: Duration,
     wall_max: Duration,
-    /// CPU time that outbound calls took, most of it for encryption: the host's, not the guest's.
+    /// CPU time of outbound calls, most of it for encryption: it counts for the host, not for the guest.
     cpu_of_host: Duration,
-    /// How long the call waited for a processor while others went first.
+    /// How long the call waited for a processor.
     waited: Duration,
     processor: Arc<dyn Processor>,
 }
@@ -78,7 +78,7 @@ impl Budget {
         self.started.wall_since().saturating_sub(self.waited)
     }
 
-    /// Something that waits for a processor.
+    /// A wait for a processor.
     fn wait(&mut self, wait: impl FnOnce(&dyn Processor)) {
         let begun = Reading::now();
         wait(&*self.processor);
@@ -107,17 +107,17 @@ impl Attempt {
         }
     }
 
-    /// What is left of the call's wall time.
+    /// The remaining wall-clock time of the call.
     pub(crate) fn wall_left(&self) -> Duration {
         self.budget.wall_max.saturating_sub(self.budget.started.wall_since())
     }
 
-    /// Another delivery of the same call.
+    /// Adds another delivery of the same call.
     pub(crate) fn add(&mut self, setup: Setup<'_>, state: Box<dyn ReadState>, steps: Option<Steps>) {
         self.items.push(Some(Item::new(setup, state, steps, self.together.clone())));
     }
 
-    /// From here on `item` is the one of this index.
+    /// Selects the item at this index.
     pub(crate) fn select_item(&mut self, index: u32) -> Result<(), Stop> {
         let items = self.items.len();
         let index = usize::try_from(index).unwrap_or(usize::MAX);
@@ -131,7 +131,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// What is left of the items, in their order.
+    /// The items after the call, in order.
     pub(crate) fn into_items(mut self) -> impl Iterator<Item = Item> {
         if let Some(slot) = self.items.get_mut(self.selected) {
             *slot = Some(self.item);
@@ -139,19 +139,19 @@ impl Attempt {
         self.items.into_iter().flatten()
     }
 
-    /// What this call has written to `name`: the item itself, else the nearest earlier item of its key.
+    /// This call's write to `name`: by the item itself, else by the nearest earlier item of its key.
     pub(crate) fn written(&self, name: &str) -> Option<&Option<Vec<u8>>> {
         let own = self.item.effects.state(name);
         own.or_else(|| self.earlier().rev().find_map(|item| item.effects.state(name)))
     }
 
-    /// The names that this call has written and that begin with `prefix`, and whether they are there afterwards.
+    /// The names with this `prefix` that the call has written, and whether they exist afterwards.
     pub(crate) fn written_names<'a>(&'a self, prefix: &'a str) -> BTreeMap<&'a str, bool> {
         let items = self.earlier().chain([&self.item]);
         items.flat_map(|item| item.effects.state_names(prefix)).collect()
     }
 
-    /// Count a call of the contract's functions (all but `log` and `batch`).
+    /// Counts a call of the contract's functions (all but `log` and `batch`).
     pub(crate) fn host_call(&mut self) -> Result<(), Stop> {
         let item = &mut self.item;
         if item.host_calls >= item.host_calls_max {
@@ -161,12 +161,12 @@ impl Attempt {
         Ok(())
     }
 
-    /// An outbound call. It takes wall time, and none of the guest's CPU time.
+    /// An outbound call. It uses wall-clock time, and none of the guest's CPU time.
     pub(crate) fn fetch(&mut self, step: &str, request: Request) -> Result<Result<StepAnswer, FetchError>, Stop> {
         let Some(steps) = &mut self.item.steps else { return Ok(Err(FetchError::nowhere())) };
         let budget = &mut self.budget;
         let begun = Reading::now();
-        // Others compute while this one waits for the network.
+        // Other calls compute while this one waits for the network.
         budget.processor.release();
         let answer = steps.fetch(step, request, budget.wall_max.saturating_sub(budget.wall()));
         budget.cpu_of_host += begun.cpu_since();
@@ -180,7 +180,7 @@ impl Attempt {
         Ok(answer)
     }
 
-    /// Whether the call may go on. Asked at every tick of the epoch; others may go first.
+    /// Whether the call may continue. Checked at every tick of the epoch; it may yield its processor meanwhile.
     pub(crate) fn check_time(&mut self) -> Result<(), Stop> {
         self.budget.wait(|processor| processor.tick());
         let Budget { started, cpu_max, wall_max, cpu_of_host, .. } = &self.budget;
@@ -196,12 +196,12 @@ impl Attempt {
         Ok(())
     }
 
-    /// Items of the selected one's key that come before it, in their order.
+    /// Earlier items with the selected one's key, in order.
     fn earlier(&self) -> impl DoubleEndedIterator<Item = &Item> {
         self.items.iter().take(self.selected).flatten().filter(|item| item.key == self.item.key)
     }
 
-    /// Give the selected item its place back, and put `next` into its hands.
+    /// Puts the selected item back into its slot, and selects `next`.
     fn put_back(&mut self, next: Item) {
         let previous = mem::replace(&mut self.item, next);
         if let Some(slot) = self.items.get_mut(self.selected) {

@@ -1,8 +1,8 @@
-//! One budget of bytes for everything that others can make large: request bodies, uploads, subscriptions, answers to
-//! outbound calls, the memory of components. Bytes are taken before they are read or given, and come back when they are
-//! dropped.
+//! One budget of bytes for everything whose size clients and guests determine: request bodies, uploads, subscriptions,
+//! answers to outbound calls, the memory of components. Bytes are taken before they are read or allocated, and released on
+//! drop.
 //!
-//! Each purpose has a share of its own, so that none can use up the others'. Knows nothing of what the bytes are for.
+//! Each purpose has its own share, so that none can use up the others'. Knows nothing about the use of the bytes.
 
 use std::{
     sync::{
@@ -12,28 +12,28 @@ use std::{
     time::Duration,
 };
 
-/// The budget unless the configuration says otherwise.
+/// The default budget, in bytes.
 pub const BUDGET_BYTES: usize = 768 << 20;
-/// The shares are so many sixteenths of it; see [`Purpose::sixteenths`].
+/// Shares are counted in sixteenths of the budget; see [`Purpose::sixteenths`].
 const SHARES: usize = 16;
 
-/// What bytes are taken for.
+/// The use of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Bodies of requests, until the events in them are durable.
     Requests,
-    /// What compiling an uploaded module holds.
+    /// The memory for compiling an uploaded module.
     Uploads,
     /// Watched subjects and their documents.
     Subscriptions,
     /// Answers to handlers' outbound calls.
     Outbound,
-    /// The linear memory of the instances that are called. One that is alone gets what its own limit allows, however
-    /// small the share is.
+    /// The linear memory of called instances. A single instance gets as much as its own limit allows, however small the
+    /// share is.
     Instances,
 }
 
-/// The bytes that may be held. Clones are the same budget.
+/// The limit of held bytes. Clones share the budget.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Inner>);
 
@@ -47,7 +47,7 @@ struct Inner {
     refused: [AtomicU64; Purpose::ALL.len()],
 }
 
-/// Bytes that were taken. Dropping it gives them back.
+/// Held bytes. Dropping it releases them.
 #[derive(Debug)]
 pub struct Grant {
     budget: Budget,
@@ -93,27 +93,27 @@ impl Budget {
         Self(Arc::new(Inner { bytes_max, held, given_back, refused }))
     }
 
-    /// Take bytes, if the purpose's share has them. Counts a refusal.
+    /// Takes bytes, if the purpose's share has them. Counts a refusal.
     #[must_use]
     pub fn take(&self, purpose: Purpose, bytes: usize) -> Option<Grant> {
         let mut grant = self.grant(purpose);
         grant.grow(bytes).then_some(grant)
     }
 
-    /// As [`Budget::take`]; the calling thread waits for up to `patience` until there are as many.
+    /// Like [`Budget::take`]; the calling thread waits for up to `patience` until enough bytes are free.
     #[must_use]
     pub fn take_within(&self, purpose: Purpose, bytes: usize, patience: Duration) -> Option<Grant> {
         let mut grant = self.grant(purpose);
         grant.grow_within(bytes, patience).then_some(grant)
     }
 
-    /// A grant of no bytes yet.
+    /// A grant of zero bytes.
     #[must_use]
     pub fn grant(&self, purpose: Purpose) -> Grant {
         Grant { budget: self.clone(), purpose, bytes: 0 }
     }
 
-    /// The most that one purpose may hold.
+    /// Maximum bytes of one purpose.
     #[must_use]
     pub fn share(&self, purpose: Purpose) -> usize {
         (self.0.bytes_max / SHARES).saturating_mul(purpose.sixteenths())
@@ -124,13 +124,13 @@ impl Budget {
         self.held().get(purpose as usize).copied().unwrap_or(0)
     }
 
-    /// How often a purpose was refused bytes.
+    /// Number of refusals of a purpose.
     #[must_use]
     pub fn refusals(&self, purpose: Purpose) -> u64 {
         self.0.refused.get(purpose as usize).map_or(0, |refused| refused.load(Ordering::Relaxed))
     }
 
-    /// Whether somebody who has `own` bytes may have `more`.
+    /// Whether a holder of `own` bytes may take `more`.
     fn fits(&self, held: &[usize; Purpose::ALL.len()], purpose: Purpose, own: usize, more: usize) -> bool {
         let held = held.get(purpose as usize).copied().unwrap_or(0);
         let is_alone = purpose == Purpose::Instances && held == own;
@@ -143,13 +143,13 @@ impl Budget {
 }
 
 impl Grant {
-    /// Take more bytes, if the share has them. Without them the grant stays as it was.
+    /// Takes more bytes, if the share has them. Otherwise the grant is unchanged.
     #[must_use]
     pub fn grow(&mut self, more: usize) -> bool {
         self.grow_within(more, Duration::ZERO)
     }
 
-    /// As [`Grant::grow`]; the calling thread waits for up to `patience`.
+    /// Like [`Grant::grow`]; the calling thread waits for up to `patience`.
     #[must_use]
     pub fn grow_within(&mut self, more: usize, patience: Duration) -> bool {
         let (budget, purpose, own) = (&self.budget, self.purpose, self.bytes);
@@ -173,7 +173,7 @@ impl Grant {
         true
     }
 
-    /// Give back all but `bytes`.
+    /// Releases all but `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         if let Some(held) = self.budget.held().get_mut(self.purpose as usize) {
@@ -183,7 +183,7 @@ impl Grant {
         self.budget.0.given_back.notify_all();
     }
 
-    /// How many bytes it is for.
+    /// Number of held bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_never_exceeded_and_given_back_with_its_grants() {
+    fn a_share_is_never_exceeded_and_freed_with_its_grants() {
         let budget = Budget::new(1600);
         assert_eq!((budget.share(Purpose::Requests), budget.share(Purpose::Uploads)), (300, 100));
         let mut first = budget.take(Purpose::Requests, 250).expect("there are 300");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_waits_for_bytes_and_not_for_ever() {
+    fn a_thread_waits_for_bytes_for_a_limited_time() {
         let budget = Budget::new(1600);
         let held = budget.take(Purpose::Outbound, 200).expect("all of it");
         assert!(budget.take_within(Purpose::Outbound, 1, Duration::from_millis(1)).is_none());

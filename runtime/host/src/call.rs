@@ -1,4 +1,4 @@
-//! What goes into a call and what comes out of it. Knows no WebAssembly.
+//! The input and the result of a call. Knows no WebAssembly.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,35 +14,35 @@ use weirgate_types::{AttemptFailure, CallLimits, Capabilities, Correction, Deliv
 pub struct Call<'a> {
     pub event: &'a Event,
     pub delivery: &'a DeliveryId,
-    /// The event's key for this handler: what `state` is scoped to.
+    /// The event's key for this handler: the scope of `state`.
     pub key: &'a str,
     /// 1 for the first attempt.
     pub attempt: u32,
-    /// The attempt's time in milliseconds since the Unix epoch. The guest's clocks answer it.
+    /// The attempt's time in milliseconds since the Unix epoch, as returned by the guest's clocks.
     pub at_ms: u64,
-    /// What the wall clock says: timers are due by it.
+    /// The wall clock, which determines when timers are due.
     pub wall_ms: u64,
     pub config: &'a Arc<BTreeMap<String, String>>,
     pub limits: &'a CallLimits,
-    /// Whom the guest may call, and with which secrets.
+    /// Which hosts the guest may call, and with which secrets.
     pub capabilities: &'a Capabilities,
     pub processor: &'a Arc<dyn Processor>,
 }
 
-/// How a call shares the processors with others. Asked on the call's own thread, which may wait in it; that counts neither
-/// as the guest's CPU time nor as its wall time.
+/// How a call shares the processors with others. Called on the call's own thread, which may wait in it; that counts neither
+/// as the guest's CPU time nor as its wall-clock time.
 pub trait Processor: std::fmt::Debug + Send + Sync {
-    /// The guest has computed for a while (about 10 ms): whoever has more right to the processor goes first.
+    /// The guest has computed for a while (about 10 ms): it yields the processor if another handler is to go first.
     fn tick(&self);
 
-    /// The call is about to wait for the network.
+    /// The call begins to wait for the network.
     fn release(&self);
 
-    /// It is back, and wants to go on.
+    /// The wait is over, and the call needs a processor again.
     fn acquire(&self);
 }
 
-/// A processor that is shared with nobody.
+/// A processor that is not shared.
 #[derive(Debug)]
 pub struct OwnProcessor;
 
@@ -60,7 +60,7 @@ pub trait ReadState: Send {
     /// The state cannot be read now. The call ends and must not be committed.
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError>;
 
-    /// The names that begin with `prefix`, sorted, the first `limit` of them.
+    /// The names that begin with `prefix`, sorted; the first `limit` of them.
     ///
     /// # Errors
     /// As for `get`.
@@ -78,7 +78,7 @@ impl StateError {
     }
 }
 
-/// Errors are equal that read the same.
+/// Errors with the same text are equal.
 impl PartialEq for StateError {
     fn eq(&self, other: &Self) -> bool {
         self.0.to_string() == other.0.to_string()
@@ -87,63 +87,63 @@ impl PartialEq for StateError {
 
 impl Eq for StateError {}
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug)]
 pub struct CallReport {
     pub result: Result<Effects, CallError>,
-    /// The data that the component would rather handle, where it failed as correctable and knew better.
+    /// The corrected data that the component returned after a correctable failure.
     pub correction: Option<Correction>,
-    /// What the guest logged or printed, whatever the result.
+    /// The guest's log lines and output, whatever the result.
     pub log: Vec<LogLine>,
-    /// Lines beyond the limit, which were counted only.
+    /// Number of lines beyond the limit, which were dropped.
     pub log_lines_dropped: u32,
-    /// The calling thread's CPU time, from making the instance to dropping it, outbound calls included.
+    /// The calling thread's CPU time, from creating the instance to dropping it, outbound calls included.
     pub cpu: Duration,
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
-    /// Each host that was called, by name, with its port where that is not the scheme's own; and whether it answered
-    /// well. Not well: it was not reached, gave no answer in time, or answered 500 or above, if only once.
+    /// Each host that was called, by name, with its port unless that is the scheme's default; and whether all calls
+    /// succeeded. A call fails if the host cannot be reached, gives no answer in time, or answers 500 or above.
     pub hosts: Vec<(String, bool)>,
 }
 
-/// What a call of several deliveries came to. The lists have one entry for each, in their order.
+/// The result of a call of several deliveries. The lists have one entry for each, in order.
 #[derive(Debug, Default)]
 pub struct BatchReport {
     pub results: Vec<Result<Effects, CallError>>,
     pub logs: Vec<Vec<LogLine>>,
     pub log_lines_dropped: Vec<u32>,
-    /// The calling thread's CPU time for all of them, from making the instance to dropping it, outbound calls included.
+    /// The calling thread's CPU time for all of them, from creating the instance to dropping it, outbound calls included.
     pub cpu: Duration,
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
-    /// The hosts that were called for any of them, as in [`CallReport::hosts`].
+    /// The hosts that any of them called, as in [`CallReport::hosts`].
     pub hosts: Vec<(String, bool)>,
 }
 
 /// Why a call has no effects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The guest failed, or broke a limit or the contract: the attempt is over.
+    /// The guest failed, or exceeded a limit or violated the contract: the attempt is over.
     #[error("{}", .0.message)]
     Failed(AttemptFailure),
-    /// There is nothing to commit: the attempt did not count.
+    /// There is nothing to commit: the attempt does not count.
     #[error(transparent)]
     State(#[from] StateError),
-    /// As many calls as the host has room for are under way: nothing was tried, come back later.
+    /// The maximum number of calls is in flight: nothing was tried, retry later.
     #[error("the host's maximum of concurrent calls is reached")]
     Busy,
-    /// An earlier delivery of its key failed in the same call, so nothing of this one counts: the attempt did not count
+    /// An earlier delivery of its key failed in the same call, so no effects of this one count: the attempt does not count
     /// either.
     #[error("an earlier delivery of its key failed in the same call")]
     Blocked,
-    /// The deliveries of the call have more effects together than one call may have; each for itself may have fewer. The
-    /// attempts did not count.
+    /// The deliveries of the call have more effects together than one call may have; each alone may have fewer. The attempts
+    /// do not count.
     #[error("the batch's effects exceed 10 MiB in total; each delivery is retried alone")]
     TooMuchTogether,
 }
 
-/// What the calls of a batch come to where some have failed: later ones of the same key have read what then does not
-/// count, so they do not count either.
+/// The results of a batch after failures: later items of the same key have read effects that do not count, so they do not
+/// count either.
 pub(crate) fn block_behind_failures(
     answers: Vec<Result<(), CallError>>,
     calls: &[Call<'_>],

@@ -1,4 +1,4 @@
-//! Whether bytes are a handler: a component, of our world, that imports only what is offered.
+//! Whether bytes are a handler: a component of our world that imports only offered interfaces.
 //!
 //! Knows no file and runs nothing.
 
@@ -29,11 +29,11 @@ const HANDLE: &str = "handle";
 const HANDLE_BATCH: &str = "handle-batch";
 const ON_CORRECTABLE: &str = "on-correctable";
 
-/// The layer field of the WebAssembly preamble tells a component from a core module.
+/// The layer field of the WebAssembly preamble, which distinguishes components from core modules.
 const MAGIC: &[u8] = b"\0asm";
 const CORE_LAYER: &[u8] = &[1, 0, 0, 0];
 
-/// What the first bytes tell, before anything is compiled.
+/// What the first bytes show before compilation.
 pub(crate) fn preamble(bytes: &[u8]) -> Result<(), ModuleError> {
     match bytes.strip_prefix(MAGIC) {
         None => Err(ModuleError::NotWasm),
@@ -42,14 +42,14 @@ pub(crate) fn preamble(bytes: &[u8]) -> Result<(), ModuleError> {
     }
 }
 
-/// The names of what a component imports and exports.
+/// The names of a component's imports and exports.
 pub(crate) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
     let component = component.component_type();
     let imports = component.imports(engine).map(|(name, _)| name.to_owned()).collect();
     (imports, component.exports(engine).map(|(name, _)| name.to_owned()).collect())
 }
 
-/// Link the component with what is offered.
+/// Links the component with the offered interfaces.
 pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<Entry, ModuleError> {
     let engine = linker.engine();
     for (name, _) in component.component_type().imports(engine) {
@@ -62,7 +62,7 @@ pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<En
     entry(world, pre)
 }
 
-/// What a component exports, as far as its names tell.
+/// A component's exports, by name only.
 #[derive(Debug, Clone, Copy)]
 enum World {
     One { corrects: bool },
@@ -70,7 +70,7 @@ enum World {
 }
 
 /// # Errors
-/// The words for what is wrong with the exported functions.
+/// The description of a problem with the exported functions.
 fn world(exports: &[String]) -> Result<World, String> {
     let has = |name: &str| exports.iter().any(|export| export == name);
     match (has(HANDLE), has(HANDLE_BATCH), has(ON_CORRECTABLE)) {
@@ -93,7 +93,7 @@ fn functions(engine: &Engine, component: &Component) -> Vec<String> {
     functions.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The exported functions, where their types are those of the contract.
+/// The exported functions, if their types match the contract.
 fn entry(world: World, pre: InstancePre<Attempt>) -> Result<Entry, ModuleError> {
     let differs = |name: &'static str| {
         move |error: wasmtime::Error| ModuleError::OtherWorld(format!("`{name}` differs: {}", one_line(&error)))
@@ -108,7 +108,7 @@ fn entry(world: World, pre: InstancePre<Attempt>) -> Result<Entry, ModuleError> 
     })
 }
 
-/// Versions of one minor release are compatible, so any of them will do.
+/// Versions of one minor release are compatible, so any of them is accepted.
 fn is_offered(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else { return false };
     wasi::OFFERED.contains(&interface) && version.starts_with("0.2.")

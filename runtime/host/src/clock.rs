@@ -1,12 +1,12 @@
-//! The two clocks a call is measured with: this thread's CPU time and the machine's monotonic time.
+//! The clocks that measure a call: this thread's CPU time and the machine's monotonic time.
 //!
-//! The one place of this crate that reads a clock. Knows no limit and no wall-clock time of day.
+//! The only place of this crate that reads a clock. Knows no limit and no wall-clock time of day.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What both clocks said at one moment.
+/// A reading of both clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     thread_cpu: Duration,
@@ -18,7 +18,7 @@ impl Reading {
         Self { thread_cpu: read(ClockId::ThreadCPUTime), monotonic: read(ClockId::Monotonic) }
     }
 
-    /// The CPU time the calling thread has used since the reading was taken, which it must have taken itself.
+    /// The CPU time that the calling thread has used since the reading, which it must have taken itself.
     pub(crate) fn cpu_since(self) -> Duration {
         read(ClockId::ThreadCPUTime).saturating_sub(self.thread_cpu)
     }
@@ -28,7 +28,7 @@ impl Reading {
     }
 }
 
-/// How long something may take.
+/// A time limit.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     begun: Reading,
@@ -36,12 +36,12 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// It begins now.
+    /// The limit starts now.
     pub(crate) fn within(within: Duration) -> Self {
         Self { begun: Reading::now(), within }
     }
 
-    /// What is left of it, where that is a millisecond at least.
+    /// The remaining time, if it is at least a millisecond.
     pub(crate) fn left(&self) -> Option<Duration> {
         let left = self.within.saturating_sub(self.begun.wall_since());
         (left >= Duration::from_millis(1)).then_some(left)
@@ -50,6 +50,6 @@ impl Deadline {
 
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
-    // Neither clock runs before zero; a value that does not fit would be a broken kernel's, and counts as zero.
+    // Neither clock is negative; a value that does not fit would come from a broken kernel, and counts as zero.
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -1,5 +1,5 @@
-//! The effects of a call while it lasts: buffered, counted, the later one in place of the earlier. They become
-//! [`Effects`] when the guest has returned `ok`, and are dropped in every other case.
+//! The effects of a call in progress: buffered and counted; later ones replace earlier ones. They become [`Effects`] when
+//! the guest has returned `ok`, and are dropped otherwise.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,27 +12,27 @@ use crate::{
     together::Together,
 };
 
-/// The extension attribute that names an event's key where its subject is not the key.
+/// The extension attribute with an event's key if that is not its subject.
 pub(crate) const PARTITION_KEY: &str = "partitionkey";
-/// How many timers one call may start or cancel.
+/// Maximum number of timers that one call may start or cancel.
 const TIMERS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct EffectBuffer {
     bytes: u64,
     bytes_max: u64,
-    /// With those of the call's other deliveries.
+    /// Together with those of the call's other deliveries.
     together: Together,
     emitted_max: usize,
-    /// What the runtime adds to each emitted event, in bytes: see [`complete`].
+    /// Size that the runtime adds to each emitted event, in bytes: see [`complete`].
     added_to_each: u64,
-    /// By name; `None` removes.
+    /// By name; `None` removes the value.
     state: BTreeMap<String, Option<Vec<u8>>>,
     /// By subject.
     status: BTreeMap<String, StatusWrite>,
-    /// Checked; identity, time and causation are not theirs yet, and all have a `partitionkey`.
+    /// Checked; identity, time and causation are not filled in yet, and all have a `partitionkey`.
     emitted: Vec<Event>,
-    /// By name; `None` cancels.
+    /// By name; `None` cancels the timer.
     timers: BTreeMap<String, Option<TimerSetting>>,
 }
 
@@ -51,12 +51,12 @@ impl EffectBuffer {
         }
     }
 
-    /// This call's own write of `name`, where there is one.
+    /// This call's own write of `name`, if there is one.
     pub(crate) fn state(&self, name: &str) -> Option<&Option<Vec<u8>>> {
         self.state.get(name)
     }
 
-    /// This call's own writes of names that begin with `prefix`, and whether the name is there afterwards.
+    /// This call's own writes of names with this `prefix`, and whether the name exists afterwards.
     pub(crate) fn state_names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, bool)> {
         let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
         let names = self.state.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix));
@@ -98,7 +98,7 @@ impl EffectBuffer {
         self.count(added, replaced.map_or(0, |old| size(&[name_len, old.as_ref().map_or(0, timer_size)])))
     }
 
-    /// What the call has come to. The lists are in a fixed order: names, subjects, order of emission.
+    /// The result of the call. The lists are in a fixed order: names, subjects, order of emission.
     pub(crate) fn finish(self, call: &Call<'_>) -> Effects {
         let emitted = self.emitted.into_iter().zip(1_u64..).map(|(event, n)| complete(event, n, call));
         Effects {
@@ -133,8 +133,8 @@ fn timer_size(timer: &TimerSetting) -> usize {
     timer.r#type.len() + content_type + timer.data.len()
 }
 
-/// The `n`th emitted event of a call, `n` from 1. Its identity is the delivery's, so an attempt made again emits the
-/// same events.
+/// The `n`th emitted event of a call, `n` from 1. Its identity is derived from the delivery's, so a repeated attempt emits
+/// the same events.
 fn complete(mut event: Event, n: u64, call: &Call<'_>) -> Event {
     let handled = call.event;
     event.id = format!("{}/{n}", call.delivery.position);
@@ -153,7 +153,7 @@ fn complete(mut event: Event, n: u64, call: &Call<'_>) -> Event {
     event
 }
 
-/// How many bytes [`complete`] adds to an emitted event at the most.
+/// Maximum number of bytes that [`complete`] adds to an emitted event.
 pub(crate) fn added_to_each(event: &Event) -> u64 {
     const FIXED: usize = 256;
     let extensions = ["correlationid", "traceparent"].iter().filter_map(|name| event.extensions.get(*name));
@@ -161,7 +161,7 @@ pub(crate) fn added_to_each(event: &Event) -> u64 {
     size(&[FIXED, 2 * event.id.len(), copied])
 }
 
-/// RFC 3339 with milliseconds. The year 9999 is as far as that notation goes.
+/// RFC 3339 with milliseconds. That notation ends with the year 9999.
 fn rfc3339(at_ms: u64) -> String {
     const LAST_MS: u64 = 253_402_300_799_999;
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_ms.min(LAST_MS))).to_string()
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_write_takes_the_place_of_an_earlier_one() {
+    fn a_later_write_replaces_an_earlier_one() {
         let limits = CallLimits { effects_bytes: 10, ..CallLimits::default() };
         let mut buffer = EffectBuffer::new(&limits, Together::default(), 0);
         for _ in 0..100 {

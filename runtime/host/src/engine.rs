@@ -1,21 +1,22 @@
-//! The engine's configuration: the same for the process that compiles and the one that runs, except for where
-//! instances live. Knows nothing of modules.
+//! The engine's configuration: the same for the compiling and the running process, except for where instances are allocated.
+//! Knows nothing of modules.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-/// How much of an instance's memory stays resident between calls: fewer page faults for the next one.
+/// How much of an instance's memory stays resident between calls, in bytes: fewer page faults in the next one.
 const KEEP_RESIDENT_BYTES: usize = 2 << 20;
-/// What the VM context of a component with all its core instances may take: Python's needs several hundred KiB.
+/// Maximum size of the VM context of a component with all its core instances, in bytes: Python's needs several hundred KiB.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
-/// Core instances, memories and tables of one component. Componentized Python has more than eight core instances.
+/// Maximum number of core instances, memories and tables of one component. Componentized Python has more than eight core
+/// instances.
 const CORE_INSTANCES_MAX: u32 = 64;
 const MEMORIES_MAX: u32 = 4;
 const TABLES_MAX: u32 = 32;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
-/// What one process compiles, another with the same configuration can run. All that affects machine code is here.
+/// An artefact runs in any process with the same configuration. Everything that affects machine code is here.
 fn config() -> Config {
     let mut config = Config::new();
     config
@@ -29,13 +30,13 @@ fn config() -> Config {
     config
 }
 
-/// An engine that compiles and never runs, so it reserves no address space.
+/// An engine that only compiles, so it reserves no address space.
 pub(crate) fn compiling() -> wasmtime::Result<Engine> {
     Engine::new(&config())
 }
 
-/// An engine whose instances live in a pool made for `instances_max` of them, each as large as any may be: whatever
-/// has been admitted, so many fit at once. What is not used of it is address space only.
+/// An engine with a pool for `instances_max` instances, each as large as any may be, so that all admitted calls fit at once.
+/// The unused part of it is address space only.
 pub(crate) fn running(instances_max: u32, memory_bytes_max: usize) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
@@ -51,13 +52,13 @@ pub(crate) fn running(instances_max: u32, memory_bytes_max: usize) -> wasmtime::
         .max_memory_size(memory_bytes_max)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
-        // Kernels older than 6.7 do not have it; it falls back by itself.
+        // Kernels older than 6.7 do not have it; wasmtime falls back then.
         .pagemap_scan(Enabled::Auto);
     Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
 }
 
-/// Names the artefacts that this engine can run: sixteen hexadecimal digits. Another build of the runtime, another
-/// setting or another kind of CPU gives another name.
+/// The id of the artefacts that this engine can run: sixteen hexadecimal digits. Another build of the runtime, another
+/// setting or another kind of CPU gives another id.
 pub(crate) fn compatibility(engine: &Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_compiles_fits_what_runs() {
+    fn a_compiled_artefact_loads_in_the_running_engine() {
         let compiling = compiling().expect("an engine that compiles");
         let running = running(4, 64 << 20).expect("an engine that runs");
         assert_eq!(compatibility(&compiling), compatibility(&running));

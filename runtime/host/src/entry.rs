@@ -1,6 +1,6 @@
-//! The entry of a component: which functions it exports, how they are called, and what their failures are called here.
+//! The entry of a component: which functions it exports, how they are called, and how their failures are named here.
 //!
-//! Knows no limit and no store's making.
+//! Knows no limit and no creation of stores.
 
 use wasmtime::{
     Engine, Store,
@@ -25,7 +25,7 @@ pub(crate) enum Entry {
     Batch(BatchHandlerPre<Attempt>),
 }
 
-/// What the guest answered for each delivery of the call, or how it ended.
+/// The guest's result for each delivery of the call, or how the call ended.
 pub(crate) type Answers = wasmtime::Result<Vec<Result<(), AttemptFailure>>>;
 
 impl Entry {
@@ -37,17 +37,17 @@ impl Entry {
         matches!(self, Self::Batch(_))
     }
 
-    /// Whether the component can be asked for a correction.
+    /// Whether the component exports a correction hook.
     pub(crate) fn corrects(&self) -> bool {
         matches!(self, Self::One { correcting: Some(_), .. })
     }
 
-    /// Make an instance and call nothing.
+    /// Creates an instance and calls nothing.
     pub(crate) fn start(&self, store: &mut Store<Attempt>) -> wasmtime::Result<Instance> {
         self.pre().instantiate(store)
     }
 
-    /// Make an instance and have it handle the deliveries. Only a component that takes batches takes several.
+    /// Creates an instance and calls it with the deliveries. Only a component that takes batches gets several.
     pub(crate) fn handle(&self, store: &mut Store<Attempt>, calls: &[Call<'_>]) -> Answers {
         match (self, calls) {
             (Self::One { handler, .. }, [call]) => {
@@ -70,7 +70,7 @@ impl Entry {
         }
     }
 
-    /// Make an instance and ask it for a correction, where it can be asked.
+    /// Creates an instance and calls its correction hook, if it has one.
     pub(crate) fn correct(
         &self,
         store: &mut Store<Attempt>,
@@ -120,7 +120,7 @@ fn delivery(call: &Call<'_>) -> types::Delivery {
     }
 }
 
-/// The failure that the guest named.
+/// The failure that the guest returned.
 fn named(failure: types::Failure) -> AttemptFailure {
     let (class, message) = match &failure {
         types::Failure::Transient(transient) => (FailureClass::Transient, &transient.message),

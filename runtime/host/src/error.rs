@@ -1,10 +1,10 @@
-//! What can be wrong with a module, or with the host itself, in words for the person who uploaded it.
+//! Errors of a module, or of the host itself, in words for the person who uploaded it.
 
 use std::{io, path::PathBuf};
 
 use weirgate_types::Digest;
 
-/// The host cannot be made.
+/// The host cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error("the module directory {path} cannot be used")]
@@ -19,7 +19,7 @@ pub enum HostError {
     Engine(String),
 }
 
-/// A module is not taken, or cannot be loaded. Each is one line that says what to do.
+/// A module is refused, or cannot be loaded. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
     #[error("not WebAssembly: the file does not begin with `\\0asm`. Upload the .wasm file of the build")]
@@ -65,7 +65,7 @@ pub enum ModuleError {
 }
 
 impl ModuleError {
-    /// A stable word for programs.
+    /// A stable code for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -88,14 +88,14 @@ impl ModuleError {
         }
     }
 
-    /// Whether the disk has no room for it.
+    /// Whether the disk is full.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
         matches!(self, Self::Storage { source, .. } if kinds.contains(&source.kind()))
     }
 
-    /// Whether the module is to blame, and not the machine it was sent to.
+    /// Whether the module is the cause, and not this machine.
     #[must_use]
     pub fn is_callers(&self) -> bool {
         !matches!(self, Self::Damaged { .. } | Self::Storage { .. } | Self::CompilerUnavailable(_) | Self::Busy)

@@ -1,19 +1,19 @@
-//! Why a call ended before the guest returned: a reason that the host gave, or one that wasmtime found. Turns both
-//! into the failure of the attempt.
+//! Why a call ended before the guest returned: a reason from the host or from wasmtime. Converts both into the failure of
+//! the attempt.
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use weirgate_types::{AttemptFailure, FailureClass, FailureKind};
 
 use crate::{CallError, StateError, attempt::Attempt, lines, together::EFFECTS_BYTES_MAX};
 
-/// How many functions of the stack a trap's message names.
+/// Maximum number of stack functions in a trap's message.
 const FRAMES_MAX: usize = 4;
-/// The longest wait before the next attempt that a failure may ask for: one day.
+/// Maximum retry delay that a failure may request: one day, in milliseconds.
 pub(crate) const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
-/// wasmtime's words when one call moves more than the store's allowance; its type is private.
+/// wasmtime's message when one call moves more than the store's allowance; its type is private.
 const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// Why the host ended the call. Goes through wasmtime as an error and is found again afterwards.
+/// Why the host ended the call. Passed through wasmtime as an error and downcast afterwards.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Stop {
     #[error("{1}")]
@@ -30,12 +30,12 @@ pub(crate) fn contract(message: impl Into<String>) -> Stop {
     Stop::Guest(FailureKind::Contract, message.into())
 }
 
-/// Too much of something; `limit` is the manifest's or this contract's name for it.
+/// A limit was exceeded; `limit` is its name in the manifest or in this contract.
 pub(crate) fn effect_limit(what: &str, max: impl std::fmt::Display, limit: &str) -> Stop {
     Stop::Guest(FailureKind::EffectLimit, format!("{what}: at most {max} ({limit})"))
 }
 
-/// What an error of wasmtime says about the call. `attempt` is what the call left behind.
+/// The result of a call that ended with an error of wasmtime. `attempt` is the state that the call left.
 pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallError {
     match error.downcast_ref::<Stop>() {
         Some(Stop::State(error)) => return CallError::State(error.clone()),
@@ -65,7 +65,7 @@ pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> CallError {
     failed(FailureKind::Trap, &format!("the runtime failed inside the call: {words}"))
 }
 
-/// The failure of a guest that met an open circuit: not its own doing, where it says itself that time may help.
+/// The failure of a guest that met an open circuit: it is not the cause, if it reports a transient failure.
 pub(crate) fn at_open_circuit(error: CallError, open_ms: Option<u64>) -> CallError {
     match (error, open_ms) {
         (CallError::Failed(failure), Some(open_ms))
@@ -90,7 +90,7 @@ fn trap(error: &wasmtime::Error, cause: &str) -> String {
     }
 }
 
-/// The names of the innermost functions, where the component still has names.
+/// The names of the innermost functions, if the component still has names.
 fn stack(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
     let names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name).take(FRAMES_MAX);

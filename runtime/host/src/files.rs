@@ -1,5 +1,5 @@
-//! Modules and compiled artefacts on disk. A module is `<hex digest>.wasm`, written so that it is either whole and
-//! durable or not there. An artefact is `cache/<hex digest>-<engine>.cwasm`; it can be lost at any time.
+//! Modules and compiled artefacts on disk. A module is `<hex digest>.wasm`, either complete and durable or absent. An
+//! artefact is `cache/<hex digest>-<engine>.cwasm`; it can be lost at any time.
 //!
 //! Knows no WebAssembly.
 
@@ -21,9 +21,9 @@ use weirgate_types::Digest;
 use crate::{HostError, ModuleError};
 
 const SUFFIX: &str = ".wasm";
-/// What a file is called until it is whole.
+/// Suffix of a file that is not complete yet.
 const UNFINISHED_PREFIX: &str = ".unfinished-";
-/// An artefact's file begins with a SHA-256 over what it is of and the rest.
+/// An artefact's file begins with a SHA-256 over its key and its contents.
 const CHECKSUM_BYTES: usize = 32;
 const READ_BYTES: usize = 64 * 1024;
 
@@ -31,13 +31,13 @@ const READ_BYTES: usize = 64 * 1024;
 pub(crate) struct Files {
     dir: PathBuf,
     cache: PathBuf,
-    /// Names the engine that artefacts were compiled for.
+    /// The id of the engine for which artefacts are compiled.
     engine: String,
 }
 
 impl Files {
-    /// Make the directories, for nobody else to enter: what lies in the cache is run. What a killed process has not
-    /// finished, and what other engines have compiled, is deleted.
+    /// Creates the directories, closed to other users: artefacts in the cache are executed. Deletes unfinished files of a
+    /// killed process, and artefacts of other engines.
     pub(crate) fn open(dir: &Path, engine: String) -> Result<Self, HostError> {
         let files = Self { dir: dir.to_owned(), cache: dir.join("cache"), engine };
         own_dir(&files.dir)?;
@@ -48,7 +48,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Delete the files whose names say that nobody needs them.
+    /// Deletes files whose names show that they are not needed.
     fn tidy(&self, dir: &Path, is_left_over: impl Fn(&str) -> bool) -> Result<(), HostError> {
         let failed = |source| HostError::Dir { path: dir.to_owned(), source };
         for entry in fs::read_dir(dir).map_err(failed)? {
@@ -66,7 +66,7 @@ impl Files {
         Ok(())
     }
 
-    /// A module's file, from its beginning. Its digest has been compared.
+    /// A module's file, from its beginning. Its digest has been verified.
     pub(crate) fn module(&self, digest: Digest) -> Result<File, ModuleError> {
         let path = self.module_path(digest);
         match open_hashed(&path) {
@@ -99,13 +99,13 @@ impl Files {
         Ok(digests)
     }
 
-    /// A file for a module that is to come. It is deleted when it is dropped.
+    /// A file for a module that is being uploaded. It is deleted on drop.
     pub(crate) fn begin_module(&self) -> Result<NamedTempFile, ModuleError> {
         let begun = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(&self.dir);
         begun.map_err(|source| ModuleError::Storage { doing: "creating a file in", path: self.dir.clone(), source })
     }
 
-    /// Make a module that was written durable. Doing it again changes nothing.
+    /// Makes a written module durable. Idempotent.
     pub(crate) fn keep_module(&self, digest: Digest, file: NamedTempFile) -> Result<(), ModuleError> {
         let path = self.module_path(digest);
         let kept = persist(&self.dir, &path, file);
@@ -125,17 +125,17 @@ impl Files {
         }
     }
 
-    /// Note that a module is used now.
+    /// Notes that a module is used now.
     pub(crate) fn touch_module(&self, digest: Digest) {
         let time = |nsec| Timespec { tv_sec: 0, tv_nsec: nsec };
         let times = Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) };
         let path = self.module_path(digest);
         if let Err(error) = utimensat(CWD, &path, &times, AtFlags::empty()) {
-            tracing::warn!(path = %path.display(), %error, "the time of a module's last use cannot be set");
+            tracing::warn!(path = %path.display(), %error, "the time of a module's last use cannot be stored");
         }
     }
 
-    /// Delete a module and what was compiled of it.
+    /// Deletes a module and its artefacts.
     pub(crate) fn remove_module(&self, digest: Digest) -> Result<(), ModuleError> {
         for path in [self.artefact_path(digest), self.module_path(digest)] {
             match fs::remove_file(&path) {
@@ -148,36 +148,36 @@ impl Files {
         Ok(())
     }
 
-    /// The artefact, where there is a whole one that was made of this module for this engine.
+    /// The artefact, if there is a complete one of this module for this engine.
     pub(crate) fn artefact(&self, digest: Digest) -> Option<Vec<u8>> {
         let path = self.artefact_path(digest);
         let mut file = match fs::read(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a compiled artefact cannot be read and is made again");
+                tracing::warn!(path = %path.display(), %error, "a compiled artefact cannot be read and is compiled again");
                 return None;
             }
         };
         let parts = file.split_at_checked(CHECKSUM_BYTES);
         if parts.is_none_or(|(sum, artefact)| *sum != self.checksum(digest, artefact)) {
-            tracing::warn!(path = %path.display(), "a compiled artefact is damaged and is made again");
+            tracing::warn!(path = %path.display(), "a compiled artefact is damaged and is compiled again");
             return None;
         }
         file.drain(..CHECKSUM_BYTES);
         Some(file)
     }
 
-    /// Keep the artefact. Where that fails it is compiled again next time, which is no reason to fail now.
+    /// Stores the artefact. If that fails, the module is compiled again next time, so this is no error.
     pub(crate) fn write_artefact(&self, digest: Digest, artefact: &[u8]) {
         let path = self.artefact_path(digest);
         let checksum = self.checksum(digest, artefact);
         if let Err(error) = write_durably(&self.cache, &path, &[&checksum, artefact]) {
-            tracing::warn!(path = %path.display(), %error, "a compiled artefact cannot be kept");
+            tracing::warn!(path = %path.display(), %error, "a compiled artefact cannot be stored");
         }
     }
 
-    /// Covers what the artefact is of, so that a whole one under another module's name is refused.
+    /// Covers the artefact's module, so that a complete artefact under another module's name is refused.
     fn checksum(&self, digest: Digest, artefact: &[u8]) -> [u8; CHECKSUM_BYTES] {
         let of = Sha256::new().chain_update(digest.0).chain_update(&self.engine).chain_update([0]);
         of.chain_update(artefact).finalize().into()
@@ -192,7 +192,7 @@ impl Files {
     }
 }
 
-/// Open a file and hash it; it is read from its beginning next.
+/// Opens a file and hashes it; the next read begins at its start.
 fn open_hashed(path: &Path) -> io::Result<(File, Digest)> {
     let mut file = File::open(path)?;
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; READ_BYTES]);
@@ -206,12 +206,12 @@ fn open_hashed(path: &Path) -> io::Result<(File, Digest)> {
     Ok((file, Digest(hash.finalize().into())))
 }
 
-/// Make the directory where there is none, and see that it is ours alone.
+/// Creates the directory if there is none, and checks that only this user can enter it.
 fn own_dir(path: &Path) -> Result<(), HostError> {
     let failed = |source| HostError::Dir { path: path.to_owned(), source };
     let not_ours = |problem| HostError::DirNotOurs { path: path.to_owned(), problem };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    // Of the name itself, not of what a symbolic link points to.
+    // Of the name itself, not of the target of a symbolic link.
     let found = fs::symlink_metadata(path).map_err(failed)?;
     if !found.is_dir() {
         return Err(not_ours("is a symbolic link"));
@@ -219,11 +219,11 @@ fn own_dir(path: &Path) -> Result<(), HostError> {
     if found.uid() != geteuid().as_raw() {
         return Err(not_ours("belongs to another user"));
     }
-    // It may have been there before, made by someone more generous.
+    // It may have existed before, with wider permissions.
     fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)
 }
 
-/// Write to a temporary file, sync it, rename it into place, sync the directory.
+/// Writes to a temporary file, syncs it, renames it into place, syncs the directory.
 fn write_durably(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(dir)?;
     for part in parts {

@@ -1,4 +1,4 @@
-//! The host: takes modules, keeps them, loads them. What it loads is called through [`Module`].
+//! The host: accepts, stores and loads modules. Loaded modules are called through [`Module`].
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ use crate::{
     wasi,
 };
 
-/// An artefact is about so many times as large as its module.
+/// Approximate size of an artefact as a multiple of its module's size.
 const ARTEFACT_PER_MODULE: usize = 4;
 
-/// Takes modules and loads them. Its methods block: for seconds when something has to be compiled.
+/// Accepts modules and loads them. Its methods block: for seconds when something has to be compiled.
 pub struct Host {
     options: HostOptions,
     engine: Engine,
@@ -35,16 +35,16 @@ pub struct Host {
     ticker: Ticker,
     network: Arc<Network>,
     files: Files,
-    /// What somebody holds, so that a module's code is in memory once.
+    /// Modules in use, so that a module's code is in memory only once.
     loaded: Mutex<HashMap<Digest, WeakModule>>,
-    /// How many more compilers may run.
+    /// Number of compilers that may still be started.
     compilers: Mutex<usize>,
     compiler_free: Condvar,
 }
 
 impl Host {
     /// # Errors
-    /// The directory cannot be made, or the engine does not start (its pool takes much address space).
+    /// The directory cannot be created, or the engine does not start (its pool takes much address space).
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         if options.compiler.is_empty() {
             return Err(HostError::NoCompiler);
@@ -67,32 +67,32 @@ impl Host {
         })
     }
 
-    /// Check the module and keep it, durably. A module that is there already is answered at once.
+    /// Checks the module and stores it durably. Returns at once if the module exists already.
     ///
     /// # Errors
-    /// It is not a handler, needs too much, or cannot be written; nothing is kept then.
+    /// It is not a handler, needs too much, or cannot be written; nothing is stored then.
     pub fn put_module(&self, bytes: &[u8]) -> Result<ModuleInfo, ModuleError> {
         let mut upload = self.begin_upload()?;
         upload.write(bytes)?;
         self.put_upload(upload)
     }
 
-    /// Begin to take a module whose bytes are to come.
+    /// Begins the upload of a module.
     ///
     /// # Errors
-    /// No file can be made for it.
+    /// No file can be created for it.
     pub fn begin_upload(&self) -> Result<Upload, ModuleError> {
         Ok(Upload::new(self.files.begin_module()?, self.options.module_bytes_max))
     }
 
-    /// As [`Host::put_module`], of a module whose bytes have all come.
+    /// Like [`Host::put_module`], for a completely uploaded module.
     ///
     /// # Errors
     /// As for [`Host::put_module`].
     pub fn put_upload(&self, upload: Upload) -> Result<ModuleInfo, ModuleError> {
         let bytes = upload.bytes();
         let (digest, mut file) = upload.finish()?;
-        // One that is damaged or does not load any more is written again.
+        // A module that is damaged or cannot be loaded any more is written again.
         if let Ok(module) = self.files.module(digest).and_then(|_| self.load(digest)) {
             self.files.touch_module(digest);
             return Ok(module.info().clone());
@@ -109,10 +109,10 @@ impl Host {
         Ok(module.info().clone())
     }
 
-    /// A module that was put here, from the cache or compiled again.
+    /// A stored module, from the cache or compiled again.
     ///
     /// # Errors
-    /// [`ModuleError::Missing`] when it was never put here or its file is gone; else it cannot be read or compiled.
+    /// [`ModuleError::Missing`] if it was never stored or its file is gone; otherwise it cannot be read or compiled.
     pub fn load(&self, digest: Digest) -> Result<Module, ModuleError> {
         let bytes = self.files.module_bytes(digest)?;
         if let Some(module) = self.held(digest) {
@@ -129,20 +129,20 @@ impl Host {
         self.held(digest).is_some()
     }
 
-    /// When a module was last put here or marked as used, in Unix milliseconds, and its size in bytes.
+    /// When a module was last stored or marked as used, in Unix milliseconds, and its size in bytes.
     ///
     /// # Errors
-    /// [`ModuleError::Missing`], or its file cannot be looked at.
+    /// [`ModuleError::Missing`], or its file's metadata cannot be read.
     pub fn last_use(&self, digest: Digest) -> Result<(u64, u64), ModuleError> {
         self.files.module_used(digest)
     }
 
-    /// Mark a module as used now.
+    /// Marks a module as used now.
     pub fn mark_used(&self, digest: Digest) {
         self.files.touch_module(digest);
     }
 
-    /// Delete a module and what was compiled of it. Those who hold it keep it in memory.
+    /// Deletes a module and its artefacts. Its present users keep it in memory.
     ///
     /// # Errors
     /// Its file cannot be deleted.
@@ -150,13 +150,13 @@ impl Host {
         self.files.remove_module(digest)
     }
 
-    /// The bytes that may be held; see [`HostOptions::budget`].
+    /// The budget of held bytes; see [`HostOptions::budget`].
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.options.budget
     }
 
-    /// What is known of a module.
+    /// The description of a module.
     ///
     /// # Errors
     /// As for [`Host::load`].
@@ -164,7 +164,7 @@ impl Host {
         self.load(digest).map(|module| module.info().clone())
     }
 
-    /// The digests of all modules that are here, sorted.
+    /// The digests of all stored modules, sorted.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -176,7 +176,9 @@ impl Host {
         let artefact = Artefact(self.files.artefact(digest)?);
         let linked = self.link(digest, bytes, &artefact);
         linked
-            .inspect_err(|error| tracing::warn!(%digest, %error, "a compiled artefact is of no use and is made again"))
+            .inspect_err(
+                |error| tracing::warn!(%digest, %error, "a compiled artefact cannot be used and is compiled again"),
+            )
             .ok()
     }
 
@@ -191,7 +193,7 @@ impl Host {
         locked(&self.loaded).get(&digest).and_then(WeakModule::upgrade)
     }
 
-    /// Let others find the module while somebody holds it.
+    /// Makes a loaded module available to others while it is in use.
     fn announce(&self, module: &Module) {
         let mut loaded = locked(&self.loaded);
         loaded.retain(|_, module| module.upgrade().is_some());
@@ -199,7 +201,7 @@ impl Host {
     }
 
     fn link(&self, digest: Digest, bytes: u64, artefact: &Artefact) -> Result<Module, ModuleError> {
-        // What was compiled and still is refused here does not fit the pool: too many tables, too large a memory.
+        // A module that compiles but is refused here does not fit the pool: too many tables, too large a memory.
         let component =
             artefact.load(&self.engine).map_err(|error| ModuleError::StartLimit(check::one_line(&error)))?;
         let entry = check::link(&self.linker, &component)?;
@@ -218,14 +220,14 @@ impl Host {
             memory_bytes_max: self.options.compile_memory_bytes_max,
         };
         let _slot = self.compile_slot();
-        // Compilers are few, so what their artefacts take is bounded by their number; here it is counted.
+        // The few compilers bound the memory of their artefacts; here it is counted.
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(ARTEFACT_PER_MODULE);
         let bytes = bytes.min(self.options.budget.share(Purpose::Uploads) / self.options.compiles_max.max(1));
         let _held = self.options.budget.take(Purpose::Uploads, bytes);
         parent::compile(&self.options.compiler, limits, module)
     }
 
-    /// Wait until there is a compiler to be had.
+    /// Waits until a compiler may be started.
     fn compile_slot(&self) -> CompileSlot<'_> {
         let free = locked(&self.compilers);
         let mut free = self.compiler_free.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
@@ -246,12 +248,12 @@ impl Host {
     }
 }
 
-/// A mutex whose holder panicked is as good as before: what it guards is replaced whole, never half.
+/// A mutex is usable after its holder panicked: its value is always replaced as a whole.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Given back when the compiler has ended.
+/// Released when the compiler has ended.
 struct CompileSlot<'a>(&'a Host);
 
 impl Drop for CompileSlot<'_> {

@@ -1,11 +1,11 @@
-//! The wasmtime host: takes handler components, compiles and checks them, and calls them within limits.
+//! The wasmtime host: accepts handler components, compiles and checks them, and calls them within limits.
 //!
-//! A call is one attempt at a delivery, in an instance of its own that is dropped afterwards. The host gives it an
-//! event, committed state, the attempt's time and nothing else, and gives back its effects, uncommitted.
+//! A call is one attempt at a delivery, in its own instance, which is dropped afterwards. The host passes only an event,
+//! committed state and the attempt's time, and returns the effects, uncommitted.
 //!
-//! Outbound calls are the one way in which a call reaches anything else; see `outbound`.
+//! Only outbound calls reach anything outside; see `outbound`.
 //!
-//! Knows no log of records, no order and no retry: those who call it do.
+//! Knows no log of records, no order and no retry: those belong to its callers.
 
 mod artefact;
 mod attempt;

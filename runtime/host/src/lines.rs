@@ -1,14 +1,13 @@
-//! The lines a guest logs or prints: bounded, and made harmless for terminals and log files.
-//!
+//! The lines that a guest logs or prints: bounded, and made safe for terminals and log files.
 //! Knows no WebAssembly and nothing of where the lines go.
 
 use weirgate_types::{CallLimits, LogLevel, LogLine};
 
 use crate::together::Together;
 
-/// Stands for every character that could do something to a terminal or forge a line.
+/// Replaces every character that could control a terminal or forge a line.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
-/// What a failure's message may measure, in bytes.
+/// Maximum length of a failure's message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
 /// The log of one call.
@@ -18,19 +17,19 @@ pub(crate) struct Log {
     dropped: u32,
     lines_max: usize,
     line_bytes_max: usize,
-    /// With the lines of the call's other deliveries.
+    /// Together with the lines of the call's other deliveries.
     together: Together,
     stdout: Partial,
     stderr: Partial,
-    /// The last thing that was printed to stderr, which is where a panic says why.
+    /// The last line printed to stderr, where a panic prints its reason.
     last_words: String,
 }
 
-/// A printed line that has not ended yet.
+/// A printed line without its line feed yet.
 #[derive(Debug, Default)]
 struct Partial(Vec<u8>);
 
-/// Where a guest prints to.
+/// The target of a guest's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Print {
     Stdout,
@@ -70,7 +69,7 @@ impl Log {
         while let Some(piece) = pieces.next() {
             let line_bytes_max = self.line_bytes_max;
             let partial = self.partial(to);
-            // What would be cut off anyway is not kept; one byte more shows that something was cut off.
+            // Bytes that would be cut off are not kept; one more byte shows that something was cut off.
             let room = (line_bytes_max + 1).saturating_sub(partial.0.len());
             partial.0.extend(piece.iter().take(room));
             if pieces.peek().is_some() {
@@ -79,26 +78,26 @@ impl Log {
         }
     }
 
-    /// What the runtime itself has to say, also where the guest has used up its lines.
+    /// A line of the runtime itself, which is added even when the guest has used up its lines.
     pub(crate) fn remark(&mut self, message: &str) {
         self.lines.push(LogLine { level: LogLevel::Warn, message: harmless(message, self.line_bytes_max) });
     }
 
-    /// Another call follows in the same log: what the first one printed last is not its words.
+    /// Another call follows in the same log: the first one's last output does not belong to it.
     pub(crate) fn end_call(&mut self) {
         self.end_line(Print::Stdout);
         self.end_line(Print::Stderr);
         self.last_words.clear();
     }
 
-    /// The lines, the number of dropped ones.
+    /// The lines, and the number of dropped ones.
     pub(crate) fn finish(mut self) -> (Vec<LogLine>, u32) {
         self.end_line(Print::Stdout);
         self.end_line(Print::Stderr);
         (self.lines, self.dropped)
     }
 
-    /// The last line on stderr that says something.
+    /// The last non-empty line on stderr.
     pub(crate) fn last_words(&mut self) -> Option<String> {
         self.end_line(Print::Stderr);
         (!self.last_words.is_empty()).then(|| self.last_words.clone())
@@ -111,7 +110,7 @@ impl Log {
         }
     }
 
-    /// Empty lines say nothing and are left out.
+    /// Empty lines are left out.
     fn end_line(&mut self, to: Print) {
         let bytes = std::mem::take(&mut self.partial(to).0);
         if bytes.is_empty() {
@@ -125,13 +124,13 @@ impl Log {
     }
 }
 
-/// A failure's message as it is kept: harmless, at most 4 KiB.
+/// A failure's message as stored: made safe, at most 4 KiB.
 pub(crate) fn message(text: &str) -> String {
     harmless(text, MESSAGE_BYTES_MAX)
 }
 
-/// `text` as one line of at most `bytes_max` bytes: line feeds and tabs become spaces, ANSI escape sequences and all
-/// other characters that control a terminal or the direction of text become U+FFFD. A cut is marked with `…`.
+/// `text` as one line of at most `bytes_max` bytes: line feeds and tabs become spaces; ANSI escape sequences and all other
+/// characters that control a terminal or the direction of text become U+FFFD. A cut is marked with `…`.
 fn harmless(text: &str, bytes_max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(bytes_max));
     let mut rest = text.chars().peekable();
@@ -153,7 +152,7 @@ fn harmless(text: &str, bytes_max: usize) -> String {
     clean
 }
 
-/// Skip what follows ESC: `[`, parameters, and the letter that ends them.
+/// Skips the rest of an escape sequence: `[`, parameters, and the final letter.
 fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     if rest.next_if_eq(&'[').is_none() {
         return;
@@ -162,7 +161,7 @@ fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     let _ = rest.next_if(|c| ('\u{40}'..='\u{7e}').contains(c));
 }
 
-/// Line and paragraph separators, and what changes the direction of text.
+/// Line and paragraph separators, and characters that change the direction of text.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -178,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_controls_a_terminal_is_replaced() {
+    fn terminal_control_characters_are_replaced() {
         for (text, expected) in [
             ("plain — ünïcode", "plain — ünïcode"),
             ("\u{1b}[31mred\u{1b}[0m", "\u{fffd}red\u{fffd}"),

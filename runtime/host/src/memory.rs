@@ -1,12 +1,12 @@
-//! How much memory and how many tables an instance may have, and how much it had at most. What it gets comes from the
-//! budget that all instances share.
+//! How much memory and how many tables an instance may have, and its peak memory. Its memory comes from the budget that all
+//! instances share.
 
 use wasmtime::ResourceLimiter;
 use weirgate_types::FailureKind;
 
 use crate::{Budget, Grant, Purpose, clock::Deadline, failure::Stop};
 
-/// The largest table, in elements; the pool has the same bound.
+/// Maximum size of a table, in elements; the pool has the same bound.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// Counts the linear memories of one call together.
@@ -15,9 +15,9 @@ pub(crate) struct MemoryLimit {
     bytes_max: u64,
     bytes: u64,
     peak: u64,
-    /// What was asked for and not given, in bytes for all memories together.
+    /// The largest refused request, in bytes for all memories together.
     denied: Option<u64>,
-    /// What it has of the budget of all instances, and until when it may wait for more.
+    /// Its grant from the budget of all instances, and until when it may wait for more.
     shared: Option<(Grant, Deadline)>,
 }
 
@@ -26,7 +26,7 @@ impl MemoryLimit {
         Self { bytes_max, bytes: 0, peak: 0, denied: None, shared: None }
     }
 
-    /// Take what the instance gets from a budget as well. It waits for that up to the deadline.
+    /// Also takes the instance's memory from a budget, and waits for it up to the deadline.
     pub(crate) fn draw_from(&mut self, budget: &Budget, deadline: Deadline) {
         self.shared = Some((budget.grant(Purpose::Instances), deadline));
     }
@@ -35,8 +35,8 @@ impl MemoryLimit {
         self.peak
     }
 
-    /// What to say when the call went wrong after it was refused memory. A guest that copes with the refusal has
-    /// done nothing wrong, so this alone ends no call.
+    /// The message when the call failed after it was refused memory. A guest that handles the refusal has done nothing
+    /// wrong, so this alone does not end a call.
     pub(crate) fn denied(&self) -> Option<String> {
         let asked = self.denied?;
         Some(format!(
@@ -77,7 +77,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        // The count was right when it was made and is now too high, which only makes the limit stricter.
+        // The count was right before and is now too high, which only makes the limit stricter.
         tracing::debug!(%error, "a permitted growth of memory failed");
         self.denied = self.denied.or(Some(self.bytes));
         Ok(())
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_memories_count_together_and_refusals_do_not() {
+    fn all_memories_count_together_without_refused_growth() {
         let mut limit = MemoryLimit::new(100);
         let mut grow = |current, desired, max| limit.memory_growing(current, desired, max).expect("an answer");
         assert!(grow(0, 60, None), "the first memory");

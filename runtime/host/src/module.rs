@@ -1,4 +1,4 @@
-//! A loaded module and one call of it, in an instance of its own.
+//! A loaded module, and calls of it, each in its own instance.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,10 +22,10 @@ use crate::{
     ticker::Ticker,
 };
 
-/// How many bytes one host call may move out of the guest's memory.
+/// Maximum number of bytes that one host call may move out of the guest's memory.
 const HOSTCALL_BYTES_MAX: usize = 4 << 20;
 
-/// What is known of a module.
+/// The description of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModuleInfo {
     pub digest: Digest,
@@ -35,7 +35,7 @@ pub struct ModuleInfo {
     pub exports: Vec<String>,
 }
 
-/// A module that is ready to be called. Cheap to clone; it may outlive its [`crate::Host`].
+/// A module that can be called. Cheap to clone; it may outlive its [`crate::Host`].
 #[derive(Clone)]
 pub struct Module(Arc<Loaded>);
 
@@ -46,7 +46,7 @@ struct Loaded {
     network: Arc<Network>,
 }
 
-/// A module that goes when nobody else holds it.
+/// A weak reference to a module.
 pub(crate) struct WeakModule(Weak<Loaded>);
 
 impl WeakModule {
@@ -60,7 +60,7 @@ impl Module {
         Self(Arc::new(Loaded { info, entry, ticker, network }))
     }
 
-    /// For whoever wants to find the module again without keeping it.
+    /// A reference that finds the module while it is in use, without keeping it.
     pub(crate) fn downgrade(&self) -> WeakModule {
         WeakModule(Arc::downgrade(&self.0))
     }
@@ -70,18 +70,18 @@ impl Module {
         &self.0.info
     }
 
-    /// Whether the component takes several deliveries in one call.
+    /// Whether the component takes several deliveries per call.
     #[must_use]
     pub fn is_batch(&self) -> bool {
         self.0.entry.is_batch()
     }
 
-    /// One attempt, in a fresh instance, on the calling thread. A component that takes batches gets one of one delivery.
-    /// Does not panic, and ends soon (about 10 ms) after one of the call's limits is met, unless `state` or
-    /// `outbound` takes longer to answer.
+    /// One attempt, in a fresh instance, on the calling thread. A component that takes batches gets a batch of one delivery.
+    /// Does not panic, and ends soon (about 10 ms) after one of the call's limits is reached, unless `state` or `outbound`
+    /// takes longer to answer.
     ///
-    /// Where it fails as correctable and the component corrects, that one is asked to, in another instance with as much
-    /// time.
+    /// After a correctable failure, the component's correction hook, if any, is called in another instance with the same
+    /// time limit.
     #[must_use]
     pub fn call(&self, call: &Call<'_>, state: Box<dyn ReadState>, outbound: Box<dyn Outbound>) -> CallReport {
         let started = Reading::now();
@@ -107,15 +107,15 @@ impl Module {
         report
     }
 
-    /// Several attempts in one fresh instance, with the time and the memory of the first one's limits. `states` and
-    /// `outbound` are those of the calls, in the same order.
+    /// Several attempts in one fresh instance, with the time and memory limits of the first one. `states` and `outbound` are
+    /// those of the calls, in the same order.
     ///
-    /// What an item reads of its key includes what earlier items have written. So where one fails, the later ones of its
-    /// key come to [`CallError::Blocked`]. Where any item has met an open circuit, those that fail as transient have failed
-    /// for that: one call may be for all of them.
+    /// An item reads its key's state with the writes of earlier items. So if one fails, the later ones of its key end with
+    /// [`CallError::Blocked`]. If any item has met an open circuit, all transient failures of the batch count as caused by
+    /// it: one outbound call may be made for all of them.
     ///
     /// # Panics
-    /// There are not as many states, or not as many `outbound`, as calls.
+    /// The numbers of states or `outbound` differ from the number of calls.
     #[must_use]
     pub fn call_batch(
         &self,
@@ -152,7 +152,7 @@ impl Module {
         report
     }
 
-    /// Make an instance and drop it, to see whether it starts within `limits`.
+    /// Creates an instance and drops it, to check that it starts within `limits`.
     pub(crate) fn try_start(&self, limits: &CallLimits) -> Result<(), CallError> {
         let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
         let (config, delivery, event) = (Arc::default(), None, None);
@@ -166,15 +166,15 @@ impl Module {
         Steps::new(Arc::clone(&self.0.network), outbound, call.capabilities, call.limits)
     }
 
-    /// What the guest answered for each call, or what all of them have failed with.
+    /// The guest's result for each call, or the failure of all of them.
     fn handle(&self, calls: &[Call<'_>], attempt: Attempt) -> (Result<Vec<Result<(), CallError>>, CallError>, Attempt) {
         let (answers, attempt) = self.enter(attempt, |store| self.0.entry.handle(store, calls));
         let failed = |answer: Result<(), AttemptFailure>| answer.map_err(CallError::Failed);
         (answers.map(|answers| answers.into_iter().map(failed).collect()), attempt)
     }
 
-    /// Ask for a correction, where the call came to a failure that can be corrected. What the guest logs or prints
-    /// meanwhile follows in the same log. It calls no other host.
+    /// Calls the correction hook after a correctable failure. Lines that the guest logs or prints meanwhile are added to the
+    /// same log. It calls no other host.
     fn correct(&self, call: &Call<'_>, report: &mut CallReport, state: Box<dyn ReadState>, mut log: Log) -> Log {
         let failure = match &report.result {
             Err(CallError::Failed(failure)) if failure.class == FailureClass::Correctable => failure,
@@ -195,7 +195,7 @@ impl Module {
         attempt.item.log
     }
 
-    /// Run with a store of its own, and say how it went and what it left.
+    /// Runs with its own store, and returns the result and the store's data.
     fn enter<T>(
         &self,
         attempt: Attempt,
@@ -204,7 +204,7 @@ impl Module {
         let mut store = self.store(attempt);
         let answer = {
             let _running = self.0.ticker.running();
-            // After a panic nothing of the store is looked at but its data, which is whole.
+            // After a panic only the store's data is used, which is consistent.
             catch_unwind(AssertUnwindSafe(|| run(&mut store)))
         };
         let mut attempt = store.into_data();

@@ -1,4 +1,4 @@
-//! What a host is told when it is made: where modules live, what compiles them, and how much of everything there is.
+//! The options of a host: where modules are stored, what compiles them, and the resource limits.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -9,29 +9,29 @@ use crate::{Budget, OutboundOptions};
 /// A host's settings. `docs/limits.md` lists the limits with what happens at each.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Where modules and their compiled artefacts are kept. Made when it does not exist.
+    /// The directory of modules and their compiled artefacts. Created if it does not exist.
     pub dir: PathBuf,
     /// A command that runs [`crate::compile_in_this_process`]: a program and its arguments.
     pub compiler: Vec<OsString>,
     pub module_bytes_max: usize,
-    /// CPU time; by the clock it may take twice as long.
+    /// CPU time; the wall-clock time may be twice as long.
     pub compile_seconds_max: u64,
     pub compile_memory_bytes_max: u64,
-    /// How many components may be compiled at once; further ones wait.
+    /// Maximum number of concurrent compilations; further ones wait.
     pub compiles_max: usize,
-    /// How many calls may be under way at once; one more is answered [`crate::CallError::Busy`].
+    /// Maximum number of calls in flight; one more returns [`crate::CallError::Busy`].
     pub instances_max: u32,
-    /// How much memory an instance can have at all, whatever its manifest says.
+    /// Maximum memory of an instance, whatever its manifest says.
     pub memory_bytes_max: usize,
-    /// What a component may use to start when it is uploaded. Its manifest's limits hold from then on.
+    /// The limits of a component's start when it is uploaded. Its manifest's limits apply from then on.
     pub start: CallLimits,
     pub outbound: OutboundOptions,
-    /// What uploads and answers to outbound calls take their bytes from.
+    /// The budget of uploads and of answers to outbound calls.
     pub budget: Budget,
 }
 
 impl HostOptions {
-    /// The defaults, for modules kept in `dir` and compiled by `compiler`.
+    /// The defaults, for modules in `dir` that `compiler` compiles.
     #[must_use]
     pub fn new(dir: PathBuf, compiler: Vec<OsString>) -> Self {
         let memory_bytes_max = 256 << 20;

@@ -1,5 +1,5 @@
-//! The thread that advances the engine's epoch, so that a running guest is interrupted now and then and its limits
-//! are looked at. It rests while no call is made, and ends when nobody holds its handle any more.
+//! The thread that advances the engine's epoch, so that a running guest is interrupted regularly and its limits are checked.
+//! It sleeps while no call is made, and ends when its last handle is dropped.
 
 use std::sync::{
     Arc,
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How often the epoch advances: limits on CPU and wall time are kept this precisely.
+/// Interval of the epoch: the precision of the limits on CPU and wall-clock time.
 const TICK: Duration = Duration::from_millis(10);
-/// After this many ticks without a new call the thread rests.
+/// Number of ticks without a new call after which the thread sleeps.
 const IDLE_TICKS_MAX: u32 = 100;
 
 /// Keeps the epoch advancing while there are calls. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
-    /// Wakes the resting thread. Its capacity of one is enough: a second wake-up would say the same.
+    /// Wakes the sleeping thread. A capacity of one is enough: a second wake-up would have no effect.
     wake: SyncSender<()>,
 }
 
@@ -30,11 +30,11 @@ struct Shared {
     resting: AtomicBool,
 }
 
-/// Held for as long as a call lasts.
+/// Held while a call lasts.
 pub(crate) struct Running<'a>(&'a Shared);
 
 impl Ticker {
-    /// Start the thread.
+    /// Starts the thread.
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (wake, woken) = sync_channel(1);
@@ -61,7 +61,7 @@ impl Ticker {
         Ok(Self { shared, wake })
     }
 
-    /// A call begins. The epoch advances at least until what is returned is dropped.
+    /// A call begins. The epoch advances at least until the returned value is dropped.
     pub(crate) fn running(&self) -> Running<'_> {
         self.shared.calls_under_way.fetch_add(1, Ordering::SeqCst);
         self.shared.calls_begun.fetch_add(1, Ordering::SeqCst);
@@ -74,14 +74,13 @@ impl Ticker {
 }
 
 impl Shared {
-    /// Whether the thread may rest: no call is under way and none began since `begun` was read. Said in this order
-    /// (first "resting", then the look at the counters) because a call does it the other way round, so that one of
-    /// the two always notices the other.
+    /// Whether the thread may sleep: no call is in flight and none began since `begun` was read. The order (first set
+    /// "resting", then read the counters) is the reverse of a call's, so that one of the two always notices the other.
     fn rest(&self, begun: u64) -> bool {
         self.resting.store(true, Ordering::SeqCst);
         let idle = self.calls_under_way.load(Ordering::SeqCst) == 0 && self.calls_begun.load(Ordering::SeqCst) == begun;
         if !idle {
-            // Where a call has taken the flag it has also sent a wake-up; the next tick then comes early, no more.
+            // A call that has taken the flag has also sent a wake-up; it only makes the next tick come early.
             self.resting.store(false, Ordering::SeqCst);
         }
         idle
@@ -109,12 +108,12 @@ mod tests {
         store.set_epoch_deadline(1);
         let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
         let endless = instance.get_typed_func::<(), ()>(&mut store, "f").expect("it is exported");
-        let error = endless.call(&mut store, ()).expect_err("it does not end by itself");
+        let error = endless.call(&mut store, ()).expect_err("it never ends on its own");
         error.downcast_ref::<Trap>() == Some(&Trap::Interrupt)
     }
 
     #[test]
-    fn it_rests_without_calls_and_ticks_again_for_the_next_one() {
+    fn the_ticker_sleeps_without_calls_and_wakes_for_the_next_one() {
         let engine = engine::compiling().expect("an engine");
         let ticker = Ticker::start(&engine).expect("a thread");
         let started = Reading::now();

@@ -1,5 +1,5 @@
-//! What the deliveries of one call may leave behind together: they stay in memory until the call has ended, and are committed in
-//! records that have a limit.
+//! Limits of the effects of all deliveries of one call: they stay in memory until the call has ended, and are committed in
+//! records of limited size.
 
 use std::sync::{
     Arc,
@@ -8,12 +8,13 @@ use std::sync::{
 
 use crate::failure::Stop;
 
-/// Effects of one call, in bytes, with what the runtime adds to each emitted event. More than one delivery can have.
+/// Maximum total size of the effects of one call, in bytes, with the runtime's additions to each emitted event. More than
+/// one delivery can have.
 pub(crate) const EFFECTS_BYTES_MAX: u64 = 10 << 20;
-/// Log lines of one call, in bytes. As much as one delivery can have.
+/// Maximum total size of the log lines of one call, in bytes. As much as one delivery can have.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// Counts for all items of one call. Clones count together.
+/// Counters for all items of one call. Clones share them.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Together(Arc<Counts>);
 
@@ -24,19 +25,19 @@ struct Counts {
 }
 
 impl Together {
-    /// Count effects.
+    /// Counts effects.
     ///
     /// # Errors
-    /// They are more than one call may have.
+    /// They exceed the limit of one call.
     pub(crate) fn count_effects(&self, added: u64, replaced: u64) -> Result<(), Stop> {
-        // One thread works on a call, so nothing comes between.
+        // Only one thread works on a call, so there is no race.
         let before = self.0.effects.load(Ordering::Relaxed);
         let now = before.saturating_sub(replaced).saturating_add(added);
         self.0.effects.store(now, Ordering::Relaxed);
         if now > EFFECTS_BYTES_MAX { Err(Stop::Together) } else { Ok(()) }
     }
 
-    /// Whether there is room for a log line of this size; it is counted then.
+    /// Counts a log line of this size, if there is room for it.
     pub(crate) fn takes_line(&self, bytes: usize) -> bool {
         let now = self.0.log.load(Ordering::Relaxed).saturating_add(bytes as u64);
         let fits = now <= LOG_BYTES_MAX;

@@ -1,4 +1,4 @@
-//! A module that is being uploaded: its bytes go to a file as they come, so that none of them waits in memory.
+//! A module that is being uploaded: its bytes are written to a file as they arrive, so that they do not wait in memory.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use weirgate_types::Digest;
 
 use crate::{ModuleError, check};
 
-/// How many of the first bytes tell what it is.
+/// Number of first bytes that identify a file.
 const PREAMBLE_BYTES: usize = 8;
 
 /// Dropping it deletes the file.
@@ -27,11 +27,11 @@ impl Upload {
         Self { file, hash: Sha256::new(), preamble: Vec::with_capacity(PREAMBLE_BYTES), bytes: 0, bytes_max }
     }
 
-    /// Append what came next. Writes to the disk.
+    /// Appends the next bytes. Writes to the disk.
     ///
     /// # Errors
-    /// [`ModuleError::TooLarge`]; [`ModuleError::NotWasm`] and [`ModuleError::CoreModule`] as soon as the first bytes
-    /// tell; [`ModuleError::Storage`] where it cannot be written.
+    /// [`ModuleError::TooLarge`]; [`ModuleError::NotWasm`] and [`ModuleError::CoreModule`] as soon as the first bytes show
+    /// it; [`ModuleError::Storage`] if it cannot be written.
     pub fn write(&mut self, chunk: &[u8]) -> Result<(), ModuleError> {
         let bytes = self.bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         if bytes > self.bytes_max {
@@ -50,19 +50,19 @@ impl Upload {
         self.file.write_all(chunk).map_err(|source| ModuleError::Storage { doing: "writing", path, source })
     }
 
-    /// How many bytes have come.
+    /// Number of bytes so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The digest of what has come so far.
+    /// The digest of the bytes so far.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest(self.hash.clone().finalize().into())
     }
 
-    /// The whole module: its digest and its file.
+    /// The complete module: its digest and its file.
     pub(crate) fn finish(self) -> Result<(Digest, NamedTempFile), ModuleError> {
         check::preamble(&self.preamble)?;
         Ok((self.digest(), self.file))

@@ -1,5 +1,5 @@
-//! Every way we know of to write an address that is not public: none leads anywhere. A listener waits on all addresses of
-//! this machine, so that a form which slips through arrives; the same listener is reached once the operator allows it.
+//! Every known spelling of an address that is not public: none connects. A listener waits on all addresses of this machine,
+//! so that a form that slips through arrives; the same listener is reached once the operator allows it.
 
 mod support;
 
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use support::{Memory, TestHost, attempt, host_with, web::Web};
 use weirgate_host::{Module, NoOutbound, Resolve, ResolveError};
 
-/// A name server of the worst kind: the names it knows get their answers one after the other, the last for good; all
-/// other names are this machine.
+/// A hostile name server: the names it knows get their answers in sequence, the last one permanently; all other names are
+/// this machine.
 #[derive(Debug, Default)]
 struct Names {
     answers: HashMap<&'static str, Vec<Vec<IpAddr>>>,
@@ -37,10 +37,10 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().expect("an address")).collect()
 }
 
-/// An address that counts as public and is given to nobody, so that no packet of these tests arrives anywhere.
+/// An address that counts as public and is not assigned, so that no packet of these tests arrives anywhere.
 const PUBLIC: &str = "2d00::1";
 
-/// Forms of this machine that a URL parser turns into 127.0.0.1, without their port.
+/// Forms of this machine that a URL parser normalises to 127.0.0.1, without their port.
 const LOOPBACK: [&str; 26] = [
     "127.0.0.1",
     "127.1",
@@ -72,7 +72,7 @@ const LOOPBACK: [&str; 26] = [
 
 /// Other forms of addresses that are not public, without their port.
 const OTHERS: [&str; 61] = [
-    // More of this machine.
+    // More forms of this machine.
     "0",
     "0.0.0.0",
     "0x0",
@@ -104,7 +104,7 @@ const OTHERS: [&str; 61] = [
     "app.localhost",
     "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ",
     "looks.public.test",
-    // The metadata of clouds.
+    // Cloud metadata services.
     "169.254.169.254",
     "0xa9fea9fe",
     "2852039166",
@@ -116,7 +116,7 @@ const OTHERS: [&str; 61] = [
     "168.63.129.16",
     "100.100.100.200",
     "metadata.test",
-    // Private networks and what else is not public.
+    // Private networks and other addresses that are not public.
     "10.0.0.1",
     "10.1",
     "012.0.0.1",
@@ -138,7 +138,7 @@ const OTHERS: [&str; 61] = [
     "[ff02::1]",
 ];
 
-/// URLs that are to look like one host and be another; `{p}` is the listener's port, and `public.test` may be called.
+/// URLs that look like one host but are another; `{p}` is the listener's port, and `public.test` may be called.
 const TRICKS: [&str; 20] = [
     "http://public.test@127.0.0.1:{p}/",
     "http://public.test:{p}@127.0.0.1:{p}/",
@@ -188,7 +188,7 @@ fn world(allow_private: Vec<String>) -> World {
     World { module, names, _host: host }
 }
 
-/// What the guest gets when it fetches these. Its manifest names whatever it wants to call, in every spelling.
+/// What the guest gets when it fetches these. Its manifest allows all of them, in every spelling.
 #[track_caller]
 fn fetch(world: &World, urls: &[String], also_listed: &[String]) -> Vec<Value> {
     let step = |(n, url): (usize, &String)| json!({"step": n.to_string(), "url": url, "timeout_ms": 2_000});
@@ -214,7 +214,7 @@ fn forms(port: u16) -> Vec<String> {
 }
 
 #[test]
-fn no_form_of_a_forbidden_address_leads_anywhere() {
+fn no_spelling_of_a_forbidden_address_connects() {
     let (private, door) = (Web::start(), Web::start());
     let world = world(vec![door.address().to_string()]);
     let forms = forms(private.port);
@@ -226,7 +226,7 @@ fn no_form_of_a_forbidden_address_leads_anywhere() {
     }
     assert_eq!(private.connections(), 0, "nothing arrived");
 
-    // And as what a host that may be called redirects to. What a header cannot hold cannot be redirected to.
+    // And as redirect targets of a host that may be called. A form that a header cannot hold cannot be a redirect target.
     let absolute = forms
         .iter()
         .filter(|form| form.starts_with("http") && !form.contains(['\t', '\n']) && !form.starts_with("http:127"));
@@ -239,9 +239,9 @@ fn no_form_of_a_forbidden_address_leads_anywhere() {
     assert_eq!(private.connections(), 0, "nothing arrived");
 }
 
-/// The same listener, the same forms: allowed, they arrive. Without this the test above could be blind.
+/// The same listener, the same forms: when allowed, they arrive. Without this the test above could pass vacuously.
 #[test]
-fn the_same_forms_arrive_where_the_operator_allows_the_address() {
+fn the_same_spellings_connect_when_the_operator_allows_the_address() {
     let private = Web::start();
     let world = world(vec![private.address().to_string()]);
     for (n, host) in LOOPBACK.iter().enumerate() {
@@ -255,14 +255,14 @@ fn the_same_forms_arrive_where_the_operator_allows_the_address() {
 }
 
 #[test]
-fn a_name_is_looked_up_once_and_one_address_that_is_not_public_is_too_many() {
+fn a_name_is_resolved_once_and_refused_if_any_address_is_not_public() {
     let private = Web::start();
     let world = world(Vec::new());
     for name in ["mixed.test", "mixed-first.test", "mapped.test", "many.test", "metadata.test", "any.other.name"] {
         let answer = &fetch(&world, &[at(name, private.port)], &[])[0];
         assert_eq!(answer["error"], "denied", "{name}: {answer}");
     }
-    // What was judged is what is connected to; the second answer is not asked for, and is judged where it is.
+    // Connections go to the checked address; the second answer is not requested, and is checked where it is.
     let answer = &fetch(&world, &[at("rebinds.test", private.port)], &[])[0];
     assert!(answer["error"] == "unreachable" || answer["error"] == "timed-out", "{answer}");
     let asked = |name: &str| world.names.asked.lock().expect("no panic").iter().filter(|asked| *asked == name).count();

@@ -1,5 +1,5 @@
-//! Several deliveries in one call. Every behaviour of the guest `hostile-batch` has a test of its name here; the program
-//! does not compile where one is missing.
+//! Several deliveries in one call. Every behaviour of the guest `hostile-batch` has a test of the same name here; the
+//! program does not compile if one is missing.
 
 mod support;
 
@@ -16,7 +16,7 @@ macro_rules! every_behaviour_has_a_test {
 }
 weirgate_guests::for_each_hostile_batch!(every_behaviour_has_a_test);
 
-/// Deliveries of these keys, which all tell the guest to do this. They stand at 42 and after.
+/// Deliveries of these keys, which all make the guest do this. They are at positions 42 and after.
 fn batch(behaviour: &str, keys: &[&str]) -> Vec<Attempt> {
     let items = keys.iter().zip(42..).map(|(key, position)| {
         let mut item = attempt("");
@@ -51,7 +51,7 @@ fn succeeds(items: &[Attempt]) -> Vec<Effects> {
     effects.collect()
 }
 
-/// All items must come to the same failure; another batch must go well afterwards.
+/// All items must end with the same failure; another batch must succeed afterwards.
 #[track_caller]
 fn fails(items: &[Attempt], kind: FailureKind, says: &str) -> BatchReport {
     let report = run(items);
@@ -165,7 +165,7 @@ fn given_of_the_first() {
     items[1].wall_ms += 5;
     let effects = succeeds(&items);
     for (effects, due_ms) in effects.iter().zip([AT_MS, AT_MS + 5]) {
-        assert_eq!(value(effects, "wall-ms"), Some(AT_MS.to_string().as_bytes()), "the clock stands still");
+        assert_eq!(value(effects, "wall-ms"), Some(AT_MS.to_string().as_bytes()), "the clock does not advance");
         let set = TimerSetting { due_ms, r#type: "t".into(), data_content_type: None, data: vec![] };
         assert_eq!(effects.timers, [TimerWrite { name: "now".into(), set: Some(set) }], "from its own attempt's time");
     }
@@ -280,12 +280,12 @@ fn all_fail_after_fetches() {
         kept.open.insert(format!("127.0.0.1:{}", web.port), 4_500);
     });
     let open = Some((FailureKind::CircuitOpen, Some(4_500)));
-    assert_eq!(failures(&items), [open, open, None], "the one that met it may have called for both");
+    assert_eq!(failures(&items), [open, open, None], "one call may have been made for both");
 }
 
 #[test]
-fn selects_nobody() {
-    fails(&batch("selects_nobody", &["a", "b"]), FailureKind::Contract, "item 2 is selected, of a batch of 2");
+fn selects_no_item() {
+    fails(&batch("selects_no_item", &["a", "b"]), FailureKind::Contract, "item 2 is selected, of a batch of 2");
 }
 
 #[test]
@@ -327,13 +327,13 @@ fn one_delivery_is_a_batch_of_one() {
 }
 
 #[test]
-fn a_batch_of_none_is_nothing() {
+fn an_empty_batch_has_no_results() {
     let report = hostile_batch().call_batch(&[], Vec::new(), Vec::new());
     assert!(report.results.is_empty() && report.logs.is_empty());
 }
 
 #[test]
-fn a_handler_of_one_at_a_time_takes_no_batch() {
+fn a_handler_without_batches_refuses_a_batch() {
     let report = run_with(&hostile(), &[attempt("plain"), attempt("plain")]);
     for result in report.results {
         let Err(CallError::Failed(failure)) = result else { panic!("{result:?}") };

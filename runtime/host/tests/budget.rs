@@ -1,4 +1,4 @@
-//! Answers to outbound calls and the memory of instances take their bytes from the budget first, and give them back.
+//! Answers to outbound calls and the memory of instances take their bytes from the budget first, and release them.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The compiling process dies with the one that started it, also when that is killed.
+//! The compiling process dies with its parent, even if that is killed.
 
 use std::{
     fs,
@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-/// Starts the compiler with a stdin that stays open when the shell is gone, says its process id, and waits.
+/// Starts the compiler with a stdin that stays open when the shell is gone, prints its process id, and waits.
 const SCRIPT: &str = r#"exec 3<&0; "$0" <&3 & echo $!; wait"#;
 
-/// Wait until it is so.
+/// Waits until the condition holds.
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..2_000 {
@@ -23,14 +23,14 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("within 20 s it does not come true that {what}");
 }
 
-/// Gone, or ended and not yet collected by whoever has inherited it.
+/// Gone, or ended and not yet reaped by its new parent.
 fn has_ended(process: &str) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{process}/status")) else { return true };
     status.contains("State:\tZ")
 }
 
 #[test]
-fn it_dies_with_its_parent() {
+fn the_compiler_dies_with_its_parent() {
     let mut shell = Command::new("/bin/sh")
         .args(["-c", SCRIPT, env!("CARGO_BIN_EXE_weirgate-compile")])
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! What the host finds in its directory when it starts: links, other people's folders, left-overs, files under wrong names.
+//! What the host does with its directory at the start: links, other users' directories, left-overs, files under wrong names.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn artefacts(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_directories_are_for_nobody_else() {
+fn the_directories_are_closed_to_other_users() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::create_dir(dir.path().join("modules")).expect("created");
     fs::set_permissions(dir.path().join("modules"), fs::Permissions::from_mode(0o777)).expect("set");
@@ -60,13 +60,13 @@ fn a_directory_that_is_a_link_is_refused() {
 fn a_directory_of_another_user_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::create_dir(dir.path().join("modules")).expect("created");
-    // Only root can give a directory away, and only root can have one of somebody else's to begin with.
+    // Only root can give a directory away or have one of another user.
     let given = std::os::unix::fs::chown(dir.path().join("modules"), Some(12_345), None).is_ok();
     let refused = if given { refusal(dir.path()) } else { root_owned() };
     assert!(refused.contains("belongs to another user"), "{refused}");
 }
 
-/// For any other user, a directory that is root's and that everybody may enter.
+/// For any other user, a directory of root's that everyone may enter.
 fn root_owned() -> String {
     let options = HostOptions { dir: "/tmp".into(), ..options(Path::new("/tmp")) };
     let Err(error) = Host::new(options) else { panic!("it must not start") };
@@ -74,7 +74,7 @@ fn root_owned() -> String {
 }
 
 #[test]
-fn left_overs_are_deleted_and_nothing_else() {
+fn only_left_overs_are_deleted() {
     let dir = tempfile::tempdir().expect("a directory");
     let digest = start(dir.path()).expect("a host").put_module(&in_handler("", "")).expect("a handler").digest;
     let modules = dir.path().join("modules");
@@ -83,7 +83,7 @@ fn left_overs_are_deleted_and_nothing_else() {
     for name in [".unfinished-abc", "cache/.unfinished-def", &other_engine] {
         fs::write(modules.join(name), "left over").expect("written");
     }
-    fs::write(modules.join("notes.txt"), "somebody's").expect("written");
+    fs::write(modules.join("notes.txt"), "another file").expect("written");
     let host = start(dir.path()).expect("a host");
     assert_eq!(artefacts(dir.path()), kept);
     assert!(!modules.join(".unfinished-abc").exists());

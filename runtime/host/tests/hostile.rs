@@ -1,5 +1,5 @@
-//! Every behaviour of the guest `hostile` has a test of its name here; the program does not compile where one is
-//! missing. After each failure a good call follows, for the host must go on.
+//! Every behaviour of the guest `hostile` has a test of the same name here; the program does not compile if one is missing.
+//! After each failure a good call follows, because the host must continue.
 
 mod support;
 
@@ -14,7 +14,7 @@ macro_rules! every_behaviour_has_a_test {
 }
 weirgate_guests::for_each_hostile!(every_behaviour_has_a_test);
 
-/// The call must end in this failure; another call must go well afterwards.
+/// The call must end with this failure; another call must succeed afterwards.
 #[track_caller]
 fn fails(attempt: &Attempt, kind: FailureKind, says: &str) -> CallReport {
     let report = attempt.run();
@@ -240,7 +240,7 @@ fn fails_at_length() {
     assert_eq!(failure.retry_after_ms, Some(86_400_000), "a day at most");
 }
 
-/// The call fails as correctable, and this is what the component says about it.
+/// The call fails as correctable, and the component returns this correction.
 #[track_caller]
 fn correction(attempt: &Attempt) -> (Option<Correction>, CallReport) {
     let mut report = attempt.run();
@@ -252,7 +252,7 @@ fn correction(attempt: &Attempt) -> (Option<Correction>, CallReport) {
     (report.correction.take(), report)
 }
 
-/// It gives no correction, and the log says why in its last line.
+/// It returns no correction, and the log's last line gives the reason.
 #[track_caller]
 fn gives_no_correction(attempt: &Attempt, says: &str) {
     let (found, report) = correction(attempt);
@@ -319,7 +319,7 @@ fn correction_after_many_lines() {
     assert_eq!(attempt.run().log.len(), 101, "the runtime's own line is one more");
 }
 
-/// It may not, though the manifest names the host.
+/// It may not, although the manifest names the host.
 #[test]
 fn correction_fetches() {
     let mut attempt = attempt("correction_fetches");

@@ -1,4 +1,4 @@
-//! Taking modules, refusing them, keeping them, and loading them again after whatever happened to the files.
+//! Accepting, refusing and storing modules, and loading them again after changes to the files.
 
 mod support;
 
@@ -9,7 +9,7 @@ use weirgate_guests::{build, core_module, heavy, in_handler, odd};
 use weirgate_host::{Host, HostError, HostOptions, ModuleError};
 use weirgate_types::Digest;
 
-/// The error's code, and that its text is one line which says something.
+/// The error's code; its text has to be one non-empty line.
 #[track_caller]
 fn refused(host: &Host, bytes: &[u8]) -> (String, ModuleError) {
     let error = host.put_module(bytes).expect_err("it has to be refused");
@@ -20,7 +20,7 @@ fn refused(host: &Host, bytes: &[u8]) -> (String, ModuleError) {
 }
 
 #[test]
-fn what_is_not_a_handler_is_refused_with_a_reason() {
+fn a_module_that_is_not_a_handler_is_refused_with_a_reason() {
     let host = host_with(|options| options.start.cpu_ms = 50);
     for (bytes, code, says) in [
         (b"GIF89a".to_vec(), "not-webassembly", "does not begin with `\\0asm`"),
@@ -63,7 +63,7 @@ fn a_module_that_compiles_too_long_is_refused() {
 }
 
 #[test]
-fn a_compiler_that_hangs_is_ended() {
+fn a_hanging_compiler_is_killed() {
     let host = host_with(|options| {
         options.compiler = vec!["/bin/sleep".into(), "3600".into()];
         options.compile_seconds_max = 1;
@@ -112,7 +112,7 @@ fn a_newer_patch_of_the_contract_is_taken() {
 }
 
 #[test]
-fn a_module_that_is_not_here_is_missing() {
+fn a_module_that_was_never_stored_is_missing() {
     let host = host();
     let digest = Digest([7; 32]);
     assert!(matches!(host.load(digest), Err(ModuleError::Missing(missing)) if missing == digest));
@@ -157,10 +157,10 @@ fn an_artefact_that_is_lost_or_damaged_is_compiled_again() {
 }
 
 #[test]
-fn what_one_process_has_compiled_the_next_one_takes_from_the_cache() {
+fn an_artefact_is_reused_by_the_next_process() {
     let first = host();
     let digest = first.put_module(&build("hostile")).expect("a handler").digest;
-    // A second host over the same directory, which could not compile if it had to.
+    // A second host on the same directory, which could not compile if it had to.
     let compiler = vec!["/does/not/exist".into()];
     let second = Host::new(HostOptions { compiler, ..support::options(first.dir.path()) }).expect("a host");
     let module = second.load(digest).expect("from the cache");

@@ -1,5 +1,5 @@
-//! Steps: what is sent, what is kept, what the guest gets to see. A real guest against real listeners on loopback, which
-//! the host's options allow.
+//! Steps: what is sent, what is recorded, what the guest sees. A real guest against real listeners on loopback, which the
+//! host's options allow.
 
 mod support;
 
@@ -24,7 +24,7 @@ struct World {
     _host: TestHost,
 }
 
-/// Every name is this machine.
+/// Every name resolves to this machine.
 #[derive(Debug)]
 struct AlwaysHere;
 
@@ -124,7 +124,7 @@ fn a_finished_step_is_kept_and_answered_again() {
 }
 
 #[test]
-fn only_what_the_host_has_decided_is_finished() {
+fn only_final_answers_finish_a_step() {
     let shop = &world().shop;
     for (status, finished) in [
         (200, true),
@@ -173,7 +173,7 @@ fn the_idempotency_key_is_the_same_in_all_attempts_and_the_guests_own_goes_first
 }
 
 #[test]
-fn no_secret_comes_back_to_the_guest() {
+fn no_answer_shows_a_secret_to_the_guest() {
     const SECRET: &str = "sk_live_\"4242\"";
     let shop = &world().shop;
     let journal = Journal::with_secret("psp", SECRET);
@@ -224,7 +224,7 @@ fn a_secret_that_the_manifest_does_not_name_is_not_sent() {
 }
 
 #[test]
-fn what_may_not_be_asked_is_denied() {
+fn forbidden_requests_are_denied() {
     let shop = &world().shop;
     let url = shop.at("/bad/echo");
     let long = shop.at(&format!("/bad/echo?{}", "x".repeat(9_000)));
@@ -299,7 +299,7 @@ fn too_many_calls_end_the_attempt_and_redirects_count() {
 }
 
 #[test]
-fn waiting_is_no_cpu_time_and_has_an_end() {
+fn waiting_uses_wall_clock_time_but_no_cpu_time() {
     let shop = &world().shop;
     for path in ["/wait/silent", "/wait/drip"] {
         let mut attempt = fetching("fetches", &[json!({"url": shop.at(path), "timeout_ms": 300})]);
@@ -347,7 +347,7 @@ fn redirects_are_followed_and_each_is_checked_again() {
 }
 
 #[test]
-fn a_redirect_to_another_origin_takes_no_secret_along() {
+fn a_redirect_to_another_origin_sends_no_secret() {
     let World { shop, other, .. } = world();
     let headers = json!({"authorization": "Basic eDp5", "x-key": "{{secret:psp}}", "cookie": "a=b", "x-plain": "1"});
     let steps = [
@@ -367,7 +367,7 @@ fn a_redirect_to_another_origin_takes_no_secret_along() {
 }
 
 #[test]
-fn a_host_that_is_left_alone_is_not_called_and_the_failure_is_not_the_guests() {
+fn an_open_host_breaker_blocks_calls_and_the_failure_spends_no_attempt() {
     let World { shop, other, .. } = world();
     let journal = Journal::default();
     let open = format!("127.0.0.1:{}", shop.port);
@@ -379,7 +379,7 @@ fn a_host_that_is_left_alone_is_not_called_and_the_failure_is_not_the_guests() {
     assert_eq!(answers[1]["status"], 200, "others may be called");
     assert!(shop.asked("/open").is_empty());
     let report = run(&fetching("fails_after_fetches", &steps), &journal);
-    assert_eq!(report.hosts, [], "the one is left alone, the other has answered before");
+    assert_eq!(report.hosts, [], "the breaker of one is open, the other has answered before");
     let found = failure(report);
     assert_eq!((found.kind, found.retry_after_ms), (FailureKind::CircuitOpen, Some(4_500)));
     let found = failure(run(&fetching("fails_after_fetches", &steps[1..]), &journal));
@@ -388,7 +388,7 @@ fn a_host_that_is_left_alone_is_not_called_and_the_failure_is_not_the_guests() {
 }
 
 #[test]
-fn the_report_tells_which_hosts_answered_well() {
+fn the_report_lists_hosts_and_whether_they_succeeded() {
     let World { shop, other, private, .. } = world();
     let steps = [
         json!({"step": "a", "url": shop.at("/well/status/404")}),
@@ -410,7 +410,7 @@ fn the_report_tells_which_hosts_answered_well() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_kept_is_not_given() {
+fn an_answer_that_cannot_be_recorded_ends_the_call() {
     let journal = Journal::default();
     journal.with(|kept| kept.broken = true);
     let report = run(&fetching("fetches", &[json!({"url": world().shop.at("/broken/echo")})]), &journal);
@@ -430,13 +430,13 @@ fn a_name_is_called_at_the_address_it_has() {
 
 /// The test runs itself again, with proxies in its environment that lead nowhere.
 #[test]
-fn a_proxy_of_the_environment_is_not_used() {
+fn a_proxy_in_the_environment_is_not_used() {
     if std::env::var_os("ALL_PROXY").is_some_and(|proxy| proxy == "http://127.0.0.1:1") {
         assert_eq!(fetch(&[json!({"url": world().shop.at("/proxy/echo")})], &Journal::default())[0]["status"], 200);
         return;
     }
     let mut again = Command::new(std::env::current_exe().expect("this program"));
-    again.args(["--exact", "a_proxy_of_the_environment_is_not_used"]);
+    again.args(["--exact", "a_proxy_in_the_environment_is_not_used"]);
     for name in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "http_proxy", "https_proxy"] {
         again.env(name, "http://127.0.0.1:1");
     }

@@ -1,5 +1,5 @@
-//! How a call shares its processor: it is asked at ticks and around each wait for the network, and what it waits there is
-//! not its own time.
+//! How a call shares its processor: it yields at ticks and around each wait for the network, and the time it waits there is
+//! not its own.
 
 mod support;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 use support::{Memory, attempt, failure, hostile, journal::Journal};
 use weirgate_host::Processor;
 
-/// Lets others go first for longer than a call may take.
+/// Makes the call wait for longer than a call may take.
 #[derive(Debug, Default)]
 struct Busy(AtomicUsize);
 
@@ -34,18 +34,18 @@ impl Processor for Busy {
 }
 
 #[test]
-fn what_others_compute_meanwhile_is_not_the_calls_time() {
+fn waiting_for_a_processor_is_not_the_calls_time() {
     let busy = Arc::new(Busy::default());
     let mut attempt = attempt("loops_forever");
     (attempt.limits.cpu_ms, attempt.limits.wall_ms) = (30, 100);
     attempt.processor = Arc::clone(&busy) as Arc<dyn Processor>;
     let failure = failure(attempt.run());
-    // By the clock it took more than its wall time at the first tick.
+    // By the clock it took more than its wall-clock time at the first tick.
     assert!(failure.message.contains("30 ms of CPU time"), "{}", failure.message);
     assert!(busy.0.load(Ordering::SeqCst) >= 2);
 }
 
-/// Notes what it is asked.
+/// Notes the calls of its methods.
 #[derive(Debug, Default)]
 struct Noting(Mutex<Vec<&'static str>>);
 
@@ -71,7 +71,7 @@ impl Processor for Noting {
 fn a_call_that_waits_for_the_network_holds_no_processor() {
     let noting = Arc::new(Noting::default());
     let mut attempt = attempt("fetches");
-    // Nobody may be called: that is found out on the same way.
+    // No host may be called, which is checked on the same path.
     attempt.event.data = json!({ "fetches": [{ "step": "a", "url": "http://a.test" }] }).to_string().into_bytes();
     attempt.processor = Arc::clone(&noting) as Arc<dyn Processor>;
     let report = attempt.run_outbound(&hostile(), Box::new(Memory::default()), Box::new(Journal::default()));

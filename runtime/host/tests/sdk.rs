@@ -1,4 +1,4 @@
-//! Components made with the Rust SDK: what its macros export and its contexts do arrives at the host as it was meant.
+//! Components built with the Rust SDK: exports of its macros and calls of its contexts arrive at the host as intended.
 
 mod support;
 
@@ -73,7 +73,7 @@ fn run_batch(module: &Module, items: &[Attempt], outbound: Vec<Box<dyn Outbound>
     module.call_batch(&calls, states, outbound)
 }
 
-/// The text of each item's status, or what it failed with.
+/// The text of each item's status, or its failure.
 fn words(report: &BatchReport) -> Vec<&str> {
     let words = report.results.iter().map(|result| match result {
         Ok(effects) => effects.status.first().map_or("no status", |status| status.text.as_str()),
@@ -101,7 +101,7 @@ fn a_batch_is_handled_at_once() {
 }
 
 #[test]
-fn each_item_of_a_batch_calls_other_hosts_by_itself() {
+fn each_item_of_a_batch_makes_its_own_outbound_calls() {
     let web = Web::start();
     let host = host_with(|options| options.outbound.allow_private = vec![web.address().to_string()]);
     let (_host, module) = load_into(host, "meters");

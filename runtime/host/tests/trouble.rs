@@ -1,4 +1,4 @@
-//! Trouble that is not the guest's: state that cannot be read, a panic inside the host, no room for another call.
+//! Failures that the guest does not cause: state that cannot be read, a panic inside the host, no room for another call.
 
 mod support;
 
@@ -32,10 +32,10 @@ fn a_panic_in_the_host_ends_the_call_only() {
     let failure = failure(report);
     assert_eq!(failure.kind, FailureKind::Trap);
     assert!(failure.message.contains("the test's own panic"), "{}", failure.message);
-    assert!(attempt("plain").run().result.is_ok(), "the host goes on");
+    assert!(attempt("plain").run().result.is_ok(), "the host continues");
 }
 
-/// Says that it was asked, and answers when it is told to.
+/// Reports each read, and answers when the test allows it.
 struct Held(Sender<()>, Receiver<()>);
 
 impl ReadState for Held {
@@ -51,7 +51,7 @@ impl ReadState for Held {
 }
 
 #[test]
-fn a_call_too_many_is_told_to_come_back() {
+fn a_call_beyond_the_limit_is_busy() {
     let host = host_with(|options| options.instances_max = 1);
     let digest = host.put_module(&weirgate_guests::build("hostile")).expect("a handler").digest;
     let module = host.load(digest).expect("loads");

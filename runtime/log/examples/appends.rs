@@ -1,5 +1,5 @@
-//! Measures the log on this machine's disk: syncs a second, latency and CPU time a record, for groups of 1, 16 and 128
-//! events of 400 bytes; then reading them back. `cargo run --release -p weirgate-log --example appends [DIR] [RESERVE_KIB]`.
+//! Measures the log on this machine's disk: syncs per second, latency and CPU time per record, for groups of 1, 16 and 128
+//! events of 400 bytes; then reads them back. `cargo run --release -p weirgate-log --example appends [DIR] [RESERVE_KIB]`.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

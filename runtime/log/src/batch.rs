@@ -8,7 +8,7 @@ use crate::{
     segment::INDEX_BYTES,
 };
 
-/// Buffers larger than this are given back after the batch.
+/// Larger buffers are freed after the batch, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub struct Batch {
@@ -16,9 +16,9 @@ pub struct Batch {
     first: Position,
     next: Position,
     records: u32,
-    /// The batch header's place, then frames.
+    /// Room for the batch header, then frames.
     bytes: Vec<u8>,
-    /// Where some of the frames begin in `bytes`: the first, then one at least every [`INDEX_BYTES`].
+    /// Where some of the frames begin in `bytes`: the first, then at least one per [`INDEX_BYTES`].
     starts: Vec<(Position, usize)>,
     scratch: Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl Batch {
         self.first
     }
 
-    /// The position that the next record gets.
+    /// The position of the next record.
     pub fn next(&self) -> Position {
         self.next
     }
@@ -51,7 +51,7 @@ impl Batch {
         &self.starts
     }
 
-    /// Add a record, if the batch then has at most `bytes_max` bytes. On an error the batch is as before.
+    /// Adds a record, if the batch then has at most `bytes_max` bytes. After an error the batch is unchanged.
     pub fn push(&mut self, record: &Record, bytes_max: usize) -> Result<Position, LogError> {
         self.scratch.clear();
         self.scratch = record.encode(std::mem::take(&mut self.scratch))?;
@@ -73,7 +73,7 @@ impl Batch {
         Ok(self.next_of(width))
     }
 
-    /// Add a record that is encoded already.
+    /// Adds an encoded record.
     pub fn push_encoded(&mut self, record: &[u8], width: u32) {
         self.scratch.clear();
         self.scratch.extend_from_slice(record);
@@ -99,7 +99,7 @@ impl Batch {
         position
     }
 
-    /// The batch as it goes to the disk, header and all.
+    /// The batch as written to disk, with its header.
     pub fn finish(&mut self) -> &[u8] {
         // The sizes fit: `push` keeps the batch below a limit that `LogOptions` keeps below 1 GiB, and each record
         // takes more bytes than positions.
@@ -116,12 +116,12 @@ impl Batch {
         &self.bytes
     }
 
-    /// Begin the batch that follows this one.
+    /// Begins the batch that follows this one.
     pub fn advance(&mut self) {
         self.clear(self.next);
     }
 
-    /// Forget the records; their positions are given again.
+    /// Drops the records; their positions are used again.
     pub fn discard(&mut self) {
         self.clear(self.first);
     }

@@ -1,5 +1,5 @@
-//! The segments that there are, shared by the writer and all readers: which of them holds a position, open files to read
-//! them from, and how far the log is durable.
+//! The list of segments, shared by the writer and all readers: which segment holds a position, open files for reading, and
+//! the durable head.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +14,13 @@ use weirgate_types::Position;
 
 use crate::{LogError, Storage, StorageFile, error::is_out_of_descriptors, format::Checks, segment::Segment};
 
-/// How many segments are kept open for reading.
+/// Maximum number of segments kept open for reading.
 const FILES_MAX: usize = 64;
 
 pub struct Catalog {
     storage: Arc<dyn Storage>,
     pub checks: Checks,
-    /// The last durable position. Stored after the segment knows, so whoever reads it finds the record.
+    /// The last durable position. Stored after the segment is updated, so a reader that sees it finds the record.
     head: AtomicU64,
     /// Sorted by first position; only the last one grows.
     segments: RwLock<Vec<Arc<Segment>>>,
@@ -45,7 +45,7 @@ impl Catalog {
         self.segments.write().push(segment);
     }
 
-    /// The segment that holds `position`, where one does.
+    /// The segment that holds `position`, if there is one.
     pub fn segment_of(&self, position: Position) -> Option<Arc<Segment>> {
         let segments = self.segments.read();
         let after = segments.partition_point(|segment| segment.first <= position);
@@ -58,8 +58,7 @@ impl Catalog {
         segments.get(segments.partition_point(|segment| segment.first <= first)).cloned()
     }
 
-    /// The segment's file, from among the open ones or opened now. Without a free file descriptor all open ones are
-    /// closed first.
+    /// The segment's file: an open one, or opened now. Without a free file descriptor all open ones are closed first.
     pub fn file(&self, segment: &Segment) -> Result<Arc<dyn StorageFile>, LogError> {
         let mut files = self.files.lock();
         if let Some(at) = files.iter().position(|(first, _)| *first == segment.first)

@@ -1,4 +1,4 @@
-//! What can go wrong with the log, grouped by what the caller does about it.
+//! The log's errors, grouped by what the caller does about them.
 
 use std::{io, path::PathBuf};
 
@@ -7,16 +7,16 @@ use weirgate_types::{Position, RecordError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    // Wait, then try again: nothing is lost, the log goes on.
-    /// No disk space, or no file descriptor. Nothing of the pending batch is on disk. It is kept: `sync` again, or
-    /// `discard` it.
+    // Wait, then try again: nothing is lost, the log continues.
+    /// No disk space, or no file descriptor. Nothing of the pending batch is on disk. It is kept: call `sync` again, or
+    /// `discard`.
     #[error("nothing was written, and the pending batch waits{}", Code(.0))]
     Full(#[source] io::Error),
-    /// The record was not taken.
+    /// The record was not accepted.
     #[error("{bytes} bytes are pending; the maximum of a batch is {max}: sync first")]
     BatchFull { bytes: usize, max: usize },
 
-    // This record will never do.
+    // This record can never be stored.
     #[error("the record takes {bytes} bytes; at most {max} are allowed")]
     RecordTooLarge { bytes: usize, max: usize },
 
@@ -30,10 +30,10 @@ pub enum LogError {
     /// Nothing was changed.
     #[error(transparent)]
     Lost(#[from] Loss),
-    /// From the writer: what was being written may or may not be on disk, and the log takes nothing more.
+    /// From the writer: the batch being written may or may not be on disk, and the log accepts no more.
     #[error("{doing} {file} failed{}", Code(.source))]
     Io { doing: &'static str, file: String, source: io::Error },
-    /// An earlier write failed. Opening the log anew finds out what is durable.
+    /// An earlier write failed. Reopening the log shows what is durable.
     #[error("the log was stopped by an earlier failure")]
     Poisoned,
 
@@ -42,7 +42,7 @@ pub enum LogError {
     Record(#[from] RecordError),
 }
 
-/// Acknowledged records that the log does not have any more.
+/// Acknowledged records that are missing from the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("acknowledged records are missing from the log: {}: {witness}{}", Range(*.from, *.to), Damaged(.damage.as_ref()))]
 pub struct Loss {
@@ -51,11 +51,11 @@ pub struct Loss {
     /// The last one that is known to have been durable.
     pub to: Position,
     pub witness: Witness,
-    /// Bytes behind the log's last sound batch, if there are any: they may be what is left of the records.
+    /// Bytes behind the log's last sound batch, if any: they may be the rest of those records.
     pub damage: Option<Corruption>,
 }
 
-/// What knows of records that the log does not have.
+/// The evidence of records that the log does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Witness {
     /// The file `head` beside the segments.
@@ -63,15 +63,15 @@ pub enum Witness {
     Note { head: Position, end: Position },
     #[error("the views have applied position {applied}, and the log ends at {end}")]
     Views { applied: Position, end: Position },
-    /// The views or the note are of an epoch that the log has no segment of.
+    /// The views or the note belong to an epoch that no segment of the log has.
     #[error("position {head} was durable in epoch {epoch}, and the log has no segment of that epoch")]
     Epoch { head: Position, epoch: crate::Epoch },
-    /// There are views or a note, and no log at all.
+    /// There are views or a note, but no log.
     #[error("position {head} was durable, and there is no log")]
     NoLog { head: Position },
 }
 
-/// Positions in words.
+/// Positions as text.
 struct Range(Position, Position);
 
 impl std::fmt::Display for Range {
@@ -92,7 +92,7 @@ impl std::fmt::Display for Damaged<'_> {
     }
 }
 
-/// Durable data that is not what was written. Nothing was changed, nothing skipped.
+/// Durable data that differs from what was written. Nothing was changed, nothing skipped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the log is damaged: {file}, byte {offset}, position {position}: {what}")]
 pub struct Corruption {
@@ -110,7 +110,7 @@ impl LogError {
     }
 }
 
-/// The operating system's number of an error, where it has one: the text of an error holds it, and its source says what it is.
+/// The operating system's error number, if there is one: an error's text contains it, and its source describes it.
 struct Code<'a>(&'a io::Error);
 
 impl std::fmt::Display for Code<'_> {
@@ -119,7 +119,7 @@ impl std::fmt::Display for Code<'_> {
     }
 }
 
-/// Whether the error says that a resource has run out, which passes: disk space, a quota, or file descriptors.
+/// Whether the error says that a resource has temporarily run out: disk space, a quota, or file descriptors.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) || is_out_of_descriptors(error)
 }

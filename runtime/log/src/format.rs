@@ -1,5 +1,5 @@
-//! The bytes of a segment: its header, the header of a batch, the frame around a record. `docs/formats/log.md` is the
-//! document of which this is the code. Knows no files.
+//! The bytes of a segment: its header, the header of a batch, the frame around a record. This code implements
+//! `docs/formats/log.md`. Knows no files.
 
 use crc32c::{crc32c, crc32c_append};
 use weirgate_types::Position;
@@ -20,14 +20,14 @@ pub fn segment_name(first: Position) -> String {
     format!("{:020}{SUFFIX}", first.0)
 }
 
-/// The position in a segment's name; none for files that are no segments.
+/// The position in a segment's name; `None` for files that are not segments.
 pub fn segment_position(name: &str) -> Option<Position> {
     let digits = name.strip_suffix(SUFFIX)?;
     let all_digits = digits.len() == NAME_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| all_digits).map(Position)
 }
 
-/// Consumes fields from the front of some bytes.
+/// Reads fields from the front of a byte slice.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -54,7 +54,7 @@ pub struct SegmentHeader {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderFault {
-    /// Not a segment header, or not all of it.
+    /// Not a segment header, or not a whole one.
     Damaged,
     Version(u32),
 }
@@ -95,18 +95,18 @@ impl SegmentHeader {
     }
 }
 
-/// A batch's header: what one write made durable, all of it or nothing.
+/// A batch's header: one write, which is durable as a whole or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
     pub first: Position,
     /// Of the frames that follow.
     pub bytes: u32,
     pub records: u32,
-    /// How many positions the records take.
+    /// Number of positions that the records take.
     pub positions: u32,
 }
 
-/// The frame of a record, without its bytes.
+/// The frame of a record, without the record's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Of the record's encoding.
@@ -130,7 +130,7 @@ impl FrameHeader {
     }
 }
 
-/// What a log's salt gives: the mark of its batches, and the start of its checksums.
+/// Values derived from a log's salt: the mark of its batches, and the start of its checksums.
 #[derive(Debug, Clone, Copy)]
 pub struct Checks {
     mark: [u8; 8],
@@ -148,7 +148,7 @@ impl Checks {
         &self.mark
     }
 
-    /// The checksum of a record. Its position goes in, so that no record can stand in for another.
+    /// The checksum of a record. It includes the position, so that no record can be mistaken for another.
     pub fn record(&self, position: Position, width: u32, record: &[u8]) -> u32 {
         let mut checksum = crc32c_append(self.seed, &position.0.to_le_bytes());
         checksum = crc32c_append(checksum, &width.to_le_bytes());
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_named() {
+    fn a_later_format_version_is_reported() {
         let mut bytes = SegmentHeader { identity: IDENTITY, first: Position(7) }.encode();
         bytes[8] = 5;
         let checksum = crc32c(&bytes[..60]);

@@ -1,11 +1,11 @@
-//! What makes one log this log and no other: its epoch, which everybody may know, and its salt, which nobody needs to.
+//! The identity of a log: its epoch, which is public, and its salt, which is secret.
 
 use std::{fmt, io};
 
 use weirgate_types::Epoch;
 
-/// Mixed into every checksum, and the mark that each batch begins with. Not to be shown: who knows it can write a payload
-/// that looks like a batch.
+/// Part of every checksum, and the source of the mark at the beginning of each batch. Secret: with it, a payload could be
+/// made to look like a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; 16]);
 
@@ -15,7 +15,7 @@ impl fmt::Debug for Salt {
     }
 }
 
-/// What a log gets when it is created, and keeps.
+/// Given to a log when it is created, and never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     pub epoch: Epoch,
@@ -23,10 +23,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// From the system's random numbers.
+    /// Generated from the system's random numbers.
     ///
     /// # Errors
-    /// The system has none to give.
+    /// The system has no random numbers.
     pub fn random() -> io::Result<Self> {
         Ok(Self { epoch: Epoch(random_bytes()?), salt: Salt(random_bytes()?) })
     }
@@ -35,14 +35,14 @@ impl Identity {
 /// An epoch's number from the system's random numbers.
 ///
 /// # Errors
-/// The system has none to give.
+/// The system has no random numbers.
 pub fn random_epoch() -> io::Result<Epoch> {
     Ok(Epoch(random_bytes()?))
 }
 
 fn random_bytes() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
-    // Up to 256 bytes come whole or not at all (getrandom(2)).
+    // Up to 256 bytes come as a whole or not at all (getrandom(2)).
     let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     if got == bytes.len() { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

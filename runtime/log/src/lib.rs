@@ -1,7 +1,7 @@
 //! The durable log: segment files that are the truth.
 //!
-//! Owns the bytes on disk, their recovery, and what is kept in memory to find them. Knows records only as data with a
-//! width: no handlers, no rule of delivery, no clock. `docs/formats/log.md` describes the format.
+//! Owns the bytes on disk, their recovery, and the in-memory index to find them. Knows records only as data with a width: no
+//! handlers, no delivery rules, no clock. `docs/formats/log.md` describes the format.
 
 mod batch;
 mod catalog;

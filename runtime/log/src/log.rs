@@ -1,4 +1,4 @@
-//! The writer: takes records into a batch in memory, and makes the batch durable with one write and one sync.
+//! The writer: adds records to a batch in memory, and makes the batch durable with one write and one sync.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ use crate::{
 /// Offsets within a batch are 32 bits wide.
 const BYTES_MAX: usize = 1 << 30;
 
-/// Sizes. None of them is part of the format: they may differ each time a log is opened.
+/// Size limits. None of them is part of the format: they may differ each time the log is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
-    /// A segment that would grow beyond this is followed by a new one. A larger batch gets a segment to itself.
+    /// Maximum size of a segment, in bytes; then a new one begins. A larger batch gets its own segment.
     pub segment_bytes_max: u64,
-    /// How much space is taken, and filled with zeros, ahead of what is written; 0 for none. With it a full disk shows
-    /// before a batch is written, and a sync need not wait for the file system's journal. Batches of an eighth of it or
-    /// more take space as they are written.
+    /// How many bytes are reserved and filled with zeros ahead of the written part; 0 for none. With it a full disk shows
+    /// before a batch is written, and a sync need not wait for the file system's journal. Batches of at least an eighth of
+    /// it allocate space as they are written.
     pub reserve_bytes: u64,
-    /// A batch, and so a record, is at most this large; never more than 1 GiB.
+    /// Maximum size of a batch, and so of a record, in bytes; never more than 1 GiB.
     pub batch_bytes_max: usize,
 }
 
@@ -38,7 +38,7 @@ impl Default for LogOptions {
     }
 }
 
-/// The one writer of a log.
+/// The only writer of a log.
 pub struct Log {
     storage: Arc<dyn Storage>,
     salt: Salt,
@@ -50,12 +50,12 @@ pub struct Log {
     tail: Tail,
     pending: Batch,
     poisoned: bool,
-    /// Whether the last thing in the log is the empty batch that closes it.
+    /// Whether the log ends with the empty batch that closes it.
     closed: bool,
 }
 
 impl Log {
-    /// Open the log in `storage`, or create it as `if_new`. Checks all of it, and cuts off a batch that was being written
+    /// Opens the log in `storage`, or creates it as `if_new`. Checks all of it, and cuts off a batch that was being written
     /// when the last process stopped.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Log {
         let tail = Tail::resume(&recovered, &options);
         let Recovered { salt, epochs, segments, next, closed, .. } = recovered;
         let (checks, epochs) = (Checks::of(salt), Arc::new(epochs));
-        // There is one: a log without segments is a new one.
+        // There is a segment: a log without segments is a new one.
         let segment = segments.last().map_or_else(|| Arc::new(Segment::new(Position(1), Index::default())), Arc::clone);
         let catalog = Arc::new(Catalog::new(Arc::clone(&storage), checks, segments, next.before()));
         let pending = Batch::new(checks, next);
@@ -104,7 +104,7 @@ impl Log {
         &self.epochs
     }
 
-    /// How this log's keys are hashed: nobody who does not know its salt can choose two keys with one hash.
+    /// The hash function of this log's keys: without the salt, two keys with the same hash cannot be constructed.
     #[must_use]
     pub fn key_hasher(&self) -> KeyHasher {
         KeyHasher::new(self.salt.0)
@@ -116,31 +116,31 @@ impl Log {
         self.catalog.head()
     }
 
-    /// Take a record into the pending batch, and give it its position. No I/O; durable only after [`Log::commit`].
+    /// Adds a record to the pending batch, and returns its position. No I/O; durable only after [`Log::commit`].
     ///
     /// # Errors
-    /// [`LogError::BatchFull`], [`LogError::RecordTooLarge`]: not taken; [`LogError::Poisoned`].
+    /// [`LogError::BatchFull`], [`LogError::RecordTooLarge`]: not accepted; [`LogError::Poisoned`].
     pub fn stage(&mut self, record: &Record) -> Result<Position, LogError> {
         self.check()?;
         self.pending.push(record, self.options.batch_bytes_max)
     }
 
-    /// How many bytes the pending batch would write; 0 when nothing is pending.
+    /// Number of bytes that the pending batch would write; 0 when nothing is pending.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         if self.pending.is_empty() { 0 } else { self.pending.len() }
     }
 
-    /// Drop what is pending, for instance while the disk is full. The positions are given again.
+    /// Drops the pending batch, for instance while the disk is full. Its positions are used again.
     pub fn discard(&mut self) {
         self.pending.discard();
     }
 
-    /// Make what is pending durable, all of it or nothing, and answer the new head.
+    /// Makes the pending batch durable, as a whole or not at all, and returns the new head.
     ///
     /// # Errors
-    /// [`LogError::Full`]: nothing was written, the batch still waits. [`LogError::Io`]: the log takes nothing more; what
-    /// was pending is found durable or not when it is opened again. [`LogError::Poisoned`]: that was before.
+    /// [`LogError::Full`]: nothing was written, the batch is still pending. [`LogError::Io`]: the log accepts no more; the
+    /// next opening shows whether the batch is durable. [`LogError::Poisoned`]: an earlier write failed.
     pub fn commit(&mut self) -> Result<Position, LogError> {
         self.check()?;
         if self.pending.is_empty() {
@@ -150,10 +150,10 @@ impl Log {
         self.judge(written)
     }
 
-    /// Sync, and close the log with an empty batch: damage to the batch before it then cannot pass for a torn tail.
+    /// Syncs, and closes the log with an empty batch, so that damage to the batch before it cannot pass for a torn tail.
     ///
     /// # Errors
-    /// As [`Log::commit`]. The log can be opened again all the same.
+    /// As for [`Log::commit`]. The log can be opened again even then.
     pub fn close(mut self) -> Result<Position, LogError> {
         let head = self.commit()?;
         if !self.closed {
@@ -163,7 +163,7 @@ impl Log {
         Ok(head)
     }
 
-    /// A reader of what is durable, now and later.
+    /// A reader of everything that is or becomes durable.
     #[must_use]
     pub fn reader(&self) -> LogReader {
         LogReader::new(Arc::clone(&self.catalog))
@@ -194,8 +194,8 @@ impl Log {
         Ok(head)
     }
 
-    /// Note how far the log is durable, before anyone is told. Without the note a loss of the last batch cannot be proven;
-    /// nothing else depends on it.
+    /// Notes the durable head before it is acknowledged. Without the note a loss of the last batch cannot be proven; nothing
+    /// else depends on it.
     fn note_head(&self) {
         let note = Note { log: self.epochs.first(), epoch: self.epoch(), head: self.head() };
         if let Err(error) = self.storage.note(&note.encode()) {
@@ -203,7 +203,7 @@ impl Log {
         }
     }
 
-    /// Go on in a new segment.
+    /// Continues in a new segment.
     fn roll(&mut self) -> Result<(), LogError> {
         let first = self.pending.first();
         let identity = Identity { epoch: self.epoch(), salt: self.salt };

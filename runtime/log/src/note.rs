@@ -1,8 +1,8 @@
-//! The note of the durable head: how far the log was acknowledged, in a file beside the segments.
+//! The note of the durable head: up to where the log was acknowledged, in a file beside the segments.
 //!
-//! It is rewritten after each sync and never synced itself, so it costs one small write. The kernel keeps it when the process
-//! is killed, and then it is exact. After a power cut it may be older; it is never newer than what was durable. So a log that
-//! ends before it has lost acknowledged records.
+//! It is rewritten after each sync and never synced, so it costs one small write. The kernel keeps it when the process is
+//! killed, and then it is exact. After a power cut it may be older; it is never newer than the durable head. So a log that
+//! ends before the noted head has lost acknowledged records.
 
 use crc32c::crc32c;
 use weirgate_types::Position;
@@ -30,7 +30,7 @@ impl Note {
         bytes
     }
 
-    /// None for bytes that are no sound note: they prove nothing.
+    /// `None` if the bytes are not a sound note: they prove nothing.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, checksum) = bytes.get(..BYTES)?.split_last_chunk::<4>()?;
         let (magic, rest) = body.split_first_chunk::<8>()?;

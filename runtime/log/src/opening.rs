@@ -1,8 +1,8 @@
-//! Opening a log in two steps: read all of it with nothing changed, and compare it with what is known to have been
-//! acknowledged; only then cut off a batch that was being written, and go on.
+//! Opening a log in two steps: first read all of it without changing anything, and compare it with the evidence of what was
+//! acknowledged; then cut off a batch that was being written, and continue.
 //!
-//! A torn end and a damaged one look the same. What tells them apart is anything that has seen a later position: the note of
-//! the durable head, or the views.
+//! A torn end and a damaged one look the same. Only evidence of a later position tells them apart: the note of the durable
+//! head, or the views.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use crate::{
     repair::{Repair, Repaired, repair},
 };
 
-/// A log that was read and is not open yet.
+/// A log that was read but is not open yet.
 pub struct Opening {
     storage: Arc<dyn Storage>,
     options: LogOptions,
     if_new: Identity,
     remains: Remains,
     loss: Option<Loss>,
-    /// How far the views say that the log went.
+    /// The head that the views know.
     views: Option<Known>,
 }
 
 impl Opening {
-    /// Read the log in `storage` and check all of it. Where there is none, it will be created as `if_new`.
+    /// Reads and checks the whole log in `storage`. If there is none, it will be created as `if_new`.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] where durable data is damaged; [`LogError::Version`]; [`LogError::Io`].
+    /// [`LogError::Corrupt`] if durable data is damaged; [`LogError::Version`]; [`LogError::Io`].
     pub fn read(storage: Arc<dyn Storage>, if_new: Identity, options: LogOptions) -> Result<Self, LogError> {
         let remains = read_remains(&*storage)?;
         let noted = storage.noted().map_err(LogError::io("reading", "the note of the durable head"))?;
@@ -60,8 +60,7 @@ impl Opening {
         self.remains.recovered.as_ref().map_or_else(|| Epochs::new(self.if_new.epoch), |found| found.epochs.clone())
     }
 
-    /// Take into account how far the views have applied the log. What they were made from may be another log: then that
-    /// proves nothing.
+    /// Adds the views' applied position as evidence. Views of another log prove nothing.
     pub fn applied_by_views(&mut self, known: Known) {
         self.views = Some(known);
         let (applied, end) = (known.position, self.head());
@@ -81,24 +80,24 @@ impl Opening {
         self.loss = Some(Loss { from, to: known.position, witness, damage: self.damage() });
     }
 
-    /// What lies behind the last sound batch.
+    /// The bytes behind the last sound batch.
     fn damage(&self) -> Option<Corruption> {
         let found = self.remains.recovered.as_ref().filter(|found| found.torn.is_some())?;
         let file = found.segments.last()?.name.clone();
         Some(Corruption { file, offset: found.end, position: found.next, what: "a damaged batch" })
     }
 
-    /// The acknowledged records that are missing, if any are known to be.
+    /// The missing acknowledged records, if there is evidence of any.
     #[must_use]
     pub fn loss(&self) -> Option<&Loss> {
         self.loss.as_ref()
     }
 
-    /// Open the log, or create it: cut off a batch that was being written when the last process stopped.
+    /// Opens the log, or creates it: cuts off a batch that was being written when the last process stopped.
     ///
     /// # Errors
-    /// [`LogError::Lost`] where acknowledged records are missing, with nothing changed; [`LogError::Full`] where there is no
-    /// space to create the log; [`LogError::Io`].
+    /// [`LogError::Lost`] if acknowledged records are missing, with nothing changed; [`LogError::Full`] if there is no space
+    /// to create the log; [`LogError::Io`].
     pub fn finish(self) -> Result<Log, LogError> {
         if let Some(loss) = self.loss {
             return Err(loss.into());
@@ -109,9 +108,9 @@ impl Opening {
         }
     }
 
-    /// Open the log without the acknowledged records that are missing. Their positions are not given again, and a new epoch
-    /// begins, so that clients and other systems do not take what follows for what was lost. Answers also what was done;
-    /// nothing where no log is left, for a new one is created then.
+    /// Opens the log and accepts the loss of missing acknowledged records. Their positions are not used again, and a new
+    /// epoch begins, so that clients and other systems do not mistake later records for the lost ones. Also returns what was
+    /// repaired; `None` if no log is left, because a new one is created then.
     ///
     /// # Errors
     /// As [`Opening::finish`], and [`repair`].
@@ -135,7 +134,7 @@ enum Ahead {
     NoLog,
 }
 
-/// Whether a known position is ahead of the log. One of an earlier epoch is not: what was lost then was given up when the next epoch
+/// Whether a known position is ahead of the log. One of an earlier epoch is not: its loss was accepted when the next epoch
 /// began.
 fn is_ahead(remains: &Remains, known: Known) -> Option<Ahead> {
     if known.position == Position::ZERO {

@@ -1,4 +1,4 @@
-//! Reads the durable part of the log, at a position or onwards from one, while the writer goes on.
+//! Reads the durable part of the log, at a position or onwards from one, while the writer continues.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     walk::{Step, Walk, Walker},
 };
 
-/// A view of the log as far as it is durable. Cheap to clone; any number of threads may read at once.
+/// The durable part of the log. Cheap to clone; any number of threads may read at once.
 #[derive(Clone)]
 pub struct LogReader {
     catalog: Arc<Catalog>,
@@ -28,11 +28,11 @@ impl LogReader {
         self.catalog.head()
     }
 
-    /// The record that covers `position`, with its own, first position. None at 0 and beyond the durable head.
-    /// Takes one read of about 32 KiB, or of the record where that is larger.
+    /// The record that covers `position`, with its first position. `None` at 0 and beyond the durable head. Takes one read
+    /// of about 32 KiB, or of the record if that is larger.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] where the record is not as it was written; [`LogError::Io`].
+    /// [`LogError::Corrupt`] if the record differs from what was written; [`LogError::Io`].
     pub fn read(&self, position: Position) -> Result<Option<(Position, Record)>, LogError> {
         if position == Position::ZERO || position > self.head() {
             return Ok(None);
@@ -48,8 +48,8 @@ impl LogReader {
         }
     }
 
-    /// The records from the one that covers `from` up to what is durable now, in order; from the first one where `from`
-    /// is 0. After an error it ends. Records that become durable later are for the next scan.
+    /// The records from the one that covers `from` up to the present durable head, in order; from the first one if `from` is
+    /// 0. Ends after an error. Records that become durable later are left to the next scan.
     #[must_use]
     pub fn scan(&self, from: Position) -> Scan {
         Scan::new(Arc::clone(&self.catalog), from)
@@ -60,8 +60,8 @@ impl LogReader {
     }
 }
 
-/// A walk that finds `position` in the segment, and goes on to its end. Fetches `chunk` bytes at a time, or first the
-/// span that holds the position, whole.
+/// A walk that finds `position` in the segment, and continues to its end. Fetches `chunk` bytes at a time; the first fetch
+/// is the whole span that holds the position.
 pub(crate) fn walker(
     catalog: &Catalog,
     segment: &Segment,

@@ -1,9 +1,9 @@
-//! Reads what a stopped process left behind and checks every byte. Refuses where something durable is damaged; finds what
-//! was being written when the process stopped, and removes that in a second step.
+//! Reads the files of a stopped process and checks every byte. Refuses damaged durable data; finds the batch that was being
+//! written when the process stopped, and removes it in a second step.
 //!
-//! A batch is written only once the one before it is durable. So damage with anything sound behind it is corruption. Damage
-//! with nothing behind it is a batch that was being written, unless something else proves that the batch was durable: that
-//! is for `opening` to decide, between the two steps.
+//! A batch is written only once the previous one is durable. So damage followed by anything sound is corruption. Damage at
+//! the end is a batch that was being written, unless other evidence proves that the batch was durable: `opening` decides
+//! that between the two steps.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// A log that was there.
+/// An existing log.
 pub struct Recovered {
     pub salt: Salt,
     pub epochs: Epochs,
@@ -30,23 +30,23 @@ pub struct Recovered {
     pub file: Arc<dyn StorageFile>,
     pub end: u64,
     pub size: u64,
-    /// The position that the next record gets.
+    /// The position of the next record.
     pub next: Position,
     /// Whether the log was closed, not killed.
     pub closed: bool,
-    /// Where the bytes behind `end` that are no sound batch end, if there are any.
+    /// The end of the unsound bytes behind `end`, if there are any.
     pub torn: Option<u64>,
 }
 
-/// What a process left behind, with nothing changed yet.
+/// The state of the files, with nothing changed yet.
 pub struct Remains {
-    /// None where there is no log, or one that was not yet created when the process stopped.
+    /// `None` if there is no log, or one whose creation was not finished when the process stopped.
     pub recovered: Option<Recovered>,
     /// The segment that was being created.
     unborn: Option<String>,
 }
 
-/// Find out what is durable.
+/// Determines what is durable.
 pub fn read_remains(storage: &dyn Storage) -> Result<Remains, LogError> {
     let mut firsts = segments(storage)?;
     let mut unborn = None;
@@ -75,7 +75,7 @@ pub fn segments(storage: &dyn Storage) -> Result<Vec<Position>, LogError> {
 }
 
 impl Remains {
-    /// Remove what was being written.
+    /// Removes what was being written.
     pub fn tidy(self, storage: &dyn Storage) -> Result<Option<Recovered>, LogError> {
         if let Some(name) = self.unborn {
             storage.remove(&name).map_err(LogError::io("removing", &name))?;
@@ -86,7 +86,7 @@ impl Remains {
     }
 }
 
-/// Whether a segment was being created: its header is not sound, and nothing was ever written behind it, which happens only
+/// Whether the segment was being created: its header is not sound, and nothing was written behind it, which happens only
 /// after the header is durable.
 fn is_unborn(storage: &dyn Storage, first: Position) -> Result<bool, LogError> {
     let name = segment_name(first);
@@ -136,11 +136,11 @@ fn check_follows(
         let gap = || corruption(name, 0, Position(1), "the log's first segment is missing").into();
         return if begins { Ok(()) } else { Err(gap()) };
     };
-    // The epoch may be a new one; the salt never is.
+    // The epoch may be a new one; the salt never changes.
     if before.salt != header.identity.salt {
         return Err(corruption(name, 0, first, "the segment is of another log").into());
     }
-    // A segment is created only when all before it is durable, so a tail cannot be torn there.
+    // A segment is created only when everything before it is durable, so a tail cannot be torn there.
     let last = before.segments.last().map_or(name, |segment| segment.name.as_str());
     if content_end(&*before.file, last, before.end, before.size)?.is_some() {
         return Err(corruption(last, before.end, before.next, "a damaged batch, with a later segment behind it").into());
@@ -151,7 +151,7 @@ fn check_follows(
     Ok(())
 }
 
-/// Walk over all sound batches of the last segment and take them in.
+/// Walks over all sound batches of the last segment and indexes them.
 fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError> {
     let name = segment_name(first);
     let offset = SEGMENT_HEADER_BYTES as u64;
@@ -179,7 +179,7 @@ fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError
     Ok(recovered)
 }
 
-/// Find what lies behind the last sound batch of the log.
+/// Finds the bytes behind the last sound batch of the log.
 fn find_tail(recovered: &mut Recovered) -> Result<(), LogError> {
     let name = recovered.segments.last().map_or_else(String::new, |segment| segment.name.clone());
     let (file, end, next) = (&*recovered.file, recovered.end, recovered.next);
@@ -195,7 +195,7 @@ fn find_tail(recovered: &mut Recovered) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Cut off the batch that was being written.
+/// Cuts off the batch that was being written.
 fn cut_tail(mut recovered: Recovered) -> Result<Recovered, LogError> {
     let Some(content_end) = recovered.torn.take() else { return Ok(recovered) };
     let name = recovered.segments.last().map_or_else(String::new, |segment| segment.name.clone());
@@ -208,8 +208,8 @@ fn cut_tail(mut recovered: Recovered) -> Result<Recovered, LogError> {
     Ok(recovered)
 }
 
-/// Whether behind the first byte there is a batch of a position not before `next`. Older ones could be a copy of a part
-/// of the log in somebody's payload.
+/// Whether a batch of a position not before `next` follows behind the first byte. Older ones could be a copy of a part of
+/// the log in a payload.
 fn later_batch(checks: &Checks, tail: &[u8], next: Position) -> bool {
     let behind = tail.get(1..).unwrap_or_default();
     behind
@@ -218,7 +218,7 @@ fn later_batch(checks: &Checks, tail: &[u8], next: Position) -> bool {
         .any(|window| checks.decode_batch(window).is_some_and(|header| header.first >= next))
 }
 
-/// Where the last byte that is not zero ends, in `from..to`; none where there are only zeros.
+/// The end of the last non-zero byte in `from..to`; `None` if there are only zeros.
 fn content_end(file: &dyn StorageFile, name: &str, from: u64, to: u64) -> Result<Option<u64>, LogError> {
     let (mut at, mut found) = (from, None);
     while at < to {

@@ -1,9 +1,9 @@
-//! Makes a damaged log one that opens again, and gives up what cannot be read: the operator's decision, never the program's.
+//! Repairs a damaged log so that it opens again, and gives up unreadable records: always the operator's decision.
 //!
-//! Every position stays taken. Where records are lost, a [`Lost`] record holds their positions, so all that follows is kept
-//! and no position is given again. A new epoch begins behind the last position. Each damaged segment is copied aside, then
-//! replaced as a whole. The new epoch's segment comes first: whatever interrupts a repair, the log does not open until it has
-//! been run again.
+//! Every position stays used. A [`Lost`] record covers the positions of lost records, so all later records are kept and no
+//! position is used again. A new epoch begins behind the last position. Each damaged segment is copied aside, then replaced
+//! as a whole. The new epoch's segment is created first: if a repair is interrupted, the log does not open until the repair
+//! has been run again.
 
 use weirgate_types::{Lost, Position, Record};
 
@@ -19,30 +19,30 @@ use crate::{
 
 const TEMPORARY: &str = "repair.tmp";
 
-/// What a repair is given.
+/// The input of a repair.
 #[derive(Debug, Clone, Copy)]
 pub struct Repair {
-    /// How far the views have applied the log, where there are any: the records up to there were durable.
+    /// The views' applied position, if there are views: the records up to there were durable.
     pub views: Option<Known>,
-    /// The epoch that begins.
+    /// The new epoch.
     pub epoch: Epoch,
     pub at_ms: u64,
-    /// Begin the new epoch even where nothing is damaged: what was restored from a backup looks sound.
+    /// Begin the new epoch even if nothing is damaged: a log restored from a backup looks sound.
     pub even_if_sound: bool,
 }
 
-/// What a repair did.
+/// The result of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
     pub findings: Vec<Finding>,
-    /// Copies of the segments that were replaced, as they were, beside the segments.
+    /// Unchanged copies of the replaced segments, beside the segments.
     pub copies: Vec<String>,
     pub epoch: Epoch,
-    /// The last position, and with it the last one of the epochs before.
+    /// The last position, which is also the last one of the earlier epochs.
     pub head: Position,
 }
 
-/// Repair the log in `storage`; none where nothing is to be done.
+/// Repairs the log in `storage`; `None` if nothing has to be repaired.
 ///
 /// # Errors
 /// As [`Survey::of`]; [`LogError::Io`]: run it again.
@@ -53,7 +53,7 @@ pub fn repair(storage: &dyn Storage, how: &Repair) -> Result<Option<Repaired>, L
         return Ok(None);
     }
     if let Some(last) = survey.pieces.last_mut().filter(|_| survey.torn.is_some()) {
-        // A segment will follow, so nothing may stand behind the last batch.
+        // A segment will follow, so the last batch has to end this one.
         last.damaged = true;
     }
     let Survey { salt, next, .. } = survey;
@@ -75,7 +75,7 @@ pub fn repair(storage: &dyn Storage, how: &Repair) -> Result<Option<Repaired>, L
     Ok(Some(Repaired { findings: survey.findings, copies, epoch: how.epoch, head: next.before() }))
 }
 
-/// Keep a damaged segment as it is, under a name that is free.
+/// Copies a damaged segment to a free name.
 fn copy_aside(storage: &dyn Storage, pieces: &Pieces) -> Result<Option<String>, LogError> {
     if !pieces.damaged || pieces.size == 0 {
         return Ok(None);
@@ -92,7 +92,7 @@ fn copy_aside(storage: &dyn Storage, pieces: &Pieces) -> Result<Option<String>, 
     Ok(Some(copy))
 }
 
-/// Put a segment in the place of the one that has its name, if there is one: all of it or nothing.
+/// Puts a segment in place of the one with its name, if there is one, atomically.
 fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<(), LogError> {
     let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
     if names.iter().any(|name| name == TEMPORARY) {
@@ -109,7 +109,7 @@ fn write(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<(), LogError
     file.sync_data().map_err(LogError::io("syncing", name))
 }
 
-/// A segment's bytes as they should be.
+/// A segment's repaired bytes.
 fn rebuilt(storage: &dyn Storage, checks: Checks, pieces: &Pieces, at_ms: u64) -> Result<Vec<u8>, LogError> {
     let name = segment_name(pieces.header.first);
     let bytes = if pieces.size == 0 { Vec::new() } else { read_whole(storage, &name)? };
@@ -129,7 +129,7 @@ fn rebuilt(storage: &dyn Storage, checks: Checks, pieces: &Pieces, at_ms: u64) -
     Ok(out)
 }
 
-/// Batches that hold the places of lost records.
+/// Batches that cover the positions of lost records.
 fn fill(checks: Checks, (first, last): (Position, Position), at_ms: u64, out: &mut Vec<u8>) -> Result<(), LogError> {
     let mut next = first;
     while next <= last {

@@ -1,5 +1,5 @@
-//! What can be had of a damaged part of a segment: sound batches whole, and of a damaged one each record whose own checksum is
-//! right. The positions of the others are lost. Works on bytes; knows no files.
+//! What can be kept of a damaged part of a segment: sound batches as a whole, and of a damaged batch each record whose own
+//! checksum is right. The other positions are lost. Works on bytes; knows no files.
 
 use weirgate_types::{Position, Record};
 
@@ -8,15 +8,15 @@ use crate::{
     survey::LostRange,
 };
 
-/// A part of a segment as it should be.
+/// A part of a repaired segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// Sound batches, as they are in the file.
+    /// Sound batches, as in the file.
     Sound {
         from: usize,
         to: usize,
     },
-    /// A sound record, without its frame, that gets a batch of its own.
+    /// A sound record, without its frame, that gets its own batch.
     Kept {
         first: Position,
         from: usize,
@@ -32,10 +32,10 @@ pub enum Part {
 /// A sound batch.
 pub struct SoundBatch {
     pub end: usize,
-    /// The position after it.
+    /// The position that follows it.
     pub next: Position,
     pub records: u32,
-    /// Each record with its position: where its bytes begin and end.
+    /// Each record with its position and the range of its bytes.
     pub frames: Vec<(Position, usize, usize)>,
 }
 
@@ -47,16 +47,16 @@ struct Frame {
     next: Position,
 }
 
-/// What can be had of some bytes.
+/// What can be kept of a range of bytes.
 pub struct Salvaged {
     pub parts: Vec<Part>,
     pub kept: Vec<(Position, &'static str)>,
     pub lost: Vec<LostRange>,
-    /// The position after all of it.
+    /// The position that follows all of it.
     pub next: Position,
 }
 
-/// The batch that begins at `at` with `position`, if all of it is sound.
+/// The batch that begins at `at` with `position`, if it is sound as a whole.
 pub fn sound_batch(checks: &Checks, bytes: &[u8], at: usize, position: Position) -> Option<SoundBatch> {
     let header = checks.decode_batch(bytes.get(at..)?).filter(|header| header.first == position)?;
     let start = at + BATCH_HEADER_BYTES;
@@ -78,7 +78,7 @@ fn sound_frame(checks: &Checks, bytes: &[u8], at: usize, position: Position) -> 
     sound.then_some(Frame { from, to, width: frame.width, next })
 }
 
-/// The frame at `at`, whether or not it is sound: where its record lies, and the position after it.
+/// The frame at `at`, sound or not: the range of its record, and the position that follows.
 fn frame(bytes: &[u8], at: usize, position: Position) -> Option<(FrameHeader, usize, usize, Position)> {
     let frame = FrameHeader::decode(bytes.get(at..)?).filter(|frame| frame.width > 0)?;
     let from = at + FRAME_HEADER_BYTES;
@@ -87,16 +87,16 @@ fn frame(bytes: &[u8], at: usize, position: Position) -> Option<(FrameHeader, us
     Some((frame, from, to, next))
 }
 
-/// Which positions some damaged bytes should hold, from one on.
+/// Which positions, from a given one on, a range of damaged bytes should hold.
 #[derive(Debug, Clone, Copy)]
 pub enum Extent {
-    /// Up to those before this one: what follows is sound, so all of them were durable.
+    /// Those before this one: a sound part follows, so all of them were durable.
     Until(Position),
     /// At the log's end: batches that begin at this position or before were durable. A later one may have been torn.
     Durable(Position),
 }
 
-/// Keep what is sound of `region`, which stands at byte `base` of its segment and should hold the positions from `first` on.
+/// Keeps the sound parts of `region`, which is at byte `base` of its segment and should hold the positions from `first` on.
 pub fn salvage(checks: Checks, region: &[u8], base: usize, (first, extent): (Position, Extent)) -> Salvaged {
     let (until, durable) = match extent {
         Extent::Until(until) => (until, until.before()),
@@ -124,7 +124,7 @@ struct Salvage<'a> {
 }
 
 impl Salvage<'_> {
-    /// Take what is sound of the batch at `at`, whose header may be damaged. Answers whether the next batch may follow.
+    /// Keeps the sound records of the batch at `at`, whose header may be damaged. Returns whether another batch may follow.
     fn batch(&mut self) -> bool {
         let header = self.region.get(self.at..).and_then(|bytes| self.checks.decode_batch(bytes));
         let header = header.filter(|header| header.first == self.found.next);
@@ -143,7 +143,7 @@ impl Salvage<'_> {
         }
     }
 
-    /// Take the sound records up to `end`. Past one that is not, its length and width show the way, if the next one is sound.
+    /// Keeps the sound records up to `end`. A damaged record is passed by its length and width, if the next one is sound.
     fn records(&mut self, end: usize) {
         let Some(bytes) = self.region.get(..end) else { return };
         while self.at < end && self.found.next < self.until {
@@ -170,7 +170,7 @@ impl Salvage<'_> {
         (self.found.next, self.at) = (frame.next, frame.to);
     }
 
-    /// The positions up to the one before `until` are lost.
+    /// The positions before `until` are lost.
     fn lose(&mut self, until: Position, kind: Option<&'static str>) {
         if until <= self.found.next {
             return;

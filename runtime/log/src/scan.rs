@@ -1,4 +1,4 @@
-//! Reads records in order, from one segment on to the next.
+//! Reads records in order, continuing from one segment to the next.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 /// An iterator over records; see [`crate::LogReader::scan`].
 pub struct Scan {
     catalog: Arc<Catalog>,
-    /// The next position to give.
+    /// The next position to return.
     next: Position,
-    /// The last one.
+    /// The last position to return.
     until: Position,
     current: Option<(Arc<Segment>, Walker)>,
 }
@@ -45,7 +45,7 @@ impl Scan {
                     return Ok(found);
                 }
                 Step::End => {
-                    // The next record is in the next segment; anything else and we would come here forever.
+                    // The next record is in the next segment; otherwise this would loop forever.
                     let after = self.catalog.segment_after(segment.first);
                     if after.is_none_or(|after| after.first != self.next) {
                         return Err(missing(segment, self.next));

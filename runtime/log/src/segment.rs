@@ -1,4 +1,4 @@
-//! What is kept in memory of a segment: its name, how far it is durable, and a sparse index from positions to offsets.
+//! The in-memory state of a segment: its name, its durable end, and a sparse index from positions to offsets.
 
 use parking_lot::RwLock;
 use weirgate_types::Position;
@@ -8,8 +8,8 @@ use crate::{
     format::{SEGMENT_HEADER_BYTES, segment_name},
 };
 
-/// An index entry stands for at least so many bytes of the segment, and for less than twice as many and a record: what
-/// one read fetches. An entry takes 24 bytes, so the index of 100 GiB takes 75 MiB.
+/// Minimum number of bytes that an index entry covers; the maximum is twice as many plus one record, which is what one read
+/// fetches. An entry takes 24 bytes, so the index of 100 GiB takes 75 MiB.
 pub const INDEX_BYTES: usize = 32 * 1024;
 
 /// Where a record's frame begins.
@@ -17,7 +17,7 @@ pub const INDEX_BYTES: usize = 32 * 1024;
 pub struct Mark {
     pub position: Position,
     pub offset: u64,
-    /// Where the batch around it ends.
+    /// Where its batch ends.
     pub batch_end: u64,
 }
 
@@ -28,7 +28,7 @@ pub struct Segment {
     index: RwLock<Index>,
 }
 
-/// The part of a segment that holds a position.
+/// The range of a segment that holds a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     pub start: Mark,
@@ -52,7 +52,7 @@ impl Segment {
         self.index.read().end
     }
 
-    /// Where to look for `position`; none while the segment is empty.
+    /// Where to look for `position`; `None` while the segment is empty.
     pub fn span(&self, position: Position) -> Option<Span> {
         self.index.read().span(position)
     }
@@ -75,14 +75,14 @@ impl Default for Index {
 }
 
 impl Index {
-    /// Keep the mark if the last one is far enough before it.
+    /// Adds the mark if the last one is far enough before it.
     pub fn note(&mut self, mark: Mark) {
         if self.marks.last().is_none_or(|last| mark.offset - last.offset >= INDEX_BYTES as u64) {
             self.marks.push(mark);
         }
     }
 
-    /// The durable part ends here; forget what lies behind.
+    /// The durable part ends here; later index entries are dropped.
     pub fn end_at(&mut self, end: u64) {
         self.marks.truncate(self.marks.partition_point(|mark| mark.offset < end));
         self.end = end;

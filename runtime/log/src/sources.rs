@@ -1,5 +1,5 @@
-//! The segments of a log that may be damaged, each with the header that it should have: as it was found, with one byte put right,
-//! or made from those of the other segments. Changes nothing.
+//! The segments of a log that may be damaged, each with its proper header: as found, with one byte corrected, or derived
+//! from the headers of the other segments. Changes nothing.
 
 use weirgate_types::Position;
 
@@ -9,15 +9,15 @@ use crate::{
     recovery::segments,
 };
 
-/// A segment's file, and its header as found or as it must have been.
+/// A segment's file, and its header as found or as derived.
 pub struct Source {
     pub name: String,
     pub header: SegmentHeader,
-    /// What is wrong with the header.
+    /// The damage of the header.
     pub fault: Option<&'static str>,
 }
 
-/// All segments, with the headers that they should have. Files of another log are none of them.
+/// All segments with their proper headers. Files of another log are excluded.
 pub fn sources(storage: &dyn Storage) -> Result<(Vec<Source>, Option<String>), LogError> {
     let mut found = Vec::new();
     for first in segments(storage)? {
@@ -41,7 +41,7 @@ pub fn sources(storage: &dyn Storage) -> Result<(Vec<Source>, Option<String>), L
     Ok((mend_headers(found)?, unborn))
 }
 
-/// A segment's bytes, all of them.
+/// All bytes of a segment.
 pub fn read_whole(storage: &dyn Storage, name: &str) -> Result<Vec<u8>, LogError> {
     read(storage, name, u64::MAX)
 }
@@ -56,7 +56,7 @@ fn read(storage: &dyn Storage, name: &str, bytes_max: u64) -> Result<Vec<u8>, Lo
 
 type Found = (String, Position, Option<SegmentHeader>, Vec<u8>);
 
-/// Give each segment whose header is damaged the one that it must have had.
+/// Derives the header of each segment whose header is damaged.
 fn mend_headers(found: Vec<Found>) -> Result<Vec<Source>, LogError> {
     let mended: Vec<_> = found
         .into_iter()
@@ -66,7 +66,7 @@ fn mend_headers(found: Vec<Found>) -> Result<Vec<Source>, LogError> {
         })
         .collect();
     let headers: Vec<_> = mended.iter().filter_map(|(_, _, _, mended)| *mended).collect();
-    // Of several logs, the one with most segments.
+    // If there are several logs, the one with the most segments.
     let votes = |salt: Salt| headers.iter().filter(|header| header.identity.salt == salt).count();
     let most = headers.iter().rev().max_by_key(|header| votes(header.identity.salt));
     let Some(salt) = most.map(|header| header.identity.salt) else {
@@ -80,7 +80,7 @@ fn mend_headers(found: Vec<Found>) -> Result<Vec<Source>, LogError> {
     };
     let mut sources = Vec::new();
     for (name, first, header, mended) in mended {
-        // Where the header is not to be had, the epoch is that of the segment before.
+        // If the header cannot be recovered, the epoch is that of the previous segment.
         identity = mended.filter(is_ours).map_or(identity, |header| header.identity);
         let fault = match header {
             Some(header) if is_ours(&header) => None,
@@ -92,7 +92,7 @@ fn mend_headers(found: Vec<Found>) -> Result<Vec<Source>, LogError> {
     Ok(sources)
 }
 
-/// The header with one byte put right, where that makes it sound.
+/// The header with one byte corrected, if that makes it sound.
 fn mend(bytes: &[u8], first: Position) -> Option<SegmentHeader> {
     let header = bytes.get(..SEGMENT_HEADER_BYTES)?;
     for at in 0..SEGMENT_HEADER_BYTES {

@@ -1,8 +1,8 @@
-//! A look at a whole log that may be damaged anywhere: what of it is sound, what is not, and which positions that concerns.
-//! Changes nothing. Has one segment at a time in memory; it is for a log that no server has open.
+//! A survey of a whole log that may be damaged anywhere: which parts are sound, which are not, and which positions are
+//! affected. Changes nothing. Has one segment at a time in memory; it is for a log that no server has open.
 //!
-//! Positions are dense and every batch names its own, so what lies between two sound batches is known: so many positions are
-//! damaged or missing. Within a damaged batch each record has a checksum of its own, and those that are sound are kept.
+//! Positions are dense and every batch has its position, so the number of damaged or missing positions between two sound
+//! batches is known. Within a damaged batch each record has its own checksum, and sound records are kept.
 
 use weirgate_types::{Position, Record};
 
@@ -14,30 +14,30 @@ use crate::{
     sources::{Source, read_whole, sources},
 };
 
-/// What is found of a record of a later program.
+/// Finding: a record of a later release.
 const UNDECODABLE: &str = "a record that this program cannot decode, though its checksum is right; it is left as it is";
 
-/// A place where the log is not as it was written.
+/// A part of the log that differs from what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub file: String,
-    /// The bytes concerned; empty where a segment is missing.
+    /// The affected bytes; empty if a segment is missing.
     pub from: u64,
     pub to: u64,
     pub what: &'static str,
-    /// The records in it that are sound, by position, with their kinds.
+    /// The sound records in it, by position, with their kinds.
     pub kept: Vec<(Position, &'static str)>,
-    /// The positions that are lost, each range with the kind of record where that can be guessed.
+    /// The lost positions, each range with the kind of record if that can be guessed.
     pub lost: Vec<LostRange>,
 }
 
 impl Finding {
-    /// Of the positions `first` to `last` there is nothing in the file.
+    /// The file holds nothing of the positions `first` to `last`.
     fn missing(file: String, at: u64, what: &'static str, (first, last): (Position, Position)) -> Self {
         Self { file, from: at, to: at, what, kept: Vec::new(), lost: vec![LostRange { first, last, kind: None }] }
     }
 
-    /// Whether the log cannot be used as it is; otherwise a newer program may read it.
+    /// Whether the log cannot be used as it is; otherwise a newer release may read it.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         self.what != UNDECODABLE
@@ -49,36 +49,36 @@ impl Finding {
 pub struct LostRange {
     pub first: Position,
     pub last: Position,
-    /// What kind of record it seems to have been.
+    /// The probable kind of record.
     pub kind: Option<&'static str>,
 }
 
-/// What was found.
+/// The result of a survey.
 pub struct Survey {
     pub(crate) salt: Salt,
     pub epochs: Epochs,
     pub(crate) pieces: Vec<Pieces>,
-    /// The position after the last one.
+    /// The position that follows the last one.
     pub next: Position,
     pub records: u64,
     pub findings: Vec<Finding>,
     /// A segment that was being created.
     pub(crate) unborn: Option<String>,
-    /// Bytes behind the last sound batch that nothing proves to have been durable: a batch that was being written.
+    /// Bytes behind the last sound batch without evidence that they were durable: a batch that was being written.
     pub torn: Option<Finding>,
 }
 
-/// A segment as it should be.
+/// A repaired segment.
 pub(crate) struct Pieces {
     pub header: SegmentHeader,
-    /// The file's size; 0 where there is none.
+    /// The file's size; 0 if there is no file.
     pub size: u64,
     pub parts: Vec<Part>,
-    /// Whether the file differs from that.
+    /// Whether the file differs from the repaired segment.
     pub damaged: bool,
 }
 
-/// A segment's file while it is looked at.
+/// A segment's file during the survey.
 #[derive(Clone, Copy)]
 struct File<'a> {
     name: &'a str,
@@ -86,10 +86,10 @@ struct File<'a> {
 }
 
 impl Survey {
-    /// Look at the log in `storage`; none where there is none. `views` is how far the views have applied it.
+    /// Surveys the log in `storage`; `None` if there is none. `views` is the views' applied position.
     ///
     /// # Errors
-    /// [`LogError::Version`], [`LogError::Io`]; [`LogError::Corrupt`] where no segment's header can be read, or two segments
+    /// [`LogError::Version`], [`LogError::Io`]; [`LogError::Corrupt`] if no segment's header can be read, or two segments
     /// hold the same positions: neither can be repaired.
     pub fn of(storage: &dyn Storage, views: Option<Known>) -> Result<Option<Self>, LogError> {
         let (sources, unborn) = sources(storage)?;
@@ -147,7 +147,8 @@ impl Survey {
         Ok(())
     }
 
-    /// Records up to `header`'s are missing: their place goes to the end of the segment before it, or to a new first one.
+    /// Records before `header`'s are missing: their positions are covered at the end of the previous segment, or in a new
+    /// first one.
     fn fill_gap(&mut self, header: &SegmentHeader) {
         let (first, last) = (self.next, header.first.before());
         if self.pieces.is_empty() {
@@ -165,8 +166,7 @@ impl Survey {
         self.next = header.first;
     }
 
-    /// Go through the batches of a segment. What is `known`: the position that the next segment begins with, and the last one
-    /// that was durable.
+    /// Goes through the batches of a segment. `known`: the first position of the next segment, and the last durable one.
     fn walk(&mut self, file: File<'_>, pieces: &mut Pieces, (until, durable): (Option<Position>, Position)) {
         let (checks, bytes) = (Checks::of(self.salt), file.bytes);
         let mut at = SEGMENT_HEADER_BYTES.min(bytes.len());
@@ -196,7 +196,7 @@ impl Survey {
         }
     }
 
-    /// Nothing sound lies behind the damaged bytes of this segment.
+    /// Nothing sound follows the damaged bytes of this segment.
     fn end(
         &mut self,
         file: File<'_>,
@@ -217,7 +217,7 @@ impl Survey {
         self.damaged(file, pieces, (from, to), extent);
     }
 
-    /// Keep of `from..to` what is sound. Answers where it ends.
+    /// Keeps the sound parts of `from..to`. Returns where they end.
     fn damaged(&mut self, file: File<'_>, pieces: &mut Pieces, (from, to): (usize, usize), extent: Extent) -> usize {
         let region = file.bytes.get(from..to).unwrap_or_default();
         let Salvaged { parts, kept, lost, next } = salvage(Checks::of(self.salt), region, from, (self.next, extent));
@@ -232,7 +232,7 @@ impl Survey {
         to
     }
 
-    /// Records whose checksums are right, and that this program does not know.
+    /// Records whose checksums are right, but whose kind this release does not know.
     fn undecodable(&mut self, file: File<'_>, frames: &[(Position, usize, usize)]) {
         for (position, from, to) in frames {
             if Record::decode(file.bytes.get(*from..*to).unwrap_or_default()).is_err() {
@@ -244,7 +244,7 @@ impl Survey {
         }
     }
 
-    /// Records that were durable, as something outside the log knows, and of which nothing is left.
+    /// Records with outside evidence that they were durable, and of which nothing is left.
     fn lose_up_to(&mut self, durable: Position) {
         if durable < self.next {
             return;
@@ -260,7 +260,7 @@ impl Survey {
         self.next = durable.next();
     }
 
-    /// Epochs of which the log has no segment: their records are missing, and nobody knows how many.
+    /// Epochs without a segment in the log: their records are missing, and their number is unknown.
     fn lose_epochs(&mut self, known: &[Known]) {
         let Some(ahead) = known.iter().find(|known| !self.epochs.hold(known.epoch)) else { return };
         let file = self.pieces.last().map_or_else(String::new, |pieces| segment_name(pieces.header.first));
@@ -287,7 +287,7 @@ fn next_batch(
     })
 }
 
-/// What a later batch proves to have been durable, though it may be torn itself: all that stands before it.
+/// A later batch, even a torn one, proves that everything before it was durable.
 fn durable_before(checks: &Checks, rest: &[u8], next: Position) -> Position {
     let marked = rest.windows(BATCH_HEADER_BYTES).skip(1).filter(|window| window.starts_with(checks.mark()));
     let later = marked.filter_map(|window| checks.decode_batch(window)).filter(|header| header.first >= next);

@@ -1,6 +1,6 @@
-//! The growing end of the last segment: finds room for a batch, writes it, and takes back what did not fit.
+//! The growing end of the last segment: finds room for a batch, writes it, and undoes a write that did not fit.
 //!
-//! Every function leaves the disk as it was when it answers [`LogError::Full`]. After any other error nobody knows.
+//! Every function that returns [`LogError::Full`] leaves the disk unchanged. After any other error its state is unknown.
 
 use std::{io, sync::Arc};
 
@@ -13,22 +13,23 @@ use crate::{
     recovery::Recovered,
 };
 
-/// A batch of at least this part of what is reserved at once does not reserve: it would be written twice, and soon again.
+/// A batch of at least this fraction of the reservation does not reserve: it would be written twice, and would soon need
+/// more.
 const LARGE_SHARE: u64 = 8;
 
 pub struct Tail {
     name: String,
     file: Arc<dyn StorageFile>,
-    /// Where the next batch goes.
+    /// The offset of the next batch.
     at: u64,
-    /// The file's size: up to here it holds zeros and takes no more space.
+    /// The file's size: up to here it is zero-filled and allocated.
     reserved: u64,
     segment_bytes_max: u64,
     reserve_bytes: u64,
 }
 
 impl Tail {
-    /// Go on where a recovered log ends.
+    /// Continues at the end of a recovered log.
     pub fn resume(recovered: &Recovered, options: &LogOptions) -> Self {
         let name = recovered.segments.last().map_or_else(String::new, |segment| segment.name.clone());
         Self::new(name, Arc::clone(&recovered.file), recovered.end, recovered.size, options)
@@ -39,7 +40,7 @@ impl Tail {
         Self { name, file, at, reserved, segment_bytes_max, reserve_bytes }
     }
 
-    /// Begin a segment: durable, and empty.
+    /// Creates a segment: durable, and empty.
     pub fn create(
         storage: &dyn Storage,
         identity: Identity,
@@ -62,12 +63,12 @@ impl Tail {
         Ok(Self::new(name, file, at, at, options))
     }
 
-    /// Whether a batch of so many bytes belongs here, not into a new segment. The first one always does.
+    /// Whether a batch of this size belongs here, not into a new segment. The first one always does.
     pub fn takes(&self, bytes: u64) -> bool {
         self.at == SEGMENT_HEADER_BYTES as u64 || self.at + bytes <= self.segment_bytes_max
     }
 
-    /// Give back the space that was reserved and will not be used. Needs no sync: zeros at the end mean nothing.
+    /// Frees the unused reserved space. Needs no sync: zeros at the end have no meaning.
     pub fn give_back(&mut self) -> Result<(), LogError> {
         if self.reserved > self.at {
             self.file.truncate(self.at).map_err(LogError::io("truncating", &self.name))?;
@@ -76,7 +77,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Take space for a batch of so many bytes, and for some more where there is enough.
+    /// Reserves space for a batch of this size, and more if there is enough.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), LogError> {
         let needed = self.at + bytes;
         if needed <= self.reserved || bytes >= self.reserve_bytes / LARGE_SHARE {
@@ -98,7 +99,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Write a batch and make it durable. Answers where it begins.
+    /// Writes a batch and makes it durable. Returns where it begins.
     pub fn append(&mut self, batch: &[u8]) -> Result<u64, LogError> {
         if let Err(error) = self.file.write_at(batch, self.at) {
             let full = is_full(&error);
@@ -111,7 +112,7 @@ impl Tail {
         Ok(start)
     }
 
-    /// Undo a write that the disk had no space for.
+    /// Undoes a write for which the disk had no space.
     fn cut(&mut self, size: u64, full: io::Error) -> LogError {
         match self.file.truncate(size).and_then(|()| self.file.sync_data()) {
             Ok(()) => {
@@ -123,7 +124,7 @@ impl Tail {
     }
 }
 
-/// Undo the creation of a segment that the disk had no space for. There may be nothing to undo.
+/// Undoes the creation of a segment for which the disk had no space. There may be nothing to undo.
 fn uncreate(storage: &dyn Storage, name: &str, full: io::Error) -> LogError {
     match storage.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return LogError::io("removing", name)(error),

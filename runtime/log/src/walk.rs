@@ -1,5 +1,5 @@
-//! Walks over the batches and records of a segment, forwards, and believes nothing that a checksum does not vouch for.
-//! Knows no other segment; what damage means is decided by who walks.
+//! Walks forwards over the batches and records of a segment, and trusts only what a checksum covers. Knows no other segment;
+//! the caller decides what damage means.
 
 use std::{io, sync::Arc};
 
@@ -11,14 +11,14 @@ use crate::{
     segment::Mark,
 };
 
-/// Where a walk begins, and where it may look.
+/// Where a walk begins, and its bounds.
 pub struct Walk {
     pub file: Arc<dyn StorageFile>,
     pub checks: Checks,
     /// A record, or with `batch_end == offset` a batch.
     pub start: Mark,
     pub end: u64,
-    /// How many bytes to fetch at once.
+    /// Number of bytes per fetch.
     pub chunk_bytes: usize,
 }
 
@@ -38,13 +38,13 @@ struct OpenBatch {
     first: Position,
     end: u64,
     records: u32,
-    /// Not known when the walk began in the middle.
+    /// Unknown if the walk began in the middle.
     header: Option<BatchHeader>,
 }
 
 pub enum Step<'a> {
     Batch(BatchHeader),
-    /// A record that lies before what is looked for.
+    /// A record before the requested position.
     Passed,
     Record {
         mark: Mark,
@@ -60,7 +60,7 @@ pub enum WalkFault {
 }
 
 impl WalkFault {
-    /// The fault as an error of the log, for those to whom any damage is corruption.
+    /// The fault as a log error, for callers that treat any damage as corruption.
     pub fn into_error(self, file: &str) -> LogError {
         match self {
             Self::Io(error) => LogError::io("reading", file)(error),
@@ -88,7 +88,7 @@ impl Walker {
         self.position
     }
 
-    /// Go one step. Records that end before `from` are passed over, by their length alone.
+    /// Goes one step. Records that end before `from` are skipped by their length.
     pub fn step(&mut self, from: Position) -> Result<Step<'_>, WalkFault> {
         if self.at < self.batch.end {
             return self.record(from);
@@ -170,7 +170,7 @@ impl Walker {
         }
     }
 
-    /// Have the next `count` bytes in the window.
+    /// Loads the next `count` bytes into the window.
     fn fill(&mut self, count: usize) -> Result<(), WalkFault> {
         let window_end = self.window_at + self.window.len() as u64;
         if self.at >= self.window_at && self.at + count as u64 <= window_end {
@@ -184,13 +184,13 @@ impl Walker {
         self.window_at = self.at;
         let read = self.walk.file.read_at(&mut self.window, self.at);
         read.map_err(|error| {
-            // What the window holds is not what the file does.
+            // The window differs from the file.
             self.window.clear();
             WalkFault::Io(error)
         })
     }
 
-    /// Bytes `start..end` from here on, of those that `fill` has fetched.
+    /// Bytes `start..end` from here on, of those that `fill` has loaded.
     fn filled(&self, start: usize, end: usize) -> &[u8] {
         let skipped = usize::try_from(self.at - self.window_at).unwrap_or(usize::MAX);
         self.window.get(skipped.saturating_add(start)..skipped.saturating_add(end)).unwrap_or_default()

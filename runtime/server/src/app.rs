@@ -1,4 +1,4 @@
-//! What every route can reach: the engine, the options, and what limits the requests.
+//! The state shared by all routes: the engine, the options, and the limits of requests.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,28 +12,28 @@ use crate::{live::Admission, parsing::Parsers, tasks::Tasks};
 #[derive(Debug, Clone)]
 pub struct Options {
     pub event_limits: EventLimits,
-    /// The largest body of `POST /v1/events`.
+    /// Maximum size of a body of `POST /v1/events`, in bytes.
     pub request_bytes_max: usize,
-    /// The largest body of `PUT /v1/modules`.
+    /// Maximum size of a body of `PUT /v1/modules`, in bytes.
     pub module_bytes_max: usize,
-    /// Connections of all kinds at once; beyond it: 503.
+    /// Maximum number of connections of all kinds; beyond it: 503.
     pub connections_max: usize,
-    /// Live connections at once; at most three quarters of all.
+    /// Maximum number of live connections; at most three quarters of all.
     pub live_connections_max: usize,
-    /// How long a request's head may take to come, and how long a connection may be idle before it.
+    /// How long a request's head may take to arrive, and how long a connection may be idle before it.
     pub header_timeout: Duration,
-    /// How long a body may take to come.
+    /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long nothing of a body may come.
+    /// How long a body's bytes may pause.
     pub body_idle_timeout: Duration,
-    /// How long an uploaded module may take to come.
+    /// How long an uploaded module may take to arrive.
     pub upload_timeout: Duration,
-    /// How often modules that no handler was deployed with are looked for.
+    /// Interval between searches for modules that no handler was deployed with.
     pub collect_interval: Duration,
     pub heartbeat: Duration,
-    /// Origins whose pages may use the live endpoint, besides the server's own.
+    /// Origins whose pages may use the live endpoint, in addition to the server's own.
     pub origins: Vec<String>,
-    /// The built demo shop, served under `/shop/`.
+    /// The directory of the built demo shop, served under `/shop/`.
     pub shop: Option<PathBuf>,
 }
 
@@ -57,7 +57,7 @@ impl Default for Options {
     }
 }
 
-/// What every route can reach.
+/// The state shared by all routes.
 #[derive(Clone)]
 pub struct App {
     pub engine: Handle,
@@ -66,19 +66,19 @@ pub struct App {
     pub admission: Arc<Admission>,
     pub tasks: Arc<Tasks>,
     pub parsers: Parsers,
-    /// How many bodies that were refused are read to their end at once.
+    /// Maximum number of refused bodies that are read to their end at once.
     pub discards: Arc<Semaphore>,
-    /// How many lists of events are answered at once.
+    /// Maximum number of event lists answered at once.
     pub lists: Arc<Semaphore>,
     /// Turns true when the server stops.
     pub stopping: watch::Receiver<bool>,
 }
 
 impl App {
-    /// Done when the server stops.
+    /// Resolves when the server stops.
     pub async fn stopped(&self) {
         let mut stopping = self.stopping.clone();
-        // An error says that the sender is gone, which is the end as well.
+        // An error means that the sender is gone, which also means stopping.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Accepting connections: at most so many at once, each with timeouts. One more is answered 503 and closed.
+//! Accepting connections: a limited number, each with timeouts. One more is answered 503 and closed.
 //!
-//! Knows no route: what it serves is given to it.
+//! Knows no route: the router is passed in.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,31 +26,31 @@ use weirgate_engine::Handle;
 
 use crate::{Problem, stall::Socket};
 
-/// How many connections beyond the limit are answered 503 at once. Further ones wait in the listener's queue.
+/// Maximum number of connections beyond the limit that are answered 503 at once. Further ones wait in the listener's queue.
 const REFUSALS_MAX: usize = 16;
 /// How long a connection beyond the limit may take to send its request.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer that takes no bytes for this long is disconnected.
+/// A peer that accepts no bytes for this long is disconnected.
 const STALL_MAX: Duration = Duration::from_secs(30);
-/// The largest head of a request; also how much is read ahead of a body.
+/// Maximum size of a request's head, in bytes; also the read-ahead of a body.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// TCP keepalive finds peers that are gone without a word: 60 s of silence, then four probes 15 s apart.
+/// TCP keepalive detects peers that vanished: after 60 s of silence, four probes 15 s apart.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
-/// How long to wait before the next try to accept, after one that failed for want of something.
+/// Delay before the next accept, after one that failed for lack of a resource.
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// What connections may use.
+/// The limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
     pub connections_max: usize,
-    /// How long a request's head may take to come, and how long a connection may be idle before it.
+    /// How long a request's head may take to arrive, and how long a connection may be idle before it.
     pub header_timeout: Duration,
 }
 
-/// A slot among the connections. Dropping it gives it back.
+/// A slot among the connections. Dropping it releases it.
 pub struct ConnectionSlot {
     engine: Handle,
     _permit: OwnedSemaphorePermit,
@@ -69,7 +69,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// A connection that was accepted, and whether it is within the limit.
+/// An accepted connection, and whether it is within the limit.
 struct Accepted {
     stream: TcpStream,
     permit: OwnedSemaphorePermit,
@@ -82,7 +82,7 @@ struct Acceptor {
     refusals: Arc<Semaphore>,
 }
 
-/// Serve `router` until `stopping` turns true; then accept nothing more, and answer what is under way.
+/// Serves `router` until `stopping` turns true; then accepts no more connections, and answers the requests in progress.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -122,7 +122,7 @@ pub async fn serve(
 }
 
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone, which is the end as well.
+    // An error means that the sender is gone, which also means stopping.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
@@ -133,14 +133,14 @@ fn tell(ended: Result<(), tokio::task::JoinError>) {
 }
 
 impl Acceptor {
-    /// The next connection. While there is no slot for one, nor for a refusal, none is accepted.
+    /// The next connection. While there is no slot for it, nor for a refusal, none is accepted.
     async fn accept(&self) -> Accepted {
         let (permit, is_within) = self.permit().await;
         let stream = self.stream().await;
         if is_within {
             return Accepted { stream, permit, is_within };
         }
-        // A slot may have become free while the connection was waited for.
+        // A slot may have become free while waiting for the connection.
         match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(permit) => Accepted { stream, permit, is_within: true },
             Err(_) => Accepted { stream, permit, is_within },
@@ -156,12 +156,12 @@ impl Acceptor {
         };
         match acquired {
             (Ok(permit), is_within) => (permit, is_within),
-            // The semaphores are closed by nobody.
+            // The semaphores are never closed.
             (Err(_), _) => std::future::pending().await,
         }
     }
 
-    /// Without a descriptor, a buffer or memory for a connection the next try waits; it is not tried again at once.
+    /// Without a descriptor, a buffer or memory for a connection the next accept waits, instead of retrying at once.
     async fn stream(&self) -> TcpStream {
         let mut backoff = BACKOFF;
         loop {
@@ -183,13 +183,13 @@ impl Acceptor {
     }
 }
 
-/// Whether the error is about a connection that is gone already, and says nothing of the next one.
+/// Whether the error concerns one connection that is gone already, and does not affect the next one.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Small writes go out at once, and a peer that is gone is noticed.
+/// Sends small writes at once, and detects peers that are gone.
 fn set_up(stream: &TcpStream, peer: SocketAddr) {
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
@@ -226,7 +226,7 @@ async fn run(
     }
 }
 
-/// Answer one request with 503, and close the connection.
+/// Answers one request with 503, and closes the connection.
 async fn refuse(stream: TcpStream, slot: ConnectionSlot) {
     let io = TokioIo::new(Socket::new(stream, REFUSAL_TIMEOUT, slot));
     let refused = http1::Builder::new()

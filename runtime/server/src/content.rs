@@ -10,13 +10,13 @@ use weirgate_types::{Event, EventError, EventLimits, RawEvent};
 
 use crate::Problem;
 
-/// How many events a batch may hold.
+/// Maximum number of events in a batch.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
 
-/// The events that a request holds, checked.
+/// The checked events of a request.
 ///
 /// # Errors
-/// The content type is not one of CloudEvents', or one of the events is wrong: then none is taken.
+/// The content type is not one of CloudEvents', or one of the events is invalid: then none is accepted.
 pub fn events(headers: &HeaderMap, body: &[u8], limits: &EventLimits) -> Result<Vec<Event>, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -31,10 +31,10 @@ pub fn events(headers: &HeaderMap, body: &[u8], limits: &EventLimits) -> Result<
     }
 }
 
-/// A batch, read up to as many events as may be in it.
+/// A batch, parsed up to the maximum number of events.
 struct Batch {
     events: Vec<RawEvent>,
-    /// There were more; these were not taken apart.
+    /// There were more; these were not parsed.
     is_over: bool,
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused_with_its_code() {
+    fn an_invalid_event_is_refused_with_its_code() {
         let batch_with_a_bad_one = format!("[{ONE},{{}}]");
         let too_many = format!("[{}]", vec![ONE; BATCH_EVENTS_MAX + 1].join(","));
         for (content_type, body, status, code) in [

@@ -1,3 +1,3 @@
-//! The parsers of what anyone may send, for fuzzing: nothing but ways into private modules.
+//! The parsers of untrusted input, for fuzzing: only access to private modules.
 
 pub use crate::{content::events, live::subjects as live_subjects};

@@ -1,7 +1,7 @@
 //! The endpoints: HTTP, WebSocket, server-sent events, the OpenAPI document, and the pages.
 //!
-//! Turns requests into the engine's questions and its answers into responses. Knows no rule of delivery and touches no
-//! file but the pages it serves. Each route lives in a file of its own under `routes`.
+//! Turns requests into calls of the engine, and its answers into responses. Knows no delivery rules and reads no files
+//! except the pages it serves. Each route has its own file under `routes`.
 
 mod app;
 mod connections;

@@ -1,6 +1,5 @@
-//! Parsing what came in a body: small ones at once, large ones on a thread of their own, a few at a time. So neither an
-//! async thread nor memory is at the mercy of a large body: however much more room its values take than its bytes, only a
-//! few bodies are taken apart at once.
+//! Parses bodies: small ones at once, large ones on a separate thread, a few at a time. So a large body blocks no async
+//! thread, and although parsed values take more memory than their bytes, only a few bodies are parsed at once.
 
 use std::sync::Arc;
 
@@ -8,12 +7,12 @@ use tokio::sync::Semaphore;
 
 use crate::Problem;
 
-/// How many large bodies are parsed at once.
+/// Maximum number of large bodies parsed at once.
 const PARSERS_MAX: usize = 2;
-/// A body of at most so many bytes is parsed at once, which takes a fraction of a millisecond.
+/// A body of at most this many bytes is parsed at once, which takes a fraction of a millisecond.
 const SMALL_BYTES_MAX: usize = 32 * 1024;
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug, Clone)]
 pub struct Parsers(Arc<Semaphore>);
 
@@ -24,7 +23,7 @@ impl Default for Parsers {
 }
 
 impl Parsers {
-    /// Parse a body of so many bytes with `parse`.
+    /// Parses a body of this many bytes with `parse`.
     pub async fn run<T: Send + 'static>(
         &self,
         bytes: usize,

@@ -1,5 +1,5 @@
-//! Reading a request's body: its bytes are taken from the budget before they are read, and neither the whole nor a pause
-//! may take too long.
+//! Reads a request's body: its bytes are taken from the budget before they are read, and both the whole body and each pause
+//! have a time limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,25 +14,25 @@ use weirgate_engine::{Grant, Purpose};
 
 use crate::{Problem, app::App};
 
-/// What is taken from the budget for a body before its first bytes come; a small body takes what it announces.
+/// Bytes taken from the budget before a body's first bytes arrive; less if its declared length is smaller.
 const FIRST_BYTES: usize = 16 * 1024;
-/// The rest of a body that was refused is read and dropped for so long, so that the client gets to read the answer.
+/// How long the rest of a refused body is read and dropped, so that the client gets to read the answer.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A body, read to its end, and the bytes that it takes from the budget.
+/// A completely read body, and its bytes of the budget.
 pub struct Payload {
     pub bytes: Bytes,
     pub held: Grant,
 }
 
-/// A body that is being read.
+/// A body being read.
 pub struct Reading {
     stream: BodyDataStream,
     deadline: Instant,
     idle_max: Duration,
     bytes: usize,
     bytes_max: usize,
-    /// The client sends its body only when it is asked to, which reading does.
+    /// The client sends its body only after `100 Continue`, which reading causes.
     waits_to_be_asked: bool,
 }
 
@@ -53,7 +53,7 @@ impl FromRequest<App> for Payload {
     }
 }
 
-/// How long a request says that its body is.
+/// The declared length of a request's body.
 pub fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -68,7 +68,7 @@ async fn read(app: &App, reading: &mut Reading, announced: Option<usize>) -> Res
     while let Some(chunk) = reading.next(app).await? {
         let needed = bytes.len() + chunk.len();
         if needed > held.bytes() {
-            // Twice as much as came, so that what is claimed is never far from what was sent.
+            // Twice as much as has arrived, so that the budget's bytes stay close to the sent ones.
             let wanted = (needed * 2).min(announced.unwrap_or(reading.bytes_max)).max(needed);
             if !held.grow(wanted - held.bytes()) {
                 return Err(over_budget());
@@ -90,7 +90,7 @@ impl Reading {
         Self { stream, deadline, idle_max, bytes: 0, bytes_max, waits_to_be_asked }
     }
 
-    /// What comes next; none at the body's end.
+    /// The next bytes; `None` at the body's end.
     pub async fn next(&mut self, app: &App) -> Result<Option<Bytes>, Problem> {
         let idle_until = Instant::now() + self.idle_max;
         let next = tokio::select! {
@@ -125,8 +125,8 @@ impl Reading {
         problem
     }
 
-    /// Read and drop the rest beside the answer, for a short while: a connection that is closed with unread bytes is
-    /// reset, and the client may never see the answer.
+    /// Reads and drops the rest beside the answer, for a short time: a connection that is closed with unread bytes is reset,
+    /// and the client may never see the answer.
     pub fn discard(self, app: &App) {
         if self.waits_to_be_asked && self.bytes == 0 {
             return;

@@ -22,15 +22,15 @@ pub struct Problem {
     pub code: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
-    /// Seconds; sent as `Retry-After` too.
+    /// Seconds; also sent as `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
 }
 
-/// The longest text of an error. What a client sent may be part of it, and is cut.
+/// Maximum length of an error's text. Client input in it is cut.
 const DETAIL_BYTES_MAX: usize = 2_048;
 
-/// `text`, cut at a character's end where it is too long for an error.
+/// `text`, cut at a character's end if it is too long for an error.
 pub fn bounded(mut text: String) -> String {
     if text.len() > DETAIL_BYTES_MAX {
         text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
@@ -62,12 +62,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
-    /// What somebody decides, or its reason, cannot be taken as it is.
+    /// An operator's command, or its reason, is invalid.
     pub fn bad_command(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-command", detail)
     }
 
-    /// The server's own trouble: logged in full, and not shown to the client.
+    /// A failure of the server: logged in full, and not shown to the client.
     pub fn internal(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(code, error, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, "internal error; see the server's log")

@@ -29,7 +29,7 @@ use crate::{
 const DISCARDS_MAX: usize = 32;
 const LISTS_MAX: usize = 8;
 
-/// Serve until `stop` is done; then refuse new connections, end the live ones, and answer what is under way.
+/// Serves until `stop` resolves; then refuses new connections, ends the live ones, and answers the requests in progress.
 pub async fn serve(
     listener: TcpListener,
     engine: Handle,
@@ -60,7 +60,7 @@ pub async fn serve(
     tokio::join!(serving, shutdown);
 }
 
-/// Delete modules that nobody uses, at the start and every so often.
+/// Deletes unused modules, at the start and at intervals.
 async fn collect_modules(engine: Handle, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     loop {
@@ -105,7 +105,7 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// What changes something is not to be asked for by another site's page, with its visitor's network.
+/// Requests that change something must not come from another site's page through its visitor's browser.
 async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     if !request.method().is_safe() {
         check_origin(request.headers(), &app.options.origins)?;
@@ -113,7 +113,7 @@ async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Re
     Ok(next.run(request).await)
 }
 
-/// The assets' names change with their content; the page that names them is asked for each time.
+/// The assets' names change with their content; the page that names them is revalidated each time.
 fn cached(files: ServeDir, policy: &'static str) -> SetResponseHeader<ServeDir, HeaderValue> {
     SetResponseHeader::overriding(files, header::CACHE_CONTROL, HeaderValue::from_static(policy))
 }

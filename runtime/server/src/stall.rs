@@ -1,5 +1,5 @@
-//! A connection's socket. A peer that takes no bytes for too long ends it, and as long as it is open it holds its slot
-//! among the connections, also after an upgrade.
+//! A connection's socket. A peer that accepts no bytes for too long is disconnected, and while the socket is open it holds
+//! its slot among the connections, also after an upgrade.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::connections::ConnectionSlot;
 
-/// See the module.
+/// See the module documentation.
 pub struct Socket {
     stream: TcpStream,
     stall_max: Duration,
@@ -30,7 +30,7 @@ impl Socket {
         Self { stream, stall_max, stalled: None, _slot: slot }
     }
 
-    /// What a write came to; an error when it has waited for too long.
+    /// The result of a write; an error when it has waited for too long.
     fn judge<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;

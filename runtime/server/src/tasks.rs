@@ -1,10 +1,10 @@
-//! Work that goes on after its request has been answered. It ends with the server.
+//! Background tasks that continue after their request has been answered. They end with the server.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::task::{JoinError, JoinSet};
 
-/// See the module. Dropping it ends what is under way.
+/// See the module documentation. Dropping it ends the running tasks.
 #[derive(Debug, Default)]
 pub struct Tasks(
     /// A std mutex: held for the start of a task.
@@ -12,7 +12,7 @@ pub struct Tasks(
 );
 
 impl Tasks {
-    /// Carry `work` out beside the requests. It says itself how it ended; a panic is told in the log.
+    /// Runs `work` beside the requests. It reports its own result; a panic is logged.
     pub fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(ended) = tasks.try_join_next() {

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AttemptFailure, Digest, Event, HandlerName, Position};
 
-/// The one record that ends an attempt. Its emitted events take the positions that follow its own.
+/// The record that ends an attempt. Its emitted events take the positions that follow its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     pub handler: HandlerName,
-    /// The event that was delivered.
+    /// The delivered event.
     pub event: Position,
     /// The event's key, so that views can be derived from the commit alone.
     pub key: String,
@@ -18,74 +18,73 @@ pub struct Commit {
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
     pub outcome: Outcome,
-    /// How many handlers' emissions lead to the events that this one emits, its own included: one more than to the event that
-    /// was delivered.
+    /// Causation depth of the emitted events: one more than that of the delivered event.
     pub depth: u32,
-    /// Empty unless the outcome is `Completed` or `Withheld`; but what the runtime itself tells of the attempt is emitted
-    /// with every outcome.
+    /// Empty unless the outcome is `Completed` or `Withheld`; but the runtime's notice of the attempt is emitted with every
+    /// outcome.
     pub effects: Effects,
     pub log: Vec<LogLine>,
 }
 
 impl Commit {
-    /// How many bytes the commit takes in a record.
+    /// Size of the commit in a record, in bytes.
     #[must_use]
     pub fn encoded_size(&self) -> usize {
-        // Only a type that refuses to be encoded has no size, and this one is derived.
+        // Only a type that cannot be encoded has no size, and this one is derived.
         postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
     }
 }
 
-/// What became of a delivery.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Completed,
-    /// It will be tried again after `delay_ms`, not earlier.
+    /// It is tried again after at least `delay_ms`.
     Retry {
         delay_ms: u64,
-        /// When that is over by the wall clock, for people.
+        /// When the delay ends by the wall clock, for people.
         due_ms: u64,
-        /// Which of the manifest's retry stages the wait belongs to, from 0.
+        /// The index of the manifest's retry stage, from 0.
         stage: u8,
         /// Whether the attempt counts; one that met an open circuit does not.
         spent: bool,
-        /// The attempt before it that failed: the failures of a delivery are a chain, from the newest back.
+        /// The previous failed attempt: the failures of a delivery are a linked list, the newest first.
         previous: Option<Position>,
         failure: AttemptFailure,
     },
-    /// It waits until somebody corrects its data.
+    /// It waits for a correction.
     AwaitingCorrection {
         previous: Option<Position>,
         failure: AttemptFailure,
     },
     DeadLettered {
-        /// Whether its key waits until somebody has decided about it.
+        /// Whether its key waits for an operator's command on it.
         held: bool,
-        /// What a later attempt at it takes up.
+        /// What a later attempt at it needs.
         carried: Carried,
-        /// What the handler knew of the key, for whoever looks into it; not all of it where that is much.
+        /// The key's state, for operators; large values are left out.
         state: Vec<StateWrite>,
         failure: AttemptFailure,
     },
-    /// It is done, but earlier deliveries of its key are not, and what it emits must not overtake what they emit:
-    /// `effects.withheld` leaves with a later `Released`.
+    /// It is completed, but earlier deliveries of its key are not, and its emissions must not overtake theirs:
+    /// `effects.withheld` is released by a later `Released`.
     Withheld,
 }
 
-/// What an attempt takes up from those before it: places in the log.
+/// Data of earlier attempts that an attempt needs, as positions in the log.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
-    /// The newest answer to one of its outbound calls: a `Stepped`, which names the one before.
+    /// The newest answer to one of its outbound calls: a `Stepped`, which names the previous one.
     pub step: Option<Position>,
-    /// How many answers that chain holds.
+    /// Number of answers in that list.
     pub steps: u32,
-    /// The data that it gets in place of its event's: an `DeliveryDecided` with a correction.
+    /// Its corrected data: a `DeliveryDecided` with a correction.
     pub correction: Option<Position>,
-    /// The newest attempt that failed.
+    /// The newest failed attempt.
     pub failure: Option<Position>,
 }
 
-/// What a completed attempt changes.
+/// The effects of a completed attempt.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effects {
     pub state: Vec<StateWrite>,
@@ -93,7 +92,7 @@ pub struct Effects {
     pub emitted: Vec<Event>,
     /// Timers started and cancelled, by name.
     pub timers: Vec<TimerWrite>,
-    /// Events that have no position yet; see [`Outcome::Withheld`].
+    /// Emitted events without a position yet; see [`Outcome::Withheld`].
     pub withheld: Vec<Event>,
 }
 
@@ -104,10 +103,10 @@ pub struct TimerWrite {
     pub set: Option<TimerSetting>,
 }
 
-/// When a timer is due, and the event that the handler then gets.
+/// When a timer is due, and the event that the handler gets then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerSetting {
-    /// Unix time in milliseconds; it fires then or later, never before.
+    /// Unix time in milliseconds; it never fires earlier.
     pub due_ms: u64,
     pub r#type: String,
     pub data_content_type: Option<String>,
@@ -131,7 +130,7 @@ pub struct StatusWrite {
     pub data: Option<String>,
 }
 
-/// A line the handler logged during the attempt.
+/// A line that the handler logged during the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     pub level: LogLevel,

@@ -1,17 +1,17 @@
-//! What people, and the runtime for them, decide about handlers and deliveries. Each decision is a record that says who
-//! and why.
+//! Decisions of operators, and of the runtime, about handlers and deliveries. Each decision is a record with its actor and
+//! reason.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Carried, DeliveryId, Event, HandlerName, IdError, Position};
 
-/// Whether a handler works.
+/// A handler's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     #[default]
     Running,
-    /// What is open goes on, and nothing new is taken from the log.
+    /// Open deliveries continue, and no new ones are opened.
     Draining,
     /// No attempt begins.
     Paused,
@@ -28,19 +28,20 @@ pub struct ModeChanged {
     pub notice: Event,
 }
 
-/// What was decided about a delivery.
+/// A decision about a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryDecided {
     pub delivery: DeliveryId,
     /// The event's key, so that views can be derived from the record alone.
     pub key: String,
     pub command: DeliveryCommand,
-    /// What a dead letter that is opened again takes up; empty for other deliveries.
+    /// For a dead letter that is opened again, what its next attempt needs; empty for other deliveries.
     pub carried: Carried,
     pub actor: String,
     pub reason: String,
     pub at_ms: u64,
-    /// The events that resolve it, and last what the runtime tells of the decision: nothing of those that it made itself.
+    /// The events that resolve it, and last the runtime's notice of the decision; decisions that the runtime itself made
+    /// have none.
     pub emitted: Vec<Event>,
 }
 
@@ -48,29 +49,29 @@ pub struct DeliveryDecided {
 pub enum DeliveryCommand {
     /// It runs now, with its attempts counted from zero; a dead letter is opened again.
     Retry,
-    /// It runs with other data, with its attempts counted from zero. The event stays as it was accepted.
+    /// It runs with corrected data, with its attempts counted from zero. The event stays as it was accepted.
     Correct(Correction),
-    /// It ends without effect.
+    /// It is closed without effect.
     Skip,
-    /// It ends, and the events of the decision take its place.
+    /// It is closed, and the events of the decision replace it.
     Resolve,
-    /// A dead letter leaves the store.
+    /// A dead letter is removed from the store.
     Discard,
     /// An open delivery is given up.
     DeadLetter,
 }
 
-/// The data that a delivery is given in place of its event's.
+/// The data that a delivery gets in place of its event's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Correction {
     pub data: Vec<u8>,
     pub data_content_type: Option<String>,
-    /// The event that brought it, where one did.
+    /// The correction event, if it came as an event.
     pub event: Option<Position>,
 }
 
 impl DeliveryCommand {
-    /// The command's word, the same wherever it is named.
+    /// The command's name, the same in every interface.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -84,7 +85,7 @@ impl DeliveryCommand {
     }
 }
 
-/// What a breaker stands before.
+/// What a breaker protects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerId {
@@ -92,12 +93,12 @@ pub enum BreakerId {
     Host(CalledHost),
 }
 
-/// A host, as one handler calls it or as all do: written `<handler>@<host>` or `<host>`.
+/// A host, for one handler or for all: written `<handler>@<host>` or `<host>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CalledHost {
-    /// The handler whose calls it is about; `None` for those of all handlers.
+    /// The handler whose calls it covers; `None` for those of all handlers.
     pub handler: Option<HandlerName>,
-    /// The host's name, with its port where that is not the scheme's own.
+    /// The host's name, with its port unless that is the scheme's default.
     pub host: String,
 }
 
@@ -157,9 +158,9 @@ impl std::fmt::Display for BreakerId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerChanged {
     pub breaker: BreakerId,
-    /// For how long nothing passes; `None`: it is closed, all passes.
+    /// How long it stays open; `None`: it is closed.
     pub open_ms: Option<u64>,
-    /// When that is over by the wall clock, for people.
+    /// When the open time ends by the wall clock, for people.
     pub open_until_ms: Option<u64>,
     pub actor: String,
     pub reason: String,
@@ -185,7 +186,7 @@ pub struct StepAnswer {
 }
 
 impl StepAnswer {
-    /// How many bytes the answer takes with its step's name.
+    /// Size of the answer with its step's name, in bytes.
     #[must_use]
     pub fn size_of_step(&self, step: &str) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());

@@ -32,19 +32,19 @@ impl FromStr for DeliveryId {
     }
 }
 
-/// What may help a failed delivery. The guest names it; see `failure` in `sdk/wit/handler.wit`.
+/// What may help a failed delivery. The guest returns it; see `failure` in `sdk/wit/handler.wit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureClass {
-    /// Time may help.
+    /// A later attempt may succeed.
     Transient,
-    /// Somebody who corrects the data may help.
+    /// An attempt with corrected data may succeed.
     Correctable,
-    /// Nothing will help.
+    /// No attempt will succeed.
     Permanent,
 }
 
-/// Where a failure comes from.
+/// The source of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
@@ -52,20 +52,20 @@ pub enum FailureKind {
     Handler,
     /// The component trapped.
     Trap,
-    /// CPU or wall time ran out.
+    /// CPU or wall-clock time ran out.
     Timeout,
     /// The component asked for more memory than its limit.
     Memory,
     /// Too many or too large effects, or too many host calls.
     EffectLimit,
-    /// A call that the contract does not allow, for instance an empty state name.
+    /// A call that the contract does not allow, for instance with an empty state name.
     Contract,
     /// The runtime stopped during the attempt.
     Interrupted,
-    /// A host that the handler called is left alone for now, because calls to it kept failing.
+    /// The breaker of a host that the handler called is open.
     CircuitOpen,
-    /// An earlier event of its key failed in the same batch, or the batch had too many effects, so nothing of this one was
-    /// kept.
+    /// An earlier event of its key failed in the same batch, or the batch had too many effects, so no effects of this one
+    /// were kept.
     NotReached,
 }
 
@@ -74,16 +74,16 @@ pub enum FailureKind {
 pub struct AttemptFailure {
     pub class: FailureClass,
     pub kind: FailureKind,
-    /// For people: what happened, at most 4 KiB.
+    /// A message for people, at most 4 KiB.
     pub message: String,
-    /// Correctable failures: what is wrong, for the person who is to correct it.
+    /// Correctable failures: the problem with the data, for the person who corrects it.
     pub what_is_wrong: Option<String>,
-    /// Transient failures: the handler's own idea of when to come back.
+    /// Transient failures: the handler's hint of when to retry.
     pub retry_after_ms: Option<u64>,
 }
 
 impl AttemptFailure {
-    /// A failure that the runtime found, not the handler; these are transient until the attempts end.
+    /// A failure found by the runtime, not by the handler; these are transient until the attempts are used up.
     #[must_use]
     pub fn found(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::Position;
 
-/// Identifies a log. A client that resumes names it, so that positions of another log are never mistaken for this one's.
+/// Identifies a log. A resuming client sends it, so that positions of another log are never mistaken for this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub [u8; 16]);
 
@@ -16,23 +16,23 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The epochs of a log. A new one begins when acknowledged records were given up: from then on, positions and idempotency
-/// keys may differ from what clients and other systems have seen.
+/// The epochs of a log. A new one begins when a loss of acknowledged records was accepted: from then on, positions and
+/// idempotency keys may differ from those that clients and other systems have seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epochs {
     first: Epoch,
-    /// Those after it, each with the first position that it holds for. Sorted.
+    /// The later ones, each with its first position. Sorted.
     later: Vec<(Position, Epoch)>,
 }
 
 impl Epochs {
-    /// Those of a log with one epoch.
+    /// The epochs of a log that has only one.
     #[must_use]
     pub fn new(first: Epoch) -> Self {
         Self { first, later: Vec::new() }
     }
 
-    /// The log's first epoch. It identifies the log, whatever happens to it later.
+    /// The log's first epoch. It identifies the log permanently.
     #[must_use]
     pub fn first(&self) -> Epoch {
         self.first
@@ -51,7 +51,7 @@ impl Epochs {
         begun.checked_sub(1).and_then(|last| self.later.get(last)).map_or(self.first, |(_, epoch)| *epoch)
     }
 
-    /// Whether it was ever in force here.
+    /// Whether it was ever in force in this log.
     #[must_use]
     pub fn hold(&self, epoch: Epoch) -> bool {
         self.first == epoch || self.later.iter().any(|(_, later)| *later == epoch)
@@ -65,12 +65,12 @@ impl Epochs {
     }
 }
 
-/// How far something outside the log knows it: the views, for instance.
+/// A head known from outside the log, for instance from the views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// The first epoch of the log that it was made from.
+    /// The first epoch of the log that it belongs to.
     pub log: Epoch,
-    /// The epoch that was in force.
+    /// The epoch in force then.
     pub epoch: Epoch,
     pub position: Position,
 }

@@ -24,7 +24,7 @@ pub struct Event {
     pub data: Vec<u8>,
 }
 
-/// What an event may measure, in bytes unless the name says otherwise.
+/// Size limits of an event, in bytes unless the name says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventLimits {
     pub data_bytes_max: usize,
@@ -39,7 +39,7 @@ impl Default for EventLimits {
     }
 }
 
-/// Why something is not an event that Weirgate takes. The text is for the producer's developer.
+/// Why an event is not accepted. The text is for the producer's developer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     #[error("not a CloudEvent: {0}")]
@@ -65,7 +65,7 @@ pub enum EventError {
 }
 
 impl EventError {
-    /// A stable word for programs.
+    /// A stable code for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -83,13 +83,13 @@ impl EventError {
 }
 
 impl Event {
-    /// What order is kept for: `partitionkey`, else `subject`. Accepted events always have one.
+    /// The key: `partitionkey`, else `subject`. Accepted events always have one.
     #[must_use]
     pub fn key(&self) -> &str {
         self.extensions.get("partitionkey").or(self.subject.as_ref()).map_or("", String::as_str)
     }
 
-    /// Its number among the events of its key, where it carries one: CloudEvents' `sequence`, in decimal digits
+    /// Its number among the events of its key, if it carries one: CloudEvents' `sequence`, in decimal digits
     /// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/sequence.md>).
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
@@ -98,14 +98,14 @@ impl Event {
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 
-    /// How many bytes the event takes in a record.
+    /// Size of the event in a record, in bytes.
     #[must_use]
     pub fn encoded_size(&self) -> usize {
-        // Only a type that refuses to be encoded has no size, and this one is derived.
+        // Only a type that cannot be encoded has no size, and this one is derived.
         postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
     }
 
-    /// Whether the data is JSON by its content type; absent means JSON.
+    /// Whether the content type is JSON; absent means JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.data_content_type.as_deref().is_none_or(|content_type| {
@@ -117,7 +117,7 @@ impl Event {
     }
 }
 
-/// Data as one run of bytes, not as a sequence of numbers.
+/// Data as one byte string, not as a sequence of numbers.
 mod data_bytes {
     use serde::{Deserializer, Serializer, de::Visitor};
 

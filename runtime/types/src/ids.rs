@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
-/// A place in the log. Positions are dense: each is one more than the one before. The first is 1; 0 stands
-/// before the first.
+/// A position in the log. Positions are dense: each is one more than the previous one. The first is 1; 0 means before the
+/// first.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub u64);
@@ -19,7 +19,7 @@ impl Position {
         self.plus(1)
     }
 
-    /// Beyond the last position there can be is that one.
+    /// The maximum position has itself as its next one.
     #[must_use]
     pub fn plus(self, n: u64) -> Self {
         Self(self.0.saturating_add(n))
@@ -86,12 +86,12 @@ impl fmt::Display for HandlerName {
     }
 }
 
-/// What a module is known by: the SHA-256 of its bytes, written `sha256:<hex>`.
+/// The id of a module: the SHA-256 of its bytes, written `sha256:<hex>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The hexadecimal digits alone, fit for a file name.
+    /// Only the hexadecimal digits, suitable as a file name.
     #[must_use]
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
@@ -137,14 +137,14 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A key, as the delivery machine knows it: 64 bits of a keyed hash, see [`KeyHasher`]. Two keys with one hash share a lane,
-/// which costs them independence from each other and nothing else: where the key decides, the key itself is compared.
+/// A key in the delivery machine: 64 bits of a keyed hash, see [`KeyHasher`]. Two keys with one hash share a lane, which
+/// only makes them wait for each other: elsewhere the key itself is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyHash(pub u64);
 
-/// Hashes keys with `SipHash-2-4` (<https://doi.org/10.1007/978-3-642-34931-7_28>) under a secret of the log, so that nobody
-/// outside can choose two keys with one hash. Part of no log format; the views that hold hashes can be rebuilt.
+/// Hashes keys with `SipHash-2-4` (<https://doi.org/10.1007/978-3-642-34931-7_28>) under a secret of the log, so that
+/// outsiders cannot choose two keys with one hash. Not part of the log format; the views that hold hashes can be rebuilt.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyHasher([u8; 16]);
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_reads_what_it_writes() {
+    fn a_digest_is_parsed_from_its_text() {
         let digest = Digest([7; 32]);
         assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
         assert!("sha256:12".parse::<Digest>().is_err());

@@ -1,6 +1,6 @@
-//! Events, keys, positions, records and commits: the data that all parts of Weirgate share, with its wire format.
+//! Events, keys, positions, records and commits: the data shared by all parts of Weirgate, with its wire format.
 //!
-//! Knows no I/O, no clock and no rule of delivery. `docs/formats/log.md` describes what the records look like on disk.
+//! Knows no I/O, no clock and no delivery rules. `docs/formats/log.md` describes the records on disk.
 
 mod cloudevents;
 mod commit;

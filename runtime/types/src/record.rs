@@ -1,4 +1,4 @@
-//! The records of the log: facts, in the past tense. All else is a view of them.
+//! The records of the log: facts, in the past tense. Everything else is a view of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,13 @@ use crate::{
     TimerId,
 };
 
-/// One fact. It takes [`Record::width`] positions. The variants' order is part of the format: add at the end.
+/// A fact. It takes [`Record::width`] positions. The variants' order is part of the format: add at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A producer's event was accepted.
     Accepted {
         event: Event,
-        /// The one handler it is for, whatever that subscribes to; absent: for all that subscribe.
+        /// The only handler it is for, regardless of subscriptions; absent: for all that subscribe.
         to: Option<HandlerName>,
         at_ms: u64,
     },
@@ -27,34 +27,34 @@ pub enum Record {
     },
     /// An attempt ended.
     Committed(Commit),
-    /// A batch of attempts ended, in one call: all of it is durable, or nothing. One that is very large is several records.
+    /// A batch of attempts of one call ended, atomically. A very large one is split into several records.
     Batched(Vec<Commit>),
-    /// From here on the handler is this version.
+    /// From here on this version of the handler is in force.
     Deployed(Deployed),
     ModeChanged(ModeChanged),
-    /// Somebody decided about a delivery.
+    /// A decision about a delivery.
     DeliveryDecided(DeliveryDecided),
     BreakerChanged(BreakerChanged),
-    /// An outbound call of an attempt was answered; another attempt at the delivery gets the same answer.
+    /// An outbound call of an attempt was answered; later attempts at the delivery get the same answer.
     Stepped {
         delivery: DeliveryId,
         attempt: u32,
         step: String,
         answer: StepAnswer,
-        /// The delivery's answer before this one: its answers are a chain, from the newest back.
+        /// The delivery's previous answer: its answers are a linked list, the newest first.
         previous: Option<Position>,
         at_ms: u64,
     },
-    /// A timer went off: its event is for its handler alone.
+    /// A timer fired: its event is for its handler only.
     Fired {
         timer: TimerId,
         due_ms: u64,
-        /// When it goes off again, where it is a schedule's.
+        /// When it fires next, if it belongs to a schedule.
         next_ms: Option<u64>,
         event: Event,
         at_ms: u64,
     },
-    /// Earlier deliveries of the key are done, so what this one emitted leaves.
+    /// Earlier deliveries of the key are closed, so this one's emissions are released.
     Released {
         delivery: DeliveryId,
         key: String,
@@ -63,27 +63,27 @@ pub enum Record {
         depth: u32,
         at_ms: u64,
     },
-    /// Producers are asked to slow down, or may go on as they like.
+    /// Producers are asked to slow down, or no longer.
     Paced {
         slow: bool,
         reason: String,
         at_ms: u64,
         notice: Event,
     },
-    /// Events of the key's sequence have been waited for long enough; it goes on without them.
+    /// The wait for missing events of the key's sequence is over; it continues without them.
     GapPassed(GapPassed),
-    /// An event that corrects could not be applied to the delivery that waits for a correction; it goes on waiting.
+    /// A correction event could not be applied to the delivery that awaits correction; it continues to wait.
     CorrectionRefused(CorrectionRefused),
-    /// Stands in for records that were damaged on disk and given up by an operator.
+    /// Replaces records that were damaged on disk and given up by an operator.
     Lost(Lost),
-    /// The wall clock was set: from here on record time maps to elapsed time like this.
+    /// The wall clock was set: from here on record time maps to elapsed time as given.
     TimeAnchored(Anchor),
 }
 
-/// The positions of damaged records. They are never given to other records.
+/// The positions of damaged records. They are never used for other records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// How many, this record's own among them; at least 1.
+    /// Number of positions, this record's own included; at least 1.
     pub positions: u32,
     /// When the log was repaired.
     pub at_ms: u64,
@@ -94,7 +94,7 @@ pub struct Lost {
 pub struct CorrectionRefused {
     pub delivery: DeliveryId,
     pub key: String,
-    /// The event that was to correct it.
+    /// The correction event.
     pub correction: Position,
     pub reason: String,
     pub at_ms: u64,
@@ -102,8 +102,8 @@ pub struct CorrectionRefused {
     pub notice: Option<Event>,
 }
 
-/// A moment by record time and by elapsed time, and with it all later moments until the next anchor. Delays run on elapsed
-/// time, so they stay what they are when the wall clock is set. Without an anchor both times are the same.
+/// A moment by record time and by elapsed time, which maps all later moments until the next anchor. Delays use elapsed time,
+/// so setting the wall clock does not change them. Without an anchor both times are the same.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     pub at_ms: u64,
@@ -118,15 +118,15 @@ impl Anchor {
     }
 }
 
-/// What was missing before a delivery whose handler puts events back into order.
+/// The numbers missing before a delivery of a handler that resequences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapPassed {
     /// The delivery that waited.
     pub delivery: DeliveryId,
     pub key: String,
-    /// The number that should have been next.
+    /// The expected number.
     pub expected: u64,
-    /// That of the delivery. It is next now.
+    /// The delivery's number. It is next now.
     pub found: u64,
     pub at_ms: u64,
     /// `weirgate.sequence.gap`.
@@ -141,7 +141,7 @@ pub struct Deployed {
     /// The manifest as JSON, so that it can gain settings without a change of this format.
     pub manifest: String,
     pub at_ms: u64,
-    /// What the wall clock said: schedules count from here.
+    /// The wall clock: schedules count from here.
     pub wall_ms: u64,
 }
 
@@ -150,7 +150,7 @@ pub struct Deployed {
 pub struct RecordError(#[from] postcard::Error);
 
 impl Record {
-    /// How many positions the record takes: its own, and one for each event that follows from it.
+    /// Number of positions that the record takes: its own, and one for each event that follows from it.
     #[must_use]
     pub fn width(&self) -> u64 {
         if let Self::Lost(lost) = self {
@@ -162,7 +162,7 @@ impl Record {
         }
     }
 
-    /// What kind of record it is, in a word.
+    /// The name of its kind.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -185,7 +185,7 @@ impl Record {
         }
     }
 
-    /// The event at offset `offset` from the record's own position, where there is one.
+    /// The event at offset `offset` from the record's own position, if there is one.
     #[must_use]
     pub fn event_at(&self, offset: u64) -> Option<&Event> {
         let Some(index) = offset.checked_sub(1) else { return self.own_event() };
@@ -196,8 +196,7 @@ impl Record {
         }
     }
 
-    /// How many handlers' emissions lead to the event at this offset: 0 for what producers, operators, timers and schedules
-    /// bring.
+    /// The causation depth of the event at this offset: 0 for events of producers, operators, timers and schedules.
     #[must_use]
     pub fn depth_at(&self, offset: u64) -> u32 {
         let Some(index) = offset.checked_sub(1) else { return 0 };
@@ -223,7 +222,7 @@ impl Record {
         (0..width).filter_map(move |offset| Some((first.plus(offset), self.event_at(offset)?)))
     }
 
-    /// The one handler that the record's own event is for, where it is for one only.
+    /// The only handler that the record's own event is for, if it names one.
     #[must_use]
     pub fn addressee(&self) -> Option<&HandlerName> {
         match self {
@@ -233,7 +232,7 @@ impl Record {
         }
     }
 
-    /// When it happened, in Unix milliseconds: never less than the record before.
+    /// Its time in Unix milliseconds: never less than that of the previous record.
     #[must_use]
     pub fn at_ms(&self) -> u64 {
         match self {
@@ -280,7 +279,7 @@ impl Record {
         }
     }
 
-    /// The events at the positions after the record's own, but for those of a batch.
+    /// The events at the positions after the record's own, except those of a batch.
     fn following(&self) -> &[Event] {
         match self {
             Self::Committed(commit) => &commit.effects.emitted,
@@ -294,7 +293,7 @@ impl Record {
         }
     }
 
-    /// Append the record's bytes ([postcard 1](https://postcard.jamesmunns.com/wire-format)) to `buffer`.
+    /// Appends the record's bytes ([postcard 1](https://postcard.jamesmunns.com/wire-format)) to `buffer`.
     ///
     /// # Errors
     /// None in practice: writing to memory. The error is kept so that no caller has to assume that.
@@ -302,15 +301,15 @@ impl Record {
         Ok(postcard::to_extend(self, buffer)?)
     }
 
-    /// How many bytes the record takes.
+    /// Size of the record, in bytes.
     #[must_use]
     pub fn encoded_size(&self) -> usize {
-        // Only a type that refuses to be encoded has no size, and this one is derived.
+        // Only a type that cannot be encoded has no size, and this one is derived.
         postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
     }
 
     /// # Errors
-    /// The bytes are not a record, or are followed by others.
+    /// The bytes are not a record, or more bytes follow.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         match postcard::take_from_bytes(bytes)? {
             (record, []) => Ok(record),

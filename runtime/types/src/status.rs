@@ -1,7 +1,7 @@
-//! The status of a subject: what the browsers see, versioned by the position that last changed it.
+//! The status of a subject, as browsers see it, versioned by the position that last changed it.
 //!
-//! A document is a map of parts, one a handler. Each part carries the version that last changed it, so the delta from
-//! any earlier version is computed from the document alone: no history is kept for it.
+//! A document is a map of parts, one per handler. Each part has the version that last changed it, so the delta from any
+//! earlier version is computed from the document alone: no history is kept.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::Position;
 /// The public status of a subject.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct StatusDocument {
-    /// The position of the last change; 0 when there was none yet.
+    /// The position of the last change; 0 if there was none yet.
     pub version: Position,
     /// By handler name.
     pub parts: BTreeMap<String, StatusPart>,
 }
 
-/// What one handler says of the subject, and how its delivery stands.
+/// One handler's status of the subject, and the phase of its delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusPart {
     pub version: Position,
@@ -30,12 +30,12 @@ pub struct StatusPart {
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
-    /// Present while a delivery of this subject has not gone through.
+    /// Present while a delivery of this subject is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<PartDelivery>,
 }
 
-/// What the runtime knows of a delivery that has not gone through: that of the event at `event`.
+/// The runtime's status of the delivery of the event at `event`, which is not completed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum PartDelivery {
@@ -45,7 +45,7 @@ pub enum PartDelivery {
         next_attempt_at_ms: u64,
         message: String,
     },
-    /// It waits for corrected data. Views that are on disk may have the state's earlier name.
+    /// It awaits a correction. Views on disk may have the phase's earlier name.
     #[serde(alias = "waiting")]
     AwaitingCorrection {
         event: Position,
@@ -61,7 +61,7 @@ pub enum PartDelivery {
 }
 
 impl PartDelivery {
-    /// The event whose delivery this is about.
+    /// The event of the delivery.
     #[must_use]
     pub fn event(&self) -> Position {
         let (Self::Retrying { event, .. } | Self::AwaitingCorrection { event, .. } | Self::DeadLettered { event, .. }) =
@@ -69,8 +69,8 @@ impl PartDelivery {
         *event
     }
 
-    /// Whether this is said on when there is `other` to say, of another delivery of the key: of two that go on the one that
-    /// failed first, which is what others wait for; but before all others one that waits for somebody.
+    /// Whether this status takes precedence over `other`, of another delivery of the key. A delivery that waits for an
+    /// operator or a correction comes first; otherwise the earlier one, because others wait for it.
     #[must_use]
     pub fn outlasts(&self, other: &Self) -> bool {
         let may = match self {
@@ -81,7 +81,7 @@ impl PartDelivery {
         may && self.event() != other.event()
     }
 
-    /// What is left of this when the delivery of `settled` has gone through: what is said of another one stays.
+    /// What remains when the delivery of `settled` is completed: the status of another one stays.
     #[must_use]
     pub fn after(self, settled: Position) -> Option<Self> {
         (self.event() != settled).then_some(self)
@@ -89,7 +89,7 @@ impl PartDelivery {
 }
 
 /// The parts that changed after version `previous`. Applied to a document of that version or a later one it gives the
-/// document of `version`: a part replaces the part of the same name.
+/// document of `version`: a part replaces the part with the same name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusDelta {
     pub version: Position,
@@ -98,13 +98,13 @@ pub struct StatusDelta {
 }
 
 impl StatusDocument {
-    /// Set a part; the document takes the part's version.
+    /// Sets a part; the document takes the part's version.
     pub fn set(&mut self, name: &str, part: StatusPart) {
         self.version = self.version.max(part.version);
         self.parts.insert(name.to_owned(), part);
     }
 
-    /// What changed after `previous`.
+    /// The changes after `previous`.
     #[must_use]
     pub fn since(&self, previous: Position) -> StatusDelta {
         let parts = self.parts.iter().filter(|(_, part)| part.version > previous);

@@ -1,4 +1,4 @@
-//! Measures the views on this machine: CPU and wall time a change while sled is written behind, and a read.
+//! Measures the views on this machine: CPU and wall time per change while sled is written in the background, and per read.
 //! `cargo run --release -p weirgate-views --example views [DIR]`.
 #![allow(
     clippy::cast_precision_loss,
@@ -14,7 +14,7 @@ use weirgate_types::{Epoch, Epochs, Position};
 use weirgate_views::{Change, Table, Tables, ViewOptions, Views};
 
 const CHANGES: u64 = 2_000_000;
-/// What one handled event changes, about.
+/// Approximate number of changes of one handled event.
 const CHANGES_A_WRITE: u64 = 4;
 const VALUE_BYTES: usize = 200;
 const TABLES: Tables = Tables::new(&[Table { name: b's', packed: false }]);

@@ -4,7 +4,7 @@ use weirgate_types::{Epoch, Epochs, Known, Position};
 
 const VERSION: u8 = 4;
 
-/// Which log the views are of.
+/// The log that the views belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// The log's first epoch, which identifies it.
@@ -13,7 +13,7 @@ pub struct Origin {
     pub epoch: Epoch,
 }
 
-/// Which log the views are of, how far, and the sum of their rows.
+/// The log that the views belong to, their applied position, and the sum of their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
     pub origin: Origin,
@@ -26,12 +26,12 @@ pub struct About {
 pub enum Found {
     Nothing,
     Views(About),
-    /// Entries, but not what they are of.
+    /// There are rows, but no views header.
     Unknown,
 }
 
 impl Origin {
-    /// Views of a log are of its newest epoch.
+    /// Views belong to the newest epoch of their log.
     #[must_use]
     pub fn of(epochs: &Epochs) -> Self {
         Self { log: epochs.first(), epoch: epochs.current() }
@@ -59,7 +59,7 @@ impl About {
         (*version == VERSION && rest.is_empty()).then_some(Self { origin, applied, sum })
     }
 
-    /// How far they know the log.
+    /// The head of the log that they know.
     #[must_use]
     pub fn known(self) -> Known {
         Known { log: self.origin.log, epoch: self.origin.epoch, position: self.applied }

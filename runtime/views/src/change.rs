@@ -2,9 +2,9 @@
 
 use crate::{error::ViewError, table::Tables};
 
-/// The longest key, in bytes.
+/// Maximum length of a key, in bytes.
 pub const KEY_BYTES_MAX: usize = 2048;
-/// The longest value, in bytes. Larger ones stay in the log, with their position here.
+/// Maximum length of a value, in bytes. Larger ones stay in the log, with their position here.
 pub const VALUE_BYTES_MAX: usize = 4096;
 
 /// A key and its value.

@@ -1,8 +1,8 @@
 //! The views' directory, and its state: whether to believe what is found there.
 //!
-//! After a power cut sled's files may hold a mixture of old and new that looks sound, so they have to prove that they are
-//! whole. After a mere end of the process they need not: the kernel still has all writes. A file beside them says which of the
-//! two it was, by the kernel's boot id. Knows nothing of sled but that it keeps its files in one directory.
+//! After a power cut sled's files may hold a mixture of old and new blocks that looks sound, so they have to be verified.
+//! After a mere end of the process they need not: the kernel still has all writes. A state file beside them tells the two
+//! cases apart by the kernel's boot id. Knows of sled only that it keeps its files in one directory.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,13 +23,13 @@ pub struct Directory {
     _lock: Lock,
 }
 
-/// Whether to believe what is found.
+/// Whether the contents can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// Nothing is there yet.
     Nothing,
     Sound,
-    /// The power went while they were open: they have to prove themselves.
+    /// The power failed while they were open: they have to be verified.
     Unsure,
 }
 
@@ -38,16 +38,16 @@ pub enum Trust {
 pub enum Distrust {
     /// A power cut left a mixture of old and new.
     PowerCut,
-    /// The process ended while it made them.
+    /// The process ended while it created them.
     Unfinished,
-    /// They failed for want of space. Keeping them would free none.
+    /// They failed for lack of space. Keeping them would free none.
     Full,
     /// Worth a look.
     Damage(String),
 }
 
 impl Directory {
-    /// Take the directory, which need not exist. `boot` names the machine's current run.
+    /// Opens the directory, which need not exist. `boot` identifies the machine's current run.
     pub fn open(dir: &Path, boot: Option<String>) -> Result<Self, ViewError> {
         let mut lock_path = dir.as_os_str().to_owned();
         lock_path.push(".lock");
@@ -60,7 +60,7 @@ impl Directory {
         Ok(Self { dir: dir.to_owned(), boot, failed: AtomicBool::new(false), _lock: lock })
     }
 
-    /// The id of the machine's current run, where the kernel tells it.
+    /// The id of the machine's current run, if the kernel provides it.
     pub fn boot() -> Option<String> {
         fs::read_to_string(BOOT_ID).ok().map(|id| id.trim().to_owned())
     }
@@ -73,14 +73,14 @@ impl Directory {
         self.dir.join("state")
     }
 
-    /// Whether there are views here that may be used; nothing also where nobody got to making them.
+    /// Whether there are usable views here; also empty if their creation had not begun.
     pub fn judge(&self) -> Result<Trust, Distrust> {
         if is_missing(&self.dir) {
             return Ok(Trust::Nothing);
         }
         let state = match fs::read_to_string(self.state()) {
             Ok(state) => state,
-            // The directory comes first, its state next, and files only after that.
+            // The directory comes first, then its state, then the files.
             Err(error) if error.kind() == io::ErrorKind::NotFound && is_missing(&self.files()) => {
                 return Ok(Trust::Nothing);
             }
@@ -97,23 +97,23 @@ impl Directory {
         }
     }
 
-    /// Say durably that the files are being made.
+    /// Marks durably that the files are being created.
     pub fn mark_begun(&self) -> Result<(), ViewError> {
         fs::create_dir_all(&self.dir).map_err(ViewError::io("creating", &self.dir))?;
         self.mark("begun\n").map_err(ViewError::io("writing the state of", &self.dir))
     }
 
-    /// Say durably that the files are about to change.
+    /// Marks durably that the files are about to change.
     pub fn mark_open(&self) -> Result<(), ViewError> {
         let boot = self.boot.as_deref().unwrap_or("unknown boot");
         self.mark(&format!("open {boot}\n")).map_err(ViewError::io("writing the state of", &self.dir))
     }
 
-    /// Say that the files are not to be used again, by whoever opens them next.
+    /// Marks the files as unusable for later openings.
     pub fn mark_failed(&self, failure: &ViewError) {
         self.failed.store(true, Ordering::Relaxed);
         let state = if matches!(failure, ViewError::Full(_)) { "full\n" } else { "failed\n" };
-        // In place needs no space, and what stood there is shorter than a sector.
+        // In place it needs no space, and the file's contents are shorter than a sector.
         let marked = self.mark(state).or_else(|_| {
             let file = OpenOptions::new().write(true).open(self.state())?;
             file.write_all_at(state.as_bytes(), 0)?;
@@ -124,7 +124,7 @@ impl Directory {
         }
     }
 
-    /// Make the files durable, then say that they are. Does nothing once they were marked as failed.
+    /// Makes the files durable, then marks them as whole. Does nothing once they were marked as failed.
     pub fn close(&self) -> io::Result<()> {
         if self.failed.load(Ordering::Relaxed) {
             return Ok(());
@@ -133,7 +133,7 @@ impl Directory {
         self.mark("closed\n")
     }
 
-    /// The old state stands until the new one is whole.
+    /// The old state remains until the new one is complete.
     fn mark(&self, state: &str) -> io::Result<()> {
         let new = self.dir.join("state.new");
         let mut file = File::create(&new)?;
@@ -143,7 +143,7 @@ impl Directory {
         File::open(&self.dir)?.sync_all()
     }
 
-    /// Get the views out of the way: moved aside where they are worth a look and no others are kept already.
+    /// Removes the views: moves them aside if they are worth inspecting and no others are kept already.
     pub fn clear(&self, reason: &Distrust) -> Result<(), ViewError> {
         let mut aside = self.dir.as_os_str().to_owned();
         aside.push(".damaged");
@@ -162,7 +162,7 @@ impl Directory {
         Ok(())
     }
 
-    /// The state goes last: whoever is ended in between finds it again.
+    /// The state is removed last: an interrupted removal is repeated at the next start.
     fn remove(&self) -> io::Result<()> {
         if !fs::symlink_metadata(&self.dir)?.is_dir() {
             return fs::remove_file(&self.dir);
@@ -178,7 +178,7 @@ fn is_missing(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Make a directory and all in it durable.
+/// Makes a directory and all its contents durable.
 pub fn sync_tree(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn views_are_believed_after_a_clean_end_and_after_a_kill() {
+    fn views_are_trusted_after_a_clean_end_and_after_a_kill() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
         let directory = |boot: &str| Directory::open(&path, Some(boot.into())).expect("a directory");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_within_a_first_start_is_no_damage() {
+    fn a_kill_during_the_first_start_is_not_damage() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
         let directory = Directory::open(&path, Some("a".into())).expect("a directory");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn one_damaged_copy_is_kept_and_none_of_what_was_full() {
+    fn one_damaged_copy_is_kept_and_none_of_full_views() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("views");
         let directory = Directory::open(&path, None).expect("a directory");

@@ -1,4 +1,4 @@
-//! What can go wrong with the views, grouped by what the caller does about it.
+//! The views' errors, grouped by what the caller does about them.
 
 use std::{io, path::PathBuf};
 
@@ -17,11 +17,11 @@ pub enum ViewError {
     #[error("changes up to position {applied} came after those up to {written}")]
     Backwards { applied: Position, written: Position },
 
-    // Stop. The next start makes the views anew from the log.
-    /// Reads and writes are refused from here on, so that none is silently stale.
+    // Stop. The next start rebuilds the views from the log.
+    /// Reads and writes are refused from here on, so that no result is stale.
     #[error("the views failed: {0}")]
     Failed(String),
-    /// As `Failed`, for want of space; so it is no damage, and nothing is kept for inspection.
+    /// As `Failed`, for lack of space; that is no damage, so nothing is kept for inspection.
     #[error("the views failed on a full disk: {0}")]
     Full(String),
 
@@ -29,12 +29,12 @@ pub enum ViewError {
     #[error("the views are closed")]
     Closed,
 
-    // Go on: the changes wait in memory, and are written when there is space.
+    // Continue: the changes wait in memory, and are written when there is space.
     #[error("the disk has no room for the views at the moment")]
     NoSpace,
 
     // Stop, and tell the operator.
-    /// Nothing was changed: what they know was acknowledged, and the log has lost it.
+    /// Nothing was changed: the views know acknowledged records that the log has lost.
     #[error("the views have applied position {}, which the log does not have", .0.position)]
     Ahead(Known),
     #[error("{} is in use by another process", .dir.display())]

@@ -24,7 +24,7 @@ use crate::{
     table::Tables,
 };
 
-/// What the views' users and the thread share.
+/// State shared by the views' users and the flusher.
 ///
 /// The locks of `memtable` and `control` are never held together: one is released before the other is taken.
 pub struct Flusher {
@@ -34,7 +34,7 @@ pub struct Flusher {
     pub memtable: RwLock<Memtable>,
     /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memtable`.
     open_bytes: AtomicUsize,
-    /// Absent in simulations, which have none.
+    /// `None` in simulations.
     directory: Option<Arc<Directory>>,
     free_space: FreeSpace,
     origin: Origin,
@@ -54,7 +54,7 @@ struct Control {
     urgent: bool,
     /// The number of the last generation that is in the store.
     flushed: u64,
-    /// How often the thread has come round, whether or not it flushed.
+    /// Number of rounds of the flusher, with or without a flush.
     looks: u64,
 }
 
@@ -88,7 +88,7 @@ impl Flusher {
         RwLockReadGuard::try_map(self.store.read(), Option::as_deref).map_err(|_| ViewError::Closed)
     }
 
-    /// The failure that ended the views, if one did, or that they are closed.
+    /// The failure that ended the views, if any, or that they are closed.
     pub fn check(&self) -> Result<(), ViewError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(ViewError::Closed);
@@ -96,14 +96,14 @@ impl Flusher {
         self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 
-    /// Keep the views' first failure, and pass this one on. Not to be called with a lock held.
+    /// Stores the views' first failure, and returns this one. Not to be called with a lock held.
     pub fn failed<T>(&self, result: Result<T, ViewError>) -> Result<T, ViewError> {
         if let Err(failure) = &result
             && *failure != ViewError::Closed
             && self.failure.set(failure.clone()).is_ok()
         {
             tracing::error!(%failure, "the views failed");
-            // At once: the process may not get to close them.
+            // Immediately: the process may not get to close them.
             if let Some(directory) = &self.directory {
                 directory.mark_failed(failure);
             }
@@ -113,7 +113,7 @@ impl Flusher {
         result
     }
 
-    /// Take changes in. Waits while too much is on its way.
+    /// Accepts changes. Waits while too many bytes are waiting.
     pub fn write(&self, changes: Vec<Change>, applied: Position) -> Result<(), ViewError> {
         self.check()?;
         let bytes = {
@@ -129,13 +129,13 @@ impl Flusher {
         }
         if bytes >= self.options.pending_bytes_max {
             let has_room = || self.open_bytes.load(Ordering::SeqCst) < self.options.pending_bytes_max;
-            // Where the disk has no room, waiting may take for ever; the writer has to go on, and writes little from then on.
+            // If the disk has no room, the wait may never end; the writer has to continue, and writes little from then on.
             self.wait(|_| Ok(has_room() || self.free_space.is_short()))?;
         }
         Ok(())
     }
 
-    /// Whether the disk has no room for what waits, and half of what may wait does.
+    /// Whether the disk has no room for waiting changes, and they use half of their limit.
     pub fn is_short_of_space(&self) -> bool {
         self.free_space.is_short() && self.open_bytes.load(Ordering::SeqCst) >= self.options.pending_bytes_max / 2
     }
@@ -156,7 +156,7 @@ impl Flusher {
             if control.flushed >= generation {
                 return Ok(true);
             }
-            // One look may have begun before this was called.
+            // One round may have begun before this call.
             let looked = control.looks >= looks + 2;
             if looked && self.free_space.is_short() { Err(ViewError::NoSpace) } else { Ok(false) }
         })
@@ -171,7 +171,7 @@ impl Flusher {
         self.wake(|control| control.stop = true);
     }
 
-    /// Refuse everything from here on, and let go of the files. The thread has ended.
+    /// Refuses everything from here on, and releases the files. The thread has ended.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         drop(self.store.write().take());
@@ -182,7 +182,7 @@ impl Flusher {
         self.work.notify_all();
     }
 
-    /// `until` is asked with the lock of `control` held, and must take no other.
+    /// `until` is called with the lock of `control` held, and must take no other.
     fn wait(&self, until: impl Fn(&Control) -> Result<bool, ViewError>) -> Result<(), ViewError> {
         let mut control = self.control.lock();
         loop {
@@ -194,7 +194,7 @@ impl Flusher {
         }
     }
 
-    /// The thread: flush at intervals, when asked to, and at the end. If it panics, nobody waits for it forever.
+    /// The flusher: flushes at intervals, when requested, and at the end. If it panics, waiting callers get an error.
     pub fn run(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.flush_until_stopped())).is_err() {
             let _ = self.failed::<()>(Err(ViewError::Failed("the thread that flushes them panicked".into())));
@@ -239,13 +239,13 @@ impl Flusher {
                 (begun, memtable.written())
             };
             let Some(generation) = begun else { return Ok(written) };
-            // Whoever waits for room has it from here on. Through the lock, so that none is just about to wait.
+            // Writers that wait for room have it from here on. Under the lock, so that none is just about to wait.
             drop(self.control.lock());
             self.done.notify_all();
             let store = self.store()?;
             let prepared = store.prepare(generation.batch(self.origin))?;
             if !self.free_space.suffices(prepared.bytes()) {
-                // A writer that waits for room is told that there is none for now.
+                // A writer that waits for room gets an error: there is none for now.
                 drop(self.control.lock());
                 self.done.notify_all();
                 return Ok(generation.number - 1);
@@ -282,7 +282,7 @@ mod tests {
     /// A writer that waits for room must not hold `control` while it waits for `memtable`: a reader of `memtable` that meets
     /// an error takes `control`.
     #[test]
-    fn whoever_waits_for_room_keeps_nobody_from_control() {
+    fn waiting_for_room_does_not_hold_the_control_lock() {
         let dir = tempfile::tempdir().expect("a directory");
         let flusher = flusher(dir.path(), Box::new(|| Some(0)));
         std::thread::scope(|scope| {

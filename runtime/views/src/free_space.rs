@@ -1,6 +1,5 @@
-//! Whether there is disk space and a file descriptor for what is to be flushed. sled does not recover from a full disk or
-//! from a file that it cannot open, so it must not meet either; the log does, and may use what is left. Knows nothing of
-//! what is flushed.
+//! Whether there is disk space and a file descriptor for a flush. sled does not recover from a full disk or from a file that
+//! it cannot open, so it must meet neither; the log does, and may use the rest. Knows nothing of the flushed data.
 
 use std::{
     fs::File,
@@ -10,16 +9,16 @@ use std::{
 
 use rustix::{fs::statvfs, io::Errno};
 
-/// What stays free whatever is flushed.
+/// Bytes that stay free regardless of flushes.
 const MARGIN_BYTES: u64 = 16 << 20;
-/// What may be written for each byte: once the redo file, and by sled four times as much, for it writes pages whole and gives
-/// old ones back later.
+/// Bytes that may be written per changed byte: once in the redo file, and four times by sled, which writes whole pages and
+/// frees old ones later.
 const AMPLIFICATION: u64 = 5;
-/// How many files sled may open during a flush: a snapshot, its directory, and a large value or two.
+/// Number of files that sled may open during a flush: a snapshot, its directory, and a large value or two.
 const DESCRIPTORS_MIN: usize = 4;
 const PLACEHOLDER: &str = "/dev/null";
 
-/// How many bytes are free; `None` where nobody can tell.
+/// Number of free bytes; `None` if unknown.
 pub type Measure = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 pub struct FreeSpace {
@@ -27,7 +26,7 @@ pub struct FreeSpace {
     is_short: AtomicBool,
 }
 
-/// Measures the file system that `dir` is on.
+/// Measures the file system of `dir`.
 pub fn of(dir: PathBuf) -> Measure {
     Box::new(move || statvfs(&dir).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize)))
 }
@@ -37,17 +36,17 @@ impl FreeSpace {
         Self { measure, is_short: AtomicBool::new(false) }
     }
 
-    /// Whether the last look found too little.
+    /// Whether the last check found too little.
     pub fn is_short(&self) -> bool {
         self.is_short.load(Ordering::SeqCst)
     }
 
-    /// Look whether so many bytes can be flushed. Logs it once when they cannot, and once when they can again.
+    /// Checks whether this many bytes can be flushed. Logs each change of the result once.
     pub fn suffices(&self, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let needed = bytes.saturating_mul(AMPLIFICATION).saturating_add(MARGIN_BYTES);
         let free = (self.measure)();
-        // Where nobody can tell, sled has to try.
+        // If the free space is unknown, sled has to try.
         let has_space = free.is_none_or(|free| free >= needed);
         let has_descriptors = has_descriptors();
         let is_short = !has_space || !has_descriptors;
@@ -62,7 +61,7 @@ impl FreeSpace {
     }
 }
 
-/// Whether so many files can be opened now. Any other failure than a lack of descriptors is sled's to find out.
+/// Whether this many files can be opened now. Failures other than a lack of descriptors are left to sled.
 fn has_descriptors() -> bool {
     let opened: Result<Vec<_>, _> = (0..DESCRIPTORS_MIN).map(|_| File::open(PLACEHOLDER)).collect();
     let of_process_or_machine = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));

@@ -12,15 +12,15 @@ use crate::{
     table::{PAGE_BYTES_MAX, Tables},
 };
 
-/// What a change costs beside its bytes, about.
+/// Approximate overhead of a change, in bytes.
 const CHANGE_OVERHEAD_BYTES: usize = 100;
 /// What it costs more where a packed page is written for it, which may hold other changes too.
 const PAGE_SHARE_BYTES: usize = PAGE_BYTES_MAX / 2;
 
-/// A value, or `None` for a key that was removed.
+/// A value, or `None` for a removed key.
 pub type Value = Option<Vec<u8>>;
 
-/// Changed keys, sorted; `None` for those that were removed.
+/// Changed keys, sorted; `None` for removed ones.
 pub type Changes<'a> = Box<dyn Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + 'a>;
 
 pub struct Memtable {
@@ -32,20 +32,20 @@ pub struct Memtable {
 #[derive(Debug)]
 pub struct Generation {
     pub number: u64,
-    /// What those before it end with.
+    /// The applied position of the generation.
     pub base: Position,
     pub applied: Position,
-    /// A position may have been written without changes.
+    /// The applied position may advance without changes.
     is_written: bool,
     bytes: usize,
-    /// Sorted, because scans merge them with what sled holds.
+    /// Sorted, because scans merge them with sled's rows.
     changes: BTreeMap<Vec<u8>, Pending>,
 }
 
 #[derive(Debug)]
 struct Pending {
     value: Value,
-    /// Nothing older is known to have the key, so removing it leaves nothing to say.
+    /// No older generation has the key, so nothing has to be removed.
     is_new: bool,
 }
 
@@ -54,17 +54,17 @@ impl Memtable {
         Self { tables, open: Generation::new(1, applied), flushing: None }
     }
 
-    /// The position up to which changes have been written.
+    /// The applied position of the changes.
     pub fn applied(&self) -> Position {
         self.open.applied
     }
 
-    /// The number of the newest generation that anything was written to.
+    /// The number of the newest generation with changes.
     pub fn written(&self) -> u64 {
         self.open.number - u64::from(!self.open.is_written)
     }
 
-    /// About how many bytes wait in the generation that takes writes.
+    /// Approximate bytes in the open generation.
     pub fn open_bytes(&self) -> usize {
         self.open.bytes
     }
@@ -77,14 +77,14 @@ impl Memtable {
         self.open.is_written = true;
     }
 
-    /// The key's newest value here; the outer `None` where there is nothing to say about it.
+    /// The key's newest value in memory; the outer `None` if memory has none.
     pub fn get(&self, key: &[u8]) -> Option<Value> {
         let flushing = || self.flushing.as_ref().and_then(|generation| generation.get(key));
         self.open.get(key).or_else(flushing)
     }
 
-    /// Answers the generation to be flushed: one that was begun to be, or else the one that took writes, and a new one takes
-    /// them from now on. None where nothing was written since the last one.
+    /// Returns the generation to flush: one whose flush had begun, otherwise the open one, which is replaced by a new one.
+    /// `None` if there were no changes since the last one.
     pub fn begin_flush(&mut self) -> Option<Arc<Generation>> {
         if let Some(begun) = &self.flushing {
             return Some(Arc::clone(begun));
@@ -164,7 +164,7 @@ mod tests {
     const TABLES: Tables = Tables::new(&[Table { name: b'a', packed: false }, Table { name: b'p', packed: true }]);
 
     #[test]
-    fn a_new_key_that_goes_at_once_costs_nothing() {
+    fn a_new_key_removed_before_the_flush_leaves_no_change() {
         let mut memtable = Memtable::new(TABLES, Position::ZERO);
         memtable.write(
             vec![Change::insert_new("a", "1"), Change::put("b", "1"), Change::remove("a"), Change::remove("b")],
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_given_back() {
+    fn counted_bytes_are_released() {
         let mut memtable = Memtable::new(TABLES, Position::ZERO);
         for round in 0..10 {
             memtable.write(vec![Change::insert_new("a", "x".repeat(round))], Position(1));

@@ -1,4 +1,4 @@
-//! Merges two sorted runs of entries, of which one is newer and hides the other's entries of the same keys.
+//! Merges two sorted runs of entries, of which the newer hides entries of the older with the same key.
 
 use std::{cmp::Ordering, iter::Peekable};
 
@@ -24,7 +24,7 @@ impl<A: Iterator<Item = Entry>, B: Iterator<Item = Entry>> Iterator for Merge<A,
     fn next(&mut self) -> Option<Entry> {
         let order = match (self.newer.peek(), self.older.peek()) {
             (Some(Ok((newer, _))), Some(Ok((older, _)))) => newer.cmp(older),
-            // An error comes out as soon as it is met.
+            // An error is returned as soon as it is met.
             (Some(Err(_)), _) | (_, None) => Ordering::Less,
             _ => Ordering::Greater,
         };
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newer_entry_of_a_key_is_given_in_its_place() {
+    fn the_newer_entry_hides_the_older_one() {
         let run = |entries: &[(&str, Option<&str>)]| {
             let entries = entries.iter().map(|(key, value)| Ok((key.as_bytes().to_vec(), value.map(Into::into))));
             entries.collect::<Vec<Entry>>().into_iter()

@@ -1,5 +1,5 @@
-//! Opening views: what is there, whether it is of this log, whether it can be believed, and whether it knows more than the log
-//! has.
+//! Opening views: whether there are any, whether they belong to this log, whether they can be trusted, and whether they are
+//! ahead of the log.
 
 use weirgate_types::{Epochs, Known, Position};
 
@@ -64,7 +64,7 @@ impl Opening<'_> {
         SledStore::open(&self.directory.files(), self.tables, self.options.cache_bytes)
     }
 
-    /// Open what is there, `None` where nothing is; the inner error says why it cannot be used.
+    /// Opens existing views, `None` if there are none; the inner error says why they cannot be used.
     fn open_old(&self) -> Result<Result<Option<Opened>, Distrust>, ViewError> {
         let trust = match self.directory.judge() {
             Ok(Trust::Nothing) => return Ok(Ok(None)),
@@ -87,7 +87,7 @@ impl Opening<'_> {
             return Ok(Err(reason));
         }
         if trust == Trust::Unsure {
-            // Until they are known to be whole, the state goes on saying that they may not be.
+            // Until they are known to be whole, the directory state says that they may not be.
             if !store.is_whole().unwrap_or(false) {
                 return Ok(Err(Distrust::PowerCut));
             }

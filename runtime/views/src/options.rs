@@ -2,13 +2,13 @@
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewOptions {
-    /// What sled may keep of its pages, by their size on disk. In memory they take three to four times as much.
+    /// Maximum size of sled's page cache, in bytes on disk. In memory it takes three to four times as much.
     pub cache_bytes: u64,
-    /// How long a change waits for sled at most, if sled keeps up.
+    /// Maximum delay of a change before it is written to sled, if sled keeps up.
     pub flush_interval_ms: u64,
-    /// A flush begins early when so many bytes wait.
+    /// A flush begins early when this many bytes wait.
     pub flush_bytes: usize,
-    /// Writers wait when so many bytes wait. Twice as many can be in memory: as much again may be on its way.
+    /// Writers wait when this many bytes wait. Twice as many can be in memory: as many again may be in a flush.
     pub pending_bytes_max: usize,
 }
 

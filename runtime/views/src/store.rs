@@ -64,7 +64,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A changed key and its value, `None` where it is removed.
+/// A changed key and its value, `None` if it is removed.
 pub type Row<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
 
 /// Changes of entries that are committed together.

@@ -21,12 +21,12 @@ use crate::{
     table::Tables,
 };
 
-/// A handle on the views. Clones are the same views; the last one that goes flushes and closes them.
+/// A handle on the views. Clones share the views; dropping the last one flushes and closes them.
 #[derive(Clone)]
 pub struct Views(Arc<Inner>);
 
 struct Inner {
-    /// A lock so that whoever has a handle can end it; held by one who does, and by nobody else.
+    /// In a lock, so that any handle can end the thread; held only while it is being ended.
     thread: Mutex<Option<JoinHandle<()>>>,
     flusher: Arc<Flusher>,
     /// Where the files are, until its state says that they are whole.
@@ -39,16 +39,15 @@ impl Views {
     /// removed, with a warning.
     ///
     /// # Errors
-    /// [`ViewError::Ahead`], with nothing changed; [`ViewError::Locked`]; [`ViewError::Io`] or [`ViewError::Failed`] where not
-    /// even empty views can be made.
+    /// [`ViewError::Ahead`], with nothing changed; [`ViewError::Locked`]; [`ViewError::Io`] or [`ViewError::Failed`] if even
+    /// empty views cannot be created.
     pub fn open(dir: &Path, tables: Tables, log: (&Epochs, Position), options: ViewOptions) -> Result<Self, ViewError> {
         let directory = Arc::new(Directory::open(dir, Directory::boot())?);
         let free_space = FreeSpace::new(free_space::of(dir.to_owned()));
         Self::open_in(directory, free_space, tables, log, options)
     }
 
-    /// How far the views in `dir` have applied their log, whichever that is; none where there are none, or none that can be
-    /// read.
+    /// The applied position of the views in `dir`, whichever log they belong to; `None` if there are no readable views.
     ///
     /// # Errors
     /// [`ViewError::Locked`], [`ViewError::Io`].
@@ -89,7 +88,7 @@ impl Views {
         &self.0.flusher
     }
 
-    /// Records up to here are in. The caller writes what those that follow change.
+    /// Records up to here are applied. The caller writes the changes of the later ones.
     #[must_use]
     pub fn applied(&self) -> Position {
         self.0.flusher.memtable.read().applied()
@@ -109,8 +108,8 @@ impl Views {
         }
     }
 
-    /// Up to `limit` entries whose keys begin with `prefix` and come after `after`, sorted by key, as of one moment.
-    /// Writers wait for it: ask for a page, not for everything.
+    /// Up to `limit` entries whose keys begin with `prefix` and come after `after`, sorted by key, as of one moment. Writers
+    /// wait for it: read a page at a time.
     ///
     /// # Errors
     /// [`ViewError::Failed`], [`ViewError::Full`].
@@ -165,17 +164,17 @@ impl Views {
     /// Wait until everything written is in the store. Not needed before a drop, which does the same.
     ///
     /// # Errors
-    /// [`ViewError::Failed`], [`ViewError::Full`]; [`ViewError::NoSpace`] while the disk is full, and then nothing is lost but time: whoever
-    /// opens the views next writes again what they lack.
+    /// [`ViewError::Failed`], [`ViewError::Full`]; [`ViewError::NoSpace`] while the disk is full: nothing is lost then,
+    /// because the next start writes the missing changes again.
     pub fn settle(&self) -> Result<(), ViewError> {
         self.open_flusher()?.settle()
     }
 
-    /// Write what waits, say that the files are whole, and let go of them, whoever else still has a handle: to them the
+    /// Flushes waiting changes, marks the files as whole, and releases them, even if other handles exist: for those the
     /// views are closed.
     ///
     /// # Errors
-    /// As for [`Views::settle`]. The views are closed all the same, and behind what was written.
+    /// As for [`Views::settle`]. The views are closed even then, without the changes that were not flushed.
     pub fn close(&self) -> Result<(), ViewError> {
         let settled = match self.0.thread.lock().is_some() {
             true => self.settle(),

@@ -1,4 +1,5 @@
-//! The command line, as a table: noun, then command. The commands of a noun are defined beside what they do, in `commands`.
+//! The command line, as a table: noun, then command. The commands of a noun are defined with their implementation, in
+//! `commands`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -46,7 +47,7 @@ pub enum Command {
     /// List and cancel bulk jobs
     #[command(subcommand)]
     BulkJobs(BulkJobs),
-    /// Look at the circuit breakers of handlers and called hosts, and open or close them
+    /// List the circuit breakers of handlers and called hosts, and open or reset them
     #[command(subcommand)]
     Breakers(Breakers),
     /// Read or follow the status of a subject

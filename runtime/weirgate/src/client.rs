@@ -1,4 +1,4 @@
-//! How commands talk to a server: HTTP, and problems turned into errors with a hint.
+//! The HTTP client of the commands; turns problems into errors with a hint.
 
 use anyhow::{Context, Result};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -14,12 +14,12 @@ pub struct Server {
     http: Client,
 }
 
-/// What a server answered: JSON, as it wrote it.
+/// A server's answer: JSON, as received.
 #[derive(Debug)]
 pub struct Answer(String);
 
 impl Answer {
-    /// Answers, as the items of `{"<name>": [...]}`.
+    /// A list in an answer: the items of `{"<name>": [...]}`.
     pub fn listed(name: &str, items: &[Answer]) -> Self {
         let items: Vec<_> = items.iter().map(Answer::text).collect();
         Self(format!(r#"{{"{name}":[{}]}}"#, items.join(",")))
@@ -34,7 +34,7 @@ impl Answer {
     }
 }
 
-/// What a server refused, as RFC 9457 tells it.
+/// A server's refusal in the form of RFC 9457.
 #[derive(Debug, Deserialize, thiserror::Error)]
 #[error("{detail} ({code})")]
 struct Refused {
@@ -102,7 +102,7 @@ async fn refusal(response: Response) -> Result<Response> {
     }
 }
 
-/// What may help, where something is known to.
+/// A hint for known problems.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(Unreachable(_)) = error.downcast_ref() {
         return Some("start a server with `weirgate serve`, or name another with --url".into());
@@ -128,7 +128,7 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
 fn hint_of_log(error: &LogError) -> Option<String> {
     let advice = match error {
         LogError::Lost(_) => {
-            "restore the data directory from a backup; or go on without these records: `weirgate serve --accept-loss`"
+            "restore the data directory from a backup; or continue without these records: `weirgate serve --accept-loss`"
         }
         LogError::Corrupt(_) => {
             "restore the data directory from a backup; `weirgate log verify --data DIR` shows the damage, and `weirgate log \

@@ -1,20 +1,20 @@
-//! File descriptors: the process takes as many as it may have, and keeps some back from connections, so that the log, the
-//! views, outbound calls and compilers always find theirs.
+//! File descriptors: the process raises its limit to the maximum, and reserves some of them, so that connections cannot use
+//! up those of the log, the views, outbound calls and compilers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the log's older segments, the views, the listener and the runtime have open at most.
+/// Maximum number of descriptors of the log's older segments, the views, the listener and the runtime.
 const OF_STORAGE: u64 = 128;
-/// Names that are looked up at once, each over a socket.
+/// Concurrent name look-ups, each over a socket.
 const OF_LOOKUPS: u64 = 64;
 /// Uploads, and the pipes of compilers.
 const OF_UPLOADS: u64 = 32;
 /// Refusals of connections beyond the limit.
 const OF_REFUSALS: u64 = 32;
-/// Connections get at least this part of a limit that is too low for all of it.
+/// Connections get at least this fraction of a limit that is too low for everything.
 const CONNECTIONS_SHARE_MIN: u64 = 4;
 
-/// Raise the soft limit to the hard one. Answers how many descriptors the process may have; none: as many as it likes.
+/// Raises the soft limit to the hard one. Returns how many descriptors the process may have; `None`: no limit.
 pub fn raise() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -29,7 +29,7 @@ pub fn raise() -> Option<u64> {
     }
 }
 
-/// How many connections there may be.
+/// Maximum number of connections.
 pub fn connections(wanted: usize, descriptors: Option<u64>, outbound_workers: usize) -> usize {
     let Some(descriptors) = descriptors else { return wanted };
     let outbound = u64::try_from(outbound_workers).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! The binary: configuration, wiring and the command line. Knows no rule of its own.
+//! The binary: configuration, wiring and the command line. Has no logic of its own.
 
 mod cli;
 mod client;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-// A quarter less CPU an event than with the system's, measured in pairs; see docs/performance.md.
+// A quarter less CPU per event than with the system's allocator, measured in pairs; see docs/performance.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match commands::run(cli) {
         Ok(code) => code,
         Err(error) => {
-            // One line that says what went wrong; a hint, where there is one, on a line of its own.
+            // One line for the error; a hint, if there is one, on its own line.
             eprintln!("error: {error:#}");
             if let Some(hint) = client::hint(&error) {
                 eprintln!("hint: {hint}");

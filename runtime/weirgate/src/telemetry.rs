@@ -1,4 +1,4 @@
-//! Logs to standard error (`RUST_LOG`), and traces by OTLP where the usual `OTEL_*` variables name an endpoint.
+//! Logs to standard error (`RUST_LOG`), and OTLP traces if the usual `OTEL_*` variables name an endpoint.
 
 use std::{io::IsTerminal, sync::Arc};
 
@@ -10,16 +10,16 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Keeps the exporter going; dropping it sends what is left.
+/// Keeps the exporter running; dropping it sends the remaining traces.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
-/// Joins an attempt's span to the trace that the event's producer began.
+/// Links an attempt's span to the trace of the event's producer.
 pub type JoinTrace = Arc<dyn Fn(&Span, &str) + Send + Sync>;
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
 impl Telemetry {
-    /// To be called before the async runtime is started: the exporter has a thread and a client of its own.
+    /// Has to be called before the async runtime is started: the exporter has its own thread and client.
     pub fn start() -> Result<Self> {
         let filter =
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,weirgate::attempt=warn"));
@@ -35,7 +35,7 @@ impl Telemetry {
         Ok(Self(provider))
     }
 
-    /// None where nothing is exported: then nobody looks at the traces.
+    /// `None` if nothing is exported: then there is no need for trace contexts.
     pub fn join_trace(&self) -> Option<JoinTrace> {
         self.0.as_ref()?;
         Some(Arc::new(|span, traceparent| {

@@ -1,5 +1,5 @@
-//! `#[batch_handler]`: as `#[handler]`, for a function that takes all items of a batch at once, or one after another. Which
-//! of the two it is, the number of its arguments says.
+//! `#[batch_handler]`: like `#[handler]`, for a function that takes all items of a batch at once, or one after another. The
+//! number of its arguments decides which.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -11,7 +11,7 @@ const SHAPE: &str = "fn handle(items: &mut [Item<T>]) -> Result<(), Failure>";
 const OTHER_SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> Result<(), Failure>";
 
 /// # Errors
-/// The item is no function that could be a batch handler; the error points at what is wrong.
+/// The item is not a function that could be a batch handler; the error points at the problem.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
         let message = "#[batch_handler] takes no arguments; settings belong in handler.toml";
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_arguments_says_which_it_is() {
+    fn the_number_of_arguments_selects_the_kind_of_handler() {
         for (item, check, call) in [
             (quote! { fn f(items: &mut [Item<T>]) -> R {} }, "check_batch_signature (f)", "call_all (items , f)"),
             (quote! { fn f(a: A, b: &mut B) -> R {} }, "check_signature (f)", "call_each (items , f)"),

@@ -1,10 +1,10 @@
-//! `#[derive(EventType)]` and `#[derive(Events)]`: which type of event a Rust type stands for.
+//! `#[derive(EventType)]` and `#[derive(Events)]`: which event type a Rust type belongs to.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Type, Variant};
 
-/// What the contract allows for an event's type.
+/// The contract's limit of an event type's length.
 const TYPE_BYTES_MAX: usize = 256;
 
 /// # Errors
@@ -34,7 +34,7 @@ pub fn expand_type(item: TokenStream) -> Result<TokenStream> {
 }
 
 /// # Errors
-/// The item is no enum of variants that hold one event type each.
+/// The item is not an enum whose variants hold one event type each.
 pub fn expand_enum(item: TokenStream) -> Result<TokenStream> {
     let input: DeriveInput = syn::parse2(item)?;
     let Data::Enum(data) = &input.data else {

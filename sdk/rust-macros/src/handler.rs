@@ -8,7 +8,7 @@ use syn::{Error, Expr, Ident, ItemFn, MetaNameValue, Path, Result, Signature, sp
 const SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> Result<(), Failure>";
 
 /// # Errors
-/// The item is no function that could be a handler; the error points at what is wrong.
+/// The item is not a function that could be a handler; the error points at the problem.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
     let hook = hook(arguments)?;
     let function: ItemFn = syn::parse2(item)
@@ -30,7 +30,7 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
     })
 }
 
-/// The path in `on_correctable = path`, where there is one.
+/// The path in `on_correctable = path`, if there is one.
 fn hook(arguments: &TokenStream) -> Result<Option<Path>> {
     if arguments.is_empty() {
         return Ok(None);
@@ -43,7 +43,7 @@ fn hook(arguments: &TokenStream) -> Result<Option<Path>> {
     }
 }
 
-/// What the component exports.
+/// The component's exports.
 fn export(name: &Ident, hook: Option<&Path>) -> TokenStream {
     let module = match hook {
         None => quote! { ::weirgate_sdk::__private::bindings },
@@ -80,7 +80,7 @@ fn export(name: &Ident, hook: Option<&Path>) -> TokenStream {
     }
 }
 
-/// What the compiler would report far away from its cause.
+/// Checks problems that the compiler would report far away from their cause.
 fn check_shape(function: &ItemFn) -> Result<()> {
     if function.sig.inputs.len() != 2 {
         return Err(Error::new(
@@ -91,7 +91,7 @@ fn check_shape(function: &ItemFn) -> Result<()> {
     check_kind(&function.sig, SHAPE)
 }
 
-/// The same, whatever the function takes.
+/// The same, whatever the function's arguments.
 pub fn check_kind(signature: &Signature, shape: &str) -> Result<()> {
     if let Some(token) = &signature.asyncness {
         return Err(Error::new_spanned(token, "a handler is not async: every call to the runtime answers at once"));

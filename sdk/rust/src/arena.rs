@@ -1,7 +1,7 @@
-//! The allocator of a component: it hands out memory from a static arena and takes back only the last block.
+//! The allocator of a component: it allocates memory from a static arena and frees only the last block.
 //!
-//! An instance lives for one delivery, so memory that is never freed costs nothing; growing memory does: it is a system
-//! call under a lock in the runtime. A delivery that fits the arena makes none.
+//! An instance lives for one delivery, so memory that is never freed costs nothing; growing memory does: it is a system call
+//! under a lock in the runtime. A delivery that fits the arena needs none.
 
 #![allow(
     unsafe_code,
@@ -10,14 +10,15 @@
 
 use std::alloc::Layout;
 
-/// How much there is before memory has to grow. It lies in zeroed memory and adds nothing to the component's size.
+/// Size of the arena, in bytes, before memory has to grow. It is zeroed memory and adds nothing to the component's size.
 #[cfg(target_family = "wasm")]
 const ARENA_BYTES: usize = 256 * 1024;
 
-/// The least by which memory grows.
+/// Minimum growth of memory, in bytes.
 const GROWTH_BYTES_MIN: usize = 256 * 1024;
 
-/// Where the next block begins, and where the memory at hand ends. Addresses; nothing is read or written through them.
+/// The address of the next block, and the end of the available memory. Addresses only; nothing is read or written through
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bump {
     next: usize,
@@ -25,7 +26,7 @@ struct Bump {
 }
 
 impl Bump {
-    /// The address of a new block. `grow` adds at least that many bytes of memory and answers where they begin and end.
+    /// The address of a new block. `grow` adds at least that many bytes of memory and returns their range.
     fn take(&mut self, layout: Layout, grow: impl FnOnce(usize) -> Option<(usize, usize)>) -> Option<usize> {
         if let Some((start, next)) = self.place(layout).filter(|(_, next)| *next <= self.end) {
             self.next = next;
@@ -33,7 +34,7 @@ impl Bump {
         }
         let wanted = layout.size().checked_add(layout.align())?.max(GROWTH_BYTES_MIN);
         let (start, end) = grow(wanted)?;
-        // Memory that follows on what is left is joined with it; else the rest is given up.
+        // Memory that continues the remaining part is joined with it; otherwise the remaining part is given up.
         let next = if start == self.end { self.next } else { start };
         *self = Self { next, end };
         let (start, next) = self.place(layout).filter(|(_, next)| *next <= self.end)?;
@@ -41,14 +42,14 @@ impl Bump {
         Some(start)
     }
 
-    /// Take a block back, if it is the last one.
+    /// Frees a block, if it is the last one.
     fn give_back(&mut self, start: usize, size: usize) {
         if start.checked_add(size) == Some(self.next) {
             self.next = start;
         }
     }
 
-    /// Whether the block could be made `new_size` bytes long where it is.
+    /// Whether the block can be made `new_size` bytes long in place.
     fn resize(&mut self, start: usize, size: usize, new_size: usize) -> bool {
         let last = start.checked_add(size) == Some(self.next);
         match start.checked_add(new_size) {
@@ -60,7 +61,7 @@ impl Bump {
         }
     }
 
-    /// Where a block would begin and end.
+    /// The range of a new block.
     fn place(&self, layout: Layout) -> Option<(usize, usize)> {
         // Alignments are powers of two.
         let below = layout.align() - 1;
@@ -116,8 +117,8 @@ mod global {
         Some((start, start.checked_add(pages.checked_mul(PAGE_BYTES)?)?))
     }
 
-    // SAFETY: `Bump` hands out each address once until it was given back, aligned, within memory that is the arena or
-    // was just grown; nobody else takes memory from either.
+    // SAFETY: `Bump` returns each address only once until it is freed, aligned, within memory that is the arena or was just
+    // grown; no other code uses memory of either.
     unsafe impl GlobalAlloc for Allocator {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             self.with_bump(|bump| bump.take(layout, grow)).map_or(ptr::null_mut(), |address| address as *mut u8)
@@ -132,7 +133,7 @@ mod global {
                 return block;
             }
             let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
-            // SAFETY: `resize` makes blocks smaller itself, so the new block is larger than the old and apart from it.
+            // SAFETY: `resize` shrinks blocks in place, so the new block is larger than the old one and does not overlap it.
             unsafe {
                 let new = self.alloc(new_layout);
                 if !new.is_null() {

@@ -1,24 +1,24 @@
-//! What a context stands on: the contract's imports as a trait. In a component they are the runtime's; natively they
-//! are the test kit's recorder. Knows bytes and names, no types of the handler's.
+//! The backend of a context: the contract's imports as a trait. In a component they are the runtime's; natively they are the
+//! test kit's recorder. Knows bytes and names, no types of the handler.
 
 use crate::{Due, HttpError, Request, Response};
 
-/// One event for one handler, and which try this is.
+/// One event for one handler, and the number of the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// Stable over all attempts and over restarts: use it as an idempotency key.
     pub id: String,
     /// The handler's name, as deployed.
     pub handler: String,
-    /// The event's position in the log. Positions grow; a key's events come in the order of theirs.
+    /// The event's position in the log. Positions increase; a key's events come in the order of their positions.
     pub position: u64,
-    /// What order is kept for: the event's `partitionkey`, else its `subject`. State is scoped to it.
+    /// The key: the event's `partitionkey`, else its `subject`. State is scoped to it.
     pub key: String,
     /// 1 for the first attempt.
     pub attempt: u32,
 }
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Debug,
@@ -27,7 +27,7 @@ pub enum Level {
     Error,
 }
 
-/// An event to be appended, as bytes.
+/// An event to be appended, with its data as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawEmission {
     pub r#type: String,
@@ -37,7 +37,7 @@ pub(crate) struct RawEmission {
     pub data: Vec<u8>,
 }
 
-/// The event that a timer becomes, as bytes.
+/// The event of a timer, with its data as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawTimer {
     pub due: Due,
@@ -55,7 +55,7 @@ pub(crate) struct RawStatus {
     pub data: Option<String>,
 }
 
-/// The contract's imports. A call that breaks a limit does not return.
+/// The contract's imports. A call that exceeds a limit does not return.
 pub(crate) trait Backend {
     fn state_get(&self, name: &str) -> Option<Vec<u8>>;
     fn state_set(&self, name: &str, value: Vec<u8>);

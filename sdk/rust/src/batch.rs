@@ -1,35 +1,35 @@
-//! Batches: several deliveries that a handler sees at once. Owns which result each of them comes to. Knows nothing of how
-//! the runtime makes batches.
+//! Batches: several deliveries that a handler gets at once. Owns the result of each. Knows nothing of how the runtime forms
+//! batches.
 
 use crate::{Context, Event, EventData, Failure};
 
 /// One delivery of a batch.
 pub struct Item<T> {
     pub event: Event<T>,
-    /// The item's own: state, effects, settings and log are those of its delivery.
+    /// The item's own context: state, effects, settings and log are those of its delivery.
     pub context: Context,
     failure: Option<Failure>,
 }
 
 impl<T> Item<T> {
-    /// This item has failed; the others have not. The first failure counts, and the item's effects are dropped. So are
-    /// those of later items of the same key, which come again after it.
+    /// Fails this item; the others are not affected. The first failure counts, and the item's effects are dropped. So are
+    /// those of later items of the same key, which are delivered again after it.
     pub fn fail(&mut self, failure: impl Into<Failure>) {
         self.failure.get_or_insert(failure.into());
     }
 
-    /// The failure that the item has come to so far.
+    /// The failure of the item so far.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 }
 
-/// What each delivery came to, in their order.
+/// The result of each delivery, in order.
 pub(crate) type Results = Vec<Result<(), Failure>>;
 
-/// Have the handler see all items at once. Those whose data does not fit have failed and are left out. A failure that it
-/// returns is that of every item which has not failed by itself.
+/// Calls the handler with all items at once. Items whose data does not fit fail and are left out. A returned failure applies
+/// to every item that has not failed already.
 pub(crate) fn handle_all<T: EventData>(
     given: impl IntoIterator<Item = (Event<Vec<u8>>, Context)>,
     handler: impl FnOnce(&mut [Item<T>]) -> Result<(), Failure>,

@@ -1,8 +1,8 @@
-//! What a handler works with during one delivery: state, emitted events, status, timers, outbound calls, settings, log.
-//! Values are typed here and bytes below. Knows nothing of how effects are committed.
+//! A handler's context during one delivery: state, emitted events, status, timers, outbound calls, settings, log. Values are
+//! typed here; the backend has bytes. Knows nothing of how effects are committed.
 //!
-//! Emissions, statuses and timers are kept until the handler returns and leave only if it succeeded, so they can still be
-//! completed after the call that made them (`context.emit(&event).key("sku/a-7")`).
+//! Emissions, statuses and timers are kept until the handler returns and are passed on only if it succeeded, so they can
+//! still be completed after the call that made them (`context.emit(&event).key("sku/a-7")`).
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -12,7 +12,7 @@ use crate::{
     timer::TimerCall,
 };
 
-/// A handler's hands during one delivery.
+/// A handler's access to the runtime during one delivery.
 pub struct Context {
     backend: Box<dyn Backend>,
     delivery: Delivery,
@@ -26,31 +26,31 @@ impl Context {
         Self { backend, delivery, emissions: Vec::new(), statuses: Vec::new(), timers: Vec::new() }
     }
 
-    /// Which delivery this is.
+    /// The identity of this delivery.
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
     }
 
-    /// Named values that outlive the call, scoped to this handler and the delivery's key.
+    /// Named values that persist after the call, scoped to this handler and the delivery's key.
     #[must_use]
     pub fn state(&self) -> State<'_> {
         State { backend: &*self.backend }
     }
 
-    /// Emit an event. Its subject and key are those of the event being handled, unless the returned [`Emission`] is
-    /// given others. At most 64 a delivery.
+    /// Emits an event. Its subject and key are those of the event being handled, unless the returned [`Emission`] sets
+    /// others. At most 64 per delivery.
     pub fn emit<E: EventType + Serialize>(&mut self, data: &E) -> &mut Emission {
         let data = serde_json::to_vec(data).map_err(|error| format!("the data of {} is no JSON: {error}", E::TYPE));
         self.push(Emission { r#type: E::TYPE.to_owned(), subject: None, key: None, data_content_type: None, data })
     }
 
-    /// Emit an event about another subject, which is also its key.
+    /// Emits an event about another subject, which is also its key.
     pub fn emit_to<E: EventType + Serialize>(&mut self, subject: impl Into<String>, data: &E) -> &mut Emission {
         self.emit(data).subject(subject)
     }
 
-    /// Emit an event whose data is not JSON, or whose type is known only now (1 to 256 bytes).
+    /// Emits an event whose data is not JSON, or whose type is known only at run time (1 to 256 bytes).
     pub fn emit_raw(
         &mut self,
         r#type: impl Into<String>,
@@ -61,8 +61,8 @@ impl Context {
         self.push(Emission { r#type: r#type.into(), subject: None, key: None, data_content_type, data: Ok(data) })
     }
 
-    /// Set this handler's part of the status of the delivery's key: a short word for programs (1 to 64 bytes) and a line
-    /// for people (at most 1 KiB). The latest call for a subject counts.
+    /// Sets this handler's part of the status of the delivery's key: a short word for programs (1 to 64 bytes) and a line
+    /// for people (at most 1 KiB). The last call for a subject counts.
     pub fn set_status(&mut self, state: impl Into<String>, text: impl Into<String>) -> &mut Status {
         let status = Status { subject: None, state: state.into(), text: text.into(), data: Ok(None) };
         let last = self.statuses.len();
@@ -71,10 +71,10 @@ impl Context {
         &mut self.statuses[last]
     }
 
-    /// Call another host, as the step `step` of this delivery: a name that is unique within it, such as `charge-card`.
-    /// Once the step is finished its answer is kept, and no later attempt sends it again; finished is what was answered
-    /// with any status but 408, 425, 429 and 500 or above. At most 32 calls a delivery, to hosts that the manifest names
-    /// in `capabilities.hosts`.
+    /// Calls another host, as the step `step` of this delivery: a name that is unique within it, such as `charge-card`. Once
+    /// the step is finished its answer is recorded, and no later attempt sends it again; an answer with any status but 408,
+    /// 425, 429 and 500 or above is finished. At most 32 calls per delivery, to hosts that the manifest lists in
+    /// `capabilities.hosts`.
     ///
     /// ```
     /// # use weirgate_sdk::prelude::*;
@@ -89,20 +89,20 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// There is no answer. With `?` that is a transient failure, or a permanent one where nothing else will come of it.
+    /// There is no answer. With `?` that is a transient failure, or a permanent one if a retry cannot help.
     pub fn fetch(&mut self, step: impl AsRef<str>, request: Request) -> Result<Response, HttpError> {
         self.backend.fetch(step.as_ref(), request)
     }
 
-    /// Start a timer of this handler and the delivery's key: when it is due, this handler gets `event`, with the delivery's
-    /// key, in order with the key's other events, and whatever it subscribes to. It fires once, never before its time. A
-    /// timer of the same name is replaced. At most 64 timers a delivery, 3,650 days ahead.
+    /// Starts a timer of this handler and the delivery's key: when it is due, this handler gets `event`, with the delivery's
+    /// key, in order with the key's other events, regardless of its subscriptions. It fires once, never early. A timer with
+    /// the same name is replaced. At most 64 timers per delivery, 3,650 days ahead.
     pub fn start_timer<E: EventType + Serialize>(&mut self, name: impl Into<String>, due: Due, event: &E) {
         self.timers.push(TimerCall::start(name.into(), due, event));
     }
 
-    /// Cancel the timer of that name; nothing happens where there is none. One that has fired already still arrives, so ask
-    /// the state whether it still matters.
+    /// Cancels the timer with that name; without one nothing happens. The event of a timer that has fired already still
+    /// arrives, so check in the state whether it still matters.
     pub fn cancel_timer(&mut self, name: impl Into<String>) {
         self.timers.push(TimerCall::cancel(name.into()));
     }
@@ -113,7 +113,7 @@ impl Context {
         self.backend.config(name)
     }
 
-    /// Keep a line with the attempt; it survives a failure. At most 100 lines of 1 KiB a delivery.
+    /// Adds a line to the attempt's log; it is kept even if the attempt fails. At most 100 lines of 1 KiB per delivery.
     pub fn log(&self, level: Level, message: impl AsRef<str>) {
         self.backend.log(level, message.as_ref());
     }
@@ -138,7 +138,7 @@ impl Context {
         self.log(Level::Error, message);
     }
 
-    /// Hand over what was emitted and set.
+    /// Passes on the emitted events, statuses and timers.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         let emissions = self.emissions.into_iter().map(Emission::into_raw).collect::<Result<Vec<_>, _>>()?;
         let statuses = self.statuses.into_iter().map(Status::into_raw).collect::<Result<Vec<_>, _>>()?;
@@ -166,10 +166,10 @@ pub struct State<'a> {
 }
 
 impl State<'_> {
-    /// The value of `name`, or none.
+    /// The value of `name`, or `None`.
     ///
     /// # Errors
-    /// A permanent failure where the stored value does not fit `T`.
+    /// A permanent failure if the stored value does not fit `T`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
         let Some(bytes) = self.backend.state_get(name) else { return Ok(None) };
         serde_json::from_slice(&bytes)
@@ -177,10 +177,10 @@ impl State<'_> {
             .map_err(|error| Failure::permanent(format!("the state `{name}` does not fit what is read: {error}")))
     }
 
-    /// Set `name`.
+    /// Sets `name`.
     ///
     /// # Errors
-    /// A permanent failure where the value cannot be written as JSON.
+    /// A permanent failure if the value cannot be written as JSON.
     pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(value)
             .map_err(|error| Failure::permanent(format!("the state `{name}` is no JSON: {error}")))?;
@@ -188,18 +188,18 @@ impl State<'_> {
         Ok(())
     }
 
-    /// The bytes of `name`, or none.
+    /// The bytes of `name`, or `None`.
     #[must_use]
     pub fn get_bytes(&self, name: &str) -> Option<Vec<u8>> {
         self.backend.state_get(name)
     }
 
-    /// Set `name` to bytes that need not be JSON.
+    /// Sets `name` to bytes that need not be JSON.
     pub fn set_bytes(&self, name: &str, value: Vec<u8>) {
         self.backend.state_set(name, value);
     }
 
-    /// Remove `name`; nothing happens where it does not exist.
+    /// Removes `name`; nothing happens if it does not exist.
     pub fn delete(&self, name: &str) {
         self.backend.state_delete(name);
     }
@@ -211,7 +211,7 @@ impl State<'_> {
     }
 }
 
-/// An event on its way out.
+/// An event to be emitted.
 #[derive(Debug)]
 pub struct Emission {
     r#type: String,
@@ -222,13 +222,13 @@ pub struct Emission {
 }
 
 impl Emission {
-    /// What the event is about. Unless a key is given too, it is also the key.
+    /// The event's subject. Unless a key is given too, it is also the key.
     pub fn subject(&mut self, subject: impl Into<String>) -> &mut Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// What order is kept for.
+    /// The event's key.
     pub fn key(&mut self, key: impl Into<String>) -> &mut Self {
         self.key = Some(key.into());
         self
@@ -240,7 +240,7 @@ impl Emission {
     }
 }
 
-/// A status on its way out.
+/// A status to be set.
 #[derive(Debug)]
 pub struct Status {
     subject: Option<String>,
@@ -257,7 +257,7 @@ impl Status {
         self
     }
 
-    /// Set the status of another subject than the delivery's key.
+    /// Sets the status of another subject than the delivery's key.
     pub fn on(&mut self, subject: impl Into<String>) -> &mut Self {
         self.subject = Some(subject.into());
         self

@@ -1,31 +1,30 @@
-//! Corrections: what a handler that knows better makes of data that it called wrong. Owns how the hook is asked and how its
-//! answer becomes bytes. Knows nothing of what becomes of them.
+//! Corrections: the handler's hook that corrects data of a correctable failure. Owns how the hook is called and how its
+//! result becomes bytes. Knows nothing of how the result is used.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Context, Event, EventData, EventType, Raw};
 
-/// What the handler said when it failed as correctable; both texts as they are kept, cut at 4 KiB.
+/// The handler's correctable failure; both texts as stored, cut at 4 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectableFailure {
     pub message: String,
-    /// What is wrong, in words for the person who is to correct it.
+    /// The problem, in words for the person who corrects it.
     pub what_is_wrong: String,
 }
 
-/// What a correction takes and gives: an [`EventType`] that serde can read and write, or [`Raw`] bytes of any type of
-/// event.
+/// The input and output of a correction: an [`EventType`] that serde can read and write, or [`Raw`] bytes of any event type.
 #[diagnostic::on_unimplemented(
     message = "the data of `{Self}` cannot be corrected",
     label = "the data to correct",
     note = "derive `Serialize`, `Deserialize` and `EventType` for a struct, or take `Event<Raw>`"
 )]
 pub trait CorrectableData: EventData {
-    /// Whether events of this type can be asked about.
+    /// Whether the hook takes events of this type.
     fn takes(r#type: &str) -> bool;
 
     /// # Errors
-    /// The words for why it cannot be written.
+    /// Why it cannot be written.
     fn write(&self) -> Result<Vec<u8>, String>;
 }
 
@@ -49,14 +48,14 @@ impl CorrectableData for Raw {
     }
 }
 
-/// Data that takes the place of an event's. Its content type stays the event's.
+/// Data that replaces an event's. Its content type stays the event's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Corrected {
     pub data: Vec<u8>,
     pub data_content_type: Option<String>,
 }
 
-/// Ask the hook, where it takes events of this type. What stands in its way is logged.
+/// Calls the hook, if it takes events of this type. Errors are logged.
 pub(crate) fn correct<T: CorrectableData>(
     event: Event<Vec<u8>>,
     context: &Context,

@@ -1,5 +1,5 @@
-//! The event as a handler sees it: its CloudEvents attributes and its data as the handler's own type. Owns how bytes
-//! become that type and what is said when they do not. Knows nothing of deliveries.
+//! The event as a handler sees it: its CloudEvents attributes and its data as the handler's own type. Owns how bytes become
+//! that type, and the error messages if they do not. Knows nothing of deliveries.
 
 use std::mem;
 
@@ -12,13 +12,13 @@ use crate::Failure;
 pub struct Event<T> {
     /// Unique together with `source`; a repeat never reaches a handler.
     pub id: String,
-    /// A URI reference: who produced the event. Handlers' events come from `/handlers/<handler>`.
+    /// A URI reference: the event's producer. Handlers' events come from `/handlers/<handler>`.
     pub source: String,
-    /// What happened, for instance `order.placed`.
+    /// The event type, for example `order.placed`.
     pub r#type: String,
-    /// What it happened to, for instance `order/o-1`.
+    /// The subject, for example `order/o-1`.
     pub subject: Option<String>,
-    /// When it happened, as the producer said it (RFC 3339).
+    /// When it happened, as the producer wrote it (RFC 3339).
     pub time: Option<String>,
     /// The media type of the data. Absent means JSON.
     pub data_content_type: Option<String>,
@@ -28,7 +28,7 @@ pub struct Event<T> {
 }
 
 impl<T> Event<T> {
-    /// The extension attribute of that name.
+    /// The extension attribute with that name.
     #[must_use]
     pub fn extension(&self, name: &str) -> Option<&str> {
         self.extensions.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_str())
@@ -42,7 +42,7 @@ impl<T> Event<T> {
 }
 
 impl Event<Vec<u8>> {
-    /// Read the bytes as the type the handler takes.
+    /// Parses the bytes as the type that the handler takes.
     pub(crate) fn read<T: EventData>(mut self) -> Result<Event<T>, Failure> {
         let data = T::read(&mut self)?;
         Ok(self.with_data(data))
@@ -55,12 +55,12 @@ impl Event<Vec<u8>> {
     note = "add #[derive(EventType)] and #[event(\"the.type\")] to it"
 )]
 pub trait EventType {
-    /// The `type` attribute, for instance `order.placed`.
+    /// The `type` attribute, for example `order.placed`.
     const TYPE: &'static str;
 }
 
-/// What a handler can take as its event's data: an [`EventType`] that serde can read, an enum of several with
-/// `#[derive(Events)]`, or [`Raw`] bytes of any type of event.
+/// The data type of a handler's event: an [`EventType`] that serde can read, an enum of several with `#[derive(Events)]`, or
+/// [`Raw`] bytes of any event type.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its event's data",
     label = "the event's data",
@@ -68,14 +68,14 @@ pub trait EventType {
     note = "for several, derive `Events` for an enum of such structs; for bytes take `Event<Raw>`"
 )]
 pub trait EventData: Sized {
-    /// Read the data, taking the bytes out of the event where that saves a copy.
+    /// Parses the data, taking the bytes out of the event if that saves a copy.
     ///
     /// # Errors
     /// A permanent failure: the data does not fit, or the event is of another type.
     fn read(event: &mut Event<Vec<u8>>) -> Result<Self, Failure>;
 }
 
-/// The data as it came, for handlers that take any type of event.
+/// The unparsed data, for handlers that take any event type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw(pub Vec<u8>);
 
@@ -91,17 +91,17 @@ impl<T: EventType + DeserializeOwned> EventData for T {
     }
 }
 
-/// Read JSON data. An event without data counts as `null`.
+/// Parses JSON data. An event without data counts as `null`.
 ///
 /// # Errors
-/// A permanent failure that names the event's type and the path to what does not fit.
+/// A permanent failure with the event's type and the path to the value that does not fit.
 pub fn decode<T: DeserializeOwned>(event: &Event<Vec<u8>>) -> Result<T, Failure> {
     if !is_json(event.data_content_type.as_deref()) {
         let content_type = event.data_content_type.as_deref().unwrap_or_default();
         return Err(Failure::permanent(format!("the data of {} is {content_type}; it should be JSON", event.r#type)));
     }
     let json: &[u8] = if event.data.is_empty() { b"null" } else { &event.data };
-    // Keeping track of the path costs time, so it is done only once something has been found wrong.
+    // Tracking the path costs time, so it is done only once an error has been found.
     serde_json::from_slice(json).map_err(|error| {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let problem = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
@@ -112,7 +112,7 @@ pub fn decode<T: DeserializeOwned>(event: &Event<Vec<u8>>) -> Result<T, Failure>
     })
 }
 
-/// Whether a content type stands for JSON; absent means JSON.
+/// Whether a content type means JSON; absent means JSON.
 pub(crate) fn is_json(content_type: Option<&str>) -> bool {
     content_type.is_none_or(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -120,7 +120,7 @@ pub(crate) fn is_json(content_type: Option<&str>) -> bool {
     })
 }
 
-/// The failure for an event that the handler does not know.
+/// The failure for an event of a type that the handler does not know.
 #[must_use]
 pub fn unknown_type(found: &str, known: &[&str]) -> Failure {
     Failure::permanent(format!(
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_does_not_fit_is_permanent_and_says_where() {
+    fn data_that_does_not_fit_is_permanent_with_its_location() {
         let cases = [
             (
                 event("order.placed", r#"{"lines":[{"quantity":-1}]}"#),

@@ -4,44 +4,43 @@ use std::{error::Error, fmt};
 
 /// Why an attempt failed; the class decides what happens to the delivery.
 ///
-/// Any ordinary error becomes a transient failure through `?`: most errors a handler meets without expecting them
-/// pass with time, and those that do not become a dead letter once the attempts are used up.
+/// Any ordinary error becomes a transient failure through `?`: most unexpected errors pass with time, and the others become
+/// a dead letter once the attempts are used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It may work later: retried with growing delays; later events of the key wait behind it.
+    /// A later attempt may succeed: retried with growing delays; later events of the key wait behind it.
     Transient {
         message: String,
-        /// Not before this many milliseconds from now, where the handler knows better than the retry policy.
+        /// Not before this many milliseconds from now, if the handler overrides the retry policy.
         retry_after_ms: Option<u64>,
     },
-    /// The data is wrong in a way that somebody can correct.
+    /// The data is wrong in a way that can be corrected.
     Correctable {
         message: String,
-        /// What is wrong, in words for the person who is to correct it.
+        /// The problem, in words for the person who corrects it.
         what_is_wrong: String,
     },
-    /// It will never work: dead letter at once.
+    /// No attempt will succeed: dead letter at once.
     Permanent { message: String },
 }
 
 impl Failure {
-    /// It may work later.
+    /// A later attempt may succeed.
     pub fn transient(message: impl Into<String>) -> Self {
         Self::Transient { message: message.into(), retry_after_ms: None }
     }
 
-    /// Somebody can correct the data; `what_is_wrong` tells them how.
+    /// The data can be corrected; `what_is_wrong` says how.
     pub fn correctable(message: impl Into<String>, what_is_wrong: impl Into<String>) -> Self {
         Self::Correctable { message: message.into(), what_is_wrong: what_is_wrong.into() }
     }
 
-    /// It will never work.
+    /// No attempt will succeed.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::Permanent { message: message.into() }
     }
 
-    /// Do not try again before this many milliseconds from now. Only transient failures are retried; for the others
-    /// it changes nothing.
+    /// No attempt before this many milliseconds from now. Only transient failures are retried; for others it has no effect.
     #[must_use]
     pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
         if let Self::Transient { retry_after_ms, .. } = &mut self {
@@ -50,7 +49,7 @@ impl Failure {
         self
     }
 
-    /// What happened, for people.
+    /// A message for people.
     #[must_use]
     pub fn message(&self) -> &str {
         let (Self::Transient { message, .. } | Self::Correctable { message, .. } | Self::Permanent { message }) = self;
@@ -86,8 +85,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// `?` on an ordinary error: transient, with the error and its causes as the message. For this to be possible `Failure`
-/// itself is not a `std::error::Error`.
+/// `?` on an ordinary error: transient, with the error and its causes as the message. To make this possible `Failure` is not
+/// a `std::error::Error`.
 impl<E: Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut message = error.to_string();
@@ -110,7 +109,7 @@ mod tests {
     struct UnknownRate(#[source] std::num::ParseIntError);
 
     #[test]
-    fn an_ordinary_error_is_transient_and_tells_its_causes() {
+    fn an_ordinary_error_is_transient_and_lists_its_causes() {
         fn rate(text: &str) -> Result<u32, Failure> {
             Ok(text.parse().map_err(UnknownRate)?)
         }

@@ -1,5 +1,5 @@
-//! Calls to the outside: what is asked, what is answered, and what the lack of a good answer means for the delivery.
-//! Owns how an HTTP status becomes a class of failure. Sends nothing itself: the runtime does, and keeps the answers.
+//! Outbound calls: request, answer, and the failure for an unsuccessful or missing answer. Owns how an HTTP status maps to a
+//! failure class. Sends nothing itself: the runtime does, and keeps the answers.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Failure;
 
-/// What to ask. Built step by step: `Request::post(url).header("Accept", "text/plain").json(&body)?`.
+/// A request. Built step by step: `Request::post(url).header("Accept", "text/plain").json(&body)?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
     pub url: String,
-    /// Names in any case. In a value, `{{secret:name}}` stands for a secret that the manifest names; the handler never
-    /// sees it.
+    /// Header names are case-insensitive. In a value, `{{secret:name}}` is replaced by a secret that the manifest names; the
+    /// handler never sees the secret.
     pub headers: Vec<(String, String)>,
     pub body: Option<Vec<u8>>,
-    /// For the whole call; what remains of the attempt's wall time is the most in any case.
+    /// Time limit of the whole call; at most the remaining wall-clock time of the attempt.
     pub timeout_ms: Option<u32>,
 }
 
@@ -42,31 +42,31 @@ impl Request {
         Self::new("DELETE", url)
     }
 
-    /// Add a header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Send this as JSON, with the `Content-Type` that says so.
+    /// Sends this as JSON, with the matching `Content-Type`.
     ///
     /// # Errors
-    /// A permanent failure where the value cannot be written as JSON.
+    /// A permanent failure if the value cannot be written as JSON.
     pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, Failure> {
         let body = serde_json::to_vec(value)
             .map_err(|error| Failure::permanent(format!("the body for {} is no JSON: {error}", self.url)))?;
         Ok(self.header("Content-Type", "application/json").body(body))
     }
 
-    /// Send these bytes. Their `Content-Type` is a header like any other.
+    /// Sends these bytes. Their `Content-Type` has to be set as a header.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// Wait no longer than this for the answer, redirects included.
+    /// Limits the time for the answer, redirects included.
     #[must_use]
     pub fn timeout_ms(mut self, milliseconds: u32) -> Self {
         self.timeout_ms = Some(milliseconds);
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// What was answered, whatever its status.
+/// An answer, with any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -84,7 +84,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer for a test to give.
+    /// An answer for tests.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Vec::new() }
@@ -117,7 +117,7 @@ impl Response {
         }
     }
 
-    /// The first header of that name, in any case.
+    /// The first header with that name, case-insensitive.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
@@ -131,8 +131,8 @@ impl Response {
     /// This answer, if its status is 200 to 299.
     ///
     /// # Errors
-    /// A transient failure for 408, 425, 429 and 500 or above, not before the time that `Retry-After` names in seconds;
-    /// a permanent one for the others.
+    /// A transient failure for 408, 425, 429 and 500 or above, with the delay that `Retry-After` gives in seconds; a
+    /// permanent one for the others.
     pub fn ok(self) -> Result<Self, Failure> {
         if self.is_success() {
             return Ok(self);
@@ -146,10 +146,10 @@ impl Response {
         Err(seconds.map_or(failure.clone(), |seconds| failure.retry_after_ms(seconds.saturating_mul(1_000))))
     }
 
-    /// Read the body as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// A permanent failure where it does not fit `T`: the answer is kept, so another attempt would read the same.
+    /// A permanent failure if it does not fit `T`: the answer is recorded, so another attempt would get the same.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let problem = format!("the answer with status {} does not fit what is read: {error}", self.status);
@@ -157,13 +157,13 @@ impl Response {
         })
     }
 
-    /// The body as text, with U+FFFD for what is none.
+    /// The body as text; invalid UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// How the body begins, for a message.
+    /// The beginning of the body, for a message.
     fn excerpt(&self) -> String {
         const CHARS_MAX: usize = 200;
         let text: String = self.text().trim().chars().take(CHARS_MAX).collect();
@@ -171,24 +171,24 @@ impl Response {
     }
 }
 
-/// The first value of that name, in any case.
+/// The first value with that name, case-insensitive.
 pub(crate) fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// Why there is no answer. With `?` it becomes the failure that suits it. For this to be possible it is itself not a
-/// `std::error::Error`, like [`Failure`].
+/// Why there is no answer. With `?` it becomes a matching failure. To make that possible it is not a `std::error::Error`,
+/// like [`Failure`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpError {
-    /// Nothing was sent: the manifest, the rules for addresses or the request itself do not allow it. Permanent.
+    /// Nothing was sent: the manifest, the rules for addresses or the request itself forbid it. Permanent.
     Denied(String),
-    /// No such name, no connection, or one that broke off. Transient.
+    /// The name does not exist, or the connection failed or broke. Transient.
     Unreachable(String),
     /// No answer in time. Transient.
     TimedOut,
     /// The answer is longer than `limits.outbound_bytes`. Permanent.
     TooLarge,
-    /// Nothing was sent: the host is left alone for so long, because calls to it kept failing. Transient, and the
+    /// Nothing was sent: the host's breaker is open for this long, because calls to it kept failing. Transient, and the
     /// attempt does not count.
     CircuitOpen { retry_after_ms: u64 },
 }
@@ -201,7 +201,7 @@ impl fmt::Display for HttpError {
             Self::TimedOut => write!(f, "the host did not answer in time"),
             Self::TooLarge => write!(f, "the answer is longer than limits.outbound_bytes"),
             Self::CircuitOpen { retry_after_ms } => {
-                write!(f, "the host is left alone for {retry_after_ms} ms, because calls to it kept failing")
+                write!(f, "the host's breaker is open for {retry_after_ms} ms, because calls to it kept failing")
             }
         }
     }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_decides_about_the_class() {
+    fn the_status_code_determines_the_failure_class() {
         for status in [200, 201, 204, 299] {
             assert!(Response::new(status).ok().is_ok(), "{status}");
         }
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lack_of_an_answer_decides_about_the_class() {
+    fn the_fetch_error_determines_the_failure_class() {
         fn fails(error: HttpError) -> Failure {
             let fetch = || -> Result<(), Failure> { Err(error)? };
             fetch().expect_err("it has none")

@@ -42,8 +42,8 @@
 //! }
 //! ```
 //!
-//! `cargo build --target wasm32-wasip2` makes a component of it. What each call means, and every limit, is written in
-//! the contract, `wit/handler.wit`. This crate knows nothing of the runtime beyond that contract.
+//! `cargo build --target wasm32-wasip2` makes a component of it. The contract, `wit/handler.wit`, documents every call and
+//! every limit. This crate knows nothing of the runtime beyond that contract.
 
 // The macros name this crate by its full path, also where the crate's own tests use them.
 extern crate self as weirgate_sdk;
@@ -73,7 +73,7 @@ pub use http::{HttpError, Request, Response};
 pub use timer::Due;
 pub use weirgate_sdk_macros::{EventType, Events, batch_handler, handler};
 
-/// What a handler's file begins with: `use weirgate_sdk::prelude::*;`.
+/// The prelude of a handler's file: `use weirgate_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         Context, CorrectableFailure, Due, Event, EventType, Events, Failure, HttpError, Item, Raw, Request, Response,
@@ -82,7 +82,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 }
 
-/// For the code that the macros write; no part of the interface.
+/// For the code that the macros generate; not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::event::{decode, unknown_type};

@@ -1,4 +1,4 @@
-//! Timers as a handler starts them: when they are due and the event that they become. Knows nothing of how time passes.
+//! Timers as a handler starts them: the due time and the event. Knows nothing of how time passes.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,9 @@ use crate::{
 /// When a timer is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// At this Unix time in milliseconds; at once where it is past.
+    /// At this Unix time in milliseconds; at once if it is past.
     AtMs(u64),
-    /// So many milliseconds after the attempt's time.
+    /// This many milliseconds after the attempt's time.
     AfterMs(u64),
 }
 
@@ -25,19 +25,19 @@ impl Due {
         Self::AtMs(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, milliseconds))
     }
 
-    /// So long after the attempt's time.
+    /// This long after the attempt's time.
     #[must_use]
     pub fn after(wait: Duration) -> Self {
         Self::AfterMs(milliseconds(wait))
     }
 }
 
-/// A part of a millisecond counts as one: no timer is early.
+/// A part of a millisecond is rounded up, so that no timer is early.
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// A timer that is started or cancelled when the handler has succeeded.
+/// A timer that is started or cancelled if the handler succeeds.
 #[derive(Debug)]
 pub(crate) struct TimerCall {
     name: String,

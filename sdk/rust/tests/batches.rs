@@ -1,4 +1,4 @@
-//! A batch handler through the test kit: effects for each item, failures of one, of all, and of what is behind them.
+//! A batch handler in the test kit: each item's effects, failures of one and of all, and of items behind them.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -19,7 +19,7 @@ struct Share {
     percent: i64,
 }
 
-/// What it is good for: each item needs the sum over all.
+/// The reason for a batch: each item needs the sum over all.
 #[batch_handler]
 fn share(items: &mut [Item<Reading>]) -> Result<(), Failure> {
     let sum: i64 = items.iter().map(|item| item.event.data.watts).sum();
@@ -62,7 +62,7 @@ fn each_item_has_effects_of_its_own_and_sees_earlier_ones_of_its_key() {
 }
 
 #[test]
-fn one_that_fails_holds_up_its_key_and_no_other() {
+fn a_failed_item_blocks_only_its_key() {
     let mut world = World::new();
     let runs = world.run_batch([reading("a", 10), reading("b", -1), reading("a", 10), reading("b", 1)], share);
     assert!(runs[1].failure().is_permanent());
@@ -82,7 +82,7 @@ fn data_that_does_not_fit_fails_alone() {
 }
 
 #[test]
-fn a_failure_that_is_returned_is_everybodys() {
+fn a_returned_failure_fails_all_items() {
     let runs = World::new().run_batch([reading("a", 0), reading("b", 0)], share);
     assert!(runs.iter().all(|run| *run.failure() == Failure::transient("nothing was used")));
 }
@@ -112,7 +112,7 @@ fn each_item_makes_its_own_calls_to_other_hosts() {
 }
 
 #[test]
-fn a_limit_that_one_breaks_ends_the_call_for_all() {
+fn a_limit_exceeded_by_one_item_fails_all_items() {
     let flood = |items: &mut [Item<Reading>]| {
         (0..256).for_each(|_| drop(items[0].context.config("a")));
         (0..257).for_each(|_| drop(items[1].context.config("a")));

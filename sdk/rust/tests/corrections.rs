@@ -1,4 +1,4 @@
-//! A handler that corrects what it can through the test kit: what is asked, what is answered, what is delivered then.
+//! A handler with a correction hook in the test kit: the hook's input, its result, and the corrected delivery.
 
 #![allow(clippy::expect_used, reason = "a test may panic")]
 
@@ -50,7 +50,7 @@ fn priced(cents: i64) -> Delivery {
 }
 
 #[test]
-fn the_hook_answers_what_is_then_delivered() {
+fn the_hooks_data_is_delivered() {
     let delivery = priced(0).state("cents", &250).attempt(3);
     let run = delivery.clone().run(list_price);
     let corrected = delivery.correct(run.failure(), last_good_price).expect("it knows a price");
@@ -59,7 +59,7 @@ fn the_hook_answers_what_is_then_delivered() {
 }
 
 #[test]
-fn it_sees_the_state_that_completed_deliveries_have_left() {
+fn the_hook_sees_the_state_of_completed_deliveries() {
     let mut world = World::new();
     let failure = world.run(priced(0), list_price).failure().clone();
     assert!(world.correct(&priced(0), &failure, last_good_price).is_none(), "there was no price yet");
@@ -70,7 +70,7 @@ fn it_sees_the_state_that_completed_deliveries_have_left() {
 }
 
 #[test]
-fn it_is_asked_about_its_own_type_of_event_only() {
+fn the_hook_is_called_for_its_own_event_type_only() {
     let delivery = Delivery::of(&PriceRemoved {});
     let run = delivery.clone().run(list_price);
     assert!(delivery.correct(run.failure(), last_good_price).is_none());
@@ -92,13 +92,13 @@ fn bytes_can_be_corrected_too() {
 
 #[test]
 #[should_panic(expected = "the correction was ended: a state name is empty")]
-fn a_limit_ends_it() {
+fn exceeding_a_limit_ends_the_hook() {
     drop(priced(-1).correct(&Failure::correctable("no price", "-1 is not positive"), last_good_price));
 }
 
 #[test]
 #[should_panic(expected = "the correction was ended: a correction: the event's data is not valid JSON")]
-fn an_answer_that_is_no_json_ends_it() {
+fn an_answer_that_is_not_json_ends_the_hook() {
     let odd = |_: Event<Raw>, _: &Context, _: &CorrectableFailure| Some(Raw(b"{".to_vec()));
     drop(Delivery::raw("any", "{}").correct(&Failure::correctable("no", "all"), odd));
 }

@@ -1,4 +1,4 @@
-//! A handler through the test kit: its effects, its failures, and every limit of the contract in the runtime's words.
+//! A handler in the test kit: its effects, its failures, and every limit of the contract with the runtime's messages.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -52,7 +52,7 @@ fn weighed(grams: u64) -> Delivery {
 }
 
 #[test]
-fn effects_are_there_after_a_completed_run() {
+fn effects_are_visible_after_a_completed_run() {
     let run = weighed(600).state("grams", &100).attempt(3).position(42).handler("scales").run(weigh);
     run.completed();
     assert_eq!((run.status().state.as_str(), run.status().text.as_str()), ("weighed", "700 g"));
@@ -75,7 +75,7 @@ fn an_emitted_subject_is_also_the_key_unless_there_is_one() {
 }
 
 #[test]
-fn a_world_remembers_what_completed() {
+fn a_world_keeps_the_effects_of_completed_deliveries() {
     let mut world = World::new().handler("scales");
     world.run(weighed(400), weigh).completed();
     world.run(weighed(400).key("parcel/p-2"), weigh).completed();
@@ -98,7 +98,7 @@ fn ordinary_errors_are_transient_and_misfits_permanent() {
     assert!(Delivery::raw("parcel.lost", "{}").run(weigh).failure().is_permanent());
 }
 
-/// Call with a closure that breaks a limit, and answer what is said.
+/// Calls a closure that exceeds a limit, and returns the message.
 fn ended(work: impl Fn(&mut Context)) -> String {
     let run = Delivery::raw("any", "").run(|_: Event<Raw>, context| {
         work(context);
@@ -107,7 +107,7 @@ fn ended(work: impl Fn(&mut Context)) -> String {
     run.ended().to_owned()
 }
 
-/// A call that breaks a limit, and how what is said begins.
+/// A call that exceeds a limit, and the beginning of its message.
 type Case = (fn(&mut Context), &'static str);
 
 fn check_ended(cases: &[Case]) {
@@ -229,7 +229,7 @@ fn limits_on_timers_end_the_call_by_name() {
     assert_eq!(ended(reserved), "a timer's event's type begins with `weirgate.`, which only the runtime's own do");
 }
 
-/// An event of the runtime's own, which handlers may take and may not make.
+/// One of the runtime's own events, which handlers may take but not emit.
 #[derive(Serialize, Deserialize, EventType)]
 #[event("weirgate.breaker.opened")]
 struct Opened {}
@@ -271,7 +271,7 @@ fn limits_on_statuses_end_the_call_by_name() {
 }
 
 #[test]
-fn what_is_within_the_limits_completes() {
+fn a_call_within_the_limits_completes() {
     let run = Delivery::raw("any", "").state("b", &1).state("a/2", &1).run(|_: Event<Raw>, context: &mut Context| {
         for value in 0_u8..100 {
             context.state().set_bytes("again", vec![value; 65_536]);
@@ -322,7 +322,7 @@ fn a_key_that_is_not_the_subject_is_an_extension_attribute() {
 }
 
 #[test]
-fn a_value_that_is_no_json_is_a_permanent_failure() {
+fn a_value_that_is_not_json_is_a_permanent_failure() {
     let run = Delivery::raw("any", "").run(|_: Event<Raw>, context: &mut Context| {
         let odd = std::collections::BTreeMap::from([((1, 2), 3)]);
         context.set_status("odd", "").data(&odd);
@@ -332,7 +332,7 @@ fn a_value_that_is_no_json_is_a_permanent_failure() {
 }
 
 #[test]
-fn a_wrong_expectation_tells_the_whole_story() {
+fn a_wrong_expectation_prints_the_whole_run() {
     let run = weighed(600).run(weigh);
     let panic = std::panic::catch_unwind(|| run.failure().clone()).expect_err("it did not fail");
     let said = panic.downcast::<String>().expect("a message");

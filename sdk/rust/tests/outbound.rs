@@ -1,4 +1,4 @@
-//! A handler that calls another host, through the test kit: the test answers, and sees what was asked.
+//! A handler with outbound calls in the test kit: the test answers, and inspects the requests.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -42,7 +42,7 @@ fn placed() -> Delivery {
 }
 
 #[test]
-fn an_answer_is_read_and_the_question_can_be_looked_at() {
+fn an_answer_is_read_and_the_request_can_be_inspected() {
     let run = placed().answer("charge-card", Response::new(201).with_json(&Charged { id: "ch-1".into() })).run(charge);
     assert_eq!(run.status().text, "ch-1");
     let [asked] = run.asked() else { panic!("one call: {:?}", run.asked()) };
@@ -53,7 +53,7 @@ fn an_answer_is_read_and_the_question_can_be_looked_at() {
 }
 
 #[test]
-fn what_is_no_success_becomes_the_failure_that_suits_it() {
+fn an_unsuccessful_answer_becomes_a_matching_failure() {
     let failure = |answer| placed().answer("charge-card", answer).run(charge).failure().clone();
     assert!(failure(Response::new(402)).is_correctable());
     assert!(failure(Response::new(403)).is_permanent());
@@ -68,7 +68,7 @@ fn what_is_no_success_becomes_the_failure_that_suits_it() {
 }
 
 #[test]
-fn a_finished_step_is_asked_for_once_and_others_again() {
+fn finished_steps_are_called_once_and_others_again() {
     let twice = |_: Event<Placed>, context: &mut Context| {
         for _ in 0..2 {
             context.fetch("a", Request::get("https://a.example/"))?;
@@ -101,6 +101,6 @@ fn the_limits_are_those_of_the_contract() {
 
 #[test]
 #[should_panic(expected = "the test has no answer to step \"charge-card\", POST https://psp.example/charges")]
-fn a_call_without_an_answer_is_a_mistake_of_the_test() {
+fn a_call_without_a_prepared_answer_fails_the_test() {
     placed().run(charge);
 }

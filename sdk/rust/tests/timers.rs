@@ -1,4 +1,4 @@
-//! A saga with a deadline through the test kit: timers that are started, replaced, cancelled and delivered.
+//! A saga with a deadline in the test kit: timers that are started, replaced, cancelled and delivered.
 
 #![allow(clippy::expect_used, reason = "a test may panic")]
 
@@ -61,7 +61,7 @@ fn placed() -> Delivery {
 }
 
 #[test]
-fn what_a_call_started_and_cancelled_can_be_asked() {
+fn started_and_cancelled_timers_can_be_inspected() {
     let run = placed().run(escrow);
     let timer = run.timer(DEADLINE);
     assert_eq!((timer.due, timer.key.as_str()), (Due::after(Duration::from_secs(1_800)), "order/o-1"));

@@ -1,5 +1,5 @@
-//! What an attack gets: the server's address, clients, and the time at which it ends. All attacks begin at once, when the last one
-//! has deployed its handlers.
+//! The input of an attack: the server's address, clients, and its end. All attacks begin at once, when the last one has
+//! deployed its handlers.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use tokio::{
 };
 use weirgate_tests::{Client, event, eventually, manifest};
 
-/// How long an attack waits between two tries that came to nothing.
+/// How long an attack waits after a failed try.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long one request of an attack may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,13 +38,13 @@ impl Clone for Field {
 }
 
 impl Field {
-    /// For so many attacks, and for whoever watches them.
+    /// For this many attacks, and their observer.
     pub fn new(client: Client, attacks: usize, duration: Duration) -> Self {
         let ready = Arc::new(Barrier::new(attacks + 1));
         Self { client, duration, ready, until: Arc::default(), begun: OnceCell::new() }
     }
 
-    /// Wait until all attacks are prepared. Answers when they end.
+    /// Waits until all attacks are prepared. Returns when they end.
     pub async fn begin(&self) -> Instant {
         let begin = async || {
             self.ready.wait().await;
@@ -62,12 +62,12 @@ impl Field {
         self.until.get().is_none_or(|until| Instant::now() < *until)
     }
 
-    /// Do it again and again, in `count` tasks at once, until the attack ends.
+    /// Repeats it, in `count` concurrent tasks, until the attack ends.
     pub async fn at_once<F: Future<Output = ()>>(&self, count: usize, attack: impl Fn(usize) -> F) {
         let until = self.begin().await;
         let one = async |index| {
             while self.goes_on() {
-                // What takes longer than the attack is cut off with it.
+                // A try that takes longer than the attack is aborted at its end.
                 let _ = timeout(PATIENCE.min(until.saturating_duration_since(Instant::now())), attack(index)).await;
                 sleep(PAUSE).await;
             }
@@ -75,12 +75,12 @@ impl Field {
         futures_util::future::join_all((0..count).map(one)).await;
     }
 
-    /// Do nothing more until the attack ends.
+    /// Waits until the attack ends.
     pub async fn wait(&self) {
         sleep_until(self.begin().await).await;
     }
 
-    /// A connection on which so much was sent.
+    /// A connection on which these bytes were sent.
     pub async fn sent(&self, bytes: &[u8]) -> Option<TcpStream> {
         self.begin().await;
         let mut stream = timeout(PATIENCE, TcpStream::connect(self.address())).await.ok()?.ok()?;
@@ -88,12 +88,12 @@ impl Field {
         Some(stream)
     }
 
-    /// Deploy a guest under a name, with some settings changed. A server that refuses them has won.
+    /// Deploys a guest under a name, with some settings changed. If the server refuses them, the attack has failed.
     pub async fn deploy(&self, name: &str, guest: &str, types: &[&str], settings: Value) {
         let mut manifest = manifest(name, types);
         let settings = settings.as_object().expect("settings");
         settings.iter().for_each(|(name, value)| manifest[name] = value.clone());
-        // Beside other attacks it has to ask more than once.
+        // Beside other attacks it has to try more than once.
         let what = format!("{name} to be deployed");
         eventually(&what, PATIENCE, async || {
             let uploaded = self.client.upload(weirgate_guests::build(guest)).await;
@@ -106,7 +106,7 @@ impl Field {
         .await;
     }
 
-    /// Publish `count` events in one request; the answer may be a refusal.
+    /// Publishes `count` events in one request; the answer may be a refusal.
     pub async fn publish(&self, r#type: &str, keys: &str, from: u64, count: u64, data: &Value) {
         let numbered =
             |n: u64| event(r#type, &keys.replace('#', &n.to_string()), &[r#type, "-", &n.to_string()].concat(), data);
@@ -116,7 +116,7 @@ impl Field {
     }
 }
 
-/// A handler's limits as large as they may be.
+/// The maximum limits of a handler.
 pub fn largest_limits() -> Value {
     json!({
         "cpu_ms": 5_000, "wall_ms": 30_000, "effects_bytes": 4 << 20, "emitted_events": 1_024, "host_calls": 65_536,

@@ -1,8 +1,8 @@
-//! Attacks on one real server: what a client or a guest may do that costs the server more than it costs them. Each runs
-//! alone or beside all others; a load and a probe run beside them and must go on.
+//! Attacks on one real server: requests of clients or actions of guests that cost the server more than the attacker. Each
+//! runs alone or beside all others; a load and a probe run beside them and must not be disturbed.
 //!
-//! Knows of the server what a client sees, and the memory and state of its process.
-// A test that cannot go on panics, and says why.
+//! Knows of the server only what a client sees, and its process's memory and state.
+// A test that cannot continue panics with the reason.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod attacks;

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The most memory that a process had resident so far, and what it has now, in bytes.
+/// The peak and the present resident memory of a process, in bytes.
 pub fn memory(pid: u32) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
     let field = |name: &str| {
@@ -13,7 +13,7 @@ pub fn memory(pid: u32) -> (u64, u64) {
     (field("VmHWM"), field("VmRSS"))
 }
 
-/// Attackers need more connections than a process is given at first.
+/// Attackers need more connections than a process's default limit.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

@@ -1,4 +1,4 @@
-//! A reader that asks for statuses all the while, and how long it waited for each.
+//! A reader that continuously requests statuses, and how long each request took.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +13,7 @@ use weirgate_tests::Client;
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Dropping it ends it.
+/// Dropping it ends the probe.
 pub struct Probe {
     waits: Arc<Mutex<Vec<Duration>>>,
     failed: Arc<Mutex<u64>>,

@@ -1,6 +1,6 @@
-//! All attacks at once on one server, beside a load whose every acknowledgement counts. `WEIRGATE_ATTACKS` names some of
-//! them (separated by commas), `WEIRGATE_ATTACK_SECONDS` says for how long.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! All attacks at once on one server, beside a load whose every acknowledgement is checked. `WEIRGATE_ATTACKS` selects some
+//! of them (comma-separated), `WEIRGATE_ATTACK_SECONDS` sets the duration.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use weirgate_tests::{Server, Setup, eventually, within};
 
 const SECONDS: u64 = 20;
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
-/// How often memory is looked at.
+/// Interval of memory measurements.
 const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -31,7 +31,7 @@ fn seconds() -> Duration {
     Duration::from_secs(given.map_or(SECONDS, |seconds| seconds.parse().expect("a number of seconds")))
 }
 
-/// Every acknowledged event is where the answer said.
+/// Every acknowledged event is at its position.
 async fn check_book(server: &Server, book: &Book) {
     for (account, entries) in &book.accounts {
         for entry in entries {
@@ -41,7 +41,7 @@ async fn check_book(server: &Server, book: &Book) {
     }
 }
 
-/// The attackers' handlers are paused: what they leave behind does not run again.
+/// The attackers' handlers are paused, so that their remaining deliveries do not run.
 async fn pause_attackers(server: &Server) {
     let handlers = server.client.get("/v1/handlers").await.ok();
     for handler in handlers["handlers"].as_array().expect("handlers") {
@@ -53,7 +53,7 @@ async fn pause_attackers(server: &Server) {
     }
 }
 
-/// The load's own handlers have done all of their work.
+/// The load's own handlers have closed all their deliveries.
 async fn ledger_is_done(server: &Server, book: &Book) {
     eventually("the ledger to be done", PATIENCE, async || {
         let handler = server.client.handler("ledger").await;
@@ -68,7 +68,7 @@ async fn ledger_is_done(server: &Server, book: &Book) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_server_goes_on_under_attack() {
+async fn the_server_keeps_working_under_attack() {
     raise_descriptor_limit();
     let mut server = Setup::new().expect_line("").start().await;
     let pid = server.pid();

@@ -1,4 +1,4 @@
-//! Time, as the driver sees it: the one place that reads the clock and that sleeps.
+//! The driver's time: the only place that reads the clock and sleeps.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The moments at which an open-loop load sends: `count` of them, `interval` apart, each told when it has come.
+/// The send times of an open-loop load: `count` of them, `interval` apart, each reported when it is due.
 ///
-/// They come from a thread of their own, since the runtime's timers count whole milliseconds.
+/// They come from a separate thread, because the runtime's timers count whole milliseconds.
 ///
 /// # Errors
 /// The thread cannot be started.

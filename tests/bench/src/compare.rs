@@ -1,4 +1,4 @@
-//! The runs of the orders workload: each load several times, with the peer in between, then medians and ratios.
+//! The runs of the orders workload: each load several times, alternating with the peer, then medians and ratios.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -13,9 +13,9 @@ use crate::{
     server::Place,
 };
 
-/// Restate is slower; a run of it is to take about as long.
+/// Restate is slower; its runs should take about as long.
 const PEER_EVENTS_SHARE: usize = 6;
-/// How long an open-loop run takes, in seconds.
+/// Duration of an open-loop run, in seconds.
 const OPEN_SECONDS: usize = 10;
 
 #[derive(Debug, Args)]
@@ -23,13 +23,13 @@ pub struct Comparison {
     /// Loads: closed-N (in flight), batch-N (in flight, 16 a request), open-N (a second)
     #[arg(long = "load", value_delimiter = ',', default_value = "closed-64,closed-256,batch-256,open-200")]
     loads: Vec<Load>,
-    /// How often each is run; the medians are told at the end
+    /// Runs per load; medians are printed at the end
     #[arg(long, default_value_t = 3)]
     repeats: usize,
-    /// How many events a closed-loop run has, enough for views to be written behind it; a peer gets a sixth of them
+    /// Events per closed-loop run, enough for views to be written in the background; a peer gets a sixth of them
     #[arg(long, default_value_t = 60_000)]
     events: usize,
-    /// Run this system too, in turns
+    /// Also run this system, alternating
     #[arg(long, value_enum)]
     peer: Option<Peer>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ struct Ratio<'a> {
 }
 
 impl Comparison {
-    /// Run and print everything.
+    /// Runs and prints everything.
     ///
     /// # Errors
     /// A run fails.
@@ -71,7 +71,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Weirgate, peer, Weirgate, peer: what the machine does meanwhile hits both.
+    /// Weirgate, peer, Weirgate, peer: other activity of the machine affects both.
     async fn turns(&self, place: &Place, load: Load, restate: Option<&Restate>) -> Result<(Vec<Report>, Vec<Report>)> {
         let (mut own, mut peers) = (Vec::new(), Vec::new());
         for number in 1..=self.repeats {
@@ -94,7 +94,7 @@ fn events(load: Load, closed: usize) -> usize {
     }
 }
 
-/// The ratio, where two neighbours are the same load on two systems.
+/// The ratio, if two neighbours are the same load on two systems.
 fn ratio(pair: &[Report]) -> Option<Ratio<'_>> {
     let [own, peer] = pair else { return None };
     let of = |figure: fn(&Report) -> f64| figures::rounded(figure(own) / figure(peer));

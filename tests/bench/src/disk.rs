@@ -1,4 +1,4 @@
-//! How fast the disk makes things durable, at this very moment: no rate or latency means anything without it.
+//! How fast the disk syncs at present: rates and latencies have no meaning without it.
 
 use std::{fs::File, io::Write, path::Path, time::Duration};
 
@@ -8,17 +8,17 @@ use crate::{clock, figures};
 
 const WRITE_BYTES: usize = 4_096;
 const SYNCS: usize = 200;
-/// A slow disk is believed earlier.
+/// Time limit of the measurement on a slow disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One writer that appends 4 KiB and calls fdatasync, over and over: how long each took.
+/// One writer that appends 4 KiB and calls fdatasync, repeatedly: the duration of each.
 #[derive(Debug, Clone, Default)]
 pub struct Calibration {
     took: Vec<Duration>,
 }
 
 impl Calibration {
-    /// Measure the disk that `dir` is on.
+    /// Measures the disk of `dir`.
     ///
     /// # Errors
     /// It cannot be written.
@@ -32,7 +32,7 @@ impl Calibration {
         Ok(Self { took })
     }
 
-    /// This one and a later one as one: a run's disk is measured before it and after it.
+    /// Merges two measurements: a run's disk is measured before and after it.
     #[must_use]
     pub fn and(mut self, later: Self) -> Self {
         self.took.extend(later.took);

@@ -30,7 +30,7 @@ pub fn event(seq: u64, key: usize) -> String {
     json
 }
 
-/// An event that does not go through, about a key that nobody watches.
+/// An event that fails, with a key that is not watched.
 #[must_use]
 pub fn stuck(kind: &str, id: usize, key: usize) -> String {
     format!(
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_json_of_the_size_that_is_told() {
+    fn an_event_is_json_of_the_requested_size() {
         let value: serde_json::Value = serde_json::from_str(&batch(&[event(7, 3), event(8, 4)])).expect("JSON");
         assert_eq!((&value[0]["data"]["seq"], &value[1]["subject"]), (&7.into(), &"order/o-4".into()));
         let data = value[0]["data"].to_string().len();

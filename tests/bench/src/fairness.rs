@@ -1,4 +1,4 @@
-//! How long a handler with little to do waits: alone, and beside a handler that uses all that it may.
+//! How long a lightly loaded handler waits: alone, and beside a handler that uses all its limits.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use crate::{
     watch::Watchers,
 };
 
-/// Little to do: the events' calls together take a few percent of a processor.
+/// Light load: the events' calls together take a few percent of a processor.
 const LIGHT: Load = Load::Open { per_s: 100 };
 const WARM_UP: Load = Load::Closed { in_flight: 16 };
 const KEYS: usize = 100;
-/// More calls than end while anything is measured.
+/// More calls than end during a measurement.
 const HOG_EVENTS: usize = 1_024;
-/// A handler that computes without end: all calls and all the time that a manifest may ask for.
+/// A handler that computes without end: the maximum number of calls and the maximum time of a manifest.
 const HOG: &str = r#"
 name = "hog"
 module = "MODULE"
 concurrency = 1024
-subscriptions = [{ types = ["nobody.publishes.it"] }]
+subscriptions = [{ types = ["never.published"] }]
 limits = { cpu_ms = 5000, wall_ms = 30000 }
 retry = [{ attempts = 10000, first_delay_ms = 1, factor = 1.0, delay_ms_max = 1 }]
 "#;
 
-/// Measure the light handler alone, then beside the hog.
+/// Measures the light handler alone, then beside the hog.
 ///
 /// # Errors
 /// The server does not run, or an event was lost.
@@ -64,7 +64,7 @@ async fn drive(server: &Server, ledger: &Arc<Ledger>, watchers: &mut Watchers, l
     Driver { http: &server.http, ledger, watchers }.drive(load, count).await
 }
 
-/// The component is the light handler's: an event's status tells it to compute.
+/// The component is the light handler's: an event's status makes it compute.
 fn deploy_hog(place: &Place, server: &Server) -> Result<()> {
     let text = std::fs::read_to_string(&place.manifest).context("no manifest")?;
     let module = text.lines().find_map(|line| line.strip_prefix("module = \"")?.strip_suffix('"'));

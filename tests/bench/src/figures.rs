@@ -1,8 +1,8 @@
-//! Arithmetic on what was measured: percentiles, rates, medians. Knows no load and no process.
+//! Arithmetic on measurements: percentiles, rates, medians. Knows no load and no process.
 
 use std::time::Duration;
 
-/// The smallest duration that is not exceeded by `share` (0 to 1) of the `sorted` ones; zero when there are none.
+/// The smallest duration that is at least as long as `share` (0 to 1) of the `sorted` ones; zero if there are none.
 #[must_use]
 pub fn percentile(sorted: &[Duration], share: f64) -> Duration {
     #[expect(
@@ -20,7 +20,7 @@ pub fn ms(duration: Duration) -> f64 {
     rounded(duration.as_secs_f64() * 1e3)
 }
 
-/// Microseconds of `total` for each of `count`; zero when there are none.
+/// Microseconds of `total` per item of `count`; zero if there are none.
 #[must_use]
 pub fn us_each(total: Duration, count: usize) -> f64 {
     if count == 0 { 0.0 } else { rounded(total.as_secs_f64() * 1e6 / float(count)) }
@@ -41,7 +41,7 @@ pub fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// The middle one; the lower of the two where there is none. Not a number when there is nothing.
+/// The median; the lower of the two middle values for an even number. Not a number if there are none.
 #[must_use]
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_of_what_was_measured() {
+    fn percentiles_are_measured_values() {
         let sorted: Vec<_> = (1..=1_000).map(Duration::from_millis).collect();
         let ms = |share| percentile(&sorted, share).as_millis();
         assert_eq!((ms(0.5), ms(0.99), ms(0.999), ms(1.0), ms(0.0)), (500, 990, 999, 1_000, 1));

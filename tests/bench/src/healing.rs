@@ -1,5 +1,5 @@
-//! Whether what does not go through slows down what does: the same healthy load in one run without and with deliveries
-//! that wait, or keys that fail and fail again.
+//! Whether failing deliveries slow down healthy ones: the same healthy load in one run without and with waiting deliveries,
+//! or keys that fail repeatedly.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -18,22 +18,22 @@ use crate::{
     watch::Watchers,
 };
 
-/// Fixed, so that latencies compare: about a third of what one processor takes.
+/// Fixed, so that latencies are comparable: about a third of what one processor handles.
 const LOAD: Load = Load::Open { per_s: 2_000 };
 const WARM_UP: Load = Load::Closed { in_flight: 64 };
-/// How many events a request carries that brings stuck ones.
+/// Number of failing events per request.
 const AT_ONCE: usize = 256;
 const PATIENCE: Duration = Duration::from_mins(10);
-/// A load has a time limit, so a long one comes in parts.
+/// A load has a time limit, so a long one is split.
 const PART: usize = 50_000;
-/// So much CPU a second is what a server takes that has nothing to do.
+/// Maximum CPU time per second of an idle server.
 const CALM: Duration = Duration::from_millis(100);
-/// How often memory is looked at while deliveries come to wait.
+/// Interval of memory measurements while deliveries begin to wait.
 const STEPS: usize = 5;
 /// Events of each poisoned key.
 const POISON_EACH: usize = 5;
 
-/// A server, and the healthy load beside whatever else it has to do.
+/// A server, and the healthy load beside its other work.
 struct Healthy {
     server: Server,
     ledger: Arc<Ledger>,
@@ -46,7 +46,7 @@ impl Healthy {
         let ledger = Arc::new(Ledger::new(keys));
         let watchers = Run::new(LOAD, 0, 0).watch(&server, &ledger).await?;
         let mut healthy = Self { server, ledger, watchers };
-        // Each key has been seen then, as it has in a shop that has been open for a while.
+        // Then each key has been seen, as in a shop that has been open for a while.
         healthy.drive(WARM_UP, keys).await?;
         healthy.calm().await?;
         Ok(healthy)
@@ -57,11 +57,11 @@ impl Healthy {
         Driver { http: &server.http, ledger, watchers }.drive(load, count).await
     }
 
-    /// Drive the healthy load and say how it went.
+    /// Drives the healthy load and returns its figures.
     async fn measure(&mut self, what: &str, count: usize) -> Result<Latency> {
         let first = self.ledger.next();
         let before = Used::now(&self.server).await?;
-        // In parts: a load has a time limit.
+        // Split, because a load has a time limit.
         for _ in 0..count.div_ceil(PART) {
             self.drive(LOAD, count.min(PART)).await?;
         }
@@ -78,7 +78,7 @@ impl Healthy {
         Ok(latency)
     }
 
-    /// Send events that do not go through.
+    /// Sends failing events.
     async fn send_stuck(&self, kind: &str, ids: Range<usize>, keys: usize) -> Result<()> {
         let ids: Vec<usize> = ids.collect();
         for ids in ids.chunks(AT_ONCE) {
@@ -88,7 +88,7 @@ impl Healthy {
         Ok(())
     }
 
-    /// Wait until the server has nothing left to do: what was written in haste is not part of what is measured.
+    /// Waits until the server is idle: background writes of earlier work are not part of the measurement.
     async fn calm(&self) -> Result<()> {
         let begun = clock::now();
         loop {
@@ -114,7 +114,7 @@ impl Healthy {
     }
 }
 
-/// Healthy events beside many deliveries that wait for an hour; and, for what these cost, beside as many that went through.
+/// Healthy events beside many deliveries that wait for an hour; and, for comparison, beside as many completed ones.
 ///
 /// # Errors
 /// The server does not run, or an event was lost.
@@ -138,7 +138,7 @@ pub async fn beside_waiting(place: &Place, keys: usize, waiting: usize, count: u
     Ok(())
 }
 
-/// What becomes of the events that the healthy ones are beside.
+/// What happens to the other events beside the healthy ones.
 #[derive(Clone, Copy)]
 enum Kind {
     Done,
@@ -146,7 +146,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What their handler reads.
+    /// Their handler's state.
     fn status(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -161,7 +161,7 @@ impl Kind {
         }
     }
 
-    /// Whether all of `sent` are where they should be, with so many open.
+    /// Whether all of `sent` are in the expected phase, with this many open.
     fn is_reached(self, open: f64, sent: usize) -> bool {
         match self {
             Self::Done => open == 0.0,
@@ -170,7 +170,7 @@ impl Kind {
     }
 }
 
-/// Healthy events beside keys that fail and fail again; then the cause is gone, and all are done.
+/// Healthy events beside keys that fail repeatedly; then the cause is removed, and all are completed.
 ///
 /// # Errors
 /// The server does not run, or an event was lost.
@@ -195,7 +195,7 @@ pub async fn beside_poison(place: &Place, keys: usize, poisoned: usize, count: u
     healthy.ledger.check()
 }
 
-/// Every poisoned key has seen all its events, and the last of them last.
+/// Every poisoned key has had all its events, in order.
 async fn released_in_order(healthy: &Healthy, poisoned: usize) -> Result<()> {
     for key in 0..poisoned {
         let status = healthy.server.http.get(&format!("/v1/status/poison/{key}")).await?;
@@ -209,7 +209,7 @@ async fn released_in_order(healthy: &Healthy, poisoned: usize) -> Result<()> {
     Ok(())
 }
 
-/// Deploy the handler again, with the configuration that heals.
+/// Deploys the handler again, with the configuration that heals.
 fn heal(healthy: &Healthy, place: &Place) -> Result<()> {
     let manifest = std::fs::read_to_string(&place.manifest)?;
     let folder = place.manifest.parent().context("a manifest is in a folder")?;

@@ -1,4 +1,4 @@
-//! The HTTP side of the driver: HTTP/1.1 on connections that are kept, as many as there are requests under way.
+//! The driver's HTTP client: HTTP/1.1 on kept connections, as many as requests in flight.
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;

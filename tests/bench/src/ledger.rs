@@ -1,8 +1,7 @@
-//! Which events were sent, and which are known to be done. The judge of a run: it also says when something was lost or
-//! counted twice. Knows no network.
+//! Which events were sent, and which are done. Judges a run: reports lost events and events counted twice. Knows no network.
 //!
-//! A status names the last event that it is about. Since a key's events are handled in order, it settles all earlier ones
-//! of the key too: a status that was replaced before it could be pushed is no loss.
+//! A status names the event that it is about. Since a key's events are handled in order, it closes all earlier ones of the
+//! key too: a status that was replaced before it could be pushed is no loss.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +14,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-/// What a pushed status tells: the event, and how many the handler has counted for the key.
+/// The data of a pushed status: the event, and how many events the handler has counted for the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Seen {
     pub seq: u64,
@@ -23,14 +22,14 @@ pub struct Seen {
 }
 
 pub struct Ledger {
-    // A plain lock: all is done by one thread, which never holds it while it waits.
+    // A plain lock: only one thread uses it, and never holds it while waiting.
     inner: Mutex<Inner>,
-    // One waits for it: the load that is being driven.
+    // Only the driven load waits for it.
     changed: Notify,
 }
 
 struct Inner {
-    /// By seq: when it was (to be) sent, and when it was known to be done.
+    /// By seq: when it was (to be) sent, and when it was done.
     events: Vec<(Instant, Option<Instant>)>,
     keys: Vec<Key>,
     open: usize,
@@ -55,7 +54,7 @@ impl Ledger {
         self.inner.lock().keys.len()
     }
 
-    /// Take down the next event: its seq and its key. Neighbours in time are of different keys, as the peers' harness
+    /// Adds the next event: its seq and its key. Successive events have different keys, as in the peers' harness.
     /// has it.
     pub fn send(&self, at: Instant) -> (u64, usize) {
         let mut inner = self.inner.lock();
@@ -71,7 +70,7 @@ impl Ledger {
         (seq, key)
     }
 
-    /// Take down a status that was pushed.
+    /// Adds a pushed status.
     pub fn see(&self, key: usize, seen: Seen, at: Instant) {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
@@ -88,19 +87,19 @@ impl Ledger {
         self.changed.notify_one();
     }
 
-    /// Wait until at most `most` events are open. For one waiter at a time.
+    /// Waits until at most `most` events are open. For one waiter at a time.
     pub async fn open_at_most(&self, most: usize) {
         while self.inner.lock().open > most {
             self.changed.notified().await;
         }
     }
 
-    /// The seq that the next event will have.
+    /// The seq of the next event.
     pub fn next(&self) -> usize {
         self.inner.lock().events.len()
     }
 
-    /// From when the events of `range` were sent to when each was known to be done, sorted. Those that are open are
+    /// The durations from sending to completion of the events of `range`, sorted. Open ones are left out.
     /// left out.
     pub fn latencies(&self, range: Range<usize>) -> Vec<Duration> {
         let inner = self.inner.lock();
@@ -111,10 +110,10 @@ impl Ledger {
         latencies
     }
 
-    /// Whether every event that was sent was counted once.
+    /// Checks that every sent event was counted once.
     ///
     /// # Errors
-    /// The first key for which that is not so, in words.
+    /// A description of the first key for which that is not so.
     pub fn check(&self) -> Result<()> {
         let inner = self.inner.lock();
         for (number, key) in inner.keys.iter().enumerate() {
@@ -132,13 +131,13 @@ mod tests {
     use crate::clock;
 
     #[test]
-    fn a_status_settles_what_came_before_it() {
+    fn a_status_closes_earlier_events() {
         let ledger = Ledger::new(2);
         let start = clock::now();
         for n in 0..4 {
             ledger.send(start + Duration::from_millis(n));
         }
-        // 7919 is odd, so two keys take turns: seq 0 and 2 are of key 0.
+        // 7919 is odd, so two keys alternate: seq 0 and 2 have key 0.
         ledger.see(0, Seen { seq: 2, count: 2 }, start + Duration::from_millis(10));
         assert_eq!(ledger.latencies(0..4), [Duration::from_millis(8), Duration::from_millis(10)]);
         assert!(ledger.check().expect_err("key 1 is open").to_string().contains("order/o-1 was sent 2"));

@@ -1,4 +1,4 @@
-//! The loads, and how one is driven: who sends when. Knows nothing of what is measured.
+//! The loads, and how each is driven. Knows nothing of the measured system.
 
 use std::{
     fmt,
@@ -12,22 +12,22 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{clock, events, http::Http, ledger::Ledger, watch::Watchers};
 
-/// How many events a request of a batch load carries.
+/// Number of events per request of a batch load.
 const BATCH_EVENTS: usize = 16;
 /// A load that takes longer than this is stuck.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// Keep so many events under way; the next is sent when one is done.
+    /// Keeps this many events in flight; the next is sent when one is done.
     Closed { in_flight: usize },
-    /// The same, several events a request.
+    /// The same, with several events per request.
     Batched { in_flight: usize },
-    /// Send so many a second, whatever becomes of them.
+    /// Sends this many per second, whatever their results.
     Open { per_s: u32 },
 }
 
-/// What a load is driven with.
+/// What drives a load.
 pub struct Driver<'a> {
     pub http: &'a Http,
     pub ledger: &'a Ledger,
@@ -38,7 +38,7 @@ type Requests = JoinSet<Result<()>>;
 
 struct Closed {
     in_flight: usize,
-    /// Events a request.
+    /// Events per request.
     at_once: usize,
     count: usize,
 }
@@ -49,7 +49,7 @@ struct Open {
 }
 
 impl Driver<'_> {
-    /// Send `count` events and wait until all are done.
+    /// Sends `count` events and waits until all are done.
     ///
     /// # Errors
     /// An event is refused, a connection ends, or it takes too long.
@@ -92,14 +92,14 @@ async fn open(http: &Http, ledger: &Ledger, requests: &mut Requests, load: Open)
     let Open { per_s, count } = load;
     let mut ticks = clock::ticks(count, Duration::from_secs(1) / per_s.max(1))?;
     while let Some(due) = ticks.recv().await {
-        // From when it was to be sent: a driver or a server that is behind does not get better figures for it.
+        // Measured from the scheduled send time: a late driver or server does not get better figures.
         send(http, ledger, requests, 1, due);
         answered(requests)?;
     }
     Ok(())
 }
 
-/// Wait until at most `most` events are open. Fails as soon as a request does.
+/// Waits until at most `most` events are open. Fails as soon as a request fails.
 async fn open_at_most(ledger: &Ledger, requests: &mut Requests, most: usize) -> Result<()> {
     answered(requests)?;
     loop {

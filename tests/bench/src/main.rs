@@ -38,46 +38,46 @@ struct Cli {
 enum Command {
     /// 1,000 keys, one state value, one status: events/s, latency to the pushed status, CPU per event
     Orders(Comparison),
-    /// Whether what does not go through slows down what does: first beside many that wait for an hour, then beside keys that
-    /// fail and fail again
+    /// Whether failing deliveries slow down healthy ones: first beside many that wait for an hour, then beside keys that
+    /// fail repeatedly
     Healing {
-        /// How many deliveries wait; 0 leaves this part out
+        /// Number of waiting deliveries; 0 skips this part
         #[arg(long, default_value_t = 1_000_000)]
         waiting: usize,
-        /// Among how many healthy keys
+        /// Number of healthy keys beside them
         #[arg(long, default_value_t = 100_000)]
         keys: usize,
-        /// How many keys fail; 0 leaves this part out
+        /// Number of failing keys; 0 skips this part
         #[arg(long, default_value_t = 1_000)]
         poisoned: usize,
-        /// How many healthy events are measured each time
+        /// Number of healthy events per measurement
         #[arg(long, default_value_t = 100_000)]
         events: usize,
     },
-    /// How long a handler with little to do waits: alone, and beside one that computes without end
+    /// How long a lightly loaded handler waits: alone, and beside one that computes without end
     Fairness {
-        /// How many events of the light handler are measured each time
+        /// Number of events of the light handler per measurement
         #[arg(long, default_value_t = 4_000)]
         events: usize,
     },
-    /// What a pushed message and a waiting connection cost
+    /// The cost of a pushed message and of an idle connection
     Push {
-        /// How many watch one subject
+        /// Number of watchers of one subject
         #[arg(long, default_value_t = 1_000)]
         subscribers: usize,
-        /// How many events they are told of
+        /// Number of events pushed to them
         #[arg(long, default_value_t = 100)]
         rounds: u64,
-        /// How many messages go to connections that each have a subject of their own
+        /// Number of messages to connections with a subject each
         #[arg(long, default_value_t = 20_000)]
         keyed: usize,
-        /// How many connections wait
+        /// Number of idle connections
         #[arg(long, default_value_t = 5_000)]
         idle: usize,
     },
 }
 
-// One thread: the driver takes no more of the machine than it has to.
+// One thread: the driver uses as little of the machine as possible.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     process::raise_open_files()?;

@@ -1,4 +1,4 @@
-//! The orders workload on Weirgate: 1,000 keys; an event is done when the status it led to has been pushed.
+//! The orders workload on Weirgate: 1,000 keys; an event is done when its status has been pushed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub const KEYS: usize = 1_000;
-/// What is sent before anything is measured: each key has been seen twice then.
+/// Events sent before the measurement: then each key has had two.
 const WARM_UP_EVENTS: usize = 2 * KEYS;
 const WARM_UP: Load = Load::Closed { in_flight: 64 };
 
@@ -28,18 +28,18 @@ pub struct Run {
     pub load: Load,
     pub events: usize,
     pub number: usize,
-    /// How many subjects a live connection watches.
+    /// Number of subjects that a live connection watches.
     pub subjects_each: usize,
 }
 
 impl Run {
-    /// The usual: as few connections as the limit on subjects allows.
+    /// The default: as few connections as the limit on subjects allows.
     #[must_use]
     pub fn new(load: Load, events: usize, number: usize) -> Self {
         Self { load, events, number, subjects_each: SUBJECTS_MAX }
     }
 
-    /// Measure it, on a server of its own.
+    /// Measures it, on its own server.
     ///
     /// # Errors
     /// The server does not run, or an event was lost or counted twice.
@@ -65,7 +65,7 @@ impl Run {
         Ok(self.report(&measured).on_disk(&disk))
     }
 
-    /// Watch every key.
+    /// Watches every key.
     ///
     /// # Errors
     /// The server does not take the connections.
@@ -107,7 +107,7 @@ impl Run {
     }
 }
 
-/// All that a run is reported from.
+/// Everything that a run's report needs.
 struct Measured {
     latency: Latency,
     used: Used,
@@ -116,7 +116,7 @@ struct Measured {
     load_average: f64,
 }
 
-/// What the server and the driver have used so far.
+/// The resources that server and driver have used so far.
 pub struct Used {
     pub server_cpu: Duration,
     pub own_cpu: Duration,

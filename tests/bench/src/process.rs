@@ -1,10 +1,10 @@
-//! What a process has used, as Linux tells it under /proc. Knows nothing of whose process it is.
+//! The resources that a process has used, from /proc. Knows nothing of the process.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 
-/// CPU time of the process `pid` so far, user and system, all its threads, its children left out.
+/// CPU time of the process `pid` so far, user and system, all threads, without its children.
 ///
 /// # Errors
 /// There is no such process.
@@ -22,7 +22,7 @@ pub fn resident_kib(pid: u32) -> Result<u64> {
     memory_kib(pid, "VmRSS:")
 }
 
-/// The most resident memory the process `pid` has had, in KiB.
+/// Peak resident memory of the process `pid` in KiB.
 ///
 /// # Errors
 /// There is no such process.
@@ -30,7 +30,7 @@ pub fn resident_peak_kib(pid: u32) -> Result<u64> {
     memory_kib(pid, "VmHWM:")
 }
 
-/// How many threads have wanted a processor, on average over the last minute.
+/// Average number of runnable threads in the last minute.
 ///
 /// # Errors
 /// This is not Linux.
@@ -39,7 +39,7 @@ pub fn load_average() -> Result<f64> {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).ok_or_else(|| anyhow!("/proc/loadavg: {text}"))
 }
 
-/// Allow this process and those it starts as many open files as they may have: a socket is one.
+/// Raises the limit of open files of this process and its children to the maximum: each socket needs one.
 ///
 /// # Errors
 /// The system refuses.
@@ -60,7 +60,7 @@ fn kib_of(status: &str, name: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// `utime` and `stime`: the 12th and 13th word after the name, which is in brackets and may hold anything.
+/// `utime` and `stime`: the 12th and 13th field after the name, which is in brackets and may contain anything.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: u64 = words.next()?.parse().ok()?;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_brackets_do_not_confuse() {
+    fn process_names_with_brackets_are_parsed() {
         let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 700 30 999 999 20 0";
         assert_eq!(cpu_ticks(stat), Some(730));
         assert_eq!(cpu_ticks("42 (short) S 1"), None);

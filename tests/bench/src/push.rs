@@ -1,5 +1,5 @@
-//! Status push: what a message to a browser costs when all watch one subject, and when each has its own; and what a
-//! connection costs that only waits.
+//! Status push: the cost of a message to a browser when all watch one subject, and when each watches its own; and the cost
+//! of an idle connection.
 
 use std::{
     sync::{
@@ -24,34 +24,34 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Sent before anything is measured.
+/// Events sent before the measurement.
 const WARM_UP_EVENTS: u64 = 10;
 
-/// What one of the two cost.
+/// The cost of one of the two.
 #[derive(Debug, Serialize)]
 pub struct PushReport {
     pub case: &'static str,
     pub subscribers: usize,
     pub messages: usize,
     pub messages_per_s: f64,
-    /// All that the server does, from accepting the event on.
+    /// Everything that the server does from accepting the event on.
     pub server_cpu_us_per_message: f64,
     pub own_cpu_us_per_message: f64,
     pub load_average: f64,
 }
 
-/// What connections cost that wait.
+/// The cost of idle connections.
 #[derive(Debug, Serialize)]
 pub struct IdleReport {
     pub sockets: usize,
     pub resident_kib_per_socket: f64,
 }
 
-/// `subscribers` connections that all watch one subject, and `rounds` events about it, one after another: the next is
-/// sent when everybody has been told of the last.
+/// `subscribers` connections that all watch one subject, and `rounds` events about it, one after another: the next is sent
+/// when all have received the last.
 ///
 /// # Errors
-/// A connection ends, or is not told in time.
+/// A connection ends, or receives nothing in time.
 pub async fn to_all(place: &Place, subscribers: usize, rounds: u64) -> Result<PushReport> {
     let server = Server::start(place).await?;
     let arrivals = Arc::new(Arrivals::default());
@@ -96,14 +96,14 @@ pub async fn keyed(place: &Place, messages: usize) -> Result<PushReport> {
     })
 }
 
-/// `sockets` connections, each with a subject of its own on which nothing happens.
+/// `sockets` connections, each with its own subject, which does not change.
 ///
 /// # Errors
 /// A connection cannot be made.
 pub async fn idle(place: &Place, sockets: usize) -> Result<IdleReport> {
     let server = Server::start(place).await?;
     let on_status: OnStatus = Arc::new(|_, _| ());
-    // What the server sets up once is not the sockets'.
+    // The server's one-time initialisation is not counted.
     let first = Watchers::connect(&server.authority, vec![vec![events::subject(0)]; 100], &on_status).await?;
     let before_kib = process::resident_kib(server.pid())?;
     let subjects = (0..sockets).map(|key| vec![events::subject(key)]).collect();
@@ -114,7 +114,7 @@ pub async fn idle(place: &Place, sockets: usize) -> Result<IdleReport> {
     Ok(IdleReport { sockets, resident_kib_per_socket: figures::rounded(grown_kib / figures::float(sockets.max(1))) })
 }
 
-/// Send the events of `range` about one subject, and wait after each until all subscribers have been told.
+/// Sends the events of `range` about one subject, and waits after each until all subscribers have received it.
 async fn tell(
     server: &Server,
     watchers: &mut Watchers,
@@ -125,14 +125,14 @@ async fn tell(
         arrivals.expect(subscribers);
         server.http.post("/v1/events", events::ONE, Bytes::from(events::event(seq, 0))).await?;
         tokio::select! {
-            all = timeout(PATIENCE, arrivals.all()) => all.context("not every subscriber was told")?,
+            all = timeout(PATIENCE, arrivals.all()) => all.context("not every subscriber received it")?,
             reason = watchers.ended() => return Err(reason),
         }
     }
     Ok(())
 }
 
-/// Counts down the messages that are to come.
+/// Counts down the expected messages.
 #[derive(Default)]
 struct Arrivals {
     left: AtomicUsize,

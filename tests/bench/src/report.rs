@@ -1,4 +1,4 @@
-//! What a run came to: as a line of text, as a line of JSON, and as the median of several.
+//! The result of a run: as a line of text, as a line of JSON, and as the median of several.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ pub struct Report {
     pub run: String,
     pub events: usize,
     pub events_per_s: f64,
-    /// From submit (open loop: from when it was to be sent) to status pushed.
+    /// From submission (open loop: from its scheduled time) to the pushed status.
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub p999_ms: Option<f64>,
     pub max_ms: f64,
     pub server_cpu_us_per_event: f64,
-    /// Of these: inside the handler's calls.
+    /// Part of it: inside the handler's calls.
     pub handler_cpu_us_per_event: Option<f64>,
-    /// The driver's; for a peer whose handlers run beside it, theirs too.
+    /// The driver's; for a peer whose handlers run in it, theirs too.
     pub own_cpu_us_per_event: f64,
     pub rss_peak_mib: f64,
     pub syncs: Option<f64>,
@@ -33,7 +33,7 @@ pub struct Report {
     pub disk_sync_p99_ms: f64,
 }
 
-/// What a run's latencies come to.
+/// A summary of a run's latencies.
 pub struct Latency {
     pub p50: Duration,
     pub p99: Duration,
@@ -50,7 +50,7 @@ impl Latency {
 }
 
 impl Report {
-    /// Fill in how the disk was just before the run and just after it.
+    /// Adds the disk's speed just before and just after the run.
     #[must_use]
     pub fn on_disk(mut self, disk: &Calibration) -> Self {
         self.disk_syncs_per_s = disk.syncs_per_s();
@@ -58,10 +58,10 @@ impl Report {
         self
     }
 
-    /// The text for people and the JSON for programs, each a line, to standard output.
+    /// Prints the text for people and the JSON for programs, a line each, to standard output.
     pub fn print(&self) {
         println!("{}", self.text());
-        // Strings and numbers: there is nothing here that cannot be written.
+        // Strings and numbers: writing these cannot fail.
         println!("{}", serde_json::to_string(self).unwrap_or_default());
     }
 
@@ -88,7 +88,7 @@ impl Report {
         )
     }
 
-    /// Of each figure its median; nothing of nothing.
+    /// The median of each figure; `None` without reports.
     #[must_use]
     pub fn median(runs: &[Self]) -> Option<Self> {
         let first = runs.first()?.clone();
@@ -154,7 +154,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_line_says_what_was_measured() {
+    fn the_line_names_the_measured_figures() {
         let text = report(1, 9.25).text();
         assert!(text.contains("p99 9.25") && text.contains("server 50.0 us") && !text.contains("syncs of"), "{text}");
     }

@@ -1,5 +1,5 @@
-//! Restate under the same workload: its server and a driver for it, both given from outside, started and read here.
-//! The driver is the handlers' process too, counts an event as done when its handler has run, and prints a line of JSON.
+//! Restate under the same workload: its server and a driver for it, both supplied by the user, started and read here. The
+//! driver is also the handlers' process, counts an event as done when its handler has run, and prints a line of JSON.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,13 +29,13 @@ node-name = "n1"
 log-filter = "warn"
 log-disable-ansi-codes = true
 "#;
-/// Restate's own ports: requests, and administration.
+/// Restate's default ports: requests, and administration.
 const INGRESS: &str = "127.0.0.1:8080";
 const ADMIN: &str = "127.0.0.1:9070";
 const WARM_UP_EVENTS: usize = 2_000;
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// Where its programs are.
+/// The paths of its programs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Programs {
     /// Restate's server (npm: @restatedev/restate-server)
@@ -53,7 +53,7 @@ pub struct Restate {
     driver: PathBuf,
 }
 
-/// What the driver prints.
+/// The driver's output.
 #[derive(Debug, Deserialize)]
 struct Printed {
     n: usize,
@@ -77,7 +77,7 @@ impl Restate {
         }
     }
 
-    /// Measure `load` on a server of its own.
+    /// Measures `load` on its own server.
     ///
     /// # Errors
     /// It does not start, or not all events were handled.

@@ -1,4 +1,4 @@
-//! What is taken from a server's `/metrics`, and the difference of two readings.
+//! Figures from a server's `/metrics`, and the difference of two readings.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ pub struct Scrape {
     pub sync_seconds: f64,
     /// CPU time inside the handler's calls.
     pub attempt_cpu_seconds: f64,
-    /// Deliveries that have not ended, and how many of those wait on disk only, now.
+    /// Open deliveries, and how many of those are spilled, at present.
     pub open: f64,
     pub spilled: f64,
 }
 
 impl Scrape {
-    /// Metrics that are not there count as zero.
+    /// Missing metrics count as zero.
     #[must_use]
     pub fn read(text: &str) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Scrape {
     }
 }
 
-/// The metric's value, all labels together.
+/// The sum of the metric's values over all labels.
 fn sum(text: &str, name: &str) -> f64 {
     let samples = text.lines().filter_map(|line| line.strip_prefix(name));
     let samples = samples.filter(|rest| rest.starts_with(' ') || rest.starts_with('{'));
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_added_up_and_longer_names_left_alone() {
+    fn labels_are_added_up_and_longer_names_ignored() {
         let text = "# TYPE weirgate_log_sync_seconds histogram\nweirgate_log_sync_seconds_sum 1.5\n\
             weirgate_log_sync_seconds_count 30\nweirgate_log_sync_seconds_counted 7\n\
             weirgate_attempt_cpu_seconds_total{handler=\"a b\"} 0.25\nweirgate_attempt_cpu_seconds_total{handler=\"c\"} 0.5\n";

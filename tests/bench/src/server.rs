@@ -1,4 +1,4 @@
-//! The server under test: the real release binary on a directory of its own, with the benchmark's handler deployed.
+//! The server under test: the real release binary with its own directory and the benchmark's handler.
 
 use std::{
     fs::File,
@@ -16,10 +16,10 @@ use crate::{clock, http::Http, scrape::Scrape};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_mins(1);
-/// How long one readiness request may take; one that is lost is sent again, on another connection.
+/// Time limit of one readiness request; a lost one is sent again, on another connection.
 const READY_TRY: Duration = Duration::from_secs(2);
 
-/// Where things are.
+/// Paths.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Place {
     /// The server's binary
@@ -28,15 +28,15 @@ pub struct Place {
     /// The manifest of the handler to measure with
     #[arg(long, default_value = "tests/bench/guest/handler.toml", value_name = "FILE")]
     pub manifest: PathBuf,
-    /// Where data directories are made and deleted: on the disk that is to be measured
+    /// Where data directories are created and deleted: on the disk to measure
     #[arg(long, default_value = "target/bench", value_name = "DIR")]
     pub work_dir: PathBuf,
 }
 
-/// A program that runs, and ends when this is dropped.
+/// A running program, which is killed on drop.
 pub struct Running(Child);
 
-/// A server that is ready, and its data directory; both are gone when this is dropped.
+/// A ready server, and its data directory; both are removed on drop.
 pub struct Server {
     running: Running,
     /// `host:port`.
@@ -46,7 +46,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Start one, and deploy the handler.
+    /// Starts one, and deploys the handler.
     ///
     /// # Errors
     /// It does not start, or refuses the handler.
@@ -75,7 +75,7 @@ impl Server {
         Ok(Scrape::read(&self.http.get("/metrics").await?))
     }
 
-    /// Deploy a handler by its manifest.
+    /// Deploys a handler by its manifest.
     ///
     /// # Errors
     /// The server refuses it.
@@ -91,7 +91,7 @@ impl Server {
 }
 
 impl Running {
-    /// Start a program; what it prints goes to the file `log`.
+    /// Starts a program; its output goes to the file `log`.
     ///
     /// # Errors
     /// There is no such program.
@@ -107,7 +107,7 @@ impl Running {
         self.0.id()
     }
 
-    /// Wait until `path` answers with success.
+    /// Waits until `path` answers with success.
     ///
     /// # Errors
     /// The program ends, or does not answer in time.
@@ -129,13 +129,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself; what is measured is measured.
+        // It may have ended already; the measurements are complete.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A port that nobody listens on right now.
+/// A port without a listener at present.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

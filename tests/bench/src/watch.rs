@@ -1,4 +1,5 @@
-//! The browsers of a run: WebSocket connections that speak `weirgate.v1` (docs/protocols/live.md), and tell what is pushed.
+//! The browsers of a run: WebSocket connections that speak `weirgate.v1` (docs/protocols/live.md) and report pushed
+//! statuses.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -13,16 +14,16 @@ use tokio_tungstenite::{
 
 use crate::ledger::Seen;
 
-/// How many subjects a connection may watch.
+/// Maximum number of subjects of a connection.
 pub const SUBJECTS_MAX: usize = 128;
 /// A client with many subjects sends several frames: a frame is at most 16 KiB.
 const SUBSCRIBE_AT_ONCE: usize = 64;
 /// How long the server may take to answer a connection and its subscriptions.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How many connections are made at once.
+/// Number of connections opened at once.
 const CONNECT_AT_ONCE: usize = 64;
 
-/// Told the subject and what its status says, for each that is pushed.
+/// Called with the subject and its status's data, for each pushed one.
 pub type OnStatus = Arc<dyn Fn(&str, Seen) + Send + Sync>;
 
 type Socket = WebSocketStream<TcpStream>;
@@ -42,7 +43,7 @@ struct Frame<'a> {
     parts: Parts,
 }
 
-/// The handler's part, which is the only one that is looked at.
+/// The handler's part, the only one that is used.
 #[derive(Default, Deserialize)]
 struct Parts {
     bench: Option<Part>,
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delta_tells_what_the_handler_has_seen() {
+    fn a_delta_shows_the_events_that_the_handler_has_seen() {
         let text = r#"{"type":"delta","subject":"order/o-3","previous":1,"version":5,"parts":{"bench":{"version":5,
             "at_ms":1,"state":"s1","text":"","data":{"seq":9,"count":2}},"other":{"state":"x"}}}"#;
         let frame: Frame<'_> = serde_json::from_str(text).expect("a frame");

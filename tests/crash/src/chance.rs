@@ -1,4 +1,4 @@
-//! Chance from a seed, so that a run that failed can be run again.
+//! Randomness from a seed, so that a failed run can be repeated.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -17,7 +17,7 @@ impl Chance {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// The seed that `WEIRGATE_CRASH_SEED` names, else any; printed, so that a failure names it.
+    /// The seed in `WEIRGATE_CRASH_SEED`, else a random one; printed, so that a failure shows it.
     pub fn announced(test: &str) -> (Self, u64) {
         let given = std::env::var("WEIRGATE_CRASH_SEED")
             .ok()
@@ -27,12 +27,12 @@ impl Chance {
         (Self::seeded(seed), seed)
     }
 
-    /// `least` to `most`, both included.
+    /// `least` to `most`, both inclusive.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.0.next_u64() % (most - least + 1)
     }
 
-    /// An index into something of that length.
+    /// An index into a collection of that length.
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.between(0, length as u64 - 1)).expect("an index")
     }

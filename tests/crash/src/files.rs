@@ -1,5 +1,5 @@
-//! The files of a data directory, as a power cut or a bad disk leaves them. Reads segments by `docs/formats/log.md`, with
-//! code of its own.
+//! The files of a data directory, as a power cut or a bad disk leaves them. Reads segments by `docs/formats/log.md`, with an
+//! independent implementation.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 
 const SEGMENT_HEADER_BYTES: usize = 64;
 const BATCH_HEADER_BYTES: usize = 32;
-/// Where in a segment's header the salt stands, whose first bytes mark every batch.
+/// The offset of the salt in a segment's header; its first bytes mark every batch.
 const SALT_OFFSET: usize = 32;
 
 /// A segment as it is in its file.
@@ -17,29 +17,29 @@ const SALT_OFFSET: usize = 32;
 pub struct Segment {
     pub path: PathBuf,
     pub bytes: Vec<u8>,
-    /// In their order, without gaps.
+    /// In order, without gaps.
     pub batches: Vec<Batch>,
 }
 
-/// What one write made durable.
+/// One batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
-    /// Where it begins and ends, in bytes.
+    /// Its range, in bytes.
     pub start: usize,
     pub end: usize,
-    /// Its first position, and how many it takes.
+    /// Its first position, and the number of its positions.
     pub first: u64,
     pub positions: u64,
 }
 
 impl Batch {
-    /// The last position up to and with this batch.
+    /// The last position of this batch.
     pub fn last(&self) -> u64 {
         self.first + self.positions - 1
     }
 }
 
-/// The segment that was written to last. Panics where its batches do not follow each other without a gap.
+/// The segment that was written last. Panics if its batches have a gap.
 pub fn newest_segment(data: &Path) -> Segment {
     let entries =
         fs::read_dir(data.join("log")).expect("the log's directory").map(|entry| entry.expect("an entry").path());
@@ -69,7 +69,7 @@ fn batches(bytes: &[u8], first: u64) -> Vec<Batch> {
     batches
 }
 
-/// Copy a directory with all that is in it.
+/// Copies a directory with its contents.
 pub fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")) {
@@ -81,7 +81,7 @@ pub fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Changes when any file in the directory does.
+/// A fingerprint that changes when any file in the directory does.
 pub fn fingerprint(dir: &Path) -> u64 {
     let mut paths: Vec<_> =
         fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();

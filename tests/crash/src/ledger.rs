@@ -1,4 +1,4 @@
-//! The ledger and its audit, deployed: two handlers of one module, the second of which takes what the first emits.
+//! The ledger and its audit, deployed: two handlers of one module, the second of which handles the first one's emissions.
 
 use serde_json::{Value, json};
 use weirgate_tests::{Client, event, manifest};
@@ -12,7 +12,7 @@ pub async fn deploy_ledger(client: &Client) {
     client.deploy(&audit, module).await;
 }
 
-/// The event that enters number `n` into an account; its first `failures` attempts fail.
+/// The event that adds number `n` to an account; its first `failures` attempts fail.
 pub fn entry(account: &str, n: u64, failures: u32) -> Value {
     event("ledger.add", account, &format!("{account}-{n}"), &json!({ "n": n, "failures": failures }))
 }

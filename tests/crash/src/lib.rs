@@ -1,6 +1,6 @@
-//! The crash oracle: puts load on a real server, remembers what it was told, and finds out from outside whether all of it
-//! is true after whatever happened to the server. Knows the log's format only as the document describes it.
-// A test that cannot go on panics, and says why.
+//! The crash oracle: puts load on a real server, remembers its acknowledgements, and checks from outside whether all of them
+//! still hold after a crash. Knows the log's format only from its document.
+// A test that cannot continue panics with the reason.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod chance;

@@ -1,4 +1,4 @@
-//! The load: several producers, each with accounts of its own, that send again with the same ids until they are answered.
+//! The load: several producers, each with its own accounts, that repeat requests with the same ids until they are answered.
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +18,9 @@ use crate::{Book, Chance, Entry, entry};
 
 const PRODUCERS: u64 = 4;
 const ACCOUNTS_EACH: u64 = 8;
-/// How many events a request may hold.
+/// Maximum number of events in a request.
 const REQUEST_EVENTS_MAX: u64 = 6;
-/// How long a producer waits before it sends again what was not answered.
+/// How long a producer waits before it repeats an unanswered request.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// All accounts that the load uses.
@@ -32,11 +32,11 @@ fn accounts_of(producer: u64) -> impl Iterator<Item = String> {
     (0..ACCOUNTS_EACH).map(move |n| format!("account/{producer}-{n}"))
 }
 
-/// Producers at work. Dropping it ends them.
+/// Running producers. Dropping it ends them.
 pub struct Load {
     producers: JoinSet<()>,
     book: Arc<Mutex<Book>>,
-    /// Read by a producer for the time of a request, so that whoever writes it sees none half done.
+    /// Locked for reading during a request, so that a writer of the lock sees no request in progress.
     gate: Arc<RwLock<()>>,
 }
 
@@ -49,7 +49,7 @@ struct Producer {
 }
 
 impl Load {
-    /// Begin, or go on after what `book` says was acknowledged before.
+    /// Begins, or continues after what `book` has as acknowledged.
     pub fn start(client: &Client, seed: u64, book: Book) -> Self {
         let mut load = Self { producers: JoinSet::new(), book: Arc::new(Mutex::new(book)), gate: Arc::default() };
         for number in 0..PRODUCERS {
@@ -75,29 +75,29 @@ impl Load {
         load
     }
 
-    /// What was acknowledged so far.
+    /// The acknowledgements so far.
     pub fn book(&self) -> Book {
         self.book.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Wait until every request under way is answered, and let no new one begin while the answer is held. The server has
-    /// to be up.
+    /// Waits until every request in flight is answered, and lets no new one begin while the guard is held. The server has to
+    /// be up.
     pub async fn pause(&mut self) -> OwnedRwLockWriteGuard<()> {
         self.check();
         let gate = Arc::clone(&self.gate).write_owned();
         weirgate_tests::within("the producers' answers", Duration::from_mins(1), gate).await
     }
 
-    /// Fail where a producer has.
+    /// Fails if a producer has failed.
     pub fn check(&mut self) {
         if let Some(ended) = self.producers.try_join_next() {
-            ended.expect("a producer goes on for ever");
+            ended.expect("a producer never ends on its own");
         }
     }
 }
 
 impl Producer {
-    /// Send some new events, and now and then an old one.
+    /// Sends some new events, and occasionally an old one.
     async fn step(&mut self) {
         let old = if self.chance.one_in(8) { self.any_old() } else { None };
         if let Some((account, old)) = old {
@@ -134,7 +134,7 @@ impl Producer {
         (account, n, event)
     }
 
-    /// Send until there is an answer that says what became of the events.
+    /// Sends until an answer has the results for the events.
     async fn send(&self, events: &[Value]) -> Value {
         loop {
             match self.client.try_publish(events).await {

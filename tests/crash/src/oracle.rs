@@ -1,5 +1,5 @@
-//! What was promised, and whether it was kept: every acknowledged event is in the log once and where it was said to be, and
-//! each account's ledger and audit are what the log says they must be.
+//! Checks the acknowledgements: every acknowledged event is in the log once and at its position, and each account's ledger
+//! and audit match the log.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,11 +15,11 @@ pub struct Entry {
     pub position: u64,
 }
 
-/// All that was acknowledged, by account, in the order of acknowledgement.
+/// All acknowledged events, by account, in the order of acknowledgement.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     pub accounts: BTreeMap<String, Vec<Entry>>,
-    /// Answers that said `duplicate`, in whole or in part.
+    /// Answers with duplicates.
     pub duplicates: usize,
 }
 
@@ -39,12 +39,12 @@ impl Book {
         self.len() == 0
     }
 
-    /// The highest position that was acknowledged.
+    /// The highest acknowledged position.
     pub fn told(&self) -> u64 {
         self.accounts.values().flatten().map(|entry| entry.position).max().unwrap_or(0)
     }
 
-    /// What of it stands at `position` or before.
+    /// The part of it up to `position`.
     #[must_use]
     pub fn up_to(&self, position: u64) -> Self {
         let mut book = self.clone();
@@ -53,7 +53,7 @@ impl Book {
     }
 }
 
-/// Wait until nothing is left to do, and check everything. Answers how many events the log holds.
+/// Waits until nothing is left to do, and checks everything. Returns how many events the log holds.
 pub async fn verify(client: &Client, book: &Book) -> usize {
     client.drained(DRAIN_PATIENCE).await;
     let dead = client.get("/v1/dead-letters").await.ok();
@@ -70,7 +70,7 @@ pub async fn verify(client: &Client, book: &Book) -> usize {
         let emitted = emitted.get(account).map_or(&[][..], Vec::as_slice);
         check_account(client, account, added, emitted).await;
     }
-    assert_eq!(emitted.keys().collect::<Vec<_>>(), added.keys().collect::<Vec<_>>(), "entries that nobody made");
+    assert_eq!(emitted.keys().collect::<Vec<_>>(), added.keys().collect::<Vec<_>>(), "entries without an event");
     events.len()
 }
 
@@ -86,7 +86,7 @@ fn by_key<'a>(events: &'a [Value], r#type: &str) -> BTreeMap<&'a str, Vec<Logged
     by_key
 }
 
-/// Everything acknowledged is there, once, where it was said to be. What was never acknowledged may be there too.
+/// Every acknowledged event is in the log, once, at its position. Unacknowledged ones may be there too.
 fn check_acknowledged(account: &str, acknowledged: &[Entry], logged: &[Logged<'_>]) {
     for entry in acknowledged {
         let id = format!("{account}-{}", entry.n);
@@ -116,7 +116,7 @@ async fn check_account(client: &Client, account: &str, added: &[Logged<'_>], emi
     }
 }
 
-/// The ledger's hash, recomputed: FNV-1a over all ids in their order.
+/// The ledger's hash, recomputed: FNV-1a over all ids in order.
 fn hash<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in ids.flat_map(str::bytes) {

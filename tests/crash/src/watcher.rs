@@ -1,4 +1,4 @@
-//! Somebody who watches the accounts all the while, reconnects after each crash, and resumes from what they have.
+//! A client that watches the accounts all the time, reconnects after each crash, and resumes from its versions.
 
 use std::{
     collections::BTreeMap,
@@ -37,20 +37,20 @@ impl Watcher {
         Self { task, documents }
     }
 
-    /// The highest version that was shown.
+    /// The highest version received.
     pub fn told(&self) -> u64 {
         self.documents.lock().unwrap().values().map(|document| document.version).max().unwrap_or(0)
     }
 
-    /// How many frames there were.
+    /// Number of frames.
     pub fn frames(&self) -> usize {
         self.documents.lock().unwrap().values().map(|document| document.frames).sum()
     }
 
-    /// Check that what was pushed adds up to what the server says now. Nothing may be under way.
+    /// Checks that the pushed deltas add up to the server's present status. Nothing may be in flight.
     pub async fn verify(&mut self, client: &Client) {
         if let Some(ended) = self.task.try_join_next() {
-            ended.expect("a watcher goes on for ever");
+            ended.expect("a watcher never ends on its own");
         }
         let subjects: Vec<_> = self.documents.lock().unwrap().keys().cloned().collect();
         for subject in subjects {
@@ -68,7 +68,7 @@ impl Watcher {
     }
 }
 
-/// Take frames in until the connection is gone.
+/// Receives frames until the connection is gone.
 async fn follow(mut live: Live, documents: &Documents) {
     let wanted: Vec<_> = documents.lock().unwrap().iter().map(|(subject, document)| document.wanted(subject)).collect();
     let subscribe = json!({ "type": "subscribe", "subjects": wanted }).to_string();

@@ -1,6 +1,6 @@
-//! Acknowledged records that are gone: a server does not start without them unless it is told to; what is kept, repaired and
-//! given up then; and that nothing is charged twice afterwards.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Lost acknowledged records: a server does not start without them unless the loss is accepted; then the tests check what is
+//! kept, repaired and given up, and that nothing is charged twice afterwards.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{
@@ -19,7 +19,7 @@ use weirgate_tests::{Server, Setup, binary};
 const PATIENCE: Duration = Duration::from_mins(1);
 const MISSING: &str = "acknowledged records are missing from the log";
 
-/// A data directory that a server left when it was killed, and the positions that it had acknowledged.
+/// The data directory of a killed server, and its acknowledged positions.
 struct Killed {
     dir: TempDir,
     acknowledged: Vec<u64>,
@@ -27,7 +27,7 @@ struct Killed {
 }
 
 impl Killed {
-    /// Some events, each in a batch of its own, all handled; then the kill.
+    /// Some events, each in its own batch, all handled; then the kill.
     async fn new(events: u64) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let mut server = Setup::new().dir(dir.path().join("data")).start().await;
@@ -56,7 +56,7 @@ impl Killed {
         let _ = self;
     }
 
-    /// Flip a bit in a batch of the log, counted from its end. Answers the batch.
+    /// Flips a bit in a batch of the log, counted from its end. Returns the batch.
     fn flip(&self, from_end: usize) -> weirgate_crash::Batch {
         let segment = self.segment();
         let batch = segment.batches[segment.batches.len() - 1 - from_end];
@@ -66,7 +66,7 @@ impl Killed {
         batch
     }
 
-    /// The server does not start, changes nothing, and says why. Answers what it said.
+    /// The server does not start, changes nothing, and reports the reason. Returns its output.
     async fn is_refused(&self, says: &str) -> String {
         let before = fingerprint(&self.data().join("log"));
         let mut server = Setup::new().dir(self.data()).expect_line("error:").prepare();
@@ -100,7 +100,7 @@ async fn epoch_of(server: &Server, n: u64) -> (String, u64) {
     (answer["epoch"].as_str().expect("an epoch").to_owned(), position)
 }
 
-/// All that was acknowledged is there, but for what stands in `lost`.
+/// All acknowledged events are there, except those in `lost`.
 async fn is_kept(server: &Server, killed: &Killed, lost: RangeInclusive<u64>) {
     server.client.drained(PATIENCE).await;
     for position in &killed.acknowledged {
@@ -129,7 +129,7 @@ async fn damage_to_the_last_batch_is_a_loss_that_has_to_be_accepted() {
     assert!(killed.data().join("views.damaged").exists(), "the views were set aside");
     server.client.drained(PATIENCE).await;
     server.kill9();
-    // The flag changes nothing where nothing is missing; and without it the server starts again.
+    // The flag has no effect if nothing is missing; and without it the server starts again.
     for args in [&["--accept-loss"][..], &[]] {
         let mut server = killed.start(args).await;
         assert_eq!(epoch_of(&server, 2).await.0, epoch, "no other epoch begins");
@@ -146,7 +146,7 @@ async fn damage_to_the_last_batch_is_a_loss_that_has_to_be_accepted() {
 async fn views_that_are_ahead_by_any_number_of_positions_are_a_loss() {
     for batches in [1, 2, 6] {
         let killed = Killed::new(5).await;
-        // A clean stop, so that the views have all of it; then the log's end goes, and with it the note of its head.
+        // A clean stop, so that the views have everything; then the log's end is removed, and with it the note of its head.
         let mut server = killed.start(&[]).await;
         assert!(server.terminate().await.success());
         let segment = killed.segment();
@@ -240,7 +240,7 @@ async fn every_batch_may_be_damaged_and_the_repaired_log_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_in_use_is_left_alone_and_one_that_is_not_there_is_not_made() {
+async fn a_log_in_use_is_refused_and_a_missing_log_is_not_created() {
     let killed = Killed::new(1).await;
     let server = killed.start(&[]).await;
     for command in [&["log", "verify"][..], &["log", "repair", "--accept-loss"], &["log", "new-epoch"]] {

@@ -1,6 +1,6 @@
-//! A disk that is full: publishing says so, nothing acknowledged is lost, and with space again everything goes on.
-//! Needs root, to mount a small file system.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! A full disk: publishing is refused with that reason, nothing acknowledged is lost, and with space again everything
+//! continues. Needs root, to mount a small file system.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{
@@ -19,13 +19,13 @@ use weirgate_tests::{Answer, Client, Server, Setup, event, eventually, within};
 const DISK_MIB: usize = 48;
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A file system of its own, in memory.
+/// A separate file system, in memory.
 struct Disk {
     dir: TempDir,
 }
 
 impl Disk {
-    /// None where this process may not mount.
+    /// `None` if this process may not mount.
     fn mount() -> Option<Self> {
         let dir = tempfile::tempdir().expect("a directory");
         let options = format!("size={DISK_MIB}m");
@@ -42,7 +42,7 @@ impl Disk {
         self.dir.path().join("ballast")
     }
 
-    /// Take all space but `free` bytes.
+    /// Uses up all space but `free` bytes.
     fn fill(&self, free: usize) {
         let mut ballast = File::options().create(true).append(true).open(self.ballast()).expect("a file");
         let mut chunk = vec![1_u8; 64 * 1024];
@@ -73,14 +73,14 @@ async fn start(setup: Setup, dir: &Path, free_bytes_min: usize) -> Server {
     server
 }
 
-/// Enter number `n`, as an event of some size; the answer must come soon whatever it is.
+/// Adds number `n`, as an event of varying size; the answer, whichever it is, must come soon.
 async fn enter(client: &Client, n: u64) -> Answer {
     let mut event = entry("account/1", n, 0);
     event["data"]["padding"] = "x".repeat(20_000).into();
     within("an answer", PATIENCE, client.publish(&[event])).await
 }
 
-/// Enter until it is refused. Answers the number that was.
+/// Adds numbers until one is refused. Returns that number.
 async fn enter_until_full(client: &Client, book: &mut Book) -> (u64, Answer) {
     for n in 1..20_000 {
         let answer = enter(client, n).await;
@@ -93,9 +93,9 @@ async fn enter_until_full(client: &Client, book: &mut Book) -> (u64, Answer) {
     panic!("the disk does not fill up");
 }
 
-/// What is answered while the disk is full.
+/// The answers while the disk is full.
 async fn is_full(client: &Client, answer: &Answer) {
-    // One that was being written when the disk turned out to be full has an outcome that nobody knows yet.
+    // The outcome of an event that was being written when the disk became full is not known yet.
     assert!(matches!((answer.status, answer.code()), (507, "disk-full") | (503, "outcome-unknown")), "{}", answer.text);
     assert_eq!((answer.json["retryable"].as_bool(), answer.header("retry-after")), (Some(true), "30"));
     client.publish(&[event("ledger.other", "k", "1", &json!({}))]).await.is_problem(507, "disk-full");
@@ -105,7 +105,7 @@ async fn is_full(client: &Client, answer: &Answer) {
     }
 }
 
-/// With space again, what was refused is sent again and everything goes on, also after a crash.
+/// With space again, refused events are sent again and everything continues, also after a crash.
 async fn goes_on(server: &mut Server, mut book: Book, refused: u64) {
     for n in refused..refused + 5 {
         let answer = eventually("space to be noticed", PATIENCE, async || {
@@ -131,7 +131,7 @@ async fn with_a_reserve_new_events_are_refused_in_time() {
     let mut book = Book::default();
     let (refused, answer) = enter_until_full(&server.client, &mut book).await;
     is_full(&server.client, &answer).await;
-    // Handlers wait, and what is left is for those who put things right.
+    // Handlers wait, and the remaining space is for operators' commands.
     for command in ["pause", "resume"] {
         server.client.post(&format!("/v1/handlers/ledger/{command}")).await.ok();
     }
@@ -139,8 +139,8 @@ async fn with_a_reserve_new_events_are_refused_in_time() {
     goes_on(&mut server, book, refused).await;
 }
 
-/// Without a reserve the views run out of space too: they wait in memory. Should sled meet the full disk all the same, the
-/// server ends by itself or when asked, and says why; nothing but time is lost.
+/// Without a reserve the views run out of space too: they wait in memory. If sled meets the full disk nevertheless, the
+/// server ends on its own or when requested, and reports why; nothing is lost.
 const NO_SPACE: [&str; 8] = [
     "no deliveries begin",
     "changes of the views wait in memory",

@@ -1,6 +1,6 @@
-//! The case it all exists for: the inventory handler is away for a while, orders go on arriving, and when it is back every
-//! one of them is processed, in order per key, none lost and none twice.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The main use case: the inventory handler is away for a while, orders continue to arrive, and when it is back every one of
+//! them is processed, in order per key, none lost and none twice.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{collections::BTreeMap, fs, time::Duration};
@@ -15,7 +15,7 @@ const ENTRIES: u64 = 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 const MODULE_GONE: &str = "its module cannot be loaded";
 
-/// What an order that goes well leaves in the log, each once.
+/// The events of a successful order, each once.
 const STEPS: [&str; 9] = [
     "order.placed",
     "order.accepted",
@@ -45,7 +45,7 @@ async fn start() -> (Server, Value) {
     (server, inventory)
 }
 
-/// Place orders and make entries, some of which fail once, while the handlers are away or not.
+/// Places orders and adds entries, some of which fail once, while the handlers are away or not.
 async fn arrive(
     client: &Client,
     book: &mut Book,
@@ -81,7 +81,7 @@ async fn all_delivered(client: &Client) {
     assert_eq!(seen, expected.collect());
 }
 
-/// Nothing of the orders has got past the inventory.
+/// No order has passed the inventory.
 async fn waiting(client: &Client, name: &str, state: &str, at_least: u64) {
     eventually("the orders to wait", PATIENCE, async || {
         let handler = client.handler(name).await;
@@ -92,7 +92,7 @@ async fn waiting(client: &Client, name: &str, state: &str, at_least: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_paused_handler_catches_up_and_misses_nothing() {
+async fn a_resumed_handler_catches_up_without_missing_events() {
     let (mut server, _) = start().await;
     let mut book = Book::default();
     arrive(&server.client, &mut book, 1..=10, 1..=5).await;
@@ -114,7 +114,7 @@ async fn a_paused_handler_catches_up_and_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_whose_module_is_gone_catches_up_once_it_is_back() {
+async fn a_handler_without_its_module_catches_up_after_an_upload() {
     let (mut server, inventory) = start().await;
     let mut book = Book::default();
     arrive(&server.client, &mut book, 1..=10, 1..=5).await;
@@ -134,7 +134,7 @@ async fn a_handler_whose_module_is_gone_catches_up_once_it_is_back() {
     verify(&server.client, &book).await;
 }
 
-/// Take all modules away, as somebody who tidies up would.
+/// Removes all modules, as an administrator might by mistake.
 fn remove_modules(server: &Server) {
     let modules = server.dir.join("modules");
     assert!(fs::read_dir(&modules).expect("the modules").count() > 0);

@@ -1,6 +1,6 @@
-//! Power cuts and bad disks, on copies of a data directory: the log's end torn anywhere, its views gone, old, new, unproven or
-//! garbage; and what was acknowledged and is gone, or damaged in the middle, which is refused.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Power cuts and bad disks, on copies of a data directory: the log's end torn anywhere, its views missing, old, new,
+//! unverified or garbage; and acknowledged records that are missing, or damaged in the middle, which is refused.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{
@@ -16,23 +16,23 @@ use weirgate_crash::{
 };
 use weirgate_tests::Setup;
 
-/// What views that are made anew say.
+/// The log line of rebuilt views.
 const REMADE: &str = "rebuilding the views from the log";
-/// How many of the last batches are torn.
+/// Number of last batches that are torn.
 const TORN_BATCHES: usize = 60;
 const CUTS: usize = 16;
 
-/// A data directory after load, kills, and a last kill, with what was acknowledged of it.
+/// A data directory after load, kills, and a last kill, with its acknowledgements.
 struct Wreck {
     _dir: TempDir,
     data: PathBuf,
-    /// The views as they were some time before.
+    /// An earlier copy of the views.
     old_views: PathBuf,
     segment: Segment,
     book: Book,
 }
 
-/// Made once for all tests.
+/// Created once for all tests.
 async fn wreck() -> &'static Wreck {
     static WRECK: OnceCell<Wreck> = OnceCell::const_new();
     WRECK.get_or_init(make_wreck).await
@@ -55,7 +55,7 @@ async fn make_wreck() -> Wreck {
     }
     sleep(Duration::from_millis(1_500)).await;
     server.kill9();
-    // The server is down: what is acknowledged by now is all that ever is.
+    // The server is down, so there are no further acknowledgements.
     let book = load.book();
     drop(load);
     let segment = newest_segment(&data);
@@ -67,7 +67,7 @@ async fn make_wreck() -> Wreck {
     Wreck { _dir: dir, data, old_views, segment, book }
 }
 
-/// A copy to do something to.
+/// A copy to damage.
 struct Copy {
     dir: TempDir,
 }
@@ -83,13 +83,13 @@ impl Copy {
         self.dir.path().join("data")
     }
 
-    /// Write the newest segment anew.
+    /// Rewrites the newest segment.
     fn write_segment(&self, segment: &Segment, bytes: &[u8]) {
         let name = segment.path.file_name().expect("a name");
         fs::write(self.data().join("log").join(name), bytes).expect("written");
     }
 
-    /// How far the log says that it was durable.
+    /// The durable head in the log's note.
     fn noted(&self) -> u64 {
         let note = fs::read(self.data().join("log/head")).expect("a note");
         u64::from_le_bytes(note[40..48].try_into().expect("eight bytes"))
@@ -105,7 +105,7 @@ impl Copy {
         server.line(reason, 0).await
     }
 
-    /// The server starts on it, keeps what `book` says, and goes on.
+    /// The server starts on it, keeps the events in `book`, and continues.
     async fn is_sound(&self, book: &Book, expected: &[&str]) {
         self.is_sound_with(Setup::new(), book, expected).await;
     }
@@ -124,7 +124,7 @@ impl Copy {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_may_end_at_any_byte_after_what_was_acknowledged() {
+async fn the_log_may_end_at_any_byte_after_the_acknowledged_head() {
     let wreck = wreck().await;
     let (mut chance, _) = Chance::announced("cuts");
     let torn = &wreck.segment.batches[wreck.segment.batches.len() - TORN_BATCHES..];
@@ -148,7 +148,7 @@ async fn the_log_may_end_at_any_byte_after_what_was_acknowledged() {
         copy.write_segment(&wreck.segment, &bytes);
         let book = wreck.book.up_to(durable.last());
         if number % 2 == 1 && copy.noted() > durable.last() {
-            // What was durable is gone, and the note and the views know it.
+            // Durable records are missing, and the note and the views prove it.
             copy.is_refused("acknowledged records are missing from the log").await;
             copy.is_sound_with(Setup::new().arg("--accept-loss"), &book, &["WARN"]).await;
         } else {
@@ -188,14 +188,14 @@ async fn views_may_be_gone_old_or_garbage() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn views_that_are_whole_after_a_power_cut_are_used() {
     let wreck = wreck().await;
-    // As the last flush left them; and as sled left them in the middle of one, with the rest beside it.
+    // As the last flush left them; and as an interrupted flush left them, with its redo entry.
     let copy = Copy::of(&wreck.data);
     fs::write(copy.data().join("views/state"), "open another-boot\n").expect("written");
     let mut server = Setup::new().dir(copy.data()).start().await;
     server.line("the views are intact after a power cut", 0).await;
     verify(&server.client, &wreck.book).await;
     assert!(server.terminate().await.success());
-    // A mixture is noticed.
+    // A mixture is detected.
     let (mut chance, _) = Chance::announced("mixture");
     let copy = Copy::of(&wreck.data);
     fs::write(copy.data().join("views/state"), "open another-boot\n").expect("written");
@@ -203,7 +203,7 @@ async fn views_that_are_whole_after_a_power_cut_are_used() {
     copy.is_sound(&wreck.book, &[REMADE, "sled"]).await;
 }
 
-/// Replace sled's files by garbage, or overwrite a part of each.
+/// Replaces sled's files by garbage, or overwrites a part of each.
 fn spoil(sled: &Path, wholly: bool, chance: &mut Chance) {
     for path in fs::read_dir(sled)
         .expect("sled's files")

@@ -1,6 +1,6 @@
-//! `kill -9` at random moments under load, again and again, and an oracle outside that finds everything kept.
-//! `WEIRGATE_CRASH_ROUNDS` asks for more rounds, `WEIRGATE_CRASH_SEED` for the same ones again.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! `kill -9` at random moments under load, repeatedly, and an outside oracle that checks every acknowledgement.
+//! `WEIRGATE_CRASH_ROUNDS` sets the number of rounds, `WEIRGATE_CRASH_SEED` repeats a run.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use weirgate_crash::{Book, Chance, Load, Watcher, accounts, deploy_ledger, newes
 use weirgate_tests::{Server, Setup};
 
 const ROUNDS: u64 = 200;
-/// Everything is checked after so many rounds, and at the end.
+/// Everything is checked after this many rounds, and at the end.
 const ROUNDS_CHECKED: u64 = 50;
 const DRAIN_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -23,7 +23,7 @@ struct World {
 }
 
 impl World {
-    /// Let things run for a while, kill the server, start it again; at times kill it while it starts.
+    /// Runs for a while, kills the server, starts it again; sometimes kills it while it starts.
     async fn round(&mut self) {
         sleep(self.chance.millis(20, 900)).await;
         self.server.kill9();

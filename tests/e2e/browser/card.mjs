@@ -1,5 +1,5 @@
-// A card number with a wrong digit: the payment waits for the customer, who puts it right on the order's own page, wrongly
-// first. What became of each number is pushed, and the delivered order still says when it was accepted.
+// A card number with a wrong digit: the payment waits for the customer, who corrects it on the order's own page, wrongly at
+// first. The result for each number is pushed, and the delivered order still shows when it was accepted.
 
 import { check, travel } from "./travel.mjs";
 
@@ -46,8 +46,8 @@ await travel("card", [1280, 360], async ({ page, requests, posted, at, shot, sta
   await send(GOOD);
   await page.locator('[data-testid="step-payment"][data-state="charged"]').waitFor();
   await at("order-state", "delivered");
-  check((await page.locator('[data-testid="card-form"]').count()) === 0, "nobody is asked any more", id);
-  // The order handler's last word has taken the place of its first.
+  check((await page.locator('[data-testid="card-form"]').count()) === 0, "the form is gone", id);
+  // The order handler's last status has replaced its first.
   await page.locator('[data-testid="step-order"][data-state="completed"]').waitFor();
   check((await text('[data-testid="step-order"] time')) === acceptedAt, "the first step keeps its time", acceptedAt);
   check((await text('[data-testid="step-order"]')).includes("11.90"), "and its line", await text('[data-testid="step-order"]'));
@@ -57,7 +57,7 @@ await travel("card", [1280, 360], async ({ page, requests, posted, at, shot, sta
   const sent = corrections.map(({ source, subject, data }) => `${source} ${subject} ${data.order} ${data.card}`);
   const numbers = [WRONG_AS_WELL, TOO_SHORT, GOOD].map((number) => number.replaceAll(" ", ""));
   check(String(sent) === String(numbers.map((number) => `/shop order/${id} ${id} ${number}`)), "each number was sent once", sent);
-  check(new Set(corrections.map((event) => event.id)).size === 3, "each as an event of its own", corrections);
+  check(new Set(corrections.map((event) => event.id)).size === 3, "each as a separate event", corrections);
   const polls = requests.filter((request) => request.includes("/v1/status"));
-  check(polls.length === 0, "the page asks for a status", polls);
+  check(polls.length === 0, "the page polls for a status", polls);
 });

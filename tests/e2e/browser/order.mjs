@@ -1,5 +1,5 @@
-// An order goes its way before the customer's eyes: the server is killed while it is under way, the page is refreshed, and
-// the order reaches "delivered" all the same. The page never asks for a status: it is told.
+// An order progresses while the customer watches: the server is killed in between, the page is refreshed, and the order
+// still reaches "delivered". The page never polls for a status: it is pushed.
 
 import { ask, check, travel } from "./travel.mjs";
 
@@ -9,7 +9,7 @@ await travel("order", [1280, 360], async ({ page, requests, pushed, at, shot, st
   await start();
   await at("connection", "live");
   await shot("catalogue");
-  // With the inventory away the order stays where a crash can meet it.
+  // With the inventory away the order waits where a crash can hit it.
   await change("fault-inventory", "broken");
   const id = await order("coffee-beans");
   await at("order-state", "accepted");
@@ -35,7 +35,7 @@ await travel("order", [1280, 360], async ({ page, requests, pushed, at, shot, st
   await at("order-state", "delivered");
 
   const polls = requests.filter((request) => request.includes("/v1/status"));
-  check(polls.length === 0, "the page asks for a status", polls);
+  check(polls.length === 0, "the page polls for a status", polls);
   check(requests.filter((request) => request === "POST /v1/events").length === 1, "the order was published once", requests);
   const seen = new Set(pushed.filter(({ subject }) => subject === `order/${id}`).flatMap(({ parts }) => Object.values(parts)).map(({ state }) => state));
   for (const state of ["accepted", "reserved", "charged", "issued", "delivered", "completed"]) check(seen.has(state), `${state} was pushed`, [...seen]);

@@ -1,4 +1,4 @@
-// Payments are down, and the page says so, through a crash of the server too; they come back, and the order goes on by itself.
+// Payments are down, and the page shows it, also through a crash of the server; when they are back, the order continues.
 
 import { ask, check, travel } from "./travel.mjs";
 
@@ -23,5 +23,5 @@ await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, or
   check(trouble === 0, "trouble is gone when it is over", trouble);
   await shot("paid");
   const polls = requests.filter((request) => request.includes("/v1/status"));
-  check(polls.length === 0, "the page asks for a status", polls);
+  check(polls.length === 0, "the page polls for a status", polls);
 });

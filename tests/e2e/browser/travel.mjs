@@ -1,5 +1,5 @@
-// What the journeys have in common: a browser, a page that notes what it asks the server and what goes wrong on it, the
-// server's life and death through whoever started the journey, and pictures in target/screenshots.
+// Shared parts of the journeys: a browser, a page that notes its requests and its errors, starting and killing the server
+// through the parent process, and screenshots in target/screenshots.
 
 import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -50,7 +50,7 @@ async function visit(browser, name, width, walk) {
     page, requests, posted, pushed,
     at: (id, state) => page.locator(`[data-testid="${id}"]${state === undefined ? "" : `[data-state="${state}"]`}`).first().waitFor(),
     shot: async (what) => {
-      // Nothing that ends is still moving.
+      // Nothing that has ended still moves.
       await page.waitForFunction(() => document.getAnimations().every((one) => one.effect?.getComputedTiming().endTime === Infinity || one.playState === "finished"));
       await page.screenshot({ path: join(folder, `${name}-${width}-${++shots}-${what}.png`), fullPage: true });
     },

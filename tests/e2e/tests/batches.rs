@@ -1,5 +1,5 @@
 //! Handlers that take several deliveries in one call.
-// JSON that lacks what is looked up answers null, and the test says so.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn events_of_one_request_share_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_that_takes_one_delivery_takes_no_batch() {
+async fn a_component_without_batches_refuses_a_batch_setting() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let digest = client.upload(weirgate_guests::build("ledger")).await.ok()["digest"].clone();
@@ -47,7 +47,7 @@ async fn a_component_that_takes_one_delivery_takes_no_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_that_takes_batches_gets_one_delivery_a_call_unless_told_otherwise() {
+async fn a_batch_component_gets_one_delivery_per_call_by_default() {
     let server = Setup::new().start().await;
     let client = &server.client;
     client.deploy(&manifest("meters", &["meter.read"]), weirgate_guests::build("meters")).await;

@@ -1,6 +1,6 @@
-//! Nothing that events, handlers and operators do within their limits ends the server or keeps it from opening again, on the
+//! Nothing that events, handlers and operators do within their limits ends the server or prevents its next start, on the
 //! real binary with real components.
-// JSON that lacks what is looked up answers null, and the test says so.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn greedy() -> Value {
     manifest
 }
 
-/// How many deliveries of a handler are open.
+/// Number of open deliveries of a handler.
 async fn open(client: &Client, name: &str) -> u64 {
     client.handler(name).await["open"].as_u64().expect("a count")
 }
@@ -27,7 +27,7 @@ async fn publish_all(client: &Client, events: &[Value]) {
     }
 }
 
-/// Kill the server twice, so that it opens with its views and replays what came after them.
+/// Kills the server twice, so that it opens with its views and replays later records.
 async fn survives(server: &mut Server) {
     server.restart().await;
     server.restart().await;
@@ -103,7 +103,7 @@ async fn corrections_that_grow_the_data_beyond_an_events_are_refused() {
     for n in 0..69 {
         server.client.publish(&[grow(n)]).await.ok();
     }
-    let refused = eventually("a refusal to be told", PATIENCE, async || {
+    let refused = eventually("a refusal to be reported", PATIENCE, async || {
         let told = server.client.events_of("weirgate.delivery.correction-refused").await;
         if told.is_empty() { Err("none yet") } else { Ok(told) }
     })
@@ -120,7 +120,7 @@ async fn corrections_that_grow_the_data_beyond_an_events_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_with_a_new_name_in_each_attempt_has_an_end() {
+async fn recorded_answers_of_a_delivery_are_limited() {
     let gateway = Gateway::start().await;
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("weirgate.toml");
@@ -144,7 +144,7 @@ async fn a_step_with_a_new_name_in_each_attempt_has_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_with_more_effects_than_a_record_takes_is_done_one_by_one() {
+async fn a_batch_with_too_many_effects_runs_one_by_one() {
     let mut server = Setup::new().start().await;
     let mut manifest = manifest("filler", &["greedy.fill"]);
     manifest["batch"] = json!({ "events_max": 256 });
@@ -166,13 +166,13 @@ async fn a_batch_with_more_effects_than_a_record_takes_is_done_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_that_emits_its_own_event_comes_to_an_end() {
+async fn a_handler_that_emits_its_own_event_is_stopped() {
     let mut server = Setup::new().start().await;
     server.client.deploy(&greedy(), weirgate_guests::build("greedy")).await;
     server.client.accept(event("greedy.act", "k", "1", &json!({ "copies": 1 }))).await;
     let dead = eventually("the chain to end", PATIENCE, async || {
         let dead_letters = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
-        if dead_letters[0].is_null() { Err("it goes on") } else { Ok(dead_letters[0].clone()) }
+        if dead_letters[0].is_null() { Err("it continues") } else { Ok(dead_letters[0].clone()) }
     })
     .await;
     assert_eq!((&dead["class"], &dead["kind"]), (&json!("permanent"), &json!("effect-limit")), "{dead}");
@@ -182,7 +182,7 @@ async fn a_handler_that_emits_its_own_event_comes_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_that_emits_too_fast_waits_and_others_go_on() {
+async fn a_handler_that_emits_too_fast_waits_and_others_continue() {
     let server = Setup::new().start().await;
     let mut fast = greedy();
     fast["limits"] = json!({ "cpu_ms": 5_000, "host_calls": 65_536, "emitted_events": 1_024, "emitted_per_second": 1 });
@@ -203,7 +203,7 @@ async fn subscriptions_that_change_while_a_handler_lags_are_remembered() {
     let digest = server.client.upload(weirgate_guests::build("greedy")).await.ok()["digest"].clone();
     server.client.redeploy(&greedy(), &digest).await.ok();
     server.client.post("/v1/handlers/greedy/drain").await.ok();
-    // Each is remembered, and there is an end to how many.
+    // Each is remembered, and their number is limited.
     let mut refused = None;
     for n in 0..2_500 {
         let mut manifest = greedy();

@@ -1,6 +1,6 @@
 //! The shop in a real browser, on the real binary: an order is placed, and every step is pushed, through a crash of the
 //! server and a refresh of the page. The journeys themselves are in `browser/`; `CHROMIUM` names the browser.
-// JSON that lacks what is looked up answers null, and the test says so.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{
@@ -31,7 +31,8 @@ async fn shop() -> Server {
     server
 }
 
-/// Run a journey. It may ask, by a line, for the server to be killed, started or handlers to be drained, and is answered.
+/// Runs a journey. By a line on its output it may request to kill or start the server, or to drain handlers, and gets an
+/// answer.
 async fn travel(journey: &str, server: &mut Server) {
     let mut command = Command::new("node");
     command.arg(root().join("tests/e2e/browser").join(journey)).arg(server.url("/shop/"));
@@ -55,13 +56,13 @@ async fn travel(journey: &str, server: &mut Server) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_reaches_delivered_before_the_customers_eyes() {
+async fn the_page_shows_an_order_until_it_is_delivered() {
     let mut server = shop().await;
     within("the journey", JOURNEY_PATIENCE, travel("order.mjs", &mut server)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_of_payments_is_shown_and_passes() {
+async fn the_page_shows_a_payment_outage_and_its_end() {
     let mut server = shop().await;
     within("the journey", JOURNEY_PATIENCE, travel("outage.mjs", &mut server)).await;
 }

@@ -1,5 +1,5 @@
-//! JSON that was promised to stay as it is: through every way in, corrections of each kind, and every way it is shown.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! JSON that keeps its spelling: through every endpoint, corrections of each kind, and every output.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{fs, time::Duration};
@@ -11,7 +11,7 @@ use weirgate_tests::{Answer, Cli, Client, Server, Setup, eventually, manifest};
 const PATIENCE: Duration = Duration::from_secs(30);
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
-/// Numbers that no `f64` holds or writes like this, and members that a patch does not name.
+/// Numbers that no `f64` holds or prints like this, and members that a patch does not name.
 const NUMBERS: &str = r#""n":7,"id":12345678901234567890123,"small":1e-400,"large":1E400,"zero":-0,"one":1.0,"e":"\u00e9","twice":1,"twice":2.50"#;
 
 fn data(fail: &str) -> String {
@@ -26,7 +26,7 @@ fn event(r#type: &str, key: &str, id: &str, data: &str) -> String {
     format!(r#"{{"specversion":"1.0","source":"/shop","type":"{type}","subject":"{key}","id":"{id}","data":{data}}}"#)
 }
 
-/// A server whose one handler fails as its events say, and takes corrections as events.
+/// A server whose only handler fails as its events request, and takes corrections as events.
 async fn mending() -> Server {
     let server = Setup::new().start().await;
     let mut manifest = manifest("mender", &["mend.work"]);
@@ -35,7 +35,7 @@ async fn mending() -> Server {
     server
 }
 
-/// Publish one event as it is written, and answer its position.
+/// Publishes one event with its exact spelling, and returns its position.
 async fn accept(client: &Client, event: String) -> u64 {
     let answer = client.send(Method::POST, "/v1/events", STRUCTURED, event).await;
     answer.ok()["events"][0]["position"].as_u64().expect("a position")
@@ -44,13 +44,13 @@ async fn accept(client: &Client, event: String) -> u64 {
 async fn stands(client: &Client, id: &str, state: &str) -> String {
     eventually(&format!("{id} to be {state}"), PATIENCE, async || {
         let answer = client.get(&format!("/v1/deliveries/{id}")).await;
-        // As text: not every reader of JSON takes these numbers.
+        // As text: not every JSON parser accepts these numbers.
         if answer.text.contains(&format!(r#""state":"{state}""#)) { Ok(answer.text) } else { Err(answer.text) }
     })
     .await
 }
 
-/// Decide, as soon as no attempt is under way.
+/// Sends the command as soon as no attempt is running.
 async fn decide(client: &Client, id: &str, command: &str, body: &str) -> String {
     eventually(&format!("{command} {id}"), PATIENCE, async || {
         let answer = try_to(client, id, command, body.to_owned()).await;
@@ -79,7 +79,7 @@ fn holds(text: &str, part: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_stay_as_they_are_written_through_every_way_in() {
+async fn numbers_keep_their_spelling_through_every_endpoint() {
     let server = mending().await;
     let (client, data) = (&server.client, data("null"));
     let attributes = r#""retries":12345678901234567890123,"ratio":1.0,"specversion":"1.0""#;
@@ -123,7 +123,7 @@ async fn a_patch_of_one_member_leaves_the_bytes_of_the_others() {
     holds(&answer.text, r#""diff":[{"op":"add","path":"/note","value":1e-400}]"#);
     let shown = stands(client, &id, "dead-lettered").await;
     holds(&shown, &format!(r#""data":{},"note":1e-400}}"#, after.trim_end_matches('}')));
-    // What stands in its place is kept as it is written, too.
+    // Events that resolve it keep their spelling, too.
     let instead = work("order/1", "1b", &data("null"));
     let resolved = decide(client, &id, "resolve", &format!(r#"{{"events":[{instead}]}}"#)).await;
     let resolved: serde_json::Value = serde_json::from_str(&resolved).expect("JSON");
@@ -132,7 +132,7 @@ async fn a_patch_of_one_member_leaves_the_bytes_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_correcting_event_merges_whatever_numbers_there_are() {
+async fn a_correction_event_keeps_the_spelling_of_merged_numbers() {
     let server = mending().await;
     let client = &server.client;
     let id = format!("mender@{}", accept(client, work("order/1", "1", &data(r#""correctable""#))).await);
@@ -143,7 +143,7 @@ async fn a_correcting_event_merges_whatever_numbers_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_line_sends_and_shows_numbers_as_they_are_written() {
+async fn the_command_line_keeps_the_spelling_of_numbers() {
     let server = mending().await;
     let (client, cli, dir) = (&server.client, Cli::of(&server), tempfile::tempdir().expect("a directory"));
     let waiting = data(r#""correctable""#);
@@ -178,7 +178,7 @@ async fn the_command_line_sends_and_shows_numbers_as_they_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_data_of_a_schedule_stays_as_it_is_written() {
+async fn the_data_of_a_schedule_keeps_its_spelling() {
     let server = Setup::new().start().await;
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     let toml = "name = \"mender\"\nmodule = \"mender.wasm\"\nsubscriptions = []\n[[schedules]]\nname = \"a\"\n\
@@ -190,9 +190,9 @@ async fn the_data_of_a_schedule_stays_as_it_is_written() {
     holds(&server.client.get("/v1/handlers/mender").await.text, r#""data":{"amount":1.10,"n":7,"small":1e-400}"#);
 }
 
-/// What is JSON is the same at every endpoint: each takes it as it is, or refuses it.
+/// JSON validity is the same at every endpoint: each accepts it unchanged, or refuses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_json_is_the_same_at_every_endpoint() {
+async fn json_validity_is_the_same_at_every_endpoint() {
     let server = mending().await;
     let client = &server.client;
     let id = format!("mender@{}", accept(client, work("order/0", "0", r#"{"n":1,"fail":"correctable"}"#)).await);
@@ -217,7 +217,7 @@ async fn what_is_json_is_the_same_at_every_endpoint() {
     for (index, (json, is_taken)) in cases.into_iter().enumerate() {
         let shown = String::from_utf8_lossy(&json).into_owned();
         let around = |text: &str| -> Vec<u8> {
-            let (before, after) = text.split_once("DATA").expect("a place for the data");
+            let (before, after) = text.split_once("DATA").expect("a placeholder for the data");
             [before.as_bytes(), &json, after.as_bytes()].concat()
         };
         let key = format!("order/{}", index + 1);
@@ -233,7 +233,7 @@ async fn what_is_json_is_the_same_at_every_endpoint() {
             ("resolve", try_to(client, "mender@1000000", "resolve", instead).await),
         ];
         for (endpoint, answer) in answers {
-            // A patch has one level of its own. Where there is no such delivery, the data had been taken.
+            // A patch adds one level. If there is no such delivery, the data was accepted.
             let is_taken = is_taken && !(endpoint == "patch" && shown.starts_with("[[[["));
             let taken = [202, 404].contains(&answer.status);
             assert_eq!(taken, is_taken, "{shown} at {endpoint}: {} {}", answer.status, answer.text);

@@ -1,5 +1,5 @@
-//! The command line: what each command prints as text and as JSON, and how it fails.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The command line: the output of each command as text and as JSON, and how it fails.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{
@@ -34,11 +34,11 @@ async fn a_handler_is_deployed_listed_paused_and_resumed() {
     assert_eq!(cli.json(&["handlers", "list"])["handlers"][0]["name"], "ledger");
     assert!(cli.prints(&["handlers", "pause", "ledger"]).contains("paused"));
     assert_eq!(cli.json(&["handlers", "resume", "ledger"])["handlers"][0]["state"], "running");
-    let unknown = cli.fails(&["handlers", "pause", "nobody"]);
+    let unknown = cli.fails(&["handlers", "pause", "absent"]);
     assert_eq!(
         unknown,
         [
-            "error: there is no handler nobody (unknown-handler)",
+            "error: there is no handler absent (unknown-handler)",
             "hint: `weirgate handlers list` shows what is deployed"
         ]
     );
@@ -56,7 +56,7 @@ async fn a_handler_is_deployed_listed_paused_and_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_are_published_and_what_becomes_of_them_is_shown() {
+async fn events_are_published_and_their_results_shown() {
     let server = Setup::new().start().await;
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     cli.prints(&["handlers", "deploy", &write_ledger(dir.path())]);

@@ -1,5 +1,5 @@
-//! The command line's commands for deliveries, dead letters, handlers and breakers: each endpoint has its twin.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The command line's commands for deliveries, dead letters, handlers and breakers: each endpoint has a counterpart.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{fs, path::Path, time::Duration};
@@ -38,7 +38,7 @@ fn write(dir: &Path, name: &str, json: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deliveries_are_listed_shown_and_decided_about() {
+async fn deliveries_are_listed_shown_and_commanded() {
     let server = mending(json!([])).await;
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().expect("a directory"));
     let first = stands(&server, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
@@ -77,7 +77,7 @@ async fn deliveries_are_listed_shown_and_decided_about() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
+async fn dead_letters_are_found_corrected_and_commanded_in_bulk() {
     let server = mending(json!([])).await;
     let cli = Cli::of(&server);
     let failing = |n: usize| work(&format!("order/{n}"), &n.to_string(), Some(["permanent", "transient"][n % 2]));
@@ -86,7 +86,7 @@ async fn dead_letters_are_found_edited_and_decided_about_in_bulk() {
     server.client.drained(PATIENCE).await;
     let listed = cli.json(&["dead-letters", "list", "--class", "permanent", "--limit", "2", "--text", "never"]);
     assert_eq!(listed["dead_letters"].as_array().map(Vec::len), Some(2));
-    let next = listed["next"].as_str().expect("where it goes on");
+    let next = listed["next"].as_str().expect("the next page");
     let rest = cli.json(&["dead-letters", "list", "--class", "permanent", "--after", next]);
     assert_eq!(rest["dead_letters"].as_array().map(Vec::len), Some(2));
     let filters = ["--handler", "mender", "--type", "mend.work", "--key", "order/0", "--from", "2020-01-01T00:00:00Z"];
@@ -130,11 +130,11 @@ async fn handlers_and_breakers_are_changed_and_events_posted() {
     let one = write(dir.path(), "one.json", &work("order/1", "1", None));
     assert_eq!(cli.json(&["handlers", "post", "mender", &one])["events"][0]["key"], "order/1");
     server.client.reaches("order/1", "mender", "done").await;
-    assert!(cli.fails(&["handlers", "post", "nobody", &one])[0].contains("(unknown-handler)"));
+    assert!(cli.fails(&["handlers", "post", "absent", &one])[0].contains("(unknown-handler)"));
     assert!(cli.prints(&["breakers", "list"]).contains("handler  mender  closed"));
-    assert!(cli.prints(&["breakers", "trip", "host/api.example.com", "--reason", "it asks for it"]).contains("open"));
+    assert!(cli.prints(&["breakers", "trip", "host/api.example.com", "--reason", "maintenance"]).contains("open"));
     assert_eq!(cli.json(&["breakers", "reset", "host/api.example.com"])["breakers"][0]["state"], "closed");
     assert!(cli.fails(&["breakers", "trip", "mender"])[0].contains("write for instance handler/payment"));
-    let unknown = cli.fails(&["breakers", "trip", "handler/nobody"]);
+    let unknown = cli.fails(&["breakers", "trip", "handler/absent"]);
     assert!(unknown[0].contains("(unknown-breaker)") && unknown[1].contains("breakers list"), "{unknown:?}");
 }

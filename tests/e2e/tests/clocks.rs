@@ -1,5 +1,5 @@
-//! Clocks that are set while the server runs or before it starts, and schedules, which live by the wall clock alone.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Clocks that are set while the server runs or before it starts, and schedules, which use only the wall clock.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use weirgate_tests::{Client, Server, Setup, WallClock, event, eventually, manife
 const PATIENCE: Duration = Duration::from_secs(30);
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
-/// What the server says of a clock that was set.
+/// The server's report of a clock that was set.
 const STEPPED: &str = "the wall clock was set";
 const BEHIND: &str = "the wall clock is behind";
 
@@ -18,7 +18,7 @@ async fn server_with(clock: &WallClock) -> Server {
     clock.given_to(Setup::new()).expect_line(STEPPED).expect_line(BEHIND).start().await
 }
 
-/// A handler that a schedule calls, and nothing else.
+/// A handler that only a schedule calls.
 fn scheduled(schedules: &[(&str, &str)]) -> Value {
     let mut settings = manifest("ledger", &["never.sent"]);
     let one = |(name, cron): &(&str, &str)| {
@@ -43,13 +43,13 @@ async fn fires(client: &Client, key: &str, times: usize) {
     .await;
 }
 
-/// So far into a minute that none begins while the test looks.
+/// Far enough into a minute that none begins while the test looks.
 fn into_a_minute() -> i64 {
     (MINUTE_MS / 4) - WallClock::now_ms(0) % MINUTE_MS
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schedule_fires_again_and_again_on_a_server_that_has_nothing_else_to_do() {
+async fn a_schedule_fires_repeatedly_on_an_idle_server() {
     let clock = WallClock::new();
     let mut off_ms = into_a_minute();
     clock.set_off_by(off_ms);
@@ -68,7 +68,7 @@ async fn a_schedule_fires_again_and_again_on_a_server_that_has_nothing_else_to_d
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removed_schedule_stays_away_when_the_views_are_made_anew() {
+async fn a_removed_schedule_does_not_return_when_the_views_are_rebuilt() {
     let clock = WallClock::new();
     let off_ms = into_a_minute();
     clock.set_off_by(off_ms);
@@ -121,7 +121,7 @@ async fn a_clock_that_is_set_back_delays_no_retry() {
     server.client.accept(entry("account/after")).await;
     server.client.reaches("account/after", "ledger", "counted").await;
     metric(&server.client, r#"weirgate_clock_steps_total{direction="back"} 1"#).await;
-    // The next process meets a log that is ahead of its clock.
+    // The next process finds a log that is ahead of its clock.
     server.restart().await;
     server.client.accept(entry("account/restarted")).await;
     server.client.reaches("account/restarted", "ledger", "counted").await;
@@ -130,7 +130,7 @@ async fn a_clock_that_is_set_back_delays_no_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_is_shown_by_the_clock_on_the_wall() {
+async fn due_times_are_shown_by_the_wall_clock() {
     let clock = WallClock::new();
     let server = server_with(&clock).await;
     let mut slow = retrying();
@@ -152,7 +152,7 @@ async fn what_waits_is_shown_by_the_clock_on_the_wall() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_timer_that_counts_from_now_comes_when_it_should_though_records_are_ahead_of_the_clock() {
+async fn a_timer_fires_on_time_although_records_are_ahead_of_the_clock() {
     let clock = WallClock::new();
     let server = server_with(&clock).await;
     let prices = manifest("prices", &["price.set"]);
@@ -181,7 +181,7 @@ async fn a_machine_without_a_battery_starts_in_1970_and_is_set_right_later() {
     server.client.accept(entry("account/now")).await;
     server.client.reaches("account/now", "ledger", "counted").await;
     metric(&server.client, r#"weirgate_clock_steps_total{direction="forward"} 1"#).await;
-    // It is switched off, and begins in 1970 once more.
+    // It is switched off, and starts in 1970 again.
     server.kill9();
     clock.set_off_by(long_ago_ms);
     server.start().await;

@@ -1,5 +1,5 @@
-//! The store of dead letters: finding what is in it, deciding about one, and about all that fit.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The store of dead letters: finding dead letters, and commands for one and for all that match a filter.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ fn work(n: usize, fail: &str) -> Value {
     event("mend.work", &format!("order/{n}"), &n.to_string(), &json!({ "n": n, "fail": fail }))
 }
 
-/// A server whose handlers make a dead letter of each event: `mender` of so many, of two kinds in turn.
+/// A server whose handlers make a dead letter of each event: `mender` of this many, of two kinds in turn.
 async fn with_letters(count: usize) -> Server {
     let server = Setup::new().start().await;
     let mut manifest = manifest("mender", &["mend.work"]);
@@ -26,7 +26,7 @@ async fn with_letters(count: usize) -> Server {
     server
 }
 
-/// The ids of those that fit, page by page.
+/// The ids of those that match, page by page.
 async fn found(client: &Client, query: &str) -> Vec<String> {
     let (mut ids, mut after) = (Vec::new(), String::new());
     loop {
@@ -51,7 +51,7 @@ async fn ended(client: &Client, operation: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_found_by_all_that_is_known_of_them() {
+async fn dead_letters_are_found_by_each_filter() {
     let server = with_letters(10).await;
     let client = &server.client;
     let digest = client.handler("mender").await["digest"].as_str().expect("a digest").to_owned();
@@ -81,7 +81,7 @@ async fn dead_letters_are_found_by_all_that_is_known_of_them() {
         ("until=-1", 400, "bad-query"),
         ("after=mender", 400, "bad-id"),
         ("limit=many", 400, "bad-query"),
-        ("handler=nobody", 404, "unknown-handler"),
+        ("handler=absent", 404, "unknown-handler"),
         ("handler=A", 400, "bad-id"),
     ] {
         client.get(&format!("/v1/dead-letters?{query}")).await.is_problem(status, code);
@@ -91,7 +91,7 @@ async fn dead_letters_are_found_by_all_that_is_known_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_letter_shows_its_event_its_failures_and_what_the_handler_knew() {
+async fn a_dead_letter_shows_its_event_its_failures_and_the_state() {
     let server = with_letters(1).await;
     let client = &server.client;
     client.accept(event("mend.work", "order/a", "a", &json!({ "n": 3 }))).await;
@@ -115,7 +115,7 @@ async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
     let ids = found(client, "").await;
     let door = format!("/v1/dead-letters/{}/resubmit", ids[0]);
     client.ask(&door, &json!({ "data": 1, "patch": 2 })).await.is_problem(422, "bad-command");
-    // Edited, but not well enough: it dies again, and says that it was edited.
+    // Corrected, but still invalid: it becomes a dead letter again, and says that it was corrected.
     let edited =
         client.ask(&door, &json!({ "patch": { "fail": "transient" }, "actor": "ada", "reason": "a guess" })).await.ok();
     assert_eq!(edited["diff"], json!([{ "op": "replace", "path": "/fail", "value": "transient" }]));
@@ -135,7 +135,7 @@ async fn a_dead_letter_is_edited_and_resubmitted_and_the_original_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_fit_are_decided_about_at_once() {
+async fn a_bulk_job_handles_all_matching_dead_letters() {
     let server = with_letters(20).await;
     let client = &server.client;
     let correct = json!({
@@ -152,7 +152,7 @@ async fn all_that_fit_are_decided_about_at_once() {
     for n in (1..20).step_by(2) {
         client.reaches(&format!("order/{n}"), "mender", "done").await;
     }
-    // Those that are left can never work: one at a time, so that it can be stopped.
+    // The remaining ones can never succeed: one at a time, so that the job can be stopped.
     let retry = json!({ "filter": {}, "command": "retry", "per_second": 2 });
     let slow = client.ask("/v1/dead-letters/bulk-jobs", &retry).await.ok();
     let cancelled = client.post(&format!("/v1/bulk-jobs/{}/cancel", slow["id"])).await.ok();
@@ -170,7 +170,7 @@ async fn all_that_fit_are_decided_about_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operation_that_is_not_right_does_not_begin() {
+async fn an_invalid_bulk_job_does_not_begin() {
     let server = with_letters(1).await;
     let client = &server.client;
     for (body, status, code) in [
@@ -179,7 +179,7 @@ async fn an_operation_that_is_not_right_does_not_begin() {
         (json!({ "filter": {}, "command": "dance" }), 422, "bad-json"),
         (json!({ "filter": { "colour": "red" }, "command": "retry" }), 422, "bad-json"),
         (json!({ "filter": { "from": "yesterday" }, "command": "retry" }), 422, "bad-json"),
-        (json!({ "filter": { "handler": "nobody" }, "command": "retry" }), 404, "unknown-handler"),
+        (json!({ "filter": { "handler": "absent" }, "command": "retry" }), 404, "unknown-handler"),
         (json!({ "filter": { "digest": "12" }, "command": "retry" }), 400, "bad-id"),
         (json!({ "filter": {}, "command": "correct" }), 422, "bad-command"),
         (json!({ "filter": {}, "command": "retry", "data": 1 }), 422, "bad-command"),

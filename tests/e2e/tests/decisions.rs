@@ -1,5 +1,5 @@
-//! Deciding about deliveries and handlers: what each command does, who said so and why, and what is refused.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Commands for deliveries and handlers: the effect of each, its actor and reason, and what is refused.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -13,14 +13,14 @@ fn work(key: &str, id: &str, fail: Option<&str>) -> Value {
     event("mend.work", key, id, &json!({ "n": 1, "fail": fail }))
 }
 
-/// A server whose one handler fails as its events say, and retries for long.
+/// A server whose only handler fails as its events request, and retries for long.
 async fn mending() -> Server {
     let server = Setup::new().start().await;
     server.client.deploy(&manifest("mender", &["mend.work"]), weirgate_guests::build("mender")).await;
     server
 }
 
-/// Publish one, and wait until its delivery is in a state.
+/// Publishes one, and waits until its delivery is in a phase.
 async fn stands(client: &Client, event: Value, state: &str) -> String {
     let id = format!("mender@{}", client.accept(event).await);
     is(client, &id, state).await;
@@ -35,7 +35,7 @@ async fn is(client: &Client, id: &str, state: &str) -> Value {
     .await
 }
 
-/// Decide, as soon as no attempt is under way.
+/// Sends the command as soon as no attempt is running.
 async fn decide(client: &Client, id: &str, command: &str, body: &Value) -> Value {
     eventually(&format!("{command} {id}"), PATIENCE, async || {
         let answer = client.ask(&format!("/v1/deliveries/{id}/{command}"), body).await;
@@ -89,7 +89,7 @@ async fn each_command_closes_a_delivery_in_its_own_way() {
     .await;
     decide(client, &retried, "skip", &said).await;
     client.get(&format!("/v1/deliveries/{retried}")).await.is_problem(404, "not-open");
-    // Given up, it is a dead letter that says by whom; discarded, it is gone.
+    // Given up, it is a dead letter with its actor; discarded, it is gone.
     let given_up = stands(client, work("order/2", "2", Some("correctable")), "awaiting-correction").await;
     decide(client, &given_up, "dead-letter", &said).await;
     let dead_letter = client.get(&format!("/v1/dead-letters/{given_up}")).await.ok();
@@ -131,7 +131,7 @@ async fn corrected_data_is_used_from_the_next_attempt_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn patches_that_come_together_are_all_kept() {
+async fn simultaneous_patches_are_all_applied() {
     let server = mending().await;
     let client = &server.client;
     let id = stands(client, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
@@ -146,7 +146,7 @@ async fn patches_that_come_together_are_all_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn decisions_that_cannot_be_taken_change_nothing() {
+async fn refused_commands_change_nothing() {
     let server = mending().await;
     let client = &server.client;
     let id = stands(client, work("order/1", "1", Some("correctable")), "awaiting-correction").await;
@@ -184,10 +184,10 @@ async fn decisions_that_cannot_be_taken_change_nothing() {
         client.post(&format!("/v1/deliveries/mender/{command}")).await.is_problem(400, "bad-id");
     }
     client.get("/v1/deliveries/mender@999").await.is_problem(404, "not-open");
-    client.get("/v1/deliveries/nobody@1").await.is_problem(404, "unknown-handler");
+    client.get("/v1/deliveries/absent@1").await.is_problem(404, "unknown-handler");
     client.get("/v1/deliveries?state=happy").await.is_problem(400, "bad-query");
     client.get("/v1/deliveries?after=x").await.is_problem(400, "bad-id");
-    client.get("/v1/blocked?handler=nobody").await.is_problem(404, "unknown-handler");
+    client.get("/v1/blocked?handler=absent").await.is_problem(404, "unknown-handler");
     assert_eq!(client.get("/v1/events").await.ok()["head"], head, "something was recorded");
     is(client, &id, "awaiting-correction").await;
 }
@@ -207,7 +207,7 @@ async fn data_that_is_not_json_cannot_be_patched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
+async fn mode_changes_of_a_handler_record_actor_and_reason() {
     let mut server = mending().await;
     let said = json!({ "actor": "ada", "reason": "maintenance" });
     let paused = server.client.ask("/v1/handlers/mender/pause", &said).await.ok();
@@ -221,7 +221,7 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     assert_eq!((&told_of["data"]["actor"], &told_of["data"]["reason"]), (&json!("ada"), &json!("maintenance")));
     client.post("/v1/handlers/mender/resume").await.ok();
     is(client, &id, "awaiting-correction").await;
-    // What is open is finished, and nothing new is taken.
+    // Open deliveries are finished, and no new ones are opened.
     assert_eq!(client.ask("/v1/handlers/mender/drain", &said).await.ok()["state"], "draining");
     client.accept(work("order/2", "2", None)).await;
     decide(client, &id, "correct", &json!({ "data": { "n": 1 } })).await;
@@ -234,14 +234,14 @@ async fn a_handler_is_paused_drained_and_resumed_by_somebody_for_a_reason() {
     assert_eq!(client.get("/v1/status/order/2").await.status, 404);
     assert_eq!(client.post("/v1/handlers/mender/resume").await.ok()["state"], "running");
     client.reaches("order/2", "mender", "done").await;
-    assert_eq!(told(client, "weirgate.handler.resumed").await[0]["data"]["actor"], "operator", "where nobody says");
-    client.post("/v1/handlers/nobody/drain").await.is_problem(404, "unknown-handler");
-    client.post("/v1/handlers/Nobody/drain").await.is_problem(400, "bad-id");
+    assert_eq!(told(client, "weirgate.handler.resumed").await[0]["data"]["actor"], "operator", "the default actor");
+    client.post("/v1/handlers/absent/drain").await.is_problem(404, "unknown-handler");
+    client.post("/v1/handlers/Absent/drain").await.is_problem(400, "bad-id");
     client.ask("/v1/handlers/mender/pause", &json!({ "actor": 7 })).await.is_problem(422, "bad-json");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn breakers_are_changed_by_hand() {
+async fn an_operator_opens_and_resets_breakers() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let mut manifest = manifest("mender", &["mend.work"]);
@@ -258,12 +258,12 @@ async fn breakers_are_changed_by_hand() {
     client.reaches("order/1", "mender", "done").await;
     let opened = &told(client, "weirgate.breaker.opened").await[0];
     assert_eq!(opened["data"]["actor"], "ada");
-    // A host may be left alone before anybody calls it.
+    // A host's breaker may be opened before any handler calls it.
     let host = client.post("/v1/breakers/host/api.example.com:8443/trip").await.ok();
     assert_eq!((&host["kind"], &host["state"]), (&json!("host"), &json!("open")));
     client.post("/v1/breakers/host/API.example.com:8443/reset").await.ok();
     assert_eq!(client.get("/v1/breakers").await.ok()["breakers"][1]["state"], "closed");
-    client.post("/v1/breakers/handler/nobody/trip").await.is_problem(404, "unknown-breaker");
+    client.post("/v1/breakers/handler/absent/trip").await.is_problem(404, "unknown-breaker");
     client.post("/v1/breakers/colour/red/trip").await.is_problem(400, "bad-path");
     client.post("/v1/breakers/host/a%20b/trip").await.is_problem(400, "bad-path");
 }

@@ -1,5 +1,5 @@
-//! Deliveries that do not go through at once: order is kept while they wait, dead letters can be opened again.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Deliveries that fail at first: order is kept while they wait, dead letters can be opened again.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn later_events_of_a_key_wait_behind_one_that_is_retried_and_other_keys_do
     let behind = server.client.accept(hostile("plain", "thing/1", "2")).await;
     server.client.accept(hostile("plain", "thing/2", "3")).await;
     server.client.reaches("thing/2", "hostile", "counted").await;
-    // From the second attempt on the guest asks for a delay of 1.5 s, so that it can be seen.
+    // From the second attempt on the guest requests a delay of 1.5 s, so that it can be observed.
     for restarted in [false, true] {
         let retrying = eventually("the delivery to wait for its time", PATIENCE, async || {
             let found = delivery(&server.client, &format!("hostile@{failing}")).await;
@@ -47,7 +47,7 @@ async fn later_events_of_a_key_wait_behind_one_that_is_retried_and_other_keys_do
     assert_eq!((&part["delivery"]["state"], &part["state"]), (&json!("retrying"), &json!("")));
     let filtered = server.client.get("/v1/deliveries?state=blocked&key=thing/1&limit=5").await.ok();
     assert_eq!(filtered["deliveries"].as_array().map(Vec::len), Some(1), "{filtered}");
-    // Fewer attempts, from now on: it ends as a dead letter, and what waits behind it goes on.
+    // Fewer attempts, from now on: it ends as a dead letter, and the deliveries behind it continue.
     manifest["retry"] = json!([]);
     server.client.redeploy(&manifest, &deployed["digest"]).await.ok();
     let part = server.client.reaches("thing/1", "hostile", "counted").await;
@@ -76,7 +76,7 @@ async fn a_dead_letter_can_be_opened_again_once_its_cause_is_gone() {
     assert_eq!(dead(&server.client).await["attempt"], 2);
     let part = server.client.status("account/1").await["parts"]["ledger"].clone();
     assert_eq!((&part["delivery"]["state"], &part["delivery"]["attempt"]), (&json!("dead-lettered"), &json!(2)));
-    // Nothing has changed, so it dies again; its attempts are counted from zero.
+    // Nothing has changed, so it fails again; its attempts are counted from zero.
     let resubmitted = server.client.post(&format!("/v1/dead-letters/{id}/resubmit")).await;
     assert_eq!((resubmitted.status, &resubmitted.json["id"]), (202, &json!(id)));
     server.client.drained(PATIENCE).await;

@@ -1,6 +1,6 @@
-//! Handlers beside each other: what one does with all that it may have does not keep another from its share. Looked at by
-//! order, never by time: the other is done while the first is still at it.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Handlers beside each other: one that uses all its limits does not keep another from its share. Checked by order, never by
+//! time: the other is done while the first still runs.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ async fn open(server: &Server, handler: &str) -> u64 {
     server.client.handler(handler).await["open"].as_u64().expect("how many are open")
 }
 
-/// Publish `count` events, each of a key of its own.
+/// Publishes `count` events, each with its own key.
 async fn publish(server: &Server, r#type: &str, key: &str, count: usize, data: &Value) {
     let events: Vec<_> =
         (0..count).map(|n| event(r#type, &format!("{key}/{n}"), &format!("{key}-{n}"), data)).collect();
@@ -22,7 +22,7 @@ async fn publish(server: &Server, r#type: &str, key: &str, count: usize, data: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_that_computes_without_end_keeps_no_other_waiting() {
+async fn a_handler_in_an_endless_loop_does_not_delay_others() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let mut hog = manifest("hostile", &["hostile.loops_forever"]);
@@ -58,7 +58,7 @@ fn caller(name: &str, types: &[&str], gateway: &Gateway) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_whose_calls_hang_keeps_no_other_waiting() {
+async fn a_handler_with_hanging_calls_does_not_delay_others() {
     let gateway = Gateway::start().await;
     let server = beside(&gateway).await;
     let client = &server.client;
@@ -118,6 +118,6 @@ async fn a_handler_with_a_short_timeout_shuts_no_other_out_of_a_host() {
     client.get(&format!("/v1/deliveries/patient@{position}")).await.is_problem(404, "not-open");
     let by_hand = format!("/v1/breakers/host/{hasty}/reset");
     assert_eq!(client.post(&by_hand).await.ok()["state"], "closed");
-    client.post("/v1/breakers/host/nobody@api.example.com/trip").await.is_problem(404, "unknown-breaker");
+    client.post("/v1/breakers/host/absent@api.example.com/trip").await.is_problem(404, "unknown-breaker");
     gateway.hold(None);
 }

@@ -1,6 +1,6 @@
-//! The cases that delivery which heals itself is for, by name: on the real binary, with real components and a service that
-//! fails for real.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The cases that self-healing delivery is for, by name: on the real binary, with real components and a service that really
+//! fails.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn started(gateway: &Gateway) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_payment_service_is_down_and_then_up() {
+async fn an_outage_of_the_payment_service_delays_payments() {
     let gateway = Gateway::start().await;
     let server = started(&gateway).await;
     gateway.set_down(true);
@@ -54,7 +54,7 @@ async fn the_payment_service_is_down_and_then_up() {
         if listed.to_string().contains("open_until_ms\":1") { Ok(listed) } else { Err(listed) }
     });
     assert!(breakers.await.to_string().contains(&gateway.host()));
-    // While it is open nobody spends an attempt, however long it takes.
+    // While it is open no delivery spends an attempt, however long it takes.
     assert!(gateway.requests("/").is_empty());
     gateway.set_down(false);
     server.client.drained(PATIENCE).await;
@@ -109,7 +109,7 @@ async fn a_crash_before_the_answer_is_recorded_asks_again_with_the_same_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn data_that_was_wrong_is_corrected_by_support() {
+async fn invalid_data_is_corrected_by_support() {
     let mut server = Setup::new().start().await;
     server.client.deploy(&manifest("mender", &["mend.work"]), weirgate_guests::build("mender")).await;
     let wrong =
@@ -128,7 +128,7 @@ async fn data_that_was_wrong_is_corrected_by_support() {
     waiting(&server.client).await;
     let blocked = server.client.get("/v1/blocked").await.ok();
     assert_eq!((&blocked["blocked"][0]["id"], &blocked["blocked"][0]["behind"]), (&json!(id), &json!(1)), "{blocked}");
-    // The first correction is none. What it gets now is shown beside what came.
+    // The first correction is invalid. The corrected data is shown beside the original.
     let still_wrong = json!({ "actor": "bob", "reason": "a guess", "patch": { "n": 7 } });
     server.client.ask(&format!("/v1/deliveries/{id}/correct"), &still_wrong).await.ok();
     let shown = eventually("it to wait again", PATIENCE, async || {
@@ -152,7 +152,7 @@ async fn data_that_was_wrong_is_corrected_by_support() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn data_that_was_wrong_is_corrected_by_the_customer() {
+async fn invalid_data_is_corrected_by_the_customer() {
     let server = Setup::new().start().await;
     let mut manifest = manifest("mender", &["mend.work"]);
     manifest["subscriptions"][0]["corrections"] = json!(["mend.corrected"]);
@@ -167,7 +167,7 @@ async fn data_that_was_wrong_is_corrected_by_the_customer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poison_event_ends_as_a_dead_letter_and_holds_its_key_where_that_is_wanted() {
+async fn a_poison_event_becomes_a_dead_letter_and_holds_its_key_if_configured() {
     let mut server = Setup::new().start().await;
     let mut manifest = manifest("mender", &["mend.work"]);
     manifest["after_dead_letter"] = json!("hold");
@@ -232,7 +232,7 @@ async fn an_event_is_posted_straight_to_one_handler() {
     assert_eq!(part["data"], 5);
     server.client.drained(PATIENCE).await;
     assert_eq!(server.client.status("order/1").await["parts"]["other"], Value::Null, "it was for the one alone");
-    let unknown = "/v1/handlers/nobody/events";
+    let unknown = "/v1/handlers/absent/events";
     let refused = server.client.send(reqwest::Method::POST, unknown, "application/cloudevents+json", work.to_string());
     refused.await.is_problem(404, "unknown-handler");
 }

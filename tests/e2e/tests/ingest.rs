@@ -1,6 +1,6 @@
-//! `/v1/events`, with everything that a producer can get wrong: each has its own answer, nothing is lost, and the server
-//! goes on.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! `/v1/events`, with every error that a producer can make: each has its own answer, nothing is lost, and the server
+//! continues.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn head(client: &Client) -> u64 {
     client.get("/v1/events").await.ok()["head"].as_u64().expect("the head")
 }
 
-/// Content type, body, and what is answered.
+/// Content type, body, and answer.
 fn bad_input() -> Vec<(&'static str, String, u16, &'static str)> {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let deep = |levels| with(|event| event["data"] = "DEEP".into()).replace("\"DEEP\"", &nested(levels));
@@ -72,7 +72,7 @@ fn bad_input() -> Vec<(&'static str, String, u16, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_input_is_refused_with_its_word_and_changes_nothing() {
+async fn bad_input_is_refused_with_its_code_and_changes_nothing() {
     let server = Setup::new().start().await;
     let before = server.client.accept(good("before")).await;
     for (content_type, body, status, code) in bad_input() {
@@ -146,13 +146,13 @@ async fn of_many_copies_sent_at_once_one_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_much_in_flight_is_told_to_come_back() {
+async fn too_many_events_in_flight_are_refused_with_retry_after() {
     let server = Setup::new().env("WEIRGATE__ENGINE__EVENTS_IN_FLIGHT_MAX", "4").start().await;
     let batch: Vec<_> = (0..5).map(|n| good(&n.to_string())).collect();
     let busy = server.client.publish(&batch).await;
     busy.is_problem(429, "too-many-in-flight");
     assert_eq!((busy.header("retry-after"), &busy.json["retryable"]), ("1", &json!(true)));
-    // What the server itself tells of the pressure is not counted.
+    // The server's own events about the pressure are not counted.
     let taken = async || {
         let events = server.client.events().await;
         events.iter().filter(|stored| stored["event"]["source"] == "/tests").count()
@@ -175,10 +175,7 @@ async fn the_log_can_be_read_in_pages_and_by_key_and_type() {
         let page = client.get(&format!("/v1/events?{query}")).await.ok();
         let numbers =
             page["events"].as_array().expect("events").iter().map(|stored| stored["event"]["data"]["n"].as_u64());
-        (
-            numbers.map(|n| n.expect("a number")).collect::<Vec<_>>(),
-            page["next_after"].as_u64().expect("where it goes on"),
-        )
+        (numbers.map(|n| n.expect("a number")).collect::<Vec<_>>(), page["next_after"].as_u64().expect("the next page"))
     };
     let (first, next) = numbers("limit=10").await;
     assert_eq!(first, (0..10).collect::<Vec<_>>());
@@ -192,7 +189,7 @@ async fn the_log_can_be_read_in_pages_and_by_key_and_type() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_producer_that_stalls_holds_nobody_up() {
+async fn a_stalled_producer_does_not_delay_others() {
     use tokio::io::AsyncWriteExt;
     let server = Setup::new().start().await;
     let address = server.url("").replace("http://", "");

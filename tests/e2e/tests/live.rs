@@ -1,5 +1,5 @@
-//! The live endpoint: WebSocket, server-sent events and the long poll, with clients that behave, and those that do not.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The live endpoint: WebSocket, server-sent events and the long poll, with well-behaved clients and others.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn add(client: &Client, account: &str, n: u64) {
     client.accept(event("ledger.add", account, &format!("{account}-{n}"), &json!({ "n": n }))).await;
 }
 
-/// Take frames of one subject until its ledger has `count` entries.
+/// Receives frames of one subject until its ledger has `count` entries.
 async fn follow(live: &mut Live, document: &mut Document, count: u64) {
     while document.parts.get("ledger").is_none_or(|part| part["data"]["count"] != count) {
         document.take(&live.receive().await);
@@ -71,7 +71,7 @@ async fn a_snapshot_then_deltas_then_resumption_across_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_unsubscribed_is_no_longer_sent() {
+async fn unsubscribed_subjects_are_no_longer_sent() {
     let server = start(Setup::new()).await;
     let mut live = Live::connect(&server.url("")).await;
     live.subscribe(&["account/1", "account/2"]).await;
@@ -79,7 +79,7 @@ async fn what_is_unsubscribed_is_no_longer_sent() {
         live.receive().await;
     }
     live.send(&json!({ "type": "unsubscribe", "subjects": ["account/1", "account/never"] })).await;
-    // Answered after the one before it, so by then that is done.
+    // Answered after the previous one, so by then that is done.
     live.subscribe(&["account/3"]).await;
     assert_eq!(live.receive().await["subject"], "account/3");
     add(&server.client, "account/1", 1).await;
@@ -89,7 +89,7 @@ async fn what_is_unsubscribed_is_no_longer_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_understood_ends_the_connection_and_says_so() {
+async fn an_invalid_message_closes_the_connection_with_a_reason() {
     let server = start(Setup::new()).await;
     let large = json!({ "type": "unsubscribe", "subjects": ["x".repeat(20_000)] }).to_string();
     let cases = [
@@ -121,7 +121,7 @@ async fn what_cannot_be_understood_ends_the_connection_and_says_so() {
     .await;
 }
 
-/// The HTTP answer that a connection was refused with.
+/// The HTTP answer that refused a connection.
 fn refused(result: Result<Live, Error>) -> (u16, String) {
     match result.err() {
         Some(Error::Http(answer)) => {
@@ -153,7 +153,7 @@ async fn only_pages_of_allowed_origins_connect_and_only_so_many() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn plain_requests_and_other_protocols_are_told_what_to_do() {
+async fn plain_requests_and_other_protocols_are_refused_with_a_hint() {
     let server = start(Setup::new()).await;
     server.client.get("/v1/live").await.is_problem(400, "not-a-websocket");
     let upgrade = [
@@ -176,13 +176,14 @@ async fn heartbeats_keep_a_silent_connection() {
     let mut live = Live::connect(&server.url("")).await;
     assert_eq!(live.hello["heartbeat_ms"], 150);
     for _ in 0..3 {
-        let message = within("a heartbeat", PATIENCE, live.socket.next()).await.expect("it stands").expect("it stands");
+        let message =
+            within("a heartbeat", PATIENCE, live.socket.next()).await.expect("it is open").expect("it is open");
         assert_eq!(message.into_text().expect("text").as_str(), r#"{"type":"heartbeat"}"#);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_read_holds_nobody_up_and_gets_the_latest_when_he_does() {
+async fn a_slow_reader_delays_no_other_and_gets_the_latest_status() {
     let server = start(Setup::new()).await;
     let (mut lazy, mut keen) = (Live::connect(&server.url("")).await, Live::connect(&server.url("")).await);
     lazy.subscribe(&["account/1"]).await;
@@ -201,7 +202,7 @@ async fn who_does_not_read_holds_nobody_up_and_gets_the_latest_when_he_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_nothing_for_too_long_is_told_to_come_back() {
+async fn a_stalled_client_is_closed_and_told_to_reconnect() {
     let server = start(Setup::new()).await;
     let subjects: Vec<_> = (0..128).map(|n| format!("account/{n}")).collect();
     for subject in &subjects {
@@ -211,7 +212,7 @@ async fn who_takes_nothing_for_too_long_is_told_to_come_back() {
     let mut live = Live::connect(&server.url("")).await;
     let wanted: Vec<_> = subjects.iter().map(|subject| json!({ "subject": subject })).collect();
     let subscribe = json!({ "type": "subscribe", "subjects": wanted }).to_string();
-    // Asks again and again and reads no answer, until the server is stuck with what it has to say.
+    // Requests repeatedly and reads no answer, until the server cannot write any more.
     let stuck = async { while live.try_say(subscribe.clone()).await.is_some() {} };
     assert!(tokio::time::timeout(Duration::from_secs(3), stuck).await.is_err(), "the server takes everything");
     let metrics = async || server.client.get("/metrics").await.text;
@@ -237,7 +238,7 @@ async fn sse_event(response: &mut reqwest::Response, buffer: &mut String) -> (St
             continue;
         }
         let chunk =
-            within("an event", PATIENCE, response.chunk()).await.expect("the stream stands").expect("it goes on");
+            within("an event", PATIENCE, response.chunk()).await.expect("the stream is open").expect("more bytes");
         buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
     }
 }
@@ -281,7 +282,7 @@ async fn server_sent_events_are_the_same_and_resume_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_long_poll_answers_when_there_is_news() {
+async fn the_long_poll_answers_when_the_status_changes() {
     let server = start(Setup::new()).await;
     let client = &server.client;
     client.get("/v1/status/account/1").await.is_problem(404, "not-found");

@@ -1,6 +1,6 @@
-//! What a manifest may hold, as the server answers a deployment: schedules and their next times, patterns, and how many
-//! handlers there may be.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The contents of a manifest, as the server answers a deployment: schedules and their next times, patterns, and the maximum
+//! number of handlers.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{fs, time::Duration};
@@ -119,14 +119,14 @@ async fn no_more_handlers_are_deployed_than_a_server_takes() {
         server.client.redeploy(&named(n), &digest).await.ok();
     }
     server.client.redeploy(&named(256), &digest).await.is_problem(422, "too-many-handlers");
-    // Another version of one that is there is no other handler.
+    // Another version of an existing handler is not another handler.
     server.client.redeploy(&named(7), &digest).await.ok();
     let listed = server.client.get("/v1/handlers").await.ok();
     assert_eq!(listed["handlers"].as_array().map(Vec::len), Some(256));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscriptions_change_only_so_often_while_their_handler_lags() {
+async fn subscription_changes_are_limited_while_their_handler_lags() {
     let (server, digest) = started().await;
     let client = &server.client;
     let version = |n: usize| manifest("mender", &[&format!("type.{n}")]);

@@ -1,6 +1,6 @@
-//! Modules and handlers that are wrong or hostile: what is refused at the endpoint, and what happens to a delivery when a
-//! handler misbehaves; always with the server going on.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Invalid and hostile modules and handlers: what is refused at the endpoint, and what happens to a delivery when a handler
+//! misbehaves; the server always continues.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use weirgate_tests::{Client, Setup, event, manifest};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_module_that_cannot_run_is_refused_with_its_word() {
+async fn a_module_that_cannot_run_is_refused_with_its_code() {
     let server = Setup::new().start().await;
     let cases = [
         (b"hello, this is not it".to_vec(), "not-webassembly"),
@@ -37,7 +37,7 @@ async fn a_module_that_cannot_run_is_refused_with_its_word() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deployment_that_makes_no_sense_is_refused_with_its_word() {
+async fn an_invalid_deployment_is_refused_with_its_code() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let digest = client.upload(weirgate_guests::build("ledger")).await.ok()["digest"].clone();
@@ -70,7 +70,7 @@ async fn a_deployment_that_makes_no_sense_is_refused_with_its_word() {
     assert_eq!(client.redeploy(&good, &digest).await.ok()["state"], "running");
 }
 
-/// What the hostile guest is told to do, and the kind of failure that comes of it.
+/// The hostile guest's instruction, and the resulting kind of failure.
 const HOSTILE: [(&str, &str); 15] = [
     ("loops_forever", "timeout"),
     ("sleeps_forever", "effect-limit"),
@@ -111,7 +111,7 @@ async fn a_hostile_handler_harms_only_its_own_deliveries() {
     }
     server.client.drained(PATIENCE).await;
     check_hostile(&server.client, &bad).await;
-    // What the crash is told, too: dead letters, their log and the statuses are as they were.
+    // A crash of the server changes nothing: dead letters, their log and the statuses are the same.
     server.restart().await;
     check_hostile(&server.client, &bad).await;
     let metrics = server.client.get("/metrics").await.text;
@@ -138,7 +138,7 @@ async fn check_hostile(client: &Client, bad: &[(&str, &str, u64)]) {
     let listed = client.get("/v1/dead-letters?handler=hostile").await.ok();
     assert_eq!(listed["dead_letters"].as_array().map(Vec::len), Some(HOSTILE.len()));
     let dead_letter = async |behaviour: &str| {
-        let (_, _, position) = bad.iter().find(|(name, ..)| *name == behaviour).expect("it was told to");
+        let (_, _, position) = bad.iter().find(|(name, ..)| *name == behaviour).expect("it was published");
         client.get(&format!("/v1/dead-letters/hostile@{position}")).await
     };
     assert!(dead_letter("panics").await.text.contains("the guest's own words"));

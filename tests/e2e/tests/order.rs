@@ -1,6 +1,5 @@
-//! Which order is kept, on the real binary: events that are put back into their sequence, emissions that leave in the order
-//! of what they follow from, keys within a batch.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! The orders, on the real binary: resequenced events, emissions released in the order of their events, keys within a batch.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -10,13 +9,13 @@ use weirgate_tests::{Client, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the handler has told of, in the order in which it left.
+/// The handler's emissions, in the order of their release.
 async fn done(client: &Client, key: &str) -> Vec<Value> {
     let done = client.events_of("mend.done").await.into_iter();
     done.filter(|event| event["subject"] == key).map(|event| event["data"]["n"].clone()).collect()
 }
 
-/// Wait until the handler has told of so much.
+/// Waits until the handler has emitted this many.
 async fn done_are(client: &Client, key: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} of {key}"), PATIENCE, async || {
         let done = done(client, key).await;
@@ -32,7 +31,7 @@ fn numbered(key: &str, n: u64) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbered_events_are_put_back_into_their_order_and_a_gap_is_told() {
+async fn numbered_events_are_resequenced_and_a_gap_is_reported() {
     let mut server = Setup::new().start().await;
     let mut manifest = manifest("mender", &["mend.work"]);
     manifest["resequence"] = json!({ "first": 1, "gap_timeout_ms": 600_000 });
@@ -49,7 +48,7 @@ async fn numbered_events_are_put_back_into_their_order_and_a_gap_is_told() {
     server.restart().await;
     server.client.accept(numbered("order/1", 1)).await;
     assert_eq!(done_are(&server.client, "order/1", 3).await, [1, 2, 3], "through a restart too");
-    // Nobody will send the fourth. With less patience it is passed, and told.
+    // The fourth never comes. With a shorter timeout it is passed, and reported.
     manifest["resequence"]["gap_timeout_ms"] = json!(100);
     server.client.redeploy(&manifest, &digest).await.ok();
     server.client.accept(numbered("order/3", 2)).await;
@@ -60,7 +59,7 @@ async fn numbered_events_are_put_back_into_their_order_and_a_gap_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_done_early_is_told_in_the_order_of_the_input() {
+async fn early_completions_emit_in_the_order_of_their_events() {
     let mut server = Setup::new().start().await;
     let mut manifest = manifest("mender", &["mend.work"]);
     manifest["ordering"] = json!("none");
@@ -73,7 +72,7 @@ async fn what_is_done_early_is_told_in_the_order_of_the_input() {
     }
     server.client.accept(event("mend.work", "order/2", "other", &json!({ "n": 9 }))).await;
     assert_eq!(done_are(&server.client, "order/2", 1).await, [9]);
-    eventually("the others to be done and not told", PATIENCE, async || {
+    eventually("the others to complete without emissions", PATIENCE, async || {
         let withheld = server.client.get("/v1/deliveries?state=blocked").await.ok();
         if withheld["deliveries"].as_array().map(Vec::len) == Some(4) { Ok(()) } else { Err(withheld) }
     })

@@ -1,6 +1,6 @@
-//! Bounds before work: connections, half requests, large bodies and subscriptions, each more than the server takes. It
-//! refuses what is too much, holds little memory for it, and goes on for everybody else.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Limits before work: connections, half requests, large bodies and subscriptions, each more than the server accepts. It
+//! refuses the excess, holds little memory for it, and continues to serve all others.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -15,14 +15,14 @@ use weirgate_tests::{Live, Server, Setup, event, eventually, within};
 const PATIENCE: Duration = Duration::from_mins(1);
 const MIB: u64 = 1 << 20;
 
-/// The head of a publication with a body of so many bytes.
+/// The head of a publication with a body of this many bytes.
 fn head(bytes: usize) -> String {
     format!(
         "POST /v1/events HTTP/1.1\r\nhost: test\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {bytes}\r\n\r\n"
     )
 }
 
-/// Read what the server sends until it closes the connection, or resets it.
+/// Reads until the server closes or resets the connection.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(count) = within("the connection's end", PATIENCE, stream.read(&mut buffer)).await {
@@ -37,9 +37,9 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
 /// Send a request without a body, and read the head of its answer.
 async fn ask(stream: &mut TcpStream, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("the connection stands");
+    stream.write_all(request.as_bytes()).await.expect("the connection is open");
     let mut buffer = [0; 4096];
-    let count = within("an answer", PATIENCE, stream.read(&mut buffer)).await.expect("the connection stands");
+    let count = within("an answer", PATIENCE, stream.read(&mut buffer)).await.expect("the connection is open");
     String::from_utf8_lossy(&buffer[..count]).into_owned()
 }
 
@@ -47,18 +47,18 @@ async fn publish_small(server: &Server, id: &str) {
     server.client.publish(&[event("small", "k", id, &json!({}))]).await.ok();
 }
 
-/// Publish more than a segment of the log holds, over a connection that stands already.
+/// Publishes more than a segment of the log holds, over a connection that is already open.
 async fn fill_a_segment(publisher: &mut TcpStream) {
     let padding = "x".repeat(250_000);
     for batch in 0..20 {
         let events = (0..15).map(|n| event("large", "k", &format!("{batch}-{n}"), &json!({ "padding": padding })));
         let body = Value::from(events.collect::<Vec<_>>()).to_string();
         let head = head(body.len()).replace("cloudevents+json", "cloudevents-batch+json");
-        publisher.write_all(format!("{head}{body}").as_bytes()).await.expect("the connection stands");
+        publisher.write_all(format!("{head}{body}").as_bytes()).await.expect("the connection is open");
         let (mut answer, mut buffer) = (String::new(), [0; 16 * 1024]);
         while !answer.ends_with("]}") {
             let count =
-                within("an answer", PATIENCE, publisher.read(&mut buffer)).await.expect("the connection stands");
+                within("an answer", PATIENCE, publisher.read(&mut buffer)).await.expect("the connection is open");
             assert!(count > 0, "the connection was closed after {answer:?}");
             answer.push_str(std::str::from_utf8(&buffer[..count]).expect("an answer is text"));
         }
@@ -101,7 +101,7 @@ async fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_too_many_is_refused_and_later_ones_are_not() {
+async fn a_connection_beyond_the_limit_is_refused_and_later_ones_are_not() {
     let server = Setup::new().env("WEIRGATE__SERVER__CONNECTIONS_MAX", "8").start().await;
     let mut held = Vec::new();
     eventually("all places to be taken", PATIENCE, async || {
@@ -118,7 +118,7 @@ async fn a_connection_too_many_is_refused_and_later_ones_are_not() {
     assert!(answer.contains("content-type: application/problem+json"), "{answer}");
     assert_eq!(read_to_end(&mut refused).await.matches("HTTP/").count(), 0, "it is closed");
     held.remove(0);
-    eventually("a place to become free", PATIENCE, async || {
+    eventually("a slot to become free", PATIENCE, async || {
         let answer = ask(&mut server.connect().await, "/livez").await;
         if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(answer) }
     })
@@ -153,7 +153,7 @@ async fn a_body_that_comes_too_slowly_ends() {
     let mut slow = server.connect().await;
     slow.write_all(head(100_000).as_bytes()).await.expect("written");
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
-    // Never idle, never done.
+    // Never idle, never complete.
     let answer = within("an answer", PATIENCE, async {
         let mut answer = vec![0; 4096];
         loop {
@@ -171,7 +171,7 @@ async fn a_body_that_comes_too_slowly_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_lack_their_last_byte_hold_a_bounded_part_of_memory() {
+async fn incomplete_bodies_hold_bounded_memory() {
     let server = Setup::new()
         .env("WEIRGATE__SERVER__BUDGET_BYTES", (128 * MIB).to_string())
         .env("WEIRGATE__SERVER__BODY_IDLE_TIMEOUT_MS", "3000")
@@ -184,7 +184,7 @@ async fn bodies_that_lack_their_last_byte_hold_a_bounded_part_of_memory() {
     let sent = (0..80).map(|_| async {
         let mut connection = server.connect().await;
         connection.write_all(head(bytes).as_bytes()).await.expect("written");
-        // A connection that is refused may be reset.
+        // A refused connection may be reset.
         let _ = connection.write_all(&body).await;
         read_to_end(&mut connection).await
     });
@@ -199,7 +199,7 @@ async fn bodies_that_lack_their_last_byte_hold_a_bounded_part_of_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_of_empty_objects_costs_what_its_events_may() {
+async fn a_batch_of_empty_objects_uses_bounded_memory() {
     let server = Setup::new().start().await;
     publish_small(&server, "before").await;
     let before = server.memory_bytes_peak();
@@ -209,7 +209,7 @@ async fn a_batch_of_empty_objects_costs_what_its_events_may() {
         let answer = server.client.send(reqwest::Method::POST, "/v1/events", content_type, body.clone()).await;
         answer.is_problem(413, "batch-too-large");
     }
-    // The same within one event: attributes without end.
+    // The same within one event: endless attributes.
     let attributes: Vec<_> = (0..300_000).map(|n| format!("\"a{n}\":0")).collect();
     let event = format!("{{{}}}", attributes.join(","));
     let answer = server.client.send(reqwest::Method::POST, "/v1/events", "application/cloudevents+json", event).await;

@@ -1,14 +1,13 @@
-//! Questions beside the writer: lists that look through many deliveries answer in pages, and end where a page has looked at
-//! enough.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Queries beside the writer: lists that scan many deliveries answer in pages, and a page ends when it has scanned enough.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use serde_json::{Value, json};
 use weirgate_tests::{Client, Setup, event, manifest};
 
-/// Handlers that are paused: together they hold more open deliveries than one page looks at.
+/// Paused handlers: together they hold more open deliveries than one page scans.
 const HANDLERS: [&str; 3] = ["one", "three", "two"];
-/// More than each of them holds; the rest it would read later.
+/// More than each of them holds; it would scan the rest later.
 const EVENTS: usize = 5_000;
 const AT_ONCE: usize = 1_000;
 
@@ -20,7 +19,7 @@ async fn published(client: &Client, count: usize) {
     }
 }
 
-/// All pages of a list, each with how many it holds.
+/// All pages of a list, each with its number of entries.
 async fn pages(client: &Client, query: &str) -> (Vec<usize>, Vec<Value>) {
     let (mut sizes, mut items, mut after) = (Vec::new(), Vec::new(), String::new());
     loop {
@@ -36,7 +35,7 @@ async fn pages(client: &Client, query: &str) -> (Vec<usize>, Vec<Value>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_that_finds_little_ends_its_pages_and_goes_on() {
+async fn a_sparse_list_ends_its_pages_early_and_continues() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let digest = client.upload(weirgate_guests::build("ledger")).await.ok()["digest"].clone();
@@ -65,7 +64,7 @@ async fn a_list_that_finds_little_ends_its_pages_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_beyond_those_that_may_wait_are_refused_and_events_are_taken() {
+async fn lists_beyond_the_waiting_limit_are_refused_and_events_are_accepted() {
     let server = Setup::new().start().await;
     let client = &server.client;
     client.deploy(&manifest("ledger", &["ledger.add"]), weirgate_guests::build("ledger")).await;

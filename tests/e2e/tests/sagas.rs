@@ -1,6 +1,6 @@
-//! Long processes on the real binary, with the handlers of `handlers/`: deadlines that are missed and made good, data that is
-//! mended by a handler, by the customer and by support, a schedule that needs nobody.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Long processes on the real binary, with the handlers of `handlers/`: missed deadlines and their compensation; data
+//! corrected by a handler, by the customer and by support; a schedule without clients.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -25,7 +25,7 @@ async fn shop(settings: &[(&str, &str, &str)]) -> Server {
     server
 }
 
-/// Deploy a handler once more, with another setting.
+/// Deploys a handler again, with another setting.
 async fn set(client: &Client, name: &str, setting: &str, value: &str) {
     let deployed = client.handler(name).await;
     let mut manifest = deployed["manifest"].clone();
@@ -37,7 +37,7 @@ async fn count(client: &Client, r#type: &str) -> usize {
     client.events_of(r#type).await.len()
 }
 
-/// Wait until a part of a subject's status is as it should be.
+/// Waits until a part of a subject's status is as expected.
 async fn part(client: &Client, subject: &str, name: &str, is: &dyn Fn(&Value) -> bool) -> Value {
     eventually(&format!("{name} of {subject}"), PATIENCE, async || {
         let found = client.get(&format!("/v1/status/{subject}")).await.json["parts"][name].clone();
@@ -46,7 +46,7 @@ async fn part(client: &Client, subject: &str, name: &str, is: &dyn Fn(&Value) ->
     .await
 }
 
-/// Wait until a part's delivery stands like this.
+/// Waits until a part's delivery is in this phase.
 async fn stands(client: &Client, subject: &str, name: &str, state: &str) -> Value {
     part(client, subject, name, &|part| part["delivery"]["state"] == state).await["delivery"].clone()
 }
@@ -56,18 +56,18 @@ fn at_ms(part: &Value) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_that_misses_its_payment_deadline_is_cancelled_and_made_good() {
+async fn an_order_that_misses_its_payment_deadline_is_cancelled_and_compensated() {
     let mut server = shop(&[("payment", "gateway", "down"), ("order", "payment_deadline_s", "2")]).await;
     server.client.accept(placed("o-1", &[("oat-milk", 249)], GOOD_CARD)).await;
     let reserved = server.client.reaches("order/o-1", "inventory", "reserved").await;
-    // It dies while the deadline runs, and it does not matter.
+    // It dies while the deadline runs, without consequences.
     server.restart().await;
     let overdue = server.client.reaches("order/o-1", "order", "payment-overdue").await;
     assert_eq!(overdue["text"], "Order cancelled: it was not paid within 2 s");
     assert!(at_ms(&overdue) >= at_ms(&reserved) + 2_000, "never early: {reserved} {overdue}");
     server.client.reaches("order/o-1", "inventory", "released").await;
     part(&server.client, "sku/oat-milk", "inventory", &|part| part["data"]["on_hand"] == 1_000_000).await;
-    // The payment was still being tried. It goes through now, too late, and is paid back.
+    // The payment was still being retried. It succeeds now, too late, and is refunded.
     stands(&server.client, "order/o-1", "payment", "retrying").await;
     set(&server.client, "payment", "gateway", "up").await;
     server.client.reaches("order/o-1", "payment", "refunded").await;
@@ -92,13 +92,13 @@ async fn an_order_that_is_paid_in_time_misses_no_deadline() {
     assert!(at_ms(&overdue) >= at_ms(&completed) + 2_000);
     assert_eq!(count(&server.client, "order.payment-overdue").await, 1, "a timer that was cancelled never fires");
     assert_eq!(server.client.status("order/o-1").await["parts"]["order"]["state"], "completed");
-    // Nor does its payment wait for another card any longer.
+    // Its payment does not wait for another card any longer either.
     server.client.drained(PATIENCE).await;
     assert_eq!(server.client.status("order/o-2").await["parts"]["payment"]["delivery"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_escrow_that_nobody_closes_pays_the_buyer_back() {
+async fn an_unclosed_escrow_refunds_the_buyer() {
     let mut server = Setup::new().start().await;
     let (manifest, wasm) = handler("escrow");
     server.client.deploy(&manifest, wasm).await;
@@ -118,7 +118,7 @@ async fn an_escrow_that_nobody_closes_pays_the_buyer_back() {
     server.restart().await;
     let expired = server.client.reaches("escrow/e-1", "escrow", "expired").await;
     assert!(at_ms(&expired) >= at_ms(&signed) + 2_000, "never early: {signed} {expired}");
-    // Too late, and asked for all the same.
+    // Too late, but requested nevertheless.
     let late = event("escrow.close-requested", "escrow/e-1", "5", &json!({ "escrow": "e-1" }));
     server.client.accept(from("/escrow-desk", late)).await;
     server.client.drained(PATIENCE).await;
@@ -148,7 +148,7 @@ async fn a_picked_product_that_does_not_exist_is_taken_at_its_marked_price() {
     let charged = server.client.reaches("order/o-1", "payment", "charged").await;
     assert_eq!(charged["data"]["total_cents"], 199 + 420);
     server.client.reaches("order/o-1", "order", "completed").await;
-    // It is not, so somebody has to say.
+    // It is not, so an operator has to provide it.
     let position = picked("2", json!({ "order": "o-2", "line": 0, "sku": "hazel-milk" })).await;
     let waiting = stands(&server.client, "order/o-2", "inventory", "awaiting-correction").await;
     assert_eq!(waiting["message"], "unknown product");
@@ -162,7 +162,7 @@ async fn a_picked_product_that_does_not_exist_is_taken_at_its_marked_price() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_supports_list_has_what_waits_for_somebody_and_no_longer_what_was_mended() {
+async fn the_support_list_has_open_cases_only() {
     let server = shop(&[]).await;
     let (manifest, wasm) = handler("support");
     server.client.deploy(&manifest, wasm).await;
@@ -176,18 +176,18 @@ async fn the_supports_list_has_what_waits_for_somebody_and_no_longer_what_was_me
     let item = both["items"].as_array().into_iter().flatten().find(|item| item["key"] == "order/o-2").expect("it");
     let told = item["what_is_wrong"].as_str().unwrap_or_default();
     assert!(item["kind"] == "waiting" && told.starts_with("the card number has a digit that is wrong"), "{both}");
-    // One customer looks at his card again; for the other, support has him on the phone.
+    // One customer looks at the card again; for the other, support has the customer on the phone.
     let details = json!({ "order": "o-1", "card": GOOD_CARD });
     server.client.accept(from("/shop", event("payment.details-corrected", "order/o-1", "1", &details))).await;
     server.client.reaches("order/o-1", "payment", "charged").await;
     let one = inbox(&|data| data["waiting"] == 1).await;
     assert_eq!(one["items"][0]["key"], "order/o-2");
     let name = item["name"].as_str().expect("a delivery");
-    let correction = json!({ "actor": "ada", "reason": "he read it out", "patch": { "card": GOOD_CARD } });
+    let correction = json!({ "actor": "ada", "reason": "read out on the phone", "patch": { "card": GOOD_CARD } });
     server.client.ask(&format!("/v1/deliveries/{name}/correct"), &correction).await.ok();
     server.client.reaches("order/o-2", "order", "completed").await;
     inbox(&|data| data["items"] == json!([])).await;
-    // Nobody answers for the third. Support gives it up, and then it is not even to be remembered.
+    // The third gets no answer. Support gives it up, and then it is not even listed.
     server.client.accept(placed("o-3", &[("oat-milk", 249)], "4242424242424241")).await;
     let third = inbox(&|data| data["waiting"] == 1).await["items"][0]["name"].clone();
     let third = third.as_str().expect("a delivery");
@@ -203,7 +203,7 @@ async fn the_supports_list_has_what_waits_for_somebody_and_no_longer_what_was_me
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schedule_is_kept_through_a_restart_and_with_nobody_there() {
+async fn a_schedule_survives_a_restart_without_clients() {
     let mut server = shop(&[]).await;
     let (manifest, wasm) = handler("report");
     server.client.deploy(&manifest, wasm).await;

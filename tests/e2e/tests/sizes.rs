@@ -1,5 +1,5 @@
-//! What is large and allowed is taken, kept, and there again after a restart with the views and without them.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Large but allowed data is accepted, stored, and there after a restart with the views and without them.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Stopping: SIGTERM ends the server in time, whatever is under way, with log and views closed.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Stopping: SIGTERM ends the server in time, whatever is in flight, with log and views closed.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -14,7 +14,7 @@ use tokio::{
 use weirgate_tests::{Client, Gateway, Server, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the server promises.
+/// The server's guarantee.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// A server whose handler `hostile` may call the gateway.
@@ -32,7 +32,7 @@ async fn beside(gateway: &Gateway) -> Server {
     server
 }
 
-/// Stop it, in time, and see that the next start has nothing to bring forward.
+/// Stops it, in time, and checks that the next start has nothing to bring forward.
 async fn stops(server: &mut Server) {
     let asked = Instant::now();
     let status = server.terminate().await;
@@ -70,7 +70,7 @@ async fn a_server_stops_in_time_while_outbound_calls_hang() {
     })
     .await;
     stops(&mut server).await;
-    // What was cut off is tried again.
+    // Interrupted attempts are tried again.
     gateway.hold(None);
     server.client.drained(PATIENCE).await;
     assert_eq!(gateway.keys("/slow"), 4, "the same calls, each with its key");
@@ -99,7 +99,7 @@ async fn a_server_stops_in_time_with_half_requests_and_readers_that_do_not_read(
     server.client.accept(event("hostile.loops_forever", "order/9", "9", &json!({}))).await;
     stops(&mut server).await;
     drop(halves);
-    // It is told, or finds the connection closed.
+    // It gets a close code, or finds the connection closed.
     timeout(PATIENCE, async { while let Some(Ok(_)) = socket.next().await {} }).await.expect("the socket ends");
 }
 

@@ -1,5 +1,5 @@
-//! What operators meet: health, metrics, the OpenAPI document, traces, a graceful end, wrong starts.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! What operators use: health, metrics, the OpenAPI document, traces, a graceful stop, failed starts.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{
@@ -30,7 +30,7 @@ fn entry(n: u64) -> Value {
     event("ledger.add", "account/1", &n.to_string(), &json!({ "n": n }))
 }
 
-/// Run `weirgate serve` where it is to fail.
+/// Runs `weirgate serve` where it is expected to fail.
 fn serve(args: &[&str], env: &[(&str, &str)]) -> (Output, String) {
     let output = Command::new(binary()).arg("serve").args(args).envs(env.iter().copied()).output().expect("the binary");
     let errors = String::from_utf8_lossy(&output.stderr)
@@ -87,7 +87,7 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_openapi_document_describes_endpoints_that_are_there() {
+async fn the_openapi_document_describes_existing_endpoints() {
     let server = with_ledger(Setup::new()).await;
     let document = server.client.get("/openapi.json").await.ok();
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
@@ -113,7 +113,7 @@ async fn the_openapi_document_describes_endpoints_that_are_there() {
     assert!(operations.len() >= 15, "{operations:?}");
 }
 
-/// The endpoint answers, with a status that it is said to answer with.
+/// The endpoint answers, with a documented status.
 async fn check_operation(client: &Client, path: &str, method: &str, operation: &Value) {
     let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut address = path.to_owned();
@@ -139,7 +139,7 @@ async fn check_operation(client: &Client, path: &str, method: &str, operation: &
     }
 }
 
-/// Take what an OTLP exporter sends, for ever.
+/// Receives an OTLP exporter's requests, for ever.
 async fn collect(listener: TcpListener, received: Arc<Mutex<Vec<u8>>>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         while let Some(request) = read_request(&mut stream).await {
@@ -191,7 +191,7 @@ async fn attempts_are_exported_as_spans_of_the_producers_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_asked_to_end_says_goodbye_and_loses_nothing() {
+async fn a_stopping_server_closes_connections_and_loses_nothing() {
     let mut server = with_ledger(Setup::new()).await;
     let mut live = Live::connect(&server.url("")).await;
     live.subscribe(&["account/1"]).await;
@@ -223,7 +223,7 @@ async fn a_server_that_is_asked_to_end_says_goodbye_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_server_on_the_same_data_says_so_in_one_line() {
+async fn a_second_server_on_the_same_data_fails_with_one_line() {
     let server = with_ledger(Setup::new()).await;
     let data = server.dir.to_str().expect("a path").to_owned();
     let listen = format!("127.0.0.1:{}", free_port());
@@ -254,7 +254,7 @@ async fn wrong_settings_and_a_taken_port_are_named() {
     std::fs::write(&file, "[server]\ncolour = \"red\"\n").expect("written");
     let (_, errors) = serve(&["--data", &data, "--config", file.to_str().expect("a path")], &[]);
     assert!(errors.contains("the configuration is invalid"), "{errors}");
-    eventually("the first to go on", PATIENCE, async || {
+    eventually("the first to continue", PATIENCE, async || {
         if server.client.get("/readyz").await.status == 200 { Ok(()) } else { Err(()) }
     })
     .await;

@@ -1,6 +1,5 @@
-//! Uploads: few at once, in files and not in memory, with nothing else waiting behind them; and modules that nobody uses
-//! are deleted.
-// JSON that lacks what is looked up answers null, and the test says so.
+//! Uploads: few at once, in files and not in memory, with nothing else waiting behind them; and deletion of unused modules.
+// JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -14,17 +13,17 @@ use weirgate_tests::{Server, Setup, event, eventually, manifest, within};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const MIB: u64 = 1 << 20;
-/// How many uploads are under way at once.
+/// Number of concurrent uploads.
 const UPLOADS_MAX: usize = 8;
 
-/// A component's first bytes, and then nothing that is one.
+/// The first bytes of a component, and then garbage.
 fn no_component(bytes: usize, seed: u8) -> Vec<u8> {
     let mut module = b"\0asm\x0d\0\x01\0".to_vec();
     module.resize(bytes, seed);
     module
 }
 
-/// Begin an upload, and send a part of it.
+/// Begins an upload, and sends a part of it.
 async fn begin(server: &Server, bytes: usize) -> TcpStream {
     let mut connection = server.connect().await;
     let head = format!(
@@ -35,7 +34,7 @@ async fn begin(server: &Server, bytes: usize) -> TcpStream {
     connection
 }
 
-/// The modules that are kept, and files that are not whole yet.
+/// The stored modules, and incomplete files.
 fn files(server: &Server) -> (BTreeSet<String>, usize) {
     let names = std::fs::read_dir(server.dir.join("modules")).expect("the modules");
     let names: Vec<_> =
@@ -76,7 +75,7 @@ async fn large_uploads_wait_in_files_and_not_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_else_waits_behind_uploads_and_those_whose_client_leaves_end() {
+async fn uploads_delay_nothing_else_and_end_with_their_client() {
     let server = Setup::new().start().await;
     let mut uploads = Vec::new();
     for _ in 0..UPLOADS_MAX {
@@ -116,20 +115,20 @@ async fn a_queued_compilation_ends_with_its_client() {
             clients.push(client);
         }
         drop(clients);
-        // Whether or not the heavy one is compiled by now, its own file is all that may be left.
+        // Whether or not the heavy one is compiled by now, only its own file may be left.
         eventually("the queued uploads to end", PATIENCE, async || {
             let (_, unfinished) = files(&server);
             if unfinished <= 1 { Ok(()) } else { Err(unfinished) }
         })
         .await;
     };
-    // What becomes of the heavy one is of no matter here; on a slow machine its client gives up.
+    // The result of the heavy one does not matter here; on a slow machine its client gives up.
     tokio::join!(compiling, queued);
     server.client.upload(module(1)).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_looks_at_free_space_first() {
+async fn an_upload_checks_free_space_first() {
     // It is not ready then, but answers.
     let mut server = Setup::new().env("WEIRGATE__DATA__DISK_FREE_BYTES_MIN", (1_u64 << 60).to_string()).prepare();
     server.spawn();
@@ -143,7 +142,7 @@ async fn an_upload_looks_at_free_space_first() {
     server.client.upload(module(1)).await.is_problem(507, "too-many-modules");
 }
 
-/// A small module of its own.
+/// A small module, different from all others.
 fn module(number: usize) -> Vec<u8> {
     weirgate_guests::in_handler("", &"(func (nop))".repeat(number))
 }

@@ -69,7 +69,7 @@ fn taken(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Event>, Problem> {
     taken
 }
 
-/// An event that was taken is within the limits, and is the same after each way in which it is written.
+/// An accepted event is within the limits, and is the same after each way in which it is written.
 fn check(event: &Event, limits: &EventLimits) {
     assert!(event.data.len() <= limits.data_bytes_max, "{} bytes of data", event.data.len());
     assert!(!event.is_json() || event.data.is_empty() || json::check(&event.data, limits.json_depth_max).is_ok());
@@ -83,7 +83,7 @@ fn check(event: &Event, limits: &EventLimits) {
     assert!(!event.r#type.starts_with("weirgate.") && !event.source.starts_with("/handlers/"));
     let json = serde_json::to_vec(&event.to_raw()).expect("an event can be written");
     let again = RawEvent::from_json(&json).and_then(|raw| raw.check(limits));
-    // Space around a JSON value belongs to no value.
+    // Whitespace around a JSON value is not part of it.
     let data = if event.is_json() { event.data.trim_ascii() } else { &event.data };
     let event = &Event { data: data.to_vec(), ..event.clone() };
     assert_eq!(again.as_ref(), Ok(event), "{}", String::from_utf8_lossy(&json));
@@ -108,7 +108,7 @@ fn split(request: &[u8]) -> (HeaderMap, &[u8]) {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let name = HeaderName::from_bytes(&line[..colon]);
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
-        // A server refuses more headers than that before anyone looks at them.
+        // A server refuses more headers than that before they are parsed.
         if let (Ok(name), Ok(value), true) = (name, value, headers.len() < 100) {
             headers.append(name, value);
         }

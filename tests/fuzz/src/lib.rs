@@ -1,7 +1,7 @@
-//! Fuzz targets: every decoder that reads bytes from a disk, a producer, a browser or an operator, each with the properties
-//! that hold for any input. `fuzz/` runs them under libFuzzer; `tests/short.rs` runs each for a few seconds in every test
-//! run. `docs/fuzzing.md` has the commands.
-// A property that does not hold panics; that is what a fuzzer looks for.
+//! Fuzz targets: every decoder of bytes from a disk, a producer, a browser or an operator, each with the properties that
+//! hold for any input. `fuzz/` runs them under libFuzzer; `tests/short.rs` runs each for a few seconds in every test run.
+//! `docs/fuzzing.md` has the commands.
+// A violated property panics, which is what a fuzzer detects.
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[cfg(feature = "server")]
@@ -17,7 +17,7 @@ mod segments;
 pub struct Target {
     /// The name of its folder of seeds and of its program under `fuzz/`.
     pub name: &'static str,
-    /// Panics where a property does not hold.
+    /// Panics if a property is violated.
     pub run: fn(&[u8]),
     /// Pieces of valid input that a mutation may insert.
     pub words: &'static [&'static str],
@@ -34,14 +34,14 @@ pub const TARGETS: &[Target] = &[
     Target { name: "patches", run: patches::run, words: patches::WORDS },
 ];
 
-/// Run one target on one input.
+/// Runs one target on one input.
 pub fn run(name: &str, input: &[u8]) {
     let target =
         TARGETS.iter().find(|target| target.name == name).unwrap_or_else(|| panic!("there is no target {name}"));
     (target.run)(input);
 }
 
-/// The longest text that an error may have, whatever was sent.
+/// Maximum length of an error's text, for any input.
 const ERROR_BYTES_MAX: usize = 4_096;
 
 fn check_error(text: &str) {

@@ -18,7 +18,7 @@ pub const WORDS: &[&str] = &[
     "\\u0000",
 ];
 
-/// The server reads no longer message.
+/// Maximum length of a message that the server reads, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 
 pub fn run(bytes: &[u8]) {

@@ -38,7 +38,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// What the command line does with a file: read it, then send it as JSON.
+/// The command line's way of handling a file: parse it, then send it as JSON.
 fn toml(text: &str) {
     if let Ok(manifest) = toml::from_str::<Manifest>(text) {
         json(&serde_json::to_string(&manifest).expect("a manifest can be written"));
@@ -55,7 +55,7 @@ fn json(text: &str) {
     }
 }
 
-/// What a client is told has a bound, whatever it sent.
+/// The text for a client has a maximum length, whatever it sent.
 #[cfg(feature = "server")]
 fn check_answer(error: ManifestError) {
     crate::check_error(&weirgate_server::Problem::from(error).detail);
@@ -64,7 +64,7 @@ fn check_answer(error: ManifestError) {
 #[cfg(not(feature = "server"))]
 fn check_answer(_: ManifestError) {}
 
-/// A manifest that was taken is the same when it is read back from the log, and its settings are within their ranges.
+/// An accepted manifest is the same when it is read back from the log, and its settings are within their ranges.
 fn check(manifest: &Manifest, text: &str) {
     let written = serde_json::to_string(manifest).expect("a manifest can be written");
     assert_eq!(Manifest::from_json(&written).as_ref(), Ok(manifest), "{text}");

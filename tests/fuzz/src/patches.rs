@@ -1,4 +1,4 @@
-//! A merge patch (RFC 7396) on a JSON document, against the rules of the RFC written a second time.
+//! A merge patch (RFC 7396) on a JSON document, against a second implementation of the RFC's rules.
 
 use serde_json::{Map, Value};
 use weirgate_types::json::{Node, check, difference, merge};
@@ -22,7 +22,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// The document with the patch applied, as a correction applies it; none where one of the two is not JSON.
+/// The document with the patch applied, as a correction applies it; `None` if one of the two is not JSON.
 fn merged(document: &[u8], patch: &[u8]) -> Option<Vec<u8>> {
     let [document, patch] = [check(document, DEPTH_MAX).ok()?, check(patch, DEPTH_MAX).ok()?];
     let [document, patch] = [Node::parse(document, DEPTH_MAX).ok()?, Node::parse(patch, DEPTH_MAX).ok()?];
@@ -52,7 +52,7 @@ fn by_rfc(target: Value, patch: Value) -> Value {
     Value::Object(object)
 }
 
-/// Each number is written as it was in what it comes from.
+/// Each number keeps the spelling of its source.
 fn check_numbers(merged: &[u8], sources: &[&[u8]]) {
     let known: Vec<_> = sources.iter().flat_map(|source| numbers(source)).collect();
     for number in numbers(merged) {
@@ -60,7 +60,7 @@ fn check_numbers(merged: &[u8], sources: &[&[u8]]) {
     }
 }
 
-/// The runs of bytes outside of strings that numbers are made of.
+/// The byte runs outside of strings that numbers consist of.
 fn numbers(json: &[u8]) -> Vec<&[u8]> {
     let (mut found, mut start, mut in_string, mut is_escaped) = (Vec::new(), None, false, false);
     for (at, byte) in json.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! One record's bytes, as they stand in a frame whose checksum is right.
+//! One record's bytes, as in a frame with the right checksum.
 
 use weirgate_types::{Position, Record};
 
@@ -12,16 +12,16 @@ pub fn run(bytes: &[u8]) {
     check_positions(&record);
 }
 
-/// Each position after the record's own is an event's, and no other is.
+/// Each position after the record's own belongs to an event, and no other does.
 fn check_positions(record: &Record) {
     let width = record.width();
     let first = Position(7);
     let own = u64::from(record.event_at(0).is_some());
     let events: Vec<_> = record.events(first).map(|(position, _)| position).collect();
-    // What stands in for records that were given up has no events.
+    // A record that replaces lost ones has no events.
     let expected = if matches!(record, Record::Lost(_)) { 0 } else { width - 1 + own };
     assert_eq!(events.len() as u64, expected);
     assert!(events.is_sorted() && record.event_at(width).is_none() && record.event_at(u64::MAX).is_none());
-    // What lists and views ask of any record.
+    // What lists and views read from any record.
     let _ = (record.at_ms(), record.addressee(), record.commits().len());
 }

@@ -1,5 +1,5 @@
-//! A segment file, opened as the log of a process that was killed: raw bytes; a good segment with damage; and frames whose
-//! checksums are right around records that are not. Writes checksums by `docs/formats/log.md`, with code of its own.
+//! A segment file, opened as the log of a killed process: raw bytes; a valid segment with damage; and frames with right
+//! checksums around invalid records. Writes checksums by `docs/formats/log.md`, with an independent implementation.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ pub const WORDS: &[&str] = &["WEIRSEG", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
 const IDENTITY: Identity = Identity { epoch: Epoch(*b"the fuzzed epoch"), salt: Salt(*b"salt and pepper.") };
 const FIRST_SEGMENT: &str = "00000000000000000001.seg";
 const HEADER_BYTES: usize = 64;
-/// Damage to the good segment is described in pieces of so many bytes.
+/// Damage to the valid segment is described in pieces of this many bytes.
 const EDIT_BYTES: usize = 8;
 
 pub fn run(bytes: &[u8]) {
@@ -34,8 +34,8 @@ fn open(disk: &SimStorage) -> Result<Log, LogError> {
     Log::open(Arc::new(disk.clone()), IDENTITY, options())
 }
 
-/// Open a log of one segment, read it, write to it and open it again. Answers the records before the first that cannot be
-/// read; none where it does not open, which then has changed nothing.
+/// Opens a log of one segment, reads it, writes to it and opens it again. Returns the records before the first unreadable
+/// one; `None` if it does not open, which then has changed nothing.
 fn opened(segment: &[u8]) -> Option<Vec<(Position, Record)>> {
     let disk = SimStorage::new();
     disk.overwrite(FIRST_SEGMENT, segment.to_vec());
@@ -49,7 +49,7 @@ fn opened(segment: &[u8]) -> Option<Vec<(Position, Record)>> {
     };
     let (records, is_whole) = contents(&log);
     let head = log.head();
-    // Positions end somewhere; a log that is there takes no more.
+    // Positions have a maximum; a log that has reached it accepts no more.
     if head.0 < u64::MAX / 2 {
         log.stage(&event(99)).expect("staged");
         assert_eq!(log.commit().expect("a sync"), head.next());
@@ -62,7 +62,7 @@ fn opened(segment: &[u8]) -> Option<Vec<(Position, Record)>> {
     Some(records)
 }
 
-/// The records up to the first that cannot be read, and whether that is all.
+/// The records up to the first unreadable one, and whether that is all.
 fn contents(log: &Log) -> (Vec<(Position, Record)>, bool) {
     let (mut records, mut before) = (Vec::new(), Position::ZERO);
     for read in log.reader().scan(Position::ZERO) {
@@ -74,7 +74,7 @@ fn contents(log: &Log) -> (Vec<(Position, Record)>, bool) {
     (records, true)
 }
 
-/// A segment as the log writes it, and what is in it.
+/// A segment as the log writes it, and its records.
 struct Good {
     bytes: Vec<u8>,
     records: Vec<(Position, Record)>,
@@ -113,7 +113,7 @@ fn event(n: u64) -> Record {
     Record::Accepted { event, to: None, at_ms: n }
 }
 
-/// Damage never changes a record, skips one or adds one: what is read is how the log began.
+/// Damage never changes, skips or adds a record: the records read are a prefix of the log.
 fn damaged(edits: &[u8]) {
     let good = good();
     let mut bytes = good.bytes.clone();
@@ -123,7 +123,7 @@ fn damaged(edits: &[u8]) {
         assert!(!is_as_written, "a good log is refused");
         return;
     };
-    assert!(good.records.starts_with(&records), "the log holds what nobody wrote");
+    assert!(good.records.starts_with(&records), "the log holds records that were not written");
     assert!(!is_as_written || records.len() == good.records.len());
 }
 
@@ -145,7 +145,7 @@ fn apply(bytes: &mut Vec<u8>, edit: &[u8]) {
     }
 }
 
-/// Batches and records with sound checksums and anything in them.
+/// Batches and records with right checksums and any contents.
 fn sealed(frames: &[u8]) {
     let mut segment = good().bytes[..HEADER_BYTES].to_vec();
     let (mut rest, mut next) = (frames, 1_u64);
@@ -153,7 +153,7 @@ fn sealed(frames: &[u8]) {
         let length = usize::from(u16::from_le_bytes([head[0], head[1]])).min(after.len());
         let (record, after) = after.split_at(length);
         let true_width = Record::decode(record).map_or(1, |record| record.width());
-        // A width that is wrong now and then.
+        // Occasionally a wrong width.
         let width = if head[2] < 16 { u32::from(head[3]) << (head[2] * 2) } else { u32::try_from(true_width).unwrap() };
         let frame = frame(next, width, record);
         let records = if head[2] == 16 { u32::from(head[3]) } else { 1 };

@@ -1,6 +1,6 @@
 //! A short run of every fuzz target: its seeds, then some thousand mutations of them, the same ones each time.
-//! `WEIRGATE_FUZZ_RUNS` asks for more of them, `WEIRGATE_FUZZ_SEED` for others, `WEIRGATE_FUZZ_TARGET` for one target alone.
-// What cannot be read or written fails the test.
+//! `WEIRGATE_FUZZ_RUNS` sets their number, `WEIRGATE_FUZZ_SEED` selects others, `WEIRGATE_FUZZ_TARGET` selects one target.
+// A failed read or write fails the test.
 #![allow(clippy::indexing_slicing)]
 
 mod mutation;
@@ -19,7 +19,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Some seconds for each target.
 const RUNS: u64 = 100_000;
-/// What a decoder may have in memory at once: so much, and so much for each byte of the input.
+/// Maximum memory of a decoder: a constant, plus a multiple of the input's size.
 const MEMORY_BYTES: usize = 12 << 20;
 const MEMORY_BYTES_PER_BYTE: usize = 200;
 
@@ -37,7 +37,7 @@ fn seeds(target: &Target) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Run the target; where a property does not hold, keep the input and name its file.
+/// Runs the target; if a property is violated, keeps the input and prints its file name.
 fn check(target: &Target, input: &[u8]) {
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();

@@ -12,10 +12,10 @@ const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "handler";
 
 /// The component of the workspace's package `name`, built when needed. With `WEIRGATE_GUESTS_DIR` set, its file
-/// `<name>.wasm` is taken instead and nothing is built.
+/// `<name>.wasm` is used instead and nothing is built.
 ///
 /// # Panics
-/// It cannot be built or read; the test cannot go on then.
+/// It cannot be built or read; the test cannot continue then.
 #[must_use]
 #[track_caller]
 pub fn build(name: &str) -> Vec<u8> {

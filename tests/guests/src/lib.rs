@@ -1,7 +1,7 @@
-//! Hostile and odd components for tests: two that are built from Rust and do what an event tells them to, one of them a
-//! batch handler, and small ones written as text.
+//! Hostile and unusual components for tests: two that are built from Rust and whose events select their behaviour, one of
+//! them a batch handler, and small ones written as text.
 //!
-//! Knows nothing of the host; so every crate's tests can use it.
+//! Knows nothing of the host, so every crate's tests can use it.
 
 mod build;
 mod text;

@@ -1,8 +1,8 @@
-//! Components written in the WebAssembly text format: those that are odd before any event comes.
+//! Components in the WebAssembly text format: those that are unusual before any event comes.
 
 use std::fmt::Write;
 
-/// The handler world's types, as a component has to import them in order to export `handle`.
+/// The handler world's types, which a component has to import in order to export `handle`.
 const TYPES: &str = include_str!("../wat/types.wat");
 /// The lifting of the core function `handle`.
 const EXPORT: &str = include_str!("../wat/export.wat");
@@ -57,10 +57,10 @@ pub fn core_module() -> Vec<u8> {
     component("(module (func (export \"handle\")))")
 }
 
-/// Components by what is odd about them.
+/// Components by their peculiarity.
 ///
 /// # Panics
-/// There is none of that name.
+/// There is none with that name.
 #[must_use]
 #[track_caller]
 pub fn odd(name: &str) -> Vec<u8> {
@@ -108,7 +108,7 @@ pub fn odd(name: &str) -> Vec<u8> {
 pub fn heavy(functions: usize) -> Vec<u8> {
     let mut core = String::new();
     for n in 0..functions {
-        // Many values that are alive at once are hard on register allocation.
+        // Many simultaneously live values are hard on register allocation.
         let _ = write!(core, "(func (param i32) (result i32) (local i32 i32 i32 i32)");
         for step in 0..400 {
             let (to, from) = (1 + step % 4, (step * 7 + n) % 4);

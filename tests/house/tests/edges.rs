@@ -1,10 +1,10 @@
-//! The walls between the crates: an edge that is not listed here is a change of the architecture, and is made on purpose.
+//! The dependencies between the crates: a new one is a change of the architecture, and has to be added here on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// What each crate of the runtime and the SDK may depend on, of the workspace's own.
+/// Which crates of the workspace each crate of the runtime and the SDK may depend on.
 const MAY_USE: [(&str, &[&str]); 11] = [
     ("weirgate-types", &[]),
     ("weirgate-core", &["weirgate-types"]),
@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("order-events", &["weirgate-sdk"]),
 ];
 
-/// What keeps a crate pure, or keeps a subject in its one crate.
+/// Dependencies that would make a crate impure, or that belong to another crate.
 const MAY_NOT_USE: [(&str, &[&str]); 7] = [
     ("weirgate-types", &["tokio", "wasmtime", "sled", "tracing", "axum"]),
     ("weirgate-core", &["tokio", "wasmtime", "sled", "tracing", "axum", "rand", "rustix"]),
@@ -43,7 +43,7 @@ fn dependencies(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn edges_run_one_way() {
+fn dependencies_between_crates_run_one_way() {
     let dependencies = dependencies(&metadata());
     let own: BTreeSet<_> = dependencies.keys().cloned().collect();
     for (name, may_use) in MAY_USE {
@@ -77,12 +77,12 @@ const FOR_TESTS: [(&str, &str); 5] = [
 const TEST_CRATES: [&str; 2] = ["weirgate-sim", "weirgate-fuzz"];
 
 #[test]
-fn what_is_for_tests_is_on_in_no_product() {
+fn test_features_are_off_in_products() {
     for package in metadata().packages.iter().filter(|package| !TEST_CRATES.contains(&package.name.as_str())) {
         for (name, feature) in FOR_TESTS {
             let of = package.dependencies.iter().find(|dependency| dependency.name == name);
             let is_on = of.is_some_and(|dependency| dependency.features.iter().any(|on| on == feature));
-            // What is itself for tests only may turn on another.
+            // A crate that is for tests only may turn on features of another.
             let of_product = package.features.iter().filter(|(own, _)| !FOR_TESTS.contains(&(&package.name, own)));
             let passes_on = of_product.flat_map(|(_, on)| on).any(|on| *on == format!("{name}/{feature}"));
             assert!(!is_on && !passes_on, "{} turns on {feature} of {name}", package.name);
@@ -96,7 +96,7 @@ fn what_is_for_tests_is_on_in_no_product() {
 }
 
 #[test]
-fn walls_keep_out_what_they_say() {
+fn crates_use_no_forbidden_dependencies() {
     let dependencies = dependencies(&metadata());
     for (name, may_not_use) in MAY_NOT_USE {
         for forbidden in may_not_use {

@@ -1,13 +1,13 @@
-//! The path of an event in ARCHITECTURE.md names files and functions that are there.
+//! The event's path in ARCHITECTURE.md names existing files and functions.
 
 use std::{fs, path::Path};
 
-/// The hops of the section: each file, and the functions that are named behind it.
+/// The hops of the section: each file, and its named functions.
 fn hops(text: &str) -> Vec<(&str, Vec<&str>)> {
     let (_, section) = text.split_once("## Path of an event\n").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("a section behind it");
     let mut hops = Vec::<(&str, Vec<&str>)>::new();
-    // What stands between backticks is at the odd places.
+    // The text between backticks is at the odd indices.
     for name in section.split('`').skip(1).step_by(2) {
         match (name.ends_with(".rs"), hops.last_mut()) {
             (true, _) => hops.push((name, Vec::new())),

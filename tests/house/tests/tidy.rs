@@ -1,4 +1,4 @@
-//! Sizes and words, as a ratchet: what is over a limit is listed with its size, may shrink, and may not grow.
+//! Sizes and words, as a ratchet: an exception is listed with its size, may shrink, and may not grow.
 
 use std::{
     fs,
@@ -6,11 +6,11 @@ use std::{
     process::Command,
 };
 
-/// The most lines of a source file, its inline tests left out. Files over it: ask whether it is two files.
+/// Maximum number of lines of a source file, without its inline tests. A file above it is probably two files.
 const FILE_LINES_MAX: usize = 400;
-/// Larger files, and the most they may have.
+/// Larger files, with their maximum number of lines.
 const LARGER_FILES: [(&str, usize); 0] = [];
-/// The most lines of a function.
+/// Maximum number of lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
 /// Leftovers and words that do not belong in the tree.
 const UNWANTED: [&str; 6] = ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!(", "#[ignore"];
@@ -73,7 +73,7 @@ fn functions_stay_short() {
 }
 
 #[test]
-fn nothing_is_left_over() {
+fn no_todo_or_debug_output_is_left() {
     for (path, text) in sources(&[".rs", ".ts", ".tsx", ".sh", ".toml", ".wit"]) {
         for unwanted in UNWANTED {
             let allowed = path.ends_with("house/tests/tidy.rs");
@@ -83,14 +83,14 @@ fn nothing_is_left_over() {
 }
 
 #[test]
-fn every_source_file_says_what_it_owns() {
+fn every_source_file_begins_with_its_purpose() {
     for (path, text) in sources(&[".rs"]) {
         assert!(text.starts_with("//") || text.starts_with("#!["), "{path} does not open with what it owns");
     }
 }
 
 #[test]
-fn documents_link_to_files_that_are_there() {
+fn documents_link_to_existing_files() {
     for (path, text) in sources(&[".md"]) {
         let folder = root().join(&path).parent().expect("a folder").to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -104,7 +104,7 @@ fn documents_link_to_files_that_are_there() {
     }
 }
 
-/// The stable words of problems in a file of the server: what stands after a status, and in a bad request.
+/// The codes of problems in a file of the server: the text after a status, and in a bad request.
 fn problem_codes(text: &str) -> Vec<&str> {
     let after = |text| -> Option<&str> { str::trim_start(text).strip_prefix('"')?.split('"').next() };
     let by_status = text.split("StatusCode::").skip(1).filter_map(|rest| after(rest.split_once(',')?.1));

@@ -1,4 +1,4 @@
-//! All that a history leaves to chance, drawn from its seed.
+//! All random decisions of a history, drawn from its seed.
 
 use weirgate_core::Entropy;
 
@@ -7,7 +7,7 @@ pub struct Chance(Entropy);
 impl Chance {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        // Seeds that follow each other give numbers that have nothing to do with each other.
+        // Consecutive seeds give unrelated numbers.
         Self(Entropy::seeded(seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1)))
     }
 
@@ -15,17 +15,17 @@ impl Chance {
         self.0.draw()
     }
 
-    /// A number below `n`; 0 where `n` is 0.
+    /// A number below `n`; 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         if n == 0 { 0 } else { self.0.draw() % n }
     }
 
-    /// A number from `least` to `most`, both included.
+    /// A number from `least` to `most`, both inclusive.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// True one time in `n`; never where `n` is 0.
+    /// True with probability 1/`n`; never if `n` is 0.
     pub fn one_in(&mut self, n: u64) -> bool {
         n != 0 && self.below(n) == 0
     }

@@ -1,5 +1,5 @@
-//! Clients: they send until they have an answer, which may be more than once, and at times they send again what they sent
-//! before. Their own list of answers is what nothing may be missing from.
+//! Clients: they send until they have an answer, possibly more than once, and sometimes repeat earlier events. Every event
+//! in their list of answers must be in the log.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::{
     shell::{Shell, Stop},
 };
 
-/// What a client wants to have accepted.
+/// An event that a client wants accepted.
 #[derive(Debug, Clone)]
 pub struct Intent {
     pub id: String,
     pub key: String,
     pub r#type: &'static str,
-    /// Its place among the events of its key, where it says one.
+    /// Its position in the sequence of its key, if it carries one.
     pub number: Option<u64>,
 }
 
@@ -29,7 +29,8 @@ impl Intent {
     }
 }
 
-/// The number of an event that follows `sent` others of its key: about the next one, so that some are late, missing or twice.
+/// The number of an event that follows `sent` others of its key: about the next one, so that some are late, missing or
+/// repeated.
 pub fn some_number(chance: &mut Chance, sent: usize) -> Option<u64> {
     let next = sent as u64 + 1;
     (!chance.one_in(6)).then(|| chance.between(next.saturating_sub(2).max(1), next + 2))
@@ -38,7 +39,7 @@ pub fn some_number(chance: &mut Chance, sent: usize) -> Option<u64> {
 #[derive(Debug, Default)]
 pub struct Clients {
     sent: Vec<Intent>,
-    /// Which of those sent have no answer.
+    /// The unanswered ones.
     unanswered: Vec<usize>,
     answers: BTreeMap<String, Position>,
     pub repeated: u64,
@@ -58,7 +59,7 @@ pub fn event(id: &str, key: &str, r#type: &str) -> Event {
     }
 }
 
-/// What a client may tell of.
+/// The state that a client checks.
 pub fn some_type(chance: &mut Chance) -> &'static str {
     match chance.below(6) {
         0 => "pay.done",
@@ -68,7 +69,7 @@ pub fn some_type(chance: &mut Chance) -> &'static str {
 }
 
 impl Clients {
-    /// What clients do in a step.
+    /// The clients' part of a step.
     pub fn step(&mut self, shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), Stop> {
         for _ in 0..chance.below(3) {
             let r#type = some_type(chance);
@@ -107,7 +108,7 @@ impl Clients {
         self.send(shell, index)
     }
 
-    /// Those without an answer ask again.
+    /// Unanswered events are sent again.
     pub fn send_again(&mut self, shell: &mut Shell) -> Result<(), Stop> {
         for index in self.unanswered.clone() {
             self.repeated += 1;
@@ -129,7 +130,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Answers arrive; some are lost on the way.
+    /// Answers arrive; some are lost.
     pub fn hear(&mut self, shell: &mut Shell, lost: impl Fn() -> bool) -> Checked {
         for (id, position) in shell.answered.drain(..) {
             if lost() {
@@ -142,7 +143,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Everything that was answered is where the answer said.
+    /// Every answered event is at its position.
     pub fn check(&self, shell: &Shell) -> Checked {
         for (id, position) in &self.answers {
             let is_there = *position <= shell.head() && shell.event_at(*position).id == *id;

@@ -1,4 +1,4 @@
-//! The world's clocks: one on the wall, which anybody may set, and one that only goes on.
+//! The world's clocks: a wall clock, which may be set, and a monotonic one.
 
 use crate::Chance;
 
@@ -19,7 +19,7 @@ impl WorldClock {
         self.monotonic_ms = self.monotonic_ms.saturating_add(ms);
     }
 
-    /// Somebody sets the clock on the wall: by little or by much, forward or back.
+    /// The wall clock is set: by little or by much, forward or back.
     pub fn step(&mut self, chance: &mut Chance) {
         let by_ms = match chance.below(4) {
             0 => chance.below(2_000),
@@ -33,8 +33,7 @@ impl WorldClock {
         };
     }
 
-    /// The machine is switched off and on: a while passes, or it has no battery and begins in 1970 until somebody sets its
-    /// clock.
+    /// The machine is switched off and on: some time passes, or it has no battery and starts in 1970 until its clock is set.
     pub fn restart(&mut self, chance: &mut Chance) {
         match chance.below(12) {
             0 => self.wall_ms = chance.below(LONG_MS),

@@ -1,5 +1,5 @@
-//! The end of a history: no more faults, and operators decide about all that waits. Time goes on only to when the machine says
-//! that something is due. Nothing may be left.
+//! The end of a history: no more faults, and operators close all waiting deliveries. Time advances only to when the machine
+//! has something due. Nothing may be left.
 
 use weirgate_core::Input;
 use weirgate_log::Fault;
@@ -13,19 +13,19 @@ use crate::{
     shell::{Shell, Stop},
 };
 
-/// So many passes are enough for everything that is open.
+/// Maximum number of passes for everything that is open.
 const PASSES_MAX: u64 = 4_000;
-/// After so many durable moments nothing is being spilled or reloaded.
+/// Number of durable moments after which nothing is being spilled or reloaded.
 const LOOKS: usize = 4;
 /// A breaker that is open for longer was opened by an operator.
 const TRIPPED_MS: u64 = 3_600_000;
-/// How often schedules fire before there are no more of them.
+/// How often schedules fire before they are removed.
 const SCHEDULES_FIRED: u64 = 4;
 
 impl History {
     pub fn heal(&mut self) -> Result<(), Stop> {
         self.shell.fault = None;
-        // One that has not come to pass does not any more.
+        // A planned fault that has not happened is cancelled.
         self.shell.storage.fail(0, Fault::Io);
         self.repair()?;
         let mut passes = 0;
@@ -65,14 +65,14 @@ impl History {
         self.clients.send_again(&mut self.shell)
     }
 
-    /// Go on until nothing is under way and nothing will be due.
+    /// Continues until nothing is in flight and nothing will be due.
     fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
         while self.go_on(passes)? {}
-        // What the last looks reloaded goes back where it waits on.
+        // Deliveries that the last passes reloaded are spilled again.
         (0..LOOKS).try_for_each(|_| self.shell.end_pass())
     }
 
-    /// A pass, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
+    /// A pass, the end of all calls, or a step of time to the next due time. Returns whether anything happened.
     fn go_on(&mut self, passes: &mut u64) -> Result<bool, Stop> {
         *passes += 1;
         check(Rule::Liveness, *passes < PASSES_MAX, || self.shell.unrest())?;
@@ -87,7 +87,7 @@ impl History {
             }
             return Ok(true);
         }
-        // One that made too many dead letters has paused itself.
+        // A handler with too many dead letters is paused.
         let paused = (0..HANDLERS)
             .map(operators::name)
             .find(|name| self.shell.machine.handler(name).is_some_and(|view| view.mode == Mode::Paused));
@@ -101,7 +101,7 @@ impl History {
         Ok(true)
     }
 
-    /// Time goes on to when the machine asks to be woken, so schedules fire again and again. Then there are none any more.
+    /// Time advances to when the machine requests to be woken, so schedules fire repeatedly. Then they are removed.
     fn schedules_go_on(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let wanted = self.shell.checks.schedules_fired + SCHEDULES_FIRED;
         while self.shell.checks.schedules.next_due_ms().is_some() && self.shell.checks.schedules_fired < wanted {
@@ -116,7 +116,7 @@ impl History {
         Ok(())
     }
 
-    /// Somebody looks at what waits, and at some dead letters.
+    /// Operators give commands for waiting deliveries, and for some dead letters.
     fn decide(&mut self) -> Result<(), Stop> {
         let dead: Vec<_> = self.shell.views.facts.dead.keys().cloned().collect();
         for delivery in dead {
@@ -145,11 +145,11 @@ impl Shell {
         open_until_ms.is_some_and(|until_ms| until_ms > self.now().elapsed_ms + TRIPPED_MS)
     }
 
-    /// Nothing is under way: what is open waits for somebody, or behind something that does, and can be seen.
+    /// Nothing is in flight: open deliveries wait for an operator, or behind one that does, and can be seen.
     fn check_quiet(&self) -> Checked {
         for (name, view) in self.machine.handlers() {
             let Some(watched) = self.checks.handlers.get(crate::checks::index_of(name)) else { continue };
-            // Those that may overtake each other stay in memory, and a handler whose memory is full looks no further.
+            // Deliveries that may overtake each other stay in memory, and a handler whose memory is full scans no further.
             let is_full = watched.is_parallel() && view.open >= self.plan.limits.open_max;
             let may = is_full || view.scanned == self.head();
             check(Rule::Liveness, may, || format!("{name} has looked at {} only", view.scanned))?;
@@ -171,7 +171,7 @@ impl Shell {
         Ok(())
     }
 
-    /// What keeps it awake.
+    /// The reason why it is awake.
     fn unrest(&self) -> String {
         let views = self.machine.handlers().map(|(name, view)| {
             let (open, spilled, breaker) = (view.open, view.spilled, view.breaker_open_until_ms);

@@ -19,16 +19,16 @@ use crate::{
     story,
 };
 
-/// A history goes on until it has seen so many.
+/// A history continues until it has had this many.
 const FAULTS_MIN: u64 = 10;
 
-/// What happened in a history.
+/// Counts of the events in a history.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
     pub records: u64,
     pub attempts: u64,
     pub crashes: u64,
-    /// Those in the middle of a batch that was being written.
+    /// Crashes in the middle of a batch that was being written.
     pub crashes_in_sync: u64,
     pub faults: u64,
     pub trace: u64,
@@ -49,13 +49,13 @@ pub struct History {
     step: u64,
 }
 
-/// Run the history of a seed, to its end or to the first broken rule.
+/// Runs the history of a seed, to its end or to the first violated rule.
 #[must_use]
 pub fn run(seed: u64) -> Outcome {
     tell(seed).0
 }
 
-/// The same; a panic breaks a rule like any other.
+/// The same; a panic violates a rule like any other.
 #[must_use]
 pub fn run_caught(seed: u64) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| run(seed))).unwrap_or_else(|_| Outcome {
@@ -64,7 +64,7 @@ pub fn run_caught(seed: u64) -> Outcome {
     })
 }
 
-/// The same as [`run`], with the records that its log holds at the end, each as a line.
+/// Like [`run`], with the records that its log holds at the end, each as a line.
 #[must_use]
 pub fn tell(seed: u64) -> (Outcome, Vec<String>) {
     let mut chance = Chance::seeded(seed);
@@ -211,7 +211,7 @@ impl History {
         self.end(&call, fails)
     }
 
-    /// A call ends: each of its deliveries well, or one in `fails` not.
+    /// A call ends: each of its deliveries succeeds, or one in `fails` does not.
     pub fn end(&mut self, call: &Call, fails: u64) -> Result<(), Stop> {
         let mut results = Vec::new();
         let mut failed = Vec::new();
@@ -256,7 +256,7 @@ impl History {
     }
 }
 
-/// What an attempt may emit. That of the last handler is nobody's to take.
+/// The events that an attempt may emit. No handler takes those of the last handler.
 pub fn some_emission(chance: &mut Chance, handler: &HandlerName, key: &str, position: Position) -> Option<Event> {
     let emits = handler.as_str() != "c" && chance.one_in(2);
     emits.then(|| Event {
@@ -289,11 +289,11 @@ pub fn some_failure(chance: &mut Chance) -> AttemptFailure {
 }
 
 impl Shell {
-    /// Compare the views with the log, if nothing waits to be written.
+    /// Compares the views with the log, if no change is pending.
     fn check_rebuilt_when_durable(&self) -> Result<(), Stop> {
         if self.log.pending_bytes() > 0 { Ok(()) } else { Ok(self.check_rebuilt()?) }
     }
 }
 
-/// How many handlers a history has.
+/// Number of handlers of a history.
 pub const HANDLERS: usize = NAMES.len();

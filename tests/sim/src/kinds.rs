@@ -1,28 +1,28 @@
-//! The kinds of handlers that histories are made of: their settings, and what these promise.
+//! The kinds of handlers in histories: their settings, and what these promise.
 
 use crate::Chance;
 
-/// What waits for what.
+/// Which deliveries wait for which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Key,
     Handler,
-    /// Nothing; with `input`, what is emitted keeps the order of the events it follows from.
+    /// None; with `input`, emissions keep the order of their events.
     None {
         input: bool,
     },
 }
 
-/// A way in which a handler can be delivered to.
+/// A way of delivering to a handler.
 #[derive(Debug)]
 pub struct Kind {
     pub name: &'static str,
     pub order: Order,
     pub holds: bool,
     pub batch: bool,
-    /// Whether events are put back into the order of their numbers.
+    /// Whether events are resequenced.
     pub resequences: bool,
-    /// How many attempts each retry stage gives.
+    /// Number of attempts of each retry stage.
     pub stages: &'static [u32],
     settings: &'static str,
 }
@@ -114,7 +114,7 @@ impl Setting {
     }
 }
 
-/// What a version takes besides orders.
+/// The other types that a version takes besides orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Takes {
     pub payments: bool,
@@ -122,7 +122,7 @@ pub struct Takes {
 }
 
 impl Takes {
-    /// What a manifest says, by its text.
+    /// A manifest's settings, by its text.
     #[must_use]
     pub fn of_manifest(manifest: &str) -> Self {
         Self { payments: manifest.contains("pay.*"), emissions: manifest.contains("out.*") }

@@ -1,8 +1,8 @@
-//! The simulator: the real delivery machine, driven as the engine drives it, over the real log on a disk that fails, tears and
-//! forgets. One seed is one history of some hundred records: events, failures, crashes, operators, clocks that jump; then
-//! everything heals, and nothing may be left. `docs/simulation.md` says what is checked, and with what result.
+//! The simulator: the real delivery machine, driven as the engine drives it, over the real log on a disk that fails, tears
+//! and loses data. One seed is one history of some hundred records: events, failures, crashes, operators, clocks that jump;
+//! then everything heals, and nothing may be left. `docs/simulation.md` lists the checks and their results.
 //!
-//! It knows the machine's inputs, actions and questions, and records. How the machine decides it does not: the rules are
+//! It knows the machine's inputs, actions and queries, and records. It does not know how the machine decides: the rules are
 //! written here a second time, from the records alone.
 
 mod chance;

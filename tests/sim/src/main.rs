@@ -1,4 +1,4 @@
-//! `weirgate-sim`: run many histories, or look at one. It ends with the first seed that breaks a rule.
+//! `weirgate-sim`: runs many histories, or prints one. It ends with the first seed that violates a rule.
 
 use std::{
     process::ExitCode,
@@ -12,35 +12,35 @@ use std::{
 use clap::Parser;
 use weirgate_sim::{Chance, Figures, Outcome, Plan, engine, limits, run_caught};
 
-/// Histories are made of small pieces of memory.
+/// Histories consist of small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Runs seeded histories of the delivery machine and the log, with faults, and checks the rules")]
 struct Arguments {
-    /// How many histories.
+    /// Number of histories
     #[arg(long, default_value_t = 100_000)]
     schedules: u64,
-    /// The first seed.
+    /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
     #[arg(long, default_value_t = 2)]
     threads: u64,
-    /// Switch on one seeded bug after the other, and say after how many histories each is found.
+    /// Switch on one seeded bug after the other, and print after how many histories each is found
     #[cfg(feature = "bugs")]
     #[arg(long)]
     mutations: bool,
-    /// Tell the history of the first seed, record by record.
+    /// Print the history of the first seed, record by record
     #[arg(long)]
     story: bool,
-    /// Run histories of the whole engine, a few hundred a second, in place of the machine's.
+    /// Run histories of the whole engine, a few hundred a second, instead of the machine's
     #[arg(long)]
     engine: bool,
-    /// Run histories at the limits: everything that is allowed, as large and as often as it may be.
+    /// Run histories at the limits: everything allowed, at its maximum size and rate
     #[arg(long, conflicts_with = "story")]
     limits: bool,
-    /// Begin no more after so many minutes.
+    /// Begin no more after this many minutes
     #[arg(long)]
     minutes: Option<u64>,
 }
@@ -52,7 +52,7 @@ struct Total {
     histories: u64,
 }
 
-/// What the program is asked to do by itself, when the engine's histories need a module.
+/// What the program runs as a child process, when the engine's histories need a module.
 const COMPILE: &str = "compile-module";
 
 fn main() -> ExitCode {
@@ -111,7 +111,7 @@ fn main() -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// This program compiles for itself.
+/// This program is its own compiler.
 fn stage() -> engine::Stage {
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
     engine::Stage::new(vec![program.into(), COMPILE.into()])

@@ -1,4 +1,4 @@
-//! Whether the simulator bites: each seeded bug of the machine is switched on, and has to be found.
+//! Checks the simulator: each seeded bug of the machine is switched on, and has to be found.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -9,16 +9,16 @@ use weirgate_core::bugs::{ALL, Bug, switch};
 
 use crate::{Rule, run_caught};
 
-/// What became of a bug.
+/// The result for a bug.
 #[derive(Debug)]
 pub struct Bite {
     pub bug: Bug,
     pub what: &'static str,
-    /// After how many histories it was found, and which rule it broke.
+    /// After how many histories it was found, and which rule it violated.
     pub found: Option<(u64, Rule)>,
 }
 
-/// Look for every bug, each in at most `most` histories; as the table of bugs is ordered.
+/// Searches for every bug, each in at most `most` histories; in the order of the table of bugs.
 #[must_use]
 pub fn bite(most: u64, threads: u64) -> Vec<Bite> {
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Operators: they pause, drain, decide about deliveries and pass breakers, with what the engine lets them do.
+//! Operators: they pause, drain, give commands for deliveries and switch breakers, as far as the engine accepts it.
 
 use weirgate_core::{DeliveryPhase, Input, Verdict};
 use weirgate_types::{
@@ -96,7 +96,7 @@ pub fn correction() -> DeliveryCommand {
     DeliveryCommand::Correct(Correction { data: Vec::new(), data_content_type: None, event: None })
 }
 
-/// What operators do in a step.
+/// The operators' part of a step.
 pub fn step(shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), Stop> {
     if chance.one_in(plan.rates.operator) {
         let index = chance.index(NAMES.len());

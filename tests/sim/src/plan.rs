@@ -1,15 +1,15 @@
-//! What a seed chooses before its history begins: handlers, limits, and how often what goes wrong. Printed with a failing
-//! seed.
+//! The parameters that a seed chooses before its history begins: handlers, limits, and the frequency of faults. Printed with
+//! a failing seed.
 
 use weirgate_core::Limits;
 use weirgate_log::LogOptions;
 
 use crate::{Chance, Setting};
 
-/// The names of a history's handlers, in the order in which the machine goes through them.
+/// The names of a history's handlers, in the machine's order.
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// How often things happen: one time in so many; 0 for never.
+/// The frequencies: one time in this many; 0 for never.
 #[derive(Debug)]
 pub struct Rates {
     pub crash: u64,

@@ -1,4 +1,4 @@
-//! The views against the log: what a machine that has only the log finds in it, and what the running one has kept.
+//! The views against the log: a machine that replays the log alone, compared with what the running one has stored.
 
 use weirgate_core::{Action, DeliveryPhase, DeliveryRow, Entropy, EventHead, Input, Limits, Machine};
 use weirgate_types::{DeliveryId, Position};
@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use crate::{Checked, Rule, checks::check, shell::Shell, views::Facts};
 
-/// A machine for which everything fits into memory, and its rows.
+/// A machine in which everything fits into memory, and its rows.
 struct Rebuilt {
     machine: Machine,
     rows: BTreeMap<DeliveryId, DeliveryRow>,
 }
 
 impl Shell {
-    /// Replay the log from its beginning and compare. All records have to be durable.
+    /// Replays the log from its beginning and compares. All records have to be durable.
     ///
     /// # Errors
     /// Something differs.
@@ -90,7 +90,7 @@ impl Rebuilt {
     }
 }
 
-/// A row without what depends on when it was looked at.
+/// A row without the parts that depend on when it was scanned.
 fn comparable(row: &DeliveryRow) -> DeliveryRow {
     let phase = match row.phase {
         DeliveryPhase::OutOfOrder { .. } => DeliveryPhase::Ready,

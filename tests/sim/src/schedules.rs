@@ -1,4 +1,4 @@
-//! Schedules of a history's handlers: what a deployment may bring, and when each has to fire, by the records alone.
+//! Schedules of a history's handlers: which ones a deployment may bring, and when each has to fire, by the records alone.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use weirgate_types::{Deployed, Event, Manifest, TimerId};
 
 use crate::{Checked, Checks, Rule, checks::check, shell::Shell};
 
-/// The source of a schedule's event begins with this, as the engine writes it.
+/// Prefix of the source of a schedule's event, as the engine writes it.
 pub const SOURCE: &str = "/weirgate/schedules/";
 
 /// The schedules of a version: by name and cron line. Versions of a handler add, change and remove them.
@@ -47,7 +47,7 @@ struct Next {
 }
 
 impl Schedules {
-    /// A version's schedules take the place of those before.
+    /// A version's schedules replace the earlier ones.
     pub fn deployed(&mut self, deployed: &Deployed) {
         self.0.retain(|timer, _| timer.handler != deployed.handler);
         let manifest = Manifest::from_record(&deployed.manifest).unwrap_or_else(|error| panic!("{error}"));
@@ -59,14 +59,14 @@ impl Schedules {
         }
     }
 
-    /// When one that fires now does so again: at the first of its times that is still to come.
+    /// When a schedule that fires now fires next: at the first of its times that is still to come.
     #[must_use]
     pub fn again_ms(&self, timer: &TimerId, wall_ms: u64) -> Option<u64> {
         let next = self.0.get(timer)?;
         schedule::next_after(&next.cron, next.due_ms.max(wall_ms))
     }
 
-    /// One fired. Answers when it was due.
+    /// A schedule fired. Returns when it was due.
     pub fn fired(&mut self, timer: &TimerId, next_ms: Option<u64>) -> Option<u64> {
         let next = self.0.get_mut(timer)?;
         let due_ms = next.due_ms;
@@ -95,10 +95,10 @@ impl Shell {
 }
 
 impl Checks {
-    /// A schedule fired, and says when it does again.
+    /// A schedule fired, with the time when it fires next.
     ///
     /// # Errors
-    /// That is another time than its cron line says.
+    /// That time differs from its cron line.
     pub fn schedule_fired(&mut self, timer: &TimerId, due_ms: u64, next_ms: Option<u64>) -> Checked {
         let again_ms = self.schedules.again_ms(timer, self.wall_ms);
         self.check(Rule::Timers, next_ms == again_ms, || format!("{timer:?}: next {next_ms:?}, not {again_ms:?}"))?;
@@ -108,7 +108,7 @@ impl Checks {
         self.check(Rule::Timers, self.wall_ms >= due_ms, || format!("{timer:?} is early"))
     }
 
-    /// Nothing is under way: the engine says when it is to be woken, and that is not after the next timer is due.
+    /// Nothing is in flight: the engine returns when it has to be woken, and that is not after the next timer is due.
     ///
     /// # Errors
     /// It sleeps too long.

@@ -1,4 +1,4 @@
-//! A record as a line, for those who look at one history.
+//! A record as a line, for printing one history.
 
 use weirgate_types::{Commit, DeliveryCommand, Outcome, Position, Record};
 

@@ -1,6 +1,6 @@
-//! What a history did, as one number: the same seed gives the same one.
+//! A history's fingerprint: the same seed gives the same number.
 
-/// FNV-1a over whatever is told.
+/// FNV-1a over everything traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace(u64);
 

@@ -1,5 +1,5 @@
-//! The views: rows that the machine wants kept, and what is derived from records. They are written with each pass, and reach
-//! the disk now and then: a restart finds them older than the log, or not at all.
+//! The views: the machine's rows, and data derived from records. They are written in each pass, and reach the disk
+//! occasionally: a restart finds them older than the log, or not at all.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use weirgate_types::{
 
 use crate::schedules::{Schedules, is_schedule};
 
-/// What can be derived from the records alone.
+/// Data derived from the records alone.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Where an event stands, by its id: what has been seen before.
+    /// Positions of events by id, to detect duplicates.
     pub events: BTreeMap<String, Position>,
     pub dead: BTreeMap<DeliveryId, Carried>,
     pub timers: BTreeMap<TimerId, u64>,
     pub schedules: Schedules,
-    /// How many deliveries of a key a handler has completed, and the last one.
+    /// Number of deliveries of a key that a handler has completed, and the last one.
     pub states: BTreeMap<(HandlerName, String), Vec<u8>>,
 }
 
@@ -66,7 +66,7 @@ impl Facts {
     }
 }
 
-/// What a restart finds.
+/// The views that a restart finds.
 #[derive(Debug, Default, Clone)]
 pub struct Kept {
     pub applied: Position,
@@ -78,15 +78,15 @@ pub struct Kept {
     pub facts: Facts,
 }
 
-/// The numbers that are next in sequences, by handler and lane.
+/// The next numbers of sequences, by handler and lane.
 pub type Numbers = BTreeMap<(HandlerName, KeyHash), u64>;
 
 /// The views of a running process.
 #[derive(Debug, Default)]
 pub struct Views {
-    /// What can be read: all that was told before the last durable moment.
+    /// The readable rows: everything written before the last durable moment.
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,
-    /// What was told since.
+    /// Rows written since.
     changes: Vec<(DeliveryId, Option<DeliveryRow>)>,
     pub next: Numbers,
     latest_next: Numbers,
@@ -121,7 +121,7 @@ impl Views {
         }
     }
 
-    /// The rows as they will be once all is written.
+    /// The rows once everything is written.
     #[must_use]
     pub fn latest(&self) -> BTreeMap<DeliveryId, DeliveryRow> {
         let mut rows = self.rows.clone();
@@ -134,7 +134,7 @@ impl Views {
         rows
     }
 
-    /// The rows of one handler that can be read, in order.
+    /// The readable rows of one handler, in order.
     pub fn rows_of<'a>(&'a self, handler: &'a HandlerName) -> impl Iterator<Item = (Position, &'a DeliveryRow)> {
         let first = DeliveryId { handler: handler.clone(), position: Position::ZERO };
         let rows = self.rows.range(first..).take_while(move |(delivery, _)| delivery.handler == *handler);

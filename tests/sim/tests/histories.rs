@@ -1,8 +1,8 @@
-//! Histories of the simulator, as many as a test has time for; `weirgate-sim` runs more.
+//! Histories of the simulator, as many as fit into a test's time; `weirgate-sim` runs more.
 
 use weirgate_sim::{engine, engine::Stage, limits, run};
 
-/// Some twenty seconds of one core.
+/// About twenty seconds of one core.
 const HISTORIES: u64 = 10_000;
 const ENGINE_HISTORIES: u64 = 4_000;
 const LOSSES: u64 = 1_500;
@@ -24,7 +24,7 @@ fn a_seed_is_one_history() {
     assert_ne!(run(1).figures.trace, run(2).figures.trace);
 }
 
-/// What the engine's histories need beside their seeds.
+/// The environment of the engine's histories, besides their seeds.
 fn stage() -> Stage {
     Stage::new(vec![env!("CARGO_BIN_EXE_weirgate-sim").into(), "compile-module".into()])
 }
@@ -48,14 +48,14 @@ fn a_seed_is_one_history_of_the_engine() {
 }
 
 #[test]
-fn an_engine_goes_on_without_records_that_were_lost() {
+fn an_engine_continues_after_an_accepted_loss() {
     let stage = stage();
     for seed in 0..LOSSES {
         assert_eq!(engine::lose(&stage, seed).violation, None, "seed {seed}");
     }
 }
 
-/// Paste a failing seed here to look at it alone.
+/// Paste a failing seed here to run it alone.
 #[test]
 fn one_history() {
     assert_eq!(run(1).violation, None);
@@ -66,7 +66,7 @@ fn one_history() {
 const LIMITS_HISTORIES: u64 = 100;
 
 #[test]
-fn nothing_within_its_limits_ends_the_engine() {
+fn no_input_within_the_limits_ends_the_engine() {
     let stage = stage();
     for seed in 0..LIMITS_HISTORIES {
         assert_eq!(limits::run(&stage, seed).violation, None, "seed {seed}");

@@ -1,4 +1,4 @@
-//! The command line, as whoever types it meets it.
+//! The command line, as its users see it.
 
 use std::process::{Command, Output, Stdio};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Server, binary};
 
-/// The binary, told to talk to a server.
+/// The binary, with the address of a server.
 pub struct Cli {
     url: String,
 }
@@ -18,12 +18,12 @@ impl Cli {
 
     pub fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(binary());
-        // Whoever runs the tests decides nothing.
+        // The tester's environment has no effect.
         command.args(["--url", &self.url]).args(args).env("USER", "tester").stdin(Stdio::null());
         command.output().expect("the command line")
     }
 
-    /// What a command prints; it has to succeed and say nothing on standard error.
+    /// The output of a command; it has to succeed and print nothing on standard error.
     #[track_caller]
     pub fn prints(&self, args: &[&str]) -> String {
         let output = self.run(args);

@@ -7,31 +7,31 @@ use serde_json::{Value, json};
 
 use crate::eventually;
 
-/// How long any one request may take.
+/// Time limit of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long one readiness request may take. A request that is lost is sent again, on another connection.
+/// Time limit of one readiness request. A lost one is sent again, on another connection.
 const READY_TRY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Cheap to clone. Each request has a connection of its own: a pooled one may belong to a process that has been killed
-/// since, and a request on it may never be answered.
+/// Cheap to clone. Each request has its own connection: a pooled one may belong to a process that has been killed since, and
+/// a request on it may never be answered.
 #[derive(Debug, Clone)]
 pub struct Client {
     base: String,
     http: reqwest::Client,
 }
 
-/// An answer, read to its end.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
-    /// Null where the body is not JSON.
+    /// Null if the body is not JSON.
     pub json: Value,
 }
 
 impl Answer {
-    /// The problem's stable word; empty where the answer is no problem.
+    /// The problem's code; empty if the answer is not a problem.
     pub fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
     }
@@ -41,14 +41,14 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body, where the status is one of success.
+    /// The body, if the status is one of success.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "{} {}", self.status, self.text);
         self.json
     }
 
-    /// Check that it is the problem `code`, in the shape that every problem has.
+    /// Checks that it is the problem `code`, in the shape that every problem has.
     #[track_caller]
     pub fn is_problem(&self, status: u16, code: &str) {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
@@ -78,7 +78,7 @@ impl Client {
         self.http.request(method, self.url(path))
     }
 
-    /// Send a request; none where there is no answer, for instance because the server is down.
+    /// Sends a request; `None` if there is no answer, for instance because the server is down.
     pub async fn attempt(&self, request: RequestBuilder) -> Option<Answer> {
         let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -110,7 +110,7 @@ impl Client {
         self.answer(self.request(Method::POST, path)).await
     }
 
-    /// Post JSON.
+    /// Posts JSON.
     pub async fn ask(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, "application/json", body.to_string()).await
     }
@@ -132,7 +132,7 @@ impl Client {
         self.attempt(self.request(Method::POST, "/v1/events").header("content-type", content_type).body(body)).await
     }
 
-    /// Publish one event and answer its position.
+    /// Publishes one event and returns its position.
     #[track_caller]
     pub fn accept(&self, event: Value) -> impl Future<Output = u64> {
         let client = self.clone();
@@ -143,13 +143,13 @@ impl Client {
         self.send(Method::PUT, "/v1/modules", "application/wasm", wasm).await
     }
 
-    /// Upload a module and deploy it by a manifest.
+    /// Uploads a module and deploys it by a manifest.
     pub async fn deploy(&self, manifest: &Value, wasm: Vec<u8>) -> Value {
         let digest = self.upload(wasm).await.ok()["digest"].clone();
         self.redeploy(manifest, &digest).await.ok()
     }
 
-    /// Deploy a module that is there.
+    /// Deploys an existing module.
     pub async fn redeploy(&self, manifest: &Value, digest: &Value) -> Answer {
         let path = format!("/v1/handlers/{}", manifest["name"].as_str().expect("a name"));
         let deployment = json!({ "digest": digest, "manifest": manifest });
@@ -164,8 +164,8 @@ impl Client {
         self.get(&format!("/v1/status/{subject}")).await.ok()
     }
 
-    /// Wait until the handlers have nothing left to do. Those that are called wait for nobody, so one look is enough: what
-    /// a handler emits is in the log, and makes the next one lag, by the time the first is done.
+    /// Waits until the handlers have nothing left to do. A running handler waits for no other, so one look per handler is
+    /// enough: its emissions are in the log, and make the next one lag, by the time it is done.
     pub async fn drained(&self, patience: Duration) {
         eventually("nothing to be left to do", patience, async || {
             let handlers = self.get("/v1/handlers").await.ok()["handlers"].clone();
@@ -181,7 +181,7 @@ impl Client {
         loop {
             let page = self.get(&format!("/v1/events?limit=1000&after={after}")).await.ok();
             events.extend(page["events"].as_array().expect("events").iter().cloned());
-            let next = page["next_after"].as_u64().expect("where it goes on");
+            let next = page["next_after"].as_u64().expect("the next page");
             if next >= page["head"].as_u64().expect("the head") || next == after {
                 return events;
             }
@@ -195,7 +195,7 @@ impl Client {
         stored.map(|mut stored| stored["event"].take()).filter(|event| event["type"] == r#type).collect()
     }
 
-    /// Wait until a part of a subject's status has this state, and answer the part.
+    /// Waits until a part of a subject's status has this state, and returns the part.
     pub async fn reaches(&self, subject: &str, part: &str, state: &str) -> Value {
         let what = format!("{subject} to be {state} at {part}");
         eventually(&what, REQUEST_TIMEOUT, async || {

@@ -15,7 +15,7 @@ use crate::Setup;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clock.c");
 
-/// See the module. It goes with the test.
+/// See the module documentation. It is removed with the test.
 #[derive(Debug, Clone)]
 pub struct WallClock {
     dir: Arc<TempDir>,
@@ -23,7 +23,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// A clock that is right.
+    /// A correct clock.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let file = File::create(dir.path().join("offset")).expect("a file");
@@ -32,13 +32,13 @@ impl WallClock {
         clock
     }
 
-    /// Let the server's wall clock be off by so many milliseconds from now on.
+    /// Offsets the server's wall clock by this many milliseconds from now on.
     pub fn set_off_by(&self, ms: i64) {
         self.offset.write_all_at(&ms.to_ne_bytes(), 0).expect("written");
     }
 
-    /// What it says when it is off by so many milliseconds.
-    #[expect(clippy::disallowed_methods, reason = "it stands beside the real clock")]
+    /// Its reading with this offset in milliseconds.
+    #[expect(clippy::disallowed_methods, reason = "it is derived from the real clock")]
     pub fn now_ms(off_by_ms: i64) -> i64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         i64::try_from(since_epoch.as_millis()).expect("not so late") + off_by_ms
@@ -58,7 +58,7 @@ impl Default for WallClock {
     }
 }
 
-/// Compiled once for a test program. There is a C compiler wherever Rust programs are linked.
+/// Compiled once per test program. There is a C compiler wherever Rust programs are linked.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {

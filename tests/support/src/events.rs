@@ -1,4 +1,4 @@
-//! Events and manifests as tests send them, and the order handlers as they are.
+//! Events and manifests for tests, and the unchanged order handlers.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub fn event(r#type: &str, key: &str, id: &str, data: &Value) -> Value {
     })
 }
 
-/// A manifest that takes these types of event from the beginning, and tries again soon and often.
+/// A manifest that takes these event types from the beginning, and retries soon and often.
 pub fn manifest(name: &str, types: &[&str]) -> Value {
     json!({
         "name": name, "start": "beginning", "subscriptions": [{ "types": types }],
@@ -20,7 +20,7 @@ pub fn manifest(name: &str, types: &[&str]) -> Value {
     })
 }
 
-/// The manifests and components that take an order from the shop to the door, as the demo deploys them.
+/// The manifests and components that handle an order from the shop to its delivery, as the demo deploys them.
 pub fn order_handlers() -> Vec<(Value, Vec<u8>)> {
     ["order", "inventory", "payment", "invoice", "notification", "delivery"].map(handler).into()
 }
@@ -34,7 +34,7 @@ pub fn handler(name: &str) -> (Value, Vec<u8>) {
     (manifest, weirgate_guests::build(&format!("{name}-handler")))
 }
 
-/// What the shop publishes when a customer places an order for one piece each.
+/// The shop's event when a customer places an order for one piece each.
 pub fn placed(order: &str, lines: &[(&str, u64)], card: &str) -> Value {
     let line = |(sku, cents): &(&str, u64)| json!({ "sku": sku, "name": sku, "quantity": 1, "unit_price_cents": cents, "substitutes_ok": true });
     let customer =
@@ -44,7 +44,7 @@ pub fn placed(order: &str, lines: &[(&str, u64)], card: &str) -> Value {
     from("/shop", event("order.placed", &format!("order/{order}"), &format!("placed-{order}"), &data))
 }
 
-/// The event, of another source.
+/// The event, with another source.
 pub fn from(source: &str, mut event: Value) -> Value {
     event["source"] = source.into();
     event

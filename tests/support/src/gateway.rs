@@ -1,4 +1,4 @@
-//! A service that handlers call: it notes every request, answers as it is told to, and can be down.
+//! A service that handlers call: it notes every request, answers as configured, and can be down.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use tokio::{
     sync::Notify,
 };
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     pub path: String,
@@ -29,7 +29,7 @@ impl Request {
     }
 }
 
-/// See the module. It ends with the test's runtime.
+/// See the module documentation. It ends with the test's runtime.
 #[derive(Clone)]
 pub struct Gateway {
     pub port: u16,
@@ -39,10 +39,10 @@ pub struct Gateway {
 struct Inner {
     requests: Mutex<Vec<Request>>,
     status: AtomicU16,
-    /// Requests to paths that begin with this are held until released.
+    /// Requests to paths with this prefix are held until released.
     held: Mutex<Option<String>>,
     release: Notify,
-    /// Connections are closed without a word.
+    /// Connections are closed without an answer.
     down: AtomicBool,
 }
 
@@ -72,33 +72,33 @@ impl Gateway {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What a manifest and a configuration call it.
+    /// Its address for a manifest and a configuration.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Answer with this status from now on.
+    /// Answers with this status from now on.
     pub fn answer(&self, status: u16) {
         self.inner.status.store(status, Ordering::SeqCst);
     }
 
-    /// Close every connection from now on, or no more.
+    /// Closes every connection from now on, or no longer.
     pub fn set_down(&self, down: bool) {
         self.inner.down.store(down, Ordering::SeqCst);
     }
 
-    /// Hold the answers to paths that begin so, or release what is held.
+    /// Holds the answers to paths with this prefix, or releases the held ones.
     pub fn hold(&self, path: Option<&str>) {
         *self.inner.held.lock().unwrap() = path.map(str::to_owned);
         self.inner.release.notify_waiters();
     }
 
-    /// The requests so far to paths that begin so.
+    /// The requests so far to paths with this prefix.
     pub fn requests(&self, path: &str) -> Vec<Request> {
         self.inner.requests.lock().unwrap().iter().filter(|request| request.path.starts_with(path)).cloned().collect()
     }
 
-    /// How many different idempotency keys came with requests to a path: what a careful service acts on.
+    /// Number of different idempotency keys in requests to a path: what an idempotent service acts on.
     pub fn keys(&self, path: &str) -> usize {
         self.requests(path)
             .iter()

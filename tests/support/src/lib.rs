@@ -1,6 +1,6 @@
-//! What tests on the real binary have in common: the server as a child process whose log is read, clients for its endpoints,
+//! Shared parts of the tests on the real binary: the server as a child process whose log is read, clients for its endpoints,
 //! and waiting for a condition with a deadline. Knows nothing of the runtime's crates: it sees what a user sees.
-// A test that cannot go on panics, and says why.
+// A test that cannot continue panics with the reason.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod cli;

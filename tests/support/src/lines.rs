@@ -1,4 +1,4 @@
-//! The server's log, read as it is written. A line of level WARN or ERROR that the test did not expect fails the test.
+//! The server's log, read as it is written. An unexpected line of level WARN or ERROR fails the test.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-/// How many lines are shown of the log of a test that failed.
+/// Number of log lines shown for a failed test.
 const SHOWN_LINES_MAX: usize = 40;
 
 #[derive(Debug, Clone, Default)]
@@ -23,12 +23,12 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lines that hold `text` may be warnings or errors.
+    /// Lines that contain `text` may be warnings or errors.
     pub fn expect(&self, text: &str) {
         self.lock().expected.push(text.to_owned());
     }
 
-    /// Take in all that `source` writes, on a thread that ends with it.
+    /// Reads everything that `source` writes, on a thread that ends with it.
     pub fn follow(&self, source: impl Read + Send + 'static) -> thread::JoinHandle<()> {
         let lines = self.clone();
         thread::spawn(move || {
@@ -47,14 +47,14 @@ impl Lines {
         self.lock().lines.get(from..).unwrap_or_default().to_vec()
     }
 
-    /// Warnings and errors that nobody expects.
+    /// Unexpected warnings and errors.
     pub fn unexpected(&self) -> Vec<String> {
         let inner = self.lock();
         let bad = inner.lines.iter().filter(|line| is_bad(line));
         bad.filter(|line| !inner.expected.iter().any(|text| line.contains(text))).cloned().collect()
     }
 
-    /// The last lines, for whoever has to find out what happened.
+    /// The last lines, for diagnosing a failure.
     pub fn tail(&self) -> String {
         let inner = self.lock();
         let from = inner.lines.len().saturating_sub(SHOWN_LINES_MAX);

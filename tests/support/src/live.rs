@@ -1,4 +1,4 @@
-//! A client of the live endpoint, over WebSocket: frames as they come, and documents kept by the protocol's rules.
+//! A client of the live endpoint, over WebSocket: raw frames, and documents kept by the protocol's rules.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio_tungstenite::{
 
 use crate::within;
 
-/// How long a frame may take to come.
+/// Time limit for a frame.
 const FRAME_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection.
@@ -22,10 +22,10 @@ pub struct Live {
 }
 
 impl Live {
-    /// Connect, and take the hello. `url` is that of the server.
+    /// Connects, and receives the hello. `url` is that of the server.
     ///
     /// # Errors
-    /// There is no connection to be had.
+    /// The connection fails.
     pub async fn try_connect(url: &str, origin: Option<&str>) -> Result<Self, Error> {
         let mut request = format!("{}/v1/live", url.replacen("http", "ws", 1)).into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));
@@ -44,7 +44,7 @@ impl Live {
         live
     }
 
-    /// The next frame that is not a heartbeat; none when the connection is gone.
+    /// The next frame that is not a heartbeat; `None` when the connection is gone.
     pub async fn frame(&mut self) -> Option<Value> {
         loop {
             match self.socket.next().await?.ok()? {
@@ -64,7 +64,7 @@ impl Live {
     #[track_caller]
     pub fn receive(&mut self) -> impl Future<Output = Value> {
         let frame = within("a frame", FRAME_PATIENCE, self.frame());
-        async move { frame.await.expect("the connection stands") }
+        async move { frame.await.expect("the connection is open") }
     }
 
     /// Frames up to the close, and its code.
@@ -86,33 +86,33 @@ impl Live {
     }
 
     pub async fn say(&mut self, message: Message) {
-        self.socket.send(message).await.expect("the connection stands");
+        self.socket.send(message).await.expect("the connection is open");
     }
 
-    /// Send text; none when the connection is gone.
+    /// Sends text; `None` when the connection is gone.
     pub async fn try_say(&mut self, text: String) -> Option<()> {
         self.socket.send(Message::Text(text.into())).await.ok()
     }
 
-    /// Subscribe without a version.
+    /// Subscribes without a version.
     pub async fn subscribe(&mut self, subjects: &[&str]) {
         let subjects: Vec<_> = subjects.iter().map(|subject| json!({ "subject": subject })).collect();
         self.send(&json!({ "type": "subscribe", "subjects": subjects })).await;
     }
 }
 
-/// A subject's document, kept up to date by frames. Panics where a frame breaks the protocol's promises.
+/// A subject's document, kept up to date by frames. Panics if a frame violates the protocol.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
     pub epoch: String,
     pub version: u64,
     pub parts: BTreeMap<String, Value>,
-    /// How many frames it took.
+    /// Number of frames applied.
     pub frames: usize,
 }
 
 impl Document {
-    /// What a subscription says of it.
+    /// Its state in a subscription.
     pub fn wanted(&self, subject: &str) -> Value {
         match self.epoch.as_str() {
             "" => json!({ "subject": subject }),
@@ -120,7 +120,7 @@ impl Document {
         }
     }
 
-    /// Take a frame in. A snapshot may not take anything back that was shown before, within one epoch.
+    /// Applies a frame. A snapshot may not revert anything that was shown before, within one epoch.
     pub fn take(&mut self, frame: &Value) {
         let number = |name: &str| frame[name].as_u64().unwrap_or_else(|| panic!("no {name} in {frame}"));
         let version = number("version");
@@ -143,7 +143,7 @@ impl Document {
         }
     }
 
-    /// Check that it is what the server says it is.
+    /// Checks that it equals the server's document.
     #[track_caller]
     pub fn is(&self, status: &Value) {
         let parts = serde_json::from_value::<BTreeMap<String, Value>>(status["parts"].clone()).expect("parts");

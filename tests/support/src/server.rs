@@ -24,7 +24,7 @@ use crate::{Client, eventually, lines::Lines};
 const START_PATIENCE: Duration = Duration::from_mins(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The binary, built if it is not up to date. With `WEIRGATE_BIN` set, that one is taken as it is.
+/// The binary, built if it is not up to date. With `WEIRGATE_BIN` set, that one is used as it is.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("WEIRGATE_BIN") {
@@ -43,8 +43,8 @@ fn build() -> PathBuf {
     root.join(target).join("release/weirgate")
 }
 
-/// A port that nothing listens on. Not one of those that the kernel gives to connections: a client that connects to such
-/// a port while the server is down can be given it as its own, and is then connected to itself.
+/// A port without a listener. Not an ephemeral one: a client that connects to such a port while the server is down can get
+/// it as its own, and is then connected to itself.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 8_000).unwrap_or(0);
@@ -53,7 +53,7 @@ pub fn free_port() -> u16 {
     free.next().expect("a free port")
 }
 
-/// How a server is to be started.
+/// The options of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     env: Vec<(String, String)>,
@@ -81,35 +81,35 @@ impl Setup {
         self
     }
 
-    /// Warnings and errors that hold `text` do not fail the test.
+    /// Warnings and errors that contain `text` do not fail the test.
     #[must_use]
     pub fn expect_line(mut self, text: &str) -> Self {
         self.expected.push(text.to_owned());
         self
     }
 
-    /// Keep the data here instead of in a directory that goes with the server.
+    /// Keeps the data here instead of in a directory that is deleted with the server.
     #[must_use]
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// Start the process with these limits of file descriptors.
+    /// Starts the process with these limits of file descriptors.
     #[must_use]
     pub fn descriptors(mut self, soft: u64, hard: u64) -> Self {
         self.descriptors = Some((soft, hard));
         self
     }
 
-    /// Start the server and wait until it is ready.
+    /// Starts the server and waits until it is ready.
     pub async fn start(self) -> Server {
         let mut server = self.prepare();
         server.start().await;
         server
     }
 
-    /// All but the start.
+    /// Everything but the start.
     pub fn prepare(self) -> Server {
         let temporary = self.dir.is_none().then(|| Arc::new(tempfile::tempdir().expect("a directory")));
         let dir = self.dir.clone().or_else(|| Some(temporary.as_ref()?.path().join("data"))).expect("a directory");
@@ -121,7 +121,7 @@ impl Setup {
     }
 }
 
-/// A server of the test's own. Dropping it kills it, and fails the test when its log holds what nobody expects.
+/// A test's own server. Dropping it kills it, and fails the test if its log has unexpected warnings or errors.
 pub struct Server {
     setup: Setup,
     pub dir: PathBuf,
@@ -133,7 +133,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Start the process; it may not be ready yet.
+    /// Starts the process; it may not be ready yet.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server runs");
         let mut command = self.command();
@@ -145,7 +145,7 @@ impl Server {
         self.child = Some(child);
     }
 
-    /// The program, started by a shell that lowers its limits where there are any to lower.
+    /// The program, started by a shell that lowers its limits if there are any to lower.
     fn command(&self) -> Command {
         let Some((soft, hard)) = self.setup.descriptors else { return Command::new(binary()) };
         let mut command = Command::new("sh");
@@ -154,7 +154,7 @@ impl Server {
         command
     }
 
-    /// Start it, and wait until it is ready. Answers how long that took.
+    /// Starts it, and waits until it is ready. Returns how long that took.
     pub async fn start(&mut self) -> Duration {
         let started = Instant::now();
         self.spawn();
@@ -162,7 +162,7 @@ impl Server {
         started.elapsed()
     }
 
-    /// Wait until it takes requests.
+    /// Waits until it accepts requests.
     pub async fn ready(&mut self) {
         let deadline = Instant::now() + START_PATIENCE;
         while !self.client.is_ready().await {
@@ -173,14 +173,14 @@ impl Server {
         }
     }
 
-    /// End it as the kernel does: no farewell, nothing flushed.
+    /// Kills it like the kernel does: no close frames, nothing flushed.
     pub fn kill9(&mut self) {
         let mut child = self.child.take().expect("the server runs");
         child.kill().expect("killed");
         child.wait().expect("reaped");
     }
 
-    /// Ask it to end, and wait for that.
+    /// Requests a stop, and waits for it.
     pub async fn terminate(&mut self) -> ExitStatus {
         let pid = self
             .child
@@ -191,7 +191,7 @@ impl Server {
         self.ended().await
     }
 
-    /// Wait until it has ended by itself.
+    /// Waits until it has ended on its own.
     pub async fn ended(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("the server runs");
         let status = eventually("the server to end", STOP_PATIENCE, async || {
@@ -202,7 +202,7 @@ impl Server {
         status
     }
 
-    /// `kill -9`, and start again. Answers how long the start took.
+    /// `kill -9`, and a restart. Returns how long the start took.
     pub async fn restart(&mut self) -> Duration {
         self.kill9();
         self.start().await
@@ -212,12 +212,12 @@ impl Server {
         self.client.url(path)
     }
 
-    /// Warnings and errors that hold `text` are expected from now on.
+    /// Warnings and errors that contain `text` are expected from now on.
     pub fn expect_line(&self, text: &str) {
         self.lines.expect(text);
     }
 
-    /// Wait for a line that holds `text`, among those after the first `from`.
+    /// Waits for a line that contains `text`, among those after the first `from`.
     pub async fn line(&self, text: &str, from: usize) -> String {
         let what = format!("a line with {text:?}");
         eventually(&what, START_PATIENCE, async || {
@@ -230,7 +230,7 @@ impl Server {
         self.lines.count()
     }
 
-    /// The most memory that the process has had, in bytes.
+    /// Peak memory of the process, in bytes.
     pub fn memory_bytes_peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
@@ -238,7 +238,7 @@ impl Server {
         kib * 1024
     }
 
-    /// A connection of the test's own, for requests that no client would send.
+    /// A raw connection, for requests that no client would send.
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection")
     }
@@ -261,6 +261,10 @@ impl Drop for Server {
             return;
         }
         let unexpected = self.lines.unexpected();
-        assert!(unexpected.is_empty(), "the server's log holds what nobody expects:\n{}", unexpected.join("\n"));
+        assert!(
+            unexpected.is_empty(),
+            "the server's log has unexpected warnings or errors:\n{}",
+            unexpected.join("\n")
+        );
     }
 }

@@ -1,14 +1,13 @@
-//! Waiting: for a condition, with a deadline; never for luck.
+//! Waiting for a condition, with a deadline.
 
 use std::{fmt::Debug, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long to look away between two looks.
+/// Interval between two polls.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Look until there is something, and answer it. Panics when `patience` is over, saying what was waited for and what the
-/// last look saw.
+/// Polls until there is a value, and returns it. Panics when `patience` is over, with the condition and the last result.
 #[track_caller]
 pub fn eventually<T, Seen: Debug>(
     what: &str,
@@ -30,7 +29,7 @@ pub fn eventually<T, Seen: Debug>(
     }
 }
 
-/// What `work` comes to, if it does so within `patience`.
+/// The result of `work`, if it completes within `patience`.
 #[track_caller]
 pub fn within<T>(what: &str, patience: Duration, work: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();

@@ -1,5 +1,5 @@
-// How long to wait before trying again: exponential with full jitter, so that a thousand pages that lost the same server
-// do not come back in the same moment (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+// The delay before a retry: exponential with full jitter, so that a thousand pages that lost the same server do not
+// reconnect at the same moment (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
 export interface Backoff {
   /** The upper bound of the first delay. Milliseconds. */

@@ -1,5 +1,5 @@
-// One socket at a time, kept alive: connects, watches heartbeats, and comes back after a loss unless the server said not
-// to. Knows frames, but not what they are about: subjects and documents are its owner's.
+// One socket at a time: connects, watches heartbeats, and reconnects after a loss unless the server forbids it. Knows
+// frames, but not their contents: subjects and documents belong to its owner.
 
 import { delayMs, RECONNECT } from "./backoff.ts";
 import type { Environment, Socket } from "./environment.ts";
@@ -11,9 +11,9 @@ export type ConnectionState =
   | { readonly state: "connected" }
   | {
       readonly state: "disconnected";
-      /** Why, for people. */
+      /** The reason, for people. */
       readonly reason: string;
-      /** The server's close code, where there was one. */
+      /** The server's close code, if there was one. */
       readonly code?: number;
       /** When the next try is due; absent when there will be none until `reconnect()`. */
       readonly retryAtMs?: number;
@@ -27,11 +27,11 @@ export interface ConnectionEvents {
 
 /** From the attempt to connect to the server's hello. */
 const HELLO_MS_MAX = 10_000;
-/** A shorter heartbeat than this is taken for this one. */
+/** Minimum heartbeat interval. */
 const HEARTBEAT_MS_MIN = 500;
-/** A connection that held this long was a good one: the next loss begins with a quick try again. */
+/** A connection that lasted this long was stable: the next loss begins with a quick retry again. */
 const STABLE_MS = 10_000;
-/** Our own close code for a server that went silent or said what is no frame. */
+/** The client's close code for a server that went silent or sent an invalid frame. */
 const CLOSE_GIVEN_UP = 4000;
 
 export class Connection {
@@ -55,13 +55,13 @@ export class Connection {
     return this.#state;
   }
 
-  /** Connects, unless it already does, or waits to, or the server has said not to come back. */
+  /** Connects, unless it is connecting or waiting to, or the server has forbidden it. */
   start(): void {
     const { state } = this.#state;
     if (state === "disconnected" && this.#state.code === undefined && this.#state.retryAtMs === undefined) this.#open();
   }
 
-  /** Connects now: also instead of waiting, and also when the server has said not to come back. */
+  /** Connects now: also instead of waiting, and also if the server has forbidden it. */
   reconnect(): void {
     if (this.#state.state === "disconnected") this.#open();
   }
@@ -74,7 +74,7 @@ export class Connection {
     this.#become({ state: "disconnected", reason });
   }
 
-  /** Sends `frame` if connected; else nothing: whoever sends starts over at the next hello. */
+  /** Sends `frame` if connected, otherwise nothing: the owner starts over at the next hello. */
   send(frame: ClientFrame): void {
     if (this.#state.state === "connected") this.#socket?.send(JSON.stringify(frame));
   }
@@ -97,7 +97,7 @@ export class Connection {
       return;
     }
     this.#socket = socket;
-    // A socket that was given up may still speak: only the present one is heard.
+    // An abandoned socket may still deliver events: only those of the present one count.
     socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(data);
     socket.onclose = ({ code, reason }) => this.#socket === socket && this.#closed(code, reason);
     this.#expectWithin(HELLO_MS_MAX);
@@ -136,7 +136,7 @@ export class Connection {
     this.#become({ state: "disconnected", reason, retryAtMs, ...(code === undefined ? {} : { code }) });
   }
 
-  /** The network or the page is back: no reason to wait any longer, nor to trust a connection that was silent. */
+  /** The network or the page is back: stop waiting, and do not trust a connection that was silent. */
   #wake(): void {
     if (this.#state.state === "disconnected" && this.#state.retryAtMs !== undefined) this.#open();
     else if (this.#state.state === "connected" && this.#isSilent()) this.drop("the server went silent");

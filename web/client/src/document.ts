@@ -1,26 +1,26 @@
-// The document of a subject and how it moves on. Documents never change: each step gives a new one, so that two can be
-// told apart with `===`. Knows no socket, no listeners.
+// The document of a subject and its updates. Documents are immutable: each update gives a new one, so that two can be
+// compared with `===`. Knows no socket, no listeners.
 
 import type { Delta, Parts, Snapshot } from "./protocol.ts";
 
-/** All that is publicly known of a subject at one version. */
+/** The public state of a subject at one version. */
 export interface StatusDocument {
   readonly subject: string;
   readonly epoch: string;
-  /** The position of the last change; 0 when nobody has written the subject yet. */
+  /** The position of the last change; 0 if the subject has no status yet. */
   readonly version: number;
   /** By handler name. */
   readonly parts: Parts;
 }
 
-/** A delta begins after the version that the document has: something between them is missing. */
+/** A delta begins after the document's version: changes in between are missing. */
 export const GAP = Symbol("gap");
 
 export function fromSnapshot({ subject, epoch, version, parts }: Snapshot): StatusDocument {
   return freeze({ subject, epoch, version, parts });
 }
 
-/** The document after `delta`: the same object when nothing changed, `GAP` when the two do not meet. */
+/** The document after `delta`: the same object if nothing changed, `GAP` if changes in between are missing. */
 export function applyDelta(document: StatusDocument, delta: Delta): StatusDocument | typeof GAP {
   if (delta.previous > document.version) return GAP;
   const newer = Object.entries(delta.parts).filter(

@@ -1,7 +1,7 @@
-// All that the client takes from the world around it: sockets, requests, time, chance, and the moments when a page comes
-// back to life. A test gives its own; a page takes the browser's.
+// The client's environment: sockets, requests, time, randomness, and events that wake the page. Tests replace it; a page
+// uses the browser's.
 
-/** The part of `WebSocket` that is used. */
+/** The used part of `WebSocket`. */
 export interface Socket {
   onmessage: ((event: { data: unknown }) => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
@@ -12,13 +12,13 @@ export interface Socket {
 export interface Environment {
   openSocket(url: string, subprotocol: string): Socket;
   fetch(url: string, init: RequestInit): Promise<Response>;
-  /** Runs `action` after `delay_ms`; the answer cancels it. */
+  /** Runs `action` after `delay_ms`; the returned function cancels it. */
   after(delay_ms: number, action: () => void): () => void;
   /** Milliseconds since the Unix epoch. */
   now(): number;
   /** From [0, 1). */
   random(): number;
-  /** Calls `action` whenever the network or the page is back; the answer ends that. */
+  /** Calls `action` whenever the network or the page is back; the returned function ends that. */
   onWake(action: () => void): () => void;
 }
 

@@ -1,5 +1,5 @@
-// The door of `@weirgate/client`: watching the status of subjects, and publishing events.
-// Owns the protocol `weirgate.v1` from the browser's side; knows nothing of any page.
+// The public interface of `@weirgate/client`: watching the status of subjects, and publishing events. Owns the protocol
+// `weirgate.v1` on the browser's side; knows nothing of any page.
 
 export { Weirgate } from "./weirgate.ts";
 export type { ConnectionListener, Listener, WeirgateOptions } from "./weirgate.ts";

@@ -1,18 +1,18 @@
-// The frames of `weirgate.v1`, as docs/protocols/live.md has them: their types, and the one place where text from the
-// network becomes one of them. Knows no socket and keeps nothing.
+// The frames of `weirgate.v1`, as in docs/protocols/live.md: their types, and the only place where text from the network is
+// parsed. Knows no socket and keeps no state.
 
-/** What one handler says of a subject, and how its delivery stands. */
+/** One handler's status of a subject, and the phase of its delivery. */
 export interface Part<Data = unknown> {
   /** The position in the log of the commit that last changed the part. */
   readonly version: number;
-  /** When that was, in milliseconds since the Unix epoch. */
+  /** The time of that commit, in milliseconds since the Unix epoch. */
   readonly at_ms: number;
-  /** A word for programs; "" when the handler has not set one yet. */
+  /** A word for programs; "" if the handler has not set one yet. */
   readonly state: string;
   /** A line for people. */
   readonly text: string;
   readonly data?: Data;
-  /** Present while a delivery of this subject has not gone through. */
+  /** Present while a delivery of this subject is open. */
   readonly delivery?: PartDelivery;
 }
 
@@ -25,7 +25,7 @@ export type Parts = Readonly<Record<string, Part>>;
 
 export interface Hello {
   readonly type: "hello";
-  /** Names one life of the log. Versions of different epochs cannot be compared. */
+  /** The log's epoch. Versions of different epochs cannot be compared. */
   readonly epoch: string;
   readonly heartbeat_ms: number;
   readonly subjects_max: number;
@@ -53,7 +53,7 @@ export interface ServerError {
   readonly message: string;
 }
 
-/** `unknown` is a frame of a type that this client does not know: a newer server's, to be passed over. */
+/** `unknown` is a frame of a type that this client does not know: a newer server's, to be ignored. */
 export type ServerFrame = Hello | Snapshot | Delta | ServerError | { readonly type: "heartbeat" | "unknown" };
 
 export interface Resume {
@@ -66,13 +66,13 @@ export type ClientFrame =
   | { readonly type: "subscribe"; readonly subjects: readonly Resume[] }
   | { readonly type: "unsubscribe"; readonly subjects: readonly string[] };
 
-/** Close codes from here to 4999 mean: do not come back by yourself. */
+/** Close codes from here to 4999 mean: do not reconnect automatically. */
 export const CLOSE_FINAL_FROM = 4500;
 export const SUBPROTOCOL = "weirgate.v1";
 /** The server refuses larger frames. Bytes. */
 export const FRAME_BYTES_MAX = 16 * 1024;
 
-/** The frame in `text`; undefined when it is not JSON or not what its type promises. */
+/** The frame in `text`; undefined if it is not JSON or does not match its type. */
 export function parseFrame(text: unknown): ServerFrame | undefined {
   const frame = typeof text === "string" ? parseObject(text) : undefined;
   switch (frame?.["type"]) {

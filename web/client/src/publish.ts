@@ -1,5 +1,5 @@
-// Publishing an event: once, however often it has to be sent. The id is chosen before the first try and kept, and the
-// server takes one `source` and `id` only once, so a try whose answer got lost does no harm.
+// Publishes an event exactly once, however often it is sent. The id is chosen before the first try and kept, and the server
+// accepts each `source` and `id` only once, so a try whose answer is lost does no harm.
 
 import { delayMs } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
@@ -23,31 +23,31 @@ export interface Published {
   readonly source: string;
   readonly key: string;
   readonly position: number;
-  /** The event was there already, at `position`. */
+  /** The event had been accepted before, at `position`. */
   readonly duplicate: boolean;
   readonly status_url: string;
 }
 
 export interface Retry {
-  /** How many tries have failed. */
+  /** Number of failed tries. */
   readonly attempt: number;
   readonly delay_ms: number;
   readonly reason: string;
 }
 
 export interface PublishOptions {
-  /** How many tries there are in all. Default 10; `Infinity` for a page that keeps the event until it is through. */
+  /** Maximum number of tries. Default 10; `Infinity` for a page that keeps the event until it is accepted. */
   readonly attempts_max?: number;
   readonly onRetry?: (retry: Retry) => void;
   readonly signal?: AbortSignal;
 }
 
-/** The event was not accepted. `status` is absent when the server never answered. */
+/** The event was not accepted. `status` is absent if the server never answered. */
 export class PublishError extends Error {
   constructor(
     message: string,
     readonly status?: number,
-    /** The server's `application/problem+json`, where it sent one. */
+    /** The server's `application/problem+json`, if it sent one. */
     readonly problem?: Readonly<Record<string, unknown>>,
   ) {
     super(message);
@@ -106,7 +106,7 @@ async function tryOnce(
 }
 
 async function read(response: Response, environment: Environment): Promise<Try> {
-  // Reading the body may fail as the network does: that is retried like it.
+  // Reading the body may fail like the network: that is retried too.
   const text = await response.text();
   const answer = parse(text);
   if (response.ok) {

@@ -1,10 +1,10 @@
-// The last document of each subject, kept where a refresh of the page finds it. Whatever is wrong with the storage (full,
-// forbidden, edited by hand) costs only the head start.
+// The last document of each subject, stored for a refresh of the page. Any problem with the storage (full, forbidden, edited
+// by hand) costs only the head start.
 
 import type { StatusDocument } from "./document.ts";
 import { isObject, isParts } from "./protocol.ts";
 
-/** The part of `Storage` that is used: `sessionStorage`, `localStorage`, or a page's own. */
+/** The used part of `Storage`: `sessionStorage`, `localStorage`, or a page's own. */
 export type DocumentStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
 const PREFIX = "weirgate:";

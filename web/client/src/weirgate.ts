@@ -1,5 +1,5 @@
-// The client: who watches which subject, what is known of it, and what the server has yet to be told. The socket's own
-// troubles are Connection's; this side starts over at each hello.
+// The client: who watches which subject, the known documents, and what the server has yet to receive. Connection handles the
+// socket; this side starts over at each hello.
 
 import { Connection } from "./connection.ts";
 import type { ConnectionState } from "./connection.ts";
@@ -14,12 +14,12 @@ import type { CloudEvent, Published, PublishOptions } from "./publish.ts";
 import { load, remove, save } from "./storage.ts";
 import type { DocumentStorage } from "./storage.ts";
 
-/** `document` is undefined until something is known of the subject. */
+/** `document` is undefined until the subject's first document. */
 export type Listener = (document: StatusDocument | undefined, connection: ConnectionState) => void;
 export type ConnectionListener = (connection: ConnectionState) => void;
 
 export interface WeirgateOptions {
-  /** Where the last documents are kept over a refresh of the page, for instance `sessionStorage`. Default: nowhere. */
+  /** Where the last documents are stored for a refresh of the page, for example `sessionStorage`. Default: nowhere. */
   readonly storage?: DocumentStorage;
   /** How long an unused connection is kept. Default 5,000 ms. */
   readonly linger_ms?: number;
@@ -30,7 +30,7 @@ export interface WeirgateOptions {
 interface Watched {
   readonly listeners: Set<Listener>;
   document: StatusDocument | undefined;
-  /** The server was asked for a snapshot that has not come yet: until then deltas have nothing to apply to. */
+  /** A requested snapshot has not come yet: until then deltas cannot be applied. */
   awaitsSnapshot: boolean;
 }
 
@@ -42,7 +42,7 @@ export class Weirgate {
   readonly #connection: Connection;
   readonly #watched = new Map<string, Watched>();
   readonly #connectionListeners = new Set<ConnectionListener>();
-  /** What the server takes us to be subscribed to, on the present connection. */
+  /** The server's subscriptions of the present connection. */
   readonly #subscribed = new Set<string>();
   #epoch = "";
   #flushes = false;
@@ -67,25 +67,25 @@ export class Weirgate {
     return this.#connection.state;
   }
 
-  /** The last known document of `subject`, at once; undefined when there is none. */
+  /** The last known document of `subject`, without waiting; undefined if there is none. */
   get(subject: string): StatusDocument | undefined {
     return this.#watched.get(subject)?.document ?? load(this.#storage, subject);
   }
 
-  /** Calls `listener` soon, and after each change of the document or the connection, until the answer is called. */
+  /** Calls `listener` soon, and after each change of the document or the connection, until the result is called. */
   watch(subject: string, listener: Listener): () => void {
-    // A function of its own, so that the same listener can watch twice.
+    // A separate function, so that the same listener can watch twice.
     const own: Listener = (document, connection) => listener(document, connection);
     const watched = this.#watched.get(subject) ?? this.#begin(subject);
     this.#cancelLinger();
     this.#connection.start();
-    // Only now, so that no listener is called before its `watch` has returned.
+    // Deferred, so that no listener is called before its `watch` has returned.
     watched.listeners.add(own);
     queueMicrotask(() => watched.listeners.has(own) && own(watched.document, this.connection));
     return () => this.#stop(subject, watched, own);
   }
 
-  /** Calls `listener` soon and after each change of the connection, until the answer is called. */
+  /** Calls `listener` soon and after each change of the connection, until the returned function is called. */
   onConnection(listener: ConnectionListener): () => void {
     const own: ConnectionListener = (connection) => listener(connection);
     this.#connectionListeners.add(own);
@@ -101,12 +101,12 @@ export class Weirgate {
     return publish(new URL("/v1/events", this.#url).href, event, options, this.#environment);
   }
 
-  /** Tries to connect now; also after the server has said not to come back. */
+  /** Tries to connect now; also if the server has forbidden it. */
   reconnect(): void {
     if (this.#watched.size > 0) this.#connection.reconnect();
   }
 
-  /** Drops what is stored of `subject`. */
+  /** Deletes the stored document of `subject`. */
   forget(subject: string): void {
     remove(this.#storage, subject);
   }
@@ -122,7 +122,7 @@ export class Weirgate {
   #begin(subject: string): Watched {
     const watched = { listeners: new Set<Listener>(), document: load(this.#storage, subject), awaitsSnapshot: false };
     this.#watched.set(subject, watched);
-    // Stopped and begun again within one flush: the server still sends, but to a document that is no longer here.
+    // Stopped and begun again within one flush: the server still sends deltas, but the document is gone.
     this.#subscribed.delete(subject);
     this.#flushSoon();
     return watched;
@@ -151,7 +151,7 @@ export class Weirgate {
   #onFrame(frame: ServerFrame): void {
     if (frame.type === "snapshot") this.#onSnapshot(frame);
     else if (frame.type === "delta") this.#onDelta(frame);
-    // An error is followed by a close, whose code decides; a heartbeat has done its work by arriving.
+    // An error is followed by a close, whose code decides; a heartbeat needs no action.
   }
 
   #onSnapshot(snapshot: Snapshot): void {
@@ -170,7 +170,7 @@ export class Weirgate {
     else if (next !== document) this.#replace(watched, next);
   }
 
-  /** The server promises that this never happens. Should it, the answer is a whole document. */
+  /** The protocol excludes this. If it happens nevertheless, the whole document is requested. */
   #subscribeAnew(subject: string, watched: Watched): void {
     watched.awaitsSnapshot = true;
     this.#connection.send({ type: "subscribe", subjects: [{ subject }] });
@@ -186,7 +186,7 @@ export class Weirgate {
     for (const listener of [...watched.listeners]) guard(() => listener(watched.document, this.connection));
   }
 
-  /** Several calls of `watch` in a row become one frame. */
+  /** Successive calls of `watch` become one frame. */
   #flushSoon(): void {
     if (this.#flushes) return;
     this.#flushes = true;
@@ -196,7 +196,7 @@ export class Weirgate {
     });
   }
 
-  /** Tells the server the difference between what it takes us to watch and what we do watch. */
+  /** Sends the server the difference between its subscriptions and the watched subjects. */
   #flush(): void {
     if (this.connection.state !== "connected") return;
     const ended = [...this.#subscribed].filter((subject) => !this.#watched.has(subject));
@@ -233,7 +233,7 @@ function chunks<T>(items: readonly T[]): T[][] {
   return runs;
 }
 
-/** One listener's mistake is reported as the page's own and does not keep the others from hearing. */
+/** An exception of one listener is reported like the page's own and does not affect the others. */
 function guard(call: () => void): void {
   try {
     call();

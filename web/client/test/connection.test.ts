@@ -1,4 +1,4 @@
-// How the connection lives: heartbeats, backoff, close codes, and a page that comes back to life.
+// The connection: heartbeats, backoff, close codes, and a page that wakes up.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -15,7 +15,7 @@ function watching(world = new World()) {
   return { world, client, states, stop };
 }
 
-/** Moves time on to the next try. */
+/** Advances time to the next try. */
 function untilRetry(world: World, client: Weirgate): void {
   const state = client.connection;
   const due_ms = state.state === "disconnected" ? state.retryAtMs : undefined;
@@ -23,7 +23,7 @@ function untilRetry(world: World, client: Weirgate): void {
   world.advance(due_ms - world.now());
 }
 
-test("the states are told in their order", async () => {
+test("the states are reported in order", async () => {
   const { world, states } = watching();
   await settle();
   assert.equal(world.socket.url, "wss://shop.example/v1/live");
@@ -37,7 +37,7 @@ test("the states are told in their order", async () => {
   );
 });
 
-test("a lost connection says when the next try is due", () => {
+test("a lost connection reports when the next try is due", () => {
   const { world, client } = watching();
   world.socket.ends(1006);
   const state = client.connection;
@@ -88,7 +88,7 @@ test("after a connection that held, the first try is quick again", () => {
   assert.equal(state.state === "disconnected" && (state.retryAtMs ?? 0) - world.now(), 125);
 });
 
-test("a server that never says hello, or goes silent, is given up", () => {
+test("a server without a hello or heartbeats is disconnected", () => {
   const { world } = watching();
   world.advance(9_999);
   assert.equal(world.socket.closedWith, undefined);
@@ -106,7 +106,7 @@ test("a server that never says hello, or goes silent, is given up", () => {
   assert.equal(socket.closedWith, 4000);
 });
 
-test("what is no frame ends the connection; a frame of a later version does not", () => {
+test("an invalid frame ends the connection; a frame of a later version does not", () => {
   for (const nonsense of ["{", "null", '"hello"', "{}", '{"type":"delta","subject":"order/o-1"}']) {
     const { world, client } = watching();
     world.socket.hello();
@@ -125,13 +125,13 @@ test("what is no frame ends the connection; a frame of a later version does not"
   assert.equal(client.connection.state, "connected");
 });
 
-test("a server that does not begin with a hello is left", () => {
+test("a server that does not begin with a hello is disconnected", () => {
   const { world } = watching();
   world.socket.says({ type: "heartbeat" });
   assert.equal(world.socket.closedWith, 4000);
 });
 
-test("close codes decide: below 4500 come back, from 4500 stay away", () => {
+test("close codes below 4500 cause a reconnect, from 4500 they do not", () => {
   for (const code of [1000, 1001, 1006, 1011, 4000, 4499]) {
     const { world, client } = watching();
     world.socket.hello();
@@ -149,11 +149,11 @@ test("close codes decide: below 4500 come back, from 4500 stay away", () => {
     world.advance(3_600_000);
     assert.equal(world.sockets.length, 1, String(code));
     client.reconnect();
-    assert.equal(world.sockets.length, 2, "unless somebody asks for it");
+    assert.equal(world.sockets.length, 2, "unless it is requested");
   }
 });
 
-test("a page that comes back connects at once", () => {
+test("a page that wakes up connects at once", () => {
   const { world, client } = watching();
   for (let n = 0; n < 9; n += 1) {
     world.socket.ends(1006);
@@ -183,7 +183,7 @@ test("close ends everything", async () => {
   assert.equal(states.length, told);
 });
 
-test("a listener that throws does not keep the others from hearing", async () => {
+test("a listener that throws does not affect the others", async () => {
   const world = new World();
   const client = new Weirgate("http://shop.example", { environment: world });
   const heard: string[] = [];

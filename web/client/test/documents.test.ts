@@ -1,4 +1,4 @@
-// What a watcher gets to see: snapshots, deltas, resumption, and what happens when a server breaks its promises.
+// The documents of a watcher: snapshots, deltas, resumption, and a server that violates the protocol.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -79,7 +79,7 @@ test("several subjects go over one socket, in one frame", async () => {
   );
 });
 
-test("many subjects are split into frames that the server takes", async () => {
+test("many subjects are split into frames that the server accepts", async () => {
   const world = new World();
   const client = new Weirgate("http://shop.example", { environment: world });
   for (let n = 0; n < 128; n += 1) new Watch(client, `order/${"x".repeat(100)}-${n}`);
@@ -108,7 +108,7 @@ test("after a loss the subscription resumes from the last version, without a gap
   assert.equal(watch.connections.at(-1), "connected");
 });
 
-test("a resumption that finds nothing new leaves the document as it is", async () => {
+test("a resumption without changes keeps the document", async () => {
   const { world, watch } = await watching();
   world.socket.says(snapshot(41, { order: part(41, "accepted") }));
   const before = watch.last;
@@ -126,7 +126,7 @@ test("one delta may cover several changes, and may overlap what is known", async
   assert.equal(watch.last?.parts["payment"]?.state, "charged", "an older part never replaces a newer one");
 });
 
-test("a gap is never applied: the whole document is asked for", async () => {
+test("a gap is never applied: the whole document is requested", async () => {
   const { world, watch } = await watching();
   world.socket.says(snapshot(41, { order: part(41, "accepted") }));
   world.socket.says(delta(50, 57, { payment: part(57, "charged") }));
@@ -154,7 +154,7 @@ test("in another epoch nothing is resumed, and a smaller version replaces the do
   assert.equal(watch.last?.epoch, OTHER_EPOCH);
 });
 
-test("what is no longer watched while connecting is never subscribed", async () => {
+test("a subject unwatched while connecting is never subscribed", async () => {
   const world = new World();
   const client = new Weirgate("http://shop.example", { environment: world });
   const gone = new Watch(client, "order/gone");
@@ -168,14 +168,14 @@ test("what is no longer watched while connecting is never subscribed", async () 
   assert.equal(gone.documents.length, heard);
 });
 
-test("the last watcher's end unsubscribes; stop and watch in one go ask for the document again", async () => {
+test("the last watcher's end unsubscribes; stop and watch at once request the document again", async () => {
   const { world, client, watch } = await watching();
   const second = new Watch(client);
   world.socket.says(snapshot(41, {}));
   watch.stop();
   watch.stop();
   await settle();
-  assert.equal(world.socket.sent.length, 1, "somebody still watches");
+  assert.equal(world.socket.sent.length, 1, "a watcher is left");
   second.stop();
   const third = new Watch(client);
   await settle();
@@ -210,7 +210,7 @@ test("with a storage, a refreshed page shows the last document at once and resum
   assert.equal(storage.items.size, 0);
 });
 
-test("a storage that holds nonsense, or refuses, costs only the head start", async () => {
+test("an invalid or failing storage costs only the head start", async () => {
   const storage = new MemoryStorage();
   for (const nonsense of ["{", "[]", '{"epoch":1}', '{"epoch":"e","version":1,"parts":{"order":{}}}']) {
     storage.setItem(`weirgate:${SUBJECT}`, nonsense);

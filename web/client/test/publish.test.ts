@@ -1,4 +1,4 @@
-// Publishing: one event, one id, however many tries; what is retried and what is not.
+// Publishing: one event, one id, any number of tries; what is retried and what is not.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -72,7 +72,7 @@ test("Retry-After is honoured, in seconds and as a date", async () => {
   );
 });
 
-test("a refusal is final and says why", async () => {
+test("a refusal is final and has a reason", async () => {
   const world = new World();
   world.answers.push(refusal(400));
   const { error } = await publish(world);
@@ -82,7 +82,7 @@ test("a refusal is final and says why", async () => {
   assert.equal(error.problem?.["title"], "refused");
 });
 
-test("the tries have an end", async () => {
+test("the number of tries is limited", async () => {
   const world = new World();
   world.answers.push(...Array.from({ length: 3 }, () => new TypeError("fetch failed")));
   const { error } = await publish(world, { attempts_max: 3 });

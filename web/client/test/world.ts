@@ -1,5 +1,5 @@
-// A scripted world for the client: virtual time, sockets that the test speaks through, requests that it answers.
-// Nothing here waits: `advance` runs what is due, `settle` what is queued.
+// A scripted environment for the client: virtual time, sockets driven by the test, requests that it answers. Nothing here
+// waits: `advance` runs due timers, `settle` queued microtasks.
 
 import { webcrypto } from "node:crypto";
 
@@ -53,7 +53,7 @@ export interface FakeRequest {
 export class World implements Environment {
   readonly sockets: FakeSocket[] = [];
   readonly requests: FakeRequest[] = [];
-  /** What the coming requests are answered with; an Error is a lost network. */
+  /** The answers to the next requests; an Error is a lost network. */
   readonly answers: (Response | Error)[] = [];
   chance = 0.5;
   #now_ms = 1_767_225_600_000;
@@ -101,14 +101,14 @@ export class World implements Environment {
     return this.#wakers.size;
   }
 
-  /** The last socket that was opened. */
+  /** The socket opened last. */
   get socket(): FakeSocket {
     const socket = this.sockets.at(-1);
     if (!socket) throw new Error("no socket was opened");
     return socket;
   }
 
-  /** Runs the timers of the next `delay_ms`, in their order. */
+  /** Runs the timers of the next `delay_ms`, in order. */
   advance(delay_ms: number): void {
     const end_ms = this.#now_ms + delay_ms;
     for (;;) {

@@ -1,11 +1,11 @@
-// A development tool: the order domain in miniature, in memory, so that the page can be worked on without a server.
-// Follows handlers/README.md in what it says of an order, and takes its time so that each step can be seen.
+// A development tool: a small in-memory version of the order domain, so that the page can be developed without a server.
+// Follows handlers/README.md in its statuses, with delays so that each step can be seen.
 
 export const EPOCH = "0af7651916cd43dd8448eb211c80319c";
 const REPLACED_BY = { sourdough: ["rye-bread", "Rye bread", 420] };
 
 export class Domain {
-  /** How long a step takes. */
+  /** Duration of a step. */
   step_ms = 700;
   gateway = "up";
   inventoryPaused = false;
@@ -134,10 +134,10 @@ export class Domain {
     return onHand >= quantity;
   }
 
-  /** A number that can be one: `card`, or what the customer gives in its place. */
+  /** A valid number: `card`, or the customer's correction. */
   async #rightCard(subject, card) {
     for (let wrong = wrongOf(card); wrong; wrong = wrongOf(card)) {
-      const what_is_wrong = `${wrong}; a payment.details-corrected with the right \`card\` makes the payment go on`;
+      const what_is_wrong = `${wrong}; a payment.details-corrected with the right \`card\` lets the payment continue`;
       const delivery = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong };
       this.set(subject, "payment", { state: "", text: "", delivery });
       card = await new Promise((resolve) => this.#waiting.set(subject, resolve));

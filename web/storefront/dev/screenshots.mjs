@@ -1,6 +1,6 @@
-// A development tool: walks through the shop in Chromium, against the make-believe server, and takes pictures of what a
-// customer sees, wide and narrow, light and dark. Stops with an error where the page does not get to what it should.
-// `npm run screenshots [folder]`; CHROMIUM names another browser.
+// A development tool: walks through the shop in Chromium, against the development server, and takes screenshots of what a
+// customer sees, wide and narrow, light and dark. Fails if the page does not get to the expected state. `npm run screenshots
+// [folder]`; CHROMIUM sets another browser.
 
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -19,7 +19,7 @@ const browser = await chromium.launch({
   args,
 });
 
-/** A server of its own for each walk, so that the stock is as it was. */
+/** A separate server for each walk, so that the stock is the initial one. */
 async function start() {
   const child = spawn(process.execPath, [fileURLToPath(new URL("server.mjs", import.meta.url)), "0"], { stdio: ["ignore", "pipe", "inherit"] });
   const url = await new Promise((resolve) => child.stdout.once("data", (text) => resolve(/http:\S+/.exec(String(text))?.[0])));

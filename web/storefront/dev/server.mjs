@@ -1,5 +1,5 @@
-// A development tool, not the product: serves dist/ at /shop/ and just enough of the doors that the page knocks at, over
-// the miniature domain. `node dev/server.mjs [port]`; PUT /dev {"outage_ms", "step_ms", "dead_after"} plays fate.
+// A development tool, not the product: serves dist/ at /shop/ and the endpoints that the page uses, on top of the in-memory
+// domain. `node dev/server.mjs [port]`; PUT /dev {"outage_ms", "step_ms", "dead_after"} injects faults.
 
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";

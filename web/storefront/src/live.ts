@@ -1,5 +1,5 @@
-// The page's one connection, and the hooks through which components see it. The subjects of the stock are watched all
-// the time, those of orders while a component shows them.
+// The page's only connection, and the hooks through which components use it. The subjects of the stock are always watched,
+// those of orders while a component shows them.
 
 import { Weirgate } from "@weirgate/client";
 import type { ConnectionState, DocumentStorage, StatusDocument } from "@weirgate/client";
@@ -31,7 +31,7 @@ export function useConnection(): ConnectionState {
   return connection;
 }
 
-/** Units on hand by sku, where anything is known of it. */
+/** Units on hand by sku, if known. */
 export type Stock = ReadonlyMap<string, number>;
 
 export function useStock(): Stock {
@@ -64,7 +64,7 @@ export function useStore<T>(store: Store<T>): T {
   return value;
 }
 
-/** The time in milliseconds, moving twice a second while `ticks`. */
+/** The time in milliseconds, updated twice a second while `ticks`. */
 export function useNow(ticks: boolean): number {
   const [now, see] = useState(() => Date.now());
   useEffect(() => {

@@ -1,4 +1,4 @@
-// The shop's start: hands in what a former page could not, and draws the page.
+// The shop's start: submits orders that an earlier page could not, and renders the page.
 
 import { render } from "preact";
 

@@ -1,5 +1,5 @@
 // Which page is shown: the part of the address after the `#`. A change of page moves the focus to its heading, so that a
-// screen reader begins where an eye would.
+// screen reader begins there.
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -33,7 +33,7 @@ export function useRoute(): Route {
     return () => window.removeEventListener("hashchange", onChange);
   }, []);
   useEffect(() => {
-    // Not on the first page: a browser that reloads keeps the reader's place.
+    // Not on the first page: a browser that reloads restores the scroll position.
     if (hash === seen) return;
     seen = hash;
     window.scrollTo({ top: 0, behavior: "instant" });
@@ -42,7 +42,7 @@ export function useRoute(): Route {
   return parseRoute(hash);
 }
 
-/** The address that was last shown; a test has none. */
+/** The address shown last; a test has none. */
 let seen = globalThis.location?.hash;
 
 export function useTitle(title: string): void {

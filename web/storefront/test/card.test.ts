@@ -1,4 +1,4 @@
-// Wrong payment details: what the page shows of them, what it sends, and how it knows a refused number again.
+// Wrong payment details: how the page shows them, what it sends, and how it recognises a refused number.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { correct, formOf, problemOf, wrongDetailsOf } from "../src/model/card.ts
 import type { Answer } from "../src/model/card.ts";
 import { part, SET_ASIDE, troubled } from "./document.ts";
 
-const HINT = "; a payment.details-corrected with the right `card` makes the payment go on";
+const HINT = "; a payment.details-corrected with the right `card` lets the payment continue";
 const WAITING = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: `no; really${HINT}` } as const;
 
 function refusal() {
@@ -18,13 +18,13 @@ function refusal() {
   return wrong;
 }
 
-test("the customer is told what is wrong, not which event mends it", () => {
+test("the customer sees the problem, not the correcting event", () => {
   assert.equal(refusal().reason, "no; really");
   const silent = wrongDetailsOf({ ...SET_ASIDE, payment: troubled({ ...WAITING, what_is_wrong: "" }) });
   assert.equal(silent?.reason, WAITING.message);
 });
 
-test("nothing is asked for unless the payment waits, nor of an order that has come to nothing", () => {
+test("no form is shown unless the payment waits, nor for a failed order", () => {
   const payment = troubled(WAITING);
   const retrying = troubled({ state: "retrying", event: 7, attempt: 1, next_attempt_at_ms: 1, message: "no" });
   for (const parts of [{}, SET_ASIDE, { payment: retrying }, { payment, order: part("payment-overdue") }, { payment, order: part("cancelled") }]) {
@@ -32,12 +32,12 @@ test("nothing is asked for unless the payment waits, nor of an order that has co
   }
 });
 
-test("only what cannot be a card number is held back; a wrong digit is for the server to find", () => {
+test("only impossible card numbers are rejected; a wrong digit is found by the server", () => {
   for (const text of ["4242 4242 4242 4242", "4242-4242-4242-4241", " 123456789012 "]) assert.equal(problemOf(text), undefined, text);
   for (const text of ["", "4242", "4242 4242 4242 424x", "1".repeat(20)]) assert.ok(problemOf(text), text);
 });
 
-test("an answer counts for the refusal that it answers, however alike the next one is", () => {
+test("an answer counts for its refusal only, even if the next one has the same text", () => {
   const [first, second] = [refusal(), refusal()];
   const answer = (state: Answer["state"]): Answer => ({ event_id: "e-1", version: first.version, card: "1", state });
   assert.equal(formOf(undefined, first), "empty");
@@ -46,7 +46,7 @@ test("an answer counts for the refusal that it answers, however alike the next o
   assert.equal(formOf(answer("failed"), second), "empty", "the server never had it");
 });
 
-test("the correction is the event that the payment handler takes, and is handed in for as long as it takes", async () => {
+test("the correction is the payment handler's event, and is retried until it is accepted", async () => {
   const published: [CloudEvent, PublishOptions | undefined][] = [];
   const publisher = {
     async publish(event: CloudEvent, options?: PublishOptions): Promise<Published> {

@@ -1,4 +1,4 @@
-// Parts of an order's status, as the handlers write them, for the tests of what the page makes of them.
+// Parts of an order's status, as the handlers write them, for the page's tests.
 
 import type { Part, PartDelivery, Parts } from "@weirgate/client";
 

@@ -1,5 +1,5 @@
 // The shop's catalogue against the order domain's own (handlers/README.md): an order with any other article or price is
-// rejected, so this is where the two are held together.
+// rejected, so this test compares the two.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -20,7 +20,7 @@ function documented(): Map<string, Row> {
   return new Map(rows.map(([, sku = "", name = "", price, replacement = ""]) => [sku, { name, price: Number(price), replacement }]));
 }
 
-test("the shop sells what the handlers know, at their prices", () => {
+test("the shop sells the handlers' articles at their prices", () => {
   const articles = documented();
   assert.equal(articles.size, CATALOGUE.length);
   for (const { sku, name, unit_price_cents, replacement } of CATALOGUE) {

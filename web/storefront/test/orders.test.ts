@@ -1,4 +1,4 @@
-// The basket, and how an order is handed in: once, with the event the handlers expect, and again after a refresh.
+// The basket, and submitting an order: once, with the event that the handlers expect, and again after a refresh.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -39,7 +39,7 @@ function order(event_id = EVENT_ID) {
 
 beforeEach(() => orders.set([]));
 
-test("the basket counts, keeps its bounds, and forgets what is taken out", () => {
+test("the basket counts, keeps its bounds, and drops removed articles", () => {
   let items: Basket = withQuantity([], "honey", 1);
   items = withQuantity(items, "oat-milk", 500);
   assert.deepEqual([quantityOf(items, "honey"), quantityOf(items, "oat-milk"), count(items)], [1, 99, 100]);
@@ -49,7 +49,7 @@ test("the basket counts, keeps its bounds, and forgets what is taken out", () =>
   assert.deepEqual(withQuantity(withQuantity(items, "honey", 0), "oat-milk", 0), []);
 });
 
-test("the order's event is the one that the handlers expect", async () => {
+test("the order's event matches the handlers", async () => {
   const publisher = new FakePublisher();
   const placed = order();
   keep(placed, publisher);
@@ -70,7 +70,7 @@ test("the order's event is the one that the handlers expect", async () => {
   });
 });
 
-test("an order that was handed in is not handed in again, and the card's number is gone", async () => {
+test("a submitted order is not submitted again, and its card number is deleted", async () => {
   const publisher = new FakePublisher();
   keep(order(), publisher);
   for (let refresh = 0; refresh < 2; refresh += 1) {
@@ -80,7 +80,7 @@ test("an order that was handed in is not handed in again, and the card's number 
   assert.ok(!JSON.stringify(orders.value).includes("4242424242424242"));
 });
 
-test("when it was accepted is kept with my order, and outlives the status that says so", () => {
+test("the time of acceptance is stored with my order, and outlives the status", () => {
   const placed = order();
   keep(placed, new FakePublisher());
   const accepted = part("accepted", { total_cents: 960 }, "Order accepted, 9.60 EUR in all");
@@ -93,7 +93,7 @@ test("when it was accepted is kept with my order, and outlives the status that s
   assert.equal(orders.value.length, 1);
 });
 
-test("a refusal is kept with the order and shown instead of tried again", async () => {
+test("a refusal is stored with the order and shown instead of retried", async () => {
   const publisher = new FakePublisher();
   publisher.error = new PublishError("the event was not accepted: no key", 400);
   keep(order(), publisher);
@@ -104,7 +104,7 @@ test("a refusal is kept with the order and shown instead of tried again", async 
   assert.equal(orders.value[0]?.refused, "the event was not accepted: no key");
 });
 
-test("the list is bounded, newest first; what drops out is forgotten", () => {
+test("the list is bounded, newest first; dropped orders are forgotten", () => {
   const publisher = new FakePublisher();
   const ids = Array.from({ length: 32 }, (_, n) => `01234567-89ab-4def-8123-${String(n).padStart(12, "0")}`);
   for (const id of ids) keep(order(id), publisher);
@@ -113,7 +113,7 @@ test("the list is bounded, newest first; what drops out is forgotten", () => {
   assert.equal(publisher.forgotten.length, 2);
 });
 
-test("the catalogue names each article once and only replacements that it sells", () => {
+test("the catalogue has each article once, and only substitutes that it sells", () => {
   assert.equal(new Set(CATALOGUE.map(({ sku }) => sku)).size, CATALOGUE.length);
   for (const { replacement } of CATALOGUE) {
     assert.ok(!replacement || CATALOGUE.some(({ name }) => name.startsWith(replacement)), replacement);

@@ -1,4 +1,4 @@
-// The receipt: what was ordered, what became of it, and what is left when a part is not what was promised.
+// The receipt: ordered articles, their results, and a part of an unexpected shape.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,14 +11,14 @@ function fates(receipt: ReturnType<typeof receiptOf>): string[] {
   return receipt.rows.map(({ name, fate }) => `${name}: ${fate}`);
 }
 
-test("before the server has said anything, the browser's own lines are shown", () => {
+test("before the first status, the browser's own lines are shown", () => {
   const receipt = receiptOf({}, LINES);
   assert.equal(receipt.total_cents, 480 + 2 * 590 + 1490);
   assert.equal(receipt.ordered_total_cents, undefined);
   assert.equal(receiptOf(ACCEPTED).total_cents, receipt.total_cents, "then the server's");
 });
 
-test("changes stand where the line was placed, and the price is the new one", () => {
+test("changes are at the line's place, with the new price", () => {
   for (const parts of [SET_ASIDE, INVOICED]) {
     const receipt = receiptOf(parts);
     assert.deepEqual(fates(receipt), ["Rye bread: substituted", "Fig jam, 300 g: unavailable", "Coffee beans, 500 g: as-ordered"]);
@@ -27,21 +27,21 @@ test("changes stand where the line was placed, and the price is the new one", ()
   }
 });
 
-test("where nothing changed there is one total", () => {
+test("without changes there is one total", () => {
   const reserved = { lines: LINES, total_cents: 3150, ordered_total_cents: 3150, changes: [] };
   const receipt = receiptOf({ inventory: part("reserved", reserved) });
   assert.deepEqual(fates(receipt), LINES.map(({ name }) => `${name}: as-ordered`));
   assert.equal(receipt.ordered_total_cents, undefined);
 });
 
-test("where nothing is there, all lines are struck and cost nothing", () => {
+test("if nothing is in stock, all lines are struck and cost nothing", () => {
   const changes = LINES.map((line, n) => ({ kind: "unavailable", line: n, ...line }));
   const receipt = receiptOf({ ...ACCEPTED, inventory: part("unavailable", { changes }) });
   assert.ok(receipt.rows.every(({ fate }) => fate === "unavailable"));
   assert.equal(receipt.total_cents, 0);
 });
 
-test("an odd part costs only what it would have said", () => {
+test("an invalid part loses only its own contents", () => {
   for (const data of [null, 7, [], { lines: "many" }, { lines: [{ sku: 1 }] }, { changes: {} }]) {
     assert.equal(receiptOf({ inventory: part("reserved", data) }, LINES).rows.length, 3);
     assert.equal(invoiceOf({ invoice: part("issued", data) }), undefined);

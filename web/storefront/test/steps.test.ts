@@ -1,4 +1,4 @@
-// What the page makes of an order's status: the mood of each step and the headline, along every way an order can go.
+// The page's view of an order's status: the mood of each step and the headline, for every course of an order.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ function moods(parts: Parts): string {
     .join(" ");
 }
 
-test("an order that goes well moves one step at a time", () => {
+test("a successful order advances one step at a time", () => {
   const ways: [Parts, string, string, number][] = [
     [{}, "placed", "working waiting waiting waiting waiting", 0],
     [ACCEPTED, "accepted", "done working waiting waiting waiting", 1],
@@ -33,7 +33,7 @@ test("an order that goes well moves one step at a time", () => {
   }
 });
 
-test("nobody works on an order that the server does not have", () => {
+test("no step begins before the server has the order", () => {
   assert.ok(stepsOf({}, { isSent: false }).every(({ mood }) => mood === "waiting"));
 });
 
@@ -66,7 +66,7 @@ test("a payment that is overdue ends the order, and one that comes too late goes
   }
 });
 
-test("an order that is rejected, or of which nothing is there, ends where it is", () => {
+test("a rejected or unavailable order ends at its step", () => {
   const rejected = { order: part("rejected", { problems: ["line 1: quantity 0 is not 1 to 99"] }) };
   assert.equal(headlineOf(rejected).state, "rejected");
   assert.equal(moods(rejected), "failed skipped skipped skipped skipped");

@@ -1,5 +1,5 @@
-//! Whole orders through all six handlers, each event going to those whose manifest subscribes to it. What the runtime adds
-//! (durability, retries, order under load) is not here; what the handlers say to each other is.
+//! Whole orders through all six handlers, each event going to those whose manifest subscribes to it. This tests the
+//! handlers' exchange of events, not what the runtime adds (durability, retries, order under load).
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ const GOOD_CARD: &str = "4242424242424242";
 const DECLINED_CARD: &str = "4000000000000002";
 
 #[test]
-fn an_order_reaches_the_door() {
+fn an_order_is_delivered() {
     let mut shop = Shop::open();
     shop.place("o-1", GOOD_CARD, &[("sourdough", 1), ("coffee-beans", 1), ("fig-jam", 1)]);
     assert_eq!(
@@ -50,7 +50,7 @@ fn a_declined_card_gives_the_stock_back() {
 }
 
 #[test]
-fn no_card_is_kept_once_an_order_is_at_its_end() {
+fn no_card_is_stored_after_an_order_has_ended() {
     let mut shop = Shop::open();
     shop.place("o-1", GOOD_CARD, &[("honey", 1)]);
     shop.place("o-2", DECLINED_CARD, &[("honey", 1)]);
@@ -64,13 +64,13 @@ fn no_card_is_kept_once_an_order_is_at_its_end() {
 }
 
 #[test]
-fn the_gateway_may_be_down_for_an_hour() {
+fn a_gateway_outage_of_an_hour_delays_the_payment() {
     let manifest = Manifest::from_toml(include_str!("../../../payment/handler.toml")).expect("a manifest");
     let levels = manifest.checked().expect("a good manifest").retry;
-    // Each delay is drawn evenly from zero to its maximum. Their sum is within a sixth of its mean, practically always.
+    // Each delay is drawn evenly from zero to its maximum. Their sum is practically always within a sixth of its mean.
     let delays = levels.iter().map(|level| {
         assert_eq!(level.jitter, Jitter::Full);
-        // The first few are shorter, and count as nothing.
+        // The first few are shorter, and negligible.
         u64::from(level.attempts).saturating_sub(20) * level.delay_ms_max / 2
     });
     let minutes = delays.sum::<u64>() / 60_000;

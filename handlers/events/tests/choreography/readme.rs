@@ -1,4 +1,4 @@
-//! `handlers/README.md` against the handlers: what it names is there, and what is there it names.
+//! `handlers/README.md` against the handlers: everything it names exists, and it names everything that exists.
 
 use std::{fs, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{DECLINED_CARD, GOOD_CARD, shop::Shop};
 
 const README: &str = include_str!("../../../README.md");
 
-/// Orders that end in all ways there are.
+/// Orders with all possible results.
 fn shop() -> Shop {
     let mut shop = Shop::open();
     shop.place("o-1", GOOD_CARD, &[("coffee-beans", 1)]);
@@ -48,7 +48,7 @@ fn every_event_and_state_of_the_readme_is_real() {
 }
 
 #[test]
-fn every_manifest_is_good_and_told() {
+fn every_manifest_is_valid_and_in_the_readme() {
     let handlers = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folders = fs::read_dir(handlers).expect("handlers").map(|entry| entry.expect("an entry").path());
     let manifests = folders.filter_map(|folder| fs::read_to_string(folder.join("handler.toml")).ok());

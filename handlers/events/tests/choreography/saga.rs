@@ -1,4 +1,4 @@
-//! Orders that come to nothing on the way, and what makes good on what was done for them.
+//! Orders that fail on the way, and their compensation.
 
 use order_events::{OrderCancelRequested, PaymentDetailsCorrected, StockReleased};
 use weirgate_sdk::EventType;
@@ -7,7 +7,7 @@ use crate::{DECLINED_CARD, GOOD_CARD, shop::Shop};
 
 const GATEWAY_DOWN: &str = "transient: the payment gateway does not answer";
 
-/// A shop whose gateway is down, with an order of all the honey there is.
+/// A shop whose gateway is down, with an order of the whole stock of honey.
 fn unpaid() -> Shop {
     let mut shop = Shop::open();
     shop.handler("payment").world.configure("gateway", "down");
@@ -27,7 +27,7 @@ fn honey(shop: &mut Shop) -> Option<u64> {
 }
 
 #[test]
-fn a_payment_that_is_late_is_made_good() {
+fn a_late_payment_is_refunded() {
     let mut shop = unpaid();
     assert_eq!(honey(&mut shop), Some(0));
     shop.fire("order", "o-1", "payment");
@@ -43,12 +43,12 @@ fn a_payment_that_is_late_is_made_good() {
     );
     assert_eq!(shop.status("o-1")["payment"].1["reason"], "it was not paid within 10 min");
     assert_eq!(shop.status("o-1")["notification"].1["last"]["kind"], "refunded");
-    assert_eq!(shop.status("o-1")["notification"].1["count"], 3, "nobody is thanked for it");
+    assert_eq!(shop.status("o-1")["notification"].1["count"], 3, "no mail thanks for it");
     assert_eq!(shop.types_seen.iter().filter(|seen| *seen == StockReleased::TYPE).count(), 1);
 }
 
 #[test]
-fn a_payment_in_time_is_as_good_as_any() {
+fn a_payment_just_in_time_is_accepted() {
     let mut shop = unpaid();
     gateway_is_back(&mut shop);
     assert_eq!(shop.status("o-1")["order"].0, "completed");
@@ -73,7 +73,7 @@ fn a_customer_may_cancel_until_it_is_paid() {
 }
 
 #[test]
-fn a_wrong_card_waits_for_the_right_one() {
+fn a_wrong_card_number_waits_for_a_correction() {
     let details = |card: &str| {
         let details = PaymentDetailsCorrected { order: "o-1".into(), card: card.into() };
         serde_json::to_vec(&details).expect("JSON")
@@ -92,7 +92,7 @@ fn a_wrong_card_waits_for_the_right_one() {
 }
 
 #[test]
-fn a_card_that_is_put_right_too_late_is_not_charged() {
+fn a_card_corrected_too_late_is_not_charged() {
     let mut shop = Shop::open();
     shop.place("o-1", "1234", &[("honey", 1)]);
     shop.fire("order", "o-1", "payment");

@@ -1,5 +1,5 @@
-//! The shop under test: all handlers of the order domain, the log between them, and what of it has failed and is to come
-//! again. Time passes where a test says so.
+//! The shop under test: all handlers of the order domain, the log between them, and failed deliveries that are tried again.
+//! Time advances when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,7 +24,7 @@ const HANDLERS: [(&str, Handle); 6] = [
     }),
 ];
 
-/// An event as it stands in the log.
+/// An event in the log.
 #[derive(Clone)]
 pub struct Stored {
     pub source: String,
@@ -36,21 +36,21 @@ pub struct Deployed {
     pub manifest: Manifest,
     pub world: World,
     handle: Handle,
-    /// By key: a delivery that has failed, and those that are parked behind it.
+    /// By key: a failed delivery, and those that are blocked behind it.
     open: BTreeMap<String, VecDeque<Stored>>,
-    /// Keys whose first open delivery waits for a correction.
+    /// Keys whose first open delivery awaits correction.
     waiting: BTreeSet<String>,
 }
 
 impl Deployed {
-    /// Deliver, unless an earlier delivery of the key is open.
+    /// Delivers, unless an earlier delivery of the key is open.
     fn take(&mut self, stored: Stored) -> Vec<Emitted> {
         let lane = self.open.entry(stored.event.key.clone()).or_default();
         lane.push_back(stored);
         if lane.len() == 1 { self.go_on().0 } else { Vec::new() }
     }
 
-    /// Deliver what is open until it fails. Answers what was emitted, and the failures.
+    /// Delivers open deliveries until one fails. Returns the emissions and the failures.
     fn go_on(&mut self) -> (Vec<Emitted>, Vec<Failure>) {
         let (mut emitted, mut failures) = (Vec::new(), Vec::new());
         for (key, lane) in &mut self.open {
@@ -72,7 +72,7 @@ impl Deployed {
     }
 }
 
-/// All handlers, and the events that are not delivered yet in the order in which they stand in the log.
+/// All handlers, and the undelivered events in the order of the log.
 pub struct Shop {
     handlers: Vec<Deployed>,
     log: VecDeque<Stored>,
@@ -96,12 +96,12 @@ impl Shop {
         self.handlers.iter_mut().find(|deployed| deployed.manifest.name.as_str() == name).expect(name)
     }
 
-    /// Append an order, and deliver until nothing is left that can be.
+    /// Appends an order, and delivers until nothing more can be delivered.
     pub fn place(&mut self, order: &str, card: &str, lines: &[(&str, u32)]) {
         self.publish("order.placed", order, placed(order, card, lines));
     }
 
-    /// The same with any event of the shop's.
+    /// The same with any event of the shop.
     pub fn publish(&mut self, r#type: &str, order: &str, data: Vec<u8>) {
         let key = format!("order/{order}");
         let event = Emitted { r#type: r#type.into(), subject: key.clone(), key, data_content_type: None, data };
@@ -109,7 +109,7 @@ impl Shop {
         self.settle();
     }
 
-    /// Try again what has failed. Answers why it does so still.
+    /// Retries failed deliveries. Returns the failures that remain.
     pub fn retry(&mut self, handler: &str) -> Vec<Failure> {
         let (emitted, failures) = self.handler(handler).go_on();
         self.append(&format!("/handlers/{handler}"), emitted);
@@ -117,7 +117,7 @@ impl Shop {
         failures
     }
 
-    /// Let the timer of a handler fire.
+    /// Fires the timer of a handler.
     pub fn fire(&mut self, handler: &str, order: &str, timer: &str) {
         let key = format!("order/{order}");
         let deployed = self.handler(handler);
@@ -156,7 +156,7 @@ impl Shop {
         }
     }
 
-    /// The status document of an order, as the page gets it: by handler, state and data.
+    /// An order's status document, as the page gets it: by handler, state and data.
     pub fn status(&self, order: &str) -> BTreeMap<String, (String, Value)> {
         let parts = self.handlers.iter().filter_map(|deployed| {
             let status = deployed.world.status(&format!("order/{order}"))?;
@@ -170,7 +170,7 @@ impl Shop {
     }
 }
 
-/// To the handler, if it wants the event: as one to take, or as one that corrects what waits.
+/// Passes the event to the handler, if it subscribes to it, as an event or as a correction.
 fn deliver(deployed: &mut Deployed, stored: &Stored) -> Vec<Emitted> {
     let (r#type, source) = (&stored.event.r#type, &stored.source);
     let subscriptions = &deployed.manifest.subscriptions;

@@ -1,6 +1,6 @@
-//! A payment provider behind HTTP: `POST /charges` and `POST /refunds` at the setting `gateway_url`. Owns what is asked
-//! and what each answer means. That no call is made twice is the runtime's doing: each is a step of the delivery, whose
-//! answer is kept.
+//! A payment provider over HTTP: `POST /charges` and `POST /refunds` at the setting `gateway_url`. Owns the requests and the
+//! meaning of each answer. The runtime ensures that no call is made twice: each is a step of the delivery, whose answer is
+//! recorded.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::{HttpError, Response, prelude::*};
@@ -9,7 +9,7 @@ use super::{Answer, Charge, Refund, wrong_details};
 
 const AUTHORIZATION: &str = "Bearer {{secret:payment-gateway}}";
 const CURRENCY: &str = "EUR";
-/// What a provider calls details that another try with the same card cannot make right.
+/// A provider's error codes for details that no other try with the same card can fix.
 const WRONG_DETAILS: [&str; 6] =
     ["incorrect_number", "invalid_number", "invalid_expiry", "expired_card", "incorrect_cvc", "invalid_card"];
 
@@ -55,7 +55,7 @@ pub fn charge(charge: &Charge, context: &mut Context) -> Result<Answer, Failure>
     if WRONG_DETAILS.contains(&refusal.code.as_str()) {
         return Err(wrong_details(&said));
     }
-    // Unlike a refusal to pay, what the provider could not read says nothing of the card.
+    // Unlike a declined payment, a request that the provider could not parse says nothing about the card.
     if response.status == 422 {
         return Err(Failure::permanent(format!("the payment gateway refuses the call: {said}")));
     }
@@ -76,13 +76,13 @@ fn post<T: Serialize>(step: &str, path: &str, call: &T, context: &mut Context) -
     let url = format!("{}/{path}", url.trim_end_matches('/'));
     let request = Request::post(url).header("Authorization", AUTHORIZATION).json(call)?;
     context.fetch(step, request).map_err(|error| match error {
-        // The manifest can be put right, and then it is the same call.
+        // The manifest can be corrected, and then it is the same call.
         HttpError::Denied(why) => Failure::transient(format!("the call of the payment gateway was denied: {why}")),
         error => error.into(),
     })
 }
 
-/// The name of the call: another card is another call. The name tells the cards apart and not what they are.
+/// The step name of the call: another card is another call. The name distinguishes cards without revealing them.
 fn step(charge: &Charge) -> String {
     if !charge.is_corrected {
         return "charge-card".to_owned();

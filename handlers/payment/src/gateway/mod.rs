@@ -1,45 +1,45 @@
-//! The payment provider, as the rest of the handler sees it. The setting `gateway` chooses what is behind it: `up` a
-//! stand-in that answers, `down` one that does not, `http` a real one at `gateway_url`.
+//! The payment provider, as the rest of the handler sees it. The setting `gateway` selects the implementation: `up` a
+//! simulation that answers, `down` one that does not, `http` a real one at `gateway_url`.
 
 mod http;
 mod simulated;
 
 use weirgate_sdk::prelude::*;
 
-/// What is to be charged.
+/// A charge to be made.
 pub struct Charge<'a> {
     pub order: &'a str,
     pub total_cents: u64,
     pub card: &'a str,
-    /// Whether the card came with a correction. A call that was answered is never made again under its name, so another
-    /// card needs a call of another name.
+    /// Whether the card came with a correction. An answered call is never made again under its name, so another card needs a
+    /// call with another name.
     pub is_corrected: bool,
 }
 
-/// What the gateway says of a card once it answers.
+/// The gateway's answer about a card.
 pub enum Answer {
     Charged {
         reference: String,
     },
-    /// The card is good and there will be no money.
+    /// The card is valid but the payment is declined.
     Declined {
         reason: String,
     },
 }
 
-/// What is to be paid back.
+/// A refund to be made.
 pub struct Refund<'a> {
     pub order: &'a str,
     pub total_cents: u64,
-    /// That of the charge.
+    /// The charge's reference.
     pub reference: &'a str,
 }
 
-/// Charge a card, once however often the delivery is tried.
+/// Charges a card, once over all attempts at the delivery.
 ///
 /// # Errors
-/// Transient: the gateway does not answer. Correctable: the payment details are wrong. Permanent: the gateway cannot make
-/// sense of the call.
+/// Transient: the gateway does not answer. Correctable: the payment details are wrong. Permanent: the gateway rejects the
+/// call.
 pub fn charge(charge: &Charge, context: &mut Context) -> Result<Answer, Failure> {
     match mode(context).as_str() {
         "down" => Err(does_not_answer()),
@@ -48,7 +48,7 @@ pub fn charge(charge: &Charge, context: &mut Context) -> Result<Answer, Failure>
     }
 }
 
-/// Pay back what was charged, once however often the delivery is tried.
+/// Refunds a charge, once over all attempts at the delivery.
 ///
 /// # Errors
 /// As for a charge, without the correctable ones.
@@ -60,11 +60,11 @@ pub fn refund(refund: &Refund, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-/// The failure that a correction mends; `what` is wrong with the details.
+/// A correctable failure; `what` is wrong with the details.
 fn wrong_details(what: &str) -> Failure {
     Failure::correctable(
         "the payment details are wrong",
-        format!("{what}; a payment.details-corrected with the right `card` makes the payment go on"),
+        format!("{what}; a payment.details-corrected with the right `card` lets the payment continue"),
     )
 }
 

@@ -1,5 +1,5 @@
-//! The stand-in for a payment provider, with the manners of a real one: it knows a card number that cannot be one from a card
-//! that is declined.
+//! A simulated payment provider that behaves like a real one: it distinguishes an invalid card number from a card that is
+//! declined.
 
 use weirgate_sdk::prelude::*;
 
@@ -9,7 +9,7 @@ use super::{Answer, Charge, wrong_details};
 const DECLINED_CARD: &str = "4000000000000002";
 const CARD_DIGITS: usize = 16;
 
-/// Charge a card. The reference is the same however often the delivery is tried.
+/// Charges a card. The reference is the same for every attempt at the delivery.
 pub fn charge(charge: &Charge, context: &Context) -> Result<Answer, Failure> {
     let number: String = charge.card.chars().filter(|c| !c.is_whitespace()).collect();
     if number.len() != CARD_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -24,7 +24,7 @@ pub fn charge(charge: &Charge, context: &Context) -> Result<Answer, Failure> {
     Ok(Answer::Charged { reference: format!("pay-{}", context.delivery().id) })
 }
 
-/// Whether the last digit is what the others make it (ISO/IEC 7812-1, the Luhn algorithm): one wrong digit is found.
+/// Whether the check digit is right (ISO/IEC 7812-1, the Luhn algorithm): one wrong digit is detected.
 fn is_checked(number: &str) -> bool {
     let digits = number.chars().rev().filter_map(|c| c.to_digit(10));
     let weighed = digits.enumerate().map(|(n, digit)| match digit * 2 {

@@ -1,4 +1,4 @@
-//! One handler: how far it has looked through the log, what it has open, and when the next attempt may begin.
+//! One handler: its scanned position, its open deliveries, and when its next attempt may begin.
 
 mod resequence;
 mod scan;
@@ -16,14 +16,14 @@ use crate::{
 };
 pub use scan::Found;
 
-/// The lane of a handler that takes one event after the other, whatever their keys.
+/// The lane of a handler that handles one event at a time, regardless of key.
 const ONE_LANE: KeyHash = KeyHash(0);
 
 #[derive(Debug)]
 pub struct Handler {
     pub deployed: Deployed,
     deployed_at: Position,
-    /// The deployment that put events back into order, or ceased to.
+    /// The last deployment that turned resequencing on or off.
     era: Position,
     pub manifest: Manifest,
     pub mode: Mode,
@@ -32,29 +32,29 @@ pub struct Handler {
     pub lanes: Lanes,
     pub breaker: Option<Breaker>,
     pub since_deployed: SinceDeployed,
-    /// What the handler takes from each position on: an event is matched by the manifest that was in force at its
-    /// position, whenever it is looked at; one from before the first deployment by the first that is known. Those that no
-    /// event to come can need are forgotten.
+    /// Subscriptions by the position from which they apply: an event is matched by the manifest in force at its position,
+    /// even if it is scanned later; an event from before the first deployment by the first known one. Entries that no event
+    /// still to be scanned can need are dropped.
     subscriptions: Vec<(Position, Interest)>,
-    /// All events up to here are finished, not for this handler, or open.
+    /// All events up to here are closed, do not match, or are open.
     scanned: Position,
     scanning: bool,
-    /// All events that came up to then have been looked at, also where it lags.
+    /// All events up to this time have been scanned, even if the handler lags.
     seen_ms: u64,
-    /// What records say of deliveries beyond `scanned`; `None` for those that are finished. Met only while the log is
-    /// replayed to a handler that lags, and only until the scan that it forces has been answered.
+    /// Deliveries beyond `scanned` that records name; `None` for closed ones. Used only while the log is replayed to a
+    /// handler that lags, until the scan that it forces has been answered.
     ahead: BTreeMap<Position, Option<DeliveryRow>>,
     pub emission_rate: EmissionRate,
-    /// Deliveries whose correction was asked for; the record that says so follows. None is asked for twice.
+    /// Deliveries whose correction is being staged, so that none is staged twice.
     correcting: BTreeSet<Position>,
 }
 
-/// What became of the deliveries since the last deployment. Counted anew after a restart.
+/// Outcomes of the deliveries since the last deployment. Restarts reset the counts.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SinceDeployed {
     pub closed: u32,
     pub dead: u32,
-    /// It is about to be paused for it; the record that says so follows.
+    /// About to be paused because of dead letters; the record of it follows.
     pub stopping: bool,
 }
 
@@ -101,7 +101,7 @@ impl Handler {
         }
     }
 
-    /// Take up where a row left off.
+    /// Restores a handler from its row.
     pub fn resume(&mut self, row: &HandlerRow) {
         (self.mode, self.scanned) = (if bug!(ModeForgotten) { Mode::Running } else { row.mode }, row.scanned);
         self.era = row.era;
@@ -114,7 +114,7 @@ impl Handler {
         }
     }
 
-    /// From `position` on the handler is another version.
+    /// A new deployment applies from `position` on.
     pub fn redeploy(&mut self, position: Position, deployed: Deployed, manifest: Manifest, limits: &Limits) {
         self.ready &= self.deployed.digest == deployed.digest;
         if self.manifest.subscriptions != manifest.subscriptions {
@@ -140,17 +140,17 @@ impl Handler {
         }
     }
 
-    /// Everything up to here is done with, as far as memory knows.
+    /// All deliveries up to here are closed, as far as memory knows.
     pub fn checkpoint(&self) -> Position {
         self.lanes.first_open().map_or(self.scanned, |first| if bug!(CheckpointFar) { first } else { first.before() })
     }
 
-    /// Where the deployment stands that is in force.
+    /// The position of the deployment in force.
     pub fn version(&self) -> Position {
         self.deployed_at
     }
 
-    /// How many different subscriptions are in force for events that it has not looked at.
+    /// Number of distinct subscriptions in force for events that are not scanned yet.
     pub fn subscriptions_pending(&self) -> usize {
         self.subscriptions.len()
     }
@@ -159,12 +159,12 @@ impl Handler {
         self.scanned
     }
 
-    /// Whether the disk may hold the row of a delivery that a record speaks of.
+    /// Whether the row of a delivery that a record names may be on disk.
     pub fn may_be_spilled(&self, position: Position) -> bool {
         position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.spilled_lanes.rows() > 0
     }
 
-    /// The next deliveries to attempt, which go in one call.
+    /// The next deliveries to attempt together in one call.
     pub fn next_call(&mut self, now_ms: u64) -> Vec<(Position, u32)> {
         if !self.emission_rate.allows(now_ms) {
             return Vec::new();
@@ -174,14 +174,14 @@ impl Handler {
         let mut call = vec![first];
         while call.len() < most + usize::from(bug!(BatchTooLarge)) {
             let Some(last) = call.last().copied() else { break };
-            // One that was tried before goes alone: it may be what breaks the batch.
+            // A delivery that was tried before runs alone: it may be the one that fails the batch.
             let Some(next) = self.next_of_batch(first, last) else { break };
             call.push(next);
         }
         call.into_iter().filter_map(|position| self.begin(position, first)).collect()
     }
 
-    /// How many deliveries the next call may take, if there may be one.
+    /// How many deliveries the next call may take; `None` if no call may begin.
     fn room_of_next_call(&self, now_ms: u64) -> Option<usize> {
         let batch = events_max(&self.manifest);
         let calls_max = self.breaker.as_ref().map_or(usize::MAX, |breaker| breaker.calls_max(now_ms));
@@ -191,7 +191,7 @@ impl Handler {
         let is_paused = self.mode == Mode::Paused && !bug!(PausedRuns);
         let is_stopping = self.since_deployed.stopping && !bug!(StopsLate);
         let may = !is_paused && !is_stopping && self.ready && has_place;
-        // The one that finds out whether a breaker may close goes alone.
+        // The half-open probe runs alone.
         may.then_some(if calls_max == usize::MAX { batch } else { 1 })
     }
 
@@ -203,7 +203,7 @@ impl Handler {
         follower.or_else(|| self.lanes.pop_fresh())
     }
 
-    /// From now on it takes a place, so that the next look sees it; the record that says so follows at once.
+    /// From now on it takes a slot, so that the next check counts it; the record of it follows at once.
     fn begin(&mut self, position: Position, call: Position) -> Option<(Position, u32)> {
         let attempt = self.lanes.get(position)?.attempt + 1;
         let version = self.deployed_at;
@@ -211,19 +211,19 @@ impl Handler {
         Some((position, attempt))
     }
 
-    /// Ask that a delivery runs again with the data of the event at `with`, or with that of its hook.
+    /// Request that a delivery runs again, with the data of the event at `with` or with its hook's.
     pub fn correct(&mut self, position: Position, with: Option<Position>, actions: &mut Vec<Action>) {
         if self.correcting.insert(position) || bug!(CorrectedTwice) {
             actions.push(Action::Correct { delivery: self.id(position), with });
         }
     }
 
-    /// It was decided about.
+    /// An operator's command was applied to the delivery.
     pub fn decided(&mut self, position: Position) {
         self.correcting.remove(&position);
     }
 
-    /// A record says something of a delivery. The row as it then is, if it is in memory.
+    /// A record changes a delivery. Returns the changed row, if it is in memory.
     pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<DeliveryRow> {
         if position > self.scanned {
             let unknown = || DeliveryRow::new(KeyHash(0), KeyHash(0));
@@ -234,7 +234,7 @@ impl Handler {
         self.lanes.change(position, change).cloned()
     }
 
-    /// The delivery is no longer open. Its row, if it was.
+    /// The delivery is closed. Returns its row, if it had one.
     pub fn close(&mut self, position: Position) -> Option<DeliveryRow> {
         if position > self.scanned {
             self.ahead.insert(position, None);
@@ -243,9 +243,9 @@ impl Handler {
         self.lanes.close(position)
     }
 
-    /// Open a delivery that is not open.
+    /// Opens a delivery that is not open.
     pub fn reopen(&mut self, position: Position, key: KeyHash, change: impl FnOnce(&mut DeliveryRow)) -> Opened {
-        // Its number has been passed.
+        // Its number was passed already.
         let sequence = self.manifest.resequence.map(|_| Sequence { number: None, due_ms: 0 });
         let mut row = DeliveryRow { sequence, ..self.row_for(position, key) };
         change(&mut row);
@@ -258,7 +258,7 @@ impl Handler {
         Opened { position, row: DeliveryRow { spilled, ..row } }
     }
 
-    /// The row of a delivery that is opened now.
+    /// The row of a delivery that is being opened.
     fn row_for(&self, position: Position, key: KeyHash) -> DeliveryRow {
         let alone = KeyHash(position.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (lane, parallel) = match (self.manifest.ordering, self.manifest.emit_order) {
@@ -277,17 +277,17 @@ impl Handler {
     }
 }
 
-/// How many deliveries one call may take.
+/// The maximum number of deliveries of one call.
 fn events_max(manifest: &Manifest) -> usize {
     manifest.batch.map_or(1, |batch| batch.events_max).max(1) as usize
 }
 
-/// How many deliveries of a lane are in memory: full calls, so that none is short for what is on disk.
+/// How many deliveries of a lane stay in memory: enough for full calls.
 fn lane_max(manifest: &Manifest, limits: &Limits) -> usize {
     limits.lane_max.next_multiple_of(events_max(manifest))
 }
 
-/// A delivery that was opened, and its row: on disk where that says so.
+/// A delivery was opened with this row, in memory or, if the lanes say so, on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     pub position: Position,

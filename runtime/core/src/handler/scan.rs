@@ -1,4 +1,4 @@
-//! How a handler goes through the log: what of it becomes a delivery, and what a correction.
+//! How a handler scans the log: which events become deliveries, and which become corrections.
 
 use weirgate_types::{DeliveryId, Interest, KeyHash, Position};
 
@@ -6,21 +6,21 @@ use super::{Handler, ONE_LANE, Opened};
 use crate::bugs::bug;
 use crate::{DeliveryPhase, DeliveryRow, EventHead, Limits, Next};
 
-/// What a handler makes of some events.
+/// What a handler makes of scanned events.
 #[derive(Debug, Default)]
 pub struct Found {
     pub opened: Vec<Opened>,
     /// Rows that were offered a correction.
     pub offered: Vec<(Position, DeliveryRow)>,
-    /// Deliveries that run again with the correction at the second position.
+    /// Deliveries that run again, each with the correction at the second position.
     pub corrected: Vec<(Position, Position)>,
-    /// Numbers that have become the next ones of their lanes.
+    /// Lanes and their new next numbers.
     pub next: Vec<(KeyHash, Next)>,
 }
 
 impl Handler {
-    /// Take the events of a record that was appended, if all before it has been taken and there is room. `width` is the
-    /// number of positions the record covers.
+    /// Takes the events of an appended record, if everything before it was taken and there is room. `width` is the number of
+    /// positions that the record covers.
     pub fn follow(&mut self, first: Position, width: u64, events: &[EventHead], limits: &Limits) -> Found {
         let mut found = Found::default();
         if self.scanned.next() != first || !self.has_room(limits) {
@@ -33,7 +33,7 @@ impl Handler {
         found
     }
 
-    /// Take what reading back found.
+    /// Takes the result of a scan.
     pub fn scanned_to(&mut self, events: &[EventHead], through: Position) -> Found {
         self.scanning = false;
         let mut found = Found::default();
@@ -46,8 +46,8 @@ impl Handler {
         found
     }
 
-    /// Where to read on from, and how far, when there is something to read and room for it. Without room no further than to
-    /// what records speak of: that was taken before.
+    /// Where to scan next, and how far, if there is something to scan and room for it. Without room, no further than the
+    /// last position that records name: those deliveries were opened before.
     pub fn scan_after(&mut self, until: Position, limits: &Limits) -> Option<(Position, Position)> {
         let spoken_of = self.ahead.last_key_value().map_or(Position::ZERO, |(position, _)| *position);
         let until = if self.has_room(limits) { until } else { until.min(spoken_of) };
@@ -83,9 +83,9 @@ impl Handler {
         is_for_all && self.in_force(head.position).is_some_and(|one| one.corrects(&head.r#type, &head.source))
     }
 
-    /// A correction came for a key: for the delivery that waits for it, or that may come to do so.
+    /// A correction came for a key: for the delivery that awaits it, or for one that may come to await it.
     fn offer(&mut self, key: KeyHash, correction: Position, found: &mut Found) {
-        // What was opened under another manifest is in the other kind of lane.
+        // Deliveries opened under another manifest are in the other kind of lane.
         for lane in [key, ONE_LANE] {
             self.offer_to_lane(lane, key, correction, found);
         }
@@ -97,7 +97,7 @@ impl Handler {
                 |row: &&DeliveryRow| (row.key == key || bug!(CorrectsOtherKeys)) && row.takes(position, correction);
             let Some(row) = self.lanes.get(position).filter(is_news) else { continue };
             if row.phase == DeliveryPhase::AwaitingCorrection {
-                // Of several that come at once the last one counts.
+                // If several come at once, the last one applies.
                 found.corrected.retain(|(other, _)| *other != position);
                 found.corrected.push((position, correction));
             }

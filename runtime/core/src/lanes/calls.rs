@@ -1,4 +1,4 @@
-//! The calls that are under way, and the deliveries of each.
+//! The calls in flight, and the deliveries of each.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use weirgate_types::Position;
 
 #[derive(Debug, Default)]
 pub struct Calls {
-    /// The call of each delivery: the position of the call's first delivery.
+    /// The call of each delivery, named by the position of the call's first delivery.
     of: BTreeMap<Position, Position>,
-    /// How many deliveries of a call still run.
+    /// Number of deliveries of a call that still run.
     sizes: BTreeMap<Position, usize>,
 }
 
@@ -21,7 +21,7 @@ impl Calls {
         self.of.get(&position).copied()
     }
 
-    /// A delivery runs, in a call. One that runs already stays in its call.
+    /// A delivery runs in a call. One that runs already stays in its call.
     pub fn begin(&mut self, position: Position, call: Position) {
         if self.of.contains_key(&position) {
             return;
@@ -30,7 +30,7 @@ impl Calls {
         *self.sizes.entry(call).or_default() += 1;
     }
 
-    /// A delivery does not run any longer. The call ends with its last one.
+    /// A delivery no longer runs. The call ends with its last one.
     pub fn end(&mut self, position: Position) {
         let Some(call) = self.of.remove(&position) else { return };
         match self.sizes.get_mut(&call) {

@@ -1,6 +1,6 @@
 //! Lanes: the open deliveries of one handler, in order per lane. Only the first of a lane may run.
 //!
-//! What waits long is spilled: it stays on disk, and memory keeps the lane's name.
+//! Deliveries that wait long are spilled: they stay on disk, and memory keeps only the lane's name.
 
 mod calls;
 mod queues;
@@ -21,16 +21,16 @@ pub use spilled::SpilledLanes;
 /// All open deliveries of a handler.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    /// Those in memory.
+    /// Deliveries in memory.
     open: BTreeMap<Position, DeliveryRow>,
-    /// The lanes in memory, each with its first deliveries. Never iterated, so its order is nobody's concern.
+    /// The lanes in memory, each with its first deliveries. Never iterated, so the order does not matter.
     by_key: HashMap<KeyHash, Lane>,
     queues: Queues,
     resequencer: Resequencer,
     running: usize,
     calls: Calls,
     pub spilled_lanes: SpilledLanes,
-    /// So many deliveries of a lane are in memory at the most; the others are on disk.
+    /// Maximum number of deliveries of a lane in memory; the others are on disk.
     lane_max: usize,
 }
 
@@ -41,7 +41,7 @@ struct Lane {
     running: usize,
 }
 
-/// Where a delivery went.
+/// Where an inserted delivery is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
     InMemory,
@@ -53,12 +53,12 @@ impl Lanes {
         Self { lane_max, ..Self::default() }
     }
 
-    /// How many are in memory.
+    /// Number of deliveries in memory.
     pub fn in_memory(&self) -> usize {
         self.open.len()
     }
 
-    /// How many are open.
+    /// Number of open deliveries.
     pub fn len(&self) -> usize {
         self.open.len() + self.spilled_lanes.rows()
     }
@@ -67,7 +67,7 @@ impl Lanes {
         self.running
     }
 
-    /// How many calls are under way.
+    /// Number of calls in flight.
     pub fn calls(&self) -> usize {
         self.calls.len()
     }
@@ -77,17 +77,17 @@ impl Lanes {
         self.calls.of(position)
     }
 
-    /// So many deliveries of a lane are in memory at the most from now on.
+    /// Sets the maximum number of deliveries of a lane in memory.
     pub fn set_lane_max(&mut self, lane_max: usize) {
         self.lane_max = lane_max;
     }
 
-    /// How many could run or do run.
+    /// Number of deliveries that are runnable or running.
     pub fn active(&self) -> usize {
         self.queues.runnable() + self.running
     }
 
-    /// The first one in memory.
+    /// The first delivery in memory.
     pub fn first_open(&self) -> Option<Position> {
         self.open.first_key_value().map(|(position, _)| *position)
     }
@@ -96,21 +96,21 @@ impl Lanes {
         self.open.get(&position)
     }
 
-    /// When the next one that waits for its time may run; those on disk included, where fewer than `runnable_max` could
-    /// run already.
+    /// When the next delivery that waits for a time may run; includes those on disk if fewer than `runnable_max` are
+    /// runnable already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
         let spilled = self.spilled_lanes.next_due_ms().filter(|_| self.active() < runnable_max && !bug!(SpillSleeps));
         self.queues.next_due_ms().into_iter().chain(spilled).min()
     }
 
-    /// How many in memory wait for their time, and how many for somebody.
+    /// Number of deliveries in memory that wait for a time, and that wait for an operator or a correction.
     pub fn count_waiting(&self) -> (usize, usize) {
         self.queues.count_waiting()
     }
 
-    /// Open a delivery. It goes where the others of its lane are that come right before it.
+    /// Opens a delivery. It is kept where its predecessors of the lane are: in memory or on disk.
     pub fn insert(&mut self, position: Position, row: DeliveryRow) -> Inserted {
-        // One that a replay finds under way has to be ended.
+        // A delivery that a replay finds running has to be ended.
         if !row.parallel && !row.is_running() && self.belongs_on_disk(position, &row) {
             self.want_if_it_may_be_next(&row);
             self.spilled_lanes.put_late(position, row);
@@ -156,7 +156,7 @@ impl Lanes {
         self.settle(lane);
     }
 
-    /// A spilled row was found. Where it is the first of its lane, and was not spilled as that, it has become due.
+    /// A spilled row was reloaded. If it is the first of its lane and was not spilled as such, it has become due.
     pub fn restore_spilled(&mut self, row: &DeliveryRow) {
         let is_first = !self.spilled_lanes.holds(row.lane) && !self.by_key.contains_key(&row.lane);
         self.spilled_lanes.put(row);
@@ -166,17 +166,17 @@ impl Lanes {
         }
     }
 
-    /// Take one that may run.
+    /// Takes a runnable delivery.
     pub fn pop_runnable(&mut self) -> Option<Position> {
         self.queues.pop_runnable()
     }
 
-    /// Take one that may run for the first time.
+    /// Takes a runnable delivery that has not been tried.
     pub fn pop_fresh(&mut self) -> Option<Position> {
         self.queues.pop_fresh()
     }
 
-    /// Those right behind `first` in its lane that have never been tried: what a batch that begins with it may take as well.
+    /// The deliveries right behind `first` in its lane that were never tried: a batch that begins with it may include them.
     pub fn followers(&self, first: Position, most: usize) -> Vec<Position> {
         let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.is_fresh()) else {
             return Vec::new();
@@ -192,7 +192,7 @@ impl Lanes {
         behind.copied().take_while(follows).take(most).collect()
     }
 
-    /// Take one whose emissions may leave now.
+    /// Takes a delivery whose emissions may be released now.
     pub fn pop_released(&mut self) -> Option<(Position, Position)> {
         let position = self.queues.pop_released()?;
         match self.open.get(&position)?.phase {
@@ -201,7 +201,7 @@ impl Lanes {
         }
     }
 
-    /// An attempt begins, in a call.
+    /// An attempt begins in a call.
     pub fn start(&mut self, position: Position, call: Position, start: impl FnOnce(&mut DeliveryRow)) {
         if self.open.contains_key(&position) {
             self.calls.begin(position, call);
@@ -209,7 +209,7 @@ impl Lanes {
         }
     }
 
-    /// Change a row in memory, and queue it accordingly.
+    /// Changes a row in memory and queues it accordingly.
     pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<&DeliveryRow> {
         let mut row = self.open.remove(&position)?;
         self.queues.unlist(position, &row);
@@ -233,7 +233,7 @@ impl Lanes {
         self.open.get(&position)
     }
 
-    /// The delivery is no longer open; the next of its lane may run.
+    /// The delivery is closed; the next of its lane may run.
     pub fn close(&mut self, position: Position) -> Option<DeliveryRow> {
         let row = self.open.remove(&position)?;
         self.queues.unlist(position, &row);
@@ -273,7 +273,7 @@ impl Lanes {
         }
     }
 
-    /// Queue the first of a lane, unless another of it still runs.
+    /// Queues the first of a lane, unless another of the lane still runs.
     fn settle(&mut self, key: KeyHash) {
         let Some(lane) = self.by_key.get(&key) else { return };
         let Some(first) = lane.positions.front().copied() else { return };
@@ -297,17 +297,17 @@ impl Lanes {
         }
     }
 
-    /// Let those run whose time has come.
+    /// Makes the deliveries runnable whose time has come.
     pub fn release_due(&mut self, now_ms: u64) {
         self.queues.release_due(now_ms);
     }
 
-    /// Those whose attempt is under way, in order of position.
+    /// The deliveries whose attempt is running, in order of position.
     pub fn running_now(&self) -> Vec<Position> {
         self.open.iter().filter(|(_, row)| row.is_running()).map(|(position, _)| *position).collect()
     }
 
-    /// Those that wait for a correction and have been offered one.
+    /// The deliveries that await correction and have been offered one.
     pub fn correctable_now(&self) -> Vec<(Position, Position)> {
         let waiting = self.open.iter().filter(|(_, row)| row.is_correctable());
         waiting.filter_map(|(position, row)| Some((*position, row.offered?))).collect()
@@ -323,7 +323,7 @@ impl Lanes {
         self.by_key.get(&lane)?.positions.front().copied()
     }
 
-    /// Spill what waits long, until at most `most` that wait are in memory. Answers what went.
+    /// Spills long waits until at most `most` waiting deliveries are in memory. Returns the spilled ones.
     pub fn spill_excess(&mut self, most: usize) -> Vec<(Position, DeliveryRow)> {
         let mut spilled = Vec::new();
         if bug!(NothingSpilled) {
@@ -332,7 +332,7 @@ impl Lanes {
         if self.open.len().saturating_sub(self.active()) <= most {
             return spilled;
         }
-        // More at once, so that it does not begin again with the next one.
+        // Spills some more, so that the next delivery does not cause another round.
         let most = most - most / 4;
         while self.open.len().saturating_sub(self.active()) > most {
             let Some(position) = self.queues.longest_waiting(|position| self.is_movable(*position)) else { break };
@@ -342,7 +342,7 @@ impl Lanes {
         spilled
     }
 
-    /// Whether a delivery and its lane may be spilled; one that is about to be corrected has to stay.
+    /// Whether a delivery and its lane may be spilled; one that is about to be corrected stays in memory.
     fn is_movable(&self, position: Position) -> bool {
         let Some(row) = self.open.get(&position).filter(|row| !row.parallel) else { return false };
         let lane = self.by_key.get(&row.lane).into_iter().flat_map(|lane| &lane.positions);
@@ -364,7 +364,7 @@ impl Lanes {
         }
     }
 
-    /// How a delivery in memory stands.
+    /// The phase of a delivery in memory.
     pub fn state(&self, position: Position, row: &DeliveryRow) -> DeliveryState {
         let lane = self.by_key.get(&row.lane);
         let first = lane.and_then(|lane| lane.positions.front()).copied().unwrap_or(position);
@@ -380,7 +380,7 @@ impl Lanes {
         }
     }
 
-    /// The one that holds a lane up: the one that runs, else the first.
+    /// The delivery that blocks a lane: the running one, else the first.
     fn blocker(&self, lane: Option<&Lane>, first: Position) -> Position {
         let positions = lane.into_iter().filter(|lane| lane.running > 0).flat_map(|lane| &lane.positions);
         let mut running =

@@ -7,34 +7,34 @@ use weirgate_types::Position;
 use crate::bugs::bug;
 use crate::{DeliveryPhase, DeliveryRow};
 
-/// Until when those wait that wait for a decision.
+/// The due time of deliveries that wait for an operator's command.
 const UNTIL_DECIDED: u64 = u64::MAX;
-/// While there are fresh ones, every fourth slot goes to a retry: retries that all come due at once do not slow down
-/// what works.
+/// Every fourth slot goes to a retry while untried deliveries wait: retries that come due together do not slow down new
+/// deliveries, and are not starved by them.
 const AGAIN_EVERY: u8 = 4;
 
 #[derive(Debug, Default)]
 pub struct Queues {
-    /// May run, for the first time.
+    /// Runnable, not tried yet.
     fresh: BTreeSet<Position>,
-    /// May run again.
+    /// Runnable again.
     again: BTreeSet<Position>,
-    /// May run at a time.
+    /// Waiting for a time, then runnable.
     retrying: BTreeSet<(u64, Position)>,
-    /// Wait for somebody: for a correction, or for what becomes of a dead letter.
+    /// Waiting for a correction or for an operator's command on a dead letter.
     resting: BTreeSet<Position>,
-    /// Wait for missing numbers, until a time.
+    /// Waiting for missing numbers, until a time.
     gaps: BTreeSet<(u64, Position)>,
-    /// They do not any longer: the record that says so follows.
+    /// The wait for missing numbers is over; the record of it follows.
     passing: BTreeSet<Position>,
-    /// Done, and what they emit may leave.
+    /// Completed, with emissions that may be released.
     released: BTreeSet<Position>,
-    /// They are about to leave: the record that says so follows.
+    /// Emissions being released; the record of it follows.
     releasing: BTreeSet<Position>,
-    /// Those of `retrying`, `resting` and `gaps` whose lanes may be spilled, by when they wait until. Kept apart, so that
-    /// what has to stay in memory is not looked through for what may go.
+    /// The entries of `retrying`, `resting` and `gaps` whose lanes may be spilled, by due time. Kept separately, so that
+    /// choosing what to spill does not scan entries that have to stay in memory.
     movable: BTreeSet<(u64, Position)>,
-    /// Counts what was taken, for [`AGAIN_EVERY`].
+    /// Counts taken deliveries, for [`AGAIN_EVERY`].
     taken: u8,
 }
 
@@ -46,7 +46,7 @@ impl Queues {
                 self.fresh.insert(position);
             }
             DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => drop(self.again.insert(position)),
-            // One whose time has come stays where it went then.
+            // A delivery whose time has come was moved to `again` then.
             DeliveryPhase::Retrying { .. } if self.again.contains(&position) => {}
             DeliveryPhase::Retrying { due_ms, .. } => {
                 self.retrying.insert((due_ms, position));
@@ -66,7 +66,7 @@ impl Queues {
         }
     }
 
-    /// The first of its lane, whose number is not next.
+    /// The first delivery of its lane, whose number is not next.
     pub fn list_gap(&mut self, position: Position, due_ms: u64) {
         if !self.passing.contains(&position) {
             self.gaps.insert((due_ms, position));
@@ -97,7 +97,7 @@ impl Queues {
         self.passing.remove(&position);
     }
 
-    /// What a delivery that is the first of its lane emitted may leave.
+    /// The emissions of a delivery that is first of its lane may be released.
     pub fn release(&mut self, position: Position, row: &DeliveryRow) {
         if matches!(row.phase, DeliveryPhase::Withheld { .. })
             && (bug!(ReleasedAgain) || !self.releasing.contains(&position))
@@ -152,7 +152,7 @@ impl Queues {
         Some(position)
     }
 
-    /// The delivery is no longer open.
+    /// The delivery is closed.
     pub fn forget(&mut self, position: Position) {
         self.releasing.remove(&position);
         self.passing.remove(&position);
@@ -171,7 +171,7 @@ impl Queues {
         }
     }
 
-    /// The one that waits longest, of those that `may` be chosen.
+    /// The delivery with the latest due time among those that `may` be chosen.
     pub fn longest_waiting(&self, may: impl Fn(&Position) -> bool) -> Option<Position> {
         self.movable.iter().rev().map(|(_, position)| *position).find(may)
     }

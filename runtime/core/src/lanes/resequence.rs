@@ -1,8 +1,8 @@
-//! Lanes whose events are put back into order: which number is next in each, and what waits for it.
+//! Lanes that are resequenced: the next number of each, and the deliveries that wait for it.
 //!
-//! Such a lane is in memory by rank and split as all are: what is on disk comes after what is in memory, so the first
-//! part on disk may be reloaded alone. The next number is kept with the views, one for each lane there ever was; memory has
-//! those that it needs, and wants those that it lacks.
+//! Such a lane is kept in memory by rank and split like all lanes: the part on disk comes after the part in memory, so the
+//! first part on disk may be reloaded alone. The next number is stored in the views, one for each lane that ever existed;
+//! memory holds the needed ones and reloads missing ones.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,27 +11,28 @@ use weirgate_types::{KeyHash, Position};
 use super::{Lane, Lanes};
 use crate::{DeliveryPhase, DeliveryRow, Next, Rank};
 
-/// So many numbers of lanes that are not in memory are remembered, or as many as there are lanes that are.
+/// Maximum number of remembered next numbers of lanes that are not in memory; the number of lanes in memory, if that is
+/// larger.
 const IDLE_MAX: usize = 16_384;
 
-/// The numbers that are next.
+/// The next numbers.
 #[derive(Debug, Default)]
 pub struct Resequencer {
-    /// The number of a lane's first event; `None` where nothing is put back into order.
+    /// The number of a lane's first event; `None` if the handler does not resequence.
     first: Option<u64>,
-    /// Never iterated but to forget, so its order is nobody's concern.
+    /// Iterated only to drop entries, so the order does not matter.
     next: HashMap<KeyHash, u64>,
 }
 
-/// Whether the number of a delivery is next in its sequence.
+/// Whether a delivery's number is next in its sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SequenceState {
     Due,
-    /// Earlier ones are missing, and waited for until then.
+    /// Earlier ones are missing; the delivery waits for them until then.
     Missing {
         due_ms: u64,
     },
-    /// Memory does not have the number that is next.
+    /// The next number is not in memory.
     Unknown,
 }
 
@@ -55,7 +56,7 @@ impl Resequencer {
         is_right_behind || self.sequence_state(row) == SequenceState::Due
     }
 
-    /// The phase in which a waiting delivery is spilled: the first of a lane is found there by its time.
+    /// The phase under which a waiting delivery is spilled: the first of a lane is indexed by its due time.
     pub fn spilled_phase(&self, row: &DeliveryRow, is_first: bool) -> DeliveryPhase {
         match self.sequence_state(row) {
             SequenceState::Missing { due_ms } if is_first => DeliveryPhase::OutOfOrder { due_ms },
@@ -66,7 +67,7 @@ impl Resequencer {
 }
 
 impl Lane {
-    /// The index of a delivery of this rank. Most are the last.
+    /// The index of a delivery of this rank. Most are last.
     pub fn index_of(&self, open: &BTreeMap<Position, DeliveryRow>, rank: Rank) -> usize {
         let is_before = |other: &Position| open.get(other).is_some_and(|row| row.rank(*other) < rank);
         match self.positions.back() {
@@ -77,17 +78,17 @@ impl Lane {
 }
 
 impl Lanes {
-    /// The same of a handler that puts events back into order, `first` being the number of a lane's first event.
+    /// The same for a handler that resequences; `first` is the number of a lane's first event.
     pub fn resequencing(self, first: Option<u64>) -> Self {
         Self { resequencer: Resequencer { first, ..Resequencer::default() }, ..self }
     }
 
-    /// From now on this is the first number, or events are not put back into order any more.
+    /// Sets the first number, or with `None` turns resequencing off.
     pub fn resequence(&mut self, first: Option<u64>) {
         if self.resequencer.first == first {
             return;
         }
-        // A lane in which nothing was kept yet begins with another number now.
+        // A lane without a stored number now begins with another one.
         self.resequencer = Resequencer { first, ..Resequencer::default() };
         let lanes: Vec<_> = self.by_key.keys().copied().collect();
         for lane in lanes {
@@ -95,7 +96,7 @@ impl Lanes {
         }
     }
 
-    /// The number that is next in a lane was read; `None` where none was ever kept.
+    /// The next number of a lane was read; `None` if none was ever stored.
     pub fn learn_next(&mut self, lane: KeyHash, kept: Option<u64>) {
         let Some(first) = self.resequencer.first else { return };
         let next = kept.unwrap_or(first);
@@ -104,7 +105,7 @@ impl Lanes {
         self.settle(lane);
     }
 
-    /// The delivery is done with, so the number after its own is next. Answers what of that is to be kept.
+    /// The delivery is closed, so the number after its own is next. Returns what has to be stored.
     pub fn pass(&mut self, row: &DeliveryRow) -> Option<(KeyHash, Next)> {
         let number = row.sequence?.number?;
         self.raise_next(row.lane, number.saturating_add(1))
@@ -119,7 +120,7 @@ impl Lanes {
         Some((lane, next))
     }
 
-    /// What comes to a spilled lane may be what the others there wait for.
+    /// A delivery that is added to a spilled lane may be the one that the others there wait for.
     pub(super) fn want_if_it_may_be_next(&mut self, row: &DeliveryRow) {
         if row.sequence.is_some() && !self.by_key.contains_key(&row.lane) {
             self.spilled_lanes.want(row.lane);
@@ -141,8 +142,8 @@ impl Lanes {
         }
     }
 
-    /// A gap that has been waited for until then: the delivery behind it, the number that was expected, and its own. The
-    /// record that says that it is passed follows at once.
+    /// A gap whose wait ended by then: the delivery behind it, the expected number, and its own. The record that passes it
+    /// follows at once.
     pub fn pop_gap(&mut self, until_ms: u64) -> Option<(Position, u64, u64)> {
         loop {
             let position = self.queues.pop_gap(until_ms)?;
@@ -154,18 +155,18 @@ impl Lanes {
         }
     }
 
-    /// When the next gap has been waited for long enough.
+    /// When the wait for the next gap ends.
     pub fn next_gap_ms(&self) -> Option<u64> {
         self.queues.next_gap_ms()
     }
 
-    /// A gap was passed: the number behind it is next. Answers what of that is to be kept.
+    /// A gap was passed: the number behind it is next. Returns what has to be stored.
     pub fn gap_passed(&mut self, position: Position, lane: KeyHash, found: u64) -> Option<(KeyHash, Next)> {
         self.queues.gap_passed(position);
         self.raise_next(lane, found)
     }
 
-    /// Everything that was kept can be read now, so numbers of lanes that are not in memory need not be remembered.
+    /// Everything stored is readable now, so the numbers of lanes that are not in memory may be dropped.
     pub fn forget_idle(&mut self) {
         if self.resequencer.next.len() > self.by_key.len().saturating_add(self.by_key.len().max(IDLE_MAX)) {
             let by_key = &self.by_key;

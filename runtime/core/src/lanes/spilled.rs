@@ -1,7 +1,7 @@
-//! Spilled lanes: their deliveries wait on disk only. Memory knows the names of their lanes, and when the next one is due; what is
-//! needed is reloaded.
+//! Spilled lanes: their deliveries are on disk only. Memory holds the lanes' names and the next due time; needed lanes are
+//! reloaded.
 //!
-//! What was put there is certain to be found there from the next durable moment on; until then it is remembered as late.
+//! Spilled rows are readable from the next durable moment on; until then they are remembered as late.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -14,23 +14,23 @@ use crate::{DeliveryRow, OfferChange, Rank};
 
 #[derive(Debug, Default)]
 pub struct SpilledLanes {
-    /// The lanes that have deliveries there: nine to eighteen bytes a lane. Never iterated.
+    /// The lanes with deliveries on disk: nine to eighteen bytes per lane. Never iterated.
     lanes: HashSet<KeyHash, BuildHasherDefault<OwnHash>>,
     rows: usize,
     next_due_ms: Option<u64>,
-    /// The same of those that may not be found yet.
+    /// The lanes that may not be readable yet.
     next_late_due_ms: Option<u64>,
-    /// What was put there and may not be found yet.
+    /// Spilled rows that may not be readable yet.
     late: BTreeMap<KeyHash, Vec<(Position, DeliveryRow)>>,
-    /// Lanes that are to be reloaded.
+    /// Lanes to reload.
     wanted: BTreeSet<KeyHash>,
-    /// Corrections for lanes there, by lane and key.
+    /// Corrections for spilled lanes, by lane and key.
     offers: BTreeMap<(KeyHash, KeyHash), Position>,
-    /// Which of them changed since [`SpilledLanes::take_offer_changes`].
+    /// The corrections that changed since [`SpilledLanes::take_offer_changes`].
     offers_changed: BTreeSet<(KeyHash, KeyHash)>,
 }
 
-/// Keys are hashes already.
+/// Keys are hashes already, so no second hash is needed.
 #[derive(Debug, Default)]
 struct OwnHash(u64);
 
@@ -76,14 +76,14 @@ impl SpilledLanes {
         }
     }
 
-    /// A delivery is spilled with this pass.
+    /// A delivery is spilled in this pass.
     pub fn put_late(&mut self, position: Position, mut row: DeliveryRow) {
         row.spilled = true;
         self.put(&row);
         self.late.entry(row.lane).or_default().push((position, row));
     }
 
-    /// Everything that was put here can be found now.
+    /// All rows spilled so far are readable now.
     pub fn settled(&mut self) {
         self.late.clear();
         self.next_late_due_ms = None;
@@ -93,12 +93,12 @@ impl SpilledLanes {
     pub fn want_rest_of(&mut self, lane: KeyHash) {
         match self.holds(lane) {
             true => self.wanted.insert(lane),
-            // There was nothing to be wanted but its number, which nothing waits for any more.
+            // Only its next number could be needed, and no delivery waits for that any more.
             false => self.wanted.remove(&lane),
         };
     }
 
-    /// What is there of the lane is to be reloaded, and the number that is next in it.
+    /// The lane's deliveries on disk are to be reloaded, with its next number.
     pub fn want(&mut self, lane: KeyHash) {
         self.wanted.insert(lane);
     }
@@ -118,19 +118,19 @@ impl SpilledLanes {
         self.offers.iter().map(|((lane, key), position)| (*lane, *key, *position)).collect()
     }
 
-    /// What changed of the offers since the last time.
+    /// Corrections that changed since the last call.
     pub fn take_offer_changes(&mut self) -> Vec<OfferChange> {
         let changed = std::mem::take(&mut self.offers_changed).into_iter();
         let change = |(lane, key)| OfferChange { lane, key, correction: self.offers.get(&(lane, key)).copied() };
         changed.map(change).collect()
     }
 
-    /// The correction that came for a delivery there.
+    /// The correction that came for a spilled delivery.
     pub fn offer_for(&self, position: Position, row: &DeliveryRow) -> Option<Position> {
         self.offers.get(&(row.lane, row.key)).copied().filter(|correction| row.takes(position, *correction))
     }
 
-    /// At most `most` of the lanes that are wanted.
+    /// At most `most` of the lanes to reload.
     pub fn take_wanted(&mut self, most: usize) -> Vec<KeyHash> {
         let taken: Vec<_> = self.wanted.iter().copied().take(most).collect();
         for lane in &taken {
@@ -139,7 +139,7 @@ impl SpilledLanes {
         taken
     }
 
-    /// The due ones were reloaded; the next of those that can be found comes then.
+    /// The due lanes were reloaded; the next one that is readable is due then.
     pub fn set_next_due_ms(&mut self, next_due_ms: Option<u64>) {
         self.next_due_ms = next_due_ms.into_iter().chain(self.next_late_due_ms).min();
     }
@@ -149,13 +149,13 @@ impl SpilledLanes {
         self.rows = self.rows.saturating_sub(1);
     }
 
-    /// Of what could not be found yet: the rows of a lane that come before `rank`, or all.
+    /// The rows of a lane that are not readable yet: those before `rank`, or all.
     pub fn take_late(&mut self, lane: KeyHash, rank: Option<Rank>) -> Vec<(Position, DeliveryRow)> {
         let Some(rows) = self.late.get_mut(&lane) else { return Vec::new() };
         rows.extract_if(.., |(other, row)| rank.is_none_or(|rank| row.rank(*other) < rank)).collect()
     }
 
-    /// Nothing of the lane is left there.
+    /// The lane has nothing left on disk.
     pub fn emptied(&mut self, lane: KeyHash) {
         self.lanes.remove(&lane);
         self.late.remove(&lane);

@@ -1,9 +1,9 @@
-//! Who may run when, and what is spilled.
+//! Which deliveries run when, and which are spilled.
 
 use super::*;
 use crate::Sequence;
 
-/// As in the defaults.
+/// The default limit.
 const LANE_MAX: usize = 64;
 
 fn row(key: u64) -> DeliveryRow {
@@ -36,9 +36,9 @@ fn only_the_first_of_each_key_may_run() {
     assert_eq!(runnable(&lanes), [2, 3]);
 }
 
-/// What may not go to disk is not looked through for what may: the work does not grow with it.
+/// The search for deliveries to spill does not scan those that must stay in memory: its work does not grow with them.
 #[test]
-fn what_stays_in_memory_costs_nothing_when_others_are_put_away() {
+fn spilling_does_not_scan_deliveries_that_stay_in_memory() {
     for waiting in [1_000, 10_000] {
         let mut lanes = lanes(&[]);
         for position in 1..=waiting {
@@ -94,7 +94,7 @@ fn a_retrying_delivery_holds_its_key_and_no_other() {
 }
 
 #[test]
-fn an_older_delivery_opened_again_goes_first_but_not_before_one_that_runs() {
+fn a_reopened_older_delivery_comes_first_but_not_before_a_running_one() {
     let mut waiting = lanes(&[(5, 7), (6, 7)]);
     waiting.insert(Position(2), row(7));
     assert_eq!(runnable(&waiting), [2]);
@@ -108,7 +108,7 @@ fn an_older_delivery_opened_again_goes_first_but_not_before_one_that_runs() {
 }
 
 #[test]
-fn one_that_runs_is_first_also_when_the_rows_come_back_in_another_order() {
+fn a_running_delivery_is_first_of_its_lane_in_any_reload_order() {
     let mut lanes = lanes(&[(2, 7)]);
     lanes.insert(Position(5), DeliveryRow { attempt: 1, phase: DeliveryPhase::Running, ..row(7) });
     assert_eq!((runnable(&lanes), lanes.running()), (vec![], 1));
@@ -150,7 +150,7 @@ fn a_long_lane_keeps_its_first_in_memory_and_the_rest_on_disk() {
 }
 
 #[test]
-fn what_waits_longest_goes_to_disk() {
+fn the_longest_waits_are_spilled_first() {
     let mut lanes = lanes(&[(1, 1), (2, 2), (3, 3), (4, 3), (5, 5)]);
     for (position, due_ms) in [(1, 30), (2, 10), (3, 20)] {
         retry(&mut lanes, Position(position), due_ms);
@@ -179,7 +179,7 @@ fn retries_due_at_once_get_every_fourth_slot() {
 }
 
 #[test]
-fn a_gap_is_asked_about_once() {
+fn a_gap_is_passed_once() {
     let numbered = |number| DeliveryRow { sequence: Some(Sequence { number: Some(number), due_ms: 9 }), ..row(7) };
     let mut lanes = Lanes::new(LANE_MAX).resequencing(Some(1));
     lanes.insert(Position(1), numbered(3));
@@ -190,7 +190,7 @@ fn a_gap_is_asked_about_once() {
     );
     lanes.learn_next(KeyHash(7), None);
     assert_eq!((lanes.pop_gap(8), lanes.pop_gap(9)), (None, Some((Position(1), 1, 3))));
-    // Before the record is there, something else comes to the lane.
+    // Before the record is staged, another delivery comes to the lane.
     lanes.insert(Position(2), numbered(5));
     assert_eq!((lanes.pop_gap(9), runnable(&lanes)), (None, vec![]));
     assert!(lanes.gap_passed(Position(1), KeyHash(7), 3).is_some());
@@ -200,7 +200,7 @@ fn a_gap_is_asked_about_once() {
 }
 
 #[test]
-fn what_runs_is_never_on_disk() {
+fn running_deliveries_are_never_spilled() {
     let mut lanes = Lanes::new(1);
     lanes.insert(Position(1), row(7));
     let mut running = row(7);
@@ -210,7 +210,7 @@ fn what_runs_is_never_on_disk() {
 }
 
 #[test]
-fn a_lane_whose_turn_had_come_is_asked_for_after_a_restart() {
+fn a_due_lane_is_reloaded_after_a_restart() {
     for (leads, wanted) in [(true, vec![]), (false, vec![KeyHash(7)])] {
         let mut lanes = Lanes::new(1);
         let phase = DeliveryPhase::Retrying { due_ms: 5, stage: 0 };

@@ -8,11 +8,11 @@ use super::{Machine, breakers::change_breaker};
 use crate::bugs::bug;
 use crate::{Action, AttemptOutcome, AttemptResult, DeliveryRow, Now, StateChange, handler::Handler, outcome};
 
-/// Who corrects where a handler's own hook does.
+/// The actor of corrections that a handler's hook makes.
 pub const HOOK: &str = "on-correctable";
 
 impl Machine {
-    /// An answer counts only for the attempt that is under way; any other is an echo of something already settled.
+    /// A result counts only for the running attempt; any other is a duplicate of an attempt that was settled already.
     pub(super) fn take_results(
         &mut self,
         name: &HandlerName,
@@ -62,8 +62,8 @@ impl Machine {
         }
     }
 
-    /// End the attempts that the runtime's own end cut off. They count: a component that kills the process must not be
-    /// called for ever. What was about to follow from records when the runtime stopped follows now.
+    /// Ends the attempts that a crash cut off. They count: a component that kills the process must not be called for ever.
+    /// Actions that records called for when the runtime stopped follow now.
     pub(super) fn recovered(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.recovering = false;
         let failure = AttemptFailure::found(FailureKind::Interrupted, "the runtime stopped during the attempt");
@@ -80,7 +80,7 @@ impl Machine {
         }
     }
 
-    /// Begin what may begin, as many in one call as there are and as it may take.
+    /// Begins runnable deliveries, each call with as many as are ready and fit.
     pub(super) fn begin_attempts(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.recovering || self.stopping {
             return;
@@ -107,7 +107,7 @@ impl Machine {
         }
     }
 
-    /// Never beyond the head: while the log is replayed, what lies beyond may be for another version of the handler.
+    /// Never beyond the head: while the log is replayed, later positions may belong to another version of the handler.
     pub(super) fn read_on(&mut self, actions: &mut Vec<Action>) {
         let until = self.durable.min(self.head);
         for (name, handler) in &mut self.handlers {
@@ -117,7 +117,7 @@ impl Machine {
         }
     }
 
-    /// A delivery of a handler ended. A version that makes too many dead letters is stopped.
+    /// A delivery of a handler ended. A version that makes too many dead letters is paused.
     pub(super) fn count_outcome(&mut self, name: &HandlerName, outcome: &Outcome) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let is_dead = matches!(outcome, Outcome::DeadLettered { .. });
@@ -127,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// Asked after a commit of a handler.
+    /// Checked after each commit of a handler.
     pub(super) fn stop_if_dying(&mut self, name: &HandlerName, actions: &mut Vec<Action>) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let Some(policy) = handler.manifest.dead_letter_stop else { return };
@@ -143,7 +143,7 @@ impl Machine {
     }
 }
 
-/// Done; but what it emits waits where earlier ones of its lane are open.
+/// Completed; but its emissions are withheld while earlier deliveries of its lane are open.
 fn completed(handler: &Handler, position: Position, row: &DeliveryRow) -> Outcome {
     let waits = !bug!(EmitsAtOnce)
         && row.parallel
@@ -152,7 +152,7 @@ fn completed(handler: &Handler, position: Position, row: &DeliveryRow) -> Outcom
     if waits { Outcome::Withheld } else { Outcome::Completed }
 }
 
-/// Whether an outcome counts for the breaker, and as a failure.
+/// Whether an outcome counts for the breaker, and whether as a failure.
 fn counts(result: Result<(), &AttemptFailure>) -> Option<bool> {
     match result {
         Ok(()) => Some(false),

@@ -1,5 +1,5 @@
-//! Breakers: of handlers, by their attempts, and of hosts, by the calls that a handler makes to them: one that calls a host
-//! badly shuts no other out. An operator may open one for all handlers.
+//! Breakers: of handlers, by their attempts, and of hosts, by each handler's calls to them, so that one handler's bad calls
+//! shut no other handler out. An operator may open a host's breaker for all handlers.
 
 use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName, Position};
 
@@ -9,14 +9,14 @@ use crate::{
     breaker::{Breaker, Transition},
 };
 
-/// The actor of what the runtime changes itself.
+/// The actor of changes that the runtime makes.
 const RUNTIME: &str = "weirgate";
-/// A breaker that an operator opened stays so until he closes it, or for this long.
+/// Default for how long a breaker that an operator opened stays open, unless an operator closes it earlier.
 const TRIPPED_MS: u64 = 365 * 86_400_000;
 
 impl Machine {
-    /// Calls of a handler to hosts ended. They count for the handler's own breaker of the host, and while one for all
-    /// handlers is open, for that one.
+    /// A handler's calls to hosts ended. They count for the handler's host breaker, and for the breaker of all handlers
+    /// while that is open.
     pub(super) fn called(
         &mut self,
         handler: &HandlerName,
@@ -40,7 +40,8 @@ impl Machine {
         }
     }
 
-    /// The handler is another version: what it may not call any longer is closed, and forgotten with the next one.
+    /// The handler has a new version: breakers of hosts that it may not call any longer are closed, and dropped at the next
+    /// deployment.
     pub(super) fn keep_hosts_of(&mut self, handler: &HandlerName, capabilities: &weirgate_types::Capabilities) {
         let is_gone =
             |called: &CalledHost| called.handler.as_ref() == Some(handler) && !capabilities.names_host(&called.host);
@@ -80,14 +81,14 @@ impl Machine {
         }
     }
 
-    /// Take up an open breaker of a host where a view left off.
+    /// Restores an open host breaker from a view.
     pub fn restore_host(&mut self, host: CalledHost, until_ms: u64, again: u32) {
         let breaker = Breaker::resumed(self.limits.host_breaker, Some((until_ms, again)));
         self.hosts.insert(host, breaker);
     }
 
-    /// The hosts that have been called, and whether their breakers are open: until when, in elapsed time, and for the how manieth time in a
-    /// row.
+    /// The hosts that have been called, with the state of their breakers: when the open time ends, in elapsed time, and the
+    /// number of consecutive openings.
     pub fn hosts(&self) -> impl Iterator<Item = (&CalledHost, Option<(u64, u32)>)> {
         self.hosts.iter().map(|(host, breaker)| (host, breaker.open()))
     }
@@ -96,7 +97,7 @@ impl Machine {
 pub(super) fn change_breaker(breaker: BreakerId, transition: Transition, actions: &mut Vec<Action>) {
     let (open_ms, reason) = match transition {
         Transition::Open { open_ms } => (Some(open_ms), "too many calls failed"),
-        Transition::Close => (None, "a call went through"),
+        Transition::Close => (None, "a call succeeded"),
     };
     let (actor, reason) = (RUNTIME.to_owned(), reason.to_owned());
     actions.push(Action::ChangeState(StateChange::Breaker { breaker, open_ms, actor, reason }));

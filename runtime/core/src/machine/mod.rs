@@ -1,4 +1,4 @@
-//! The machine: all handlers, driven by records and answers.
+//! The machine: all handlers, driven by records and attempt results.
 
 mod attempts;
 mod breakers;
@@ -18,18 +18,18 @@ use weirgate_types::{BreakerPolicy, CalledHost, DeliveryId, Deployed, HandlerNam
 use crate::bugs::bug;
 use crate::{Action, Anchors, DeliveryRow, Entropy, HandlerRow, Input, Now, breaker::Breaker, handler::Handler};
 
-/// What bounds the memory a handler's open deliveries take.
+/// Limits of the memory that a handler's open deliveries take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Deliveries that could run or do run; beyond it a handler falls behind and reads back later.
+    /// Runnable or running deliveries; beyond it a handler lags and scans the log later.
     pub active_max: usize,
-    /// Deliveries in memory in all.
+    /// Deliveries in memory in total.
     pub open_max: usize,
-    /// Deliveries that wait and are in memory all the same; those beyond it are spilled.
+    /// Waiting deliveries in memory; those beyond it are spilled.
     pub waiting_max: usize,
-    /// Deliveries of one lane that are in memory; those behind them are spilled.
+    /// Deliveries of one lane in memory; those behind them are spilled.
     pub lane_max: usize,
-    /// For the breakers of called hosts.
+    /// For the breakers of hosts.
     pub host_breaker: BreakerPolicy,
 }
 
@@ -40,7 +40,7 @@ impl Default for Limits {
     }
 }
 
-/// The delivery machine. See the crate's documentation.
+/// The delivery machine; see the crate documentation.
 #[derive(Debug)]
 pub struct Machine {
     handlers: BTreeMap<HandlerName, Handler>,
@@ -53,16 +53,16 @@ pub struct Machine {
     durable: Position,
     timers: Timers,
     anchors: Anchors,
-    /// While the log is replayed nothing is begun.
+    /// No attempt begins while the log is replayed.
     recovering: bool,
-    /// Before the end neither.
+    /// No attempt begins while the runtime is stopping.
     stopping: bool,
-    /// Whether the disk has room for what handlers and timers write. Without it none begins.
+    /// Whether the disk has room for writes of handlers and timers. Without it no attempt begins.
     has_space: bool,
 }
 
 impl Machine {
-    /// A machine before recovery, with nothing in it.
+    /// An empty machine, before recovery.
     #[must_use]
     pub fn new(limits: Limits, entropy: Entropy) -> Self {
         Self {
@@ -81,18 +81,18 @@ impl Machine {
         }
     }
 
-    /// The same with the log's own hash of keys.
+    /// The same, with the log's hash function for keys.
     #[must_use]
     pub fn hashing_keys_with(self, keys: KeyHasher) -> Self {
         Self { keys, ..self }
     }
 
-    /// Take up where a view left off: the view's applied position, then its handlers, then their open deliveries.
+    /// Restores from a view: its applied position, then its handlers, then their open deliveries.
     pub fn restore_head(&mut self, applied: Position) {
         (self.head, self.durable) = (applied, applied);
     }
 
-    /// Before the handlers.
+    /// Called before the handlers are restored.
     pub fn restore_anchors(&mut self, anchors: Anchors) {
         self.anchors = anchors;
     }
@@ -113,11 +113,11 @@ impl Machine {
         }
     }
 
-    /// Take in what happened and add to `actions` what is to be done about it.
+    /// Handles an input and appends the resulting actions to `actions`.
     pub fn apply(&mut self, input: Input<'_>, now: impl Into<Now>, actions: &mut Vec<Action>) {
         let now = now.into();
         match input {
-            // It comes before a record that was decided on already, so nothing else may happen first.
+            // The record was decided on already and is about to be staged, so no other input may come first.
             Input::Staged { position, record: record @ Record::TimeAnchored(_) } => {
                 return self.staged(position, record, actions);
             }
@@ -149,7 +149,7 @@ impl Machine {
         self.read_on(actions);
     }
 
-    /// Everything so far is durable and can be read back: the moment to spill and reload, and to look at the timers.
+    /// All records so far are durable and readable: spill and reload, and look at the timers.
     fn made_durable(&mut self, position: Position, now: Now, actions: &mut Vec<Action>) {
         self.durable = self.durable.max(position);
         self.spill_and_reload(now, actions);

@@ -1,4 +1,4 @@
-//! What can be asked of the machine.
+//! Queries of the machine's state.
 
 use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
@@ -9,11 +9,11 @@ use crate::{
 };
 
 impl Machine {
-    /// In how many milliseconds something becomes due; none where nothing will, if nobody asks for it.
+    /// In how many milliseconds something becomes due; `None` if nothing becomes due without a new input.
     #[must_use]
     pub fn wake_in_ms(&self, now: impl Into<Now>) -> Option<u64> {
         if !self.has_space {
-            // Whoever looks for space tells when there is some.
+            // The engine reports when there is space again.
             return None;
         }
         let now = now.into();
@@ -22,14 +22,14 @@ impl Machine {
         delays.into_iter().chain(timers).min()
     }
 
-    /// When something becomes due that waits for elapsed time.
+    /// When something becomes due in elapsed time.
     fn due_elapsed_ms(&self) -> Option<u64> {
         let working = self.handlers.values().filter(|handler| handler.mode != Mode::Paused);
         let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::spill::RUNNABLE_MAX));
         let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
-        // What could not be reloaded all at once.
+        // Lanes that could not be reloaded all at once.
         let wanted = working.clone().filter(|handler| handler.lanes.spilled_lanes.wants_any()).map(|_| 0);
-        // One that lets a call find out has it under way.
+        // A half-open breaker has its probe running, or is due at the end of its open time.
         let breakers =
             working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
         let breakers = breakers.filter_map(|handler| handler.breaker.as_ref().and_then(Breaker::open));
@@ -45,13 +45,13 @@ impl Machine {
         &self.anchors
     }
 
-    /// How many attempts are under way.
+    /// Number of running attempts.
     #[must_use]
     pub fn running(&self) -> usize {
         self.handlers.values().map(|handler| handler.lanes.running()).sum()
     }
 
-    /// May the handler's mode become this?
+    /// Whether the handler's mode may change to this one.
     #[must_use]
     pub fn may_change_mode(&self, name: &HandlerName, mode: Mode) -> Verdict {
         match self.handlers.get(name) {
@@ -78,7 +78,7 @@ impl Machine {
         self.handlers.get(handler)?.lanes.of_lane(lane).first().copied()
     }
 
-    /// What changed of the corrections that wait for lanes to be reloaded, since the last time.
+    /// Corrections for spilled lanes that changed since the last call.
     pub fn take_offer_changes(&mut self) -> Vec<(HandlerName, OfferChange)> {
         let handlers = self.handlers.iter_mut();
         let of_handler = |(name, handler): (&HandlerName, &mut Handler)| {
@@ -88,26 +88,26 @@ impl Machine {
         handlers.flat_map(of_handler).collect()
     }
 
-    /// How a delivery that is open and in memory stands.
+    /// The phase of a delivery that is open and in memory.
     #[must_use]
     pub fn state(&self, delivery: &DeliveryId) -> Option<DeliveryState> {
         let lanes = &self.handlers.get(&delivery.handler)?.lanes;
         lanes.get(delivery.position).map(|row| lanes.state(delivery.position, row))
     }
 
-    /// The last position that a record has covered.
+    /// The last position that a record covers.
     #[must_use]
     pub fn head(&self) -> Position {
         self.head
     }
 
-    /// Handlers that have not looked at everything yet, and how far they have.
+    /// Handlers that have not scanned everything, with their scanned positions.
     pub fn lagging(&self) -> impl Iterator<Item = (&HandlerName, Position)> {
         let handlers = self.handlers.iter().map(|(name, handler)| (name, handler.scanned()));
         handlers.filter(|(_, scanned)| *scanned != self.head)
     }
 
-    /// The handlers' rows, to be kept with whatever was kept since.
+    /// The handlers' rows, to be stored together with the other changes.
     pub fn rows(&self) -> impl Iterator<Item = (&HandlerName, HandlerRow)> {
         self.handlers.iter().map(|(name, handler)| (name, handler.row()))
     }

@@ -1,4 +1,4 @@
-//! What records change. The machine's state changes by these alone, so replaying the log rebuilds it.
+//! How records change the machine's state. It changes by these only, so replaying the log rebuilds it.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ impl Machine {
         self.follow(position, record, actions);
     }
 
-    /// Show the record to every handler that is up to date.
+    /// Passes the record to every handler that is up to date.
     fn follow(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
         let events: Vec<_> =
             EventHead::of(position, record, self.keys).map(|head| self.in_elapsed_time(head)).collect();
@@ -133,7 +133,7 @@ impl Machine {
         }
     }
 
-    /// The delivery waits for a correction; one may have come before.
+    /// The delivery awaits a correction; one may have come before.
     fn waiting(&mut self, position: Position, delivery: &DeliveryId, actions: &mut Vec<Action>) {
         let phase = if bug!(WaitingRuns) { DeliveryPhase::Ready } else { DeliveryPhase::AwaitingCorrection };
         let wait = |row: &mut DeliveryRow| {
@@ -146,7 +146,7 @@ impl Machine {
         }
     }
 
-    /// The correction is done with; a newer one that came meanwhile is tried.
+    /// The correction was used; a newer one that came meanwhile is tried.
     fn correction_refused(&mut self, refused: &CorrectionRefused, actions: &mut Vec<Action>) {
         let CorrectionRefused { delivery, correction, .. } = refused;
         if let Some(handler) = self.handlers.get_mut(&delivery.handler) {
@@ -198,7 +198,8 @@ impl Machine {
     }
 
     pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) {
-        // The manifest was checked before the record was written; one that a later version refuses leaves the handler be.
+        // The manifest was checked before the record was written; one that a later release refuses leaves the handler
+        // unchanged.
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return };
         self.timers.deployed(deployed, &manifest);
         self.keep_hosts_of(&deployed.handler, &manifest.capabilities);
@@ -220,7 +221,7 @@ impl Machine {
         }
     }
 
-    /// Whether the delivery lies beyond what its handler has looked at.
+    /// Whether the delivery lies beyond its handler's scanned position.
     fn is_unknown(&self, delivery: &DeliveryId) -> bool {
         self.handlers.get(&delivery.handler).is_some_and(|handler| delivery.position > handler.scanned())
     }
@@ -245,7 +246,7 @@ impl Machine {
     }
 }
 
-/// `live`: the log is not being replayed, where what follows from the records is in the log already.
+/// `live`: the log is not being replayed; in a replay, the records that follow are in the log already.
 fn take_found(handler: &mut Handler, found: Found, live: bool, actions: &mut Vec<Action>) {
     for opened in found.opened {
         keep_opened(&handler.deployed.handler, opened, true, actions);

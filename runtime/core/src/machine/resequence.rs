@@ -1,4 +1,4 @@
-//! Resequencer: gaps that have been waited for long enough, and the numbers that are next.
+//! Resequencing: gaps whose wait has ended, and next numbers.
 
 use weirgate_types::{GapPassed, HandlerName, KeyHash};
 
@@ -15,7 +15,7 @@ impl Machine {
         }
     }
 
-    /// The record names the key: the delivery may not have been looked at yet, while the log is replayed.
+    /// The record names the key because the delivery may not have been scanned yet while the log is replayed.
     pub(super) fn gap_passed(&mut self, gap: &GapPassed, actions: &mut Vec<Action>) {
         let lane = self.keys.hash(&gap.key);
         let Some(handler) = self.handlers.get_mut(&gap.delivery.handler) else { return };

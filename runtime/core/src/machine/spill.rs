@@ -1,5 +1,5 @@
-//! Spilling and reloading: what waits long is on disk only, and is reloaded when it is due, when its lane is first, or
-//! when somebody acts on it.
+//! Spilling and reloading: deliveries that wait long are on disk only, and are reloaded when due, when first of their lane,
+//! or when a command names them.
 
 use weirgate_types::{HandlerName, Position};
 
@@ -7,13 +7,13 @@ use super::Machine;
 use crate::bugs::bug;
 use crate::{Action, DeliveryPhase, DeliveryRow, NextDue, Now, ReloadedLane, handler::Handler};
 
-/// So many lanes are asked for at once.
+/// Maximum number of lanes in one reload.
 const RELOAD_LANES_MAX: usize = 64;
-/// While so many could run already, what is due on disk stays there.
+/// While at least this many deliveries are runnable, due ones stay on disk.
 pub(super) const RUNNABLE_MAX: usize = 1_024;
 
 impl Machine {
-    /// Rows that were kept can be read back now: reload what is wanted, then spill what is too much.
+    /// All written rows are readable now: reload needed lanes, then spill the excess.
     pub(super) fn spill_and_reload(&mut self, now: Now, actions: &mut Vec<Action>) {
         let now_ms = now.elapsed_ms;
         for (name, handler) in &mut self.handlers {
@@ -46,7 +46,7 @@ impl Machine {
         for reloaded in lanes {
             handler.lanes.learn_next(reloaded.lane, reloaded.next);
             let through = reloaded.rows.last().map(|(position, row)| row.rank(*position));
-            // What went there since, and cannot be found yet, may come before what was found.
+            // Rows spilled since then are not readable yet and may come before those that were found.
             let mut rows = match (reloaded.more, through) {
                 (true, None) => Vec::new(),
                 (more, through) => handler.lanes.spilled_lanes.take_late(reloaded.lane, through.filter(|_| more)),
@@ -64,14 +64,14 @@ impl Machine {
         }
     }
 
-    /// Whether the row of a delivery has to be reloaded before the machine hears of it: it may be on disk.
+    /// Whether the row of a delivery may be on disk and has to be reloaded before a record about it is applied.
     #[must_use]
     pub fn may_be_spilled(&self, name: &HandlerName, position: Position) -> bool {
         self.handlers.get(name).is_some_and(|handler| handler.may_be_spilled(position))
     }
 }
 
-/// A delivery comes back from disk. A correction that came for it meanwhile is used where it waits for one.
+/// A delivery is reloaded. A correction that came for it meanwhile is used if the delivery awaits one.
 fn take_back(handler: &mut Handler, position: Position, row: DeliveryRow, recovering: bool, actions: &mut Vec<Action>) {
     if handler.lanes.get(position).is_some() {
         return;

@@ -1,14 +1,14 @@
-//! When the next timer goes off, by the wall clock: as the views were last read, and as records have changed it since.
+//! When the next timer is due, by the wall clock: as last read from the views, and as changed by records since.
 
 use weirgate_types::{Commit, Deployed, Manifest};
 
 use crate::{bugs::bug, schedule};
 
-/// The due time of the next timer. It may be too early, after a timer was cancelled; it is never too late.
+/// The due time of the next timer. It may be too early, after a timer was cancelled, but never too late.
 #[derive(Debug, Default)]
 pub struct Timers {
     next_due_ms: Option<u64>,
-    /// The same of those set since the last durable moment: a look at the views may not find them yet.
+    /// The earliest of the timers set since the last durable moment: a read of the views may not find them yet.
     late_due_ms: Option<u64>,
 }
 
@@ -23,12 +23,12 @@ impl Timers {
         }
     }
 
-    /// Everything that was set can be found in the views now.
+    /// All timers that were set are readable in the views now.
     pub fn settled(&mut self) {
         self.late_due_ms = None;
     }
 
-    /// The views were read: of those that can be found there the first is due then.
+    /// The views were read: the first readable timer is due then.
     pub fn read(&mut self, next_due_ms: Option<u64>) {
         let late_due_ms = self.late_due_ms.filter(|_| !bug!(LateTimerForgotten));
         self.next_due_ms = next_due_ms.into_iter().chain(late_due_ms).min();
@@ -44,7 +44,7 @@ impl Timers {
         due.for_each(|due_ms| self.set(due_ms));
     }
 
-    /// A timer went off. A schedule's does so again.
+    /// A timer fired. A schedule's timer is set again.
     pub fn fired(&mut self, next_ms: Option<u64>) {
         if let Some(due_ms) = next_ms {
             self.set(due_ms);

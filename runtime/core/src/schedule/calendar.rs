@@ -1,4 +1,4 @@
-//! The calendar: from a day's number to its date. The Gregorian one, in UTC, without leap seconds, as Unix time has it.
+//! The calendar: from a day's number to its date. Gregorian, in UTC, without leap seconds, like Unix time.
 
 pub(super) const MINUTE_MS: u64 = 60_000;
 pub(super) const DAY_MINUTES: u64 = 24 * 60;
@@ -15,10 +15,10 @@ pub(super) struct Date {
 }
 
 impl Date {
-    /// The date of a day that is counted from 1 January 1970, a Thursday.
+    /// The date of a day, counted from 1 January 1970, a Thursday.
     pub fn of(days: u64) -> Self {
         const ERA_DAYS: u64 = 146_097;
-        // Years are counted from March, so that a leap day is the last of its year.
+        // Years are counted from March, so that a leap day is the last day of its year.
         let shifted = days.saturating_add(719_468);
         let (era, day_of_era) = (shifted / ERA_DAYS, shifted % ERA_DAYS);
         let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -34,7 +34,7 @@ impl Date {
         }
     }
 
-    /// How many days it is until the first of the next month.
+    /// Number of days until the first of the next month.
     pub fn days_left_in_month(self) -> u64 {
         let is_leap = self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         let length = match self.month {

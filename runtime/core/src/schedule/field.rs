@@ -1,15 +1,15 @@
-//! One field of a schedule: `*`, a number, a range, a list of these; a step behind `*` or a range; names of months and
-//! weekdays. What other programs know beyond crontab(5) (`?`, `L`, `W`, `#`, seconds, years, `@daily`) is refused.
+//! One field of a schedule: `*`, a number, a range, a list of these; a step after `*` or a range; names of months and
+//! weekdays. Extensions of crontab(5) (`?`, `L`, `W`, `#`, seconds, years, `@daily`) are refused.
 
 /// The values of a field, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Set {
     bits: u64,
-    /// The field begins with `*`: it does not restrict by itself.
+    /// The field begins with `*`: it adds no restriction.
     pub(super) starred: bool,
 }
 
-/// What a field may hold.
+/// The range of a field.
 pub(super) struct Field {
     name: &'static str,
     first: u32,
@@ -64,7 +64,7 @@ impl Field {
             Some((first, last)) => (self.value(first)?, self.last_value(last)?),
             None if step.is_some() => {
                 return Err(
-                    self.wrong(part, &format!("a step stands behind * or a range, such as {range}-{}", self.last))
+                    self.wrong(part, &format!("a step has to follow * or a range, such as {range}-{}", self.last))
                 );
             }
             None => (self.value(range)?, self.value(range)?),

@@ -1,5 +1,5 @@
-//! When a schedule is due: the five fields of crontab(5), in UTC. Owns what the fields may hold and the search for the next
-//! time, which ends after one cycle of the calendar whatever the fields hold. Knows no clock.
+//! When a schedule is due: the five fields of crontab(5), in UTC. Owns the range of each field and the search for the next
+//! time, which stops after one cycle of the calendar. Knows no clock.
 
 mod calendar;
 mod field;
@@ -7,12 +7,12 @@ mod field;
 use calendar::{DAY_MINUTES, Date, MINUTE_MS};
 use field::{DAYS, HOURS, MINUTES, MONTHS, Set, WEEKDAYS};
 
-/// After so many days the calendar repeats itself, weekdays too: what was not due by then never is.
+/// Number of days after which the calendar repeats, weekdays included: a schedule that was not due by then never is.
 const CALENDAR_DAYS: u64 = 146_097;
-/// How many times the answer to a deployment names.
+/// Number of due times in the answer to a deployment.
 pub const NAMED_TIMES: usize = 3;
 
-/// Five fields that were checked.
+/// Five checked fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cron {
     minutes: Set,
@@ -23,12 +23,11 @@ struct Cron {
 }
 
 /// # Errors
-/// What is wrong with the five fields, for the person who wrote them: one of them cannot be read, or there is no time at
-/// which they are due.
+/// The problem with the five fields, for their author: one cannot be parsed, or they are never due.
 pub fn check(cron: &str) -> Result<(), String> {
     match parse(cron)?.next_after(0) {
         Some(_) => Ok(()),
-        None => Err("no month that it names has a day that it names, so it is never due".to_owned()),
+        None => Err("none of its months has any of its days, so it is never due".to_owned()),
     }
 }
 
@@ -38,14 +37,14 @@ pub fn next_after(cron: &str, at_ms: u64) -> Option<u64> {
     parse(cron).ok()?.next_after(at_ms)
 }
 
-/// The next times after `at_ms`, as many as a deployment is answered with.
+/// The next times after `at_ms`, as many as the answer to a deployment has.
 #[must_use]
 pub fn next_times(cron: &str, at_ms: u64) -> Vec<u64> {
     let Ok(cron) = parse(cron) else { return Vec::new() };
     std::iter::successors(cron.next_after(at_ms), |due_ms| cron.next_after(*due_ms)).take(NAMED_TIMES).collect()
 }
 
-/// A time as RFC 3339 has it, to the second.
+/// A time in RFC 3339 format, to the second.
 #[must_use]
 pub fn rfc3339(at_ms: u64) -> String {
     let seconds = at_ms / 1_000;
@@ -56,7 +55,7 @@ pub fn rfc3339(at_ms: u64) -> String {
 
 fn parse(cron: &str) -> Result<Cron, String> {
     if cron.starts_with('@') {
-        return Err(format!("{cron} is a name for five fields; write the fields, for instance 0 0 * * * for @daily"));
+        return Err(format!("{cron} is a name for five fields; write the fields, for example 0 0 * * * for @daily"));
     }
     let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
     let Ok([minutes, hours, days, months, weekdays]) = <[&str; 5]>::try_from(fields.as_slice()) else {
@@ -99,7 +98,7 @@ impl Cron {
         None
     }
 
-    /// As crontab(5) has it: where both the day of the month and the weekday are restricted, either will do.
+    /// As in crontab(5): if both the day of the month and the weekday are restricted, a match of either is enough.
     fn is_on(&self, date: Date) -> bool {
         let (day, weekday) = (self.days.holds(date.day), self.weekdays.holds(date.weekday));
         let either = !self.days.starred && !self.weekdays.starred;

@@ -1,4 +1,4 @@
-//! Schedules as data: which times they are due at, and what is refused.
+//! Schedules as data: their due times, and what is refused.
 
 use super::*;
 
@@ -44,9 +44,9 @@ fn the_next_three_times() {
         ("5,10,50-59/9 23 31 12 *", ["2026-12-31 23:05", "2026-12-31 23:10", "2026-12-31 23:50"]),
         ("0 0 29 2 *", ["2028-02-29 00:00", "2032-02-29 00:00", "2036-02-29 00:00"]),
         ("0 0 31 jan-apr *", ["2027-01-31 00:00", "2027-03-31 00:00", "2028-01-31 00:00"]),
-        // Both restricted: either will do.
+        // Both restricted: a match of either is enough.
         ("0 0 1 * 1", ["2026-11-30 00:00", "2026-12-01 00:00", "2026-12-07 00:00"]),
-        // A star restricts nothing by itself, so both have to fit.
+        // A star adds no restriction, so both have to match.
         ("0 0 */2 * 1", ["2026-12-07 00:00", "2026-12-21 00:00", "2027-01-11 00:00"]),
         ("0 0 30 2 1", ["2027-02-01 00:00", "2027-02-08 00:00", "2027-02-15 00:00"]),
         ("00 03 01 01 *", ["2027-01-01 03:00", "2028-01-01 03:00", "2029-01-01 03:00"]),
@@ -58,18 +58,18 @@ fn the_next_three_times() {
 }
 
 #[test]
-fn what_is_never_due_is_refused() {
+fn a_schedule_that_is_never_due_is_refused() {
     for cron in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 30-31 feb *", "0 0 31 4 */2", "* * 31 11 *"] {
         assert!(check(cron).is_err_and(|reason| reason.contains("never due")), "{cron}");
         assert_eq!(times(cron), [""; 0], "{cron}");
     }
-    // Once in 28 years and more: rare is not never.
+    // Once in 28 years or more: rare, but due.
     assert_eq!(check("0 0 29 2 *"), Ok(()));
     assert_eq!(times("0 0 29 2 */6").first().map(String::as_str), Some("2032-02-29 00:00"));
 }
 
 #[test]
-fn what_is_not_in_crontab_5_is_refused_with_its_reason() {
+fn extensions_of_crontab_5_are_refused_with_a_reason() {
     for (cron, says) in [
         ("", "0 fields"),
         ("every day", "2 fields"),
@@ -124,7 +124,7 @@ fn what_is_not_in_crontab_5_is_refused_with_its_reason() {
     }
 }
 
-/// The search ends after one cycle of the calendar, also at the end of time.
+/// The search stops after one cycle of the calendar, also at the maximum time.
 #[test]
 fn the_search_is_bounded() {
     for at_ms in [0, NOW_MS, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
@@ -134,7 +134,7 @@ fn the_search_is_bounded() {
     }
 }
 
-/// Against the calendar counted out day by day.
+/// Checked against a calendar counted day by day.
 #[test]
 fn dates_are_right_for_a_whole_cycle_of_the_calendar() {
     let (mut year, mut month, mut day) = (1970, 1, 1);

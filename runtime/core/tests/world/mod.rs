@@ -1,5 +1,5 @@
-//! A world for the machine: a log that is a vector, and answers that the test chooses. The machine is driven as the engine
-//! drives it: what it asks for is done in the order in which it was asked for.
+//! A world for the machine: a log that is a vector, and results that the test chooses. The machine is driven as the engine
+//! drives it: actions are carried out in order.
 
 #![allow(dead_code, clippy::must_use_candidate, clippy::missing_panics_doc, reason = "each test file uses its part")]
 
@@ -19,7 +19,7 @@ use weirgate_types::{
 
 pub const DIGEST: Digest = Digest([1; 32]);
 
-/// What is on disk of the views.
+/// The views on disk.
 #[derive(Debug, Default, Clone)]
 struct View {
     through: Position,
@@ -28,38 +28,38 @@ struct View {
     next: Next,
 }
 
-/// The numbers that are next, by handler and lane.
+/// The next numbers, by handler and lane.
 type Next = BTreeMap<(HandlerName, KeyHash), u64>;
 
 pub struct World {
     pub machine: Machine,
     pub log: Vec<(Position, Record)>,
     pub now_ms: u64,
-    /// Attempts that were asked for and not answered yet.
+    /// Requested attempts without a result yet.
     pub calls: VecDeque<(DeliveryId, u32)>,
-    /// Every attempt that was asked for, in order.
+    /// All requested attempts, in order.
     pub history: Vec<(DeliveryId, u32)>,
     /// The view of open deliveries.
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,
-    /// The view as it can be read: what was kept before the last durable moment.
+    /// The readable view: what was written before the last durable moment.
     readable: BTreeMap<DeliveryId, DeliveryRow>,
-    /// The numbers that are next, and those that can be read.
+    /// The next numbers, written and readable.
     pub next: Next,
     readable_next: Next,
-    /// How the attempts of one call belong together.
+    /// The attempts of each call.
     pub batches: Vec<Vec<DeliveryId>>,
-    /// How many times the disk was asked.
+    /// Number of disk reads.
     pub reloads: usize,
-    /// Timers, by when they are due; what they are is no concern of the machine's.
+    /// Timers by due time; their contents do not concern the machine.
     pub timers: Vec<u64>,
     pub fired: Vec<(u64, u64)>,
-    /// Whether what completes emits an event.
+    /// Whether completed deliveries emit an event.
     pub emits: bool,
-    /// Whether what is on disk can be reloaded; a test that reloads nothing saves the time.
+    /// Whether spilled rows can be reloaded; a test without reloads saves the time.
     pub keeps_rows: bool,
     is_in_pass: bool,
     queue: VecDeque<Action>,
-    /// All that was ever kept of the views.
+    /// The kept views.
     kept: Vec<View>,
     pub limits: Limits,
 }
@@ -174,12 +174,12 @@ impl World {
         self.feed(Input::Tick);
     }
 
-    /// Somebody decides about a delivery; one that runs, or is done, is left alone.
+    /// An operator's command for a delivery; running and completed ones are left unchanged.
     pub fn command(&mut self, delivery: &DeliveryId, key: &str, command: DeliveryCommand, carried: Carried) {
         self.decide(delivery, key, command, carried, Vec::new());
     }
 
-    /// Events take a delivery's place.
+    /// Events resolve a delivery.
     pub fn resolve(&mut self, delivery: &DeliveryId, key: &str, events: Vec<Event>) {
         self.decide(delivery, key, DeliveryCommand::Resolve, Carried::default(), events);
     }
@@ -226,7 +226,7 @@ impl World {
         position
     }
 
-    /// Answer the oldest call.
+    /// Answers the oldest call.
     pub fn answer(&mut self, result: Result<(), &AttemptFailure>) -> DeliveryId {
         let (delivery, attempt) = self.calls.pop_front().expect("a call to answer");
         self.end(&delivery, attempt, result);
@@ -263,7 +263,7 @@ impl World {
         of_key.next() == Some(delivery)
     }
 
-    /// Answer the batch that the oldest call belongs to, one result each.
+    /// Answers the batch that the oldest call belongs to, one result per item.
     pub fn answer_batch(&mut self, result: impl Fn(Position) -> Result<(), AttemptFailure>) -> Vec<Position> {
         let (first, _) = self.calls.front().cloned().expect("a call to answer");
         let of_batch = self.batches.iter().rfind(|batch| batch.contains(&first)).expect("its batch").clone();
@@ -283,7 +283,7 @@ impl World {
         mine.into_iter().map(|(id, _)| id.position).collect()
     }
 
-    /// Answer a certain call.
+    /// Answers a given call.
     pub fn answer_at(&mut self, position: Position, result: Result<(), &AttemptFailure>) {
         let index = self.calls.iter().position(|(delivery, _)| delivery.position == position).expect("such a call");
         self.calls.swap(0, index);
@@ -316,7 +316,7 @@ impl World {
         self.settle();
     }
 
-    /// What comes until [`World::end_pass`] becomes durable together.
+    /// Everything until [`World::end_pass`] becomes durable together.
     pub fn begin_pass(&mut self) {
         self.is_in_pass = true;
     }
@@ -326,7 +326,7 @@ impl World {
         self.settle();
     }
 
-    /// What was written becomes durable, and what that leads to as well.
+    /// Staged records become durable, and so do those that follow from them.
     pub fn settle(&mut self) {
         loop {
             if self.is_in_pass {
@@ -347,15 +347,14 @@ impl World {
         }
     }
 
-    /// The views reach the disk: what a restart from them finds later, however much the log has grown by then.
+    /// The views reach the disk: a later restart from them finds this state, however much the log has grown by then.
     pub fn keep_view(&mut self) {
         let handlers = self.machine.rows().map(|(_, row)| row).collect();
         let (deliveries, next) = (self.rows.clone(), self.next.clone());
         self.kept.push(View { through: self.head(), handlers, deliveries, next });
     }
 
-    /// The process stops and starts again: from the views as they were last kept, none newer than the log, or from nothing but
-    /// the log.
+    /// The process restarts: from the views as last kept, none newer than the log, or from the log only.
     pub fn restart(&mut self, with_view: bool) {
         let mut machine = Machine::new(self.limits, Entropy::seeded(8));
         let head = self.head();
@@ -404,7 +403,7 @@ impl World {
         self.machine.handler(&name(handler)).expect("a handler")
     }
 
-    /// How the deliveries in memory of handler `a` stand.
+    /// The phases of handler `a`'s deliveries in memory.
     pub fn states(&self) -> Vec<(u64, &'static str)> {
         let handler = name("a");
         let views = self.machine.deliveries(&handler, Position::ZERO);
@@ -427,12 +426,12 @@ impl World {
         record.event_at(position.0 - first.0).expect("an event")
     }
 
-    /// The events of a type that were emitted, each by the position of the event that it follows from.
+    /// The emitted events of a type, each by the position of the event that caused it.
     pub fn emitted(&self) -> Vec<u64> {
         self.emitted_where(|_| true)
     }
 
-    /// The same of what one handler emitted.
+    /// The same, for one handler.
     pub fn emitted_by(&self, handler: &HandlerName) -> Vec<Position> {
         let source = format!("/handlers/{handler}");
         self.emitted_where(|event| event.source == source).into_iter().map(Position).collect()
@@ -444,7 +443,7 @@ impl World {
         events.map(|event| event.id.parse().expect("a position")).collect()
     }
 
-    /// What was decided about deliveries, by whom.
+    /// Commands for deliveries, with their actors.
     pub fn commands(&self) -> Vec<(u64, &'static str, &str)> {
         let all = self.log.iter().filter_map(|(_, record)| match record {
             Record::DeliveryDecided(one) => Some((one.delivery.position.0, one.command.word(), one.actor.as_str())),

@@ -1,4 +1,4 @@
-//! The world's own doing: what the machine asks for is done at once, and only from what can be read back.
+//! The world as the engine: actions are carried out at once, and only from what is readable.
 
 use weirgate_core::{Action, AttemptOutcome, EventHead, Gap, HOOK, Input, NextDue, ReloadedLane, StateChange};
 use weirgate_types::{
@@ -8,8 +8,7 @@ use weirgate_types::{
 
 use super::{World, event, notice};
 
-/// A scan covers so many records, and a reload so many rows of a lane and so many lanes that are due: few, so that much takes
-/// several.
+/// Limits of a scan in records, and of a reload in rows of a lane and due lanes: small, so that long lanes take several.
 const SCAN_RECORDS: usize = 8;
 const LANE_ROWS: usize = 3;
 const DUE_LANES: usize = 2;
@@ -61,7 +60,7 @@ impl World {
         }
     }
 
-    /// A delivery goes in the call that begins with that of `call`.
+    /// A delivery joins the call that begins with that of `call`.
     fn join(&mut self, delivery: &DeliveryId, call: Position) {
         if delivery.position == call {
             return self.batches.push(vec![delivery.clone()]);
@@ -157,13 +156,13 @@ impl World {
         self.tell(Input::TimersRead { next_due_ms: self.timers.iter().min().copied() });
     }
 
-    /// Bring a delivery's lane into memory before the machine hears of it, as the engine does.
+    /// Reloads a delivery's lane before a record about it is applied, as the engine does.
     pub fn reload_for(&mut self, delivery: &DeliveryId) {
         if !self.machine.may_be_spilled(&delivery.handler, delivery.position) {
             return;
         }
         self.settle();
-        // The last durable moment may have put something away.
+        // The last durable moment may have spilled some.
         self.readable = self.rows.clone();
         if let Some(row) = self.readable.get(delivery).filter(|row| row.spilled).cloned() {
             self.reload_exactly(&delivery.handler, row.lane, delivery.position);
@@ -188,7 +187,7 @@ impl World {
         ReloadedLane { lane, more: rows.len() > most, rows: rows.into_iter().take(most).collect(), next }
     }
 
-    /// Answer from what is readable: lanes by name, or by when they are due.
+    /// Answers from readable rows: lanes by name, or by due time.
     fn reload(&mut self, handler: &HandlerName, mut names: Vec<KeyHash>, due_ms: Option<u64>) {
         self.reloads += 1;
         let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.spilled);

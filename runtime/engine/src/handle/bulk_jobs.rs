@@ -1,5 +1,5 @@
-//! Bulk jobs: one command for all dead letters that fit a filter, paced, with its progress to be looked at. They end
-//! with the process; what they had decided by then is in the log.
+//! Bulk jobs: one paced command for all dead letters that match a filter, with visible progress. A job ends with the
+//! process; commands that it recorded by then are in the log.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use weirgate_types::DeliveryId;
 use super::{CommandRequest, DeadLetterFilter, Handle};
 use crate::{Audit, Refusal};
 
-/// So many bulk jobs are remembered.
+/// Number of bulk jobs remembered.
 const KEPT_MAX: usize = 100;
 const PAGE: usize = 100;
 
@@ -22,16 +22,16 @@ pub struct BulkJobs {
     known: Mutex<BTreeMap<u64, BulkJob>>,
 }
 
-/// A bulk job and how far it is.
+/// A bulk job and its progress.
 #[derive(Debug, Clone)]
 pub struct BulkJob {
     pub id: u64,
-    /// The command's word.
+    /// The command's name.
     pub command: &'static str,
     pub actor: String,
     pub reason: String,
     pub state: BulkJobState,
-    /// How many deliveries were decided about, and how many of those were refused: they had ended or were running.
+    /// How many deliveries were handled, and how many of those were refused because they were closed or running.
     pub done: u64,
     pub refused: u64,
     /// The error that stopped it.
@@ -47,7 +47,7 @@ pub enum BulkJobState {
 }
 
 impl BulkJobState {
-    /// The state's word.
+    /// The name of the job's state.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl BulkJobs {
 }
 
 impl Handle {
-    /// Begin a bulk job; the future that comes with its id carries it out, and ends with it.
+    /// Creates a bulk job; the returned future carries it out, and dropping the future ends it.
     pub fn begin_bulk_job(
         &self,
         filter: DeadLetterFilter,
@@ -123,7 +123,7 @@ impl Handle {
         self.0.bulk_jobs.known().values().cloned().collect()
     }
 
-    /// Decide about no more deliveries.
+    /// Stops the job before its next delivery.
     ///
     /// # Errors
     /// There is no such bulk job.
@@ -145,7 +145,7 @@ impl Handle {
         per_second: u32,
     ) -> Result<(), Refusal> {
         let pause = Duration::from_secs(1) / per_second.max(1);
-        // What becomes a dead letter again meanwhile is not its concern: it goes through the store once.
+        // Deliveries that become dead letters again meanwhile are skipped: the job passes through the store once.
         let mut after = None::<DeliveryId>;
         loop {
             let scan = self.0.queries.own_scan().await?;
@@ -181,7 +181,7 @@ impl Handle {
 }
 
 impl CommandRequest {
-    /// The command's word.
+    /// The command's name.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The store of dead letters: asking for them, and looking into one.
+//! The store of dead letters: listing them, and inspecting one.
 
 use weirgate_core::DeliveryRow;
 use weirgate_types::{
@@ -9,10 +9,10 @@ use weirgate_types::{
 use super::{Handle, blocking};
 use crate::{DeadLetter, Refusal, job::StoredRecord, keys, notices, queries::Scan, tables};
 
-/// So many dead letters are looked at for one page.
+/// Maximum number of dead letters scanned for one page.
 const LOOKED_AT_MAX: usize = 10_000;
 const PAGE: usize = 256;
-/// So many failed attempts of one delivery are told of.
+/// Maximum number of failed attempts listed for one delivery.
 const FAILURES_MAX: usize = 1_000;
 
 /// Filter of dead letters; absent fields match all.
@@ -22,12 +22,12 @@ pub struct DeadLetterFilter {
     /// The version that failed.
     pub digest: Option<Digest>,
     pub class: Option<FailureClass>,
-    /// A substring of the failure's message, in whatever case.
+    /// A substring of the failure's message, case-insensitive.
     pub text: Option<String>,
     /// The event's type.
     pub r#type: Option<String>,
     pub key: Option<String>,
-    /// Unix milliseconds, the first included, the second not.
+    /// Unix milliseconds, the first inclusive, the second exclusive.
     pub from_ms: Option<u64>,
     pub until_ms: Option<u64>,
 }
@@ -36,7 +36,7 @@ pub struct DeadLetterFilter {
 #[derive(Debug, Clone)]
 pub struct DeadLetterPage {
     pub dead_letters: Vec<DeadLetter>,
-    /// Where to go on; `None` when there are no more.
+    /// Where the next page begins; `None` on the last page.
     pub next: Option<DeliveryId>,
 }
 
@@ -48,7 +48,7 @@ pub struct Failure {
     pub digest: Digest,
     pub failure: AttemptFailure,
     pub log: Vec<LogLine>,
-    /// When it was to be tried again.
+    /// When it was due to be tried again.
     pub due_ms: Option<u64>,
 }
 
@@ -67,7 +67,7 @@ impl DeadLetterFilter {
 }
 
 impl Handle {
-    /// Dead dead_letters after `after`, at most `limit`. A page may hold fewer than there are and say where to go on.
+    /// Dead letters after `after`, at most `limit`. A page may hold fewer although more follow.
     ///
     /// # Errors
     /// The log cannot be read; [`Refusal::TooManyQueries`].
@@ -106,8 +106,8 @@ impl Handle {
             .await?
     }
 
-    /// The attempts at a delivery that failed, in order; the newest 1,000 of them. Those of one that is neither open nor a
-    /// dead letter are not found any more.
+    /// The failed attempts at a delivery, in order; the newest 1,000 of them. Attempts of a delivery that is neither open
+    /// nor a dead letter are not found.
     ///
     /// # Errors
     /// The log cannot be read; [`Refusal::TooManyQueries`].
@@ -164,7 +164,7 @@ impl Handle {
         position.map_or(Ok(None), |position| self.dead_letter_at(delivery, position))
     }
 
-    /// What the record at a position says of a delivery that it made a dead letter.
+    /// What the record at a position contains about a delivery that it made a dead letter.
     fn dead_letter_at(&self, delivery: &DeliveryId, position: Position) -> Result<Option<DeadLetter>, Refusal> {
         let log = &self.0.statuses.log;
         let Some((_, record)) = log.read(position)? else { return Ok(None) };
@@ -200,7 +200,7 @@ impl Handle {
         Ok(record.commit_of(delivery).and_then(|commit| dead_letter(commit, delivery, position, r#type)))
     }
 
-    /// What the next attempt at a delivery takes up, if there is one.
+    /// What the next attempt at a delivery needs, if there is one.
     pub(super) fn carried(&self, delivery: &DeliveryId) -> Result<Carried, Refusal> {
         if let Some(dead_letter) = self.find_dead_letter(delivery)? {
             return Ok(dead_letter.carried);
@@ -210,7 +210,7 @@ impl Handle {
         Ok(row.map(|row| row.carried).unwrap_or_default())
     }
 
-    /// What the record at a position says of a failed attempt, and where the one before it is.
+    /// What the record at a position contains about a failed attempt, and the position of the previous failure.
     fn failure_at(
         &self,
         delivery: &DeliveryId,

@@ -1,4 +1,4 @@
-//! Open deliveries: what there is, what is blocked behind what, and commands for one.
+//! Open deliveries: listing them, what blocks which, and commands for one.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use crate::{
     keys, lost, tables,
 };
 
-/// So many open deliveries are looked at for what is blocked.
+/// Maximum number of open deliveries scanned for blocked lanes.
 const LOOKED_AT_MAX: usize = 100_000;
-/// So many at a time: writers wait for a scan.
+/// Rows per scan step: writers wait for a scan.
 const PAGE: usize = 256;
 
 /// A command for a delivery, as an operator gives it.
@@ -36,47 +36,47 @@ pub enum CommandRequest {
 /// Corrected data.
 #[derive(Debug, Clone)]
 pub enum NewData {
-    /// In place of the event's.
+    /// Replaces the event's data.
     Whole { data: Vec<u8>, data_content_type: Option<String> },
-    /// A merge patch (RFC 7396) on what the delivery gets now, which has to be JSON.
+    /// A merge patch (RFC 7396) on the delivery's present data, which has to be JSON.
     Patch(Box<RawValue>),
 }
 
 /// The data that a delivery gets in place of its event's.
 #[derive(Debug, Clone)]
 pub struct Corrected {
-    /// The record that says so.
+    /// The position of the correcting record.
     pub position: Position,
     pub actor: String,
     pub reason: String,
     pub at_ms: u64,
     pub data: Vec<u8>,
-    /// How it differs from the event's, as a JSON patch (RFC 6902) where both are JSON.
+    /// Its difference from the event's data, as a JSON patch (RFC 6902) if both are JSON.
     pub difference: Option<Box<RawValue>>,
 }
 
-/// A lane that does not move, and what holds it up.
+/// A blocked lane and the delivery that blocks it.
 #[derive(Debug, Clone)]
 pub struct Blocked {
     pub first: DeliveryId,
-    /// The first one's event's key.
+    /// The key of the first delivery's event.
     pub key: String,
     pub state: DeliveryState,
-    /// How many deliveries wait behind it, and the first of their positions.
+    /// Number of deliveries that wait behind it, and their first positions.
     pub behind: usize,
     pub positions: Vec<Position>,
 }
 
-/// How often a command is prepared again because the delivery changed meanwhile.
+/// How many times a command is prepared again because the delivery changed meanwhile.
 const COMMAND_TRIES: usize = 3;
-/// How many bytes the events may take that resolve a delivery.
+/// Maximum total bytes of the events that resolve a delivery.
 const RESOLVING_BYTES_MAX: usize = 4 << 20;
-/// The positions that are named of those behind one delivery.
+/// Maximum number of positions listed of those behind one delivery.
 const NAMED_MAX: usize = 20;
 
 impl Handle {
-    /// Carry out a command for a delivery: an open one that is not running, or a dead letter. Answers the position of the record
-    /// that says so, and for a correction how what the delivery gets changed, as a JSON patch (RFC 6902) where both are JSON.
+    /// Carries out a command for a delivery: an open one that is not running, or a dead letter. Returns the position of its
+    /// record, and for a correction the change of the delivery's data, as a JSON patch (RFC 6902) if both are JSON.
     ///
     /// # Errors
     /// The delivery is not open, is running, or keeps changing meanwhile; or the correction does not fit the event.
@@ -118,7 +118,7 @@ impl Handle {
         let stored = StoredRecord::read(&self.0.statuses.log, delivery.position)?.ok_or_else(not_open)?;
         let event = stored.event(delivery.position).ok_or_else(not_open)?;
         if lost::is_lost(event) && matches!(request, CommandRequest::Retry | CommandRequest::Correct(_)) {
-            let reason = "its event was lost, so it cannot be made: skip, resolve or discard it";
+            let reason = "its event was lost, so no attempt is possible: skip, resolve or discard it";
             return Err(Refusal::Correction(format!("{delivery}: {reason}")));
         }
         let carried = self.carried(&delivery)?;
@@ -145,8 +145,7 @@ impl Handle {
         Ok((PreparedCommand { delivery, stored, command, events, carried, audit }, difference))
     }
 
-    /// The lanes with deliveries that wait behind others, the longest first; at most `limit`. Looks at the first 100,000 open
-    /// deliveries.
+    /// The lanes with blocked deliveries, the longest first; at most `limit`. Scans the first 100,000 open deliveries.
     ///
     /// # Errors
     /// The views cannot be read; [`Refusal::TooManyQueries`].
@@ -236,7 +235,7 @@ impl Handle {
     }
 }
 
-/// A lane while its rows are gone through, in order of position.
+/// A lane during the scan of the rows, in order of position.
 #[derive(Default)]
 struct Lane {
     first: Option<(Position, DeliveryRow)>,

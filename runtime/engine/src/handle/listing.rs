@@ -1,5 +1,5 @@
-//! Lists of open deliveries: read from the views beside the writer, a slice at a time. Only how those that may be wanted stand is
-//! asked of the writer, few at once.
+//! Lists of open deliveries: read from the views beside the writer, a slice at a time. Only the phases of candidates are
+//! queried from the writer, a few at a time.
 
 use weirgate_core::{DeliveryPhase, DeliveryRow, DeliveryState};
 use weirgate_types::{DeliveryId, KeyHash};
@@ -13,27 +13,27 @@ use crate::{
     keys, tables,
 };
 
-/// So many rows are looked at for one page of a list.
+/// Maximum number of rows scanned for one page of a list.
 const ROWS_MAX: usize = 10_000;
-/// So many at a time: writers wait for a scan, and the writer is asked about as many at the most.
+/// Rows per scan step, because writers wait for a scan; also the maximum number of deliveries in one query to the writer.
 const SLICE: usize = 256;
 
 /// Some open deliveries, in order of handler and position.
 #[derive(Debug, Clone)]
 pub struct DeliveryPage {
     pub deliveries: Vec<DeliveryItem>,
-    /// Where to go on; `None` when there are no more.
+    /// Where the next page begins; `None` on the last page.
     pub next: Option<DeliveryId>,
 }
 
-/// A row that may be wanted.
+/// A row that may match.
 type Candidate = (DeliveryId, DeliveryRow);
 
 impl Handle {
-    /// Open deliveries after `filter.after`, at most `filter.limit`. A page may hold fewer than there are and say where to go on.
+    /// Open deliveries after `filter.after`, at most `filter.limit`. A page may hold fewer although more follow.
     ///
     /// # Errors
-    /// The filter names a handler that is not there; [`Refusal::TooManyQueries`].
+    /// The filter names an unknown handler; [`Refusal::TooManyQueries`].
     pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<DeliveryPage, Refusal> {
         let _scan = self.0.queries.scan().await?;
         if let Some(name) = &filter.handler {
@@ -62,7 +62,7 @@ impl Handle {
         Ok(DeliveryPage { deliveries, next: after })
     }
 
-    /// The next rows: how far they go, those that may be wanted, and whether there are no more.
+    /// The next rows: the last key scanned, the candidates, and whether these were the last rows.
     async fn read_slice(
         &self,
         filter: &DeliveryFilter,
@@ -86,7 +86,7 @@ impl Handle {
         .await?
     }
 
-    /// How candidates phase, and what they are about; those that have ended meanwhile and those in other states left out.
+    /// The candidates with their phases and events, without those that were closed meanwhile or are in other phases.
     async fn known_states(
         &self,
         candidates: Vec<Candidate>,
@@ -111,7 +111,7 @@ impl Handle {
         .await?
     }
 
-    /// The row and the state of a delivery, unless it has ended.
+    /// The row and the phase of a delivery, unless it was closed.
     fn state_of(
         &self,
         (delivery, row): &Candidate,
@@ -121,7 +121,7 @@ impl Handle {
             return Ok(Some((row.clone(), state)));
         }
         let views = &self.0.statuses.views;
-        // Not in memory: on disk, or it has ended since.
+        // Not in memory: on disk, or closed since.
         let kept = views.get(&keys::delivery(delivery))?;
         let Some(row) = kept.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok()) else {
             return Ok(None);
@@ -161,7 +161,8 @@ fn candidate((row, value): &ViewEntry) -> Option<Candidate> {
     Some((keys::delivery_of(row)?, postcard::from_bytes(value).ok()?))
 }
 
-/// Whether a delivery with this row can be in a state: what stands first in its lane shows, and what is behind is blocked.
+/// Whether a delivery with this row can be in a phase: the first of its lane has its own phase, and those behind are
+/// blocked.
 fn may_be(row: &DeliveryRow, state: &str) -> bool {
     let [ready, running, retrying, blocked, awaiting_correction, held, out_of_order] = DeliveryState::WORDS;
     match row.phase {

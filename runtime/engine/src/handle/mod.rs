@@ -1,4 +1,4 @@
-//! The handle: what the server holds of the engine. Cheap to clone; every question is asked through it.
+//! The handle: the server's access to the engine. Cheap to clone; every request to the engine goes through it.
 
 mod bulk_jobs;
 mod dead_letters;
@@ -36,18 +36,18 @@ pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
 
-/// How long to wait before a stop is tried again while the writer's queue is full.
+/// How long to wait before a stop is sent again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);
 
-/// See the module.
+/// See the module documentation.
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
-/// What the handles of one engine share.
+/// Shared by all handles of one engine.
 pub struct Shared {
     pub commands: Sender<Command>,
     pub epoch: Epoch,
-    /// The log's own hash of keys.
+    /// The log's hash function for keys.
     pub keys: KeyHasher,
     pub statuses: Statuses,
     pub hub: Arc<Hub>,
@@ -62,7 +62,7 @@ pub struct Shared {
     pub bulk_jobs: BulkJobs,
 }
 
-/// An event as it stands in the log.
+/// An event as stored in the log.
 #[derive(Debug, Clone)]
 pub struct StoredEvent {
     pub position: Position,
@@ -97,13 +97,13 @@ impl Handle {
         self.0.modules.host().budget()
     }
 
-    /// Put events into the log: for all handlers that subscribe to them, or for the one named, whatever it subscribes to.
-    /// Answers when they are durable. `bytes` are those that the events hold.
+    /// Ingests events: for all handlers that subscribe to them, or only for the named one, regardless of its subscriptions.
+    /// Returns when they are durable. `bytes` is the size that the events hold of the budget.
     ///
     /// # Errors
-    /// [`Refusal::UnknownHandler`] where the one named is not there;
-    /// [`Refusal::Busy`] when too many are under way, [`Refusal::DiskFull`], [`Refusal::Stopped`]. None of the events was
-    /// taken then, except that after the last two they may have been: sending them again is safe.
+    /// [`Refusal::UnknownHandler`] if the named handler does not exist; [`Refusal::Busy`] when too many events are on their
+    /// way, [`Refusal::DiskFull`], [`Refusal::Stopped`]. None of the events was accepted, except that after the last two
+    /// they may have been: sending them again is safe.
     pub async fn ingest(
         &self,
         events: Vec<Event>,
@@ -120,7 +120,7 @@ impl Handle {
         self.ask(|reply| Command::Ingest { events, to, permit, reply }).await
     }
 
-    /// Begin to take a component of so many bytes at the most.
+    /// Begins the upload of a component of at most `bytes`.
     ///
     /// # Errors
     /// [`Refusal::ModuleQueueFull`], [`Refusal::DiskFull`], [`Refusal::TooManyModules`].
@@ -128,10 +128,10 @@ impl Handle {
         self.0.modules.begin(bytes).await
     }
 
-    /// Check a component whose bytes have all come, and keep it. Handlers that wait for it go on.
+    /// Checks an uploaded component and keeps it. Handlers that wait for it resume.
     ///
     /// # Errors
-    /// [`Refusal::Module`] says what is wrong with it.
+    /// [`Refusal::Module`] describes the problem with it.
     pub async fn put_upload(&self, upload: Upload) -> Result<ModuleInfo, Refusal> {
         let info = self.0.modules.put(upload).await?;
         for item in self.handlers().await?.into_iter().filter(|item| item.digest == info.digest && !item.ready) {
@@ -141,10 +141,10 @@ impl Handle {
         Ok(info)
     }
 
-    /// Make a handler, or give it another version or other settings.
+    /// Creates a handler, or deploys another version or other settings of it.
     ///
     /// # Errors
-    /// The manifest's settings are out of range or do not fit the module, or the module is not there.
+    /// The manifest's settings are out of range or do not fit the module, or the module does not exist.
     pub async fn deploy(&self, manifest: Manifest, digest: Digest) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
         for one in &manifest.schedules {
@@ -159,13 +159,13 @@ impl Handle {
             .into());
         }
         let json = serde_json::to_string(&manifest).map_err(StorageError::encode("the manifest"))?;
-        // The writer says when.
+        // The writer sets the time.
         let (at_ms, wall_ms) = (0, 0);
         let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms, wall_ms });
         self.ask(|reply| Command::Deploy { deployed, module, reply }).await
     }
 
-    /// Let a handler work, drain it (what it has taken goes on, nothing new is taken), or pause it (no attempt begins).
+    /// Resumes a handler, drains it (open deliveries continue, no new ones are opened), or pauses it (no attempt begins).
     ///
     /// # Errors
     /// There is no such handler.
@@ -173,7 +173,7 @@ impl Handle {
         self.ask(|reply| Command::ChangeMode { handler, mode, audit, reply }).await
     }
 
-    /// The breakers of handlers and of hosts that have been called.
+    /// The breakers of handlers and of the hosts that were called.
     ///
     /// # Errors
     /// The engine has stopped.
@@ -181,7 +181,7 @@ impl Handle {
         self.ask(|reply| Command::Breakers { reply }).await
     }
 
-    /// Open or close a breaker by hand.
+    /// Opens or closes a breaker by an operator's command.
     ///
     /// # Errors
     /// There is no such breaker.
@@ -225,8 +225,8 @@ impl Handle {
         self.0.queries.read(read).await?
     }
 
-    /// Look through the log for events after `after`: `look` is shown each and says when to stop. At most
-    /// `positions_max` positions are looked at; answers how far it got.
+    /// Scans the log for events after `after`: `look` gets each one and returns when to stop. Looks at no more than
+    /// `positions_max` positions; returns the last position looked at.
     ///
     /// # Errors
     /// The log cannot be read; [`Refusal::TooManyQueries`].
@@ -256,7 +256,7 @@ impl Handle {
         .await?
     }
 
-    /// Whether the disk has room: without it no events are accepted and no deliveries begin.
+    /// Whether the disk has room: without it no event is accepted and no attempt begins.
     #[must_use]
     pub fn has_space(&self) -> bool {
         self.0.is_ready.load(Ordering::Relaxed)
@@ -268,7 +268,7 @@ impl Handle {
         self.0.statuses.log.head()
     }
 
-    /// Stop after what has been taken is durable. Returns within some seconds, whatever is under way.
+    /// Stops once all taken commands are durable. Returns within some seconds, even if calls are in flight.
     pub async fn stop(&self) {
         let (reply, stopped) = oneshot::channel();
         let mut command = Command::Stop { reply };
@@ -277,17 +277,17 @@ impl Handle {
             command = refused;
             tokio::time::sleep(QUEUE_LOOK).await;
         }
-        // Without an answer the writer has ended already.
+        // If there is no answer, the writer has ended already.
         let _ = stopped.await;
     }
 
-    /// Waits until the writer ends, and answers why: `None` where it was asked to stop or panicked.
+    /// Waits until the writer ends, and returns why: `None` if a stop was requested or it panicked.
     pub async fn fault(&self) -> Option<Arc<EngineFault>> {
         let mut fault = self.0.fault.clone();
         fault.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone())
     }
 
-    /// Delete the modules that no handler was ever deployed with, except those that were used a short while ago.
+    /// Deletes the modules that no handler was ever deployed with, except recently used ones.
     ///
     /// # Errors
     /// The modules or the view cannot be read.

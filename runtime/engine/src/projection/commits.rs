@@ -11,7 +11,7 @@ use crate::{
     statuses::{WriteRef, raw_json},
 };
 
-/// Where in a record the first write of a commit stands: those of a batch are counted through.
+/// The index of a commit's first write in its record: writes of a batch are numbered consecutively.
 #[derive(Debug, Default, Clone, Copy)]
 struct Before {
     state: usize,
@@ -56,7 +56,7 @@ impl Projection {
         Ok(())
     }
 
-    /// The handler said how the subject stands.
+    /// The handler set the subject's status.
     fn written(
         &mut self,
         position: Position,
@@ -64,7 +64,7 @@ impl Projection {
         commit: &Commit,
         write: &StatusWrite,
     ) -> Result<(), StorageError> {
-        // What the runtime says of a delivery is said of the delivery's own key, and ends with its completion.
+        // The runtime's status of a delivery belongs to the delivery's own key, and is removed when it is completed.
         let delivery = self.part(&write.subject, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let delivery = match write.subject == commit.key {
             true => delivery.and_then(|delivery| delivery.after(commit.event)),
@@ -83,7 +83,7 @@ impl Projection {
         Ok(())
     }
 
-    /// The handler said nothing of the key; the runtime says how the delivery stands, where that has changed.
+    /// The handler set no status for the key; the runtime shows the delivery's phase, if that has changed.
     fn show_delivery(&mut self, position: Position, commit: &Commit) -> Result<(), StorageError> {
         let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
         let now = match &commit.outcome {
@@ -109,7 +109,7 @@ impl Projection {
         self.say(position, &commit.key, &commit.handler, commit.at_ms, delivery)
     }
 
-    /// Say how a delivery stands, where that is news.
+    /// Sets the status of a delivery's phase, if it has changed.
     pub(super) fn say(
         &mut self,
         position: Position,

@@ -1,5 +1,5 @@
-//! What decisions change in the views: of people about deliveries, and of handlers, breakers and the runtime's pace, which
-//! have statuses of their own.
+//! How decisions change the views: operators' decisions about deliveries, and changes of handlers, breakers and pacing,
+//! which have their own statuses.
 
 use serde_json::json;
 use weirgate_types::{
@@ -10,17 +10,17 @@ use weirgate_types::{
 use super::{Projection, public};
 use crate::{StorageError, keys, notices, statuses::raw_json};
 
-/// Whose part of a status it is where the runtime speaks of itself.
+/// The status part's handler name for the runtime itself.
 const RUNTIME_PART: &str = "weirgate";
 
 impl Projection {
-    /// Somebody decided about a delivery. What the status says of it is over, and what comes of it is still to be seen.
+    /// An operator's command was applied to a delivery. Its status is outdated, and the result is not known yet.
     pub(super) fn decided(&mut self, position: Position, decided: &DeliveryDecided) -> Result<(), StorageError> {
         let DeliveryDecided { delivery, key, command, reason, at_ms, .. } = decided;
         let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
         if let DeliveryCommand::DeadLetter = command {
             self.put(keys::dead_letter(delivery), keys::position_value(position));
-            // It may have been given up behind another one that there is more to say of.
+            // It may have been given up behind another delivery, whose status stays.
             if said.is_some_and(|said| said.event() != delivery.position) {
                 return Ok(());
             }
@@ -58,7 +58,7 @@ impl Projection {
         self.announce(position, notices::INGEST_SUBJECT, "ingest", (state, reason), &json!({}), at_ms);
     }
 
-    /// The runtime's own word on a subject of its own.
+    /// The runtime's status part on one of its own subjects.
     pub(super) fn announce(
         &mut self,
         position: Position,

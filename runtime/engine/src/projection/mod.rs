@@ -1,4 +1,4 @@
-//! From records to views: which rows a record changes, and which status parts it makes public.
+//! From records to views: which rows a record changes, and which status parts it publishes.
 
 mod commits;
 mod decisions;
@@ -17,10 +17,10 @@ use crate::{
 };
 use pending::Pending;
 
-/// The longest message of a failure that is shown to whoever watches the subject, in characters.
+/// Maximum length of a failure's message shown to the subject's watchers, in characters.
 const PUBLIC_MESSAGE_CHARS_MAX: usize = 200;
 
-/// What a run of records changes, gathered until it is durable.
+/// The changes of a run of records, gathered until they are durable.
 pub struct Projection {
     statuses: Statuses,
     pending: Pending,
@@ -29,13 +29,13 @@ pub struct Projection {
     newest: HashMap<HandlerName, HashMap<String, usize>>,
 }
 
-/// A part of a status that is to be broadcast.
+/// A status part to broadcast.
 #[derive(Debug)]
 pub struct PublicPart {
     pub subject: String,
     pub handler: HandlerName,
     pub part: StatusPart,
-    /// Where the part's data was written.
+    /// Where the part's data was written in the log.
     write_ref: Option<WriteRef>,
 }
 
@@ -44,7 +44,7 @@ impl Projection {
         Self { statuses, pending: Pending::default(), parts: Vec::new(), newest: HashMap::new() }
     }
 
-    /// Take in a record that stands at `position`.
+    /// Applies a record at `position`.
     pub fn project(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         match record {
             Record::Accepted { event, .. } => {
@@ -91,22 +91,22 @@ impl Projection {
         self.pending.len()
     }
 
-    /// A row as it will be when all that was gathered is written.
+    /// A row as it will be once the gathered changes are written.
     pub fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         self.pending.get(&self.statuses.views, key)
     }
 
-    /// The first keys with a prefix, of the rows as they will be when all that was gathered is written.
+    /// The first keys with a prefix, as they will be once the gathered changes are written.
     pub fn scan_keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StorageError> {
         self.pending.scan_keys(&self.statuses.views, prefix, limit)
     }
 
-    /// The first rows with a prefix, as they will be when all that was gathered is written.
+    /// The first rows with a prefix, as they will be once the gathered changes are written.
     pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, StorageError> {
         self.pending.scan(&self.statuses.views, prefix, limit)
     }
 
-    /// Hand over what was gathered: the view's changes and the parts to publish.
+    /// Takes the gathered changes: the view's changes and the parts to publish.
     pub fn take(&mut self) -> (Vec<Change>, Vec<PublicPart>) {
         self.newest.clear();
         (self.pending.take(), std::mem::take(&mut self.parts))

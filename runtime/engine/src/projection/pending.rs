@@ -1,7 +1,7 @@
-//! Changes of the views that are not written yet, and reads that see them.
+//! View changes that are not written yet, and reads that include them.
 //!
-//! Whoever decides by the views in the middle of a pass reads through here: the views themselves do not know what this pass
-//! has changed.
+//! Decisions in the middle of a pass that depend on the views read through here: the views themselves do not include the
+//! changes of this pass.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use crate::StorageError;
 #[derive(Debug, Default)]
 pub struct Pending {
     changes: Vec<Change>,
-    /// The newest change of a key, by the key, as far as changes have been looked up: reads are rare.
+    /// The newest change of each key, for the changes indexed so far: reads are rare.
     newest: HashMap<Vec<u8>, usize>,
     looked_up: usize,
 }
@@ -33,7 +33,7 @@ impl Pending {
         std::mem::take(&mut self.changes)
     }
 
-    /// The key's value as it will be when all is written.
+    /// The key's value once all changes are written.
     pub fn get(&mut self, views: &Views, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         for (index, change) in self.changes.iter().enumerate().skip(self.looked_up) {
             self.newest.insert(change.key.clone(), index);
@@ -45,7 +45,7 @@ impl Pending {
         }
     }
 
-    /// The first `limit` keys with a prefix, as they will be when all is written.
+    /// The first `limit` keys with a prefix, once all changes are written.
     pub fn scan_keys(&self, views: &Views, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StorageError> {
         let newest = self.of_prefix(prefix);
         let removed = newest.values().filter(|value| value.is_none()).count();
@@ -57,7 +57,7 @@ impl Pending {
         Ok(keys)
     }
 
-    /// The first `limit` entries with a prefix, as they will be when all is written.
+    /// The first `limit` entries with a prefix, once all changes are written.
     pub fn scan(&self, views: &Views, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, StorageError> {
         let newest = self.of_prefix(prefix);
         let removed = newest.values().filter(|value| value.is_none()).count();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_see_what_is_not_written_yet() {
+    fn reads_include_pending_changes() {
         let dir = tempfile::tempdir().expect("a directory");
         let views = Views::open(
             &dir.path().join("views"),

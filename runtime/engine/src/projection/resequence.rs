@@ -1,4 +1,4 @@
-//! Resequencer in the views: which number is next in each lane, and the gaps that were passed.
+//! Resequencing in the views: the next number of each lane, and the gaps that were passed.
 
 use serde_json::json;
 use weirgate_core::Next;
@@ -17,7 +17,7 @@ impl Projection {
         Ok(())
     }
 
-    /// Operators see the newest gap with the handler.
+    /// Operators see the newest gap in the handler's status.
     pub(super) fn gap_passed(&mut self, position: Position, gap: &GapPassed) {
         let GapPassed { delivery, key, expected, found, at_ms, .. } = gap;
         let text = notices::gap_text(*expected, *found);

@@ -1,4 +1,5 @@
-//! What changes the timers, and time itself: handlers that start and cancel them, deployments that bring schedules, and timers going off.
+//! Changes of timers and of time itself: handlers that start and cancel timers, deployments with schedules, and timers that
+//! fire.
 
 use weirgate_core::{Anchors, schedule};
 use weirgate_types::{Anchor, Commit, Deployed, Manifest, Position, TimerId, TimerWrite};
@@ -24,7 +25,7 @@ impl Projection {
         self.set_timer(row, write.set.as_ref().map(|set| TimerRow { due_ms: set.due_ms, position, index }))
     }
 
-    /// The schedules of a version take the place of those of the version before.
+    /// The schedules of a version replace those of the previous version.
     pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), StorageError> {
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return Ok(()) };
         for row in self.scan_keys(&keys::timers(&deployed.handler, TimerKind::Schedule), usize::MAX)? {
@@ -38,7 +39,7 @@ impl Projection {
         Ok(())
     }
 
-    /// A timer is gone when it has gone off; a schedule's comes again.
+    /// A timer is removed when it fires; a schedule's timer is set again.
     pub(super) fn fired(
         &mut self,
         id: &TimerId,
@@ -51,7 +52,7 @@ impl Projection {
         self.set_timer(row, next_ms.map(|due_ms| TimerRow { due_ms, ..timer }))
     }
 
-    /// The wall clock was set: later records' times stand for other moments of elapsed time.
+    /// The wall clock was set: the times of later records map to other moments of elapsed time.
     pub(super) fn anchored(&mut self, position: Position, anchor: Anchor) -> Result<(), StorageError> {
         let kept = self.get(tables::ANCHORS.prefix())?;
         let kept = kept.map(|value| {

@@ -1,4 +1,4 @@
-//! What the writer does at each of the machine's actions.
+//! How the writer carries out each of the machine's actions.
 
 use weirgate_core::{Action, DeliveryRow, Input};
 use weirgate_types::{Carried, DeliveryId, Position, Record};
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Writer {
-    /// Tell the machine, and do what it asks for until it asks for nothing more.
+    /// Passes an input to the machine, and carries out its actions until there are no more.
     pub fn feed(&mut self, input: Input<'_>) -> Result<(), Exit> {
         self.tell(input);
         self.perform(None)
@@ -21,7 +21,8 @@ impl Writer {
         self.delivery.tell(input, self.time.now());
     }
 
-    /// Do what the machine asks for. `call` is the one whose results were just told: commits take their effects from it.
+    /// Carries out the machine's actions. `call` is the one whose results were just passed in: commits take their effects
+    /// from it.
     pub fn perform(&mut self, mut call: Option<&mut CallResult>) -> Result<(), Exit> {
         while let Some(action) = self.delivery.next_action() {
             match action {
@@ -53,7 +54,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Give a record its position. Where the wall clock was set since the last one, the log says that first.
+    /// Stages a record. If the wall clock was set since the last one, an anchor is staged first.
     pub fn stage(&mut self, record: Record) -> Result<Position, Exit> {
         if let Some(anchor) = self.time.anchor_wanted() {
             self.stage_without_anchor(Record::TimeAnchored(anchor))?;
@@ -63,7 +64,7 @@ impl Writer {
     }
 
     fn stage_without_anchor(&mut self, record: Record) -> Result<Position, Exit> {
-        // A batch has its limit; what is beyond it goes into the next, after a commit of its own.
+        // A batch has a size limit; further records go into the next one, after another commit.
         let position = loop {
             match self.durability.stage(&record)? {
                 Some(position) => break position,
@@ -114,7 +115,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A spilled delivery is found by its lane, and by its time where it has one and leads its lane.
+    /// A spilled delivery is indexed by its lane, and by its due time if it has one and is first in its lane.
     fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), Exit> {
         self.keep(delivery, Some(row), false)?;
         let by_lane = keys::spilled(delivery, row);

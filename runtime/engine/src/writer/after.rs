@@ -1,4 +1,4 @@
-//! What waits until the pass's records are durable.
+//! Replies and jobs that wait until the pass's records are durable.
 
 use crossbeam_channel::Sender;
 use weirgate_types::Position;
@@ -22,7 +22,7 @@ pub enum After {
 }
 
 impl After {
-    /// A reader who has gone away misses his answer, and nothing else happens.
+    /// A reply to a client that has disconnected is dropped.
     pub fn perform(self, delivery: &Delivery) {
         match self {
             Self::Ingested { reply, ingested, permit } => {
@@ -39,8 +39,8 @@ impl After {
         }
     }
 
-    /// Answer what only asks, and that the outcome of what changes something is not known yet; what has no reader stays to be
-    /// done.
+    /// Answers queries, and tells callers of pending writes that the outcome is not known yet; commands without a caller are
+    /// kept for later.
     pub fn answer_outcome_unknown(self) -> Option<Self> {
         match self {
             Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
@@ -49,7 +49,7 @@ impl After {
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),
-            // Whoever called out waits until it is durable that he did.
+            // The guest waits until its outbound call is durable.
             waiting @ (Self::Deliver(_) | Self::Stepped(_)) => return Some(waiting),
         }
         None

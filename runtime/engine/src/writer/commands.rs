@@ -1,4 +1,4 @@
-//! What the writer does at each command.
+//! How the writer carries out each command.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use crate::{
     job::{CallResult, DeployedHandler},
 };
 
-/// Each event is shown to each handler, so their number is a part of what every event costs.
+/// Maximum number of handlers: each event is matched against each handler, so their number adds to the cost of every event.
 const HANDLERS_MAX: usize = 256;
-/// Subscriptions of one handler that are still needed, because they are in force for events that it has not looked at.
+/// Maximum number of subscriptions of one handler that are still needed, because they are in force for events that are not
+/// scanned yet.
 const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
 
 impl Writer {
@@ -101,7 +102,7 @@ impl Writer {
             Err(error @ (CallError::Blocked | CallError::TooMuchTogether)) => {
                 Some(AttemptFailure::found(FailureKind::NotReached, error.to_string()))
             }
-            // The worker keeps these to itself; were one to come, the attempt did not take place.
+            // Workers do not send these; if one came, the attempt would count as not made.
             Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
         };
         let answers: Vec<_> =
@@ -118,8 +119,8 @@ impl Writer {
         if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, hosts: &hosts }) }
     }
 
-    /// An attempt that emits beyond the handler's causation depth has failed for good: a handler that reacts to what it emits
-    /// would go on for ever.
+    /// An attempt that emits beyond the handler's causation depth fails permanently: a handler that reacts to its own
+    /// emissions would never stop.
     fn check_depths(&self, call: &mut CallResult) {
         let Some(view) = self.delivery.machine().handler(&call.handler) else { return };
         let max = view.manifest.limits.causation_depth;
@@ -147,7 +148,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a deployment keeps within what memory holds of handlers.
+    /// Whether a deployment fits the limits of handlers in memory.
     fn has_room_for(&self, deployed: &Deployed) -> Result<(), Refusal> {
         let Some(view) = self.delivery.machine().handler(&deployed.handler) else {
             return match self.delivery.machine().handlers().count() {
@@ -168,7 +169,7 @@ impl Writer {
             return Ok(());
         };
         let Some(module) = module else {
-            // A deployment of the same digest may have come while the module was looked for in vain.
+            // A deployment with the same digest may have come while the module was being looked up without success.
             let is_here = self.delivery.deployed(name).is_some_and(|deployed| deployed.digest == digest);
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };

@@ -1,4 +1,5 @@
-//! How attempts end in the log: commits with their effects, corrections, emissions that leave, gaps, breakers and stops.
+//! How attempts' results are recorded: commits with their effects, corrections, released emissions, gaps, breakers and
+//! pauses.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +20,10 @@ use crate::{
 const KEPT_STATE_BYTES_MAX: usize = 16 << 10;
 const KEPT_STATE_VALUES_MAX: usize = 64;
 
-/// How many bytes of commits go into one record of a batch, unless one of them is larger.
+/// Maximum bytes of commits in one record of a batch, unless a single commit is larger.
 const BATCHED_BYTES_MAX: usize = 4 << 20;
 
-/// What an attempt leaves behind.
+/// What an attempt produced.
 #[derive(Default)]
 struct Left {
     effects: Effects,
@@ -52,7 +53,7 @@ impl Writer {
         Ok(())
     }
 
-    /// `before` are the commits before it in its record.
+    /// `before` are the earlier commits of its record.
     fn commit_of(
         &mut self,
         handler: &HandlerName,
@@ -70,7 +71,7 @@ impl Writer {
             _ => {}
         }
         if let Some(notice) = notices::of_outcome(&delivery, event, &outcome, self.time.now().elapsed_ms) {
-            // Most have no other, and stay in memory for a while.
+            // Most records have no other, and stay in memory for a while.
             effects.emitted.reserve_exact(1);
             effects.emitted.push(notice);
         }
@@ -83,7 +84,7 @@ impl Writer {
         Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, depth, effects, log })
     }
 
-    /// The version of the handler that a delivery's newest attempt was begun under: another may have been deployed since.
+    /// The version of the handler under which a delivery's newest attempt began: another may have been deployed since.
     fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, Exit> {
         let version = self.delivery.machine().row(delivery).map_or(Position::ZERO, |row| row.version);
         match self.durability.reader().read(version)? {
@@ -95,7 +96,7 @@ impl Writer {
         }
     }
 
-    /// The attempt being settled hands over what it left; one that was cut off left nothing.
+    /// Takes what the attempt being settled produced; an interrupted attempt produced nothing.
     fn left_by(
         &self,
         delivery: &DeliveryId,
@@ -111,7 +112,7 @@ impl Writer {
         }
     }
 
-    /// What the handler knows of a key, as much of it as is kept with a dead letter.
+    /// The part of a key's state that is kept with a dead letter.
     fn state_of(&self, handler: &HandlerName, key: &str, before: &[Commit]) -> Result<Vec<StateWrite>, Exit> {
         let prefix = keys::states(handler, key);
         let mut values = BTreeMap::new();
@@ -132,7 +133,7 @@ impl Writer {
         Ok(kept.take(KEPT_STATE_VALUES_MAX).map(|(name, value)| StateWrite { name, value }).collect())
     }
 
-    /// Let a delivery run again with other data.
+    /// Runs a delivery again with other data.
     pub(super) fn correct(
         &mut self,
         delivery: DeliveryId,
@@ -158,13 +159,13 @@ impl Writer {
                 let mut items = call.into_iter().flat_map(|call| &mut call.items);
                 let item = items.find(|item| item.position == delivery.position);
                 let Some(correction) = item.and_then(|item| item.correction.take()) else { return Ok(()) };
-                (correction, HOOK.to_owned(), "the handler's own hook corrected it".to_owned())
+                (correction, HOOK.to_owned(), "the handler's hook corrected it".to_owned())
             }
         };
         self.stage_correction(delivery, event.key().to_owned(), correction, actor, reason)
     }
 
-    /// An event that corrects cannot be applied: the delivery goes on waiting for one that can.
+    /// A correction event cannot be applied: the delivery continues to wait for one that can.
     fn refuse_correction(
         &mut self,
         delivery: DeliveryId,
@@ -202,7 +203,7 @@ impl Writer {
         .map(drop)
     }
 
-    /// Earlier deliveries of the lane are done: what this one emitted leaves.
+    /// Earlier deliveries of the lane are closed: this one's emissions are released.
     pub(super) fn release(&mut self, delivery: DeliveryId, commit: Position) -> Result<(), Exit> {
         let stored = self.durability.stored(commit)?;
         let withheld = stored.record.commit_of(&delivery);
@@ -212,7 +213,7 @@ impl Writer {
         self.stage(Record::Released { delivery, key, emitted, depth, at_ms }).map(drop)
     }
 
-    /// What is missing before a delivery is not waited for any longer.
+    /// The wait for the numbers missing before a delivery is over.
     pub(super) fn pass_gap(&mut self, gap: Gap) -> Result<(), Exit> {
         let stored = self.durability.stored(gap.delivery.position)?;
         let event = stored.event(gap.delivery.position).ok_or_else(|| no_event(&gap.delivery))?;
@@ -254,7 +255,7 @@ fn item_of<'a>(call: &'a mut CallResult, delivery: &DeliveryId, attempt: u32) ->
     items.find(|item| item.position == delivery.position && item.attempt == attempt)
 }
 
-/// The commits in their order, in as few parts as fit into records.
+/// The commits in order, in as few parts as fit into records.
 fn split_by_size(commits: Vec<Commit>) -> Vec<Vec<Commit>> {
     let (mut parts, mut bytes) = (Vec::<Vec<Commit>>::new(), 0_usize);
     for commit in commits {

@@ -1,5 +1,4 @@
-//! What is durable, and what is about to be: the log, the views behind it, and what waits for the next commit. Knows no
-//! machine and no clients.
+//! Durability: the log, the views behind it, and what waits for the next commit. Knows no machine and no clients.
 
 use std::sync::Arc;
 
@@ -16,10 +15,10 @@ use crate::{
     statuses::Statuses,
 };
 
-/// How much memory the newest events may take, about. Older ones are read from the log when they are due.
+/// Approximate memory limit of the newest events, in bytes. Older events that become due are read from the log.
 const RECENT_BYTES_MAX: usize = 16 << 20;
 
-/// See the module.
+/// See the module documentation.
 pub struct Durability {
     log: Log,
     reader: LogReader,
@@ -27,7 +26,7 @@ pub struct Durability {
     views: Views,
     hub: Arc<Hub>,
     recent: Recent,
-    /// What to do when the staged records are durable.
+    /// Replies and jobs to release when the staged records are durable.
     after: Vec<After>,
     staged_records: usize,
     committed_records: usize,
@@ -71,7 +70,7 @@ impl Durability {
         &mut self.projection
     }
 
-    /// What forgetting identities reads and changes.
+    /// The state that deleting identities reads and changes.
     pub fn index(&mut self) -> (&LogReader, &Views, &mut Projection) {
         (&self.reader, &self.views, &mut self.projection)
     }
@@ -84,7 +83,7 @@ impl Durability {
         self.space.has_space()
     }
 
-    /// Give a record its position, and project it. `None`: the batch is full, and has to be committed first.
+    /// Stages a record, and projects it. `None`: the batch is full, and has to be committed first.
     pub fn stage(&mut self, record: &Record) -> Result<Option<Position>, StorageError> {
         let position = match self.log.stage(record) {
             Err(LogError::BatchFull { .. }) => return Ok(None),
@@ -95,8 +94,8 @@ impl Durability {
         Ok(Some(position))
     }
 
-    /// Keep a staged record in memory where its events are delivered soon, or where it withholds emissions: those may be
-    /// released before they can be read back.
+    /// Keeps a staged record in memory if its events are delivered soon, or if it withholds emissions: those may be released
+    /// before they can be read from the log.
     pub fn keep_recent(&mut self, position: Position, record: Record) {
         let withholds = record.commits().iter().any(|commit| commit.outcome == Outcome::Withheld);
         if withholds || record.events(position).next().is_some() {
@@ -104,7 +103,7 @@ impl Durability {
         }
     }
 
-    /// How many bytes the next commit writes.
+    /// Number of bytes that the next commit writes.
     pub fn staged_bytes(&self) -> usize {
         self.log.pending_bytes()
     }
@@ -114,13 +113,13 @@ impl Durability {
         self.staged_bytes() == 0 && self.after.is_empty()
     }
 
-    /// Do this when all that is staged is durable.
+    /// Releases this when everything staged so far is durable.
     pub fn when_durable(&mut self, after: After) {
         self.after.push(after);
     }
 
-    /// The job of a call that waits already. The deliveries of a call come one right after the other, so only the last job
-    /// can be of the same call.
+    /// The job of a call that waits already. The deliveries of a call follow each other directly, so only the last job can
+    /// belong to the same call.
     pub fn waiting_job(&mut self, handler: &HandlerName, call: Position) -> Option<&mut Job> {
         match self.after.last_mut() {
             Some(After::Deliver(job)) if job.call == call && job.handler == *handler => Some(job),
@@ -128,30 +127,30 @@ impl Durability {
         }
     }
 
-    /// What waited for the commit that is done.
+    /// Replies and jobs that waited for the finished commit.
     pub fn take_waiting(&mut self) -> Vec<After> {
         std::mem::take(&mut self.after)
     }
 
-    /// Tell the clients that wait for a commit that its outcome is not known yet. What has no client goes on waiting.
+    /// Tells the clients that wait for a commit that its outcome is not known yet. Entries without a client remain.
     pub fn answer_outcome_unknown(&mut self) {
         let waiting = std::mem::take(&mut self.after);
         self.after = waiting.into_iter().filter_map(After::answer_outcome_unknown).collect();
     }
 
-    /// Make what is staged durable.
+    /// Makes the staged records durable.
     pub fn commit(&mut self) -> Result<Position, LogError> {
         let head = self.log.commit()?;
         self.committed_records = std::mem::take(&mut self.staged_records);
         Ok(head)
     }
 
-    /// How many records the last commit made durable.
+    /// Number of records that the last commit made durable.
     pub fn committed_records(&self) -> usize {
         self.committed_records
     }
 
-    /// Apply what is durable to the views, and broadcast the changed statuses. Answers whether there was anything.
+    /// Applies durable records to the views, and broadcasts the changed statuses. Returns whether there were any.
     pub fn apply(&mut self) -> Result<bool, StorageError> {
         if self.projection.changes() == 0 {
             return Ok(false);
@@ -164,7 +163,7 @@ impl Durability {
         Ok(true)
     }
 
-    /// Apply records that were read again, up to a position: there is no watcher yet, so nothing is broadcast.
+    /// Applies records that were read again, up to a position: there are no watchers yet, so nothing is broadcast.
     pub fn apply_replayed(&mut self, through: Position) -> Result<(), StorageError> {
         let (changes, _) = self.projection.take();
         Ok(self.views.write(changes, through)?)
@@ -179,12 +178,12 @@ impl Durability {
         read.ok_or(StorageError::Missing { what: "record", position })
     }
 
-    /// The same, where it is in memory.
+    /// The same, if it is in memory.
     pub fn recent(&self, position: Position) -> Option<StoredRecord> {
         self.recent.covering(position).map(|(first, record)| StoredRecord { first, record })
     }
 
-    /// Close views and log, whatever waits.
+    /// Closes views and log, even if something waits.
     pub fn close(self) {
         if let Err(error) = self.views.close() {
             let error = &error as &dyn std::error::Error;

@@ -1,17 +1,17 @@
-//! What the writer does while a batch waits for disk space or a file descriptor: questions are answered, nothing is begun,
-//! new writes are refused, and nothing that is pending is forgotten.
+//! The writer while a batch waits for disk space or a file descriptor: queries are answered, nothing is begun, new writes
+//! are refused, and pending writes are kept.
 
 use std::{io, time::Duration};
 
 use super::{Disconnected, Exit, Writer};
 use crate::{Refusal, command::Command};
 
-/// How long a full disk is left alone before it is tried again.
+/// How long to wait before a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
 impl Writer {
-    /// Give up the ballast, or answer for a while. What is pending becomes durable when there is space: those who wait for it are
-    /// told that its outcome is not known yet. Those who ask from now on are refused, and nothing of theirs is pending.
+    /// Releases the ballast, or answers commands for a while. Pending records become durable when there is space: their
+    /// callers are told that the outcome is not known yet. Later commands are refused, and leave nothing pending.
     pub fn wait_for_space(&mut self, error: &io::Error) -> Result<(), Exit> {
         if self.durability.space().exhausted(error) {
             return Ok(());
@@ -36,7 +36,7 @@ impl Writer {
             Command::CommandDelivery { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Breakers { reply } => drop(reply.send(Ok(self.delivery.list_breakers(self.time.now())))),
-            // What is pending will not become durable any more: nobody was told that it would.
+            // Pending records will not become durable any more: no caller was told that they would.
             Command::Stop { reply } => {
                 self.ingress.stop(self.time.monotonic(), reply);
                 return Err(Exit::Asked);

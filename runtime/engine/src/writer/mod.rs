@@ -1,10 +1,10 @@
 //! The writer: the one thread that decides and writes, with group commit.
 //!
-//! A pass takes the commands that wait, stages the records that follow, commits them once, and only then answers. So one sync
-//! serves everything that came in while the last one ran, and a lone event waits for nothing.
+//! A pass takes the waiting commands, stages the resulting records, commits them once, and only then replies. So one sync
+//! serves all commands that came in during the last one, and a single event is never delayed.
 //!
-//! It owns three parts that do not know each other: [`Ingress`] (what comes in), [`Delivery`] (the machine and the deployed
-//! handlers) and [`Durability`] (the log, the views and what waits for a commit). What involves two of them is here.
+//! It owns three parts that do not know each other: [`Ingress`] (commands), [`Delivery`] (the machine and the deployed
+//! handlers) and [`Durability`] (the log, the views and what waits for a commit). Logic that involves two of them is here.
 
 mod actions;
 mod after;
@@ -35,18 +35,18 @@ pub use ingress::Ingress;
 use ingress::{Disconnected, Index};
 pub use space::{DiskSpace, FreeSpace};
 
-/// How many commands a pass takes at most, so that the first of them does not wait for ever.
+/// Maximum number of commands in a pass, so that the first one does not wait too long.
 const PASS_COMMANDS_MAX: usize = 4_096;
-/// The number of commands after which a pass looks at the time.
+/// Number of commands after which a pass reads the clock.
 const TIME_LOOK_EVERY: usize = 16;
-/// A pass writes about this much at most.
+/// Approximate maximum that a pass writes, in bytes.
 const PASS_BYTES_MAX: usize = 4 << 20;
-/// How long the writer sleeps at most when the disk is nearly full: then it looks again.
+/// Maximum sleep of the writer when the disk is nearly full, before it checks again.
 const SPACE_IDLE: Duration = Duration::from_millis(250);
-/// How long the writer sleeps at most: a wall clock that is set is noticed by then.
+/// Maximum sleep of the writer: a wall clock that is set is noticed within it.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// See the module documentation.
 pub struct Writer {
     ingress: Ingress,
     delivery: Delivery,
@@ -57,7 +57,7 @@ pub struct Writer {
     synced: Duration,
 }
 
-/// Why the writer ends.
+/// Why the writer ended.
 #[derive(Debug)]
 pub enum Exit {
     Asked,
@@ -71,7 +71,7 @@ impl<E: Into<StorageError>> From<E> for Exit {
 }
 
 impl Writer {
-    /// One that has recovered nothing yet.
+    /// A writer before recovery.
     pub fn new(
         ingress: Ingress,
         delivery: Delivery,
@@ -82,8 +82,8 @@ impl Writer {
         Self { ingress, delivery, durability, time, metrics, synced: Duration::ZERO }
     }
 
-    /// Work until asked to stop, or until a fault: then no request is answered any more, and the log says what was durable
-    /// when it is opened again.
+    /// Runs until a stop is requested, or until a fault: then no request is answered any more, and the log shows what was
+    /// durable when it is opened again.
     pub fn run(mut self) -> Result<(), EngineFault> {
         loop {
             match self.pass() {
@@ -104,7 +104,7 @@ impl Writer {
         self.run_pass(next)
     }
 
-    /// A pass that begins with this command, if there is one, and takes those that wait.
+    /// A pass that begins with this command, if any, and takes the other waiting ones.
     pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), Exit> {
         self.time.look();
         let begun = self.time.monotonic();
@@ -130,8 +130,8 @@ impl Writer {
         if self.may_stop() { Err(Exit::Asked) } else { Ok(()) }
     }
 
-    /// With too little space no event is accepted, no attempt begins and no timer goes off: what is left is for calls under
-    /// way, and for operators' commands.
+    /// When space is short no event is accepted, no attempt begins and no timer fires: the rest is for calls in flight, and
+    /// for operators' commands.
     fn look_for_space(&mut self) -> Result<(), Exit> {
         let are_views_short = self.durability.views().is_short_of_space();
         match self.durability.space().look(are_views_short, &self.metrics) {
@@ -140,7 +140,7 @@ impl Writer {
         }
     }
 
-    /// Ask producers to slow down before they have to be refused.
+    /// Asks producers to slow down before they have to be refused.
     fn pace(&mut self) -> Result<(), Exit> {
         let Some((slow, reason)) = self.ingress.pace(self.durability.has_space()) else { return Ok(()) };
         let (at_ms, reason) = (self.time.at_ms(), reason.to_owned());
@@ -162,9 +162,9 @@ impl Writer {
         wake_in_ms.map_or(IDLE, |in_ms| Duration::from_millis(in_ms).min(IDLE))
     }
 
-    /// Commit what was staged, then do what waits for that. What that leads to is for the next passes, except for reading on,
-    /// which may give attempts to begin: those are made durable as well before the thread sleeps. Attempts begin when
-    /// everything that a pass brings has been taken, so that deliveries share the calls of a handler that takes batches.
+    /// Commits the staged records, then releases what waits for that. What follows from it is left to the next passes,
+    /// except for scans, which may make attempts begin: those are made durable as well before the thread sleeps. Attempts
+    /// begin when all commands of a pass were taken, so that deliveries share the calls of a handler that takes batches.
     fn end_pass(&mut self) -> Result<(), Exit> {
         loop {
             self.commit_log()?;
@@ -203,7 +203,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Apply what is durable now to the views, and broadcast the changed statuses.
+    /// Applies durable records to the views, and broadcasts the changed statuses.
     fn apply_views(&mut self) -> Result<(), Exit> {
         self.delivery.keep_rows(self.durability.projection_mut(), self.time.now().elapsed_ms)?;
         self.forget_identities()?;
@@ -213,7 +213,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Forget identities that have left the window. Their rows go with those of this pass.
+    /// Deletes identities that have left the window. Their rows are written with those of this pass.
     fn forget_identities(&mut self) -> Result<(), Exit> {
         let (head, committed) = (self.durability.head(), self.durability.committed_records());
         let (reader, views, projection) = self.durability.index();
@@ -223,13 +223,13 @@ impl Writer {
         Ok(())
     }
 
-    /// All handlers, or the one that is named.
+    /// All handlers, or the named one.
     pub fn list_handlers(&self, name: Option<&weirgate_types::HandlerName>) -> Vec<HandlerItem> {
         self.delivery.list_handlers(name, self.durability.projection(), self.time.now())
     }
 }
 
-/// What the simulator sees of a writer whose passes it runs itself.
+/// The simulator's access to a writer whose passes it runs itself.
 #[cfg(feature = "sim")]
 impl Writer {
     pub fn reader(&self) -> &weirgate_log::LogReader {
@@ -240,7 +240,7 @@ impl Writer {
         self.durability.views()
     }
 
-    /// The time as of the last look.
+    /// The time at the last reading.
     pub fn now(&self) -> weirgate_core::Now {
         self.time.now()
     }

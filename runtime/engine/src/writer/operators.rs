@@ -1,5 +1,5 @@
-//! What the writer does at operators' commands: for deliveries, handlers and breakers. Each is a record that
-//! names its actor and reason.
+//! How the writer carries out operators' commands for deliveries, handlers and breakers. Each is a record with its actor and
+//! reason.
 
 use weirgate_core::{DeliveryPhase, Input, Verdict};
 use weirgate_types::{
@@ -41,9 +41,9 @@ impl Writer {
 
     pub(super) fn command_delivery(&mut self, command: PreparedCommand, reply: Reply<Position>) -> Result<(), Exit> {
         if self.delivery.machine().may_be_spilled(&command.delivery.handler, command.delivery.position) {
-            // What was written in this pass has to be readable before the spilled rows are read.
+            // The writes of this pass have to be readable before the spilled rows are read.
             self.end_pass()?;
-            // And what was put away at its end.
+            // So do the rows that were spilled at its end.
             self.apply_views()?;
             self.delivery.reload_for(&command.delivery, self.durability.views(), self.time.now())?;
             self.perform(None)?;
@@ -58,7 +58,7 @@ impl Writer {
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let key = event.key().to_owned();
         emitted.extend(notices::of_command(&delivery, event, &command, (&actor, &reason), self.time.now().elapsed_ms));
-        // One that is given up while it is open keeps what it has, for whoever takes it up again.
+        // A delivery that is given up while it is open keeps its data for a later retry.
         let carried = self.delivery.machine().row(&delivery).map_or(carried, |row| row.carried.clone());
         let position = self.stage(Record::DeliveryDecided(DeliveryDecided {
             delivery,
@@ -98,12 +98,12 @@ impl Writer {
                     | DeliveryPhase::Retrying { .. },
                 ),
             ) => Ok(()),
-            // One that is withheld is done already, but for what it emits.
+            // A withheld delivery is completed already, except for its emissions.
             (DeliveryCommand::DeadLetter, _) | (_, Some(DeliveryPhase::Withheld { .. })) => {
                 Err(Refusal::NotOpen(delivery.clone()))
             }
             (_, None) if !is_dead => Err(Refusal::NotOpen(delivery.clone())),
-            // What is recorded builds on what whoever decided had read.
+            // The recorded data builds on what the operator had read.
             (_, None) if died != command.carried.failure => Err(Refusal::Changed(delivery.clone())),
             (DeliveryCommand::Correct(_), Some(_))
                 if row.and_then(|row| row.carried.correction) != command.carried.correction =>
@@ -122,7 +122,7 @@ impl Writer {
         reply: Reply<Vec<BreakerItem>>,
     ) -> Result<(), Exit> {
         let known = self.delivery.list_breakers(self.time.now()).into_iter().any(|item| item.breaker == *breaker);
-        // A host that nobody has called yet may be left alone in advance.
+        // A host that was never called may be blocked in advance.
         let may_come = match breaker {
             BreakerId::Handler(_) => false,
             BreakerId::Host(CalledHost { handler, host }) => handler.as_ref().is_none_or(|name| {

@@ -1,4 +1,4 @@
-//! Recovery: from the views as they were last kept, and the records that came after, to a machine that is up to date.
+//! Recovery: from the views as last kept, and the later records, to an up-to-date machine.
 
 use weirgate_core::{Input, deliveries_of};
 use weirgate_types::{Position, Record};
@@ -10,7 +10,7 @@ use crate::{keys, tables};
 const STEP_CHANGES: usize = 4_096;
 
 impl Writer {
-    /// Bring machine and views up to the log's head, end the attempts that were cut off, and make that durable.
+    /// Brings machine and views up to the log's head, ends the attempts that were interrupted, and makes that durable.
     pub fn recover(&mut self) -> Result<(), Exit> {
         self.delivery.set_unlimited(true);
         self.replay()?;
@@ -40,19 +40,19 @@ impl Writer {
         self.time.resume(self.delivery.machine().anchors().newest());
         // How long the breakers of hosts stay open is known only now.
         self.delivery.keep_all_hosts();
-        // The first look tells when the next is due.
+        // The first read finds when the next timer is due.
         self.feed(Input::TimersRead { next_due_ms: Some(0) })?;
         self.feed(Input::Recovered)?;
         tracing::info!(from = applied.0, through = through.0, "recovered");
         Ok(())
     }
 
-    /// A record follows about deliveries that may be on disk: the machine has to have them before.
+    /// A record follows about deliveries that may be spilled: the machine has to reload them before.
     fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), Exit> {
         for delivery in deliveries_of(record) {
             if self.delivery.machine().may_be_spilled(&delivery.handler, delivery.position) {
                 self.bring_forward(through)?;
-                // What was spilled just then has to be found as well.
+                // Rows that were spilled just now have to be readable as well.
                 self.write_forward(through)?;
                 self.delivery.reload_for(&delivery, self.durability.views(), self.time.now())?;
                 self.perform(None)?;

@@ -1,5 +1,5 @@
-//! Whether the disk has room: for new events and attempts, and for the batch that is being committed. Knows the minimum and the
-//! reserve, and tells the server whether it is ready.
+//! Whether the disk has room: for new events and attempts, and for the batch that is being committed. Owns the minimum and
+//! the reserve, and tells the server whether it is ready.
 
 use std::{
     io,
@@ -11,14 +11,14 @@ use std::{
 
 use crate::{Metrics, ballast::Ballast};
 
-/// Answers whether there is room for new events.
+/// Reports whether there is room for new events.
 pub type FreeSpace = Box<dyn Fn() -> bool + Send>;
 
-/// See the module.
+/// See the module documentation.
 pub struct DiskSpace {
     free_space: FreeSpace,
     ballast: Ballast,
-    /// Whether there is room for new events and for what handlers write, as of the beginning of this pass.
+    /// Whether there is room for new events and for handlers' writes, as of the beginning of this pass.
     has_space: bool,
     /// Whether the last commit found the disk full.
     is_full: bool,
@@ -30,7 +30,7 @@ impl DiskSpace {
         Self { free_space, ballast, has_space: true, is_full: false, is_ready: Arc::new(AtomicBool::new(true)) }
     }
 
-    /// Whether the server takes events, for readiness checks.
+    /// Whether the server accepts events, for readiness checks.
     pub fn readiness(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_ready)
     }
@@ -39,7 +39,7 @@ impl DiskSpace {
         self.has_space
     }
 
-    /// Look at the disk. Answers whether there is space now, where that has changed.
+    /// Checks the disk. Returns whether there is space now, if that has changed.
     pub fn look(&mut self, are_views_short: bool, metrics: &Metrics) -> Option<bool> {
         let has_space = (self.free_space)() && !are_views_short;
         if has_space == self.has_space {
@@ -58,7 +58,7 @@ impl DiskSpace {
         Some(has_space)
     }
 
-    /// A commit found no space. Answers whether the reserve was released, so that it can be tried again at once.
+    /// A commit found no space. Returns whether the reserve was released, so that it can be tried again at once.
     pub fn exhausted(&mut self, error: &io::Error) -> bool {
         if self.ballast.release() {
             return true;
@@ -72,7 +72,7 @@ impl DiskSpace {
         false
     }
 
-    /// A commit went through.
+    /// A commit succeeded.
     pub fn committed(&mut self) {
         if std::mem::take(&mut self.is_full) {
             self.is_ready.store(self.has_space, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! How the writer stops: calls under way get some time to end, then log and views are closed, whatever still runs.
+//! How the writer stops: calls in flight get some time to end, then log and views are closed, even if calls still run.
 
 use std::{
     thread::{self, JoinHandle},
@@ -10,10 +10,10 @@ use weirgate_core::Input;
 
 use super::{Exit, Writer};
 
-/// How long calls that are under way may take to end when the server stops. Those that take longer are tried again after
-/// the next start.
+/// How long calls in flight may take to end when the server stops. Those that take longer are tried again after the next
+/// start.
 const STOP_GRACE: Duration = Duration::from_secs(4);
-/// How long to wait for worker threads that have nothing to do.
+/// How long to wait for idle worker threads.
 const JOIN_PATIENCE: Duration = Duration::from_millis(500);
 const JOIN_LOOK: Duration = Duration::from_millis(5);
 
@@ -23,15 +23,15 @@ impl Writer {
         self.feed(Input::Stopping)
     }
 
-    /// Whether a stop was asked for, and what ran has ended or has had its time.
+    /// Whether a stop was requested, and running calls have ended or used their time.
     pub(super) fn may_stop(&self) -> bool {
         self.ingress
             .stop_by()
             .is_some_and(|stop_by| self.delivery.machine().running() == 0 || self.time.monotonic() >= stop_by)
     }
 
-    /// Close log and views. Calls under way are cut off: nothing waits for them, and what they wait for is answered by the
-    /// end of the channel. An attempt that is cut off counts as interrupted at the next start.
+    /// Closes log and views. Calls in flight are interrupted: nothing waits for them, and their pending requests end with
+    /// the closed channel. An interrupted attempt counts at the next start.
     pub fn stop(self) {
         let Self { ingress, delivery, mut durability, .. } = self;
         let cut_off = delivery.machine().running();
@@ -51,7 +51,7 @@ impl Writer {
     }
 }
 
-/// Join the workers that end by themselves, all but `busy` of them. The others end with the process.
+/// Joins the workers that end on their own, all but `busy` of them. The others end with the process.
 fn join_idle(workers: Vec<JoinHandle<()>>, busy: usize) {
     let mut left = JOIN_PATIENCE;
     let mut running = workers;

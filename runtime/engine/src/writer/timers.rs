@@ -1,4 +1,4 @@
-//! Timers that go off: each becomes a record with its event.
+//! Timers that fire: each becomes a record with its event.
 
 use weirgate_core::{Input, Now};
 use weirgate_types::Record;
@@ -6,13 +6,13 @@ use weirgate_types::Record;
 use super::{Exit, Writer};
 use crate::{StorageError, keys, tables, timers};
 
-/// How many timers go off in one step.
+/// Maximum number of timers that fire in one step.
 const TIMERS_MAX: usize = 128;
-/// A timer that goes off reads its row and its record, and writes another.
+/// A timer that fires reads its row and its record, and writes another record.
 const TIMER_WORK: usize = 8;
 
 impl Writer {
-    /// Let the timers go off that are due.
+    /// Fires the timers that are due.
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Exit> {
         let mut next_due_ms = None;
         let timers = self.durability.projection().scan_keys(tables::TIMERS_BY_TIME.prefix(), TIMERS_MAX + 1)?;

@@ -1,4 +1,4 @@
-//! The compiling process alone, for this crate's tests and benches. The server brings its own as a hidden subcommand.
+//! The compiling process as a program, for this crate's tests and benches. The server uses its own hidden subcommand.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What the compiling process does. It limits itself, reads a module, writes an artefact and ends.
+//! The compiling process: it limits itself, reads a module, writes an artefact and exits.
 
 use std::{
     io::{self, BufRead, Write},
@@ -26,16 +26,16 @@ enum ChildError {
     Write(io::Error),
 }
 
-/// Compile the module on stdin to an artefact on stdout, as [`crate::HostOptions::compiler`] asks for. Limits this
-/// process's memory and CPU time for good, so call it from a program's hidden subcommand, before any thread is
-/// started, and leave with what it returns.
+/// Compiles the module on stdin to an artefact on stdout, as [`crate::HostOptions::compiler`] requires. Limits this
+/// process's memory and CPU time permanently, so call it from a program's hidden subcommand, before any thread is started,
+/// and exit with its result.
 #[must_use]
 pub fn compile_in_this_process() -> ExitCode {
     let error = match run(&mut io::stdin().lock(), &mut io::stdout().lock()) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
-    // Nobody is there to hear of a closed stderr.
+    // A closed stderr has no reader.
     let _ = writeln!(io::stderr(), "{error}");
     match error {
         ChildError::Rejected(_) => STATUS_REJECTED.into(),
@@ -45,8 +45,8 @@ pub fn compile_in_this_process() -> ExitCode {
 }
 
 fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), ChildError> {
-    // It dies with its parent, or rather with the thread that started it, which waits for it all the time. Where the
-    // parent was gone before this, the end of stdin is met below.
+    // It dies with its parent, more precisely with the thread that started it, which waits for it all the time. If the
+    // parent was gone before this call, the process ends at the end of stdin below.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| ChildError::Parent(error.into()))?;
     let mut line = String::new();
     input.read_line(&mut line).map_err(ChildError::Request)?;
@@ -61,7 +61,7 @@ fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), ChildErr
 fn compile(module: &[u8]) -> Result<Vec<u8>, ChildError> {
     let rejected = |error: wasmtime::Error| {
         let reason = check::one_line(&error);
-        // What the operating system says when the limit on address space is met.
+        // The operating system's message when the limit on address space is exceeded.
         if reason.contains("os error 12") { ChildError::Memory } else { ChildError::Rejected(reason) }
     };
     let engine = engine::compiling().map_err(rejected)?;
@@ -72,9 +72,9 @@ fn limit_this_process(limits: CompileLimits) -> Result<(), ChildError> {
     let CompileLimits { cpu_seconds_max, memory_bytes_max } = limits;
     for (resource, max, hard_max) in [
         (Resource::As, memory_bytes_max, memory_bytes_max),
-        // At the first the signal says what it is; the second is for a process that would ignore it.
+        // At the first limit the signal states the reason; the second is for a process that ignores it.
         (Resource::Cpu, cpu_seconds_max, cpu_seconds_max.saturating_add(1)),
-        // A crash of the compiler leaves no image of what it was given.
+        // A crash of the compiler leaves no core dump.
         (Resource::Core, 0, 0),
     ] {
         let limit = Rlimit { current: Some(max), maximum: Some(hard_max) };

@@ -1,22 +1,22 @@
-//! Compiling in a child process, so that a module which makes the compiler hungry, slow or crash costs that process
-//! and nothing else. [`parent`] starts it and waits; [`child`] is what runs in it.
+//! Compiles in a child process, so that a module that makes the compiler use too much memory or time, or crash, affects only
+//! that process. [`parent`] starts it and waits; [`child`] runs in it.
 //!
-//! What they say to each other: on the child's stdin the limits as one line of JSON, then the module; on its stdout the
-//! artefact; on its stderr why there is none. Exit status 0 means that the artefact is whole.
+//! The protocol: stdin has the limits as one line of JSON, then the module; stdout has the artefact; stderr the error
+//! message. Exit status 0 means that the artefact is complete.
 
 pub(crate) mod child;
 pub(crate) mod parent;
 
 use serde::{Deserialize, Serialize};
 
-/// What the child may use, as it is told.
+/// The child's resource limits, as sent to it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct CompileLimits {
     pub(crate) cpu_seconds_max: u64,
     pub(crate) memory_bytes_max: u64,
 }
 
-/// The child's exit status when the module does not compile; every other failure is the child's own.
+/// The child's exit status if the module does not compile; all other failures are the child's own.
 const STATUS_REJECTED: u8 = 3;
-/// The child's exit status when it ran out of memory and could still say so.
+/// The child's exit status if it ran out of memory and could still report it.
 const STATUS_MEMORY: u8 = 4;

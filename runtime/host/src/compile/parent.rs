@@ -1,4 +1,4 @@
-//! Starts the compiling process, feeds it, and ends it when its time is over.
+//! Starts the compiling process, sends it the module, and kills it after its time limit.
 
 use std::{
     ffi::OsString,
@@ -16,26 +16,27 @@ use rustix::process::Signal;
 use super::{CompileLimits, STATUS_MEMORY, STATUS_REJECTED};
 use crate::{ModuleError, artefact::Artefact, lines};
 
-/// An artefact is a few times as large as its module; what is far larger is not one.
+/// Maximum size of an artefact, in bytes: a few times that of the largest module.
 const ARTEFACT_BYTES_MAX: u64 = 1 << 30;
-/// As much of the child's stderr as is kept.
+/// Maximum size of the kept stderr, in bytes.
 const REASON_BYTES_MAX: u64 = 16 * 1024;
-/// How the Rust runtime begins to say that an allocation failed, before it aborts.
+/// The beginning of the Rust runtime's message about a failed allocation, before it aborts.
 const ALLOCATION_FAILED: &str = "memory allocation of";
 
-/// How much longer than its CPU time the child may take by the clock, which a busy machine needs.
+/// Factor by which the child's wall-clock time may exceed its CPU time, for busy machines.
 const WALL_PER_CPU: u64 = 2;
 
-/// Compile the module in a file, from where it stands on, with `command`. Takes at most twice `limits.cpu_seconds_max` by the clock.
+/// Compiles the module in a file, from its present offset on, with `command`. Takes at most twice `limits.cpu_seconds_max`
+/// of wall-clock time.
 ///
 /// # Errors
-/// The module is to blame (time, memory, what the compiler says), or `command` cannot be run.
+/// The module is the cause (time, memory, the compiler's error), or `command` cannot be run.
 pub(crate) fn compile(command: &[OsString], limits: CompileLimits, module: File) -> Result<Artefact, ModuleError> {
     let unavailable = |error: io::Error| ModuleError::CompilerUnavailable(error.to_string());
     let mut child = spawn(command).map_err(unavailable)?;
     let output = converse(&mut child, limits, module);
     if output.is_none() {
-        // It may have ended in this moment by itself.
+        // It may have ended at this moment.
         let _ = child.kill();
     }
     let status = child.wait().map_err(unavailable)?;
@@ -50,7 +51,7 @@ fn spawn(command: &[OsString]) -> io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("the compile command is empty"))?;
     Command::new(program)
         .args(arguments)
-        // It needs nothing from the environment, and there may be secrets in it.
+        // It needs nothing from the environment, which may hold secrets.
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -58,18 +59,18 @@ fn spawn(command: &[OsString]) -> io::Result<Child> {
         .spawn()
 }
 
-/// What the child wrote to stdout and stderr, or `None` when it did not come to an end in time.
+/// The child's stdout and stderr, or `None` if it did not end in time.
 fn converse(child: &mut Child, limits: CompileLimits, module: File) -> Option<(Vec<u8>, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
     let (send, receive) = mpsc::sync_channel(1);
     let limits_line = format!("{}\n", serde_json::json!(limits));
-    // One thread for each pipe, or a full one would block the others. They end when the child does.
+    // One thread per pipe, because a full one would block the others. They end when the child does.
     thread::spawn(move || feed(stdin, &limits_line, module));
     let reason = thread::spawn(move || read(stderr, REASON_BYTES_MAX));
     thread::spawn(move || {
         let artefact = read(stdout, ARTEFACT_BYTES_MAX);
         let reason = String::from_utf8_lossy(&reason.join().unwrap_or_default()).into_owned();
-        // Nobody listens when the time was over.
+        // The receiver is gone if the time was over.
         let _ = send.send((artefact, reason));
     });
     let wall_max = Duration::from_secs(limits.cpu_seconds_max.saturating_mul(WALL_PER_CPU));
@@ -77,11 +78,11 @@ fn converse(child: &mut Child, limits: CompileLimits, module: File) -> Option<(V
 }
 
 fn feed(mut stdin: ChildStdin, limits_line: &str, mut module: File) {
-    // A child that does not read to the end says on stderr why.
+    // A child that does not read to the end reports the reason on stderr.
     let _ = stdin.write_all(limits_line.as_bytes()).and_then(|()| io::copy(&mut module, &mut stdin));
 }
 
-/// What can be read, up to `bytes_max`. A pipe that breaks ends it like any other end: the exit status tells.
+/// Reads up to `bytes_max`. A broken pipe is treated like the end: the exit status shows the result.
 fn read(from: impl Read, bytes_max: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = from.take(bytes_max).read_to_end(&mut bytes);
@@ -97,7 +98,7 @@ fn failure(status: ExitStatus, reason: &str, limits: CompileLimits) -> ModuleErr
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() => {
             ModuleError::CompileTime { seconds_max: limits.cpu_seconds_max }
         }
-        // Nobody but the kernel kills it, when the whole machine is out of memory.
+        // Only the kernel kills it, when the whole machine is out of memory.
         (_, Some(signal)) if signal == Signal::KILL.as_raw() => memory,
         _ if reason.contains(ALLOCATION_FAILED) => memory,
         (_, Some(signal)) => {

@@ -1,4 +1,4 @@
-//! `batch`: which item of a call the other interfaces are about.
+//! `batch`: selects the item of a call that the other interfaces refer to.
 
 use super::bindings::batching::weirgate::handler::batch::Host;
 use crate::attempt::Attempt;

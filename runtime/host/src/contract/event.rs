@@ -1,4 +1,4 @@
-//! What guests make of events, checked like a producer's: what is emitted, what a timer becomes, corrected data.
+//! Events and data that guests create, checked like a producer's: emitted events, timer events, corrected data.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::{
 };
 
 const TYPE_BYTES_MAX: usize = 256;
-/// What types of the runtime's own events begin with.
+/// Prefix of the types of the runtime's own events.
 const RESERVED_TYPE: &str = "weirgate.";
 
-/// An event of this type and key that is not checked yet. What belongs to a delivery is filled in.
+/// An unchecked event of this type and key. The attributes that depend on the delivery are filled in later.
 pub(super) fn unchecked(type_: String, key: String) -> RawEvent {
     RawEvent {
         specversion: Some("1.0".to_owned()),
@@ -26,7 +26,7 @@ pub(super) fn unchecked(type_: String, key: String) -> RawEvent {
     }
 }
 
-/// Check an event that a guest has made, except for what belongs to a delivery; `what` names it.
+/// Checks an event that a guest has created, except for the attributes that depend on the delivery; `what` names it.
 pub(super) fn check_event(what: &str, raw: RawEvent, data: Vec<u8>) -> Result<Event, Stop> {
     let type_ = raw.r#type.as_deref().unwrap_or_default();
     check_name(&format!("{what}'s type"), type_, TYPE_BYTES_MAX)?;
@@ -39,7 +39,7 @@ pub(super) fn check_event(what: &str, raw: RawEvent, data: Vec<u8>) -> Result<Ev
     })
 }
 
-/// Corrected data is checked as an emitted event's, since it is handled like one.
+/// Corrected data is checked like an emitted event's, because it is handled like one.
 pub(crate) fn checked_correction(correction: types::Correction) -> Result<Correction, Stop> {
     let types::Correction { data, data_content_type } = correction;
     let raw = RawEvent { datacontenttype: data_content_type, ..unchecked("-".to_owned(), "-".to_owned()) };

@@ -1,4 +1,4 @@
-//! `log`: lines that are kept with the attempt. Beyond the limit they are counted, and end no call.
+//! `log`: lines that are kept with the attempt. Beyond the limit they are only counted, and do not end the call.
 
 use weirgate_types::LogLevel;
 

@@ -1,4 +1,4 @@
-//! The contract of `sdk/wit/handler.wit`, as the host keeps it: one file for each interface that a handler imports.
+//! The contract of `sdk/wit/handler.wit`, as the host implements it: one file for each interface that a handler imports.
 //!
 //! The limits here are part of the contract and the same for everyone; those of a manifest are in `CallLimits`.
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) mod bindings {
-    //! What wasmtime makes of the contract.
+    //! The bindings that wasmtime generates from the contract.
     #![allow(clippy::all, clippy::pedantic, reason = "generated")]
 
     wasmtime::component::bindgen!({
@@ -64,7 +64,7 @@ pub(crate) fn add_to_linker(linker: &mut wasmtime::component::Linker<Attempt>) -
 
 impl bindings::weirgate::handler::types::Host for Attempt {}
 
-/// A text of 1 to `bytes_max` bytes.
+/// Checks a text of 1 to `bytes_max` bytes.
 fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Stop> {
     if name.is_empty() {
         return Err(contract(format!("{what} is empty")));
@@ -75,7 +75,7 @@ fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What stands for an attribute of an event later: not empty, not long, no control characters.
+/// Checks a text that later becomes an event's attribute: not empty, not too long, no control characters.
 fn check_attribute(what: &str, value: &str, bytes_max: usize) -> Result<(), Stop> {
     check_name(what, value, bytes_max)?;
     if value.chars().any(char::is_control) {

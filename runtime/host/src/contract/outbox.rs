@@ -1,4 +1,4 @@
-//! `outbox`: events, statuses and timers that leave the call with its commit.
+//! `outbox`: events, statuses and timers that are part of the call's commit.
 
 use weirgate_types::{Event, EventLimits, RawEvent, StatusWrite, TimerSetting};
 
@@ -50,8 +50,8 @@ impl Host for Attempt {
     }
 }
 
-/// What a handler emits has to be an event as good as a producer's, so it is checked like one. What belongs to the
-/// delivery (identity, time, causation) is filled in when the call has ended.
+/// A handler's emission is checked like a producer's event. The attributes that depend on the delivery (identity, time,
+/// causation) are filled in after the call.
 fn checked(emission: Emission, delivery_key: &str) -> Result<Event, Stop> {
     let attribute_bytes_max = EventLimits::default().attribute_bytes_max;
     for (what, value) in [("an emitted event's subject", &emission.subject), ("an emitted event's key", &emission.key)]
@@ -59,13 +59,13 @@ fn checked(emission: Emission, delivery_key: &str) -> Result<Event, Stop> {
         value.as_ref().map_or(Ok(()), |value| check_attribute(what, value, attribute_bytes_max))?;
     }
     let Emission { type_, subject, key, data_content_type, data } = emission;
-    // Absent means: the emission's own subject where it names one, else the key of the event being handled.
+    // If absent: the emission's own subject if it has one, else the key of the event being handled.
     let key = key.or_else(|| subject.clone()).unwrap_or_else(|| delivery_key.to_owned());
     let raw = RawEvent { subject, datacontenttype: data_content_type, ..unchecked(type_, key) };
     check_event("an emitted event", raw, data)
 }
 
-/// The event that a timer becomes is checked when the timer is started.
+/// The event of a timer is checked when the timer is started.
 fn checked_timer(timer: Timer, delivery_key: &str, wall_ms: u64) -> Result<TimerSetting, Stop> {
     let due_ms = match timer.due {
         Due::At(due_ms) => due_ms,

@@ -40,7 +40,7 @@ impl Host for Attempt {
     fn list(&mut self, prefix: String) -> wasmtime::Result<Vec<String>> {
         self.host_call()?;
         let written = self.written_names(&prefix);
-        // Names that this call removes must not take the place of others.
+        // Names that this call removes must not use up the limit.
         let removed = written.values().filter(|there| !**there).count();
         let committed = self.item.state.list(&prefix, LISTED_MAX + removed).map_err(Stop::State)?;
         let mut names: BTreeSet<String> = committed.into_iter().collect();

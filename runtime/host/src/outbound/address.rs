@@ -1,11 +1,11 @@
-//! Which addresses no handler may call: all that does not lead to one machine on the public internet. Two tables, after
-//! the IANA special-purpose address registries.
+//! Which addresses no handler may call: all that do not lead to one machine on the public internet. Two tables, after the
+//! IANA special-purpose address registries.
 //!
-//! Knows no names: whoever connects asks for each address that a name has.
+//! Knows no names: the caller checks each address of a name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A block of addresses: where it begins, how many leading bits its addresses share, and what it is.
+/// A block of addresses: its first address, its prefix length, and its description.
 type Block<Address> = (Address, u32, &'static str);
 
 const IPV4: [Block<Ipv4Addr>; 18] = [
@@ -26,11 +26,11 @@ const IPV4: [Block<Ipv4Addr>; 18] = [
     (Ipv4Addr::new(198, 51, 100, 0), 24, "for documentation"),
     (Ipv4Addr::new(203, 0, 113, 0), 24, "for documentation"),
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
-    // With 255.255.255.255, the broadcast address.
+    // Includes 255.255.255.255, the broadcast address.
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// The first block that holds an address says what it is.
+/// The first block that holds an address describes it.
 const IPV6: [Block<Ipv6Addr>; 19] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
@@ -41,7 +41,7 @@ const IPV6: [Block<Ipv6Addr>; 19] = [
     (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48, "a translation to IPv4"),
     (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64, "discarded"),
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, "a tunnel to IPv4"),
-    // With benchmarks, ORCHID and the anycast addresses of protocols.
+    // Includes benchmarking, ORCHID and the anycast addresses of protocols.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "for protocols"),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, "for documentation"),
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "a tunnel to IPv4"),
@@ -54,10 +54,10 @@ const IPV6: [Block<Ipv6Addr>; 19] = [
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, "multicast"),
 ];
 
-/// All of IPv6 that is given out for the public internet.
+/// All IPv6 addresses that are allocated to the public internet.
 const IPV6_GLOBAL: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What the address is, where that is not one machine on the public internet.
+/// The description of an address that is not one machine on the public internet.
 pub(super) fn not_public(ip: IpAddr) -> Option<&'static str> {
     match ip {
         IpAddr::V4(ip) => {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_said_to_be_what_it_is() {
+    fn each_address_has_its_description() {
         for (ip, what) in [
             ("169.254.169.254", "link-local"),
             ("::", "unspecified"),

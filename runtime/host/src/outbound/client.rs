@@ -1,8 +1,8 @@
-//! One exchange with one host: connect to addresses that were judged, send, read a bounded answer. No redirect, no proxy,
-//! no cookie, no name that is looked up again.
+//! One exchange with one host: connects to addresses that were checked, sends, and reads a bounded answer. No redirect, no
+//! proxy, no cookie, no second name look-up.
 //!
-//! Each exchange has a connection of its own. One that is shared would be open to addresses judged for somebody else,
-//! and a host that loses count of its answers could hand one handler's to another.
+//! Each exchange has its own connection. A shared one would be open to addresses that were checked for another handler, and
+//! a host with mixed-up answers could give one handler's answer to another.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,16 +26,16 @@ use super::{
 use crate::{Budget, Grant, Purpose, clock::Deadline};
 
 const HEADER_BYTES_MAX: usize = 32 * 1024;
-/// As many addresses as the client keeps.
+/// Maximum number of addresses that the client keeps.
 const ADDRESSES_MAX: usize = 16;
 const USER_AGENT: &str = concat!("weirgate/", env!("CARGO_PKG_VERSION"));
 
-/// The way out, shared by all calls of a host.
+/// The HTTP client settings, shared by all calls of a host.
 pub(crate) struct Network {
     options: OutboundOptions,
-    /// What the answers take their bytes from.
+    /// The budget of the answers.
     budget: Budget,
-    /// Kept because making it reads all root certificates.
+    /// Kept because creating it reads all root certificates.
     tls: Arc<RustlsConnector>,
 }
 
@@ -48,17 +48,17 @@ impl Network {
         &self.budget
     }
 
-    /// Take the bytes that reading an answer may hold, before the request is sent. Waits for them within the deadline.
+    /// Takes the bytes for reading an answer, before the request is sent. Waits for them within the deadline.
     pub(super) fn room_for(&self, body_bytes_max: u64, deadline: &Deadline) -> Result<Grant, FetchError> {
         let body = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
-        // While a body is read, its buffer may be twice as large as what is in it.
+        // While a body is read, its buffer may be twice as large as its contents.
         let bytes = body.saturating_mul(2).saturating_add(HEADER_BYTES_MAX);
         let bytes = bytes.min(self.budget.share(Purpose::Outbound));
         let left = deadline.left().ok_or(FetchError::TimedOut)?;
         self.budget.take_within(Purpose::Outbound, bytes, left).ok_or(FetchError::TimedOut)
     }
 
-    /// Send the request to its host, if the host's addresses may be called.
+    /// Sends the request to its host, if the host's addresses may be called.
     pub(super) fn exchange(
         &self,
         request: &Outgoing,
@@ -72,7 +72,7 @@ impl Network {
         let agent = self.agent(judged, left);
         let answer = match &request.body {
             Some(body) => agent.run(outgoing.map(|()| body.as_slice())),
-            // These say that their body is empty; the others say nothing of it.
+            // Requests of these methods declare an empty body; others declare nothing.
             None if [Method::POST, Method::PUT, Method::PATCH].contains(&request.method) => {
                 agent.run(outgoing.map(|()| [].as_slice()))
             }
@@ -86,7 +86,7 @@ impl Network {
         Ok(StepAnswer { status: parts.status.as_u16(), headers, body })
     }
 
-    /// A client for one exchange, which knows these addresses and no others.
+    /// A client for one exchange, which knows only these addresses.
     fn agent(&self, addresses: Vec<SocketAddr>, timeout: Duration) -> Agent {
         let config = Agent::config_builder()
             .proxy(None)
@@ -118,7 +118,7 @@ fn to_http(request: &Outgoing) -> Result<http::Request<()>, FetchError> {
     Ok(outgoing)
 }
 
-/// What the guest is told of a client's error.
+/// The guest's error for a client error.
 fn told(error: &Error, host: &str) -> FetchError {
     match error {
         Error::Timeout(_) => FetchError::TimedOut,
@@ -132,7 +132,7 @@ fn told(error: &Error, host: &str) -> FetchError {
     }
 }
 
-/// A resolver that looks nothing up.
+/// A resolver without look-ups.
 #[derive(Debug)]
 struct Judged(Vec<SocketAddr>);
 

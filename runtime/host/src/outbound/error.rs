@@ -1,31 +1,31 @@
-//! Why a call has no answer: in the contract's five words for the guest, or in a way that ends the guest's own call.
+//! Why a call has no answer: as one of the contract's five errors for the guest, or as a reason that ends the guest's call.
 
 use crate::failure::Stop;
 
-/// What the guest is told.
+/// The guest's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FetchError {
     Denied(String),
     Unreachable(String),
     TimedOut,
     TooLarge,
-    /// For how many more milliseconds.
+    /// The remaining open time of the breaker, in milliseconds.
     CircuitOpen(u64),
 }
 
 impl FetchError {
-    /// Where nothing may be called, whatever the manifest says.
+    /// Outbound calls are not available, whatever the manifest says.
     pub(crate) fn nowhere() -> Self {
         denied("other hosts may be called from `handle` and `handle-batch` only")
     }
 }
 
-/// What a gate says to a call that does not pass it.
+/// Why a call was refused.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The guest is told.
+    /// The guest gets this error.
     Told(FetchError),
-    /// The guest does not go on.
+    /// The guest's call ends.
     Stopped(Stop),
 }
 

@@ -1,4 +1,4 @@
-//! A request's headers: those the guest gave, checked and with secrets put in, and the one that the host adds.
+//! A request's headers: those that the guest set, checked and with secrets inserted, and the one that the host adds.
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -11,7 +11,7 @@ const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What frames the message, concerns the connection or names the host. A guest that could set these could make one
+/// Headers that frame the message, concern the connection or name the host. A guest that could set these could make one
 /// request look like two.
 const OF_THE_HOST: [HeaderName; 10] = [
     header::HOST,
@@ -26,7 +26,7 @@ const OF_THE_HOST: [HeaderName; 10] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// The headers as they go out. Values that hold a secret are marked sensitive, by which they are known later.
+/// The headers to send. Values that hold a secret are marked sensitive, which identifies them later.
 pub(super) fn outgoing(given: &[(String, String)], secrets: &Secrets) -> Result<HeaderMap, FetchError> {
     let bytes = given.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
@@ -52,16 +52,16 @@ pub(super) fn outgoing(given: &[(String, String)], secrets: &Secrets) -> Result<
     Ok(headers)
 }
 
-/// Add `Idempotency-Key` unless the guest has set one.
+/// Adds `Idempotency-Key` unless the guest has set one.
 pub(super) fn add_idempotency_key(headers: &mut HeaderMap, key: &str) -> Result<(), FetchError> {
     if !headers.contains_key(&IDEMPOTENCY_KEY) {
-        let key = HeaderValue::from_str(key).map_err(|_| denied("the idempotency key is no value of a header"))?;
+        let key = HeaderValue::from_str(key).map_err(|_| denied("the idempotency key is not a valid header value"))?;
         headers.insert(IDEMPOTENCY_KEY, key);
     }
     Ok(())
 }
 
-/// Leave out what is meant for one origin only.
+/// Removes headers that are meant for one origin only.
 pub(super) fn forget_origin(headers: &mut HeaderMap) {
     let secret = |(name, value): (&HeaderName, &HeaderValue)| value.is_sensitive().then(|| name.clone());
     let secret: Vec<_> = headers.iter().filter_map(secret).collect();
@@ -70,7 +70,7 @@ pub(super) fn forget_origin(headers: &mut HeaderMap) {
     }
 }
 
-/// Leave out what describes a body.
+/// Removes headers that describe a body.
 pub(super) fn forget_body(headers: &mut HeaderMap) {
     for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION] {
         headers.remove(name);

@@ -1,41 +1,40 @@
-//! How whoever makes a call takes part in its outbound calls: keeps their answers, knows the secrets, and says which
-//! hosts are to be left alone.
+//! The caller's part in outbound calls: it keeps the answers, knows the secrets, and says which hosts' breakers are open.
 
 use weirgate_types::StepAnswer;
 
 use crate::StateError;
 
-/// What the engine knows of outbound calls.
+/// The engine's interface for outbound calls.
 pub trait Outbound: Send {
-    /// The answer that an earlier attempt at the delivery got to this step.
+    /// The answer that an earlier attempt at the delivery got for this step.
     ///
     /// # Errors
     /// It cannot be read now. The call ends and must not be committed.
     fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError>;
 
-    /// How many answers earlier attempts at the delivery got, and how many bytes these take.
+    /// Number of answers that earlier attempts at the delivery got, and their total size in bytes.
     fn recorded_size(&self) -> (usize, usize);
 
     /// Whether the host may be called now.
     ///
     /// # Errors
-    /// For how many more milliseconds it is left alone.
+    /// For how many more milliseconds its breaker is open.
     fn permit(&self, host: &str) -> Result<(), u64>;
 
-    /// Keep the answer to a step. Returns when it is durable.
+    /// Stores the answer to a step. Returns when it is durable.
     ///
     /// # Errors
-    /// It cannot be kept now. The call ends and must not be committed.
+    /// It cannot be stored now. The call ends and must not be committed.
     fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError>;
 
-    /// The value of a secret. It is asked for only where the manifest names it.
+    /// The value of a secret. Requested only if the manifest names it.
     fn secret(&self, name: &str) -> Option<String>;
 
     /// For the `Idempotency-Key` header, stable over attempts.
     fn idempotency_key(&self, step: &str) -> String;
 }
 
-/// Nothing was recorded, nothing is kept, every host may be called and there are no secrets.
+/// Nothing was recorded, nothing is stored, every host may be called and there are no secrets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoOutbound;
 

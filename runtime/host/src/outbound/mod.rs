@@ -1,7 +1,7 @@
-//! Outbound calls: what the contract's `http` does. A step is looked up, else sent, and kept once it is finished.
+//! Outbound calls: the contract's `http`. A step is looked up, otherwise sent, and recorded when it is finished.
 //!
-//! Each call passes the same gates in the same order: the manifest's list of hosts, the breaker, the limit on calls,
-//! the rules for addresses. Knows no log: whoever makes the call takes part through [`Outbound`].
+//! Each call passes the same checks in the same order: the manifest's list of hosts, the breaker, the limit on calls, the
+//! rules for addresses. Knows no log: the caller takes part through [`Outbound`].
 
 mod address;
 mod client;

@@ -1,4 +1,4 @@
-//! What the operator decides about outbound calls, for all handlers.
+//! The operator's settings for outbound calls, for all handlers.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,14 +7,14 @@ use std::{
 
 use super::resolve::{Resolve, SystemResolver};
 
-/// Settings of a host for outbound calls.
+/// A host's settings for outbound calls.
 #[derive(Debug, Clone)]
 pub struct OutboundOptions {
-    /// What may be called though it is not on the public internet, each with its port: a name, for whatever addresses it
-    /// has (`payments.internal:8443`), or an address (`127.0.0.1:9000`, `[fd00::7]:80`). A handler still has to name the
-    /// host in its manifest.
+    /// Allowed destinations that are not on the public internet, each with its port: a name, for any of its addresses
+    /// (`payments.internal:8443`), or an address (`127.0.0.1:9000`, `[fd00::7]:80`). A handler still has to name the host in
+    /// its manifest.
     pub allow_private: Vec<String>,
-    /// How names become addresses.
+    /// The resolver of names.
     pub resolver: Arc<dyn Resolve>,
 }
 
@@ -25,7 +25,7 @@ impl Default for OutboundOptions {
 }
 
 impl OutboundOptions {
-    /// Whether an address that is not public may be called. `host` is what the URL names.
+    /// Whether an address that is not public may be called. `host` is the URL's host.
     pub(super) fn allows(&self, host: &str, ip: IpAddr, port: u16) -> bool {
         self.allow_private.iter().any(|allowed| match allowed.parse::<SocketAddr>() {
             Ok(address) => address == SocketAddr::new(ip, port),

@@ -1,15 +1,15 @@
-//! What a redirect makes of a request, as browsers do it (the Fetch standard, "HTTP-redirect fetch"). The new request
-//! passes all checks again; here is only what it is.
+//! How a redirect changes a request, as in browsers (the Fetch standard, "HTTP-redirect fetch"). Only builds the new
+//! request, which passes all checks again.
 
 use ureq::http::Method;
 use weirgate_types::StepAnswer;
 
 use super::{error::FetchError, headers, request::Outgoing};
 
-/// How many redirects one call follows.
+/// Maximum number of redirects that one call follows.
 pub(super) const REDIRECTS_MAX: u32 = 5;
 
-/// The request that the answer asks for, where it asks for one.
+/// The request that the answer redirects to, if it does.
 pub(super) fn next(request: &Outgoing, answer: &StepAnswer) -> Result<Option<Outgoing>, FetchError> {
     if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_redirect_is_an_answer() {
+    fn an_answer_without_a_redirect_is_final() {
         let headers = vec![("location".to_owned(), "/n".to_owned())];
         for status in [200, 201, 300, 304, 400] {
             let answer = StepAnswer { status, headers: headers.clone(), body: Vec::new() };

@@ -1,4 +1,4 @@
-//! A request: as the guest gave it, and as it goes out once it is checked.
+//! A request: as the guest made it, and as it is sent after the checks.
 
 use ureq::http::{HeaderMap, Method};
 
@@ -9,7 +9,7 @@ use super::{
     target::Target,
 };
 
-/// What the contract calls a request.
+/// The contract's request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -19,7 +19,7 @@ pub(crate) struct Request {
     pub(crate) timeout_ms: Option<u32>,
 }
 
-/// A request that may go out, as far as it can be told without its host.
+/// A request that passed all checks that do not need its host.
 #[derive(Debug, Clone)]
 pub(super) struct Outgoing {
     pub(super) target: Target,

@@ -1,5 +1,5 @@
-//! How a name becomes addresses, and which of them may be connected to. A name is looked up once for a call; what is
-//! connected to is what was judged here, so a name server that answers differently the next time gains nothing.
+//! How a name is resolved, and which of its addresses may be connected to. A name is looked up once per call; connections go
+//! only to the addresses checked here, so a name server that answers differently the next time gains nothing.
 
 use std::{
     fmt,
@@ -21,13 +21,13 @@ use super::{
     target::Target,
 };
 
-/// How many names may be looked up at once. The system's own function cannot be interrupted, so a lookup that is given up
-/// goes on in its thread until the system gives it up too.
+/// Maximum number of concurrent look-ups. The system's function cannot be interrupted, so a look-up that is given up
+/// continues in its thread until the system ends it.
 const LOOKUPS_MAX: usize = 64;
 
-/// Looks up names.
+/// Resolves names.
 pub trait Resolve: fmt::Debug + Send + Sync {
-    /// All addresses of a name. Called once for each call, and only for names.
+    /// All addresses of a name. Called once per call, and only for names.
     ///
     /// # Errors
     /// There is none, or not within `timeout`.
@@ -43,7 +43,7 @@ pub enum ResolveError {
     Failed(String),
 }
 
-/// The system's own way: `/etc/hosts`, then its name servers.
+/// The system's resolver: `/etc/hosts`, then its name servers.
 #[derive(Debug, Clone, Default)]
 pub struct SystemResolver {
     under_way: Arc<AtomicUsize>,
@@ -57,7 +57,7 @@ impl Resolve for SystemResolver {
         let look_up = move || {
             let _slot = slot;
             let found = (name.as_str(), 0).to_socket_addrs();
-            // Nobody waits any more after the timeout.
+            // The receiver is gone after the timeout.
             let _ = answer.send(found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()));
         };
         let failed = |error: std::io::Error| ResolveError::Failed(error.to_string());
@@ -65,12 +65,12 @@ impl Resolve for SystemResolver {
         match answered.recv_timeout(timeout) {
             Ok(found) => found.map_err(failed),
             Err(RecvTimeoutError::Timeout) => Err(ResolveError::TimedOut),
-            Err(RecvTimeoutError::Disconnected) => Err(ResolveError::Failed("the lookup broke off".to_owned())),
+            Err(RecvTimeoutError::Disconnected) => Err(ResolveError::Failed("the look-up was aborted".to_owned())),
         }
     }
 }
 
-/// Held for as long as a lookup is under way.
+/// Held while a look-up is in progress.
 struct LookupSlot(Arc<AtomicUsize>);
 
 impl LookupSlot {
@@ -89,7 +89,7 @@ impl Drop for LookupSlot {
     }
 }
 
-/// The addresses that a call to `target` may connect to: all of its host's, or none when one of them is not public.
+/// The addresses that a call to `target` may connect to: all of its host's, or none if one of them is not public.
 pub(super) fn addresses(
     target: &Target,
     options: &OutboundOptions,

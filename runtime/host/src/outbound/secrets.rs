@@ -1,5 +1,5 @@
-//! Secrets in requests and answers: put in for their names on the way out, taken out again on the way back. The guest
-//! sees neither. Knows no HTTP but what a header's value is.
+//! Secrets in requests and answers: inserted for their names on the way out, removed on the way back. The guest sees
+//! neither. Knows no HTTP except header values.
 
 use url::form_urlencoded::byte_serialize;
 use weirgate_types::StepAnswer;
@@ -9,23 +9,23 @@ use super::{
     error::{FetchError, denied},
 };
 
-/// What a secret is named with: `{{secret:NAME}}`.
+/// The prefix of a secret's name in a value: `{{secret:NAME}}`.
 const OPEN: &str = "{{secret:";
 const CLOSE: &str = "}}";
-/// What stands in a secret's place in answers.
+/// The replacement of a secret in answers.
 const HIDDEN: &str = "[secret]";
 
-/// The secrets of one handler. Has no `Debug`: they are to be printed nowhere.
+/// The secrets of one handler. Has no `Debug`, so that they cannot be printed.
 pub(super) struct Secrets {
-    /// By name; `None` where there is no value.
+    /// By name; `None` if it has no value.
     values: Vec<(String, Option<String>)>,
-    /// All that is taken out of answers, the longest first, so that one that holds another goes whole.
+    /// The strings to remove from answers, the longest first, so that one that contains another is removed as a whole.
     spellings: Vec<String>,
 }
 
 impl Secrets {
-    /// All that the manifest names, also those that no request of this call uses: an answer may repeat what an earlier
-    /// attempt has sent.
+    /// All secrets that the manifest names, even those that no request of this call uses: an answer may repeat what an
+    /// earlier attempt has sent.
     pub(super) fn load(names: &[String], engine: &dyn Outbound) -> Self {
         let value = |name: &String| engine.secret(name).filter(|value| !value.is_empty());
         let values: Vec<_> = names.iter().map(|name| (name.clone(), value(name))).collect();
@@ -36,7 +36,7 @@ impl Secrets {
         Self { values, spellings }
     }
 
-    /// A header's value with the secrets in it, where it names any.
+    /// A header's value with its secrets inserted, if it names any.
     pub(super) fn fill(&self, template: &str) -> Result<Option<String>, FetchError> {
         let Some((before, mut rest)) = template.split_once(OPEN) else { return Ok(None) };
         let mut filled = before.to_owned();
@@ -69,7 +69,7 @@ impl Secrets {
         }
     }
 
-    /// An answer as the guest may see it.
+    /// An answer as shown to the guest.
     pub(super) fn hide(&self, answer: StepAnswer) -> StepAnswer {
         if self.spellings.is_empty() {
             return answer;
@@ -95,14 +95,14 @@ impl Secrets {
         self.spellings.iter().fold(text, |text, spelling| text.replace(spelling.as_str(), HIDDEN))
     }
 
-    /// Names of headers have lost their case.
+    /// Header names are in lower case.
     fn hide_in_name(&self, name: String) -> String {
         let held = self.spellings.iter().any(|spelling| name.contains(&spelling.to_ascii_lowercase()));
         if held { HIDDEN.to_owned() } else { name }
     }
 }
 
-/// A value as it is, as it stands in a JSON string, and as a URL or a form spells it.
+/// A value in its plain, JSON and URL- or form-encoded spellings.
 fn spellings(value: &str) -> Vec<String> {
     let json = serde_json::Value::from(value).to_string();
     let json = json.get(1..json.len() - 1).unwrap_or(value);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn only_named_secrets_with_a_value_are_put_in() {
+    fn only_named_secrets_with_a_value_are_inserted() {
         for (template, filled) in [
             ("plain {{other}}", None),
             ("Bearer {{secret:psp}}", Some("Bearer Sk-\"42\"/x y")),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn all_spellings_of_a_secret_are_taken_out() {
+    fn all_spellings_of_a_secret_are_removed() {
         let body = "1 Sk-\"42\"/x y+z 2 Sk-\\\"42\\\"/x y 3 Sk-%2242%22%2Fx%20y 4 Sk-%2242%22%2Fx+y%2Bz 5 Sk-";
         let headers = vec![("x-echo".into(), "<Sk-\"42\"/x y>".into()), ("x-sk-\"42\"/x y".into(), "1".into())];
         let answer = secrets().hide(StepAnswer { status: 200, headers, body: body.into() });

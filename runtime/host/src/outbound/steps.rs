@@ -1,4 +1,4 @@
-//! The steps of one delivery in one call: looked up, else sent through all checks, and kept once they are finished.
+//! The steps of one delivery in one call: looked up, otherwise sent through all checks, and recorded when finished.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,23 +17,23 @@ use crate::{
     failure::{Stop, effect_limit},
 };
 
-/// How many answers are recorded for one delivery, over all of its attempts.
+/// Maximum number of recorded answers of one delivery, over all its attempts.
 pub(crate) const RECORDED_STEPS_MAX: usize = 1_024;
-/// How many bytes they may take before the next call; the last one may go beyond by its own limit.
+/// Maximum total size of recorded answers before another call, in bytes; the last one may exceed it by its own limit.
 const RECORDED_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) struct Steps {
     network: Arc<Network>,
     engine: Box<dyn Outbound>,
     capabilities: Capabilities,
-    /// Made with the first step that is sent.
+    /// Created with the first step that is sent.
     secrets: Option<Secrets>,
     /// The finished steps of this attempt.
     answers: BTreeMap<String, StepAnswer>,
     answers_bytes: usize,
-    /// The bytes that the finished steps hold, as the budget counts them.
+    /// The bytes of the finished steps in the budget.
     held: Vec<Grant>,
-    /// The bytes for the answer that was read last.
+    /// The bytes of the answer that was read last.
     reading: Option<Grant>,
     answer_bytes_max: u64,
     calls: u32,
@@ -41,12 +41,12 @@ pub(crate) struct Steps {
     seen: Seen,
 }
 
-/// What was learnt of the hosts that were called.
+/// What the call learnt about the called hosts.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Each host that was called, and whether all its answers were good ones.
+    /// Each called host, and whether all its answers were successful.
     pub(crate) hosts: BTreeMap<String, bool>,
-    /// For how many milliseconds a host is left alone that the guest wanted to call; the longest.
+    /// The open time of the breaker of a host that the guest tried to call, in milliseconds; the longest.
     pub(crate) open_ms: Option<u64>,
 }
 
@@ -77,12 +77,12 @@ impl Steps {
         self.seen
     }
 
-    /// How much the answers that are held measure.
+    /// Total size of the held answers.
     pub(crate) fn answers_bytes(&self) -> usize {
         self.answers_bytes
     }
 
-    /// The answer to a step: what the contract calls `fetch`. `time_left` is what remains for the whole call.
+    /// The answer to a step: the contract's `fetch`. `time_left` is the remaining time of the whole call.
     pub(crate) fn fetch(
         &mut self,
         step: &str,
@@ -113,10 +113,10 @@ impl Steps {
         Ok(answer)
     }
 
-    /// Each attempt reads all answers of the delivery, so there is an end to them: an attempt that names its steps anew
-    /// each time makes none of the calls that earlier ones made unnecessary.
+    /// Each attempt reads all answers of the delivery, so their number is limited: an attempt that uses new step names each
+    /// time benefits from none of the earlier calls.
     fn check_recorded(&self) -> Result<(), Stop> {
-        // A journal in memory counts those of this attempt as well; the engine's has those before it.
+        // A journal in memory counts this attempt's answers as well; the engine's counts earlier ones.
         let (steps, bytes) = self.engine.recorded_size();
         if steps.saturating_add(self.answers.len()) >= RECORDED_STEPS_MAX {
             let what = "too many recorded answers; a step that is asked for again needs its earlier name";
@@ -128,7 +128,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Durable first, then for the rest of this attempt.
+    /// Recorded durably first, then kept for the rest of this attempt.
     fn keep(&mut self, step: &str, answer: &StepAnswer, room: Option<Grant>) -> Result<(), Stop> {
         self.engine.record(step, answer)?;
         let bytes = answer.size_of_step(step);
@@ -141,7 +141,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Send the request, and whatever its redirects make of it.
+    /// Sends the request, and those of its redirects.
     fn ask(
         &mut self,
         step: &str,
@@ -168,7 +168,7 @@ impl Steps {
         if deadline.left().is_none() {
             return Err(FetchError::TimedOut.into());
         }
-        // An answer that a redirect has replaced holds nothing any more.
+        // The answer that a redirect has replaced is released.
         self.reading = None;
         self.reading = Some(self.network.room_for(self.answer_bytes_max, deadline)?);
         let host = request.target.host_and_port();
@@ -187,7 +187,7 @@ impl Steps {
 }
 
 impl Seen {
-    /// What two deliveries of one call have learnt.
+    /// Merges what two deliveries of one call learnt.
     pub(crate) fn and(mut self, other: Self) -> Self {
         for (host, good) in other.hosts {
             *self.hosts.entry(host).or_insert(true) &= good;
@@ -208,8 +208,8 @@ impl Seen {
     }
 }
 
-/// Whether asking again would be asking for something else: the host has decided. What it may decide otherwise later
-/// (too early, too often, its own trouble) is not finished.
+/// Whether the answer is final. An answer that may change later (too early, too many requests, a server error) is not
+/// finished.
 fn is_finished(status: u16) -> bool {
     status < 500 && !matches!(status, 408 | 425 | 429)
 }

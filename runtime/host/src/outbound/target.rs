@@ -1,5 +1,5 @@
-//! Where a call goes: a URL, read as browsers read it, and whether the manifest names its host. Reading comes first, so
-//! that `http://0x7f.1/` is judged as `http://127.0.0.1/`, which is where it leads.
+//! The destination of a call: a URL, parsed as browsers parse it, and whether the manifest names its host. Parsing comes
+//! first, so that `http://0x7f.1/` is checked as `http://127.0.0.1/`, which is where it leads.
 
 use url::{Host, Origin, Url};
 
@@ -18,7 +18,7 @@ impl Target {
         Self::checked(url)
     }
 
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub(super) fn join(&self, location: &str) -> Result<Self, FetchError> {
         check_length(location)?;
         let url = self.0.join(location);
@@ -41,7 +41,7 @@ impl Target {
     }
 
     pub(super) fn host(&self) -> Host<&str> {
-        // It has one; an empty name would be denied by every list.
+        // It has one; an empty name would be refused by every list.
         self.0.host().unwrap_or(Host::Domain(""))
     }
 
@@ -50,7 +50,7 @@ impl Target {
         self.0.port_or_known_default().unwrap_or(0)
     }
 
-    /// The host as it is counted: its name, with the port where that is not the scheme's own.
+    /// The host's id in breakers: its name, with the port unless that is the scheme's default.
     pub(super) fn host_and_port(&self) -> String {
         match self.0.port() {
             Some(port) => format!("{}:{port}", self.host()),
@@ -66,7 +66,7 @@ impl Target {
         self.0.as_str()
     }
 
-    /// Whether the manifest names scheme, host and port: exactly these, whatever way they are written.
+    /// Whether the manifest names scheme, host and port: exactly these, in any spelling.
     pub(super) fn is_listed(&self, hosts: &[String]) -> Result<(), FetchError> {
         let origin = self.0.origin();
         if hosts.iter().any(|listed| origin_of(listed).is_some_and(|listed| listed == origin)) {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_url_is_denied() {
+    fn unusual_urls_are_denied() {
         for url in [
             "",
             "api.example.com",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_counted_without_its_schemes_own_port() {
+    fn a_hosts_breaker_id_omits_the_default_port() {
         for (url, host) in [
             ("https://api.example.com:443/", "api.example.com"),
             ("http://api.example.com:443/", "api.example.com:443"),

@@ -1,5 +1,5 @@
-//! `wasi:clocks`: the wall clock answers the attempt's time. The monotonic clock begins there and stands still, except
-//! that waiting for a timer moves it to when the timer is due: a sleep is over at once and seems to have lasted.
+//! `wasi:clocks`: the wall clock returns the attempt's time. The monotonic clock starts there and does not advance, except
+//! that waiting for a timer moves it to the timer's due time: a sleep returns at once and appears to have lasted.
 
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource};
 
@@ -22,11 +22,11 @@ impl Given {
     fn timer(&mut self, due_ns: u64) -> Result<Resource<Pollable>, Stop> {
         self.count_handle()?;
         self.timers_ns.push(due_ns);
-        // As many as there are handles, of which there are few.
+        // At most as many as there are handles, of which there are few.
         Ok(Resource::new_own(u32::try_from(self.timers_ns.len()).unwrap_or(u32::MAX)))
     }
 
-    /// When what the handle stands for is due: streams always are, timers at their time.
+    /// When the handle is ready: streams always are, timers at their time.
     pub(super) fn due_ns(&self, pollable: &Resource<Pollable>) -> u64 {
         let timer = usize::try_from(pollable.rep()).ok().and_then(|handle| handle.checked_sub(1));
         timer.and_then(|timer| self.timers_ns.get(timer)).copied().unwrap_or(0)

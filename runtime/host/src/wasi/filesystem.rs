@@ -1,5 +1,5 @@
-//! `wasi:filesystem`: there is no directory to begin with, so no file can be reached. The other functions exist because
-//! components import them; without a descriptor, which nobody can get, they cannot be called.
+//! `wasi:filesystem`: there are no preopened directories, so no file can be reached. The other functions exist because
+//! components import them; they need a descriptor, which no guest can get.
 
 use wasmtime::component::{Linker, Resource, ResourceType, Val};
 
@@ -48,7 +48,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Attempt>) -> wasmtime::Result<()
     for method in methods.iter().map(String::as_str).chain(["[method]directory-entry-stream.read-directory-entry"]) {
         types.func_new(method, |_, _, _, _| Err(contract("there are no files in a handler").into()))?;
     }
-    // Which error of the file system a stream's error was: none, as no stream is one of a file.
+    // The file-system error of a stream: always none, as no stream is one of a file.
     types.func_new("filesystem-error-code", |_, _, _, results| {
         if let Some(result) = results.first_mut() {
             *result = Val::Option(None);

@@ -1,6 +1,6 @@
-//! `wasi:io`: the input is at its end, the outputs are the log, and everything is always ready but a timer.
+//! `wasi:io`: the input is at its end, the outputs are the log, and everything except timers is always ready.
 //!
-//! A handle carries all there is to know in its number, so the host keeps nothing for it.
+//! A handle's number contains all its state, so the host keeps nothing for it.
 
 use wasmtime::{
     StoreContextMut,
@@ -19,7 +19,7 @@ pub(super) struct StreamFailure;
 pub(super) const STDOUT: u32 = 1;
 pub(super) const STDERR: u32 = 2;
 
-/// What a stream takes at once: as much as a program usually buffers.
+/// Number of bytes that a stream accepts at once: the usual buffer size of programs.
 const WRITE_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(ComponentType, Lift, Lower)]
@@ -32,7 +32,7 @@ enum StreamError {
 }
 
 type Store<'a> = StoreContextMut<'a, Attempt>;
-/// A function's only result, as the linker wants it.
+/// A function's only result, in the linker's form.
 type Answer<T> = wasmtime::Result<(Result<T, StreamError>,)>;
 
 pub(super) fn add_to_linker(linker: &mut Linker<Attempt>) -> wasmtime::Result<()> {
@@ -94,7 +94,7 @@ fn output(streams: &mut LinkerInstance<'_, Attempt>) -> wasmtime::Result<()> {
         streams.func_wrap(&format!("[method]output-stream.{name}"), flush)?;
     }
     for name in ["write-zeroes", "blocking-write-zeroes-and-flush"] {
-        // Zeroes say nothing in a log.
+        // Zeroes have no meaning in a log.
         let zeroes = |_: Store<'_>, _: (Resource<OutputStream>, u64)| -> Answer<()> { Ok((Ok(()),)) };
         streams.func_wrap(&format!("[method]output-stream.{name}"), zeroes)?;
     }
@@ -106,7 +106,7 @@ fn output(streams: &mut LinkerInstance<'_, Attempt>) -> wasmtime::Result<()> {
     streams.func_wrap("[method]output-stream.subscribe", |store, _: (Resource<OutputStream>,)| always_ready(store))
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "the linker wants it so")]
+#[allow(clippy::unnecessary_wraps, reason = "the linker's signature")]
 fn print(mut store: Store<'_>, (stream, contents): (Resource<OutputStream>, Vec<u8>)) -> Answer<()> {
     let to = if stream.rep() == STDOUT { Print::Stdout } else { Print::Stderr };
     store.data_mut().item.log.print(to, &contents);

@@ -1,8 +1,8 @@
-//! WASI 0.2 as a handler sees it: a world that stands still. No files, no sockets, no arguments; clocks that answer
-//! the attempt's time; random numbers that the delivery determines; prints that become log lines.
+//! WASI 0.2 for handlers, in a deterministic environment. No files, no sockets, no arguments; clocks that return the
+//! attempt's time; random numbers derived from the delivery; output that becomes log lines.
 //!
-//! Made here and not taken from wasmtime-wasi because there a guest that sleeps puts the host's thread to sleep for
-//! real, where no limit reaches it, and because nothing in this world needs memory or a thread in the host.
+//! Implemented here instead of using wasmtime-wasi, because there a guest that sleeps puts the host's thread to sleep for
+//! real, where no limit applies, and because nothing here needs memory or a thread in the host.
 
 mod cli;
 mod clocks;
@@ -19,12 +19,12 @@ use crate::{
     failure::{Stop, effect_limit},
 };
 
-/// The interfaces are defined as of this version; components built for any 0.2 find them.
+/// The interfaces are defined as of this version; components built for any 0.2 can use them.
 const VERSION: &str = "0.2.12";
-/// How many streams and timers one call may make.
+/// Maximum number of streams and timers that one call may create.
 const HANDLES_MAX: u32 = 4_096;
 
-/// The interfaces that are offered, without their version.
+/// The offered interfaces, without their version.
 pub(crate) const OFFERED: [&str; 20] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -48,17 +48,17 @@ pub(crate) const OFFERED: [&str; 20] = [
     "wasi:random/random",
 ];
 
-/// What one call is given in place of the surroundings a program usually has.
+/// One call's environment.
 pub(crate) struct Given {
-    /// Absent where a component is only started.
+    /// `None` if a component is only started.
     delivery: Option<DeliveryId>,
     at_ms: u64,
-    /// Nanoseconds. Moves only when the guest waits for a timer.
+    /// Nanoseconds. Advances only when the guest waits for a timer.
     monotonic_ns: u64,
-    /// When the call's timers are due, by the number of their handle less one.
+    /// When the call's timers are due, by the number of their handle minus one.
     timers_ns: Vec<u64>,
     handles: u32,
-    /// Made when it is first asked for: most handlers never do.
+    /// Created when it is first used: most handlers never do.
     random: Option<ChaCha12Rng>,
 }
 
@@ -74,7 +74,7 @@ impl Given {
         }
     }
 
-    /// Count a handle that the guest gets. Handles take memory in the host.
+    /// Counts a handle that the guest gets. Handles take memory in the host.
     fn count_handle(&mut self) -> Result<(), Stop> {
         if self.handles >= HANDLES_MAX {
             return Err(effect_limit("too many WASI streams and timers", HANDLES_MAX, "fixed"));

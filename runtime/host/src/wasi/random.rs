@@ -1,5 +1,5 @@
-//! `wasi:random`: numbers that the delivery's id determines, the "secure" ones too. Every attempt at a delivery gets
-//! the same, so they must not be used for secrets; the contract says so.
+//! `wasi:random`: numbers derived from the delivery's id, the "secure" ones too. Every attempt at a delivery gets the same,
+//! so they must not be used for secrets; the contract says so.
 
 use rand_chacha::{
     ChaCha12Rng,
@@ -14,11 +14,11 @@ use crate::{
     failure::{Stop, effect_limit},
 };
 
-/// What one call of `get-random-bytes` may ask for.
+/// Maximum number of bytes that one call of `get-random-bytes` may request.
 const BYTES_MAX: u64 = 64 * 1024;
 
 impl Given {
-    /// The algorithm is named and its numbers are the same on every machine and in every release: a replay needs that.
+    /// The algorithm is fixed and its numbers are the same on every machine and in every release: a replay needs that.
     fn random(&mut self) -> &mut ChaCha12Rng {
         let delivery = &self.delivery;
         self.random.get_or_insert_with(|| {

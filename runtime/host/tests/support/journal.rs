@@ -1,4 +1,4 @@
-//! What an engine does for outbound calls, in memory: it remembers the steps of one delivery over its attempts.
+//! An in-memory journal for outbound calls: it remembers the steps of one delivery over its attempts.
 
 use std::{
     collections::BTreeMap,
@@ -13,15 +13,15 @@ pub struct Journal(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// Where it is not the one that the tests begin with.
+    /// Set if it is not the tests' default.
     pub delivery: Option<String>,
     pub steps: BTreeMap<String, StepAnswer>,
-    /// The hosts that are to be left alone, and for how long.
+    /// The hosts whose breakers are open, and for how long.
     pub open: BTreeMap<String, u64>,
-    /// The hosts that were asked for, each time.
+    /// The hosts that were checked, each time.
     pub permits: Vec<String>,
     pub secrets: BTreeMap<String, String>,
-    /// Whether nothing can be kept.
+    /// Whether nothing can be stored.
     pub broken: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the tests of the host share: a host in a directory of its own, a call with all defaults, state in memory.
+//! Shared parts of the host's tests: a host with its own directory, a call with all defaults, state in memory.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod journal;
@@ -17,7 +17,7 @@ use weirgate_types::{AttemptFailure, CallLimits, Capabilities, DeliveryId, Event
 
 pub const AT_MS: u64 = 1_735_689_600_123;
 
-/// A host that compiles with this crate's own program. The directory goes when it does.
+/// A host that compiles with this crate's own program. Its directory is deleted with it.
 pub struct TestHost {
     host: Host,
     pub dir: tempfile::TempDir,
@@ -87,7 +87,7 @@ pub struct Attempt {
     pub processor: Arc<dyn Processor>,
 }
 
-/// The call of a behaviour, with all defaults but a larger CPU limit: the tests share a slow machine.
+/// The call of a behaviour, with all defaults except a larger CPU limit: the tests share a slow machine.
 pub fn attempt(behaviour: &str) -> Attempt {
     let extensions = BTreeMap::from([
         ("correlationid".to_owned(), "c-1".to_owned()),
@@ -161,7 +161,7 @@ impl ReadState for Memory {
     }
 }
 
-/// The failure of a call that must have failed by the guest's doing.
+/// The failure of a call that must have failed because of the guest.
 #[track_caller]
 pub fn failure(report: CallReport) -> AttemptFailure {
     match report.result {

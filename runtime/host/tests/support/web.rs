@@ -1,5 +1,5 @@
-//! A small web server for the tests of outbound calls. What it does stands at the end of a request's path, and it
-//! remembers all that it was asked and every connection.
+//! A small web server for the tests of outbound calls. The end of a request's path selects its behaviour, and it remembers
+//! all requests and connections.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 
-/// A request that came in, its headers' names in lower case.
+/// A received request, with header names in lower case.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub method: String,
@@ -40,7 +40,7 @@ pub struct Web {
 
 impl Web {
     pub fn start() -> Self {
-        // Where the machine has IPv6, this takes IPv4 too.
+        // If the machine has IPv6, this accepts IPv4 too.
         let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).or_else(|_| TcpListener::bind("0.0.0.0:0"));
         let listener = listener.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
@@ -56,12 +56,12 @@ impl Web {
         Self { port, log }
     }
 
-    /// How many connections there were.
+    /// Number of connections.
     pub fn connections(&self) -> usize {
         self.log.lock().expect("no panic").connections
     }
 
-    /// The requests whose path begins so.
+    /// The requests whose path begins with this prefix.
     pub fn asked(&self, path: &str) -> Vec<Asked> {
         self.log.lock().expect("no panic").asked.iter().filter(|asked| asked.path.starts_with(path)).cloned().collect()
     }
@@ -128,7 +128,7 @@ fn serve(mut stream: &TcpStream, log: &Mutex<Log>) -> Option<()> {
             None
         }
         (_, "silent") => {
-            // Until the other side has had enough.
+            // Until the other side closes.
             let _ = stream.read(&mut [0]);
             None
         }

@@ -20,23 +20,23 @@ const LOCK_NAME: &str = "lock";
 const NOTE_NAME: &str = "head";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// A directory, locked against other processes for as long as this lives.
+/// A directory, locked against other processes while this value lives.
 #[derive(Debug)]
 pub struct DirStorage {
     dir: PathBuf,
     /// For `fsync`.
     handle: File,
-    /// Opened when it is first written.
+    /// Opened at the first write.
     note: OnceLock<File>,
     spare: Spare,
     _lock: Lock,
 }
 
 impl DirStorage {
-    /// Take the directory, creating it where there is none.
+    /// Locks the directory, and creates it if it does not exist.
     ///
     /// # Errors
-    /// [`LogError::Locked`] where another process has it; [`LogError::Io`].
+    /// [`LogError::Locked`] if another process has it; [`LogError::Io`].
     pub fn open(dir: &Path) -> Result<Self, LogError> {
         let name = dir.display().to_string();
         fs::create_dir_all(dir).map_err(LogError::io("creating", &name))?;
@@ -55,7 +55,7 @@ impl DirStorage {
 impl Storage for DirStorage {
     fn list(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
-        // A name that is not UTF-8 is not one of ours.
+        // A name that is not UTF-8 is not one of the log's.
         names.filter_map(Result::transpose).collect()
     }
 
@@ -116,8 +116,8 @@ impl StorageFile for File {
     }
 
     fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
-        // Space first: it fails before anything is written. Then zeros, because `fallocate` alone leaves extents that
-        // the file system must mark as written at the first sync, which costs the journal write we want to save.
+        // Space first: it fails before anything is written. Then zeros, because `fallocate` alone leaves extents that the
+        // file system must mark as written at the first sync, which costs the journal write that this avoids.
         take_space(|| fallocate(self, FallocateFlags::empty(), from, to.saturating_sub(from)))?;
         let mut at = from;
         while at < to {
@@ -137,7 +137,7 @@ impl StorageFile for File {
     }
 }
 
-/// Where nobody can take space ahead, writing the zeros does it. A signal does not end it.
+/// Without `fallocate`, writing the zeros reserves the space. A signal does not end it.
 fn take_space(mut take: impl FnMut() -> rustix::io::Result<()>) -> io::Result<()> {
     loop {
         match take() {

@@ -1,4 +1,4 @@
-//! A file that one owner at a time can have.
+//! A file that one owner at a time can lock.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,12 +8,12 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-/// A locked file. The lock ends with this value, and with the process however that ends.
+/// A locked file. The lock ends with this value, and with the process however it ends.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Lock {
-    /// Lock the file, creating it where there is none; `None` while it is locked.
+    /// Locks the file, and creates it if it does not exist; `None` while it is locked.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -26,8 +26,8 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing the file is not enough at once: a child process that is just being started has it open until it runs.
-        // If unlocking fails, closing still does it.
+        // Closing the file may not unlock it at once: a child process that is just being started has it open until its
+        // `exec`. If unlocking fails, closing still unlocks it.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }

@@ -1,6 +1,6 @@
-//! File descriptors kept back: given up when none is free for a segment, and taken again later.
+//! Spare file descriptors: released when none is free for a segment, and reserved again later.
 //!
-//! Connections, outbound calls and compilers share the process's limit, and any of them may use the last one.
+//! Connections, outbound calls and compilers share the process's limit, and any of them may take the last one.
 
 use std::{fmt, fs::File, io};
 
@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 
 use crate::error::is_out_of_descriptors;
 
-/// How many are kept back. A segment takes one, and so does a reader of an older one.
+/// Number of spare descriptors. A segment takes one, and so does a reader of an older one.
 const SPARE_DESCRIPTORS: usize = 8;
 const PLACEHOLDER: &str = "/dev/null";
 
-/// See the module.
+/// See the module documentation.
 pub struct Spare {
     open: Box<dyn Fn() -> io::Result<File> + Send + Sync>,
     held: Mutex<Vec<File>>,
@@ -29,7 +29,7 @@ impl Spare {
         spare
     }
 
-    /// Open a file, with one of the descriptors kept back where no other is free.
+    /// Opens a file, with one of the spare descriptors if no other is free.
     pub fn open(&self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
         self.refill();
         loop {
@@ -40,7 +40,7 @@ impl Spare {
         }
     }
 
-    /// As many as there are to be had.
+    /// As many as can be opened.
     fn refill(&self) {
         let mut held = self.held.lock();
         while held.len() < SPARE_DESCRIPTORS {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_is_given_up_for_a_file_and_taken_again() {
+    fn a_spare_descriptor_is_released_for_a_file_and_reserved_again() {
         let others_took_all = Arc::new(AtomicBool::new(false));
         let exhausted = Arc::clone(&others_took_all);
         let spare = Spare::of(move || match exhausted.load(Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! Damage to what was durable: it is refused and named, nothing is changed, nothing skipped.
+//! Damage to durable data: it is refused and reported, nothing is changed, nothing skipped.
 
 use super::*;
 use crate::{Corruption, Known, LogError, Opening, note::Note};
@@ -61,7 +61,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
                     assert_eq!(image.contents(&name), Some(flipped), "{name} {bit}: changed though refused");
                 }
                 Err(other) => panic!("{name} {bit}: {other}"),
-                // Only the empty batch that closes the log may go without harm.
+                // Only the empty batch that closes the log can be lost without harm.
                 Ok(log) => {
                     harmless += 1;
                     assert_eq!(contents(&log.reader()), model, "{name} {bit}");
@@ -73,7 +73,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     assert!(refused > 10_000, "{refused}");
 }
 
-/// A log of three records, a batch each, that was not closed; and its segment with the last record damaged.
+/// A log of three records, one per batch, that was not closed; and its segment with the last record damaged.
 fn killed_log() -> (SimStorage, LogOptions, Model, Vec<u8>) {
     let disk = SimStorage::new();
     let options = small(10_000, 20_000);
@@ -119,7 +119,7 @@ fn without_a_note_of_it_damage_to_the_last_batch_is_a_torn_tail() {
 }
 
 #[test]
-fn views_that_know_more_than_the_log_prove_a_loss() {
+fn views_ahead_of_the_log_prove_a_loss() {
     let (disk, options, model, flipped) = killed_log();
     disk.overwrite(FIRST, flipped);
     let (head, end) = (next(&model).before(), model[1].0.next());
@@ -138,7 +138,7 @@ fn views_that_know_more_than_the_log_prove_a_loss() {
         opening.applied_by_views(known);
         assert_eq!(opening.loss().is_some(), is_lost, "{known:?}");
     }
-    // No log at all, where there was one.
+    // No log, although there was one.
     let mut opening = Opening::read(Arc::new(SimStorage::new()), IDENTITY, options).expect("no log");
     opening.applied_by_views(Known { log: other, epoch: other, position: Position(7) });
     let loss = opening.loss().expect("a loss");
@@ -146,7 +146,7 @@ fn views_that_know_more_than_the_log_prove_a_loss() {
 }
 
 #[test]
-fn damage_found_while_reading_is_named_and_not_passed_over() {
+fn damage_found_by_a_read_is_reported_and_not_skipped() {
     let (disk, options, model) = closed_log();
     let name = names(&disk).get(1).expect("a second segment").clone();
     let bytes = disk.contents(&name).expect("a segment");
@@ -207,7 +207,7 @@ fn missing_and_foreign_segments_are_refused() {
 }
 
 #[test]
-fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
+fn a_damaged_header_with_records_behind_it_is_corruption() {
     let disk = SimStorage::new();
     let mut log = open(&disk, &small(10_000, 20_000)).expect("a new log");
     let new = disk.contents(FIRST).expect("the segment");
@@ -224,7 +224,7 @@ fn a_damaged_header_is_no_unborn_segment_once_there_are_records() {
 }
 
 #[test]
-fn damage_to_the_batch_that_closed_the_log_is_found_once_it_goes_on() {
+fn damage_to_the_closing_batch_is_found_once_the_log_continues() {
     let disk = SimStorage::new();
     let options = small(10_000, 0);
     let closed_at = {
@@ -247,7 +247,7 @@ fn damage_to_the_batch_that_closed_the_log_is_found_once_it_goes_on() {
 }
 
 #[test]
-fn a_payload_that_holds_a_part_of_the_log_is_no_later_batch() {
+fn a_payload_with_a_part_of_the_log_is_not_a_later_batch() {
     let disk = SimStorage::new();
     let options = small(100_000, 0);
     let mut log = open(&disk, &options).expect("a new log");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Fault, LogError};
 
-/// Push and sync batches until one fails. Answers what was durable before, and with the failed batch.
+/// Pushes and syncs batches until one fails. Returns what was durable before, and with the failed batch.
 pub fn write_until_failure(disk: &SimStorage, options: &LogOptions) -> (Model, Model, Option<LogError>) {
     let mut chance = Chance(7);
     let (mut durable, mut all) = (Model::new(), Model::new());
@@ -25,7 +25,8 @@ pub fn write_until_failure(disk: &SimStorage, options: &LogOptions) -> (Model, M
     (durable, all, error)
 }
 
-/// After a failed sync the log goes on where nothing was written, else takes nothing more; readers go on in any case.
+/// After a failed sync the log continues if nothing was written, and otherwise accepts no more; readers continue in any
+/// case.
 fn check_refusal(log: &mut Log, error: &LogError, durable: &Model, all: &Model) {
     assert_eq!(contents(&log.reader()), *durable, "after {error}");
     if matches!(error, LogError::Full(_)) {
@@ -77,7 +78,7 @@ fn opening_may_fail_at_any_operation() {
 }
 
 #[test]
-fn a_full_disk_costs_nothing_but_time() {
+fn a_full_disk_only_delays_the_log() {
     for reserve_bytes in [0, 5000, 30_000] {
         let options = small(4000, reserve_bytes);
         let disk = SimStorage::new();
@@ -116,7 +117,7 @@ fn a_batch_that_does_not_fit_can_be_given_up() {
     log.stage(&commit(0, vec![2; 40_000])).expect("staged");
     assert!(matches!(log.commit(), Err(LogError::Full(_))));
     log.discard();
-    // What was reserved before is still there for something smaller.
+    // The reserved space is still there for a smaller batch.
     push(&mut log, &mut model, commit(0, vec![3; 100]));
     log.commit().expect("a sync");
     assert_eq!(contents(&log.reader()), model);
@@ -132,7 +133,7 @@ fn there_must_be_space_for_a_new_log() {
 }
 
 #[test]
-fn without_a_file_descriptor_a_new_segment_waits_and_says_which_error_it_was() {
+fn a_new_segment_waits_for_a_file_descriptor_and_reports_the_error() {
     let disk = SimStorage::new();
     let mut log = open(&disk, &small(1500, 0)).expect("a new log");
     let mut model = Model::new();

@@ -1,4 +1,4 @@
-//! A segment that is checked in: every later program must read it, and write the same bytes.
+//! A checked-in segment: every later release must read it, and write the same bytes.
 
 use super::*;
 
@@ -19,8 +19,8 @@ fn write() -> (SimStorage, Model) {
     (disk, model)
 }
 
-/// To make the file anew, after a change of the format that was decided on and has a new version number:
-/// `WEIRGATE_GOLDEN=write cargo test -p weirgate-log golden`.
+/// To regenerate the file after a change of the format with a new version number: `WEIRGATE_GOLDEN=write cargo test -p
+/// weirgate-log golden`.
 #[test]
 fn the_golden_segment_is_read_and_written_byte_for_byte() {
     let (disk, model) = write();

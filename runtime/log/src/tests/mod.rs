@@ -1,4 +1,5 @@
-//! The log as a whole, on a disk that fails and forgets: what was synced is there, whole and unchanged, or refused.
+//! The log as a whole, on a disk that fails and loses data: synced records are there, complete and unchanged, or the log is
+//! refused.
 
 mod damage;
 mod faults;
@@ -20,7 +21,7 @@ use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStor
 
 pub const IDENTITY: Identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
 
-/// Records with their positions, as they should be found.
+/// Expected records with their positions.
 pub type Model = Vec<(Position, Record)>;
 
 pub fn open(disk: &SimStorage, options: &LogOptions) -> Result<Log, LogError> {
@@ -49,14 +50,14 @@ pub fn next(records: &[(Position, Record)]) -> Position {
     records.last().map_or(Position(1), |(first, record)| first.plus(record.width()))
 }
 
-/// Push a record and note it.
+/// Pushes a record and adds it to the expected ones.
 pub fn push(log: &mut Log, model: &mut Model, record: Record) {
     let position = log.stage(&record).expect("staged");
     assert_eq!(position, next(model));
     model.push((position, record));
 }
 
-/// `SplitMix64`: enough chance for tests, and the same each time.
+/// `SplitMix64`: random enough for tests, and deterministic.
 pub struct Chance(pub u64);
 
 impl Chance {

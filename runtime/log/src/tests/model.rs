@@ -4,13 +4,13 @@ use super::*;
 use crate::{DirStorage, LogError};
 
 #[test]
-fn it_keeps_what_a_list_would_keep() {
+fn the_log_agrees_with_a_list() {
     for seed in 0..60 {
         run(seed);
     }
 }
 
-/// One run of random pushes, syncs, discards, reads and reopenings. A failing seed belongs into a test of its own.
+/// One run of random pushes, syncs, discards, reads and reopenings. A failing seed belongs in a test of its own.
 fn run(seed: u64) {
     let mut chance = Chance(seed);
     let options = small(200 + chance.below(20_000), chance.below(3) * 7000);
@@ -90,7 +90,7 @@ fn batches_of_all_sizes_are_found_through_the_index() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_and_changes_nothing() {
+fn an_oversized_record_is_refused_and_changes_nothing() {
     let options = LogOptions { batch_bytes_max: 1000, ..LogOptions::default() };
     let mut log = open(&SimStorage::new(), &options).expect("a new log");
     let mut model = Model::new();
@@ -107,7 +107,7 @@ fn what_is_too_large_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn readers_see_a_prefix_while_the_writer_goes_on() {
+fn readers_see_a_prefix_while_the_writer_continues() {
     let dir = tempfile::tempdir().expect("a directory");
     let storage = Arc::new(DirStorage::open(dir.path()).expect("a storage"));
     let mut log = Log::open(storage, IDENTITY, small(100_000, 4096)).expect("a new log");

@@ -1,5 +1,5 @@
-//! Power cuts: whatever part of the unsynced bytes survives, the log has what was synced, and of the batch that was being
-//! written all or nothing.
+//! Power cuts: whatever part of the unsynced bytes survives, the log has everything synced, and the batch that was being
+//! written as a whole or not at all.
 
 use super::{faults::write_until_failure, *};
 use crate::{Crash, Fault};
@@ -9,7 +9,7 @@ fn check(image: &SimStorage, options: &LogOptions, durable: &Model, all: &Model,
     let mut found = contents(&log.reader());
     assert!(found == *durable || found == *all, "{case}: {} records, {} were durable", found.len(), durable.len());
     let whole = found.len() > durable.len();
-    // It goes on, and is the same when opened once more.
+    // It continues, and is the same when reopened.
     push(&mut log, &mut found, commit(1, vec![9; 40]));
     log.commit().unwrap_or_else(|error| panic!("{case}: {error}"));
     drop(log);

@@ -1,4 +1,4 @@
-//! Repairs: whatever was damaged, the log opens again; what is sound is kept where it stood, and the rest is named.
+//! Repairs: whatever was damaged, the log opens again; sound records keep their positions, and lost ones are reported.
 
 use super::*;
 use crate::{Crash, Fault, Known, Repair, Repaired, Storage, Survey, Witness, repair};
@@ -6,7 +6,7 @@ use crate::{Crash, Fault, Known, Repair, Repaired, Storage, Survey, Witness, rep
 const RAISED: Epoch = Epoch([8; 16]);
 const HOW: Repair = Repair { views: None, epoch: RAISED, at_ms: 5, even_if_sound: false };
 
-/// A log of several segments that was killed; its records, and how many stand in each batch.
+/// A log of several segments whose process was killed; its records, and how many are in each batch.
 fn killed_log(chance: &mut Chance) -> (SimStorage, LogOptions, Model) {
     let disk = SimStorage::new();
     let options = small(600 + chance.below(3_000), chance.below(2) * 4_000);
@@ -28,7 +28,7 @@ fn segments(disk: &SimStorage) -> Vec<String> {
     names
 }
 
-/// Do something to the log that should not happen to it.
+/// Damages the log.
 fn damage(disk: &SimStorage, chance: &mut Chance) {
     let names = segments(disk);
     if names.is_empty() {
@@ -50,7 +50,7 @@ fn damage(disk: &SimStorage, chance: &mut Chance) {
     disk.overwrite(name, bytes);
 }
 
-/// The log opens, and each record is the one that was there, or lost. Answers how many records are lost.
+/// Checks that the log opens, and each record is the original one or lost. Returns how many records are lost.
 fn check(disk: &SimStorage, options: &LogOptions, model: &Model, case: &str) -> usize {
     let log = open(disk, options).unwrap_or_else(|error| panic!("{case}: {error}"));
     assert!(log.head() >= next(model).before(), "{case}: positions would be given again from {}", log.head());
@@ -71,7 +71,7 @@ fn mend(disk: &SimStorage) -> Option<Repaired> {
 }
 
 #[test]
-fn whatever_is_damaged_the_log_opens_again_and_keeps_what_is_sound() {
+fn a_repaired_log_opens_and_keeps_all_sound_records() {
     let (mut damaged, mut lost) = (0, 0);
     for seed in 0..600 {
         let mut chance = Chance(seed);
@@ -87,7 +87,7 @@ fn whatever_is_damaged_the_log_opens_again_and_keeps_what_is_sound() {
         }
         let repaired = match repair(&image, &HOW) {
             Ok(repaired) => repaired,
-            // A log of one segment whose header is gone for good.
+            // A log of one segment whose header is lost.
             Err(LogError::Corrupt(found)) => {
                 assert!(found.what.contains("no segment's header") && segments(&image).len() < 3, "{case}: {found}");
                 continue;
@@ -95,7 +95,7 @@ fn whatever_is_damaged_the_log_opens_again_and_keeps_what_is_sound() {
             Err(other) => panic!("{case}: {other}"),
         };
         if matches!(&refused, Some(LogError::Lost(found)) if matches!(found.witness, Witness::NoLog { .. })) {
-            // Nothing is left that could be repaired: a new log is created where that is accepted.
+            // Nothing is left to repair: a new log is created if the loss is accepted.
             assert_eq!(repaired, None, "{case}");
             continue;
         }
@@ -126,7 +126,7 @@ fn one_flipped_bit_costs_no_more_than_one_record() {
             let (copies, findings) = (&repaired.copies, &repaired.findings);
             assert_eq!((copies.len(), image.contents(&copies[0])), (1, Some(flipped)), "{case}: a copy is kept");
             assert!(findings.iter().any(|finding| finding.from <= (bit / 8) as u64), "{case}: {findings:?}");
-            // Of a record whose length is damaged nobody knows where the next one begins.
+            // If a record's length is damaged, the beginning of the next record is unknown.
             let frame = findings.iter().any(|finding| !finding.lost.is_empty());
             let lost = check(&image, &options, &model, &case);
             assert!(lost <= 4 && (frame || lost == 0), "{case}: {lost} records are lost");
@@ -148,7 +148,7 @@ fn a_repair_that_was_interrupted_can_be_run_again() {
                 bytes[64 + 40] ^= 1;
                 image.overwrite(name, bytes);
             }
-            // Notes need not outlive a power cut; the views know as well how far the log went.
+            // Notes may be lost in a power cut; the views know the log's head as well.
             let known = Known { log: IDENTITY.epoch, epoch: IDENTITY.epoch, position: next(&model).before() };
             let how = Repair { views: Some(known), ..HOW };
             image.fail(image.operations() + operation, Fault::Io);
@@ -160,7 +160,7 @@ fn a_repair_that_was_interrupted_can_be_run_again() {
                 let after = image.crash(crash);
                 let case = format!("seed {seed}, operation {operation}, {crash:?}");
                 if repair(&after, &how).expect("a repair").is_none() {
-                    // Then all of it had been done.
+                    // Then everything had been done.
                     assert_eq!(open(&after, &options).expect("the log").epoch(), RAISED, "{case}");
                 }
                 check(&after, &options, &model, &case);
@@ -172,7 +172,7 @@ fn a_repair_that_was_interrupted_can_be_run_again() {
 }
 
 #[test]
-fn positions_belong_to_the_epoch_in_which_they_were_given() {
+fn positions_belong_to_the_epoch_in_which_they_were_assigned() {
     let mut chance = Chance(7);
     let (disk, options, mut model) = killed_log(&mut chance);
     let (head, name) = (next(&model).before(), segments(&disk).pop().expect("a segment"));
@@ -189,7 +189,7 @@ fn positions_belong_to_the_epoch_in_which_they_were_given() {
     let epochs = Arc::clone(log.epochs());
     assert_eq!((epochs.at(head), epochs.at(head.next())), (IDENTITY.epoch, RAISED));
     drop(log);
-    // Nothing is missing any more, so the flag changes nothing.
+    // Nothing is missing any more, so the flag has no effect.
     for _ in 0..2 {
         let opening = crate::Opening::read(Arc::new(disk.clone()), IDENTITY, options.clone()).expect("a log");
         assert_eq!(opening.loss(), None);
@@ -213,7 +213,7 @@ fn a_new_epoch_can_begin_in_a_sound_log() {
 }
 
 #[test]
-fn a_look_changes_nothing_and_finds_nothing_in_a_sound_log() {
+fn a_survey_of_a_sound_log_finds_and_changes_nothing() {
     let mut chance = Chance(4);
     let (disk, _, model) = killed_log(&mut chance);
     let before: Vec<_> = segments(&disk).iter().map(|name| disk.contents(name)).collect();
@@ -227,7 +227,7 @@ fn a_look_changes_nothing_and_finds_nothing_in_a_sound_log() {
 }
 
 #[test]
-fn of_a_batch_that_was_never_durable_nothing_is_kept() {
+fn no_record_of_a_batch_that_was_never_durable_is_kept() {
     let (disk, options) = (SimStorage::new(), small(100_000, 0));
     let mut log = open(&disk, &options).expect("a new log");
     let mut model = Model::new();
@@ -248,7 +248,7 @@ fn of_a_batch_that_was_never_durable_nothing_is_kept() {
     bytes.pop();
     bytes[end - 5] ^= 1;
     acknowledged.overwrite(&name, bytes);
-    // With a note of what was durable, and without: the torn batch proves that the one before it was.
+    // With a note of the durable head, and without: the torn batch proves that the previous one was durable.
     for note in [None, Some(b"")] {
         let image = acknowledged.crash(Crash::Keep(u64::MAX));
         if let Some(note) = note {

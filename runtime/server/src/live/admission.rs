@@ -1,23 +1,24 @@
-//! How many live connections there may be, and how many there are.
+//! The limit of live connections, and their number.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weirgate_engine::{Grant, Handle, Purpose};
 
-/// What watching one subject takes beside its name: an entry in three maps, and what of its document is in memory.
+/// Memory for watching one subject besides its name, in bytes: an entry in three maps, and the parts of its document in
+/// memory.
 const SUBJECT_BYTES: usize = 1_024;
-/// How often the name of a watched subject is in memory.
+/// How many copies of a watched subject's name are in memory.
 const NAMES: usize = 3;
 
-/// Take what watching a subject holds from the budget.
+/// Takes the bytes for watching a subject from the budget.
 pub fn hold(engine: &Handle, subject: &str) -> Option<Grant> {
     engine.budget().take(Purpose::Subscriptions, SUBJECT_BYTES + NAMES * subject.len())
 }
 
 pub struct Admission(Arc<Semaphore>);
 
-/// A connection's place. Dropping it gives it back.
+/// A connection's slot. Dropping it releases it.
 pub struct ConnectionPermit {
     engine: Handle,
     _permit: OwnedSemaphorePermit,
@@ -28,7 +29,7 @@ impl Admission {
         Self(Arc::new(Semaphore::new(connections_max)))
     }
 
-    /// A place, if there is one.
+    /// A slot, if one is free.
     pub fn enter(&self, engine: Handle) -> Option<ConnectionPermit> {
         let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
         engine.metrics().live_connections.inc();

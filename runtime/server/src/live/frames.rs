@@ -8,7 +8,7 @@ use weirgate_types::{Position, StatusDelta, StatusDocument};
 
 use crate::problem::bounded;
 
-/// What a client sends.
+/// A client's message.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Request {
@@ -16,7 +16,7 @@ pub enum Request {
     Unsubscribe { subjects: Vec<String> },
 }
 
-/// A subject, and what the client has of it already.
+/// A subject, and the version that the client already has.
 #[derive(Debug, Deserialize)]
 pub struct Wanted {
     pub subject: String,
@@ -26,7 +26,7 @@ pub struct Wanted {
     pub version: Option<Position>,
 }
 
-/// What the server sends.
+/// A server's message.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 enum Frame<'a> {
@@ -55,12 +55,12 @@ enum Frame<'a> {
 }
 
 impl Request {
-    /// Read a message. The error is text for the client, which it is cut to fit.
+    /// Parses a message. The error is a text for the client, cut to a maximum length.
     pub fn parse(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| bounded(error.to_string()))
     }
 
-    /// The subjects that it names.
+    /// The subjects in the message.
     #[cfg(feature = "fuzz")]
     pub fn subjects(self) -> Vec<String> {
         match self {
@@ -79,7 +79,7 @@ struct Versioned<'a> {
 }
 
 fn text(frame: &Frame<'_>) -> String {
-    // Strings, numbers and JSON that was checked when it came in: there is nothing here that cannot be written.
+    // Strings, numbers and JSON that was checked when it came in: writing these cannot fail.
     serde_json::to_string(frame).unwrap_or_default()
 }
 
@@ -95,8 +95,8 @@ pub fn error(code: &str, message: &str) -> String {
     text(&Frame::Error { code, message })
 }
 
-/// The answer to a subscription: what changed since the version the client has, where that is one of this log's; else the
-/// whole document.
+/// The answer to a subscription: the changes since the client's version, if that is one of this log's; else the whole
+/// document.
 pub fn answer(subject: &str, epoch: Epoch, document: &StatusDocument, seen: Option<Position>) -> String {
     if let Some(seen) = seen.filter(|seen| *seen <= document.version) {
         delta(subject, &document.since(seen))
@@ -111,13 +111,13 @@ pub fn delta(subject: &str, delta: &StatusDelta) -> String {
     text(&Frame::Delta { subject, previous: delta.previous, document })
 }
 
-/// The same for a delta that many connections send: written once.
+/// The same for a delta shared by many connections: encoded once.
 pub fn shared_delta(subject: &str, shared: &SharedDelta) -> Arc<str> {
     Arc::clone(shared.encoded.get_or_init(|| delta(subject, &shared.delta).into()))
 }
 
 impl Wanted {
-    /// The version the client has, if it is one of this log's.
+    /// The client's version, if it is one of this log's.
     pub fn seen(&self, epoch: Epoch) -> Option<Position> {
         self.version.filter(|_| self.epoch.as_deref() == Some(epoch.to_string().as_str()))
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn another_logs_version_counts_for_nothing() {
+    fn a_version_of_another_log_is_ignored() {
         let wanted = |epoch: Option<String>| Wanted { subject: "s".into(), epoch, version: Some(Position(3)) };
         assert_eq!(wanted(Some(EPOCH.to_string())).seen(EPOCH), Some(Position(3)));
         assert_eq!(wanted(Some("00".into())).seen(EPOCH), None);

@@ -17,19 +17,19 @@ pub use admission::{Admission, hold};
 use crate::routes::problems::{NoLiveRequest, OriginRefused, TooManyConnections};
 use crate::{Problem, app::App};
 
-/// How many subjects one connection may watch.
+/// Maximum number of subjects that one connection may watch.
 const SUBJECTS_MAX: usize = 128;
-/// The longest subject, in bytes.
+/// Maximum length of a subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1_024;
 const PROTOCOL: &str = "weirgate.v1";
-/// The largest message taken from a client, in bytes.
+/// Maximum size of a client's message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// The subjects that a message of a client names, for fuzzing.
+/// The subjects in a client's message, for fuzzing.
 ///
 /// # Errors
-/// What the client is told where its message is wrong.
+/// The error text for the client.
 #[cfg(feature = "fuzz")]
 pub fn subjects(message: &str) -> Result<Vec<String>, String> {
     frames::Request::parse(message).map(frames::Request::subjects)
@@ -37,8 +37,8 @@ pub fn subjects(message: &str) -> Result<Vec<String>, String> {
 
 /// Follow subjects live.
 ///
-/// A WebSocket with the subprotocol `weirgate.v1`; or, with `Accept: text/event-stream` and one `subject` parameter or
-/// more, server-sent events.
+/// A WebSocket with the subprotocol `weirgate.v1`; or, with `Accept: text/event-stream` and one or more `subject`
+/// parameters, server-sent events.
 #[utoipa::path(
     get, path = "/v1/live", operation_id = "follow_live", tag = "status",
     params(("subject" = Option<Vec<String>>, Query, description = "Server-sent events: the subjects to follow")),
@@ -79,7 +79,7 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, permit: admission::ConnectionP
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .read_buffer_size(READ_BUFFER_BYTES)
-        // One message is written at a time, so what waits for a socket is one message.
+        // One message is written at a time, so only one message waits for a socket.
         .write_buffer_size(0);
     if upgrade.selected_protocol().is_none() {
         return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
@@ -87,7 +87,7 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, permit: admission::ConnectionP
     Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, permit).run(socket)))
 }
 
-/// A subject is an event's key or a handler's choice, and those have this limit as well.
+/// A subject is an event's key or a handler's choice, which have this limit as well.
 pub fn check_subject(subject: &str) -> Result<(), Problem> {
     if (1..=SUBJECT_BYTES_MAX).contains(&subject.len()) {
         return Ok(());
@@ -96,8 +96,8 @@ pub fn check_subject(subject: &str) -> Result<(), Problem> {
     Err(Problem::bad_request("bad-subject", detail))
 }
 
-/// A browser names the page's origin; other programs name none. A page of another site must not read statuses with its
-/// visitor's network (cross-site WebSocket hijacking).
+/// Browsers send the page's origin; other programs send none. A page of another site must not read statuses through its
+/// visitor's browser (cross-site WebSocket hijacking).
 pub fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();

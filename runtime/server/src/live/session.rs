@@ -1,5 +1,5 @@
-//! One WebSocket connection. It keeps no queue of messages: only which of its subjects have changed, and what it last sent
-//! of each.
+//! One WebSocket connection. It keeps no queue of messages: only which of its subjects have changed, and the version of each
+//! that was sent last.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,18 +20,18 @@ use super::{
 };
 use crate::app::App;
 
-/// A client that takes no bytes for this long is told to come back.
+/// A client that accepts no bytes for this long is disconnected, with a close code that tells it to reconnect.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Session {
     app: App,
     watch: Watch,
-    /// What the watched subjects take from the budget, by subject.
+    /// The budget's bytes for the watched subjects, by subject.
     held: HashMap<String, Grant>,
     _permit: ConnectionPermit,
 }
 
-/// Why a connection ends: a close code, a word, and what to tell.
+/// Why a connection is closed: a close code, a stable word, and a text for the client.
 struct Close {
     code: u16,
     word: &'static str,
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Take a message from the client. Whether anything was sent.
+    /// Handles a message of the client. Returns whether anything was sent.
     async fn take(&mut self, sink: &mut Sink, message: Message) -> Result<bool, Close> {
         let text = match message {
             Message::Text(text) => text,
@@ -120,7 +120,7 @@ impl Session {
 
     async fn push(&mut self, sink: &mut Sink, changed: BTreeSet<Arc<str>>) -> Result<bool, Close> {
         let mut sent = false;
-        // One after the other: a message is made when the socket has taken the one before.
+        // One at a time: a message is built when the socket has accepted the previous one.
         for subject in changed {
             let Some(shared) = self.watch.news(&subject) else { continue };
             sent |= self.send(sink, vec![Utf8Bytes::from(&*frames::shared_delta(&subject, &shared))]).await?;
@@ -128,7 +128,7 @@ impl Session {
         Ok(sent)
     }
 
-    /// Write messages and wait until the socket has taken them. Whether there were any.
+    /// Writes messages and waits until the socket has accepted them. Returns whether there were any.
     async fn send(&self, sink: &mut Sink, messages: Vec<Utf8Bytes>) -> Result<bool, Close> {
         let count = messages.len() as u64;
         for message in messages {
@@ -140,7 +140,7 @@ impl Session {
     }
 }
 
-/// A client that takes nothing for too long is told to come back.
+/// A client that accepts nothing for too long is disconnected and told to reconnect.
 async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Close> {
     match timeout(WRITE_TIMEOUT, write).await {
         Ok(written) => written.map_err(|_| Close::gone()),
@@ -174,7 +174,7 @@ impl Close {
         Self { code: 1011, word: "internal", message: "internal error; see the server's log".into() }
     }
 
-    /// There is nobody left to tell.
+    /// The client is gone.
     fn gone() -> Self {
         Self { code: 1006, word: "", message: String::new() }
     }
@@ -190,7 +190,7 @@ impl Close {
             let reason = self.message.chars().take(100).collect::<String>().into();
             sink.send(Message::Close(Some(CloseFrame { code: self.code, reason }))).await
         };
-        // The client may be gone; then nobody misses the farewell.
+        // The client may be gone; then the close message is lost.
         let _ = timeout(WRITE_TIMEOUT, tell).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The same stream as server-sent events, for clients that cannot do WebSockets.
+//! The same stream as server-sent events, for clients without WebSockets.
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
@@ -24,14 +24,14 @@ struct Events {
     /// The subjects in the order of the query, which is the order of the versions in an event's id.
     subjects: Vec<String>,
     changed: BTreeSet<Arc<str>>,
-    /// What the subjects take from the budget.
+    /// The budget's bytes for the subjects.
     held: Vec<Grant>,
-    /// Messages that are ready to go, the first of them last.
+    /// Messages to send, the first of them last.
     ready: Vec<Event>,
     _permit: ConnectionPermit,
 }
 
-/// Follow the subjects named in the query, from where `Last-Event-ID` says.
+/// Follows the subjects named in the query, starting at `Last-Event-ID`.
 pub async fn stream(
     app: App,
     permit: ConnectionPermit,
@@ -80,14 +80,14 @@ impl Events {
         Ok(())
     }
 
-    /// The next message; none when the server stops.
+    /// The next message; `None` when the server stops.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop() {
                 self.app.engine.metrics().live_messages.inc();
                 return Some(event);
             }
-            // One subject at a time, so that an id never speaks of what comes after its event.
+            // One subject at a time, so that an id never covers changes that come after its event.
             while let Some(subject) = self.changed.pop_first() {
                 let Some(shared) = self.watch.news(&subject) else { continue };
                 self.app.engine.metrics().live_messages.inc();
@@ -100,7 +100,7 @@ impl Events {
         }
     }
 
-    /// An event whose id says what has been sent of each subject.
+    /// An event whose id contains the sent version of each subject.
     fn event(&self, data: &str) -> Event {
         let versions = self.subjects.iter().filter_map(|subject| self.watch.version(subject));
         let versions: Vec<_> = versions.map(|version| version.to_string()).collect();

@@ -1,4 +1,4 @@
-//! The audit of a command: its actor and reason, part of every request that changes something. Kept with the record.
+//! The audit of a command: its actor and reason, part of every request that changes something. Recorded with the command.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -27,7 +27,7 @@ impl AuditBody {
     }
 }
 
-/// The audit that is kept with the record.
+/// The audit as recorded.
 pub fn audit(actor: Option<String>, reason: Option<String>) -> Result<Audit, Problem> {
     let actor = text("actor", actor, ACTOR_BYTES_MAX)?;
     let reason = text("reason", reason, REASON_BYTES_MAX)?;

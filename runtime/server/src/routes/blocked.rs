@@ -1,4 +1,4 @@
-//! `GET /v1/blocked`: which keys do not move, and what holds each up.
+//! `GET /v1/blocked`: which keys are blocked, and by which delivery.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! `/v1/breakers`: the circuit breakers of handlers and of called hosts, and turning them by hand.
+//! `/v1/breakers`: the circuit breakers of handlers and of called hosts, and commands to open and reset them.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -25,8 +25,8 @@ pub struct BreakerList {
 pub struct BreakerItem {
     /// `handler` or `host`.
     kind: &'static str,
-    /// The handler's name; or the host's, with its port where that is not the scheme's own: `<handler>@<host>` as one handler
-    /// calls it, `<host>` as all do.
+    /// The handler's name; or the host's, with its port unless that is the scheme's default: `<handler>@<host>` for one
+    /// handler, `<host>` for all.
     name: String,
     /// `closed` (calls pass), `open` (no call passes) or `half-open` (one probe call passes).
     state: &'static str,
@@ -46,8 +46,8 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
     Ok(axum::Json(BreakerList { breakers: breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect() }))
 }
 
-/// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts. A host may be left alone before anybody called
-/// it: by one handler (`payment@api.example.com`), or by all (`api.example.com`).
+/// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts. A host's breaker may be opened
+/// before any handler has called the host: for one handler (`payment@api.example.com`), or for all (`api.example.com`).
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
     params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
@@ -99,7 +99,7 @@ fn breaker(kind: &str, name: &str) -> Result<BreakerId, Problem> {
     }
 }
 
-/// A host, as a handler or as all call it.
+/// A host, for one handler or for all.
 fn called_host(name: &str) -> Result<CalledHost, Problem> {
     match name.split_once('@') {
         Some((handler, name)) => Ok(CalledHost::of_handler(&handler.parse()?, &host(name)?)),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_a_breaker_or_is_told_how_to() {
+    fn a_path_names_a_breaker_or_is_refused_with_a_hint() {
         assert_eq!(breaker("host", "API.example.com:8443").expect("a host").to_string(), "host/api.example.com:8443");
         assert_eq!(breaker("host", "a@API.example.com").expect("a host").to_string(), "host/a@api.example.com");
         assert_eq!(breaker("handler", "payment").expect("a handler").to_string(), "handler/payment");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_breaker_that_is_no_longer_open_lets_one_call_find_out() {
+    fn a_breaker_after_its_open_time_is_half_open() {
         for (open_until_ms, state) in [(None, "closed"), (Some(11), "open"), (Some(10), "half-open")] {
             let item = Item { breaker: BreakerId::Host(CalledHost::of_all_handlers("a")), open_until_ms };
             assert_eq!(BreakerItem::of(item, 10).state, state);

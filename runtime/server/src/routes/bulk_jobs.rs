@@ -1,4 +1,4 @@
-//! `/v1/dead-letters/bulk-jobs` and `/v1/bulk-jobs`: one decision about all dead letters that fit a filter.
+//! `/v1/dead-letters/bulk-jobs` and `/v1/bulk-jobs`: one command for all dead letters that match a filter.
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,8 @@ pub struct BulkJobBody {
     reason: Option<String>,
 }
 
-/// What can be done about many at once. What stands in one delivery's place cannot stand in another's, so `resolve` brings
-/// no events here: it says that what was to be done has been done elsewhere.
+/// Commands for many dead letters. An event that replaces one delivery cannot replace another, so `resolve` has no events
+/// here: it states that the work has been done elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BulkCommand {
@@ -57,7 +57,7 @@ pub enum BulkCommand {
     Discard,
 }
 
-/// A bulk job and how far it is. Bulk jobs end with the server; what they had decided by then is in the log.
+/// A bulk job and its progress. Bulk jobs end with the server; commands that were recorded by then are in the log.
 #[derive(Serialize, ToSchema)]
 pub struct BulkJobItem {
     id: u64,
@@ -131,7 +131,7 @@ pub async fn list(State(app): State<App>) -> axum::Json<BulkJobList> {
     axum::Json(BulkJobList { bulk_jobs: app.engine.bulk_jobs().into_iter().map(BulkJobItem::from).collect() })
 }
 
-/// How far a bulk job is.
+/// The progress of a bulk job.
 #[utoipa::path(
     get, path = "/v1/bulk-jobs/{id}", operation_id = "read_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
     responses(

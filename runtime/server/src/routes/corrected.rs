@@ -1,4 +1,4 @@
-//! Corrected data as requests bring it: JSON, base64, or a merge patch. Checked like the data of an event.
+//! Corrected data in requests: JSON, base64, or a merge patch. Checked like the data of an event.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -8,8 +8,7 @@ use weirgate_types::{EventLimits, RawEvent, json};
 
 use crate::Problem;
 
-/// Data in place of the event's, in one of three forms: `data`, `data_base64` or `patch`. The event itself stays as it was
-/// accepted.
+/// Data that replaces the event's, in one of three forms: `data`, `data_base64` or `patch`. The event itself is not changed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorrectedBody {
@@ -31,12 +30,12 @@ pub struct CorrectedBody {
     pub reason: Option<String>,
 }
 
-/// `null` is a value like others, not the absence of one.
+/// `null` is a value, not absence.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// The data that a request brings, where it brings some.
+/// The data in a request, if there is any.
 pub struct Brought {
     pub data: Option<Box<RawValue>>,
     pub data_base64: Option<String>,
@@ -63,14 +62,14 @@ impl Brought {
         }
     }
 
-    /// The same, where something has to be brought.
+    /// The same, where data is required.
     pub fn required(self, limits: &EventLimits) -> Result<NewData, Problem> {
         let nothing = || Problem::bad_command("send the corrected data: `data`, `data_base64` or `patch`");
         self.checked(limits)?.ok_or_else(nothing)
     }
 }
 
-/// The rules for data are those for events, so it is checked as one's.
+/// Corrected data has the same rules as an event's, so it is checked like it.
 fn whole(
     data: Option<Box<RawValue>>,
     data_base64: Option<String>,
@@ -105,7 +104,7 @@ fn check_patch(patch: Box<RawValue>, limits: &EventLimits) -> Result<NewData, Pr
 }
 
 impl CorrectedBody {
-    /// The data apart from who brings it.
+    /// The data without its audit.
     pub fn into_parts(self) -> (Brought, Option<String>, Option<String>) {
         let Self { data, data_base64, data_content_type, patch, actor, reason } = self;
         (Brought { data, data_base64, data_content_type, patch }, actor, reason)
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_data_is_refused() {
+    fn invalid_corrected_data_is_refused() {
         let deep = format!(r#"{{"patch":{}{}}}"#, "[".repeat(65), "]".repeat(65));
         let large = format!(r#"{{"data":"{}"}}"#, "x".repeat(300_000));
         let large_patch = format!(r#"{{"patch":"{}"}}"#, "x".repeat(300_000));

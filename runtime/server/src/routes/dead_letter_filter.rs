@@ -1,4 +1,4 @@
-//! Which dead letters a request is about: the same fields in a query and in the body of a bulk job.
+//! The filter of dead letters: the same fields in a query and in the body of a bulk job.
 
 use std::str::FromStr;
 
@@ -21,7 +21,7 @@ pub struct DeadLetterFilterBody {
     /// `transient`, `correctable` or `permanent`.
     #[schema(value_type = Option<String>)]
     class: Option<FailureClass>,
-    /// A substring of the failure's message, in whatever case.
+    /// A substring of the failure's message, case-insensitive.
     text: Option<String>,
     /// The event's type.
     r#type: Option<String>,
@@ -43,7 +43,7 @@ pub struct DeadLettersQuery {
     /// `transient`, `correctable` or `permanent`.
     #[param(value_type = Option<String>)]
     class: Option<FailureClass>,
-    /// A substring of the failure's message, in whatever case.
+    /// A substring of the failure's message, case-insensitive.
     text: Option<String>,
     /// The event's type.
     r#type: Option<String>,
@@ -61,7 +61,7 @@ pub struct DeadLettersQuery {
 }
 
 impl DeadLettersQuery {
-    /// The filter apart from where the list goes on.
+    /// The filter without the paging parameters.
     pub fn into_filter(self) -> DeadLetterFilterBody {
         let Self { handler, digest, class, text, r#type, key, from, until, .. } = self;
         DeadLetterFilterBody { handler, digest, class, text, r#type, key, from, until }

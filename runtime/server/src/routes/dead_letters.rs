@@ -1,4 +1,4 @@
-//! `/v1/dead-letters`: what could not be delivered, and what is done about one. What is done about many is in `bulk jobs`.
+//! `/v1/dead-letters`: failed deliveries, and commands for one. Commands for many are in `bulk_jobs`.
 
 use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -85,11 +85,11 @@ pub struct DeadLetterDetail {
 #[derive(Serialize, ToSchema)]
 pub struct StateItem {
     name: String,
-    /// The value, where it is JSON.
+    /// The value, if it is JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     value: Option<Box<RawValue>>,
-    /// The value, where it is not.
+    /// The value, if it is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
 }

@@ -21,15 +21,15 @@ use crate::{Problem, app::App};
 /// Maximum number of events that resolve a delivery.
 const RESOLVED_EVENTS_MAX: usize = 64;
 
-/// What was recorded, durably.
+/// The durable record of the command.
 #[derive(Serialize, ToSchema)]
 pub struct Commanded {
     /// The delivery's id.
     id: String,
     /// The position of its record.
     position: u64,
-    /// Corrected data: how it differs from what the delivery got before, as a JSON patch (RFC 6902). Absent where one of
-    /// them is not JSON.
+    /// Corrected data: its difference from the delivery's previous data, as a JSON patch (RFC 6902). Absent if one of them
+    /// is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<serde_json::Value>>)]
     diff: Option<Box<RawValue>>,

@@ -1,4 +1,4 @@
-//! `GET /v1/deliveries`: what is open, and what each waits for. What can be done about one is in `decisions`.
+//! `GET /v1/deliveries`: open deliveries, and what each waits for. Commands for one are in `decisions`.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -50,16 +50,17 @@ pub struct DeliveryItem {
     key: String,
     /// The event's type.
     r#type: String,
-    /// `ready` (waits for a free place), `running`, `retrying`, `blocked` (an earlier event of its key), `awaiting-correction`
-    /// (for corrected data), `held` (a dead letter that its key waits for), `withheld` (done, but what it emits waits for
-    /// earlier ones) or `out-of-order` (earlier numbers of its sequence are missing); for a dead letter that nothing waits for, `dead-lettered`.
+    /// `ready` (waits for a free slot), `running`, `retrying`, `blocked` (by an earlier event of its key),
+    /// `awaiting-correction` (waits for corrected data), `held` (a dead letter that its key waits for), `withheld`
+    /// (completed, but its emissions wait for earlier deliveries) or `out-of-order` (earlier numbers of its sequence are
+    /// missing); for a dead letter that no delivery waits for, `dead-lettered`.
     state: &'static str,
     /// Number of attempts begun.
     attempt: u32,
     /// Retrying: when the next attempt may begin, in Unix milliseconds. Out of order: the end of the gap's timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
-    /// Blocked behind: the position of the event of the same key that it waits for.
+    /// Blocked: the position of the event of the same key that it waits behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     behind: Option<u64>,
 }
@@ -161,7 +162,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
     Ok(axum::Json(DeliveryDetail { delivery, event, correction, failures, dead_letter }))
 }
 
-/// A delivery, if it is open: the first one after those before it.
+/// A delivery, if it is open: the first one after its predecessor.
 async fn find(app: &App, id: &DeliveryId) -> Result<Option<Item>, Problem> {
     let before = DeliveryId { position: id.position.before(), ..id.clone() };
     let filter = DeliveryFilter {
@@ -174,7 +175,7 @@ async fn find(app: &App, id: &DeliveryId) -> Result<Option<Item>, Problem> {
     Ok(found.deliveries.into_iter().find(|item| item.delivery == *id))
 }
 
-/// The event of a delivery, as it was accepted.
+/// The event of a delivery, as accepted.
 pub async fn event_of(app: &App, id: &DeliveryId) -> Result<RawEvent, Problem> {
     let stored = app.engine.event(id.position).await?;
     let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {}", id.position)))?;

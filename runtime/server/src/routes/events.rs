@@ -24,14 +24,14 @@ use super::{
 };
 use crate::{Problem, app::App, content, payload::Payload};
 
-/// What a path may not hold as it is; `/` may stay, it parts the subject's own words.
+/// Characters that are escaped in a path; `/` is not, as it separates the parts of a subject.
 const NOT_IN_PATHS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
-/// How far one request looks through the log for events that fit.
+/// Maximum number of positions that one request scans for matching events.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
 /// How long a list may wait for a slot.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
-/// A list ends when its events' data come to this many bytes.
+/// A list ends when its events' data reach this many bytes.
 const LIST_BYTES_MAX: usize = 4 << 20;
 
 /// The accepted events of a request, in their order.
@@ -196,7 +196,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
             && query.r#type.as_deref().is_none_or(|r#type| stored.event.r#type == r#type);
         if wanted {
             (count, bytes) = (count + 1, bytes + stored.event.data.len());
-            // The receiver outlives the look.
+            // The receiver outlives the scan.
             let _ = sender.send(EventItem::from(stored));
         }
         if count < limit && bytes < LIST_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -212,11 +212,11 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
     Ok(held_until_read(json, slot))
 }
 
-/// The answer keeps its slot until the client has read it, so that a client that does not read holds one of a few.
+/// The answer keeps its slot until the client has read it, so that clients that do not read are limited by the slots.
 fn held_until_read(json: Vec<u8>, slot: OwnedSemaphorePermit) -> Response {
     let headers =
         [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, json.len().to_string())];
-    // The permit goes with the stream, after the bytes have been taken from it.
+    // The permit is dropped with the stream, after its bytes have been read.
     let parts = futures_util::stream::unfold((Some(Bytes::from(json)), slot), |(bytes, slot)| async move {
         bytes.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), (None, slot)))
     });

@@ -1,4 +1,4 @@
-//! Attempts that failed, as the endpoints show them.
+//! Failed attempts, as the endpoints show them.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! `/v1/handlers`: deploying handlers, and looking at them.
+//! `/v1/handlers`: deploying handlers, and reading their state.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ pub async fn live() -> &'static str {
     "ok\n"
 }
 
-/// The log is open, recovered, takes commands, and has room for events.
+/// The log is open, recovered, accepts commands, and has room for events.
 pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     app.engine.handlers().await?;
     if !app.engine.has_space() {

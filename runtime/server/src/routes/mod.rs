@@ -44,7 +44,7 @@ use crate::{Problem, app::App, live};
 )]
 struct Api;
 
-/// All routes under `/v1`, and their description.
+/// All routes under `/v1`, and their descriptions.
 pub fn api() -> (Router<App>, Document) {
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(events::publish, events::list))
@@ -65,7 +65,7 @@ pub fn api() -> (Router<App>, Document) {
         .routes(routes!(breakers::reset))
         .routes(routes!(health::metrics))
         .split_for_parts();
-    // axum's word for "the rest of the path" is not OpenAPI's.
+    // axum's notation for "the rest of the path" differs from OpenAPI's.
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     (router.route("/livez", get(health::live)).route("/readyz", get(health::ready)), document)

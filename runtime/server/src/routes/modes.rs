@@ -1,4 +1,4 @@
-//! `POST /v1/handlers/{name}/pause`, `drain`, `resume`: whether a handler works.
+//! `POST /v1/handlers/{name}/pause`, `drain`, `resume`: a handler's mode.
 
 use axum::extract::State;
 use weirgate_types::Mode;

@@ -1,4 +1,4 @@
-//! `PUT /v1/modules`: a component's bytes, checked and kept.
+//! `PUT /v1/modules`: uploads a component, which is checked and stored.
 
 use axum::{
     extract::{Request, State},
@@ -51,7 +51,7 @@ pub async fn put(State(app): State<App>, request: Request) -> Result<axum::Json<
     Ok(axum::Json(ModuleItem { digest: info.digest.to_string(), bytes: info.bytes, imports, exports }))
 }
 
-/// Take the module's bytes into a file, once there is a place in the queue and space on the disk for them.
+/// Writes the module's bytes to a file, once there is a permit in the queue and space on the disk for them.
 async fn receive(app: &App, reading: &mut Reading, announced: Option<usize>) -> Result<Upload, Problem> {
     let bytes_max = app.options.module_bytes_max;
     let too_large = || {

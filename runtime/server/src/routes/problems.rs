@@ -1,4 +1,4 @@
-//! The problem responses of the OpenAPI document, each by a name: what a route may answer besides what it is asked for.
+//! The named problem responses of the OpenAPI document: what a route may answer besides success.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Extractors whose refusals are problem details, and what lists have in common.
+//! Extractors whose refusals are problem details, and shared parameters of lists.
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -48,7 +48,7 @@ async fn parse<T: DeserializeOwned + Send + 'static>(app: &App, payload: Payload
     app.parsers.run(bytes, parse).await
 }
 
-/// How many items to answer, within bounds.
+/// Number of items to return, within bounds.
 pub fn limit(wanted: Option<usize>) -> usize {
     wanted.unwrap_or(LIST_ITEMS_DEFAULT).clamp(1, LIST_ITEMS_MAX)
 }
@@ -79,8 +79,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The handler that a request names, where it names one: it has to be there, so that a name that is misspelt does not look
-/// like a handler that has nothing.
+/// The handler that a request names, if it names one: it has to exist, so that a misspelt name does not look like a handler
+/// without entries.
 pub async fn known_handler(engine: &Handle, name: Option<&str>) -> Result<Option<HandlerName>, Problem> {
     let Some(name) = name else { return Ok(None) };
     Ok(Some(engine.handler(name.parse()?).await?.name))

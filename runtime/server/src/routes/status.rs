@@ -40,7 +40,7 @@ pub struct Status {
     subject: String,
     /// The epoch of the version.
     epoch: String,
-    /// The position of the last change. It only grows.
+    /// The position of the last change. It only increases.
     version: u64,
     /// By handler: `state`, `text`, `data`, `version`, `at_ms`, and `delivery` if one has failed.
     #[schema(value_type = Object)]

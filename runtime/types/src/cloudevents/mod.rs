@@ -14,13 +14,13 @@ use crate::{
 
 mod reading;
 
-/// Sources that begin so belong to events which handlers emit, and to the runtime's own; no producer may use them.
+/// Sources with this prefix belong to events of handlers and of the runtime; producers may not use them.
 const RESERVED_SOURCES: [&str; 2] = ["/handlers/", "/weirgate"];
 
-/// Names that JSON gives another meaning.
+/// Attribute names with another meaning in JSON.
 const CONTEXT_NAMES: [&str; 3] = ["data", "datacontenttype", "data_base64"];
 
-/// An event that nobody has checked yet.
+/// An unchecked event.
 #[derive(Debug, Default, Serialize)]
 pub struct RawEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,12 +48,12 @@ pub struct RawEvent {
     pub extensions: BTreeMap<String, Extension>,
 }
 
-/// The value of an extension attribute that is not checked yet.
+/// The unchecked value of an extension attribute.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Extension {
     Text(String),
-    /// What is no JSON string, as it is written.
+    /// A value that is not a JSON string, as written.
     Other(Box<RawValue>),
 }
 
@@ -67,24 +67,24 @@ impl RawEvent {
     /// One event in structured mode.
     ///
     /// # Errors
-    /// The text is not a JSON object of the shape of a `CloudEvent`.
+    /// The text is not a JSON object with the shape of a `CloudEvent`.
     pub fn from_json(json: &[u8]) -> Result<Self, EventError> {
         serde_json::from_slice(json).map_err(|e| EventError::Malformed(e.to_string()))
     }
 
-    /// Check the attributes, and turn them and `data`, `data_base64` into an event.
+    /// Checks the attributes, and makes an event of them and `data`, `data_base64`.
     ///
     /// # Errors
-    /// An [`EventError`] that says what is wrong.
+    /// An [`EventError`] that describes the problem.
     pub fn check(mut self, limits: &EventLimits) -> Result<Event, EventError> {
         let data = self.take_data(limits)?;
         self.check_with_data(data, limits)
     }
 
-    /// The same for binary mode, where the data is the body.
+    /// The same for binary mode, in which the data is the body.
     ///
     /// # Errors
-    /// An [`EventError`] that says what is wrong.
+    /// An [`EventError`] that describes the problem.
     pub fn check_with_data(self, data: Vec<u8>, limits: &EventLimits) -> Result<Event, EventError> {
         let specversion = required("specversion", self.specversion, limits)?;
         if specversion != "1.0" {
@@ -123,7 +123,7 @@ impl RawEvent {
         }
     }
 
-    /// JSON data stays as it was written; for other content types a JSON string holds the text.
+    /// JSON data is kept as written; for other content types a JSON string holds the text.
     fn data_from_json(&self, json: &RawValue) -> Result<Vec<u8>, EventError> {
         let is_json = Event { data_content_type: self.datacontenttype.clone(), ..Event::empty() }.is_json();
         if is_json || !json.get().starts_with('"') {
@@ -135,7 +135,7 @@ impl RawEvent {
 }
 
 impl Event {
-    /// The event in structured mode: data as JSON where it is JSON, else as base64.
+    /// The event in structured mode: JSON data as JSON, other data as base64.
     #[must_use]
     pub fn to_raw(&self) -> RawEvent {
         let json = std::str::from_utf8(&self.data).ok().filter(|_| self.is_json() && !self.data.is_empty());
@@ -171,7 +171,7 @@ impl Event {
     }
 }
 
-/// What handlers and the runtime tell is theirs alone, so that whoever subscribes to it can trust it.
+/// Only handlers and the runtime may use these types, so that subscribers can trust them.
 fn check_reserved(event: &Event) -> Result<(), EventError> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return Err(EventError::ReservedType);
@@ -190,7 +190,7 @@ fn required(name: &'static str, value: Option<String>, limits: &EventLimits) -> 
     optional(name, value, limits)?.ok_or(EventError::Missing(name))
 }
 
-/// An empty attribute counts as absent, except that CloudEvents forbids it, so nothing is lost.
+/// An empty attribute counts as absent; CloudEvents forbids empty ones, so nothing is lost.
 fn optional(name: &str, value: Option<String>, limits: &EventLimits) -> Result<Option<String>, EventError> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
     if value.len() > limits.attribute_bytes_max {
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_as_they_are_written() {
+    fn numbers_keep_their_spelling() {
         let data = r#"{"n":12345678901234567890123,"small":1e-400,"large":1E400,"zero":-0,"one":1.0}"#;
         let event = check(&with(&format!(r#","data":{data},"big":12345678901234567890123,"large":1E400,"one":1.0"#)));
         let event = event.expect("JSON");
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_json_does_not_depend_on_the_mode() {
+    fn json_validity_does_not_depend_on_the_mode() {
         for (data, is_taken) in [
             (r#"{"a":1,"a":2}"#.as_bytes(), true),
             (b"1E400", true),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_that_is_there_twice_is_refused() {
+    fn a_repeated_attribute_is_refused() {
         for twice in
             [r#","id":"2""#, r#","id":null"#, r#","data":1,"data":2"#, r#","a":"1","a":"2""#, r#","a":null,"\u0061":1"#]
         {

@@ -1,5 +1,5 @@
-//! Reading an unchecked event from JSON. Written by hand because serde's own way with unknown names loses how numbers are
-//! written.
+//! Parses an unchecked event from JSON. Hand-written because serde's support for unknown names loses the spelling of
+//! numbers.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -17,7 +17,7 @@ impl<'de> Deserialize<'de> for RawEvent {
     }
 }
 
-/// How many attributes are read at all; how many extensions an event may have is checked later, and is less.
+/// Maximum number of attributes parsed; the lower limit of extensions is checked later.
 const ATTRIBUTES_MAX: usize = 256;
 
 struct Attributes;
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for Attributes {
     }
 }
 
-/// Read the value of an attribute, or the data. `null` stands for an absent one.
+/// Reads the value of an attribute, or the data. `null` means absent.
 fn read<'de, A: MapAccess<'de>>(event: &mut RawEvent, name: &str, map: &mut A) -> Result<(), A::Error> {
     let text = match name {
         "specversion" => &mut event.specversion,

@@ -1,4 +1,4 @@
-//! JSON as Weirgate takes it, keeps it and shows it: one definition of what is valid, and every value as it is written.
+//! JSON as Weirgate accepts, stores and shows it: one definition of what is valid, and every value as written.
 //! `docs/formats/json.md` is the definition in words.
 
 mod node;
@@ -13,10 +13,10 @@ pub use pretty::{compact, pretty};
 pub use scan::{JsonError, JsonErrorKind, Token, Tokens, check, unquoted};
 pub use text::JsonText;
 
-/// How deep JSON may nest where it is shown: data of an event, and what it is shown in.
+/// Maximum nesting of JSON that is shown: an event's data, and the document around it.
 pub const SHOWN_DEPTH_MAX: usize = 128;
 
-/// The most levels that JSON may nest. The same for events, corrections and everything that guests write.
+/// Maximum nesting of JSON. The same for events, corrections and everything that guests write.
 pub const DEPTH_MAX: usize = 64;
 
 /// A text as a JSON string.
@@ -25,13 +25,13 @@ pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The text as a value of its own, where it is JSON.
+/// The text as a value, if it is JSON.
 ///
 /// # Errors
-/// What is wrong with it, and where.
+/// The problem and its location.
 pub fn raw(json: &[u8], depth_max: usize) -> Result<Box<serde_json::value::RawValue>, JsonError> {
     let text = check(json, depth_max)?;
-    // What is valid here is valid there; the scanner is the stricter one.
+    // Whatever is valid here is valid there: the scanner is stricter.
     let raw = serde_json::value::RawValue::from_string(text.to_owned());
     raw.map_err(|_| JsonError { kind: JsonErrorKind::Expected("a value"), at: 0 })
 }

@@ -1,4 +1,4 @@
-//! A JSON text taken apart: each value with the text that it is written as.
+//! A parsed JSON text: each value with its original text.
 
 use std::borrow::Cow;
 
@@ -22,13 +22,13 @@ enum Parts<'a> {
 #[derive(Debug, Clone)]
 pub struct Member<'a> {
     pub name: Cow<'a, str>,
-    /// The name as it is written, with its quotes.
+    /// The name as written, with its quotes.
     pub name_text: &'a str,
     pub value: Node<'a>,
 }
 
 impl<'a> Node<'a> {
-    /// Take a text apart. `depth_max` bounds the recursion here and in what is done with the result.
+    /// Parses a text. `depth_max` bounds the recursion here and in processing the result.
     ///
     /// # Errors
     /// The text is not JSON, or nests deeper than that.
@@ -40,7 +40,7 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
-    /// The value as it is written, without the space around it.
+    /// The value as written, without surrounding whitespace.
     #[must_use]
     pub fn text(&self) -> &'a str {
         self.text
@@ -62,7 +62,7 @@ impl<'a> Node<'a> {
         self.text.parse().ok()
     }
 
-    /// The items of an array; of other values none.
+    /// The items of an array; empty for other values.
     #[must_use]
     pub fn items(&self) -> &[Node<'a>] {
         match &self.parts {
@@ -85,7 +85,7 @@ impl<'a> Node<'a> {
         matches!(self.parts, Parts::Items(_))
     }
 
-    /// The member of that name; the last one where there are several.
+    /// The member with that name; the last one if there are several.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Node<'a>> {
         self.members()?.iter().rfind(|member| member.name == name).map(|member| &member.value)
@@ -98,7 +98,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The value that begins with a token that was read.
+    /// The value that begins with a given token.
     fn node(&mut self, first: Option<Token<'a>>) -> Result<Node<'a>, JsonError> {
         let start = self.tokens.at().saturating_sub(1);
         let parts = match first {

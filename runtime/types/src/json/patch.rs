@@ -1,5 +1,5 @@
-//! Changing JSON without touching the rest: merge patches (RFC 7396), and differences as JSON patches (RFC 6902). Values
-//! that a patch does not name keep their bytes.
+//! Changes JSON without touching the rest: merge patches (RFC 7396), and differences as JSON patches (RFC 6902). Values that
+//! a patch does not name keep their bytes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use super::{
     quoted,
 };
 
-/// What a merge patch makes of a value.
+/// A value with a merge patch applied.
 #[must_use]
 pub fn merge(target: &Node, patch: &Node) -> String {
     let mut merged = String::with_capacity(target.text().len() + patch.text().len());
@@ -61,8 +61,8 @@ fn value<'m, 'a>(members: &'m [Member<'a>], index: Option<&usize>) -> Option<&'m
     members.get(*index?).map(|member| &member.value)
 }
 
-/// How two values differ, as the text of a JSON patch. Numbers differ when they are written differently; strings when
-/// their texts differ. Where the steps would be much longer than the values, it is one step that replaces all.
+/// The difference of two values, as the text of a JSON patch. Numbers differ when they are written differently; strings when
+/// their texts differ. If the steps would be much longer than the values, it is one step that replaces everything.
 #[must_use]
 pub fn difference(before: &Node, after: &Node) -> String {
     let bytes_max = (before.text().len() + after.text().len()) * STEPS_FACTOR_MAX + STEPS_BYTES_MIN;
@@ -76,15 +76,15 @@ pub fn difference(before: &Node, after: &Node) -> String {
     steps.out
 }
 
-/// Steps may be so much longer than the two values together.
+/// Maximum size of the steps, as a multiple of the two values together.
 const STEPS_FACTOR_MAX: usize = 2;
 const STEPS_BYTES_MIN: usize = 4096;
 
 struct Steps {
     out: String,
-    /// The JSON pointer (RFC 6901) to what is compared.
+    /// The JSON pointer (RFC 6901) to the compared value.
     path: String,
-    /// When `out` is longer, nothing more is compared: each step repeats the names that lead to it.
+    /// When `out` is longer, the comparison stops: each step repeats the path to its value.
     bytes_max: usize,
 }
 

@@ -1,8 +1,8 @@
-//! JSON laid out anew, with every name and value as it is written.
+//! Reformats JSON, with every name and value as written.
 
 use super::scan::{JsonError, Token, Tokens};
 
-/// The same value over several lines, two spaces a level.
+/// The same value over several lines, two spaces per level.
 ///
 /// # Errors
 /// The text is not JSON, or nests deeper than `depth_max`.
@@ -10,7 +10,7 @@ pub fn pretty(text: &str, depth_max: usize) -> Result<String, JsonError> {
     laid_out(text, depth_max, true)
 }
 
-/// The same value without space between its parts.
+/// The same value without whitespace.
 ///
 /// # Errors
 /// As for [`pretty`].
@@ -21,7 +21,7 @@ pub fn compact(text: &str, depth_max: usize) -> Result<String, JsonError> {
 fn laid_out(text: &str, depth_max: usize, in_lines: bool) -> Result<String, JsonError> {
     let mut tokens = Tokens::new(text, depth_max);
     let mut layout = Layout { out: String::with_capacity(text.len()), depth: 0, in_lines };
-    // Nothing stands before the first part of an object or array, and after a name.
+    // No separator before the first part of an object or array, and after a name.
     let (mut is_first, mut after_name) = (true, false);
     while let Some(token) = tokens.read()? {
         let closes = matches!(token, Token::EndArray | Token::EndObject);

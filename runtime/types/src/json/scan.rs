@@ -1,13 +1,13 @@
-//! The definition of valid JSON, as a scanner that gives back pieces of the text as they are written. No number is ever
-//! converted. It needs `std` alone, because the SDK's test kit is built from the same file.
+//! The definition of valid JSON, as a scanner that returns pieces of the text as written. No number is ever converted. It
+//! needs only `std`, because the SDK's test kit is built from the same file.
 //!
-//! RFC 8259 in UTF-8, without a byte order mark, with two choices where the RFC leaves one: escapes have to form
-//! Unicode text (no unpaired surrogates), and nesting has a limit. Numbers have any length and any exponent. A name may
-//! occur twice in an object; what has to choose between the two takes the last one.
+//! RFC 8259 in UTF-8, without a byte order mark, with two choices where the RFC leaves one: escapes have to form Unicode
+//! text (no unpaired surrogates), and nesting has a limit. Numbers have any length and any exponent. A name may occur twice
+//! in an object; code that has to choose takes the last one.
 
 use std::{borrow::Cow, fmt};
 
-/// Why a text is not JSON that is accepted, and at which byte.
+/// Why a text is not accepted as JSON, and at which byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonError {
     pub kind: JsonErrorKind,
@@ -23,7 +23,7 @@ pub enum JsonErrorKind {
     },
     Truncated,
     Trailing,
-    /// What should have been there.
+    /// The expected token.
     Expected(&'static str),
     ControlCharacter,
     Escape,
@@ -51,7 +51,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// A piece of a JSON text, as it is written.
+/// A piece of a JSON text, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token<'a> {
     BeginObject,
@@ -64,10 +64,10 @@ pub enum Token<'a> {
     Scalar(&'a str),
 }
 
-/// Check that a text is one JSON value that nests at most `depth_max` levels deep. Answers it as text.
+/// Checks that a text is one JSON value that nests at most `depth_max` levels deep. Returns it as text.
 ///
 /// # Errors
-/// What is wrong, and where.
+/// The problem and its location.
 pub fn check(json: &[u8], depth_max: usize) -> Result<&str, JsonError> {
     let text = std::str::from_utf8(json)
         .map_err(|error| JsonError { kind: JsonErrorKind::NotUtf8, at: error.valid_up_to() })?;
@@ -93,7 +93,7 @@ pub fn unquoted(string: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Append what the escape at the beginning of `escaped` stands for; answers what follows it.
+/// Appends the character of the escape at the beginning of `escaped`; returns the rest.
 fn push_unescaped<'a>(text: &mut String, escaped: &'a str) -> &'a str {
     let mut chars = escaped.chars();
     let simple = match chars.next() {
@@ -133,7 +133,7 @@ enum Container {
     Array,
 }
 
-/// Reads a JSON text token by token. The text is JSON if every call until the one that answers `None` succeeds.
+/// Reads a JSON text token by token. The text is JSON if every call until the one that returns `None` succeeds.
 #[derive(Debug)]
 pub struct Tokens<'a> {
     text: &'a str,
@@ -149,7 +149,7 @@ impl<'a> Tokens<'a> {
         Self { text, at: 0, open: Vec::new(), depth_max, expects: Expects::Value }
     }
 
-    /// The byte after the last token.
+    /// The offset after the last token.
     #[must_use]
     pub fn at(&self) -> usize {
         self.at

@@ -1,4 +1,4 @@
-//! The table of what is JSON and what is not, and what merging and comparing keep.
+//! The table of valid and invalid JSON, and what merging and comparing keep.
 
 use super::*;
 
@@ -87,9 +87,9 @@ fn each_edge_has_one_rule() {
     }
 }
 
-/// What is taken here, serde takes too, so that a raw value can always be made of it.
+/// Everything accepted here is accepted by serde too, so that a raw value can always be made of it.
 #[test]
-fn the_definition_is_the_stricter_one() {
+fn the_scanner_is_stricter_than_serde() {
     for json in ["{\"a\":[1E400,-0,\"\\ud83d\\ude00\"],\"a\":{}}", " [true , false,null]", "\"\u{10ffff}\""] {
         assert_eq!(raw(json.as_bytes(), DEPTH_MAX).expect(json).get(), json.trim());
     }
@@ -121,7 +121,7 @@ fn a_merge_keeps_the_bytes_that_the_patch_does_not_name() {
     assert_eq!(merged(data, "{}"), data);
 }
 
-/// The table of RFC 7396, appendix A, and what it leaves open.
+/// The table of RFC 7396, appendix A, and the cases that it leaves open.
 #[test]
 fn a_merge_is_that_of_rfc_7396() {
     for (target, patch, expected) in [
@@ -151,7 +151,7 @@ fn a_merge_is_that_of_rfc_7396() {
 }
 
 #[test]
-fn a_difference_says_each_change_as_it_is_written() {
+fn a_difference_keeps_the_spelling_of_each_change() {
     for (before, after, expected) in [
         (r#"{"a":1,"b":2}"#, r#"{"a":1,"b":3}"#, r#"[{"op":"replace","path":"/b","value":3}]"#),
         (r#"{"n":1e-400}"#, r#"{"n":0.0}"#, r#"[{"op":"replace","path":"/n","value":0.0}]"#),

@@ -1,9 +1,9 @@
-//! A JSON value that is kept as its text.
+//! A JSON value stored as its text.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A JSON value as it is written. Two are equal when they are written alike.
+/// A JSON value as written. Two are equal when they are written alike.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JsonText(Box<RawValue>);

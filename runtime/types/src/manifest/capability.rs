@@ -1,28 +1,28 @@
-//! What a handler may reach outside, and what it is woken by.
+//! What a handler may reach outside, and its schedules.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ManifestError, within};
 use crate::json::{DEPTH_MAX, JsonText, check};
 
-/// What a handler asks for beyond the contract's own. Denied unless named here.
+/// What a handler requests beyond the contract. Denied unless listed here.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capabilities {
     /// The hosts that it may call, each `scheme://name` or `scheme://name:port`, for instance `https://api.example.com`.
     /// No patterns.
     pub hosts: Vec<String>,
-    /// The names of the secrets that it may have put into its requests.
+    /// The names of the secrets that it may put into its requests.
     pub secrets: Vec<String>,
 }
 
-/// An event that the handler gets at set times, whether or not anybody publishes anything.
+/// An event that the handler gets at set times, independent of producers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Unique within the manifest.
     pub name: String,
-    /// Five fields as in crontab(5), in UTC: `0 3 * * *`. `docs/guides/when-deliveries-fail.md` says what they may hold.
+    /// Five fields as in crontab(5), in UTC: `0 3 * * *`. `docs/guides/when-deliveries-fail.md` describes their values.
     pub cron: String,
     /// The event's type, key and data.
     pub r#type: String,
@@ -35,7 +35,7 @@ const LISTED_MAX: usize = 32;
 const TEXT_BYTES_MAX: usize = 256;
 
 impl Capabilities {
-    /// Whether a host is among those that may be called: its name, with its port where that is not the scheme's own.
+    /// Whether a host may be called: its name, with its port unless that is the scheme's default.
     #[must_use]
     pub fn names_host(&self, host: &str) -> bool {
         self.hosts.iter().any(|listed| {

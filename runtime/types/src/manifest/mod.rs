@@ -1,4 +1,4 @@
-//! The manifest: what a handler wants and how it is to be delivered to. Four lines are enough:
+//! The manifest: a handler's subscriptions and how events are delivered to it. Four lines are enough:
 //!
 //! ```toml
 //! name = "inventory"
@@ -33,29 +33,29 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
     pub subscriptions: Vec<Subscription>,
-    /// Where a handler that is deployed for the first time begins.
+    /// Where a newly deployed handler begins.
     #[serde(default)]
     pub start: Start,
-    /// How many calls may be under way at once, over all keys. Each is of one delivery, or of up to `batch.events_max`.
+    /// Maximum number of calls in flight, over all keys. Each has one delivery, or up to `batch.events_max`.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
-    /// What waits behind an open delivery.
+    /// Which deliveries wait behind an open one.
     #[serde(default)]
     pub ordering: Ordering,
     #[serde(default)]
     pub emit_order: EmitOrder,
     #[serde(default)]
     pub after_dead_letter: AfterDeadLetter,
-    /// The retry stages, one after the other. Empty: the first failure is a dead letter.
+    /// The retry stages in order. Empty: the first failure is a dead letter.
     #[serde(default = "default_stages")]
     pub retry: Vec<RetryStage>,
     /// Absent: the handler is called however often it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerPolicy>,
-    /// Absent: it goes on whatever becomes of its deliveries.
+    /// Absent: it is never paused because of dead letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter_stop: Option<DeadLetterStop>,
-    /// For components that export `handle-batch`; without it they get one delivery a call.
+    /// For components that export `handle-batch`; without it each call has one delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,14 +74,14 @@ pub struct Manifest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// With the first event after the deployment.
+    /// At the first event after the deployment.
     #[default]
     Now,
-    /// With the first event of the log.
+    /// At the first event of the log.
     Beginning,
 }
 
-/// What one call may use. The defaults are those of `docs/limits.md`.
+/// The resource limits of a call. `docs/limits.md` lists the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CallLimits {
@@ -90,14 +90,14 @@ pub struct CallLimits {
     pub memory_bytes: u64,
     pub effects_bytes: u64,
     pub emitted_events: u32,
-    /// Events of all calls in a second; beyond it the handler's next deliveries wait.
+    /// Maximum number of events that all calls emit per second; beyond it the handler's next deliveries wait.
     pub emitted_per_second: u32,
-    /// How many emissions of handlers may lead to an event that it emits, its own included.
+    /// Maximum causation depth of the emitted events.
     pub causation_depth: u32,
     pub host_calls: u32,
-    /// Outbound calls, each redirect counted.
+    /// Maximum number of outbound calls; each redirect counts.
     pub outbound_calls: u32,
-    /// The longest answer to an outbound call.
+    /// Maximum size of an outbound call's answer.
     pub outbound_bytes: u64,
     pub log_lines: u32,
     pub log_line_bytes: u32,
@@ -144,7 +144,7 @@ pub enum ManifestError {
     Conflict(&'static str),
 }
 
-/// The largest manifest. It is kept in one record of the log.
+/// Maximum size of a manifest, in bytes. It is kept in one record of the log.
 const MANIFEST_BYTES_MAX: usize = 256 << 10;
 
 fn default_concurrency() -> u32 {
@@ -158,15 +158,15 @@ impl Manifest {
         Self::from_record(json)?.checked()
     }
 
-    /// A manifest as it is written in a file. Nothing is checked but its form.
+    /// Parses a manifest file. Checks only its form.
     ///
     /// # Errors
-    /// The text is not TOML, or no manifest.
+    /// The text is not TOML, or not a manifest.
     pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
         Self::from_record(&toml::to_json(text)?)
     }
 
-    /// A manifest that was checked before it went into the log; the ranges of today do not matter to it.
+    /// A manifest that was checked before it was recorded; today's ranges do not apply to it.
     ///
     /// # Errors
     /// The JSON is not a manifest.
@@ -206,7 +206,7 @@ impl Manifest {
         }
     }
 
-    /// What does not go together.
+    /// Checks settings that depend on each other.
     fn check_together(&self) -> Result<(), ManifestError> {
         let conflict = |is: bool, what| if is { Err(ManifestError::Conflict(what)) } else { Ok(()) };
         conflict(
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn data_of_a_schedule_stays_as_it_is_written() {
+    fn schedule_data_keeps_its_spelling() {
         let data = r#"{"n":12345678901234567890123,"large":1E400,"one":1.0}"#;
         let with = |data: &str| {
             manifest(&format!(r#","schedules":[{{"name":"s","cron":"* * * * *","type":"t","key":"k","data":{data}}}]"#))

@@ -1,47 +1,48 @@
-//! How deliveries are treated: order, retries, breakers, what follows a dead letter.
+//! Delivery policies: order, retries, breakers, handling of dead letters.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ManifestError, within};
 
-/// What waits behind a delivery that is open.
+/// Which deliveries wait behind an open one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ordering {
     /// Later deliveries of its key.
     #[default]
     Key,
-    /// All later deliveries of the handler: the line stops.
+    /// All later deliveries of the handler.
     Handler,
-    /// Nothing. Deliveries of one key may run at once; where two write the same state, the later commit counts.
+    /// None. Deliveries of one key may run at once; if two write the same state, the later commit wins.
     None,
 }
 
-/// In which order the emissions of a key's deliveries leave, where these may overtake each other (`ordering = "none"`).
+/// The order in which the emissions of a key's deliveries are released, if deliveries may overtake each other (`ordering =
+/// "none"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmitOrder {
-    /// As they come.
+    /// In order of completion.
     #[default]
     Any,
-    /// That of the events they follow from.
+    /// In order of the events that caused them.
     Input,
 }
 
-/// What becomes of a key after a dead letter.
+/// What happens to a key after a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AfterDeadLetter {
     /// Its later events are delivered.
     #[default]
     Continue,
-    /// They wait until somebody has decided about the dead letter.
+    /// They wait for an operator's command on the dead letter.
     Hold,
 }
 
-/// A retry stage: so many more attempts, each after a delay of at most min(`delay_ms_max`, `first_delay_ms` x
-/// `factor`^(n-1)) before the stage's n-th. Attempts that a stage does not give are the next one's; after the last stage
-/// comes the dead letter.
+/// A retry stage: a number of further attempts; the stage's n-th comes after a delay of at most min(`delay_ms_max`,
+/// `first_delay_ms` x `factor`^(n-1)). When a stage is used up, the next one follows; after the last stage comes the dead
+/// letter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryStage {
@@ -55,13 +56,13 @@ pub struct RetryStage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Jitter {
-    /// Drawn evenly from zero to the delay
+    /// Uniformly distributed from zero to the delay
     /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
     #[default]
     Full,
-    /// Half of the delay, and as much again drawn evenly.
+    /// Half of the delay, plus a uniformly distributed part of the other half.
     Equal,
-    /// The delay as it is.
+    /// The exact delay.
     None,
 }
 
@@ -71,7 +72,7 @@ impl Default for RetryStage {
     }
 }
 
-/// Three quick attempts, ten that grow to five minutes, then one an hour for a day.
+/// Three quick attempts, ten with delays that grow to five minutes, then one per hour for a day.
 #[must_use]
 pub fn default_stages() -> Vec<RetryStage> {
     let hour_ms = 3_600_000;
@@ -89,11 +90,11 @@ pub fn default_stages() -> Vec<RetryStage> {
 pub struct BreakerPolicy {
     /// Attempts older than this do not count.
     pub window_ms: u64,
-    /// With fewer attempts in the window it stays closed.
+    /// Minimum number of attempts in the window before it may open.
     pub attempts_min: u32,
-    /// It opens when so large a part of them failed, from 0 to 1.
+    /// Opens when this fraction of them failed, from 0 to 1.
     pub failure_ratio: f64,
-    /// How long it stays open before one delivery is tried; doubled each time that fails, up to `open_ms_max`.
+    /// How long it stays open before a half-open probe; doubled each time the probe fails, up to `open_ms_max`.
     pub open_ms: u64,
     pub open_ms_max: u64,
 }
@@ -108,9 +109,9 @@ impl Default for BreakerPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadLetterStop {
-    /// The part of the deliveries that ended since the deployment, from 0 to 1.
+    /// Fraction of the deliveries closed since the deployment, from 0 to 1.
     pub ratio: f64,
-    /// With fewer of them it goes on.
+    /// Minimum number of closed deliveries before the handler may be paused.
     pub ended_min: u32,
 }
 
@@ -120,20 +121,20 @@ impl Default for DeadLetterStop {
     }
 }
 
-/// How many deliveries one call may take. A call takes what is ready when it begins, and waits for no more.
+/// Maximum number of deliveries per call. A call takes the ready deliveries when it begins, and waits for no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchPolicy {
     pub events_max: u32,
 }
 
-/// Events that carry CloudEvents' `sequence` as a number (1, 2, 3, ... for each key) are put back into its order.
+/// Resequences events that carry CloudEvents' `sequence` as a number (1, 2, 3, ... for each key).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resequence {
-    /// What the first event of a key carries.
+    /// The number of a key's first event.
     pub first: u64,
-    /// How long a missing event is waited for. Then the gap is reported and passed.
+    /// How long to wait for a missing event. Then the gap is reported and passed.
     pub gap_timeout_ms: u64,
 }
 

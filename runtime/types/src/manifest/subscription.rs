@@ -1,5 +1,5 @@
-//! Which events a handler takes: patterns of types and sources, their limits, and an index that finds the subscriptions of an
-//! event without looking at every pattern.
+//! Which events a handler takes: patterns of types and sources, their limits, and an index that finds an event's
+//! subscriptions without testing every pattern.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,26 +8,26 @@ use serde::{Deserialize, Serialize};
 use super::{ManifestError, within};
 
 const SUBSCRIPTIONS_MAX: usize = 64;
-/// Patterns of types in all subscriptions together.
+/// Maximum number of type patterns in all subscriptions together.
 const PATTERNS_MAX: usize = 1_024;
-/// Those of them with a `*` before the end: they are looked at one by one.
+/// Maximum number of patterns with a `*` before the end: they are tested one by one.
 const OPEN_PATTERNS_MAX: usize = 16;
 const STARS_MAX: usize = 8;
 const TYPE_PATTERN_BYTES_MAX: usize = 256;
-/// As long as the attribute may be.
+/// The maximum length of the attribute, in bytes.
 const SOURCE_PATTERN_BYTES_MAX: usize = 1_024;
 
 /// Which events a handler takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
-    /// Event types; `*` stands for any run of characters, as in `order.*`.
+    /// Event types; `*` matches any run of characters, as in `order.*`.
     pub types: Vec<String>,
     /// Take only events from this source. `*` as in `types`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Event types that correct: where a delivery of the event's key waits for a correction, it runs again with this
-    /// event's data. Where none waits, such an event is nothing to the handler, unless `types` names it too.
+    /// Event types that are corrections: if a delivery of the event's key awaits correction, it runs again with this event's
+    /// data. If none does, the handler ignores the event, unless `types` matches it too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<String>,
 }
@@ -73,7 +73,7 @@ fn check_pattern(what: &'static str, pattern: &str, bytes_max: usize) -> Result<
 
 enum Shape<'a> {
     Exact,
-    /// Ends with its only `*`.
+    /// Its only `*` is at the end.
     Prefix(&'a str),
     Open,
 }
@@ -88,12 +88,12 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// The subscriptions of a manifest, indexed by the types that they name.
+/// The subscriptions of a manifest, indexed by their types.
 #[derive(Debug)]
 pub struct Interest {
     types: Index,
     corrections: Index,
-    /// Of each subscription.
+    /// One entry per subscription.
     sources: Vec<Option<String>>,
 }
 
@@ -108,7 +108,7 @@ impl Interest {
         Self { types, corrections, sources: subscriptions.iter().map(|one| one.source.clone()).collect() }
     }
 
-    /// Whether the event is one that the handler takes.
+    /// Whether the handler takes the event.
     #[must_use]
     pub fn matches(&self, r#type: &str, source: &str) -> bool {
         self.types.find(r#type).any(|index| self.matches_source(index, source))
@@ -126,7 +126,7 @@ impl Interest {
     }
 }
 
-/// From patterns to the subscriptions that have them. Never iterated where order matters.
+/// From patterns to their subscriptions. Never iterated where order matters.
 #[derive(Debug, Default)]
 struct Index {
     exact: HashMap<String, Vec<usize>>,
@@ -158,7 +158,7 @@ impl Index {
     }
 
     fn prefixes_of(&self, r#type: &str) -> impl Iterator<Item = &Vec<usize>> {
-        // The runtime's own types are taken by patterns that name them, and by no shorter one.
+        // The runtime's own types match only patterns with their prefix, not shorter ones.
         let least = if r#type.starts_with(RUNTIME_TYPES) { RUNTIME_TYPES.len() } else { 0 };
         let prefixes =
             self.prefix_lengths.range(least..=r#type.len().max(least)).filter_map(|length| r#type.get(..*length));
@@ -166,15 +166,15 @@ impl Index {
     }
 }
 
-/// What the runtime itself tells begins with this. Only a pattern that begins so too takes it: a handler of `*` does not
-/// get to hear of its own failures.
+/// Prefix of the runtime's own event types. Only a pattern with this prefix matches them: a handler of `*` does not get
+/// notices of its own failures.
 pub const RUNTIME_TYPES: &str = "weirgate.";
 
 fn matches_type(pattern: &str, r#type: &str) -> bool {
     glob(pattern, r#type) && (pattern.starts_with(RUNTIME_TYPES) || !r#type.starts_with(RUNTIME_TYPES))
 }
 
-/// Whether `text` is `pattern`, in which `*` stands for any run of characters.
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -195,9 +195,9 @@ mod tests {
         Subscription { types: owned(types), source: source.map(str::to_owned), corrections: owned(corrections) }
     }
 
-    /// The index answers as the patterns do when they are looked at one by one.
+    /// The index gives the same answers as testing the patterns one by one.
     #[test]
-    fn the_index_takes_what_the_patterns_take() {
+    fn the_index_matches_like_the_patterns() {
         let patterns =
             ["a", "a.b", "a.*", "a*", "*", "*.b", "a*b", "", "weirgate.*", "weirgate.a", "weirg*", "*gate.a", "é*"];
         let texts =
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    /// What is looked at for one event does not grow with the patterns that it does not match.
+    /// The work for one event does not grow with the patterns that it does not match.
     #[test]
     fn other_patterns_cost_nothing() {
         for others in [100, 1_000] {
@@ -227,7 +227,7 @@ mod tests {
             one.types.extend(types);
             let index = Interest::new(&[one]).types;
             assert_eq!(index.find("order.placed").count(), 2);
-            // One look for the exact type, and one for each length of a prefix.
+            // One look-up for the exact type, and one per prefix length.
             assert_eq!((index.prefix_lengths.len() <= 4, index.open.len()), (true, 0), "{others}");
         }
     }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_runtime_tells_has_to_be_asked_for() {
+    fn notices_match_only_patterns_with_their_prefix() {
         let takes = |pattern: &str, r#type| {
             let types = vec![pattern.to_owned()];
             Subscription { types, source: None, corrections: Vec::new() }.matches(r#type, "/weirgate")
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_any_run() {
+    fn a_star_matches_any_run_of_characters() {
         for (pattern, text, expected) in [
             ("order.placed", "order.placed", true),
             ("order.placed", "order.placed.late", false),

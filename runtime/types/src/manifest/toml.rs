@@ -1,4 +1,4 @@
-//! Manifests in TOML, as JSON: numbers keep the digits that they are written with.
+//! Converts TOML manifests to JSON: numbers keep their digits.
 
 use toml::{
     Spanned,
@@ -9,7 +9,7 @@ use super::ManifestError;
 use crate::json::quoted;
 
 /// # Errors
-/// The text is not TOML, or holds what JSON has no word for.
+/// The text is not TOML, or has a value that JSON cannot express.
 pub(super) fn to_json(text: &str) -> Result<String, ManifestError> {
     let table = DeTable::parse(text).map_err(|error| ManifestError::Malformed(error.to_string()))?;
     let mut json = String::with_capacity(text.len());
@@ -54,7 +54,7 @@ fn write_value(json: &mut String, value: &Spanned<DeValue>) -> Result<(), Manife
     Ok(())
 }
 
-/// A number of TOML as JSON writes it: without the sign that JSON does not know.
+/// A TOML number in JSON notation: without a sign that JSON does not allow.
 fn decimal(number: &str) -> &str {
     number.strip_prefix('+').unwrap_or(number)
 }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_toml_has_becomes_json_or_is_refused() {
+    fn every_toml_value_becomes_json_or_is_refused() {
         let toml = "t = \"a\\\"b\"\nd = 2024-02-29\nl = [true, {x = []}]\n[deep.er]\nb = false\n";
         let json = r#"{"d":"2024-02-29","deep":{"er":{"b":false}},"l":[true,{"x":[]}],"t":"a\"b"}"#;
         assert_eq!(to_json(toml).expect("TOML"), json);

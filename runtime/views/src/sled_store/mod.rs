@@ -29,7 +29,7 @@ use crate::{
     table::Tables,
 };
 
-/// Where the epoch and the applied position are kept. No other key may begin with a zero byte.
+/// The key of the views header. No other key may begin with a zero byte.
 const ABOUT_KEY: &[u8] = b"\0about";
 /// Two seconds in all.
 const LOCK_TRIES_MAX: u32 = 100;
@@ -40,7 +40,7 @@ pub struct SledStore {
     tables: Tables,
     redo: Redo,
     dir: PathBuf,
-    /// Of all rows that sled holds. Only the thread that flushes changes it.
+    /// The sum of all rows in sled. Only the flusher changes it.
     sum: AtomicU64,
 }
 
@@ -162,7 +162,7 @@ impl SledStore {
         Ok(next.map(|(next, _)| next).filter(|next| next.first() == key.first()))
     }
 
-    /// sled's rows, from the one on that a key is in.
+    /// sled's rows, from the page of a key on.
     fn rows_from(&self, key: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), ViewError>> + use<> {
         let page = if self.tables.is_packed(key) { self.page(key) } else { Ok(None) };
         let (start, failed) = match page {
@@ -214,7 +214,7 @@ impl SledStore {
             }
             self.db.insert(ABOUT_KEY, about.encode())?;
             self.db.flush()?;
-            // sled itself does not: what it flushed could be gone after a power cut.
+            // sled does not sync it: what it flushed could be gone after a power cut.
             sync_tree(&self.dir)?;
             self.sum.store(about.sum, Ordering::Relaxed);
             Ok(self.redo.clear()?)
@@ -275,9 +275,8 @@ impl Store for SledStore {
     }
 }
 
-/// sled locks its file by itself, and leaves it to the end of the file's last user to unlock it. A child process that was
-/// being started when sled was last closed is such a user for a moment. The views' directory is locked for us, so there
-/// is no other.
+/// sled locks its file and unlocks it only when its last user closes it. A child process that was being started when sled
+/// was last closed is such a user for a moment. The views' directory is locked by this process, so there is no other user.
 fn wait_until_free(file: &Path) {
     for _ in 0..LOCK_TRIES_MAX {
         if !file.exists() || !matches!(Lock::take(file), Ok(None)) {
@@ -287,7 +286,7 @@ fn wait_until_free(file: &Path) {
     }
 }
 
-/// sled panics on some kinds of damage, where it should return an error.
+/// sled panics on some kinds of damage instead of returning an error.
 fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_from_other_failures() {
+    fn a_full_disk_is_distinguished_from_other_failures() {
         let found = |kind: ErrorKind| guard::<()>(|| Err(sled::Error::Io(kind.into()))).expect_err("an error");
         assert!(matches!(found(ErrorKind::StorageFull), ViewError::Full(_)));
         assert!(matches!(found(ErrorKind::QuotaExceeded), ViewError::Full(_)));
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_moved_while_it_was_looked_for_is_found() {
+    fn a_row_moved_during_a_look_up_is_found() {
         let dir = tempfile::tempdir().expect("a directory");
         let tables = Tables::new(&[Table { name: b'K', packed: true }]);
         let store = SledStore::open(&dir.path().join("sled"), tables, 1 << 20).expect("sled");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::{change::ViewEntry, error::ViewError, table::PAGE_BYTES_MAX};
 
-/// The lengths before an entry: of what its key shares with the one before, of the rest of it, of the value.
+/// The lengths before an entry: of the prefix shared with the previous key, of the rest of the key, of the value.
 const HEADER_BYTES: usize = 6;
 
 /// What a page holds.
@@ -36,7 +36,7 @@ pub fn rows(key: Vec<u8>, entries: &Entries) -> Vec<(Vec<u8>, Option<Vec<u8>>)> 
     });
     let sized: Vec<_> = sized.collect();
     let all = sized.iter().map(|(_, _, bytes)| bytes).sum::<usize>();
-    // Of one size, so that each has room for what comes next to it.
+    // Of equal size, so that each has room for later entries.
     let bytes_each = all.div_ceil(all.div_ceil(PAGE_BYTES_MAX).max(1));
     let mut pages = vec![(key, Vec::new())];
     let mut bytes = 0;
@@ -58,7 +58,7 @@ fn encode(entries: &[(&Vec<u8>, &Vec<u8>)]) -> Vec<u8> {
     for (key, value) in entries {
         let (_, rest) = key.split_at(shared(before, key));
         for length in [key.len() - rest.len(), rest.len(), value.len()] {
-            // Keys and values have limits that are far below.
+            // Keys and values have far lower limits.
             bytes.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
         }
         bytes.extend_from_slice(rest);
@@ -68,7 +68,7 @@ fn encode(entries: &[(&Vec<u8>, &Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-/// How many bytes two keys begin with alike.
+/// Length of the common prefix of two keys.
 fn shared(before: &[u8], key: &[u8]) -> usize {
     before.iter().zip(key).take_while(|(a, b)| a == b).count()
 }
@@ -98,7 +98,7 @@ pub fn find<'a>(page: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, NoPage> 
 /// Goes through a page.
 struct Reader<'a> {
     rest: &'a [u8],
-    /// Of the entry that was read last.
+    /// The key of the entry that was read last.
     key: Vec<u8>,
 }
 

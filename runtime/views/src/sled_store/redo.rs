@@ -2,8 +2,8 @@
 //! killed among them leaves a part of a batch, and the next one that opens the views finds all of it here. A batch of sled's own
 //! would do the same, but sled blocks all reads while it writes one.
 //!
-//! Synced before sled is told of the first row, and sled's files before the next redo is written. So after a power cut sled
-//! holds one generation whole and a part of the next at most, and the rest of that is here.
+//! Synced before the first row is written to sled; sled's files are synced before the next redo entry is written. So after a
+//! power cut sled holds one generation completely and at most a part of the next, and the rest of that is here.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,12 +18,12 @@ use weirgate_types::Position;
 
 use crate::about::About;
 
-/// A length that stands for "removed".
+/// A value length that means "removed".
 const REMOVED: u16 = u16::MAX;
-/// Checksum and length of what follows.
+/// Checksum and length of the contents.
 const HEADER_BYTES: u64 = 12;
 
-/// A changed key and its value, `None` where it is removed.
+/// A changed key and its value, `None` if it is removed.
 pub type Row = (Vec<u8>, Option<Vec<u8>>);
 
 pub struct Redo {
@@ -33,7 +33,7 @@ pub struct Redo {
 /// What was written down of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RedoEntry {
-    /// What sled was applied to before.
+    /// The header that sled had before.
     pub base: Position,
     /// What it will be of then.
     pub about: About,
@@ -46,7 +46,7 @@ impl Redo {
         Ok(Self { file })
     }
 
-    /// Write down what will be written to sled, which is applied to `base`, and what it will be of then.
+    /// Writes the redo entry of a flush to sled, which has header `base` before and `header` afterwards.
     pub fn write<'a>(
         &self,
         base: Position,
@@ -72,7 +72,7 @@ impl Redo {
         self.file.set_len(0)
     }
 
-    /// What was written down and not cleared; nothing where the writing itself was cut off, since sled has nothing of it then.
+    /// The redo entry that was not cleared; `None` if writing it was interrupted, because sled has nothing of it then.
     pub fn read(path: &Path) -> io::Result<Option<RedoEntry>> {
         match fs::read(path) {
             Ok(bytes) => Ok(decode(&bytes)),
@@ -100,7 +100,7 @@ fn decode(bytes: &[u8]) -> Option<RedoEntry> {
     Some(RedoEntry { base: Position(u64::from_le_bytes(*base)), about: About::decode(about)?, rows })
 }
 
-/// Keys and values have limits that are far below.
+/// Keys and values have far lower limits.
 fn length(bytes: &[u8]) -> u16 {
     u16::try_from(bytes.len()).unwrap_or(REMOVED)
 }
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_down_is_read_until_it_is_cleared() {
+    fn a_redo_entry_is_read_until_it_is_cleared() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("redo");
         let read = || Redo::read(&path).expect("it can be read");
         assert_eq!(read(), None);
         let rows = written(&path);
         assert_eq!(read(), Some(RedoEntry { base: BASE, about: ABOUT, rows }));
-        // Of less than before, what is behind its end does not matter.
+        // If it is shorter than before, the bytes behind its end do not matter.
         let redo = Redo::open(&path).expect("a file");
         redo.write(BASE, ABOUT, std::iter::empty()).expect("written");
         assert_eq!(read(), Some(RedoEntry { base: BASE, about: ABOUT, rows: Vec::new() }));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_is_nothing() {
+    fn a_truncated_redo_entry_is_ignored() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("redo");
         written(&path);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_taken_for_nothing() {
+    fn an_unreadable_redo_entry_is_an_error() {
         let dir = tempfile::tempdir().expect("a directory");
         Redo::read(dir.path()).expect_err("a directory is no file");
     }

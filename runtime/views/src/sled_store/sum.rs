@@ -1,9 +1,9 @@
-//! A sum over rows, by which views prove that they are whole: each row adds a number of its own, so the sum is known after
-//! every change without a look at the others, and any row that is missing, old or left over makes it another one.
+//! A sum over rows, which verifies that views are whole: each row adds its own number, so the sum is updated with each
+//! change without reading other rows, and any missing, old or left-over row changes it.
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// What a row adds to the sum.
+/// A row's contribution to the sum.
 pub fn of_row(key: &[u8], value: &[u8]) -> u64 {
     let mixed = mix(mix(FACTOR ^ key.len() as u64, key) ^ (value.len() as u64).rotate_left(32), value);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! The views as a whole: against a plain map, killed, and given directories that are not what they should be.
+//! The views as a whole: against a plain map, killed, and with damaged directories.
 
 mod power;
 
@@ -41,7 +41,7 @@ pub const TABLES: Tables = Tables::new(&[
     Table { name: b'S', packed: true },
 ]);
 const HEAD: Position = Position(1 << 40);
-/// Tells a test that it is the child process, and where its views are.
+/// Environment variable that marks the child process, with the directory of its views.
 const CHILD_DIR: &str = "WEIRGATE_VIEWS_CHILD";
 
 /// Pseudo-random numbers from a seed.
@@ -85,7 +85,7 @@ pub fn make(path: &Path) {
 }
 
 #[test]
-fn they_keep_what_a_map_would_keep() {
+fn views_agree_with_a_map() {
     for seed in 0..12 {
         let (_dir, path) = views_dir();
         let mut chance = Chance(seed);
@@ -169,7 +169,7 @@ fn readers_never_see_an_older_value_than_before() {
             let change = |key: &str| Change::put(key, number.to_le_bytes());
             views.write(vec![change("a"), change("b")], Position(number)).expect("written");
             if number % 20 == 0 {
-                // Then what is being flushed is the newest there is.
+                // Then the generation being flushed is the newest.
                 views.settle().expect("settled");
             }
         }
@@ -223,7 +223,7 @@ fn entries_are_found_while_their_pages_are_split_and_go() {
 }
 
 #[test]
-fn writers_wait_when_too_much_is_on_its_way() {
+fn writers_wait_when_too_many_bytes_are_unflushed() {
     let (_dir, path) = views_dir();
     let limits =
         ViewOptions { flush_interval_ms: 600_000, flush_bytes: 10_000, pending_bytes_max: 20_000, ..options() };
@@ -236,7 +236,7 @@ fn writers_wait_when_too_much_is_on_its_way() {
     assert_eq!(all(&views).len(), 5000);
 }
 
-/// Views of `path` on a disk with as much space as `free` says.
+/// Views of `path` on a disk with `free` bytes free.
 fn open_on(path: &Path, free: &Arc<AtomicU64>, options: ViewOptions) -> Views {
     let directory = Arc::new(Directory::open(path, Directory::boot()).expect("a directory"));
     let free = Arc::clone(free);
@@ -253,7 +253,7 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
     views.write(vec![put("a", "1")], Position(1)).expect("written");
     views.settle().expect("there is room");
     free.store((16 << 20) - 1, Ordering::SeqCst);
-    // Also where it was looked for something to flush in vain before.
+    // Also after a round that found nothing to flush.
     let looks = views.flusher().looks();
     while views.flusher().looks() < looks + 2 {
         std::thread::yield_now();
@@ -266,7 +266,7 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
     let views = open_on(&path, &free, limits);
     assert_eq!((views.applied(), all(&views).len()), (Position(1), 1), "an older state, and whole");
     assert!(!views.is_short_of_space(), "little waits so far");
-    // The writer does not wait for room that may never come; whoever writes looks whether there is some.
+    // The writer does not wait for room that may never come; callers check whether there is some.
     for number in 2..2_000 {
         views.write(vec![put(&format!("key {number}"), "x")], Position(number)).expect("written");
     }
@@ -277,7 +277,7 @@ fn on_a_full_disk_changes_wait_and_nothing_breaks() {
 }
 
 #[test]
-fn views_that_were_full_are_removed_and_made_anew() {
+fn views_that_failed_for_lack_of_space_are_removed_and_rebuilt() {
     let (_dir, path) = views_dir();
     make(&path);
     let views = open(&path);
@@ -290,7 +290,7 @@ fn views_that_were_full_are_removed_and_made_anew() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_whole() {
+fn oversized_changes_are_refused_as_a_whole() {
     let (_dir, path) = views_dir();
     let views = open(&path);
     let long = "x".repeat(VALUE_BYTES_MAX + 1);
@@ -340,11 +340,11 @@ fn a_position_without_changes_is_kept() {
     assert_eq!(other, ViewError::Locked { dir: path });
 }
 
-/// Does something to a views directory that should not happen to it.
+/// Damages a views directory.
 type Spoil = fn(&Path);
 
 #[test]
-fn views_that_cannot_be_right_are_made_anew() {
+fn invalid_views_are_rebuilt() {
     let kinds: [(&str, Spoil); 10] = [
         ("the state is gone", |path| fs::remove_file(path.join("state")).expect("removed")),
         ("they failed", |path| fs::write(path.join("state"), "failed\n").expect("written")),
@@ -446,7 +446,7 @@ fn views_that_failed_refuse_everything_and_are_not_used_again() {
     assert_eq!(open(&path).applied(), Position::ZERO);
 }
 
-/// What position `number` changes.
+/// The changes of position `number`.
 pub fn changes(number: u64) -> Vec<Change> {
     let short_lived = |number: u64| format!("{}hort-lived {number}", if number.is_multiple_of(2) { "s" } else { "S" });
     let mut changes = vec![
@@ -460,7 +460,7 @@ pub fn changes(number: u64) -> Vec<Change> {
     changes
 }
 
-/// What is there after positions 1 to `applied`.
+/// The expected rows after positions 1 to `applied`.
 pub fn model(applied: u64) -> Vec<ViewEntry> {
     let mut model = BTreeMap::new();
     for number in applied.saturating_sub(200)..=applied {
@@ -474,7 +474,7 @@ pub fn model(applied: u64) -> Vec<ViewEntry> {
     model.into_iter().collect()
 }
 
-/// Run in a process of its own by the test below; passes at once otherwise.
+/// Run in a child process by the test below; passes at once otherwise.
 #[test]
 fn child_that_writes_until_killed() {
     let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
@@ -488,7 +488,7 @@ fn child_that_writes_until_killed() {
 }
 
 #[test]
-fn after_a_kill_they_are_older_and_whole() {
+fn views_after_a_kill_are_older_but_whole() {
     let (_dir, path) = views_dir();
     let mut applied = 0;
     for round in 0..15 {
@@ -499,7 +499,7 @@ fn after_a_kill_they_are_older_and_whole() {
             .spawn()
             .expect("a child");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        // Kept until the child is dead: with nobody to read its output it would end by itself, and in good order.
+        // Kept until the child is dead: without a reader of its output it would end in an orderly way.
         let mut written = lines.map(|line| line.expect("a line")).filter(|line| line.starts_with("wrote"));
         let last = written.by_ref().take(10 + round * 7).last().expect("some progress");
         child.kill().expect("killed");

@@ -1,5 +1,5 @@
-//! Views after a power cut: mixtures of what sled's files were and what they became. They prove that they are whole, and then
-//! they are exactly what a map would hold, or they are made anew.
+//! Views after a power cut: mixtures of old and new blocks of sled's files. Either they are verified as whole, and then
+//! equal what a map would hold, or they are rebuilt.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use crate::{
     store::Store as _,
 };
 
-/// What stays of a file when the power goes while it is made of `before` into `after`: each block of either.
+/// A file after a power cut while `before` is overwritten by `after`: each block of either.
 fn mixture(before: &Path, after: &Path, chance: &mut Chance) -> Vec<u8> {
     let [before, after] = [before, after].map(|path| fs::read(path).unwrap_or_default());
     let length = if chance.below(2) == 0 { before.len() } else { after.len() };
@@ -47,7 +47,7 @@ fn generation(from: u64, to: u64) -> Memtable {
 }
 
 #[test]
-fn after_a_power_cut_they_prove_that_they_are_whole_or_are_made_anew() {
+fn after_a_power_cut_views_are_verified_or_rebuilt() {
     const BEFORE: u64 = 3_000;
     const AFTER: u64 = 3_400;
     let dir = tempfile::tempdir().expect("a directory");
@@ -58,7 +58,7 @@ fn after_a_power_cut_they_prove_that_they_are_whole_or_are_made_anew() {
     }
     drop(views);
     fs::write(before.join("state"), "open another-boot\n").expect("written");
-    // One more generation: first only what will be written is written down, then all of it is in sled.
+    // One more generation: first only its redo entry is written, then all of it is in sled.
     copy(&before, &planned);
     let store = SledStore::open(&planned.join("sled"), TABLES, 1 << 20).expect("sled");
     let begun = generation(BEFORE, AFTER).begin_flush().expect("a generation");
@@ -102,7 +102,7 @@ fn after_a_power_cut_they_prove_that_they_are_whole_or_are_made_anew() {
 }
 
 #[test]
-fn one_row_that_is_missing_or_old_is_noticed() {
+fn one_missing_or_old_row_is_detected() {
     for (key, value) in [("a", None), ("a", Some("9")), ("c", Some("1"))] {
         let (_dir, path) = views_dir();
         make(&path);

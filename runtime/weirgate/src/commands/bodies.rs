@@ -1,4 +1,4 @@
-//! Bodies of commands: actor and reason, and the corrected data that some bring.
+//! Request bodies of commands: actor and reason, and corrected data.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use weirgate_types::json;
 
 use crate::cli::{Audit, Corrected};
 
-/// The fields of a request's body, each as it is to be sent.
+/// The fields of a request's body, as sent.
 pub type Body = BTreeMap<&'static str, Box<RawValue>>;
 
 /// A body with actor and reason.
@@ -33,7 +33,7 @@ pub fn corrected_body(audit: &Audit, corrected: &Corrected) -> Result<Body> {
     Ok(body)
 }
 
-/// JSON that is sent as it was given; the server says how deep it may nest.
+/// JSON that is sent as given; the server limits its nesting.
 pub fn raw(json: &str) -> Result<Box<RawValue>> {
     Ok(json::raw(json.as_bytes(), usize::MAX)?)
 }

@@ -15,14 +15,14 @@ pub enum Breakers {
     List,
     /// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts
     Trip {
-        /// For instance handler/payment or host/api.example.com
+        /// For example handler/payment or host/api.example.com
         breaker: String,
         #[command(flatten)]
         audit: Audit,
     },
     /// Close a breaker
     Reset {
-        /// For instance handler/payment or host/api.example.com
+        /// For example handler/payment or host/api.example.com
         breaker: String,
         #[command(flatten)]
         audit: Audit,

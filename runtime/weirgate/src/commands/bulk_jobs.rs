@@ -23,7 +23,7 @@ pub enum BulkJobs {
 }
 
 const COLUMNS: [&str; 7] = ["id", "command", "state", "done", "refused", "actor", "reason"];
-/// How often a waiting command asks, and after how many questions it says how far things are.
+/// Interval between polls of a waiting command, and number of polls between progress messages.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const TELL_EVERY: u32 = 10;
 
@@ -36,7 +36,7 @@ pub async fn run(server: &Server, output: Output, command: BulkJobs) -> Result<(
     table::print(output, &answer, "bulk_jobs", &COLUMNS)
 }
 
-/// Print a bulk job when it has ended; meanwhile say how far it is, on standard error.
+/// Prints a bulk job when it has ended; meanwhile prints its progress on standard error.
 pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> {
     let id = begun.node()?.get("id").and_then(Node::as_u64).context("the answer has no bulk job id")?;
     let mut job = begun;

@@ -71,7 +71,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What is given, by the names of the query parameters.
+    /// The given options, by the names of the query parameters.
     pub fn given(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let fields = [
             ("handler", &self.handler),
@@ -174,7 +174,7 @@ fn body(apply: &Apply) -> Result<Body> {
     Ok(body)
 }
 
-/// The command as it is written here, which is as the endpoints write it.
+/// The command's name, the same here and in the endpoints.
 fn word(apply: &Apply) -> String {
     use clap::ValueEnum as _;
     apply.command.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()

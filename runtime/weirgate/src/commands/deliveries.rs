@@ -131,7 +131,7 @@ pub async fn run(server: &Server, output: Output, command: Deliveries) -> Result
     post_command(server, output, "deliveries", &ids, word, &body).await
 }
 
-/// Decide about each in turn, and print what was decided. The first that is refused ends it.
+/// Sends the command for each in turn, and prints the results. Stops at the first refusal.
 pub async fn post_command(
     server: &Server,
     output: Output,

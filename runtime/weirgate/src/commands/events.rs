@@ -50,7 +50,7 @@ pub async fn run(server: &Server, output: Output, command: Events) -> Result<()>
     post(server, output, "/v1/events", event).await
 }
 
-/// Publish an event, or an array of them, at an endpoint that takes them.
+/// Publishes an event, or an array of them, at an endpoint that accepts them.
 pub async fn post(server: &Server, output: Output, endpoint: &str, events: String) -> Result<()> {
     let content_type = match is_list(&events) {
         true => "application/cloudevents-batch+json",
@@ -60,7 +60,7 @@ pub async fn post(server: &Server, output: Output, endpoint: &str, events: Strin
     table::print(output, &answer, "events", &["position", "duplicate", "key", "source", "id"])
 }
 
-/// The JSON in a file, or from standard input, as it is written there.
+/// The JSON in a file, or from standard input, unchanged.
 pub fn read(file: &std::path::Path) -> Result<String> {
     let mut bytes = Vec::new();
     if file.as_os_str() == "-" {

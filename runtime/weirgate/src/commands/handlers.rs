@@ -77,7 +77,7 @@ pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<(
     if is_deployment && output == Output::Text { print_schedules(&answer) } else { Ok(()) }
 }
 
-/// When each schedule is due next, so that a line that means something else is noticed.
+/// When each schedule is due next, so that an unintended schedule is noticed.
 fn print_schedules(answer: &Answer) -> Result<()> {
     let answer = answer.node()?;
     let word = |node: &Node, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();

@@ -1,4 +1,4 @@
-//! `weirgate log`: check and repair a log while no server runs on it.
+//! `weirgate log`: checks and repairs a log while no server uses it.
 
 use std::{
     path::{Path, PathBuf},
@@ -36,7 +36,7 @@ pub struct DataDir {
 pub struct Repair {
     #[command(flatten)]
     pub dir: DataDir,
-    /// Give up the records that cannot be read
+    /// Give up unreadable records
     #[arg(long)]
     pub accept_loss: bool,
 }

@@ -1,4 +1,4 @@
-//! The commands, one file a noun.
+//! The commands, one file per noun.
 
 mod bodies;
 pub mod breakers;
@@ -28,7 +28,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Log(command) => return log::run(&command, cli.output),
-        // A child of the server: so that a module that is hard to compile takes only the child's time and memory.
+        // A child of the server, so that a module that is hard to compile affects only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
         Command::Openapi => {
             println!("{}", weirgate_server::openapi().to_pretty_json()?);
@@ -45,7 +45,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Run a conversation with a server to its end.
+/// Runs the requests of a command to their end.
 fn talk(conversation: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation)
 }

@@ -1,4 +1,4 @@
-//! `weirgate serve`: wire everything together and run until told to stop.
+//! `weirgate serve`: connects all parts and runs until it is stopped.
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
@@ -30,30 +30,30 @@ pub struct Serve {
     pub accept_loss: bool,
 }
 
-/// How long connections may take to end when the server stops. Together with the time that calls under way get, and with
-/// what it takes to close log and views, this stays below ten seconds.
+/// How long connections may take to end when the server stops. Together with the time for calls in flight, and for closing
+/// log and views, this stays below ten seconds.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
 /// How long the engine may take to stop.
 const ENGINE_GRACE: Duration = Duration::from_millis(7_500);
 
 const COLLECT_INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// Shorter ones would leave no time for anything.
+/// Shorter intervals would leave no time to work.
 const TIMEOUT_MS_MIN: u64 = 100;
 
 pub fn run(flags: &Serve) -> Result<()> {
     let settings = Configuration::load(flags)?;
     let telemetry = Telemetry::start()?;
-    // The allocator asks for pages of 2 MiB, of which most would hold next to nothing: half of the server's memory, and no
-    // faster (docs/performance.md). Where the kernel refuses, it is only larger.
+    // The allocator requests huge pages of 2 MiB, most of which would be almost empty: half of the server's memory, and no
+    // faster (docs/performance.md). If the kernel refuses, the server only uses more memory.
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "the kernel goes on giving huge pages");
+        tracing::debug!(%error, "the kernel still provides huge pages");
     }
     let descriptors = descriptors::raise();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(serve(settings, engine, clock, descriptors));
-    // Uploads that are being compiled, and clients that read nothing, would keep it.
+    // Uploads being compiled, and clients that do not read, would delay the end.
     runtime.shutdown_background();
     ended
 }
@@ -119,7 +119,7 @@ async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, d
     tokio::select! {
         () = &mut server => bail!("the server stopped: it cannot accept connections"),
         () = asked => {}
-        // The log may hold less than memory does now, so nobody is told anything more: recovery finds out.
+        // The log may hold less than memory does now, so nothing more is acknowledged: recovery determines what is durable.
         fault = engine.fault() => match fault {
             Some(fault) => return Err(anyhow::Error::new(fault).context("the server stops")),
             None => bail!("the server stops: the thread of the writer panicked"),

@@ -30,7 +30,7 @@ pub async fn run(server: &Server, output: Output, command: Status) -> Result<()>
     }
 }
 
-/// Print the status and every change, until the server ends the connection.
+/// Prints the status and every change, until the server ends the connection.
 async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
     let mut request = server.live_url().into_client_request()?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));

@@ -1,11 +1,11 @@
-//! Printing answers: as JSON, or as a table that is readable without colour.
+//! Prints answers: as JSON, or as a table that is readable without colour.
 
 use anyhow::Result;
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact, pretty};
 
 use crate::{cli::Output, client::Answer};
 
-/// Print `rows` as a table of `columns`, or `answer` as JSON; and where to go on, where the answer says so.
+/// Prints `rows` as a table of `columns`, or `answer` as JSON; and how to get the next page, if there is one.
 pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[&str]) -> Result<()> {
     let answer = answer.node()?;
     if output == Output::Json {
@@ -26,7 +26,7 @@ pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[&str]) -> R
     Ok(())
 }
 
-/// Print one thing: its plain fields as lines, then what has parts of its own, as JSON.
+/// Prints one object: its plain fields as lines, then its nested fields as JSON.
 pub fn show(output: Output, answer: &Answer) -> Result<()> {
     let answer = answer.node()?;
     let Some(fields) = answer.members().filter(|_| output == Output::Text) else { return print_json(&answer) };
@@ -56,7 +56,7 @@ fn cell(node: Option<&Node>) -> String {
     }
 }
 
-/// A query string of the parameters that are set; empty when none is.
+/// A query string of the set parameters; empty if there are none.
 pub fn query(parameters: &[(&str, Option<String>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in parameters {

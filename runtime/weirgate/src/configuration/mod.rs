@@ -13,10 +13,11 @@ use weirgate_types::BreakerPolicy;
 use crate::commands::serve::Serve;
 pub use secrets::Secrets;
 
-/// Threads that wait for others cost little, but each holds an instance and its memory.
+/// Threads that wait cost little, but each holds an instance and its memory.
 const OUTBOUND_WORKERS_MAX: usize = 1_024;
 
-/// Its smallest shares still take some of the largest bodies of requests, and of the largest outbound answers one.
+/// At this minimum, the smallest shares still hold some of the largest request bodies, and one of the largest outbound
+/// answers.
 const BUDGET_BYTES_MIN: usize = 128 << 20;
 
 #[derive(Debug, Default, Deserialize)]
@@ -37,13 +38,13 @@ pub struct Configuration {
 pub struct Server {
     pub listen: String,
     pub shop: Option<PathBuf>,
-    /// Connections of all kinds at once; less where the process may not open as many files.
+    /// Maximum number of connections of all kinds; less if the process may not open that many files.
     pub connections_max: usize,
     pub header_timeout_ms: u64,
     pub body_timeout_ms: u64,
     pub body_idle_timeout_ms: u64,
     pub upload_timeout_ms: u64,
-    /// What bodies, uploads, subscriptions and outbound answers may hold together.
+    /// Maximum total size of bodies, uploads, subscriptions and outbound answers, in bytes.
     pub budget_bytes: usize,
 }
 
@@ -52,7 +53,7 @@ pub struct Server {
 pub struct Data {
     pub dir: PathBuf,
     pub disk_free_bytes_min: u64,
-    /// The size of the file that holds space for when the disk is full all the same; 0 for none.
+    /// Size of the file that reserves disk space for a full disk; 0 for none.
     pub ballast_bytes: u64,
 }
 
@@ -62,19 +63,19 @@ pub struct Data {
 pub struct Modules {
     /// How long one is kept after its upload.
     pub unused_grace_ms: u64,
-    /// How many bytes they may take together.
+    /// Their maximum total size.
     pub unused_bytes_max: u64,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// How many calls compute at once; 0 for one a processor.
+    /// Number of calls that compute at once; 0 for one per processor.
     pub workers: usize,
-    /// How many more may be under way: they wait for the network, or for a processor.
+    /// Number of further calls in flight: they wait for the network, or for a processor.
     pub outbound_workers: usize,
     pub events_in_flight_max: usize,
-    /// How long an accepted event's identity is remembered: while so few positions follow it in the log, and for so long.
+    /// How long an accepted event's identity is remembered: up to a number of later positions in the log, and up to an age.
     pub identity_window_positions: u64,
     pub identity_window_hours: u32,
 }
@@ -82,11 +83,11 @@ pub struct Engine {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outbound {
-    /// What handlers may call though it is not on the public internet: `name:port` or `address:port`.
+    /// Allowed destinations that are not on the public internet: `name:port` or `address:port`.
     pub allow_private: Vec<String>,
 }
 
-/// When a called host is left alone; as a handler's `[breaker]`, with defaults of its own.
+/// When a called host's breaker opens; like a handler's `[breaker]`, with its own defaults.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostBreaker {
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_counts_more_than_the_file() {
+    fn the_environment_overrides_the_file() {
         let file =
             "[engine]\noutbound_workers = 8\n[outbound]\nallow_private = [\"a:1\"]\n[host_breaker]\nopen_ms = 7\n";
         let loaded = load(
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_kept_as_they_are_written_and_shown_to_nobody() {
+    fn secrets_keep_their_spelling_and_are_never_shown() {
         let file = "[secrets]\nApi-Key = \"from-file\"\npin = \"from-file\"\n";
         let loaded = load(file, &[("WEIRGATE__SECRETS__PIN", "007"), ("WEIRGATE__SECRETS__LIST", "a,true")]);
         let loaded = loaded.expect("good settings");
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_named_and_secrets_are_not_told() {
+    fn wrong_settings_are_reported_without_secrets() {
         for (file, variables, says) in [
             ("[engine]\noutbound_workers = 0", [("A", "")], "`engine.outbound_workers` is 0"),
             ("[outbound]\nallow_private = [\"127.0.0.1\"]", [("A", "")], "names \"127.0.0.1\"; write name:port"),

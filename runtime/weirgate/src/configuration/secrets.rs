@@ -1,12 +1,12 @@
-//! What handlers may have put into their requests, by name. Read apart from the other settings, so that nothing that goes
-//! wrong there shows a value, and kept as it is written: `007` is no number here.
+//! The secrets that handlers may put into their requests, by name. Read separately from the other settings, so that no error
+//! there shows a value, and kept as written: `007` is not a number here.
 
 use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-/// Variables that begin so are secrets: the rest of the name, in lower case, is the secret's.
+/// Prefix of the variables that are secrets: the rest of the name, in lower case, is the secret's name.
 const PREFIX: &str = "weirgate__secrets";
 const NAME_BYTES_MAX: usize = 64;
 
@@ -15,7 +15,7 @@ const NAME_BYTES_MAX: usize = 64;
 pub struct Secrets(BTreeMap<String, String>);
 
 impl Secrets {
-    /// Take the secrets out of the environment; what is left is for the other settings.
+    /// Takes the secrets out of the environment; the rest is for the other settings.
     pub fn take_from(variables: Vec<(String, String)>) -> Result<(Self, Vec<(String, String)>)> {
         let (mut secrets, mut others) = (BTreeMap::new(), Vec::new());
         for (variable, value) in variables {
@@ -31,12 +31,12 @@ impl Secrets {
         Ok((Self(secrets), others))
     }
 
-    /// The ones of `later` count where both have one.
+    /// If both have a name, the value of `later` is used.
     pub fn extend(&mut self, later: Self) {
         self.0.extend(later.0);
     }
 
-    /// The names are those that a manifest can name.
+    /// The same names that a manifest can use.
     pub fn check(&self) -> Result<()> {
         for name in self.0.keys() {
             let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
@@ -53,7 +53,7 @@ impl Secrets {
     }
 }
 
-/// The names alone.
+/// Only the names.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

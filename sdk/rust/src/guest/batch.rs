@@ -17,7 +17,7 @@ use crate::{
     batch::{self as items, Item, Results},
 };
 
-/// Run the handler once for all items; what the exported `handle-batch` does.
+/// Calls the handler once with all items; called by the exported `handle-batch`.
 pub fn call_all<T: EventData>(
     given: Vec<BatchItem>,
     handler: fn(&mut [Item<T>]) -> Result<(), Failure>,
@@ -25,8 +25,8 @@ pub fn call_all<T: EventData>(
     answer(items::handle_all(given.into_iter().zip(0..).map(opened), handler))
 }
 
-/// Run the handler for one item after another. Where one fails, the later ones of its key would have seen what it has
-/// written, so they are left out.
+/// Calls the handler for one item after another. If one fails, the later ones of its key would see its writes, so they are
+/// left out.
 pub fn call_each<T: EventData>(
     given: Vec<BatchItem>,
     handler: fn(Event<T>, &mut Context) -> Result<(), Failure>,
@@ -37,7 +37,7 @@ pub fn call_each<T: EventData>(
         if failed.contains(&key) {
             return Err(Failure::transient("an earlier delivery of its key failed in the same call"));
         }
-        // What the handler prints before it calls anything is its item's too.
+        // Output that the handler prints before it calls anything belongs to its item too.
         select(index);
         let (event, mut context) = opened((item, index));
         let outcome = event.read().and_then(|event| handler(event, &mut context)).and_then(|()| context.finish());

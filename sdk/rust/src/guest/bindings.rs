@@ -1,4 +1,4 @@
-//! What `wit-bindgen` writes from the contract: one module for each world, all with the types of the first.
+//! The bindings that `wit-bindgen` generates from the contract: one module per world, all with the types of the first.
 #![allow(unsafe_code, missing_docs, reason = "generated: lifts and lowers values across the component boundary")]
 #![allow(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated")]
 
@@ -9,7 +9,7 @@ wit_bindgen::generate!({
     default_bindings_module: "::weirgate_sdk::__private::bindings",
 });
 
-/// The same with `on-correctable`. Its exports are in a component only where the macro asks for them.
+/// The same with `on-correctable`. Its exports are in a component only if the macro requests them.
 pub mod correcting {
     wit_bindgen::generate!({
         path: "wit",

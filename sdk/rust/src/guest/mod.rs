@@ -1,5 +1,5 @@
-//! The component's side of the contract: the bindings to its imports, and the call from its export into the handler.
-//! Beside `arena.rs`, what exists on WebAssembly alone.
+//! The component's side of the contract: the bindings to its imports, and the call from its export into the handler. Besides
+//! `arena.rs`, the only code that exists on WebAssembly only.
 
 use crate::{
     Context, CorrectableData, CorrectableFailure, Delivery, Due, Event, EventData, Failure, HttpError, Level, Request,
@@ -15,10 +15,10 @@ pub use batch::{call_all, call_each};
 
 use bindings::weirgate::handler as imports;
 
-/// Run the handler once; what the exported `handle` does.
+/// Runs the handler once; called by the exported `handle`.
 ///
 /// # Errors
-/// The handler's failure, or that the event's data does not fit what it takes.
+/// The handler's failure, or that the event's data does not fit its type.
 pub fn call<T: EventData>(
     event: bindings::Event,
     delivery: bindings::Delivery,
@@ -27,7 +27,7 @@ pub fn call<T: EventData>(
     run(event, delivery, handler).map_err(Into::into)
 }
 
-/// Ask the hook once; what the exported `on-correctable` does.
+/// Calls the hook once; called by the exported `on-correctable`.
 pub fn correct<T: CorrectableData>(
     event: bindings::Event,
     delivery: bindings::Delivery,
@@ -54,9 +54,10 @@ fn run<T: EventData>(
 
 /// The runtime's functions, for one delivery.
 struct Imports {
-    /// Which item of a batch the delivery is.
+    /// The batch item of the delivery.
     index: u32,
-    /// Makes it the one that the functions are about. A pointer, so that only batch handlers import what it calls.
+    /// Selects it as the item of the runtime's functions. A pointer, so that only batch handlers import the function it
+    /// calls.
     select: fn(u32),
 }
 

@@ -1,4 +1,4 @@
-//! Batches under test: several deliveries in one call, each with effects of its own.
+//! Batches in tests: several deliveries in one call, each with its own effects.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl World {
-    /// Deliver all of them in one call, in this order. The effects of those that complete stay in the world. A batch
-    /// handler that takes one item after another is an ordinary handler; [`World::run`] it.
+    /// Delivers all of them in one call, in this order. The effects of those that complete stay in the world. A batch
+    /// handler that takes one item after another is an ordinary handler: use [`World::run`].
     ///
     /// # Panics
     /// With the handler's own panic, which in a component would be a trap and fail all items.
@@ -42,7 +42,7 @@ impl World {
     }
 }
 
-/// Later items of a key that one has failed of have read what does not count.
+/// Later items of a key with a failed item have read effects that do not count.
 fn ends(results: Results, keys: &[String]) -> Vec<End> {
     let mut failed = BTreeSet::new();
     let end = |(result, key): (Result<(), Failure>, _)| {

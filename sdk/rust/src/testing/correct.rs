@@ -1,4 +1,4 @@
-//! Corrections under test: a handler's `on_correctable` is asked about a delivery, and what it answers can be delivered.
+//! Corrections in tests: a handler's `on_correctable` is called for a delivery, and its result can be delivered.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Delivery {
-    /// The same delivery with the data that `hook` answers to `failure`, as a first attempt; none where it knows no better
-    /// or takes no events of this type.
+    /// The same delivery with the data that `hook` returns for `failure`, as a first attempt; `None` if it returns none or
+    /// takes no events of this type.
     ///
     /// # Panics
     /// The failure is not a correctable one, or a limit of the contract ended the hook.
@@ -57,7 +57,7 @@ impl Delivery {
     /// The data as it will be delivered.
     ///
     /// # Panics
-    /// It is no `E`.
+    /// It is not an `E`.
     #[track_caller]
     #[must_use]
     pub fn data<E: EventType + DeserializeOwned>(&self) -> E {
@@ -75,7 +75,7 @@ impl World {
     /// [`Delivery::correct`], with the state that the completed deliveries have left.
     ///
     /// # Panics
-    /// As that one does.
+    /// As for [`Delivery::correct`].
     #[track_caller]
     #[must_use]
     pub fn correct<T: CorrectableData>(
@@ -85,7 +85,7 @@ impl World {
         hook: impl FnOnce(crate::Event<T>, &Context, &CorrectableFailure) -> Option<T>,
     ) -> Option<Delivery> {
         let mut corrected = self.surround(delivery.clone()).correct(failure, hook)?;
-        // When it is delivered, it gets what the world has then.
+        // When it is delivered, it gets the world's state at that time.
         corrected.state.clone_from(&delivery.state);
         corrected.config.clone_from(&delivery.config);
         Some(corrected)

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::{Emitted, Run, limits::catch_end, network::Answers, recorder::Recorder, run::End};
 use crate::{Context, Event, EventData, EventType, Failure, HttpError, Response};
 
-/// The extension attribute that names an event's key where its subject is not the key.
+/// The extension attribute with an event's key if that is not its subject.
 const PARTITION_KEY: &str = "partitionkey";
 
-/// One event for one handler. What a test does not set has a plain default.
+/// One event for one handler. Everything that a test does not set has a default.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub(super) event: Event<Vec<u8>>,
@@ -20,7 +20,7 @@ pub struct Delivery {
     pub(super) config: BTreeMap<String, String>,
     answers: Answers,
     pub(super) handler: String,
-    /// Whether it comes from a timer of the handler's own.
+    /// Whether it comes from one of the handler's timers.
     pub(super) is_timer: bool,
     attempt: u32,
 }
@@ -35,7 +35,7 @@ impl Delivery {
         Self::raw(E::TYPE, json(data))
     }
 
-    /// A delivery of any event; the bytes count as JSON unless [`Delivery::content_type`] says otherwise.
+    /// A delivery of any event; the bytes are JSON unless [`Delivery::content_type`] is called.
     pub fn raw(r#type: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
         let event = Event {
             id: "event-1".to_owned(),
@@ -60,7 +60,7 @@ impl Delivery {
         }
     }
 
-    /// A delivery of what another run emitted, with its subject and key.
+    /// A delivery of another run's emission, with its subject and key.
     #[must_use]
     pub fn of_emitted(emitted: &Emitted) -> Self {
         let mut delivery = Self::raw(emitted.r#type.clone(), emitted.data.clone()).key(&emitted.key);
@@ -69,8 +69,8 @@ impl Delivery {
         delivery
     }
 
-    /// What order is kept for, and the event's subject unless that is set too. `test/1` unless set. Where the two differ,
-    /// the event has the extension attribute `partitionkey`.
+    /// The key, and the event's subject unless that is set too. `test/1` by default. If the two differ, the event has the
+    /// extension attribute `partitionkey`.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
@@ -116,28 +116,28 @@ impl Delivery {
         self
     }
 
-    /// The handler's name as deployed; it begins the delivery's id. `handler` unless set.
+    /// The handler's deployed name; it begins the delivery's id. `handler` by default.
     #[must_use]
     pub fn handler(mut self, name: impl Into<String>) -> Self {
         self.handler = name.into();
         self
     }
 
-    /// Which attempt this is; 1 unless set.
+    /// The number of the attempt; 1 by default.
     #[must_use]
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// The event's position; 1 unless set, or the next one of the world.
+    /// The event's position; 1 by default, or the world's next one.
     #[must_use]
     pub fn position(mut self, position: u64) -> Self {
         self.position = Some(position);
         self
     }
 
-    /// What earlier deliveries of the key have left.
+    /// A state value that earlier deliveries of the key have written.
     ///
     /// # Panics
     /// The value cannot be written as JSON.
@@ -154,25 +154,25 @@ impl Delivery {
         self
     }
 
-    /// What the step of that name is answered, by the other host or by an earlier attempt.
+    /// The answer to the step with that name, from the other host or from an earlier attempt.
     #[must_use]
     pub fn answer(mut self, step: impl Into<String>, answer: Response) -> Self {
         self.answers.insert(step.into(), Ok(answer));
         self
     }
 
-    /// That the step of that name gets no answer.
+    /// The step with that name gets no answer.
     #[must_use]
     pub fn answer_error(mut self, step: impl Into<String>, error: HttpError) -> Self {
         self.answers.insert(step.into(), Err(error));
         self
     }
 
-    /// Call the handler.
+    /// Calls the handler.
     ///
     /// # Panics
-    /// With the handler's own panic, which in a component would be a trap; or when it makes a call to which the test has
-    /// no answer.
+    /// With the handler's own panic, which in a component would be a trap; or when it makes a call for which the test has no
+    /// answer.
     pub fn run<T: EventData>(self, handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>) -> Run {
         let recorder = self.recorder();
         let (event, delivery) = self.parts();
@@ -199,12 +199,12 @@ impl Delivery {
         key.map_or("test/1", String::as_str).to_owned()
     }
 
-    /// What the handler's context stands on.
+    /// The backend of the handler's context.
     pub(super) fn recorder(&self) -> Recorder {
         Recorder::new(self.effective_key(), self.state.clone(), self.config.clone(), self.answers.clone())
     }
 
-    /// The event and the identity, as the handler gets them.
+    /// The event and the delivery's identity, as the handler gets them.
     pub(super) fn parts(self) -> (Event<Vec<u8>>, crate::Delivery) {
         let delivery = self.identity();
         let mut event = with_key(self.event, &delivery.key);

@@ -1,5 +1,5 @@
-//! The contract's default limits, and what is said when one is met: in the words of the runtime, so that a test and an
-//! operator read the same.
+//! The contract's default limits, and the messages when one is exceeded: the same as the runtime's, so that tests and
+//! operators read the same text.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -19,7 +19,7 @@ pub const STATUS_DATA_BYTES_MAX: usize = 16 * 1024;
 pub const TIMER_NAME_BYTES_MAX: usize = 256;
 pub const TIMERS_MAX: usize = 64;
 pub const TIMER_DAYS_MAX: u64 = 3_650;
-/// What types of the runtime's own events begin with.
+/// Prefix of the types of the runtime's own events.
 pub const RESERVED_TYPE: &str = "weirgate.";
 pub const EFFECTS_BYTES_MAX: usize = 256 * 1024;
 pub const EMITTED_EVENTS_MAX: usize = 64;
@@ -30,15 +30,15 @@ pub const LOG_LINES_MAX: usize = 100;
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
 pub const JSON_DEPTH_MAX: usize = 64;
 
-/// What unwinds out of a handler whose call is ended.
+/// The payload that unwinds out of a handler whose call is ended.
 struct Ended(String);
 
-/// As the runtime does, leave the handler at once: it cannot catch or answer this.
+/// Leaves the handler at once, like the runtime: it cannot catch or answer this.
 pub fn end(reason: String) -> ! {
     panic::resume_unwind(Box::new(Ended(reason)))
 }
 
-/// What the work came to, or which limit ended it.
+/// The result of the work, or the limit that ended it.
 ///
 /// # Panics
 /// With the work's own panic.
@@ -56,7 +56,7 @@ pub fn at_most(what: &str, found: usize, max: usize, limit: &str) {
     }
 }
 
-/// A text of 1 to `bytes_max` bytes.
+/// Checks a text of 1 to `bytes_max` bytes.
 pub fn check_name(what: &str, name: &str, bytes_max: usize) {
     if name.is_empty() {
         end(format!("{what} is empty"));
@@ -70,7 +70,7 @@ pub fn check_length(what: &str, bytes: usize, bytes_max: usize) {
     }
 }
 
-/// What stands for an attribute of an event: not empty, not long, no control characters.
+/// Checks an event's attribute: not empty, not too long, no control characters.
 pub fn check_attribute(what: &str, value: &str, bytes_max: usize) {
     check_name(what, value, bytes_max);
     if value.chars().any(char::is_control) {
@@ -78,7 +78,7 @@ pub fn check_attribute(what: &str, value: &str, bytes_max: usize) {
     }
 }
 
-/// The type, content type and data of an event that leaves a call; `what` names the event.
+/// Checks the type, content type and data of an event of the call; `what` names the event.
 pub fn check_event(what: &str, r#type: &str, content_type: Option<&str>, data: &[u8]) {
     check_name(&format!("{what}'s type"), r#type, EVENT_TYPE_BYTES_MAX);
     if r#type.starts_with(RESERVED_TYPE) {
@@ -101,7 +101,7 @@ pub fn check_event(what: &str, r#type: &str, content_type: Option<&str>, data: &
     }
 }
 
-/// An empty content type counts as none.
+/// An empty content type counts as absent.
 fn check_content_type(what: &str, content_type: &str) {
     let what = format!("{what}: attribute `datacontenttype`");
     let bytes = content_type.len();
@@ -118,7 +118,7 @@ pub fn check_json(json: &[u8]) -> Result<(), JsonError> {
     json::check(json, JSON_DEPTH_MAX).map(drop)
 }
 
-/// A log line as it is kept: a long one ends in `…`.
+/// A log line as stored: a long one ends in `…`.
 pub fn cut(line: &str) -> String {
     if line.len() <= LOG_LINE_BYTES_MAX {
         return line.to_owned();

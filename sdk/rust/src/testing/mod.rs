@@ -1,4 +1,4 @@
-//! The native test kit: call a handler as the runtime would, and look at its effects. No WebAssembly is involved.
+//! The native test kit: calls a handler as the runtime would, and inspects its effects. No WebAssembly is involved.
 //!
 //! ```
 //! # use weirgate_sdk::prelude::*;

@@ -1,4 +1,4 @@
-//! The outside as a test makes it: an answer for each step, and what was asked.
+//! The network of a test: an answer for each step, and the requests made.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{HttpError, Request, Response, http};
 
-/// What the test answers, by the step's name.
+/// The test's answers, by step name.
 pub(super) type Answers = BTreeMap<String, Result<Response, HttpError>>;
 
-/// A call that a handler made, of a failed delivery too.
+/// A call that a handler made, also in a failed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     pub step: String,
@@ -21,16 +21,16 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The first header of that name, in any case. Secrets stand there as the handler named them.
+    /// The first header with that name, case-insensitive. Secrets appear as the handler named them.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         http::find(&self.request.headers, name)
     }
 
-    /// The body, read as JSON.
+    /// The body, parsed as JSON.
     ///
     /// # Panics
-    /// There is none, or it is not a `T`.
+    /// There is no body, or it is not a `T`.
     #[must_use]
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
@@ -38,7 +38,7 @@ impl Asked {
     }
 }
 
-/// What is answered and what was asked during one call.
+/// The answers and requests of one call.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     pub(super) answers: Answers,
@@ -46,7 +46,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// A finished step is asked for once; its answer is kept.
+    /// A finished step is requested once; its answer is kept.
     pub(super) fn fetch(&mut self, step: &str, request: Request) -> Result<Response, HttpError> {
         check_attribute("a step's name", step, STEP_NAME_BYTES_MAX);
         let answer = self.answers.get(step).cloned();

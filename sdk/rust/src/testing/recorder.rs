@@ -1,4 +1,4 @@
-//! The backend under test: answers from given state and settings, records effects, and ends the call at a limit.
+//! The backend of tests: answers from given state and settings, records effects, and ends the call at a limit.
 
 use std::{
     cell::{RefCell, RefMut},
@@ -21,16 +21,16 @@ use crate::{
     backend::{Backend, RawEmission, RawStatus, RawTimer},
 };
 
-/// All that one call has been given and has done.
+/// The input and the recorded effects of one call.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// The delivery's key.
     pub key: String,
-    /// What was committed before the call.
+    /// The committed state before the call.
     pub state: BTreeMap<String, Vec<u8>>,
-    /// Own writes; `None` removes.
+    /// The call's own writes; `None` removes the value.
     writes: BTreeMap<String, Option<Vec<u8>>>,
-    /// In a batch, the items of the same key that come before this one, in their order.
+    /// In a batch, the earlier items of the same key, in order.
     earlier: Vec<Recorder>,
     pub config: BTreeMap<String, String>,
     pub emissions: Vec<RawEmission>,
@@ -40,12 +40,12 @@ pub struct Recorded {
     pub network: Network,
     pub log: Vec<(Level, String)>,
     pub log_lines_dropped: usize,
-    /// What each effect measures; a later one takes the place of an earlier one.
+    /// The size of each effect; a later one replaces an earlier one.
     effects_bytes: BTreeMap<Effect, usize>,
     host_calls: usize,
 }
 
-/// What an effect takes the place of.
+/// The identity of an effect, by which it is replaced.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     State(String),
@@ -56,7 +56,7 @@ enum Effect {
     Timer(String),
 }
 
-/// A handle on what is recorded, for the context and for the kit.
+/// A handle on the recording, for the context and for the kit.
 #[derive(Debug, Clone)]
 pub struct Recorder(pub Rc<RefCell<Recorded>>);
 
@@ -71,7 +71,7 @@ impl Recorder {
         Self(Rc::new(RefCell::new(Recorded { key, state, config, network, ..Recorded::default() })))
     }
 
-    /// The items of a batch read what earlier ones of their key write.
+    /// An item of a batch reads the writes of earlier items of its key.
     pub fn join(recorders: &[Self]) {
         for (index, recorder) in recorders.iter().enumerate() {
             let mut recorded = recorder.0.borrow_mut();
@@ -80,14 +80,14 @@ impl Recorder {
         }
     }
 
-    /// What was recorded, with the state as it is after the call. The items of a batch are finished together.
+    /// The recording, with the state after the call. The items of a batch are finished together.
     pub fn finish(recorders: Vec<Self>) -> Vec<Recorded> {
         let states: Vec<_> = recorders.iter().map(|recorder| recorder.0.borrow().state_after()).collect();
         let recorded = recorders.into_iter().map(|recorder| recorder.0.take());
         recorded.zip(states).map(|(recorded, state)| Recorded { state, ..recorded }).collect()
     }
 
-    /// One host call; log lines are none.
+    /// Counts a host call; log lines are not counted.
     fn call(&self) -> RefMut<'_, Recorded> {
         let mut recorded = self.0.borrow_mut();
         recorded.host_calls += 1;
@@ -198,7 +198,7 @@ impl Backend for Recorder {
     fn start_timer(&self, name: &str, timer: RawTimer) {
         let mut recorded = self.call();
         check_attribute("a timer's name", name, TIMER_NAME_BYTES_MAX);
-        // What a time of day is compared with, the attempt's time, is not known here.
+        // The attempt's time, which a time of day would be compared with, is not known here.
         if matches!(timer.due, Due::AfterMs(wait_ms) if wait_ms > TIMER_DAYS_MAX * 86_400_000) {
             end(format!("a timer is due in more than {TIMER_DAYS_MAX} days"));
         }

@@ -1,4 +1,4 @@
-//! What a call came to, and the questions a test asks about it. A wrong expectation panics with all that is known.
+//! The result of a call, and a test's assertions on it. A wrong expectation panics with the whole result.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{EventType, Failure, Level, backend::RawEmission};
 
-/// How a call came to its end.
+/// How a call ended.
 #[derive(Debug)]
 pub(super) enum End {
     Completed,
@@ -38,11 +38,11 @@ pub struct Status {
     pub subject: String,
     pub state: String,
     pub text: String,
-    /// `Null` where none was given.
+    /// `Null` if none was given.
     pub data: serde_json::Value,
 }
 
-/// One finished call. Effects are there only if it completed; the log is there in any case.
+/// A finished call. It has effects only if it completed; it always has its log.
 #[derive(Debug)]
 pub struct Run {
     end: End,
@@ -73,10 +73,10 @@ impl Run {
         Self { end, key, state, emitted, statuses, timers, asked, log, log_lines_dropped }
     }
 
-    /// Check that the call completed.
+    /// Checks that the call completed.
     ///
     /// # Panics
-    /// It failed, or was ended.
+    /// It failed, or a limit ended it.
     #[track_caller]
     pub fn completed(&self) -> &Self {
         match &self.end {
@@ -92,7 +92,7 @@ impl Run {
     /// The failure that the handler returned.
     ///
     /// # Panics
-    /// It returned none.
+    /// It returned no failure.
     #[track_caller]
     pub fn failure(&self) -> &Failure {
         match &self.end {
@@ -103,22 +103,22 @@ impl Run {
         }
     }
 
-    /// What the handler returned, for tests that deliver again where it failed.
+    /// The handler's result, for tests that deliver again after a failure.
     ///
     /// # Errors
-    /// The failure that it returned.
+    /// The returned failure.
     ///
     /// # Panics
-    /// It returned nothing: a limit ended it, or it was blocked behind a failed one.
+    /// It returned nothing: a limit ended it, or it was blocked behind a failed item.
     #[track_caller]
     pub fn result(&self) -> Result<(), &Failure> {
         if self.is_completed() { Ok(()) } else { Err(self.failure()) }
     }
 
-    /// Which limit ended the call.
+    /// The limit that ended the call.
     ///
     /// # Panics
-    /// None did.
+    /// No limit did.
     #[track_caller]
     pub fn ended(&self) -> &str {
         match &self.end {
@@ -151,7 +151,7 @@ impl Run {
         self.completed().statuses.iter().rev().find(|status| status.subject == subject)
     }
 
-    /// The data of all emitted events of type `E`, in their order.
+    /// The data of all emitted events of type `E`, in order.
     ///
     /// # Panics
     /// The call did not complete, or an event's data is not an `E`.
@@ -162,7 +162,7 @@ impl Run {
         of_type.map(|emitted| typed(&emitted.data, E::TYPE)).collect()
     }
 
-    /// All emitted events, in their order.
+    /// All emitted events, in order.
     ///
     /// # Panics
     /// The call did not complete.
@@ -182,10 +182,10 @@ impl Run {
         self.completed().state.get(name).map(|bytes| typed(bytes, name))
     }
 
-    /// Check that the call completed and did nothing: no event, no status, no timer.
+    /// Checks that the call completed and had no effect: no event, no status, no timer.
     ///
     /// # Panics
-    /// It did something, or did not complete.
+    /// It had an effect, or did not complete.
     #[track_caller]
     pub fn did_nothing(&self) -> &Self {
         let Self { emitted, statuses, timers, .. } = self.completed();
@@ -197,25 +197,25 @@ impl Run {
         self
     }
 
-    /// The calls to other hosts, in their order, of a failed delivery too. A step that is finished is called once.
+    /// The calls to other hosts, in order, also of a failed delivery. A finished step is called once.
     #[must_use]
     pub fn asked(&self) -> &[Asked] {
         &self.asked
     }
 
-    /// The lines that were kept, of a failed call too.
+    /// The kept log lines, also of a failed call.
     #[must_use]
     pub fn log(&self) -> &[(Level, String)] {
         &self.log
     }
 
-    /// How many lines were dropped at the limit.
+    /// Number of lines dropped at the limit.
     #[must_use]
     pub fn log_lines_dropped(&self) -> usize {
         self.log_lines_dropped
     }
 
-    /// Whether an earlier item of the same key failed in the same batch, so that nothing of this one counts.
+    /// Whether an earlier item of the same key failed in the same batch, so that no effect of this one counts.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         matches!(self.end, End::ParkedBehind)
@@ -241,7 +241,7 @@ impl Run {
         &self.timers
     }
 
-    /// What is known, for the message of a failed check.
+    /// The whole result, for the message of a failed check.
     pub(super) fn story(&self) -> String {
         let emitted = self.emitted.iter().map(|Emitted { r#type, key, data, .. }| {
             format!("\n  emitted {type} to {key}: {}", String::from_utf8_lossy(data))
@@ -259,7 +259,7 @@ impl Run {
     }
 }
 
-/// As the contract has it: a subject of its own is also the key.
+/// As in the contract: an emission's own subject is also its key.
 fn fill_in(emission: RawEmission, subject: &str, key: &str) -> Emitted {
     let RawEmission { r#type, subject: own, key: own_key, data_content_type, data } = emission;
     let key = own_key.or_else(|| own.clone()).unwrap_or_else(|| key.to_owned());

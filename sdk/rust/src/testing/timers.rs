@@ -1,4 +1,4 @@
-//! Timers as a test sees them: what a call started and cancelled, and the delivery that a timer becomes.
+//! Timers in tests: which ones a call started and cancelled, and the delivery of a timer's event.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{Due, EventType, backend::RawTimer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timer {
     pub name: String,
-    /// What it is scoped to, beside the handler.
+    /// The key that it is scoped to, besides the handler.
     pub key: String,
     pub due: Due,
     pub r#type: String,
@@ -32,10 +32,10 @@ impl Timer {
     }
 }
 
-/// The timers of one key that are started and cancelled, by name; `None` is cancelled.
+/// The started and cancelled timers of one key, by name; `None` is cancelled.
 pub(super) type Timers = BTreeMap<String, Option<Timer>>;
 
-/// What a call did with the timers of `key`.
+/// A call's changes of the timers of `key`.
 pub(super) fn written(raw: BTreeMap<String, Option<RawTimer>>, key: &str) -> Timers {
     let timer = |name: &str, raw: RawTimer| {
         let RawTimer { due, r#type, data_content_type, data } = raw;
@@ -46,10 +46,10 @@ pub(super) fn written(raw: BTreeMap<String, Option<RawTimer>>, key: &str) -> Tim
 
 #[allow(clippy::must_use_candidate, reason = "asking is checking: the answer need not be used")]
 impl Run {
-    /// The timer of that name, as the call has started it.
+    /// The timer with that name, as the call started it.
     ///
     /// # Panics
-    /// The call started none of that name or cancelled it, or did not complete.
+    /// The call did not start it or cancelled it, or did not complete.
     #[track_caller]
     pub fn timer(&self, name: &str) -> &Timer {
         let timer = self.completed().timer_writes().get(name).and_then(Option::as_ref);
@@ -65,7 +65,7 @@ impl Run {
         self.completed().timer_writes().values().flatten().collect()
     }
 
-    /// The names of all timers that the call cancelled, whether there were such timers or not.
+    /// The names of all timers that the call cancelled, whether they existed or not.
     ///
     /// # Panics
     /// The call did not complete.
@@ -77,7 +77,7 @@ impl Run {
 }
 
 impl Delivery {
-    /// The delivery that a timer becomes when it is due, to the handler that started it.
+    /// The delivery of a due timer's event to the handler that started it.
     #[must_use]
     pub fn of_timer(timer: &Timer) -> Self {
         let mut delivery = Self::raw(timer.r#type.clone(), timer.data.clone()).key(&timer.key);

@@ -1,4 +1,4 @@
-//! Several deliveries to one handler, each seeing what the completed ones before it have left.
+//! Several deliveries to one handler, each seeing the effects of the earlier completed ones.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{Context, Event, EventData, Failure};
 pub struct World {
     state: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     statuses: BTreeMap<String, Status>,
-    /// By key; those that are cancelled stay as `None`.
+    /// By key; cancelled ones stay as `None`.
     timers: BTreeMap<String, Timers>,
     config: BTreeMap<String, String>,
     handler: Option<String>,
@@ -20,32 +20,32 @@ pub struct World {
 }
 
 impl World {
-    /// A world in which nothing has happened.
+    /// An empty world.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A setting of the manifest, for all deliveries from here on.
+    /// A setting of the manifest, for all later deliveries.
     #[must_use]
     pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.configure(name, value);
         self
     }
 
-    /// Change a setting between deliveries.
+    /// Changes a setting between deliveries.
     pub fn configure(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.config.insert(name.into(), value.into());
     }
 
-    /// The handler's name as deployed.
+    /// The handler's deployed name.
     #[must_use]
     pub fn handler(mut self, name: impl Into<String>) -> Self {
         self.handler = Some(name.into());
         self
     }
 
-    /// Deliver. The effects stay in the world if the call completes.
+    /// Delivers. The effects stay in the world if the call completes.
     pub fn run<T: EventData>(
         &mut self,
         delivery: Delivery,
@@ -56,14 +56,14 @@ impl World {
         run
     }
 
-    /// The delivery at the next position, with what the world gives it.
+    /// The delivery at the next position, with the world's state and settings.
     pub(super) fn take(&mut self, mut delivery: Delivery) -> Delivery {
         self.position += 1;
         delivery.position.get_or_insert(self.position);
         self.surround(delivery)
     }
 
-    /// Keep the effects of a run that completed.
+    /// Keeps the effects of a completed run.
     pub(super) fn keep(&mut self, run: &Run) {
         if !run.is_completed() {
             return;
@@ -74,7 +74,7 @@ impl World {
         self.statuses.extend(statuses);
     }
 
-    /// The delivery with what the world gives it, unless it has its own.
+    /// The delivery with the world's state and settings, unless it has its own.
     pub(super) fn surround(&self, mut delivery: Delivery) -> Delivery {
         if let Some(name) = &self.handler {
             delivery = delivery.handler(name);
@@ -88,7 +88,7 @@ impl World {
         delivery
     }
 
-    /// Let a timer that is running fire: its event is delivered, and it is gone, unless the handler starts it again.
+    /// Fires a running timer: its event is delivered, and the timer is gone, unless the handler starts it again.
     ///
     /// # Panics
     /// There is no such timer.
@@ -104,7 +104,7 @@ impl World {
         self.run(Delivery::of_timer(&timer), handler)
     }
 
-    /// The timer of that name, where it is running.
+    /// The timer with that name, if it is running.
     #[must_use]
     pub fn timer(&self, key: &str, name: &str) -> Option<&Timer> {
         self.timers.get(key)?.get(name)?.as_ref()

@@ -1,4 +1,4 @@
-//! Connections that are opened and held.
+//! Attacks that open and hold connections.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub async fn heads_without_an_end(field: &Field) {
     drop(held);
 }
 
-/// More connections than a process has descriptors at first, opened again when they are closed.
+/// At first more connections than a process has descriptors, opened again when they are closed.
 pub async fn idle_connections(field: &Field) {
     while field.goes_on() {
         let held = join_all((0..1_100).map(|_| field.sent(b""))).await;
@@ -40,7 +40,7 @@ pub async fn idle_connections(field: &Field) {
     }
 }
 
-/// Sockets that watch as many subjects as they may, each as long as a message may be.
+/// Sockets that watch as many subjects as allowed, each as long as a message allows.
 pub async fn wide_sockets(field: &Field) {
     let watch = async |socket: usize| {
         let mut live = Live::try_connect(&field.client.url(""), None).await.ok()?;

@@ -1,4 +1,4 @@
-//! Handlers that use all that their manifests allow, and events that make them.
+//! Handlers that use everything that their manifests allow, and events that cause it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ pub async fn self_emission(field: &Field) {
     field.wait().await;
 }
 
-/// Batches of as many items as a call may have, each of which writes and emits all that it may.
+/// Batches of as many items as a call may have, each of which writes and emits as much as allowed.
 pub async fn large_batches(field: &Field) {
     let settings = json!({ "batch": { "events_max": 256 }, "limits": { "cpu_ms": 5_000, "wall_ms": 30_000 } });
     field.deploy("attack-batches", "hostile-batch", &["hostile.each_its_limits"], settings).await;
@@ -34,7 +34,7 @@ pub async fn log_lines(field: &Field) {
     .await;
 }
 
-/// Thousands of deliveries that wait for a correction, and correction events of all sizes, hundreds in a request.
+/// Thousands of deliveries that await correction, and correction events of all sizes, hundreds per request.
 pub async fn corrections(field: &Field) {
     let settings = json!({ "subscriptions": [{ "types": ["mend.work"], "corrections": ["fix.*"] }] });
     field.deploy("attack-corrections", "mender", &["mend.work"], settings).await;
@@ -45,7 +45,7 @@ pub async fn corrections(field: &Field) {
     let large = json!({ "fill": "x".repeat(250_000) });
     again(field, async |from| {
         field.publish("fix.small", "corrections/#", from, 300, &json!({ "n": from })).await;
-        // Each brings another member, so that what is merged grows.
+        // Each adds another member, so that the merged data grows.
         for n in from..from + 15 {
             let data = json!({ format!("fill-{n}"): large["fill"] });
             field.publish("fix.large", "corrections/7", n, 1, &data).await;
@@ -54,7 +54,7 @@ pub async fn corrections(field: &Field) {
     .await;
 }
 
-/// Calls that run until their time is up, as many at once as there may be.
+/// Calls that run until their time limit, as many at once as allowed.
 pub async fn endless_calls(field: &Field) {
     let settings = json!({ "limits": largest_limits(), "concurrency": 1_024 });
     field.deploy("attack-loops", "hostile", &["hostile.loops_forever"], settings).await;
@@ -64,7 +64,7 @@ pub async fn endless_calls(field: &Field) {
     .await;
 }
 
-/// Publish again and again, with numbers of its own each time.
+/// Publishes repeatedly, with new numbers each time.
 async fn again(field: &Field, publish: impl AsyncFn(u64)) {
     let next = AtomicU64::new(0);
     field.at_once(1, |_| publish(next.fetch_add(1_000, Ordering::Relaxed))).await;

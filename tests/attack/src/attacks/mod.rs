@@ -17,7 +17,7 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Run it to its end, on a thread of its own: attacks take no time from the load and the probe.
+    /// Runs it to its end, on its own thread: attacks take no time from the load and the probe.
     pub fn start(&self, field: Field) -> JoinHandle<()> {
         let run = self.run;
         tokio::task::spawn_blocking(move || {
@@ -35,13 +35,13 @@ macro_rules! attacks {
 }
 
 attacks! {
-    // Guests, and what is sent to them.
+    // Guests, and their events.
     guests::self_emission, guests::large_batches, guests::log_lines, guests::corrections, guests::endless_calls,
-    // Connections that are held.
+    // Held connections.
     connections::bodies_without_an_end, connections::heads_without_an_end, connections::idle_connections,
     connections::wide_sockets, connections::slow_readers,
-    // Requests that are large, deep or many.
+    // Requests that are large, deep or numerous.
     requests::empty_batches, requests::deep_json, requests::uploads, requests::wide_manifests,
-    // Questions that find nothing.
+    // Queries without results.
     queries::filters, queries::subscriptions,
 }

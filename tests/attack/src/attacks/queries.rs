@@ -1,11 +1,11 @@
-//! Questions that look at everything and find nothing.
+//! Queries that scan everything and find nothing.
 
 use serde_json::json;
 use weirgate_tests::Live;
 
 use crate::Field;
 
-/// Lists with filters that nothing fits.
+/// Lists with filters that match nothing.
 pub async fn filters(field: &Field) {
     let paths = [
         "/v1/deliveries?key=nosuch",
@@ -20,7 +20,7 @@ pub async fn filters(field: &Field) {
     field.at_once(16, async |index| drop(field.client.try_get(paths[index % paths.len()]).await)).await;
 }
 
-/// Sockets that subscribe to subjects nobody has set, and leave again.
+/// Sockets that subscribe to subjects without a status, and leave again.
 pub async fn subscriptions(field: &Field) {
     field
         .at_once(8, async |index| {

@@ -1,4 +1,4 @@
-//! Requests that are large, deep, or many at once.
+//! Requests that are large, deep, or numerous.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::Field;
 const BODY_BYTES: usize = 4 << 20;
 const MODULE_BYTES: usize = 31 << 20;
 
-/// Batches of as many empty events as a body holds.
+/// Batches of as many empty events as fit in a body.
 pub async fn empty_batches(field: &Field) {
     let body = format!("[{}{{}}]", "{},".repeat(BODY_BYTES / 3 - 4));
     field
@@ -16,7 +16,7 @@ pub async fn empty_batches(field: &Field) {
         .await;
 }
 
-/// JSON that nests as deep as a body allows, wherever JSON is taken.
+/// JSON that nests as deep as fits in a body, wherever JSON is accepted.
 pub async fn deep_json(field: &Field) {
     let deep = |open: &str, close: &str| {
         format!("{}{}", open.repeat(BODY_BYTES / 2 / open.len()), close.repeat(BODY_BYTES / 2 / open.len()))
@@ -38,7 +38,7 @@ pub async fn deep_json(field: &Field) {
         .await;
 }
 
-/// Modules that are none, as large as they may be.
+/// Invalid modules of the maximum size.
 pub async fn uploads(field: &Field) {
     field
         .at_once(20, async |index| {
@@ -50,7 +50,7 @@ pub async fn uploads(field: &Field) {
         .await;
 }
 
-/// Manifests with as many patterns as a body holds.
+/// Manifests with as many patterns as fit in a body.
 pub async fn wide_manifests(field: &Field) {
     let uploaded = field.client.upload(weirgate_guests::build("ledger")).await.ok();
     let types: Vec<_> = (0..120_000).map(|n| format!("a{n}*b*c*d")).collect();

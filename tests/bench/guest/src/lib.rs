@@ -1,14 +1,14 @@
-//! The handler that the benchmark measures with: parses an event, reads and writes one state value, sets one status.
-//! The status carries what the driver needs to know which events are done; the handler knows nothing of the driver.
+//! The benchmark's handler: parses an event, reads and writes one state value, sets one status. The status contains what the
+//! driver needs to know which events are done; the handler knows nothing of the driver.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// An order went a step further.
+/// An order has advanced a step.
 #[derive(Debug, Clone, Deserialize, Serialize, EventType)]
 #[event("order.moved")]
 pub struct OrderMoved {
-    /// Grows with every event of a run.
+    /// Increases with every event of a run.
     pub seq: u64,
     pub status: String,
     pub customer: String,
@@ -22,14 +22,14 @@ pub struct Line {
     pub price_cents: u64,
 }
 
-/// What is known of an order.
+/// The state of an order.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Progress {
     count: u64,
     status: String,
 }
 
-/// What the status tells: the event it is about, and how many the order has seen.
+/// The status's data: the event, and how many events the order has had.
 #[derive(Serialize)]
 struct Seen {
     seq: u64,
@@ -37,11 +37,11 @@ struct Seen {
 }
 
 /// # Errors
-/// The event says so, by its status; or the state is not what this handler wrote.
+/// As the event's status requests; or the state was not written by this handler.
 #[handler]
 pub fn handle(event: Event<OrderMoved>, context: &mut Context) -> Result<(), Failure> {
     let OrderMoved { seq, status, .. } = event.data;
-    // What does not go through: for an hour, or until the configuration says that it heals.
+    // Fails for an hour, or until the configuration heals it.
     match status.as_str() {
         // Until its limit on CPU time.
         "hog" => compute(),

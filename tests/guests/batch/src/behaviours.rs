@@ -1,4 +1,4 @@
-//! What a batch handler can do, well and badly. An item's data says which of its kind it is.
+//! The behaviours of a batch handler, good and bad. An item's data selects its variant.
 
 use std::{hint::black_box, time::SystemTime};
 
@@ -15,7 +15,7 @@ fn all_well(items: &[BatchItem]) -> Outcomes {
     items.iter().map(|_| Ok(())).collect()
 }
 
-/// Do this for each item.
+/// Does this for each item.
 fn for_each(items: &[BatchItem], mut work: impl FnMut(&BatchItem)) -> Outcomes {
     for (index, item) in (0..).zip(items) {
         batch::select(index);
@@ -95,7 +95,7 @@ pub fn lists_of_its_key(items: &[BatchItem]) -> Outcomes {
     all_well(items)
 }
 
-/// Each item writes; its data says how it ends.
+/// Each item writes; its data determines its result.
 pub fn some_fail(items: &[BatchItem]) -> Outcomes {
     for_each(items, |_| state::set("count", &[count() + 1]));
     let outcome = |item: &BatchItem| match item.event.data.as_slice() {
@@ -115,7 +115,7 @@ pub fn says_what(items: &[BatchItem]) -> Outcomes {
     })
 }
 
-/// Time stands still, and is the first item's.
+/// The clock does not advance, and is the first item's.
 pub fn given_of_the_first(items: &[BatchItem]) -> Outcomes {
     for_each(items, |_| {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -125,7 +125,7 @@ pub fn given_of_the_first(items: &[BatchItem]) -> Outcomes {
     })
 }
 
-/// As much as one delivery may do, for each.
+/// The maximum of one delivery, for each.
 pub fn each_its_limits(items: &[BatchItem]) -> Outcomes {
     for_each(items, |_| {
         for _ in 0..64 {
@@ -141,8 +141,8 @@ pub fn each_its_limits(items: &[BatchItem]) -> Outcomes {
     })
 }
 
-/// Each item's data holds the URLs that it calls, one a line, as the steps `1`, `2`, ... What came back stands in the
-/// state of the same name.
+/// Each item's data holds the URLs that it calls, one per line, as the steps `1`, `2`, ... The answers are written to the
+/// state under the same name.
 pub fn fetches(items: &[BatchItem]) -> Outcomes {
     for_each(items, |item| {
         let urls = String::from_utf8(item.event.data.clone()).unwrap();
@@ -164,7 +164,7 @@ pub fn all_fail_after_fetches(items: &[BatchItem]) -> Outcomes {
     items.iter().map(|_| Err(transient("not without it"))).collect()
 }
 
-pub fn selects_nobody(items: &[BatchItem]) -> Outcomes {
+pub fn selects_no_item(items: &[BatchItem]) -> Outcomes {
     batch::select(items.len() as u32);
     all_well(items)
 }

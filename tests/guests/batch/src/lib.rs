@@ -1,7 +1,7 @@
-//! A batch handler that does what its first event's type tells it to: `batch.<behaviour>`. The behaviours are listed in
+//! A batch handler whose first event's type selects its behaviour: `batch.<behaviour>`. The behaviours are listed in
 //! `table.rs`. For tests only.
 #![cfg(target_family = "wasm")]
-// What a test guest does to itself is its purpose; the bindings that are generated need `unsafe`.
+// Misbehaviour is a test guest's purpose; the generated bindings need `unsafe`.
 #![allow(unsafe_code)]
 #![allow(clippy::pedantic, clippy::same_length_and_capacity)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -14,7 +14,7 @@ mod table;
 use behaviours::*;
 use weirgate::handler::types::{CorrectableFailure, TransientFailure};
 
-/// What a behaviour comes to: a result for each item.
+/// The result of a behaviour: one per item.
 type Outcomes = Vec<Result<(), Failure>>;
 
 struct HostileBatch;

@@ -1,9 +1,9 @@
-//! A batch guest whose every delivery writes as much state as its event says.
+//! A batch guest whose deliveries each write as much state as their event requests.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// How many bytes of state it writes, in values of 48 KiB, and how many bytes of log lines.
+/// Number of bytes of state to write, in values of 48 KiB, and number of bytes of log lines.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, EventType)]
 #[event("greedy.fill")]
 pub struct Fill {
@@ -15,7 +15,7 @@ pub struct Fill {
 const VALUE_BYTES: usize = 48 << 10;
 
 /// # Errors
-/// None of its own.
+/// None.
 #[batch_handler]
 pub fn handle(items: &mut [Item<Fill>]) -> Result<(), Failure> {
     for item in items {

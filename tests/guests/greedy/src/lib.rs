@@ -1,22 +1,22 @@
-//! A guest that uses as much as it may of what has a limit: its events say of what, and how much.
+//! A guest that uses limited resources up to their limits: its events say which, and how much.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::{Request, prelude::*};
 
-/// What is to be done, each so many times or so large.
+/// The resources to use, with number or size.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, EventType)]
 #[event("greedy.act")]
 pub struct Act {
-    /// Copies of this event that it emits.
+    /// Copies of this event to emit.
     #[serde(default)]
     pub copies: usize,
     /// The bytes of padding in each.
     #[serde(default)]
     pub bytes: usize,
-    /// State values that it writes, one byte each.
+    /// State values to write, one byte each.
     #[serde(default)]
     pub writes: usize,
-    /// A step with a name that no attempt before has used.
+    /// A step with a name that no earlier attempt has used.
     #[serde(default)]
     pub step: bool,
     /// `transient` or `correctable`.
@@ -27,7 +27,7 @@ pub struct Act {
 }
 
 /// # Errors
-/// As the event says.
+/// As the event requests.
 #[handler]
 pub fn handle(event: Event<Act>, context: &mut Context) -> Result<(), Failure> {
     let act = &event.data;

@@ -1,4 +1,4 @@
-//! What the contract does not allow.
+//! Violations of the contract.
 
 use crate::{
     Given, Outcome,

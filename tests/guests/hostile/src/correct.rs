@@ -1,4 +1,4 @@
-//! Deliveries that fail so that they can be corrected, and what the component does when it is asked to.
+//! Deliveries that fail as correctable, and the component's correction hook.
 
 use std::hint::black_box;
 
@@ -56,7 +56,7 @@ pub fn correction_after_many_lines(_: &Given) -> Outcome {
     wrong()
 }
 
-/// What `on-correctable` does.
+/// The behaviour of `on-correctable`.
 pub fn correct(behaviour: &str, given: &Given, failure: &CorrectableFailure) -> Option<Correction> {
     match behaviour {
         "corrects" => Some(well(given, failure)),
@@ -72,7 +72,7 @@ pub fn correct(behaviour: &str, given: &Given, failure: &CorrectableFailure) -> 
     }
 }
 
-/// It sees what was committed and nothing of the attempt; what it does is dropped.
+/// It sees the committed state and nothing of the attempt; its effects are dropped.
 fn well(given: &Given, failure: &CorrectableFailure) -> Correction {
     assert_eq!((failure.message.as_str(), failure.what_is_wrong.as_str()), ("bad order", "the quantity is too small"));
     assert_eq!(given.event.data, br#"{"quantity": 3}"#);

@@ -1,7 +1,7 @@
-//! A handler that does what the event's type tells it to: `hostile.<behaviour>`. The behaviours are listed in
-//! `table.rs`. For tests only.
+//! A handler whose event's type selects its behaviour: `hostile.<behaviour>`. The behaviours are listed in `table.rs`. For
+//! tests only.
 #![cfg(target_family = "wasm")]
-// What a test guest does to itself is its purpose; the bindings that are generated need `unsafe`.
+// Misbehaviour is a test guest's purpose; the generated bindings need `unsafe`.
 #![allow(unsafe_code)]
 #![allow(clippy::pedantic, clippy::same_length_and_capacity)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -23,10 +23,10 @@ use outbound::*;
 use surroundings::*;
 use well_behaved::*;
 
-/// What a behaviour comes to.
+/// The result of a behaviour.
 type Outcome = Result<(), Failure>;
 
-/// What a behaviour gets.
+/// The input of a behaviour.
 struct Given {
     event: Event,
     delivery: Delivery,

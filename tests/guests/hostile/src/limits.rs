@@ -1,4 +1,4 @@
-//! What is too much: of time, of memory, of effects, of output.
+//! Exceeded limits: of time, of memory, of effects, of output.
 
 use std::hint::black_box;
 
@@ -33,7 +33,7 @@ pub fn hogs_memory(_: &Given) -> Outcome {
     }
 }
 
-/// Being refused memory is no crime.
+/// Being refused memory is not an error in itself.
 pub fn copes_without_memory(_: &Given) -> Outcome {
     let mut much: Vec<u8> = Vec::new();
     assert!(much.try_reserve_exact(1 << 30).is_err());
@@ -80,7 +80,7 @@ pub fn huge_string(_: &Given) -> Outcome {
 
 /// A string whose length reaches far beyond the guest's memory.
 pub fn forged_length(_: &Given) -> Outcome {
-    // SAFETY: there is none; the host has to notice.
+    // SAFETY: there is none; the host has to detect it.
     let forged =
         unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(black_box(16 as *const u8), 1 << 30)) };
     log::write(log::Level::Info, forged);
@@ -130,7 +130,7 @@ pub fn many_timers(_: &Given) -> Outcome {
 }
 
 pub fn many_random_bytes(_: &Given) -> Outcome {
-    // The standard library asks for a few at a time, so this asks by itself.
+    // The standard library requests a few at a time, so this calls the import directly.
     #[link(wasm_import_module = "wasi:random/random@0.2.0")]
     unsafe extern "C" {
         #[link_name = "get-random-bytes"]

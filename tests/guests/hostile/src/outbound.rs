@@ -1,5 +1,5 @@
-//! Calls to the outside, as the event's data names them: `{"fetches": [{"step", "url", "method", "headers", "body",
-//! "timeout_ms"}]}`. What came back stands in the state `0`, `1`, ... as JSON.
+//! Outbound calls as the event's data lists them: `{"fetches": [{"step", "url", "method", "headers", "body",
+//! "timeout_ms"}]}`. The answers are written to the state `0`, `1`, ... as JSON.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn shown(answer: &Result<Response, Error>) -> Value {
     }
 }
 
-/// What came back, in order.
+/// The answers, in order.
 pub fn fetch_all(given: &Given) -> Vec<Value> {
     let data: Value = serde_json::from_slice(&given.event.data).unwrap();
     let fetches = data["fetches"].as_array().cloned().unwrap_or_default();
@@ -52,7 +52,7 @@ pub fn fetches(given: &Given) -> Outcome {
     Ok(())
 }
 
-/// The failure's message is all that came back.
+/// The failure's message contains all answers.
 pub fn fails_after_fetches(given: &Given) -> Outcome {
     let message = Value::from(fetch_all(given)).to_string();
     Err(Failure::Transient(TransientFailure { message, retry_after_ms: None }))

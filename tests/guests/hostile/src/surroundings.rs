@@ -1,4 +1,4 @@
-//! What a program finds around it: time, chance, files. Nothing of it may differ between two runs.
+//! A program's environment: time, randomness, files. None of it may differ between two runs.
 
 use std::{
     collections::hash_map::RandomState,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{Given, Outcome, weirgate::handler::state};
 
-/// Writes all that the surroundings say into the state, for the test to compare.
+/// Writes everything that the environment returns into the state, for the test to compare.
 pub fn ambient(_: &Given) -> Outcome {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     state::set("wall-ms", wall.as_millis().to_string().as_bytes());

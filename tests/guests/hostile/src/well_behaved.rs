@@ -1,4 +1,4 @@
-//! What a good handler does, and the ways in which it says that it failed.
+//! The behaviour of a good handler, and its ways to fail.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,7 +16,7 @@ fn status(state: &str) -> Status {
     Status { state: state.into(), text: String::new(), data: None }
 }
 
-/// What the cost of a call is measured with: read a value, write it, set a status.
+/// The workload for measuring the cost of a call: reads a value, writes it, sets a status.
 pub fn plain(given: &Given) -> Outcome {
     let data: serde_json::Value = serde_json::from_slice(&given.event.data).unwrap_or_default();
     let before = state::get("count").and_then(|value| Some(u64::from_le_bytes(value.try_into().ok()?))).unwrap_or(0);
@@ -43,7 +43,7 @@ pub fn effects(_: &Given) -> Outcome {
     Ok(())
 }
 
-/// A text for people may have been put together from anything.
+/// A text for people may contain anything.
 pub fn status_text(_: &Given) -> Outcome {
     let text = "two\nlines\u{1b}[31m".into();
     outbox::set_status(None, &Status { state: "told".into(), text, data: None });
@@ -63,7 +63,7 @@ pub fn emit_defaults(_: &Given) -> Outcome {
     Ok(())
 }
 
-/// A call sees what was committed and what it has written itself.
+/// A call sees the committed state and its own writes.
 pub fn state_operations(_: &Given) -> Outcome {
     assert_eq!(state::get("committed").as_deref(), Some(b"1".as_slice()));
     assert_eq!(state::get("unknown"), None);
@@ -92,7 +92,7 @@ fn timer(due: Due) -> Timer {
     Timer { due, type_: "order.overdue".into(), data_content_type: None, data: br#"{"n":1}"#.to_vec() }
 }
 
-/// The later call for a name counts, be it to start or to cancel.
+/// The later call for a name counts, whether it starts or cancels.
 pub fn timers(_: &Given) -> Outcome {
     outbox::start_timer("payment", &timer(Due::At(1)));
     outbox::start_timer("payment", &timer(Due::After(60_000)));
@@ -104,7 +104,7 @@ pub fn timers(_: &Given) -> Outcome {
     Ok(())
 }
 
-/// As many and as far ahead as there may be.
+/// The maximum number, as far ahead as allowed.
 pub fn timer_limits(_: &Given) -> Outcome {
     for n in 0..64 {
         outbox::start_timer(&format!("{n:0256}"), &timer(Due::After(3_650 * 86_400_000)));
@@ -127,7 +127,7 @@ pub fn log_levels(_: &Given) -> Outcome {
     Ok(())
 }
 
-/// Statics and the heap are as they were made, in every call.
+/// Statics and the heap are in their initial state in every call.
 pub fn nothing_left_over(_: &Given) -> Outcome {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     static DIRTY: [AtomicU32; 16_384] = [const { AtomicU32::new(0) }; 16_384];

@@ -1,28 +1,29 @@
-//! A guest that keeps a ledger per key of what it was delivered: how many, up to which number, a hash over all ids in
-//! their order, and how often a number was not the one after the last. From outside, a test so sees what was lost, came
+//! A guest that keeps a ledger of its deliveries per key: how many, up to which number, a hash over all ids in order, and
+//! how often a number was not the successor of the last. So a test can see from outside what was lost, duplicated or out of
+//! order. It takes `ledger.add` from producers and `ledger.added` from itself under another name.
 //! twice or came out of order. It takes `ledger.add` from producers and `ledger.added` from itself under another name.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
-/// What a producer sends. The key is the account.
+/// A producer's event. The key is the account.
 #[derive(Debug, Clone, Serialize, Deserialize, EventType)]
 #[event("ledger.add")]
 pub struct Add {
     /// Counts from 1 within the account.
     pub n: u64,
-    /// So many attempts at this event fail before one succeeds.
+    /// Number of attempts at this event that fail before one succeeds.
     #[serde(default)]
     pub failures: u32,
 }
 
-/// What follows from each entry.
+/// Emitted for each entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, EventType)]
 #[event("ledger.added")]
 pub struct Added {
-    /// How many entries the account has, this one included.
+    /// Number of the account's entries, this one included.
     pub n: u64,
-    /// The id of the event that was entered.
+    /// The id of the entered event.
     pub of: String,
 }
 
@@ -32,19 +33,19 @@ pub enum Incoming {
     Added(Added),
 }
 
-/// An account as it stands; the status's data is the same.
+/// The state of an account; the status's data is the same.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     pub count: u64,
     pub last: u64,
-    /// FNV-1a over all ids in their order, as 16 hexadecimal digits.
+    /// FNV-1a over all ids in order, as 16 hexadecimal digits.
     pub hash: String,
-    /// How often a number was not the one after the last.
+    /// How often a number was not the successor of the last.
     pub breaks: u64,
 }
 
 impl Account {
-    /// Enter the event `id` with the number `n`.
+    /// Enters the event `id` with the number `n`.
     pub fn enter(&mut self, n: u64, id: &str) {
         self.breaks += u64::from(n != self.last + 1);
         self.count += 1;
@@ -56,7 +57,7 @@ impl Account {
 }
 
 /// # Errors
-/// Transient, as often as the event says.
+/// Transient, as often as the event requests.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let mut account: Account = context.state().get("account")?.unwrap_or_default();
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_fails_as_often_as_it_says() {
+    fn an_event_fails_as_often_as_its_data_says() {
         let run = Delivery::of(&Add { n: 1, failures: 1 }).key("account/1").run(handle);
         assert!(run.failure().is_transient());
     }

@@ -1,12 +1,12 @@
-//! A guest that fails in every way that heals: its events say how. It calls out in two steps, starts timers, and emits
-//! what it has done, so that a test sees each effect from outside.
+//! A guest that fails in every way that can heal: its events say how. It makes outbound calls in two steps, starts timers,
+//! and emits its work, so that a test sees each effect from outside.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::{Due, Request, prelude::*};
 
-/// What is to be done for a key.
+/// The work for a key.
 #[derive(Debug, Clone, Serialize, Deserialize, EventType)]
 #[event("mend.work")]
 pub struct Work {
@@ -16,21 +16,21 @@ pub struct Work {
     pub fail: Option<String>,
 }
 
-/// Two calls outside: `charge`, then `confirm`.
+/// Two outbound calls: `charge`, then `confirm`.
 #[derive(Debug, Clone, Serialize, Deserialize, EventType)]
 #[event("mend.charge")]
 pub struct Charge {
     pub amount: u64,
 }
 
-/// Wait for a time.
+/// Starts a timer.
 #[derive(Debug, Clone, Serialize, Deserialize, EventType)]
 #[event("mend.wait")]
 pub struct Wait {
     pub ms: u64,
 }
 
-/// Wait no more.
+/// Cancels the timer.
 #[derive(Debug, Clone, Serialize, Deserialize, EventType)]
 #[event("mend.cancel")]
 pub struct Cancel {}
@@ -39,7 +39,7 @@ pub struct Cancel {}
 #[event("mend.overdue")]
 pub struct Overdue {}
 
-/// Emitted for all that was done.
+/// Emitted for all completed work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, EventType)]
 #[event("mend.done")]
 pub struct Done {
@@ -56,10 +56,10 @@ pub enum Incoming {
 }
 
 /// # Errors
-/// As the event says; a call outside that fails.
+/// As the event requests; or an outbound call fails.
 ///
 /// # Panics
-/// Where the event asks for a trap.
+/// If the event requests a trap.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
@@ -117,7 +117,7 @@ mod tests {
     use weirgate_sdk::testing::Delivery;
 
     #[test]
-    fn work_fails_as_it_says() {
+    fn work_fails_as_its_data_says() {
         let fails =
             |fail: Option<&str>| Delivery::of(&Work { n: 1, fail: fail.map(str::to_owned) }).key("k").run(handle);
         assert_eq!(fails(None).emitted::<Done>(), [Done { n: 1 }]);

@@ -1,5 +1,5 @@
-//! A guest that takes the readings of electricity meters in batches, all at once: each meter is told its share of them.
-//! Where the setting `tariff` is a URL, what it answers is logged for each.
+//! A guest that takes the readings of electricity meters in batches, all at once: each meter's share of them is its status.
+//! If the setting `tariff` is a URL, its answer is logged for each.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
@@ -12,7 +12,7 @@ pub struct Reading {
 }
 
 /// # Errors
-/// Transient for all: nothing was used. Permanent for a meter that runs backwards.
+/// Transient for all: no consumption. Permanent for a meter that runs backwards.
 #[batch_handler]
 pub fn handle(items: &mut [Item<Reading>]) -> Result<(), Failure> {
     let sum: i64 = items.iter().map(|item| item.event.data.watts).sum();

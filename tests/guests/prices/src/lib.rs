@@ -1,5 +1,5 @@
-//! A guest that keeps the price of an article. A price that is not positive is wrong: where it has had a better one, it
-//! corrects that by itself, otherwise people have to. A price that is set for a time ends with a timer.
+//! A guest that keeps the price of an article. A price that is not positive is wrong: if there was a valid one before, the
+//! guest corrects it, otherwise an operator has to. A price that is set for a time ends with a timer.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use weirgate_sdk::prelude::*;
 #[event("price.set")]
 pub struct PriceSet {
     pub cents: i64,
-    /// How long it holds; absent: until the next one.
+    /// How long it applies; absent: until the next one.
     #[serde(default)]
     pub seconds: Option<u64>,
 }
 
-/// What the timer becomes.
+/// The timer's event.
 #[derive(Debug, PartialEq, Serialize, Deserialize, EventType)]
 #[event("price.ended")]
 pub struct PriceEnded {
@@ -56,7 +56,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     Ok(())
 }
 
-/// The price that the article has had so far.
+/// The article's present price.
 #[must_use]
 pub fn last_price(event: Event<PriceSet>, context: &Context, failure: &CorrectableFailure) -> Option<PriceSet> {
     let mut price = event.data;
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_price_is_corrected_where_there_was_a_good_one() {
+    fn a_wrong_price_is_corrected_from_the_last_valid_one() {
         let mut world = World::new();
         let failure = world.run(price(0, None), handle).failure().clone();
         assert!(world.correct(&price(0, None), &failure, last_price).is_none());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_ends_in_time() {
+    fn a_price_expires() {
         let mut world = World::new();
         assert_eq!(world.run(price(90, Some(60)), handle).timer("end").event::<PriceEnded>().cents, 90);
         assert_eq!(world.fire("sku/a-7", "end", handle).status().text, "90 cents no more");

@@ -4,7 +4,7 @@ use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
 use super::{Checked, Checks, Item, Life, Rule, Watched, time::SLACK_MS};
 
-/// How many deliveries a call of the histories' batch handlers may hold.
+/// Maximum number of deliveries in a call of the histories' batch handlers.
 const EVENTS_MAX: usize = 3;
 
 impl Checks {
@@ -41,7 +41,7 @@ impl Checks {
         self.check(Rule::Attempts, attempt == next, || format!("{delivery}: attempt {attempt}, not {next}"))
     }
 
-    /// Whether others of its lane let it.
+    /// Whether the others of its lane allow it.
     fn check_lane(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         if watched.kind.resequences {
@@ -63,7 +63,7 @@ impl Checks {
         Ok(())
     }
 
-    /// Whether its handler is to be called.
+    /// Whether its handler may be called.
     fn check_handler(&self, watched: &Watched, delivery: &DeliveryId, at_ms: u64) -> Checked {
         self.check(Rule::Modes, watched.mode != Mode::Paused, || {
             format!("{delivery} begins while its handler is paused")
@@ -74,13 +74,13 @@ impl Checks {
         let Some(until_ms) = watched.breaker_open_until_ms else { return Ok(()) };
         let elapsed_ms = self.elapsed_ms(at_ms) + SLACK_MS;
         self.check(Rule::Breakers, elapsed_ms >= until_ms, || format!("{delivery} begins while the breaker is open"))?;
-        self.check(Rule::Breakers, watched.running == 0, || format!("{delivery} begins beside the one that finds out"))
+        self.check(Rule::Breakers, watched.running == 0, || format!("{delivery} begins beside the half-open probe"))
     }
 
-    /// A call goes out with these.
+    /// A call goes out with these deliveries.
     ///
     /// # Errors
-    /// They may not share one, or as many as may be under way are.
+    /// They may not share one, or the maximum number of calls is in flight.
     pub fn called(&self, handler: &HandlerName, positions: &[Position], under_way: usize) -> Checked {
         let Some(watched) = self.handlers.get(super::index_of(handler)) else { return Ok(()) };
         let most = usize::try_from(watched.concurrency).unwrap_or(usize::MAX);

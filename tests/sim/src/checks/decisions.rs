@@ -1,4 +1,4 @@
-//! What may be decided, by people, by events and by the runtime: about deliveries, handlers and breakers.
+//! What operators, events and the runtime may decide about deliveries, handlers and breakers.
 
 use weirgate_core::HOOK;
 use weirgate_types::{BreakerChanged, BreakerId, DeliveryCommand, DeliveryDecided, DeliveryId, Position};
@@ -73,13 +73,13 @@ impl Checks {
 }
 
 impl Watched {
-    /// Nothing is under way, and the handler has looked at everything up to `scanned`: no correction may be left for what
-    /// waits.
+    /// Nothing is in flight, and the handler has scanned everything up to `scanned`: no correction may be left for a waiting
+    /// delivery.
     ///
     /// # Errors
     /// One is.
     pub fn no_correction_is_lost(&self, scanned: Position) -> Checked {
-        // Without order and without lanes, corrections do not find what waits.
+        // Without order and without lanes, corrections do not find waiting deliveries.
         if self.kind.order == (Order::None { input: false }) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Which events are whose: by the version that was in force at the event's position.
+//! Which handler takes which event: by the version in force at the event's position.
 
 use weirgate_types::{Deployed, KeyHash, KeyHasher, Position, Record};
 

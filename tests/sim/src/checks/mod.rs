@@ -1,5 +1,5 @@
-//! The rules, written a second time: what each record may say after those before it. Fed with every record that gets a place
-//! in the log; knows nothing of the machine.
+//! The rules, written a second time: which record may follow which. Fed with every record that is staged; knows nothing of
+//! the machine.
 
 mod attempts;
 mod decisions;
@@ -21,50 +21,50 @@ use crate::{
 };
 use events::Seen;
 
-/// What is promised. Each is checked by name.
+/// The guarantees. Each is checked by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// Nothing acknowledged is lost, and of a batch that was being written all is there or nothing.
+    /// Nothing acknowledged is lost, and a batch that was being written is there as a whole or not at all.
     Acknowledged,
-    /// Each effect once: one completion a delivery, each emission once.
+    /// Each effect once: one completion per delivery, each emission once.
     OnceOnly,
     /// Order per key and handler.
     Order,
-    /// What overtakes emits later.
+    /// Deliveries that overtake emit later.
     EmitOrder,
-    /// A call holds what may share one, as much of it as there is, and no more calls are under way than may be.
+    /// A call holds deliveries that may share one, as many as are ready, and no more calls are in flight than allowed.
     Batches,
     /// No held key runs.
     Held,
-    /// What waits for a correction does not run without one.
+    /// A delivery that awaits correction does not run without one.
     AwaitingCorrection,
-    /// A correction is for its key, for what came before it, once; and none is lost.
+    /// A correction applies to its key, to earlier events, once; and none is lost.
     Corrections,
     /// Attempts are counted, begin when they are due, and name the failed one before them.
     Attempts,
-    /// Stages of retry, one after the other; the dead letter after the last.
+    /// Retry stages in order; the dead letter after the last.
     Stages,
-    /// No attempt begins while the handler is paused; while it drains it takes nothing new.
+    /// No attempt begins while the handler is paused; while it drains it opens no delivery.
     Modes,
-    /// While a breaker is open nothing begins, and then one.
+    /// While a breaker is open nothing begins, and then one probe.
     Breakers,
-    /// Timers go off when they are due, once.
+    /// Timers fire when they are due, once.
     Timers,
-    /// The time of records never falls, and nothing waits longer than it is told to.
+    /// The time of records never decreases, and no wait is too long.
     Time,
-    /// The checkpoint passes nothing that is open.
+    /// The checkpoint passes no open delivery.
     Checkpoint,
     /// What browsers see never goes back, and nothing is missing from it.
     Shown,
     /// Positions are dense.
     Dense,
-    /// The views are what the log gives when it is replayed.
+    /// The views equal a replay of the log.
     Rebuilt,
     /// Memory is bounded by the limits.
     Bounded,
-    /// Everything ends, or waits where it can be seen.
+    /// Every delivery is closed, or waits where it can be seen.
     Liveness,
-    /// Nothing that is within its limits ends the engine or keeps it from opening again.
+    /// No input within the limits ends the engine or prevents its next start.
     Opens,
     /// The machine does not panic.
     Panic,
@@ -78,12 +78,12 @@ pub struct Violation {
 
 pub type Checked = Result<(), Violation>;
 
-/// Answer a violation unless `holds`.
+/// Returns a violation unless `holds`.
 pub fn check(rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
 }
 
-/// How a delivery stands, by the records.
+/// The phase of a delivery, by the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     Ready,
@@ -102,7 +102,7 @@ pub enum Life {
 #[derive(Debug, Clone)]
 pub struct Item {
     pub key: KeyHash,
-    /// Its event's place in the sequence of its key.
+    /// Its event's position in the sequence of its key.
     number: Option<u64>,
     pub life: Life,
     attempt: u32,
@@ -111,26 +111,26 @@ pub struct Item {
     pub tried: bool,
     hooked: bool,
     corrected: Option<Position>,
-    /// The newest of its attempts that failed, or the request that gave it up.
+    /// The newest of its failed attempts, or the command that gave it up.
     failure: Option<Position>,
-    /// Where it was opened, for the last time; and where its attempt began, and in which pass.
+    /// The positions where it was opened last, and where its attempt began, and in which pass.
     opened_at: Position,
     begun_at: Position,
     begun_pass: u64,
-    /// How long its last wait is, and when that has to be over by the monotonic clock.
+    /// The length of its last wait, and when that has to be over by the monotonic clock.
     wait_ms: u64,
     wait_until_ms: u64,
 }
 
 impl Item {
-    /// Whether it had ended and was opened again, so that later ones of its key may be on their way.
+    /// Whether it was closed and opened again, so that later ones of its key may be running.
     #[must_use]
     pub fn was_opened_again(&self, position: Position) -> bool {
         self.opened_at != position
     }
 }
 
-/// What is known of a handler.
+/// The known state of a handler.
 #[derive(Debug)]
 pub struct Watched {
     pub kind: &'static Kind,
@@ -144,7 +144,7 @@ pub struct Watched {
     /// In elapsed time.
     pub breaker_open_until_ms: Option<u64>,
     corrections: Vec<(Position, KeyHash)>,
-    /// The number that is next, by key, where it is not the first.
+    /// The next number, by key, if it is not the first.
     next: BTreeMap<KeyHash, u64>,
 }
 
@@ -155,23 +155,23 @@ pub struct Checks {
     events: Vec<Seen>,
     pub timers: BTreeMap<TimerId, u64>,
     pub schedules: Schedules,
-    /// How often schedules fired.
+    /// How often schedules have fired.
     pub schedules_fired: u64,
-    /// What the clocks say.
+    /// The clock readings.
     pub wall_ms: u64,
     pub monotonic_ms: u64,
     /// How record time maps to elapsed time.
     anchor: Anchor,
     latest_at_ms: u64,
     emitted: BTreeSet<String>,
-    /// Counts durable moments.
+    /// The number of durable moments.
     pub pass: u64,
-    /// While records are read back they are what they are.
+    /// Records that are read back are not checked again.
     silent: bool,
     from_beginning: [bool; 3],
 }
 
-/// Handlers are named by one dead_letter.
+/// Handlers are named by one letter.
 pub fn index_of(handler: &HandlerName) -> usize {
     handler.as_str().bytes().next().map_or(0, |dead_letter| usize::from(dead_letter.saturating_sub(b'a'))).min(2)
 }
@@ -210,7 +210,7 @@ impl Checks {
         }
     }
 
-    /// What the records say that were found after a crash.
+    /// Applies the records that were found after a crash.
     #[must_use]
     pub fn of_log(plan: &Plan, records: &[(Position, Rc<Record>)]) -> Self {
         let mut checks = Self { silent: true, ..Self::new(plan) };
@@ -222,10 +222,10 @@ impl Checks {
         checks
     }
 
-    /// A record got its place.
+    /// A record was staged.
     ///
     /// # Errors
-    /// It breaks a rule.
+    /// It violates a rule.
     pub fn take(&mut self, position: Position, record: &Record) -> Checked {
         self.check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
         self.head = position.plus(record.width()).before();
@@ -282,7 +282,7 @@ impl Checks {
         self.handlers.get(index_of(&delivery.handler))?.items.get(&delivery.position)
     }
 
-    /// An item that there has to be.
+    /// An item that has to exist.
     fn known(&mut self, rule: Rule, delivery: &DeliveryId) -> Result<&mut Item, Violation> {
         let found = self.watched(&delivery.handler).items.get_mut(&delivery.position);
         found.ok_or_else(|| Violation { rule, what: format!("{delivery} is none of its handler's") })
@@ -322,7 +322,7 @@ impl Watched {
 }
 
 impl Watched {
-    /// How the first stands that a delivery waits for; itself, where it is the first.
+    /// The phase of the first delivery that a delivery waits for; its own, if it is the first.
     #[must_use]
     pub fn first_of_lane(&self, position: Position) -> Option<Life> {
         let item = self.items.get(&position)?;

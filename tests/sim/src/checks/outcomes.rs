@@ -1,4 +1,4 @@
-//! How an attempt may end, and what that leaves.
+//! How an attempt may end, and its effects.
 
 use weirgate_types::{Commit, DeliveryId, Event, FailureClass, FailureKind, Outcome, Position, TimerId};
 
@@ -48,7 +48,7 @@ impl Checks {
         Ok(())
     }
 
-    /// An attempt failed, or somebody gave the delivery up: it names the failure before it.
+    /// An attempt failed, or an operator gave the delivery up: it names the previous failure.
     pub(super) fn fails(&mut self, delivery: &DeliveryId, at: Position, previous: Option<Position>) -> Checked {
         let Some(item) = self.watched(&delivery.handler).items.get_mut(&delivery.position) else { return Ok(()) };
         let before = item.failure.replace(at);
@@ -112,7 +112,7 @@ impl Checks {
         self.check(Rule::EmitOrder, may, || format!("{delivery} is {life:?}, and behind others: {is_behind}"))
     }
 
-    /// Earlier deliveries are done: what this one emitted leaves.
+    /// Earlier deliveries are closed: this one's emissions are released.
     pub(super) fn released(&mut self, delivery: &DeliveryId, emitted: &[Event]) -> Checked {
         let life = self.known(Rule::OnceOnly, delivery)?.life;
         self.check(Rule::OnceOnly, life == Life::Withheld, || format!("{delivery} is released and is {life:?}"))?;
@@ -137,7 +137,7 @@ impl Checks {
         Ok(())
     }
 
-    /// A timer went off.
+    /// A timer fired.
     pub(super) fn fired(&mut self, timer: &TimerId, due_ms: u64, at_ms: u64) -> Checked {
         let known = self.timers.remove(timer);
         if known != Some(due_ms) && !self.silent {
@@ -149,9 +149,9 @@ impl Checks {
     }
 }
 
-/// An open delivery that one of its lane should have waited for: it was open when that began.
+/// An open delivery of its lane that it should have waited for: it was open when the attempt began.
 fn overtaken(watched: &Watched, position: Position) -> Option<Position> {
-    // Where events are put back into order, an earlier one need not come first.
+    // In resequenced lanes, an earlier event need not come first.
     let item = watched.items.get(&position).filter(|_| !watched.kind.resequences)?;
     let before = watched.open.range(..position).copied();
     before.into_iter().find(|before| {

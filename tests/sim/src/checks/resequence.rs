@@ -1,5 +1,5 @@
-//! Events that are put back into the order of their numbers: what has been begun stays first in its lane, what has not waits
-//! for its number, and a gap is passed once.
+//! Resequenced events: a delivery that has begun stays first in its lane, one that has not waits for its number, and a gap
+//! is passed once.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use weirgate_types::{DeliveryId, GapPassed, KeyHash, Mode, Position};
 
 use super::{Checked, Checks, Item, Life, Rule, Watched};
 
-/// What the first event of a key carries.
+/// The number of a key's first event.
 const FIRST: u64 = 1;
 
 impl Item {
-    /// Whether an attempt was begun and the delivery has not ended.
+    /// Whether an attempt has begun and the delivery is not closed.
     fn is_begun(&self) -> bool {
         matches!(self.life, Life::Running | Life::Retrying { .. } | Life::AwaitingCorrection | Life::Held)
     }
@@ -29,7 +29,7 @@ impl Watched {
         }
     }
 
-    /// Another delivery of its key that has been begun.
+    /// Another delivery of its key that has begun.
     pub(super) fn begun_in_lane(&self, position: Position) -> Option<(Position, &Item)> {
         let key = self.items.get(&position)?.key;
         let others = self.open.iter().filter(|other| **other != position);
@@ -44,7 +44,7 @@ fn raise(next: &mut BTreeMap<KeyHash, u64>, key: KeyHash, at_least: u64) {
 }
 
 impl Checks {
-    /// Whether the delivery's number has come, and nothing of its key has been begun before it.
+    /// Whether the delivery's number is next, and no delivery of its key has begun before it.
     pub(super) fn check_number(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         let begun = watched.begun_in_lane(delivery.position);
@@ -54,7 +54,7 @@ impl Checks {
         self.check(Rule::Order, may, || format!("{delivery} begins with {:?}, and {next} is next", item.number))
     }
 
-    /// What is missing before a delivery is not waited for any longer.
+    /// The wait for the numbers missing before a delivery is over.
     pub(super) fn gap_passed(&mut self, gap: &GapPassed) -> Checked {
         let (number, key, life) = {
             let item = self.known(Rule::Order, &gap.delivery)?;

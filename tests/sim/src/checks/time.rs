@@ -1,11 +1,11 @@
-//! Time: that of records never falls, and delays last as long as they are to, by a clock that nobody can set.
+//! Time: that of records never decreases, and delays last as long as they should, by a clock that cannot be set.
 
 use weirgate_types::{Mode, Position, Record};
 
 use super::{Checked, Checks, Life, Rule, Watched, check};
 use crate::Order;
 
-/// Record time and elapsed time may be apart by this much before the log says so.
+/// Maximum difference between record time and elapsed time before the log records it.
 pub const SLACK_MS: u64 = 100;
 
 impl Checks {
@@ -20,15 +20,15 @@ impl Checks {
         self.check(Rule::Time, at_ms >= latest_at_ms, || format!("{at_ms} follows {latest_at_ms}: {record:?}"))
     }
 
-    /// Another process goes on with what waits: at most for as long as it was told to, from now on.
+    /// Another process continues the waits: each for at most its remaining time, from now on.
     pub fn restarted(&mut self) {
         for item in self.handlers.iter_mut().flat_map(|watched| watched.items.values_mut()) {
             item.wait_until_ms = self.monotonic_ms.saturating_add(item.wait_ms);
         }
     }
 
-    /// A retry that nothing else holds up is not waited for longer than it was told to. `scanned` and `is_idle` are of the
-    /// handler at `index`; `wake_in_ms` is when the machine looks again.
+    /// A retry that nothing else blocks is not delayed beyond its time. `scanned` and `is_idle` are of the handler at
+    /// `index`; `wake_in_ms` is when the machine looks again.
     ///
     /// # Errors
     /// It is.

@@ -1,4 +1,4 @@
-//! What an engine stands on: a disk, views and a clock that outlive it; and a module that is never called.
+//! The environment of an engine: a disk, views and a clock that outlive it; and a module that is never called.
 
 use std::{
     ffi::OsString,
@@ -24,11 +24,11 @@ use crate::{Plan, Rule, Violation, clock::WorldClock};
 
 pub const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
 
-/// What all histories of a process share.
+/// Shared by all histories of a process.
 pub struct Stage {
     host: Arc<Host>,
     module: Module,
-    /// Where the host keeps it.
+    /// Where the host stores it.
     _dir: TempDir,
 }
 
@@ -49,7 +49,7 @@ impl Stage {
     }
 }
 
-/// What an engine is started with.
+/// The parts to start an engine with.
 pub struct Setup<'a> {
     pub log: &'a LogOptions,
     pub limits: Limits,
@@ -101,26 +101,26 @@ impl Ground {
         self.set_clock(clock);
     }
 
-    /// Let one of the next operations of the disk fail.
+    /// Makes one of the next operations of the disk fail.
     pub fn plan_fault(&mut self, operations: u64, fault: Fault) {
         let at = self.storage.operations() + operations;
         self.storage.fail(at, fault);
         self.fault_at = Some(at);
     }
 
-    /// No fault is to come any more. Answers whether the one that was planned has come.
+    /// Cancels the planned fault. Returns whether it has happened.
     pub fn end_faults(&mut self) -> bool {
         self.storage.fail(0, Fault::Io);
         self.fault_at.take().is_some_and(|at| at <= self.storage.operations())
     }
 
-    /// How many positions the views lack of what the log holds.
+    /// Number of positions of the log that the views lack.
     pub fn behind(&self, plan: &Plan) -> Result<u64, Stop> {
         let (log, views) = self.open(&plan.log)?;
         Ok(log.head().0 - views.applied().0)
     }
 
-    /// A process starts. With the disk failing it may end at once, whatever it says of it.
+    /// A process starts. With the disk failing it may end at once, with any error.
     pub fn start(&mut self, stage: &Stage, setup: &Setup<'_>) -> Result<Engine, Stop> {
         let started = self.try_start(stage, setup);
         if self.end_faults() && started.is_err() { Err(Stop::Crash) } else { started }
@@ -150,7 +150,7 @@ impl Ground {
     }
 }
 
-/// The clocks as the history sets them. Nobody sleeps.
+/// The clocks as the history sets them. Sleeping takes no time.
 #[derive(Default)]
 struct SimClock {
     wall_ms: AtomicU64,

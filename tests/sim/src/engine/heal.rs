@@ -1,5 +1,5 @@
-//! The end of a history: no more faults, and operators decide about all that waits. Nothing may be left; and whoever has only
-//! the log finds in it what the views hold.
+//! The end of a history: no more faults, and operators close all waiting deliveries. Nothing may be left; and a replay of
+//! the log gives the same views.
 
 use weirgate_engine::CommandRequest;
 use weirgate_types::{DeliveryId, Mode};
@@ -11,11 +11,11 @@ use crate::{
     operators::name,
 };
 
-/// So many passes are enough for everything that is open.
+/// Maximum number of passes for everything that is open.
 const PASSES_MAX: u64 = 4_000;
-/// After so many passes in which nothing was to be done, nothing is.
+/// Number of idle passes after which nothing is left to do.
 const LOOKS: u64 = 4;
-/// How often schedules fire before there are no more of them.
+/// How often schedules fire before they are removed.
 const SCHEDULES_FIRED: u64 = 4;
 
 impl History<'_> {
@@ -45,7 +45,7 @@ impl History<'_> {
         self.check_rebuilt()
     }
 
-    /// Go on until nothing is under way and nothing will be due.
+    /// Continues until nothing is in flight and nothing will be due.
     fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let mut quiet = 0;
         while quiet < LOOKS {
@@ -54,7 +54,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// A pass, the end of all calls, or time passing to the next thing that is due. Answers whether there was any of it.
+    /// A pass, the end of all calls, or a step of time to the next due time. Returns whether anything happened.
     fn go_on(&mut self, passes: &mut u64) -> Result<bool, Stop> {
         *passes += 1;
         check(Rule::Liveness, *passes < PASSES_MAX, || format!("it finds no rest: {:?}", self.engine.handlers()))?;
@@ -70,7 +70,7 @@ impl History<'_> {
             }
             return Ok(true);
         }
-        // One that made too many dead letters has paused itself.
+        // A handler with too many dead letters is paused.
         let paused = self.engine.handlers().into_iter().find(|item| item.mode == Mode::Paused);
         if let Some(item) = paused {
             self.change_mode(index_of(&item.name), Mode::Running);
@@ -81,7 +81,7 @@ impl History<'_> {
         Ok(true)
     }
 
-    /// Time goes on to when the engine asks to be woken, so schedules fire again and again. Then there are none any more.
+    /// Time advances to when the engine requests to be woken, so schedules fire repeatedly. Then they are removed.
     fn schedules_go_on(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let wanted = self.checks.schedules_fired + SCHEDULES_FIRED;
         while self.checks.schedules.next_due_ms().is_some() && self.checks.schedules_fired < wanted {
@@ -95,7 +95,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Somebody decides about each delivery that waits, and about dead letters. Answers whether there was anything.
+    /// Operators give commands for each waiting delivery, and for dead letters. Returns whether there were any.
     fn decide_all(&mut self) -> Result<bool, Stop> {
         let mut waiting = Vec::new();
         for (index, watched) in self.checks.handlers.iter().enumerate() {
@@ -131,7 +131,7 @@ impl History<'_> {
     fn check_counts(&self) -> Result<(), Stop> {
         for ((handler, key), completed) in self.completed() {
             let kind = self.checks.handlers.get(index_of(&handler)).map(|watched| watched.kind);
-            // Where deliveries of a key may run at once, the later commit counts.
+            // If deliveries of a key may run at once, the later commit wins.
             if kind.is_some_and(|kind| matches!(kind.order, Order::None { .. })) {
                 continue;
             }
@@ -143,7 +143,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Views that are made anew from the log are the same.
+    /// Views that are rebuilt from the log are the same.
     fn check_rebuilt(&mut self) -> Result<(), Stop> {
         for item in self.engine.handlers() {
             let is_done = item.open == 0 && item.lag == 0;
@@ -153,7 +153,8 @@ impl History<'_> {
         let mut copy = self.ground.copy_of_log();
         let again = copy.start(self.stage, &Setup::of(&self.plan))?;
         again.views().flush().map_err(unreadable)?;
-        // Which deployments still matter depends on how far the handler has looked; the machine's own histories compare those.
+        // Which deployments are still needed depends on how far the handler has scanned; the machine's own histories compare
+        // those.
         let rows = |rows: &weirgate_views::MemoryStore| {
             let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h") && !key.starts_with(b"d"));
             rows.collect::<std::collections::BTreeMap<_, _>>()

@@ -1,5 +1,5 @@
-//! A log that was repaired: records of a history are lost, any of them. Whatever they were, an engine recovers from the others,
-//! does what is left to do, takes new events, and recovers again.
+//! A repaired log: some records of a history are lost, any of them. Whichever they were, an engine recovers from the others,
+//! completes the remaining work, takes new events, and recovers again.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{Figures, NAMES, Outcome, Rule, Violation, checks::check, operators::name};
 
-/// So many passes are enough for everything that is left.
+/// Maximum number of passes for the remaining work.
 const PASSES_MAX: u64 = 4_000;
-/// After so many passes in which nothing was to be done, nothing is.
+/// Number of idle passes after which nothing is left to do.
 const LOOKS: u64 = 4;
 
-/// Run the history of a seed, lose some of its records, and go on. A panic breaks a rule like any other.
+/// Runs the history of a seed, loses some of its records, and continues. A panic violates a rule like any other.
 #[must_use]
 pub fn lose(stage: &Stage, seed: u64) -> Outcome {
     let told = catch_unwind(AssertUnwindSafe(|| {
@@ -49,7 +49,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Write the records into another log, some of them as lost.
+    /// Writes the records into another log, some of them as lost.
     fn write_rest(&mut self, storage: &SimStorage) -> Result<(), LogError> {
         let mut log = Log::open(Arc::new(storage.clone()), IDENTITY, self.plan.log.clone())?;
         let one_in = 1 + self.chance.below(30);
@@ -69,7 +69,7 @@ impl History<'_> {
         log.commit().map(drop)
     }
 
-    /// Go on until nothing is to be done any more; every call that is made ends well.
+    /// Continues until nothing is left to do; every call succeeds.
     fn run_out(&mut self, ground: &Ground) -> Result<(), Stop> {
         for (index, _) in NAMES.iter().enumerate() {
             self.engine.ready(name(index));
@@ -92,7 +92,7 @@ impl History<'_> {
                 self.engine.end(call, ended);
             }
             match self.engine.wake_in_ms() {
-                // What comes later is a schedule, of which there is no end, or a breaker that an operator opened.
+                // The rest are schedules, which never end, or a breaker that an operator opened.
                 Some(in_ms @ 1..10_000) => ground.pass(in_ms),
                 _ if no_calls => quiet += 1,
                 _ => {}

@@ -1,5 +1,5 @@
-//! Histories of the engine: its writer, its views, what it makes public and how it recovers, over the real log. The
-//! machine in it is the one of the other histories; these are fewer, and look at what is around it.
+//! Histories of the engine: its writer, its views, what it publishes and how it recovers, over the real log. The machine in
+//! it is that of the other histories; these are fewer, and check the parts around it.
 
 pub(crate) mod ground;
 mod heal;
@@ -34,12 +34,12 @@ use crate::{
     trace::Trace,
 };
 
-/// A history goes on until it has seen so many faults.
+/// A history continues until it has had this many faults.
 const FAULTS_MIN: u64 = 10;
-/// The state value that counts what was completed for a key.
+/// The state value that counts completed deliveries of a key.
 const COUNT: &str = "count";
 
-/// Why a step does not go on.
+/// Why a step ends the history.
 pub(crate) enum Stop {
     Crash,
     Broken(Violation),
@@ -51,7 +51,7 @@ impl From<Violation> for Stop {
     }
 }
 
-/// The views, or what is asked of them, cannot be read.
+/// The views, or a query of them, cannot be read.
 pub(crate) fn unreadable(error: impl std::fmt::Display) -> Violation {
     Violation { rule: Rule::Rebuilt, what: error.to_string() }
 }
@@ -84,7 +84,7 @@ struct History<'a> {
     trace: Trace,
 }
 
-/// Run the history of a seed, to its end or to the first broken rule. A panic breaks a rule like any other.
+/// Runs the history of a seed, to its end or to the first violated rule. A panic violates a rule like any other.
 #[must_use]
 pub fn run(stage: &Stage, seed: u64) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| tell(stage, seed).0)).unwrap_or_else(|_| Outcome {
@@ -93,7 +93,7 @@ pub fn run(stage: &Stage, seed: u64) -> Outcome {
     })
 }
 
-/// The same, with the records that were seen to be durable, each as a line.
+/// The same, with the records that became durable, each as a line.
 #[must_use]
 pub fn tell(stage: &Stage, seed: u64) -> (Outcome, Vec<String>) {
     let mut history = match history_of(stage, seed) {
@@ -203,7 +203,7 @@ impl History<'_> {
         (!self.calls.is_empty()).then(|| self.calls.swap_remove(index))
     }
 
-    /// The engine takes what waits; what it did is looked at.
+    /// The engine runs a pass, and its results are checked.
     fn pass(&mut self) -> Result<(), Stop> {
         Ok(self.run_pass()??)
     }
@@ -214,7 +214,7 @@ impl History<'_> {
         let failed = self.ground.end_faults();
         self.checks.wall_ms = self.ground.clock().wall_ms;
         self.look()?;
-        // What was told before it failed was told all the same: by then it has to be durable.
+        // Results that were published before it failed have to be durable by then.
         for call in self.engine.calls() {
             self.check_called(&call)?;
             self.calls.push(call);
@@ -237,7 +237,7 @@ impl History<'_> {
         Ok(Ok(()))
     }
 
-    /// A call goes out: it holds what may share one, and the log says that its attempts have begun.
+    /// A call goes out: its deliveries may share it, and the log has their attempts.
     fn check_called(&self, call: &Call) -> Result<(), Stop> {
         let positions: Vec<_> = call.items().map(|(position, _)| position).collect();
         let under_way = self.calls.iter().filter(|other| other.handler() == call.handler()).count();
@@ -250,7 +250,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Read what has become durable.
+    /// Reads what has become durable.
     fn look(&mut self) -> Result<(), Violation> {
         self.checks.pass += 1;
         for read in self.engine.log().clone().scan(self.checks.head.next()) {
@@ -263,7 +263,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// What operators are shown of a handler is what the records say.
+    /// The engine's view of a handler matches the records.
     fn check_shown(&self) -> Result<(), Stop> {
         for item in self.engine.handlers() {
             let Some(watched) = self.checks.handlers.get(crate::checks::index_of(&item.name)) else { continue };
@@ -304,7 +304,7 @@ impl History<'_> {
             check(Rule::Acknowledged, head >= self.checks.head, || {
                 format!("it was at {} and comes back at {head}", self.checks.head)
             })?;
-            // What the dead process began is among it, by what it knew of the time; the new one has begun nothing.
+            // It includes attempts that the dead process began by its own time; the new one has begun nothing.
             self.checks.wall_ms = self.ground.clock().wall_ms;
             self.look()?;
             self.checks.check_wake(self.engine.wake_in_ms())?;
@@ -318,7 +318,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// A call ends: each of its deliveries well, or one in `fails` not.
+    /// A call ends: each of its deliveries succeeds, or one in `fails` does not.
     fn end(&mut self, call: Call, fails: u64) {
         let (mut failed, mut counts) = (Vec::new(), BTreeMap::new());
         let items: Vec<_> = call.items().collect();
@@ -331,7 +331,7 @@ impl History<'_> {
             };
             self.figures.attempts += 1;
             let Some(failure) = failure else {
-                // What an earlier one of the call has written is seen.
+                // The writes of an earlier item of the call are visible.
                 let count = counts.entry(key.clone()).or_insert_with(|| self.count(call.handler(), &key));
                 *count += 1;
                 let effects = self.effects(call.handler(), (&key, *count), position, is_timer || fails == 0);
@@ -369,7 +369,7 @@ impl History<'_> {
         effects
     }
 
-    /// What the state says of how many were completed.
+    /// The number of completed deliveries, according to the state.
     fn count(&self, handler: &HandlerName, key: &str) -> u64 {
         let value = self.engine.state(handler, key, COUNT);
         value.and_then(|value| value.try_into().ok()).map_or(0, u64::from_le_bytes)
@@ -382,7 +382,7 @@ impl History<'_> {
         event.unwrap_or_else(|| panic!("no event at {position}"))
     }
 
-    /// How many deliveries were completed, by handler and key.
+    /// Number of completed deliveries, by handler and key.
     fn completed(&self) -> BTreeMap<(HandlerName, String), u64> {
         let mut completed = BTreeMap::new();
         for commit in self.records.iter().flat_map(|(_, record)| record.commits()) {

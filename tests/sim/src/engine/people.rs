@@ -1,4 +1,4 @@
-//! Clients that send until they have an answer, and operators that decide what the engine lets them.
+//! Clients that send until they have an answer, and operators that give commands that the engine accepts.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl People {
         self.waiting.clear();
     }
 
-    /// Everything that was answered is where the answer said.
+    /// Every answered event is at its position.
     pub fn check(&self, records: &[(Position, Record)]) -> Checked {
         for (index, position) in &self.answers {
             let found = records.binary_search_by_key(position, |(first, _)| *first).ok();
@@ -157,7 +157,7 @@ impl History<'_> {
         (0..NAMES.len()).for_each(|index| self.engine.ready(name(index)));
     }
 
-    /// About anything there ever was: what may not be decided is refused.
+    /// About any delivery that ever existed: invalid commands are refused.
     fn decide_something(&mut self) -> Result<(), Stop> {
         let index = self.chance.index(NAMES.len());
         let Some(watched) = self.checks.handlers.get(index) else { return Ok(()) };

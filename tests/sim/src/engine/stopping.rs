@@ -1,5 +1,5 @@
-//! Stops: an engine is asked to stop with everything under way. It does so in time, whatever calls do, leaves nobody waiting,
-//! and the next start finds log and views as they were left.
+//! Stops: an engine is asked to stop with everything in flight. It stops in time, whatever calls do, leaves no caller
+//! waiting, and the next start finds log and views as they were left.
 
 use weirgate_engine::sim::Exit;
 use weirgate_log::{Crash, SimStorage};
@@ -8,13 +8,13 @@ use weirgate_views::MemoryStore;
 use super::{Ground, History, Setup, Stop};
 use crate::{Rule, checks::check};
 
-/// So much time passes between two passes.
+/// Time between two passes.
 const PASS_MS: u64 = 500;
-/// By then it has stopped.
+/// It has stopped by then.
 const STOP_MS_MAX: u64 = 6_000;
 
 impl History<'_> {
-    /// Stop, and start again.
+    /// Stops, and starts again.
     pub(super) fn stop(&mut self) -> Result<(), Stop> {
         self.figures.faults += 1;
         let steps: Vec<_> = self.calls.iter().filter_map(|call| self.engine.step(call, "charge")).collect();
@@ -34,7 +34,7 @@ impl History<'_> {
                 self.end(call, self.plan.rates.failure);
             }
         }
-        // Commands that nobody takes any more.
+        // Commands that are not taken any more.
         self.people_step()?;
         let late: Vec<_> = self.calls.iter().filter_map(|call| self.engine.step(call, "charge")).collect();
         self.leave()?;
@@ -44,7 +44,7 @@ impl History<'_> {
         self.start_again()
     }
 
-    /// A pass of an engine that stops. Answers whether it is ready to.
+    /// A pass of a stopping engine. Returns whether it is ready to stop.
     fn stop_pass(&mut self) -> Result<bool, Stop> {
         match self.run_pass()? {
             Err(Exit::Asked) => Ok(true),
@@ -52,7 +52,7 @@ impl History<'_> {
         }
     }
 
-    /// The process ends as one does that was asked to.
+    /// The process ends as requested.
     fn leave(&mut self) -> Result<(), Stop> {
         let nothing =
             Ground::new(SimStorage::new(), MemoryStore::default()).start(self.stage, &Setup::of(&self.plan))?;

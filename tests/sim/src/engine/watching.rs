@@ -1,4 +1,4 @@
-//! Browsers: they keep a document of every key, and add what is pushed. It never goes back, and nothing is missing from it.
+//! Browsers: they keep a document of every key, and apply pushed deltas. It never goes back, and nothing is missing from it.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl Watching {
         self.documents.get(key).map_or(Position::ZERO, |document| document.version)
     }
 
-    /// They take what has been pushed.
+    /// They receive the pushed deltas.
     pub fn look(&mut self) -> Checked {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         for (key, document) in &mut self.documents {
@@ -56,7 +56,7 @@ impl Watching {
 }
 
 impl History<'_> {
-    /// What they see of deliveries is how these phase, by the records.
+    /// The phases that they see are those of the records.
     pub(super) fn check_parts(&self) -> Result<(), Stop> {
         for (key, document) in &self.watching.documents {
             for (name, part) in &document.parts {
@@ -73,7 +73,8 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Whoever waits for time or data is shown, where deliveries of a key come one after the other, each in its own call.
+    /// Every delivery that waits for time or data is shown, if deliveries of a key run one after the other, each in its own
+    /// call.
     pub(super) fn check_waiting_is_shown(&self) -> Result<(), Stop> {
         for (index, watched) in self.checks.handlers.iter().enumerate() {
             for position in watched.open.iter().filter(|_| watched.kind.order == Order::Key && !watched.kind.batch) {
@@ -95,7 +96,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// What they see is what the views say.
+    /// Their documents equal the views.
     pub(super) fn check_watching(&self) -> Result<(), Stop> {
         for (key, document) in &self.watching.documents {
             let kept = self.engine.handle().hub().document_blocking(key);

@@ -1,4 +1,4 @@
-//! Guests that use up what they may: effects as large and as many as the manifest allows, log lines, messages of failures.
+//! Guests that use up their limits: effects as large and as many as the manifest allows, log lines, messages of failures.
 
 use weirgate_engine::sim::Attempted;
 use weirgate_types::{
@@ -14,13 +14,13 @@ const STATUS_DATA_BYTES: u64 = 16 << 10;
 const EVENT_DATA_BYTES: u64 = 256 << 10;
 const MESSAGE_BYTES: usize = 4 << 10;
 const TIMERS: u64 = 64;
-/// What the deliveries of one call may have together.
+/// The limits of all deliveries of one call together.
 const CALL_EFFECTS_BYTES: u64 = 10 << 20;
 const CALL_LOG_BYTES: u64 = 1 << 20;
-/// What the runtime adds to each emitted event, apart from what it copies.
+/// What the runtime adds to each emitted event, besides the copied parts.
 const ADDED_BYTES: u64 = 256;
 
-/// What the deliveries of a call may still leave behind together.
+/// The remaining limits of a call's deliveries together.
 pub struct Together {
     effects_bytes: u64,
     log_bytes: u64,
@@ -32,21 +32,21 @@ impl Default for Together {
     }
 }
 
-/// What a delivery may still use.
+/// The remaining limits of a delivery.
 struct Left {
     bytes: u64,
     calls: u64,
-    /// What is left to all deliveries of the call.
+    /// The remaining limits of all deliveries of the call.
     together: u64,
 }
 
 impl Left {
-    /// Whether a host call may write so much.
+    /// Whether a host call may write this much.
     fn take(&mut self, bytes: u64) -> bool {
         self.take_with(bytes, 0)
     }
 
-    /// The same where the runtime adds to it.
+    /// The same for effects that the runtime adds to.
     fn take_with(&mut self, bytes: u64, added: u64) -> bool {
         let may = self.calls > 0 && bytes <= self.bytes && bytes + added <= self.together;
         if may {
@@ -57,7 +57,7 @@ impl Left {
     }
 }
 
-/// JSON with a string of about so many bytes.
+/// JSON with a string of about this many bytes.
 pub fn document(name: &str, bytes: u64) -> String {
     format!("{{\"{name}\":\"{}\"}}", "x".repeat(usize::try_from(bytes).unwrap_or(0).saturating_sub(name.len() + 9)))
 }
@@ -108,7 +108,7 @@ impl World<'_> {
         (bytes > 20).then_some(Correction { data, data_content_type: None, event: None })
     }
 
-    /// As many lines as it may, as long as they may be.
+    /// As many lines as allowed, as long as allowed.
     fn log_lines(&mut self, limits: &CallLimits, together: &mut Together) -> Vec<LogLine> {
         let bytes = u64::from(limits.log_line_bytes);
         let lines = if self.chance.one_in(3) { u64::from(limits.log_lines) } else { self.chance.below(3) };

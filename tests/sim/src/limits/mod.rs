@@ -1,8 +1,8 @@
-//! Histories at the limits: manifests anywhere within their ranges, clients, guests and operators that use what they may,
-//! and a process that is killed at any point. One rule above all: the engine goes on, and opens again.
+//! Histories at the limits: manifests anywhere within their ranges, clients, guests and operators that use up their limits,
+//! and a process that is killed at any point. The main rule: the engine keeps running, and opens again.
 //!
-//! The engine is the real one over the real log, as in the engine's histories; what a delivery should become is not checked
-//! here. It knows limits only as `docs/limits.md` has them.
+//! The engine is the real one over the real log, as in the engine's histories; the outcomes of deliveries are not checked
+//! here. It knows limits only from `docs/limits.md`.
 
 mod guest;
 mod people;
@@ -30,12 +30,12 @@ use crate::{
     },
 };
 
-/// What one pass of the writer reads at most, in rows and KiB: its limit, and one scan that was begun before it, whose last
-/// record may be as large as a record may be.
+/// Maximum reads of one pass of the writer, in rows and KiB: its limit, and one scan that was begun before it, whose last
+/// record may have the maximum size.
 const PASS_WORK_MAX: usize = 4_096 + 4_096 + 16 * 1_024;
-/// Deliveries that operators decide about: those that were called last.
+/// Deliveries that operators give commands for: the most recently called ones.
 const SEEN_MAX: usize = 512;
-/// Passes after the last restart, in which everything that waits may happen.
+/// Number of passes after the last restart, in which everything that waits may happen.
 const LAST_PASSES: u64 = 6;
 
 struct World<'a> {
@@ -45,18 +45,18 @@ struct World<'a> {
     ground: Ground,
     engine: Engine,
     calls: Vec<Call>,
-    /// Requests under way, with the ids of their events.
+    /// Requests in flight, with the ids of their events.
     waiting: Vec<(Vec<String>, Answer<Vec<Ingested>>)>,
     acknowledged: Vec<(Position, String)>,
     seen: Vec<DeliveryId>,
-    /// The number of the last event or step that got one.
+    /// The last used number of an event or step.
     next: u64,
-    /// About how many bytes may still go into the log.
+    /// Approximate number of bytes that may still be written to the log.
     bytes_left: u64,
     figures: Figures,
 }
 
-/// Run the history of a seed, to its end or until the engine ends or does not open.
+/// Runs the history of a seed, to its end or until the engine ends or does not open.
 #[must_use]
 pub fn run(stage: &Stage, seed: u64) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| one(stage, seed))).unwrap_or_else(|_| Outcome {
@@ -105,14 +105,14 @@ fn exited(exit: Exit) -> Violation {
 }
 
 impl World<'_> {
-    /// So many bytes, or as many as the history may still write.
+    /// This many bytes, or as many as the history may still write.
     fn afford(&mut self, bytes: u64) -> u64 {
         let granted = bytes.min(self.bytes_left);
         self.bytes_left -= granted;
         granted
     }
 
-    /// The limits of a handler's calls, and whether it may call out.
+    /// The limits of a handler's calls, and whether outbound calls are allowed.
     fn limits_of(&self, handler: &HandlerName) -> (CallLimits, bool) {
         let manifest = self.plan.handlers.iter().find(|manifest| manifest.name == *handler);
         manifest.map_or_else(Default::default, |found| (found.limits, !found.capabilities.hosts.is_empty()))
@@ -170,7 +170,7 @@ impl World<'_> {
         if is_killed { self.kill(true) } else { Ok(()) }
     }
 
-    /// Some calls end, and others begin; at times what waits for its time is due.
+    /// Some calls end, and others begin; sometimes waiting deliveries become due.
     fn work(&mut self) -> Result<(), Stop> {
         let due_in_ms = self.engine.wake_in_ms().filter(|_| self.chance.one_in(2)).unwrap_or(0);
         self.ground.pass(due_in_ms);
@@ -184,7 +184,7 @@ impl World<'_> {
         self.plan.handlers.iter().for_each(|manifest| self.engine.ready(manifest.name.clone()));
     }
 
-    /// A call ends, if one is under way.
+    /// A call ends, if one is in flight.
     fn end_one(&mut self) -> Result<(), Stop> {
         if self.calls.is_empty() {
             return Ok(());
@@ -284,7 +284,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// It opens from the log alone, goes on, and opens once more.
+    /// It opens from the log alone, continues, and opens once more.
     fn last_restarts(&mut self) -> Result<(), Stop> {
         self.ground.rows.clear();
         self.kill(false)?;

@@ -1,4 +1,4 @@
-//! Clients that send as much as a request may hold, and operators that decide with as much as a request may hold.
+//! Clients that send as much as a request may hold, and operators whose commands hold as much as a request may.
 
 use weirgate_engine::{Audit, CommandRequest, NewData, Refusal};
 use weirgate_types::{Event, Mode, StepAnswer};
@@ -6,9 +6,9 @@ use weirgate_types::{Event, Mode, StepAnswer};
 use super::{World, guest::document, plan};
 use crate::engine::{Stop, unreadable};
 
-/// What a request's body may have.
+/// Maximum size of a request's body.
 const REQUEST_BYTES: u64 = 4 << 20;
-/// Attributes as long as they may be.
+/// Attributes of the maximum length.
 const ATTRIBUTE_BYTES: usize = 1_024;
 
 pub fn event(id: &str, key: &str, r#type: &str) -> Event {
@@ -72,7 +72,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Answers to outbound calls of what is under way, each under a name that no attempt has used before.
+    /// Answers to outbound calls of running attempts, each under a name that no attempt has used before.
     pub(super) fn outbound_calls(&mut self) {
         let (most, bytes) = (self.plan.habits.outbound_calls, self.plan.habits.answer_bytes);
         for call in 0..self.calls.len().min(8) {
@@ -113,7 +113,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Deployments one after the other, each of another manifest.
+    /// Successive deployments, each with another manifest.
     fn deploy_some(&mut self) {
         let index = self.chance.index(self.plan.handlers.len());
         let Some(before) = self.plan.handlers.get(index) else { return };
@@ -152,7 +152,7 @@ impl World<'_> {
         }
     }
 
-    /// Events in a delivery's place: as many as a request may name, as long as its request may be.
+    /// Events that replace a delivery: as many as a request may contain, as long as a request may be.
     fn instead(&mut self, bytes: u64) -> Vec<Event> {
         let count = self.chance.between(1, 64).min(REQUEST_BYTES / (bytes + 300));
         let count = count.min(self.afford(count * bytes) / bytes.max(1));

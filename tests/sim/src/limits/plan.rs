@@ -1,5 +1,5 @@
-//! What a seed of the limits' histories chooses: manifests whose settings are anywhere within their ranges, and how much of
-//! what they allow clients, guests and operators use.
+//! The parameters that a seed of the limits' histories chooses: manifests whose settings are anywhere within their ranges,
+//! and how much of the limits clients, guests and operators use.
 
 use serde_json::{Value, json};
 use weirgate_core::Limits;
@@ -8,14 +8,14 @@ use weirgate_types::{HandlerName, Manifest};
 
 use crate::Chance;
 
-/// What most histories may write, and what some may.
+/// Number of bytes that most histories may write, and some.
 const BYTES: u64 = 3 << 20;
 const BYTES_OF_LARGE: u64 = 40 << 20;
 
-/// How much is used of what is allowed.
+/// How much of the limits is used.
 #[derive(Debug)]
 pub struct Habits {
-    /// About how many bytes go into the log.
+    /// Approximate number of bytes written to the log.
     pub bytes: u64,
     /// Events in a request.
     pub events: u64,
@@ -25,19 +25,19 @@ pub struct Habits {
     /// Correction events in a request.
     pub corrections: u64,
     pub correction_bytes: u64,
-    /// One attempt in so many fails.
+    /// One attempt in this many fails.
     pub failure: u64,
     /// Outbound calls of an attempt, and their answers.
     pub outbound_calls: u64,
     pub answer_bytes: u64,
     /// Calls that end in a step.
     pub ends: u64,
-    /// Deployments in a row, each with another subscription.
+    /// Successive deployments, each with another subscription.
     pub deploys: u64,
     pub style: Style,
 }
 
-/// What a guest uses up.
+/// The limits that a guest uses up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Values,
@@ -57,7 +57,7 @@ pub struct Plan {
     pub handlers: Vec<Manifest>,
     pub habits: Habits,
     pub steps: u64,
-    /// One step in so many ends with the process killed.
+    /// One step in this many ends with the process killed.
     pub crash: u64,
     pub limits: Limits,
     pub log: LogOptions,

@@ -1,4 +1,4 @@
-//! What the shell does at each of the machine's actions.
+//! How the shell carries out each of the machine's actions.
 
 use weirgate_core::{Action, Gap, Input, StateChange, Verdict};
 use weirgate_types::{BreakerChanged, DeliveryId, Event, GapPassed, Mode, ModeChanged, Position, Record};
@@ -67,7 +67,7 @@ impl Shell {
         Ok(())
     }
 
-    /// What the runtime tells of itself.
+    /// The runtime's own events.
     pub fn notice(&self) -> Event {
         clients::event(&format!("notice-{}", self.head()), "weirgate", "weirgate.notice")
     }

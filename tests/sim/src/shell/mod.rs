@@ -1,5 +1,5 @@
-//! A process that runs the machine, as the engine does: a pass takes what waits, stages the records that follow, syncs once,
-//! and only then answers anybody. And its disk, which outlives it.
+//! A process that runs the machine, as the engine does: a pass takes waiting commands, stages the resulting records, syncs
+//! once, and only then replies. And its disk, which outlives it.
 
 mod actions;
 mod outcomes;
@@ -39,35 +39,35 @@ impl From<Violation> for Stop {
     }
 }
 
-/// A call that is under way.
+/// A call in flight.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub handler: HandlerName,
-    /// The position that the machine knows it by.
+    /// The position by which the machine identifies it.
     pub first: Position,
     pub items: Vec<(Position, u32)>,
     /// It does not end before this step.
     pub hangs_until: u64,
 }
 
-/// Something that happens to the disk in a sync.
+/// A fault of the disk in a sync.
 #[derive(Debug, Clone, Copy)]
 pub struct DiskFault {
-    /// So many syncs pass before.
+    /// Number of syncs before it.
     pub syncs: u64,
-    /// At the how manieth operation of the sync.
+    /// The index of the operation within the sync.
     pub operation: u64,
     pub fault: Fault,
 }
 
-/// What waits until the pass's records are durable.
+/// What is released when the pass's records are durable.
 #[derive(Debug)]
 enum After {
     Answer { id: String, position: Position },
     Call(Call),
 }
 
-/// What an attempt that succeeds leaves behind.
+/// The effects of a successful attempt.
 #[derive(Debug, Default, Clone)]
 pub struct Left {
     pub emitted: Vec<Event>,
@@ -95,9 +95,9 @@ pub struct Shell {
     pub calls: Vec<Call>,
     /// Clients that got an answer.
     pub answered: Vec<(String, Position)>,
-    /// What the attempts of the call that ends leave, by position.
+    /// The effects of the ending call's attempts, by position.
     pub settling: BTreeMap<Position, Left>,
-    /// What happens to the disk.
+    /// The planned fault of the disk.
     pub fault: Option<DiskFault>,
     pub keep_views: bool,
     /// Whether deployments bring schedules.
@@ -120,20 +120,20 @@ impl Shell {
         self.queue.extend(actions);
     }
 
-    /// Tell the machine, and do what it says until it says nothing more.
+    /// Passes an input to the machine, and carries out its actions until there are no more.
     pub fn feed(&mut self, input: Input<'_>) -> Result<(), Stop> {
         self.tell(input);
         self.perform()
     }
 
-    /// Append a record and do what follows.
+    /// Appends a record and carries out the resulting actions.
     pub fn stage(&mut self, record: Record) -> Result<Position, Stop> {
         let position = self.record(record)?;
         self.perform()?;
         Ok(position)
     }
 
-    /// Look at the clocks. Nothing is under way.
+    /// Reads the clocks. Nothing is in flight.
     pub fn look(&mut self) {
         self.keeper.read(self.clock.wall_ms, self.clock.monotonic_ms);
         self.now_ms = self.keeper.now().at_ms;
@@ -170,7 +170,7 @@ impl Shell {
         Ok(position)
     }
 
-    /// A pass's end: what follows is durable, and told.
+    /// The end of a pass: the records are durable, and their results published.
     pub fn end_pass(&mut self) -> Result<(), Stop> {
         loop {
             self.sync()?;
@@ -205,7 +205,7 @@ impl Shell {
         Ok(())
     }
 
-    /// Of the calls that a handler gets at once, all but one hold as many fresh deliveries as they may.
+    /// Of the calls that a handler gets at once, all but one hold the maximum number of fresh deliveries.
     fn check_calls_are_full(&self) -> Checked {
         let mut short = BTreeMap::<&HandlerName, &Call>::new();
         for after in &self.after {
@@ -275,7 +275,7 @@ impl Shell {
         Ok(())
     }
 
-    /// What retries is not waited for too long.
+    /// No retry waits too long.
     fn check_waits(&self) -> Checked {
         let ready = self.machine.handlers().filter(|(_, view)| view.ready);
         for (name, view) in ready {
@@ -284,7 +284,7 @@ impl Shell {
         Ok(())
     }
 
-    /// Everything up to a handler's checkpoint is done with.
+    /// All deliveries up to a handler's checkpoint are closed.
     fn check_checkpoints(&self) -> Checked {
         for (name, view) in self.machine.handlers() {
             let spilled = self.views.rows_of(name).next().map(|(first, _)| first.before());
@@ -309,5 +309,6 @@ impl Shell {
     }
 }
 
-/// What one scan, one reload and one record with several events may add to a handler's memory before it is looked at again.
+/// How much one scan, one reload and one record with several events may add to a handler's memory before it is checked
+/// again.
 const MEMORY_SLACK: usize = 48;

@@ -1,4 +1,4 @@
-//! How attempts end in the log: commits with their effects, corrections, emissions that leave.
+//! How attempts' results are recorded: commits with their effects, corrections, released emissions.
 
 use weirgate_core::{AttemptOutcome, HOOK};
 use weirgate_types::{
@@ -31,7 +31,7 @@ impl Shell {
             Outcome::Withheld => (effects.withheld, effects.timers) = (left.emitted, left.timers),
             Outcome::DeadLettered { .. } => effects.emitted.push(self.notice()),
             Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. } => {
-                // Its hook is asked after the commit.
+                // Its hook is called after the commit.
                 let kept = self.settling.entry(outcome.position).or_default();
                 kept.corrects = left.corrects;
             }

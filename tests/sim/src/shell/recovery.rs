@@ -1,5 +1,5 @@
-//! The process starts: what the disk still has of log and views, brought forward to a machine that is up to date. What was
-//! durable has to be there, and of the batch that was being written all or nothing.
+//! The start of a process: the disk's log and views, brought forward to an up-to-date machine. Durable records have to be
+//! there, and the batch that was being written as a whole or not at all.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -54,10 +54,10 @@ impl Shell {
         Ok(shell)
     }
 
-    /// The process is gone, and with it all that was not on the disk; another one starts.
+    /// The process is gone, and with it everything that was not on the disk; another one starts.
     ///
     /// # Errors
-    /// Something that was durable is not there, or another rule is broken; or it crashes again.
+    /// A durable record is missing, or another rule is violated; or it crashes again.
     pub fn restart(&mut self, crash: Crash, keeps_views: bool) -> Result<(), Stop> {
         self.storage = self.storage.crash(crash);
         self.log = open(&self.storage, &self.plan)?;
@@ -78,7 +78,7 @@ impl Shell {
         for read in self.log.reader().scan(Position(1)) {
             let read = read.map_err(|error| Violation { rule: Rule::Acknowledged, what: error.to_string() })?;
             let is_it = self.records.get(found).is_some_and(|(at, record)| (*at, &**record) == (read.0, &read.1));
-            check(Rule::Acknowledged, is_it, || format!("at {} stands something else", read.0))?;
+            check(Rule::Acknowledged, is_it, || format!("another record is at {}", read.0))?;
             found += 1;
         }
         let is_whole = found == self.durable || found == self.records.len();
@@ -126,7 +126,7 @@ impl Shell {
         self.end_pass()
     }
 
-    /// A record speaks of deliveries that may be on disk: the machine has to have them before it hears of it.
+    /// A record may concern spilled deliveries: the machine has to reload them before the record is applied.
     fn bring_back(&mut self, record: &Record) -> Result<(), Stop> {
         for delivery in deliveries_of(record) {
             if self.machine.may_be_spilled(&delivery.handler, delivery.position) {

@@ -1,5 +1,5 @@
-//! The shell's way to what can be read: the log for those that lag, spilled lanes, timers that are due. It answers little at a
-//! time, so that much takes several answers.
+//! The shell's reads for the machine: the log for lagging handlers, spilled lanes, due timers. It answers little at a time,
+//! so that large reads take several answers.
 
 use weirgate_core::{EventHead, Input, NextDue, ReloadedLane};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record, TimerId};
@@ -18,7 +18,7 @@ impl Shell {
         let from = self.records.partition_point(|(first, record)| end(first, record) <= after);
         let mut through = after;
         let mut events = Vec::new();
-        // What is not durable cannot be read back yet.
+        // Records that are not durable cannot be read back yet.
         for (first, record) in self.records.get(from..self.durable).unwrap_or_default() {
             if *first > until || through.0 >= after.0 + SCAN_POSITIONS {
                 break;
@@ -40,7 +40,7 @@ impl Shell {
         self.tell(Input::Reloaded { handler, lanes: &reloaded, due });
     }
 
-    /// Find the lanes that are due, and when the next one is.
+    /// Finds the due lanes, and when the next one is due.
     fn due_lanes(&self, handler: &HandlerName, now_ms: u64, lanes: &mut Vec<KeyHash>) -> Option<u64> {
         let leading = self.views.rows_of(handler).filter(|(_, row)| row.spilled && row.leads);
         let waiting = leading.filter_map(|(_, row)| row.phase.due().map(|(due_ms, _)| (due_ms, row.lane)));
@@ -69,8 +69,8 @@ impl Shell {
         found
     }
 
-    /// Bring a delivery into memory, where it is on disk. All that was written has to be readable, and so has what the
-    /// last durable moment put away.
+    /// Reloads a delivery, if it is spilled. All written rows have to be readable, including those spilled in the last
+    /// durable moment.
     pub fn reload_for(&mut self, delivery: &DeliveryId) -> Result<(), Stop> {
         self.views.write();
         let Some(row) = self.views.rows.get(delivery).filter(|row| row.spilled) else { return Ok(()) };

@@ -1,4 +1,4 @@
-// The basket: which articles, how many, and whether each may be replaced. Pure steps on a list; the store keeps it.
+// The basket: which articles, how many, and whether each may be replaced. Pure functions on a list; the store keeps it.
 
 import { articleOf } from "./catalogue.ts";
 import type { Article } from "./catalogue.ts";
@@ -24,7 +24,7 @@ function isItem(value: unknown): value is Item {
   return articleOf(sku) !== undefined && Number.isInteger(quantity) && within(quantity as number) === quantity;
 }
 
-/** The basket with `quantity` of `sku`; none takes it out. */
+/** The basket with `quantity` of `sku`; zero removes it. */
 export function withQuantity(items: Basket, sku: string, quantity: number): Basket {
   if (quantity < 1) return items.filter((item) => item.sku !== sku);
   const next = within(quantity);

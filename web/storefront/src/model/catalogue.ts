@@ -1,5 +1,5 @@
-// What the shop sells: the articles and prices of the order domain (handlers/README.md), in the shop's own words.
-// An order with any other price is rejected, so the two must agree.
+// The shop's catalogue: the articles and prices of the order domain (handlers/README.md), with the shop's own texts. An
+// order with any other price is rejected, so the two must agree.
 
 export interface Article {
   readonly sku: string;
@@ -8,7 +8,7 @@ export interface Article {
   /** A line below the name. */
   readonly note: string;
   readonly shelf: "Coffee" | "Dairy-free" | "Bakery" | "Larder" | "Sweet";
-  /** What the shop sends instead when it has run out. */
+  /** The substitute if it is out of stock. */
   readonly replacement?: string;
 }
 

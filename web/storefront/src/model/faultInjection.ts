@@ -1,5 +1,5 @@
-// The endpoints behind the shop's fault injection: a handler's state and manifest, pause and resume. Reads when
-// asked; keeps nothing.
+// The endpoints behind the shop's fault injection: a handler's state and manifest, pause and resume. Reads on request; keeps
+// no state.
 
 import { isRecord } from "./store.ts";
 
@@ -8,9 +8,9 @@ export interface Handler {
   readonly state: "running" | "paused" | "waiting-for-module";
   readonly digest: string;
   readonly manifest: Readonly<Record<string, unknown>>;
-  /** Deliveries that have begun or wait their turn. */
+  /** Deliveries that have begun or wait in a lane. */
   readonly open: number | undefined;
-  /** Positions of the log that the handler is not done with yet. */
+  /** Positions of the log that the handler has not finished. */
   readonly lag: number | undefined;
 }
 
@@ -31,7 +31,7 @@ function stateOf(state: unknown): Handler["state"] {
   return state === "paused" || state === "waiting-for-module" ? state : "running";
 }
 
-/** Deploys the payment handler again, as it is but for its gateway. */
+/** Deploys the payment handler again, unchanged except for its gateway. */
 export async function setGateway(gateway: "up" | "down"): Promise<void> {
   const { digest, manifest } = await readHandler("payment");
   const config = isRecord(manifest["config"]) ? manifest["config"] : {};

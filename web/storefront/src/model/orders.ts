@@ -1,5 +1,5 @@
-// My orders: made here, kept in the browser, handed in until the server has them. An order has its event id from the
-// start, so that handing it in twice (a lost answer, a refresh in between, two tabs) places it once.
+// My orders: created here, stored in the browser, submitted until the server has them. An order has its event id from the
+// start, so that submitting it twice (a lost answer, a refresh in between, two tabs) places it once.
 
 import type { Parts, PublishOptions, Weirgate } from "@weirgate/client";
 
@@ -36,15 +36,15 @@ export interface MyOrder {
   readonly event_id: string;
   readonly placed_at_ms: number;
   readonly lines: readonly PlacedLine[];
-  /** What is still to be handed in; dropped, with the card's number in it, once the server has it. */
+  /** The data still to be submitted; deleted, with the card number in it, once the server has it. */
   readonly unsent?: OrderPlaced;
-  /** Why the server did not take it. */
+  /** Why the server refused it. */
   readonly refused?: string;
-  /** Noted while the status says so, for the time when it no longer does. */
+  /** Stored while the status shows it, for the time when it no longer does. */
   readonly accepted?: Acceptance;
 }
 
-/** The oldest ones beyond this are dropped from the list. */
+/** Maximum length of the list; the oldest ones are dropped. */
 const ORDERS_MAX = 30;
 
 export const orders = new Store<readonly MyOrder[]>("shop:orders", (stored) =>
@@ -74,7 +74,7 @@ export function newOrder({ items, customer, card, event_id, now_ms }: Placing): 
   return { id, event_id, placed_at_ms: now_ms, lines, unsent: { order: id, customer, lines, card } };
 }
 
-/** Eight characters that can be read out over a telephone, of 40 bits of the event's id. */
+/** Eight characters that can be read out on the telephone, from 40 bits of the event's id. */
 function orderId(event_id: string): string {
   const digits = "0123456789abcdefghjkmnpqrstvwxyz";
   const bits = BigInt(`0x${event_id.replaceAll("-", "").slice(-10)}`);
@@ -83,14 +83,14 @@ function orderId(event_id: string): string {
 
 export type Publisher = Pick<Weirgate, "publish" | "forget">;
 
-/** Keeps `order` in the list, newest first, and drops the oldest beyond the limit. */
+/** Adds `order` to the list, newest first, and drops the oldest beyond the limit. */
 export function keep(order: MyOrder, publisher: Publisher): void {
   const all = [order, ...orders.value.filter(({ id }) => id !== order.id)];
   for (const { id } of all.slice(ORDERS_MAX)) publisher.forget(`order/${id}`);
   orders.set(all.slice(0, ORDERS_MAX));
 }
 
-/** Hands `order` in, for as long as it takes. A refusal is kept with the order. */
+/** Submits `order`, retrying until it is accepted. A refusal is stored with the order. */
 export async function handIn(order: MyOrder, publisher: Publisher, options: PublishOptions = {}): Promise<void> {
   if (!order.unsent) return;
   const event = { id: order.event_id, source: "/shop", type: "order.placed", subject: `order/${order.id}` };
@@ -103,7 +103,7 @@ export async function handIn(order: MyOrder, publisher: Publisher, options: Publ
   }
 }
 
-/** Keeps with my order what its status says of its acceptance. */
+/** Stores the acceptance from the status with my order. */
 export function noteAcceptance(id: string, parts: Parts): void {
   const accepted = acceptanceOf(parts);
   const mine = orders.value.find((order) => order.id === id);

@@ -1,5 +1,5 @@
-// The lines of an order as the page lists them: what was ordered, what became of it, and what it costs. The lines that
-// the inventory reserved leave out what was missing; the changes put it back, struck through.
+// The lines of an order as the page lists them: the ordered articles, their results, and their prices. The inventory's
+// reserved lines leave out missing articles; its changes add them back, struck through.
 
 import type { Parts } from "@weirgate/client";
 
@@ -12,18 +12,18 @@ export interface Row {
   readonly quantity: number;
   readonly total_cents: number;
   readonly fate: "as-ordered" | "substituted" | "unavailable";
-  /** The name of what it replaces. */
+  /** The name of the replaced article. */
   readonly instead_of?: string;
 }
 
 export interface Receipt {
   readonly rows: readonly Row[];
   readonly total_cents: number;
-  /** The sum as ordered, when it was another. */
+  /** The ordered total, if it was different. */
   readonly ordered_total_cents?: number;
 }
 
-/** `placed` is what this browser ordered, for the time before the server says anything. */
+/** `placed` is this browser's order, used until the server has a status. */
 export function receiptOf(parts: Parts, placed: readonly Line[] = []): Receipt {
   const inventory = dataOf(parts["inventory"]);
   const reserved = linesIn(dataOf(parts["invoice"])) ?? linesIn(inventory);
@@ -41,7 +41,7 @@ function fromPlaced(placed: readonly Line[], changes: readonly Change[]): Receip
   return { rows, total_cents: sum(rows) };
 }
 
-/** Reserved lines stand in the order in which they were placed, so the changes' line numbers say where each belongs. */
+/** Reserved lines are in the order in which they were placed, so the changes' line numbers show where each belongs. */
 function merge(reserved: readonly Line[], changes: readonly Change[]): Row[] {
   const byLine = new Map(changes.map((change) => [change.line, change]));
   const rows: Row[] = [];

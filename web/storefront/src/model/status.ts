@@ -1,5 +1,5 @@
-// The parts of an order's status as the handlers write them (handlers/README.md), read with care: what does not have the
-// promised shape is left out, so that one odd part does not cost the page.
+// The parts of an order's status as the handlers write them (handlers/README.md), parsed defensively: a value of an
+// unexpected shape is left out, so that one odd part does not break the page.
 
 import type { Part, Parts } from "@weirgate/client";
 
@@ -14,7 +14,7 @@ export interface Line {
 
 export interface Change extends Line {
   readonly kind: "substituted" | "unavailable";
-  /** Which of the placed lines, from 0. */
+  /** The index of the placed line, from 0. */
   readonly line: number;
   readonly by?: Omit<Line, "quantity">;
 }

@@ -1,5 +1,5 @@
-// How an order stands, from the parts of its status: a mood for each step, and one headline. Pure; what it is given is
-// all it knows, so the same document always gives the same page.
+// The state of an order, from the parts of its status: a mood for each step, and one headline. Pure, so the same document
+// always gives the same page.
 
 import type { Part, PartDelivery, Parts } from "@weirgate/client";
 
@@ -20,17 +20,17 @@ export interface Step {
   readonly title: string;
   readonly text: string;
   readonly mood: Mood;
-  /** The part's own word; "" when it has none. */
+  /** The part's state; "" if it has none. */
   readonly state: string;
   readonly part: Part | undefined;
-  /** When what `text` says came to be; undefined where nobody knows it any more. */
+  /** The time of the state in `text`; undefined if it is no longer known. */
   readonly at: Moment | undefined;
   readonly trouble: PartDelivery | undefined;
 }
 
 export type Moment = Pick<Part, "version" | "at_ms">;
 
-/** What was said when the order was accepted. At its end the same part says something else. */
+/** The text when the order was accepted. At the order's end the same part has another text. */
 export type Acceptance = Moment & Pick<Part, "text">;
 
 interface Words {
@@ -51,30 +51,30 @@ const WORDS: Record<StepName, Words> = {
 
 export const DELIVERY_STATES = ["packed", "dispatched", "delivered"] as const;
 
-/** Whether the order has come to nothing: no further step will be made. */
+/** Whether the order has failed: no further step will be made. */
 export function hasFailed(parts: Parts): boolean {
   const says = (name: StepName, ...states: string[]) => states.includes(parts[name]?.state ?? "");
   return says("order", "rejected", ...CALLED_OFF) || says("inventory", "unavailable", "released") || says("payment", "declined", "refunded");
 }
 
-/** What the order handler says of an order that it has accepted and that is not delivered. */
+/** The order handler's states of an accepted order that is not delivered. */
 const CALLED_OFF: readonly string[] = ["cancelled", "payment-overdue"];
 
-/** Whether a part of that name and state tells of the whole order's end, not of its acceptance. */
+/** Whether a part with that name and state shows the whole order's end, not its acceptance. */
 function isLastWord(name: StepName, state: string): boolean {
   return name === "order" && (state === "completed" || CALLED_OFF.includes(state));
 }
 
-/** The acceptance, while the status tells of it. */
+/** The acceptance, while the status shows it. */
 export function acceptanceOf(parts: Parts): Acceptance | undefined {
   const part = parts["order"];
   return part?.state === "accepted" ? { version: part.version, at_ms: part.at_ms, text: part.text } : undefined;
 }
 
 export interface Known {
-  /** The server has the order; before that, nobody works on it. */
+  /** The server has the order; before that, no step begins. */
   readonly isSent?: boolean;
-  /** As this browser remembers it. */
+  /** As stored in this browser. */
   readonly accepted?: Acceptance | undefined;
 }
 
@@ -107,7 +107,7 @@ function textOf(name: StepName, part: Part | undefined, mood: Mood): string {
   return mood === "skipped" ? "Will not happen" : "";
 }
 
-/** Of an order whose acceptance this browser has not seen: what the other parts still tell of it. */
+/** For an order whose acceptance this browser has not seen: what the other parts still show of it. */
 function acceptedText(parts: Parts): string {
   const total_cents = numberIn(dataOf(parts["inventory"]), "ordered_total_cents");
   return total_cents === undefined ? "Order accepted" : `Order accepted, ${money(total_cents)} in all`;
@@ -132,7 +132,7 @@ const NOTHING_CHARGED = "Nothing was charged.";
 const PAID_BACK = "What was charged is on its way back to you.";
 
 const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
-  placed: { title: "Order received", text: "It is written down. Next, somebody reads it.", progress: 0 },
+  placed: { title: "Order received", text: "It is saved. Next, it is checked.", progress: 0 },
   accepted: { title: "Order accepted", text: "We are about to look for your things.", progress: 1 },
   checking: { title: "On the shelves", text: "We are collecting your things.", progress: 1 },
   reserved: { title: "All set aside", text: "Next is the payment.", progress: 2 },
@@ -146,8 +146,8 @@ const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
 };
 
 const RETRYING = "Something does not work right now. We keep trying; there is nothing you need to do.";
-const WRONG_DETAILS = "Your payment details need another look. Then we go on.";
-const STUCK = "Something did not work, and we stopped trying by ourselves. Somebody has to look at it.";
+const WRONG_DETAILS = "Please check your payment details. Then we continue.";
+const STUCK = "Something did not work, and we stopped retrying. Our support has to look at it.";
 
 export function headlineOf(parts: Parts): Headline {
   const state = stateOf(parts);
@@ -160,7 +160,7 @@ export function headlineOf(parts: Parts): Headline {
   return trouble === "retrying" ? { ...headline, text: RETRYING } : headline;
 }
 
-/** A payment that came too late is paid back; until it is, it has been charged all the same. */
+/** A late payment is refunded; until then, it counts as charged. */
 function moneyOf(parts: Parts): string {
   return ["charged", "refunded"].includes(parts["payment"]?.state ?? "") ? PAID_BACK : NOTHING_CHARGED;
 }
@@ -184,7 +184,7 @@ function stateOf(parts: Parts): OrderState {
   return said("order") === "accepted" ? "accepted" : "placed";
 }
 
-/** The worst that is the matter with the order's steps, if anything. A mail that is not sent holds no order up. */
+/** The worst problem of the order's steps, if any. A mail that is not sent delays no order. */
 export function troubleOf(parts: Parts): "retrying" | "stuck" | undefined {
   const moods = STEP_NAMES.map((name) => parts[name]?.delivery?.state);
   if (moods.includes("dead-lettered") || moods.includes("awaiting-correction")) return "stuck";

@@ -1,10 +1,10 @@
-// A value that the page shows and that a refresh, or another tab, finds again. Knows nothing of what is in it.
+// A value that the page shows and that a refresh, or another tab, finds again. Knows nothing of its contents.
 
 export class Store<T> {
   #value: T;
   readonly #listeners = new Set<() => void>();
 
-  /** `read` makes a value of whatever was stored; it is given undefined when nothing was. */
+  /** `read` makes a value of whatever was stored; its input is undefined if nothing was stored. */
   constructor(
     private readonly name: string,
     private readonly read: (stored: unknown) => T,
@@ -23,7 +23,7 @@ export class Store<T> {
     try {
       localStorage.setItem(this.name, JSON.stringify(value));
     } catch {
-      // No storage: the value lives as long as the page.
+      // No storage: the value is kept as long as the page is open.
     }
     this.#become(value);
   }

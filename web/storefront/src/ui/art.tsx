@@ -1,5 +1,5 @@
-// The pictures of the articles: six shapes, drawn by hand on a square of 120 and dressed by colours and a motif.
-// Decoration: the article's name always stands beside it.
+// The pictures of the articles: six shapes, drawn on a square of 120 and varied by colours and a motif. Decoration: the
+// article's name is always next to it.
 
 import type { ComponentChildren } from "preact";
 

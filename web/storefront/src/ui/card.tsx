@@ -1,5 +1,5 @@
-// The form for another card number, while the payment waits for one. It learns what became of a number as the page learns
-// everything: the status says so.
+// The form for another card number, while the payment waits for one. The result for a number comes from the status, like
+// everything on the page.
 
 import { uuid } from "@weirgate/client";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -14,7 +14,7 @@ const STILL_TRYING = "The server does not answer. We keep trying.";
 
 interface CardFormProps {
   readonly order: string;
-  /** Undefined while nothing waits for the customer; the form then knows what was sent before. */
+  /** Undefined while no payment waits for the customer; the form then shows the earlier answer. */
   readonly wrong: WrongDetails | undefined;
 }
 
@@ -25,7 +25,7 @@ export function CardForm({ order, wrong }: CardFormProps) {
   const input = useRef<HTMLInputElement>(null);
   const state = wrong && formOf(answer, wrong);
   useEffect(() => {
-    // Whoever has gone on to something else meanwhile is left there.
+    // A user who has moved the focus elsewhere meanwhile keeps it there.
     if (state === "refused" && document.activeElement === document.body) input.current?.focus();
   }, [state]);
   if (!wrong || !state) return null;
@@ -84,7 +84,7 @@ export function CardForm({ order, wrong }: CardFormProps) {
   );
 }
 
-/** Not disabled while it is busy: that would take the focus away. */
+/** Not disabled while it is busy: that would remove the focus. */
 function SendButton({ isBusy }: { isBusy: boolean }) {
   return (
     <button class="button" type="submit" aria-disabled={isBusy} data-testid="card-send">
@@ -93,7 +93,7 @@ function SendButton({ isBusy }: { isBusy: boolean }) {
   );
 }
 
-/** The customer's latest answer, and how one is given. */
+/** The customer's latest answer, and the function to give one. */
 function useAnswer(order: string) {
   const [answer, setAnswer] = useState<Answer>();
   const send = async (card: string, { version }: WrongDetails) => {

@@ -1,4 +1,4 @@
-// The catalogue: the shop's window, one card an article with its live stock, and the basket beside it where there is room.
+// The catalogue: the shop's banner, one card per article with its live stock, and the basket beside it if there is room.
 
 import { useState } from "preact/hooks";
 
@@ -12,7 +12,7 @@ import { Art } from "./art.tsx";
 import { Hidden, Icon } from "./icons.tsx";
 import { Scene } from "./scene.tsx";
 
-/** From this many on the shelf says how many are left. */
+/** Up to this many, the card shows how many are left. */
 const FEW = 10;
 
 export function Catalogue({ stock }: { stock: Stock }) {

@@ -1,5 +1,5 @@
-// The checkout: the basket with its replacements, who gets it, and which card pays. Filled in for the demo, so that one
-// click places an order.
+// The checkout: the basket with its substitutes, the recipient, and the card. Filled in for the demo, so that one click
+// places an order.
 
 import { uuid } from "@weirgate/client";
 import { useState } from "preact/hooks";

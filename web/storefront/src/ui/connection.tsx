@@ -1,4 +1,4 @@
-// What the page says about its connection: a badge that is always there, and a notice while what is shown may be old.
+// The page's connection state: a badge that is always there, and a notice while the shown status may be outdated.
 
 import type { ConnectionState } from "@weirgate/client";
 import { useRef } from "preact/hooks";
@@ -32,7 +32,7 @@ export function ConnectionBadge({ connection }: { connection: ConnectionState })
   );
 }
 
-/** Says since when nothing was heard, and when the next try is. */
+/** Shows since when the server is silent, and when the next try is due. */
 export function ConnectionNotice({ connection, known }: { connection: ConnectionState; known: boolean }) {
   const health = useHealth(connection);
   const retryAtMs = connection.state === "disconnected" ? connection.retryAtMs : undefined;
@@ -43,7 +43,7 @@ export function ConnectionNotice({ connection, known }: { connection: Connection
       <i class="spinner" aria-hidden="true" />
       <div>
         <strong>{health === "offline" ? "The server has sent us away." : "The server does not answer."}</strong>{" "}
-        {known ? "This is the last status we know. It goes on as soon as the server is back. " : "We keep trying. "}
+        {known ? "This is the last known status. It continues as soon as the server is back. " : "We keep trying. "}
         {health === "offline" ? <Reason connection={connection} /> : <NextTry atMs={retryAtMs} now={now} />}
       </div>
     </div>
@@ -65,7 +65,7 @@ function Reason({ connection }: { connection: ConnectionState }) {
   );
 }
 
-/** `1 s`, `2 min`: rounded up, so that it never says 0. */
+/** `1 s`, `2 min`: rounded up, so that it is never 0. */
 export function seconds(delay_ms: number): string {
   const whole = Math.max(1, Math.ceil(delay_ms / 1000));
   return whole < 100 ? `${whole} s` : `${Math.ceil(whole / 60)} min`;

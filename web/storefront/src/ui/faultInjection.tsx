@@ -1,5 +1,5 @@
-// Fault injection: break what an order depends on, and watch it wait and go on. Reads how things stand when opened and
-// after each change; in between it asks nobody.
+// Fault injection: break a service that orders depend on, and watch an order wait and continue. Reads the state when opened
+// and after each change; it does not poll in between.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
@@ -48,7 +48,7 @@ export function FaultInjection({ onClose }: { onClose: () => void }) {
             <Hidden>Close</Hidden>
           </button>
         </header>
-        <p>Then place an order, or watch one. Nothing is lost; what waits goes on when you mend it.</p>
+        <p>Then place an order, or watch one. Nothing is lost; waiting orders continue when you fix it.</p>
         <FaultSwitch
           label="The payment gateway"
           now={isDown ? "does not answer" : "answers"}
@@ -62,7 +62,7 @@ export function FaultInjection({ onClose }: { onClose: () => void }) {
         <FaultSwitch
           label="The inventory"
           now={isPaused ? "takes nothing in" : inventory?.state === "waiting-for-module" ? "waits for its module" : "works"}
-          help="Switched off, its handler is paused. Orders go on coming in and wait for it, each in its turn."
+          help="Switched off, its handler is paused. New orders are still accepted and wait for it, in order."
           broken={isPaused}
           handler={inventory}
           busy={busy}
@@ -73,7 +73,7 @@ export function FaultInjection({ onClose }: { onClose: () => void }) {
           <h3>The server</h3>
           <p>
             Kill it with <code>kill -9</code> in the middle of an order and start it again. This page keeps what it knows and
-            goes on where it was.
+            continues where it was.
           </p>
         </div>
         <footer>

@@ -1,4 +1,4 @@
-// Line icons, drawn on a grid of 24. All are decoration: the words beside them say the same.
+// Line icons, drawn on a grid of 24. All are decoration: the text next to them has the same meaning.
 
 import type { ComponentChildren } from "preact";
 
@@ -34,7 +34,7 @@ export function Hidden({ children }: { children: ComponentChildren }) {
   return <span class="hidden">{children}</span>;
 }
 
-/** The sign over the door: a weir with its water. */
+/** The logo: a weir with its water. */
 export function Mark() {
   return (
     <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">

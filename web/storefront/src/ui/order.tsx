@@ -1,5 +1,5 @@
-// The page of one order: a headline, its steps as they are made, and its receipt. Everything on it comes from the live
-// document; until there is one, from what this browser ordered.
+// The page of one order: a headline, its steps as they happen, and its receipt. Everything on it comes from the live
+// document; until there is one, from this browser's order.
 
 import type { ConnectionState, Parts, StatusDocument } from "@weirgate/client";
 import { useEffect } from "preact/hooks";
@@ -41,7 +41,7 @@ export function OrderPage({ id, connection }: { id: string; connection: Connecti
             {known ? (
               <>
                 Version <code data-testid="version">{document?.version}</code> of this order: the position in the log of its last
-                change. Reload the page, or kill the server: it goes on from there.
+                change. Reload the page, or kill the server: it continues from there.
               </>
             ) : (
               "Nothing has been said of this order yet."
@@ -108,7 +108,7 @@ function Unknown({ id, connection, document }: UnknownProps) {
     <section class="nothing" data-testid="order-state" data-state={document ? "unknown" : "loading"}>
       <ConnectionNotice connection={connection} known={false} />
       <h1 tabIndex={-1}>{document ? "There is no such order" : "Looking for your order"}</h1>
-      <p>{document ? `Nobody has placed ${id.toUpperCase()} so far. Should somebody, this page will show it.` : "One moment."}</p>
+      <p>{document ? `${id.toUpperCase()} has not been placed yet. If it is, this page will show it.` : "One moment."}</p>
     </section>
   );
 }

@@ -16,7 +16,7 @@ export function OrderList() {
     return (
       <section class="nothing">
         <h1 tabIndex={-1}>No orders yet</h1>
-        <p>What you order shows up here and stays up to date by itself.</p>
+        <p>Your orders appear here and are updated automatically.</p>
         <a class="button" href="#/">
           To the shop <Icon name="arrow" />
         </a>

@@ -1,4 +1,4 @@
-// The receipt of an order, which becomes its invoice, and the last mail that was written about it.
+// The receipt of an order, which becomes its invoice, and the last mail about it.
 
 import type { Part, Parts } from "@weirgate/client";
 

@@ -1,4 +1,4 @@
-// The picture in the shop's window: a mill at a weir, between hills, drawn in layers whose colours follow the theme.
+// The picture in the shop's banner: a mill at a weir, between hills, drawn in layers whose colours follow the theme.
 
 export function Scene() {
   return (

@@ -1,5 +1,5 @@
-// The steps of an order, one below the other. Each says how it stands in a mark, in words, and in `data-mood`; what
-// changes is read out.
+// The steps of an order, one below the other. Each shows its state as a mark, as text, and in `data-mood`; changes are read
+// out.
 
 import type { PartDelivery } from "@weirgate/client";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -38,7 +38,7 @@ export function Timeline({ steps }: { steps: readonly Step[] }) {
   );
 }
 
-/** Reads out what has changed since the page was opened, not what was there already. */
+/** Reads out changes since the page was opened, not the initial state. */
 function News({ steps }: { steps: readonly Step[] }) {
   const told = useRef<ReadonlyMap<string, string> | undefined>(undefined);
   const [news, setNews] = useState("");
@@ -109,7 +109,7 @@ export function Trouble({ trouble }: { trouble: PartDelivery }) {
       </p>
       <p>{sentence(trouble.message)}</p>
       {trouble.state === "awaiting-correction" && reasonOf(trouble) !== trouble.message && <p>{sentence(reasonOf(trouble))}</p>}
-      {trouble.state === "dead-lettered" && <p>It lies with the dead letters until somebody looks at it. Nothing is lost.</p>}
+      {trouble.state === "dead-lettered" && <p>It is a dead letter until an operator handles it. Nothing is lost.</p>}
     </div>
   );
 }
@@ -145,7 +145,7 @@ function Changes({ changes, total }: { changes: readonly Change[]; total: number
   );
 }
 
-/** What the change does to the price, with its sign. */
+/** The change of the price, with its sign. */
 function difference({ quantity, unit_price_cents, by }: Change): string {
   const cents = quantity * ((by?.unit_price_cents ?? 0) - unit_price_cents);
   return cents === 0 ? "same price" : `${cents > 0 ? "+" : "\u2212"}${money(Math.abs(cents))}`;

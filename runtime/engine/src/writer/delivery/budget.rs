@@ -1,26 +1,26 @@
-//! How much a pass of the writer does before commands are taken again. What is left is for the next pass: so whatever is due,
-//! a question or an event waits no longer than for one pass.
+//! How much work a pass of the writer does before commands are taken again. The rest is left to the next pass, so whatever
+//! is due, a query or an event waits for no longer than one pass.
 
 use std::{collections::VecDeque, time::Duration};
 
 use weirgate_core::Action;
 
-/// What a pass reads at the most, in rows and in positions of the log; a step that was begun is finished.
+/// Maximum reads of a pass, in rows and in positions of the log; a step that was begun is finished.
 pub const PASS_WORK_MAX: usize = 4_096;
 /// How long a pass takes commands.
 pub const PASS_TIME_MAX: Duration = Duration::from_millis(5);
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Budget {
     spent: usize,
-    /// While the log is replayed nobody waits, and the machine needs each answer at once.
+    /// While the log is replayed no client waits, and the machine needs each answer at once.
     pub is_unlimited: bool,
     deferred: VecDeque<Action>,
 }
 
 impl Budget {
-    /// A pass begins. Answers what was left to it.
+    /// Begins a pass. Returns the actions that were left to it.
     pub fn begin(&mut self) -> VecDeque<Action> {
         self.spent = 0;
         std::mem::take(&mut self.deferred)
@@ -40,12 +40,12 @@ impl Budget {
         self.spent >= PASS_WORK_MAX && !self.is_unlimited
     }
 
-    /// Leave an action to the next pass.
+    /// Leaves an action to the next pass.
     pub fn defer(&mut self, action: Action) {
         self.deferred.push_back(action);
     }
 
-    /// Whether something was left to the next pass, which then begins at once.
+    /// Whether an action was left to the next pass, which then begins at once.
     pub fn has_deferred(&self) -> bool {
         !self.deferred.is_empty()
     }

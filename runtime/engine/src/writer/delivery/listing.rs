@@ -1,4 +1,4 @@
-//! What operators ask of memory: handlers, breakers, the states of deliveries.
+//! Operators' queries of memory: handlers, breakers, the phases of deliveries.
 
 use weirgate_core::{HandlerView, Now};
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, KeyHash, Position};
@@ -7,7 +7,7 @@ use super::Delivery;
 use crate::{BreakerItem, HandlerItem, command::KnownState, keys, projection::Projection};
 
 impl Delivery {
-    /// All handlers, or the one that is named.
+    /// All handlers, or the named one.
     pub fn list_handlers(&self, name: Option<&HandlerName>, projection: &Projection, now: Now) -> Vec<HandlerItem> {
         let head = self.machine.head();
         let item = |(name, view): (&HandlerName, HandlerView<'_>)| {
@@ -34,7 +34,7 @@ impl Delivery {
         }
     }
 
-    /// The states of deliveries, as far as memory knows them: the lists are made elsewhere.
+    /// The phases of deliveries, as far as memory knows them: the lists are made elsewhere.
     pub fn known_states(&self, deliveries: &[(DeliveryId, KeyHash)], now: Now) -> Vec<KnownState> {
         let known = deliveries.iter().map(|(delivery, lane)| {
             let state = self.machine.state(delivery).map(|state| state.by_wall(now));
@@ -58,7 +58,7 @@ impl Delivery {
     }
 }
 
-/// Everything up to here is done with. The first spilled one is the first row.
+/// All deliveries up to here are closed. The first spilled one is the first row.
 fn checkpoint(name: &HandlerName, view: &HandlerView<'_>, projection: &Projection) -> Position {
     if view.spilled == 0 {
         return view.checkpoint;

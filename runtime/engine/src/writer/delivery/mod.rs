@@ -1,5 +1,5 @@
-//! What is delivered: the machine with what it asks for, the deployed handlers, the workers, and the rows that are kept of all
-//! of them. Knows no log: what it reads is handed to it, and what it stages goes through the writer.
+//! Delivery: the machine with its actions, the deployed handlers, the workers, and the stored rows of all of them. Knows no
+//! log: records to read are passed in, and records to stage go through the writer.
 
 mod budget;
 mod listing;
@@ -24,7 +24,7 @@ use crate::{
 use budget::Budget;
 pub use budget::PASS_TIME_MAX;
 
-/// See the module.
+/// See the module documentation.
 pub struct Delivery {
     machine: Machine,
     keys: KeyHasher,
@@ -39,9 +39,9 @@ pub struct Delivery {
     handlers_changed: bool,
     /// Whether a host's breaker changed in this pass.
     hosts_changed: bool,
-    /// The rows of deployments that still matter, as last kept.
+    /// The rows of deployments that are still needed, as last written.
     deployments_kept: BTreeSet<Vec<u8>>,
-    /// How far the handlers that lag had scanned, as last kept.
+    /// The scanned positions of lagging handlers, as last written.
     lagging_kept: BTreeMap<HandlerName, Position>,
 }
 
@@ -72,13 +72,13 @@ impl Delivery {
         &self.machine
     }
 
-    /// A pass begins, with what the last one left to it.
+    /// A pass begins, with the actions that the last one left to it.
     pub fn begin_pass(&mut self) {
         let deferred = self.budget.begin();
         self.actions.extend(deferred);
     }
 
-    /// Whether the next pass has work already.
+    /// Whether an action was left to the next pass.
     pub fn has_deferred(&self) -> bool {
         self.budget.has_deferred()
     }
@@ -88,7 +88,7 @@ impl Delivery {
         self.budget.is_unlimited = is_unlimited;
     }
 
-    /// Count rows or positions that this pass has read.
+    /// Counts rows or positions that this pass has read.
     pub fn spend(&mut self, work: usize) {
         self.budget.spend(work);
     }
@@ -99,15 +99,15 @@ impl Delivery {
         self.budget.spent()
     }
 
-    /// Tell the machine; what it asks for is queued.
+    /// Passes an input to the machine; its actions are queued.
     pub fn tell(&mut self, input: Input<'_>, now: Now) {
         let mut actions = Vec::new();
         self.machine.apply(input, now, &mut actions);
         self.actions.extend(actions);
     }
 
-    /// What the machine asks for next. Reading on is left to the next pass once this one has read enough; timers stay due, so
-    /// the machine asks for them again.
+    /// The machine's next action. Scans are left to the next pass once this one has read enough; timers stay due, so the
+    /// machine requests them again.
     pub fn next_action(&mut self) -> Option<Action> {
         while let Some(action) = self.actions.pop_front() {
             match action {
@@ -119,7 +119,7 @@ impl Delivery {
         None
     }
 
-    /// A record was staged: note which rows it changes.
+    /// A record was staged: notes which rows it changes.
     pub fn note(&mut self, record: &Record) {
         self.handlers_changed |=
             matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
@@ -140,12 +140,12 @@ impl Delivery {
         self.machine.handler(handler).map(|view| view.deployed.digest)
     }
 
-    /// Hand a call to the workers.
+    /// Passes a call to the workers.
     pub fn send(&self, job: Job) {
         self.jobs.send(job);
     }
 
-    /// No more jobs come: the workers end when they have nothing to do.
+    /// No more jobs come: the workers end when they are idle.
     pub fn close(self) -> Vec<JoinHandle<()>> {
         drop(self.jobs);
         self.workers

@@ -1,4 +1,4 @@
-//! Reading for the machine: spilled lanes from the views, and events for handlers that lag.
+//! Reads for the machine: spilled lanes from the views, and events for lagging handlers.
 
 use weirgate_core::{DeliveryRow, EventHead, Input, NextDue, Now, ReloadedLane};
 use weirgate_log::LogReader;
@@ -8,21 +8,21 @@ use weirgate_views::Views;
 use super::Delivery;
 use crate::{StorageError, keys};
 
-/// How many deliveries of a lane are reloaded at once.
+/// Maximum number of deliveries of a lane in one reload.
 const LANE_ROWS_MAX: usize = 64;
-/// How many that are due are reloaded at once, of each retry stage.
+/// Maximum number of due deliveries in one reload, per retry stage.
 const STAGE_DUE_MAX: usize = 64;
-/// How many retry stages a manifest can have.
+/// Maximum number of retry stages in a manifest.
 const STAGES: u8 = 8;
-/// How many positions one scan looks at, at least.
+/// Minimum number of positions of one scan.
 const SCAN_POSITIONS: u64 = 2_048;
-/// Or how many bytes of data.
+/// Or this many bytes of data.
 const SCAN_BYTES: usize = 4 << 20;
-/// So many bytes of data take as long to read as a position does.
+/// This many bytes of data take as long to read as one position.
 const BYTES_PER_WORK: usize = 1_024;
 
 impl Delivery {
-    /// Reload lanes, and with `due_ms` those that are due by then.
+    /// Reloads lanes, and with `due_ms` those that are due by then.
     pub fn reload(
         &mut self,
         handler: &HandlerName,
@@ -34,7 +34,7 @@ impl Delivery {
         let due = due_ms.map(|now_ms| due_lanes(handler, now_ms, &mut lanes, views)).transpose()?;
         lanes.sort_unstable();
         lanes.dedup();
-        // Full calls, where the handler takes several deliveries in one.
+        // Enough for full calls, if the handler takes several deliveries per call.
         let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
         let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
         let lanes = lanes.into_iter().map(|lane| spilled_lane(handler, lane, Position(u64::MAX), most, views));
@@ -44,8 +44,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Reload the lane of a delivery that is spilled, up to it: a record about it follows. All that was written has to be
-    /// readable.
+    /// Reloads the lane of a spilled delivery, up to the delivery, because a record about it follows. All written rows have
+    /// to be readable.
     pub fn reload_for(&mut self, delivery: &DeliveryId, views: &Views, now: Now) -> Result<(), StorageError> {
         let Some(row) = kept_row(delivery, views)?.filter(|row| row.spilled) else { return Ok(()) };
         let lane = spilled_lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1, views)?;
@@ -53,7 +53,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Read on for a handler that lags, up to `until` at the most.
+    /// Scans for a lagging handler, up to `until`.
     pub fn scan(
         &mut self,
         handler: &HandlerName,
@@ -82,7 +82,7 @@ impl Delivery {
     }
 }
 
-/// Find the lanes that are due, stage by stage, and when the next one is.
+/// Finds the due lanes, stage by stage, and when the next one is due.
 fn due_lanes(
     handler: &HandlerName,
     now_ms: u64,

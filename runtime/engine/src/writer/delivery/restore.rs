@@ -1,4 +1,4 @@
-//! From the views' rows to a machine that stands where they do.
+//! Restores the machine from the views' rows.
 
 use weirgate_core::{DeliveryRow, HandlerRow};
 use weirgate_log::LogReader;
@@ -8,11 +8,11 @@ use weirgate_views::Views;
 use super::Delivery;
 use crate::{StorageError, keys, tables};
 
-/// How many deliveries are read at once.
+/// Number of deliveries read at once.
 const PAGE: usize = 4_096;
 
 impl Delivery {
-    /// Bring machine and kept rows to where the views are.
+    /// Restores the machine and the stored rows to the views' state.
     pub fn restore(&mut self, views: &Views, reader: &LogReader) -> Result<(), StorageError> {
         let applied = views.applied();
         self.machine.restore_head(applied);
@@ -58,7 +58,7 @@ impl Delivery {
         Ok(deployments)
     }
 
-    /// There can be millions: they are read a page at a time.
+    /// There can be millions, so they are read in pages.
     fn restore_deliveries(&mut self, views: &Views) -> Result<(), StorageError> {
         let mut after = None::<Vec<u8>>;
         loop {

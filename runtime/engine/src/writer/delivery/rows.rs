@@ -1,4 +1,4 @@
-//! The rows of handlers, deployments and hosts: kept where they changed, so that a restart finds them.
+//! The rows of handlers, deployments and hosts: written when they change, so that a restart finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use super::Delivery;
 use crate::{StorageError, keys, projection::Projection};
 
 impl Delivery {
-    /// Keep the rows that changed. How far a handler has scanned is kept only for those that lag: for the others it is the
-    /// views' own applied position.
+    /// Writes the rows that changed. Scanned positions are written only for lagging handlers: for the others the views' own
+    /// applied position is used.
     pub fn keep_rows(&mut self, projection: &mut Projection, elapsed_ms: u64) -> Result<(), StorageError> {
         if std::mem::take(&mut self.handlers_changed) {
             self.keep_handlers(projection)?;
@@ -35,17 +35,17 @@ impl Delivery {
         Ok(())
     }
 
-    /// The handlers' rows are kept with the next ones, whether they changed or not.
+    /// The handlers' rows are written with the next ones, whether they changed or not.
     pub fn keep_all_handlers(&mut self) {
         self.handlers_changed = true;
     }
 
-    /// So are the hosts'.
+    /// The same for the rows of hosts.
     pub fn keep_all_hosts(&mut self) {
         self.hosts_changed = true;
     }
 
-    /// A row for each handler, and one for each deployment that still matters.
+    /// A row for each handler, and one for each deployment that is still needed.
     fn keep_handlers(&mut self, projection: &mut Projection) -> Result<(), StorageError> {
         let mut deployments = BTreeSet::new();
         for (name, row) in self.machine.rows() {
@@ -63,7 +63,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// A row for each open breaker of a host; the workers are told of them.
+    /// A row for each open breaker of a host, which is also published to the workers.
     fn keep_hosts(&mut self, projection: &mut Projection, elapsed_ms: u64) -> Result<(), StorageError> {
         let mut open = BTreeMap::new();
         for (host, open_state) in self.machine.hosts() {

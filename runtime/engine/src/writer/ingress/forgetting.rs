@@ -1,4 +1,5 @@
-//! Forgetting identities that have left their window: a part of the log in each pass, so that the index does not grow for ever.
+//! Deletes identities that have left their window: a part of the log in each pass, so that the index does not grow without
+//! bound.
 
 use weirgate_log::LogReader;
 use weirgate_types::{Position, Record};
@@ -7,16 +8,16 @@ use weirgate_views::Views;
 use super::Ingress;
 use crate::{StorageError, keys, projection::Projection, tables};
 
-/// How many records a pass looks at, at least; it keeps up with what comes in.
+/// Minimum number of records that a pass visits; it also keeps up with new ones.
 const RECORDS_MIN: usize = 64;
-/// For each record that was just made durable it looks at so many.
+/// Number of records visited per record that was just made durable.
 const RECORDS_FOR_EACH: usize = 2;
 
-/// How far the identities of the log have been forgotten.
+/// Up to which position identities have been deleted.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Forgotten {
     through: Position,
-    /// When the record behind it was written, once that was read: there is nothing to do before it has left the window.
+    /// When the next record was written, once known: there is nothing to do before it has left the window.
     next_at_ms: Option<u64>,
 }
 
@@ -26,7 +27,7 @@ impl Forgotten {
     }
 }
 
-/// What forgetting reads and changes.
+/// The state that deleting identities reads and changes.
 pub struct Index<'a> {
     pub reader: &'a LogReader,
     pub views: &'a Views,
@@ -34,13 +35,13 @@ pub struct Index<'a> {
 }
 
 impl Ingress {
-    /// Identities up to a position were forgotten before this start.
+    /// Identities up to a position were deleted before this start.
     pub fn restore_forgotten(&mut self, through: Position) {
         self.forgotten = Forgotten::through(through);
     }
 
-    /// Forget identities that have left the window. Answers how many records were read; `committed` were made durable by the
-    /// last commit.
+    /// Deletes identities that have left the window. Returns how many records were read; `committed` is the number that the
+    /// last commit made durable.
     pub fn forget(
         &mut self,
         index: Index<'_>,
@@ -87,7 +88,7 @@ impl Ingress {
     ) -> Result<(), StorageError> {
         let Record::Accepted { event, .. } = record else { return Ok(()) };
         let row = keys::identity(&event.source, &event.id);
-        // It may have been accepted anew since, and in this pass, of which the views know nothing yet.
+        // It may have been accepted again since, even in this pass, whose changes the views do not have yet.
         if self.identities.newest(&row).is_some_and(|newest| newest != position) {
             return Ok(());
         }

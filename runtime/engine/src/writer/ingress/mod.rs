@@ -1,5 +1,5 @@
-//! What comes in: the queue of commands, those that are held back, the permits of events in flight, duplicates, and when
-//! producers are asked to slow down. Knows neither log nor machine.
+//! Ingress: the queue of commands, held-back commands, the permits of events in flight, duplicates, and when producers are
+//! asked to slow down. Knows neither log nor machine.
 
 mod forgetting;
 
@@ -19,10 +19,10 @@ use crate::{
 use forgetting::Forgotten;
 pub use forgetting::Index;
 
-/// See the module.
+/// See the module documentation.
 pub struct Ingress {
     commands: Receiver<Command>,
-    /// Commands that came while the disk was full, and wait until it is not.
+    /// Commands that came while the disk was full, held back until it is not.
     held: VecDeque<Command>,
     /// One permit for each event that may be in flight.
     permits: Arc<Semaphore>,
@@ -35,9 +35,9 @@ pub struct Ingress {
     stop: Option<Stop>,
 }
 
-/// A stop that was asked for.
+/// A requested stop.
 struct Stop {
-    /// By when to stop, whatever still runs.
+    /// When to stop even if calls still run.
     by: Duration,
     replies: Vec<oneshot::Sender<()>>,
 }
@@ -62,7 +62,7 @@ impl Ingress {
         &self.permits
     }
 
-    /// The next command of those that are there already.
+    /// The next command of those that wait already.
     pub fn next(&mut self) -> Option<Command> {
         self.held.pop_front().or_else(|| self.commands.try_recv().ok())
     }
@@ -70,7 +70,7 @@ impl Ingress {
     /// The next command, or `None` if none comes in time.
     ///
     /// # Errors
-    /// There can be none any more: the last handle is gone.
+    /// There can be no more: the last handle is gone.
     pub fn wait(&mut self, patience: Duration) -> Result<Option<Command>, Disconnected> {
         match self.held.pop_front() {
             Some(held) => Ok(Some(held)),
@@ -78,7 +78,7 @@ impl Ingress {
         }
     }
 
-    /// The same, whatever is held back.
+    /// The same, regardless of held-back commands.
     ///
     /// # Errors
     /// As [`Ingress::wait`].
@@ -90,7 +90,7 @@ impl Ingress {
         }
     }
 
-    /// Keep a command until there is disk space. No more of them come than there are calls under way and handlers.
+    /// Holds back a command until there is disk space. Their number is limited by the calls in flight and the handlers.
     pub fn hold(&mut self, command: Command) {
         self.held.push_back(command);
     }
@@ -100,7 +100,7 @@ impl Ingress {
         self.commands.is_empty() && self.held.is_empty()
     }
 
-    /// Whether producers are to slow down now, and why, where that changes.
+    /// Whether producers should slow down now, and the reason, if that has changed.
     pub fn pace(&mut self, has_disk_space: bool) -> Option<(bool, &'static str)> {
         let in_flight = self.in_flight_max.saturating_sub(self.permits.available_permits());
         let pressure = Pressure { in_flight, in_flight_max: self.in_flight_max, has_disk_space };
@@ -129,18 +129,18 @@ impl Ingress {
         self.identities.written(head);
     }
 
-    /// Stop by a time; an earlier request's time stays.
+    /// Stops by a time; the time of an earlier request stays.
     pub fn stop(&mut self, by: Duration, reply: oneshot::Sender<()>) {
         self.stop.get_or_insert(Stop { by, replies: Vec::new() }).replies.push(reply);
     }
 
-    /// By when to stop, if that was asked for.
+    /// When to stop, if a stop was requested.
     pub fn stop_by(&self) -> Option<Duration> {
         self.stop.as_ref().map(|stop| stop.by)
     }
 
-    /// Drop all commands: a worker that waits for the reply to one learns from it that there will be none. Answers the replies
-    /// to those that asked for the stop.
+    /// Drops all commands: a worker that waits for the reply to one notices that there will be none. Returns the replies of
+    /// those that requested the stop.
     pub fn close(self) -> Vec<oneshot::Sender<()>> {
         while self.commands.try_recv().is_ok() {}
         self.stop.map(|stop| stop.replies).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the simulated disk holds, and what is left of changes that were not synced when the power goes.
+//! The contents of the simulated disk, and which unsynced changes survive a power cut.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ impl Image {
     }
 }
 
-/// Apply changes in order until `budget` bytes are spent.
+/// Applies changes in order until `budget` bytes are used.
 pub(super) fn keep(image: &mut Image, changes: &[Change], mut budget: u64) {
     for change in changes {
         match change {
@@ -97,7 +97,7 @@ pub(super) fn keep(image: &mut Image, changes: &[Change], mut budget: u64) {
     }
 }
 
-/// Apply each change, and of a write each sector, or not.
+/// Applies each change at random, and each sector of a write at random.
 pub(super) fn throw(image: &mut Image, changes: &[Change], seed: u64) {
     let mut coin = Coin(seed);
     for change in changes {

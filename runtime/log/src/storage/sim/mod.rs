@@ -1,7 +1,7 @@
-//! A disk in memory that fails at a chosen operation, fills up, and loses power.
+//! An in-memory disk that fails at a chosen operation, fills up, and loses power.
 //!
-//! It keeps what is durable apart from what was only written: a crash yields a disk with the durable bytes and a chosen
-//! part of the others. Slow and plain on purpose.
+//! It keeps durable bytes apart from written ones: a crash yields a disk with the durable bytes and a chosen part of the
+//! others. Simple rather than fast.
 
 mod image;
 
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use self::image::{Change, Image, Inode, keep, throw};
 use super::{Storage, StorageFile};
 
-/// How many of the newest notes a power cut may leave.
+/// How many of the newest notes may survive a power cut.
 const NOTES: usize = 4;
 
 /// How an operation fails.
@@ -25,16 +25,16 @@ pub enum Fault {
     Full,
     /// It reports that no file descriptor is free and does nothing.
     Descriptors,
-    /// A write or a reservation does half of its work, then reports a full disk. Others: as `Io`.
+    /// A write or a reservation does half of its work, then reports a full disk. Other operations: as `Io`.
     Short,
 }
 
-/// What is left of the bytes that were not synced when the power goes.
+/// Which unsynced bytes survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
-    /// The first so many, in the order of writing. A change of size or name counts as one byte.
+    /// The first ones, in the order of writing. A change of size or name counts as one byte.
     Keep(u64),
-    /// Each 512-byte sector, size and name by the throw of a coin.
+    /// Each 512-byte sector, size and name at random.
     Sectors { seed: u64 },
 }
 
@@ -48,7 +48,7 @@ struct Disk {
     operations: u64,
     fault: Option<(u64, Fault)>,
     bytes_max: Option<u64>,
-    /// What was noted since the disk came to be, the newest last; not more than a few.
+    /// The last few notes, the newest last.
     notes: Vec<Vec<u8>>,
 }
 
@@ -67,23 +67,23 @@ impl SimStorage {
         Self::default()
     }
 
-    /// How many operations there have been.
+    /// Number of operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.0.lock().operations
     }
 
-    /// Let operation number `operation` (the first is 1) fail.
+    /// Makes operation number `operation` (the first is 1) fail.
     pub fn fail(&self, operation: u64, fault: Fault) {
         self.0.lock().fault = Some((operation, fault));
     }
 
-    /// How many bytes all files together may take; `None` for any number.
+    /// Limits the total bytes of all files; `None` for no limit.
     pub fn set_bytes_max(&self, bytes_max: Option<u64>) {
         self.0.lock().bytes_max = bytes_max;
     }
 
-    /// How many bytes all files together take.
+    /// Total bytes of all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.lock().now.bytes()
@@ -96,7 +96,7 @@ impl SimStorage {
         disk.now.files.get(disk.now.names.get(name)?).cloned()
     }
 
-    /// Set a file's bytes, durably, behind everybody's back.
+    /// Sets a file's bytes, durably, without an operation of the log.
     pub fn overwrite(&self, name: &str, bytes: Vec<u8>) {
         let mut disk = self.0.lock();
         let inode = disk.now.names.get(name).copied().unwrap_or(disk.inode_last + 1);
@@ -110,13 +110,13 @@ impl SimStorage {
         disk.durable.apply(&change);
     }
 
-    /// How many bytes are written and not durable, as [`Crash::Keep`] counts.
+    /// Number of bytes that are written but not durable, as [`Crash::Keep`] counts.
     #[must_use]
     pub fn unsynced_bytes(&self) -> u64 {
         self.0.lock().unsynced.iter().map(Change::cost).sum()
     }
 
-    /// A disk as it could be found after a power cut at this moment. This one goes on unharmed.
+    /// A disk as it could be found after a power cut at this moment. This one is unchanged.
     #[must_use]
     pub fn crash(&self, crash: Crash) -> Self {
         let disk = self.0.lock();
@@ -129,7 +129,7 @@ impl SimStorage {
         Self(Arc::new(Mutex::new(Disk { now: image.clone(), durable: image, inode_last, notes, ..Disk::default() })))
     }
 
-    /// Count an operation; `Err` when its turn to fail has come.
+    /// Counts an operation; returns `Err` if it is the one to fail.
     fn operation(&self) -> Result<(), Fault> {
         let mut disk = self.0.lock();
         disk.operations += 1;
@@ -149,7 +149,7 @@ impl SimStorage {
         disk.unsynced.push(change);
     }
 
-    /// Write what the fault and the space left allow.
+    /// Writes what the fault and the free space allow.
     fn write(&self, inode: Inode, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let fault = self.operation().err();
         let wanted = bytes.len() as u64;
@@ -177,7 +177,7 @@ impl SimStorage {
 }
 
 impl Disk {
-    /// Notes are never synced: the newest one is left, or one that is older, or none.
+    /// Notes are never synced: the newest one survives, or an older one, or none.
     fn notes_left(&self, crash: Crash) -> Vec<Vec<u8>> {
         let throw = match crash {
             Crash::Keep(u64::MAX) => return self.notes.clone(),
@@ -237,7 +237,7 @@ impl Storage for SimStorage {
         Ok(())
     }
 
-    /// No operation that fails: what depends on it goes on without.
+    /// Not an operation that fails: its callers work without it.
     fn note(&self, bytes: &[u8]) -> io::Result<()> {
         let notes = &mut self.0.lock().notes;
         if notes.len() == NOTES {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fails_when_told_and_when_full() {
+    fn the_disk_fails_on_demand_and_when_full() {
         let disk = SimStorage::new();
         let file = disk.create("a").expect("a file");
         disk.fail(2, Fault::Short);
