@@ -88,7 +88,7 @@ fn answer(deal: &mut Deal, news: Incoming) -> Answer {
             deal.fund(Payment { reference, amount_cents })
         }
         Incoming::CloseRequested(_) => deal.close(),
-        Incoming::CancelRequested(wish) => deal.cancel(wish.reason.chars().take(REASON_CHARS_MAX).collect()),
+        Incoming::CancelRequested(request) => deal.cancel(request.reason.chars().take(REASON_CHARS_MAX).collect()),
         Incoming::DeadlinePassed(EscrowDeadlinePassed { step, .. }) => deal.deadline_passed(step),
     }
 }

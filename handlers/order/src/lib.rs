@@ -2,7 +2,7 @@
 //! order ends. It knows stock, cards and parcels only from events.
 
 mod check;
-mod ending;
+mod closing;
 mod payment;
 
 use order_events::{
@@ -57,16 +57,16 @@ struct RejectedData<'a> {
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
         Incoming::Placed(placed) => place(placed, context),
-        Incoming::CancelRequested(wish) => {
-            check_key(&wish.order, context)?;
-            ending::cancel(wish.order, &wish.reason, context)
+        Incoming::CancelRequested(request) => {
+            check_key(&request.order, context)?;
+            closing::cancel(request.order, &request.reason, context)
         }
         Incoming::Reserved(news) => payment::await_it(news.order, context),
-        Incoming::Unavailable(news) => ending::cancel(news.order, "nothing of it is available", context),
+        Incoming::Unavailable(news) => closing::cancel(news.order, "nothing of it is available", context),
         Incoming::Charged(news) => payment::accept(news, context),
-        Incoming::Declined(news) => ending::cancel(news.order, &news.reason, context),
+        Incoming::Declined(news) => closing::cancel(news.order, &news.reason, context),
         Incoming::Overdue(timer) => payment::overdue(timer, context),
-        Incoming::Delivered(_) => ending::complete(context),
+        Incoming::Delivered(_) => closing::complete(context),
     }
 }
 

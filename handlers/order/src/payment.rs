@@ -6,7 +6,7 @@ use std::time::Duration;
 use order_events::{OrderPaid, OrderPaymentOverdue, PaymentCharged, span};
 use weirgate_sdk::prelude::*;
 
-use crate::{STAGE, Stage, ending};
+use crate::{STAGE, Stage, closing};
 
 pub const TIMER: &str = "payment";
 const DEADLINE_S: u64 = 600;
@@ -39,7 +39,7 @@ pub fn accept(charged: PaymentCharged, context: &mut Context) -> Result<(), Fail
 /// The timer may have fired while the payment came: then the order is paid, and there is nothing to cancel.
 pub fn overdue(timer: OrderPaymentOverdue, context: &mut Context) -> Result<(), Failure> {
     let reason = format!("it was not paid within {}", span(timer.deadline_s));
-    ending::cancel_as("payment-overdue", timer.order, &reason, context)
+    closing::cancel_as("payment-overdue", timer.order, &reason, context)
 }
 
 fn deadline_s(context: &Context) -> Result<u64, Failure> {

@@ -115,12 +115,12 @@ fn an_accepted_order_ends_once() {
 
 #[test]
 fn a_customer_can_cancel_only_own_orders() {
-    let wish = || Delivery::of(&OrderCancelRequested { order: "o-1".into(), reason: "I changed my mind".into() });
+    let request = || Delivery::of(&OrderCancelRequested { order: "o-1".into(), reason: "I changed my mind".into() });
     let mut world = World::new();
-    world.run(wish().key("order/o-1"), handle).did_nothing();
+    world.run(request().key("order/o-1"), handle).did_nothing();
     world.run(Delivery::of(&placed()).key("order/o-1"), handle).completed();
-    assert!(world.run(wish().key("order/o-2"), handle).failure().is_permanent());
-    let run = world.run(wish().key("order/o-1"), handle);
+    assert!(world.run(request().key("order/o-2"), handle).failure().is_permanent());
+    let run = world.run(request().key("order/o-1"), handle);
     assert_eq!(run.emitted::<OrderCancelled>()[0].reason, "I changed my mind");
-    world.run(wish().key("order/o-1"), handle).did_nothing();
+    world.run(request().key("order/o-1"), handle).did_nothing();
 }

@@ -75,8 +75,8 @@ fn a_payment_in_time_cancels_the_timer() {
     );
     run(&mut world, &charged()).did_nothing();
     run(&mut world, &reserved()).did_nothing();
-    let wish = OrderCancelRequested { order: order(), reason: "no".into() };
-    run(&mut world, &wish).did_nothing();
+    let request = OrderCancelRequested { order: order(), reason: "no".into() };
+    run(&mut world, &request).did_nothing();
     let delivered = run(&mut world, &DeliveryDelivered { order: order(), parcel: "WG-1".into() });
     assert_eq!(delivered.status().state, "completed");
 }

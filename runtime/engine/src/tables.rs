@@ -52,7 +52,7 @@ pub const LAGGING: Table = Table { name: b'l', packed: false };
 pub const MODULES: Table = Table { name: b'm', packed: false };
 /// Handler, 0, position; [`weirgate_core::DeliveryRow`], postcard.
 pub const DELIVERIES: Table = Table { name: b'O', packed: true };
-/// Handler, 0, retry level, when due, position; the lane: a delivery on disk that waits for its time.
+/// Handler, 0, retry stage, when due, position; the lane: a delivery on disk that waits for its time.
 pub const QUEUE: Table = Table { name: b'Q', packed: true };
 /// Handler, 0, length of key, key, name; a state value, see [`crate::keys::Stored`].
 pub const STATES: Table = Table { name: b's', packed: false };

@@ -32,7 +32,7 @@ pub struct Flusher {
     store: RwLock<Option<Box<dyn Store>>>,
     pub tables: Tables,
     pub memtable: RwLock<Memtable>,
-    /// What waits in memory, as of the last change to it. Whoever waits for room looks here, not into `memtable`.
+    /// What waits in memory, as of the last change to it. A writer that waits for room looks here, not into `memtable`.
     open_bytes: AtomicUsize,
     /// `None` in simulations.
     directory: Option<Arc<Directory>>,

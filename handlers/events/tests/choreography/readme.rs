@@ -26,8 +26,8 @@ fn shop() -> Shop {
     shop.fire("order", "o-6", "payment");
     shop.handler("payment").world.configure("gateway", "up");
     shop.retry("payment");
-    let wish = OrderCancelRequested { order: "o-1".into(), reason: "no".into() };
-    shop.publish("order.cancel-requested", "o-1", serde_json::to_vec(&wish).expect("JSON"));
+    let request = OrderCancelRequested { order: "o-1".into(), reason: "no".into() };
+    shop.publish("order.cancel-requested", "o-1", serde_json::to_vec(&request).expect("JSON"));
     shop
 }
 

@@ -57,10 +57,10 @@ fn a_payment_just_in_time_is_accepted() {
 
 #[test]
 fn a_customer_may_cancel_until_it_is_paid() {
-    let wish = OrderCancelRequested { order: "o-1".into(), reason: "I changed my mind".into() };
-    let wish = serde_json::to_vec(&wish).expect("JSON");
+    let request = OrderCancelRequested { order: "o-1".into(), reason: "I changed my mind".into() };
+    let request = serde_json::to_vec(&request).expect("JSON");
     let mut shop = unpaid();
-    shop.publish("order.cancel-requested", "o-1", wish.clone());
+    shop.publish("order.cancel-requested", "o-1", request.clone());
     assert_eq!(shop.states("o-1"), ["inventory: released", "notification: sent", "order: cancelled"]);
     assert!(shop.handler("order").world.timer("order/o-1", "payment").is_none());
     gateway_is_back(&mut shop);
@@ -68,7 +68,7 @@ fn a_customer_may_cancel_until_it_is_paid() {
 
     let mut paid = Shop::open();
     paid.place("o-1", GOOD_CARD, &[("honey", 5)]);
-    paid.publish("order.cancel-requested", "o-1", wish);
+    paid.publish("order.cancel-requested", "o-1", request);
     assert_eq!(paid.status("o-1")["order"].0, "completed");
 }
 

@@ -150,7 +150,7 @@ impl SledStore {
         Ok(None)
     }
 
-    /// The page that a key belongs to, with its own key. Of one moment only where nobody writes.
+    /// The page that a key belongs to, with its own key. Consistent only while there is no writer.
     fn page(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, ViewError> {
         let first = key.get(..1).unwrap_or_default();
         guard(|| self.db.range::<&[u8], _>((Included(first), Included(key))).next_back().transpose())

@@ -24,7 +24,7 @@ impl From<NoPage> for ViewError {
     }
 }
 
-/// What sled gets in place of the page under `key`, now that it holds `entries`: one page or several, or none. Whoever reads between
+/// What sled gets in place of the page under `key`, now that it holds `entries`: one page or several, or none. A reader between
 /// two of them misses nothing: what moves is in its new place before it leaves the old one.
 pub fn rows(key: Vec<u8>, entries: &Entries) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let Some(first) = entries.keys().next() else { return vec![(key, None)] };

@@ -116,7 +116,7 @@ impl History<'_> {
             is_any = true;
             if life == Life::AwaitingCorrection && self.chance.one_in(2) {
                 let key = self.event_at(delivery.position).key().to_owned();
-                self.wish_for(key, "fix.data")?;
+                self.intend(key, "fix.data")?;
             }
             self.decide(delivery, request)?;
         }

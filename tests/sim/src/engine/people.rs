@@ -84,10 +84,10 @@ impl History<'_> {
 
     fn intent(&mut self, r#type: &'static str) -> Result<(), Stop> {
         let key = format!("k{}", self.chance.below(self.plan.keys));
-        self.wish_for(key, r#type)
+        self.intend(key, r#type)
     }
 
-    pub(super) fn wish_for(&mut self, key: String, r#type: &'static str) -> Result<(), Stop> {
+    pub(super) fn intend(&mut self, key: String, r#type: &'static str) -> Result<(), Stop> {
         let index = self.people.sent.len();
         let before = self.people.sent.iter().filter(|intent| intent.key == key).count();
         let number = if r#type == "fix.data" { None } else { clients::some_number(&mut self.chance, before) };
