@@ -5,7 +5,11 @@ use std::{fs, path::Path};
 
 use weirgate_types::Position;
 
-use super::{Chance, EPOCH, TABLES, all, changes, make, model, open, views_dir};
+use super::{
+    Chance, EPOCH, TABLES, all,
+    damage::{changes, model},
+    make, open, views_dir,
+};
 use crate::{
     about::Origin,
     memtable::Memtable,

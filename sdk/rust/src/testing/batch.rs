@@ -47,7 +47,7 @@ fn ends(results: Results, keys: &[String]) -> Vec<End> {
     let mut failed = BTreeSet::new();
     let end = |(result, key): (Result<(), Failure>, _)| {
         if failed.contains(key) {
-            return End::ParkedBehind;
+            return End::Blocked;
         }
         let Err(failure) = result else { return End::Completed };
         failed.insert(key);

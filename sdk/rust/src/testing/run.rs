@@ -19,7 +19,7 @@ pub(super) enum End {
     /// A limit of the contract ended it.
     Ended(String),
     /// An earlier item of its key failed in the same batch.
-    ParkedBehind,
+    Blocked,
 }
 
 /// An event that a completed call emitted, with its defaults filled in.
@@ -85,7 +85,7 @@ impl Run {
                 panic!("the delivery should have completed, but failed as {failure}{}", self.story())
             }
             End::Ended(reason) => panic!("the delivery should have completed, but was ended: {reason}{}", self.story()),
-            End::ParkedBehind => panic!("the delivery should have completed, but was blocked behind one that failed"),
+            End::Blocked => panic!("the delivery should have completed, but was blocked behind one that failed"),
         }
     }
 
@@ -99,7 +99,7 @@ impl Run {
             End::Failed(failure) => failure,
             End::Completed => panic!("the delivery should have failed, but completed{}", self.story()),
             End::Ended(reason) => panic!("the handler should have failed itself, but was ended: {reason}"),
-            End::ParkedBehind => panic!("the delivery should have failed, but was blocked behind one that did"),
+            End::Blocked => panic!("the delivery should have failed, but was blocked behind one that did"),
         }
     }
 
@@ -125,7 +125,7 @@ impl Run {
             End::Ended(reason) => reason,
             End::Completed => panic!("a limit should have ended the call, but it completed{}", self.story()),
             End::Failed(failure) => panic!("a limit should have ended the call, but it failed as {failure}"),
-            End::ParkedBehind => {
+            End::Blocked => {
                 panic!("a limit should have ended the call, but it was blocked behind one that failed")
             }
         }
@@ -218,7 +218,7 @@ impl Run {
     /// Whether an earlier item of the same key failed in the same batch, so that no effect of this one counts.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        matches!(self.end, End::ParkedBehind)
+        matches!(self.end, End::Blocked)
     }
 
     pub(super) fn key(&self) -> &str {
