@@ -1,6 +1,5 @@
 //! When to try again: stages of exponential backoff with jitter. Knows only the stages and a source of random numbers.
 
-use crate::bugs::bug;
 use weirgate_types::{Jitter, RetryStage};
 
 /// A seeded source of random numbers (`SplitMix64`, <https://doi.org/10.1145/2714064.2660195>). Good enough to spread
@@ -34,7 +33,7 @@ impl Entropy {
 pub fn next_retry(stages: &[RetryStage], spent: u32, entropy: &mut Entropy) -> Option<(u8, u64)> {
     let mut retry = spent;
     for (index, stage) in stages.iter().enumerate() {
-        if retry <= stage.attempts && !(bug!(StageOneShort) && retry == stage.attempts) {
+        if retry <= stage.attempts {
             let delay_ms = jittered(stage, ceiling_ms(stage, retry), entropy);
             return Some((u8::try_from(index).unwrap_or(u8::MAX), delay_ms));
         }

@@ -7,10 +7,6 @@
 mod action;
 mod backoff;
 mod breaker;
-#[cfg(feature = "bugs")]
-pub mod bugs;
-#[cfg(not(feature = "bugs"))]
-mod bugs;
 mod emission_rate;
 mod handler;
 mod input;

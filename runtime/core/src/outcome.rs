@@ -2,7 +2,6 @@
 
 use weirgate_types::{AfterDeadLetter, AttemptFailure, FailureClass, FailureKind, Manifest, Outcome};
 
-use crate::bugs::bug;
 use crate::{DeliveryRow, Entropy, Now, backoff::next_retry};
 
 /// Minimum delay, in milliseconds, after an attempt met an open circuit.
@@ -20,14 +19,14 @@ pub fn after_failure(
     match (failure.class, failure.kind) {
         (_, FailureKind::NotReached) => {
             let due_ms = now.wall_ms;
-            Outcome::Retry { delay_ms: 0, due_ms, stage: 0, spent: bug!(NotReachedSpends), previous, failure }
+            Outcome::Retry { delay_ms: 0, due_ms, stage: 0, spent: false, previous, failure }
         }
         (_, FailureKind::CircuitOpen) => {
             let wait_ms = failure.retry_after_ms.unwrap_or(0).max(CIRCUIT_MS_MIN);
             // Jitter, so that not all run at once when it closes.
             let delay_ms = wait_ms.saturating_add(entropy.up_to(wait_ms / 2));
             let due_ms = now.wall_ms.saturating_add(delay_ms);
-            Outcome::Retry { delay_ms, due_ms, stage: 0, spent: bug!(CircuitSpends), previous, failure }
+            Outcome::Retry { delay_ms, due_ms, stage: 0, spent: false, previous, failure }
         }
         (FailureClass::Correctable, _) => Outcome::AwaitingCorrection { previous, failure },
         (FailureClass::Permanent, _) => dead_letter(manifest, row, failure),
@@ -35,16 +34,15 @@ pub fn after_failure(
             None => dead_letter(manifest, row, failure),
             Some((stage, delay_ms)) => {
                 let delay_ms = delay_ms.max(failure.retry_after_ms.unwrap_or(0));
-                let spent = !(bug!(CutOffIsFree) && failure.kind == FailureKind::Interrupted);
                 let due_ms = now.wall_ms.saturating_add(delay_ms);
-                Outcome::Retry { delay_ms, due_ms, stage, spent, previous, failure }
+                Outcome::Retry { delay_ms, due_ms, stage, spent: true, previous, failure }
             }
         },
     }
 }
 
 fn dead_letter(manifest: &Manifest, row: &DeliveryRow, failure: AttemptFailure) -> Outcome {
-    let held = manifest.after_dead_letter == AfterDeadLetter::Hold && !bug!(HoldGoesOn);
+    let held = manifest.after_dead_letter == AfterDeadLetter::Hold;
     Outcome::DeadLettered { held, carried: row.carried.clone(), state: Vec::new(), failure }
 }
 

@@ -1,7 +1,6 @@
 //! What recovery of the machine needs besides the log: one row per handler, one row per open delivery. A view: it can be
 //! lost, and is rebuilt by replaying the log from its beginning.
 
-use crate::bugs::bug;
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Carried, KeyHash, Mode, Position};
 
@@ -181,7 +180,7 @@ impl DeliveryRow {
     /// Whether a correction is new to the delivery at `position`: it came after the event and has not been used.
     #[must_use]
     pub(crate) fn takes(&self, position: Position, correction: Position) -> bool {
-        (correction > position || bug!(CorrectsLaterOnes)) && Some(correction) > self.corrected
+        correction > position && Some(correction) > self.corrected
     }
 
     /// Whether it awaits a correction and has been offered one.
@@ -209,9 +208,8 @@ impl DeliveryRow {
 
     /// Starts anew, with all attempts.
     pub(crate) fn reset(&mut self) {
-        let (attempt, spent) =
-            (if bug!(AttemptsGoOn) { self.attempt } else { 0 }, if bug!(SpentStays) { self.spent } else { 0 });
-        (self.attempt, self.spent, self.phase, self.failed) = (attempt, spent, DeliveryPhase::Ready, true);
+        (self.attempt, self.spent) = (0, 0);
+        (self.phase, self.failed) = (DeliveryPhase::Ready, true);
     }
 }
 

@@ -14,8 +14,6 @@ mod heal;
 mod history;
 mod kinds;
 pub mod limits;
-#[cfg(feature = "bugs")]
-pub mod mutations;
 mod operators;
 mod plan;
 mod rebuild;

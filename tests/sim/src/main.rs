@@ -27,10 +27,6 @@ struct Arguments {
     from: u64,
     #[arg(long, default_value_t = 2)]
     threads: u64,
-    /// Switch on one seeded bug after the other, and print after how many histories each is found
-    #[cfg(feature = "bugs")]
-    #[arg(long)]
-    mutations: bool,
     /// Print the history of the first seed, record by record
     #[arg(long)]
     story: bool,
@@ -60,10 +56,6 @@ fn main() -> ExitCode {
         return weirgate_host::compile_in_this_process();
     }
     let arguments = Arguments::parse();
-    #[cfg(feature = "bugs")]
-    if arguments.mutations {
-        return mutations(&arguments);
-    }
     let stage = (arguments.engine || arguments.limits).then(stage);
     if arguments.story {
         let tell = |stage: &engine::Stage| engine::tell(stage, arguments.from);
@@ -100,7 +92,9 @@ fn main() -> ExitCode {
         }
     });
     lock(&total).print(started);
-    let failed = lock(&failed);
+    let mut failed = lock(&failed);
+    // All seeds before the least of them have been run.
+    failed.sort_by_key(|(seed, _)| *seed);
     for (seed, violation) in failed.iter() {
         println!("seed {seed} breaks {:?}: {}", violation.rule, violation.what);
         match arguments.limits {
@@ -115,22 +109,6 @@ fn main() -> ExitCode {
 fn stage() -> engine::Stage {
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
     engine::Stage::new(vec![program.into(), COMPILE.into()])
-}
-
-/// A table for `docs/simulation.md`.
-#[cfg(feature = "bugs")]
-fn mutations(arguments: &Arguments) -> ExitCode {
-    let most = arguments.schedules;
-    std::panic::set_hook(Box::new(|_| {}));
-    let found = weirgate_sim::mutations::bite(most, arguments.threads);
-    for bite in &found {
-        let (rule, histories) = match &bite.found {
-            Some((histories, rule)) => (format!("{rule:?}"), histories.to_string()),
-            None => ("not found".to_owned(), format!("> {most}")),
-        };
-        println!("| {:?} | {} | {rule} | {histories} |", bite.bug, bite.what);
-    }
-    if found.iter().all(|bite| bite.found.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn story((outcome, lines): (Outcome, Vec<String>)) -> ExitCode {

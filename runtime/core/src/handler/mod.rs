@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_types::{Deployed, EmitOrder, Interest, KeyHash, Manifest, Mode, Ordering, Position};
 
-use crate::bugs::bug;
 use crate::{
     Action, DeliveryRow, HandlerRow, Limits, Sequence,
     breaker::Breaker,
@@ -88,27 +87,20 @@ impl Handler {
         if deployments.last() != Some(&self.deployed_at) {
             deployments.push(self.deployed_at);
         }
-        if bug!(DeploymentsForgotten) {
-            deployments = vec![self.deployed_at];
-        }
         HandlerRow {
             deployments,
             mode: self.mode,
             era: self.era,
             scanned: self.scanned,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
-            offers: if bug!(OffersNotKept) { Vec::new() } else { self.lanes.spilled_lanes.offers() },
+            offers: self.lanes.spilled_lanes.offers(),
         }
     }
 
     /// Restores a handler from its row.
     pub fn resume(&mut self, row: &HandlerRow) {
-        (self.mode, self.scanned) = (if bug!(ModeForgotten) { Mode::Running } else { row.mode }, row.scanned);
-        self.era = row.era;
-        self.breaker = self
-            .manifest
-            .breaker
-            .map(|policy| Breaker::resumed(policy, row.breaker.filter(|_| !bug!(BreakerForgotten))));
+        (self.mode, self.scanned, self.era) = (row.mode, row.scanned, row.era);
+        self.breaker = self.manifest.breaker.map(|policy| Breaker::resumed(policy, row.breaker));
         for (lane, key, correction) in &row.offers {
             self.lanes.spilled_lanes.offer(*lane, *key, *correction);
         }
@@ -142,7 +134,7 @@ impl Handler {
 
     /// All deliveries up to here are closed, as far as memory knows.
     pub fn checkpoint(&self) -> Position {
-        self.lanes.first_open().map_or(self.scanned, |first| if bug!(CheckpointFar) { first } else { first.before() })
+        self.lanes.first_open().map_or(self.scanned, Position::before)
     }
 
     /// The position of the deployment in force.
@@ -172,7 +164,7 @@ impl Handler {
         let Some(most) = self.room_of_next_call(now_ms) else { return Vec::new() };
         let Some(first) = self.lanes.pop_runnable() else { return Vec::new() };
         let mut call = vec![first];
-        while call.len() < most + usize::from(bug!(BatchTooLarge)) {
+        while call.len() < most {
             let Some(last) = call.last().copied() else { break };
             // A delivery that was tried before runs alone: it may be the one that fails the batch.
             let Some(next) = self.next_of_batch(first, last) else { break };
@@ -185,18 +177,15 @@ impl Handler {
     fn room_of_next_call(&self, now_ms: u64) -> Option<usize> {
         let batch = events_max(&self.manifest);
         let calls_max = self.breaker.as_ref().map_or(usize::MAX, |breaker| breaker.calls_max(now_ms));
-        let places = if bug!(PlacesCountDeliveries) { batch } else { 1 };
-        let concurrency = (self.manifest.concurrency as usize).saturating_mul(places);
-        let has_place = self.lanes.calls() < calls_max.min(concurrency);
-        let is_paused = self.mode == Mode::Paused && !bug!(PausedRuns);
-        let is_stopping = self.since_deployed.stopping && !bug!(StopsLate);
-        let may = !is_paused && !is_stopping && self.ready && has_place;
+        let has_place = self.lanes.calls() < calls_max.min(self.manifest.concurrency as usize);
+        let is_stopped = self.mode == Mode::Paused || self.since_deployed.stopping;
+        let may = !is_stopped && self.ready && has_place;
         // The half-open probe runs alone.
         may.then_some(if calls_max == usize::MAX { batch } else { 1 })
     }
 
     fn next_of_batch(&mut self, first: Position, last: Position) -> Option<Position> {
-        if !self.lanes.get(first)?.is_fresh() && !bug!(BatchTakesTried) {
+        if !self.lanes.get(first)?.is_fresh() {
             return None;
         }
         let follower = self.lanes.followers(last, 1).first().copied();
@@ -213,7 +202,7 @@ impl Handler {
 
     /// Request that a delivery runs again, with the data of the event at `with` or with its hook's.
     pub fn correct(&mut self, position: Position, with: Option<Position>, actions: &mut Vec<Action>) {
-        if self.correcting.insert(position) || bug!(CorrectedTwice) {
+        if self.correcting.insert(position) {
             actions.push(Action::Correct { delivery: self.id(position), with });
         }
     }
@@ -262,8 +251,8 @@ impl Handler {
     fn row_for(&self, position: Position, key: KeyHash) -> DeliveryRow {
         let alone = KeyHash(position.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (lane, parallel) = match (self.manifest.ordering, self.manifest.emit_order) {
-            (Ordering::Key, _) => (if bug!(KeyOrderLost) { alone } else { key }, false),
-            (Ordering::Handler, _) => (if bug!(LineGoesOn) { key } else { ONE_LANE }, false),
+            (Ordering::Key, _) => (key, false),
+            (Ordering::Handler, _) => (ONE_LANE, false),
             (Ordering::None, EmitOrder::Any) => (alone, false),
             (Ordering::None, EmitOrder::Input) => (key, true),
         };
@@ -271,7 +260,7 @@ impl Handler {
     }
 
     fn has_room(&self, limits: &Limits) -> bool {
-        (self.mode != Mode::Draining || bug!(DrainTakes))
+        self.mode != Mode::Draining
             && self.lanes.active() < limits.active_max
             && self.lanes.in_memory() < limits.open_max
     }

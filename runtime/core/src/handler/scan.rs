@@ -3,7 +3,6 @@
 use weirgate_types::{DeliveryId, Interest, KeyHash, Position};
 
 use super::{Handler, ONE_LANE, Opened};
-use crate::bugs::bug;
 use crate::{DeliveryPhase, DeliveryRow, EventHead, Limits, Next};
 
 /// What a handler makes of scanned events.
@@ -38,7 +37,7 @@ impl Handler {
         self.scanning = false;
         let mut found = Found::default();
         let scanned = self.scanned;
-        for head in events.iter().filter(|head| head.position > scanned).skip(usize::from(bug!(ScanSkips))) {
+        for head in events.iter().filter(|head| head.position > scanned) {
             self.take(head, &mut found);
         }
         self.set_scanned(self.scanned.max(through));
@@ -67,7 +66,7 @@ impl Handler {
     }
 
     fn in_force(&self, position: Position) -> Option<&Interest> {
-        let known = self.subscriptions.partition_point(|(from, _)| *from <= position || bug!(MatchesByLatest));
+        let known = self.subscriptions.partition_point(|(from, _)| *from <= position);
         self.subscriptions.get(known.saturating_sub(1)).map(|(_, interest)| interest)
     }
 
@@ -93,28 +92,25 @@ impl Handler {
 
     fn offer_to_lane(&mut self, lane: KeyHash, key: KeyHash, correction: Position, found: &mut Found) {
         for position in self.lanes.of_lane(lane) {
-            let is_news =
-                |row: &&DeliveryRow| (row.key == key || bug!(CorrectsOtherKeys)) && row.takes(position, correction);
+            let is_news = |row: &&DeliveryRow| row.key == key && row.takes(position, correction);
             let Some(row) = self.lanes.get(position).filter(is_news) else { continue };
             if row.phase == DeliveryPhase::AwaitingCorrection {
                 // If several come at once, the last one applies.
                 found.corrected.retain(|(other, _)| *other != position);
                 found.corrected.push((position, correction));
             }
-            if let Some(row) =
-                self.lanes.change(position, |row| row.offered = Some(correction).filter(|_| !bug!(EarlyCorrectionLost)))
-            {
+            if let Some(row) = self.lanes.change(position, |row| row.offered = Some(correction)) {
                 found.offered.push((position, row.clone()));
             }
         }
-        if self.lanes.spilled_lanes.holds(lane) && !bug!(SpillNotCorrected) {
+        if self.lanes.spilled_lanes.holds(lane) {
             self.lanes.spilled_lanes.offer(lane, key, correction);
         }
     }
 
     fn open(&mut self, head: &EventHead, found: &mut Found) {
         let row = DeliveryRow { sequence: self.sequence_of(head), ..self.row_for(head.position, head.key) };
-        match self.ahead.remove(&head.position).filter(|_| !bug!(AheadForgotten)) {
+        match self.ahead.remove(&head.position) {
             None => found.opened.push(self.place(head.position, row)),
             Some(Some(known)) => {
                 let DeliveryRow { key, lane, parallel, sequence, era, .. } = row;

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use weirgate_types::{KeyHash, Position};
 
-use crate::bugs::bug;
 use crate::{DeliveryPhase, DeliveryRow, DeliveryState, Rank};
 use calls::Calls;
 use queues::Queues;
@@ -99,7 +98,7 @@ impl Lanes {
     /// When the next delivery that waits for a time may run; includes those on disk if fewer than `runnable_max` are
     /// runnable already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
-        let spilled = self.spilled_lanes.next_due_ms().filter(|_| self.active() < runnable_max && !bug!(SpillSleeps));
+        let spilled = self.spilled_lanes.next_due_ms().filter(|_| self.active() < runnable_max);
         self.queues.next_due_ms().into_iter().chain(spilled).min()
     }
 
@@ -268,9 +267,7 @@ impl Lanes {
             return self.settle(key);
         }
         self.by_key.remove(&key);
-        if !bug!(RestNotWanted) {
-            self.spilled_lanes.want_rest_of(key);
-        }
+        self.spilled_lanes.want_rest_of(key);
     }
 
     /// Queues the first of a lane, unless another of the lane still runs.
@@ -278,7 +275,7 @@ impl Lanes {
         let Some(lane) = self.by_key.get(&key) else { return };
         let Some(first) = lane.positions.front().copied() else { return };
         let Some(row) = self.open.get(&first) else { return };
-        if !row.parallel && lane.running > 0 && !bug!(RunsBeside) {
+        if !row.parallel && lane.running > 0 {
             return self.queues.unlist(first, row);
         }
         match self.resequencer.sequence_state(row) {
@@ -326,9 +323,6 @@ impl Lanes {
     /// Spills long waits until at most `most` waiting deliveries are in memory. Returns the spilled ones.
     pub fn spill_excess(&mut self, most: usize) -> Vec<(Position, DeliveryRow)> {
         let mut spilled = Vec::new();
-        if bug!(NothingSpilled) {
-            return spilled;
-        }
         if self.open.len().saturating_sub(self.active()) <= most {
             return spilled;
         }
@@ -347,7 +341,7 @@ impl Lanes {
         let Some(row) = self.open.get(&position).filter(|row| !row.parallel) else { return false };
         let lane = self.by_key.get(&row.lane).into_iter().flat_map(|lane| &lane.positions);
         let mut rows = lane.filter_map(|position| self.open.get(position));
-        bug!(PutsAwayCorrected) || !rows.any(DeliveryRow::is_correctable)
+        !rows.any(DeliveryRow::is_correctable)
     }
 
     fn spill(&mut self, key: KeyHash, spilled: &mut Vec<(Position, DeliveryRow)>) {
@@ -355,7 +349,7 @@ impl Lanes {
         for (index, position) in lane.positions.into_iter().enumerate() {
             if let Some(row) = self.open.remove(&position) {
                 self.queues.unlist(position, &row);
-                let leads = index == 0 || bug!(EachLeads);
+                let leads = index == 0;
                 let row =
                     DeliveryRow { spilled: true, leads, phase: self.resequencer.spilled_phase(&row, leads), ..row };
                 self.spilled_lanes.put_late(position, row.clone());

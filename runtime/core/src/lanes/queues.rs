@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use weirgate_types::Position;
 
-use crate::bugs::bug;
 use crate::{DeliveryPhase, DeliveryRow};
 
 /// The due time of deliveries that wait for an operator's command.
@@ -61,7 +60,7 @@ impl Queues {
     }
 
     fn list_movable(&mut self, position: Position, row: &DeliveryRow, until_ms: u64) {
-        if !row.parallel && (!row.is_correctable() || bug!(PutsAwayCorrected)) {
+        if !row.parallel && !row.is_correctable() {
             self.movable.insert((until_ms, position));
         }
     }
@@ -99,9 +98,7 @@ impl Queues {
 
     /// The emissions of a delivery that is first of its lane may be released.
     pub fn release(&mut self, position: Position, row: &DeliveryRow) {
-        if matches!(row.phase, DeliveryPhase::Withheld { .. })
-            && (bug!(ReleasedAgain) || !self.releasing.contains(&position))
-        {
+        if matches!(row.phase, DeliveryPhase::Withheld { .. }) && !self.releasing.contains(&position) {
             self.released.insert(position);
         }
     }
@@ -159,12 +156,7 @@ impl Queues {
     }
 
     pub fn release_due(&mut self, now_ms: u64) {
-        while let Some((due_ms, position)) = self
-            .retrying
-            .first()
-            .copied()
-            .filter(|(due_ms, _)| *due_ms <= now_ms + if bug!(RetriesEarly) { 20 } else { 0 })
-        {
+        while let Some((due_ms, position)) = self.retrying.first().copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
             self.retrying.remove(&(due_ms, position));
             self.movable.remove(&(due_ms, position));
             self.again.insert(position);

@@ -5,7 +5,6 @@ use weirgate_types::{
 };
 
 use super::{Machine, breakers::change_breaker};
-use crate::bugs::bug;
 use crate::{Action, AttemptOutcome, AttemptResult, DeliveryRow, Now, StateChange, handler::Handler, outcome};
 
 /// The actor of corrections that a handler's hook makes.
@@ -33,7 +32,7 @@ impl Machine {
                 Ok(()) => completed(handler, one.position, row),
                 Err(failure) => outcome::after_failure(&handler.manifest, row, failure, now, &mut self.entropy),
             };
-            let may_be_hooked = one.corrected && (!row.hooked || bug!(HookAlways)) && row.offered.is_none();
+            let may_be_hooked = one.corrected && !row.hooked && row.offered.is_none();
             if may_be_hooked && matches!(outcome, Outcome::AwaitingCorrection { .. }) {
                 hooked.push(one.position);
             }
@@ -68,7 +67,7 @@ impl Machine {
         self.recovering = false;
         let failure = AttemptFailure::found(FailureKind::Interrupted, "the runtime stopped during the attempt");
         for (name, handler) in &mut self.handlers {
-            for position in handler.lanes.running_now().into_iter().filter(|_| !bug!(CutOffForgotten)) {
+            for position in handler.lanes.running_now() {
                 let Some(row) = handler.lanes.get(position) else { continue };
                 let outcome = outcome::after_failure(&handler.manifest, row, &failure, now, &mut self.entropy);
                 let outcome = AttemptOutcome { position, attempt: row.attempt, outcome, recovered: false };
@@ -145,8 +144,7 @@ impl Machine {
 
 /// Completed; but its emissions are withheld while earlier deliveries of its lane are open.
 fn completed(handler: &Handler, position: Position, row: &DeliveryRow) -> Outcome {
-    let waits = !bug!(EmitsAtOnce)
-        && row.parallel
+    let waits = row.parallel
         && handler.manifest.emit_order == EmitOrder::Input
         && handler.lanes.first_of_lane(row.lane) != Some(position);
     if waits { Outcome::Withheld } else { Outcome::Completed }

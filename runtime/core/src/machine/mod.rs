@@ -15,7 +15,6 @@ use timers::Timers;
 
 use weirgate_types::{BreakerPolicy, CalledHost, DeliveryId, Deployed, HandlerName, KeyHasher, Position, Record};
 
-use crate::bugs::bug;
 use crate::{Action, Anchors, DeliveryRow, Entropy, HandlerRow, Input, Now, breaker::Breaker, handler::Handler};
 
 /// Limits of the memory that a handler's open deliveries take.
@@ -138,13 +137,8 @@ impl Machine {
             Input::Space { has_space } => self.has_space = has_space,
             Input::Recovered => self.recovered(now, actions),
         }
-        if !self.recovering && !self.stopping {
-            if self.has_space {
-                self.pass_gaps(now, actions);
-            }
-            if bug!(BegunOneByOne) {
-                self.begin_attempts(now, actions);
-            }
+        if self.has_space && !self.recovering && !self.stopping {
+            self.pass_gaps(now, actions);
         }
         self.read_on(actions);
     }
@@ -154,7 +148,7 @@ impl Machine {
         self.durable = self.durable.max(position);
         self.spill_and_reload(now, actions);
         self.timers.settled();
-        let now_ms = now.wall_ms + if bug!(TimersEarly) { 100 } else { 0 };
+        let now_ms = now.wall_ms;
         let is_due = self.timers.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
         if is_due && !self.recovering && !self.stopping && self.has_space {
             actions.push(Action::FireTimers { now_ms });

@@ -8,7 +8,6 @@ use weirgate_types::{
 };
 
 use super::{Machine, resequence::keep_next};
-use crate::bugs::bug;
 use crate::{
     Action, DeliveryPhase, DeliveryRow, EventHead,
     handler::{Found, Handler, Opened},
@@ -107,7 +106,6 @@ impl Machine {
             self.stop_if_dying(&commit.handler, actions);
         }
         match &commit.outcome {
-            Outcome::DeadLettered { .. } if bug!(HeldIsForgotten) => self.close_delivery(&delivery, actions),
             Outcome::Completed | Outcome::DeadLettered { held: false, .. } => self.close_delivery(&delivery, actions),
             Outcome::DeadLettered { held: true, .. } => {
                 let hold = |row: &mut DeliveryRow| {
@@ -121,7 +119,7 @@ impl Machine {
                     row.phase = DeliveryPhase::Retrying { due_ms, stage: *stage };
                     row.spent += u32::from(*spent);
                     row.failed |= *spent;
-                    row.carried.failure = Some(position).filter(|_| !bug!(FailureForgotten));
+                    row.carried.failure = Some(position);
                 };
                 self.change(&delivery, retry, actions);
             }
@@ -135,9 +133,9 @@ impl Machine {
 
     /// The delivery awaits a correction; one may have come before.
     fn waiting(&mut self, position: Position, delivery: &DeliveryId, actions: &mut Vec<Action>) {
-        let phase = if bug!(WaitingRuns) { DeliveryPhase::Ready } else { DeliveryPhase::AwaitingCorrection };
         let wait = |row: &mut DeliveryRow| {
-            (row.phase, row.failed, row.carried.failure) = (phase, true, Some(position));
+            row.phase = DeliveryPhase::AwaitingCorrection;
+            (row.failed, row.carried.failure) = (true, Some(position));
         };
         let row = self.change(delivery, wait, actions);
         let offered = row.and_then(|row| row.offered).filter(|_| !self.recovering);
@@ -169,7 +167,7 @@ impl Machine {
             if let DeliveryCommand::Correct(correction) = command {
                 row.carried.correction = Some(position);
                 row.hooked |= correction.event.is_none() && decided.actor == super::attempts::HOOK;
-                row.pass_correction(correction.event.filter(|_| !bug!(CorrectionUsedAgain)));
+                row.pass_correction(correction.event);
             }
         };
         match command {

@@ -4,7 +4,6 @@
 use weirgate_types::{HandlerName, Position};
 
 use super::Machine;
-use crate::bugs::bug;
 use crate::{Action, DeliveryPhase, DeliveryRow, NextDue, Now, ReloadedLane, handler::Handler};
 
 /// Maximum number of lanes in one reload.
@@ -51,14 +50,11 @@ impl Machine {
                 (true, None) => Vec::new(),
                 (more, through) => handler.lanes.spilled_lanes.take_late(reloaded.lane, through.filter(|_| more)),
             };
-            if bug!(LateForgotten) {
-                rows.clear();
-            }
             rows.extend(reloaded.rows.iter().cloned());
             for (position, row) in rows {
                 take_back(handler, position, row, self.recovering, actions);
             }
-            if !reloaded.more || bug!(RestForgotten) {
+            if !reloaded.more {
                 handler.lanes.spilled_lanes.emptied(reloaded.lane);
             }
         }
