@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Offsets within a batch are 32 bits wide.
-const BYTES_MAX: usize = 1 << 30;
+pub const BYTES_MAX: usize = 1 << 30;
 
 /// Size limits. None of them is part of the format: they may differ each time the log is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

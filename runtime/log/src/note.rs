@@ -10,7 +10,7 @@ use weirgate_types::Position;
 use crate::Epoch;
 
 const MAGIC: [u8; 8] = *b"WEIRHEAD";
-const BYTES: usize = 52;
+pub const BYTES: usize = 52;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note {

@@ -2,6 +2,7 @@
 //! refused.
 
 mod damage;
+mod document;
 mod faults;
 mod golden;
 mod model;

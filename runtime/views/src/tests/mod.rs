@@ -343,3 +343,16 @@ fn a_position_without_changes_is_kept() {
 
 /// Damages a views directory.
 type Spoil = fn(&Path);
+
+/// `docs/formats/log.md` describes the views too.
+#[test]
+fn the_document_of_the_format_agrees_with_the_code() {
+    let document = include_str!("../../../../docs/formats/log.md").replace(',', "").replace('\n', " ");
+    for fact in [
+        format!("`about`) | version {} ", crate::about::VERSION),
+        format!("Keys are 1 to {KEY_BYTES_MAX} bytes"),
+        format!("values are up to {VALUE_BYTES_MAX} bytes"),
+    ] {
+        assert!(document.contains(&fact), "docs/formats/log.md does not say: {fact}");
+    }
+}
