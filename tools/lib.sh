@@ -21,7 +21,11 @@ install() {
     { tail -n 5 "$log" >&2; die "$* could not be installed with apt-get"; }
 }
 
-RUST_MINOR_MIN=95
+# The oldest Rust that builds: `rust-version` in Cargo.toml, the one place for it. There is no rust-toolchain.toml: rustup
+# would want a toolchain of exactly the name in it, and a machine whose `stable` is that very version would download it once
+# more or, without network or with RUSTUP_AUTO_INSTALL=0, build nothing.
+RUST_MINOR_MIN=$(sed -nE 's/^rust-version = "1\.([0-9]+).*/\1/p' Cargo.toml)
+[ -n "$RUST_MINOR_MIN" ] || die "Cargo.toml has no rust-version of the form 1.N"
 rust_is_good() {
   have cargo && have rustc || return 1
   local minor; minor=$(rustc --version | sed -nE 's/^rustc 1\.([0-9]+)\..*/\1/p')
