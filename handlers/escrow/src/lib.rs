@@ -32,6 +32,7 @@ const REFERENCE_BYTES_MAX: usize = 200;
 /// Longer reasons are cut.
 const REASON_CHARS_MAX: usize = 200;
 
+/// # Errors
 /// Correctable: the terms of an escrow are wrong. Permanent: the request is not possible, according to the table in
 /// `deal.rs`, or the data names another escrow than the key. Transient: a setting is not a number.
 #[handler]

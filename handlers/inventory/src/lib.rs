@@ -26,6 +26,7 @@ pub enum Incoming {
 
 pub use pick::marked_price;
 
+/// # Errors
 /// Transient: a setting `stock.*` is not a number. Correctable: a picked product is unknown or not wanted. Permanent: a pick
 /// under another order's key.
 #[handler(on_correctable = marked_price)]

@@ -60,7 +60,7 @@ pub enum Command {
         reply: Reply<HandlerItem>,
     },
     /// An operator's command for a delivery.
-    CommandDelivery {
+    Decide {
         command: Box<PreparedCommand>,
         reply: Reply<Position>,
     },

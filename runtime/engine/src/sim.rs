@@ -327,7 +327,7 @@ impl Engine {
     ) -> Result<Answer<Position>, Refusal> {
         let (command, _) = self.handle.prepare_command(delivery, request, audit)?;
         let command = Box::new(command);
-        Ok(self.ask(|reply| Command::CommandDelivery { command, reply }))
+        Ok(self.ask(|reply| Command::Decide { command, reply }))
     }
 
     fn digest(&self) -> Digest {

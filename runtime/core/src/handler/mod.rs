@@ -93,7 +93,7 @@ impl Handler {
             era: self.era,
             scanned: self.scanned,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
-            offers: self.lanes.spilled_lanes.offers(),
+            offers: self.lanes.spilled.offers(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Handler {
         (self.mode, self.scanned, self.era) = (row.mode, row.scanned, row.era);
         self.breaker = self.manifest.breaker.map(|policy| Breaker::resumed(policy, row.breaker));
         for (lane, key, correction) in &row.offers {
-            self.lanes.spilled_lanes.offer(*lane, *key, *correction);
+            self.lanes.spilled.offer(*lane, *key, *correction);
         }
     }
 
@@ -153,7 +153,7 @@ impl Handler {
 
     /// Whether the row of a delivery that a record names may be on disk.
     pub fn may_be_spilled(&self, position: Position) -> bool {
-        position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.spilled_lanes.rows() > 0
+        position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.spilled.rows() > 0
     }
 
     /// The next deliveries to attempt together in one call.

@@ -103,8 +103,8 @@ impl Handler {
                 found.offered.push((position, row.clone()));
             }
         }
-        if self.lanes.spilled_lanes.holds(lane) {
-            self.lanes.spilled_lanes.offer(lane, key, correction);
+        if self.lanes.spilled.holds(lane) {
+            self.lanes.spilled.offer(lane, key, correction);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{DeliveryPhase, DeliveryRow, DeliveryState, Rank};
 use calls::Calls;
 use queues::Queues;
 use resequence::{Resequencer, SequenceState};
-pub use spilled::SpilledLanes;
+pub use spilled::Spilled;
 
 /// All open deliveries of a handler.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub struct Lanes {
     resequencer: Resequencer,
     running: usize,
     calls: Calls,
-    pub spilled_lanes: SpilledLanes,
+    pub spilled: Spilled,
     /// Maximum number of deliveries of a lane in memory; the others are on disk.
     lane_max: usize,
 }
@@ -59,7 +59,7 @@ impl Lanes {
 
     /// Number of open deliveries.
     pub fn len(&self) -> usize {
-        self.open.len() + self.spilled_lanes.rows()
+        self.open.len() + self.spilled.rows()
     }
 
     pub fn running(&self) -> usize {
@@ -98,7 +98,7 @@ impl Lanes {
     /// When the next delivery that waits for a time may run; includes those on disk if fewer than `runnable_max` are
     /// runnable already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
-        let spilled = self.spilled_lanes.next_due_ms().filter(|_| self.active() < runnable_max);
+        let spilled = self.spilled.next_due_ms().filter(|_| self.active() < runnable_max);
         self.queues.next_due_ms().into_iter().chain(spilled).min()
     }
 
@@ -112,7 +112,7 @@ impl Lanes {
         // A delivery that a replay finds running has to be ended.
         if !row.parallel && !row.is_running() && self.belongs_on_disk(position, &row) {
             self.want_if_it_may_be_next(&row);
-            self.spilled_lanes.put_late(position, row);
+            self.spilled.put_late(position, row);
             return Inserted::Spilled;
         }
         self.insert_in_memory(position, row);
@@ -123,7 +123,7 @@ impl Lanes {
         let lane_in_memory = self.by_key.get(&row.lane);
         let last = lane_in_memory.and_then(|lane| lane.positions.back()).and_then(|last| self.rank(*last));
         let is_full = lane_in_memory.is_some_and(|lane| lane.positions.len() >= self.lane_max);
-        last.is_none_or(|last| row.rank(position) > last) && (is_full || self.spilled_lanes.holds(row.lane))
+        last.is_none_or(|last| row.rank(position) > last) && (is_full || self.spilled.holds(row.lane))
     }
 
     fn rank(&self, position: Position) -> Option<Rank> {
@@ -157,11 +157,11 @@ impl Lanes {
 
     /// A spilled row was reloaded. If it is the first of its lane and was not spilled as such, it has become due.
     pub fn restore_spilled(&mut self, row: &DeliveryRow) {
-        let is_first = !self.spilled_lanes.holds(row.lane) && !self.by_key.contains_key(&row.lane);
-        self.spilled_lanes.put(row);
+        let is_first = !self.spilled.holds(row.lane) && !self.by_key.contains_key(&row.lane);
+        self.spilled.put(row);
         let may_be_next = row.sequence.is_some() && !self.by_key.contains_key(&row.lane);
         if is_first && !row.leads || may_be_next && row.phase == DeliveryPhase::Ready {
-            self.spilled_lanes.want_rest_of(row.lane);
+            self.spilled.want_rest_of(row.lane);
         }
     }
 
@@ -267,7 +267,7 @@ impl Lanes {
             return self.settle(key);
         }
         self.by_key.remove(&key);
-        self.spilled_lanes.want_rest_of(key);
+        self.spilled.want_rest_of(key);
     }
 
     /// Queues the first of a lane, unless another of the lane still runs.
@@ -289,7 +289,7 @@ impl Lanes {
             }
             SequenceState::Unknown => {
                 self.queues.unlist(first, row);
-                self.spilled_lanes.want(key);
+                self.spilled.want(key);
             }
         }
     }
@@ -352,7 +352,7 @@ impl Lanes {
                 let leads = index == 0;
                 let row =
                     DeliveryRow { spilled: true, leads, phase: self.resequencer.spilled_phase(&row, leads), ..row };
-                self.spilled_lanes.put_late(position, row.clone());
+                self.spilled.put_late(position, row.clone());
                 spilled.push((position, row));
             }
         }

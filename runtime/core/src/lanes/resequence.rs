@@ -123,7 +123,7 @@ impl Lanes {
     /// A delivery that is added to a spilled lane may be the one that the others there wait for.
     pub(super) fn want_if_it_may_be_next(&mut self, row: &DeliveryRow) {
         if row.sequence.is_some() && !self.by_key.contains_key(&row.lane) {
-            self.spilled_lanes.want(row.lane);
+            self.spilled.want(row.lane);
         }
     }
 

@@ -13,7 +13,7 @@ use weirgate_types::{KeyHash, Position};
 use crate::{DeliveryRow, OfferChange, Rank};
 
 #[derive(Debug, Default)]
-pub struct SpilledLanes {
+pub struct Spilled {
     /// The lanes with deliveries on disk: nine to eighteen bytes per lane. Never iterated.
     lanes: HashSet<KeyHash, BuildHasherDefault<OwnHash>>,
     rows: usize,
@@ -26,7 +26,7 @@ pub struct SpilledLanes {
     wanted: BTreeSet<KeyHash>,
     /// Corrections for spilled lanes, by lane and key.
     offers: BTreeMap<(KeyHash, KeyHash), Position>,
-    /// The corrections that changed since [`SpilledLanes::take_offer_changes`].
+    /// The corrections that changed since [`Spilled::take_offer_changes`].
     offers_changed: BTreeSet<(KeyHash, KeyHash)>,
 }
 
@@ -50,7 +50,7 @@ impl Hasher for OwnHash {
     }
 }
 
-impl SpilledLanes {
+impl Spilled {
     pub fn rows(&self) -> usize {
         self.rows
     }

@@ -28,7 +28,7 @@ impl Machine {
         let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::spill::RUNNABLE_MAX));
         let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
         // Lanes that could not be reloaded all at once.
-        let wanted = working.clone().filter(|handler| handler.lanes.spilled_lanes.wants_any()).map(|_| 0);
+        let wanted = working.clone().filter(|handler| handler.lanes.spilled.wants_any()).map(|_| 0);
         // A half-open breaker has its probe running, or is due at the end of its open time.
         let breakers =
             working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
@@ -82,7 +82,7 @@ impl Machine {
     pub fn take_offer_changes(&mut self) -> Vec<(HandlerName, OfferChange)> {
         let handlers = self.handlers.iter_mut();
         let of_handler = |(name, handler): (&HandlerName, &mut Handler)| {
-            let changes = handler.lanes.spilled_lanes.take_offer_changes().into_iter();
+            let changes = handler.lanes.spilled.take_offer_changes().into_iter();
             changes.map(|change| (name.clone(), change)).collect::<Vec<_>>()
         };
         handlers.flat_map(of_handler).collect()
@@ -144,7 +144,7 @@ fn view(handler: &Handler) -> HandlerView<'_> {
         checkpoint: handler.checkpoint(),
         scanned: handler.scanned(),
         open: handler.lanes.len(),
-        spilled: handler.lanes.spilled_lanes.rows(),
+        spilled: handler.lanes.spilled.rows(),
         running: handler.lanes.running(),
         retrying,
         resting,

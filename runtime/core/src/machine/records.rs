@@ -188,7 +188,7 @@ impl Machine {
                 };
                 let opened = handler.reopen(delivery.position, self.keys.hash(key), reopen);
                 if opened.row.spilled {
-                    handler.lanes.spilled_lanes.want_rest_of(opened.row.lane);
+                    handler.lanes.spilled.want_rest_of(opened.row.lane);
                 }
                 keep_opened(&delivery.handler, opened, false, actions);
             }

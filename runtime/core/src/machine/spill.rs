@@ -17,11 +17,11 @@ impl Machine {
         let now_ms = now.elapsed_ms;
         for (name, handler) in &mut self.handlers {
             let lanes = &mut handler.lanes;
-            lanes.spilled_lanes.settled();
+            lanes.spilled.settled();
             lanes.forget_idle();
-            let is_due = lanes.spilled_lanes.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
+            let is_due = lanes.spilled.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
             let due_ms = (is_due && lanes.active() < RUNNABLE_MAX && !self.recovering).then_some(now_ms);
-            let wanted = lanes.spilled_lanes.take_wanted(RELOAD_LANES_MAX);
+            let wanted = lanes.spilled.take_wanted(RELOAD_LANES_MAX);
             if due_ms.is_some() || !wanted.is_empty() {
                 actions.push(Action::Reload { handler: name.clone(), lanes: wanted, due_ms });
             }
@@ -40,7 +40,7 @@ impl Machine {
     ) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
         if let Some(NextDue(next_due_ms)) = due {
-            handler.lanes.spilled_lanes.set_next_due_ms(next_due_ms);
+            handler.lanes.spilled.set_next_due_ms(next_due_ms);
         }
         for reloaded in lanes {
             handler.lanes.learn_next(reloaded.lane, reloaded.next);
@@ -48,14 +48,14 @@ impl Machine {
             // Rows spilled since then are not readable yet and may come before those that were found.
             let mut rows = match (reloaded.more, through) {
                 (true, None) => Vec::new(),
-                (more, through) => handler.lanes.spilled_lanes.take_late(reloaded.lane, through.filter(|_| more)),
+                (more, through) => handler.lanes.spilled.take_late(reloaded.lane, through.filter(|_| more)),
             };
             rows.extend(reloaded.rows.iter().cloned());
             for (position, row) in rows {
                 take_back(handler, position, row, self.recovering, actions);
             }
             if !reloaded.more {
-                handler.lanes.spilled_lanes.emptied(reloaded.lane);
+                handler.lanes.spilled.emptied(reloaded.lane);
             }
         }
     }
@@ -72,8 +72,8 @@ fn take_back(handler: &mut Handler, position: Position, row: DeliveryRow, recove
     if handler.lanes.get(position).is_some() {
         return;
     }
-    handler.lanes.spilled_lanes.took();
-    let offer = handler.lanes.spilled_lanes.offer_for(position, &row);
+    handler.lanes.spilled.took();
+    let offer = handler.lanes.spilled.offer_for(position, &row);
     let row = DeliveryRow { spilled: false, leads: false, offered: offer.or(row.offered), ..row };
     handler.lanes.insert_in_memory(position, row.clone());
     let is_waiting = row.phase == DeliveryPhase::AwaitingCorrection;

@@ -105,7 +105,7 @@ impl Handle {
         let (command, difference) =
             self.0.queries.read(move || handle.prepare_command(delivery, request, audit)).await??;
         let command = Box::new(command);
-        Ok((self.ask(|reply| Command::CommandDelivery { command, reply }).await?, difference))
+        Ok((self.ask(|reply| Command::Decide { command, reply }).await?, difference))
     }
 
     pub(crate) fn prepare_command(

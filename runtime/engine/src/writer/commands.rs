@@ -28,7 +28,7 @@ impl Writer {
             Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
             Command::ChangeMode { handler, mode, audit, reply } => self.change_mode(handler, mode, audit, reply)?,
-            Command::CommandDelivery { command, reply } => self.command_delivery(*command, reply)?,
+            Command::Decide { command, reply } => self.command_delivery(*command, reply)?,
             Command::SetBreaker { breaker, open, audit, reply } => self.set_breaker(&breaker, open, &audit, reply)?,
             Command::Breakers { reply } => {
                 let items = self.delivery.list_breakers(self.time.now());

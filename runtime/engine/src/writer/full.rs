@@ -33,7 +33,7 @@ impl Writer {
             Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
-            Command::CommandDelivery { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Decide { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Breakers { reply } => drop(reply.send(Ok(self.delivery.list_breakers(self.time.now())))),
             // Pending records will not become durable any more: no caller was told that they would.
@@ -43,7 +43,7 @@ impl Writer {
             }
             Command::Handlers { name, reply } => drop(reply.send(Ok(self.list_handlers(name.as_ref())))),
             Command::KnownStates { deliveries, reply } => {
-                drop(reply.send(Ok(self.delivery.known_states(&deliveries, self.time.now()))))
+                drop(reply.send(Ok(self.delivery.known_states(&deliveries, self.time.now()))));
             }
             Command::WorkerFailed(_) => self.take(command)?,
             Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => self.ingress.hold(command),
