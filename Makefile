@@ -3,7 +3,7 @@
 
 demo: ; @tools/demo.sh
 test: ; @tools/test.sh
-# Format, lints and unit tests: what to run before every commit.
+# Format, lints, unit tests and documentation: what to run before every commit.
 check: ; @tools/check.sh
 # Whether the simulator finds each seeded bug; see docs/simulation.md.
 mutants: ; @tools/mutants.sh

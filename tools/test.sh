@@ -10,6 +10,16 @@ export WEIRGATE_BIN=$PWD/target/release/weirgate
 build_handlers; build_web
 say "format"; cargo fmt --all --check
 say "lints"; cargo clippy --release --locked --workspace --all-targets -- -D warnings
+if cargo deny --version >/dev/null 2>&1; then
+  say "licences, bans, sources (deny.toml)"; cargo deny --locked check licenses bans sources
+  if timeout 120 cargo deny --locked fetch db >/dev/null 2>&1; then
+    say "advisories"; cargo deny --locked --offline check advisories
+  else
+    say "skipped: advisories, since the advisory database cannot be fetched"
+  fi
+else
+  say "skipped: licences, bans, sources and advisories, since cargo-deny is not installed (cargo install --locked cargo-deny)"
+fi
 say "web: types and unit tests"; (cd web && npm run --silent check && npm test --silent)
 say "tests, crash rounds and browser journeys among them"
 export CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
