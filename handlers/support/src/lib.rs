@@ -70,7 +70,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     Ok(())
 }
 
-fn pass_on(kind: Kind, notice: notice::Delivery, context: &mut Context) {
+fn pass_on(kind: Kind, notice: notice::Notice, context: &mut Context) {
     if notice.handler == context.delivery().handler {
         // Its own failures are not noted: noting one would fail again.
         context.warn(format!("not noted: {} is a delivery of support's own", notice.delivery));

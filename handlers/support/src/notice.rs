@@ -5,7 +5,7 @@ use weirgate_sdk::EventType;
 
 /// The notice of an attempt's outcome.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Delivery {
+pub struct Notice {
     /// For example `payment@42`.
     pub delivery: String,
     pub handler: String,
@@ -34,22 +34,22 @@ pub struct Failed {
 /// It needs a correction.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.awaiting-correction")]
-pub struct Waiting(pub Delivery);
+pub struct Waiting(pub Notice);
 
 /// It has used up its attempts, or failed permanently.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.dead-lettered")]
-pub struct DeadLettered(pub Delivery);
+pub struct DeadLettered(pub Notice);
 
 /// It completed after failures.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.recovered")]
-pub struct Recovered(pub Delivery);
+pub struct Recovered(pub Notice);
 
 /// An operator's command was applied: it is tried again, or is closed.
 #[derive(Debug, Deserialize, EventType)]
 #[event("weirgate.delivery.decided")]
-pub struct Decided(pub Delivery);
+pub struct Decided(pub Notice);
 
 /// The notice of a breaker; the event's subject names it.
 #[derive(Debug, Clone, Deserialize)]

@@ -150,7 +150,7 @@ fn retired_phrases_are_in_no_text() {
             let line = line.to_lowercase();
             let holds = |phrase: &&str| {
                 line.match_indices(*phrase).any(|(at, _)| {
-                    let is_word = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric());
+                    let is_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
                     !is_word(line[..at].chars().next_back()) && !is_word(line[at + phrase.len()..].chars().next())
                 })
             };
