@@ -51,7 +51,10 @@ impl Ingress {
     ) -> Result<usize, StorageError> {
         let Index { reader, views, projection } = index;
         let mut forgotten = self.forgotten;
-        if self.remembers(forgotten.through.next(), forgotten.next_at_ms, head, now_ms) {
+        // A row that this pass has made is not there yet to be removed: its turn comes with the next pass.
+        let applied = views.applied();
+        let remembers = |position: Position, at_ms| position > applied || self.remembers(position, at_ms, head, now_ms);
+        if remembers(forgotten.through.next(), forgotten.next_at_ms) {
             return Ok(0);
         }
         let records = RECORDS_MIN.max(committed.saturating_mul(RECORDS_FOR_EACH));
@@ -60,7 +63,7 @@ impl Ingress {
             let (position, record) = read?;
             read_records += 1;
             forgotten.next_at_ms = Some(record.at_ms());
-            if self.remembers(position, forgotten.next_at_ms, head, now_ms) {
+            if remembers(position, forgotten.next_at_ms) {
                 break;
             }
             self.forget_one(position, &record, views, projection)?;
@@ -75,8 +78,7 @@ impl Ingress {
 
     /// Whether the record at a position is in the window, as far as is known.
     fn remembers(&self, position: Position, at_ms: Option<u64>, head: Position, now_ms: u64) -> bool {
-        position > head
-            || self.window.holds(position, head) && at_ms.is_some_and(|at_ms| self.window.holds_age(at_ms, now_ms))
+        self.window.holds(position, head) && at_ms.is_some_and(|at_ms| self.window.holds_age(at_ms, now_ms))
     }
 
     fn forget_one(
