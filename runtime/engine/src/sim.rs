@@ -41,6 +41,8 @@ pub struct Ground {
     pub module: Module,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
+    pub identity_window: IdentityWindow,
+    pub events_in_flight_max: usize,
     pub seed: u64,
 }
 
@@ -143,7 +145,7 @@ impl Engine {
     /// # Errors
     /// The disk fails, or its contents differ from what was written.
     pub fn start(ground: Ground) -> Result<Self, Exit> {
-        let Ground { log, views, host, module, clock, limits, seed } = ground;
+        let Ground { log, views, host, module, clock, limits, identity_window, events_in_flight_max, seed } = ground;
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
         let (_, fault) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
@@ -152,7 +154,7 @@ impl Engine {
         let disk = ModuleDisk { dir: "/".into(), free_bytes_min: 0 };
         let modules = Modules::new(host, views.clone(), Arc::clone(&clock), ModuleOptions::default(), disk);
         let space = DiskSpace::new(Box::new(|| true), Ballast::default());
-        let ingress = Ingress::new(inbox, Semaphore::MAX_PERMITS, IdentityWindow::default(), log.head());
+        let ingress = Ingress::new(inbox, events_in_flight_max, identity_window, log.head());
         let workers = (Jobs::to(taker), Vec::new());
         let host_breakers = Arc::new(HostBreakers::new(clock));
         let machine = Machine::new(limits, Entropy::seeded(seed));
@@ -300,6 +302,11 @@ impl Engine {
         let deployed = Box::new(Deployed { handler, digest: self.digest(), manifest, at_ms: 0, wall_ms: 0 });
         let module = self.module.clone();
         self.ask(|reply| Command::Deploy { deployed, module, reply })
+    }
+
+    /// What is deployed from now on is this module.
+    pub fn use_module(&mut self, module: Module) {
+        self.module = module;
     }
 
     /// The module of a handler that was deployed before is loaded.

@@ -160,6 +160,8 @@ pub struct Checks {
     /// The clock readings.
     pub wall_ms: u64,
     pub monotonic_ms: u64,
+    /// What the wall clock said when this pass began, where the disk stalled since.
+    pub stalled_from_ms: Option<u64>,
     /// How record time maps to elapsed time.
     anchor: Anchor,
     latest_at_ms: u64,
@@ -201,6 +203,7 @@ impl Checks {
             schedules_fired: 0,
             wall_ms: 0,
             monotonic_ms: 0,
+            stalled_from_ms: None,
             anchor: Anchor::default(),
             latest_at_ms: 0,
             emitted: BTreeSet::new(),

@@ -12,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 use weirgate_core::Limits;
 use weirgate_engine::{
-    Clock,
+    Clock, IdentityWindow,
     sim::{self, Engine},
 };
 use weirgate_host::{Host, HostOptions, Module};
@@ -20,9 +20,14 @@ use weirgate_log::{Crash, Epoch, Fault, Identity, Log, LogOptions, Salt, SimStor
 use weirgate_views::{MemoryStore, ViewOptions, Views};
 
 use super::{Stop, unreadable};
-use crate::{Plan, Rule, Violation, clock::WorldClock};
+use crate::{Chance, Plan, Rule, Violation, clock::WorldClock};
 
 pub const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
+
+/// More than a history ever has.
+const EVENTS_IN_FLIGHT_MAX: usize = 1 << 20;
+/// How long a stalled disk takes for one sync.
+const STALL_MS: u64 = 30_000;
 
 /// Shared by all histories of a process.
 pub struct Stage {
@@ -85,20 +90,15 @@ impl Ground {
     }
 
     pub fn clock(&self) -> WorldClock {
-        let [wall_ms, monotonic_ms] =
-            [&self.clock.wall_ms, &self.clock.monotonic_ms].map(|of| of.load(Ordering::Relaxed));
-        WorldClock { wall_ms, monotonic_ms }
+        self.clock.get()
     }
 
     pub fn set_clock(&self, clock: WorldClock) {
-        self.clock.wall_ms.store(clock.wall_ms, Ordering::Relaxed);
-        self.clock.monotonic_ms.store(clock.monotonic_ms, Ordering::Relaxed);
+        self.clock.set(clock);
     }
 
     pub fn pass(&self, ms: u64) {
-        let mut clock = self.clock();
-        clock.pass(ms);
-        self.set_clock(clock);
+        self.clock.pass(ms);
     }
 
     /// Makes one of the next operations of the disk fail.
@@ -106,6 +106,21 @@ impl Ground {
         let at = self.storage.operations() + operations;
         self.storage.fail(at, fault);
         self.fault_at = Some(at);
+    }
+
+    /// Let the disk fail, fill up, stall or run out of descriptors soon. Neither a stall nor a lack of descriptors ends an
+    /// engine, so neither counts as a fault that has come.
+    pub fn plan_trouble(&mut self, chance: &mut Chance, is_error: bool) {
+        match (is_error, chance.below(4)) {
+            (true, 0 | 1) => self.plan_fault(chance.between(1, 6), Fault::Io),
+            (true, _) => self.plan_fault(chance.between(1, 6), Fault::Short),
+            (false, 0 | 1) => self.plan_fault(chance.between(1, 6), Fault::Full),
+            (false, 2) => self.storage.lack_descriptors(1),
+            (false, _) => {
+                let clock = Arc::clone(&self.clock);
+                self.storage.stall(move || clock.pass(STALL_MS));
+            }
+        }
     }
 
     /// Cancels the planned fault. Returns whether it has happened.
@@ -144,6 +159,8 @@ impl Ground {
             module: stage.module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             limits: setup.limits,
+            identity_window: IdentityWindow::default(),
+            events_in_flight_max: EVENTS_IN_FLIGHT_MAX,
             seed: setup.seed,
         };
         Ok(Engine::start(ground)?)
@@ -155,6 +172,24 @@ impl Ground {
 struct SimClock {
     wall_ms: AtomicU64,
     monotonic_ms: AtomicU64,
+}
+
+impl SimClock {
+    fn get(&self) -> WorldClock {
+        let [wall_ms, monotonic_ms] = [&self.wall_ms, &self.monotonic_ms].map(|of| of.load(Ordering::Relaxed));
+        WorldClock { wall_ms, monotonic_ms }
+    }
+
+    fn set(&self, clock: WorldClock) {
+        self.wall_ms.store(clock.wall_ms, Ordering::Relaxed);
+        self.monotonic_ms.store(clock.monotonic_ms, Ordering::Relaxed);
+    }
+
+    fn pass(&self, ms: u64) {
+        let mut clock = self.get();
+        clock.pass(ms);
+        self.set(clock);
+    }
 }
 
 impl Clock for SimClock {

@@ -178,13 +178,7 @@ impl History<'_> {
         let disk_error = self.chance.one_in(self.plan.rates.disk_error);
         if disk_error || self.chance.one_in(self.plan.rates.disk_full) {
             self.figures.faults += 1;
-            let fault = match (disk_error, self.chance.one_in(2)) {
-                (true, true) => Fault::Io,
-                (true, false) => Fault::Short,
-                (false, true) => Fault::Full,
-                (false, false) => Fault::Descriptors,
-            };
-            self.ground.plan_fault(self.chance.between(1, 6), fault);
+            self.ground.plan_trouble(&mut self.chance, disk_error);
         }
         // Before the pass is durable, or after.
         let crashes = self.chance.one_in(self.plan.rates.crash);
@@ -210,9 +204,11 @@ impl History<'_> {
 
     /// The same; the inner error is one that the disk did not cause.
     fn run_pass(&mut self) -> Result<Result<(), Exit>, Stop> {
+        let began_ms = self.ground.clock().wall_ms;
         let passed = self.engine.pass();
         let failed = self.ground.end_faults();
         self.checks.wall_ms = self.ground.clock().wall_ms;
+        self.checks.stalled_from_ms = (began_ms != self.checks.wall_ms).then_some(began_ms);
         self.look()?;
         // Results that were published before it failed have to be durable by then.
         for call in self.engine.calls() {
@@ -226,12 +222,13 @@ impl History<'_> {
         self.people.check(&self.records)?;
         self.watching.look()?;
         self.check_parts()?;
-        self.check_waiting_is_shown()?;
         match passed {
             Err(_) if failed => return Err(Stop::Crash),
             Err(exit) => return Ok(Err(exit)),
             Ok(()) => {}
         }
+        // A pass that failed may have told nobody what it made durable.
+        self.check_waiting_is_shown()?;
         self.checks.check_wake(self.engine.wake_in_ms())?;
         self.check_shown()?;
         Ok(Ok(()))

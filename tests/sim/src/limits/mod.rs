@@ -151,13 +151,9 @@ impl World<'_> {
             self.work()?;
         }
         if self.chance.one_in(12) {
-            let fault = self
-                .chance
-                .pick(&[Fault::Io, Fault::Short, Fault::Full, Fault::Descriptors])
-                .copied()
-                .unwrap_or(Fault::Io);
             self.figures.faults += 1;
-            self.ground.plan_fault(self.chance.between(1, 6), fault);
+            let is_error = self.chance.one_in(2);
+            self.ground.plan_trouble(&mut self.chance, is_error);
         }
         let is_killed = self.chance.one_in(self.plan.crash);
         if is_killed && self.chance.one_in(3) {

@@ -47,6 +47,10 @@ struct Disk {
     inode_last: Inode,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    /// How many of the next files that are created or opened find no descriptor.
+    descriptors_lacking: u64,
+    /// What happens while the next sync stalls.
+    stall: Option<Box<dyn FnOnce() + Send>>,
     bytes_max: Option<u64>,
     /// The last few notes, the newest last.
     notes: Vec<Vec<u8>>,
@@ -76,6 +80,16 @@ impl SimStorage {
     /// Makes operation number `operation` (the first is 1) fail.
     pub fn fail(&self, operation: u64, fault: Fault) {
         self.0.lock().fault = Some((operation, fault));
+    }
+
+    /// Let the next `files` that are created or opened find no free descriptor. Files that are open are not affected.
+    pub fn lack_descriptors(&self, files: u64) {
+        self.0.lock().descriptors_lacking = files;
+    }
+
+    /// Let the next sync stall; `meanwhile` is what happens until it goes on.
+    pub fn stall(&self, meanwhile: impl FnOnce() + Send + 'static) {
+        self.0.lock().stall = Some(Box::new(meanwhile));
     }
 
     /// Limits the total bytes of all files; `None` for no limit.
@@ -143,6 +157,17 @@ impl SimStorage {
         self.operation().map_err(Fault::error)
     }
 
+    fn descriptor(&self) -> io::Result<()> {
+        let lacking = &mut self.0.lock().descriptors_lacking;
+        match lacking.checked_sub(1) {
+            Some(left) => {
+                *lacking = left;
+                Err(Fault::Descriptors.error())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn change(&self, change: Change) {
         let mut disk = self.0.lock();
         disk.now.apply(&change);
@@ -207,6 +232,7 @@ impl Storage for SimStorage {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         self.step()?;
+        self.descriptor()?;
         let inode = {
             let mut disk = self.0.lock();
             if disk.now.names.contains_key(name) {
@@ -221,6 +247,7 @@ impl Storage for SimStorage {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         self.step()?;
+        self.descriptor()?;
         let inode = self.0.lock().now.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), inode }))
     }
@@ -296,6 +323,10 @@ impl StorageFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let stall = self.disk.0.lock().stall.take();
+        if let Some(meanwhile) = stall {
+            meanwhile();
+        }
         self.disk.step()?;
         let disk = &mut *self.disk.0.lock();
         let (mine, others) =
