@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use weirgate_tests::{Live, Server, Setup, event, eventually, within};
+use weirgate_tests::{Live, Server, Setup, event, eventually, manifest, within};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const MIB: u64 = 1 << 20;
@@ -272,4 +272,51 @@ async fn subscriptions_take_from_the_budget_and_give_back() {
         if metrics.contains(held) { Ok(()) } else { Err(metrics) }
     })
     .await;
+}
+
+/// A manifest of `hostile` whose attempts fail, each with a log of a mebibyte, `attempts` times.
+fn logging(attempts: u32) -> Value {
+    let mut hostile = manifest("hostile", &["hostile.floods_output"]);
+    hostile["limits"] = json!({ "cpu_ms": 200, "log_lines": 16, "log_line_bytes": 65_536 });
+    hostile["retry"] = match attempts {
+        1 => json!([]),
+        _ => json!([{ "attempts": attempts - 1, "first_delay_ms": 1, "factor": 1.0, "delay_ms_max": 1 }]),
+    };
+    hostile
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_what_failed_hold_a_bounded_part_of_memory() {
+    const FAILURES: usize = 60;
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    server.client.deploy(&logging(1), weirgate_guests::build("hostile")).await;
+    let fails = |n: usize| event("hostile.floods_output", &format!("k/{n}"), &n.to_string(), &json!({}));
+    client.publish(&(0..FAILURES).map(fails).collect::<Vec<_>>()).await.ok();
+    client.drained(PATIENCE).await;
+    let digest = client.handler("hostile").await["digest"].clone();
+    client.redeploy(&logging(u32::try_from(FAILURES).expect("small")), &digest).await.ok();
+    let often = client.accept(fails(FAILURES)).await;
+    client.drained(PATIENCE).await;
+    let before = server.memory_bytes_peak();
+    let first = client.get("/v1/dead-letters?limit=1000").await.ok();
+    let detail = client.get(&format!("/v1/dead-letters/hostile@{often}")).await.ok();
+    let delivery = client.get(&format!("/v1/deliveries/hostile@{often}")).await.ok();
+    let grown = server.memory_bytes_peak() - before;
+    assert!(grown < 64 * MIB, "the server took {} MiB for three answers", grown / MIB);
+    // The pages lead to all of them, and the newest failures are told.
+    let (mut page, mut count) = (first, 0);
+    loop {
+        let found = page["dead_letters"].as_array().expect("dead letters").len();
+        assert!((1..=8).contains(&found), "{found} of a mebibyte each");
+        count += found;
+        let Some(next) = page["next"].as_str() else { break };
+        page = client.get(&format!("/v1/dead-letters?limit=1000&after={next}")).await.ok();
+    }
+    assert_eq!(count, FAILURES + 1);
+    for shown in [detail, delivery] {
+        let failures = shown["failures"].as_array().expect("failures");
+        assert!((1..=8).contains(&failures.len()), "{} failures of a mebibyte each", failures.len());
+        assert_eq!(failures.last().expect("one")["attempt"], json!(FAILURES));
+    }
 }

@@ -14,6 +14,8 @@ const LOOKED_AT_MAX: usize = 10_000;
 const PAGE: usize = 256;
 /// Maximum number of failed attempts listed for one delivery.
 const FAILURES_MAX: usize = 1_000;
+/// Maximum bytes in a page of dead letters, and in the failures listed for one delivery; the item that reaches it is the last.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Filter of dead letters; absent fields match all.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +69,7 @@ impl DeadLetterFilter {
 }
 
 impl Handle {
-    /// Dead letters after `after`, at most `limit`. A page may hold fewer although more follow.
+    /// Dead letters after `after`, at most `limit`, and not many more than 4 MiB. A page may hold fewer although more follow.
     ///
     /// # Errors
     /// The log cannot be read; [`Refusal::TooManyQueries`].
@@ -106,8 +108,8 @@ impl Handle {
             .await?
     }
 
-    /// The failed attempts at a delivery, in order; the newest 1,000 of them. Attempts of a delivery that is neither open
-    /// nor a dead letter are not found.
+    /// The failed attempts at a delivery, in order; the newest 1,000 of them, or 4 MiB. Attempts of a delivery that is
+    /// neither open nor a dead letter are not found.
     ///
     /// # Errors
     /// The log cannot be read; [`Refusal::TooManyQueries`].
@@ -115,9 +117,10 @@ impl Handle {
         let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
-            let (mut failures, mut next) = (Vec::new(), handle.carried(&delivery)?.failure);
-            while let Some(position) = next.filter(|_| failures.len() < FAILURES_MAX) {
+            let (mut failures, mut next, mut bytes) = (Vec::new(), handle.carried(&delivery)?.failure, 0);
+            while let Some(position) = next.filter(|_| failures.len() < FAILURES_MAX && bytes < ANSWER_BYTES_MAX) {
                 let (failure, previous) = handle.failure_at(&delivery, position)?;
+                bytes += failure.as_ref().map_or(0, |failure| failure_bytes(&failure.failure, &failure.log));
                 failures.extend(failure);
                 next = previous;
             }
@@ -136,7 +139,7 @@ impl Handle {
         let prefix =
             filter.handler.as_ref().map_or_else(|| tables::DEAD_LETTERS.prefix().to_vec(), keys::dead_letters_of);
         let mut after = after.map(keys::dead_letter);
-        let mut dead_letters = Vec::new();
+        let (mut dead_letters, mut bytes) = (Vec::new(), 0);
         for _ in 0..LOOKED_AT_MAX / PAGE {
             let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
             let is_last = page.len() < PAGE;
@@ -145,9 +148,10 @@ impl Handle {
                     continue;
                 };
                 after = Some(row);
-                dead_letters
-                    .extend(self.dead_letter_at(&delivery, position)?.filter(|dead_letter| filter.takes(dead_letter)));
-                if dead_letters.len() >= limit {
+                let dead_letter = self.dead_letter_at(&delivery, position)?.filter(|found| filter.takes(found));
+                bytes += dead_letter.as_ref().map_or(0, dead_letter_bytes);
+                dead_letters.extend(dead_letter);
+                if dead_letters.len() >= limit || bytes >= ANSWER_BYTES_MAX {
                     return Ok(DeadLetterPage { dead_letters, next: Some(delivery) });
                 }
             }
@@ -239,6 +243,19 @@ impl Handle {
         };
         Ok((Some(failure), *previous))
     }
+}
+
+/// The approximate size of a dead letter, in bytes.
+fn dead_letter_bytes(dead_letter: &DeadLetter) -> usize {
+    let state = dead_letter.state.iter().map(|write| write.name.len() + write.value.as_ref().map_or(0, Vec::len));
+    failure_bytes(&dead_letter.failure, &dead_letter.log) + state.sum::<usize>() + dead_letter.key.len()
+}
+
+/// The approximate size of a failure and its log, in bytes.
+fn failure_bytes(failure: &AttemptFailure, log: &[LogLine]) -> usize {
+    let what_is_wrong = failure.what_is_wrong.as_ref().map_or(0, String::len);
+    let log = log.iter().map(|line| size_of::<LogLine>() + line.message.len());
+    size_of::<Failure>() + failure.message.len() + what_is_wrong + log.sum::<usize>()
 }
 
 fn dead_letter(commit: &Commit, delivery: &DeliveryId, position: Position, r#type: String) -> Option<DeadLetter> {

@@ -1,12 +1,13 @@
 //! `GET /v1/blocked`: which keys are blocked, and by which delivery.
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Blocked, DeliveryState};
 
 use super::{
-    problems::NoSuchHandler,
+    lists::ListSlot,
+    problems::{NoSuchHandler, TooManyLists},
     query::{Query, known_handler, limit},
 };
 use crate::{Problem, app::App};
@@ -47,16 +48,14 @@ pub struct BlockedItem {
     get, path = "/v1/blocked", operation_id = "list_blocked", tag = "deliveries", params(BlockedQuery),
     responses(
         (status = 200, description = "The blocking deliveries", body = BlockedList),
-        NoSuchHandler,
+        NoSuchHandler, TooManyLists,
     ),
 )]
-pub async fn list(
-    State(app): State<App>,
-    Query(query): Query<BlockedQuery>,
-) -> Result<axum::Json<BlockedList>, Problem> {
+pub async fn list(State(app): State<App>, Query(query): Query<BlockedQuery>) -> Result<Response, Problem> {
     let handler = known_handler(&app.engine, query.handler.as_deref()).await?;
+    let slot = ListSlot::take(&app).await?;
     let blocked = app.engine.blocked(handler, limit(query.limit)).await?;
-    Ok(axum::Json(BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect() }))
+    slot.answer(&BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect() })
 }
 
 impl From<Blocked> for BlockedItem {

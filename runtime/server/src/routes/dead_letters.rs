@@ -1,6 +1,6 @@
 //! `/v1/dead-letters`: failed deliveries, and commands for one. Commands for many are in `bulk_jobs`.
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,7 +18,8 @@ use super::{
     decisions::{Answer, Commanded, command},
     deliveries::event_of,
     failures::{FailedAttempt, LogItem},
-    problems::{AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter},
+    lists::ListSlot,
+    problems::{AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter, TooManyLists},
     query::{Body, Path, Query, limit},
 };
 use crate::{Problem, app::App};
@@ -109,20 +110,18 @@ impl StateItem {
 #[utoipa::path(
     get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(DeadLettersQuery),
     responses(
-        (status = 200, description = "Dead dead_letters", body = DeadLetterList),
-        NoSuchHandler,
+        (status = 200, description = "Dead letters", body = DeadLetterList),
+        NoSuchHandler, TooManyLists,
     ),
 )]
-pub async fn list(
-    State(app): State<App>,
-    Query(query): Query<DeadLettersQuery>,
-) -> Result<axum::Json<DeadLetterList>, Problem> {
+pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>) -> Result<Response, Problem> {
     let after = query.after.as_ref().map(|id| id.parse()).transpose()?;
     let limit = limit(query.limit);
     let filter = query.into_filter().checked(&app.engine).await?;
+    let slot = ListSlot::take(&app).await?;
     let page = app.engine.dead_letters(filter, after, limit).await?;
     let dead_letters = page.dead_letters.into_iter().map(DeadLetterItem::from).collect();
-    Ok(axum::Json(DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()) }))
+    slot.answer(&DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()) })
 }
 
 /// Read one dead letter.
@@ -130,16 +129,17 @@ pub async fn list(
     get, path = "/v1/dead-letters/{id}", operation_id = "read_dead_letter", tag = "deliveries", params(("id" = String, Path)),
     responses(
         (status = 200, description = "The dead letter", body = DeadLetterDetail),
-        NotADeadLetter,
+        NotADeadLetter, TooManyLists,
     ),
 )]
-pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeadLetterDetail>, Problem> {
+pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id: DeliveryId = id.parse()?;
+    let slot = ListSlot::take(&app).await?;
     let mut dead_letter = app.engine.dead_letter(id.clone()).await?;
     let state = std::mem::take(&mut dead_letter.state).into_iter().filter_map(StateItem::of).collect();
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
     let event = event_of(&app, &id).await?;
-    Ok(axum::Json(DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state }))
+    slot.answer(&DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state })
 }
 
 /// Reopen a dead letter, with attempts counted from zero, and optionally with corrected data.

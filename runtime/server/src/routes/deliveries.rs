@@ -1,6 +1,6 @@
 //! `GET /v1/deliveries`: open deliveries, and what each waits for. Commands for one are in `decisions`.
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +13,8 @@ use weirgate_types::{
 use super::{
     dead_letters::DeadLetterItem,
     failures::FailedAttempt,
-    problems::{DeliveryClosed, NoSuchHandler, TooManyQueries},
+    lists::ListSlot,
+    problems::{DeliveryClosed, NoSuchHandler, TooManyLists, TooManyQueries},
     query::{Path, Query, limit},
 };
 use crate::{Problem, app::App};
@@ -70,13 +71,10 @@ pub struct DeliveryItem {
     get, path = "/v1/deliveries", operation_id = "list_deliveries", tag = "deliveries", params(DeliveriesQuery),
     responses(
         (status = 200, description = "Open deliveries", body = DeliveryList),
-        NoSuchHandler, TooManyQueries,
+        NoSuchHandler, TooManyQueries, TooManyLists,
     ),
 )]
-pub async fn list(
-    State(app): State<App>,
-    Query(query): Query<DeliveriesQuery>,
-) -> Result<axum::Json<DeliveryList>, Problem> {
+pub async fn list(State(app): State<App>, Query(query): Query<DeliveriesQuery>) -> Result<Response, Problem> {
     let handler = query.handler.map(|name| name.parse()).transpose()?;
     if let Some(state) = &query.state
         && !DeliveryState::WORDS.contains(&state.as_str())
@@ -86,9 +84,10 @@ pub async fn list(
     }
     let after = query.after.map(|id| id.parse()).transpose()?;
     let filter = DeliveryFilter { handler, key: query.key, state: query.state, after, limit: limit(query.limit) };
+    let slot = ListSlot::take(&app).await?;
     let page = app.engine.deliveries(filter).await?;
     let deliveries = page.deliveries.into_iter().map(DeliveryItem::from).collect();
-    Ok(axum::Json(DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) }))
+    slot.answer(&DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) })
 }
 
 /// An open delivery or a dead letter, with its event and failed attempts.
@@ -139,11 +138,12 @@ impl From<Corrected> for CorrectionItem {
     get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = String, Path, description = "For instance payment@42")),
     responses(
         (status = 200, description = "The delivery", body = DeliveryDetail),
-        DeliveryClosed,
+        DeliveryClosed, TooManyLists,
     ),
 )]
-pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<DeliveryDetail>, Problem> {
+pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id: DeliveryId = id.parse()?;
+    let slot = ListSlot::take(&app).await?;
     let open = find(&app, &id).await?;
     let dead_letter = match app.engine.dead_letter(id.clone()).await {
         Ok(dead_letter) => Some(dead_letter),
@@ -159,7 +159,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<axum
     let correction = app.engine.corrected(id.clone()).await?.map(CorrectionItem::from);
     let event = event_of(&app, &id).await?;
     let dead_letter = dead_letter.map(DeadLetterItem::from);
-    Ok(axum::Json(DeliveryDetail { delivery, event, correction, failures, dead_letter }))
+    slot.answer(&DeliveryDetail { delivery, event, correction, failures, dead_letter })
 }
 
 /// A delivery, if it is open: the first one after its predecessor.

@@ -1,21 +1,20 @@
 //! `/v1/events`: ingest, and reading events from the log.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::ops::ControlFlow;
 
 use axum::{
-    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{Position, RawEvent};
 
 use super::{
+    lists::ListSlot,
     problems::{
         DiskFull, EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, Stopping, TooLarge, TooManyLists,
         TooMuchInFlight, UnknownContentType,
@@ -29,8 +28,6 @@ const NOT_IN_PATHS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 /// Maximum number of positions that one request scans for matching events.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
-/// How long a list may wait for a slot.
-const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// A list ends when its events' data reach this many bytes.
 const LIST_BYTES_MAX: usize = 4 << 20;
 
@@ -186,8 +183,7 @@ pub struct EventItem {
     ),
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
-    let slot = timeout(LIST_PATIENCE, Arc::clone(&app.lists).acquire_owned()).await;
-    let Ok(Ok(slot)) = slot else { return Err(too_many_lists()) };
+    let slot = ListSlot::take(&app).await?;
     let limit = limit(query.limit);
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let (mut count, mut bytes) = (0, 0);
@@ -208,24 +204,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
         events.push(item);
     }
     let list = EventList { events, next_after: through.0, head: app.engine.head().0 };
-    let json = serde_json::to_vec(&list).map_err(|error| Problem::internal("storage", &error))?;
-    Ok(held_until_read(json, slot))
-}
-
-/// The answer keeps its slot until the client has read it, so that clients that do not read are limited by the slots.
-fn held_until_read(json: Vec<u8>, slot: OwnedSemaphorePermit) -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, json.len().to_string())];
-    // The permit is dropped with the stream, after its bytes have been read.
-    let parts = futures_util::stream::unfold((Some(Bytes::from(json)), slot), |(bytes, slot)| async move {
-        bytes.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), (None, slot)))
-    });
-    (headers, Body::from_stream(parts)).into_response()
-}
-
-fn too_many_lists() -> Problem {
-    let detail = "too many concurrent lists of events; try again later";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(1)
+    slot.answer(&list)
 }
 
 /// Read one event.

@@ -13,6 +13,7 @@ mod events;
 mod failures;
 mod handlers;
 mod health;
+mod lists;
 mod modes;
 mod modules;
 pub mod problems;
