@@ -7,7 +7,7 @@ use std::{
 };
 
 /// There are not fewer bugs than this.
-const PATCHES_MIN: usize = 52;
+const PATCHES_MIN: usize = 51;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
