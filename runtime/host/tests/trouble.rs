@@ -40,8 +40,8 @@ struct Held(Sender<()>, Receiver<()>);
 
 impl ReadState for Held {
     fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
-        self.0.send(()).map_err(|error| StateError::new(error))?;
-        self.1.recv().map_err(|error| StateError::new(error))?;
+        self.0.send(()).map_err(StateError::new)?;
+        self.1.recv().map_err(StateError::new)?;
         Ok(None)
     }
 

@@ -1,6 +1,8 @@
 //! Stopping: SIGTERM ends the server in time, whatever is in flight, with log and views closed.
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
+// The tests await the tasks that they start.
+#![allow(clippy::disallowed_methods)]
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -9,7 +9,7 @@ fn hops(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut hops = Vec::<(&str, Vec<&str>)>::new();
     // The text between backticks is at the odd indices.
     for name in section.split('`').skip(1).step_by(2) {
-        match (name.ends_with(".rs"), hops.last_mut()) {
+        match (name.strip_suffix(".rs").is_some(), hops.last_mut()) {
             (true, _) => hops.push((name, Vec::new())),
             (false, Some((_, functions))) if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
                 functions.push(name);
