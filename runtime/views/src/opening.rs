@@ -91,7 +91,7 @@ impl Opening<'_> {
             if !store.is_whole().unwrap_or(false) {
                 return Ok(Err(Distrust::PowerCut));
             }
-            tracing::info!(applied = about.applied.0, "the views are whole after a power cut");
+            tracing::info!(applied = about.applied.0, "the views are intact after a power cut");
             self.directory.mark_open()?;
         }
         Ok(Ok(Some((store, about.applied))))

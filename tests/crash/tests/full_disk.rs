@@ -125,7 +125,7 @@ async fn goes_on(server: &mut Server, mut book: Book, refused: u64) {
 async fn with_a_reserve_new_events_are_refused_in_time() {
     let Some(disk) = Disk::mount() else { return };
     // The reserve is smaller than what the views leave free, so they may wait.
-    let setup = Setup::new().expect_line("changes of the views wait in memory").expect_line("no deliveries begin");
+    let setup = Setup::new().expect_line("view changes stay in memory").expect_line("no deliveries begin");
     let mut server = start(setup, disk.dir.path(), 8 << 20).await;
     disk.fill(16 << 20);
     let mut book = Book::default();
@@ -143,12 +143,12 @@ async fn with_a_reserve_new_events_are_refused_in_time() {
 /// server ends on its own or when requested, and reports why; nothing is lost.
 const NO_SPACE: [&str; 8] = [
     "no deliveries begin",
-    "changes of the views wait in memory",
+    "view changes stay in memory",
     "No space left on device",
     "the disk is full",
     "the views failed",
-    "the views are made anew",
-    "the views are behind",
+    "rebuilding the views from the log",
+    "the views lag",
     "the server stops",
 ];
 
