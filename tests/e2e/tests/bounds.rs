@@ -109,7 +109,7 @@ async fn corrections_that_grow_the_data_beyond_an_events_are_refused() {
     })
     .await;
     assert!(
-        refused[0]["data"]["reason"].as_str().is_some_and(|reason| reason.contains("at most 262144")),
+        refused[0]["data"]["reason"].as_str().is_some_and(|reason| reason.contains("the maximum is 262144")),
         "{refused:?}"
     );
     survives(&mut server).await;

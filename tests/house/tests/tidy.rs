@@ -111,6 +111,23 @@ fn documents_link_to_existing_files() {
     }
 }
 
+#[test]
+fn documents_name_existing_paths() {
+    let top = ["docs/", "handlers/", "runtime/", "sdk/", "tests/", "tools/", "web/"];
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let mut found = 0;
+    for (path, text) in sources(&[".md"]) {
+        for name in text.split('`').filter(|name| top.iter().any(|folder| name.starts_with(folder))) {
+            // Patterns, and folders that a build creates, are not there.
+            if name.bytes().all(is_path) && !name.contains("/dist") {
+                assert!(root().join(name).exists(), "{path} names {name}, which is not there");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 100, "paths in documents are not recognised: {found}");
+}
+
 /// The codes of problems in a file of the server: the text after a status, and in a bad request.
 fn problem_codes(text: &str) -> Vec<&str> {
     let after = |text| -> Option<&str> { str::trim_start(text).strip_prefix('"')?.split('"').next() };

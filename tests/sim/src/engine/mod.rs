@@ -227,7 +227,7 @@ impl History<'_> {
             Err(exit) => return Ok(Err(exit)),
             Ok(()) => {}
         }
-        // A pass that failed may have told nobody what it made durable.
+        // A pass that failed may have made records durable without broadcasting them.
         self.check_waiting_is_shown()?;
         self.checks.check_wake(self.engine.wake_in_ms())?;
         self.check_shown()?;
