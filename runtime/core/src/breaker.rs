@@ -4,17 +4,26 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use weirgate_types::BreakerPolicy;
 
 /// Number of slices of the counting window.
 const SLICES: u64 = 10;
 
+/// The current open time of a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenPeriod {
+    /// When it ends, in elapsed milliseconds. From then on one probe may pass.
+    pub until_ms: u64,
+    /// Number of consecutive openings, this one included.
+    pub openings: u32,
+}
+
 /// A circuit breaker; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct Breaker {
     policy: BreakerPolicy,
-    /// When the open time ends, and the number of consecutive openings.
-    open: Option<(u64, u32)>,
+    open: Option<OpenPeriod>,
     /// About to open; the record of it follows.
     opening: bool,
     slices: VecDeque<Slice>,
@@ -42,12 +51,12 @@ impl Breaker {
 
     /// A breaker restored from its recorded state, under a policy.
     #[must_use]
-    pub fn resumed(policy: BreakerPolicy, open: Option<(u64, u32)>) -> Self {
+    pub fn resumed(policy: BreakerPolicy, open: Option<OpenPeriod>) -> Self {
         Self { open, ..Self::new(policy) }
     }
 
     #[must_use]
-    pub fn open(&self) -> Option<(u64, u32)> {
+    pub fn open(&self) -> Option<OpenPeriod> {
         self.open
     }
 
@@ -57,7 +66,7 @@ impl Breaker {
         match self.open {
             _ if self.opening => 0,
             None => usize::MAX,
-            Some((until_ms, _)) => usize::from(now_ms >= until_ms),
+            Some(open) => usize::from(now_ms >= open.until_ms),
         }
     }
 
@@ -77,12 +86,12 @@ impl Breaker {
     }
 
     fn transition_after(&mut self, is_failure: bool, now_ms: u64) -> Option<Transition> {
-        if let Some((until_ms, again)) = self.open {
+        if let Some(OpenPeriod { until_ms, openings }) = self.open {
             return match is_failure {
                 // Calls that were in flight when it opened are not counted.
                 _ if now_ms < until_ms => None,
                 false => Some(Transition::Close),
-                true => Some(Transition::Open { open_ms: self.pause_ms(again) }),
+                true => Some(Transition::Open { open_ms: self.pause_ms(openings) }),
             };
         }
         let slice_ms = (self.policy.window_ms / SLICES).max(1);
@@ -102,8 +111,8 @@ impl Breaker {
     /// A transition was recorded.
     pub fn changed(&mut self, open_until_ms: Option<u64>) {
         self.opening = false;
-        let again = self.open.map_or(0, |(_, again)| again);
-        self.open = open_until_ms.map(|until_ms| (until_ms, again.saturating_add(1)));
+        let openings = self.open.map_or(0, |open| open.openings).saturating_add(1);
+        self.open = open_until_ms.map(|until_ms| OpenPeriod { until_ms, openings });
         self.slices.clear();
     }
 
@@ -113,9 +122,9 @@ impl Breaker {
         calls >= self.policy.attempts_min && f64::from(failures) >= f64::from(calls) * self.policy.failure_ratio
     }
 
-    /// How long it stays open after `again` consecutive openings.
-    fn pause_ms(&self, again: u32) -> u64 {
-        let doubled = self.policy.open_ms.saturating_mul(1_u64.checked_shl(again).unwrap_or(u64::MAX));
+    /// How long it stays open after so many consecutive openings.
+    fn pause_ms(&self, openings: u32) -> u64 {
+        let doubled = self.policy.open_ms.saturating_mul(1_u64.checked_shl(openings).unwrap_or(u64::MAX));
         doubled.min(self.policy.open_ms_max)
     }
 }

@@ -1,7 +1,7 @@
 //! Inputs: what the engine reports to the machine.
 
 use weirgate_types::{
-    AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, KeyHash, KeyHasher, Position, Record,
+    AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
 };
 
 use crate::DeliveryRow;
@@ -19,8 +19,8 @@ pub enum Input<'a> {
     Reloaded { handler: &'a HandlerName, lanes: &'a [ReloadedLane], due: Option<NextDue> },
     /// The results of the attempts of one call: one, or those of a batch.
     AttemptResults { handler: &'a HandlerName, results: &'a [AttemptResult<'a>] },
-    /// A handler's calls to hosts ended; says for each whether it succeeded.
-    Called { handler: &'a HandlerName, hosts: &'a [(String, bool)] },
+    /// A handler's calls to hosts ended.
+    Called { handler: &'a HandlerName, calls: &'a [HostCall] },
     /// The handler's module is loaded and can be called.
     Ready { handler: &'a HandlerName, digest: Digest },
     /// The handler's module cannot be called at present; deliveries wait and spend no attempts.

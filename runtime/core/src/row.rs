@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Carried, KeyHash, Mode, Position};
 
+use crate::breaker::OpenPeriod;
+
 /// Its size has a fixed bound: manifests stay in the log, and collections have rows of their own.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlerRow {
@@ -18,8 +20,8 @@ pub struct HandlerRow {
     pub era: Position,
     /// All events up to here are closed, do not match, or have a [`DeliveryRow`].
     pub scanned: Position,
-    /// When the breaker's open time ends, in elapsed time, and the number of consecutive openings.
-    pub breaker: Option<(u64, u32)>,
+    /// The breaker's open time, if it is open.
+    pub breaker: Option<OpenPeriod>,
     /// Corrections that came for spilled lanes and have not met their delivery yet: lane, key, correction. Stored in
     /// separate rows, see [`crate::OfferChange`].
     #[serde(skip)]

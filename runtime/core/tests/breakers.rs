@@ -4,7 +4,7 @@
 
 mod world;
 
-use weirgate_types::{BreakerId, Mode, Record};
+use weirgate_types::{BreakerId, HostCall, Mode, Record};
 use world::{World, name, permanent, transient};
 
 /// Opens for 1,000 ms, up to 3,000, when two of four attempts failed.
@@ -119,18 +119,18 @@ fn correctable_and_permanent_failures_do_not_open_the_breaker() {
 fn a_failing_host_opens_its_breaker_and_is_probed() {
     for with_view in [false, true] {
         let mut world = World::with("");
-        let call = |is_well| [("api.example.com".to_owned(), is_well)];
+        let call = |is_success| [HostCall { host: "api.example.com".to_owned(), is_success }];
         for _ in 0..10 {
-            world.feed(weirgate_core::Input::Called { handler: &name("a"), hosts: &call(false) });
+            world.feed(weirgate_core::Input::Called { handler: &name("a"), calls: &call(false) });
         }
-        let until_ms = |world: &World| world.machine.hosts().find_map(|(_, open)| open).map(|(until_ms, _)| until_ms);
+        let until_ms = |world: &World| world.machine.hosts().find_map(|(_, open)| open).map(|open| open.until_ms);
         assert_eq!(until_ms(&world), Some(world.now_ms + 5_000));
         if !with_view {
             world.restart(false);
             assert_eq!(until_ms(&world), Some(world.now_ms + 5_000));
         }
         world.wait(5_000);
-        world.feed(weirgate_core::Input::Called { handler: &name("a"), hosts: &call(true) });
+        world.feed(weirgate_core::Input::Called { handler: &name("a"), calls: &call(true) });
         assert_eq!(until_ms(&world), None);
     }
 }
@@ -140,10 +140,10 @@ fn open_hosts(world: &World) -> Vec<String> {
     world.machine.hosts().filter(|(_, open)| open.is_some()).map(|(host, _)| host.to_string()).collect()
 }
 
-fn call_host(world: &mut World, handler: &str, times: usize, is_well: bool) {
+fn call_host(world: &mut World, handler: &str, times: usize, is_success: bool) {
     for _ in 0..times {
-        let hosts = [("api.example.com".to_owned(), is_well)];
-        world.feed(weirgate_core::Input::Called { handler: &name(handler), hosts: &hosts });
+        let calls = [HostCall { host: "api.example.com".to_owned(), is_success }];
+        world.feed(weirgate_core::Input::Called { handler: &name(handler), calls: &calls });
     }
 }
 

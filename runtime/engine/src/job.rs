@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use weirgate_host::{CallError, Module};
 use weirgate_log::{LogError, LogReader};
 use weirgate_types::{
-    CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, HandlerName, LogLine, Position,
-    Record,
+    CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, HandlerName, HostCall, LogLine,
+    Position, Record,
 };
 
 use crate::lost;
@@ -81,8 +81,8 @@ pub struct CallResult {
     pub handler: HandlerName,
     pub digest: Digest,
     pub items: Vec<ItemResult>,
-    /// The hosts that were called, and whether each call succeeded.
-    pub hosts: Vec<(String, bool)>,
+    /// The hosts that were called.
+    pub hosts: Vec<HostCall>,
 }
 
 /// What it returned for one attempt.

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use weirgate_types::{AttemptFailure, CallLimits, Capabilities, Correction, DeliveryId, Effects, Event, LogLine};
+use weirgate_types::{
+    AttemptFailure, CallLimits, Capabilities, Correction, DeliveryId, Effects, Event, HostCall, LogLine,
+};
 
 /// One attempt at a delivery.
 #[derive(Debug, Clone, Copy)]
@@ -101,9 +103,9 @@ pub struct CallReport {
     pub cpu: Duration,
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
-    /// Each host that was called, by name, with its port unless that is the scheme's default; and whether all calls
-    /// succeeded. A call fails if the host cannot be reached, gives no answer in time, or answers 500 or above.
-    pub hosts: Vec<(String, bool)>,
+    /// Each host that was called, once. A call fails if the host cannot be reached, gives no answer in time, or answers
+    /// 500 or above.
+    pub hosts: Vec<HostCall>,
 }
 
 /// The result of a call of several deliveries. The lists have one entry for each, in order.
@@ -117,7 +119,7 @@ pub struct BatchReport {
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
     /// The hosts that any of them called, as in [`CallReport::hosts`].
-    pub hosts: Vec<(String, bool)>,
+    pub hosts: Vec<HostCall>,
 }
 
 /// Why a call has no effects.

@@ -99,7 +99,7 @@ impl Module {
             log_lines_dropped: 0,
             cpu: Duration::ZERO,
             memory_bytes_peak,
-            hosts: seen.hosts.into_iter().collect(),
+            hosts: seen.host_calls(),
         };
         let log = self.correct(call, &mut report, state, log);
         (report.log, report.log_lines_dropped) = log.finish();
@@ -147,7 +147,7 @@ impl Module {
             report.logs.push(lines);
             report.log_lines_dropped.push(dropped);
         }
-        report.hosts = seen.hosts.into_iter().collect();
+        report.hosts = seen.host_calls();
         report.cpu = started.cpu_since();
         report
     }

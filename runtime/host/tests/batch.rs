@@ -9,7 +9,7 @@ use support::{
     AT_MS, Attempt, Memory, TestHost, attempt, host_with, hostile, hostile_batch, journal::Journal, web::Web,
 };
 use weirgate_host::{BatchReport, CallError, Module, NoOutbound, Outbound, ReadState};
-use weirgate_types::{Effects, FailureClass, FailureKind, Position, TimerSetting, TimerWrite};
+use weirgate_types::{Effects, FailureClass, FailureKind, HostCall, Position, TimerSetting, TimerWrite};
 
 macro_rules! every_behaviour_has_a_test {
     ($($name:ident),* $(,)?) => { mod tested { $(#[allow(unused_imports)] use super::$name as _;)* } };
@@ -233,7 +233,11 @@ fn fetches() {
     };
     assert_eq!(keys(), ["hostile@42/1", "hostile@43/1", "hostile@44/1"], "the same step of each is its own");
     assert!(items.iter().all(|(_, journal)| journal.steps() == ["1"]), "the other is not finished");
-    assert_eq!(report.hosts, [(format!("127.0.0.1:{}", web.port), false)], "it answered badly once");
+    assert_eq!(
+        report.hosts,
+        [HostCall { host: format!("127.0.0.1:{}", web.port), is_success: false }],
+        "it answered badly once"
+    );
     let report = run_fetching(&items);
     assert!(report.results.iter().all(Result::is_ok) && keys().len() == 3, "no step is sent twice");
 }

@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use support::{Attempt, Memory, TestHost, attempt, failure, host_with, journal::Journal, web::Web};
 use weirgate_host::{CallError, CallReport, Module, Resolve, ResolveError, StateError};
-use weirgate_types::FailureKind;
+use weirgate_types::{FailureKind, HostCall};
 
 /// Two web servers that may be called, one that may not, and the guest.
 struct World {
@@ -305,7 +305,7 @@ fn waiting_uses_wall_clock_time_but_no_cpu_time() {
         let mut attempt = fetching("fetches", &[json!({"url": shop.at(path), "timeout_ms": 300})]);
         attempt.limits.cpu_ms = 150;
         let report = run(&attempt, &Journal::default());
-        assert_eq!(report.hosts, [(format!("127.0.0.1:{}", shop.port), false)], "{path}");
+        assert_eq!(report.hosts, [HostCall { host: format!("127.0.0.1:{}", shop.port), is_success: false }], "{path}");
         assert!(report.cpu < Duration::from_millis(150), "{path}: {:?}", report.cpu);
         is_error(&answers(&attempt, &Journal::default())[0], "timed-out", "");
     }
@@ -401,9 +401,9 @@ fn the_report_lists_hosts_and_whether_they_succeeded() {
     ];
     let report = run(&fetching("fetches", &steps), &Journal::default());
     let mut expected = vec![
-        (format!("127.0.0.1:{}", shop.port), true),
-        (format!("127.0.0.1:{}", other.port), false),
-        ("127.0.0.1:1".to_owned(), false),
+        HostCall { host: format!("127.0.0.1:{}", shop.port), is_success: true },
+        HostCall { host: format!("127.0.0.1:{}", other.port), is_success: false },
+        HostCall { host: "127.0.0.1:1".to_owned(), is_success: false },
     ];
     expected.sort();
     assert_eq!(report.hosts, expected);

@@ -93,6 +93,15 @@ pub enum BreakerId {
     Host(CalledHost),
 }
 
+/// The result of a handler's calls to one host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostCall {
+    /// The host's name, with its port unless that is the scheme's default.
+    pub host: String,
+    /// All of them succeeded.
+    pub is_success: bool,
+}
+
 /// A host, for one handler or for all: written `<handler>@<host>` or `<host>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CalledHost {

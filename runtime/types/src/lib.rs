@@ -19,8 +19,8 @@ pub use commit::{
     Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite, TimerSetting, TimerWrite,
 };
 pub use decisions::{
-    BreakerChanged, BreakerId, CalledHost, Correction, DeliveryCommand, DeliveryDecided, Mode, ModeChanged, StepAnswer,
-    TimerId,
+    BreakerChanged, BreakerId, CalledHost, Correction, DeliveryCommand, DeliveryDecided, HostCall, Mode, ModeChanged,
+    StepAnswer, TimerId,
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use epoch::{Epoch, Epochs, Known};

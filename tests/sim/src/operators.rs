@@ -2,8 +2,8 @@
 
 use weirgate_core::{DeliveryPhase, Input, Verdict};
 use weirgate_types::{
-    BreakerId, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, Mode, ModeChanged,
-    Record,
+    BreakerId, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, HostCall, Mode,
+    ModeChanged, Record,
 };
 
 use crate::{
@@ -121,9 +121,10 @@ pub fn step(shell: &mut Shell, plan: &Plan, chance: &mut Chance) -> Result<(), S
         shell.ready_all()?;
     }
     if chance.one_in(3) {
-        let calls: Vec<_> =
-            (0..chance.below(9)).map(|_| (format!("host-{}", chance.below(2)), chance.one_in(3))).collect();
-        shell.feed(Input::Called { handler: &name(chance.index(NAMES.len())), hosts: &calls })?;
+        let calls: Vec<_> = (0..chance.below(9))
+            .map(|_| HostCall { host: format!("host-{}", chance.below(2)), is_success: chance.one_in(3) })
+            .collect();
+        shell.feed(Input::Called { handler: &name(chance.index(NAMES.len())), calls: &calls })?;
     }
     Ok(())
 }

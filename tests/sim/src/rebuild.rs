@@ -46,7 +46,7 @@ impl Shell {
             })?;
         }
         let hosts = |machine: &Machine| {
-            machine.hosts().filter_map(|(host, open)| Some((host.clone(), open?.0))).collect::<Vec<_>>()
+            machine.hosts().filter_map(|(host, open)| Some((host.clone(), open?.until_ms))).collect::<Vec<_>>()
         };
         let same = hosts(&self.machine) == hosts(&rebuilt.machine);
         check(Rule::Rebuilt, same, || "hosts' breakers differ".to_owned())

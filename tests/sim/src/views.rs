@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_core::{Anchors, DeliveryRow, HandlerRow, Next};
+use weirgate_core::{Anchors, DeliveryRow, HandlerRow, Next, OpenPeriod};
 use weirgate_types::{
     CalledHost, Carried, DeliveryCommand, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record, TimerId,
 };
@@ -72,7 +72,7 @@ pub struct Kept {
     pub applied: Position,
     pub anchors: Anchors,
     pub handlers: Vec<HandlerRow>,
-    pub hosts: Vec<(CalledHost, u64, u32)>,
+    pub hosts: Vec<(CalledHost, OpenPeriod)>,
     pub rows: BTreeMap<DeliveryId, DeliveryRow>,
     pub next: Numbers,
     pub facts: Facts,

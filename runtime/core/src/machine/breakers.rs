@@ -1,12 +1,12 @@
 //! Breakers: of handlers, by their attempts, and of hosts, by each handler's calls to them, so that one handler's bad calls
 //! shut no other handler out. An operator may open a host's breaker for all handlers.
 
-use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName, Position};
+use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName, HostCall, Position};
 
 use super::Machine;
 use crate::{
     Action, Now, StateChange,
-    breaker::{Breaker, Transition},
+    breaker::{Breaker, OpenPeriod, Transition},
 };
 
 /// The actor of changes that the runtime makes.
@@ -17,21 +17,18 @@ const TRIPPED_MS: u64 = 365 * 86_400_000;
 impl Machine {
     /// A handler's calls to hosts ended. They count for the handler's host breaker, and for the breaker of all handlers
     /// while that is open.
-    pub(super) fn called(
-        &mut self,
-        handler: &HandlerName,
-        hosts: &[(String, bool)],
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
-        for (host, is_well) in hosts {
+    pub(super) fn called(&mut self, handler: &HandlerName, calls: &[HostCall], now: Now, actions: &mut Vec<Action>) {
+        for HostCall { host, is_success } in calls {
             let own = CalledHost::of_handler(handler, host);
             let policy = self.limits.host_breaker;
-            let transition =
-                self.hosts.entry(own.clone()).or_insert_with(|| Breaker::new(policy)).count(!is_well, now.elapsed_ms);
+            let transition = self
+                .hosts
+                .entry(own.clone())
+                .or_insert_with(|| Breaker::new(policy))
+                .count(!is_success, now.elapsed_ms);
             let of_all = CalledHost::of_all_handlers(host);
             let open = self.hosts.get_mut(&of_all).filter(|breaker| breaker.open().is_some());
-            let transition_of_all = open.and_then(|breaker| breaker.count(!is_well, now.elapsed_ms));
+            let transition_of_all = open.and_then(|breaker| breaker.count(!is_success, now.elapsed_ms));
             for (called, transition) in [(own, transition), (of_all, transition_of_all)] {
                 if let Some(transition) = transition {
                     change_breaker(BreakerId::Host(called), transition, actions);
@@ -82,14 +79,12 @@ impl Machine {
     }
 
     /// Restores an open host breaker from a view.
-    pub fn restore_host(&mut self, host: CalledHost, until_ms: u64, again: u32) {
-        let breaker = Breaker::resumed(self.limits.host_breaker, Some((until_ms, again)));
-        self.hosts.insert(host, breaker);
+    pub fn restore_host(&mut self, host: CalledHost, open: OpenPeriod) {
+        self.hosts.insert(host, Breaker::resumed(self.limits.host_breaker, Some(open)));
     }
 
-    /// The hosts that have been called, with the state of their breakers: when the open time ends, in elapsed time, and the
-    /// number of consecutive openings.
-    pub fn hosts(&self) -> impl Iterator<Item = (&CalledHost, Option<(u64, u32)>)> {
+    /// The hosts that have been called, and the open time of those whose breaker is open.
+    pub fn hosts(&self) -> impl Iterator<Item = (&CalledHost, Option<OpenPeriod>)> {
         self.hosts.iter().map(|(host, breaker)| (host, breaker.open()))
     }
 }

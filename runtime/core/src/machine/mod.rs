@@ -125,7 +125,7 @@ impl Machine {
             Input::Scanned { handler, events, through } => self.scanned(handler, events, through, actions),
             Input::Reloaded { handler, lanes, due } => self.reloaded(handler, lanes, due, actions),
             Input::AttemptResults { handler, results } => self.take_results(handler, results, now, actions),
-            Input::Called { handler, hosts } => self.called(handler, hosts, now, actions),
+            Input::Called { handler, calls } => self.called(handler, calls, now, actions),
             Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
             Input::Unready { handler } => self.set_ready(handler, None),
             Input::TimersRead { next_due_ms } => self.timers.read(next_due_ms),

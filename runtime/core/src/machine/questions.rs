@@ -33,7 +33,7 @@ impl Machine {
         let breakers =
             working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
         let breakers = breakers.filter_map(|handler| handler.breaker.as_ref().and_then(Breaker::open));
-        let breakers = breakers.map(|(until_ms, _)| until_ms);
+        let breakers = breakers.map(|open| open.until_ms);
         let emitting =
             self.handlers.values().filter(|handler| handler.mode != Mode::Paused && handler.lanes.active() > 0);
         let emitting = emitting.filter_map(|handler| handler.emission_rate.allows_at_ms());
@@ -148,7 +148,7 @@ fn view(handler: &Handler) -> HandlerView<'_> {
         running: handler.lanes.running(),
         retrying,
         resting,
-        breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|(until_ms, _)| until_ms),
+        breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|open| open.until_ms),
         subscriptions_pending: handler.subscriptions_pending(),
     }
 }

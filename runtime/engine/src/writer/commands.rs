@@ -94,7 +94,7 @@ impl Writer {
     }
 
     fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), Exit> {
-        let (handler, hosts) = (call.handler.clone(), std::mem::take(&mut call.hosts));
+        let (handler, calls) = (call.handler.clone(), std::mem::take(&mut call.hosts));
         self.check_depths(&mut call);
         let failure = |result: &Result<_, CallError>| match result {
             Ok(_) => None,
@@ -116,7 +116,7 @@ impl Writer {
         let results: Vec<_> = results.collect();
         self.tell(Input::AttemptResults { handler: &handler, results: &results });
         self.perform(Some(&mut call))?;
-        if hosts.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, hosts: &hosts }) }
+        if calls.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, calls: &calls }) }
     }
 
     /// An attempt that emits beyond the handler's causation depth fails permanently: a handler that reacts to its own

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use weirgate_types::{CallLimits, Capabilities, StepAnswer};
+use weirgate_types::{CallLimits, Capabilities, HostCall, StepAnswer};
 
 use super::{
     Network, Outbound, Request,
@@ -45,7 +45,7 @@ pub(crate) struct Steps {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Each called host, and whether all its answers were successful.
-    pub(crate) hosts: BTreeMap<String, bool>,
+    hosts: BTreeMap<String, bool>,
     /// The open time of the breaker of a host that the guest tried to call, in milliseconds; the longest.
     pub(crate) open_ms: Option<u64>,
 }
@@ -194,6 +194,10 @@ impl Seen {
         }
         self.open_ms = self.open_ms.max(other.open_ms);
         self
+    }
+
+    pub(crate) fn host_calls(self) -> Vec<HostCall> {
+        self.hosts.into_iter().map(|(host, is_success)| HostCall { host, is_success }).collect()
     }
 
     fn note(&mut self, host: String, answer: &Result<StepAnswer, FetchError>) {

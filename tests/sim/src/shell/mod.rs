@@ -14,7 +14,7 @@ use std::{
 
 use weirgate_core::{Action, Input, Machine, Now, Timekeeper};
 use weirgate_log::{Fault, Log, LogError, SimStorage};
-use weirgate_types::{CalledHost, Digest, Event, HandlerName, Position, Record, TimerWrite};
+use weirgate_types::{Digest, Event, HandlerName, Position, Record, TimerWrite};
 
 use crate::{
     Checked, Checks, Plan, Rule, Violation,
@@ -249,10 +249,7 @@ impl Shell {
         self.views.write();
         if std::mem::take(&mut self.keep_views) {
             let handlers = self.machine.rows().map(|(_, row)| row).collect();
-            let open = |(host, open): (&CalledHost, Option<(u64, u32)>)| {
-                open.map(|(until_ms, again)| (host.clone(), until_ms, again))
-            };
-            let hosts = self.machine.hosts().filter_map(open);
+            let hosts = self.machine.hosts().filter_map(|(host, open)| Some((host.clone(), open?)));
             let (hosts, rows, facts) = (hosts.collect(), self.views.rows.clone(), self.views.facts.clone());
             let next = self.views.next.clone();
             let anchors = self.machine.anchors().clone();

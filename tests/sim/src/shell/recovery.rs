@@ -101,8 +101,8 @@ impl Shell {
             let deployments = row.deployments.iter().filter_map(|position| deployment(&self.records, *position));
             self.machine.restore_handler(deployments.collect(), row);
         }
-        for (host, until_ms, again) in &self.kept.hosts {
-            self.machine.restore_host(host.clone(), *until_ms, *again);
+        for (host, open) in &self.kept.hosts {
+            self.machine.restore_host(host.clone(), *open);
         }
         for (delivery, row) in &self.kept.rows {
             self.machine.restore_delivery(delivery, row.clone());

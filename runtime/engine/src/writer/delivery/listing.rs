@@ -52,7 +52,7 @@ impl Delivery {
         });
         let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
             breaker: BreakerId::Host(host.clone()),
-            open_until_ms: open.map(|(until_ms, _)| now.wall_at(until_ms)),
+            open_until_ms: open.map(|open| now.wall_at(open.until_ms)),
         });
         handlers.chain(hosts).collect()
     }

@@ -36,8 +36,8 @@ impl Delivery {
         }
         for (key, value) in views.scan(tables::HOSTS.prefix(), None, usize::MAX)? {
             let host = keys::host_of(&key).ok_or_else(|| StorageError::row("a host's name"))?;
-            let (until_ms, again) = postcard::from_bytes(&value).map_err(StorageError::undecodable("a host's row"))?;
-            self.machine.restore_host(host, until_ms, again);
+            let open = postcard::from_bytes(&value).map_err(StorageError::undecodable("a host's row"))?;
+            self.machine.restore_host(host, open);
             self.hosts_changed = true;
         }
         self.restore_deliveries(views)

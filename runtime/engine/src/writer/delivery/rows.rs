@@ -66,13 +66,13 @@ impl Delivery {
     /// A row for each open breaker of a host, which is also published to the workers.
     fn keep_hosts(&mut self, projection: &mut Projection, elapsed_ms: u64) -> Result<(), StorageError> {
         let mut open = BTreeMap::new();
-        for (host, open_state) in self.machine.hosts() {
-            match open_state {
+        for (host, period) in self.machine.hosts() {
+            match period {
                 None => projection.remove(keys::host(host)),
-                Some(open_state) => {
-                    let value = postcard::to_stdvec(&open_state).map_err(StorageError::encode("a host's row"))?;
+                Some(period) => {
+                    let value = postcard::to_stdvec(&period).map_err(StorageError::encode("a host's row"))?;
                     projection.put(keys::host(host), value);
-                    open.insert(host.clone(), open_state.0.saturating_sub(elapsed_ms));
+                    open.insert(host.clone(), period.until_ms.saturating_sub(elapsed_ms));
                 }
             }
         }
