@@ -28,4 +28,4 @@ pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, Rank, Sequence};
 pub use shares::{CallId, Grant, Shares, WorkerSlots};
 pub use time::{Anchors, Now, Timekeeper};
-pub use view::{DeliveryState, DeliveryView, HandlerView, Verdict};
+pub use view::{DeliveryState, DeliveryView, HandlerView, StateName, Verdict};

@@ -13,7 +13,50 @@ pub enum Verdict {
     UnknownHandler,
 }
 
-/// The phase of an open delivery, as shown.
+/// The name of a state, the same in every interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateName {
+    Ready,
+    Running,
+    Retrying,
+    Blocked,
+    AwaitingCorrection,
+    Held,
+    OutOfOrder,
+}
+
+impl StateName {
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Running,
+        Self::Retrying,
+        Self::Blocked,
+        Self::AwaitingCorrection,
+        Self::Held,
+        Self::OutOfOrder,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Blocked => "blocked",
+            Self::AwaitingCorrection => "awaiting-correction",
+            Self::Held => "held",
+            Self::OutOfOrder => "out-of-order",
+        }
+    }
+
+    /// `None` if no state has this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// The state of an open delivery, as shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeliveryState {
     /// First of its key, waiting for a free slot.
@@ -37,22 +80,17 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// All phase names.
-    pub const WORDS: [&str; 7] =
-        ["ready", "running", "retrying", "blocked", "awaiting-correction", "held", "out-of-order"];
-
-    /// The phase's name, the same in every interface.
+    /// Its name; withheld deliveries are named blocked.
     #[must_use]
-    pub fn word(self) -> &'static str {
-        let [ready, running, retrying, blocked, awaiting_correction, held, out_of_order] = Self::WORDS;
+    pub fn name(self) -> StateName {
         match self {
-            Self::Ready => ready,
-            Self::Running => running,
-            Self::Retrying { .. } => retrying,
-            Self::Blocked(_) | Self::Withheld => blocked,
-            Self::AwaitingCorrection => awaiting_correction,
-            Self::Held => held,
-            Self::OutOfOrder { .. } => out_of_order,
+            Self::Ready => StateName::Ready,
+            Self::Running => StateName::Running,
+            Self::Retrying { .. } => StateName::Retrying,
+            Self::Blocked(_) | Self::Withheld => StateName::Blocked,
+            Self::AwaitingCorrection => StateName::AwaitingCorrection,
+            Self::Held => StateName::Held,
+            Self::OutOfOrder { .. } => StateName::OutOfOrder,
         }
     }
 

@@ -4,7 +4,9 @@
 
 mod world;
 
-use weirgate_core::{Action, AttemptResult, Entropy, Input, Limits, Machine, Now, Timekeeper};
+use weirgate_core::{
+    Action, AttemptResult, DeliveryState, Entropy, Input, Limits, Machine, Now, StateName, Timekeeper,
+};
 use weirgate_types::{
     Anchor, AttemptFailure, Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Outcome, Position, Record,
     TimerId,
@@ -231,7 +233,7 @@ fn gap_waits_use_elapsed_time() {
         bench.set_wall(wall_ms);
         assert_eq!(bench.wakes_in_ms(), Some(5_000));
         let delivery = DeliveryId { handler: name("a"), position };
-        assert_eq!(bench.machine.state(&delivery).map(weirgate_core::DeliveryState::word), Some("out-of-order"));
+        assert_eq!(bench.machine.state(&delivery).map(DeliveryState::name), Some(StateName::OutOfOrder));
     }
 }
 

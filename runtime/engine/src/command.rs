@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use weirgate_core::DeliveryState;
+use weirgate_core::{DeliveryState, StateName};
 use weirgate_host::{Grant, Module};
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash,
@@ -167,8 +167,7 @@ pub struct HandlerItem {
 pub struct DeliveryFilter {
     pub handler: Option<HandlerName>,
     pub key: Option<String>,
-    /// One of [`DeliveryState::WORDS`].
-    pub state: Option<String>,
+    pub state: Option<StateName>,
     /// Only entries after this id, in order of handler and position.
     pub after: Option<DeliveryId>,
     pub limit: usize,

@@ -48,6 +48,6 @@ pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
 pub use start::{Options, start};
-pub use weirgate_core::{DeliveryState, Limits, WorkerSlots, schedule};
+pub use weirgate_core::{DeliveryState, Limits, StateName, WorkerSlots, schedule};
 pub use weirgate_host::{BUDGET_BYTES, Budget, Grant, Purpose};
 pub use weirgate_log::Epoch;

@@ -11,7 +11,7 @@ impl World {
     pub fn states(&self) -> Vec<(u64, &'static str)> {
         let handler = name("a");
         let views = self.machine.deliveries(&handler, Position::ZERO);
-        views.map(|view| (view.delivery.position.0, view.state.word())).collect()
+        views.map(|view| (view.delivery.position.0, view.state.name().as_str())).collect()
     }
 
     pub fn state(&self, position: Position) -> Option<DeliveryState> {

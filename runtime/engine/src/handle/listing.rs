@@ -1,7 +1,7 @@
 //! Lists of open deliveries: read from the views beside the writer, a slice at a time. Only the phases of candidates are
 //! queried from the writer, a few at a time.
 
-use weirgate_core::{DeliveryPhase, DeliveryRow, DeliveryState};
+use weirgate_core::{DeliveryPhase, DeliveryRow, DeliveryState, StateName};
 use weirgate_types::{DeliveryId, KeyHash};
 use weirgate_views::ViewEntry;
 
@@ -44,7 +44,7 @@ impl Handle {
         for _ in 0..ROWS_MAX / SLICE {
             let (slice, is_last) = self.read_slice(&filter, after.clone(), key).await?;
             let (through, candidates) = slice;
-            for item in self.known_states(candidates, filter.state.clone()).await? {
+            for item in self.known_states(candidates, filter.state).await? {
                 if filter.key.as_ref().is_some_and(|key| *key != item.key) {
                     continue;
                 }
@@ -71,14 +71,14 @@ impl Handle {
     ) -> Result<((Option<DeliveryId>, Vec<Candidate>), bool), Refusal> {
         let views = self.0.statuses.views.clone();
         let prefix = filter.handler.as_ref().map_or_else(|| tables::DELIVERIES.prefix().to_vec(), keys::deliveries_of);
-        let state = filter.state.clone();
+        let state = filter.state;
         blocking(move || {
             let after = after.as_ref().map(keys::delivery);
             let slice = views.scan(&prefix, after.as_deref(), SLICE)?;
             let is_last = slice.len() < SLICE;
             let through = slice.last().and_then(|(row, _)| keys::delivery_of(row));
             let is_wanted = |(_, row): &Candidate| {
-                key.is_none_or(|wanted| row.key == wanted) && state.as_deref().is_none_or(|wanted| may_be(row, wanted))
+                key.is_none_or(|wanted| row.key == wanted) && state.is_none_or(|wanted| may_be(row, wanted))
             };
             let candidates = slice.iter().filter_map(candidate).filter(is_wanted).collect();
             Ok(((through, candidates), is_last))
@@ -90,7 +90,7 @@ impl Handle {
     async fn known_states(
         &self,
         candidates: Vec<Candidate>,
-        state: Option<String>,
+        state: Option<StateName>,
     ) -> Result<Vec<DeliveryItem>, Refusal> {
         if candidates.is_empty() {
             return Ok(Vec::new());
@@ -102,7 +102,7 @@ impl Handle {
             let mut items = Vec::new();
             for (candidate, known) in candidates.into_iter().zip(known) {
                 let Some((row, found)) = handle.state_of(&candidate, known)? else { continue };
-                if state.as_deref().is_none_or(|wanted| wanted == found.word()) {
+                if state.is_none_or(|wanted| wanted == found.name()) {
                     items.extend(handle.item(candidate.0, &row, found)?);
                 }
             }
@@ -163,14 +163,16 @@ fn candidate((row, value): &ViewEntry) -> Option<Candidate> {
 
 /// Whether a delivery with this row can be in a phase: the first of its lane has its own phase, and those behind are
 /// blocked.
-fn may_be(row: &DeliveryRow, state: &str) -> bool {
-    let [ready, running, retrying, blocked, awaiting_correction, held, out_of_order] = DeliveryState::WORDS;
+fn may_be(row: &DeliveryRow, state: StateName) -> bool {
+    use StateName as Name;
     match row.phase {
-        DeliveryPhase::Running => state == running,
-        DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => [ready, out_of_order, blocked].contains(&state),
-        DeliveryPhase::Retrying { .. } => [ready, retrying, blocked].contains(&state),
-        DeliveryPhase::AwaitingCorrection => [awaiting_correction, blocked].contains(&state),
-        DeliveryPhase::Held => [held, blocked].contains(&state),
-        DeliveryPhase::Withheld { .. } => state == blocked,
+        DeliveryPhase::Running => state == Name::Running,
+        DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } => {
+            matches!(state, Name::Ready | Name::OutOfOrder | Name::Blocked)
+        }
+        DeliveryPhase::Retrying { .. } => matches!(state, Name::Ready | Name::Retrying | Name::Blocked),
+        DeliveryPhase::AwaitingCorrection => matches!(state, Name::AwaitingCorrection | Name::Blocked),
+        DeliveryPhase::Held => matches!(state, Name::Held | Name::Blocked),
+        DeliveryPhase::Withheld { .. } => state == Name::Blocked,
     }
 }

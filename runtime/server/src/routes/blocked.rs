@@ -64,7 +64,7 @@ impl From<Blocked> for BlockedItem {
             id: blocked.first.to_string(),
             handler: blocked.first.handler.to_string(),
             key: blocked.key,
-            state: blocked.state.word(),
+            state: blocked.state.name().as_str(),
             next_attempt_at_ms: match blocked.state {
                 DeliveryState::Retrying { due_ms } | DeliveryState::OutOfOrder { due_ms } => Some(due_ms),
                 _ => None,

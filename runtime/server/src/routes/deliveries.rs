@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::{Corrected, DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal};
+use weirgate_engine::{Corrected, DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal, StateName};
 use weirgate_types::{
     DeliveryId, RawEvent,
     json::{self, DEPTH_MAX},
@@ -51,10 +51,10 @@ pub struct DeliveryItem {
     key: String,
     /// The event's type.
     r#type: String,
-    /// `ready` (waits for a free slot), `running`, `retrying`, `blocked` (by an earlier event of its key),
-    /// `awaiting-correction` (waits for corrected data), `held` (a dead letter that its key waits for), `withheld`
-    /// (completed, but its emissions wait for earlier deliveries) or `out-of-order` (earlier numbers of its sequence are
-    /// missing); for a dead letter that no delivery waits for, `dead-lettered`.
+    /// `ready` (waits for a free slot), `running`, `retrying`, `blocked` (by an earlier event of its key; or completed, with
+    /// emissions that wait for earlier deliveries), `awaiting-correction` (waits for corrected data), `held` (a dead letter
+    /// that its key waits for) or `out-of-order` (earlier numbers of its sequence are missing); for a dead letter that no
+    /// delivery waits for, `dead-lettered`.
     state: &'static str,
     /// Number of attempts begun.
     attempt: u32,
@@ -76,18 +76,18 @@ pub struct DeliveryItem {
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<DeliveriesQuery>) -> Result<Response, Problem> {
     let handler = query.handler.map(|name| name.parse()).transpose()?;
-    if let Some(state) = &query.state
-        && !DeliveryState::WORDS.contains(&state.as_str())
-    {
-        let detail = format!("state={state:?} is unknown; use one of {}", DeliveryState::WORDS.join(", "));
-        return Err(Problem::bad_request("bad-query", detail));
-    }
+    let state = query.state.map(|name| StateName::parse(&name).ok_or_else(|| unknown_state(&name))).transpose()?;
     let after = query.after.map(|id| id.parse()).transpose()?;
-    let filter = DeliveryFilter { handler, key: query.key, state: query.state, after, limit: limit(query.limit) };
+    let filter = DeliveryFilter { handler, key: query.key, state, after, limit: limit(query.limit) };
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.deliveries(filter).await?;
     let deliveries = page.deliveries.into_iter().map(DeliveryItem::from).collect();
     slot.answer(&DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) })
+}
+
+fn unknown_state(name: &str) -> Problem {
+    let names = StateName::ALL.map(StateName::as_str).join(", ");
+    Problem::bad_request("bad-query", format!("state={name:?} is unknown; use one of {names}"))
 }
 
 /// An open delivery or a dead letter, with its event and failed attempts.
@@ -215,7 +215,7 @@ impl From<Item> for DeliveryItem {
             position: item.delivery.position.0,
             key: item.key,
             r#type: item.r#type,
-            state: item.state.word(),
+            state: item.state.name().as_str(),
             attempt: item.attempt,
             next_attempt_at_ms,
             behind,
