@@ -32,7 +32,7 @@ fn a_module_that_is_not_a_handler_is_refused_with_a_reason() {
         (odd("hook-differs"), "other-world", "`on-correctable` differs"),
         (odd("handle-and-batch"), "other-world", "exports both `handle` and `handle-batch`"),
         (odd("batch-and-hook"), "other-world", "exports `on-correctable`, which belongs to `handle` alone"),
-        (odd("import-unknown"), "import-not-offered", "`wasi:sockets/tcp@0.2.0`, which is not offered"),
+        (odd("import-unknown"), "import-not-offered", "`wasi:sockets/tcp@0.2.0`, which is not available"),
         (odd("import-unversioned"), "import-not-offered", "weirgate:handler/state@0.1, "),
         (odd("import-differs"), "import-differs", "weirgate:handler/state@0.1.0"),
         (odd("function-unknown"), "import-differs", "steal"),

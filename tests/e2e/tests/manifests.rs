@@ -39,7 +39,7 @@ async fn a_schedule_that_is_not_in_crontab_5_or_is_never_due_is_refused() {
         ("0 0 * * 5#2", "cannot be read as day of week"),
         ("0 0 15W * *", "cannot be read as day of month"),
         ("60 * * * *", "cannot be read as minute"),
-        ("5/10 * * * *", "behind * or a range"),
+        ("5/10 * * * *", "follow * or a range"),
     ] {
         let answer = server.client.redeploy(&scheduled(cron), &digest).await;
         answer.is_problem(422, "bad-manifest");
@@ -95,11 +95,11 @@ async fn subscriptions_have_limits_that_are_named() {
     let mut large = with(types(1));
     large["config"] = json!({ "a": "x".repeat(300_000) });
     for (manifest, says) in [
-        (with(types(1_025)), "the number of patterns in types and corrections` is 1025; it may be 0 to 1024"),
-        (with(starred(17)), "the number of patterns with a * before the end` is 17; it may be 0 to 16"),
-        (with(vec!["x".repeat(257)]), "is 257; it may be 1 to 256"),
-        (with(vec!["*a".repeat(9)]), "the number of * in a pattern` is 9; it may be 0 to 8"),
-        (subscriptions, "the number of subscriptions` is 65; it may be 0 to 64"),
+        (with(types(1_025)), "the number of patterns in types and corrections` is 1025; allowed are 0 to 1024"),
+        (with(starred(17)), "the number of patterns with a * before the end` is 17; allowed are 0 to 16"),
+        (with(vec!["x".repeat(257)]), "is 257; allowed are 1 to 256"),
+        (with(vec!["*a".repeat(9)]), "the number of * in a pattern` is 9; allowed are 0 to 8"),
+        (subscriptions, "the number of subscriptions` is 65; allowed are 0 to 64"),
         (large, "the size of the manifest as JSON, in bytes` is 300"),
     ] {
         let answer = server.client.redeploy(&manifest, &digest).await;

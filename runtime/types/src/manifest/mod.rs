@@ -277,11 +277,11 @@ mod tests {
     fn settings_out_of_range_and_unknown_ones_are_named() {
         let large = format!(r#","config":{{"a":"{}"}}"#, "x".repeat(300_000));
         for (extra, says) in [
-            (r#","concurrency":0"#, "`concurrency` is 0; it may be 1 to 1024"),
+            (r#","concurrency":0"#, "`concurrency` is 0; allowed are 1 to 1024"),
             (r#","retry":[{"factor":0.5}]"#, "`retry.factor` is 0.5"),
             (r#","retry":[{"attempts":0}]"#, "`retry.attempts` is 0"),
-            (r#","breaker":{"failure_ratio":0}"#, "`breaker.failure_ratio` is 0; it may be 0.01 to 1"),
-            (r#","breaker":{"open_ms":10,"open_ms_max":5}"#, "`breaker.open_ms_max` is 5; it may be 10 to"),
+            (r#","breaker":{"failure_ratio":0}"#, "`breaker.failure_ratio` is 0; allowed are 0.01 to 1"),
+            (r#","breaker":{"open_ms":10,"open_ms_max":5}"#, "`breaker.open_ms_max` is 5; allowed are 10 to"),
             (r#","batch":{"events_max":1000}"#, "`batch.events_max` is 1000"),
             (r#","capabilities":{"hosts":["api.example.com"]}"#, "scheme://name"),
             (r#","capabilities":{"hosts":["https://*.example.com"]}"#, "without a path or a pattern"),

@@ -152,7 +152,7 @@ fn views_after_a_kill_are_older_but_whole() {
     let mut applied = 0;
     for round in 0..15 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "tests::child_that_writes_until_killed", "--nocapture"])
+            .args(["--exact", "tests::damage::child_that_writes_until_killed", "--nocapture"])
             .env(CHILD_DIR, &path)
             .stdout(Stdio::piped())
             .spawn()

@@ -203,13 +203,13 @@ impl Configuration {
         let workers = self.engine.outbound_workers;
         ensure!(
             (1..=OUTBOUND_WORKERS_MAX).contains(&workers),
-            "`engine.outbound_workers` is {workers}; it may be 1 to {OUTBOUND_WORKERS_MAX}"
+            "`engine.outbound_workers` is {workers}; allowed are 1 to {OUTBOUND_WORKERS_MAX}"
         );
         let Server { connections_max, budget_bytes, .. } = self.server;
-        ensure!(connections_max > 0, "`server.connections_max` is 0; it may be 1 or more");
+        ensure!(connections_max > 0, "`server.connections_max` is 0; allowed are 1 or more");
         ensure!(
             budget_bytes >= BUDGET_BYTES_MIN,
-            "`server.budget_bytes` is {budget_bytes}; it may be {BUDGET_BYTES_MIN} or more"
+            "`server.budget_bytes` is {budget_bytes}; allowed are {BUDGET_BYTES_MIN} or more"
         );
         for host in &self.outbound.allow_private {
             ensure!(
