@@ -40,7 +40,7 @@ fn code(text: &str) -> Vec<&str> {
 }
 
 fn is_test(path: &str) -> bool {
-    ["tests/", "/test/", "/tests/", "examples/", "/dev/", "/scripts/"].iter().any(|part| path.contains(part))
+    ["tests/", "/test/", "/tests/", "/benches/", "/dev/", "/scripts/"].iter().any(|part| path.contains(part))
         || path.ends_with("tests.rs")
 }
 

@@ -1,7 +1,7 @@
 //! The cost of a call: CPU time of a fresh instance and one call of the guest `hostile`'s `plain`, which parses a small JSON
 //! event, reads and writes one state value and sets one status. On one thread and on two.
 //!
-//! `cargo run --release -p weirgate-host --example call_cost [calls] [component.wasm event-type]`
+//! `cargo bench -p weirgate-host --bench call_cost -- [calls] [component.wasm event-type]`
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,7 @@ impl ReadState for OneValue {
 }
 
 fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if arguments.first().is_some_and(|first| first == "compile") {
         return Ok(compile_in_this_process());
     }

@@ -1,5 +1,5 @@
 //! Measures the log on this machine's disk: syncs per second, latency and CPU time per record, for groups of 1, 16 and 128
-//! events of 400 bytes; then reads them back. `cargo run --release -p weirgate-log --example appends [DIR] [RESERVE_KIB]`.
+//! events of 400 bytes; then reads them back. `cargo bench -p weirgate-log --bench appends -- [DIR] [RESERVE_KIB]`.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -16,7 +16,7 @@ use weirgate_types::{Event, Position, Record};
 const EVENT_BYTES: usize = 400;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let dir = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let reserve_kib = arguments.next().map_or(Ok(1024), |kib| kib.parse())?;
     println!("reserved ahead: {reserve_kib} KiB; events of {EVENT_BYTES} bytes");

@@ -1,5 +1,5 @@
 //! Measures the views on this machine: CPU and wall time per change while sled is written in the background, and per read.
-//! `cargo run --release -p weirgate-views --example views [DIR]`.
+//! `cargo bench -p weirgate-views --bench views -- [DIR]`.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -20,7 +20,8 @@ const VALUE_BYTES: usize = 200;
 const TABLES: Tables = Tables::new(&[Table { name: b's', packed: false }]);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let dir = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let dir = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
     println!(
         "{:>8} {:>14} {:>15} {:>13} {:>10} {:>9}",
         "keys", "us a change", "CPU us/change", "settle ms", "us a read", "disk MB"
