@@ -24,7 +24,7 @@ mod tail;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+mod document;
 
 pub use error::{Corruption, LogError, Loss, Witness};
 pub use identity::{Identity, Salt, random_epoch};
@@ -33,8 +33,6 @@ pub use opening::Opening;
 pub use reader::LogReader;
 pub use repair::{Repair, Repaired, repair};
 pub use scan::Scan;
-#[cfg(any(test, feature = "sim"))]
-pub use storage::sim::{Crash, Fault, SimStorage};
 pub use storage::{DirStorage, Storage, StorageFile};
 pub use survey::{Finding, LostRange, Survey};
 pub use weirgate_types::{Epoch, Epochs, Known};

@@ -4,7 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use crc32c::{crc32c, crc32c_append};
-use weirgate_log::{Epoch, Identity, Log, LogError, LogOptions, Salt, SimStorage};
+use weirgate_log::{Epoch, Identity, Log, LogError, LogOptions, Salt};
+use weirgate_testkit::SimStorage;
 use weirgate_types::{Digest, Event, Position, Record};
 
 use crate::mode;

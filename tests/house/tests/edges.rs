@@ -66,8 +66,8 @@ fn every_crate_of_the_runtime_is_listed() {
 }
 
 /// Features that exist for tests: disks in memory, and entry points for simulation and fuzzing.
-const FOR_TESTS: [(&str, &str); 4] =
-    [("weirgate-engine", "sim"), ("weirgate-log", "sim"), ("weirgate-views", "sim"), ("weirgate-server", "fuzz")];
+const FOR_TESTS: [(&str, &str); 3] =
+    [("weirgate-engine", "sim"), ("weirgate-views", "sim"), ("weirgate-server", "fuzz")];
 /// The crates that may turn them on.
 const TEST_CRATES: [&str; 2] = ["weirgate-sim", "weirgate-fuzz"];
 

@@ -2,7 +2,7 @@
 //! has something due. Nothing may be left.
 
 use weirgate_core::Input;
-use weirgate_log::Fault;
+use weirgate_testkit::Fault;
 use weirgate_types::{DeliveryCommand, Mode};
 
 use crate::{

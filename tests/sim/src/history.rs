@@ -6,7 +6,7 @@ use std::{
 };
 
 use weirgate_core::{AttemptResult, Input};
-use weirgate_log::{Crash, Fault};
+use weirgate_testkit::{Crash, Fault};
 use weirgate_types::{
     AttemptFailure, Event, FailureClass, FailureKind, HandlerName, KeyHasher, Position, TimerSetting, TimerWrite,
 };

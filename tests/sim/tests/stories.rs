@@ -17,7 +17,8 @@ use weirgate_engine::{
     sim::{self, Answer, Attempted, Engine, Ground},
 };
 use weirgate_host::{Host, HostOptions, Module};
-use weirgate_log::{Crash, Epoch, Identity, Log, LogOptions, Salt, SimStorage};
+use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
+use weirgate_testkit::{Crash, SimStorage};
 use weirgate_types::{Commit, Digest, Effects, Event, FailureKind, HandlerName, Outcome, Record};
 use weirgate_views::{MemoryStore, ViewOptions, Views};
 

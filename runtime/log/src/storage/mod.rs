@@ -3,8 +3,6 @@
 
 mod dir;
 mod lock;
-#[cfg(any(test, feature = "sim"))]
-pub mod sim;
 mod spare;
 
 use std::{io, sync::Arc};

@@ -16,7 +16,8 @@ use weirgate_engine::{
     sim::{self, Engine},
 };
 use weirgate_host::{Host, HostOptions, Module};
-use weirgate_log::{Crash, Epoch, Fault, Identity, Log, LogOptions, Salt, SimStorage};
+use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
+use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_views::{MemoryStore, ViewOptions, Views};
 
 use super::{Stop, unreadable};

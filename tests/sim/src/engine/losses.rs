@@ -7,7 +7,8 @@ use std::{
 };
 
 use weirgate_engine::sim::Attempted;
-use weirgate_log::{Log, LogError, SimStorage};
+use weirgate_log::{Log, LogError};
+use weirgate_testkit::SimStorage;
 use weirgate_types::{Effects, Lost, Mode, Position, Record};
 use weirgate_views::MemoryStore;
 

@@ -19,7 +19,7 @@ pub use losses::lose;
 use people::People;
 use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
-use weirgate_log::{Crash, Fault, SimStorage};
+use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_types::{
     AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHasher,
     Position, Record, StateWrite, StatusWrite,

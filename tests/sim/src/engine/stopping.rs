@@ -2,7 +2,7 @@
 //! waiting, and the next start finds log and views as they were left.
 
 use weirgate_engine::sim::Exit;
-use weirgate_log::{Crash, SimStorage};
+use weirgate_testkit::{Crash, SimStorage};
 use weirgate_views::MemoryStore;
 
 use super::{Ground, History, Setup, Stop};

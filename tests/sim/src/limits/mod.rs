@@ -16,7 +16,7 @@ use weirgate_engine::{
     Ingested,
     sim::{Answer, Call, Engine, Exit},
 };
-use weirgate_log::{Crash, Fault, SimStorage};
+use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_types::{CallLimits, DeliveryId, Event, HandlerName, Position};
 use weirgate_views::MemoryStore;
 

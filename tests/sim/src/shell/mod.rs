@@ -13,7 +13,8 @@ use std::{
 };
 
 use weirgate_core::{Action, Input, Machine, Now, Timekeeper};
-use weirgate_log::{Fault, Log, LogError, SimStorage};
+use weirgate_log::{Log, LogError};
+use weirgate_testkit::{Fault, SimStorage};
 use weirgate_types::{Digest, Event, HandlerName, Position, Record, TimerWrite};
 
 use crate::{

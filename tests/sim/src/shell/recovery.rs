@@ -4,7 +4,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use weirgate_core::{Entropy, Input, Machine, Timekeeper, deliveries_of};
-use weirgate_log::{Crash, Epoch, Identity, Log, Salt, SimStorage};
+use weirgate_log::{Epoch, Identity, Log, Salt};
+use weirgate_testkit::{Crash, SimStorage};
 use weirgate_types::{Deployed, Position, Record};
 
 use super::{Shell, Stop};

@@ -1,7 +1,9 @@
 //! A disk whose operations fail, and one that fills up.
 
+use weirgate_log::LogError;
+use weirgate_testkit::{Crash, Fault};
+
 use super::*;
-use crate::{Fault, LogError};
 
 /// Pushes and syncs batches until one fails. Returns what was durable before, and with the failed batch.
 pub fn write_until_failure(disk: &SimStorage, options: &LogOptions) -> (Model, Model, Option<LogError>) {
@@ -66,7 +68,7 @@ fn opening_may_fail_at_any_operation() {
     let disk = SimStorage::new();
     let (durable, ..) = write_until_failure(&disk, &options);
     for operation in 1.. {
-        let copy = disk.crash(crate::Crash::Keep(u64::MAX));
+        let copy = disk.crash(Crash::Keep(u64::MAX));
         copy.fail(operation, Fault::Io);
         let opened = open(&copy, &options);
         if copy.operations() < operation {
@@ -93,7 +95,7 @@ fn a_full_disk_only_delays_the_log() {
                 assert_eq!(contents(&log.reader()), model[..model.len() - 1]);
                 refusals += 1;
                 // A crash while the disk is full.
-                let copy = disk.crash(crate::Crash::Sectors { seed: refusals });
+                let copy = disk.crash(Crash::Sectors { seed: refusals });
                 assert_eq!(contents(&open(&copy, &options).expect("the log again").reader()), model[..model.len() - 1]);
                 disk.set_bytes_max(Some(disk.bytes() + chance.below(2000)));
             }

@@ -1,7 +1,9 @@
 //! Damage to durable data: it is refused and reported, nothing is changed, nothing skipped.
 
+use weirgate_log::{Corruption, Known, LogError, Opening, Storage};
+use weirgate_testkit::Crash;
+
 use super::*;
-use crate::{Corruption, Known, LogError, Opening, note::Note};
 
 const FIRST: &str = "00000000000000000001.seg";
 
@@ -23,13 +25,13 @@ fn closed_log() -> (SimStorage, LogOptions, Model) {
 }
 
 fn names(disk: &SimStorage) -> Vec<String> {
-    let mut names = crate::Storage::list(disk).expect("names");
+    let mut names = Storage::list(disk).expect("names");
     names.sort();
     names
 }
 
 fn copy(disk: &SimStorage) -> SimStorage {
-    disk.crash(crate::Crash::Keep(u64::MAX))
+    disk.crash(Crash::Keep(u64::MAX))
 }
 
 fn corruption(opened: Result<Log, LogError>) -> Corruption {
@@ -75,19 +77,26 @@ fn a_flipped_bit_is_found_wherever_it_is() {
 
 /// A log of three records, one per batch, that was not closed; and its segment with the last record damaged.
 fn killed_log() -> (SimStorage, LogOptions, Model, Vec<u8>) {
+    let (disk, options, model, flipped, _) = killed_log_with_notes();
+    (disk, options, model, flipped)
+}
+
+/// The same, with the note after each batch.
+fn killed_log_with_notes() -> (SimStorage, LogOptions, Model, Vec<u8>, Vec<Vec<u8>>) {
     let disk = SimStorage::new();
     let options = small(10_000, 20_000);
     let mut log = open(&disk, &options).expect("a new log");
-    let mut model = Model::new();
+    let (mut model, mut notes) = (Model::new(), Vec::new());
     for value in 1..=3 {
         push(&mut log, &mut model, commit(1, vec![value; 50]));
         log.commit().expect("a sync");
+        notes.push(disk.noted().expect("a note"));
     }
     drop(log);
     let mut flipped = disk.contents(FIRST).expect("the segment");
     let last = flipped.iter().rposition(|byte| *byte != 0).expect("a byte");
     flipped[last - 10] ^= 1;
-    (disk, options, model, flipped)
+    (disk, options, model, flipped, notes)
 }
 
 #[test]
@@ -104,16 +113,12 @@ fn damage_to_the_last_batch_of_a_killed_log_is_a_loss() {
 
 #[test]
 fn without_a_note_of_it_damage_to_the_last_batch_is_a_torn_tail() {
-    let (disk, options, model, flipped) = killed_log();
-    let notes: Vec<_> = [model[1].0, Position(1)]
-        .map(|first| Note { log: IDENTITY.epoch, epoch: IDENTITY.epoch, head: first.next() }.encode())
-        .into_iter()
-        .chain([b"garbage".to_vec(), Vec::new()])
-        .collect();
-    for note in notes {
-        let image = disk.crash(crate::Crash::Keep(0));
+    let (disk, options, model, flipped, mut notes) = killed_log_with_notes();
+    notes.pop();
+    for note in notes.into_iter().chain([b"garbage".to_vec(), Vec::new()]) {
+        let image = disk.crash(Crash::Keep(0));
         image.overwrite(FIRST, flipped.clone());
-        crate::Storage::note(&image, &note).expect("noted");
+        Storage::note(&image, &note).expect("noted");
         assert_eq!(contents(&open(&image, &options).expect("the log again").reader()), model[..2]);
     }
 }
@@ -131,8 +136,8 @@ fn views_ahead_of_the_log_prove_a_loss() {
         (Known { log: other, epoch: other, ..ours }, false),
         (Known { epoch: other, position: Position(1), ..ours }, true),
     ] {
-        let image = disk.crash(crate::Crash::Keep(0));
-        crate::Storage::note(&image, b"").expect("noted");
+        let image = disk.crash(Crash::Keep(0));
+        Storage::note(&image, b"").expect("noted");
         let mut opening = Opening::read(Arc::new(image), IDENTITY, options.clone()).expect("a log");
         assert_eq!((opening.loss(), opening.head(), opening.is_new()), (None, end, false));
         opening.applied_by_views(known);
@@ -184,11 +189,11 @@ fn missing_and_foreign_segments_are_refused() {
     let (first, second, last) = (&all[0], &all[1], &all[all.len() - 1]);
 
     let image = copy(&disk);
-    crate::Storage::remove(&image, first).expect("removed");
+    Storage::remove(&image, first).expect("removed");
     assert_eq!(corruption(open(&image, &options)).what, "the log's first segment is missing");
 
     let image = copy(&disk);
-    crate::Storage::remove(&image, second).expect("removed");
+    Storage::remove(&image, second).expect("removed");
     assert_eq!(corruption(open(&image, &options)).file, *first);
 
     let image = copy(&disk);
@@ -219,7 +224,7 @@ fn a_damaged_header_with_records_behind_it_is_corruption() {
     assert_eq!(corruption(open(&disk, &LogOptions::default())).offset, 0);
 
     disk.overwrite(FIRST, new[..30].to_vec());
-    crate::Storage::note(&disk, b"").expect("noted");
+    Storage::note(&disk, b"").expect("noted");
     assert_eq!(open(&disk, &LogOptions::default()).expect("a new log").head(), Position::ZERO);
 }
 
@@ -261,6 +266,6 @@ fn a_payload_with_a_part_of_the_log_is_not_a_later_batch() {
     let mut torn = disk.contents(FIRST).expect("the segment");
     torn.pop();
     disk.overwrite(FIRST, torn);
-    crate::Storage::note(&disk, b"").expect("noted");
+    Storage::note(&disk, b"").expect("noted");
     assert_eq!(contents(&open(&disk, &options).expect("the log again").reader()), model);
 }

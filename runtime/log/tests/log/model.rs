@@ -1,7 +1,8 @@
 //! The log against a plain list.
 
+use weirgate_log::{DirStorage, LogError};
+
 use super::*;
-use crate::{DirStorage, LogError};
 
 #[test]
 fn the_log_agrees_with_a_list() {

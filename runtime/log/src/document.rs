@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
-use crate::{format, log, note};
+use weirgate_testkit::records::every_record;
+use weirgate_types::*;
 
-const DOCUMENT: &str = include_str!("../../../../docs/formats/log.md");
+use crate::{LogOptions, format, log, note};
+
+const DOCUMENT: &str = include_str!("../../../docs/formats/log.md");
 const MIB: u64 = 1 << 20;
 
 /// The text from `heading` to the next heading.

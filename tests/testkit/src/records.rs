@@ -1,15 +1,4 @@
-//! The log as a whole, on a disk that fails and loses data: synced records are there, complete and unchanged, or the log is
-//! refused.
-
-mod damage;
-mod document;
-mod faults;
-mod golden;
-mod model;
-mod power;
-mod repair;
-
-use std::sync::Arc;
+//! Records of each kind, and their parts.
 
 use weirgate_types::{
     Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand,
@@ -18,72 +7,14 @@ use weirgate_types::{
     TimerId, TimerSetting, TimerWrite,
 };
 
-use crate::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, SimStorage};
-
-pub const IDENTITY: Identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
-
-/// Expected records with their positions.
-pub type Model = Vec<(Position, Record)>;
-
-pub fn open(disk: &SimStorage, options: &LogOptions) -> Result<Log, LogError> {
-    Log::open(Arc::new(disk.clone()), IDENTITY, options.clone())
-}
-
-pub fn small(segment_bytes_max: u64, reserve_bytes: u64) -> LogOptions {
-    LogOptions { segment_bytes_max, reserve_bytes, ..LogOptions::default() }
-}
-
-/// Everything in the log, after checking that `read` and `scan` agree.
-pub fn contents(reader: &LogReader) -> Model {
-    let records: Model = reader.scan(Position::ZERO).map(|record| record.expect("a sound record")).collect();
-    for (first, record) in &records {
-        for offset in 0..record.width() {
-            let found = reader.read(first.plus(offset)).expect("a sound record").expect("a record");
-            assert_eq!((&found.0, &found.1), (first, record));
-        }
-    }
-    assert_eq!(reader.head(), next(&records).before());
-    records
-}
-
-/// The position after the last record.
-pub fn next(records: &[(Position, Record)]) -> Position {
-    records.last().map_or(Position(1), |(first, record)| first.plus(record.width()))
-}
-
-/// Pushes a record and adds it to the expected ones.
-pub fn push(log: &mut Log, model: &mut Model, record: Record) {
-    let position = log.stage(&record).expect("staged");
-    assert_eq!(position, next(model));
-    model.push((position, record));
-}
-
-/// `SplitMix64`: random enough for tests, and deterministic.
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    /// An accepted event or a commit, with up to `bytes_max` bytes of data.
-    pub fn record(&mut self, bytes_max: u64) -> Record {
-        let bytes = self.below(bytes_max + 1);
-        let data = (0..bytes).map(|_| u8::try_from(self.below(256)).expect("a byte")).collect();
-        match self.below(3) {
-            0 => commit(usize::try_from(self.below(4)).expect("small"), data),
-            _ => Record::Accepted { event: event(data), to: None, at_ms: self.below(u64::MAX) },
-        }
-    }
-}
-
+/// The handler that all records are about.
+#[must_use]
 pub fn handler() -> HandlerName {
-    "inventory".parse().expect("a name")
+    "inventory".parse().unwrap_or_else(|_| unreachable!("it is a name"))
 }
 
+/// An event with this data.
+#[must_use]
 pub fn event(data: Vec<u8>) -> Event {
     Event {
         id: "e-1".into(),
@@ -98,6 +29,8 @@ pub fn event(data: Vec<u8>) -> Event {
     }
 }
 
+/// A commit with so many emissions, and a state that it writes.
+#[must_use]
 pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
     Record::Committed(Commit {
         handler: handler(),
@@ -147,8 +80,9 @@ fn failed(outcome: impl Fn(AttemptFailure) -> Outcome) -> Record {
     Record::Committed(Commit { outcome: outcome(failure), effects: Effects::default(), ..commit })
 }
 
-/// One of each.
+/// One record of each kind, and of each outcome and command.
 #[expect(clippy::too_many_lines, reason = "a table")]
+#[must_use]
 pub fn every_record() -> Vec<Record> {
     let delivery = DeliveryId { handler: handler(), position: Position(1) };
     let at_ms = 1_700_000_000_000;

@@ -1,8 +1,9 @@
 //! Power cuts: whatever part of the unsynced bytes survives, the log has everything synced, and the batch that was being
 //! written as a whole or not at all.
 
+use weirgate_testkit::{Crash, Fault};
+
 use super::{faults::write_until_failure, *};
-use crate::{Crash, Fault};
 
 fn check(image: &SimStorage, options: &LogOptions, durable: &Model, all: &Model, case: &str) -> bool {
     let mut log = open(image, options).unwrap_or_else(|error| panic!("{case}: {error}"));

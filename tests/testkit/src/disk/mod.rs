@@ -9,9 +9,9 @@ use std::{io, sync::Arc};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
+use weirgate_log::{Storage, StorageFile};
 
 use self::image::{Change, Image, Inode, keep, throw};
-use super::{Storage, StorageFile};
 
 /// How many of the newest notes may survive a power cut.
 const NOTES: usize = 4;

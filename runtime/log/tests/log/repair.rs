@@ -1,7 +1,9 @@
 //! Repairs: whatever was damaged, the log opens again; sound records keep their positions, and lost ones are reported.
 
+use weirgate_log::{Known, Opening, Repair, Repaired, Storage, Survey, Witness, repair};
+use weirgate_testkit::{Crash, Fault};
+
 use super::*;
-use crate::{Crash, Fault, Known, Repair, Repaired, Storage, Survey, Witness, repair};
 
 const RAISED: Epoch = Epoch([8; 16]);
 const HOW: Repair = Repair { views: None, epoch: RAISED, at_ms: 5, even_if_sound: false };
@@ -23,7 +25,7 @@ fn killed_log(chance: &mut Chance) -> (SimStorage, LogOptions, Model) {
 
 fn segments(disk: &SimStorage) -> Vec<String> {
     let mut names = disk.list().expect("names");
-    names.retain(|name| crate::format::segment_position(name).is_some());
+    names.retain(|name| name.strip_suffix(".seg").is_some());
     names.sort();
     names
 }
@@ -180,7 +182,7 @@ fn positions_belong_to_the_epoch_in_which_they_were_assigned() {
     let last = bytes.iter().rposition(|byte| *byte != 0).expect("a byte");
     bytes[last] ^= 1;
     disk.overwrite(&name, bytes);
-    let opening = crate::Opening::read(Arc::new(disk.clone()), IDENTITY, options.clone()).expect("a log");
+    let opening = Opening::read(Arc::new(disk.clone()), IDENTITY, options.clone()).expect("a log");
     let (mut log, repaired) = opening.accept_loss(RAISED, 5).expect("the log without its end");
     assert_eq!(repaired.expect("a repair").head, head);
     model.truncate(model.len() - 1);
@@ -191,7 +193,7 @@ fn positions_belong_to_the_epoch_in_which_they_were_assigned() {
     drop(log);
     // Nothing is missing any more, so the flag has no effect.
     for _ in 0..2 {
-        let opening = crate::Opening::read(Arc::new(disk.clone()), IDENTITY, options.clone()).expect("a log");
+        let opening = Opening::read(Arc::new(disk.clone()), IDENTITY, options.clone()).expect("a log");
         assert_eq!(opening.loss(), None);
         let (log, repaired) = opening.accept_loss(Epoch([7; 16]), 5).expect("the log");
         assert_eq!((repaired, log.epoch(), log.head()), (None, RAISED, head.next()));
