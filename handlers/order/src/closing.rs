@@ -5,7 +5,7 @@ use order_events::OrderCancelled;
 use serde::Serialize;
 use weirgate_sdk::prelude::*;
 
-use crate::{STAGE, Stage, payment};
+use crate::{PAYMENT_TIMER, STAGE, Stage};
 
 #[derive(Serialize)]
 struct CancelledData<'a> {
@@ -28,7 +28,7 @@ pub fn cancel_as(word: &str, order: String, reason: &str, context: &mut Context)
         return Ok(());
     }
     context.state().set(STAGE, &Stage::Cancelled)?;
-    context.cancel_timer(payment::TIMER);
+    context.cancel_timer(PAYMENT_TIMER);
     context.set_status(word, format!("Order cancelled: {reason}")).data(&CancelledData { reason });
     context.emit(&OrderCancelled { order, reason: reason.to_owned() });
     Ok(())

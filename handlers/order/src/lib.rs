@@ -38,6 +38,8 @@ enum Stage {
 }
 
 const STAGE: &str = "stage";
+/// The timer of the deadline for the payment.
+const PAYMENT_TIMER: &str = "payment";
 
 #[derive(Serialize)]
 struct AcceptedData<'a> {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use order_events::{OrderPaid, OrderPaymentOverdue, PaymentCharged, span};
 use weirgate_sdk::prelude::*;
 
-use crate::{STAGE, Stage, closing};
+use crate::{PAYMENT_TIMER, STAGE, Stage, closing};
 
-pub const TIMER: &str = "payment";
 const DEADLINE_S: u64 = 600;
 
 /// The stock is reserved, so the payment is next. It has a deadline.
@@ -16,7 +15,7 @@ pub fn await_it(order: String, context: &mut Context) -> Result<(), Failure> {
     if context.state().get::<Stage>(STAGE)? == Some(Stage::Accepted) {
         let deadline_s = deadline_s(context)?;
         let due = Due::after(Duration::from_secs(deadline_s));
-        context.start_timer(TIMER, due, &OrderPaymentOverdue { order, deadline_s });
+        context.start_timer(PAYMENT_TIMER, due, &OrderPaymentOverdue { order, deadline_s });
     }
     Ok(())
 }
@@ -30,7 +29,7 @@ pub fn accept(charged: PaymentCharged, context: &mut Context) -> Result<(), Fail
         return Ok(());
     }
     context.state().set(STAGE, &Stage::Paid)?;
-    context.cancel_timer(TIMER);
+    context.cancel_timer(PAYMENT_TIMER);
     let PaymentCharged { order, total_cents, reference } = charged;
     context.emit(&OrderPaid { order, total_cents, reference });
     Ok(())

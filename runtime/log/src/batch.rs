@@ -5,8 +5,11 @@ use weirgate_types::{Position, Record};
 use crate::{
     LogError,
     format::{BATCH_HEADER_BYTES, BatchHeader, Checks, FRAME_HEADER_BYTES, FrameHeader},
-    segment::INDEX_BYTES,
 };
+
+/// Minimum number of bytes that an index entry covers; the maximum is twice as many plus one record, which is what one read
+/// fetches. An entry takes 24 bytes, so the index of 100 GiB takes 75 MiB.
+pub const INDEX_BYTES: usize = 32 * 1024;
 
 /// Larger buffers are freed after the batch, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -3,10 +3,7 @@
 
 use weirgate_types::{Position, Record};
 
-use crate::{
-    format::{BATCH_HEADER_BYTES, Checks, FRAME_HEADER_BYTES, FrameHeader},
-    survey::LostRange,
-};
+use crate::format::{BATCH_HEADER_BYTES, Checks, FRAME_HEADER_BYTES, FrameHeader};
 
 /// A part of a repaired segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +24,15 @@ pub enum Part {
         first: Position,
         last: Position,
     },
+}
+
+/// Positions that are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostRange {
+    pub first: Position,
+    pub last: Position,
+    /// The probable kind of record.
+    pub kind: Option<&'static str>,
 }
 
 /// A sound batch.

@@ -4,13 +4,9 @@ use parking_lot::RwLock;
 use weirgate_types::Position;
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, INDEX_BYTES},
     format::{SEGMENT_HEADER_BYTES, segment_name},
 };
-
-/// Minimum number of bytes that an index entry covers; the maximum is twice as many plus one record, which is what one read
-/// fetches. An entry takes 24 bytes, so the index of 100 GiB takes 75 MiB.
-pub const INDEX_BYTES: usize = 32 * 1024;
 
 /// Where a record's frame begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::{
     Corruption, Epochs, Known, LogError, Salt, Storage,
     format::{BATCH_HEADER_BYTES, Checks, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name},
     note::Note,
-    salvage::{Extent, Part, Salvaged, salvage, sound_batch},
+    salvage::{Extent, LostRange, Part, Salvaged, salvage, sound_batch},
     sources::{Source, read_whole, sources},
 };
 
@@ -42,15 +42,6 @@ impl Finding {
     pub fn is_damage(&self) -> bool {
         self.what != UNDECODABLE
     }
-}
-
-/// Positions that are lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LostRange {
-    pub first: Position,
-    pub last: Position,
-    /// The probable kind of record.
-    pub kind: Option<&'static str>,
 }
 
 /// The result of a survey.

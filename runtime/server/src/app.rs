@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 use weirgate_engine::{Clock, Handle};
 use weirgate_types::EventLimits;
 
-use crate::{live::Admission, parsing::Parsers, tasks::Tasks};
+use crate::{admission::Admission, parsing::Parsers, tasks::Tasks};
 
 /// The settings of the endpoints.
 #[derive(Debug, Clone)]

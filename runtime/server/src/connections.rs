@@ -24,7 +24,7 @@ use tokio::{
 };
 use weirgate_engine::Handle;
 
-use crate::{Problem, stall::Socket};
+use crate::{Problem, slot::ConnectionSlot, stall::Socket};
 
 /// Maximum number of connections beyond the limit that are answered 503 at once. Further ones wait in the listener's queue.
 const REFUSALS_MAX: usize = 16;
@@ -48,25 +48,6 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// How long a request's head may take to arrive, and how long a connection may be idle before it.
     pub header_timeout: Duration,
-}
-
-/// A slot among the connections. Dropping it releases it.
-pub struct ConnectionSlot {
-    engine: Handle,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl ConnectionSlot {
-    fn new(engine: Handle, permit: OwnedSemaphorePermit) -> Self {
-        engine.metrics().connections.inc();
-        Self { engine, _permit: permit }
-    }
-}
-
-impl Drop for ConnectionSlot {
-    fn drop(&mut self) {
-        self.engine.metrics().connections.dec();
-    }
 }
 
 /// An accepted connection, and whether it is within the limit.

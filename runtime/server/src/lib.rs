@@ -3,6 +3,7 @@
 //! Turns requests into calls of the engine, and its answers into responses. Knows no delivery rules and reads no files
 //! except the pages it serves. Each route has its own file under `routes`.
 
+mod admission;
 mod app;
 mod connections;
 mod content;
@@ -14,6 +15,7 @@ mod payload;
 mod problem;
 mod routes;
 mod serve;
+mod slot;
 mod stall;
 mod tasks;
 

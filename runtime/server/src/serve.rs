@@ -19,9 +19,10 @@ use weirgate_engine::{Clock, Handle};
 
 use crate::{
     Options, Problem,
+    admission::Admission,
     app::App,
     connections::{self, ConnectionLimits},
-    live::{Admission, check_origin},
+    live::check_origin,
     parsing::Parsers,
     routes,
 };

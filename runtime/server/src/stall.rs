@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::connections::ConnectionSlot;
+use crate::slot::ConnectionSlot;
 
 /// See the module documentation.
 pub struct Socket {

@@ -1,7 +1,6 @@
 //! `GET /v1/live`: the status of subjects, pushed. WebSocket (`weirgate.v1`), or server-sent events.
 //! `docs/protocols/live.md` is the protocol.
 
-mod admission;
 mod frames;
 mod session;
 mod sse;
@@ -12,10 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-pub use admission::{Admission, hold};
-
 use crate::routes::problems::{NoLiveRequest, OriginRefused, TooManyConnections};
-use crate::{Problem, app::App};
+use crate::{Problem, admission::ConnectionPermit, app::App};
 
 /// Maximum number of subjects that one connection may watch.
 const SUBJECTS_MAX: usize = 128;
@@ -73,7 +70,7 @@ pub async fn connect(
     }
 }
 
-fn websocket(upgrade: WebSocketUpgrade, app: App, permit: admission::ConnectionPermit) -> Result<Response, Problem> {
+fn websocket(upgrade: WebSocketUpgrade, app: App, permit: ConnectionPermit) -> Result<Response, Problem> {
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)

@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use weirgate_engine::{Grant, Watch};
 
 use super::{
-    SUBJECTS_MAX,
-    admission::{ConnectionPermit, hold},
-    check_subject,
+    SUBJECTS_MAX, check_subject,
     frames::{self, Request, Wanted},
 };
-use crate::app::App;
+use crate::{
+    admission::{ConnectionPermit, hold},
+    app::App,
+};
 
 /// A client that accepts no bytes for this long is disconnected, with a close code that tells it to reconnect.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

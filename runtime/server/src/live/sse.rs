@@ -11,12 +11,14 @@ use weirgate_engine::{Grant, Watch};
 use weirgate_types::Position;
 
 use super::{
-    SUBJECTS_MAX,
-    admission::{ConnectionPermit, hold},
-    check_subject,
+    SUBJECTS_MAX, check_subject,
     frames::{self, Wanted},
 };
-use crate::{Problem, app::App};
+use crate::{
+    Problem,
+    admission::{ConnectionPermit, hold},
+    app::App,
+};
 
 struct Events {
     app: App,

@@ -16,11 +16,7 @@ use super::{
     problems::{SubjectRefused, UnknownSubject},
     query::{Path, Query},
 };
-use crate::{
-    Problem,
-    app::App,
-    live::{check_subject, hold},
-};
+use crate::{Problem, admission::hold, app::App, live::check_subject};
 
 /// The longest wait for a change.
 const WAIT_MAX: Duration = Duration::from_secs(60);
