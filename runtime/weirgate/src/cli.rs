@@ -1,11 +1,25 @@
 //! The command line, as a table: noun, then command. The commands of a noun are defined with their implementation, in
 //! `commands`.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
 
-use crate::commands::{
-    breakers::Breakers, bulk_jobs::BulkJobs, dead_letters::DeadLetters, deliveries::Deliveries, events::Events,
-    handlers::Handlers, log::Log, serve::Serve, status::Status,
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    client::Server,
+    commands::{
+        arguments::Output,
+        breakers::{self, Breakers},
+        bulk_jobs::{self, BulkJobs},
+        dead_letters::{self, DeadLetters},
+        deliveries::{self, Deliveries},
+        events::{self, Events},
+        handlers::{self, Handlers},
+        log::{self, Log},
+        serve::{self, Serve},
+        status::{self, Status},
+    },
 };
 
 /// Event handlers as WebAssembly components, with delivery in order per key and live status
@@ -20,12 +34,6 @@ pub struct Cli {
     pub output: Output,
     #[command(subcommand)]
     pub command: Command,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,25 +71,30 @@ pub enum Command {
     CompileModule,
 }
 
-/// Actor and reason, recorded with the command.
-#[derive(Debug, Clone, Args)]
-pub struct Audit {
-    /// The reason, recorded with the command
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Who decides
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
-    pub actor: Option<String>,
+/// Runs the command.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let server = Server::new(&cli.url);
+    match cli.command {
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Log(command) => return log::run(&command, cli.output),
+        // A child of the server, so that a module that is hard to compile affects only the child's time and memory.
+        Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
+        Command::Openapi => {
+            println!("{}", weirgate_server::openapi().to_pretty_json()?);
+            Ok(())
+        }
+        Command::Events(command) => talk(events::run(&server, cli.output, command)),
+        Command::Handlers(command) => talk(handlers::run(&server, cli.output, command)),
+        Command::Deliveries(command) => talk(deliveries::run(&server, cli.output, command)),
+        Command::DeadLetters(command) => talk(dead_letters::run(&server, cli.output, command)),
+        Command::BulkJobs(command) => talk(bulk_jobs::run(&server, cli.output, command)),
+        Command::Breakers(command) => talk(breakers::run(&server, cli.output, command)),
+        Command::Status(command) => talk(status::run(&server, cli.output, command)),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Corrected data. The event itself does not change.
-#[derive(Debug, Clone, Args)]
-#[group(multiple = false)]
-pub struct Corrected {
-    /// JSON that replaces the event's data
-    #[arg(long, value_name = "JSON")]
-    pub data: Option<String>,
-    /// A merge patch (RFC 7396) on the delivery's present data
-    #[arg(long, value_name = "JSON")]
-    pub patch: Option<String>,
+/// Runs the requests of a command to their end.
+fn talk(conversation: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation)
 }

@@ -1,12 +1,16 @@
 //! The HTTP client of the commands; turns problems into errors with a hint.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use weirgate_engine::{StartError, storage::LogError};
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX};
 
-use crate::commands::Body;
+/// The fields of a request's body, as sent.
+pub type Body = BTreeMap<&'static str, Box<RawValue>>;
 
 /// A server's address.
 pub struct Server {

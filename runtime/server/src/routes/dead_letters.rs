@@ -16,7 +16,7 @@ use super::{
     corrected::CorrectedBody,
     dead_letter_filter::DeadLettersQuery,
     decisions::{Answer, Commanded, command},
-    deliveries::event_of,
+    events::event_of,
     failures::{FailedAttempt, LogItem},
     lists::ListSlot,
     problems::{AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter, TooManyLists},

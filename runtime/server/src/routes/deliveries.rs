@@ -12,6 +12,7 @@ use weirgate_types::{
 
 use super::{
     dead_letters::DeadLetterItem,
+    events::event_of,
     failures::FailedAttempt,
     lists::ListSlot,
     problems::{DeliveryClosed, NoSuchHandler, TooManyLists, TooManyQueries},
@@ -173,13 +174,6 @@ async fn find(app: &App, id: &DeliveryId) -> Result<Option<Item>, Problem> {
     };
     let found = app.engine.deliveries(filter).await?;
     Ok(found.deliveries.into_iter().find(|item| item.delivery == *id))
-}
-
-/// The event of a delivery, as accepted.
-pub async fn event_of(app: &App, id: &DeliveryId) -> Result<RawEvent, Problem> {
-    let stored = app.engine.event(id.position).await?;
-    let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {}", id.position)))?;
-    Ok(stored.event.to_raw())
 }
 
 impl From<&DeadLetter> for DeliveryItem {

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
-use weirgate_types::{Position, RawEvent};
+use weirgate_types::{DeliveryId, Position, RawEvent};
 
 use super::{
     lists::ListSlot,
@@ -227,4 +227,11 @@ impl From<StoredEvent> for EventItem {
     fn from(stored: StoredEvent) -> Self {
         Self { position: stored.position.0, at_ms: stored.at_ms, event: stored.event.to_raw() }
     }
+}
+
+/// The event of a delivery, as accepted.
+pub async fn event_of(app: &App, id: &DeliveryId) -> Result<RawEvent, Problem> {
+    let stored = app.engine.event(id.position).await?;
+    let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {}", id.position)))?;
+    Ok(stored.event.to_raw())
 }

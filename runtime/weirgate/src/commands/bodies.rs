@@ -1,15 +1,11 @@
 //! Request bodies of commands: actor and reason, and corrected data.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result};
 use serde_json::value::{RawValue, to_raw_value};
 use weirgate_types::json;
 
-use crate::cli::{Audit, Corrected};
-
-/// The fields of a request's body, as sent.
-pub type Body = BTreeMap<&'static str, Box<RawValue>>;
+use super::arguments::{Audit, Corrected};
+use crate::client::Body;
 
 /// A body with actor and reason.
 pub fn body(audit: &Audit) -> Result<Body> {

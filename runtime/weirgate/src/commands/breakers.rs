@@ -5,8 +5,8 @@ use clap::Subcommand;
 
 use super::{bodies, table};
 use crate::{
-    cli::{Audit, Output},
     client::{Answer, Server},
+    commands::arguments::{Audit, Output},
 };
 
 #[derive(Debug, Subcommand)]

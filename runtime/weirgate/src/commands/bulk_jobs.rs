@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use weirgate_types::json::Node;
 
-use super::{Body, table};
+use super::table;
 use crate::{
-    cli::Output,
-    client::{Answer, Server},
+    client::{Answer, Body, Server},
+    commands::arguments::Output,
 };
 
 #[derive(Debug, Subcommand)]

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::value::to_raw_value;
 
-use super::{Body, bodies, bulk_jobs, deliveries::post_command, table};
+use super::{bodies, bulk_jobs, deliveries::post_command, table};
 use crate::{
-    cli::{Audit, Corrected, Output},
-    client::Server,
+    client::{Body, Server},
+    commands::arguments::{Audit, Corrected, Output},
 };
 
 #[derive(Debug, Subcommand)]

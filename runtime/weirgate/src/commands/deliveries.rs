@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{Body, bodies, events, table};
+use super::{bodies, events, table};
 use crate::{
-    cli::{Audit, Corrected, Output},
-    client::{Answer, Server},
+    client::{Answer, Body, Server},
+    commands::arguments::{Audit, Corrected, Output},
 };
 
 #[derive(Debug, Subcommand)]

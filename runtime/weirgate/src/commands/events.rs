@@ -8,7 +8,7 @@ use reqwest::Method;
 use weirgate_types::{RawEvent, json};
 
 use super::{bodies, table};
-use crate::{cli::Output, client::Server};
+use crate::{client::Server, commands::arguments::Output};
 
 #[derive(Debug, Subcommand)]
 pub enum Events {

@@ -12,8 +12,8 @@ use weirgate_types::{
 
 use super::{bodies, events, table};
 use crate::{
-    cli::{Audit, Output},
     client::{Answer, Server},
+    commands::arguments::{Audit, Output},
 };
 
 #[derive(Debug, Subcommand)]

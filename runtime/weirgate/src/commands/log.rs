@@ -13,7 +13,7 @@ use weirgate_engine::{
     storage::{self, Finding, LostRange, Repaired, Survey},
 };
 
-use crate::cli::Output;
+use super::arguments::Output;
 
 #[derive(Debug, Subcommand)]
 pub enum Log {

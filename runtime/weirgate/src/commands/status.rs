@@ -10,7 +10,7 @@ use tokio_tungstenite::{
 };
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
-use crate::{cli::Output, client::Server};
+use crate::{client::Server, commands::arguments::Output};
 
 #[derive(Debug, Subcommand)]
 pub enum Status {

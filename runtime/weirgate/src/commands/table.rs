@@ -3,7 +3,7 @@
 use anyhow::Result;
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact, pretty};
 
-use crate::{cli::Output, client::Answer};
+use crate::{client::Answer, commands::arguments::Output};
 
 /// Prints `rows` as a table of `columns`, or `answer` as JSON; and how to get the next page, if there is one.
 pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[&str]) -> Result<()> {

@@ -6,7 +6,7 @@ use super::{
     Delivery, World,
     delivery::json,
     limits::{catch_end, check_event},
-    run::typed,
+    typed::typed,
 };
 use crate::{
     Context, CorrectableFailure, EventType, Failure,

@@ -50,6 +50,7 @@ mod network;
 mod recorder;
 mod run;
 mod timers;
+mod typed;
 mod world;
 
 pub use delivery::Delivery;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     limits::{OUTBOUND_CALLS_MAX, STEP_NAME_BYTES_MAX, at_most, check_attribute},
-    run::typed,
+    typed::typed,
 };
 use crate::{HttpError, Request, Response, http};
 

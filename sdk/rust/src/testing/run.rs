@@ -8,6 +8,7 @@ use super::{
     Asked, Timer,
     recorder::Recorded,
     timers::{self, Timers},
+    typed::typed,
 };
 use crate::{EventType, Failure, Level, backend::RawEmission};
 
@@ -264,11 +265,4 @@ fn fill_in(emission: RawEmission, subject: &str, key: &str) -> Emitted {
     let RawEmission { r#type, subject: own, key: own_key, data_content_type, data } = emission;
     let key = own_key.or_else(|| own.clone()).unwrap_or_else(|| key.to_owned());
     Emitted { r#type, subject: own.unwrap_or_else(|| subject.to_owned()), key, data_content_type, data }
-}
-
-#[track_caller]
-pub(super) fn typed<T: DeserializeOwned>(json: &[u8], name: &str) -> T {
-    serde_json::from_slice(json).unwrap_or_else(|error| {
-        panic!("{name} is no {}: {error}: {}", std::any::type_name::<T>(), String::from_utf8_lossy(json))
-    })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::{Delivery, Run, run::typed};
+use super::{Delivery, Run, typed::typed};
 use crate::{Due, EventType, backend::RawTimer};
 
 /// A timer that a completed call started.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::{Delivery, Run, Status, Timer, run::typed, timers::Timers};
+use super::{Delivery, Run, Status, Timer, timers::Timers, typed::typed};
 use crate::{Context, Event, EventData, Failure};
 
 /// The state of one handler over all keys, its settings, the statuses and timers it has set, and the next position.

@@ -1,0 +1,33 @@
+//! Arguments that several commands share.
+
+use clap::{Args, ValueEnum};
+
+/// The format of what a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
+}
+
+/// Actor and reason, recorded with the command.
+#[derive(Debug, Clone, Args)]
+pub struct Audit {
+    /// The reason, recorded with the command
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who decides
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub actor: Option<String>,
+}
+
+/// Corrected data. The event itself does not change.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub struct Corrected {
+    /// JSON that replaces the event's data
+    #[arg(long, value_name = "JSON")]
+    pub data: Option<String>,
+    /// A merge patch (RFC 7396) on the delivery's present data
+    #[arg(long, value_name = "JSON")]
+    pub patch: Option<String>,
+}
