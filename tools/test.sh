@@ -11,7 +11,10 @@ build_handlers; build_web
 say "format"; cargo fmt --all --check
 say "lints"; cargo clippy --release --locked --workspace --all-targets -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
-  say "licences, bans, sources (deny.toml)"; cargo deny --locked check licenses bans sources
+  say "licences, bans, sources (deny.toml)"
+  for manifest in Cargo.toml fuzz/Cargo.toml; do
+    cargo deny --manifest-path "$manifest" --config deny.toml --locked check licenses bans sources
+  done
   if timeout 120 cargo deny --locked fetch db >/dev/null 2>&1; then
     say "advisories"; cargo deny --locked --offline check advisories
   else
