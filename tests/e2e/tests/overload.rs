@@ -320,3 +320,33 @@ async fn lists_of_what_failed_hold_a_bounded_part_of_memory() {
         assert_eq!(failures.last().expect("one")["attempt"], json!(FAILURES));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_keeps_its_slot_until_its_client_has_read_it() {
+    const SLOTS: usize = 8;
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let digest = client.upload(weirgate_guests::build("hostile")).await.ok()["digest"].clone();
+    // More than the buffers of a socket take.
+    for n in 0..80 {
+        let mut large = manifest(&format!("large-{n}"), &["nothing"]);
+        large["config"] = json!({ "text": "x".repeat(250_000) });
+        client.redeploy(&large, &digest).await.ok();
+    }
+    let mut readers = Vec::new();
+    for _ in 0..SLOTS {
+        let mut reader = server.connect().await;
+        assert!(ask(&mut reader, "/v1/handlers").await.starts_with("HTTP/1.1 200"));
+        readers.push(reader);
+    }
+    let paths = ["/v1/handlers", "/v1/dead-letters", "/v1/deliveries", "/v1/blocked", "/v1/events"];
+    for answer in futures_util::future::join_all(paths.map(|path| client.get(path))).await {
+        answer.is_problem(503, "over-budget");
+    }
+    drop(readers.pop());
+    eventually("a free slot", PATIENCE, async || {
+        let answer = client.get("/v1/dead-letters").await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text) }
+    })
+    .await;
+}

@@ -1,13 +1,14 @@
 //! `/v1/handlers`: deploying handlers, and reading their state.
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weirgate_engine::{HandlerItem as Item, schedule};
 use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::{
-    problems::{ManifestRefused, NoSuchHandler, NoSuchModule},
+    lists::ListSlot,
+    problems::{ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
     query::{Json, Path},
 };
 use crate::{Problem, app::App};
@@ -81,12 +82,16 @@ pub struct Deployment {
 /// All handlers.
 #[utoipa::path(
     get, path = "/v1/handlers", operation_id = "list_handlers", tag = "handlers",
-    responses((status = 200, description = "In order of name", body = HandlerList)),
+    responses(
+        (status = 200, description = "In order of name", body = HandlerList),
+        TooManyLists,
+    ),
 )]
-pub async fn list(State(app): State<App>) -> Result<axum::Json<HandlerList>, Problem> {
+pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
+    let slot = ListSlot::take(&app).await?;
     let now_ms = app.clock.now_ms();
     let handlers = app.engine.handlers().await?.into_iter().map(|item| HandlerItem::of(item, now_ms)).collect();
-    Ok(axum::Json(HandlerList { handlers }))
+    slot.answer(&HandlerList { handlers })
 }
 
 /// One handler.
