@@ -1,17 +1,11 @@
 //! Each seeded bug of `tests/sim/mutations` still applies. Whether the simulator finds it, `make mutants` says.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
+
+use weirgate_house::root;
 
 /// There are not fewer bugs than this.
 const PATCHES_MIN: usize = 51;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
-}
 
 fn patches() -> Vec<PathBuf> {
     let listed = fs::read_dir(root().join("tests/sim/mutations")).expect("a folder of patches");

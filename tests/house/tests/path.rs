@@ -1,6 +1,8 @@
 //! The event's path in ARCHITECTURE.md names existing files and functions.
 
-use std::{fs, path::Path};
+use std::fs;
+
+use weirgate_house::root;
 
 /// The hops of the section: each file, and its named functions.
 fn hops(text: &str) -> Vec<(&str, Vec<&str>)> {
@@ -23,7 +25,7 @@ fn hops(text: &str) -> Vec<(&str, Vec<&str>)> {
 
 #[test]
 fn each_hop_is_a_function_in_its_file() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let text = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let hops = hops(&text);
     assert!(hops.len() >= 16, "{} hops: from the socket to the socket there are more", hops.len());

@@ -1,10 +1,8 @@
 //! Sizes and words, as a ratchet: an exception is listed with its size, may shrink, and may not grow.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
+
+use weirgate_house::{root, sources};
 
 /// The most lines of a source file, its inline tests left out.
 const FILE_LINES_MAX: usize = 450;
@@ -14,24 +12,6 @@ const FILE_LINES_MEDIAN_MAX: usize = 120;
 const FUNCTION_LINES_MAX: usize = 60;
 /// Leftovers and words that do not belong in the tree.
 const UNWANTED: [&str; 6] = ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!(", "#[ignore"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
-}
-
-/// The files that git knows or would add, as paths from the root, with their text.
-fn sources(extensions: &[&str]) -> Vec<(String, String)> {
-    let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output();
-    let listed = String::from_utf8(listed.expect("git ls-files").stdout).expect("UTF-8 paths");
-    let wanted = listed.lines().filter(|path| extensions.iter().any(|extension| path.ends_with(extension)));
-    let files = wanted.filter_map(|path| Some((path.to_owned(), fs::read_to_string(root().join(path)).ok()?)));
-    let files: Vec<_> = files.collect();
-    assert!(!files.is_empty(), "there is nothing to check");
-    files
-}
 
 /// The lines before the inline tests.
 fn code(text: &str) -> Vec<&str> {
