@@ -47,6 +47,7 @@ pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
+pub use prometheus_client::metrics::gauge::Gauge;
 pub use start::{Options, start};
 pub use weirgate_core::{DeliveryState, Limits, StateName, WorkerSlots, schedule};
 pub use weirgate_host::{BUDGET_BYTES, Budget, Grant, Purpose};

@@ -1,9 +1,11 @@
-//! The limit of live connections, and their number.
+//! Limits of live connections: how many there are, and the memory of what they watch.
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use weirgate_engine::{Grant, Handle, Purpose};
+
+use crate::slot::ConnectionSlot;
 
 /// Memory for watching one subject besides its name, in bytes: an entry in three maps, and the parts of its document in
 /// memory.
@@ -16,13 +18,8 @@ pub fn hold(engine: &Handle, subject: &str) -> Option<Grant> {
     engine.budget().take(Purpose::Subscriptions, SUBJECT_BYTES + NAMES * subject.len())
 }
 
+/// The limit of live connections.
 pub struct Admission(Arc<Semaphore>);
-
-/// A connection's slot. Dropping it releases it.
-pub struct ConnectionPermit {
-    engine: Handle,
-    _permit: OwnedSemaphorePermit,
-}
 
 impl Admission {
     pub fn new(connections_max: usize) -> Self {
@@ -30,15 +27,8 @@ impl Admission {
     }
 
     /// A slot, if one is free.
-    pub fn enter(&self, engine: Handle) -> Option<ConnectionPermit> {
+    pub fn enter(&self, engine: &Handle) -> Option<ConnectionSlot> {
         let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
-        engine.metrics().live_connections.inc();
-        Some(ConnectionPermit { engine, _permit: permit })
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.engine.metrics().live_connections.dec();
+        Some(ConnectionSlot::new(&engine.metrics().live_connections, permit))
     }
 }

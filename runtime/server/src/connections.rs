@@ -87,7 +87,7 @@ pub async fn serve(
             () = stopped(&mut stopping) => break,
         };
         let Accepted { stream, permit, is_within } = accepted;
-        let slot = ConnectionSlot::new(engine.clone(), permit);
+        let slot = ConnectionSlot::new(&engine.metrics().connections, permit);
         let (router, stopping) = (router.clone(), stopping.clone());
         if is_within {
             connections.spawn(run(stream, slot, router, limits, stopping));

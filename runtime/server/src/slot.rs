@@ -1,23 +1,23 @@
-//! A connection's slot among those within the limit, and their number in the metrics.
+//! A connection's slot among those within a limit, and their number in the metrics.
 
 use tokio::sync::OwnedSemaphorePermit;
-use weirgate_engine::Handle;
+use weirgate_engine::Gauge;
 
-/// A slot among the connections. Dropping it releases it.
+/// A slot among the connections that a gauge counts. Dropping it releases it.
 pub struct ConnectionSlot {
-    engine: Handle,
+    gauge: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionSlot {
-    pub fn new(engine: Handle, permit: OwnedSemaphorePermit) -> Self {
-        engine.metrics().connections.inc();
-        Self { engine, _permit: permit }
+    pub fn new(gauge: &Gauge, permit: OwnedSemaphorePermit) -> Self {
+        gauge.inc();
+        Self { gauge: gauge.clone(), _permit: permit }
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.engine.metrics().connections.dec();
+        self.gauge.dec();
     }
 }

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::routes::problems::{NoLiveRequest, OriginRefused, TooManyConnections};
-use crate::{Problem, admission::ConnectionPermit, app::App};
+use crate::{Problem, app::App, slot::ConnectionSlot};
 
 /// Maximum number of subjects that one connection may watch.
 const SUBJECTS_MAX: usize = 128;
@@ -52,16 +52,16 @@ pub async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     check_origin(&headers, &app.options.origins)?;
-    let permit = app.admission.enter(app.engine.clone()).ok_or_else(|| {
+    let slot = app.admission.enter(&app.engine).ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "too many live connections")
             .retry_after(5)
     })?;
     let wants_events =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     match upgrade {
-        Ok(upgrade) => websocket(upgrade, app, permit),
+        Ok(upgrade) => websocket(upgrade, app, slot),
         Err(_) if wants_events => {
-            Ok(sse::stream(app, permit, query.as_deref().unwrap_or_default(), &headers).await?.into_response())
+            Ok(sse::stream(app, slot, query.as_deref().unwrap_or_default(), &headers).await?.into_response())
         }
         Err(rejection) => {
             let detail = format!("connect with a WebSocket, or accept text/event-stream ({})", rejection.body_text());
@@ -70,7 +70,7 @@ pub async fn connect(
     }
 }
 
-fn websocket(upgrade: WebSocketUpgrade, app: App, permit: ConnectionPermit) -> Result<Response, Problem> {
+fn websocket(upgrade: WebSocketUpgrade, app: App, slot: ConnectionSlot) -> Result<Response, Problem> {
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
@@ -81,7 +81,7 @@ fn websocket(upgrade: WebSocketUpgrade, app: App, permit: ConnectionPermit) -> R
     if upgrade.selected_protocol().is_none() {
         return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
     }
-    Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, permit).run(socket)))
+    Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, slot).run(socket)))
 }
 
 /// A subject is an event's key or a handler's choice, which have this limit as well.

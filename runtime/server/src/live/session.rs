@@ -16,10 +16,7 @@ use super::{
     SUBJECTS_MAX, check_subject,
     frames::{self, Request, Wanted},
 };
-use crate::{
-    admission::{ConnectionPermit, hold},
-    app::App,
-};
+use crate::{admission::hold, app::App, slot::ConnectionSlot};
 
 /// A client that accepts no bytes for this long is disconnected, with a close code that tells it to reconnect.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +26,7 @@ pub struct Session {
     watch: Watch,
     /// The budget's bytes for the watched subjects, by subject.
     held: HashMap<String, Grant>,
-    _permit: ConnectionPermit,
+    _slot: ConnectionSlot,
 }
 
 /// Why a connection is closed: a close code, a stable word, and a text for the client.
@@ -42,9 +39,9 @@ struct Close {
 type Sink = SplitSink<WebSocket, Message>;
 
 impl Session {
-    pub fn new(app: App, permit: ConnectionPermit) -> Self {
+    pub fn new(app: App, slot: ConnectionSlot) -> Self {
         let watch = Watch::new(Arc::clone(app.engine.hub()));
-        Self { app, watch, held: HashMap::new(), _permit: permit }
+        Self { app, watch, held: HashMap::new(), _slot: slot }
     }
 
     pub async fn run(mut self, socket: WebSocket) {

@@ -14,11 +14,7 @@ use super::{
     SUBJECTS_MAX, check_subject,
     frames::{self, Wanted},
 };
-use crate::{
-    Problem,
-    admission::{ConnectionPermit, hold},
-    app::App,
-};
+use crate::{Problem, admission::hold, app::App, slot::ConnectionSlot};
 
 struct Events {
     app: App,
@@ -30,13 +26,13 @@ struct Events {
     held: Vec<Grant>,
     /// Messages to send, the first of them last.
     ready: Vec<Event>,
-    _permit: ConnectionPermit,
+    _slot: ConnectionSlot,
 }
 
 /// Follows the subjects named in the query, starting at `Last-Event-ID`.
 pub async fn stream(
     app: App,
-    permit: ConnectionPermit,
+    slot: ConnectionSlot,
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
@@ -53,7 +49,7 @@ pub async fn stream(
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
     let (subjects_followed, changed, held, ready) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
-    let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _permit: permit };
+    let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _slot: slot };
     for subject in subjects {
         let version = last_versions.next().flatten();
         events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version }).await?;
