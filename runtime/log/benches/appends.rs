@@ -11,6 +11,7 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 
 use rustix::time::{ClockId, clock_gettime};
 use weirgate_log::{DirStorage, Identity, Log, LogOptions};
+use weirgate_testkit::records;
 use weirgate_types::{Event, Position, Record};
 
 const EVENT_BYTES: usize = 400;
@@ -96,17 +97,8 @@ fn read_back(log: Log, dir: &std::path::Path, options: LogOptions) -> Result<(),
 }
 
 fn event() -> Event {
-    Event {
-        id: "0d4dff32-1bd7-4cd9-9ab4-2a5ae1a2b2c3".into(),
-        source: "/shop".into(),
-        r#type: "order.placed".into(),
-        subject: Some("order/o-1".into()),
-        time: None,
-        data_content_type: None,
-        data_schema: None,
-        extensions: [].into(),
-        data: vec![b'x'; EVENT_BYTES],
-    }
+    let id = "0d4dff32-1bd7-4cd9-9ab4-2a5ae1a2b2c3".into();
+    Event { id, extensions: [].into(), ..records::event(vec![b'x'; EVENT_BYTES]) }
 }
 
 /// Seconds.

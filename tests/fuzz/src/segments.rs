@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use crc32c::{crc32c, crc32c_append};
 use weirgate_log::{Epoch, Identity, Log, LogError, LogOptions, Salt};
-use weirgate_testkit::SimStorage;
-use weirgate_types::{Digest, Event, Position, Record};
+use weirgate_testkit::{SimStorage, records};
+use weirgate_types::{Event, Position, Record};
 
 use crate::mode;
 
@@ -100,17 +100,7 @@ fn good() -> &'static Good {
 }
 
 fn event(n: u64) -> Record {
-    let event = Event {
-        id: format!("event-{n}"),
-        source: "/shop".into(),
-        r#type: "order.placed".into(),
-        subject: Some("order/o-1".into()),
-        time: None,
-        data_content_type: None,
-        data_schema: None,
-        extensions: std::collections::BTreeMap::new(),
-        data: Digest([7; 32]).0.to_vec(),
-    };
+    let event = Event { id: format!("event-{n}"), extensions: [].into(), ..records::event(vec![7; 32]) };
     Record::Accepted { event, to: None, at_ms: n }
 }
 
