@@ -122,7 +122,7 @@ impl Breaker {
         calls >= self.policy.attempts_min && f64::from(failures) >= f64::from(calls) * self.policy.failure_ratio
     }
 
-    /// How long it stays open after so many consecutive openings.
+    /// How long it stays open, given the number of consecutive openings before.
     fn pause_ms(&self, openings: u32) -> u64 {
         let doubled = self.policy.open_ms.saturating_mul(1_u64.checked_shl(openings).unwrap_or(u64::MAX));
         doubled.min(self.policy.open_ms_max)

@@ -36,7 +36,7 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub enum Command {
     Ingest {
         events: Vec<Identified>,
-        /// The only handler that the events are for; `None`: all handlers that subscribe.
+        /// The addressed handler; `None`: every handler that subscribes.
         to: Option<HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Ingested>>,

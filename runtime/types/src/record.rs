@@ -13,7 +13,7 @@ pub enum Record {
     /// A producer's event was accepted.
     Accepted {
         event: Event,
-        /// The only handler it is for, regardless of subscriptions; absent: for all that subscribe.
+        /// The addressed handler, regardless of subscriptions; `None`: every handler that subscribes.
         to: Option<HandlerName>,
         at_ms: u64,
     },

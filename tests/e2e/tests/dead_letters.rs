@@ -1,4 +1,4 @@
-//! The store of dead letters: finding dead letters, and commands for one and for all that match a filter.
+//! Dead letters: lists by filter, commands for one, and bulk jobs.
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
