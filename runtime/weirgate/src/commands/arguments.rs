@@ -31,3 +31,20 @@ pub struct Corrected {
     #[arg(long, value_name = "JSON")]
     pub patch: Option<String>,
 }
+
+/// Which part of a list.
+#[derive(Debug, Clone, Args)]
+pub struct Page {
+    /// Only entries after this id
+    #[arg(long, value_name = "ID")]
+    pub after: Option<String>,
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+impl Page {
+    /// The query parameters.
+    pub fn parameters(self) -> [(&'static str, Option<String>); 2] {
+        [("after", self.after), ("limit", self.limit.map(|limit| limit.to_string()))]
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::value::to_raw_value;
 use super::{bodies, bulk_jobs, deliveries::post_command, table};
 use crate::{
     client::{Body, Server},
-    commands::arguments::{Audit, Corrected, Output},
+    commands::arguments::{Audit, Corrected, Output, Page},
 };
 
 #[derive(Debug, Subcommand)]
@@ -91,11 +91,8 @@ impl Filter {
 pub struct ListDeadLetters {
     #[command(flatten)]
     pub filter: Filter,
-    /// Only entries after this id
-    #[arg(long, value_name = "ID")]
-    pub after: Option<String>,
-    #[arg(long)]
-    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub page: Page,
 }
 
 #[derive(Debug, Args)]
@@ -155,8 +152,7 @@ pub async fn run(server: &Server, output: Output, command: DeadLetters) -> Resul
 
 fn query(list: &ListDeadLetters) -> String {
     let mut parameters: Vec<_> = list.filter.given().map(|(name, value)| (name, Some(value.clone()))).collect();
-    parameters.push(("after", list.after.clone()));
-    parameters.push(("limit", list.limit.map(|limit| limit.to_string())));
+    parameters.extend(list.page.clone().parameters());
     table::query(&parameters)
 }
 

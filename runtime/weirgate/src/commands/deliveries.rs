@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{bodies, events, table};
 use crate::{
     client::{Answer, Body, Server},
-    commands::arguments::{Audit, Corrected, Output},
+    commands::arguments::{Audit, Corrected, Output, Page},
 };
 
 #[derive(Debug, Subcommand)]
@@ -76,11 +76,8 @@ pub struct ListDeliveries {
     /// ready, running, retrying, blocked, awaiting-correction, held or out-of-order
     #[arg(long)]
     pub state: Option<String>,
-    /// Only entries after this id
-    #[arg(long, value_name = "ID")]
-    pub after: Option<String>,
-    #[arg(long)]
-    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub page: Page,
 }
 
 #[derive(Debug, Args)]
@@ -148,10 +145,9 @@ pub async fn post_command(
 }
 
 async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Result<()> {
-    let ListDeliveries { handler, key, state, after, limit } = list;
-    let limit = limit.map(|limit| limit.to_string());
-    let query =
-        table::query(&[("handler", handler), ("key", key), ("state", state), ("after", after), ("limit", limit)]);
+    let ListDeliveries { handler, key, state, page } = list;
+    let [after, limit] = page.parameters();
+    let query = table::query(&[("handler", handler), ("key", key), ("state", state), after, limit]);
     let answer = server.get(&format!("/v1/deliveries{query}")).await?;
     table::print(output, &answer, "deliveries", &COLUMNS)
 }
