@@ -56,6 +56,23 @@ need_node() {
   install nodejs npm
 }
 
+# The Python programs that tests run, in an environment of their own: target/python.
+need_python() {
+  local wanted=tests/e2e/python/requirements.txt
+  cmp -s "$wanted" target/python/requirements.txt && return
+  have python3 || install python3
+  say "installing the tests' Python packages (pip, into target/python)"
+  rm -rf target/python
+  if ! python3 -m venv target/python >/dev/null 2>&1; then
+    install python3-venv; rm -rf target/python; python3 -m venv target/python
+  fi
+  target/python/bin/pip install --quiet --disable-pip-version-check -r "$wanted" || die "the packages in $wanted could not be installed with pip"
+  cp "$wanted" target/python/
+}
+
+# promtool checks metrics and alert rules.
+need_promtool() { have promtool || install prometheus; }
+
 need_chromium() { have chromium || have chromium-browser || have google-chrome || install chromium; }
 
 # How components are built: rustup's wasm32-wasip2, or else Debian's own Rust for wasm32-unknown-unknown, so that no single

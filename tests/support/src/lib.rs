@@ -10,6 +10,7 @@ mod events;
 mod gateway;
 mod lines;
 mod live;
+mod python;
 mod server;
 mod wait;
 
@@ -19,5 +20,6 @@ pub use clock::WallClock;
 pub use events::{event, from, handler, manifest, order_handlers, placed};
 pub use gateway::{Gateway, Request};
 pub use live::{Document, Live};
+pub use python::python_program;
 pub use server::{Server, Setup, binary, free_port};
 pub use wait::{eventually, within};
