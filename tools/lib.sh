@@ -70,8 +70,19 @@ need_python() {
   cp "$wanted" target/python/
 }
 
-# promtool checks metrics and alert rules.
-need_promtool() { have promtool || install prometheus; }
+# unpack PACKAGE PROGRAM: a program of a Debian package whose installation would start a service. In target/unpacked.
+export PATH="$PATH:$PWD/target/unpacked/usr/bin:$PWD/target/unpacked/usr/sbin"
+unpack() {
+  have "$2" && return
+  have apt-get || die "please install $2 (this machine has no apt-get)"
+  say "unpacking $2 from the package $1 (apt-get download)"
+  local dir=target/unpacked; mkdir -p "$dir"
+  as_root apt-get update -qq && (cd "$dir" && apt-get download -qq "$1" && dpkg-deb -x "$1"_*.deb .) >/dev/null 2>&1
+  have "$2" || die "$2 could not be unpacked from Debian's package $1"
+}
+
+# It checks metrics and alert rules.
+need_promtool() { unpack prometheus promtool; }
 
 need_chromium() { have chromium || have chromium-browser || have google-chrome || install chromium; }
 
