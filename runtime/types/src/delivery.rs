@@ -33,6 +33,7 @@ impl FromStr for DeliveryId {
 }
 
 /// What may help a failed delivery. The guest returns it; see `failure` in `sdk/wit/handler.wit`.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureClass {
@@ -45,6 +46,7 @@ pub enum FailureClass {
 }
 
 /// The source of a failure.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {

@@ -12,6 +12,8 @@ mod ids;
 pub mod json;
 mod manifest;
 mod record;
+#[cfg(feature = "schema")]
+mod schema;
 mod status;
 
 pub use cloudevents::{Extension, RawEvent};

@@ -20,6 +20,7 @@ pub struct StatusDocument {
 }
 
 /// One handler's status of the subject, and the phase of its delivery.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusPart {
     pub version: Position,
@@ -29,6 +30,7 @@ pub struct StatusPart {
     pub state: String,
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<serde_json::Value>))]
     pub data: Option<Box<RawValue>>,
     /// Present while a delivery of this subject is open.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +38,7 @@ pub struct StatusPart {
 }
 
 /// The runtime's status of the delivery of the event at `event`, which is not completed.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum PartDelivery {

@@ -1,7 +1,10 @@
 //! The audit of a command: its actor and reason, part of every request that changes something. Recorded with the command.
 
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 use weirgate_engine::Audit;
 
 use crate::Problem;
@@ -16,9 +19,42 @@ const REASON_BYTES_MAX: usize = 1_024;
 #[serde(deny_unknown_fields)]
 pub struct AuditBody {
     /// The actor (default `operator`), at most 128 bytes.
+    #[schema(value_type = Option<Actor>, inline)]
     actor: Option<String>,
     /// The reason, at most 1,024 bytes.
+    #[schema(value_type = Option<Reason>, inline)]
     reason: Option<String>,
+}
+
+/// The form of an actor, for the OpenAPI document.
+pub struct Actor;
+
+/// The form of a reason, for the OpenAPI document.
+pub struct Reason;
+
+impl PartialSchema for Actor {
+    fn schema() -> RefOr<Schema> {
+        one_line(ACTOR_BYTES_MAX)
+    }
+}
+
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        one_line(REASON_BYTES_MAX)
+    }
+}
+
+impl ToSchema for Actor {}
+
+impl ToSchema for Reason {}
+
+fn one_line(bytes_max: usize) -> RefOr<Schema> {
+    let no_control_character = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(bytes_max))
+        .pattern(Some(no_control_character))
+        .into()
 }
 
 impl AuditBody {

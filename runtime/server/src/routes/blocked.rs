@@ -4,6 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Blocked, DeliveryState};
+use weirgate_types::HandlerName;
 
 use super::{
     lists::ListSlot,
@@ -15,8 +16,10 @@ use crate::{Problem, app::App};
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct BlockedQuery {
+    #[param(value_type = Option<HandlerName>, inline)]
     handler: Option<String>,
     /// Maximum number of items (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -54,7 +57,7 @@ pub struct BlockedItem {
 pub async fn list(State(app): State<App>, Query(query): Query<BlockedQuery>) -> Result<Response, Problem> {
     let handler = known_handler(&app.engine, query.handler.as_deref()).await?;
     let slot = ListSlot::take(&app).await?;
-    let blocked = app.engine.blocked(handler, limit(query.limit)).await?;
+    let blocked = app.engine.blocked(handler, limit(query.limit)?).await?;
     slot.answer(&BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect() })
 }
 

@@ -50,8 +50,11 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
 /// before any handler has called the host: for one handler (`payment@api.example.com`), or for all (`api.example.com`).
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
-    params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    params(
+        ("kind" = String, Path, pattern = "^(handler|host)$"),
+        ("name" = String, Path, pattern = r"^([a-z][a-z0-9\-]{0,63}@)?[A-Za-z0-9.:_\[\]\-]{1,256}$"),
+    ),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 200, description = "Durable; the breaker's present state", body = BreakerItem),
         NoSuchBreaker, AuditRefused,
@@ -68,8 +71,11 @@ pub async fn trip(
 /// Close a breaker.
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/reset", operation_id = "reset_breaker", tag = "breakers",
-    params(("kind" = String, Path, description = "`handler` or `host`"), ("name" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    params(
+        ("kind" = String, Path, pattern = "^(handler|host)$"),
+        ("name" = String, Path, pattern = r"^([a-z][a-z0-9\-]{0,63}@)?[A-Za-z0-9.:_\[\]\-]{1,256}$"),
+    ),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 200, description = "Durable; the breaker's present state", body = BreakerItem),
         NoSuchBreaker, AuditRefused,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use weirgate_engine::{BulkJob, CommandRequest};
 
 use super::{
-    audit::audit,
+    audit::{Actor, Reason, audit},
     corrected::{Brought, present},
     dead_letter_filter::DeadLetterFilterBody,
     problems::{CommandRefused, DataTooLarge, NoSuchBulkJob, NoSuchHandler},
@@ -40,8 +40,10 @@ pub struct BulkJobBody {
     /// The maximum per second (100; up to 10,000).
     per_second: Option<u32>,
     /// The actor (default `operator`), at most 128 bytes.
+    #[schema(value_type = Option<Actor>, inline)]
     actor: Option<String>,
     /// The reason, at most 1,024 bytes.
+    #[schema(value_type = Option<Reason>, inline)]
     reason: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use weirgate_engine::NewData;
 use weirgate_types::{EventLimits, RawEvent, json};
 
+use super::audit::{Actor, Reason};
 use crate::Problem;
 
 /// Data that replaces the event's, in one of three forms: `data`, `data_base64` or `patch`. The event itself is not changed.
@@ -25,8 +26,10 @@ pub struct CorrectedBody {
     #[schema(value_type = Option<serde_json::Value>)]
     pub patch: Option<Box<RawValue>>,
     /// The actor (default `operator`), at most 128 bytes.
+    #[schema(value_type = Option<Actor>, inline)]
     pub actor: Option<String>,
     /// The reason, at most 1,024 bytes.
+    #[schema(value_type = Option<Reason>, inline)]
     pub reason: Option<String>,
 }
 

@@ -4,9 +4,12 @@ use std::str::FromStr;
 
 use chrono::DateTime;
 use serde::{Deserialize, Deserializer, de::Error as _};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, OneOfBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 use weirgate_engine::{DeadLetterFilter, Handle};
-use weirgate_types::FailureClass;
+use weirgate_types::{DeliveryId, Digest, FailureClass, HandlerName};
 
 use super::query::known_handler;
 use crate::Problem;
@@ -15,11 +18,12 @@ use crate::Problem;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterFilterBody {
+    #[schema(value_type = Option<HandlerName>)]
     handler: Option<String>,
     /// The version that failed.
+    #[schema(value_type = Option<Digest>)]
     digest: Option<String>,
     /// `transient`, `correctable` or `permanent`.
-    #[schema(value_type = Option<String>)]
     class: Option<FailureClass>,
     /// A substring of the failure's message, case-insensitive.
     text: Option<String>,
@@ -27,21 +31,21 @@ pub struct DeadLetterFilterBody {
     r#type: Option<String>,
     key: Option<String>,
     /// Dead letters since this time: RFC 3339, or Unix milliseconds.
-    #[schema(value_type = Option<String>)]
     from: Option<Moment>,
     /// Dead letters before this time: RFC 3339, or Unix milliseconds.
-    #[schema(value_type = Option<String>)]
     until: Option<Moment>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeadLettersQuery {
+    #[param(value_type = Option<HandlerName>, inline)]
     handler: Option<String>,
     /// The version that failed.
+    #[param(value_type = Option<Digest>, inline)]
     digest: Option<String>,
     /// `transient`, `correctable` or `permanent`.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     class: Option<FailureClass>,
     /// A substring of the failure's message, case-insensitive.
     text: Option<String>,
@@ -49,14 +53,16 @@ pub struct DeadLettersQuery {
     r#type: Option<String>,
     key: Option<String>,
     /// Dead letters since this time: RFC 3339, or Unix milliseconds.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     from: Option<Moment>,
     /// Dead letters before this time: RFC 3339, or Unix milliseconds.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     until: Option<Moment>,
     /// Only dead letters after this id: the `next` of the previous page.
+    #[param(value_type = Option<DeliveryId>, inline)]
     pub after: Option<String>,
     /// Maximum number of items (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
 }
 
@@ -83,9 +89,19 @@ impl DeadLetterFilterBody {
     }
 }
 
-/// A time, in Unix milliseconds or RFC 3339.
+/// A time, in Unix milliseconds or RFC 3339. A time before 1970 is 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(u64);
+
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let rfc3339 = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        OneOfBuilder::new().item(rfc3339).item(text().pattern(Some("^[0-9]{1,15}$"))).into()
+    }
+}
+
+impl ToSchema for Moment {}
 
 impl FromStr for Moment {
     type Err = String;
@@ -93,7 +109,9 @@ impl FromStr for Moment {
     fn from_str(text: &str) -> Result<Self, String> {
         let ms = match text.parse() {
             Ok(ms) => Some(ms),
-            Err(_) => DateTime::parse_from_rfc3339(text).ok().and_then(|time| time.timestamp_millis().try_into().ok()),
+            Err(_) => DateTime::parse_from_rfc3339(text)
+                .ok()
+                .and_then(|time| u64::try_from(time.timestamp_millis().max(0)).ok()),
         };
         let wrong = || format!("{text:?} is no time; write for instance 2026-07-01T12:00:00Z, or Unix milliseconds");
         ms.map(Self).ok_or_else(wrong)
@@ -126,10 +144,11 @@ mod tests {
             ("\"1790000000000\"", 1_790_000_000_000),
             ("\"1970-01-01T00:00:01.5Z\"", 1_500),
             ("\"1970-01-01T02:00:00+02:00\"", 0),
+            ("\"1969-01-01T00:00:00Z\"", 0),
         ] {
             assert_eq!(serde_json::from_str::<Moment>(json).expect(json), Moment(ms));
         }
-        for json in ["\"\"", "\"yesterday\"", "\"1969-01-01T00:00:00Z\"", "-1", "\"2026-07-01\""] {
+        for json in ["\"\"", "\"yesterday\"", "-1", "\"2026-07-01\""] {
             assert!(serde_json::from_str::<Moment>(json).is_err(), "{json}");
         }
     }

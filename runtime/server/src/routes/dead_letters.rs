@@ -50,10 +50,8 @@ pub struct DeadLetterItem {
     attempt: u32,
     at_ms: u64,
     /// `transient`, `correctable` or `permanent`.
-    #[schema(value_type = String)]
     class: FailureClass,
     /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract`, `interrupted`, `circuit-open` or `not-reached`.
-    #[schema(value_type = String)]
     kind: FailureKind,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +72,6 @@ pub struct DeadLetterDetail {
     #[serde(flatten)]
     dead_letter: DeadLetterItem,
     /// The accepted event, a `CloudEvent` in structured mode.
-    #[schema(value_type = Object)]
     event: RawEvent,
     /// The failed attempts, in order.
     failures: Vec<FailedAttempt>,
@@ -116,7 +113,7 @@ impl StateItem {
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>) -> Result<Response, Problem> {
     let after = query.after.as_ref().map(|id| id.parse()).transpose()?;
-    let limit = limit(query.limit);
+    let limit = limit(query.limit)?;
     let filter = query.into_filter().checked(&app.engine).await?;
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.dead_letters(filter, after, limit).await?;
@@ -126,7 +123,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>)
 
 /// Read one dead letter.
 #[utoipa::path(
-    get, path = "/v1/dead-letters/{id}", operation_id = "read_dead_letter", tag = "deliveries", params(("id" = String, Path)),
+    get, path = "/v1/dead-letters/{id}", operation_id = "read_dead_letter", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
     responses(
         (status = 200, description = "The dead letter", body = DeadLetterDetail),
         NotADeadLetter, TooManyLists,
@@ -144,8 +141,8 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
 
 /// Reopen a dead letter, with attempts counted from zero, and optionally with corrected data.
 #[utoipa::path(
-    post, path = "/v1/dead-letters/{id}/resubmit", operation_id = "resubmit_dead_letter", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = CorrectedBody, description = "Optional: then it is tried as it is"),
+    post, path = "/v1/dead-letters/{id}/resubmit", operation_id = "resubmit_dead_letter", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<CorrectedBody>, description = "Without data it is tried as it is"),
     responses(
         (status = 202, description = "Durable; the delivery is ready. `diff` is the change of the data", body = Commanded),
         NotADeadLetter, DeliveryRunning, DataTooLarge, DataRefused,
@@ -160,8 +157,8 @@ pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body)
 
 /// Discard a dead letter. Its event and failed attempts stay in the log.
 #[utoipa::path(
-    post, path = "/v1/dead-letters/{id}/discard", operation_id = "discard_dead_letter", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/dead-letters/{id}/discard", operation_id = "discard_dead_letter", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         NotADeadLetter, AuditRefused,

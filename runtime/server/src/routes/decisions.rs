@@ -8,7 +8,7 @@ use weirgate_engine::{Audit, CommandRequest};
 use weirgate_types::{DeliveryId, Event, EventLimits, RawEvent};
 
 use super::{
-    audit::{AuditBody, audit},
+    audit::{Actor, AuditBody, Reason, audit},
     corrected::CorrectedBody,
     problems::{
         AuditRefused, DataRefused, DataTooLarge, DeliveryClosed, DeliveryRunning, EventsRefused, NotADeadLetter,
@@ -45,8 +45,8 @@ pub async fn command(app: &App, id: &str, request: CommandRequest, audit: Audit)
 
 /// Retry a delivery now, with attempts counted from zero. A dead letter is reopened.
 #[utoipa::path(
-    post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 202, description = "Durable; the delivery is ready", body = Commanded),
         DeliveryClosed, DeliveryRunning, AuditRefused,
@@ -58,8 +58,8 @@ pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): B
 
 /// Skip a delivery: close it without effects. Deliveries blocked by it continue.
 #[utoipa::path(
-    post, path = "/v1/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         DeliveryClosed, DeliveryRunning, AuditRefused,
@@ -71,8 +71,8 @@ pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Bo
 
 /// Make an open delivery a dead letter.
 #[utoipa::path(
-    post, path = "/v1/deliveries/{id}/dead-letter", operation_id = "dead_letter_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/deliveries/{id}/dead-letter", operation_id = "dead_letter_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         NotOpen, DeliveryRunning, AuditRefused,
@@ -84,8 +84,8 @@ pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(bo
 
 /// Discard a dead letter. Its event and failed attempts stay in the log.
 #[utoipa::path(
-    post, path = "/v1/deliveries/{id}/discard", operation_id = "discard_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/deliveries/{id}/discard", operation_id = "discard_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         NotADeadLetter, DeliveryRunning, AuditRefused,
@@ -97,7 +97,7 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
 
 /// Retry a delivery with corrected data, with attempts counted from zero. The event does not change.
 #[utoipa::path(
-    post, path = "/v1/deliveries/{id}/correct", operation_id = "correct_delivery", tag = "deliveries", params(("id" = String, Path)), request_body = CorrectedBody,
+    post, path = "/v1/deliveries/{id}/correct", operation_id = "correct_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path)), request_body = CorrectedBody,
     responses(
         (status = 202, description = "Durable; the delivery is ready. `diff` is the change of the data", body = Commanded),
         DeliveryClosed, DeliveryRunning, DataTooLarge, DataRefused,
@@ -115,18 +115,19 @@ pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body):
 pub struct ResolvedBody {
     /// CloudEvents in structured mode, at most 64; none if the work was done elsewhere.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
     events: Vec<RawEvent>,
     /// The actor (default `operator`), at most 128 bytes.
+    #[schema(value_type = Option<Actor>, inline)]
     actor: Option<String>,
     /// The reason, at most 1,024 bytes.
+    #[schema(value_type = Option<Reason>, inline)]
     reason: Option<String>,
 }
 
 /// Resolve a delivery: close it and emit these events.
 #[utoipa::path(
-    post, path = "/v1/deliveries/{id}/resolve", operation_id = "resolve_delivery", tag = "deliveries", params(("id" = String, Path)),
-    request_body(content = ResolvedBody, description = "Optional"),
+    post, path = "/v1/deliveries/{id}/resolve", operation_id = "resolve_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
+    request_body(content = Option<ResolvedBody>),
     responses(
         (status = 202, description = "Durable", body = Commanded),
         DeliveryClosed, DeliveryRunning, EventsRefused,

@@ -3,10 +3,13 @@
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 use weirgate_engine::{Corrected, DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal, StateName};
 use weirgate_types::{
-    DeliveryId, RawEvent,
+    DeliveryId, HandlerName, RawEvent,
     json::{self, DEPTH_MAX},
 };
 
@@ -23,15 +26,31 @@ use crate::{Problem, app::App};
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeliveriesQuery {
+    #[param(value_type = Option<HandlerName>, inline)]
     handler: Option<String>,
     key: Option<String>,
     /// `ready`, `running`, `retrying`, `blocked`, `awaiting-correction`, `held` or `out-of-order`.
+    #[param(value_type = Option<DeliveryStateName>, inline)]
     state: Option<String>,
     /// Only deliveries after this id.
+    #[param(value_type = Option<DeliveryId>, inline)]
     after: Option<String>,
     /// Maximum number of items (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
+
+/// The states in the filter, for the OpenAPI document.
+struct DeliveryStateName;
+
+impl PartialSchema for DeliveryStateName {
+    fn schema() -> RefOr<Schema> {
+        let names = StateName::ALL.map(StateName::as_str);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for DeliveryStateName {}
 
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryList {
@@ -79,7 +98,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<DeliveriesQuery>) 
     let handler = query.handler.map(|name| name.parse()).transpose()?;
     let state = query.state.map(|name| StateName::parse(&name).ok_or_else(|| unknown_state(&name))).transpose()?;
     let after = query.after.map(|id| id.parse()).transpose()?;
-    let filter = DeliveryFilter { handler, key: query.key, state, after, limit: limit(query.limit) };
+    let filter = DeliveryFilter { handler, key: query.key, state, after, limit: limit(query.limit)? };
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.deliveries(filter).await?;
     let deliveries = page.deliveries.into_iter().map(DeliveryItem::from).collect();
@@ -97,7 +116,6 @@ pub struct DeliveryDetail {
     #[serde(flatten)]
     delivery: DeliveryItem,
     /// The accepted event, a `CloudEvent` in structured mode.
-    #[schema(value_type = Object)]
     event: RawEvent,
     /// The corrected data, if there is a correction.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,11 +136,11 @@ struct CorrectionItem {
     /// Unix milliseconds.
     at_ms: u64,
     /// JSON, or text if it is not JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     data: Option<Box<RawValue>>,
     /// The difference to the event's data, a JSON patch (RFC 6902).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     diff: Option<Box<RawValue>>,
 }
 
@@ -136,7 +154,7 @@ impl From<Corrected> for CorrectionItem {
 
 /// Read one delivery: its event, correction and failed attempts.
 #[utoipa::path(
-    get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = String, Path, description = "For instance payment@42")),
+    get, path = "/v1/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries", params(("id" = inline(DeliveryId), Path, description = "For instance payment@42")),
     responses(
         (status = 200, description = "The delivery", body = DeliveryDetail),
         DeliveryClosed, TooManyLists,

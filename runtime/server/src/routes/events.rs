@@ -11,14 +11,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
-use weirgate_types::{DeliveryId, Position, RawEvent};
+use weirgate_types::{DeliveryId, HandlerName, Position, RawEvent};
 
 use super::{
     lists::ListSlot,
-    problems::{
-        DiskFull, EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, Stopping, TooLarge, TooManyLists,
-        TooMuchInFlight, UnknownContentType,
-    },
+    problems::{EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooManyLists, TooMuchInFlight},
     query::{Path, Query, limit},
 };
 use crate::{Problem, app::App, content, payload::Payload};
@@ -60,16 +57,15 @@ pub struct AcceptedEvent {
     post, path = "/v1/events", operation_id = "publish_events", tag = "events",
     request_body(
         content(
-            ("application/cloudevents+json"),
-            ("application/cloudevents-batch+json"),
-            ("application/octet-stream"),
+            (RawEvent = "application/cloudevents+json"),
+            (Vec<RawEvent> = "application/cloudevents-batch+json"),
+            (Vec<u8> = "application/octet-stream"),
         ),
         description = "A CloudEvent in structured mode, a batch of them, or (binary mode) the data, with the attributes in ce- headers",
     ),
     responses(
         (status = 202, description = "Durable", body = Accepted),
-        NotACloudEvent, TooLarge, UnknownContentType, EventRefused, TooMuchInFlight, Stopping, DiskFull,
-    ),
+        NotACloudEvent, EventRefused, TooMuchInFlight,     ),
 )]
 pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Payload, Problem>) -> Response {
     counted(&app, accept(&app, &headers, body, None).await)
@@ -79,19 +75,18 @@ pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Pa
 ///
 /// An event that was accepted before, for any handler, is answered as a duplicate and changes nothing.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/events", operation_id = "post_events_to_handler", tag = "events", params(("name" = String, Path)),
+    post, path = "/v1/handlers/{name}/events", operation_id = "post_events_to_handler", tag = "events", params(("name" = inline(HandlerName), Path)),
     request_body(
         content(
-            ("application/cloudevents+json"),
-            ("application/cloudevents-batch+json"),
-            ("application/octet-stream"),
+            (RawEvent = "application/cloudevents+json"),
+            (Vec<RawEvent> = "application/cloudevents-batch+json"),
+            (Vec<u8> = "application/octet-stream"),
         ),
         description = "As for `POST /v1/events`",
     ),
     responses(
         (status = 202, description = "Durable", body = Accepted),
-        NotACloudEvent, NoSuchHandler, TooLarge, UnknownContentType, EventRefused, TooMuchInFlight, Stopping, DiskFull,
-    ),
+        NotACloudEvent, NoSuchHandler, EventRefused, TooMuchInFlight,     ),
 )]
 pub async fn post(
     State(app): State<App>,
@@ -146,8 +141,10 @@ impl From<Ingested> for AcceptedEvent {
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Only events after this position.
+    #[param(value_type = Option<Position>, inline)]
     after: Option<u64>,
     /// Maximum number of items (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Only events of this key.
     key: Option<String>,
@@ -170,7 +167,6 @@ pub struct EventItem {
     /// When it was accepted, in Unix milliseconds.
     at_ms: u64,
     /// The `CloudEvent` in structured mode.
-    #[schema(value_type = Object)]
     event: RawEvent,
 }
 
@@ -184,7 +180,7 @@ pub struct EventItem {
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let slot = ListSlot::take(&app).await?;
-    let limit = limit(query.limit);
+    let limit = limit(query.limit)?;
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let (mut count, mut bytes) = (0, 0);
     let look = move |stored: StoredEvent| {
@@ -209,7 +205,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
 
 /// Read one event.
 #[utoipa::path(
-    get, path = "/v1/events/{position}", operation_id = "read_event", tag = "events", params(("position" = u64, Path, description = "The event's position")),
+    get, path = "/v1/events/{position}", operation_id = "read_event", tag = "events", params(("position" = inline(Position), Path, description = "The event's position")),
     responses(
         (status = 200, description = "The event", body = EventItem),
         NoSuchEvent,

@@ -13,10 +13,8 @@ pub struct FailedAttempt {
     /// The handler's version.
     digest: String,
     /// `transient`, `correctable` or `permanent`.
-    #[schema(value_type = String)]
     class: FailureClass,
     /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract`, `interrupted`, `circuit-open` or `not-reached`.
-    #[schema(value_type = String)]
     kind: FailureKind,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +29,6 @@ pub struct FailedAttempt {
 #[derive(Serialize, ToSchema)]
 pub struct LogItem {
     /// `debug`, `info`, `warn` or `error`.
-    #[schema(value_type = String)]
     level: LogLevel,
     message: String,
 }

@@ -25,7 +25,6 @@ pub struct HandlerItem {
     /// `running`, `draining`, `drained` (draining, with nothing open), `paused`, or `waiting-for-module`.
     state: &'static str,
     digest: String,
-    #[schema(value_type = Object)]
     manifest: Manifest,
     deployed_at_ms: u64,
     /// The position up to which no delivery is open.
@@ -73,9 +72,7 @@ impl ScheduleItem {
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     /// The digest from `PUT /v1/modules`.
-    #[schema(value_type = String)]
     digest: Digest,
-    #[schema(value_type = Object)]
     manifest: Manifest,
 }
 
@@ -96,7 +93,7 @@ pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
 
 /// One handler.
 #[utoipa::path(
-    get, path = "/v1/handlers/{name}", operation_id = "read_handler", tag = "handlers", params(("name" = String, Path)),
+    get, path = "/v1/handlers/{name}", operation_id = "read_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)),
     responses(
         (status = 200, description = "The handler", body = HandlerItem),
         NoSuchHandler,
@@ -109,7 +106,7 @@ pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<ax
 
 /// Create a handler, or deploy another version or other settings. Takes effect at a position of the log.
 #[utoipa::path(
-    put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = String, Path)), request_body = Deployment,
+    put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)), request_body = Deployment,
     responses(
         (status = 200, description = "Durable; the handler, with the next three times of each schedule", body = HandlerItem),
         NoSuchModule, ManifestRefused,

@@ -9,6 +9,7 @@ mod dead_letter_filter;
 mod dead_letters;
 mod decisions;
 mod deliveries;
+mod document;
 mod events;
 mod failures;
 mod handlers;
@@ -20,7 +21,7 @@ pub mod problems;
 mod query;
 mod status;
 
-use axum::{Router, routing::get};
+use axum::Router;
 use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -65,11 +66,11 @@ pub fn api() -> (Router<App>, Document) {
         .routes(routes!(breakers::trip))
         .routes(routes!(breakers::reset))
         .routes(routes!(health::metrics))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
         .split_for_parts();
-    // axum's notation for "the rest of the path" differs from OpenAPI's.
-    let paths = std::mem::take(&mut document.paths.paths);
-    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
-    (router.route("/livez", get(health::live)).route("/readyz", get(health::ready)), document)
+    document::complete(&mut document);
+    (router, document)
 }
 
 fn deliveries() -> OpenApiRouter<App> {

@@ -1,7 +1,7 @@
 //! `POST /v1/handlers/{name}/pause`, `drain`, `resume`: a handler's mode.
 
 use axum::extract::State;
-use weirgate_types::Mode;
+use weirgate_types::{HandlerName, Mode};
 
 use super::{
     audit::AuditBody,
@@ -15,8 +15,8 @@ type Answer = Result<axum::Json<HandlerItem>, Problem>;
 
 /// Pause a handler: no attempt begins. Running calls end; new deliveries wait, in order.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/handlers/{name}/pause", operation_id = "pause_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 200, description = "Durable; the handler's present state", body = HandlerItem),
         NoSuchHandler, AuditRefused,
@@ -28,8 +28,8 @@ pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit)
 
 /// Drain a handler: take no new events and finish open deliveries, retries included. Then the state is `drained`.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/drain", operation_id = "drain_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/handlers/{name}/drain", operation_id = "drain_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 200, description = "Durable; the handler's present state", body = HandlerItem),
         NoSuchHandler, AuditRefused,
@@ -41,8 +41,8 @@ pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit)
 
 /// Resume a paused or drained handler.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = String, Path)),
-    request_body(content = AuditBody, description = "Optional"),
+    post, path = "/v1/handlers/{name}/resume", operation_id = "resume_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
         (status = 200, description = "Durable; the handler's present state", body = HandlerItem),
         NoSuchHandler, AuditRefused,

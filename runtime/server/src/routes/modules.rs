@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::Upload;
 
-use super::problems::{ModuleRefused, NoRoomForModules, TooLarge, TooManyUploads, TooSlow};
+use super::problems::{ModuleRefused, NoRoomForModules, TooManyUploads};
 use crate::{
     Problem,
     app::App,
@@ -32,7 +32,7 @@ pub struct ModuleItem {
     request_body(content_type = "application/wasm", description = "The component's bytes"),
     responses(
         (status = 200, description = "Kept", body = ModuleItem),
-        TooLarge, TooSlow, ModuleRefused, TooManyUploads, NoRoomForModules,
+        ModuleRefused, TooManyUploads, NoRoomForModules,
     ),
 )]
 pub async fn put(State(app): State<App>, request: Request) -> Result<axum::Json<ModuleItem>, Problem> {

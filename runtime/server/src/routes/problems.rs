@@ -13,7 +13,7 @@ macro_rules! problems {
 
         impl IntoResponses for $name {
             fn responses() -> BTreeMap<String, RefOr<Response>> {
-                problem($status, $description)
+                BTreeMap::from([($status.to_string(), problem($description))])
             }
         }
     )*};
@@ -33,11 +33,8 @@ problems! {
     NotADeadLetter: 404, "Not a dead letter";
     NotOpen: 404, "Not open";
     UnknownSubject: 404, "The subject has no status";
-    TooSlow: 408, "The body did not arrive in time";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
     DataTooLarge: 413, "The data is too large";
-    TooLarge: 413, "Too large";
-    UnknownContentType: 415, "Not a content type of CloudEvents";
     AuditRefused: 422, "`actor` or `reason` is too long or not one line";
     CommandRefused: 422, "The command is invalid";
     DataRefused: 422, "The data is invalid or does not fit the event";
@@ -46,17 +43,14 @@ problems! {
     ManifestRefused: 422, "The manifest is invalid";
     ModuleRefused: 422, "Not a valid handler component; see `code` and `detail`";
     TooMuchInFlight: 429, "Too many events in flight; see Retry-After";
-    Stopping: 503, "The server is stopping";
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";
     TooManyQueries: 503, "Too many lists are being read; see Retry-After";
     TooManyUploads: 503, "Too many concurrent uploads; see Retry-After";
-    DiskFull: 507, "The disk is nearly full";
     NoRoomForModules: 507, "The disk is nearly full, or modules that were never deployed take too much space";
 }
 
-fn problem(status: u16, description: &str) -> BTreeMap<String, RefOr<Response>> {
+pub fn problem(description: &str) -> RefOr<Response> {
     let content = Content::new(Some(Ref::from_schema_name("Problem")));
-    let response = Response::builder().description(description).content("application/problem+json", content).build();
-    BTreeMap::from([(status.to_string(), response.into())])
+    Response::builder().description(description).content("application/problem+json", content).build().into()
 }

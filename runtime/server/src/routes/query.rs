@@ -48,9 +48,13 @@ async fn parse<T: DeserializeOwned + Send + 'static>(app: &App, payload: Payload
     app.parsers.run(bytes, parse).await
 }
 
-/// Number of items to return, within bounds.
-pub fn limit(wanted: Option<usize>) -> usize {
-    wanted.unwrap_or(LIST_ITEMS_DEFAULT).clamp(1, LIST_ITEMS_MAX)
+/// Number of items to return.
+pub fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
+    let limit = wanted.unwrap_or(LIST_ITEMS_DEFAULT);
+    if (1..=LIST_ITEMS_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::bad_request("bad-query", format!("limit={limit} is out of range; allowed are 1 to {LIST_ITEMS_MAX}")))
 }
 
 /// An optional JSON body; without it all fields are absent.

@@ -25,8 +25,10 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[into_params(parameter_in = Query)]
 pub struct StatusQuery {
     /// Answer 304 unless the document's version is greater than this.
+    #[param(value_type = Option<Position>, inline)]
     after: Option<u64>,
     /// Wait this long for that: `30s`, `500ms` (up to 60s).
+    #[param(pattern = "^[0-9]{1,9}(ms|s)?$")]
     wait: Option<String>,
 }
 
@@ -39,14 +41,13 @@ pub struct Status {
     /// The position of the last change. It only increases.
     version: u64,
     /// By handler: `state`, `text`, `data`, `version`, `at_ms`, and `delivery` if one has failed.
-    #[schema(value_type = Object)]
     parts: std::collections::BTreeMap<String, weirgate_types::StatusPart>,
 }
 
 /// Read a subject's status. With `after` and `wait`, answers when there is a newer version.
 #[utoipa::path(
     get, path = "/v1/status/{*subject}", operation_id = "read_status", tag = "status",
-    params(("subject" = String, Path, description = "For instance order/o-1"), StatusQuery),
+    params(("subject" = String, Path, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery),
     responses(
         (status = 200, description = "The document", body = Status),
         (status = 304, description = "Nothing newer than `after`"),

@@ -6,6 +6,7 @@ use super::{ManifestError, within};
 use crate::json::{DEPTH_MAX, JsonText, check};
 
 /// What a handler requests beyond the contract. Denied unless listed here.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capabilities {
@@ -17,6 +18,7 @@ pub struct Capabilities {
 }
 
 /// An event that the handler gets at set times, independent of producers.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {

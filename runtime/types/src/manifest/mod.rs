@@ -25,6 +25,7 @@ pub use policy::{
 };
 pub use subscription::{Interest, RUNTIME_TYPES, Subscription};
 
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -71,6 +72,7 @@ pub struct Manifest {
     pub config: BTreeMap<String, String>,
 }
 
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
@@ -82,6 +84,7 @@ pub enum Start {
 }
 
 /// The resource limits of a call. `docs/limits.md` lists the defaults.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CallLimits {
@@ -126,7 +129,7 @@ impl Default for CallLimits {
 pub enum ManifestError {
     #[error("the manifest cannot be read: {0}")]
     Malformed(String),
-    #[error("`{setting}` is {value}; allowed are {least} to {most}")]
+    #[error("{} is {value}; allowed are {least} to {most}", quoted(setting))]
     OutOfRange { setting: &'static str, value: String, least: String, most: String },
     #[error("`subscriptions` names no event type; add for instance types = [\"order.placed\"]")]
     NoSubscription,
@@ -249,6 +252,11 @@ impl CallLimits {
     }
 }
 
+/// A setting's name between backticks; what is counted or measured as it is.
+fn quoted(setting: &str) -> String {
+    if setting.contains(' ') { setting.to_owned() } else { format!("`{setting}`") }
+}
+
 fn within<T: PartialOrd + ToString>(setting: &'static str, value: T, least: T, most: T) -> Result<(), ManifestError> {
     if value >= least && value <= most {
         return Ok(());
@@ -289,7 +297,7 @@ mod tests {
             (r#","emit_order":"input""#, "`emit_order = \"input\"` is for `ordering = \"none\"`"),
             (r#","limits":{"memory_bytes":1}"#, "`limits.memory_bytes` is 1"),
             (r#","colour":"red""#, "unknown field `colour`"),
-            (&large, "`the size of the manifest as JSON, in bytes` is 300"),
+            (&large, "the size of the manifest as JSON, in bytes is 300"),
             (
                 r#","schedules":[{"name":"s","cron":"* * * * *","type":"t","key":"a"},{"name":"s","cron":"* * * * *","type":"t","key":"b"}]"#,
                 "two schedules have the same `name`",

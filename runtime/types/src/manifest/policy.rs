@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ManifestError, within};
 
 /// Which deliveries wait behind an open one.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ordering {
@@ -19,6 +20,7 @@ pub enum Ordering {
 
 /// The order in which the emissions of a key's deliveries are released, if deliveries may overtake each other (`ordering =
 /// "none"`).
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmitOrder {
@@ -30,6 +32,7 @@ pub enum EmitOrder {
 }
 
 /// What happens to a key after a dead letter.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AfterDeadLetter {
@@ -43,6 +46,7 @@ pub enum AfterDeadLetter {
 /// A retry stage: a number of further attempts; the stage's n-th comes after a delay of at most min(`delay_ms_max`,
 /// `first_delay_ms` x `factor`^(n-1)). When a stage is used up, the next one follows; after the last stage comes the dead
 /// letter.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryStage {
@@ -53,6 +57,7 @@ pub struct RetryStage {
     pub jitter: Jitter,
 }
 
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Jitter {
@@ -85,6 +90,7 @@ pub fn default_stages() -> Vec<RetryStage> {
 
 /// When to stop calling a handler whose attempts keep failing, and when to try again.
 /// (The pattern is that of M. Nygard, *Release It!*.)
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerPolicy {
@@ -106,6 +112,7 @@ impl Default for BreakerPolicy {
 }
 
 /// When to pause a handler whose new version makes too many dead letters.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadLetterStop {
@@ -122,6 +129,7 @@ impl Default for DeadLetterStop {
 }
 
 /// Maximum number of deliveries per call. A call takes the ready deliveries when it begins, and waits for no more.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchPolicy {
@@ -129,6 +137,7 @@ pub struct BatchPolicy {
 }
 
 /// Resequences events that carry CloudEvents' `sequence` as a number (1, 2, 3, ... for each key).
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resequence {

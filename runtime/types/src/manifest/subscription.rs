@@ -18,6 +18,7 @@ const TYPE_PATTERN_BYTES_MAX: usize = 256;
 const SOURCE_PATTERN_BYTES_MAX: usize = 1_024;
 
 /// Which events a handler takes.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
