@@ -7,6 +7,7 @@ mod admission;
 mod app;
 mod connections;
 mod content;
+mod exposition;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod live;

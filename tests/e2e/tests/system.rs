@@ -47,7 +47,8 @@ async fn metrics_have_names_with_units_and_no_keys() {
     server.client.accept(entry(1)).await;
     server.client.publish(&[entry(1)]).await.ok();
     server.client.drained(PATIENCE).await;
-    let answer = server.client.get("/metrics").await;
+    let open_metrics = server.client.request(Method::GET, "/metrics").header("accept", "application/openmetrics-text");
+    let answer = server.client.attempt(open_metrics).await.expect("an answer");
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     for sample in [
         "weirgate_events_accepted_total 1",

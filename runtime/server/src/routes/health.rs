@@ -2,18 +2,30 @@
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use crate::{Problem, app::App};
+use crate::{
+    Problem,
+    app::App,
+    exposition::{OPEN_METRICS, OPEN_METRICS_TYPE, PROMETHEUS_TYPE, prometheus},
+};
 
 /// The process answers.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "read_liveness", tag = "system",
+    responses((status = 200, description = "The process answers", body = String, content_type = "text/plain")),
+)]
 pub async fn live() -> &'static str {
     "ok\n"
 }
 
 /// The log is open, recovered, accepts commands, and has room for events.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "read_readiness", tag = "system",
+    responses((status = 200, description = "Events are accepted and delivered", body = String, content_type = "text/plain")),
+)]
 pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     app.engine.handlers().await?;
     if !app.engine.has_space() {
@@ -23,16 +35,25 @@ pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     Ok("ok\n")
 }
 
-/// Metrics in the text format of OpenMetrics, which Prometheus reads.
+/// Metrics, in Prometheus' text format; with `Accept: application/openmetrics-text` in that of OpenMetrics.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "read_metrics", tag = "system",
-    responses((status = 200, description = "Metrics", body = String, content_type = "application/openmetrics-text")),
+    responses(
+        (status = 200, description = "Metrics", content(
+            (String = "text/plain"),
+            (String = "application/openmetrics-text"),
+        )),
+    ),
 )]
-pub async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let handlers = app.engine.handlers().await?;
     let metrics = app.engine.metrics();
     metrics.live_subjects.set(i64::try_from(app.engine.hub().watched()).unwrap_or(i64::MAX));
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], metrics.encode(&handlers, app.engine.budget()))
-        .into_response())
+    let text = metrics.encode(&handlers, app.engine.budget());
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (content_type, text) = match accept.into_iter().any(|types| types.contains(OPEN_METRICS)) {
+        true => (OPEN_METRICS_TYPE, text),
+        false => (PROMETHEUS_TYPE, prometheus(&text)),
+    };
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response())
 }
