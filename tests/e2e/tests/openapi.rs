@@ -1,0 +1,75 @@
+//! The OpenAPI document and the metrics, read by the programs that users read them with.
+// JSON that lacks the requested member yields null, and the test reports it.
+#![allow(clippy::indexing_slicing)]
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::json;
+use weirgate_tests::{Client, Server, Setup, event, eventually, manifest, python_program};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn shown(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+}
+
+/// A server with an open delivery and a dead letter.
+async fn server() -> Server {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let mut manifest = manifest("mender", &["mend.work"]);
+    manifest["retry"] =
+        json!([{ "attempts": 1, "first_delay_ms": 3_600_000, "delay_ms_max": 3_600_000, "jitter": "none" }]);
+    client.deploy(&manifest, weirgate_guests::build("mender")).await;
+    for (subject, fail) in [("order/1", "permanent"), ("order/2", "transient")] {
+        client.accept(event("mend.work", subject, subject, &json!({ "n": 1, "fail": fail }))).await;
+    }
+    eventually("a dead letter and an open delivery", PATIENCE, async || {
+        let found = deliveries(client).await;
+        if found.len() == 2 { Ok(()) } else { Err(found) }
+    })
+    .await;
+    server
+}
+
+/// The ids of dead letters, and of deliveries that wait for their next attempt.
+async fn deliveries(client: &Client) -> Vec<String> {
+    let dead_letters = client.get("/v1/dead-letters").await.ok()["dead_letters"].take();
+    let retrying = client.get("/v1/deliveries?state=retrying").await.ok()["deliveries"].take();
+    let items = [dead_letters, retrying].into_iter().flat_map(|list| list.as_array().cloned().unwrap_or_default());
+    items.map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
+    let server = server().await;
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    let mut command = Command::new(python_program("schemathesis"));
+    command.args(["--config-file", "schemathesis.toml", "run", "--no-color"]);
+    command.env("KNOWN_HANDLERS", "mender").env("KNOWN_DELIVERIES", deliveries(&server.client).await.join(" "));
+    command.arg(server.url("/openapi.json")).current_dir(python).env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread").expect("it runs");
+    assert!(output.status.success(), "{}", shown(&output));
+    assert!(server.client.is_ready().await, "the server is not ready after the requests");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promtool_has_no_objection_to_the_metrics() {
+    let server = server().await;
+    let metrics = server.client.get("/metrics").await;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed: `make test` unpacks it");
+    promtool.stdin.take().expect("its input").write_all(metrics.text.as_bytes()).expect("it reads");
+    let output = promtool.wait_with_output().expect("its end");
+    assert!(output.status.success(), "{}", shown(&output));
+}
