@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use weirgate_types::{
-    BreakerChanged, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, PartDelivery, Position,
+    BreakerChanged, DeliveryCommand, DeliveryDecided, Deployed, HandlerName, Mode, ModeChanged, PartDelivery, Position,
     StatusPart,
 };
 
@@ -33,6 +33,13 @@ impl Projection {
             self.say(position, key, &delivery.handler, *at_ms, None)?;
         }
         Ok(())
+    }
+
+    /// Watchers learn that there is another version, not its manifest: its settings are the operator's.
+    pub(super) fn version_changed(&mut self, position: Position, deployed: &Deployed) {
+        let Deployed { handler, digest, at_ms, .. } = deployed;
+        let (text, data) = (digest.to_string(), json!({ "digest": digest }));
+        self.announce(position, &notices::handler_subject(handler), "deployment", ("deployed", &text), &data, *at_ms);
     }
 
     pub(super) fn mode_changed(&mut self, position: Position, changed: &ModeChanged) {

@@ -56,6 +56,7 @@ impl Projection {
             Record::Deployed(deployed) => {
                 self.put(keys::deployed_module(deployed.digest), Vec::new());
                 self.deployed(position, deployed)?;
+                self.version_changed(position, deployed);
             }
             Record::Fired { timer, due_ms, next_ms, event, .. } => {
                 self.fired(timer, crate::timers::kind_of(event), *due_ms, *next_ms)?;
