@@ -61,15 +61,15 @@ fn an_escrow_with_all_steps_in_time_completes() {
     assert_eq!((text(&world), running(&world)), ("Waiting for the buyer to sign", vec!["buyer-signature"]));
     let signed = run(&mut world, &buyer_signed());
     assert_eq!((signed.emitted::<EscrowSigned>().len(), running(&world)), (1, vec!["payment"]));
-    assert_eq!(text(&world), "Waiting for the buyer to pay 100.00 EUR");
+    assert_eq!(text(&world), "Waiting for the buyer to pay €100.00");
     run(&mut world, &funded("tr-7")).completed();
-    assert_eq!((text(&world), running(&world)), ("100.00 EUR are held until the buyer closes it", vec!["closing"]));
+    assert_eq!((text(&world), running(&world)), ("€100.00 are held until the buyer closes it", vec!["closing"]));
     assert_eq!(world.status(KEY).expect("a status").data["waits_for"][0], "closing");
     let closed = run(&mut world, &EscrowCloseRequested { escrow: escrow() });
     let release =
         EscrowReleaseRequested { escrow: escrow(), to: "bob".into(), amount_cents: 10_000, reference: "tr-7".into() };
     assert_eq!((closed.emitted(), closed.emitted::<EscrowClosed>().len()), (vec![release], 1));
-    assert_eq!((text(&world), running(&world)), ("Closed; 100.00 EUR go to the seller", Vec::new()));
+    assert_eq!((text(&world), running(&world)), ("Closed; €100.00 go to the seller", Vec::new()));
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn a_missed_step_is_reported_and_compensated() {
         (
             "seller-signature",
             |world| drop(run(world, &funded("tr-7"))),
-            "Expired: the seller has not signed in time; 100.00 EUR go back to the buyer",
+            "Expired: the seller has not signed in time; €100.00 go back to the buyer",
         ),
         (
             "buyer-signature",
             |world| drop((run(world, &seller_signed()), run(world, &funded("tr-7")))),
-            "Expired: the buyer has not signed in time; 100.00 EUR go back to the buyer",
+            "Expired: the buyer has not signed in time; €100.00 go back to the buyer",
         ),
         (
             "payment",
@@ -123,7 +123,7 @@ fn a_missed_step_is_reported_and_compensated() {
         (
             "closing",
             |world| drop((run(world, &seller_signed()), run(world, &buyer_signed()), run(world, &funded("tr-7")))),
-            "Expired: the buyer has not closed it in time; 100.00 EUR go back to the buyer",
+            "Expired: the buyer has not closed it in time; €100.00 go back to the buyer",
         ),
     ];
     for (timer, way, says) in ways {

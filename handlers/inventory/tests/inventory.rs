@@ -92,7 +92,7 @@ fn missing_articles_are_substituted_or_dropped_before_payment() {
     assert_eq!(changes, [(0, ChangeKind::Substituted), (1, ChangeKind::Unavailable), (2, ChangeKind::Unavailable)]);
     let by = reserved.changes[0].by.as_ref().expect("what is sent instead");
     assert_eq!((by.sku.as_str(), by.unit_price_cents), ("rye-bread", 420));
-    assert_eq!(world.status(KEY).expect("a status").text, "Items reserved with 3 changes, now 19.10 EUR");
+    assert_eq!(world.status(KEY).expect("a status").text, "Items reserved with 3 changes, now €19.10");
 }
 
 #[test]

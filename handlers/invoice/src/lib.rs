@@ -64,7 +64,7 @@ fn lines_for(order_paid: &OrderPaid, context: &Context) -> Result<Vec<Line>, Fai
     if reserved_cents != order_paid.total_cents {
         let (reserved, paid) = (euros(reserved_cents), euros(order_paid.total_cents));
         return Err(Failure::correctable(
-            format!("{paid} were charged for lines that come to {reserved}"),
+            format!("{paid} was charged for lines that come to {reserved}"),
             "the amount of order.paid does not fit the lines of inventory.reserved",
         ));
     }

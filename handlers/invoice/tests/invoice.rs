@@ -59,5 +59,5 @@ fn missing_or_invalid_lines_await_correction() {
     let mut world = World::new();
     world.run(reserved(), handle).completed();
     let run = world.run(paid(1970), handle);
-    assert_eq!(run.failure().message(), "19.70 EUR were charged for lines that come to 19.10 EUR");
+    assert_eq!(run.failure().message(), "€19.70 was charged for lines that come to €19.10");
 }

@@ -80,7 +80,7 @@ fn a_change_is_described_in_words() {
     assert_eq!(
         mail.text,
         "Dear Ada, in order o-1: 1 x Rye bread instead of Sourdough bread; 1 x Sourdough bread is not available. \
-         It comes to 19.10 EUR instead of 19.70 EUR."
+         It comes to €19.10 instead of €19.70."
     );
 }
 
@@ -112,7 +112,7 @@ fn a_refunded_late_payment_causes_one_mail() {
     assert_eq!(mail.kind, "refunded");
     assert_eq!(
         mail.text,
-        "Dear Ada, we have charged 19.10 EUR for order o-1 and pay it back, because it was not paid within 10 min."
+        "Dear Ada, we have charged €19.10 for order o-1 and pay it back, because it was not paid within 10 min."
     );
 }
 

@@ -1,6 +1,6 @@
 //! Whether an order can be accepted, by the order itself and the catalogue only.
 
-use order_events::{Line, OrderAccepted, OrderPlaced, OrderRejected, PlacedLine, catalogue, total_cents};
+use order_events::{Line, OrderAccepted, OrderPlaced, OrderRejected, PlacedLine, catalogue, euros, total_cents};
 
 const LINES_MAX: usize = 30;
 const QUANTITY_MAX: u32 = 99;
@@ -70,8 +70,8 @@ fn line_problems(line: &PlacedLine) -> Vec<String> {
         problems.push(format!("quantity {} is not 1 to {QUANTITY_MAX}", line.quantity));
     }
     if line.unit_price_cents != entry.price_cents {
-        problems
-            .push(format!("the price of {} is {} cents, not {}", entry.name, entry.price_cents, line.unit_price_cents));
+        let [right, given] = [entry.price_cents, line.unit_price_cents].map(euros);
+        problems.push(format!("the price of {} is {right}, not {given}", entry.name));
     }
     problems
 }

@@ -60,7 +60,7 @@ fn every_problem_of_an_order_is_reported() {
             "the address is missing",
             "the e-mail address is not one",
             "line 1: quantity 100 is not 1 to 99",
-            "line 2: the price of Coffee beans, 500 g is 1490 cents, not 1",
+            "line 2: the price of Coffee beans, 500 g is €14.90, not €0.01",
             "line 3: there is no article `caviar`",
         ]
     );

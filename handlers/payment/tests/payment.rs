@@ -53,7 +53,7 @@ fn a_reserved_order_is_charged_once() {
     let run = world.run(reserved().position(17), handle);
     let charged = PaymentCharged { order: "o-1".into(), total_cents: 1910, reference: "pay-payment@17".into() };
     assert_eq!(run.emitted::<PaymentCharged>(), [charged]);
-    assert_eq!((run.status().state.as_str(), run.status().text.as_str()), ("charged", "Paid 19.10 EUR"));
+    assert_eq!((run.status().state.as_str(), run.status().text.as_str()), ("charged", "Paid €19.10"));
     assert_eq!(world.state::<String>(KEY, "card"), None, "the card is not kept");
     world.run(reserved().position(18), handle).did_nothing();
     world.run(accepted("4242424242424242"), handle).did_nothing();
@@ -168,7 +168,7 @@ fn a_late_charge_is_refunded_once() {
     };
     assert_eq!(run.emitted::<PaymentRefunded>(), [refunded]);
     assert_eq!(run.status().state, "refunded");
-    assert_eq!(run.status().text, "Paid back 19.10 EUR: nothing is left of it");
+    assert_eq!(run.status().text, "Paid back €19.10: nothing is left of it");
     world.run(cancelled(), handle).did_nothing();
     world.run(reserved(), handle).did_nothing();
 }

@@ -41,7 +41,7 @@ fn orders_are_counted_and_shown_once_a_minute() {
     }
     assert!(world.status(REPORT_KEY).is_none(), "the minute is not over");
     let shown = minute(&mut world);
-    assert_eq!(shown.status().text, "Today 2 orders paid, 20.00 EUR; 1 cancelled");
+    assert_eq!(shown.status().text, "Today 2 orders paid, €20.00; 1 cancelled");
     assert_eq!(shown.status().data["today"]["paid_cents"], 2_000);
     minute(&mut world).did_nothing();
 }
@@ -56,7 +56,7 @@ fn a_day_is_closed_and_the_next_begins_at_zero() {
     assert_eq!(closed.status().data["today"]["paid"], 0);
     assert_eq!(closed.status().data["yesterday"]["paid"], 1);
     tell(&mut world, cancelled("o-2"));
-    assert_eq!(minute(&mut world).status().text, "Today 0 orders paid, 0.00 EUR; 1 cancelled");
+    assert_eq!(minute(&mut world).status().text, "Today 0 orders paid, €0.00; 1 cancelled");
     assert_eq!(day(&mut world).emitted::<ReportDayClosed>()[0].count.cancelled, 1);
     let quiet = day(&mut world).emitted::<ReportDayClosed>();
     assert_eq!(quiet[0].count, OrderCount::default(), "a day without orders is published too");
