@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds everything, starts Weirgate with the order handlers and the shop, and runs until Ctrl-C. Orders are kept in
-# target/demo; `make clean-demo` deletes them. PORT sets another port.
+# target/demo; `make clean-demo` deletes them. PORT sets another port, PACE_MS how long the simulated work of a step takes.
 source "$(dirname "$0")/lib.sh"
 need_rust; need_wasm; need_node
 build_server; build_handlers; build_web
@@ -19,7 +19,14 @@ for _ in $(seq 300); do
   sleep 0.1
 done
 say "deploying the order handlers"
-manifests=(); for name in "${HANDLERS[@]}"; do manifests+=("handlers/$name/handler.toml"); done
-"$weirgate" --url "$url" handlers deploy "${manifests[@]}"
+# With a pace that one can watch: the manifests in handlers/ have none, so that everything happens at once.
+mkdir -p target/demo/manifests; manifests=()
+for name in "${HANDLERS[@]}"; do
+  manifests+=("target/demo/manifests/$name.toml")
+  sed -e "s|^pace_ms = .*|pace_ms = \"${PACE_MS:-1200}\"|" -e 's|^module = ".*/|module = "|' "handlers/$name/handler.toml" > "${manifests[-1]}"
+done
+"$weirgate" --url "$url" handlers deploy --modules "$MODULES" "${manifests[@]}"
+say "counting the stock"
+"$weirgate" --url "$url" events publish --file handlers/inventory/stocktaking.json
 printf '\n   The shop is open:  %s/shop/\n   Stop it with Ctrl-C. Orders survive that, and kill -9 too.\n\n' "$url"
 wait $server

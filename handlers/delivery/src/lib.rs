@@ -1,8 +1,10 @@
 //! The delivery handler: takes a parcel from packed over dispatched to delivered. Each step is an event, which also starts
 //! the next one.
 
-use order_events::{DeliveryDelivered, DeliveryDispatched, DeliveryPacked, InvoiceCreated};
-use serde::{Deserialize, Serialize};
+use order_events::{
+    DeliveryDelivered, DeliveryDispatched, DeliveryDue, DeliveryPacked, DeliveryStep, InvoiceCreated, PACE_TIMER, pace,
+};
+use serde::Serialize;
 use weirgate_sdk::prelude::*;
 
 /// The events that this handler takes.
@@ -11,17 +13,11 @@ pub enum Incoming {
     Invoiced(InvoiceCreated),
     Packed(DeliveryPacked),
     Dispatched(DeliveryDispatched),
+    /// From its own timer.
+    Due(DeliveryDue),
 }
 
-/// The state of the parcel; absent before it was packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Step {
-    Packed,
-    Dispatched,
-    Delivered,
-}
-
+/// The step that the parcel has made; absent before it was packed.
 const STEP: &str = "step";
 
 #[derive(Serialize)]
@@ -30,43 +26,62 @@ struct ParcelData<'a> {
 }
 
 /// # Errors
-/// None.
+/// Transient: the setting `pace_ms` is not a number.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
         Incoming::Invoiced(InvoiceCreated { order, .. }) => {
             let parcel = format!("WG-{:06}", context.delivery().position);
-            if step(None, Step::Packed, &parcel, context)? {
-                context.emit(&DeliveryPacked { order, parcel });
-            }
+            begin(DeliveryDue { order, parcel, step: DeliveryStep::Packed }, context)
         }
         Incoming::Packed(DeliveryPacked { order, parcel }) => {
-            if step(Some(Step::Packed), Step::Dispatched, &parcel, context)? {
-                context.emit(&DeliveryDispatched { order, parcel });
-            }
+            begin(DeliveryDue { order, parcel, step: DeliveryStep::Dispatched }, context)
         }
         Incoming::Dispatched(DeliveryDispatched { order, parcel }) => {
-            if step(Some(Step::Dispatched), Step::Delivered, &parcel, context)? {
-                context.emit(&DeliveryDelivered { order, parcel });
-            }
+            begin(DeliveryDue { order, parcel, step: DeliveryStep::Delivered }, context)
         }
+        Incoming::Due(due) => make(due, context),
     }
-    Ok(())
+}
+
+/// The step is made when its work is done.
+fn begin(due: DeliveryDue, context: &mut Context) -> Result<(), Failure> {
+    match pace(context)? {
+        Some(done) if follows(due.step, context)? => {
+            context.start_timer(PACE_TIMER, done, &due);
+            Ok(())
+        }
+        _ => make(due, context),
+    }
 }
 
 /// Goes from one step to the next; from any other step nothing happens.
-fn step(from: Option<Step>, to: Step, parcel: &str, context: &mut Context) -> Result<bool, Failure> {
-    let at = context.state().get::<Step>(STEP)?;
-    if at != from {
-        context.warn(format!("no step to {to:?}: the parcel is at {at:?}"));
-        return Ok(false);
+fn make(DeliveryDue { order, parcel, step }: DeliveryDue, context: &mut Context) -> Result<(), Failure> {
+    if !follows(step, context)? {
+        context.warn(format!("no step to {step:?}: the parcel is not at the one before"));
+        return Ok(());
     }
-    context.state().set(STEP, &to)?;
-    let (state, text) = match to {
-        Step::Packed => ("packed", format!("Parcel {parcel} is packed")),
-        Step::Dispatched => ("dispatched", format!("Parcel {parcel} is on its way")),
-        Step::Delivered => ("delivered", format!("Parcel {parcel} is delivered")),
+    context.state().set(STEP, &step)?;
+    let (state, text) = match step {
+        DeliveryStep::Packed => ("packed", format!("Parcel {parcel} is packed")),
+        DeliveryStep::Dispatched => ("dispatched", format!("Parcel {parcel} is on its way")),
+        DeliveryStep::Delivered => ("delivered", format!("Parcel {parcel} is delivered")),
     };
-    context.set_status(state, text).data(&ParcelData { parcel });
-    Ok(true)
+    context.set_status(state, text).data(&ParcelData { parcel: &parcel });
+    match step {
+        DeliveryStep::Packed => context.emit(&DeliveryPacked { order, parcel }),
+        DeliveryStep::Dispatched => context.emit(&DeliveryDispatched { order, parcel }),
+        DeliveryStep::Delivered => context.emit(&DeliveryDelivered { order, parcel }),
+    };
+    Ok(())
+}
+
+/// Whether the step is the parcel's next.
+fn follows(step: DeliveryStep, context: &Context) -> Result<bool, Failure> {
+    let before = match step {
+        DeliveryStep::Packed => None,
+        DeliveryStep::Dispatched => Some(DeliveryStep::Packed),
+        DeliveryStep::Delivered => Some(DeliveryStep::Dispatched),
+    };
+    Ok(context.state().get::<DeliveryStep>(STEP)? == before)
 }

@@ -3,6 +3,24 @@
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
 
+/// The steps of a parcel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryStep {
+    Packed,
+    Dispatched,
+    Delivered,
+}
+
+/// The event of the delivery handler's timer: the work of this step is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("delivery.due")]
+pub struct DeliveryDue {
+    pub order: String,
+    pub parcel: String,
+    pub step: DeliveryStep,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("delivery.packed")]
 pub struct DeliveryPacked {

@@ -6,12 +6,15 @@ mod delivery;
 mod escrow;
 mod money;
 mod order;
+mod pace;
 mod payment;
 mod report;
 mod span;
 mod stock;
 
-pub use delivery::{DeliveryDelivered, DeliveryDispatched, DeliveryPacked, NotificationSent};
+pub use delivery::{
+    DeliveryDelivered, DeliveryDispatched, DeliveryDue, DeliveryPacked, DeliveryStep, NotificationSent,
+};
 pub use escrow::{
     EscrowBuyerSigned, EscrowCancelRequested, EscrowCancelled, EscrowCloseRequested, EscrowClosed,
     EscrowDeadlinePassed, EscrowDeadlines, EscrowExpired, EscrowFunded, EscrowOpened, EscrowRefundRequested,
@@ -20,12 +23,15 @@ pub use escrow::{
 pub use money::euros;
 pub use order::{
     Customer, OrderAccepted, OrderCancelRequested, OrderCancelled, OrderPaid, OrderPaymentOverdue, OrderPlaced,
-    OrderRejected, PlacedLine, order_key,
+    OrderRejected, PlacedLine, acceptance_key, order_key,
 };
-pub use payment::{InvoiceCreated, PaymentCharged, PaymentDeclined, PaymentDetailsCorrected, PaymentRefunded};
+pub use pace::{PACE_TIMER, pace};
+pub use payment::{
+    InvoiceCreated, InvoiceDue, PaymentCharged, PaymentDeclined, PaymentDetailsCorrected, PaymentRefunded,
+};
 pub use report::{OrderCount, REPORT_KEY, ReportCounted, ReportDayClosed, ReportDayPassed, ReportMinutePassed};
 pub use span::span;
 pub use stock::{
-    Article, Change, ChangeKind, InventoryReserved, InventoryUnavailable, Line, StockAnswered, StockPicked,
-    StockReleased, StockRequested, stock_key, total_cents,
+    Article, Change, ChangeKind, InventoryReserved, InventoryUnavailable, Line, StockAnswered, StockCollected,
+    StockCounted, StockPicked, StockReleased, StockRequested, stock_key, total_cents,
 };

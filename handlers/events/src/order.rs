@@ -9,6 +9,12 @@ pub fn order_key(order: &str) -> String {
     format!("order/{order}")
 }
 
+/// The subject that keeps the status of an order's acceptance.
+#[must_use]
+pub fn acceptance_key(order: &str) -> String {
+    format!("order/{order}/acceptance")
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     pub name: String,

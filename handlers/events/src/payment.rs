@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::EventType;
 
-use crate::Line;
+use crate::{Line, OrderPaid};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("payment.charged")]
@@ -41,6 +41,11 @@ pub struct PaymentDetailsCorrected {
     pub order: String,
     pub card: String,
 }
+
+/// The event of the invoice handler's timer: the invoice is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("invoice.due")]
+pub struct InvoiceDue(pub OrderPaid);
 
 /// The invoice; its amounts include value added tax.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]

@@ -80,6 +80,23 @@ pub struct StockPicked {
     pub unit_price_cents: Option<u64>,
 }
 
+/// The event of the inventory handler's timer: the order's items are collected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("stock.collected")]
+pub struct StockCollected {
+    pub order: String,
+}
+
+/// The warehouse has counted an article.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
+#[event("stock.counted")]
+pub struct StockCounted {
+    pub sku: String,
+    /// Absent: as many as known; the status shows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_hand: Option<u64>,
+}
+
 /// Units are returned to the stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("stock.released")]

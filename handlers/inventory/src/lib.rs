@@ -8,7 +8,8 @@ mod pick;
 mod stock;
 
 use order_events::{
-    OrderAccepted, OrderCancelled, PaymentDeclined, StockAnswered, StockPicked, StockReleased, StockRequested,
+    OrderAccepted, OrderCancelled, PaymentDeclined, StockAnswered, StockCollected, StockCounted, StockPicked,
+    StockReleased, StockRequested,
 };
 use weirgate_sdk::prelude::*;
 
@@ -22,13 +23,16 @@ pub enum Incoming {
     Declined(PaymentDeclined),
     Requested(StockRequested),
     Released(StockReleased),
+    Counted(StockCounted),
+    /// From its own timer.
+    Collected(StockCollected),
 }
 
 pub use pick::marked_price;
 
 /// # Errors
-/// Transient: a setting `stock.*` is not a number. Correctable: a picked product is unknown or not wanted. Permanent: a pick
-/// under another order's key.
+/// Transient: a setting `stock.*` or `pace_ms` is not a number. Correctable: a picked product is unknown or not wanted.
+/// Permanent: a pick under another order's key, a count under another article's.
 #[handler(on_correctable = marked_price)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
@@ -39,5 +43,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
         Incoming::Declined(news) => order::release(&news.order, context),
         Incoming::Requested(request) => stock::take(request, context),
         Incoming::Released(released) => stock::give_back(&released, context),
+        Incoming::Counted(counted) => stock::count(&counted, context),
+        Incoming::Collected(timer) => order::collected(timer.order, context),
     }
 }

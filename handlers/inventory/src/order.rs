@@ -1,8 +1,8 @@
 //! Deliveries under `order/<id>`: request stock for each line, collect the answers, and publish the result.
 
 use order_events::{
-    Article, Change, InventoryReserved, InventoryUnavailable, Line, OrderAccepted, StockAnswered, StockReleased,
-    StockRequested, euros, stock_key, total_cents,
+    Article, Change, InventoryReserved, InventoryUnavailable, Line, OrderAccepted, PACE_TIMER, StockAnswered,
+    StockCollected, StockReleased, StockRequested, euros, pace, stock_key, total_cents,
 };
 use serde::Serialize;
 use weirgate_sdk::prelude::*;
@@ -72,10 +72,24 @@ pub fn answer(answered: StockAnswered, context: &mut Context) -> Result<(), Fail
 pub fn go_on(order: String, collection: &mut Collection, context: &mut Context) -> Result<(), Failure> {
     if collection.answered() < collection.lines() {
         tell_progress(collection, context);
+    } else if let Some(done) = pace(context)? {
+        tell_progress(collection, context);
+        context.start_timer(PACE_TIMER, done, &StockCollected { order });
     } else {
         conclude(order, collection, context);
     }
     context.state().set(COLLECTION, collection)
+}
+
+/// The items are collected, unless the order was cancelled meanwhile.
+pub fn collected(order: String, context: &mut Context) -> Result<(), Failure> {
+    let collection = context.state().get::<Collection>(COLLECTION)?;
+    let Some(mut collection) = collection.filter(|collection| collection.stage == Stage::Checking) else {
+        context.info("nothing to collect: the order does not wait for its items");
+        return Ok(());
+    };
+    conclude(order, &mut collection, context);
+    context.state().set(COLLECTION, &collection)
 }
 
 /// Returns everything, once.

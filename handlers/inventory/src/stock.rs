@@ -1,6 +1,7 @@
-//! Deliveries under `sku/<sku>`: take units of one article, offer its substitute, return units. All units of a line or none.
+//! Deliveries under `sku/<sku>`: take units of one article, offer its substitute, return units, count them. All units of a
+//! line or none.
 
-use order_events::{StockAnswered, StockReleased, StockRequested, catalogue, order_key, stock_key};
+use order_events::{StockAnswered, StockCounted, StockReleased, StockRequested, catalogue, order_key, stock_key};
 use serde::Serialize;
 use weirgate_sdk::prelude::*;
 
@@ -17,7 +18,7 @@ struct StockData {
 pub fn take(request: StockRequested, context: &mut Context) -> Result<(), Failure> {
     if is_by_hand(&request.article.sku, context) {
         context.info(format!("line {} of order {} waits for its picker", request.line, request.order));
-        context.set_status(BY_HAND, "Picked by hand");
+        say_by_hand(context);
         return Ok(());
     }
     let on_hand = on_hand(&request.article.sku, context)?;
@@ -46,6 +47,22 @@ pub fn give_back(released: &StockReleased, context: &mut Context) -> Result<(), 
     keep(on_hand.saturating_add(released.quantity.into()), context)
 }
 
+/// The warehouse has counted the article, or its stock is to be shown as it is known.
+pub fn count(counted: &StockCounted, context: &mut Context) -> Result<(), Failure> {
+    let sku = &counted.sku;
+    if stock_key(sku) != context.delivery().key {
+        return Err(Failure::permanent("something was counted under another article's key"));
+    }
+    match counted.on_hand {
+        None if is_by_hand(sku, context) => {
+            say_by_hand(context);
+            Ok(())
+        }
+        None => keep(on_hand(sku, context)?, context),
+        Some(on_hand) => keep(on_hand, context),
+    }
+}
+
 /// The stock; before the first delivery of the article, that of the settings.
 fn on_hand(sku: &str, context: &Context) -> Result<u64, Failure> {
     if let Some(on_hand) = context.state().get(ON_HAND)? {
@@ -58,6 +75,10 @@ fn on_hand(sku: &str, context: &Context) -> Result<u64, Failure> {
 
 fn is_by_hand(sku: &str, context: &Context) -> bool {
     setting(sku, context).as_deref() == Some(BY_HAND)
+}
+
+fn say_by_hand(context: &mut Context) {
+    context.set_status(BY_HAND, "Picked by hand");
 }
 
 fn setting(sku: &str, context: &Context) -> Option<String> {

@@ -5,7 +5,7 @@
 use inventory_handler::handle;
 use order_events::{
     Article, ChangeKind, Customer, InventoryReserved, InventoryUnavailable, OrderAccepted, OrderCancelled,
-    PaymentDeclined, PlacedLine, StockAnswered, StockReleased, StockRequested, catalogue,
+    PaymentDeclined, PlacedLine, StockAnswered, StockCounted, StockReleased, StockRequested, catalogue,
 };
 use weirgate_sdk::testing::{Delivery, Emitted, Run, World};
 
@@ -159,6 +159,21 @@ fn the_longest_order_stays_within_the_limits() {
     assert_eq!(on_hand(&world, "milk-chocolate"), Some(30));
     assert!(settle(&mut world, cancelled(), true).is_empty());
     assert_eq!(on_hand(&world, "milk-chocolate"), Some(3_000));
+}
+
+#[test]
+fn a_count_shows_the_stock_or_sets_it() {
+    let count = |on_hand| Delivery::of(&StockCounted { sku: "sourdough".into(), on_hand }).key("sku/sourdough");
+    let mut world = world();
+    for (on_hand, state, shown) in
+        [(None, "sold-out", 0), (Some(3), "in-stock", 3), (None, "in-stock", 3), (Some(0), "sold-out", 0)]
+    {
+        let run = world.run(count(on_hand), handle);
+        assert_eq!((run.status().state.as_str(), &run.status().data["on_hand"]), (state, &shown.into()), "{on_hand:?}");
+    }
+    assert!(world.run(count(None).key("sku/honey"), handle).failure().is_permanent());
+    world.configure("stock.sourdough", "by-hand");
+    assert_eq!(world.run(count(None), handle).status().state, "by-hand");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The invoice handler: joins the reserved lines with the payment, and writes one invoice per order.
 
-use order_events::{InventoryReserved, InvoiceCreated, Line, OrderPaid, euros, total_cents};
+use order_events::{
+    InventoryReserved, InvoiceCreated, InvoiceDue, Line, OrderPaid, PACE_TIMER, euros, pace, total_cents,
+};
 use weirgate_sdk::prelude::*;
 
 /// The events that this handler takes.
@@ -8,6 +10,8 @@ use weirgate_sdk::prelude::*;
 pub enum Incoming {
     Reserved(InventoryReserved),
     Paid(OrderPaid),
+    /// From its own timer.
+    Due(InvoiceDue),
 }
 
 /// Value added tax, which prices include.
@@ -16,7 +20,7 @@ const LINES: &str = "lines";
 const NUMBER: &str = "number";
 
 /// # Errors
-/// Correctable: the lines of the order are unknown, or do not add up to the charge.
+/// Transient: the setting `pace_ms` is not a number. Correctable: the lines of the order are unknown, or do not add up to the charge.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     if let Some(number) = context.state().get::<String>(NUMBER)? {
@@ -25,7 +29,14 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     }
     match event.data {
         Incoming::Reserved(reserved) => context.state().set(LINES, &reserved.lines),
-        Incoming::Paid(paid) => issue(paid, context),
+        Incoming::Paid(paid) => match pace(context)? {
+            Some(done) => {
+                context.start_timer(PACE_TIMER, done, &InvoiceDue(paid));
+                Ok(())
+            }
+            None => issue(paid, context),
+        },
+        Incoming::Due(InvoiceDue(paid)) => issue(paid, context),
     }
 }
 

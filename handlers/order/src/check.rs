@@ -44,6 +44,7 @@ fn header_problems(placed: &OrderPlaced) -> Vec<String> {
         ("address", &customer.address),
         ("e-mail address", &customer.email),
         ("card", &placed.card),
+        ("order's id", &placed.order),
     ] {
         if text.len() > TEXT_BYTES_MAX {
             problems.push(format!("the {what} is longer than {TEXT_BYTES_MAX} bytes"));

@@ -7,7 +7,8 @@ mod payment;
 
 use order_events::{
     DeliveryDelivered, InventoryReserved, InventoryUnavailable, Line, OrderAccepted, OrderCancelRequested,
-    OrderPaymentOverdue, OrderPlaced, OrderRejected, PaymentCharged, PaymentDeclined, euros, order_key, total_cents,
+    OrderPaymentOverdue, OrderPlaced, OrderRejected, PaymentCharged, PaymentDeclined, acceptance_key, euros, order_key,
+    total_cents,
 };
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
@@ -64,7 +65,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
             closing::cancel(request.order, &request.reason, context)
         }
         Incoming::Reserved(news) => payment::await_it(news.order, context),
-        Incoming::Unavailable(news) => closing::cancel(news.order, "nothing of it is available", context),
+        Incoming::Unavailable(news) => closing::cancel(news.order, "everything in it is sold out", context),
         Incoming::Charged(news) => payment::accept(news, context),
         Incoming::Declined(news) => closing::cancel(news.order, &news.reason, context),
         Incoming::Overdue(timer) => payment::overdue(timer, context),
@@ -97,9 +98,11 @@ fn accept(accepted: &OrderAccepted, context: &mut Context) -> Result<(), Failure
     let lines: Vec<Line> = accepted.lines.iter().map(check::as_line).collect();
     let total_cents = total_cents(&lines);
     context.state().set(STAGE, &Stage::Accepted)?;
-    context
-        .set_status("accepted", format!("Order accepted, {} in all", euros(total_cents)))
-        .data(&AcceptedData { total_cents, lines: &lines });
+    let text = format!("Order accepted, {} in all", euros(total_cents));
+    let data = AcceptedData { total_cents, lines: &lines };
+    context.set_status("accepted", &text).data(&data);
+    // The order's end replaces this status. On a subject of its own it stays, with its time and position.
+    context.set_status("accepted", text).data(&data).on(acceptance_key(&accepted.order));
     context.emit(accepted);
     Ok(())
 }

@@ -41,6 +41,8 @@ fn a_good_order_is_accepted_under_the_catalogues_names() {
     assert_eq!((accepted[0].total_cents, accepted[0].lines[0].name.as_str()), (2980, "Coffee beans, 500 g"));
     assert_eq!(run.status().state, "accepted");
     assert_eq!(run.status().data["lines"][0]["quantity"], 2);
+    let kept = run.status_on("order/o-1/acceptance").expect("a status that no later one replaces");
+    assert_eq!((kept.state.as_str(), &kept.text, &kept.data), ("accepted", &run.status().text, &run.status().data));
     assert!(run.status().data["lines"][0].get("card").is_none());
 }
 
@@ -86,6 +88,11 @@ fn long_texts_are_refused_before_they_meet_a_limit() {
     let run = place(&order);
     assert_eq!(run.status().state, "rejected");
     assert_eq!(run.emitted::<OrderRejected>()[0].problems.len(), 20);
+    for (bytes, state) in [(200, "accepted"), (201, "rejected"), (1_000, "rejected")] {
+        let id = "o".repeat(bytes);
+        let delivery = Delivery::of(&OrderPlaced { order: id.clone(), ..placed() }).key(format!("order/{id}"));
+        assert_eq!(delivery.run(handle).completed().status().state, state, "an id of {bytes} bytes");
+    }
 }
 
 #[test]

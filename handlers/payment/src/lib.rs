@@ -4,7 +4,9 @@
 mod gateway;
 
 use gateway::{Answer, Charge, Refund};
-use order_events::{OrderAccepted, OrderCancelled, PaymentCharged, PaymentDeclined, PaymentRefunded, euros, order_key};
+use order_events::{
+    OrderAccepted, OrderCancelled, PACE_TIMER, PaymentCharged, PaymentDeclined, PaymentRefunded, euros, order_key, pace,
+};
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
 
@@ -13,6 +15,8 @@ use weirgate_sdk::prelude::*;
 pub enum Incoming {
     Accepted(OrderAccepted),
     Reserved(Payable),
+    /// From its own timer.
+    Due(PaymentDue),
     Cancelled(OrderCancelled),
 }
 
@@ -28,6 +32,11 @@ pub struct Payable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// The event of the timer: the bank has had its time to answer. Corrected like the reservation.
+#[derive(Debug, Serialize, Deserialize, EventType)]
+#[event("payment.due")]
+pub struct PaymentDue(pub Payable);
 
 /// The state of the payment; absent at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,15 +67,25 @@ struct ReasonData<'a> {
 }
 
 /// # Errors
-/// Transient: the gateway does not answer. Correctable: the payment details are wrong, or no card is known for the order.
+/// Transient: the gateway does not answer, or the setting `pace_ms` is not a number. Correctable: the payment details are wrong, or no card is known for the order.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match (context.state().get::<Payment>(PAYMENT)?, event.data) {
         (None, Incoming::Accepted(accepted)) => context.state().set(CARD, &accepted.card),
-        (None, Incoming::Cancelled(_) | Incoming::Reserved(Payable { reason: Some(_), .. })) => {
-            settle(Payment::Cancelled, context)
-        }
-        (None, Incoming::Reserved(payable)) => pay(payable, context),
+        (
+            None,
+            Incoming::Cancelled(_)
+            | Incoming::Reserved(Payable { reason: Some(_), .. })
+            | Incoming::Due(PaymentDue(Payable { reason: Some(_), .. })),
+        ) => settle(Payment::Cancelled, context),
+        (None, Incoming::Reserved(payable)) => match pace(context)? {
+            Some(done) => {
+                context.start_timer(PACE_TIMER, done, &PaymentDue(payable));
+                Ok(())
+            }
+            None => pay(payable, context),
+        },
+        (None, Incoming::Due(PaymentDue(payable))) => pay(payable, context),
         (Some(Payment::Charged), Incoming::Cancelled(news)) => pay_back(&news.reason, context),
         (Some(payment), _) => {
             context.info(format!("there is nothing left to pay: {payment:?}"));

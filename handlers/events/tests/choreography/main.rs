@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod pace;
 mod readme;
 mod saga;
 mod shop;

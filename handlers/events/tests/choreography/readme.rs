@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use order_events::{OrderCancelRequested, OrderPlaced, PaymentDetailsCorrected};
+use order_events::{OrderCancelRequested, OrderPlaced, PaymentDetailsCorrected, catalogue};
 use weirgate_sdk::testing::Delivery;
 use weirgate_types::Manifest;
 
@@ -70,6 +70,21 @@ fn every_manifest_is_valid_and_in_the_readme() {
         names.push(manifest.name.to_string());
     }
     assert_eq!(names.len(), 9, "{names:?}");
+}
+
+#[test]
+fn the_stocktaking_shows_the_stock_of_every_article() {
+    let text = include_str!("../../../inventory/stocktaking.json");
+    let events: Vec<serde_json::Value> = serde_json::from_str(text).expect("events");
+    assert_eq!(events.len(), catalogue::ENTRIES.len());
+    for entry in catalogue::ENTRIES {
+        let subject = order_events::stock_key(entry.sku);
+        let event = events.iter().find(|event| event["subject"] == subject.as_str()).expect(entry.sku);
+        assert_eq!((&event["type"], &event["source"]), (&"stock.counted".into(), &"/warehouse".into()));
+        let counted: order_events::StockCounted = serde_json::from_value(event["data"].clone()).expect("a count");
+        let run = Delivery::of(&counted).key(subject).config("stock.default", "1").run(inventory_handler::handle);
+        assert_eq!(run.status().state, "in-stock", "{}", entry.sku);
+    }
 }
 
 #[test]
