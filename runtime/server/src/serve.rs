@@ -14,7 +14,11 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
-use tower_http::{catch_panic::CatchPanicLayer, services::ServeDir, set_header::SetResponseHeader};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    services::{ServeDir, ServeFile},
+    set_header::SetResponseHeader,
+};
 use weirgate_engine::{Clock, Handle};
 
 use crate::{
@@ -77,12 +81,14 @@ fn router(app: App) -> Router {
     let document = Arc::new(document);
     let mut router = api.route("/openapi.json", get(move || async move { axum::Json((*document).clone()) }));
     if let Some(shop) = &app.options.shop {
+        // A path without a file is answered 404 with the shop's page, which shows the way.
+        let pages = ServeDir::new(shop).not_found_service(ServeFile::new(shop.join("index.html")));
         router = router
             .nest_service(
                 "/shop/assets/",
                 cached(ServeDir::new(shop.join("assets")), "public, max-age=31536000, immutable"),
             )
-            .nest_service("/shop/", cached(ServeDir::new(shop), "no-cache"))
+            .nest_service("/shop/", cached(pages, "no-cache"))
             .route("/shop", get(|| async { Redirect::permanent("/shop/") }))
             .route("/", get(|| async { Redirect::temporary("/shop/") }));
     }
@@ -115,6 +121,6 @@ async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Re
 }
 
 /// The assets' names change with their content; the page that names them is revalidated each time.
-fn cached(files: ServeDir, policy: &'static str) -> SetResponseHeader<ServeDir, HeaderValue> {
+fn cached<S>(files: S, policy: &'static str) -> SetResponseHeader<S, HeaderValue> {
     SetResponseHeader::overriding(files, header::CACHE_CONTROL, HeaderValue::from_static(policy))
 }
