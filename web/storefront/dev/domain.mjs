@@ -20,14 +20,16 @@ export class Domain {
   /** `onChange(subject)` is called after each change of a document. */
   constructor(onChange) {
     this.#onChange = onChange;
+    for (const [sku, left] of this.#onHand) this.#count(sku, left);
+  }
+
+  /** As the runtime tells of its handlers. */
+  deployed(name) {
+    this.set(`weirgate/handlers/${name}`, "weirgate-deployment", { state: "deployed", text: "" });
   }
 
   document(subject) {
     return this.#documents.get(subject) ?? { version: 0, parts: {} };
-  }
-
-  get waiting() {
-    return this.#queue.length;
   }
 
   accept(event) {
@@ -44,7 +46,7 @@ export class Domain {
   set(subject, name, part) {
     const before = this.document(subject);
     const version = ++this.#position;
-    const parts = { ...before.parts, [name]: { version, at_ms: Date.now(), ...part } };
+    const parts = { ...before.parts, [name]: { at_ms: Date.now(), ...part, version } };
     this.#documents.set(subject, { version, parts });
     this.#onChange(subject);
   }
@@ -58,7 +60,8 @@ export class Domain {
 
     await pause();
     const total_cents = sum(placed.lines);
-    say("order", "accepted", `Accepted, ${euro(total_cents)}`, { total_cents, lines: placed.lines });
+    say("order", "accepted", `Order accepted, ${euro(total_cents)} in all`, { total_cents, lines: placed.lines });
+    this.set(`${subject}/acceptance`, "order", this.document(subject).parts["order"]);
     mail("accepted", "We have your order", `Dear ${placed.customer.name}, thank you. We are looking for your things.`);
     await pause();
     await this.#change();
@@ -67,7 +70,7 @@ export class Domain {
     const reserved = this.#reserve(placed.lines);
     if (reserved.lines.length === 0) {
       say("inventory", "unavailable", "Nothing of it is in stock", { changes: reserved.changes });
-      say("order", "cancelled", "Cancelled: nothing is in stock", { reason: "nothing of it is in stock" });
+      say("order", "cancelled", "Order cancelled: everything in it is sold out", { reason: "everything in it is sold out" });
       return;
     }
     const data = { ...reserved, total_cents: sum(reserved.lines), ordered_total_cents: total_cents };
@@ -106,8 +109,14 @@ export class Domain {
     await new Promise((resolve) => this.#queue.push(resolve));
   }
 
+  pauseInventory() {
+    this.inventoryPaused = true;
+    this.set("weirgate/handlers/inventory", "weirgate-handler", { state: "paused", text: "" });
+  }
+
   resumeInventory() {
     this.inventoryPaused = false;
+    this.set("weirgate/handlers/inventory", "weirgate-handler", { state: "running", text: "" });
     for (const go of this.#queue.splice(0)) go();
   }
 
@@ -129,9 +138,13 @@ export class Domain {
   #take(sku, quantity) {
     const onHand = this.#onHand.get(sku) ?? 1_000_000;
     const left = onHand >= quantity ? onHand - quantity : onHand;
+    this.#count(sku, left);
+    return onHand >= quantity;
+  }
+
+  #count(sku, left) {
     this.#onHand.set(sku, left);
     this.set(`sku/${sku}`, "inventory", { state: left > 0 ? "in-stock" : "sold-out", text: `${left} on hand`, data: { on_hand: left } });
-    return onHand >= quantity;
   }
 
   /** A valid number: `card`, or the customer's correction. */
@@ -179,6 +192,9 @@ function sum(lines) {
   return lines.reduce((total, { quantity, unit_price_cents }) => total + quantity * unit_price_cents, 0);
 }
 
+const EURO = new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR" });
+
+/** As the handlers write it. */
 function euro(cents) {
-  return `${(cents / 100).toFixed(2)} EUR`;
+  return EURO.format(cents / 100);
 }

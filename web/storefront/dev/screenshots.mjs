@@ -45,7 +45,8 @@ async function walk(name, { width, height, colorScheme }) {
 
   await page.goto(url);
   await at("connection", "live");
-  for (const sku of ["sourdough", "coffee-beans", "coffee-beans", "fig-jam", "honey", "oat-milk"]) await add(sku);
+  for (const sku of ["coffee-beans", "coffee-beans", "honey", "oat-milk"]) await add(sku);
+  await page.click('[data-testid="add-substitute"]');
   await page.evaluate(() => window.scrollTo(0, 0));
   await shot("1-catalogue");
   await page.click('[data-testid="checkout"]');
@@ -54,7 +55,7 @@ async function walk(name, { width, height, colorScheme }) {
   await page.click('[data-testid="break-things"]');
   await page.click('[data-testid="fault-payment"][data-state="working"]');
   await page.locator('[data-testid="fault-payment"][data-state="broken"]:enabled').waitFor();
-  await shot("3-fault injection", false);
+  await shot("3-fault-injection", false);
   await page.keyboard.press("Escape");
   await page.click('[data-testid="place-order"]');
   await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
@@ -77,7 +78,6 @@ async function walk(name, { width, height, colorScheme }) {
   await shot("7-delivered");
 
   await page.goto(url);
-  await page.locator(".tag").first().waitFor();
   await add("olive-oil");
   await page.click('[data-testid="checkout"]');
   await page.getByText("Card ending in 0002").click();
@@ -112,6 +112,10 @@ async function walk(name, { width, height, colorScheme }) {
   await page.click('nav a[href="#/orders"]');
   await page.locator('[data-testid="order"][data-trouble="stuck"]').first().waitFor();
   await shot("12-orders");
+
+  await page.evaluate(() => (location.hash = "#/nowhere"));
+  await at("lost");
+  await shot("13-lost");
 
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if (overflow > 0) troubles.push(`the page is ${overflow} px wider than the window`);

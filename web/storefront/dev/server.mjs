@@ -68,8 +68,7 @@ function handler(name) {
   const config = name === "payment" ? { gateway: domain.gateway } : {};
   const isPaused = name === "inventory" && domain.inventoryPaused;
   const manifest = { name, subscriptions: [{ types: ["order.accepted"] }], config };
-  const waiting = name === "inventory" ? domain.waiting : 0;
-  return { name, digest: `sha256:${"a".repeat(64)}`, manifest, state: isPaused ? "paused" : "running", open: 0, lag: waiting };
+  return { name, digest: `sha256:${"a".repeat(64)}`, manifest, state: isPaused ? "paused" : "running" };
 }
 
 /** Answers [status, body]. */
@@ -81,8 +80,11 @@ function answer(method, path, body) {
     const document = domain.document(subject);
     return document.version === 0 ? [404, { title: "not found" }] : [200, { subject, epoch: EPOCH, ...document }];
   }
-  if (door === "handlers" && method === "PUT") domain.gateway = body.manifest.config.gateway;
-  if (door === "handlers" && verb === "pause") domain.inventoryPaused = true;
+  if (door === "handlers" && method === "PUT") {
+    domain.gateway = body.manifest.config.gateway;
+    domain.deployed(name);
+  }
+  if (door === "handlers" && verb === "pause") domain.pauseInventory();
   if (door === "handlers" && verb === "resume") domain.resumeInventory();
   if (door === "handlers") return [200, handler(name)];
   return [404, { title: "not found", detail: `there is nothing at ${path}` }];

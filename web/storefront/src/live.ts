@@ -1,12 +1,17 @@
-// The page's only connection, and the hooks through which components use it. The subjects of the stock are always watched,
-// those of orders while a component shows them.
+// The page's only connection, and the hooks through which components use it. The subjects of the stock, of the services and of
+// my orders are always watched, those of other orders while a component shows them.
 
 import { Weirgate } from "@weirgate/client";
 import type { ConnectionState, DocumentStorage, StatusDocument } from "@weirgate/client";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { CATALOGUE } from "./model/catalogue.ts";
-import { dataOf, numberIn } from "./model/status.ts";
+import { isUnderWay, orders } from "./model/orders.ts";
+import { serviceOf } from "./model/services.ts";
+import type { Services } from "./model/services.ts";
+import { STEP_NAMES } from "./model/steps.ts";
+import { onHandIn } from "./model/stock.ts";
+import type { Stock } from "./model/stock.ts";
 import type { Store } from "./model/store.ts";
 
 export const weirgate = new Weirgate("/", storage());
@@ -19,10 +24,30 @@ function storage(): { storage?: DocumentStorage } {
   }
 }
 
+/** By subject; undefined until the subject's first document. */
+type Documents = ReadonlyMap<string, StatusDocument | undefined>;
+
+export function useStatuses(subjects: readonly string[]): Documents {
+  const [documents, see] = useState<Documents>(() => known(subjects));
+  useEffect(() => {
+    see(known(subjects));
+    const stops = subjects.map((subject) =>
+      weirgate.watch(subject, (document) => {
+        see((before) => (before.get(subject) === document ? before : new Map([...before, [subject, document]])));
+      }),
+    );
+    return () => stops.forEach((stop) => stop());
+  }, [subjects.join("\n")]);
+  return documents;
+}
+
+function known(subjects: readonly string[]): Documents {
+  return new Map(subjects.map((subject) => [subject, weirgate.get(subject)]));
+}
+
 export function useStatus(subject: string): StatusDocument | undefined {
-  const [seen, see] = useState({ subject, document: weirgate.get(subject) });
-  useEffect(() => weirgate.watch(subject, (document) => see({ subject, document })), [subject]);
-  return seen.subject === subject ? seen.document : weirgate.get(subject);
+  const documents = useStatuses([subject]);
+  return documents.has(subject) ? documents.get(subject) : weirgate.get(subject);
 }
 
 export function useConnection(): ConnectionState {
@@ -31,28 +56,34 @@ export function useConnection(): ConnectionState {
   return connection;
 }
 
-/** Units on hand by sku, if known. */
-export type Stock = ReadonlyMap<string, number>;
+const STOCK_SUBJECTS = CATALOGUE.map(({ sku }) => `sku/${sku}`);
 
 export function useStock(): Stock {
-  const [stock, see] = useState<Stock>(new Map());
-  useEffect(() => {
-    const stops = CATALOGUE.map(({ sku }) =>
-      weirgate.watch(`sku/${sku}`, (document) => {
-        const on_hand = numberIn(dataOf(document?.parts["inventory"]), "on_hand");
-        see((before) => (before.get(sku) === on_hand ? before : restocked(before, sku, on_hand)));
-      }),
-    );
-    return () => stops.forEach((stop) => stop());
-  }, []);
-  return stock;
+  const documents = useStatuses(STOCK_SUBJECTS);
+  return useMemo(() => {
+    const counted = CATALOGUE.map(({ sku }) => [sku, onHandIn(documents.get(`sku/${sku}`))] as const);
+    return new Map(counted.filter((one): one is readonly [string, number] => one[1] !== undefined));
+  }, [documents]);
 }
 
-function restocked(stock: Stock, sku: string, on_hand: number | undefined): Stock {
-  const next = new Map(stock);
-  if (on_hand === undefined) next.delete(sku);
-  else next.set(sku, on_hand);
-  return next;
+const SERVICE_SUBJECTS = STEP_NAMES.map((name) => `weirgate/handlers/${name}`);
+
+export function useServices(): Services {
+  const documents = useStatuses(SERVICE_SUBJECTS);
+  return useMemo(() => Object.fromEntries(STEP_NAMES.map((name) => [name, serviceOf(documents.get(`weirgate/handlers/${name}`))])), [documents]);
+}
+
+/** The documents of my orders, by order. */
+export function useMyDocuments(): Documents {
+  const mine = useStore(orders);
+  const documents = useStatuses(mine.map(({ id }) => `order/${id}`));
+  return useMemo(() => new Map(mine.map(({ id }) => [id, documents.get(`order/${id}`)])), [mine, documents]);
+}
+
+/** How many of my orders are neither delivered nor cancelled. */
+export function useUnderWay(): number {
+  const documents = useMyDocuments();
+  return useStore(orders).filter((order) => isUnderWay(order, documents.get(order.id)?.parts, Date.now())).length;
 }
 
 export function useStore<T>(store: Store<T>): T {

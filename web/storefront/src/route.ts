@@ -5,20 +5,51 @@ import { useEffect, useState } from "preact/hooks";
 
 export type Route =
   | { readonly page: "catalogue" | "checkout" | "orders" }
-  | { readonly page: "order"; readonly id: string };
+  | { readonly page: "order"; readonly id: string }
+  | {
+      readonly page: "lost";
+      /** The address as it was given. */
+      readonly address: string;
+    };
 
 export function parseRoute(hash: string): Route {
-  const [page, id] = hash.replace(/^#\/?/, "").split("/");
-  if (page === "orders") return id ? { page: "order", id: decode(id) } : { page: "orders" };
-  return { page: page === "checkout" ? "checkout" : "catalogue" };
+  const [path = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [page, id, ...rest] = path.replace(/\/$/, "").split("/");
+  if (rest.length === 0 && page === "orders" && id !== undefined) {
+    const order = orderId(decoded(id));
+    if (order !== undefined) return { page: "order", id: order };
+  } else if (id === undefined) {
+    if (page === "") return { page: "catalogue" };
+    if (page === "checkout" || page === "orders") return { page };
+  }
+  return { page: "lost", address: decoded(path) ?? path };
 }
 
-function decode(text: string): string {
+const ID_BYTES_MAX = 200;
+
+/**
+ * The order's id in `text`, if it can be one. Blanks around it are dropped, and an id of the shop's own shape is found however it
+ * is written: the pages show it in capitals.
+ */
+export function orderId(text: string | undefined): string | undefined {
+  const id = text?.trim() ?? "";
+  // No control characters, separators, or halves of characters: the server takes no such subject.
+  if (!/^[^\p{C}\p{Z}/]+$/u.test(id) || new TextEncoder().encode(id).length > ID_BYTES_MAX) return undefined;
+  return /^[0-9a-hjkmnp-tv-z]{8}$/i.test(id) ? id.toLowerCase() : id;
+}
+
+function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text;
+    return undefined;
   }
+}
+
+/** The address of a page that was asked for without the `#`, as in `/shop/orders/09b6y4pv`; undefined for the shop's own. */
+export function misplaced(path: string, base = "/shop/"): string | undefined {
+  const rest = path.startsWith(base) ? path.slice(base.length) : path.replace(/^\/+/, "");
+  return rest === "" || rest === "index.html" ? undefined : `${base}#/${rest}`;
 }
 
 export function orderPath(id: string): string {

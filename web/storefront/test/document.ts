@@ -9,6 +9,10 @@ export function part(state: string, data: unknown = {}, text = ""): Part {
   return { version, at_ms: 1_767_225_600_000 + version, state, text, data };
 }
 
+export const RETRYING = { state: "retrying", event: 7, attempt: 3, next_attempt_at_ms: 1, message: "the payment gateway does not answer" } as const;
+export const DEAD = { state: "dead-lettered", event: 7, attempt: 16, message: "no" } as const;
+export const AWAITING = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: "no" } as const;
+
 export function troubled(delivery: PartDelivery, state = ""): Part {
   return { ...part(state), delivery };
 }

@@ -4,14 +4,14 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { PublishError } from "@weirgate/client";
-import type { CloudEvent, Published } from "@weirgate/client";
+import type { CloudEvent, Parts, Published } from "@weirgate/client";
 
 import { count, quantityOf, totalCents, withQuantity, withSubstitutes } from "../src/model/basket.ts";
 import type { Basket } from "../src/model/basket.ts";
-import { articleOf, CATALOGUE, unbroken } from "../src/model/catalogue.ts";
-import { handIn, keep, newOrder, noteAcceptance, orders } from "../src/model/orders.ts";
-import { parseRoute } from "../src/route.ts";
-import { part } from "./document.ts";
+import { articleOf, CATALOGUE, spoken, unbroken } from "../src/model/catalogue.ts";
+import { handIn, isUnderWay, keep, newOrder, orders } from "../src/model/orders.ts";
+import type { MyOrder } from "../src/model/orders.ts";
+import { ACCEPTED, DEAD, INVOICED, part, RETRYING, SET_ASIDE, troubled } from "./document.ts";
 
 const ADA = { name: "Ada Lovelace", email: "ada@example.org", address: "London" };
 const ITEMS: Basket = [{ sku: "sourdough", quantity: 2, substitutes_ok: true }];
@@ -80,17 +80,33 @@ test("a submitted order is not submitted again, and its card number is deleted",
   assert.ok(!JSON.stringify(orders.value).includes("4242424242424242"));
 });
 
-test("the time of acceptance is stored with my order, and outlives the status", () => {
-  const placed = order();
-  keep(placed, new FakePublisher());
-  const accepted = part("accepted", { total_cents: 960 }, "Order accepted, 9.60 EUR in all");
-  for (const said of [accepted, part("completed")]) {
-    noteAcceptance(placed.id, { order: said });
-    const { version, at_ms, text } = accepted;
-    assert.deepEqual(orders.value[0]?.accepted, { version, at_ms, text });
-  }
-  noteAcceptance("another", { order: accepted });
-  assert.equal(orders.value.length, 1);
+test("the badge counts what is under way: not what is over, refused, or forgotten by the server", () => {
+  const now_ms = 7;
+  const later_ms = now_ms + 3_600_000;
+  const { unsent, ...sent } = order();
+  const refused = { ...sent, refused: "no key" };
+  assert.ok(unsent);
+  const cases: [string, MyOrder, Parts | undefined, number, boolean][] = [
+    ["not sent yet", order(), undefined, now_ms, true],
+    ["not sent for an hour", order(), {}, later_ms, true],
+    ["sent, its status not loaded", sent, undefined, now_ms, false],
+    ["sent, no status yet", sent, {}, now_ms, true],
+    ["sent an hour ago, and the server knows nothing of it", sent, {}, later_ms, false],
+    ["refused", refused, {}, now_ms, false],
+    ["accepted", sent, ACCEPTED, later_ms, true],
+    ["its payment is retried", sent, { ...SET_ASIDE, payment: troubled(RETRYING) }, later_ms, true],
+    ["its payment is a dead letter", sent, { ...SET_ASIDE, payment: troubled(DEAD) }, later_ms, true],
+    ["on its way", sent, { ...INVOICED, delivery: part("dispatched") }, later_ms, true],
+    ["delivered", sent, { ...INVOICED, delivery: part("delivered") }, later_ms, false],
+    ["completed", sent, { ...INVOICED, delivery: part("delivered"), order: part("completed") }, later_ms, false],
+    ["rejected", sent, { order: part("rejected") }, later_ms, false],
+    ["cancelled", sent, { ...SET_ASIDE, order: part("cancelled") }, later_ms, false],
+    ["overdue", sent, { ...SET_ASIDE, order: part("payment-overdue") }, later_ms, false],
+    ["declined, about to be cancelled", sent, { ...SET_ASIDE, payment: part("declined") }, later_ms, false],
+    ["nothing of it available", sent, { ...ACCEPTED, inventory: part("unavailable") }, later_ms, false],
+    ["refunded", sent, { ...SET_ASIDE, payment: part("refunded") }, later_ms, false],
+  ];
+  for (const [what, mine, parts, at_ms, expected] of cases) assert.equal(isUnderWay(mine, parts, at_ms), expected, what);
 });
 
 test("a refusal is stored with the order and shown instead of retried", async () => {
@@ -116,16 +132,9 @@ test("the list is bounded, newest first; dropped orders are forgotten", () => {
 test("the catalogue has each article once, and only substitutes that it sells", () => {
   assert.equal(new Set(CATALOGUE.map(({ sku }) => sku)).size, CATALOGUE.length);
   for (const { replacement } of CATALOGUE) {
-    assert.ok(!replacement || CATALOGUE.some(({ name }) => name.startsWith(replacement)), replacement);
+    assert.ok(!replacement || articleOf(replacement), replacement);
   }
   assert.equal(articleOf("nothing"), undefined);
+  assert.equal(spoken("Coffee beans, 500 g"), "Coffee beans");
   assert.equal(unbroken("Coffee beans, 500 g"), "Coffee beans, 500\u00a0g");
-});
-
-test("addresses lead to pages, odd ones to the shop", () => {
-  assert.deepEqual(parseRoute("#/orders/09b6y4pv"), { page: "order", id: "09b6y4pv" });
-  assert.deepEqual(parseRoute("#/orders/"), { page: "orders" });
-  assert.deepEqual(parseRoute("#/orders/%"), { page: "order", id: "%" });
-  assert.deepEqual(parseRoute("#/checkout"), { page: "checkout" });
-  for (const hash of ["", "#", "#/", "#/nowhere"]) assert.deepEqual(parseRoute(hash), { page: "catalogue" });
 });

@@ -34,6 +34,22 @@ test("without changes there is one total", () => {
   assert.equal(receipt.ordered_total_cents, undefined);
 });
 
+test("an order that ended without a delivery costs nothing, unless its money is still to be paid back", () => {
+  const cancelled = { ...SET_ASIDE, order: part("cancelled") };
+  for (const [parts, total_cents] of [
+    [cancelled, 0],
+    [{ ...cancelled, inventory: part("released") }, 0],
+    [{ ...cancelled, payment: part("declined") }, 0],
+    [{ ...cancelled, payment: part("refunded", { total_cents: 1910 }) }, 0],
+    [{ ...cancelled, payment: part("charged", { total_cents: 1910 }) }, 1910],
+    [{ order: part("rejected") }, 0],
+  ] as const) {
+    assert.equal(receiptOf(parts, LINES).total_cents, total_cents);
+  }
+  const receipt = receiptOf({ order: part("cancelled"), inventory: part("released") }, LINES);
+  assert.deepEqual([receipt.rows.length, receipt.ordered_total_cents], [3, 3150], "the lines as ordered are still there");
+});
+
 test("if nothing is in stock, all lines are struck and cost nothing", () => {
   const changes = LINES.map((line, n) => ({ kind: "unavailable", line: n, ...line }));
   const receipt = receiptOf({ ...ACCEPTED, inventory: part("unavailable", { changes }) });

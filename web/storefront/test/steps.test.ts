@@ -1,15 +1,18 @@
-// The page's view of an order's status: the mood of each step and the headline, for every course of an order.
+// The page's view of an order's steps: the mood, text and time of each, for every course of an order.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Parts } from "@weirgate/client";
 
-import { acceptanceOf, headlineOf, stepsOf, troubleOf } from "../src/model/steps.ts";
-import { ACCEPTED, CHARGED, INVOICED, part, SET_ASIDE, troubled } from "./document.ts";
+import { headlineOf } from "../src/model/headline.ts";
+import { serviceOf } from "../src/model/services.ts";
+import type { Services } from "../src/model/services.ts";
+import { stepsOf, troubleOf } from "../src/model/steps.ts";
+import { ACCEPTED, AWAITING, CHARGED, DEAD, INVOICED, LINES, part, RETRYING, SET_ASIDE, troubled } from "./document.ts";
 
-function moods(parts: Parts): string {
-  return stepsOf(parts)
+function moods(parts: Parts, services: Services = {}): string {
+  return stepsOf(parts, { services })
     .map(({ mood }) => mood)
     .join(" ");
 }
@@ -43,83 +46,66 @@ test("parts may come in any order: a later step that is done counts as done", ()
   assert.equal(moods(rest), "done done working done waiting");
 });
 
-test("a declined card ends the order, before and after it is cancelled", () => {
-  const declined = { ...SET_ASIDE, payment: part("declined", { reason: "the card was declined" }) };
-  const cancelled = { ...declined, order: part("cancelled", { reason: "the card was declined" }), inventory: part("released") };
-  for (const parts of [declined, cancelled]) {
-    assert.equal(headlineOf(parts).state, "cancelled");
-    assert.equal(headlineOf(parts).text, "Because the card was declined. Nothing was charged.");
-    assert.equal(moods(parts), "done done failed skipped skipped");
+test("in an order that ended without a delivery, no step that was taken back is done", () => {
+  const [cancelled, overdue, released] = [part("cancelled"), part("payment-overdue"), part("released")];
+  const declined = { ...SET_ASIDE, payment: part("declined") };
+  const ways: [string, Parts, string][] = [
+    ["declined", declined, "undoing undoing failed skipped skipped"],
+    ["declined, cancelled", { ...declined, order: cancelled }, "undone undoing failed skipped skipped"],
+    ["declined, cancelled, released", { ...declined, order: cancelled, inventory: released }, "undone undone failed skipped skipped"],
+    ["cancelled by the customer while the shelves were searched", { ...ACCEPTED, order: cancelled, inventory: part("checking") }, "undone skipped skipped skipped skipped"],
+    ["cancelled, released", { order: cancelled, inventory: released }, "undone undone skipped skipped skipped"],
+    ["overdue", { ...SET_ASIDE, order: overdue }, "undone undoing skipped skipped skipped"],
+    ["overdue, charged too late", { ...CHARGED, order: overdue, inventory: released }, "undone undone undoing skipped skipped"],
+    ["overdue, paid back", { order: overdue, inventory: released, payment: part("refunded") }, "undone undone undone skipped skipped"],
+    ["nothing available", { ...ACCEPTED, inventory: part("unavailable") }, "undoing failed skipped skipped skipped"],
+    ["nothing available, cancelled", { order: cancelled, inventory: part("unavailable") }, "undone failed skipped skipped skipped"],
+    ["rejected", { order: part("rejected") }, "failed skipped skipped skipped skipped"],
+  ];
+  for (const [what, parts, expected] of ways) assert.equal(moods(parts), expected, what);
+});
+
+test("taking back can be in trouble itself, and shows it", () => {
+  const parts = { order: part("cancelled"), inventory: part("released"), payment: troubled(RETRYING, "charged") };
+  assert.equal(moods(parts), "undone undone retrying skipped skipped");
+});
+
+test("a step in trouble stays in its place, and is the order's trouble", () => {
+  const ways = [[RETRYING, "retrying"], [DEAD, "stuck"], [AWAITING, "stuck"]] as const;
+  for (const [trouble, mood] of ways) {
+    const parts = { ...SET_ASIDE, payment: troubled(trouble) };
+    assert.equal(moods(parts), `done done ${mood} waiting waiting`);
+    assert.deepEqual(troubleOf(parts), { kind: mood, step: "payment" });
+    assert.deepEqual(stepsOf(parts)[2]?.trouble, trouble);
   }
+  assert.deepEqual(troubleOf({ ...CHARGED, invoice: troubled(DEAD), delivery: troubled(RETRYING) }), { kind: "stuck", step: "invoice" }, "the worst");
+  assert.equal(troubleOf({ ...CHARGED, notification: troubled(DEAD, "sent") }), undefined, "a mail delays no order");
 });
 
-test("a payment that is overdue ends the order, and one that comes too late goes back", () => {
-  const reason = "it was not paid within 10 min";
-  const overdue = { ...SET_ASIDE, order: part("payment-overdue", { reason }, "Order cancelled"), inventory: part("released") };
-  assert.deepEqual(headlineOf(overdue), { state: "cancelled", title: "Order cancelled", text: `Because ${reason}. Nothing was charged.`, progress: 0 });
-  assert.equal(moods(overdue), "done done skipped skipped skipped");
-  assert.equal(stepsOf(overdue)[0]?.text, "Order accepted");
-  for (const [payment, mood] of [["charged", "done"], ["refunded", "failed"]] as const) {
-    const late = { ...overdue, payment: part(payment, { total_cents: 1910, reason }) };
-    assert.equal(headlineOf(late).text, `Because ${reason}. What was charged is on its way back to you.`);
-    assert.equal(moods(late), `done done ${mood} skipped skipped`);
+test("a step behind an open breaker is in trouble, although no attempt of its own has failed", () => {
+  const service = (parts: Parts) => serviceOf({ subject: "weirgate/handlers/payment", epoch: "e", version: 9, parts });
+  const open = service({ "weirgate-breaker": part("open") });
+  const services = { payment: open };
+  assert.equal(moods(SET_ASIDE, services), "done done retrying waiting waiting");
+  assert.equal(moods(ACCEPTED, services), "done working waiting waiting waiting", "not before its turn");
+  assert.equal(moods(CHARGED, services), "done done done working waiting", "not after it");
+  assert.equal(troubleOf(SET_ASIDE, { payment: service({ "weirgate-breaker": part("closed") }) }), undefined);
+  const [, inventory] = stepsOf(ACCEPTED, { services: { inventory: service({ "weirgate-handler": part("paused") }) } });
+  assert.deepEqual([inventory?.mood, inventory?.text], ["working", "Paused for the moment; your order keeps its place"]);
+});
+
+test("the first step keeps its time and its line in every browser, whatever became of the order", () => {
+  const acceptance = ACCEPTED["order"];
+  assert.ok(acceptance);
+  const ends = ["accepted", "completed", "cancelled", "payment-overdue"].map((state) => part(state, {}, "The end"));
+  for (const order of [acceptance, ...ends]) {
+    const [first] = stepsOf({ ...INVOICED, order }, { acceptance });
+    assert.equal(first?.text, "4 items, €31.50 in all", order.state);
+    assert.deepEqual([first?.at?.at_ms, first?.at?.version], [acceptance.at_ms, acceptance.version], order.state);
   }
-});
-
-test("a rejected or unavailable order ends at its step", () => {
-  const rejected = { order: part("rejected", { problems: ["line 1: quantity 0 is not 1 to 99"] }) };
-  assert.equal(headlineOf(rejected).state, "rejected");
-  assert.equal(moods(rejected), "failed skipped skipped skipped skipped");
-  const unavailable = { ...ACCEPTED, inventory: part("unavailable", { changes: [] }) };
-  assert.equal(headlineOf(unavailable).state, "cancelled");
-  assert.equal(moods(unavailable), "done failed skipped skipped skipped");
-});
-
-test("a payment that is retried is in trouble, and stays in its place", () => {
-  const delivery = { state: "retrying", event: 7, attempt: 3, next_attempt_at_ms: 1, message: "the payment gateway does not answer" } as const;
-  const parts = { ...SET_ASIDE, payment: troubled(delivery) };
-  assert.equal(headlineOf(parts).state, "reserved");
-  assert.equal(troubleOf(parts), "retrying");
-  assert.equal(moods(parts), "done done retrying waiting waiting");
-  assert.deepEqual(stepsOf(parts)[2]?.trouble, delivery);
-});
-
-test("a payment with wrong details waits for the customer", () => {
-  const delivery = { state: "awaiting-correction", event: 7, attempt: 1, message: "the payment details are wrong", what_is_wrong: "no" } as const;
-  const parts = { ...SET_ASIDE, payment: troubled(delivery) };
-  assert.deepEqual([headlineOf(parts).state, headlineOf(parts).title], ["reserved", "Waiting for you"]);
-  assert.equal(troubleOf(parts), "stuck");
-  assert.equal(moods(parts), "done done stuck waiting waiting");
-});
-
-test("a dead letter is the worst trouble and shows even after an earlier state", () => {
-  const dead = { state: "dead-lettered", event: 7, attempt: 16, message: "no" } as const;
-  const retrying = { state: "retrying", event: 7, attempt: 1, next_attempt_at_ms: 1, message: "no" } as const;
-  const parts = { ...CHARGED, invoice: troubled(dead), notification: troubled(retrying, "sent") };
-  assert.equal(troubleOf(parts), "stuck");
-  assert.deepEqual([headlineOf(parts).state, headlineOf(parts).title], ["paid", "Stopped for now"]);
-  assert.equal(moods(parts), "done done done stuck waiting");
-  assert.equal(troubleOf(CHARGED), undefined);
-});
-
-test("a mail that is not sent is no trouble of the order", () => {
-  const parts = { ...CHARGED, notification: troubled({ state: "dead-lettered", event: 7, attempt: 16, message: "no" }) };
-  assert.equal(troubleOf(parts), undefined);
-  assert.equal(headlineOf(parts).title, headlineOf(CHARGED).title);
-});
-
-test("what the order handler says at the end is not shown as its acceptance", () => {
-  const before = { ...INVOICED, order: part("accepted", {}, "Accepted, 31.50 EUR") };
-  const accepted = acceptanceOf(before);
-  for (const order of [before.order, part("completed", {}, "Completed"), part("cancelled", {}, "Cancelled"), part("payment-overdue")]) {
-    const [first] = stepsOf({ ...before, order }, { accepted });
-    assert.equal(first?.text, "Accepted, 31.50 EUR", order.state);
-    assert.deepEqual([first?.at?.at_ms, first?.at?.version], [before.order.at_ms, before.order.version], order.state);
-  }
-});
-
-test("an acceptance that this browser has not seen has the words that are left, and no time", () => {
-  const [first] = stepsOf({ ...INVOICED, delivery: part("delivered"), order: part("completed", {}, "Completed") });
-  assert.deepEqual([first?.text, first?.at], ["Order accepted, €31.50 in all", undefined]);
-  assert.equal(acceptanceOf({ order: part("completed") }), undefined);
+  const [rejected] = stepsOf({ order: part("rejected", {}, "Order rejected") }, { acceptance });
+  assert.equal(rejected?.text, "Order rejected");
+  const [unknown] = stepsOf({ ...INVOICED, order: part("completed") });
+  assert.deepEqual([unknown?.text, unknown?.at], ["€31.50 in all", undefined], "an order from before acceptances were kept");
+  assert.equal(stepsOf({ order: part("accepted", { lines: [{ ...LINES[0] }], total_cents: 480 }) })[0]?.text, "1 item, €4.80 in all");
 });

@@ -1,5 +1,5 @@
-// The endpoints behind the shop's fault injection: a handler's state and manifest, pause and resume. Reads on request; keeps
-// no state.
+// The endpoints behind the shop's fault injection: a handler's state and manifest, pause and resume. Reads when asked to; that
+// something has changed is pushed (services.ts).
 
 import { isRecord } from "./store.ts";
 
@@ -8,10 +8,6 @@ export interface Handler {
   readonly state: "running" | "paused" | "waiting-for-module";
   readonly digest: string;
   readonly manifest: Readonly<Record<string, unknown>>;
-  /** Deliveries that have begun or wait in a lane. */
-  readonly open: number | undefined;
-  /** Positions of the log that the handler has not finished. */
-  readonly lag: number | undefined;
 }
 
 export function gatewayOf({ manifest }: Handler): "up" | "down" {
@@ -20,11 +16,9 @@ export function gatewayOf({ manifest }: Handler): "up" | "down" {
 }
 
 export async function readHandler(name: string): Promise<Handler> {
-  const answer = await ask("GET", name);
-  const { state, digest, manifest, open, lag } = answer;
+  const { state, digest, manifest } = await ask("GET", name);
   if (typeof digest !== "string" || !isRecord(manifest)) throw new Error("the server's answer is not a handler");
-  const number = (value: unknown) => (typeof value === "number" ? value : undefined);
-  return { name, state: stateOf(state), digest, manifest, open: number(open), lag: number(lag) };
+  return { name, state: stateOf(state), digest, manifest };
 }
 
 function stateOf(state: unknown): Handler["state"] {

@@ -5,8 +5,7 @@ import type { Parts, PublishOptions, Weirgate } from "@weirgate/client";
 
 import { priced } from "./basket.ts";
 import type { Basket } from "./basket.ts";
-import { acceptanceOf } from "./steps.ts";
-import type { Acceptance } from "./steps.ts";
+import { isOver } from "./headline.ts";
 import { isRecord, Store } from "./store.ts";
 
 export interface Customer {
@@ -40,8 +39,6 @@ export interface MyOrder {
   readonly unsent?: OrderPlaced;
   /** Why the server refused it. */
   readonly refused?: string;
-  /** Stored while the status shows it, for the time when it no longer does. */
-  readonly accepted?: Acceptance;
 }
 
 /** Maximum length of the list; the oldest ones are dropped. */
@@ -103,11 +100,19 @@ export async function handIn(order: MyOrder, publisher: Publisher, options: Publ
   }
 }
 
-/** Stores the acceptance from the status with my order. */
-export function noteAcceptance(id: string, parts: Parts): void {
-  const accepted = acceptanceOf(parts);
-  const mine = orders.value.find((order) => order.id === id);
-  if (mine && accepted && mine.accepted?.version !== accepted.version) change(id, (order) => ({ ...order, accepted }));
+/** An order without a status for this long is not one that was just placed: the server has lost its log, or is another one. */
+const UNHEARD_MS_MAX = 10 * 60_000;
+
+/** Whether the server does not know the order, although it once took it. `parts` are those of its status, empty if there is none. */
+export function isForgotten({ unsent, refused, placed_at_ms }: MyOrder, parts: Parts | undefined, now_ms: number): boolean {
+  if (unsent || refused !== undefined || parts === undefined) return false;
+  return Object.keys(parts).length === 0 && now_ms - placed_at_ms > UNHEARD_MS_MAX;
+}
+
+/** Whether the order is on its way to the customer: not refused, not over. `parts` is undefined while its status is not known. */
+export function isUnderWay(order: MyOrder, parts: Parts | undefined, now_ms: number): boolean {
+  if (order.refused !== undefined || isForgotten(order, parts, now_ms)) return false;
+  return order.unsent !== undefined || (parts !== undefined && !isOver(parts));
 }
 
 function change(id: string, to: (order: MyOrder) => MyOrder): void {

@@ -3,8 +3,9 @@
 
 import type { Parts } from "@weirgate/client";
 
-import { changesIn, dataOf, linesIn, numberIn } from "./status.ts";
+import { changesIn, dataOf, linesIn, wholeIn } from "./status.ts";
 import type { Change, Line } from "./status.ts";
+import { hasFailed } from "./steps.ts";
 
 export interface Row {
   readonly sku: string;
@@ -23,16 +24,26 @@ export interface Receipt {
   readonly ordered_total_cents?: number;
 }
 
-/** `placed` is this browser's order, used until the server has a status. */
+/** `placed` are the lines as ordered, where the status shows none: before its first, and after a cancellation. */
 export function receiptOf(parts: Parts, placed: readonly Line[] = []): Receipt {
+  const receipt = listed(parts, placed);
+  return hasFailed(parts) ? voidOf(receipt, parts) : receipt;
+}
+
+function listed(parts: Parts, placed: readonly Line[]): Receipt {
   const inventory = dataOf(parts["inventory"]);
   const reserved = linesIn(dataOf(parts["invoice"])) ?? linesIn(inventory);
   const changes = changesIn(inventory);
   if (!reserved) return fromPlaced(linesIn(dataOf(parts["order"])) ?? placed, changes);
   const rows = merge(reserved, changes);
-  const total_cents = numberIn(inventory, "total_cents") ?? sum(rows);
-  const ordered_total_cents = numberIn(inventory, "ordered_total_cents") ?? total_cents;
+  const total_cents = wholeIn(inventory, "total_cents") ?? sum(rows);
+  const ordered_total_cents = wholeIn(inventory, "ordered_total_cents") ?? total_cents;
   return { rows, total_cents, ...(ordered_total_cents === total_cents ? {} : { ordered_total_cents }) };
+}
+
+/** The receipt of an order that ended without a delivery: as it was, for nothing. Money that is still to be paid back is on it. */
+function voidOf({ rows, total_cents }: Receipt, parts: Parts): Receipt {
+  return parts["payment"]?.state === "charged" ? { rows, total_cents } : { rows, total_cents: 0, ordered_total_cents: total_cents };
 }
 
 function fromPlaced(placed: readonly Line[], changes: readonly Change[]): Receipt {

@@ -48,6 +48,16 @@ export function numberIn(data: Readonly<Record<string, unknown>>, name: string):
   return typeof value === "number" ? value : undefined;
 }
 
+/** A whole number, such as an amount in cents. */
+export function wholeIn(data: Readonly<Record<string, unknown>>, name: string): number | undefined {
+  const value = data[name];
+  return isWhole(value) ? value : undefined;
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
 export function linesIn(data: Readonly<Record<string, unknown>>): Line[] | undefined {
   const { lines } = data;
   return Array.isArray(lines) && lines.every(isLine) ? lines : undefined;
@@ -65,7 +75,7 @@ export function problemsIn(data: Readonly<Record<string, unknown>>): string[] {
 
 export function invoiceOf(parts: Parts): Invoice | undefined {
   const data = dataOf(parts["invoice"]);
-  const numbers = ["net_cents", "vat_cents", "vat_percent", "total_cents"].every((name) => typeof data[name] === "number");
+  const numbers = ["net_cents", "vat_cents", "vat_percent", "total_cents"].every((name) => isWhole(data[name]));
   return numbers && typeof data["number"] === "string" ? (data as unknown as Invoice) : undefined;
 }
 
@@ -81,7 +91,7 @@ function isLine(value: unknown): value is Line {
   if (!isRecord(value)) return false;
   const { sku, name, quantity, unit_price_cents } = value;
   const texts = typeof sku === "string" && typeof name === "string";
-  return texts && typeof quantity === "number" && typeof unit_price_cents === "number";
+  return texts && isWhole(quantity) && isWhole(unit_price_cents);
 }
 
 function isChange(value: unknown): value is Change {

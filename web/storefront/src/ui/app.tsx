@@ -2,9 +2,8 @@
 
 import { useState } from "preact/hooks";
 
-import { useConnection, useStock, useStore } from "../live.ts";
+import { useConnection, useServices, useStock, useStore, useUnderWay } from "../live.ts";
 import { basket, count } from "../model/basket.ts";
-import { orders } from "../model/orders.ts";
 import { useRoute } from "../route.ts";
 import type { Route } from "../route.ts";
 import { Catalogue } from "./catalogue.tsx";
@@ -15,10 +14,12 @@ import type { IconName } from "./icons.tsx";
 import { FaultInjection } from "./faultInjection.tsx";
 import { OrderPage } from "./order.tsx";
 import { OrderList } from "./orders.tsx";
+import { Lost } from "./lost.tsx";
 
 export function App() {
   const route = useRoute();
   const stock = useStock();
+  const services = useServices();
   const connection = useConnection();
   const [faultInjection, setFaultInjection] = useState(false);
   return (
@@ -43,8 +44,9 @@ export function App() {
       <main>
         {route.page === "catalogue" && <Catalogue stock={stock} />}
         {route.page === "checkout" && <Checkout stock={stock} />}
-        {route.page === "orders" && <OrderList />}
-        {route.page === "order" && <OrderPage key={route.id} id={route.id} connection={connection} />}
+        {route.page === "orders" && <OrderList services={services} />}
+        {route.page === "order" && <OrderPage key={route.id} id={route.id} connection={connection} services={services} />}
+        {route.page === "lost" && <Lost key={route.address} address={route.address} />}
       </main>
       <footer class="bottom">
         <p>
@@ -52,19 +54,19 @@ export function App() {
           <strong>Weirgate</strong> after it is on disk; none is polled for.
         </p>
       </footer>
-      {faultInjection && <FaultInjection onClose={() => setFaultInjection(false)} />}
+      {faultInjection && <FaultInjection connection={connection} services={services} onClose={() => setFaultInjection(false)} />}
     </>
   );
 }
 
 function Navigation({ route }: { route: Route }) {
   const items = count(useStore(basket));
-  const placed = useStore(orders).length;
+  const underWay = useUnderWay();
   return (
     <nav class="navigation" aria-label="Shop">
-      <Place href="#/" icon="shop" label="Shop" here={route.page === "catalogue"} />
-      <Place href="#/orders" icon="orders" label="Orders" number={placed} here={route.page === "orders" || route.page === "order"} />
-      <Place href="#/checkout" icon="basket" label="Basket" number={items} here={route.page === "checkout"} testid="checkout" />
+      <Place href="#/" icon="shop" label="Shop" number={0} unit="" testid="shop" here={route.page === "catalogue"} />
+      <Place href="#/orders" icon="orders" label="Orders" number={underWay} unit="under way" testid="orders" here={route.page === "orders" || route.page === "order"} />
+      <Place href="#/checkout" icon="basket" label="Basket" number={items} unit="in it" here={route.page === "checkout"} testid="checkout" />
     </nav>
   );
 }
@@ -74,19 +76,21 @@ interface PlaceProps {
   readonly icon: IconName;
   readonly label: string;
   readonly here: boolean;
-  readonly number?: number;
-  readonly testid?: string;
+  readonly number: number;
+  /** What the number counts, for screen readers. */
+  readonly unit: string;
+  readonly testid: string;
 }
 
-function Place({ href, icon, label, here, number = 0, testid }: PlaceProps) {
+function Place({ href, icon, label, here, number, unit, testid }: PlaceProps) {
   return (
     <a href={href} aria-current={here ? "page" : undefined} data-testid={testid}>
       <Icon name={icon} />
       <span>{label}</span>
       {number > 0 && (
-        <b class="number" key={number}>
+        <b class="number" key={number} data-testid={`${testid}-number`}>
           {number}
-          <Hidden> in it</Hidden>
+          <Hidden> {unit}</Hidden>
         </b>
       )}
     </a>

@@ -2,11 +2,13 @@
 
 import { useState } from "preact/hooks";
 
-import type { Stock } from "../live.ts";
 import { useStore } from "../live.ts";
-import { basket, priced, quantityOf, QUANTITY_MAX, totalCents, withQuantity } from "../model/basket.ts";
-import { CATALOGUE, money, unbroken } from "../model/catalogue.ts";
+import { basket, priced, quantityOf, totalCents, withQuantity } from "../model/basket.ts";
+import { articleOf, CATALOGUE, spoken, unbroken } from "../model/catalogue.ts";
 import type { Article } from "../model/catalogue.ts";
+import { money } from "../model/money.ts";
+import { mostOf, substituteFor, withSubstitute } from "../model/stock.ts";
+import type { Stock } from "../model/stock.ts";
 import { useTitle } from "../route.ts";
 import { Art } from "./art.tsx";
 import { Hidden, Icon } from "./icons.tsx";
@@ -33,7 +35,7 @@ export function Catalogue({ stock }: { stock: Stock }) {
           <h2 id="shelves">On the shelves</h2>
           <ul class="cards">
             {CATALOGUE.map((article) => (
-              <Card key={article.sku} article={article} onHand={stock.get(article.sku)} onNews={setNews} />
+              <Card key={article.sku} article={article} stock={stock} onNews={setNews} />
             ))}
           </ul>
         </section>
@@ -48,30 +50,44 @@ export function Catalogue({ stock }: { stock: Stock }) {
 
 interface CardProps {
   readonly article: Article;
-  readonly onHand: number | undefined;
+  readonly stock: Stock;
   readonly onNews: (news: string) => void;
 }
 
-function Card({ article, onHand, onNews }: CardProps) {
+function Card({ article, stock, onNews }: CardProps) {
   const { sku, name, unit_price_cents, note, shelf } = article;
-  const quantity = quantityOf(useStore(basket), sku);
+  const items = useStore(basket);
+  const [quantity, most] = [quantityOf(items, sku), mostOf(stock, sku)];
+  const by = most === 0 ? articleOf(substituteFor(items, stock, sku) ?? "") : undefined;
   const put = (next: number) => {
     basket.set(withQuantity(basket.value, sku, next));
     onNews(next < 1 ? `${name} taken out of the basket` : `${name}: ${next} in the basket`);
   };
+  const replace = ({ sku: other, name: instead }: Article) => {
+    basket.set(withSubstitute(basket.value, sku, other));
+    onNews(`${instead} put into the basket instead of ${name}`);
+  };
   return (
-    <li class="card" data-shelf={shelf} data-sku={sku}>
+    <li class="card" data-shelf={shelf} data-sku={sku} data-out={most === 0}>
       <div class="card-art">
         <Art sku={sku} />
-        <StockTag onHand={onHand} />
+        <StockTag onHand={stock.get(sku)} />
       </div>
       <div class="card-words">
         <h3>{unbroken(name)}</h3>
-        <p>{note}</p>
+        <p>
+          {by ? (
+            <button class="link" type="button" onClick={() => replace(by)} data-testid="add-substitute" data-sku={by.sku}>
+              {spoken(by.name)} instead<Hidden> of {name}</Hidden>
+            </button>
+          ) : (
+            note
+          )}
+        </p>
       </div>
       <div class="card-end">
         <span class="price">{money(unit_price_cents)}</span>
-        <Stepper name={name} sku={sku} quantity={quantity} onChange={put} />
+        <Stepper name={name} sku={sku} quantity={quantity} most={most} onChange={put} />
       </div>
     </li>
   );
@@ -90,11 +106,14 @@ interface StepperProps {
   readonly name: string;
   readonly sku: string;
   readonly quantity: number;
+  /** The most that can be ordered: 0 is sold out. */
+  readonly most: number;
   readonly onChange: (quantity: number) => void;
 }
 
 /** The plus button is the same element whether or not the article is in the basket: it keeps the focus. */
-export function Stepper({ name, sku, quantity, onChange }: StepperProps) {
+export function Stepper({ name, sku, quantity, most, onChange }: StepperProps) {
+  const isOut = most === 0 && quantity === 0;
   return (
     <div class="stepper" data-empty={quantity === 0}>
       {quantity > 0 && (
@@ -112,13 +131,17 @@ export function Stepper({ name, sku, quantity, onChange }: StepperProps) {
       <button
         key="plus"
         type="button"
-        disabled={quantity >= QUANTITY_MAX}
+        disabled={quantity >= most}
         onClick={() => onChange(quantity + 1)}
         data-testid="add-to-cart"
         data-sku={sku}
       >
-        <Icon name="plus" />
-        {quantity === 0 ? (
+        {!isOut && <Icon name="plus" />}
+        {isOut ? (
+          <span>
+            Sold out<Hidden>: {name}</Hidden>
+          </span>
+        ) : quantity === 0 ? (
           <span>
             Add<Hidden> {name}</Hidden>
           </span>
@@ -136,7 +159,7 @@ function Beside() {
     <aside class="beside" aria-labelledby="beside">
       <h2 id="beside">Your basket</h2>
       {items.length === 0 ? (
-        <p class="empty">Nothing in it yet. The sourdough is popular, so popular that it is usually replaced.</p>
+        <p class="empty">Nothing in it yet. The sourdough goes early; the rye bread keeps for a week.</p>
       ) : (
         <>
           <ul class="beside-lines">

@@ -2,20 +2,22 @@
 // places an order.
 
 import { uuid } from "@weirgate/client";
-import { useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 
-import type { Stock } from "../live.ts";
 import { useStore, weirgate } from "../live.ts";
 import { basket, priced, totalCents, withQuantity, withSubstitutes } from "../model/basket.ts";
 import type { PricedItem } from "../model/basket.ts";
-import { money, unbroken } from "../model/catalogue.ts";
+import { articleOf, listed, spoken, unbroken } from "../model/catalogue.ts";
+import { money } from "../model/money.ts";
 import { handIn, keep, newOrder } from "../model/orders.ts";
 import type { Customer } from "../model/orders.ts";
+import { mostOf, shortagesOf, substituteFor, withSubstitute } from "../model/stock.ts";
+import type { Shortage, Stock } from "../model/stock.ts";
 import { isRecord, Store } from "../model/store.ts";
 import { orderPath, useTitle } from "../route.ts";
 import { Art } from "./art.tsx";
 import { Stepper } from "./catalogue.tsx";
-import { Icon } from "./icons.tsx";
+import { Hidden, Icon } from "./icons.tsx";
 
 const DEMO: Customer = { name: "Ada Lovelace", email: "ada@example.org", address: "12 St James's Square, London" };
 
@@ -30,6 +32,7 @@ const CARDS = [
 export function Checkout({ stock }: { stock: Stock }) {
   useTitle("Basket");
   const items = priced(useStore(basket));
+  const short = shortagesOf(items, stock);
   if (items.length === 0) return <EmptyBasket />;
   return (
     <>
@@ -40,16 +43,16 @@ export function Checkout({ stock }: { stock: Stock }) {
         <section aria-label="What you buy">
           <ul class="lines">
             {items.map((item) => (
-              <BasketLine key={item.sku} item={item} onHand={stock.get(item.sku)} />
+              <BasketLine key={item.sku} item={item} stock={stock} short={short.find(({ sku }) => sku === item.sku)} />
             ))}
           </ul>
           <p class="total">
             <span>Total</span>
             <strong>{money(totalCents(items))}</strong>
           </p>
-          <p class="fine">If we replace something or have run out of it, the price changes before your card is charged.</p>
+          <p class="fine">If something sells out before we set it aside, we replace it or leave it out, and the price changes before your card is charged.</p>
         </section>
-        <Form />
+        <Form short={short} />
       </div>
     </>
   );
@@ -67,41 +70,73 @@ function EmptyBasket() {
   );
 }
 
-function BasketLine({ item, onHand }: { item: PricedItem; onHand: number | undefined }) {
+interface BasketLineProps {
+  readonly item: PricedItem;
+  readonly stock: Stock;
+  readonly short: Shortage | undefined;
+}
+
+function BasketLine({ item, stock, short }: BasketLineProps) {
   const { sku, quantity, substitutes_ok, article } = item;
   return (
-    <li class="line">
+    <li class="line" data-short={short !== undefined}>
       <Art sku={sku} />
       <div class="line-words">
         <h2>{unbroken(article.name)}</h2>
         <p>
           {money(article.unit_price_cents)} each
-          {onHand !== undefined && onHand < quantity && <span class="short"> · {onHand === 0 ? "sold out" : `${onHand} left`}</span>}
+          {short && <span class="short"> · {short.left === 0 ? "sold out" : `only ${short.left} left`}</span>}
         </p>
-        {article.replacement && (
+        {short && <Remedies short={short} by={substituteFor(basket.value, stock, sku)} />}
+        {article.replacement && !short && (
           <label class="check">
             <input
               type="checkbox"
               checked={substitutes_ok}
               onChange={(event) => basket.set(withSubstitutes(basket.value, sku, event.currentTarget.checked))}
             />
-            <span>If sold out: {article.replacement}</span>
+            <span>If it sells out: {spoken(articleOf(article.replacement)?.name ?? "")}</span>
           </label>
         )}
       </div>
       <div class="line-end">
         <strong>{money(quantity * article.unit_price_cents)}</strong>
-        <Stepper name={article.name} sku={sku} quantity={quantity} onChange={(next) => basket.set(withQuantity(basket.value, sku, next))} />
+        <Stepper name={article.name} sku={sku} quantity={quantity} most={mostOf(stock, sku)} onChange={(next) => basket.set(withQuantity(basket.value, sku, next))} />
       </div>
     </li>
   );
 }
 
-function Form() {
+/** What to do about a line that cannot be ordered as it is. */
+function Remedies({ short: { sku, name, left }, by }: { short: Shortage; by: string | undefined }) {
+  const instead = articleOf(by ?? "");
+  return (
+    <p class="remedies">
+      {left > 0 && (
+        <button class="quiet" type="button" onClick={() => basket.set(withQuantity(basket.value, sku, left))} data-testid="take-what-is-left">
+          Take {left}
+          <Hidden> of {name}</Hidden>
+        </button>
+      )}
+      {instead && (
+        <button class="quiet" type="button" onClick={() => basket.set(withSubstitute(basket.value, sku, instead.sku))} data-testid="take-substitute">
+          {spoken(instead.name)} instead<Hidden> of {name}</Hidden>
+        </button>
+      )}
+      <button class="quiet" type="button" onClick={() => basket.set(withQuantity(basket.value, sku, 0))} data-testid="take-out">
+        Take it out<Hidden>: {name}</Hidden>
+      </button>
+    </p>
+  );
+}
+
+function Form({ short }: { short: readonly Shortage[] }) {
+  const why = useId();
   const { name, email, address } = useStore(customer);
   const [card, setCard] = useState<string>(CARDS[0].number);
   const place = (event: Event) => {
     event.preventDefault();
+    if (short.length > 0) return document.querySelector<HTMLElement>(".remedies button")?.focus();
     const order = newOrder({ items: basket.value, customer: customer.value, card, event_id: uuid(), now_ms: Date.now() });
     keep(order, weirgate);
     void handIn(order, weirgate);
@@ -138,11 +173,26 @@ function Form() {
           ))}
         </div>
       </fieldset>
-      <button class="button button-wide" type="submit" data-testid="place-order">
-        Place the order <Icon name="arrow" />
-      </button>
+      <div class="form-end">
+        <p role="status" id={why} class={short.length > 0 ? "short" : "hidden"} data-testid="shortage">
+          {short.length > 0 && `${shortageText(short)} Change the basket, and you can order.`}
+        </p>
+        <button class="button button-wide" type="submit" aria-disabled={short.length > 0} aria-describedby={why} data-testid="place-order">
+          Place the order <Icon name="arrow" />
+        </button>
+      </div>
     </form>
   );
+}
+
+function shortageText(short: readonly Shortage[]): string {
+  const names = (some: readonly Shortage[]) => listed(some.map(({ name }) => spoken(name)));
+  const [out, few] = [short.filter(({ left }) => left === 0), short.filter(({ left }) => left > 0)];
+  const said = [
+    ...(out.length > 0 ? [`${names(out)} ${out.length === 1 ? "is" : "are"} sold out.`] : []),
+    ...(few.length > 0 ? [`There is not enough left of ${names(few)}.`] : []),
+  ];
+  return said.join(" ");
 }
 
 interface FieldProps {

@@ -1,41 +1,36 @@
-// Fault injection: break a service that orders depend on, and watch an order wait and continue. Reads the state when opened
-// and after each change; it does not poll in between.
+// Fault injection: break a service that orders depend on, and watch an order wait and continue. The panel shows what is pushed:
+// also a change that another tab, another browser or the command line has made. It reads a handler only after such a change.
 
+import type { ConnectionState } from "@weirgate/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { useMyDocuments } from "../live.ts";
 import { gatewayOf, readHandler, setGateway, setPaused } from "../model/faultInjection.ts";
 import type { Handler } from "../model/faultInjection.ts";
+import { waitsAt } from "../model/headline.ts";
+import type { Service, Services } from "../model/services.ts";
 import { Hidden, Icon } from "./icons.tsx";
 
 interface Reading {
   readonly payment?: Handler;
   readonly inventory?: Handler;
-  readonly problem?: string;
+  readonly problem?: string | undefined;
 }
 
-export function FaultInjection({ onClose }: { onClose: () => void }) {
+interface FaultInjectionProps {
+  readonly connection: ConnectionState;
+  readonly services: Services;
+  readonly onClose: () => void;
+}
+
+export function FaultInjection({ connection, services, onClose }: FaultInjectionProps) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [reading, setReading] = useState<Reading>({});
-  const [busy, setBusy] = useState(true);
+  useEffect(() => dialog.current?.showModal(), []);
+  const isLive = connection.state === "connected";
+  const [{ payment, inventory, problem }, isBusy, change] = useReading(services, isLive);
+  const documents = [...useMyDocuments().values()];
+  const waiting = (step: "payment" | "inventory") => documents.filter((document) => document && waitsAt(document.parts, services, step)).length;
 
-  const change = async (action?: () => Promise<void>) => {
-    setBusy(true);
-    try {
-      await action?.();
-      const [payment, inventory] = await Promise.all([readHandler("payment"), readHandler("inventory")]);
-      setReading({ payment, inventory });
-    } catch (error) {
-      setReading((before) => ({ ...before, problem: error instanceof Error ? error.message : String(error) }));
-    }
-    setBusy(false);
-  };
-
-  useEffect(() => {
-    dialog.current?.showModal();
-    void change();
-  }, []);
-
-  const { payment, inventory, problem } = reading;
   const isDown = payment ? gatewayOf(payment) === "down" : false;
   const isPaused = inventory?.state === "paused";
   return (
@@ -55,7 +50,10 @@ export function FaultInjection({ onClose }: { onClose: () => void }) {
           help="Switched off, charges fail. Each is tried again after a while, and then after a longer one."
           broken={isDown}
           handler={payment}
-          busy={busy}
+          service={services.payment}
+          waiting={waiting("payment")}
+          busy={isBusy}
+          live={isLive}
           testid="fault-payment"
           onSwitch={() => void change(() => setGateway(isDown ? "up" : "down"))}
         />
@@ -65,7 +63,10 @@ export function FaultInjection({ onClose }: { onClose: () => void }) {
           help="Switched off, its handler is paused. New orders are still accepted and wait for it, in order."
           broken={isPaused}
           handler={inventory}
-          busy={busy}
+          service={services.inventory}
+          waiting={waiting("inventory")}
+          busy={isBusy}
+          live={isLive}
           testid="fault-inventory"
           onSwitch={() => void change(() => setPaused("inventory", !isPaused))}
         />
@@ -78,15 +79,35 @@ export function FaultInjection({ onClose }: { onClose: () => void }) {
         </div>
         <footer>
           <p role="status" class={problem ? "problem" : "fine"}>
-            {problem ?? (busy ? "Asking the server" : "As of just now")}
+            {problem ?? (isLive ? "Live: a change made elsewhere shows here, too." : "Not connected. This is the last known state.")}
           </p>
-          <button class="quiet" type="button" disabled={busy} onClick={() => void change()}>
-            <Icon name="refresh" /> Look again
-          </button>
         </footer>
       </div>
     </dialog>
   );
+}
+
+/** The handlers, read at first, and again when the runtime pushes that one of them has another version or mode. */
+function useReading(services: Services, isLive: boolean) {
+  const [reading, setReading] = useState<Reading>({});
+  const [isBusy, setBusy] = useState(false);
+  const latest = useRef(0);
+  const read = async () => {
+    const mine = ++latest.current;
+    const [payment, inventory] = await Promise.all([readHandler("payment"), readHandler("inventory")]);
+    // Of two readings at once, the one that began last counts.
+    if (mine === latest.current) setReading({ payment, inventory });
+  };
+  const fail = (error: unknown) => setReading((before) => ({ ...before, problem: error instanceof Error ? error.message : String(error) }));
+  const change = async (action: () => Promise<void>) => {
+    setBusy(true);
+    await action().then(read).catch(fail);
+    setBusy(false);
+  };
+  useEffect(() => {
+    if (isLive) void read().catch(fail);
+  }, [isLive, services.payment?.version, services.inventory?.version]);
+  return [reading, isBusy, change] as const;
 }
 
 interface FaultSwitchProps {
@@ -95,12 +116,17 @@ interface FaultSwitchProps {
   readonly help: string;
   readonly broken: boolean;
   readonly handler: Handler | undefined;
+  readonly service: Service | undefined;
+  /** How many of my orders wait for it. */
+  readonly waiting: number;
+  /** A change is on its way. The switch keeps the focus meanwhile. */
   readonly busy: boolean;
+  readonly live: boolean;
   readonly testid: string;
   readonly onSwitch: () => void;
 }
 
-function FaultSwitch({ label, now, help, broken, handler, busy, testid, onSwitch }: FaultSwitchProps) {
+function FaultSwitch({ label, now, help, broken, handler, service, waiting, busy, live, testid, onSwitch }: FaultSwitchProps) {
   return (
     <section class="fault-switch" data-broken={broken}>
       <button
@@ -108,8 +134,9 @@ function FaultSwitch({ label, now, help, broken, handler, busy, testid, onSwitch
         type="button"
         role="switch"
         aria-checked={!broken}
-        disabled={busy || !handler}
-        onClick={onSwitch}
+        disabled={!live || !handler}
+        aria-disabled={busy}
+        onClick={() => !busy && onSwitch()}
         data-testid={testid}
         data-state={broken ? "broken" : "working"}
       >
@@ -119,16 +146,10 @@ function FaultSwitch({ label, now, help, broken, handler, busy, testid, onSwitch
         <i aria-hidden="true" />
       </button>
       <p>{help}</p>
-      {handler && <Waiting handler={handler} />}
+      <p class="fine" data-testid={`${testid}-waiting`}>
+        {waiting === 0 ? "None of your orders waits for it." : waiting === 1 ? "1 of your orders waits for it." : `${waiting} of your orders wait for it.`}
+        {service?.isBreakerOpen && " Its circuit breaker is open: now and then, one try tests whether it works again."}
+      </p>
     </section>
-  );
-}
-
-function Waiting({ handler: { name, open, lag } }: { handler: Handler }) {
-  if (open === undefined && lag === undefined) return null;
-  return (
-    <p class="fine" data-testid={`lag-${name}`}>
-      Handler <code>{name}</code>: {open ?? 0} open {open === 1 ? "delivery" : "deliveries"}, {lag ?? 0} {lag === 1 ? "position" : "positions"} behind
-    </p>
   );
 }

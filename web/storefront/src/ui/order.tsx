@@ -1,41 +1,49 @@
 // The page of one order: a headline, its steps as they happen, and its receipt. Everything on it comes from the live
-// document; until there is one, from this browser's order.
+// documents; until there are any, from this browser's order.
 
 import type { ConnectionState, Parts, StatusDocument } from "@weirgate/client";
-import { useEffect } from "preact/hooks";
 
 import { useStatus, useStore } from "../live.ts";
 import { wrongDetailsOf } from "../model/card.ts";
-import { noteAcceptance, orders } from "../model/orders.ts";
+import { headlineOf, PROGRESS_MAX } from "../model/headline.ts";
+import { isForgotten, orders } from "../model/orders.ts";
 import type { MyOrder } from "../model/orders.ts";
-import { dataOf, problemsIn } from "../model/status.ts";
-import { headlineOf, PROGRESS_MAX, stepsOf, troubleOf } from "../model/steps.ts";
+import type { Services } from "../model/services.ts";
+import { dataOf, linesIn, problemsIn } from "../model/status.ts";
+import { stepsOf, troubleOf } from "../model/steps.ts";
 import { useTitle } from "../route.ts";
 import { CardForm } from "./card.tsx";
 import { ConnectionNotice } from "./connection.tsx";
-import { Icon } from "./icons.tsx";
+import { FindOrder, Ways } from "./lost.tsx";
 import { MailCard, ReceiptCard } from "./receipt.tsx";
 import { Timeline } from "./timeline.tsx";
 
-export function OrderPage({ id, connection }: { id: string; connection: ConnectionState }) {
+interface OrderPageProps {
+  readonly id: string;
+  readonly connection: ConnectionState;
+  readonly services: Services;
+}
+
+export function OrderPage({ id, connection, services }: OrderPageProps) {
   useTitle(`Order ${id.toUpperCase()}`);
   const document = useStatus(`order/${id}`);
+  const acceptance = useStatus(`order/${id}/acceptance`)?.parts["order"];
   const mine = useStore(orders).find((order) => order.id === id);
   const parts = document?.parts ?? {};
   const known = (document?.version ?? 0) > 0;
-  useEffect(() => noteAcceptance(id, parts), [id, document]);
   const isUnsent = mine?.unsent !== undefined && !known;
   if (mine?.refused && !known) return <Refused order={mine} />;
-  if (!mine && !known) return <Unknown id={id} connection={connection} document={document} />;
+  const isLost = mine === undefined || isForgotten(mine, document?.parts, Date.now());
+  if (isLost && !known) return <Unknown id={id} connection={connection} document={document} />;
   return (
     <div class="order">
       <ConnectionNotice connection={connection} known={known} />
-      <Headline id={id} parts={parts} unsent={isUnsent} />
+      <Headline id={id} parts={parts} services={services} unsent={isUnsent} />
       <CardForm order={id} wrong={wrongDetailsOf(parts)} />
       <div class="columns columns-order">
-        <Timeline steps={stepsOf(parts, { isSent: !isUnsent, accepted: mine?.accepted })} />
+        <Timeline steps={stepsOf(parts, { isSent: !isUnsent, acceptance, services })} />
         <div class="side">
-          <ReceiptCard parts={parts} placed={mine?.lines} />
+          <ReceiptCard parts={parts} placed={linesIn(dataOf(acceptance)) ?? mine?.lines} />
           <MailCard part={parts["notification"]} parts={parts} />
           <p class="fine version">
             {known ? (
@@ -44,7 +52,7 @@ export function OrderPage({ id, connection }: { id: string; connection: Connecti
                 change. Reload the page, or kill the server: it continues from there.
               </>
             ) : (
-              "Nothing has been said of this order yet."
+              "There is no news of this order yet."
             )}
           </p>
         </div>
@@ -53,12 +61,19 @@ export function OrderPage({ id, connection }: { id: string; connection: Connecti
   );
 }
 
-function Headline({ id, parts, unsent }: { id: string; parts: Parts; unsent: boolean }) {
-  const { state, title, text, progress } = headlineOf(parts);
-  const trouble = troubleOf(parts);
+interface HeadlineProps {
+  readonly id: string;
+  readonly parts: Parts;
+  readonly services: Services;
+  readonly unsent: boolean;
+}
+
+function Headline({ id, parts, services, unsent }: HeadlineProps) {
+  const { state, title, text, progress } = headlineOf(parts, services);
+  const trouble = unsent ? undefined : troubleOf(parts, services)?.kind;
   const isOver = state === "cancelled" || state === "rejected";
   return (
-    <section class="headline" data-testid="order-state" data-state={unsent ? "sending" : state} data-trouble={trouble}>
+    <section class="headline" data-testid="order-state" data-state={unsent ? "sending" : state} data-trouble={trouble} data-waits={wrongDetailsOf(parts) !== undefined}>
       <p class="overline">Order {id.toUpperCase()}</p>
       <h1 tabIndex={-1}>{unsent ? "Handing in your order" : title}</h1>
       <p class="headline-text">{unsent ? "The server has not confirmed it yet. It is kept here and sent until it does." : text}</p>
@@ -90,9 +105,7 @@ function Refused({ order }: { order: MyOrder }) {
     <section class="nothing" data-testid="order-state" data-state="refused">
       <h1 tabIndex={-1}>The server did not take this order</h1>
       <p>{order.refused}</p>
-      <a class="button" href="#/">
-        Back to the shop <Icon name="arrow" />
-      </a>
+      <Ways />
     </section>
   );
 }
@@ -107,8 +120,19 @@ function Unknown({ id, connection, document }: UnknownProps) {
   return (
     <section class="nothing" data-testid="order-state" data-state={document ? "unknown" : "loading"}>
       <ConnectionNotice connection={connection} known={false} />
+      <p class="overline">Order {id.toUpperCase()}</p>
       <h1 tabIndex={-1}>{document ? "There is no such order" : "Looking for your order"}</h1>
-      <p>{document ? `${id.toUpperCase()} has not been placed yet. If it is, this page will show it.` : "One moment."}</p>
+      <p>
+        {document
+          ? "Nothing is known of an order with this number. If it is placed after all, this page shows it at once. Perhaps a character of the number is different?"
+          : "One moment."}
+      </p>
+      {document && (
+        <>
+          <FindOrder />
+          <Ways />
+        </>
+      )}
     </section>
   );
 }

@@ -2,10 +2,11 @@
 
 import type { Part, Parts } from "@weirgate/client";
 
-import { money, unbroken } from "../model/catalogue.ts";
+import { unbroken } from "../model/catalogue.ts";
+import { money } from "../model/money.ts";
 import { receiptOf } from "../model/receipt.ts";
 import type { Row } from "../model/receipt.ts";
-import { dataOf, invoiceOf, lastMailOf, numberIn, textIn } from "../model/status.ts";
+import { dataOf, invoiceOf, lastMailOf, textIn, wholeIn } from "../model/status.ts";
 import type { Line } from "../model/status.ts";
 import { Hidden, Icon } from "./icons.tsx";
 import { Trouble } from "./timeline.tsx";
@@ -79,7 +80,7 @@ function Sum({ label, cents }: { label: string; cents: number }) {
 
 export function MailCard({ part, parts }: { part: Part | undefined; parts: Parts }) {
   const mail = lastMailOf(parts);
-  const count = numberIn(dataOf(part), "count") ?? 0;
+  const count = wholeIn(dataOf(part), "count") ?? 0;
   return (
     <section class="mail" aria-labelledby="mail" data-testid="step-notification" data-state={part?.state ?? ""}>
       <header>

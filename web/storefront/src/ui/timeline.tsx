@@ -1,16 +1,17 @@
 // The steps of an order, one below the other. Each shows its state as a mark, as text, and in `data-mood`; changes are read
 // out.
 
-import type { PartDelivery } from "@weirgate/client";
+import type { Part, PartDelivery } from "@weirgate/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { useNow } from "../live.ts";
 import { reasonOf } from "../model/card.ts";
-import { money, unbroken } from "../model/catalogue.ts";
-import { changesIn, dataOf, numberIn, textIn } from "../model/status.ts";
+import { unbroken } from "../model/catalogue.ts";
+import { money, moneyChange } from "../model/money.ts";
+import { changesIn, dataOf, textIn, wholeIn } from "../model/status.ts";
 import type { Change } from "../model/status.ts";
 import { DELIVERY_STATES, searchOf } from "../model/steps.ts";
-import type { Mood, Step } from "../model/steps.ts";
+import type { Moment, Mood, Step } from "../model/steps.ts";
 import { seconds } from "./connection.tsx";
 import { Hidden, Icon } from "./icons.tsx";
 
@@ -22,6 +23,8 @@ const MOOD_WORDS: Record<Mood, string> = {
   stuck: "stopped",
   failed: "did not work",
   skipped: "left out",
+  undoing: "being taken back",
+  undone: "taken back",
 };
 
 export function Timeline({ steps }: { steps: readonly Step[] }) {
@@ -69,11 +72,7 @@ function StepItem({ step }: { step: Step }) {
             {title}
             <Hidden>: {MOOD_WORDS[mood]}</Hidden>
           </h3>
-          {at && (
-            <time dateTime={new Date(at.at_ms).toISOString()} title={`Position ${at.version} in the log`}>
-              {clock(at.at_ms)} <code>#{at.version}</code>
-            </time>
-          )}
+          {at && <Time at_ms={at.at_ms} version={at.version} />}
         </div>
         {text && (
           <p class="step-text">
@@ -82,10 +81,29 @@ function StepItem({ step }: { step: Step }) {
           </p>
         )}
         {trouble && <Trouble trouble={trouble} />}
-        {name === "inventory" && <Changes changes={changesIn(dataOf(part))} total={numberIn(dataOf(part), "total_cents")} />}
+        {name === "inventory" && <Changes changes={changesIn(dataOf(part))} total={wholeIn(dataOf(part), "total_cents")} />}
+        {name === "order" && mood === "undone" && part && <Ended part={part} />}
         {name === "delivery" && (mood === "working" || mood === "done") && <Journey state={state} parcel={textIn(dataOf(part), "parcel")} />}
       </div>
     </li>
+  );
+}
+
+/** When and why an order that was accepted ended without a delivery. */
+function Ended({ part: { text, at_ms, version } }: { part: Part }) {
+  return (
+    <p class="step-after">
+      <span>{sentence(text)}</span>
+      <Time at_ms={at_ms} version={version} />
+    </p>
+  );
+}
+
+function Time({ at_ms, version }: Moment) {
+  return (
+    <time dateTime={new Date(at_ms).toISOString()} title={`Position ${version} in the log`}>
+      {clock(at_ms)} <code>#{version}</code>
+    </time>
   );
 }
 
@@ -96,7 +114,8 @@ function StepMark({ mood }: { mood: Mood }) {
       {mood === "failed" && <Icon name="cross" />}
       {mood === "retrying" && <Icon name="again" />}
       {mood === "stuck" && <Icon name="alert" />}
-      {mood === "working" && <i class="spinner" />}
+      {mood === "undone" && <Icon name="undo" />}
+      {(mood === "working" || mood === "undoing") && <i class="spinner" />}
     </span>
   );
 }
@@ -148,7 +167,7 @@ function Changes({ changes, total }: { changes: readonly Change[]; total: number
 /** The change of the price, with its sign. */
 function difference({ quantity, unit_price_cents, by }: Change): string {
   const cents = quantity * ((by?.unit_price_cents ?? 0) - unit_price_cents);
-  return cents === 0 ? "same price" : `${cents > 0 ? "+" : "\u2212"}${money(Math.abs(cents))}`;
+  return cents === 0 ? "same price" : moneyChange(cents);
 }
 
 const JOURNEY_WORDS = { packed: "Packed", dispatched: "On its way", delivered: "At your door" } as const;
