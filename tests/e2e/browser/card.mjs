@@ -1,5 +1,5 @@
 // A card number with a wrong digit: the payment waits for the customer, who corrects it on the order's own page, wrongly at
-// first. The result for each number is pushed, and the delivered order still shows when it was accepted.
+// first. The result for each number is pushed.
 
 import { check, travel } from "./travel.mjs";
 
@@ -8,8 +8,7 @@ const WRONG_AS_WELL = "4242 4242 4242 4244";
 const TOO_SHORT = "4242 4242 4242 424";
 const GOOD = "4242 4242 4242 4242";
 
-await travel("card", [1280, 360], async ({ page, requests, posted, at, shot, start, order }) => {
-  const text = async (selector) => (await page.locator(selector).textContent()) ?? "";
+await travel("card", [1280, 360], async ({ page, requests, posted, at, text, shot, start, order }) => {
   const send = async (number) => {
     await page.fill('[data-testid="card-number"]', number);
     await page.press('[data-testid="card-number"]', "Enter");
@@ -28,7 +27,6 @@ await travel("card", [1280, 360], async ({ page, requests, posted, at, shot, sta
   await page.locator('[data-testid="order-state"][data-trouble="stuck"]').waitFor();
   await page.locator('[data-testid="step-payment"] [data-testid="trouble"][data-state="awaiting-correction"]').waitFor();
   await asks("empty", "has a digit that is wrong");
-  const acceptedAt = await text('[data-testid="step-order"] time');
   await shot("waiting");
 
   await send("4242");
@@ -47,10 +45,6 @@ await travel("card", [1280, 360], async ({ page, requests, posted, at, shot, sta
   await page.locator('[data-testid="step-payment"][data-state="charged"]').waitFor();
   await at("order-state", "delivered");
   check((await page.locator('[data-testid="card-form"]').count()) === 0, "the form is gone", id);
-  // The order handler's last status has replaced its first.
-  await page.locator('[data-testid="step-order"][data-state="completed"]').waitFor();
-  check((await text('[data-testid="step-order"] time')) === acceptedAt, "the first step keeps its time", acceptedAt);
-  check((await text('[data-testid="step-order"]')).includes("11.90"), "and its line", await text('[data-testid="step-order"]'));
   await shot("delivered");
 
   const corrections = posted.filter(({ type }) => type === "payment.details-corrected");

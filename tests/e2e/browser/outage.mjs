@@ -2,7 +2,7 @@
 
 import { ask, check, travel } from "./travel.mjs";
 
-await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, order, change }) => {
+await travel("outage", [1280, 360], async ({ page, requests, at, text, shot, start, order, change }) => {
   await start();
   await at("connection", "live");
   await change("fault-payment", "broken");
@@ -10,6 +10,7 @@ await travel("outage", [1280, 360], async ({ page, requests, at, shot, start, or
   await page.locator('[data-testid="step-payment"][data-mood="retrying"]').waitFor();
   await page.locator('[data-testid="order-state"][data-trouble="retrying"]').waitFor();
   await page.locator('[data-testid="step-payment"] [data-testid="trouble"][data-state="retrying"]').waitFor();
+  check((await text("h1")) === "Your payment takes longer", "the headline is about what fails", await text("h1"));
   await shot("retrying");
   await ask("kill");
   await at("connection", "reconnecting");

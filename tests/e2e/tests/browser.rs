@@ -1,5 +1,5 @@
-//! The shop in a real browser, on the real binary: an order is placed, and every step is pushed, through a crash of the
-//! server and a refresh of the page. The journeys themselves are in `browser/`; `CHROMIUM` names the browser.
+//! The shop in a real browser, on the real binary: orders are placed, and every step is pushed, through crashes of the server
+//! and refreshes of the page. The journeys themselves are in `browser/`; `CHROMIUM` names the browser.
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::Command,
@@ -21,13 +22,23 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
 }
 
+/// The shop as the demo starts it, except that its handlers work at once.
 async fn shop() -> Server {
+    shop_with_pace("0").await
+}
+
+async fn shop_with_pace(pace_ms: &str) -> Server {
     let dist = root().join("web/storefront/dist");
     assert!(dist.join("index.html").exists(), "the shop is not built: npm ci && npm run build, in web/");
     let server = Setup::new().arg("--shop").arg(dist.to_str().expect("a path")).start().await;
-    for (manifest, wasm) in order_handlers() {
+    for (mut manifest, wasm) in order_handlers() {
+        if manifest["config"]["pace_ms"].is_string() {
+            manifest["config"]["pace_ms"] = pace_ms.into();
+        }
         server.client.deploy(&manifest, wasm).await;
     }
+    let stocktaking = std::fs::read(root().join("handlers/inventory/stocktaking.json")).expect("the stocktaking");
+    server.client.publish(&serde_json::from_slice::<Vec<Value>>(&stocktaking).expect("events")).await.ok();
     server
 }
 
@@ -71,4 +82,34 @@ async fn the_page_shows_a_payment_outage_and_its_end() {
 async fn a_customer_corrects_the_payment_details() {
     let mut server = shop().await;
     within("the journey", JOURNEY_PATIENCE, travel("card.mjs", &mut server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_how_orders_end() {
+    let mut server = shop().await;
+    within("the journey", JOURNEY_PATIENCE, travel("ends.mjs", &mut server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sold_out_cannot_be_ordered() {
+    let mut server = shop().await;
+    within("the journey", JOURNEY_PATIENCE, travel("stock.mjs", &mut server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_panel_shows_what_is_pushed() {
+    let mut server = shop().await;
+    within("the journey", JOURNEY_PATIENCE, travel("panel.mjs", &mut server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_links_lead_to_pages_that_help() {
+    let mut server = shop().await;
+    within("the journey", JOURNEY_PATIENCE, travel("links.mjs", &mut server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_steps_of_a_paced_order_are_shown_one_after_another() {
+    let mut server = shop_with_pace("500").await;
+    within("the journey", JOURNEY_PATIENCE, travel("pace.mjs", &mut server)).await;
 }
