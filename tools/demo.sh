@@ -27,6 +27,6 @@ for name in "${HANDLERS[@]}"; do
 done
 "$weirgate" --url "$url" handlers deploy --modules "$MODULES" "${manifests[@]}"
 say "counting the stock"
-"$weirgate" --url "$url" events publish --file handlers/inventory/stocktaking.json
+"$weirgate" --url "$url" events publish --file handlers/inventory/stocktaking.json >/dev/null
 printf '\n   The shop is open:  %s/shop/\n   Stop it with Ctrl-C. Orders survive that, and kill -9 too.\n\n' "$url"
 wait $server

@@ -111,9 +111,7 @@ fn conclude(order: String, collection: &mut Collection, context: &mut Context) {
     let (lines, changes) = (collection.reserved(), collection.changes());
     if lines.is_empty() {
         collection.stage = Stage::Unavailable;
-        context
-            .set_status("unavailable", "Nothing of the order is available")
-            .data(&UnavailableData { changes: &changes });
+        context.set_status("unavailable", "Everything in it is sold out").data(&UnavailableData { changes: &changes });
         context.emit(&InventoryUnavailable { order, changes });
         return;
     }

@@ -102,6 +102,6 @@ fn change_text(change: &Change) -> String {
         (ChangeKind::Substituted, Some(by)) => {
             format!("{} x {} instead of {}", change.quantity, by.name, change.name)
         }
-        _ => format!("{} x {} is not available", change.quantity, change.name),
+        _ => format!("{} x {} is sold out", change.quantity, change.name),
     }
 }

@@ -79,7 +79,7 @@ fn a_change_is_described_in_words() {
     assert_eq!(mail.to, "ada@example.org");
     assert_eq!(
         mail.text,
-        "Dear Ada, in order o-1: 1 x Rye bread instead of Sourdough bread; 1 x Sourdough bread is not available. \
+        "Dear Ada, in order o-1: 1 x Rye bread instead of Sourdough bread; 1 x Sourdough bread is sold out. \
          It comes to €19.10 instead of €19.70."
     );
 }
