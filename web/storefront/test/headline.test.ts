@@ -41,7 +41,7 @@ test("a paused service is no trouble, but the page says why nothing happens", ()
 
 test("what sold out meanwhile is named", () => {
   const { title, text } = headlineOf(SET_ASIDE);
-  assert.deepEqual([title, text], ["Set aside, with a change", "Fig jam has sold out meanwhile. We put in rye bread for sourdough bread. Next is the payment."]);
+  assert.deepEqual([title, text], ["Set aside, with changes", "Fig jam has sold out meanwhile. We put in rye bread for sourdough bread. Next is the payment."]);
   const missing = RESERVED.changes.map(({ kind: _, ...line }) => ({ ...line, kind: "unavailable", by: undefined }));
   const unavailable = { ...ACCEPTED, inventory: part("unavailable", { changes: missing }) };
   for (const parts of [unavailable, { ...unavailable, order: part("cancelled", { reason: "everything in it is sold out" }) }]) {

@@ -18,7 +18,7 @@ test("amounts are written as the handlers write them", () => {
 });
 
 test("a difference has its sign, and what is not whole cents is no amount", () => {
-  assert.deepEqual([-60, 0, 60, -123_456].map(moneyChange), ["-€0.60", "€0.00", "+€0.60", "-€1,234.56"]);
+  assert.deepEqual([-60, 0, 60, -123_456].map(moneyChange), ["\u2212€0.60", "€0.00", "+€0.60", "\u2212€1,234.56"]);
   for (const cents of [0.5, NaN, Infinity, 2 ** 53]) assert.equal(money(cents), "–", String(cents));
 });
 

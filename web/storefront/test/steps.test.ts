@@ -90,8 +90,10 @@ test("a step behind an open breaker is in trouble, although no attempt of its ow
   assert.equal(moods(ACCEPTED, services), "done working waiting waiting waiting", "not before its turn");
   assert.equal(moods(CHARGED, services), "done done done working waiting", "not after it");
   assert.equal(troubleOf(SET_ASIDE, { payment: service({ "weirgate-breaker": part("closed") }) }), undefined);
-  const [, inventory] = stepsOf(ACCEPTED, { services: { inventory: service({ "weirgate-handler": part("paused") }) } });
-  assert.deepEqual([inventory?.mood, inventory?.text], ["working", "Paused for the moment; your order keeps its place"]);
+  for (const mode of ["paused", "draining"]) {
+    const [, inventory] = stepsOf(ACCEPTED, { services: { inventory: service({ "weirgate-handler": part(mode) }) } });
+    assert.deepEqual([inventory?.mood, inventory?.text], ["working", "Paused for the moment; your order keeps its place"], mode);
+  }
 });
 
 test("the first step keeps its time and its line in every browser, whatever became of the order", () => {

@@ -15,8 +15,14 @@ export function gatewayOf({ manifest }: Handler): "up" | "down" {
   return isRecord(config) && config["gateway"] === "down" ? "down" : "up";
 }
 
-export async function readHandler(name: string): Promise<Handler> {
-  const { state, digest, manifest } = await ask("GET", name);
+/** Undefined if no such handler is deployed. */
+export async function readHandler(name: string): Promise<Handler | undefined> {
+  const answer = await ask("GET", name).catch((error: unknown) => {
+    if (error instanceof Refusal && error.status === 404) return undefined;
+    throw error;
+  });
+  if (!answer) return undefined;
+  const { state, digest, manifest } = answer;
   if (typeof digest !== "string" || !isRecord(manifest)) throw new Error("the server's answer is not a handler");
   return { name, state: stateOf(state), digest, manifest };
 }
@@ -27,7 +33,9 @@ function stateOf(state: unknown): Handler["state"] {
 
 /** Deploys the payment handler again, unchanged except for its gateway. */
 export async function setGateway(gateway: "up" | "down"): Promise<void> {
-  const { digest, manifest } = await readHandler("payment");
+  const handler = await readHandler("payment");
+  if (!handler) throw new Error("there is no payment handler");
+  const { digest, manifest } = handler;
   const config = isRecord(manifest["config"]) ? manifest["config"] : {};
   await ask("PUT", "payment", { digest, manifest: { ...manifest, config: { ...config, gateway } } });
 }
@@ -42,5 +50,14 @@ async function ask(method: string, path: string, body?: unknown): Promise<Record
   const answer: unknown = await response.json().catch(() => undefined);
   if (response.ok) return isRecord(answer) ? answer : {};
   const said = isRecord(answer) ? (answer["detail"] ?? answer["title"]) : undefined;
-  throw new Error(String(said ?? `the server answered ${response.status}`));
+  throw new Refusal(String(said ?? `the server answered ${response.status}`), response.status);
+}
+
+class Refusal extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
 }

@@ -92,7 +92,7 @@ function setAside(changes: readonly Change[]): Partial<Words> {
     ...(missing.length > 0 ? [`${soldOut(missing)} meanwhile.`] : []),
     ...(replaced.length > 0 ? [`We put in ${listed(replaced.map(lowered))}.`] : []),
   ];
-  return { title: "Set aside, with a change", text: `${news.join(" ")} Next is the payment.` };
+  return { title: changes.length === 1 ? "Set aside, with a change" : "Set aside, with changes", text: `${news.join(" ")} Next is the payment.` };
 }
 
 function cancelled(parts: Parts): Partial<Words> {

@@ -17,5 +17,6 @@ export function moneyChange(cents: number): string {
 function written(format: Intl.NumberFormat, cents: number): string {
   if (!Number.isSafeInteger(cents)) return "\u2013";
   const digits = String(Math.abs(cents)).padStart(3, "0");
-  return format.format(`${cents < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}` as `${number}`);
+  const text = format.format(`${cents < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}` as `${number}`);
+  return text.replace("-", "\u2212");
 }

@@ -83,7 +83,10 @@ export type Publisher = Pick<Weirgate, "publish" | "forget">;
 /** Adds `order` to the list, newest first, and drops the oldest beyond the limit. */
 export function keep(order: MyOrder, publisher: Publisher): void {
   const all = [order, ...orders.value.filter(({ id }) => id !== order.id)];
-  for (const { id } of all.slice(ORDERS_MAX)) publisher.forget(`order/${id}`);
+  for (const { id } of all.slice(ORDERS_MAX)) {
+    publisher.forget(`order/${id}`);
+    publisher.forget(`order/${id}/acceptance`);
+  }
   orders.set(all.slice(0, ORDERS_MAX));
 }
 

@@ -25,8 +25,8 @@ export function serviceOf(document: StatusDocument | undefined): Service {
   };
 }
 
-/** What holds up a step that the service has not begun. */
+/** What holds up a step that the service has not begun. A service that drains begins nothing either. */
 export function holdOf(service: Service | undefined): "breaker" | "paused" | undefined {
-  if (service?.mode === "paused") return "paused";
+  if (service && service.mode !== "running") return "paused";
   return service?.isBreakerOpen ? "breaker" : undefined;
 }

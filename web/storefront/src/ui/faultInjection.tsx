@@ -12,8 +12,8 @@ import type { Service, Services } from "../model/services.ts";
 import { Hidden, Icon } from "./icons.tsx";
 
 interface Reading {
-  readonly payment?: Handler;
-  readonly inventory?: Handler;
+  readonly payment?: Handler | undefined;
+  readonly inventory?: Handler | undefined;
   readonly problem?: string | undefined;
 }
 
