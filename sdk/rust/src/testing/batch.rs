@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Delivery, Run, World, limits::catch_end, recorder::Recorder, run::End};
+use super::{Delivery, Run, World, lanes::Tried, limits::catch_end, recorder::Recorder, run::End};
 use crate::{
     Context, EventData, Failure, Item,
     batch::{Results, handle_all},
@@ -13,12 +13,17 @@ impl World {
     /// handler that takes one item after another is an ordinary handler: use [`World::run`].
     ///
     /// # Panics
-    /// With the handler's own panic, which in a component would be a trap and fail all items.
+    /// With the handler's own panic, which in a component would be a trap and fail all items; or as [`World::run`], where an
+    /// earlier delivery of a key is open.
+    #[track_caller]
     pub fn run_batch<T: EventData>(
         &mut self,
         deliveries: impl IntoIterator<Item = Delivery>,
         handler: impl FnOnce(&mut [Item<T>]) -> Result<(), Failure>,
     ) -> Vec<Run> {
+        let deliveries: Vec<_> = deliveries.into_iter().collect();
+        let batch: Vec<_> = deliveries.iter().map(Tried::of).collect();
+        self.check_batch(&batch);
         let deliveries: Vec<_> = deliveries.into_iter().map(|delivery| self.take(delivery)).collect();
         let recorders: Vec<_> = deliveries.iter().map(Delivery::recorder).collect();
         Recorder::join(&recorders);
@@ -35,8 +40,8 @@ impl World {
         };
         let recorded = ends.into_iter().zip(Recorder::finish(recorders)).zip(subjects);
         let runs: Vec<_> = recorded.map(|((end, recorded), subject)| Run::new(end, recorded, &subject)).collect();
-        for run in &runs {
-            self.keep(run);
+        for (tried, run) in batch.into_iter().zip(&runs) {
+            self.keep(tried, run);
         }
         runs
     }

@@ -45,6 +45,7 @@ mod correct;
 mod delivery;
 #[allow(dead_code, reason = "the runtime's file, of which the kit needs a part")]
 mod json;
+mod lanes;
 mod limits;
 mod network;
 mod recorder;

@@ -230,6 +230,10 @@ impl Run {
         matches!(self.end, End::Completed)
     }
 
+    pub(super) fn end(&self) -> &End {
+        &self.end
+    }
+
     pub(super) fn all_state(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.state
     }

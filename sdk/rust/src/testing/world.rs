@@ -1,10 +1,16 @@
-//! Several deliveries to one handler, each seeing the effects of the earlier completed ones.
+//! Several deliveries to one handler, each seeing the effects of the earlier completed ones, and in the order that the runtime
+//! keeps: none of a key while an earlier one of that key is open.
 
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::{Delivery, Run, Status, Timer, timers::Timers, typed::typed};
+use super::{
+    Delivery, Run, Status, Timer,
+    lanes::{Lanes, Tried},
+    timers::Timers,
+    typed::typed,
+};
 use crate::{Context, Event, EventData, Failure};
 
 /// The state of one handler over all keys, its settings, the statuses and timers it has set, and the next position.
@@ -17,6 +23,7 @@ pub struct World {
     config: BTreeMap<String, String>,
     handler: Option<String>,
     position: u64,
+    lanes: Lanes,
 }
 
 impl World {
@@ -45,15 +52,41 @@ impl World {
         self
     }
 
+    /// For a handler whose manifest says `ordering = "none"`: deliveries of a key do not wait for each other.
+    #[must_use]
+    pub fn unordered(mut self) -> Self {
+        self.lanes.are_off = true;
+        self
+    }
+
     /// Delivers. The effects stay in the world if the call completes.
+    ///
+    /// A delivery that failed as transient or correctable, or was ended by a limit, stays open: what is delivered next for its
+    /// key is the same event again (for a correctable one, with other data). To go on as after its last retry, use
+    /// [`World::dead_letter`].
+    ///
+    /// # Panics
+    /// An earlier delivery of the key is open, so the runtime would not deliver this one.
+    #[track_caller]
     pub fn run<T: EventData>(
         &mut self,
         delivery: Delivery,
         handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>,
     ) -> Run {
+        let tried = Tried::of(&delivery);
+        self.lanes.check(&tried);
         let run = self.take(delivery).run(handler);
-        self.keep(&run);
+        self.keep(tried, &run);
         run
+    }
+
+    /// The open delivery of this key becomes a dead letter, as after its last retry: the key's next event is delivered.
+    ///
+    /// # Panics
+    /// No delivery of the key is open.
+    #[track_caller]
+    pub fn dead_letter(&mut self, key: &str) {
+        assert!(self.lanes.close(key), "no delivery of {key} is open");
     }
 
     /// The delivery at the next position, with the world's state and settings.
@@ -63,8 +96,19 @@ impl World {
         self.surround(delivery)
     }
 
-    /// Keeps the effects of a completed run.
-    pub(super) fn keep(&mut self, run: &Run) {
+    /// Checks that the runtime would deliver these in one call: at most the first of a key is an open one.
+    #[track_caller]
+    pub(super) fn check_batch(&self, batch: &[Tried]) {
+        for (index, tried) in batch.iter().enumerate() {
+            if batch.iter().take(index).all(|before| before.key != tried.key) {
+                self.lanes.check(tried);
+            }
+        }
+    }
+
+    /// Keeps the effects of a completed run, or the delivery as an open one.
+    pub(super) fn keep(&mut self, tried: Tried, run: &Run) {
+        self.lanes.ended(tried, run);
         if !run.is_completed() {
             return;
         }
