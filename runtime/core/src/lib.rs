@@ -17,6 +17,7 @@ pub mod pacing;
 mod row;
 pub mod schedule;
 mod shares;
+mod suspicion;
 mod time;
 mod view;
 
@@ -27,5 +28,6 @@ pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveri
 pub use machine::{HOOK, Limits, Machine};
 pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, Rank, Sequence};
 pub use shares::{CallId, Grant, Shares, WorkerSlots};
+pub use suspicion::Suspicion;
 pub use time::{Anchors, Now, Timekeeper};
 pub use view::{DeliveryState, DeliveryView, HandlerView, StateName, Verdict};

@@ -41,7 +41,7 @@ pub use command::{Audit, BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, 
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     Blocked, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure,
-    Handle, NewData, StoredEvent,
+    Handle, NewData, StoredEvent, Suspected,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
@@ -49,6 +49,6 @@ pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use start::{Options, start};
-pub use weirgate_core::{DeliveryState, Limits, StateName, WorkerSlots, schedule};
+pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};
 pub use weirgate_host::{BUDGET_BYTES, Budget, Grant, Purpose};
 pub use weirgate_log::Epoch;

@@ -8,7 +8,8 @@ use std::{error::Error, fmt};
 /// a dead letter once the attempts are used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// A later attempt may succeed: retried with growing delays; later events of the key wait behind it.
+    /// A later attempt may succeed: retried with growing delays; later events of the key wait behind it. So it is not for
+    /// waiting until one of those arrives: complete instead, and keep in the state what has to be done then.
     Transient {
         message: String,
         /// Not before this many milliseconds from now, if the handler overrides the retry policy.

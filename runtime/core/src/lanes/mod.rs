@@ -315,6 +315,13 @@ impl Lanes {
         self.by_key.get(&lane).map(|lane| lane.positions.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// Number of deliveries that wait behind an open one: of those in memory, with one more for all that are on disk.
+    pub fn behind(&self, position: Position) -> usize {
+        let Some(row) = self.open.get(&position).filter(|row| !row.parallel) else { return 0 };
+        let in_memory = self.by_key.get(&row.lane).map_or(0, |lane| lane.positions.len());
+        in_memory.saturating_sub(1) + usize::from(self.spilled.holds(row.lane))
+    }
+
     /// The first delivery of a lane that is in memory.
     pub fn first_of_lane(&self, lane: KeyHash) -> Option<Position> {
         self.by_key.get(&lane)?.positions.front().copied()

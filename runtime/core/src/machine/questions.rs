@@ -67,6 +67,12 @@ impl Machine {
         self.handlers.get(&delivery.handler)?.lanes.get(delivery.position)
     }
 
+    /// Number of deliveries that wait behind an open one; those on disk count as one.
+    #[must_use]
+    pub fn behind(&self, delivery: &DeliveryId) -> usize {
+        self.handlers.get(&delivery.handler).map_or(0, |handler| handler.lanes.behind(delivery.position))
+    }
+
     #[must_use]
     pub fn is_open(&self, delivery: &DeliveryId) -> bool {
         self.row(delivery).is_some()

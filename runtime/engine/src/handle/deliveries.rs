@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use weirgate_core::{DeliveryRow, DeliveryState};
+use weirgate_core::{DeliveryRow, DeliveryState, Suspicion};
 use weirgate_types::{
     Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Event, HandlerName, KeyHash, Position, Record,
 };
 
-use super::{Handle, blocking};
+use super::{Handle, Suspected, blocking};
 use crate::{
     Audit, Refusal,
     command::{Command, PreparedCommand},
@@ -65,6 +65,8 @@ pub struct Blocked {
     /// Number of deliveries that wait behind it, and their first positions.
     pub behind: usize,
     pub positions: Vec<Position>,
+    /// Whether the first may be waiting for one of the others, and their types. Found for the first lanes of a list only.
+    pub suspected: Option<Suspected>,
 }
 
 /// How many times a command is prepared again because the delivery changed meanwhile.
@@ -73,6 +75,8 @@ const COMMAND_TRIES: usize = 3;
 const RESOLVING_BYTES_MAX: usize = 4 << 20;
 /// Maximum number of positions listed of those behind one delivery.
 const NAMED_MAX: usize = 20;
+/// Maximum number of lanes of a list for which the types of the waiting events are read.
+const SUSPECTED_MAX: usize = 50;
 
 impl Handle {
     /// Carries out a command for a delivery: an open one that is not running, or a dead letter. Returns the position of its
@@ -206,14 +210,23 @@ impl Handle {
         }
         let mut lanes: Vec<_> = lanes.into_iter().filter(|(_, lane)| lane.behind > 0).collect();
         lanes.sort_by_key(|(_, lane)| std::cmp::Reverse(lane.behind));
+        let mut suspected = 0;
         let blocked = lanes.into_iter().take(limit).filter_map(|((handler, _), lane)| {
             let first_number = firsts.get(&handler).copied();
-            self.blocked_lane(first_number, handler, lane)
+            let blocked = self.blocked_lane(first_number, handler, lane, suspected < SUSPECTED_MAX)?;
+            suspected += usize::from(blocked.suspected.is_some());
+            Some(blocked)
         });
         Ok(blocked.collect())
     }
 
-    fn blocked_lane(&self, first_number: Option<u64>, handler: HandlerName, lane: Lane) -> Option<Blocked> {
+    fn blocked_lane(
+        &self,
+        first_number: Option<u64>,
+        handler: HandlerName,
+        lane: Lane,
+        may_suspect: bool,
+    ) -> Option<Blocked> {
         let (position, row) = lane.first?;
         let stored = StoredRecord::read(&self.0.statuses.log, position).ok()??;
         let key = stored.event(position)?.key().to_owned();
@@ -225,12 +238,17 @@ impl Handle {
                 DeliveryState::in_sequence(&row, next)
             }
         };
+        let suspicion = Suspicion::of(state, row.spent, lane.behind).filter(|_| may_suspect && !row.parallel);
+        let suspected = suspicion.and_then(|suspicion| {
+            Some(Suspected { suspicion, behind: lane.behind, types: self.types_at(&lane.named).ok()? })
+        });
         Some(Blocked {
             first: DeliveryId { handler, position },
             key,
             state,
             behind: lane.behind,
             positions: lane.named,
+            suspected,
         })
     }
 }

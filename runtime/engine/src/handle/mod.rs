@@ -4,6 +4,7 @@ mod bulk_jobs;
 mod dead_letters;
 mod deliveries;
 mod listing;
+mod suspected;
 
 use std::{
     ops::ControlFlow,
@@ -35,6 +36,7 @@ pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
+pub use suspected::Suspected;
 
 /// How long to wait before a stop is sent again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_core::{AttemptOutcome, Gap, HOOK, StateChange};
+use weirgate_core::{AttemptOutcome, Gap, HOOK, StateChange, Suspicion};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand, DeliveryDecided, DeliveryId,
-    Digest, Effects, Event, GapPassed, HandlerName, LogLine, Mode, ModeChanged, Outcome, Position, Record, StateWrite,
+    Digest, Effects, Event, FailureKind, GapPassed, HandlerName, LogLine, Mode, ModeChanged, Outcome, Position, Record,
+    StateWrite,
 };
 
 use super::{Exit, Writer};
@@ -22,6 +23,9 @@ const KEPT_STATE_VALUES_MAX: usize = 64;
 
 /// Maximum bytes of commits in one record of a batch, unless a single commit is larger.
 const BATCHED_BYTES_MAX: usize = 4 << 20;
+
+/// Minimum time between two warnings about deliveries of one handler that may wait for themselves.
+const SUSPECTED_INTERVAL_MS: u64 = 60_000;
 
 /// What an attempt produced.
 #[derive(Default)]
@@ -79,9 +83,32 @@ impl Writer {
             Some(call) => call.digest,
             None => self.digest_begun_under(&delivery)?,
         };
+        self.warn_if_suspected(&delivery, &outcome.outcome);
         let depth = stored.depth_at(delivery.position).saturating_add(1);
         let AttemptOutcome { position: event, attempt, outcome, .. } = outcome;
         Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, depth, effects, log })
+    }
+
+    /// Logs a delivery that may be waiting for itself; at most one a minute for each handler, since a service that is down makes
+    /// all its deliveries fail.
+    fn warn_if_suspected(&mut self, delivery: &DeliveryId, outcome: &Outcome) {
+        let Outcome::Retry { spent: true, failure, .. } = outcome else { return };
+        let machine = self.delivery.machine();
+        let spent = machine.row(delivery).map_or(0, |row| row.spent);
+        let (failed, behind) = (spent.saturating_add(1), machine.behind(delivery));
+        if failure.kind != FailureKind::Handler || !Suspicion::is_worth_a_line(failed, behind) {
+            return;
+        }
+        let (now_ms, warned_ms) = (self.time.now().elapsed_ms, self.suspected_at_ms.get(&delivery.handler));
+        if warned_ms.is_some_and(|warned_ms| now_ms.saturating_sub(*warned_ms) < SUSPECTED_INTERVAL_MS) {
+            return;
+        }
+        self.suspected_at_ms.insert(delivery.handler.clone(), now_ms);
+        tracing::warn!(
+            %delivery, failed, message = %failure.message,
+            "a delivery keeps failing while later events of its key wait behind it: if it waits for one of them, it waits for \
+             itself (docs/guides/when-deliveries-fail.md)"
+        );
     }
 
     /// The version of the handler under which a delivery's newest attempt began: another may have been deployed since.

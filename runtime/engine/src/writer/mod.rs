@@ -20,11 +20,11 @@ mod space;
 mod stopping;
 mod timers;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weirgate_core::Input;
 use weirgate_log::LogError;
-use weirgate_types::Record;
+use weirgate_types::{HandlerName, Record};
 
 use crate::{EngineFault, HandlerItem, Metrics, StorageError, command::Command, notices, time::Time};
 use after::After;
@@ -55,6 +55,8 @@ pub struct Writer {
     metrics: Arc<Metrics>,
     /// How long this pass has waited for the disk.
     synced: Duration,
+    /// When the last warning about a delivery that may wait for itself was logged, by handler.
+    suspected_at_ms: BTreeMap<HandlerName, u64>,
 }
 
 /// Why the writer ended.
@@ -79,7 +81,7 @@ impl Writer {
         time: Time,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { ingress, delivery, durability, time, metrics, synced: Duration::ZERO }
+        Self { ingress, delivery, durability, time, metrics, synced: Duration::ZERO, suspected_at_ms: BTreeMap::new() }
     }
 
     /// Runs until a stop is requested, or until a fault: then no request is answered any more, and the log shows what was

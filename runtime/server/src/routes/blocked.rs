@@ -10,6 +10,7 @@ use super::{
     lists::ListSlot,
     problems::{NoSuchHandler, TooManyLists},
     query::{Query, known_handler, limit},
+    suspected::hint,
 };
 use crate::{Problem, app::App};
 
@@ -44,6 +45,9 @@ pub struct BlockedItem {
     behind: usize,
     /// The lowest of their positions.
     positions: Vec<u64>,
+    /// Present if it may be waiting for itself, that is, for an event that waits behind it; for the first 50 of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 /// Deliveries that block others, by the number of blocked deliveries. Examines the first 100,000 open deliveries.
@@ -73,6 +77,7 @@ impl From<Blocked> for BlockedItem {
                 _ => None,
             },
             behind: blocked.behind,
+            hint: blocked.suspected.as_ref().map(hint),
             positions: blocked.positions.into_iter().map(|position| position.0).collect(),
         }
     }

@@ -20,6 +20,7 @@ use super::{
     lists::ListSlot,
     problems::{DeliveryClosed, NoSuchHandler, TooManyLists, TooManyQueries},
     query::{Path, Query, limit},
+    suspected::hint,
 };
 use crate::{Problem, app::App};
 
@@ -124,6 +125,9 @@ pub struct DeliveryDetail {
     failures: Vec<FailedAttempt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<DeadLetterItem>,
+    /// Present if it may be waiting for itself, that is, for an event that waits behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 /// A correction with its actor.
@@ -164,6 +168,10 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
     let id: DeliveryId = id.parse()?;
     let slot = ListSlot::take(&app).await?;
     let open = find(&app, &id).await?;
+    let hint = match open {
+        Some(_) => app.engine.suspected(id.clone()).await?.as_ref().map(hint),
+        None => None,
+    };
     let dead_letter = match app.engine.dead_letter(id.clone()).await {
         Ok(dead_letter) => Some(dead_letter),
         Err(Refusal::NotADeadLetter(_)) => None,
@@ -178,7 +186,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
     let correction = app.engine.corrected(id.clone()).await?.map(CorrectionItem::from);
     let event = event_of(&app, &id).await?;
     let dead_letter = dead_letter.map(DeadLetterItem::from);
-    slot.answer(&DeliveryDetail { delivery, event, correction, failures, dead_letter })
+    slot.answer(&DeliveryDetail { delivery, event, correction, failures, dead_letter, hint })
 }
 
 /// A delivery, if it is open: the first one after its predecessor.

@@ -20,6 +20,7 @@ mod modules;
 pub mod problems;
 mod query;
 mod status;
+mod suspected;
 
 use axum::Router;
 use utoipa::{OpenApi, openapi::OpenApi as Document};

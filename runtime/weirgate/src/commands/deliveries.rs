@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use weirgate_types::json::Node;
 
 use super::{bodies, events, table};
 use crate::{
@@ -111,7 +112,8 @@ pub async fn run(server: &Server, output: Output, command: Deliveries) -> Result
             let limit = blocked.limit.map(|limit| limit.to_string());
             let query = table::query(&[("handler", blocked.handler), ("limit", limit)]);
             let answer = server.get(&format!("/v1/blocked{query}")).await?;
-            return table::print(output, &answer, "blocked", &["id", "key", "state", "next_attempt_at_ms", "behind"]);
+            table::print(output, &answer, "blocked", &["id", "key", "state", "next_attempt_at_ms", "behind"])?;
+            return if output == Output::Text { print_hints(&answer) } else { Ok(()) };
         }
         Deliveries::Retry { ids, audit } => (ids, "retry", bodies::body(&audit)?),
         Deliveries::Correct { id, corrected, audit } => {
@@ -126,6 +128,18 @@ pub async fn run(server: &Server, output: Output, command: Deliveries) -> Result
         }
     };
     post_command(server, output, "deliveries", &ids, word, &body).await
+}
+
+/// Names the deliveries that may be waiting for themselves.
+fn print_hints(answer: &Answer) -> Result<()> {
+    let answer = answer.node()?;
+    for blocked in answer.get("blocked").map(Node::items).unwrap_or_default() {
+        let word = |name: &str| blocked.get(name).and_then(Node::as_str);
+        if let (Some(id), Some(hint)) = (word("id"), word("hint")) {
+            eprintln!("hint: {id}: {hint}");
+        }
+    }
+    Ok(())
 }
 
 /// Sends the command for each in turn, and prints the results. Stops at the first refusal.
