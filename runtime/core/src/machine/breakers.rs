@@ -37,15 +37,11 @@ impl Machine {
         }
     }
 
-    /// The handler has a new version: breakers of hosts that it may not call any longer are closed, and dropped at the next
-    /// deployment.
+    /// The handler has a new version: breakers of hosts that it may not call any longer are dropped.
     pub(super) fn keep_hosts_of(&mut self, handler: &HandlerName, capabilities: &weirgate_types::Capabilities) {
         let is_gone =
             |called: &CalledHost| called.handler.as_ref() == Some(handler) && !capabilities.names_host(&called.host);
-        self.hosts.retain(|called, breaker| !is_gone(called) || breaker.open().is_some());
-        for (_, breaker) in self.hosts.iter_mut().filter(|(called, _)| is_gone(called)) {
-            breaker.changed(None);
-        }
+        self.hosts.retain(|called, _| !is_gone(called));
     }
 
     pub(super) fn set_breaker(

@@ -14,7 +14,7 @@ use std::{
 };
 
 use weirgate_core::{Action, Input, Machine, Now};
-use weirgate_types::{Digest, HandlerName, KeyHasher, Position, Record};
+use weirgate_types::{CalledHost, Digest, HandlerName, KeyHasher, Position, Record};
 
 use crate::{
     host_breakers::HostBreakers,
@@ -41,6 +41,8 @@ pub struct Delivery {
     hosts_changed: bool,
     /// The rows of deployments that are still needed, as last written.
     deployments_kept: BTreeSet<Vec<u8>>,
+    /// The host breakers that have a row.
+    hosts_kept: BTreeSet<CalledHost>,
     /// The scanned positions of lagging handlers, as last written.
     lagging_kept: BTreeMap<HandlerName, Position>,
 }
@@ -64,6 +66,7 @@ impl Delivery {
             handlers_changed: false,
             hosts_changed: false,
             deployments_kept: BTreeSet::new(),
+            hosts_kept: BTreeSet::new(),
             lagging_kept: BTreeMap::new(),
         }
     }

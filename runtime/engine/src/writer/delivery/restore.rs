@@ -37,6 +37,7 @@ impl Delivery {
         for (key, value) in views.scan(tables::HOSTS.prefix(), None, usize::MAX)? {
             let host = keys::host_of(&key).ok_or_else(|| StorageError::row("a host's name"))?;
             let open = postcard::from_bytes(&value).map_err(StorageError::undecodable("a host's row"))?;
+            self.hosts_kept.insert(host.clone());
             self.machine.restore_host(host, open);
             self.hosts_changed = true;
         }

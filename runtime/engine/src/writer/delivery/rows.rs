@@ -66,16 +66,16 @@ impl Delivery {
     /// A row for each open breaker of a host, which is also published to the workers.
     fn keep_hosts(&mut self, projection: &mut Projection, elapsed_ms: u64) -> Result<(), StorageError> {
         let mut open = BTreeMap::new();
-        for (host, period) in self.machine.hosts() {
-            match period {
-                None => projection.remove(keys::host(host)),
-                Some(period) => {
-                    let value = postcard::to_stdvec(&period).map_err(StorageError::encode("a host's row"))?;
-                    projection.put(keys::host(host), value);
-                    open.insert(host.clone(), period.until_ms.saturating_sub(elapsed_ms));
-                }
-            }
+        for (host, period) in self.machine.hosts().filter_map(|(host, period)| Some((host, period?))) {
+            let value = postcard::to_stdvec(&period).map_err(StorageError::encode("a host's row"))?;
+            projection.put(keys::host(host), value);
+            open.insert(host.clone(), period.until_ms.saturating_sub(elapsed_ms));
         }
+        // The machine may have dropped some of them since.
+        for host in self.hosts_kept.iter().filter(|host| !open.contains_key(*host)) {
+            projection.remove(keys::host(host));
+        }
+        self.hosts_kept = open.keys().cloned().collect();
         self.host_breakers.set(open);
         Ok(())
     }
