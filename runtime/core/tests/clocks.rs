@@ -223,7 +223,7 @@ fn gap_waits_use_elapsed_time() {
     for wall_ms in [START_MS - HOUR_MS, START_MS + HOUR_MS] {
         let mut bench = Bench::with(r#","resequence":{"gap_timeout_ms":5000}"#);
         let mut second = event(1, "k", "order.placed");
-        second.extensions.insert("sequence".to_owned(), "7".to_owned());
+        second.extensions.insert("sequence".to_owned(), "7".into());
         let at_ms = bench.keeper.now().at_ms;
         let position = bench.stage(&Record::Accepted { event: second, to: None, at_ms });
         bench.settle();

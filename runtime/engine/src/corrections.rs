@@ -109,6 +109,7 @@ mod tests {
             data_content_type: content_type.map(str::to_owned),
             data_schema: None,
             extensions: std::collections::BTreeMap::new(),
+            implied_key: None,
             data: data.into(),
         }
     }

@@ -124,6 +124,7 @@ mod tests {
             data_content_type: None,
             data_schema: None,
             extensions: std::collections::BTreeMap::new(),
+            implied_key: None,
             data: Vec::new(),
         }
     }

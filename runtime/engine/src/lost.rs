@@ -17,6 +17,7 @@ pub fn stand_in(position: Position, at_ms: u64) -> Record {
         data_content_type: None,
         data_schema: None,
         extensions: std::collections::BTreeMap::new(),
+        implied_key: None,
         data: Vec::new(),
     };
     Record::Accepted { event, to: None, at_ms }

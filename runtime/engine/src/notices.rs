@@ -101,7 +101,7 @@ fn following(event: &Event, mut notice: Event) -> Event {
     if let Some(correlation) = event.extensions.get("correlationid") {
         notice.extensions.insert("correlationid".to_owned(), correlation.clone());
     }
-    notice.extensions.insert("causationid".to_owned(), event.id.clone());
+    notice.extensions.insert("causationid".to_owned(), event.id.clone().into());
     notice
 }
 
@@ -181,6 +181,7 @@ fn notice(id: String, word: &str, subject: &str, data: &Value) -> Event {
         data_content_type: Some("application/json".to_owned()),
         data_schema: None,
         extensions: BTreeMap::new(),
+        implied_key: None,
         data: data.to_string().into_bytes(),
     }
 }

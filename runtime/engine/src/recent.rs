@@ -46,11 +46,13 @@ fn weight(record: &Record) -> usize {
 }
 
 fn weight_of_event(event: &Event) -> usize {
-    let Event { id, source, r#type, subject, time, data_content_type, data_schema, extensions, data } = event;
+    let Event { id, source, r#type, subject, time, data_content_type, data_schema, extensions, implied_key: _, data } =
+        event;
     let given = [subject, time, data_content_type, data_schema].into_iter().flatten();
-    let strings = [id, source, r#type].into_iter().chain(given).chain(extensions.values());
+    let strings = [id, source, r#type].into_iter().chain(given).map(String::len);
+    let strings = strings.chain(extensions.iter().map(|(name, value)| name.len() + value.len()));
     let map = if extensions.is_empty() { 0 } else { MAP };
-    size_of::<Event>() + strings.map(|text| EACH + text.len()).sum::<usize>() + map + data.len()
+    size_of::<Event>() + strings.map(|len| EACH + len).sum::<usize>() + map + data.len()
 }
 
 fn beside_events(commit: &Commit) -> usize {

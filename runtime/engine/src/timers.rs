@@ -64,7 +64,7 @@ pub fn firing(
     };
     let source = if kind == TimerKind::Schedule { SCHEDULES } else { TIMERS };
     let mut extensions = BTreeMap::new();
-    extensions.insert("timer".to_owned(), id.name.clone());
+    extensions.insert("timer".to_owned(), id.name.clone().into());
     let event = Event {
         id: format!("{}/{}/{}", id.key, id.name, timer.due_ms),
         source: format!("{source}{}", id.handler),
@@ -74,6 +74,7 @@ pub fn firing(
         data_content_type,
         data_schema: None,
         extensions,
+        implied_key: None,
         data,
     };
     Ok(Some(Firing { event, next_ms }))

@@ -269,7 +269,7 @@ impl Worker {
             outcome = tracing::field::Empty,
         );
         if let (Some(join), Some(parent)) = (&self.join_trace, event.extensions.get("traceparent")) {
-            join(&span, parent);
+            join(&span, parent.as_str());
         }
         span
     }

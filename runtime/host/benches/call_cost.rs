@@ -109,6 +109,7 @@ fn event(event_type: &str) -> Event {
         data_content_type: Some("application/json".into()),
         data_schema: None,
         extensions: BTreeMap::new(),
+        implied_key: None,
         data: br#"{"order":"o-1","customer":"c-17","quantity":3,"lines":[{"sku":"apple","price":120},{"sku":"bread","price":340}],"note":"leave it at the endpoint, please","address":{"street":"Long Lane 12","city":"Utrecht"},"express":false}"#.to_vec(),
     }
 }

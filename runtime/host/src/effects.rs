@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use weirgate_types::{CallLimits, Effects, Event, StateWrite, StatusWrite, TimerSetting, TimerWrite};
+use weirgate_types::{CallLimits, Effects, Event, ExtensionValue, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
 use crate::{
     Call,
@@ -80,8 +80,8 @@ impl EffectBuffer {
         if self.emitted.len() >= self.emitted_max {
             return Err(effect_limit("too many emitted events", self.emitted_max, "limits.emitted_events"));
         }
-        let text = [event.subject.as_ref(), event.data_content_type.as_ref(), event.extensions.get(PARTITION_KEY)];
-        let text = text.into_iter().flatten().map(String::len).sum();
+        let text = [event.subject.as_deref(), event.data_content_type.as_deref(), partition_key(&event)];
+        let text = text.into_iter().flatten().map(str::len).sum();
         self.count(size(&[event.r#type.len(), text, event.data.len()]), 0)?;
         self.together.count_effects(self.added_to_each, 0)?;
         self.emitted.push(event);
@@ -141,23 +141,27 @@ fn complete(mut event: Event, n: u64, call: &Call<'_>) -> Event {
     event.source = format!("/handlers/{}", call.delivery.handler);
     event.time = Some(rfc3339(call.at_ms));
     event.subject = event.subject.or_else(|| handled.subject.clone());
-    if event.subject.as_deref() == event.extensions.get(PARTITION_KEY).map(String::as_str) {
+    if event.subject.as_deref() == partition_key(&event) {
         event.extensions.remove(PARTITION_KEY);
     }
-    let correlation = handled.extensions.get("correlationid").unwrap_or(&handled.id);
-    event.extensions.insert("causationid".to_owned(), handled.id.clone());
-    event.extensions.insert("correlationid".to_owned(), correlation.clone());
+    let correlation = handled.extensions.get("correlationid").cloned();
+    event.extensions.insert("causationid".to_owned(), handled.id.clone().into());
+    event.extensions.insert("correlationid".to_owned(), correlation.unwrap_or_else(|| handled.id.clone().into()));
     if let Some(trace) = handled.extensions.get("traceparent") {
         event.extensions.insert("traceparent".to_owned(), trace.clone());
     }
     event
 }
 
+fn partition_key(event: &Event) -> Option<&str> {
+    event.extensions.get(PARTITION_KEY).map(ExtensionValue::as_str)
+}
+
 /// Maximum number of bytes that [`complete`] adds to an emitted event.
 pub(crate) fn added_to_each(event: &Event) -> u64 {
     const FIXED: usize = 256;
     let extensions = ["correlationid", "traceparent"].iter().filter_map(|name| event.extensions.get(*name));
-    let copied = event.subject.iter().chain(extensions).map(String::len).sum::<usize>();
+    let copied = event.subject.iter().map(String::len).chain(extensions.map(ExtensionValue::len)).sum::<usize>();
     size(&[FIXED, 2 * event.id.len(), copied])
 }
 

@@ -104,7 +104,7 @@ fn event(call: &Call<'_>) -> types::Event {
         subject: event.subject.clone(),
         time: event.time.clone(),
         data_content_type: event.data_content_type.clone(),
-        extensions: event.extensions.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        extensions: event.extensions.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
         data: event.data.clone(),
     }
 }

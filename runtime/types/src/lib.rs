@@ -16,7 +16,7 @@ mod record;
 mod schema;
 mod status;
 
-pub use cloudevents::{Extension, RawEvent};
+pub use cloudevents::{Extension, MediaType, RawEvent, not_in_attributes, not_in_keys, quoted_string};
 pub use commit::{
     Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite, TimerSetting, TimerWrite,
 };
@@ -26,7 +26,7 @@ pub use decisions::{
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use epoch::{Epoch, Epochs, Known};
-pub use event::{Event, EventError, EventLimits};
+pub use event::{Event, EventError, EventLimits, ExtensionValue, ImpliedKey};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Interest, Jitter,

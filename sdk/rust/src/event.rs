@@ -116,7 +116,7 @@ pub fn decode<T: DeserializeOwned>(event: &Event<Vec<u8>>) -> Result<T, Failure>
 pub(crate) fn is_json(content_type: Option<&str>) -> bool {
     content_type.is_none_or(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        matches!(media_type.as_str(), "application/json" | "text/json") || media_type.ends_with("+json")
+        media_type.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
     })
 }
 

@@ -24,7 +24,7 @@ pub struct Intent {
 impl Intent {
     pub fn event(&self) -> Event {
         let mut event = event(&self.id, &self.key, self.r#type);
-        event.extensions.extend(self.number.map(|number| ("sequence".to_owned(), number.to_string())));
+        event.extensions.extend(self.number.map(|number| ("sequence".to_owned(), number.to_string().into())));
         event
     }
 }
@@ -55,6 +55,7 @@ pub fn event(id: &str, key: &str, r#type: &str) -> Event {
         data_content_type: None,
         data_schema: None,
         extensions: BTreeMap::new(),
+        implied_key: None,
         data: Vec::new(),
     }
 }

@@ -133,6 +133,7 @@ fn event(id: usize) -> Event {
         data_content_type: None,
         data_schema: None,
         extensions: BTreeMap::new(),
+        implied_key: None,
         data: vec![b'x'; 200],
     }
 }

@@ -24,7 +24,8 @@ pub fn event(data: Vec<u8>) -> Event {
         time: None,
         data_content_type: None,
         data_schema: None,
-        extensions: [("partitionkey".to_owned(), "o-1".to_owned())].into(),
+        extensions: [("partitionkey".to_owned(), "o-1".into())].into(),
+        implied_key: None,
         data,
     }
 }

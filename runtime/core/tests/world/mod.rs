@@ -79,6 +79,7 @@ pub fn event(id: u64, key: &str, r#type: &str) -> Event {
         data_content_type: None,
         data_schema: None,
         extensions: BTreeMap::new(),
+        implied_key: None,
         data: Vec::new(),
     }
 }

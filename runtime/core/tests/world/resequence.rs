@@ -12,7 +12,7 @@ pub const SEQUENCE: &str = r#","resequence":{"first":1,"gap_timeout_ms":1000},"r
 impl World {
     /// Publishes an event with a number.
     pub fn publish_numbered(&mut self, id: u64, key: &str, number: u64) -> Position {
-        let extensions = BTreeMap::from([("sequence".to_owned(), number.to_string())]);
+        let extensions = BTreeMap::from([("sequence".to_owned(), number.to_string().into())]);
         let event = Event { extensions, ..event(id, key, "order.placed") };
         let position = self.stage(Record::Accepted { event, to: None, at_ms: self.now_ms });
         self.settle();

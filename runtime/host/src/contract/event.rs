@@ -33,6 +33,8 @@ pub(super) fn check_event(what: &str, raw: RawEvent, data: Vec<u8>) -> Result<Ev
     if type_.starts_with(RESERVED_TYPE) {
         return Err(contract(format!("{what}'s type begins with `{RESERVED_TYPE}`, which only the runtime's own do")));
     }
+    // An empty content type means none.
+    let raw = RawEvent { datacontenttype: raw.datacontenttype.filter(|name| !name.is_empty()), ..raw };
     raw.check_with_data(data, &EventLimits::default()).map_err(|error| match error {
         EventError::TooLarge { max, .. } => effect_limit(&format!("too many bytes in {what}"), max, "fixed"),
         error => contract(format!("{what}: {error}")),

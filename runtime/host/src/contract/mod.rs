@@ -11,7 +11,10 @@ mod outbox;
 mod state;
 
 use wasmtime::component::HasSelf;
-use weirgate_types::json::{DEPTH_MAX, JsonErrorKind, check};
+use weirgate_types::{
+    json::{DEPTH_MAX, JsonErrorKind, check},
+    not_in_keys,
+};
 
 use crate::{
     attempt::Attempt,
@@ -75,13 +78,11 @@ fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Checks a text that later becomes an event's attribute: not empty, not too long, no control characters.
+/// Checks a text that later becomes an event's attribute or a key: not empty, not too long, without characters that may not be
+/// in keys.
 fn check_attribute(what: &str, value: &str, bytes_max: usize) -> Result<(), Stop> {
     check_name(what, value, bytes_max)?;
-    if value.chars().any(char::is_control) {
-        return Err(contract(format!("{what} holds a control character")));
-    }
-    Ok(())
+    not_in_keys(value).map_or(Ok(()), |problem| Err(contract(format!("{what} {problem}"))))
 }
 
 fn check_json(what: &str, json: &[u8]) -> Result<(), Stop> {

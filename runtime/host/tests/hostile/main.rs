@@ -74,7 +74,7 @@ fn effects() {
     assert_eq!((event.key(), event.data_content_type.as_deref()), ("key-2", Some("text/plain")));
     assert_eq!(event.time.as_deref(), Some("2025-01-01T00:00:00.123Z"));
     assert_eq!((&event.extensions["causationid"], &event.extensions["correlationid"]), (&"e-1".into(), &"c-1".into()));
-    assert!(event.extensions["traceparent"].starts_with("00-0af7"));
+    assert!(event.extensions["traceparent"].as_str().starts_with("00-0af7"));
     assert_eq!(event.data, b"not { json");
 }
 

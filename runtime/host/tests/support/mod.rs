@@ -90,8 +90,8 @@ pub struct Attempt {
 /// The call of a behaviour, with all defaults except a larger CPU limit: the tests share a slow machine.
 pub fn attempt(behaviour: &str) -> Attempt {
     let extensions = BTreeMap::from([
-        ("correlationid".to_owned(), "c-1".to_owned()),
-        ("traceparent".to_owned(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        ("correlationid".to_owned(), "c-1".into()),
+        ("traceparent".to_owned(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     ]);
     Attempt {
         event: Event {
@@ -103,6 +103,7 @@ pub fn attempt(behaviour: &str) -> Attempt {
             data_content_type: None,
             data_schema: None,
             extensions,
+            implied_key: None,
             data: br#"{"quantity": 3}"#.to_vec(),
         },
         delivery: DeliveryId { handler: "hostile".parse().expect("a name"), position: Position(42) },

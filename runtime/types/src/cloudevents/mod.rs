@@ -3,22 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Event, EventError, EventLimits, RUNTIME_TYPES,
-    json::{self, JsonError, JsonErrorKind},
+    Event, EventError, EventLimits, ExtensionValue, RUNTIME_TYPES,
+    json::{JsonError, JsonErrorKind},
 };
 
+mod attributes;
+mod characters;
+mod data;
+mod media_type;
 mod reading;
+mod timestamp;
+
+pub use characters::{not_in_attributes, not_in_keys};
+pub use media_type::{MediaType, quoted_string};
 
 /// Sources with this prefix belong to events of handlers and of the runtime; producers may not use them.
 const RESERVED_SOURCES: [&str; 2] = ["/handlers/", "/weirgate"];
-
-/// Attribute names with another meaning in JSON.
-const CONTEXT_NAMES: [&str; 3] = ["data", "datacontenttype", "data_base64"];
 
 /// An unchecked event.
 #[derive(Debug, Default, Serialize)]
@@ -43,7 +47,7 @@ pub struct RawEvent {
     pub data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_base64: Option<String>,
-    /// Extension attributes: strings, numbers or booleans.
+    /// Extension attributes: strings, integers or Booleans.
     #[serde(flatten)]
     pub extensions: BTreeMap<String, Extension>,
 }
@@ -86,61 +90,35 @@ impl RawEvent {
     /// # Errors
     /// An [`EventError`] that describes the problem.
     pub fn check_with_data(self, data: Vec<u8>, limits: &EventLimits) -> Result<Event, EventError> {
-        let specversion = required("specversion", self.specversion, limits)?;
+        let specversion = attributes::required("specversion", self.specversion, limits)?;
         if specversion != "1.0" {
             return Err(EventError::SpecVersion(specversion));
         }
         let event = Event {
-            id: required("id", self.id, limits)?,
-            source: required("source", self.source, limits)?,
-            r#type: required("type", self.r#type, limits)?,
-            subject: optional("subject", self.subject, limits)?,
-            time: optional("time", self.time, limits)?,
-            data_content_type: optional("datacontenttype", self.datacontenttype, limits)?,
-            data_schema: optional("dataschema", self.dataschema, limits)?,
-            extensions: extensions(self.extensions, limits)?,
+            id: attributes::required("id", self.id, limits)?,
+            source: attributes::source(self.source, limits)?,
+            r#type: attributes::required("type", self.r#type, limits)?,
+            subject: attributes::subject(self.subject, limits)?,
+            time: attributes::time(self.time, limits)?,
+            data_content_type: attributes::content_type(self.datacontenttype, limits)?,
+            data_schema: attributes::data_schema(self.dataschema, limits)?,
+            extensions: attributes::extensions(self.extensions, limits)?,
+            implied_key: None,
             data,
         };
         check_reserved(&event)?;
-        if event.key().is_empty() {
-            return Err(EventError::NoKey);
-        }
-        check_data(&event, limits)?;
+        let event = with_key(event, limits)?;
+        data::check(&event, limits)?;
         Ok(event)
-    }
-
-    fn take_data(&mut self, limits: &EventLimits) -> Result<Vec<u8>, EventError> {
-        match (self.data.take(), self.data_base64.take()) {
-            (Some(_), Some(_)) => Err(EventError::Malformed("it has both `data` and `data_base64`".into())),
-            (None, None) => Ok(Vec::new()),
-            (None, Some(base64)) => {
-                if base64.len() / 4 * 3 > limits.data_bytes_max + 3 {
-                    return Err(EventError::TooLarge { bytes: base64.len() / 4 * 3, max: limits.data_bytes_max });
-                }
-                STANDARD.decode(base64).map_err(|e| attribute("data_base64", format!("is not base64: {e}")))
-            }
-            (Some(json), None) => self.data_from_json(&json),
-        }
-    }
-
-    /// JSON data is kept as written; for other content types a JSON string holds the text.
-    fn data_from_json(&self, json: &RawValue) -> Result<Vec<u8>, EventError> {
-        let is_json = Event { data_content_type: self.datacontenttype.clone(), ..Event::empty() }.is_json();
-        if is_json || !json.get().starts_with('"') {
-            return Ok(json.get().as_bytes().to_vec());
-        }
-        let text = serde_json::from_str::<String>(json.get());
-        text.map(String::into_bytes).map_err(|e| EventError::Malformed(format!("its `data` is no text: {e}")))
     }
 }
 
 impl Event {
-    /// The event in structured mode: JSON data as JSON, other data as base64.
+    /// The event in structured mode.
     #[must_use]
     pub fn to_raw(&self) -> RawEvent {
-        let json = std::str::from_utf8(&self.data).ok().filter(|_| self.is_json() && !self.data.is_empty());
-        let data = json.and_then(|json| RawValue::from_string(json.to_owned()).ok());
-        let data_base64 = (data.is_none() && !self.data.is_empty()).then(|| STANDARD.encode(&self.data));
+        let (data, data_base64) = data::of(self);
+        let extensions = self.extensions.iter().map(|(name, value)| (name.clone(), Extension::of(value)));
         RawEvent {
             specversion: Some("1.0".into()),
             id: Some(self.id.clone()),
@@ -152,23 +130,26 @@ impl Event {
             dataschema: self.data_schema.clone(),
             data,
             data_base64,
-            extensions: self.extensions.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+            extensions: extensions.collect(),
         }
     }
+}
 
-    fn empty() -> Self {
-        Self {
-            id: String::new(),
-            source: String::new(),
-            r#type: String::new(),
-            subject: None,
-            time: None,
-            data_content_type: None,
-            data_schema: None,
-            extensions: BTreeMap::new(),
-            data: Vec::new(),
-        }
+impl Extension {
+    fn of(value: &ExtensionValue) -> Self {
+        let text = value.as_str().to_owned();
+        let json = if value.is_text() { None } else { RawValue::from_string(text.clone()).ok() };
+        json.map_or(Self::Text(text), Self::Other)
     }
+}
+
+/// The event with a key: its own, or the one that is implied.
+fn with_key(event: Event, limits: &EventLimits) -> Result<Event, EventError> {
+    if !event.key().is_empty() {
+        return Ok(event);
+    }
+    let Some(implied) = limits.implied_key else { return Err(EventError::NoKey) };
+    Ok(Event { implied_key: Some(implied), ..event })
 }
 
 /// Only handlers and the runtime may use these types, so that subscribers can trust them.
@@ -180,71 +161,6 @@ fn check_reserved(event: &Event) -> Result<(), EventError> {
         Some(reserved) => Err(EventError::ReservedSource(reserved)),
         None => Ok(()),
     }
-}
-
-fn attribute(attribute: &str, problem: impl Into<String>) -> EventError {
-    EventError::Attribute { attribute: attribute.to_owned(), problem: problem.into() }
-}
-
-fn required(name: &'static str, value: Option<String>, limits: &EventLimits) -> Result<String, EventError> {
-    optional(name, value, limits)?.ok_or(EventError::Missing(name))
-}
-
-/// An empty attribute counts as absent; CloudEvents forbids empty ones, so nothing is lost.
-fn optional(name: &str, value: Option<String>, limits: &EventLimits) -> Result<Option<String>, EventError> {
-    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
-    if value.len() > limits.attribute_bytes_max {
-        return Err(attribute(
-            name,
-            format!("is {} bytes long; at most {} are taken", value.len(), limits.attribute_bytes_max),
-        ));
-    }
-    if value.chars().any(char::is_control) {
-        return Err(attribute(name, "holds a control character"));
-    }
-    Ok(Some(value))
-}
-
-fn extensions(raw: BTreeMap<String, Extension>, limits: &EventLimits) -> Result<BTreeMap<String, String>, EventError> {
-    if raw.len() > limits.extensions_max {
-        return Err(EventError::Malformed(format!(
-            "it has {} extension attributes; at most {} are taken",
-            raw.len(),
-            limits.extensions_max
-        )));
-    }
-    let mut checked = BTreeMap::new();
-    for (name, value) in raw {
-        let text = match value {
-            Extension::Text(text) => text,
-            Extension::Other(json) if json.get() == "null" => continue,
-            Extension::Other(json) if !json.get().starts_with(['{', '[']) => json.get().to_owned(),
-            Extension::Other(_) => {
-                return Err(attribute(&name, "is a structure; extension attributes are strings, numbers or booleans"));
-            }
-        };
-        if CONTEXT_NAMES.contains(&name.as_str()) {
-            return Err(attribute(&name, "is CloudEvents' own and no extension"));
-        }
-        if name.len() > 20 || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
-            return Err(attribute(&name, "is no attribute name: 1 to 20 of a-z and 0-9"));
-        }
-        if let Some(text) = optional(&name, Some(text), limits)? {
-            checked.insert(name, text);
-        }
-    }
-    Ok(checked)
-}
-
-fn check_data(event: &Event, limits: &EventLimits) -> Result<(), EventError> {
-    let max = limits.data_bytes_max;
-    if event.data.len() > max {
-        return Err(EventError::TooLarge { bytes: event.data.len(), max });
-    }
-    if event.is_json() && !event.data.is_empty() {
-        json::check(&event.data, limits.json_depth_max)?;
-    }
-    Ok(())
 }
 
 impl From<JsonError> for EventError {
@@ -259,6 +175,7 @@ impl From<JsonError> for EventError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ImpliedKey;
 
     fn check(json: &str) -> Result<Event, EventError> {
         RawEvent::from_json(json.as_bytes())?.check(&EventLimits::default())
@@ -274,7 +191,7 @@ mod tests {
     fn a_structured_event_becomes_an_event_and_back() {
         let event = check(&with(r#","data":{"n": 1},"partitionkey":"k","retries":3"#)).expect("a good event");
         assert_eq!((event.key(), event.data.as_slice()), ("k", br#"{"n": 1}"#.as_slice()));
-        assert_eq!(event.extensions["retries"], "3");
+        assert_eq!(event.extensions["retries"], ExtensionValue::from(3));
         let again = event.to_raw().check(&EventLimits::default()).expect("what we write, we read");
         assert_eq!(again, event);
     }
@@ -318,16 +235,188 @@ mod tests {
     #[test]
     fn numbers_keep_their_spelling() {
         let data = r#"{"n":12345678901234567890123,"small":1e-400,"large":1E400,"zero":-0,"one":1.0}"#;
-        let event = check(&with(&format!(r#","data":{data},"big":12345678901234567890123,"large":1E400,"one":1.0"#)));
-        let event = event.expect("JSON");
+        let event = check(&with(&format!(r#","data":{data}"#))).expect("JSON");
         assert_eq!(String::from_utf8_lossy(&event.data), data);
-        let extension = |name: &str| event.extensions[name].as_str();
-        assert_eq!(
-            [extension("big"), extension("large"), extension("one")],
-            ["12345678901234567890123", "1E400", "1.0"]
-        );
         let shown = serde_json::to_string(&event.to_raw()).expect("JSON");
         assert!(shown.contains(data), "{shown}");
+    }
+
+    #[test]
+    fn extensions_keep_their_type() {
+        let long = "n".repeat(256);
+        for (json, kept) in [
+            (r#""a":10"#, Some(("a", "10", false))),
+            (r#""a":-2147483648"#, Some(("a", "-2147483648", false))),
+            (r#""a":2147483647"#, Some(("a", "2147483647", false))),
+            (r#""a":true"#, Some(("a", "true", false))),
+            (r#""a":"true""#, Some(("a", "true", true))),
+            (r#""a":"10""#, Some(("a", "10", true))),
+            (r#""a":"""#, Some(("a", "", true))),
+            (r#""a":"\u202e""#, Some(("a", "\u{202e}", true))),
+            (r#""a":null"#, None),
+            (
+                r#""comexampleextensionsarelong0123456789":1"#,
+                Some(("comexampleextensionsarelong0123456789", "1", false)),
+            ),
+            (&format!(r#""{long}":1"#), Some((&*long, "1", false))),
+        ] {
+            let event = check(&with(&format!(",{json}"))).expect(json);
+            let found = event.extensions.iter().map(|(name, value)| (&**name, value.as_str(), value.is_text())).next();
+            assert_eq!(found, kept, "{json}");
+            assert_eq!(event.to_raw().check(&EventLimits::default()), Ok(event), "{json}");
+        }
+        for json in [
+            r#""a":1.0"#,
+            r#""a":1.5"#,
+            r#""a":1e2"#,
+            r#""a":2147483648"#,
+            r#""a":-2147483649"#,
+            r#""a":[]"#,
+            r#""a":{}"#,
+            r#""a":"\u0000""#,
+            r#""a":"\u009f""#,
+            r#""a":"\ufdd0""#,
+            r#""a":"\uffff""#,
+            r#""a":"\ud83f\udffe""#,
+            r#""aB":1"#,
+            r#""a.b":1"#,
+            r#""a_b":1"#,
+            r#""a-b":null"#,
+            r#""":1"#,
+            r#""ä":1"#,
+            r#""partitionkey":"""#,
+            r#""partitionkey":"\u202e""#,
+            &format!(r#""{long}n":1"#),
+        ] {
+            assert!(check(&with(&format!(",{json}"))).is_err_and(|error| error.code() == "bad-attribute"), "{json}");
+        }
+    }
+
+    #[test]
+    fn context_attributes_are_those_of_the_specification() {
+        let changed = |name: &str, json: &str| {
+            let mut event: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&with("")).expect("JSON");
+            event.insert(name.to_owned(), serde_json::from_str(json).expect(json));
+            check(&serde_json::to_string(&event).expect("JSON"))
+        };
+        for (name, json) in [
+            ("source", r##""#fragment""##),
+            ("source", r#""1-555-123-4567""#),
+            ("source", r#""urn:uuid:6e8bc430""#),
+            ("source", r#""//authority/path""#),
+            ("source", r#""mailto:a@b.example""#),
+            ("source", r#""?q""#),
+            ("dataschema", r#""https://a.example/b?c""#),
+            ("dataschema", r#""urn:a:b""#),
+            ("dataschema", "null"),
+            ("time", r#""2018-04-05t17:31:00.5+01:00""#),
+            ("subject", r#""\u00e9\u20ac\ud83d\ude00""#),
+            ("id", r#"" ""#),
+            ("datacontenttype", r#""text/plain; charset=\"utf-8\"""#),
+            ("subject", r#""..""#),
+        ] {
+            let event = changed(name, json).unwrap_or_else(|error| panic!("{name} {json}: {error}"));
+            assert_eq!(event.to_raw().check(&EventLimits::default()), Ok(event), "{name} {json}");
+        }
+        for (name, json, code) in [
+            ("source", r#""a b""#, "bad-attribute"),
+            ("source", r#""%zz""#, "bad-attribute"),
+            ("source", r#""1a:b""#, "bad-attribute"),
+            ("source", r#""/\u00fc""#, "bad-attribute"),
+            ("source", r#""http://[::1""#, "bad-attribute"),
+            ("source", r#""<a>""#, "bad-attribute"),
+            ("source", r#""a\\b""#, "bad-attribute"),
+            ("source", r#""""#, "not-a-cloudevent"),
+            ("dataschema", r#""/relative""#, "bad-attribute"),
+            ("dataschema", r#""https://a/#b""#, "bad-attribute"),
+            ("dataschema", r#""""#, "bad-attribute"),
+            ("dataschema", r#""no uri""#, "bad-attribute"),
+            ("time", r#""yesterday""#, "bad-attribute"),
+            ("time", r#""""#, "bad-attribute"),
+            ("time", "1522950000", "not-a-cloudevent"),
+            ("datacontenttype", r#""xyz""#, "bad-attribute"),
+            ("datacontenttype", r#""""#, "bad-attribute"),
+            ("subject", r#""""#, "bad-attribute"),
+            ("subject", r#""\u0085""#, "bad-attribute"),
+            ("subject", r#""\u007f""#, "bad-attribute"),
+            ("subject", r#""\ufffe""#, "bad-attribute"),
+            ("subject", r#""a\u202eb""#, "bad-attribute"),
+            ("subject", r#""\u2067""#, "bad-attribute"),
+            ("subject", r#""\u061c""#, "bad-attribute"),
+            ("id", r#""\u200f""#, "bad-attribute"),
+            ("id", r#""\ufdef""#, "bad-attribute"),
+            ("id", "25", "not-a-cloudevent"),
+            ("id", "null", "not-a-cloudevent"),
+            ("type", "[]", "not-a-cloudevent"),
+            ("type", r#""t\u2028""#, "ok"),
+            ("id", r#""\ud800""#, "not-a-cloudevent"),
+            ("specversion", r#""1.0.2""#, "unsupported-specversion"),
+            ("specversion", r#""1""#, "unsupported-specversion"),
+            ("specversion", r#""""#, "not-a-cloudevent"),
+            ("specversion", "1.0", "not-a-cloudevent"),
+        ] {
+            let found = changed(name, json).map_or_else(|error| error.code(), |_| "ok");
+            assert_eq!(found, code, "{name} {json}");
+        }
+    }
+
+    #[test]
+    fn data_is_kept_by_its_content_type() {
+        for (json, data, content_type, shown) in [
+            (r#""data":null"#, "null", None, r#""data":null"#),
+            (r#""data":null,"datacontenttype":"application/json""#, "null", Some("application/json"), r#""data":null"#),
+            (r#""data":"hi""#, "\"hi\"", None, r#""data":"hi""#),
+            (r#""data":"{}","datacontenttype":"a/b+JSON;x=1""#, "\"{}\"", Some("a/b+JSON;x=1"), r#""data":"{}""#),
+            (r#""data":1,"datacontenttype":"foo/json""#, "1", Some("foo/json"), r#""data":1"#),
+            (
+                r#""data":"<a/>","datacontenttype":"application/xml""#,
+                "<a/>",
+                Some("application/xml"),
+                r#""data":"<a/>""#,
+            ),
+            (r#""data":null,"datacontenttype":"text/plain""#, "", Some("text/plain"), ""),
+            (r#""data_base64":"aGk=""#, "hi", Some("application/octet-stream"), r#""data_base64":"aGk=""#),
+            (r#""data_base64":"aGk=","datacontenttype":"text/plain""#, "hi", Some("text/plain"), r#""data":"hi""#),
+            (r#""data_base64":"e30=","datacontenttype":"text/json""#, "{}", Some("text/json"), r#""data":{}"#),
+            (r#""data_base64":null"#, "", None, ""),
+            ("\"x\":1", "", None, ""),
+        ] {
+            let event = check(&with(&format!(",{json}"))).expect(json);
+            let found = (String::from_utf8_lossy(&event.data).into_owned(), event.data_content_type.as_deref());
+            assert_eq!(found, (data.to_owned(), content_type), "{json}");
+            let raw = event.to_raw();
+            assert_eq!(raw.data.is_none() && raw.data_base64.is_none(), shown.is_empty(), "{json}");
+            assert!(serde_json::to_string(&raw).expect("JSON").contains(shown), "{json}");
+            assert_eq!(raw.check(&EventLimits::default()), Ok(event), "{json}");
+        }
+        for (json, code) in [
+            (r#""data":null,"data_base64":"""#, "not-a-cloudevent"),
+            (r#""data":{},"datacontenttype":"text/plain""#, "bad-attribute"),
+            (r#""data":1,"datacontenttype":"application/jsonx""#, "bad-attribute"),
+            (r#""data":"\u00e9","datacontenttype":"text/plain; charset=iso-8859-1""#, "bad-attribute"),
+            (r#""data":"\u00e9","datacontenttype":"text/plain; charset=us-ascii""#, "bad-attribute"),
+            (r#""data_base64":"aGk","datacontenttype":"text/plain""#, "bad-attribute"),
+            (r#""data_base64":"a-_=","datacontenttype":"text/plain""#, "bad-attribute"),
+            (r#""data_base64":5"#, "not-a-cloudevent"),
+            (r#""data_base64":"aGk=","datacontenttype":"application/json""#, "data-not-json"),
+        ] {
+            let error = check(&with(&format!(",{json}"))).expect_err(json);
+            assert_eq!(error.code(), code, "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_be_implied() {
+        let json = r#"{"specversion":"1.0","id":"i","source":"/s","type":"t"}"#;
+        for (implied_key, key) in [(Some(ImpliedKey::Source), "/s"), (Some(ImpliedKey::Id), "i")] {
+            let limits = EventLimits { implied_key, ..EventLimits::default() };
+            let checked = |json: &str| RawEvent::from_json(json.as_bytes()).and_then(|raw| raw.check(&limits));
+            let event = checked(json).expect("an event");
+            assert_eq!((event.key(), event.implied_key), (key, implied_key));
+            assert_eq!(serde_json::to_string(&event.to_raw()).expect("JSON"), json, "the event itself is as it was");
+            let named = checked(&with("")).expect("an event");
+            assert_eq!((named.key(), named.implied_key), ("order/o-1", None));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{DeserializeSeed, Error as _, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for Attributes {
     }
 }
 
-/// Reads the value of an attribute, or the data. `null` means absent.
+/// Reads the value of an attribute, or the data. `null` means absent, except as data.
 fn read<'de, A: MapAccess<'de>>(event: &mut RawEvent, name: &str, map: &mut A) -> Result<(), A::Error> {
     let text = match name {
         "specversion" => &mut event.specversion,
@@ -57,7 +57,7 @@ fn read<'de, A: MapAccess<'de>>(event: &mut RawEvent, name: &str, map: &mut A) -
         "dataschema" => &mut event.dataschema,
         "data_base64" => &mut event.data_base64,
         "data" => {
-            event.data = Some(map.next_value::<Box<RawValue>>()?).filter(|json| json.get() != "null");
+            event.data = Some(map.next_value::<Box<RawValue>>()?);
             return Ok(());
         }
         _ => {
@@ -70,6 +70,45 @@ fn read<'de, A: MapAccess<'de>>(event: &mut RawEvent, name: &str, map: &mut A) -
             return Ok(());
         }
     };
-    *text = map.next_value()?;
+    *text = map.next_value_seed(TextOf(name))?;
     Ok(())
+}
+
+/// The text of the attribute of this name, or `null`.
+struct TextOf<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for TextOf<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TextOf<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "a string as `{}`", self.0)
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_string(self)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Some(text))
+    }
 }

@@ -3,7 +3,11 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-use super::json::{self, JsonError, JsonErrorKind};
+use super::{
+    characters::{not_in_attributes, not_in_keys},
+    json::{self, JsonError, JsonErrorKind},
+    media_type::MediaType,
+};
 use crate::event::is_json;
 
 pub const STATE_NAME_BYTES_MAX: usize = 256;
@@ -70,11 +74,11 @@ pub fn check_length(what: &str, bytes: usize, bytes_max: usize) {
     }
 }
 
-/// Checks an event's attribute: not empty, not too long, no control characters.
+/// Checks an event's attribute or a key: not empty, not too long, without characters that may not be in keys.
 pub fn check_attribute(what: &str, value: &str, bytes_max: usize) {
     check_name(what, value, bytes_max);
-    if value.chars().any(char::is_control) {
-        end(format!("{what} holds a control character"));
+    if let Some(problem) = not_in_keys(value) {
+        end(format!("{what} {problem}"));
     }
 }
 
@@ -108,8 +112,11 @@ fn check_content_type(what: &str, content_type: &str) {
     if bytes > ATTRIBUTE_BYTES_MAX {
         end(format!("{what} is {bytes} bytes long; at most {ATTRIBUTE_BYTES_MAX} are taken"));
     }
-    if content_type.chars().any(char::is_control) {
-        end(format!("{what} holds a control character"));
+    if let Some(problem) = not_in_attributes(content_type) {
+        end(format!("{what} {problem}"));
+    }
+    if !content_type.is_empty() && MediaType::parse(content_type).is_none() {
+        end(format!("{what} is {content_type:?}, which is no media type such as application/json"));
     }
 }
 

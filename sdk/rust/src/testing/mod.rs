@@ -41,12 +41,16 @@
 //! ```
 
 mod batch;
+#[allow(dead_code, reason = "the runtime's file, of which the kit needs a part")]
+mod characters;
 mod correct;
 mod delivery;
 #[allow(dead_code, reason = "the runtime's file, of which the kit needs a part")]
 mod json;
 mod lanes;
 mod limits;
+#[allow(dead_code, reason = "the runtime's file, of which the kit needs a part")]
+mod media_type;
 mod network;
 mod recorder;
 mod run;

@@ -2,8 +2,8 @@
 
 use weirgate_engine::sim::Attempted;
 use weirgate_types::{
-    AttemptFailure, CallLimits, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, LogLevel, LogLine,
-    StateWrite, StatusWrite, TimerSetting, TimerWrite,
+    AttemptFailure, CallLimits, Correction, DeliveryId, Effects, Event, ExtensionValue, FailureClass, FailureKind,
+    LogLevel, LogLine, StateWrite, StatusWrite, TimerSetting, TimerWrite,
 };
 
 use super::{World, plan::Style};
@@ -197,7 +197,8 @@ impl World<'_> {
         for n in 1..=most {
             let key = self.some_key();
             let copied = ["correlationid", "traceparent"].iter().filter_map(|name| event.extensions.get(*name));
-            let copied = copied.chain(&event.subject).map(String::len).sum::<usize>() + 2 * event.id.len();
+            let copied = copied.map(ExtensionValue::len).chain(event.subject.as_ref().map(String::len));
+            let copied = copied.sum::<usize>() + 2 * event.id.len();
             let added = ADDED_BYTES + copied as u64;
             if self.afford(added) < added || !left.take_with(bytes + key.len() as u64 + 9, added) {
                 return;
@@ -205,9 +206,11 @@ impl World<'_> {
             let mut emitted = super::people::event(&format!("{}/{n}", delivery.position), &key, "loop.next");
             emitted.source = format!("/handlers/{}", delivery.handler);
             emitted.data = document("n", bytes).into_bytes();
-            let correlation = event.extensions.get("correlationid").unwrap_or(&event.id).clone();
-            emitted.extensions.insert("causationid".to_owned(), event.id.clone());
-            emitted.extensions.insert("correlationid".to_owned(), correlation);
+            let correlation = event.extensions.get("correlationid").cloned();
+            emitted.extensions.insert("causationid".to_owned(), event.id.clone().into());
+            emitted
+                .extensions
+                .insert("correlationid".to_owned(), correlation.unwrap_or_else(|| event.id.clone().into()));
             emitted
                 .extensions
                 .extend(event.extensions.get_key_value("traceparent").map(|(k, v)| (k.clone(), v.clone())));

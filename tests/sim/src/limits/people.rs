@@ -55,11 +55,11 @@ impl World<'_> {
             let id = if is_long { format!("{id:0<ATTRIBUTE_BYTES$}") } else { id };
             let mut event = event(&id, &key, r#type);
             if is_long {
-                event.extensions.insert("traceparent".to_owned(), "0".repeat(ATTRIBUTE_BYTES));
-                event.extensions.insert("correlationid".to_owned(), "c".repeat(ATTRIBUTE_BYTES));
+                event.extensions.insert("traceparent".to_owned(), "0".repeat(ATTRIBUTE_BYTES).into());
+                event.extensions.insert("correlationid".to_owned(), "c".repeat(ATTRIBUTE_BYTES).into());
             }
             if self.chance.one_in(3) {
-                event.extensions.insert("sequence".to_owned(), self.chance.between(1, 50).to_string());
+                event.extensions.insert("sequence".to_owned(), self.chance.between(1, 50).to_string().into());
             }
             event.data = document(&format!("f{}", self.next), bytes).into_bytes();
             ids.push(id);

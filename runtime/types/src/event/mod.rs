@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::json::DEPTH_MAX;
 
+mod extension;
+mod stored;
+
+pub use extension::ExtensionValue;
+
 /// A CloudEvents 1.0 event as Weirgate accepted it. Made from a [`crate::RawEvent`] or by the runtime itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub id: String,
     pub source: String,
@@ -18,24 +21,40 @@ pub struct Event {
     pub data_content_type: Option<String>,
     pub data_schema: Option<String>,
     /// Extension attributes, `partitionkey` and `traceparent` among them.
-    pub extensions: BTreeMap<String, String>,
+    pub extensions: BTreeMap<String, ExtensionValue>,
+    /// What its key is if it has neither `partitionkey` nor `subject`.
+    pub implied_key: Option<ImpliedKey>,
     /// Empty when the event has no data.
-    #[serde(with = "data_bytes")]
     pub data: Vec<u8>,
 }
 
-/// Size limits of an event, in bytes unless the name says otherwise.
+/// The attribute that stands in for an absent key. Recorded with the event, so that its key never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImpliedKey {
+    Source,
+    Id,
+}
+
+/// Size limits of an event, in bytes unless the name says otherwise, and its key where it names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventLimits {
     pub data_bytes_max: usize,
     pub attribute_bytes_max: usize,
     pub extensions_max: usize,
     pub json_depth_max: usize,
+    /// The key of events that have neither `partitionkey` nor `subject`; without it they are refused.
+    pub implied_key: Option<ImpliedKey>,
 }
 
 impl Default for EventLimits {
     fn default() -> Self {
-        Self { data_bytes_max: 256 * 1024, attribute_bytes_max: 1024, extensions_max: 32, json_depth_max: DEPTH_MAX }
+        Self {
+            data_bytes_max: 256 * 1024,
+            attribute_bytes_max: 1024,
+            extensions_max: 32,
+            json_depth_max: DEPTH_MAX,
+            implied_key: None,
+        }
     }
 }
 
@@ -54,7 +73,10 @@ pub enum EventError {
     ReservedType,
     #[error("`source` begins with {0}, which is reserved for handlers and the runtime; choose another prefix")]
     ReservedSource(&'static str),
-    #[error("the event has no key: set `partitionkey` or `subject` (for instance order/o-1)")]
+    #[error(
+        "the event has no key: set `partitionkey` or `subject` (for instance order/o-1), or have the server take another \
+         attribute (`events.key_default`)"
+    )]
     NoKey,
     #[error("the event's data is {bytes} bytes; the maximum is {max} (put the payload elsewhere and send a reference)")]
     TooLarge { bytes: usize, max: usize },
@@ -83,18 +105,23 @@ impl EventError {
 }
 
 impl Event {
-    /// The key: `partitionkey`, else `subject`. Accepted events always have one.
+    /// The key: `partitionkey`, else `subject`, else the implied one. Accepted events always have one.
     #[must_use]
     pub fn key(&self) -> &str {
-        self.extensions.get("partitionkey").or(self.subject.as_ref()).map_or("", String::as_str)
+        let named = self.extensions.get("partitionkey").map(ExtensionValue::as_str).or(self.subject.as_deref());
+        named.unwrap_or_else(|| match self.implied_key {
+            Some(ImpliedKey::Source) => &self.source,
+            Some(ImpliedKey::Id) => &self.id,
+            None => "",
+        })
     }
 
     /// Its number among the events of its key, if it carries one: CloudEvents' `sequence`, in decimal digits
     /// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/sequence.md>).
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
-        let is_number = self.extensions.get("sequencetype").is_none_or(|kind| kind == "Integer");
-        let digits = self.extensions.get("sequence").filter(|_| is_number)?;
+        let is_number = self.extensions.get("sequencetype").is_none_or(|kind| *kind == "Integer");
+        let digits = self.extensions.get("sequence").filter(|_| is_number)?.as_str();
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 
@@ -105,42 +132,20 @@ impl Event {
         postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
     }
 
-    /// Whether the content type is JSON; absent means JSON.
+    /// Whether the content type is JSON: of any type, with the subtype `json` or a suffix `+json`. Absent means JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
-        self.data_content_type.as_deref().is_none_or(|content_type| {
-            let media_type = content_type.split(';').next().unwrap_or_default().trim();
-            media_type.eq_ignore_ascii_case("application/json")
-                || media_type.eq_ignore_ascii_case("text/json")
-                || media_type.len() > 5 && media_type.to_ascii_lowercase().ends_with("+json")
-        })
+        self.data_content_type.as_deref().is_none_or(is_json)
     }
 }
 
-/// Data as one byte string, not as a sequence of numbers.
-mod data_bytes {
-    use serde::{Deserializer, Serializer, de::Visitor};
-
-    pub fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(data)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-        }
-        deserializer.deserialize_byte_buf(Bytes)
-    }
+/// Whether a media type is one of JSON (JSON format, 3.1.1).
+pub(crate) fn is_json(content_type: &str) -> bool {
+    const SUFFIX: &[u8] = b"+json";
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let Some((_, subtype)) = media_type.split_once('/') else { return false };
+    let suffix = subtype.len().checked_sub(SUFFIX.len()).and_then(|start| subtype.as_bytes().get(start..));
+    subtype.eq_ignore_ascii_case("json") || suffix.is_some_and(|end| end.eq_ignore_ascii_case(SUFFIX))
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+../../../../runtime/types/src/cloudevents/media_type.rs
