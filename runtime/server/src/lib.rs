@@ -11,9 +11,12 @@ mod exposition;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod live;
+mod objects;
+mod parameters;
 mod parsing;
 mod payload;
 mod problem;
+mod refusals;
 mod routes;
 mod serve;
 mod slot;

@@ -53,6 +53,20 @@ impl FromRequest<App> for Payload {
     }
 }
 
+impl Payload {
+    /// Refuses a request before its body is read: who waits for `100 Continue` is not asked for it, and what others have sent
+    /// is dropped.
+    pub fn refuse(app: &App, request: Request, problem: Problem) -> Problem {
+        Reading::new(app, request, app.options.request_bytes_max, app.options.body_timeout).discard(app);
+        problem
+    }
+}
+
+/// Whether the client sends its body only after `100 Continue`, which reading causes.
+pub fn waits_to_be_asked(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
+}
+
 /// The declared length of a request's body.
 pub fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -85,7 +99,7 @@ async fn read(app: &App, reading: &mut Reading, announced: Option<usize>) -> Res
 impl Reading {
     pub fn new(app: &App, request: Request, bytes_max: usize, timeout: Duration) -> Self {
         let (deadline, idle_max) = (Instant::now() + timeout, app.options.body_idle_timeout);
-        let waits_to_be_asked = request.headers().contains_key(header::EXPECT);
+        let waits_to_be_asked = waits_to_be_asked(request.headers());
         let stream = request.into_body().into_data_stream();
         Self { stream, deadline, idle_max, bytes: 0, bytes_max, waits_to_be_asked }
     }

@@ -13,7 +13,7 @@ use weirgate_types::{EventError, IdError, ManifestError};
 /// An error, for programs (`code`) and for people (`detail`). Nothing was changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
-    /// `urn:weirgate:problem:<code>`.
+    /// `/problems/<code>`: a page of the server that says what to do.
     pub r#type: String,
     pub title: String,
     pub status: u16,
@@ -42,7 +42,7 @@ pub fn bounded(mut text: String) -> String {
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            r#type: format!("urn:weirgate:problem:{code}"),
+            r#type: format!("/problems/{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             detail: bounded(detail.into()),
@@ -60,6 +60,13 @@ impl Problem {
 
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// A body in another charset than UTF-8.
+    #[must_use]
+    pub fn bad_charset(charset: &str) -> Self {
+        let detail = format!("the charset {charset:?} is not taken: JSON is sent in UTF-8 (RFC 8259)");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-charset", detail)
     }
 
     /// An operator's command, or its reason, is invalid.

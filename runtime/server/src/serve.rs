@@ -16,7 +16,7 @@ use tokio::{
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    services::{ServeDir, ServeFile},
+    services::{ServeDir, ServeFile, fs::ServeFileSystemResponseBody},
     set_header::SetResponseHeader,
 };
 use weirgate_engine::{Clock, Handle};
@@ -27,7 +27,9 @@ use crate::{
     app::App,
     connections::{self, ConnectionLimits},
     live::check_origin,
+    parameters::Parameters,
     parsing::Parsers,
+    refusals::{as_problems, before_routes},
     routes,
 };
 
@@ -78,6 +80,7 @@ async fn collect_modules(engine: Handle, interval: Duration) {
 
 fn router(app: App) -> Router {
     let (api, document) = routes::api();
+    let parameters = Arc::new(Parameters::new(&document));
     let document = Arc::new(document);
     let mut router = api.route("/openapi.json", get(move || async move { axum::Json((*document).clone()) }));
     if let Some(shop) = &app.options.shop {
@@ -103,7 +106,9 @@ fn router(app: App) -> Router {
                 "this endpoint does not have this method; see /openapi.json",
             )
         })
+        .layer(middleware::from_fn_with_state(parameters, before_routes))
         .layer(middleware::from_fn_with_state(app.clone(), same_origin))
+        .layer(middleware::map_response(as_problems))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the server's log")
@@ -120,7 +125,13 @@ async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Re
     Ok(next.run(request).await)
 }
 
-/// The assets' names change with their content; the page that names them is revalidated each time.
-fn cached<S>(files: S, policy: &'static str) -> SetResponseHeader<S, HeaderValue> {
-    SetResponseHeader::overriding(files, header::CACHE_CONTROL, HeaderValue::from_static(policy))
+type File = axum::http::Response<ServeFileSystemResponseBody>;
+
+/// The assets' names change with their content; the page that names them is revalidated each time. A missing file is not
+/// cached: it may be there later.
+fn cached<S>(files: S, policy: &'static str) -> SetResponseHeader<S, impl FnMut(&File) -> Option<HeaderValue> + Clone> {
+    SetResponseHeader::overriding(files, header::CACHE_CONTROL, move |file: &File| {
+        let is_there = file.status().is_success() || file.status() == StatusCode::NOT_MODIFIED;
+        Some(HeaderValue::from_static(if is_there { policy } else { "no-store" }))
+    })
 }

@@ -117,6 +117,32 @@ fn problem_codes(text: &str) -> Vec<&str> {
     by_status.chain(bad).filter(is_code).collect()
 }
 
+/// The codes of errors in a file: the texts in its functions `code`.
+fn error_codes(text: &str) -> Vec<&str> {
+    let functions =
+        text.split("fn code(").skip(1).filter_map(|rest| rest.split_once("\n    }\n").map(|(body, _)| body));
+    let texts = functions.flat_map(|body| body.split('"').skip(1).step_by(2));
+    texts
+        .filter(|code| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+        .collect()
+}
+
+#[test]
+fn every_error_code_is_documented() {
+    let documented = fs::read_to_string(root().join("docs/problems.md")).expect("the list of problems");
+    let mut found = 0;
+    for (path, text) in sources(&[".rs"]).into_iter().filter(|(path, _)| path.starts_with("runtime/")) {
+        for code in error_codes(&text) {
+            assert!(
+                documented.contains(&format!("`{code}`")),
+                "{path} has the error {code}; docs/problems.md lacks it"
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found} codes were found");
+}
+
 #[test]
 fn every_problem_is_documented() {
     let documented = fs::read_to_string(root().join("docs/problems.md")).expect("the list of problems");

@@ -53,7 +53,7 @@ impl Answer {
     pub fn is_problem(&self, status: u16, code: &str) {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
         assert_eq!(self.header("content-type"), "application/problem+json");
-        assert_eq!(self.json["type"], format!("urn:weirgate:problem:{code}"));
+        assert_eq!(self.json["type"], format!("/problems/{code}"));
         assert_eq!(self.json["status"], status);
         let told = ["title", "detail"].iter().all(|name| self.json[name].as_str().is_some_and(|text| !text.is_empty()));
         assert!(told, "{}", self.text);

@@ -5,8 +5,9 @@ use utoipa::openapi::{Content, OpenApi, RefOr, Schema, path::Operation};
 use super::problems::problem;
 
 /// What any request may be answered.
-const ANY: [(u16, &str); 3] = [
+const ANY: [(u16, &str); 4] = [
     (400, "The request is malformed: its host, its path, or a query parameter"),
+    (414, "The path and the query are too long"),
     (500, "An internal error; see the server's log"),
     (503, "The server is stopping, or cannot take more work; see Retry-After"),
 ];
@@ -17,7 +18,7 @@ const COMMAND: [(u16, &str); 2] =
 const BODY: [(u16, &str); 4] = [
     (408, "The body did not arrive in time"),
     (413, "The body is too large"),
-    (415, "The content type is not one of these"),
+    (415, "The content type is not one of these, or the body has another charset or an encoding"),
     (422, "The body is invalid"),
 ];
 
@@ -78,7 +79,7 @@ mod tests {
         for (name, operation) in operations(&document) {
             let answers: BTreeSet<&str> =
                 operation["responses"].as_object().expect("responses").keys().map(String::as_str).collect();
-            let mut expected = vec!["400", "500", "503"];
+            let mut expected = vec!["400", "414", "500", "503"];
             if !name.starts_with("get") {
                 expected.extend(["403", "507"]);
             }

@@ -3,11 +3,10 @@
 use std::ops::ControlFlow;
 
 use axum::{
-    extract::State,
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
@@ -17,12 +16,15 @@ use super::{
     lists::ListSlot,
     problems::{EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooManyLists, TooMuchInFlight},
     query::{Path, Query, limit},
+    subject_status,
 };
-use crate::{Problem, app::App, content, payload::Payload};
+use crate::{
+    Problem,
+    app::App,
+    content::Mode,
+    payload::{Payload, waits_to_be_asked},
+};
 
-/// Characters that are escaped in a path; `/` is not, as it separates the parts of a subject.
-const NOT_IN_PATHS: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 /// Maximum number of positions that one request scans for matching events.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
 /// A list ends when its events' data reach this many bytes.
@@ -46,7 +48,7 @@ pub struct AcceptedEvent {
     position: u64,
     /// Whether an event with this `source` and `id` was accepted before; the repeat changes nothing.
     duplicate: bool,
-    /// The URL of the key's status.
+    /// The URL of the key's status, for any key.
     status_url: String,
 }
 
@@ -67,8 +69,8 @@ pub struct AcceptedEvent {
         (status = 202, description = "Durable", body = Accepted),
         NotACloudEvent, EventRefused, TooMuchInFlight,     ),
 )]
-pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Payload, Problem>) -> Response {
-    counted(&app, accept(&app, &headers, body, None).await)
+pub async fn publish(State(app): State<App>, request: Request) -> Response {
+    counted(&app, accept(&app, request, None).await)
 }
 
 /// Accept one event or a batch for one handler only, independent of its subscriptions. Answers once they are durable.
@@ -88,13 +90,8 @@ pub async fn publish(State(app): State<App>, headers: HeaderMap, body: Result<Pa
         (status = 202, description = "Durable", body = Accepted),
         NotACloudEvent, NoSuchHandler, EventRefused, TooMuchInFlight,     ),
 )]
-pub async fn post(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Result<Payload, Problem>,
-) -> Response {
-    counted(&app, accept(&app, &headers, body, Some(&name)).await)
+pub async fn post(State(app): State<App>, Path(name): Path<String>, request: Request) -> Response {
+    counted(&app, accept(&app, request, Some(&name)).await)
 }
 
 fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Problem>) -> Response {
@@ -108,26 +105,38 @@ fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Probl
     }
 }
 
-async fn accept(
-    app: &App,
-    headers: &HeaderMap,
-    body: Result<Payload, Problem>,
-    to: Option<&str>,
-) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
-    let to = to.map(str::parse).transpose()?;
-    let Payload { bytes, held } = body?;
-    let (headers, limits) = (headers.clone(), app.options.event_limits);
-    let parse = move || content::events(&headers, &bytes, &limits);
+async fn accept(app: &App, request: Request, to: Option<&str>) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
+    let (mode, to) = match before_the_body(app, request.headers(), to).await {
+        Ok(known) => known,
+        Err(problem) => return Err(Payload::refuse(app, request, problem)),
+    };
+    let Payload { bytes, held } = Payload::from_request(request, app).await?;
+    let limits = app.options.event_limits;
+    let parse = move || mode.events(&bytes, &limits);
     let events = app.parsers.run(held.bytes(), parse).await?;
     let ingested = app.engine.ingest(events, to, Some(held)).await?;
     let events = ingested.into_iter().map(AcceptedEvent::from).collect();
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
 }
 
+/// What the request's head says. Refused here, its body is not asked for.
+async fn before_the_body(
+    app: &App,
+    headers: &HeaderMap,
+    to: Option<&str>,
+) -> Result<(Mode, Option<HandlerName>), Problem> {
+    let to = to.map(str::parse::<HandlerName>).transpose()?;
+    let mode = Mode::of(headers)?;
+    if let Some(name) = to.as_ref().filter(|_| waits_to_be_asked(headers)) {
+        app.engine.handler(name.clone()).await?;
+    }
+    Ok((mode, to))
+}
+
 impl From<Ingested> for AcceptedEvent {
     fn from(ingested: Ingested) -> Self {
         Self {
-            status_url: format!("/v1/status/{}", utf8_percent_encode(&ingested.key, NOT_IN_PATHS)),
+            status_url: subject_status::url(&ingested.key),
             id: ingested.id,
             source: ingested.source,
             key: ingested.key,

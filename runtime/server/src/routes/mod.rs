@@ -17,9 +17,11 @@ mod health;
 mod lists;
 mod modes;
 mod modules;
+mod problem_pages;
 pub mod problems;
 mod query;
 mod status;
+mod subject_status;
 mod suspected;
 
 use axum::Router;
@@ -53,6 +55,7 @@ pub fn api() -> (Router<App>, Document) {
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::read))
         .routes(routes!(status::read))
+        .routes(routes!(subject_status::read))
         .routes(routes!(live::connect))
         .routes(routes!(modules::put))
         .routes(routes!(handlers::list))
@@ -69,6 +72,8 @@ pub fn api() -> (Router<App>, Document) {
         .routes(routes!(health::metrics))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(problem_pages::list))
+        .routes(routes!(problem_pages::read))
         .split_for_parts();
     document::complete(&mut document);
     (router, document)

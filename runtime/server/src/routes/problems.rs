@@ -30,6 +30,7 @@ problems! {
     NoSuchEvent: 404, "No event at this position";
     NoSuchHandler: 404, "No such handler";
     NoSuchModule: 404, "No such module";
+    NoSuchProblem: 404, "No such problem";
     NotADeadLetter: 404, "Not a dead letter";
     NotOpen: 404, "Not open";
     UnknownSubject: 404, "The subject has no status";

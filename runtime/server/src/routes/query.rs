@@ -6,9 +6,14 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use weirgate_engine::Handle;
-use weirgate_types::HandlerName;
+use weirgate_types::{HandlerName, MediaType};
 
-use crate::{Problem, app::App, payload::Payload};
+use crate::{
+    Problem,
+    app::App,
+    objects::Objects,
+    payload::{Payload, announced, waits_to_be_asked},
+};
 
 /// Default number of items of a list.
 pub const LIST_ITEMS_DEFAULT: usize = 100;
@@ -30,8 +35,8 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(not_json());
+        if let Err(problem) = check_json(request.headers()) {
+            return Err(Payload::refuse(app, request, problem));
         }
         let payload = Payload::from_request(request, app).await?;
         parse(app, payload).await.map(Self)
@@ -41,7 +46,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
 async fn parse<T: DeserializeOwned + Send + 'static>(app: &App, payload: Payload) -> Result<T, Problem> {
     let bytes = payload.bytes.len();
     let parse = move || {
-        let axum::Json(body) = axum::Json::from_bytes(&payload.bytes)?;
+        let axum::Json(Objects(body)) = axum::Json::from_bytes(&payload.bytes)?;
         drop(payload.held);
         Ok(body)
     };
@@ -64,23 +69,40 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Body<T
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let is_json = is_json(request.headers());
+        let json = check_json(request.headers());
+        // A body of another type is refused before it is sent.
+        if let (Err(problem), true) = (&json, has_body(request.headers())) {
+            return Err(Payload::refuse(app, request, problem.clone()));
+        }
         let payload = Payload::from_request(request, app).await?;
         if payload.bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        if is_json { parse(app, payload).await.map(Self) } else { Err(not_json()) }
+        json?;
+        parse(app, payload).await.map(Self)
     }
 }
 
-fn not_json() -> Problem {
-    let detail = "the content type is not JSON; send application/json";
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail)
+/// Whether the head says that there is a body: by its length, or because the client waits to be asked for it.
+fn has_body(headers: &HeaderMap) -> bool {
+    announced(headers).map_or_else(|| waits_to_be_asked(headers), |bytes| bytes > 0)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The body has to be JSON, in UTF-8.
+fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let not_json = || {
+        let detail = "the content type is not JSON; send application/json";
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail)
+    };
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    let media_type = MediaType::parse(content_type).ok_or_else(not_json)?;
+    if media_type.essence() != "application/json" {
+        return Err(not_json());
+    }
+    match media_type.charset() {
+        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => Err(Problem::bad_charset(charset)),
+        _ => Ok(()),
+    }
 }
 
 /// The handler that a request names, if it names one: it has to exist, so that a misspelt name does not look like a handler

@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::{net::TcpListener, signal::unix};
 use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
+use weirgate_types::EventLimits;
 
 use crate::{configuration::Configuration, descriptors, telemetry::Telemetry};
 
@@ -143,6 +144,7 @@ fn server_options(settings: &Configuration, descriptors: Option<u64>) -> weirgat
     let defaults = weirgate_server::Options::default();
     weirgate_server::Options {
         shop: server.shop.clone(),
+        event_limits: EventLimits { implied_key: settings.events.key_default.implied(), ..defaults.event_limits },
         connections_max: descriptors::connections(server.connections_max, descriptors, outbound_workers),
         header_timeout: timeout(server.header_timeout_ms),
         body_timeout: timeout(server.body_timeout_ms),

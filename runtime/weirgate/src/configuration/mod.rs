@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use config::{Config, Environment, File};
 use serde::Deserialize;
-use weirgate_types::BreakerPolicy;
+use weirgate_types::{BreakerPolicy, ImpliedKey};
 
 use crate::commands::serve::Serve;
 pub use secrets::Secrets;
@@ -27,6 +27,7 @@ pub struct Configuration {
     pub data: Data,
     pub modules: Modules,
     pub engine: Engine,
+    pub events: Events,
     pub outbound: Outbound,
     pub host_breaker: HostBreaker,
     pub live: Live,
@@ -78,6 +79,33 @@ pub struct Engine {
     /// How long an accepted event's identity is remembered: up to a number of later positions in the log, and up to an age.
     pub identity_window_positions: u64,
     pub identity_window_hours: u32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// The key of events that have neither `partitionkey` nor `subject`.
+    pub key_default: KeyDefault,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyDefault {
+    /// Such events are refused.
+    #[default]
+    Refuse,
+    Source,
+    Id,
+}
+
+impl KeyDefault {
+    pub fn implied(self) -> Option<ImpliedKey> {
+        match self {
+            Self::Refuse => None,
+            Self::Source => Some(ImpliedKey::Source),
+            Self::Id => Some(ImpliedKey::Id),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -257,12 +285,14 @@ mod tests {
                 ("WEIRGATE__ENGINE__OUTBOUND_WORKERS", "9"),
                 ("WEIRGATE__OUTBOUND__ALLOW_PRIVATE", "127.0.0.1:9000,payments.internal:8443"),
                 ("WEIRGATE__HOST_BREAKER__FAILURE_RATIO", "0.25"),
+                ("WEIRGATE__EVENTS__KEY_DEFAULT", "source"),
                 ("HOME", "/root"),
             ],
         );
         let loaded = loaded.expect("good settings");
         assert_eq!(loaded.engine.outbound_workers, 9);
         assert_eq!(loaded.outbound.allow_private, ["127.0.0.1:9000", "payments.internal:8443"]);
+        assert_eq!(loaded.events.key_default, KeyDefault::Source);
         let policy = loaded.host_breaker.policy();
         assert_eq!((policy.open_ms, policy.failure_ratio, policy.attempts_min), (7, 0.25, 10));
     }
@@ -287,6 +317,7 @@ mod tests {
             ("[outbound]\nallow_private = [\"http://a:80\"]", [("A", "")], "write name:port"),
             ("[host_breaker]\nfailure_ratio = 2.0", [("A", "")], "`breaker.failure_ratio` is 2"),
             ("[host_breaker]\ncolour = 1", [("A", "")], "colour"),
+            ("[events]\nkey_default = \"subject\"", [("A", "")], "subject"),
             ("[secrets]\n\"a b\" = \"hunter2\"", [("A", "")], "`secrets.a b`"),
             ("", [("WEIRGATE__SECRETS", "hunter2")], "WEIRGATE__SECRETS names no secret"),
         ] {
