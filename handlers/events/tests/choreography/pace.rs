@@ -8,7 +8,9 @@ const PACED: [&str; 4] = ["inventory", "payment", "invoice", "delivery"];
 
 fn shop(pace_ms: &str) -> Shop {
     let mut shop = Shop::open();
-    PACED.into_iter().for_each(|handler| shop.handler(handler).world.configure("pace_ms", pace_ms));
+    for handler in PACED {
+        shop.handler(handler).world.configure("pace_ms", pace_ms);
+    }
     shop
 }
 
@@ -70,7 +72,9 @@ fn a_pace_of_zero_is_none_and_no_number_can_be_corrected() {
     let mut shop = shop("0");
     shop.place("o-1", GOOD_CARD, &[("honey", 1)]);
     assert_eq!(shop.status("o-1")["order"].0, "completed");
-    PACED.into_iter().for_each(|handler| shop.handler(handler).world.configure("pace_ms", "slowly"));
+    for handler in PACED {
+        shop.handler(handler).world.configure("pace_ms", "slowly");
+    }
     shop.place("o-2", GOOD_CARD, &[("honey", 1)]);
     for handler in PACED {
         shop.handler(handler).world.configure("pace_ms", "0");
