@@ -83,6 +83,9 @@ fn router(app: App) -> Router {
     let parameters = Arc::new(Parameters::new(&document));
     let document = Arc::new(document);
     let mut router = api.route("/openapi.json", get(move || async move { axum::Json((*document).clone()) }));
+    if app.options.shop.is_none() {
+        router = router.route("/", get(routes::root::read));
+    }
     if let Some(shop) = &app.options.shop {
         // A path without a file is answered 404 with the shop's page, which shows the way.
         let pages = ServeDir::new(shop).not_found_service(ServeFile::new(shop.join("index.html")));

@@ -20,6 +20,7 @@ mod modules;
 mod problem_pages;
 pub mod problems;
 mod query;
+pub mod root;
 mod status;
 mod subject_status;
 mod suspected;
@@ -75,8 +76,15 @@ pub fn api() -> (Router<App>, Document) {
         .routes(routes!(problem_pages::list))
         .routes(routes!(problem_pages::read))
         .split_for_parts();
+    describe_root(&mut document);
     document::complete(&mut document);
     (router, document)
+}
+
+/// `GET /` is described here and routed with the pages, since a configured page takes its place.
+fn describe_root(document: &mut Document) {
+    let (_, root) = OpenApiRouter::<App>::new().routes(routes!(root::read)).split_for_parts();
+    document.merge(root);
 }
 
 fn deliveries() -> OpenApiRouter<App> {
