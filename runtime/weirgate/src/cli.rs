@@ -10,6 +10,7 @@ use crate::{
     client::Server,
     commands::{
         arguments::Output,
+        attempts::{self, Attempts},
         breakers::{self, Breakers},
         bulk_jobs::{self, BulkJobs},
         dead_letters::{self, DeadLetters},
@@ -49,6 +50,9 @@ pub enum Command {
     /// List and manage open deliveries
     #[command(subcommand)]
     Deliveries(Deliveries),
+    /// List finished attempts
+    #[command(subcommand)]
+    Attempts(Attempts),
     /// List and manage dead letters
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -86,6 +90,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Events(command) => talk(events::run(&server, cli.output, command)),
         Command::Handlers(command) => talk(handlers::run(&server, cli.output, command)),
         Command::Deliveries(command) => talk(deliveries::run(&server, cli.output, command)),
+        Command::Attempts(command) => talk(attempts::run(&server, cli.output, command)),
         Command::DeadLetters(command) => talk(dead_letters::run(&server, cli.output, command)),
         Command::BulkJobs(command) => talk(bulk_jobs::run(&server, cli.output, command)),
         Command::Breakers(command) => talk(breakers::run(&server, cli.output, command)),

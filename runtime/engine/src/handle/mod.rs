@@ -20,8 +20,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_host::{Budget, Grant, ModuleInfo};
 use weirgate_log::Epoch;
 use weirgate_types::{
-    BreakerId, Deployed, Digest, Event, HandlerName, KeyHasher, Manifest, ManifestError, Mode, Position, Record,
-    StatusDocument,
+    BreakerId, Commit, Deployed, Digest, Event, HandlerName, KeyHasher, Manifest, ManifestError, Mode, Position,
+    Record, StatusDocument,
 };
 
 use crate::{
@@ -250,6 +250,34 @@ impl Handle {
                 }
                 through = first.plus(record.width()).before();
                 if through.0 >= after.0.saturating_add(positions_max) {
+                    break;
+                }
+            }
+            Ok((through, look))
+        })
+        .await?
+    }
+
+    /// Passes the finished attempts after a position, each with the position of its record, to `look` until it breaks or
+    /// `positions_max` positions are scanned. Returns the last position scanned. An attempt of the record of the last one that
+    /// was looked at is never left out: a record's attempts are passed together.
+    ///
+    /// # Errors
+    /// The log cannot be read; [`Refusal::TooManyQueries`].
+    pub async fn attempts<F>(&self, after: Position, positions_max: u64, mut look: F) -> Result<(Position, F), Refusal>
+    where
+        F: FnMut(Position, &[Commit]) -> ControlFlow<()> + Send + 'static,
+    {
+        let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
+        blocking(move || {
+            let _scan = scan;
+            let mut through = after;
+            for read in handle.0.statuses.log.scan(after.next()) {
+                let (first, record) = read?;
+                through = through.max(first.plus(record.width()).before());
+                let commits = record.commits();
+                let is_over = first > after && !commits.is_empty() && look(first, commits).is_break();
+                if is_over || through.0 >= after.0.saturating_add(positions_max) {
                     break;
                 }
             }

@@ -49,6 +49,13 @@ impl From<Failure> for FailedAttempt {
     }
 }
 
+impl LogItem {
+    /// Approximate size in an answer.
+    pub fn bytes(&self) -> usize {
+        self.message.len()
+    }
+}
+
 impl From<LogLine> for LogItem {
     fn from(line: LogLine) -> Self {
         Self { level: line.level, message: line.message }

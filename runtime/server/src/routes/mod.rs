@@ -1,5 +1,6 @@
 //! The table of routes, and the OpenAPI document that is made from it.
 
+mod attempts;
 mod audit;
 mod blocked;
 mod breakers;
@@ -98,6 +99,7 @@ fn deliveries() -> OpenApiRouter<App> {
         .routes(routes!(decisions::dead_letter))
         .routes(routes!(decisions::discard))
         .routes(routes!(blocked::list))
+        .routes(routes!(attempts::list))
 }
 
 fn dead_letters() -> OpenApiRouter<App> {

@@ -1,6 +1,7 @@
 //! The commands, one file per noun.
 
 pub mod arguments;
+pub mod attempts;
 mod bodies;
 pub mod breakers;
 pub mod bulk_jobs;
