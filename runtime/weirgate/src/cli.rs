@@ -18,6 +18,7 @@ use crate::{
         events::{self, Events},
         handlers::{self, Handlers},
         log::{self, Log},
+        new::{self, New},
         serve::{self, Serve},
         status::{self, Status},
     },
@@ -39,6 +40,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a folder with a first handler, its test and the SDK
+    New(New),
     /// Run the server
     Serve(Serve),
     /// Publish events
@@ -79,6 +82,7 @@ pub enum Command {
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let server = Server::new(&cli.url);
     match cli.command {
+        Command::New(command) => new::run(&command, cli.output),
         Command::Serve(flags) => serve::run(&flags),
         Command::Log(command) => return log::run(&command, cli.output),
         // A child of the server, so that a module that is hard to compile affects only the child's time and memory.

@@ -101,8 +101,7 @@ pub mod __private {
     pub const fn check_correction<T: CorrectableData>(_: fn(Event<T>, &Context, &CorrectableFailure) -> Option<T>) {}
 }
 
-/// The README and the guide, so that their examples are tested.
+/// The README, so that its examples are tested.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../../../docs/guides/first-handler.md")]
 struct Documents;

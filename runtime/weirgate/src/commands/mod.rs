@@ -10,6 +10,8 @@ pub mod deliveries;
 pub mod events;
 pub mod handlers;
 pub mod log;
+pub mod new;
 pub mod serve;
 pub mod status;
 mod table;
+mod toolchain;

@@ -1,0 +1,81 @@
+//! `weirgate new`: a folder with a handler to begin with. The SDK's sources come with it, since nothing is published.
+
+mod lock;
+mod template;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+use weirgate_types::HandlerName;
+
+use super::{arguments::Output, toolchain};
+use template::File;
+
+#[derive(Debug, Args)]
+pub struct New {
+    /// The handler's name: lower-case letters, digits and hyphens
+    pub name: HandlerName,
+    /// The project's folder; by default the name
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+pub fn run(new: &New, output: Output) -> Result<()> {
+    let dir = new.path.clone().unwrap_or_else(|| new.name.as_str().into());
+    let is_new = take(&dir)?;
+    if let Err(error) = write_all(&dir, &template::files(&new.name)) {
+        if is_new {
+            // What is left of it would be in the way of the next try.
+            let _ = fs::remove_dir_all(&dir);
+        }
+        return Err(error.context(format!("the project cannot be written to {}", dir.display())));
+    }
+    if output == Output::Json {
+        println!("{}", json!({ "name": new.name.as_str(), "path": dir.canonicalize()? }));
+        return Ok(());
+    }
+    let shown = dir.display();
+    println!("created {shown}: a handler, its test, events to try, and the SDK\n");
+    println!(
+        "  cd {shown}\n  cargo test       # runs the handler natively\n  weirgate dev     # builds, deploys on every change, and shows what happens"
+    );
+    if let Some(hint) = toolchain::missing() {
+        eprintln!("\nhint: {hint}");
+    }
+    Ok(())
+}
+
+/// Takes the folder for the project: it has to be empty, or not there yet. Returns whether it was created.
+fn take(dir: &Path) -> Result<bool> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(false),
+            Some(_) => bail!("{} is not empty; choose another name, or another folder with --path", dir.display()),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+            Ok(true)
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be the project's folder", dir.display())),
+    }
+}
+
+fn write_all(dir: &Path, files: &[File]) -> Result<()> {
+    for File { path, text } in files {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        // Never over a file that came meanwhile.
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.with_context(|| path.display().to_string())?;
+    }
+    // As in the SDK's own repository: the contract is beside the crates that read it.
+    std::os::unix::fs::symlink("../wit", dir.join("sdk/rust/wit"))?;
+    Ok(())
+}
