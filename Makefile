@@ -1,8 +1,10 @@
 # The two commands: `make demo` and `make test`. Both install what they need and say so; either may be run first, and again.
-.PHONY: demo test check mutants bench clean-demo
+.PHONY: demo test install check mutants bench clean-demo
 
 demo: ; @tools/demo.sh
 test: ; @tools/test.sh
+# Put `weirgate` into /usr/local/bin; PREFIX and DESTDIR as usual: make install PREFIX=$HOME/.local
+install: ; @PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" tools/install.sh
 # Format, lints, unit tests and documentation: what to run before every commit.
 check: ; @tools/check.sh
 # Whether the simulator finds each seeded bug; see docs/simulation.md.
