@@ -15,6 +15,7 @@ use crate::{
         bulk_jobs::{self, BulkJobs},
         dead_letters::{self, DeadLetters},
         deliveries::{self, Deliveries},
+        dev::{self, Dev},
         events::{self, Events},
         handlers::{self, Handlers},
         log::{self, Log},
@@ -42,6 +43,8 @@ pub struct Cli {
 pub enum Command {
     /// Write a folder with a first handler, its test and the SDK
     New(New),
+    /// Build the handler in this folder, deploy it on every change, and show events, attempts, log lines and statuses
+    Dev(Dev),
     /// Run the server
     Serve(Serve),
     /// Publish events
@@ -83,6 +86,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let server = Server::new(&cli.url);
     match cli.command {
         Command::New(command) => new::run(&command, cli.output),
+        Command::Dev(command) => talk(dev::run(&server, &cli.url, command)),
         Command::Serve(flags) => serve::run(&flags),
         Command::Log(command) => return log::run(&command, cli.output),
         // A child of the server, so that a module that is hard to compile affects only the child's time and memory.

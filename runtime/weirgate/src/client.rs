@@ -61,6 +61,11 @@ impl Server {
         self.json(self.request(Method::GET, path)).await
     }
 
+    /// The text of a successful answer.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        self.json(self.request(Method::GET, path)).await.map(|answer| answer.0)
+    }
+
     pub async fn post(&self, path: &str, body: &Body) -> Result<Answer> {
         self.send(Method::POST, path, "application/json", serde_json::to_string(body)?).await
     }
@@ -104,6 +109,11 @@ async fn refusal(response: Response) -> Result<Response> {
         Ok(refused) => Err(refused.into()),
         Err(_) => anyhow::bail!("the server answered {status}"),
     }
+}
+
+/// Whether no server answered.
+pub fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Unreachable>().is_some()
 }
 
 /// A hint for known problems.

@@ -108,19 +108,30 @@ async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
 }
 
 async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Result<Answer> {
-    let text = std::fs::read_to_string(path).context("the manifest cannot be read")?;
-    let manifest = Manifest::from_toml(&text).context("the manifest is invalid")?;
+    let manifest = read_manifest(path)?;
     let module = module_path(&manifest, path, modules)?;
     let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module {}", module.display()))?;
+    deploy(server, &manifest, bytes).await
+}
+
+/// The manifest in a file.
+pub fn read_manifest(path: &Path) -> Result<Manifest> {
+    let text = std::fs::read_to_string(path).context("the manifest cannot be read")?;
+    Manifest::from_toml(&text).context("the manifest is invalid")
+}
+
+/// Uploads a module, and deploys it with its manifest.
+pub async fn deploy(server: &Server, manifest: &Manifest, bytes: Vec<u8>) -> Result<Answer> {
     let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
     let uploaded = uploaded.node()?;
     let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
-    let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(&manifest)?);
+    let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(manifest)?);
     let endpoint = format!("/v1/handlers/{}", manifest.name);
     server.send(Method::PUT, &endpoint, "application/json", deployment).await
 }
 
-fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {
+/// Where the manifest's module is.
+pub fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {
     let Some(module) = &manifest.module else {
         bail!("the manifest has no module; add for instance module = \"{}.wasm\"", manifest.name)
     };

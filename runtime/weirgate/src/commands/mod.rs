@@ -7,6 +7,7 @@ pub mod breakers;
 pub mod bulk_jobs;
 pub mod dead_letters;
 pub mod deliveries;
+pub mod dev;
 pub mod events;
 pub mod handlers;
 pub mod log;

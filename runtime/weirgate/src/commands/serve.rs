@@ -29,6 +29,12 @@ pub struct Serve {
     /// Start even if acknowledged records are missing from the log; they are lost
     #[arg(long)]
     pub accept_loss: bool,
+    /// Check the configuration, and start nothing
+    #[arg(long)]
+    pub check: bool,
+    /// Stop when standard input ends; `weirgate dev` starts its server so
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 /// How long connections may take to end when the server stops. Together with the time for calls in flight, and for closing
@@ -43,6 +49,10 @@ const TIMEOUT_MS_MIN: u64 = 100;
 
 pub fn run(flags: &Serve) -> Result<()> {
     let settings = Configuration::load(flags)?;
+    if flags.check {
+        println!("the configuration is valid");
+        return Ok(());
+    }
     let telemetry = Telemetry::start()?;
     // The allocator requests huge pages of 2 MiB, most of which would be almost empty: half of the server's memory, and no
     // faster (docs/performance.md). If the kernel refuses, the server only uses more memory.
@@ -53,7 +63,7 @@ pub fn run(flags: &Serve) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let ended = runtime.block_on(serve(settings, engine, clock, descriptors));
+    let ended = runtime.block_on(serve(settings, engine, clock, descriptors, flags.stop_with_stdin));
     // Uploads being compiled, and clients that do not read, would delay the end.
     runtime.shutdown_background();
     ended
@@ -105,13 +115,19 @@ fn start_engine(
     engine.with_context(|| format!("the server cannot start on {}", settings.data.dir.display()))
 }
 
-async fn serve(settings: Configuration, engine: Handle, clock: Arc<dyn Clock>, descriptors: Option<u64>) -> Result<()> {
+async fn serve(
+    settings: Configuration,
+    engine: Handle,
+    clock: Arc<dyn Clock>,
+    descriptors: Option<u64>,
+    stops_with_stdin: bool,
+) -> Result<()> {
     let listen = &settings.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let options = server_options(&settings, descriptors);
     tracing::info!(connections_max = options.connections_max, ?descriptors, "connections are limited");
     tracing::info!(address = %listener.local_addr()?, epoch = %engine.epoch(), head = engine.head().0, "serving");
-    let asked = asked_to_stop()?;
+    let asked = asked_to_stop(stops_with_stdin)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = weirgate_server::serve(listener, engine.clone(), clock, options, async {
         let _ = stopped.await;
@@ -162,13 +178,25 @@ fn timeout(ms: u64) -> Duration {
     Duration::from_millis(ms.max(TIMEOUT_MS_MIN))
 }
 
-fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+fn asked_to_stop(with_stdin: bool) -> Result<impl Future<Output = ()>> {
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = stdin_ended(), if with_stdin => {}
         }
     })
+}
+
+/// Resolves when the process at the other end of standard input has ended, in whatever way.
+async fn stdin_ended() {
+    let (sender, ended) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        // An error means that there is nothing to wait for either.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(sender);
+    });
+    let _ = ended.await;
 }

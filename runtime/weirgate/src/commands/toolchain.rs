@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 /// The target that components are built for.
-const TARGET: &str = "wasm32-wasip2";
+pub const TARGET: &str = "wasm32-wasip2";
 
 /// What to do so that handlers can be built; `None` if nothing is missing.
 pub fn missing() -> Option<&'static str> {

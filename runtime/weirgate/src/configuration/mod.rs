@@ -268,7 +268,15 @@ mod tests {
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Configuration> {
         let dir = std::env::temp_dir().join(format!("weirgate-{}", uuid::Uuid::new_v4()));
         std::fs::write(&dir, file).expect("a file");
-        let flags = Serve { config: Some(dir.clone()), listen: None, data: None, shop: None, accept_loss: false };
+        let flags = Serve {
+            config: Some(dir.clone()),
+            listen: None,
+            data: None,
+            shop: None,
+            accept_loss: false,
+            check: false,
+            stop_with_stdin: false,
+        };
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let loaded = Configuration::layered(&flags, variables.collect());
         std::fs::remove_file(dir).expect("removed");
