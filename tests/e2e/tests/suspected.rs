@@ -44,5 +44,5 @@ async fn a_delivery_that_may_wait_for_itself_is_named() {
     assert!(line.contains(" WARN ") && line.contains(&format!("ledger@{first}")), "{line}");
     // One that blocks no other is never named, however often it fails.
     let shown = server.client.get(&format!("/v1/deliveries/ledger@{alone}")).await.ok();
-    assert!(shown["attempt"].as_u64() > Some(8) && shown["hint"] == Value::Null, "{shown}");
+    assert!(shown["attempt"].as_u64() >= Some(4) && shown["hint"] == Value::Null, "{shown}");
 }
