@@ -1,6 +1,7 @@
 //! The server's settings: defaults, then a TOML file, then the environment (`WEIRGATE__SERVER__LISTEN`), then flags.
 //! `docs/configuration.md` lists them.
 
+mod file;
 mod secrets;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -19,6 +20,9 @@ const OUTBOUND_WORKERS_MAX: usize = 1_024;
 /// At this minimum, the smallest shares still hold some of the largest request bodies, and one of the largest outbound
 /// answers.
 const BUDGET_BYTES_MIN: usize = 128 << 20;
+
+/// Settings that are lists: in the environment their items are separated by commas.
+const LISTS: [&str; 2] = ["live.origins", "outbound.allow_private"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -208,12 +212,17 @@ impl Configuration {
         let (secrets, variables) = Secrets::take_from(variables)?;
         let mut layers = Config::builder();
         if let Some(file) = &flags.config {
-            layers = layers.add_source(File::from(file.as_path()).format(config::FileFormat::Toml));
+            layers = layers.add_source(File::from_str(&file::read(file)?, config::FileFormat::Toml));
         }
-        let environment = Environment::with_prefix("WEIRGATE").prefix_separator("__").separator("__").try_parsing(true);
-        let environment = environment.source(Some(variables.into_iter().collect())).list_separator(",");
-        let environment = environment.with_list_parse_key("live.origins").with_list_parse_key("outbound.allow_private");
-        let layers = layers.add_source(environment).build().context("the configuration cannot be read")?;
+        let (lists, variables): (Vec<_>, Vec<_>) = variables.into_iter().partition(|(name, _)| list(name).is_some());
+        // Values stay texts until a setting says what it is: as a number, `1.10` would become `1.1`.
+        let environment = Environment::with_prefix("WEIRGATE").prefix_separator("__").separator("__");
+        layers = layers.add_source(environment.source(Some(variables.into_iter().collect())));
+        for (name, value) in lists {
+            let items: Vec<_> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+            layers = layers.set_override(list(&name).unwrap_or_default(), items)?;
+        }
+        let layers = layers.build().context("the configuration cannot be read")?;
         let mut settings: Self = layers.try_deserialize().context("the configuration is invalid")?;
         settings.secrets.extend(secrets);
         if let Some(listen) = &flags.listen {
@@ -253,6 +262,12 @@ impl Configuration {
     }
 }
 
+/// The setting of a variable, if it is a list.
+fn list(variable: &str) -> Option<&'static str> {
+    let is = |setting: &&str| variable.eq_ignore_ascii_case(&format!("WEIRGATE__{}", setting.replace('.', "__")));
+    LISTS.into_iter().find(is)
+}
+
 /// An address or a name, with its port.
 fn is_host_and_port(text: &str) -> bool {
     let is_name =
@@ -265,7 +280,7 @@ fn is_host_and_port(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn load(file: &str, variables: &[(&str, &str)]) -> Result<Configuration> {
+    fn load(file: impl AsRef<[u8]>, variables: &[(&str, &str)]) -> Result<Configuration> {
         let dir = std::env::temp_dir().join(format!("weirgate-{}", uuid::Uuid::new_v4()));
         std::fs::write(&dir, file).expect("a file");
         let flags = Serve {
@@ -315,6 +330,40 @@ mod tests {
         assert_eq!(secrets.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
         let shown = format!("{loaded:?}");
         assert!(shown.contains("Api-Key") && !shown.contains("from-file") && !shown.contains("007"), "{shown}");
+    }
+
+    #[test]
+    fn texts_stay_as_they_are_written() {
+        for text in ["1.10", "007", "true", "off", "2026-07-01", "1e3", "1_000", "0x10", "null", " padded ", "1.0.0"] {
+            let variables = [
+                ("WEIRGATE__SECRETS__A", text),
+                ("WEIRGATE__DATA__DIR", text),
+                ("WEIRGATE__SERVER__LISTEN", text),
+                ("WEIRGATE__LIVE__ORIGINS", text),
+            ];
+            let loaded = load("", &variables).expect(text);
+            assert_eq!(loaded.secrets.to_map()["a"], text);
+            assert_eq!((loaded.data.dir.to_str(), loaded.server.listen.as_str()), (Some(text), text));
+            assert_eq!(loaded.live.origins, [text.trim()]);
+        }
+        for text in ["1.10", "true", "2026-07-01", "1e3", "1_000"] {
+            let file = format!("[secrets]\na = {text}\n[data]\ndir = {text}\n[live]\norigins = [{text}]\n");
+            let loaded = load(&file, &[]).expect(&file);
+            assert_eq!((loaded.secrets.to_map()["a"].as_str(), loaded.data.dir.to_str()), (text, Some(text)));
+            assert_eq!(loaded.live.origins, [text]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf8_is_refused() {
+        for (file, at) in [(b"[server]\nlisten = \"\xe4\"\n".as_slice(), 19), (b"\xff\xfe[\0s\0", 0)] {
+            let error = format!("{:#}", load(file, &[]).expect_err("an error"));
+            assert!(error.contains("is not UTF-8 at byte") && error.contains(&format!("byte {at};")), "{error}");
+        }
+        let with_mark = load("\u{feff}[server]\nconnections_max = 7\n", &[]).expect("good settings");
+        assert_eq!(with_mark.server.connections_max, 7);
+        let error = format!("{:#}", load("[server]\nlisten = \n", &[]).expect_err("an error"));
+        assert!(error.contains("line 2: ") && !error.contains('\n'), "{error}");
     }
 
     #[test]
