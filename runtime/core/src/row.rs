@@ -20,6 +20,9 @@ pub struct HandlerRow {
     pub era: Position,
     /// All events up to here are closed, do not match, or have a [`DeliveryRow`].
     pub scanned: Position,
+    /// Number of events up to there. Stored with the log's, or with the scanned position of a handler that lags.
+    #[serde(skip)]
+    pub seen: u64,
     /// The breaker's open time, if it is open.
     pub breaker: Option<OpenPeriod>,
     /// Corrections that came for spilled lanes and have not met their delivery yet: lane, key, correction. Stored in

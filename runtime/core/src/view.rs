@@ -148,6 +148,8 @@ pub struct HandlerView<'a> {
     /// Counts what is in memory: an earlier delivery may be on disk.
     pub checkpoint: Position,
     pub scanned: Position,
+    /// Number of events that it has not looked at yet.
+    pub lag: u64,
     pub open: usize,
     /// How many of those are spilled.
     pub spilled: usize,

@@ -118,6 +118,17 @@ pub struct PreparedCommand {
     /// For a dead letter: what its next attempt needs.
     pub carried: Carried,
     pub audit: Audit,
+    /// For a delivery that is given up: its last failure.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// A failed attempt as evidence: what failed, in which version.
+#[derive(Debug, Clone)]
+pub struct LastFailure {
+    pub attempt: u32,
+    pub digest: Digest,
+    pub failure: AttemptFailure,
+    pub log: Vec<LogLine>,
 }
 
 /// A circuit breaker and its state.
@@ -126,6 +137,15 @@ pub struct BreakerItem {
     pub breaker: BreakerId,
     /// When the open time ends, after which only the half-open probe passes; `None`: closed.
     pub open_until_ms: Option<u64>,
+    /// Why it was opened or closed last; read by [`crate::Handle::described_breakers`].
+    pub changed: Option<Changed>,
+}
+
+/// The last change of a handler's mode or of a breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    pub at_ms: u64,
+    pub reason: String,
 }
 
 /// The result for an event that was sent.
@@ -150,8 +170,14 @@ pub struct HandlerItem {
     pub ready: bool,
     /// All deliveries up to here are closed.
     pub checkpoint: Position,
-    /// Number of positions between the checkpoint and the log's head.
+    /// Number of events that the handler has not looked at yet.
     pub lag: u64,
+    /// The position of the event of its oldest open delivery, and when that was accepted; the time is read by
+    /// [`crate::Handle::described`].
+    pub oldest_open: Option<Position>,
+    pub oldest_open_at_ms: Option<u64>,
+    /// Who changed its mode last, and why; read by [`crate::Handle::described`].
+    pub changed: Option<Changed>,
     pub open: usize,
     pub running: usize,
     pub retrying: usize,
@@ -191,6 +217,10 @@ pub struct DeliveryItem {
     pub key: String,
     /// The event's type.
     pub r#type: String,
+    /// When the event was accepted.
+    pub accepted_at_ms: u64,
+    /// The last failed attempt's.
+    pub failure: Option<AttemptFailure>,
 }
 
 /// A delivery that used up its attempts or failed permanently.

@@ -119,6 +119,12 @@ pub enum Refusal {
     Changed(DeliveryId),
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),
+    #[error("no module's digest begins with {0}")]
+    UnknownDigest(String),
+    #[error("the digests of several modules begin with {0}; give more digits")]
+    AmbiguousDigest(String),
+    #[error(transparent)]
+    Id(#[from] weirgate_types::IdError),
     #[error("there is no bulk job {0}")]
     UnknownBulkJob(u64),
     #[error("{0}")]

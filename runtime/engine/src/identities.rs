@@ -102,7 +102,8 @@ impl Identities {
     }
 }
 
-fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, StorageError> {
+/// The position of the event of an identity that the view knows.
+pub fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, StorageError> {
     Ok(views.get(identity)?.and_then(|value| keys::value_position(&value)))
 }
 

@@ -232,6 +232,16 @@ pub fn value_position(value: &[u8]) -> Option<Position> {
     Some(Position(u64::from_be_bytes(value.try_into().ok()?)))
 }
 
+/// How far a handler has scanned, and the number of events up to there.
+pub fn scanned_value(scanned: Position, events: u64) -> Vec<u8> {
+    [scanned.0.to_be_bytes(), events.to_be_bytes()].concat()
+}
+
+pub fn value_scanned(value: &[u8]) -> Option<(Position, u64)> {
+    let (scanned, events) = value.split_first_chunk::<8>()?;
+    Some((Position(u64::from_be_bytes(*scanned)), u64::from_be_bytes(events.try_into().ok()?)))
+}
+
 /// A state value in the view: inline, or by its location in the log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored<'a> {

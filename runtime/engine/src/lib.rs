@@ -20,6 +20,7 @@ mod lost;
 mod metrics;
 mod modules;
 mod notices;
+mod operations;
 mod pool;
 mod projection;
 mod queries;
@@ -37,7 +38,7 @@ mod workers;
 mod writer;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{Audit, BreakerItem, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
+pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     Blocked, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure,

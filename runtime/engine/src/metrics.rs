@@ -1,6 +1,9 @@
 //! Metrics. Prometheus' conventions: base units, no label with unbounded values (never a key or a subject).
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -45,7 +48,7 @@ pub struct StepLabels {
     direction: &'static str,
 }
 
-type CpuSeconds = Counter<f64, std::sync::atomic::AtomicU64>;
+type CpuSeconds = Counter<f64, AtomicU64>;
 
 /// All metrics of a server.
 #[derive(Debug)]
@@ -64,6 +67,7 @@ pub struct Metrics {
     pub batch_records: Histogram,
     pub log_position: Gauge,
     handler_lag: Family<HandlerLabels, Gauge>,
+    handler_oldest_open: Family<HandlerLabels, Gauge<f64, AtomicU64>>,
     handler_open: Family<HandlerLabels, Gauge>,
     handler_retrying: Family<HandlerLabels, Gauge>,
     handler_spilled: Family<HandlerLabels, Gauge>,
@@ -95,6 +99,7 @@ impl Default for Metrics {
             batch_records: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             log_position: Gauge::default(),
             handler_lag: Family::default(),
+            handler_oldest_open: Family::default(),
             handler_open: Family::default(),
             handler_retrying: Family::default(),
             handler_spilled: Family::default(),
@@ -130,10 +135,11 @@ impl Metrics {
         let low = "1 while the disk is nearly full: no events are accepted, no deliveries begin";
         r.register("disk_low", low, self.disk_low.clone());
         r.register("log_position", "The last durable position", self.log_position.clone());
+        r.register("handler_lag_events", "Events that a handler has not looked at yet", self.handler_lag.clone());
         r.register(
-            "handler_lag_positions",
-            "Positions between a handler's checkpoint and the head",
-            self.handler_lag.clone(),
+            "handler_oldest_open_delivery_age_seconds",
+            "Time since the event of a handler's oldest open delivery was accepted; 0 if none is open",
+            self.handler_oldest_open.clone(),
         );
         r.register("handler_open_deliveries", "Open deliveries", self.handler_open.clone());
         r.register(
@@ -153,9 +159,10 @@ impl Metrics {
         r.register("live_subjects", "Subjects with at least one watcher", self.live_subjects.clone());
     }
 
-    /// The metrics in Prometheus' text format; updates the gauges of handlers and of the budget first.
+    /// The metrics in Prometheus' text format; updates the gauges of handlers, as [`crate::Handle::described`]
+    /// returns them, and of the budget first.
     #[must_use]
-    pub fn encode(&self, handlers: &[HandlerItem], budget: &Budget) -> String {
+    pub fn encode(&self, handlers: &[HandlerItem], now_ms: u64, budget: &Budget) -> String {
         for purpose in Purpose::ALL {
             let labels = PurposeLabels { purpose: purpose.name() };
             self.budget_held.get_or_create(&labels).set(gauge(budget.held_bytes(purpose)));
@@ -164,6 +171,8 @@ impl Metrics {
         for item in handlers {
             let labels = HandlerLabels { handler: item.name.to_string() };
             self.handler_lag.get_or_create(&labels).set(gauge(item.lag));
+            let age = item.oldest_open_at_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+            self.handler_oldest_open.get_or_create(&labels).set(Duration::from_millis(age).as_secs_f64());
             self.handler_open.get_or_create(&labels).set(gauge(item.open));
             self.handler_retrying.get_or_create(&labels).set(gauge(item.retrying));
             self.handler_spilled.get_or_create(&labels).set(gauge(item.spilled));

@@ -12,6 +12,8 @@ use weirgate_types::{
     Outcome, Position, RUNTIME_TYPES,
 };
 
+use crate::command::LastFailure;
+
 /// The source of the runtime's own events. Producers cannot use it.
 pub const SOURCE: &str = "/weirgate";
 
@@ -47,14 +49,18 @@ pub fn of_command(
     delivery: &DeliveryId,
     event: &Event,
     command: &DeliveryCommand,
-    (actor, reason): (&str, &str),
+    (actor, reason, last): (&str, &str, Option<&LastFailure>),
     elapsed_ms: u64,
 ) -> Option<Event> {
     if event.r#type.starts_with(RUNTIME_TYPES) {
         return None;
     }
     let (word, more) = match command {
-        DeliveryCommand::DeadLetter => ("dead-lettered", json!({ "attempt": 0, "failure": given_up(actor, reason) })),
+        DeliveryCommand::DeadLetter => {
+            let (attempt, digest) = (last.map_or(0, |last| last.attempt), last.map(|last| last.digest));
+            let failure = given_up(actor, reason, last);
+            ("dead-lettered", json!({ "attempt": attempt, "digest": digest, "failure": failure }))
+        }
         _ => ("decided", json!({ "command": command.word(), "actor": actor, "reason": reason })),
     };
     let data = about(delivery, event, more);
@@ -77,10 +83,17 @@ pub fn of_refused_correction(
     Some(following(event, notice(id, "delivery.correction-refused", event.key(), &data)))
 }
 
-/// The failure of a delivery that an operator gave up.
-pub fn given_up(actor: &str, reason: &str) -> AttemptFailure {
+/// The failure of a delivery that an operator gave up: its last one, if it was ever attempted.
+pub fn given_up(actor: &str, reason: &str, last: Option<&LastFailure>) -> AttemptFailure {
     let message = format!("given up by {actor}: {reason}");
-    AttemptFailure { class: FailureClass::Permanent, ..AttemptFailure::found(FailureKind::Handler, message) }
+    match last {
+        Some(LastFailure { failure, .. }) => {
+            AttemptFailure { message: format!("{message}; last failure: {}", failure.message), ..failure.clone() }
+        }
+        None => {
+            AttemptFailure { class: FailureClass::Permanent, ..AttemptFailure::found(FailureKind::Handler, message) }
+        }
+    }
 }
 
 /// The fields that every notice about a delivery has, and `more`.
@@ -239,22 +252,31 @@ mod tests {
     fn commands_cause_notices_except_for_deliveries_of_notices() {
         let delivery = DeliveryId { handler: "payment".parse().expect("a name"), position: Position(7) };
         let told = |r#type: &str, command| {
-            of_command(&delivery, &notice("1".into(), r#type, "k", &json!({})), &command, ("ada", "so"), 1)
+            of_command(&delivery, &notice("1".into(), r#type, "k", &json!({})), &command, ("ada", "so", None), 1)
         };
         let event = |command| {
             let order = Event { r#type: "order.placed".into(), ..notice("1".into(), "x", "order/o-1", &json!({})) };
-            of_command(&delivery, &order, &command, ("ada", "so"), 1).expect("a notice")
+            of_command(&delivery, &order, &command, ("ada", "so", None), 1).expect("a notice")
         };
         assert_eq!(told("breaker.opened", DeliveryCommand::Skip), None);
-        let (skipped, given_up) = (event(DeliveryCommand::Skip), event(DeliveryCommand::DeadLetter));
+        let (skipped, dead) = (event(DeliveryCommand::Skip), event(DeliveryCommand::DeadLetter));
         assert_eq!((skipped.r#type.as_str(), skipped.key()), ("weirgate.delivery.decided", "order/o-1"));
         let data: Value = serde_json::from_slice(&skipped.data).expect("JSON");
         assert_eq!(
             (&data["command"], &data["actor"], &data["delivery"]),
             (&json!("skip"), &json!("ada"), &json!("payment@7"))
         );
-        let data: Value = serde_json::from_slice(&given_up.data).expect("JSON");
-        assert_eq!(given_up.r#type, "weirgate.delivery.dead-lettered");
+        let data: Value = serde_json::from_slice(&dead.data).expect("JSON");
+        assert_eq!(dead.r#type, "weirgate.delivery.dead-lettered");
         assert_eq!(data["failure"]["message"], "given up by ada: so");
+    }
+
+    #[test]
+    fn a_delivery_that_is_given_up_keeps_its_last_failure() {
+        let failure = AttemptFailure::found(FailureKind::Trap, "unreachable");
+        let last = LastFailure { attempt: 3, digest: weirgate_types::Digest([7; 32]), failure, log: Vec::new() };
+        let kept = given_up("ada", "so", Some(&last));
+        assert_eq!((kept.class, kept.kind), (last.failure.class, FailureKind::Trap));
+        assert_eq!(kept.message, "given up by ada: so; last failure: unreachable");
     }
 }

@@ -11,6 +11,7 @@ pub const TABLES: Tables = Tables::new(&[
     HOSTS,
     OFFERS,
     DEPLOYMENTS,
+    EVENTS,
     IDENTITIES,
     NUMBERS,
     HANDLERS,
@@ -36,6 +37,8 @@ pub const HOSTS: Table = Table { name: b'b', packed: false };
 pub const OFFERS: Table = Table { name: b'C', packed: true };
 /// Handler, 0, position; no value: a deployment that still matters.
 pub const DEPLOYMENTS: Table = Table { name: b'd', packed: false };
+/// No more of the key; the number of events in the log, 8 bytes.
+pub const EVENTS: Table = Table { name: b'e', packed: false };
 /// 16 bytes of SHA-256 over source, 0, id; the event's position, 8 bytes.
 pub const IDENTITIES: Table = Table { name: b'D', packed: true };
 /// Handler, 0, lane; the number that is next in its sequence, 8 bytes.
@@ -46,7 +49,7 @@ pub const HANDLERS: Table = Table { name: b'h', packed: false };
 pub const FORGOTTEN: Table = Table { name: b'i', packed: false };
 /// Handler, 0, lane, rank, position; no value: the delivery is on disk.
 pub const SPILLED: Table = Table { name: b'K', packed: true };
-/// Handler, only where it lags; how far it has scanned: a position, 8 bytes.
+/// Handler, only where it lags; how far it has scanned: a position, and the number of events up to there, 8 bytes each.
 pub const LAGGING: Table = Table { name: b'l', packed: false };
 /// 32 bytes of SHA-256; no value: a `Deployed` record names the module.
 pub const MODULES: Table = Table { name: b'm', packed: false };
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQXYZabdhilmst");
+        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQXYZabdehilmst");
         assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQXYZ");
     }
 }

@@ -42,7 +42,7 @@ impl fmt::Display for Position {
 pub enum IdError {
     #[error("a handler's name is 1 to 64 of a-z, 0-9 and '-', and begins with a letter; got {0:?}")]
     HandlerName(String),
-    #[error("a module's digest is 'sha256:' and 64 hexadecimal digits; got {0:?}")]
+    #[error("a module's digest is 'sha256:' and 64 hexadecimal digits, or at least the first 4 of them; got {0:?}")]
     Digest(String),
     #[error("a delivery's id is <handler>@<position>, for instance inventory@42; got {0:?}")]
     DeliveryId(String),

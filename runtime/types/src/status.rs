@@ -72,6 +72,16 @@ impl PartDelivery {
         *event
     }
 
+    /// The number of attempts begun.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        match self {
+            Self::Retrying { attempt, .. }
+            | Self::AwaitingCorrection { attempt, .. }
+            | Self::DeadLettered { attempt, .. } => *attempt,
+        }
+    }
+
     /// Whether this status takes precedence over `other`, of another delivery of the key. A delivery that waits for an
     /// operator or a correction comes first; otherwise the earlier one, because others wait for it.
     #[must_use]

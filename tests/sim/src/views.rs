@@ -70,6 +70,7 @@ impl Facts {
 #[derive(Debug, Default, Clone)]
 pub struct Kept {
     pub applied: Position,
+    pub events: u64,
     pub anchors: Anchors,
     pub handlers: Vec<HandlerRow>,
     pub hosts: Vec<(CalledHost, OpenPeriod)>,

@@ -37,6 +37,8 @@ pub struct Handler {
     subscriptions: Vec<(Position, Interest)>,
     /// All events up to here are closed, do not match, or are open.
     scanned: Position,
+    /// Number of events up to there.
+    seen: u64,
     scanning: bool,
     /// All events up to this time have been scanned, even if the handler lags.
     seen_ms: u64,
@@ -46,6 +48,13 @@ pub struct Handler {
     pub emission_rate: EmissionRate,
     /// Deliveries whose correction is being staged, so that none is staged twice.
     correcting: BTreeSet<Position>,
+}
+
+/// A scanned position, and the number of events up to it.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Scanned {
+    pub position: Position,
+    pub events: u64,
 }
 
 /// Outcomes of the deliveries since the last deployment. Restarts reset the counts.
@@ -58,7 +67,7 @@ pub struct SinceDeployed {
 }
 
 impl Handler {
-    pub fn new(position: Position, deployed: Deployed, manifest: Manifest, scanned: Position, limits: &Limits) -> Self {
+    pub fn new(position: Position, deployed: Deployed, manifest: Manifest, from: Scanned, limits: &Limits) -> Self {
         let emission_rate = EmissionRate::new(manifest.limits.emitted_per_second);
         let lanes =
             Lanes::new(lane_max(&manifest, limits)).resequencing(manifest.resequence.map(|policy| policy.first));
@@ -73,7 +82,8 @@ impl Handler {
             mode: Mode::Running,
             ready: false,
             lanes,
-            scanned,
+            scanned: from.position,
+            seen: from.events,
             scanning: false,
             seen_ms: 0,
             ahead: BTreeMap::new(),
@@ -91,6 +101,7 @@ impl Handler {
             deployments,
             mode: self.mode,
             era: self.era,
+            seen: self.seen,
             scanned: self.scanned,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
             offers: self.lanes.spilled.offers(),
@@ -104,6 +115,7 @@ impl Handler {
         for (lane, key, correction) in &row.offers {
             self.lanes.spilled.offer(*lane, *key, *correction);
         }
+        self.seen = row.seen;
     }
 
     /// A new deployment applies from `position` on.
@@ -149,6 +161,11 @@ impl Handler {
 
     pub fn scanned(&self) -> Position {
         self.scanned
+    }
+
+    /// Number of events up to the scanned position.
+    pub fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// Whether the row of a delivery that a record names may be on disk.

@@ -28,6 +28,7 @@ impl Handler {
         for head in events {
             self.take(head, &mut found);
         }
+        self.seen += events.len() as u64;
         self.set_scanned(first.plus(width).before());
         found
     }
@@ -40,6 +41,7 @@ impl Handler {
         for head in events.iter().filter(|head| head.position > scanned) {
             self.take(head, &mut found);
         }
+        self.seen += events.iter().filter(|head| head.position > scanned).count() as u64;
         self.set_scanned(self.scanned.max(through));
         self.ahead = self.ahead.split_off(&self.scanned.next());
         found

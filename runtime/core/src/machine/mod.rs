@@ -49,6 +49,8 @@ pub struct Machine {
     keys: KeyHasher,
     /// The last position that a record has covered.
     head: Position,
+    /// Number of events up to there.
+    events: u64,
     durable: Position,
     timers: Timers,
     anchors: Anchors,
@@ -71,6 +73,7 @@ impl Machine {
             entropy,
             keys: KeyHasher::default(),
             head: Position::ZERO,
+            events: 0,
             durable: Position::ZERO,
             timers: Timers::default(),
             anchors: Anchors::default(),
@@ -86,9 +89,10 @@ impl Machine {
         Self { keys, ..self }
     }
 
-    /// Restores from a view: its applied position, then its handlers, then their open deliveries.
-    pub fn restore_head(&mut self, applied: Position) {
-        (self.head, self.durable) = (applied, applied);
+    /// Restores from a view: its applied position and the number of events up to there, then its handlers, then their open
+    /// deliveries.
+    pub fn restore_head(&mut self, applied: Position, events: u64) {
+        (self.head, self.durable, self.events) = (applied, applied, events);
     }
 
     /// Called before the handlers are restored.

@@ -107,10 +107,16 @@ impl Machine {
         self.head
     }
 
-    /// Handlers that have not scanned everything, with their scanned positions.
-    pub fn lagging(&self) -> impl Iterator<Item = (&HandlerName, Position)> {
-        let handlers = self.handlers.iter().map(|(name, handler)| (name, handler.scanned()));
-        handlers.filter(|(_, scanned)| *scanned != self.head)
+    /// Number of events in the log.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Handlers that have not scanned everything, with their scanned positions and the number of events up to there.
+    pub fn lagging(&self) -> impl Iterator<Item = (&HandlerName, Position, u64)> {
+        let handlers = self.handlers.iter().map(|(name, handler)| (name, handler.scanned(), handler.seen()));
+        handlers.filter(|(_, scanned, _)| *scanned != self.head)
     }
 
     /// The handlers' rows, to be stored together with the other changes.
@@ -119,12 +125,12 @@ impl Machine {
     }
 
     pub fn handlers(&self) -> impl Iterator<Item = (&HandlerName, HandlerView<'_>)> {
-        self.handlers.iter().map(|(name, handler)| (name, view(handler)))
+        self.handlers.iter().map(|(name, handler)| (name, self.view(handler)))
     }
 
     #[must_use]
     pub fn handler(&self, name: &HandlerName) -> Option<HandlerView<'_>> {
-        self.handlers.get(name).map(view)
+        self.handlers.get(name).map(|handler| self.view(handler))
     }
 
     /// The open deliveries in memory of a handler after a position, in order of position.
@@ -138,23 +144,24 @@ impl Machine {
             })
         })
     }
-}
 
-fn view(handler: &Handler) -> HandlerView<'_> {
-    let (retrying, resting) = handler.lanes.count_waiting();
-    HandlerView {
-        deployed: &handler.deployed,
-        manifest: &handler.manifest,
-        mode: handler.mode,
-        ready: handler.ready,
-        checkpoint: handler.checkpoint(),
-        scanned: handler.scanned(),
-        open: handler.lanes.len(),
-        spilled: handler.lanes.spilled.rows(),
-        running: handler.lanes.running(),
-        retrying,
-        resting,
-        breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|open| open.until_ms),
-        subscriptions_pending: handler.subscriptions_pending(),
+    fn view<'a>(&self, handler: &'a Handler) -> HandlerView<'a> {
+        let (retrying, resting) = handler.lanes.count_waiting();
+        HandlerView {
+            deployed: &handler.deployed,
+            manifest: &handler.manifest,
+            mode: handler.mode,
+            ready: handler.ready,
+            checkpoint: handler.checkpoint(),
+            scanned: handler.scanned(),
+            lag: self.events.saturating_sub(handler.seen()),
+            open: handler.lanes.len(),
+            spilled: handler.lanes.spilled.rows(),
+            running: handler.lanes.running(),
+            retrying,
+            resting,
+            breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|open| open.until_ms),
+            subscriptions_pending: handler.subscriptions_pending(),
+        }
     }
 }

@@ -10,7 +10,7 @@ use weirgate_types::{
 use super::{Machine, resequence::keep_next};
 use crate::{
     Action, DeliveryPhase, DeliveryRow, EventHead,
-    handler::{Found, Handler, Opened},
+    handler::{Found, Handler, Opened, Scanned},
 };
 
 impl Machine {
@@ -54,6 +54,7 @@ impl Machine {
             take_found(handler, found, live, actions);
         }
         self.head = position.plus(record.width()).before();
+        self.events += events.len() as u64;
     }
 
     pub(super) fn scanned(
@@ -204,11 +205,11 @@ impl Machine {
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
             return handler.redeploy(position, deployed.clone(), manifest, &self.limits);
         }
-        let scanned = match manifest.start {
-            Start::Now => position.before(),
-            Start::Beginning => Position::ZERO,
+        let from = match manifest.start {
+            Start::Now => Scanned { position: position.before(), events: self.events },
+            Start::Beginning => Scanned::default(),
         };
-        let handler = Handler::new(position, deployed.clone(), manifest, scanned, &self.limits);
+        let handler = Handler::new(position, deployed.clone(), manifest, from, &self.limits);
         self.handlers.insert(deployed.handler.clone(), handler);
     }
 

@@ -24,6 +24,7 @@ pub const DIGEST: Digest = Digest([1; 32]);
 #[derive(Debug, Default, Clone)]
 struct View {
     through: Position,
+    events: u64,
     handlers: Vec<HandlerRow>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
     next: Next,
@@ -353,7 +354,7 @@ impl World {
     pub fn keep_view(&mut self) {
         let handlers = self.machine.rows().map(|(_, row)| row).collect();
         let (deliveries, next) = (self.rows.clone(), self.next.clone());
-        self.kept.push(View { through: self.head(), handlers, deliveries, next });
+        self.kept.push(View { through: self.head(), events: self.machine.events(), handlers, deliveries, next });
     }
 
     /// The process restarts: from the views as last kept, none newer than the log, or from the log only.
@@ -361,7 +362,7 @@ impl World {
         let mut machine = Machine::new(self.limits, Entropy::seeded(8));
         let head = self.head();
         let view = self.kept.iter().rfind(|view| with_view && view.through <= head).cloned().unwrap_or_default();
-        machine.restore_head(view.through);
+        machine.restore_head(view.through, view.events);
         for row in &view.handlers {
             let deployments = row.deployments.iter().map(|position| (*position, self.deployed_at(*position)));
             machine.restore_handler(deployments.collect(), row);

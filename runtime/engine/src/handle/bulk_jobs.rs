@@ -31,6 +31,8 @@ pub struct BulkJob {
     pub actor: String,
     pub reason: String,
     pub state: BulkJobState,
+    /// When it was started, in Unix milliseconds.
+    pub started_at_ms: u64,
     /// How many deliveries were handled, and how many of those were refused because they were closed or running.
     pub done: u64,
     pub refused: u64,
@@ -64,12 +66,13 @@ impl BulkJobs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, command: &'static str, audit: &Audit) -> u64 {
+    fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> u64 {
         let mut known = self.known();
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
         let Audit { actor, reason } = audit.clone();
         let state = BulkJobState::Running;
-        known.insert(id, BulkJob { id, command, actor, reason, state, done: 0, refused: 0, error: None });
+        known
+            .insert(id, BulkJob { id, command, actor, reason, state, started_at_ms, done: 0, refused: 0, error: None });
         if known.len() > KEPT_MAX {
             known.pop_first();
         }
@@ -94,9 +97,9 @@ impl Handle {
         filter: DeadLetterFilter,
         request: CommandRequest,
         audit: Audit,
-        per_second: u32,
+        (per_second, now_ms): (u32, u64),
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let id = self.0.bulk_jobs.begin(request.word(), &audit);
+        let id = self.0.bulk_jobs.begin(request.word(), &audit, now_ms);
         let handle = self.clone();
         let work = async move {
             let result = handle.carry_out(id, filter, request, audit, per_second).await;

@@ -7,7 +7,7 @@ use weirgate_types::{
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, job::StoredRecord, keys, notices, queries::Scan, tables};
+use crate::{DeadLetter, Refusal, command::LastFailure, job::StoredRecord, keys, notices, queries::Scan, tables};
 
 /// Maximum number of dead letters scanned for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -148,12 +148,15 @@ impl Handle {
                     continue;
                 };
                 after = Some(row);
-                let dead_letter = self.dead_letter_at(&delivery, position)?.filter(|found| filter.takes(found));
-                bytes += dead_letter.as_ref().map_or(0, dead_letter_bytes);
-                dead_letters.extend(dead_letter);
+                let found = self.dead_letter_at(&delivery, position)?.filter(|found| filter.takes(found));
+                let Some(dead_letter) = found else { continue };
+                // There is a next page only if it has something.
                 if dead_letters.len() >= limit || bytes >= ANSWER_BYTES_MAX {
-                    return Ok(DeadLetterPage { dead_letters, next: Some(delivery) });
+                    let next = dead_letters.last().map(|last: &DeadLetter| last.delivery.clone());
+                    return Ok(DeadLetterPage { dead_letters, next });
                 }
+                bytes += dead_letter_bytes(&dead_letter);
+                dead_letters.push(dead_letter);
             }
             if is_last {
                 return Ok(DeadLetterPage { dead_letters, next: None });
@@ -185,19 +188,19 @@ impl Handle {
             ..
         }) = record
         {
-            let failure = notices::given_up(&actor, &reason);
+            let last = self.last_failure(delivery, carried.failure)?;
             return Ok(Some(DeadLetter {
                 delivery: delivery.clone(),
                 key,
-                attempt: 0,
+                attempt: last.as_ref().map_or(0, |last| last.attempt),
                 at_ms,
-                failure,
+                failure: notices::given_up(&actor, &reason, last.as_ref()),
                 position,
-                log: Vec::new(),
+                digest: last.as_ref().map(|last| last.digest),
+                log: last.map(|last| last.log).unwrap_or_default(),
                 state: Vec::new(),
                 held: false,
                 carried: Carried { failure: Some(position), ..carried },
-                digest: None,
                 r#type,
             }));
         }
@@ -212,6 +215,24 @@ impl Handle {
         let open = self.0.statuses.views.get(&keys::delivery(delivery))?;
         let row = open.and_then(|value| postcard::from_bytes::<DeliveryRow>(&value).ok());
         Ok(row.map(|row| row.carried).unwrap_or_default())
+    }
+
+    /// The newest failed attempt in the list that begins at a position; commands are in it as well.
+    pub(super) fn last_failure(
+        &self,
+        delivery: &DeliveryId,
+        newest: Option<Position>,
+    ) -> Result<Option<LastFailure>, Refusal> {
+        let mut next = newest;
+        for _ in 0..FAILURES_MAX {
+            let Some(position) = next else { return Ok(None) };
+            let (failure, previous) = self.failure_at(delivery, position)?;
+            if let Some(Failure { attempt, digest, failure, log, .. }) = failure {
+                return Ok(Some(LastFailure { attempt, digest, failure, log }));
+            }
+            next = previous;
+        }
+        Ok(None)
     }
 
     /// What the record at a position contains about a failed attempt, and the position of the previous failure.

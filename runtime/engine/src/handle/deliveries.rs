@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use weirgate_core::{DeliveryRow, DeliveryState, Suspicion};
 use weirgate_types::{
-    Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Event, HandlerName, KeyHash, Position, Record,
+    AttemptFailure, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Event, HandlerName, KeyHash, Position,
+    Record,
 };
 
 use super::{Handle, Suspected, blocking};
@@ -62,6 +63,9 @@ pub struct Blocked {
     /// The key of the first delivery's event.
     pub key: String,
     pub state: DeliveryState,
+    /// When its event was accepted, and how its last attempt failed.
+    pub accepted_at_ms: u64,
+    pub failure: Option<AttemptFailure>,
     /// Number of deliveries that wait behind it, and their first positions.
     pub behind: usize,
     pub positions: Vec<Position>,
@@ -146,20 +150,29 @@ impl Handle {
             CommandRequest::Discard => DeliveryCommand::Discard,
             CommandRequest::DeadLetter => DeliveryCommand::DeadLetter,
         };
-        Ok((PreparedCommand { delivery, stored, command, events, carried, audit }, difference))
+        let last_failure = match command {
+            DeliveryCommand::DeadLetter => self.last_failure(&delivery, carried.failure)?,
+            _ => None,
+        };
+        Ok((PreparedCommand { delivery, stored, command, events, carried, audit, last_failure }, difference))
     }
 
-    /// The lanes with blocked deliveries, the longest first; at most `limit`. Scans the first 100,000 open deliveries.
+    /// The lanes with blocked deliveries, the longest first, without the first `skip`; at most `limit`, and whether there are
+    /// more. Scans the first 100,000 open deliveries.
     ///
     /// # Errors
     /// The views cannot be read; [`Refusal::TooManyQueries`].
-    pub async fn blocked(&self, handler: Option<HandlerName>, limit: usize) -> Result<Vec<Blocked>, Refusal> {
+    pub async fn blocked(
+        &self,
+        handler: Option<HandlerName>,
+        (skip, limit): (usize, usize),
+    ) -> Result<(Vec<Blocked>, bool), Refusal> {
         let handlers = self.handlers().await?.into_iter();
         let firsts = handlers.filter_map(|item| Some((item.name, item.manifest.resequence?.first))).collect();
         let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
-            handle.find_blocked(handler.as_ref(), &firsts, limit)
+            handle.find_blocked(handler.as_ref(), &firsts, (skip, limit))
         })
         .await?
     }
@@ -189,8 +202,8 @@ impl Handle {
         &self,
         handler: Option<&HandlerName>,
         firsts: &BTreeMap<HandlerName, u64>,
-        limit: usize,
-    ) -> Result<Vec<Blocked>, Refusal> {
+        (skip, limit): (usize, usize),
+    ) -> Result<(Vec<Blocked>, bool), Refusal> {
         let mut lanes = BTreeMap::<(HandlerName, KeyHash), Lane>::new();
         let prefix = handler.map_or_else(|| tables::DELIVERIES.prefix().to_vec(), keys::deliveries_of);
         let mut after = None::<Vec<u8>>;
@@ -211,13 +224,14 @@ impl Handle {
         let mut lanes: Vec<_> = lanes.into_iter().filter(|(_, lane)| lane.behind > 0).collect();
         lanes.sort_by_key(|(_, lane)| std::cmp::Reverse(lane.behind));
         let mut suspected = 0;
-        let blocked = lanes.into_iter().take(limit).filter_map(|((handler, _), lane)| {
+        let has_more = lanes.len() > skip.saturating_add(limit);
+        let blocked = lanes.into_iter().skip(skip).take(limit).filter_map(|((handler, _), lane)| {
             let first_number = firsts.get(&handler).copied();
             let blocked = self.blocked_lane(first_number, handler, lane, suspected < SUSPECTED_MAX)?;
             suspected += usize::from(blocked.suspected.is_some());
             Some(blocked)
         });
-        Ok(blocked.collect())
+        Ok((blocked.collect(), has_more))
     }
 
     fn blocked_lane(
@@ -242,8 +256,11 @@ impl Handle {
         let suspected = suspicion.and_then(|suspicion| {
             Some(Suspected { suspicion, behind: lane.behind, types: self.types_at(&lane.named).ok()? })
         });
+        let first = DeliveryId { handler, position };
         Some(Blocked {
-            first: DeliveryId { handler, position },
+            accepted_at_ms: stored.record.at_ms(),
+            failure: self.last_failure(&first, row.carried.failure).ok()?.map(|last| last.failure),
+            first,
             key,
             state,
             behind: lane.behind,

@@ -15,6 +15,8 @@ use crate::{
 
 /// Maximum number of rows scanned for one page of a list.
 const ROWS_MAX: usize = 10_000;
+/// Maximum bytes of a page; the item that reaches it is the last.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Rows per scan step, because writers wait for a scan; also the maximum number of deliveries in one query to the writer.
 const SLICE: usize = 256;
 
@@ -40,7 +42,7 @@ impl Handle {
             self.handler(name.clone()).await?;
         }
         let key = filter.key.as_deref().map(|key| self.0.keys.hash(key));
-        let (mut after, mut deliveries) = (filter.after.clone(), Vec::new());
+        let (mut after, mut deliveries, mut bytes) = (filter.after.clone(), Vec::new(), 0);
         for _ in 0..ROWS_MAX / SLICE {
             let (slice, is_last) = self.read_slice(&filter, after.clone(), key).await?;
             let (through, candidates) = slice;
@@ -48,11 +50,13 @@ impl Handle {
                 if filter.key.as_ref().is_some_and(|key| *key != item.key) {
                     continue;
                 }
-                let delivery = item.delivery.clone();
-                deliveries.push(item);
-                if deliveries.len() >= filter.limit {
-                    return Ok(DeliveryPage { deliveries, next: Some(delivery) });
+                // There is a next page only if it has something.
+                if deliveries.len() >= filter.limit || bytes >= ANSWER_BYTES_MAX {
+                    let next = deliveries.last().map(|last: &DeliveryItem| last.delivery.clone());
+                    return Ok(DeliveryPage { deliveries, next });
                 }
+                bytes += item_bytes(&item);
+                deliveries.push(item);
             }
             if is_last {
                 return Ok(DeliveryPage { deliveries, next: None });
@@ -146,15 +150,24 @@ impl Handle {
         state: DeliveryState,
     ) -> Result<Option<DeliveryItem>, Refusal> {
         let stored = StoredRecord::read(&self.0.statuses.log, delivery.position)?;
-        let event = stored.as_ref().and_then(|stored| stored.event(delivery.position));
-        Ok(event.map(|event| DeliveryItem {
+        let Some(stored) = stored else { return Ok(None) };
+        let failure = self.last_failure(&delivery, row.carried.failure)?.map(|last| last.failure);
+        Ok(stored.event(delivery.position).map(|event| DeliveryItem {
             attempt: row.attempt,
             state,
             key: event.key().to_owned(),
             r#type: event.r#type.clone(),
+            accepted_at_ms: stored.record.at_ms(),
+            failure,
             delivery,
         }))
     }
+}
+
+/// The approximate size of an item in an answer, in bytes.
+fn item_bytes(item: &DeliveryItem) -> usize {
+    let failure = item.failure.as_ref().map_or(0, |failure| failure.message.len());
+    size_of::<DeliveryItem>() + item.key.len() + item.r#type.len() + failure
 }
 
 fn candidate((row, value): &ViewEntry) -> Option<Candidate> {

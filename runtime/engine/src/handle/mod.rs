@@ -3,6 +3,8 @@
 mod bulk_jobs;
 mod dead_letters;
 mod deliveries;
+mod described;
+mod digests;
 mod listing;
 mod suspected;
 
@@ -27,7 +29,8 @@ use weirgate_types::{
 use crate::{
     Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal, StorageError,
     command::{Command, Permit, Reply},
-    identities::Identified,
+    identities::{self, Identified},
+    keys,
     modules::{Collected, Modules, Upload},
     queries::{Queries, blocking},
     statuses::Statuses,
@@ -290,6 +293,16 @@ impl Handle {
     #[must_use]
     pub fn has_space(&self) -> bool {
         self.0.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// The position of the event with this source and id, if one was accepted within the window of identities.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    pub async fn position_of(&self, source: &str, id: &str) -> Result<Option<Position>, Refusal> {
+        let (handle, identity) = (self.clone(), keys::identity(source, id));
+        let read = move || Ok(identities::first_position(&handle.0.statuses.views, &identity)?);
+        self.0.queries.read(read).await?
     }
 
     /// The last durable position.

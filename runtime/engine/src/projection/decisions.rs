@@ -21,10 +21,11 @@ impl Projection {
         if let DeliveryCommand::DeadLetter = command {
             self.put(keys::dead_letter(delivery), keys::position_value(position));
             // It may have been given up behind another delivery, whose status stays.
-            if said.is_some_and(|said| said.event() != delivery.position) {
+            if said.as_ref().is_some_and(|said| said.event() != delivery.position) {
                 return Ok(());
             }
-            let (event, attempt, message) = (delivery.position, 0, public(reason));
+            let attempt = said.as_ref().map_or(0, PartDelivery::attempt);
+            let (event, message) = (delivery.position, public(reason));
             let dead = PartDelivery::DeadLettered { event, attempt, message };
             return self.say(position, key, &delivery.handler, *at_ms, Some(dead));
         }

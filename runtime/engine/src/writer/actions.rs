@@ -73,6 +73,7 @@ impl Writer {
         };
         self.tell(Input::Staged { position, record: &record });
         self.delivery.note(&record);
+        self.operations.note(&record);
         self.durability.keep_recent(position, record);
         Ok(position)
     }

@@ -257,7 +257,6 @@ impl Writer {
         match change {
             StateChange::Breaker { breaker, open_ms, actor, reason } => {
                 let open_until_ms = open_ms.map(|open_ms| self.time.now().wall_ms.saturating_add(open_ms));
-                tracing::info!(%breaker, open = open_until_ms.is_some(), %reason, "a breaker changed");
                 let notice = notices::of_breaker(&breaker, open_until_ms, &actor, &reason, self.time.now().elapsed_ms);
                 let changed = BreakerChanged { breaker, open_ms, open_until_ms, actor, reason, at_ms, notice };
                 self.stage(Record::BreakerChanged(changed)).map(drop)
@@ -267,7 +266,6 @@ impl Writer {
                 if self.delivery.machine().may_change_mode(&handler, mode) != weirgate_core::Verdict::Granted {
                     return Ok(());
                 }
-                tracing::warn!(%handler, %reason, "the handler is paused");
                 let actor = "weirgate".to_owned();
                 let notice = notices::of_mode(&handler, mode, &actor, &reason, self.time.now().elapsed_ms);
                 self.stage(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice })).map(drop)

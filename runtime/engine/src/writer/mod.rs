@@ -26,7 +26,9 @@ use weirgate_core::Input;
 use weirgate_log::LogError;
 use weirgate_types::{HandlerName, Record};
 
-use crate::{EngineFault, HandlerItem, Metrics, StorageError, command::Command, notices, time::Time};
+use crate::{
+    EngineFault, HandlerItem, Metrics, StorageError, command::Command, notices, operations::Operations, time::Time,
+};
 use after::After;
 pub use delivery::Delivery;
 use delivery::PASS_TIME_MAX;
@@ -53,6 +55,7 @@ pub struct Writer {
     durability: Durability,
     time: Time,
     metrics: Arc<Metrics>,
+    operations: Operations,
     /// How long this pass has waited for the disk.
     synced: Duration,
     /// When the last warning about a delivery that may wait for itself was logged, by handler.
@@ -81,7 +84,9 @@ impl Writer {
         time: Time,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { ingress, delivery, durability, time, metrics, synced: Duration::ZERO, suspected_at_ms: BTreeMap::new() }
+        let operations = Operations::default();
+        let (synced, suspected_at_ms) = (Duration::ZERO, BTreeMap::new());
+        Self { ingress, delivery, durability, time, metrics, operations, synced, suspected_at_ms }
     }
 
     /// Runs until a stop is requested, or until a fault: then no request is answered any more, and the log shows what was
@@ -171,6 +176,7 @@ impl Writer {
         loop {
             self.commit_log()?;
             self.apply_views()?;
+            self.operations.write(self.time.now().elapsed_ms);
             for after in self.durability.take_waiting() {
                 after.perform(&self.delivery);
             }

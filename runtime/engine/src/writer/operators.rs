@@ -52,12 +52,13 @@ impl Writer {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
-        let PreparedCommand { delivery, stored, command, events: mut emitted, carried, audit: Audit { actor, reason } } =
-            command;
+        let PreparedCommand { delivery, stored, command, events: mut emitted, carried, audit, last_failure } = command;
+        let Audit { actor, reason } = audit;
         let at_ms = self.time.at_ms();
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let key = event.key().to_owned();
-        emitted.extend(notices::of_command(&delivery, event, &command, (&actor, &reason), self.time.now().elapsed_ms));
+        let said = (actor.as_str(), reason.as_str(), last_failure.as_ref());
+        emitted.extend(notices::of_command(&delivery, event, &command, said, self.time.now().elapsed_ms));
         // A delivery that is given up while it is open keeps its data for a later retry.
         let carried = self.delivery.machine().row(&delivery).map_or(carried, |row| row.carried.clone());
         let position = self.stage(Record::DeliveryDecided(DeliveryDecided {

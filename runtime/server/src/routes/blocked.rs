@@ -11,6 +11,7 @@ use super::{
     problems::{NoSuchHandler, TooManyLists},
     query::{Query, known_handler, limit},
     suspected::hint,
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -19,6 +20,8 @@ use crate::{Problem, app::App};
 pub struct BlockedQuery {
     #[param(value_type = Option<HandlerName>, inline)]
     handler: Option<String>,
+    /// Without this many of the first: the `next` of the previous page.
+    after: Option<usize>,
     /// Maximum number of items (default 100, at most 1,000).
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
@@ -27,6 +30,9 @@ pub struct BlockedQuery {
 #[derive(Serialize, ToSchema)]
 pub struct BlockedList {
     blocked: Vec<BlockedItem>,
+    /// The value of `after` for the next page; absent at the end. The order may change between pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<usize>,
 }
 
 /// A delivery that blocks others.
@@ -38,7 +44,15 @@ pub struct BlockedItem {
     key: String,
     /// `ready`, `running`, `retrying`, `awaiting-correction` or `held`.
     state: &'static str,
-    /// Retrying: when the next attempt may begin, in Unix milliseconds.
+    /// When its event was accepted: RFC 3339, and in Unix milliseconds.
+    accepted_at: String,
+    accepted_at_ms: u64,
+    /// The message of its last failed attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Retrying: when the next attempt may begin (RFC 3339, and in Unix milliseconds).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
     /// Number of deliveries blocked by it.
@@ -61,21 +75,28 @@ pub struct BlockedItem {
 pub async fn list(State(app): State<App>, Query(query): Query<BlockedQuery>) -> Result<Response, Problem> {
     let handler = known_handler(&app.engine, query.handler.as_deref()).await?;
     let slot = ListSlot::take(&app).await?;
-    let blocked = app.engine.blocked(handler, limit(query.limit)?).await?;
-    slot.answer(&BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect() })
+    let (skip, limit) = (query.after.unwrap_or(0), limit(query.limit)?);
+    let (blocked, has_more) = app.engine.blocked(handler, (skip, limit)).await?;
+    let next = has_more.then(|| skip.saturating_add(limit));
+    slot.answer(&BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect(), next })
 }
 
 impl From<Blocked> for BlockedItem {
     fn from(blocked: Blocked) -> Self {
+        let next_attempt_at_ms = match blocked.state {
+            DeliveryState::Retrying { due_ms } | DeliveryState::OutOfOrder { due_ms } => Some(due_ms),
+            _ => None,
+        };
         Self {
             id: blocked.first.to_string(),
             handler: blocked.first.handler.to_string(),
             key: blocked.key,
             state: blocked.state.name().as_str(),
-            next_attempt_at_ms: match blocked.state {
-                DeliveryState::Retrying { due_ms } | DeliveryState::OutOfOrder { due_ms } => Some(due_ms),
-                _ => None,
-            },
+            accepted_at: rfc3339(blocked.accepted_at_ms),
+            accepted_at_ms: blocked.accepted_at_ms,
+            message: blocked.failure.map(|failure| failure.message),
+            next_attempt_at: next_attempt_at_ms.map(rfc3339),
+            next_attempt_at_ms,
             behind: blocked.behind,
             hint: blocked.suspected.as_ref().map(hint),
             positions: blocked.positions.into_iter().map(|position| position.0).collect(),

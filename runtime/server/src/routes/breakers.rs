@@ -10,6 +10,7 @@ use super::{
     audit::AuditBody,
     problems::{AuditRefused, NoSuchBreaker},
     query::{Body, Path},
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -30,9 +31,18 @@ pub struct BreakerItem {
     name: String,
     /// `closed` (calls pass), `open` (no call passes) or `half-open` (one probe call passes).
     state: &'static str,
-    /// Open until this time, in Unix milliseconds.
+    /// Open until this time: RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_until_ms: Option<u64>,
+    /// Why it was opened or closed last, and when: RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_at_ms: Option<u64>,
 }
 
 /// The circuit breakers of handlers that have one, and of called hosts.
@@ -42,7 +52,7 @@ pub struct BreakerItem {
 )]
 pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Problem> {
     let now_ms = app.clock.now_ms();
-    let breakers = app.engine.breakers().await?;
+    let breakers = app.engine.described_breakers(app.engine.breakers().await?).await?;
     Ok(axum::Json(BreakerList { breakers: breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect() }))
 }
 
@@ -92,7 +102,9 @@ pub async fn reset(
 async fn set(app: &App, breaker: BreakerId, open: bool, audit: AuditBody) -> Result<axum::Json<BreakerItem>, Problem> {
     let breakers = app.engine.set_breaker(breaker.clone(), open, audit.checked()?).await?;
     let found = breakers.into_iter().find(|item| item.breaker == breaker);
-    let item = found.unwrap_or(Item { breaker, open_until_ms: None });
+    let item = found.unwrap_or(Item { breaker: breaker.clone(), open_until_ms: None, changed: None });
+    let described = app.engine.described_breakers(vec![item]).await?.pop();
+    let item = described.ok_or(weirgate_engine::Refusal::UnknownBreaker(breaker))?;
     Ok(axum::Json(BreakerItem::of(item, app.clock.now_ms())))
 }
 
@@ -134,7 +146,17 @@ impl BreakerItem {
             Some(until_ms) if now_ms < until_ms => "open",
             Some(_) => "half-open",
         };
-        Self { kind, name, state, open_until_ms: item.open_until_ms }
+        let changed_at_ms = item.changed.as_ref().map(|last| last.at_ms);
+        Self {
+            kind,
+            name,
+            state,
+            open_until: item.open_until_ms.map(rfc3339),
+            open_until_ms: item.open_until_ms,
+            reason: item.changed.map(|last| last.reason).filter(|reason| !reason.is_empty()),
+            changed_at: changed_at_ms.map(rfc3339),
+            changed_at_ms,
+        }
     }
 }
 
@@ -162,7 +184,8 @@ mod tests {
     #[test]
     fn a_breaker_after_its_open_time_is_half_open() {
         for (open_until_ms, state) in [(None, "closed"), (Some(11), "open"), (Some(10), "half-open")] {
-            let item = Item { breaker: BreakerId::Host(CalledHost::of_all_handlers("a")), open_until_ms };
+            let item =
+                Item { breaker: BreakerId::Host(CalledHost::of_all_handlers("a")), open_until_ms, changed: None };
             assert_eq!(BreakerItem::of(item, 10).state, state);
         }
     }

@@ -10,8 +10,9 @@ use super::{
     audit::{Actor, Reason, audit},
     corrected::{Brought, present},
     dead_letter_filter::DeadLetterFilterBody,
-    problems::{CommandRefused, DataTooLarge, NoSuchBulkJob, NoSuchHandler},
+    problems::{AmbiguousDigest, CommandRefused, DataTooLarge, NoSuchBulkJob, NoSuchHandler},
     query::{Json, Path},
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -68,6 +69,9 @@ pub struct BulkJobItem {
     reason: String,
     /// `running`, `done`, `cancelled` or `failed`.
     state: &'static str,
+    /// RFC 3339, and in Unix milliseconds.
+    started_at: String,
+    started_at_ms: u64,
     /// Number of dead letters handled.
     done: u64,
     /// Number of these that were refused: already decided, running, or the correction did not fit.
@@ -87,7 +91,7 @@ pub struct BulkJobList {
     post, path = "/v1/dead-letters/bulk-jobs", operation_id = "begin_bulk_job", tag = "deliveries", request_body = BulkJobBody,
     responses(
         (status = 202, description = "Started; read its progress by its id", body = BulkJobItem),
-        NoSuchHandler, DataTooLarge, CommandRefused,
+        NoSuchHandler, AmbiguousDigest, DataTooLarge, CommandRefused,
     ),
 )]
 pub async fn begin(
@@ -103,7 +107,7 @@ pub async fn begin(
     }
     let audit = audit(actor, reason)?;
     let filter = filter.checked(&app.engine).await?;
-    let (id, work) = app.engine.begin_bulk_job(filter, request, audit, per_second);
+    let (id, work) = app.engine.begin_bulk_job(filter, request, audit, (per_second, app.clock.now_ms()));
     app.tasks.start(work);
     Ok((StatusCode::ACCEPTED, axum::Json(app.engine.bulk_job(id)?.into())))
 }
@@ -165,6 +169,8 @@ impl From<BulkJob> for BulkJobItem {
             actor: job.actor,
             reason: job.reason,
             state: job.state.word(),
+            started_at: rfc3339(job.started_at_ms),
+            started_at_ms: job.started_at_ms,
             done: job.done,
             refused: job.refused,
             error: job.error,

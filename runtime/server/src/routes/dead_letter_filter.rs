@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{KnownFormat, ObjectBuilder, OneOfBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 use weirgate_engine::{DeadLetterFilter, Handle};
-use weirgate_types::{DeliveryId, Digest, FailureClass, HandlerName};
+use weirgate_types::{DeliveryId, FailureClass, HandlerName};
 
 use super::query::known_handler;
 use crate::Problem;
@@ -20,8 +20,8 @@ use crate::Problem;
 pub struct DeadLetterFilterBody {
     #[schema(value_type = Option<HandlerName>)]
     handler: Option<String>,
-    /// The version that failed.
-    #[schema(value_type = Option<Digest>)]
+    /// The version that failed: a digest, or its first digits.
+    #[schema(pattern = "^(sha256:)?[0-9a-fA-F]{4,64}$")]
     digest: Option<String>,
     /// `transient`, `correctable` or `permanent`.
     class: Option<FailureClass>,
@@ -41,8 +41,8 @@ pub struct DeadLetterFilterBody {
 pub struct DeadLettersQuery {
     #[param(value_type = Option<HandlerName>, inline)]
     handler: Option<String>,
-    /// The version that failed.
-    #[param(value_type = Option<Digest>, inline)]
+    /// The version that failed: a digest, or its first digits.
+    #[param(pattern = "^(sha256:)?[0-9a-fA-F]{4,64}$")]
     digest: Option<String>,
     /// `transient`, `correctable` or `permanent`.
     #[param(inline)]
@@ -78,7 +78,10 @@ impl DeadLetterFilterBody {
     pub async fn checked(self, engine: &Handle) -> Result<DeadLetterFilter, Problem> {
         Ok(DeadLetterFilter {
             handler: known_handler(engine, self.handler.as_deref()).await?,
-            digest: self.digest.map(|digest| digest.parse()).transpose()?,
+            digest: match &self.digest {
+                Some(digest) => Some(engine.digest(digest).await?),
+                None => None,
+            },
             class: self.class,
             text: self.text,
             r#type: self.r#type,

@@ -19,8 +19,12 @@ use super::{
     events::event_of,
     failures::{FailedAttempt, LogItem},
     lists::ListSlot,
-    problems::{AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter, TooManyLists},
+    problems::{
+        AmbiguousDigest, AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter,
+        TooManyLists,
+    },
     query::{Body, Path, Query, limit},
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -38,7 +42,7 @@ pub struct DeadLetterItem {
     /// `<handler>@<position of the event>`.
     id: String,
     handler: String,
-    /// The version that failed; absent if an operator dead-lettered the delivery.
+    /// The version that failed last; absent if an operator gave the delivery up before any attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
     /// The event's position: `GET /v1/events/{position}` shows it.
@@ -48,6 +52,8 @@ pub struct DeadLetterItem {
     r#type: String,
     /// Number of attempts.
     attempt: u32,
+    /// When it became a dead letter: RFC 3339, and in Unix milliseconds.
+    at: String,
     at_ms: u64,
     /// `transient`, `correctable` or `permanent`.
     class: FailureClass,
@@ -108,7 +114,7 @@ impl StateItem {
     get, path = "/v1/dead-letters", operation_id = "list_dead_letters", tag = "deliveries", params(DeadLettersQuery),
     responses(
         (status = 200, description = "Dead letters", body = DeadLetterList),
-        NoSuchHandler, TooManyLists,
+        NoSuchHandler, AmbiguousDigest, TooManyLists,
     ),
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>) -> Result<Response, Problem> {
@@ -135,7 +141,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
     let mut dead_letter = app.engine.dead_letter(id.clone()).await?;
     let state = std::mem::take(&mut dead_letter.state).into_iter().filter_map(StateItem::of).collect();
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
-    let event = event_of(&app, &id).await?;
+    let (event, _) = event_of(&app, &id).await?;
     slot.answer(&DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state })
 }
 
@@ -178,6 +184,7 @@ impl From<DeadLetter> for DeadLetterItem {
             key: dead_letter.key,
             r#type: dead_letter.r#type,
             attempt: dead_letter.attempt,
+            at: rfc3339(dead_letter.at_ms),
             at_ms: dead_letter.at_ms,
             class: dead_letter.failure.class,
             kind: dead_letter.failure.kind,

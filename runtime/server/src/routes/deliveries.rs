@@ -9,7 +9,7 @@ use utoipa::{
 };
 use weirgate_engine::{Corrected, DeadLetter, DeliveryFilter, DeliveryItem as Item, DeliveryState, Refusal, StateName};
 use weirgate_types::{
-    DeliveryId, HandlerName, RawEvent,
+    DeliveryId, FailureClass, HandlerName, RawEvent,
     json::{self, DEPTH_MAX},
 };
 
@@ -21,6 +21,7 @@ use super::{
     problems::{DeliveryClosed, NoSuchHandler, TooManyLists, TooManyQueries},
     query::{Path, Query, limit},
     suspected::hint,
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -79,7 +80,19 @@ pub struct DeliveryItem {
     state: &'static str,
     /// Number of attempts begun.
     attempt: u32,
-    /// Retrying: when the next attempt may begin, in Unix milliseconds. Out of order: the end of the gap's timeout.
+    /// When the event was accepted: RFC 3339, and in Unix milliseconds.
+    accepted_at: String,
+    accepted_at_ms: u64,
+    /// The last failed attempt: its class, and its message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    class: Option<FailureClass>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Retrying: when the next attempt may begin (RFC 3339, and in Unix milliseconds). Out of order: the end of the gap's
+    /// timeout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
     /// Blocked: the position of the event of the same key that it waits behind.
@@ -137,7 +150,8 @@ struct CorrectionItem {
     position: u64,
     actor: String,
     reason: String,
-    /// Unix milliseconds.
+    /// RFC 3339, and in Unix milliseconds.
+    at: String,
     at_ms: u64,
     /// JSON, or text if it is not JSON.
     #[schema(value_type = serde_json::Value)]
@@ -152,7 +166,7 @@ impl From<Corrected> for CorrectionItem {
     fn from(corrected: Corrected) -> Self {
         let Corrected { position, actor, reason, at_ms, data, difference } = corrected;
         let data = json::raw(&data, DEPTH_MAX).or_else(|_| to_raw_value(&String::from_utf8_lossy(&data))).ok();
-        Self { position: position.0, actor, reason, at_ms, data, diff: difference }
+        Self { position: position.0, actor, reason, at: rfc3339(at_ms), at_ms, data, diff: difference }
     }
 }
 
@@ -177,14 +191,14 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
         Err(Refusal::NotADeadLetter(_)) => None,
         Err(refusal) => return Err(refusal.into()),
     };
+    let (event, accepted_at_ms) = event_of(&app, &id).await?;
     let delivery = match (open, &dead_letter) {
         (Some(open), _) => open.into(),
-        (None, Some(dead_letter)) => dead_letter.into(),
+        (None, Some(dead_letter)) => DeliveryItem::of_dead(dead_letter, accepted_at_ms),
         (None, None) => return Err(Refusal::NotOpen(id).into()),
     };
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
     let correction = app.engine.corrected(id.clone()).await?.map(CorrectionItem::from);
-    let event = event_of(&app, &id).await?;
     let dead_letter = dead_letter.map(DeadLetterItem::from);
     slot.answer(&DeliveryDetail { delivery, event, correction, failures, dead_letter, hint })
 }
@@ -202,8 +216,8 @@ async fn find(app: &App, id: &DeliveryId) -> Result<Option<Item>, Problem> {
     Ok(found.deliveries.into_iter().find(|item| item.delivery == *id))
 }
 
-impl From<&DeadLetter> for DeliveryItem {
-    fn from(dead_letter: &DeadLetter) -> Self {
+impl DeliveryItem {
+    fn of_dead(dead_letter: &DeadLetter, accepted_at_ms: u64) -> Self {
         Self {
             id: dead_letter.delivery.to_string(),
             handler: dead_letter.delivery.handler.to_string(),
@@ -212,6 +226,11 @@ impl From<&DeadLetter> for DeliveryItem {
             r#type: dead_letter.r#type.clone(),
             state: "dead-lettered",
             attempt: dead_letter.attempt,
+            accepted_at: rfc3339(accepted_at_ms),
+            accepted_at_ms,
+            class: Some(dead_letter.failure.class),
+            message: Some(dead_letter.failure.message.clone()),
+            next_attempt_at: None,
             next_attempt_at_ms: None,
             behind: None,
         }
@@ -237,6 +256,11 @@ impl From<Item> for DeliveryItem {
             r#type: item.r#type,
             state: item.state.name().as_str(),
             attempt: item.attempt,
+            accepted_at: rfc3339(item.accepted_at_ms),
+            accepted_at_ms: item.accepted_at_ms,
+            class: item.failure.as_ref().map(|failure| failure.class),
+            message: item.failure.map(|failure| failure.message),
+            next_attempt_at: next_attempt_at_ms.map(rfc3339),
             next_attempt_at_ms,
             behind,
         }

@@ -10,13 +10,14 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
-use weirgate_types::{DeliveryId, HandlerName, Position, RawEvent};
+use weirgate_types::{DeliveryId, Event, HandlerName, Position, RawEvent};
 
 use super::{
     lists::ListSlot,
     problems::{EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooManyLists, TooMuchInFlight},
     query::{Path, Query, limit},
     subject_status,
+    times::rfc3339,
 };
 use crate::{
     Problem,
@@ -159,13 +160,31 @@ pub struct ListQuery {
     key: Option<String>,
     /// Only events of this type.
     r#type: Option<String>,
+    /// Only events of this source.
+    source: Option<String>,
+    /// Only the event with this id. With `source` it is looked up by its identity, if it was accepted within the window of
+    /// identities.
+    id: Option<String>,
+}
+
+impl ListQuery {
+    fn takes(&self, event: &Event) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        is(&self.key, event.key())
+            && is(&self.r#type, &event.r#type)
+            && is(&self.source, &event.source)
+            && is(&self.id, &event.id)
+    }
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct EventList {
     events: Vec<EventItem>,
-    /// The value of `after` for the next page.
+    /// The position up to which the log was searched: events that come later are after it.
     next_after: u64,
+    /// The value of `after` for the next page; absent at the end of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
     /// The log's last position.
     head: u64,
 }
@@ -173,8 +192,11 @@ pub struct EventList {
 #[derive(Serialize, ToSchema)]
 pub struct EventItem {
     position: u64,
-    /// When it was accepted, in Unix milliseconds.
+    /// When it was accepted: RFC 3339, and in Unix milliseconds.
+    at: String,
     at_ms: u64,
+    /// The event's key.
+    key: String,
     /// The `CloudEvent` in structured mode.
     event: RawEvent,
 }
@@ -190,26 +212,47 @@ pub struct EventItem {
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let slot = ListSlot::take(&app).await?;
     let limit = limit(query.limit)?;
+    if let (Some(source), Some(id)) = (&query.source, &query.id) {
+        return slot.answer(&one(&app, &query, source, id).await?);
+    }
+    let after = Position(query.after.unwrap_or(0));
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let (mut count, mut bytes) = (0, 0);
     let look = move |stored: StoredEvent| {
-        let wanted = query.key.as_deref().is_none_or(|key| stored.event.key() == key)
-            && query.r#type.as_deref().is_none_or(|r#type| stored.event.r#type == r#type);
-        if wanted {
-            (count, bytes) = (count + 1, bytes + stored.event.data.len());
-            // The receiver outlives the scan.
-            let _ = sender.send(EventItem::from(stored));
+        if !query.takes(&stored.event) {
+            return ControlFlow::Continue(());
         }
-        if count < limit && bytes < LIST_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        // The one that is too many tells that there is a next page.
+        let is_full = count >= limit || bytes >= LIST_BYTES_MAX;
+        (count, bytes) = (count + 1, bytes + stored.event.data.len());
+        // The receiver outlives the scan.
+        let _ = sender.send((!is_full).then(|| EventItem::from(stored)));
+        if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let (through, look) = app.engine.events(Position(query.after.unwrap_or(0)), LOOK_POSITIONS_MAX, look).await?;
+    let head = app.engine.head().0;
+    let (through, look) = app.engine.events(after, LOOK_POSITIONS_MAX, look).await?;
     drop(look);
-    let mut events = Vec::new();
+    let (mut events, mut is_full) = (Vec::<EventItem>::new(), false);
     while let Some(item) = found.recv().await {
-        events.push(item);
+        is_full |= item.is_none();
+        events.extend(item);
     }
-    let list = EventList { events, next_after: through.0, head: app.engine.head().0 };
-    slot.answer(&list)
+    let last = events.last().map_or(after.0, |last| last.position);
+    let next_after = if is_full { last } else { through.0 };
+    let next = (is_full || next_after < head).then_some(next_after);
+    slot.answer(&EventList { events, next_after, next, head })
+}
+
+/// The list that a lookup by identity gives: one event, or none.
+async fn one(app: &App, query: &ListQuery, source: &str, id: &str) -> Result<EventList, Problem> {
+    let position = app.engine.position_of(source, id).await?;
+    let stored = match position.filter(|position| position.0 > query.after.unwrap_or(0)) {
+        Some(position) => app.engine.event(position).await?,
+        None => None,
+    };
+    let head = app.engine.head().0;
+    let events = stored.into_iter().filter(|stored| query.takes(&stored.event)).map(EventItem::from).collect();
+    Ok(EventList { events, next_after: head, next: None, head })
 }
 
 /// Read one event.
@@ -230,13 +273,19 @@ pub async fn read(State(app): State<App>, Path(position): Path<u64>) -> Result<R
 
 impl From<StoredEvent> for EventItem {
     fn from(stored: StoredEvent) -> Self {
-        Self { position: stored.position.0, at_ms: stored.at_ms, event: stored.event.to_raw() }
+        Self {
+            position: stored.position.0,
+            at: rfc3339(stored.at_ms),
+            at_ms: stored.at_ms,
+            key: stored.event.key().to_owned(),
+            event: stored.event.to_raw(),
+        }
     }
 }
 
-/// The event of a delivery, as accepted.
-pub async fn event_of(app: &App, id: &DeliveryId) -> Result<RawEvent, Problem> {
+/// The event of a delivery, as accepted, and when that was.
+pub async fn event_of(app: &App, id: &DeliveryId) -> Result<(RawEvent, u64), Problem> {
     let stored = app.engine.event(id.position).await?;
     let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {}", id.position)))?;
-    Ok(stored.event.to_raw())
+    Ok((stored.event.to_raw(), stored.at_ms))
 }

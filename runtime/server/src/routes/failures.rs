@@ -5,10 +5,14 @@ use utoipa::ToSchema;
 use weirgate_engine::Failure;
 use weirgate_types::{FailureClass, FailureKind, LogLevel, LogLine};
 
+use super::times::rfc3339;
+
 /// A failed attempt.
 #[derive(Serialize, ToSchema)]
 pub struct FailedAttempt {
     attempt: u32,
+    /// RFC 3339, and in Unix milliseconds.
+    at: String,
     at_ms: u64,
     /// The handler's version.
     digest: String,
@@ -19,7 +23,9 @@ pub struct FailedAttempt {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     what_is_wrong: Option<String>,
-    /// When the next attempt was due, in Unix milliseconds.
+    /// When the next attempt was due: RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
     /// The attempt's log lines.
@@ -37,12 +43,14 @@ impl From<Failure> for FailedAttempt {
     fn from(failed: Failure) -> Self {
         Self {
             attempt: failed.attempt,
+            at: rfc3339(failed.at_ms),
             at_ms: failed.at_ms,
             digest: failed.digest.to_string(),
             class: failed.failure.class,
             kind: failed.failure.kind,
             message: failed.failure.message,
             what_is_wrong: failed.failure.what_is_wrong,
+            next_attempt_at: failed.due_ms.map(rfc3339),
             next_attempt_at_ms: failed.due_ms,
             log: failed.log.into_iter().map(LogItem::from).collect(),
         }

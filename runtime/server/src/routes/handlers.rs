@@ -4,12 +4,13 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weirgate_engine::{HandlerItem as Item, schedule};
-use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
+use weirgate_types::{HandlerName, Manifest, Mode, Schedule};
 
 use super::{
     lists::ListSlot,
-    problems::{ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
+    problems::{AmbiguousDigest, ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
     query::{Json, Path},
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -26,11 +27,26 @@ pub struct HandlerItem {
     state: &'static str,
     digest: String,
     manifest: Manifest,
+    /// RFC 3339.
+    deployed_at: String,
     deployed_at_ms: u64,
+    /// The reason of the last pause, drain or resume, and when that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_at: Option<String>,
     /// The position up to which no delivery is open.
     checkpoint: u64,
-    /// Number of positions between the checkpoint and the log's head.
+    /// Number of events that the handler has not looked at yet. A delivery that keeps failing does not add to it.
     lag: u64,
+    /// When the event of the oldest open delivery was accepted (RFC 3339); absent if none is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_open_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_open_at_ms: Option<u64>,
+    /// How long ago that was, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_open_age_ms: Option<u64>,
     /// Open deliveries: running or waiting in a lane.
     open: usize,
     running: usize,
@@ -38,7 +54,9 @@ pub struct HandlerItem {
     retrying: usize,
     /// Spilled deliveries: on disk only, until they are due or an operator decides them.
     spilled: usize,
-    /// If its breaker is open: until this time, in Unix milliseconds; then one probe delivery passes.
+    /// If its breaker is open: until this time (RFC 3339, and in Unix milliseconds); then one probe delivery passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker_open_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker_open_until_ms: Option<u64>,
     /// The next times of the manifest's schedules.
@@ -71,8 +89,9 @@ impl ScheduleItem {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
-    /// The digest from `PUT /v1/modules`.
-    digest: Digest,
+    /// The digest from `PUT /v1/modules`, or its first digits.
+    #[schema(pattern = "^(sha256:)?[0-9a-fA-F]{4,64}$")]
+    digest: String,
     manifest: Manifest,
 }
 
@@ -87,7 +106,8 @@ pub struct Deployment {
 pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
     let slot = ListSlot::take(&app).await?;
     let now_ms = app.clock.now_ms();
-    let handlers = app.engine.handlers().await?.into_iter().map(|item| HandlerItem::of(item, now_ms)).collect();
+    let handlers = app.engine.described(app.engine.handlers().await?).await?;
+    let handlers = handlers.into_iter().map(|item| HandlerItem::of(item, now_ms)).collect();
     slot.answer(&HandlerList { handlers })
 }
 
@@ -101,7 +121,7 @@ pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
 )]
 pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
     let item = app.engine.handler(handler_name(&name)?).await?;
-    Ok(axum::Json(HandlerItem::of(item, app.clock.now_ms())))
+    Ok(axum::Json(HandlerItem::described(&app, item).await?))
 }
 
 /// Create a handler, or deploy another version or other settings. Takes effect at a position of the log.
@@ -109,7 +129,7 @@ pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<ax
     put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)), request_body = Deployment,
     responses(
         (status = 200, description = "Durable; the handler, with the next three times of each schedule", body = HandlerItem),
-        NoSuchModule, ManifestRefused,
+        NoSuchModule, AmbiguousDigest, ManifestRefused,
     ),
 )]
 pub async fn put(
@@ -122,8 +142,9 @@ pub async fn put(
         let detail = format!("the manifest is named {}, but the path has {name}", manifest.name);
         return Err(Problem::bad_request("name-mismatch", detail));
     }
-    let now_ms = app.clock.now_ms();
-    Ok(axum::Json(HandlerItem::of(app.engine.deploy(manifest, digest).await?, now_ms)))
+    let digest = app.engine.digest(&digest).await?;
+    let item = app.engine.deploy(manifest, digest).await?;
+    Ok(axum::Json(HandlerItem::described(&app, item).await?))
 }
 
 fn handler_name(name: &str) -> Result<HandlerName, Problem> {
@@ -131,7 +152,16 @@ fn handler_name(name: &str) -> Result<HandlerName, Problem> {
 }
 
 impl HandlerItem {
-    pub fn of(item: Item, now_ms: u64) -> Self {
+    /// The item of one handler, with its times and reasons.
+    pub async fn described(app: &App, item: Item) -> Result<Self, Problem> {
+        let name = item.name.clone();
+        let described = app.engine.described(vec![item]).await?.pop();
+        let item = described.ok_or(weirgate_engine::Refusal::UnknownHandler(name))?;
+        Ok(Self::of(item, app.clock.now_ms()))
+    }
+
+    fn of(item: Item, now_ms: u64) -> Self {
+        let (reason, changed_at) = item.changed.map(|last| (last.reason, rfc3339(last.at_ms))).unzip();
         let state = match item.mode {
             Mode::Paused => "paused",
             Mode::Draining if item.open == 0 => "drained",
@@ -145,13 +175,20 @@ impl HandlerItem {
             digest: item.digest.to_string(),
             schedules: item.manifest.schedules.iter().map(|one| ScheduleItem::of(one, now_ms)).collect(),
             manifest: item.manifest,
+            deployed_at: rfc3339(item.deployed_at_ms),
             deployed_at_ms: item.deployed_at_ms,
+            reason: reason.filter(|reason| !reason.is_empty()),
+            changed_at,
             checkpoint: item.checkpoint.0,
             lag: item.lag,
+            oldest_open_at: item.oldest_open_at_ms.map(rfc3339),
+            oldest_open_at_ms: item.oldest_open_at_ms,
+            oldest_open_age_ms: item.oldest_open_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
             open: item.open,
             running: item.running,
             retrying: item.retrying,
             spilled: item.spilled,
+            breaker_open_until: item.breaker_open_until_ms.map(rfc3339),
             breaker_open_until_ms: item.breaker_open_until_ms,
         }
     }

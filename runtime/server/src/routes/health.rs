@@ -46,10 +46,10 @@ pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     ),
 )]
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    let handlers = app.engine.handlers().await?;
+    let handlers = app.engine.described(app.engine.handlers().await?).await?;
     let metrics = app.engine.metrics();
     metrics.live_subjects.set(i64::try_from(app.engine.hub().watched()).unwrap_or(i64::MAX));
-    let text = metrics.encode(&handlers, app.engine.budget());
+    let text = metrics.encode(&handlers, app.clock.now_ms(), app.engine.budget());
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (content_type, text) = match accept.into_iter().any(|types| types.contains(OPEN_METRICS)) {
         true => (OPEN_METRICS_TYPE, text),

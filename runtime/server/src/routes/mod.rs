@@ -25,6 +25,7 @@ pub mod root;
 mod status;
 mod subject_status;
 mod suspected;
+mod times;
 
 use axum::Router;
 use utoipa::{OpenApi, openapi::OpenApi as Document};

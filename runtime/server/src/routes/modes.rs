@@ -54,5 +54,5 @@ pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(audit
 
 async fn change(app: &App, name: &str, mode: Mode, audit: AuditBody) -> Answer {
     let item = app.engine.change_mode(name.parse()?, mode, audit.checked()?).await?;
-    Ok(axum::Json(HandlerItem::of(item, app.clock.now_ms())))
+    Ok(axum::Json(HandlerItem::described(app, item).await?))
 }

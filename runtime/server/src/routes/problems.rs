@@ -34,6 +34,7 @@ problems! {
     NotADeadLetter: 404, "Not a dead letter";
     NotOpen: 404, "Not open";
     UnknownSubject: 404, "The subject has no status";
+    AmbiguousDigest: 409, "The digits are the first of several modules' digests";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
     DataTooLarge: 413, "The data is too large";
     AuditRefused: 422, "`actor` or `reason` is too long or not one line";

@@ -11,7 +11,11 @@ use crate::json::quoted;
 /// # Errors
 /// The text is not TOML, or has a value that JSON cannot express.
 pub(super) fn to_json(text: &str) -> Result<String, ManifestError> {
-    let table = DeTable::parse(text).map_err(|error| ManifestError::Malformed(error.to_string()))?;
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+        ManifestError::Malformed(format!("line {line}: {}", error.message()))
+    })?;
     let mut json = String::with_capacity(text.len());
     write_table(&mut json, table.get_ref())?;
     Ok(json)

@@ -254,7 +254,16 @@ impl Shell {
             let (hosts, rows, facts) = (hosts.collect(), self.views.rows.clone(), self.views.facts.clone());
             let next = self.views.next.clone();
             let anchors = self.machine.anchors().clone();
-            self.kept = Kept { applied: self.log.head(), anchors, handlers, hosts, rows, next, facts };
+            self.kept = Kept {
+                applied: self.log.head(),
+                events: self.machine.events(),
+                anchors,
+                handlers,
+                hosts,
+                rows,
+                next,
+                facts,
+            };
         }
     }
 

@@ -96,7 +96,7 @@ impl Shell {
         self.views = Views::found(&self.kept);
         let last_at_ms = self.records.last().map_or(0, |(_, record)| record.at_ms());
         self.keeper = Timekeeper::new(last_at_ms, self.clock.wall_ms, self.clock.monotonic_ms);
-        self.machine.restore_head(self.kept.applied);
+        self.machine.restore_head(self.kept.applied, self.kept.events);
         self.machine.restore_anchors(self.kept.anchors.clone());
         for row in &self.kept.handlers {
             let deployments = row.deployments.iter().filter_map(|position| deployment(&self.records, *position));

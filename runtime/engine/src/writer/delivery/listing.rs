@@ -9,7 +9,6 @@ use crate::{BreakerItem, HandlerItem, command::KnownState, keys, projection::Pro
 impl Delivery {
     /// All handlers, or the named one.
     pub fn list_handlers(&self, name: Option<&HandlerName>, projection: &Projection, now: Now) -> Vec<HandlerItem> {
-        let head = self.machine.head();
         let item = |(name, view): (&HandlerName, HandlerView<'_>)| {
             let checkpoint = checkpoint(name, &view, projection);
             HandlerItem {
@@ -19,7 +18,10 @@ impl Delivery {
                 mode: view.mode,
                 ready: view.ready,
                 checkpoint,
-                lag: head.0.saturating_sub(checkpoint.0),
+                lag: view.lag,
+                oldest_open: (view.open > 0).then(|| checkpoint.next()),
+                oldest_open_at_ms: None,
+                changed: None,
                 spilled: view.spilled,
                 breaker_open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
                 open: view.open,
@@ -49,10 +51,12 @@ impl Delivery {
         let handlers = handlers.map(|(name, view)| BreakerItem {
             breaker: BreakerId::Handler(name.clone()),
             open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
+            changed: None,
         });
         let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
             breaker: BreakerId::Host(host.clone()),
             open_until_ms: open.map(|open| now.wall_at(open.until_ms)),
+            changed: None,
         });
         handlers.chain(hosts).collect()
     }

@@ -43,8 +43,10 @@ pub struct Delivery {
     deployments_kept: BTreeSet<Vec<u8>>,
     /// The host breakers that have a row.
     hosts_kept: BTreeSet<CalledHost>,
-    /// The scanned positions of lagging handlers, as last written.
-    lagging_kept: BTreeMap<HandlerName, Position>,
+    /// The scanned positions of lagging handlers with the number of events up to there, as last written.
+    lagging_kept: BTreeMap<HandlerName, (Position, u64)>,
+    /// The number of events in the log, as last written.
+    events_kept: u64,
 }
 
 impl Delivery {
@@ -68,6 +70,7 @@ impl Delivery {
             deployments_kept: BTreeSet::new(),
             hosts_kept: BTreeSet::new(),
             lagging_kept: BTreeMap::new(),
+            events_kept: 0,
         }
     }
 

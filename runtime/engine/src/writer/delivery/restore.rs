@@ -15,7 +15,12 @@ impl Delivery {
     /// Restores the machine and the stored rows to the views' state.
     pub fn restore(&mut self, views: &Views, reader: &LogReader) -> Result<(), StorageError> {
         let applied = views.applied();
-        self.machine.restore_head(applied);
+        let events = views.get(tables::EVENTS.prefix())?;
+        self.events_kept = match events {
+            Some(value) => keys::value_number(&value).ok_or_else(|| StorageError::row("the number of events"))?,
+            None => 0,
+        };
+        self.machine.restore_head(applied, self.events_kept);
         if let Some(value) = views.get(tables::ANCHORS.prefix())? {
             self.machine.restore_anchors(
                 postcard::from_bytes(&value).map_err(StorageError::undecodable("the anchors of time"))?,
@@ -23,16 +28,17 @@ impl Delivery {
         }
         for (key, value) in views.scan(tables::LAGGING.prefix(), None, usize::MAX)? {
             let name = keys::handler_of(&key).ok_or_else(|| StorageError::row("a lagging handler's name"))?;
-            let scanned = keys::value_position(&value).ok_or_else(|| StorageError::row("a lagging handler's row"))?;
+            let scanned = keys::value_scanned(&value).ok_or_else(|| StorageError::row("a lagging handler's row"))?;
             self.lagging_kept.insert(name, scanned);
         }
         for (key, value) in views.scan(tables::HANDLERS.prefix(), None, usize::MAX)? {
             let name = keys::handler_of(&key).ok_or_else(|| StorageError::row("a handler's name"))?;
             let row: HandlerRow = postcard::from_bytes(&value).map_err(StorageError::undecodable("a handler's row"))?;
-            let scanned = self.lagging_kept.get(&name).copied().unwrap_or(applied);
+            let up_to_date = (applied, self.events_kept);
+            let (scanned, seen) = self.lagging_kept.get(&name).copied().unwrap_or(up_to_date);
             let deployments = self.restore_deployments(&name, views, reader)?;
             let offers = restore_offers(&name, views)?;
-            self.machine.restore_handler(deployments, &HandlerRow { scanned, offers, ..row });
+            self.machine.restore_handler(deployments, &HandlerRow { scanned, seen, offers, ..row });
         }
         for (key, value) in views.scan(tables::HOSTS.prefix(), None, usize::MAX)? {
             let host = keys::host_of(&key).ok_or_else(|| StorageError::row("a host's name"))?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weirgate_core::OfferChange;
 
 use super::Delivery;
-use crate::{StorageError, keys, projection::Projection};
+use crate::{StorageError, keys, projection::Projection, tables};
 
 impl Delivery {
     /// Writes the rows that changed. Scanned positions are written only for lagging handlers: for the others the views' own
@@ -24,9 +24,14 @@ impl Delivery {
         if std::mem::take(&mut self.hosts_changed) {
             self.keep_hosts(projection, elapsed_ms)?;
         }
-        let lagging: BTreeMap<_, _> = self.machine.lagging().map(|(name, scanned)| (name.clone(), scanned)).collect();
+        let events = self.machine.events();
+        if std::mem::replace(&mut self.events_kept, events) != events {
+            projection.put(tables::EVENTS.prefix().to_vec(), keys::number_value(events));
+        }
+        let lagging = self.machine.lagging().map(|(name, scanned, seen)| (name.clone(), (scanned, seen)));
+        let lagging: BTreeMap<_, _> = lagging.collect();
         for (name, scanned) in lagging.iter().filter(|(name, scanned)| self.lagging_kept.get(*name) != Some(*scanned)) {
-            projection.put(keys::lagging(name), keys::position_value(*scanned));
+            projection.put(keys::lagging(name), keys::scanned_value(scanned.0, scanned.1));
         }
         for name in self.lagging_kept.keys().filter(|name| !lagging.contains_key(*name)) {
             projection.remove(keys::lagging(name));
