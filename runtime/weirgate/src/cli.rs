@@ -13,6 +13,7 @@ use crate::{
         attempts::{self, Attempts},
         breakers::{self, Breakers},
         bulk_jobs::{self, BulkJobs},
+        completions::{self, Completions},
         dead_letters::{self, DeadLetters},
         deliveries::{self, Deliveries},
         dev::{self, Dev},
@@ -23,13 +24,15 @@ use crate::{
         serve::{self, Serve},
         status::{self, Status},
     },
+    failure::EXIT_CODES,
+    output,
 };
 
 /// Event handlers as WebAssembly components, with delivery in order per key and live status
 #[derive(Debug, Parser)]
-#[command(name = "weirgate", version, arg_required_else_help = true)]
+#[command(name = "weirgate", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// URL of the server
+    /// Address of the server; `http://` may be left out
     #[arg(long, global = true, env = "WEIRGATE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub url: String,
     /// Output format
@@ -47,7 +50,7 @@ pub enum Command {
     Dev(Dev),
     /// Run the server
     Serve(Serve),
-    /// Publish events
+    /// Publish, list and follow events
     #[command(subcommand)]
     Events(Events),
     /// Deploy and manage handlers
@@ -76,6 +79,8 @@ pub enum Command {
     Log(Log),
     /// Print the server's OpenAPI document
     Openapi,
+    /// Print a script that completes commands and options in a shell
+    Completions(Completions),
     /// Compile a component from standard input to standard output; the server runs this as a child process
     #[command(hide = true)]
     CompileModule,
@@ -83,31 +88,86 @@ pub enum Command {
 
 /// Runs the command.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    let server = Server::new(&cli.url);
-    match cli.command {
-        Command::New(command) => new::run(&command, cli.output),
-        Command::Dev(command) => talk(dev::run(&server, &cli.url, command)),
+    let Cli { url, output, command } = cli;
+    match command {
+        Command::New(command) => new::run(&command, output),
         Command::Serve(flags) => serve::run(&flags),
-        Command::Log(command) => return log::run(&command, cli.output),
+        Command::Log(command) => return log::run(&command, output),
         // A child of the server, so that a module that is hard to compile affects only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
-        Command::Openapi => {
-            println!("{}", weirgate_server::openapi().to_pretty_json()?);
-            Ok(())
-        }
-        Command::Events(command) => talk(events::run(&server, cli.output, command)),
-        Command::Handlers(command) => talk(handlers::run(&server, cli.output, command)),
-        Command::Deliveries(command) => talk(deliveries::run(&server, cli.output, command)),
-        Command::Attempts(command) => talk(attempts::run(&server, cli.output, command)),
-        Command::DeadLetters(command) => talk(dead_letters::run(&server, cli.output, command)),
-        Command::BulkJobs(command) => talk(bulk_jobs::run(&server, cli.output, command)),
-        Command::Breakers(command) => talk(breakers::run(&server, cli.output, command)),
-        Command::Status(command) => talk(status::run(&server, cli.output, command)),
+        Command::Openapi => output::json(&weirgate_server::openapi().to_pretty_json()?),
+        Command::Completions(completions) => completions::run(&completions),
+        command => talk(&url, output, command),
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the requests of a command to their end.
-fn talk(conversation: impl Future<Output = Result<()>>) -> Result<()> {
+fn talk(url: &str, output: Output, command: Command) -> Result<()> {
+    let server = Server::new(url)?;
+    let conversation = async {
+        match command {
+            Command::Dev(command) => dev::run(&server, &server.url(), command).await,
+            Command::Events(command) => events::run(&server, output, command).await,
+            Command::Handlers(command) => handlers::run(&server, output, command).await,
+            Command::Deliveries(command) => deliveries::run(&server, output, command).await,
+            Command::Attempts(command) => attempts::run(&server, output, command).await,
+            Command::DeadLetters(command) => dead_letters::run(&server, output, command).await,
+            Command::BulkJobs(command) => bulk_jobs::run(&server, output, command).await,
+            Command::Breakers(command) => breakers::run(&server, output, command).await,
+            Command::Status(command) => status::run(&server, output, command).await,
+            // They talk to no server.
+            Command::New(_)
+            | Command::Serve(_)
+            | Command::Log(_)
+            | Command::CompileModule
+            | Command::Openapi
+            | Command::Completions(_) => Ok(()),
+        }
+    };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    /// Each command, with its path.
+    fn all(command: &Command, before: &str, found: &mut Vec<(String, Command)>) {
+        let path = format!("{before} {}", command.get_name());
+        found.push((path.clone(), command.clone()));
+        command.get_subcommands().for_each(|below| all(below, &path, found));
+    }
+
+    #[test]
+    fn every_command_and_argument_has_its_help() {
+        let mut tree = Cli::command();
+        tree.build();
+        let mut found = Vec::new();
+        all(&tree, "", &mut found);
+        assert!(found.len() > 40, "the tree was not walked");
+        let mut missing = Vec::new();
+        for (path, command) in &found {
+            missing.extend(command.get_about().is_none().then(|| path.clone()));
+            for argument in command.get_arguments() {
+                let values = argument.get_possible_values();
+                let without = values.iter().filter(|value| value.get_help().is_none() && argument.get_id() != "shell");
+                missing.extend(without.map(|value| format!("{path} {} {}", argument.get_id(), value.get_name())));
+                missing.extend(argument.get_help().is_none().then(|| format!("{path} {}", argument.get_id())));
+            }
+        }
+        missing.retain(|path| !path.contains(" help") && !path.ends_with(" true") && !path.ends_with(" false"));
+        assert!(missing.is_empty(), "without help:\n{}", missing.join("\n"));
+        tree.debug_assert();
+    }
+
+    #[test]
+    fn help_says_what_exit_codes_mean() {
+        let help = Cli::command().render_long_help().to_string();
+        for code in ["  2  wrong usage", "  3  the server cannot be reached", "  4  not found", "  5  refused"] {
+            assert!(help.contains(code), "{code}:\n{help}");
+        }
+    }
 }

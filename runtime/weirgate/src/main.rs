@@ -1,10 +1,13 @@
 //! The binary: configuration, wiring and the command line. Has no logic of its own.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 mod client;
 mod commands;
 mod configuration;
 mod descriptors;
+mod failure;
+mod output;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -16,16 +19,5 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    match cli::run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            // One line for the error; a hint, if there is one, on its own line.
-            eprintln!("error: {error:#}");
-            if let Some(hint) = client::hint(&error) {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    cli::run(cli::Cli::parse()).unwrap_or_else(|error| failure::report(&error))
 }

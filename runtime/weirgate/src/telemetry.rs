@@ -24,8 +24,9 @@ impl Telemetry {
         let filter =
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,weirgate::attempt=warn"));
         let terminal = std::io::stderr().is_terminal();
-        let lines =
-            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_filter(filter);
+        // Without a reader of standard error the server continues: reporting that there would end a thread.
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
+        let lines = lines.log_internal_errors(false).with_filter(filter);
         let provider = exporter()?;
         let spans = provider.as_ref().map(|provider| {
             let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("weirgate"));
@@ -49,7 +50,7 @@ impl Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.0.take().map(|provider| provider.shutdown()) {
-            eprintln!("the last traces could not be sent: {error}");
+            crate::output::note(&format!("the last traces could not be sent: {error}"));
         }
     }
 }

@@ -109,9 +109,9 @@ async fn failures_are_one_line_and_a_hint() {
     let output =
         Command::new(binary()).args(["--url", &no_server, "handlers", "list"]).output().expect("the command line");
     let expected = format!(
-        "error: no answer from {no_server}\nhint: start a server with `weirgate serve`, or name another with --url\n"
+        "error: no answer from {no_server}: Connection refused\nhint: start a server with `weirgate serve`, or name another with --url\n"
     );
-    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), expected));
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(3), expected));
     let wrong = Command::new(binary()).args(["handlers", "dance"]).output().expect("the command line");
     assert_eq!(wrong.status.code(), Some(2), "wrong usage has its own exit code");
     let bare = Command::new(binary()).output().expect("the command line");

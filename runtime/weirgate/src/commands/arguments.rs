@@ -1,11 +1,14 @@
 //! Arguments that several commands share.
 
+use chrono::DateTime;
 use clap::{Args, ValueEnum};
 
 /// The format of what a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
+    /// For people: tables, with local times
     Text,
+    /// The server's answer, with times as in RFC 3339
     Json,
 }
 
@@ -35,16 +38,42 @@ pub struct Corrected {
 /// Which part of a list.
 #[derive(Debug, Clone, Args)]
 pub struct Page {
-    /// Only entries after this id
+    /// Only entries after this one: what the last line of the previous page names
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
-    #[arg(long)]
-    pub limit: Option<usize>,
+    /// The largest number of entries (default 100, at most 1,000)
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: Option<u16>,
 }
 
 impl Page {
     /// The query parameters.
     pub fn parameters(self) -> [(&'static str, Option<String>); 2] {
         [("after", self.after), ("limit", self.limit.map(|limit| limit.to_string()))]
+    }
+}
+
+/// A failure class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Class {
+    /// May succeed later
+    Transient,
+    /// The data is wrong
+    Correctable,
+    /// Will never succeed
+    Permanent,
+}
+
+/// The word of a value, the same here and in the endpoints.
+pub fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// A time as the endpoints take it: RFC 3339, or Unix milliseconds.
+pub fn moment(text: &str) -> Result<String, String> {
+    let is_time = text.parse::<u64>().is_ok() || DateTime::parse_from_rfc3339(text).is_ok();
+    match is_time {
+        true => Ok(text.to_owned()),
+        false => Err("write for instance 2026-07-01T12:00:00Z, or Unix milliseconds".into()),
     }
 }

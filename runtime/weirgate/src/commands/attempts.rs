@@ -3,8 +3,11 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::table;
-use crate::{client::Server, commands::arguments::Output};
+use super::table::{self, Column};
+use crate::{
+    client::{Server, query},
+    commands::arguments::Output,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Attempts {
@@ -28,7 +31,14 @@ pub struct List {
     pub limit: Option<usize>,
 }
 
-const COLUMNS: [&str; 6] = ["position", "delivery", "key", "attempt", "outcome", "next_attempt_at_ms"];
+const COLUMNS: [Column; 6] = [
+    Column::of("position"),
+    Column::of("delivery"),
+    Column::of("key"),
+    Column::of("attempt"),
+    Column::of("outcome"),
+    Column::moment("next attempt", "next_attempt_at_ms"),
+];
 
 pub async fn run(server: &Server, output: Output, command: Attempts) -> Result<()> {
     let Attempts::List(List { handler, key, after, limit }) = command;

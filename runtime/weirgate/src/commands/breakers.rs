@@ -1,12 +1,16 @@
 //! `weirgate breakers`.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
-use super::{bodies, table};
+use super::{
+    bodies,
+    table::{self, Column},
+};
 use crate::{
-    client::{Answer, Server},
+    client::{Answer, Server, path},
     commands::arguments::{Audit, Output},
+    failure::usage,
 };
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +20,7 @@ pub enum Breakers {
     /// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts
     Trip {
         /// For example handler/payment or host/api.example.com
+        #[arg(value_name = "BREAKER")]
         breaker: String,
         #[command(flatten)]
         audit: Audit,
@@ -23,11 +28,21 @@ pub enum Breakers {
     /// Close a breaker
     Reset {
         /// For example handler/payment or host/api.example.com
+        #[arg(value_name = "BREAKER")]
         breaker: String,
         #[command(flatten)]
         audit: Audit,
     },
 }
+
+const COLUMNS: [Column; 6] = [
+    Column::of("kind"),
+    Column::of("name"),
+    Column::of("state"),
+    Column::moment("open_until", "open_until_ms"),
+    Column::age("since", "changed_at_ms"),
+    Column::of("reason"),
+];
 
 pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<()> {
     let answer = match command {
@@ -35,13 +50,15 @@ pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<(
         Breakers::Trip { breaker, audit } => set(server, &breaker, "trip", &audit).await?,
         Breakers::Reset { breaker, audit } => set(server, &breaker, "reset", &audit).await?,
     };
-    table::print(output, &answer, "breakers", &["kind", "name", "state", "open_until_ms"])
+    table::print(output, &answer, "breakers", &COLUMNS)
 }
 
 async fn set(server: &Server, breaker: &str, command: &str, audit: &Audit) -> Result<Answer> {
-    let (kind, name) = breaker.split_once('/').with_context(|| {
-        format!("{breaker:?} is not a breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com")
-    })?;
-    let changed = server.post(&format!("/v1/breakers/{kind}/{name}/{command}"), &bodies::body(audit)?).await?;
+    let Some((kind, name)) = breaker.split_once('/') else {
+        return Err(usage(format!(
+            "{breaker:?} is not a breaker; write for instance handler/payment, host/payment@api.example.com or host/api.example.com"
+        )));
+    };
+    let changed = server.post(&path(&["breakers", kind, name, command])?, &bodies::body(audit)?).await?;
     Ok(Answer::listed("breakers", &[changed]))
 }

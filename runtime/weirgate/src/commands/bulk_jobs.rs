@@ -6,10 +6,15 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use weirgate_types::json::Node;
 
-use super::table;
+use super::{
+    decide::nothing_matched,
+    table::{self, Column},
+};
 use crate::{
-    client::{Answer, Body, Server},
+    client::{Answer, Body, Server, path},
     commands::arguments::Output,
+    failure::Failure,
+    output,
 };
 
 #[derive(Debug, Subcommand)]
@@ -17,12 +22,30 @@ pub enum BulkJobs {
     /// List the newest bulk jobs since the server started
     List,
     /// Show the progress of a bulk job
-    Show { id: u64 },
+    Show {
+        /// The number that the list shows
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
     /// Cancel a bulk job; its completed commands remain in effect
-    Cancel { id: u64 },
+    Cancel {
+        /// The number that the list shows
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
 }
 
-const COLUMNS: [&str; 7] = ["id", "command", "state", "done", "refused", "actor", "reason"];
+const COLUMNS: [Column; 9] = [
+    Column::of("id"),
+    Column::of("command"),
+    Column::of("state"),
+    Column::of("done"),
+    Column::of("refused"),
+    Column::age("age", "started_at_ms"),
+    Column::of("actor"),
+    Column::of("reason"),
+    Column::of("error"),
+];
 /// Interval between polls of a waiting command, and number of polls between progress messages.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const TELL_EVERY: u32 = 10;
@@ -30,8 +53,10 @@ const TELL_EVERY: u32 = 10;
 pub async fn run(server: &Server, output: Output, command: BulkJobs) -> Result<()> {
     let answer = match command {
         BulkJobs::List => server.get("/v1/bulk-jobs").await?,
-        BulkJobs::Show { id } => wrapped(server.get(&format!("/v1/bulk-jobs/{id}")).await?),
-        BulkJobs::Cancel { id } => wrapped(server.post(&format!("/v1/bulk-jobs/{id}/cancel"), &Body::new()).await?),
+        BulkJobs::Show { id } => wrapped(server.get(&path(&["bulk-jobs", &id.to_string()])?).await?),
+        BulkJobs::Cancel { id } => {
+            wrapped(server.post(&path(&["bulk-jobs", &id.to_string(), "cancel"])?, &Body::new()).await?)
+        }
     };
     table::print(output, &answer, "bulk_jobs", &COLUMNS)
 }
@@ -46,26 +71,33 @@ pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> 
             break;
         }
         if asked % TELL_EVERY == 0 {
-            let count = |name: &str| shown.get(name).and_then(Node::as_u64).unwrap_or(0);
-            eprintln!("bulk job {id}: {} done, {} of them refused", count("done"), count("refused"));
+            let (done, refused) = (number(&shown, "done"), number(&shown, "refused"));
+            output::note(&format!("bulk job {id}: {done} done, {refused} of them refused"));
         }
         tokio::time::sleep(ASK_EVERY).await;
-        job = server.get(&format!("/v1/bulk-jobs/{id}")).await?;
+        job = server.get(&path(&["bulk-jobs", &id.to_string()])?).await?;
     }
     let ended = job.node()?;
-    let failure = (word(&ended, "state") == "failed").then(|| match word(&ended, "error") {
-        reason if reason.is_empty() => "the server does not say why".to_owned(),
-        reason => reason,
-    });
+    let (state, error) = (word(&ended, "state"), word(&ended, "error"));
+    let (done, refused) = (number(&ended, "done"), number(&ended, "refused"));
+    if state == "done" && done == 0 {
+        return Err(nothing_matched("dead letters"));
+    }
     table::print(output, &wrapped(job), "bulk_jobs", &COLUMNS)?;
-    match failure {
-        Some(reason) => bail!("bulk job {id} failed: {reason}"),
-        None => Ok(()),
+    match state.as_str() {
+        "failed" if error.is_empty() => bail!("bulk job {id} failed; the server does not say why"),
+        "failed" => bail!("bulk job {id} failed: {error}"),
+        _ if refused > 0 => Err(Failure::Refused(format!("{refused} of {done} were refused")).into()),
+        _ => Ok(()),
     }
 }
 
 fn word(job: &Node, name: &str) -> String {
     job.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
+}
+
+fn number(job: &Node, name: &str) -> u64 {
+    job.get(name).and_then(Node::as_u64).unwrap_or(0)
 }
 
 fn wrapped(job: Answer) -> Answer {

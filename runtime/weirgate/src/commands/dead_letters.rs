@@ -2,14 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::value::to_raw_value;
+use weirgate_types::json::Node;
 
-use super::{bodies, bulk_jobs, deliveries::post_command, table};
+use super::{
+    bodies, bulk_jobs,
+    consent::{Consent, counted},
+    decide::{Decision, nothing_matched},
+    table::{self, Column},
+};
 use crate::{
-    client::{Body, Server},
-    commands::arguments::{Audit, Corrected, Output, Page},
+    client::{Answer, Body, Server, path, query},
+    commands::arguments::{Audit, Class, Corrected, Output, Page, moment, word},
+    failure::usage,
+    output,
 };
 
 #[derive(Debug, Subcommand)]
@@ -19,12 +27,13 @@ pub enum DeadLetters {
     /// Show one dead letter with its event, failed attempts and the handler's state
     Show {
         /// For instance payment@42
+        #[arg(value_name = "ID")]
         id: String,
     },
     /// Reopen dead letters, with attempts counted from zero, and optionally with corrected data
     Resubmit {
         /// For instance payment@42
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
         #[command(flatten)]
         corrected: Corrected,
@@ -34,7 +43,7 @@ pub enum DeadLetters {
     /// Discard dead letters
     Discard {
         /// For instance payment@42
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
         #[command(flatten)]
         audit: Audit,
@@ -46,44 +55,51 @@ pub enum DeadLetters {
 /// Filter of dead letters; absent fields match all.
 #[derive(Debug, Clone, Args)]
 pub struct Filter {
-    #[arg(long)]
+    /// Only those of this handler
+    #[arg(long, value_name = "NAME")]
     pub handler: Option<String>,
-    /// The version that failed
-    #[arg(long)]
+    /// Only those of the version that failed: a digest, or its first digits
+    #[arg(long, value_name = "DIGEST")]
     pub digest: Option<String>,
-    /// transient, correctable or permanent
-    #[arg(long)]
-    pub class: Option<String>,
+    /// Only failures of this class
+    #[arg(long, value_enum)]
+    pub class: Option<Class>,
     /// A substring of the failure's message
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
     /// The event's type
-    #[arg(long)]
+    #[arg(long, value_name = "TYPE")]
     pub r#type: Option<String>,
-    #[arg(long)]
+    /// Only those of this key, for instance order/o-1
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Dead letters since this time: 2026-07-01T12:00:00Z, or Unix milliseconds
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub from: Option<String>,
     /// Dead letters before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<String>,
 }
 
 impl Filter {
     /// The given options, by the names of the query parameters.
-    pub fn given(&self) -> impl Iterator<Item = (&'static str, &String)> {
+    pub fn given(&self) -> Vec<(&'static str, String)> {
         let fields = [
-            ("handler", &self.handler),
-            ("digest", &self.digest),
-            ("class", &self.class),
-            ("text", &self.text),
-            ("type", &self.r#type),
-            ("key", &self.key),
-            ("from", &self.from),
-            ("until", &self.until),
+            ("handler", self.handler.clone()),
+            ("digest", self.digest.clone()),
+            ("class", self.class.as_ref().map(word)),
+            ("text", self.text.clone()),
+            ("type", self.r#type.clone()),
+            ("key", self.key.clone()),
+            ("from", self.from.clone()),
+            ("until", self.until.clone()),
         ];
-        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    fn query(&self, page: [(&'static str, Option<String>); 2]) -> String {
+        let given = self.given().into_iter().map(|(name, value)| (name, Some(value)));
+        query(&given.chain(page).collect::<Vec<_>>())
     }
 }
 
@@ -97,6 +113,7 @@ pub struct ListDeadLetters {
 
 #[derive(Debug, Args)]
 pub struct Apply {
+    /// What to do with them
     #[arg(long, value_enum)]
     pub command: BulkCommand,
     #[command(flatten)]
@@ -109,6 +126,8 @@ pub struct Apply {
     /// The maximum per second
     #[arg(long, value_name = "NUMBER")]
     pub per_second: Option<u32>,
+    #[command(flatten)]
+    pub consent: Consent,
     #[command(flatten)]
     pub audit: Audit,
 }
@@ -127,51 +146,88 @@ pub enum BulkCommand {
     Discard,
 }
 
-const COLUMNS: [&str; 7] = ["id", "key", "type", "class", "kind", "attempt", "message"];
+const COLUMNS: [Column; 9] = [
+    Column::of("id"),
+    Column::of("key"),
+    Column::of("type"),
+    Column::of("class"),
+    Column::of("kind"),
+    Column::of("attempt"),
+    Column::digest("digest"),
+    Column::age("age", "at_ms"),
+    Column::named("reason", "message"),
+];
+const NOUN: (&str, &str) = ("dead letter", "dead letters");
+/// How many items a plan lists, and how many are counted at a time.
+const PLANNED_MAX: usize = 20;
+const PAGE: &str = "1000";
 
 pub async fn run(server: &Server, output: Output, command: DeadLetters) -> Result<()> {
     match command {
         DeadLetters::List(list) => {
-            let answer = server.get(&format!("/v1/dead-letters{}", query(&list))).await?;
+            let query = list.filter.query(list.page.parameters());
+            let answer = server.get(&format!("/v1/dead-letters{query}")).await?;
             table::print(output, &answer, "dead_letters", &COLUMNS)
         }
-        DeadLetters::Show { id } => table::show(output, &server.get(&format!("/v1/dead-letters/{id}")).await?),
+        DeadLetters::Show { id } => table::show(output, &server.get(&path(&["dead-letters", &id])?).await?),
         DeadLetters::Resubmit { ids, corrected, audit } => {
             let body = bodies::corrected_body(&audit, &corrected)?;
-            post_command(server, output, "dead-letters", &ids, "resubmit", &body).await
+            Decision { noun: "dead-letters", command: "resubmit", body }.named(server, output, &ids).await
         }
         DeadLetters::Discard { ids, audit } => {
-            post_command(server, output, "dead-letters", &ids, "discard", &bodies::body(&audit)?).await
+            let body = bodies::body(&audit)?;
+            Decision { noun: "dead-letters", command: "discard", body }.named(server, output, &ids).await
         }
-        DeadLetters::Apply(apply) => {
-            let begun = server.post("/v1/dead-letters/bulk-jobs", &body(&apply)?).await?;
-            bulk_jobs::wait(server, output, begun).await
-        }
+        DeadLetters::Apply(apply) => run_apply(server, output, &apply).await,
     }
 }
 
-fn query(list: &ListDeadLetters) -> String {
-    let mut parameters: Vec<_> = list.filter.given().map(|(name, value)| (name, Some(value.clone()))).collect();
-    parameters.extend(list.page.clone().parameters());
-    table::query(&parameters)
+async fn run_apply(server: &Server, output: Output, apply: &Apply) -> Result<()> {
+    let body = body(apply)?;
+    apply.consent.check()?;
+    let (count, first) = count(server, &apply.filter).await?;
+    if count == 0 {
+        return Err(nothing_matched(NOUN.1));
+    }
+    let what = format!("{} {}", word(&apply.command), counted(count, NOUN));
+    if apply.consent.plan {
+        table::print(output, &first, "dead_letters", &COLUMNS)?;
+        return match output {
+            Output::Json => Ok(()),
+            Output::Text => output::line(&format!("plan: {what}; nothing was done")),
+        };
+    }
+    apply.consent.ask(&what)?;
+    let begun = server.post("/v1/dead-letters/bulk-jobs", &body).await?;
+    bulk_jobs::wait(server, output, begun).await
+}
+
+/// How many dead letters match, and the first of them.
+async fn count(server: &Server, filter: &Filter) -> Result<(usize, Answer)> {
+    let page = |after, limit: &str| filter.query([("after", after), ("limit", Some(limit.to_owned()))]);
+    let first = server.get(&format!("/v1/dead-letters{}", page(None, &PLANNED_MAX.to_string()))).await?;
+    let (mut count, mut after) = (0, None);
+    loop {
+        let answer = server.get(&format!("/v1/dead-letters{}", page(after, PAGE))).await?;
+        let node = answer.node()?;
+        count += node.get("dead_letters").map(Node::items).unwrap_or_default().len();
+        after = node.get("next").and_then(Node::as_str).map(std::borrow::Cow::into_owned);
+        if after.is_none() {
+            return Ok((count, first));
+        }
+    }
 }
 
 fn body(apply: &Apply) -> Result<Body> {
-    let filter: BTreeMap<_, _> = apply.filter.given().collect();
+    let filter: BTreeMap<_, _> = apply.filter.given().into_iter().collect();
     if filter.is_empty() && !apply.all {
-        bail!("select dead letters with a filter, for instance --handler, or with --all");
+        return Err(usage("select dead letters with a filter, for instance --handler, or with --all"));
     }
     let mut body = bodies::corrected_body(&apply.audit, &apply.corrected)?;
     body.insert("filter", to_raw_value(&filter)?);
-    body.insert("command", to_raw_value(&word(apply))?);
+    body.insert("command", to_raw_value(&word(&apply.command))?);
     if let Some(per_second) = apply.per_second {
         body.insert("per_second", to_raw_value(&per_second)?);
     }
     Ok(body)
-}
-
-/// The command's name, the same here and in the endpoints.
-fn word(apply: &Apply) -> String {
-    use clap::ValueEnum as _;
-    apply.command.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -3,13 +3,22 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use weirgate_types::json::Node;
 
-use super::{bodies, events, table};
+use super::{
+    bodies, decide,
+    decide::Decision,
+    events,
+    table::{self, Column},
+};
 use crate::{
-    client::{Answer, Body, Server},
-    commands::arguments::{Audit, Corrected, Output, Page},
+    client::{Answer, Body, Server, path, query},
+    commands::{
+        arguments::{Audit, Corrected, Output, Page, word},
+        consent::Consent,
+    },
+    output,
 };
 
 #[derive(Debug, Subcommand)]
@@ -19,21 +28,17 @@ pub enum Deliveries {
     /// Show one delivery with its event and failed attempts
     Show {
         /// For instance payment@42
+        #[arg(value_name = "ID")]
         id: String,
     },
     /// List deliveries that block others
     Blocked(Blocked),
     /// Retry deliveries now, with attempts counted from zero
-    Retry {
-        /// For instance payment@42
-        #[arg(required = true)]
-        ids: Vec<String>,
-        #[command(flatten)]
-        audit: Audit,
-    },
+    Retry(Decide),
     /// Retry a delivery with corrected data, with attempts counted from zero
     Correct {
         /// For instance payment@42
+        #[arg(value_name = "ID")]
         id: String,
         #[command(flatten)]
         corrected: Corrected,
@@ -41,25 +46,13 @@ pub enum Deliveries {
         audit: Audit,
     },
     /// Skip deliveries: close them without effects
-    Skip {
-        /// For instance payment@42
-        #[arg(required = true)]
-        ids: Vec<String>,
-        #[command(flatten)]
-        audit: Audit,
-    },
+    Skip(Decide),
     /// Make open deliveries dead letters
-    DeadLetter {
-        /// For instance payment@42
-        #[arg(required = true)]
-        ids: Vec<String>,
-        #[command(flatten)]
-        audit: Audit,
-    },
+    DeadLetter(Decide),
     /// Discard dead letters
     Discard {
         /// For instance payment@42
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
         #[command(flatten)]
         audit: Audit,
@@ -68,30 +61,88 @@ pub enum Deliveries {
     Resolve(Resolve),
 }
 
+/// The state of an open delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// First of its key, waiting for a free slot
+    Ready,
+    /// Being attempted
+    Running,
+    /// Waiting for its next attempt
+    Retrying,
+    /// Behind an earlier delivery of its key
+    Blocked,
+    /// Waiting for corrected data
+    AwaitingCorrection,
+    /// A dead letter that its key waits for
+    Held,
+    /// Earlier numbers of its sequence are missing
+    OutOfOrder,
+}
+
+/// Filter of open deliveries; absent fields match all.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DeliveryFilter {
+    /// Only those of this handler
+    #[arg(long, value_name = "NAME")]
+    pub handler: Option<String>,
+    /// Only those of this key, for instance order/o-1
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_enum)]
+    pub state: Option<State>,
+}
+
+impl DeliveryFilter {
+    pub fn is_empty(&self) -> bool {
+        self.handler.is_none() && self.key.is_none() && self.state.is_none()
+    }
+
+    /// The query parameters.
+    pub fn parameters(&self) -> [(&'static str, Option<String>); 3] {
+        [("handler", self.handler.clone()), ("key", self.key.clone()), ("state", self.state.as_ref().map(word))]
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct ListDeliveries {
+    #[command(flatten)]
+    pub filter: DeliveryFilter,
+    #[command(flatten)]
+    pub page: Page,
+}
+
+/// Which deliveries a command is for, and who gives it.
+#[derive(Debug, Args)]
+pub struct Decide {
+    /// For instance payment@42; or select with --handler, --key and --state, or with --all
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub filter: DeliveryFilter,
+    /// All open deliveries
     #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub consent: Consent,
+    #[command(flatten)]
+    pub audit: Audit,
+}
+
+#[derive(Debug, Args)]
+pub struct Blocked {
+    /// Only those of this handler
+    #[arg(long, value_name = "NAME")]
     pub handler: Option<String>,
-    #[arg(long)]
-    pub key: Option<String>,
-    /// ready, running, retrying, blocked, awaiting-correction, held or out-of-order
-    #[arg(long)]
-    pub state: Option<String>,
     #[command(flatten)]
     pub page: Page,
 }
 
 #[derive(Debug, Args)]
-pub struct Blocked {
-    #[arg(long)]
-    pub handler: Option<String>,
-    #[arg(long)]
-    pub limit: Option<usize>,
-}
-
-#[derive(Debug, Args)]
 pub struct Resolve {
     /// For instance payment@42
+    #[arg(value_name = "ID")]
     pub id: String,
     /// A JSON file with a `CloudEvent` or an array of them; `-` reads standard input. Without events, the delivery is only closed
     #[arg(long, value_name = "FILE")]
@@ -100,34 +151,62 @@ pub struct Resolve {
     pub audit: Audit,
 }
 
-const COLUMNS: [&str; 7] = ["id", "key", "type", "state", "attempt", "next_attempt_at_ms", "behind"];
+pub const COLUMNS: [Column; 9] = [
+    Column::of("id"),
+    Column::of("key"),
+    Column::of("type"),
+    Column::of("state"),
+    Column::of("attempt"),
+    Column::age("age", "accepted_at_ms"),
+    Column::moment("next_attempt", "next_attempt_at_ms"),
+    Column::of("behind"),
+    Column::named("reason", "message"),
+];
+const BLOCKED_COLUMNS: [Column; 7] = [
+    Column::of("id"),
+    Column::of("key"),
+    Column::of("state"),
+    Column::age("age", "accepted_at_ms"),
+    Column::moment("next_attempt", "next_attempt_at_ms"),
+    Column::of("behind"),
+    Column::named("reason", "message"),
+];
 
 pub async fn run(server: &Server, output: Output, command: Deliveries) -> Result<()> {
-    let (ids, word, body) = match command {
-        Deliveries::List(list) => return print_list(server, output, list).await,
-        Deliveries::Show { id } => {
-            return table::show(output, &server.get(&format!("/v1/deliveries/{id}")).await?);
-        }
-        Deliveries::Blocked(blocked) => {
-            let limit = blocked.limit.map(|limit| limit.to_string());
-            let query = table::query(&[("handler", blocked.handler), ("limit", limit)]);
-            let answer = server.get(&format!("/v1/blocked{query}")).await?;
-            table::print(output, &answer, "blocked", &["id", "key", "state", "next_attempt_at_ms", "behind"])?;
-            return if output == Output::Text { print_hints(&answer) } else { Ok(()) };
-        }
-        Deliveries::Retry { ids, audit } => (ids, "retry", bodies::body(&audit)?),
+    match command {
+        Deliveries::List(list) => print_list(server, output, list).await,
+        Deliveries::Show { id } => table::show(output, &server.get(&path(&["deliveries", &id])?).await?),
+        Deliveries::Blocked(blocked) => print_blocked(server, output, blocked).await,
+        Deliveries::Retry(selected) => decide::selected(server, output, "retry", selected).await,
+        Deliveries::Skip(selected) => decide::selected(server, output, "skip", selected).await,
+        Deliveries::DeadLetter(selected) => decide::selected(server, output, "dead-letter", selected).await,
         Deliveries::Correct { id, corrected, audit } => {
-            (vec![id], "correct", bodies::corrected_body(&audit, &corrected)?)
+            let body = bodies::corrected_body(&audit, &corrected)?;
+            Decision { noun: "deliveries", command: "correct", body }.named(server, output, &[id]).await
         }
-        Deliveries::Skip { ids, audit } => (ids, "skip", bodies::body(&audit)?),
-        Deliveries::DeadLetter { ids, audit } => (ids, "dead-letter", bodies::body(&audit)?),
-        Deliveries::Discard { ids, audit } => (ids, "discard", bodies::body(&audit)?),
+        Deliveries::Discard { ids, audit } => {
+            let body = bodies::body(&audit)?;
+            Decision { noun: "deliveries", command: "discard", body }.named(server, output, &ids).await
+        }
         Deliveries::Resolve(resolve) => {
             let body = resolution(&resolve)?;
-            (vec![resolve.id], "resolve", body)
+            Decision { noun: "deliveries", command: "resolve", body }.named(server, output, &[resolve.id]).await
         }
-    };
-    post_command(server, output, "deliveries", &ids, word, &body).await
+    }
+}
+
+async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Result<()> {
+    let query = query(&[list.filter.parameters().as_slice(), &list.page.parameters()].concat());
+    let answer = server.get(&format!("/v1/deliveries{query}")).await?;
+    table::print(output, &answer, "deliveries", &COLUMNS)
+}
+
+async fn print_blocked(server: &Server, output: Output, blocked: Blocked) -> Result<()> {
+    let [after, limit] = blocked.page.parameters();
+    let query = query(&[("handler", blocked.handler), after, limit]);
+    let answer = server.get(&format!("/v1/blocked{query}")).await?;
+    table::print(output, &answer, "blocked", &BLOCKED_COLUMNS)?;
+    if output == Output::Text { print_hints(&answer) } else { Ok(()) }
 }
 
 /// Names the deliveries that may be waiting for themselves.
@@ -136,34 +215,10 @@ fn print_hints(answer: &Answer) -> Result<()> {
     for blocked in answer.get("blocked").map(Node::items).unwrap_or_default() {
         let word = |name: &str| blocked.get(name).and_then(Node::as_str);
         if let (Some(id), Some(hint)) = (word("id"), word("hint")) {
-            eprintln!("hint: {id}: {hint}");
+            output::note(&format!("hint: {id}: {hint}"));
         }
     }
     Ok(())
-}
-
-/// Sends the command for each in turn, and prints the results. Stops at the first refusal.
-pub async fn post_command(
-    server: &Server,
-    output: Output,
-    noun: &str,
-    ids: &[String],
-    command: &str,
-    body: &Body,
-) -> Result<()> {
-    let mut answers = Vec::new();
-    for id in ids {
-        answers.push(server.post(&format!("/v1/{noun}/{id}/{command}"), body).await?);
-    }
-    table::print(output, &Answer::listed("decided", &answers), "decided", &["id", "position", "diff"])
-}
-
-async fn print_list(server: &Server, output: Output, list: ListDeliveries) -> Result<()> {
-    let ListDeliveries { handler, key, state, page } = list;
-    let [after, limit] = page.parameters();
-    let query = table::query(&[("handler", handler), ("key", key), ("state", state), after, limit]);
-    let answer = server.get(&format!("/v1/deliveries{query}")).await?;
-    table::print(output, &answer, "deliveries", &COLUMNS)
 }
 
 fn resolution(resolve: &Resolve) -> Result<Body> {
@@ -171,7 +226,7 @@ fn resolution(resolve: &Resolve) -> Result<Body> {
     if let Some(file) = &resolve.events {
         let events = events::read(file)?;
         let listed = if events::is_list(&events) { events } else { format!("[{events}]") };
-        body.insert("events", bodies::raw(&listed)?);
+        body.insert("events", bodies::raw(&listed, "the events")?);
     }
     Ok(body)
 }

@@ -1,4 +1,4 @@
-//! `weirgate events`.
+//! `weirgate events`: publishing them. Reading them is in `event_log`.
 
 use std::{io::Read, path::PathBuf};
 
@@ -7,13 +7,23 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use weirgate_types::{RawEvent, json};
 
-use super::{bodies, table};
-use crate::{client::Server, commands::arguments::Output};
+use super::{
+    bodies,
+    event_log::{self, List, Show, Tail},
+    table::{self, Column},
+};
+use crate::{client::Server, commands::arguments::Output, failure::usage};
 
 #[derive(Debug, Subcommand)]
 pub enum Events {
     /// Publish one event, or a file of them
     Publish(Publish),
+    /// List events of the log
+    List(List),
+    /// Show one event, by its position or by its source and id
+    Show(Show),
+    /// Follow the log: print events as they become durable
+    Tail(Tail),
 }
 
 #[derive(Debug, Args)]
@@ -22,27 +32,35 @@ pub struct Publish {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["type", "subject", "data"])]
     pub file: Option<PathBuf>,
     /// The event's type, for instance order.placed
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, value_name = "TYPE", required_unless_present = "file")]
     pub r#type: Option<String>,
     /// The event's subject, for instance order/o-1
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, value_name = "SUBJECT", required_unless_present = "file")]
     pub subject: Option<String>,
     /// Who says so
-    #[arg(long, default_value = "/cli")]
+    #[arg(long, value_name = "SOURCE", default_value = "/cli")]
     pub source: String,
     /// Unique per source: a repeated id is a duplicate. Default: random
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// The event's key (`partitionkey`); default: the subject
-    #[arg(long)]
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// JSON data
     #[arg(long, value_name = "JSON")]
     pub data: Option<String>,
 }
 
+const PUBLISHED: [Column; 5] =
+    [Column::of("position"), Column::of("duplicate"), Column::of("key"), Column::of("source"), Column::of("id")];
+
 pub async fn run(server: &Server, output: Output, command: Events) -> Result<()> {
-    let Events::Publish(publish) = command;
+    let publish = match command {
+        Events::Publish(publish) => publish,
+        Events::List(list) => return event_log::list(server, output, list).await,
+        Events::Show(show) => return event_log::show(server, output, show).await,
+        Events::Tail(tail) => return event_log::tail(server, output, tail).await,
+    };
     let event = match &publish.file {
         Some(file) => read(file)?,
         None => one(&publish)?,
@@ -57,19 +75,19 @@ pub async fn post(server: &Server, output: Output, endpoint: &str, events: Strin
         false => "application/cloudevents+json",
     };
     let answer = server.send(Method::POST, endpoint, content_type, events).await?;
-    table::print(output, &answer, "events", &["position", "duplicate", "key", "source", "id"])
+    table::print(output, &answer, "events", &PUBLISHED)
 }
 
 /// The JSON in a file, or from standard input, unchanged.
 pub fn read(file: &std::path::Path) -> Result<String> {
     let mut bytes = Vec::new();
     if file.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes)?;
+        std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
     } else {
         bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    let text = json::check(&bytes, usize::MAX).with_context(|| format!("{} is not JSON", file.display()))?;
-    Ok(text.to_owned())
+    let text = json::check(&bytes, usize::MAX);
+    Ok(text.map_err(|error| usage(format!("{} is not JSON: {error}", file.display())))?.to_owned())
 }
 
 /// Whether a JSON text is an array.
@@ -79,7 +97,7 @@ pub fn is_list(json: &str) -> bool {
 
 fn one(publish: &Publish) -> Result<String> {
     let id = publish.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let data = publish.data.as_deref().map(bodies::raw).transpose().context("--data is not JSON")?;
+    let data = publish.data.as_deref().map(|data| bodies::raw(data, "--data")).transpose()?;
     let key = publish.key.clone().map(|key| ("partitionkey".to_owned(), key.into()));
     let event = RawEvent {
         specversion: Some("1.0".into()),

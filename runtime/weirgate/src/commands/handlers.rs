@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use weirgate_types::{
@@ -10,10 +10,15 @@ use weirgate_types::{
     json::{Node, quoted},
 };
 
-use super::{bodies, events, table};
+use super::{
+    bodies, events,
+    table::{self, Column},
+};
 use crate::{
-    client::{Answer, Server},
+    client::{Answer, Server, path},
     commands::arguments::{Audit, Output},
+    failure::usage,
+    output,
 };
 
 #[derive(Debug, Subcommand)]
@@ -24,24 +29,32 @@ pub enum Handlers {
     List,
     /// Pause a handler: begin no attempts
     Pause {
+        /// The handler's name
+        #[arg(value_name = "NAME")]
         name: String,
         #[command(flatten)]
         audit: Audit,
     },
     /// Drain a handler: finish open deliveries, take no new events
     Drain {
+        /// The handler's name
+        #[arg(value_name = "NAME")]
         name: String,
         #[command(flatten)]
         audit: Audit,
     },
     /// Resume a paused or drained handler
     Resume {
+        /// The handler's name
+        #[arg(value_name = "NAME")]
         name: String,
         #[command(flatten)]
         audit: Audit,
     },
     /// Publish events to one handler only, independent of its subscriptions
     Post {
+        /// The handler's name
+        #[arg(value_name = "NAME")]
         name: String,
         /// A JSON file with a `CloudEvent` or an array of them; `-` reads standard input
         #[arg(value_name = "FILE")]
@@ -59,7 +72,18 @@ pub struct Deploy {
     pub modules: Option<PathBuf>,
 }
 
-const COLUMNS: [&str; 8] = ["name", "state", "checkpoint", "lag", "open", "running", "retrying", "digest"];
+const COLUMNS: [Column; 10] = [
+    Column::of("name"),
+    Column::of("state"),
+    Column::of("lag"),
+    Column::duration("oldest_open", "oldest_open_age_ms"),
+    Column::of("open"),
+    Column::of("running"),
+    Column::of("retrying"),
+    Column::of("checkpoint"),
+    Column::digest("digest"),
+    Column::of("reason"),
+];
 
 pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<()> {
     let is_deployment = matches!(command, Handlers::Deploy(_));
@@ -69,7 +93,7 @@ pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<(
         Handlers::Drain { name, audit } => change(server, &name, "drain", &audit).await?,
         Handlers::Resume { name, audit } => change(server, &name, "resume", &audit).await?,
         Handlers::Post { name, file } => {
-            return events::post(server, output, &format!("/v1/handlers/{name}/events"), events::read(&file)?).await;
+            return events::post(server, output, &path(&["handlers", &name, "events"])?, events::read(&file)?).await;
         }
         Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
     };
@@ -87,14 +111,15 @@ fn print_schedules(answer: &Answer) -> Result<()> {
             let times: Vec<_> = times.iter().filter_map(Node::as_str).collect();
             let (name, cron) = (word(schedule, "name"), word(schedule, "cron"));
             let (handler, zone) = (word(handler, "name"), word(schedule, "time_zone"));
-            println!("schedule {name} of {handler} ({cron}, {zone}) is next due at {}", times.join(", "));
+            let times = times.join(", ");
+            output::line(&format!("schedule {name} of {handler} ({cron}, {zone}) is next due at {times}"))?;
         }
     }
     Ok(())
 }
 
 async fn change(server: &Server, name: &str, command: &str, audit: &Audit) -> Result<Answer> {
-    let handler = server.post(&format!("/v1/handlers/{name}/{command}"), &bodies::body(audit)?).await?;
+    let handler = server.post(&path(&["handlers", name, command])?, &bodies::body(audit)?).await?;
     Ok(Answer::listed("handlers", &[handler]))
 }
 
@@ -107,17 +132,19 @@ async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
     Ok(Answer::listed("handlers", &handlers))
 }
 
-async fn deploy_one(server: &Server, path: &Path, modules: Option<&Path>) -> Result<Answer> {
-    let manifest = read_manifest(path)?;
-    let module = module_path(&manifest, path, modules)?;
+async fn deploy_one(server: &Server, manifest_path: &Path, modules: Option<&Path>) -> Result<Answer> {
+    let manifest = read_manifest(manifest_path)?;
+    let module = module_path(&manifest, manifest_path, modules)?;
     let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module {}", module.display()))?;
     deploy(server, &manifest, bytes).await
 }
 
 /// The manifest in a file.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
-    let text = std::fs::read_to_string(path).context("the manifest cannot be read")?;
-    Manifest::from_toml(&text).context("the manifest is invalid")
+    let text = std::fs::read(path).context("the manifest cannot be read")?;
+    let text = String::from_utf8(text)
+        .map_err(|error| usage(format!("the manifest is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
+    Manifest::from_toml(&text).map_err(|error| usage(format!("the manifest is invalid: {error}")))
 }
 
 /// Uploads a module, and deploys it with its manifest.
@@ -126,14 +153,15 @@ pub async fn deploy(server: &Server, manifest: &Manifest, bytes: Vec<u8>) -> Res
     let uploaded = uploaded.node()?;
     let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
     let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(manifest)?);
-    let endpoint = format!("/v1/handlers/{}", manifest.name);
+    let endpoint = path(&["handlers", manifest.name.as_str()])?;
     server.send(Method::PUT, &endpoint, "application/json", deployment).await
 }
 
 /// Where the manifest's module is.
 pub fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {
     let Some(module) = &manifest.module else {
-        bail!("the manifest has no module; add for instance module = \"{}.wasm\"", manifest.name)
+        let text = format!("the manifest has no module; add for instance module = \"{}.wasm\"", manifest.name);
+        return Err(usage(text));
     };
     let dir = modules.or_else(|| path.parent()).unwrap_or_else(|| Path::new("."));
     Ok(dir.join(module))

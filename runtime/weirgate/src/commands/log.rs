@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use weirgate_engine::{
@@ -14,6 +14,10 @@ use weirgate_engine::{
 };
 
 use super::arguments::Output;
+use crate::{
+    failure::{Failure, usage},
+    output,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Log {
@@ -51,7 +55,7 @@ pub fn run(command: &Log, output: Output) -> Result<ExitCode> {
         Log::NewEpoch(dir) => {
             let began = storage::repair(&dir.data, true, SystemClock::default().now_ms());
             let Some(began) = began.with_context(|| refused(&dir.data))? else { return no_log(&dir.data) };
-            print(output, &summary(&began), || format!("epoch {} begins after position {}", began.epoch, began.head));
+            print(output, &summary(&began), || format!("epoch {} begins after position {}", began.epoch, began.head))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -60,13 +64,15 @@ pub fn run(command: &Log, output: Output) -> Result<ExitCode> {
 fn verify(data: &Path, output: Output) -> Result<ExitCode> {
     let Some(survey) = storage::verify(data).with_context(|| refused(data))? else { return no_log(data) };
     match output {
-        Output::Json => println!("{:#}", of_survey(&survey)),
+        Output::Json => output::json(&format!("{:#}", of_survey(&survey)))?,
         Output::Text => {
-            survey.findings.iter().for_each(|finding| println!("{}", line(finding)));
-            survey.torn.iter().for_each(|torn| println!("{}; it is cut off at the next start", line(torn)));
+            survey.findings.iter().try_for_each(|finding| output::line(&line(finding)))?;
+            let cut_off = |torn| output::line(&format!("{}; it is cut off at the next start", line(torn)));
+            survey.torn.iter().try_for_each(cut_off)?;
             let (segments, head, count) = (survey.segments(), survey.head(), survey.findings.len());
             let (records, epoch) = (survey.records, survey.epochs.current());
-            println!("segments {segments}, positions 1 to {head}, records {records}, epoch {epoch}: findings {count}");
+            let positions = format!("segments {segments}, positions 1 to {head}, records {records}");
+            output::line(&format!("{positions}, epoch {epoch}: findings {count}"))?;
         }
     }
     Ok(if survey.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
@@ -77,14 +83,14 @@ fn repair(flags: &Repair, output: Output) -> Result<ExitCode> {
     if !flags.accept_loss {
         let survey = storage::verify(data).with_context(|| refused(data))?;
         if survey.is_some_and(|survey| survey.findings.iter().any(Finding::is_damage)) {
-            bail!(
-                "a repair loses the unreadable records; list them with `weirgate log verify`, then add --accept-loss"
-            );
+            return Err(usage(
+                "a repair loses the unreadable records; list them with `weirgate log verify`, then add --accept-loss",
+            ));
         }
     }
     let repaired = storage::repair(data, false, SystemClock::default().now_ms()).with_context(|| refused(data))?;
     let Some(repaired) = repaired else {
-        print(output, &json!({ "repaired": false }), || "nothing to repair".to_owned());
+        print(output, &json!({ "repaired": false }), || "nothing to repair".to_owned())?;
         return Ok(ExitCode::SUCCESS);
     };
     print(output, &summary(&repaired), || {
@@ -92,7 +98,7 @@ fn repair(flags: &Repair, output: Output) -> Result<ExitCode> {
         let copies = repaired.copies.iter().map(|copy| format!("kept as it was: log/{copy}"));
         let end = format!("repaired: positions 1 to {}, then epoch {} begins", repaired.head, repaired.epoch);
         findings.chain(copies).chain([end]).collect::<Vec<_>>().join("\n")
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,13 +107,13 @@ fn refused(data: &Path) -> String {
 }
 
 fn no_log(data: &Path) -> Result<ExitCode> {
-    bail!("there is no log in {}", data.display())
+    Err(Failure::NotFound(format!("there is no log in {}", data.display())).into())
 }
 
-fn print(output: Output, json: &Value, text: impl FnOnce() -> String) {
+fn print(output: Output, json: &Value, text: impl FnOnce() -> String) -> Result<()> {
     match output {
-        Output::Json => println!("{json:#}"),
-        Output::Text => println!("{}", text()),
+        Output::Json => output::json(&format!("{json:#}")),
+        Output::Text => text().lines().try_for_each(output::line),
     }
 }
 

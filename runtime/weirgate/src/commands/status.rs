@@ -5,53 +5,68 @@ use clap::Subcommand;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio_tungstenite::{
-    connect_async,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
 };
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
-use crate::{client::Server, commands::arguments::Output};
+use crate::{
+    client::{Server, path, query},
+    commands::arguments::Output,
+    failure::Failure,
+    output,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Status {
     /// Print a subject's status
-    Get { subject: String },
+    Get {
+        /// For instance order/o-1
+        #[arg(value_name = "SUBJECT")]
+        subject: String,
+    },
     /// Follow a subject's status: print every change
-    Watch { subject: String },
+    Watch {
+        /// For instance order/o-1
+        #[arg(value_name = "SUBJECT")]
+        subject: String,
+    },
 }
+
+type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 pub async fn run(server: &Server, output: Output, command: Status) -> Result<()> {
     match command {
         Status::Get { subject } => {
-            let status = server.get(&format!("/v1/status/{subject}")).await?;
+            let status = server.get(&status_path(&subject)?).await?;
             print(output, &status.node()?)
         }
         Status::Watch { subject } => watch(server, output, &subject).await,
     }
 }
 
+/// Where a subject's status is. Clients take `.` and `..` out of a path, so these two are in a query.
+fn status_path(subject: &str) -> Result<String> {
+    match subject {
+        "." | ".." => Ok(format!("/v1/status{}", query(&[("subject", Some(subject.to_owned()))]))),
+        subject => path(&["status", subject]),
+    }
+}
+
 /// Prints the status and every change, until the server ends the connection.
 async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
-    let mut request = server.live_url().into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));
-    let (mut socket, _) = connect_async(request)
-        .await
-        .with_context(|| format!("cannot open a live connection to {}", server.live_url()))?;
+    let mut socket = connect(server).await?;
     let subscribe = json!({ "type": "subscribe", "subjects": [{ "subject": subject }] });
-    socket.send(Message::Text(subscribe.to_string().into())).await?;
-    while let Some(message) = socket.next().await {
-        match message? {
-            Message::Text(text) => {
-                let frame = Node::parse(&text, SHOWN_DEPTH_MAX).context("the server sent no JSON")?;
-                match frame.get("type").and_then(Node::as_str).as_deref() {
-                    Some("snapshot" | "delta") => print(output, &frame)?,
-                    Some("error") => match word(&frame, "message") {
-                        message if message.is_empty() => bail!("the server sent an error"),
-                        message => bail!("{message}"),
-                    },
-                    _ => {}
-                }
-            }
+    socket.send(Message::Text(subscribe.to_string().into())).await.map_err(|error| server.not_answered(&error))?;
+    let mut reader_gone = std::pin::pin!(output::reader_gone());
+    loop {
+        let message = tokio::select! {
+            message = socket.next() => message,
+            closed = &mut reader_gone => return Err(closed),
+        };
+        let Some(message) = message else { break };
+        match message.map_err(|error| server.not_answered(&error))? {
+            Message::Text(text) => print_frame(output, &text)?,
             Message::Close(close) => {
                 bail!("the server ended the connection: {}", close.map(|c| c.reason.to_string()).unwrap_or_default())
             }
@@ -61,18 +76,43 @@ async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
     bail!("the connection was lost; run the command again to continue")
 }
 
+async fn connect(server: &Server) -> Result<Socket> {
+    let mut request = server.live_url().into_client_request().map_err(|error| server.not_answered(&error))?;
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));
+    match connect_async(request).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => {
+            let text = format!("the live connection was refused: {}", response.status());
+            Err(Failure::Refused(text).into())
+        }
+        Err(error) => Err(server.not_answered(&error)),
+    }
+}
+
+fn print_frame(output: Output, text: &str) -> Result<()> {
+    let frame = Node::parse(text, SHOWN_DEPTH_MAX).context("the server sent no JSON")?;
+    match frame.get("type").and_then(Node::as_str).as_deref() {
+        Some("snapshot" | "delta") => print(output, &frame),
+        Some("error") => match word(&frame, "message") {
+            message if message.is_empty() => Err(Failure::Refused("the server sent an error".into()).into()),
+            message => Err(Failure::Refused(message).into()),
+        },
+        _ => Ok(()),
+    }
+}
+
 fn print(output: Output, status: &Node) -> Result<()> {
     if output == Output::Json {
-        println!("{}", compact(status.text(), SHOWN_DEPTH_MAX)?);
-        return Ok(());
+        return output::json(&compact(status.text(), SHOWN_DEPTH_MAX)?);
     }
-    println!("version {}", status.get("version").map_or("null", Node::text));
+    output::line(&format!("version {}", status.get("version").map_or("null", Node::text)))?;
     for part in status.get("parts").and_then(Node::members).unwrap_or_default() {
         let trouble = match part.value.get("delivery") {
             Some(delivery) => format!("  [{}: {}]", word(delivery, "state"), word(delivery, "message")),
             None => String::new(),
         };
-        println!("  {:14} {:14} {}{trouble}", part.name, word(&part.value, "state"), word(&part.value, "text"));
+        let (state, text) = (word(&part.value, "state"), word(&part.value, "text"));
+        output::line(&format!("  {:14} {state:14} {text}{trouble}", part.name))?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::toolchain;
-use crate::client::{self, Server};
+use crate::{client::Server, failure};
 use build::{Builder, Built};
 use files::Snapshot;
 use server::OwnServer;
@@ -153,7 +153,7 @@ fn report(built: &Result<Built>, has_deployed: bool) {
         Ok(Built::Failed(command)) => show::line("build", &format!("failed: {command}{keeps}")),
         Err(error) => {
             show::line("error", &format!("{error:#}{keeps}"));
-            if let Some(hint) = client::hint(error) {
+            if let Some(hint) = failure::hint(error) {
                 show::line("hint", &hint);
             }
         }

@@ -18,7 +18,7 @@ use tokio::{
 use url::{Host, Url};
 
 use super::{Dev, show};
-use crate::client::{self, Server};
+use crate::client::{NotAnswered, Server};
 
 /// How long the server may take to recover its log and to answer.
 const START_PATIENCE: Duration = Duration::from_mins(5);
@@ -42,7 +42,7 @@ impl OwnServer {
                 show::line("server", &format!("using the one on {url}"));
                 return Ok(None);
             }
-            Err(error) if client::is_unreachable(&error) => {}
+            Err(error) if error.is::<NotAnswered>() => {}
             Err(error) => return Err(error.context(format!("what answers on {url} is no Weirgate"))),
         }
         let listen = listen_address(url).with_context(|| {

@@ -1,0 +1,183 @@
+//! The HTTP client of the commands: requests, answers, and why there is none.
+
+mod address;
+mod path;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use weirgate_types::json::{Node, SHOWN_DEPTH_MAX};
+
+use crate::failure::Failure;
+use address::Address;
+pub use path::{path, query};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The fields of a request's body, as sent.
+pub type Body = BTreeMap<&'static str, Box<RawValue>>;
+
+/// A server's address.
+pub struct Server {
+    address: Address,
+    http: Client,
+}
+
+/// A server's answer: JSON, as received.
+#[derive(Debug)]
+pub struct Answer(String);
+
+impl Answer {
+    /// A list in an answer: the items of `{"<name>": [...]}`.
+    pub fn listed(name: &str, items: &[Answer]) -> Self {
+        let items: Vec<_> = items.iter().map(Answer::text).collect();
+        Self(format!(r#"{{"{name}":[{}]}}"#, items.join(",")))
+    }
+
+    /// A part of an answer.
+    pub fn of(node: &Node) -> Self {
+        Self(node.text().to_owned())
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub fn node(&self) -> Result<Node<'_>> {
+        Node::parse(&self.0, SHOWN_DEPTH_MAX).context("the answer is not JSON; is it a Weirgate server?")
+    }
+}
+
+/// A server's refusal in the form of RFC 9457.
+#[derive(Debug, Deserialize, thiserror::Error)]
+#[error("{detail} ({code})")]
+pub struct Refused {
+    pub status: u16,
+    pub detail: String,
+    pub code: String,
+    #[serde(default)]
+    pub retryable: bool,
+}
+
+/// No answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from {url}{}: {why}", through(.proxy.as_ref()))]
+pub struct NotAnswered {
+    url: String,
+    proxy: Option<String>,
+    why: String,
+}
+
+fn through(proxy: Option<&String>) -> String {
+    proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
+}
+
+impl NotAnswered {
+    pub fn new(url: &str, proxy: Option<String>, why: &str) -> Self {
+        Self { url: url.to_owned(), proxy, why: why.to_owned() }
+    }
+
+    pub fn hint(&self) -> &'static str {
+        match self.proxy {
+            Some(_) => "the proxy is the one of http_proxy or all_proxy; no_proxy=HOST goes around it",
+            None => "start a server with `weirgate serve`, or name another with --url",
+        }
+    }
+}
+
+impl Server {
+    pub fn new(url: &str) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let mut http = Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        if address.is_loopback() {
+            http = http.no_proxy();
+        }
+        Ok(Self { address, http: http.build().context("the HTTP client cannot be set up")? })
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    /// The text of a successful answer.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        self.json(self.request(Method::GET, path)).await.map(|answer| answer.0)
+    }
+
+    pub async fn post(&self, path: &str, body: &Body) -> Result<Answer> {
+        self.send(Method::POST, path, "application/json", serde_json::to_string(body)?).await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Answer> {
+        self.json(self.request(method, path).header("content-type", content_type).body(body)).await
+    }
+
+    /// The address with its scheme.
+    pub fn url(&self) -> String {
+        self.address.shown()
+    }
+
+    /// The URL of the live endpoint.
+    pub fn live_url(&self) -> String {
+        self.address.with("/v1/live").replacen("http", "ws", 1)
+    }
+
+    /// No answer came over a connection of its own, which takes no proxy.
+    pub fn not_answered(&self, why: &dyn std::error::Error) -> anyhow::Error {
+        NotAnswered::new(&self.address.shown(), None, &first_cause(why)).into()
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.address.with(path))
+    }
+
+    async fn json(&self, request: RequestBuilder) -> Result<Answer> {
+        let failed = |error: reqwest::Error| self.unanswered(&error);
+        let response = request.send().await.map_err(failed)?;
+        let response = self.refusal(response).await?;
+        Ok(Answer(response.text().await.map_err(failed)?))
+    }
+
+    fn unanswered(&self, error: &reqwest::Error) -> anyhow::Error {
+        let why = if error.is_timeout() { "it took too long".to_owned() } else { first_cause(error) };
+        NotAnswered::new(&self.address.shown(), self.address.proxy(), &why).into()
+    }
+
+    async fn refusal(&self, response: Response) -> Result<Response> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.map_err(|error| self.unanswered(&error))?;
+        if let Ok(refused) = serde_json::from_slice::<Refused>(&body) {
+            return Err(refused.into());
+        }
+        let (url, proxy) = (self.address.shown(), self.address.proxy());
+        let is_gateway =
+            matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+        if is_gateway || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(NotAnswered::new(&url, proxy, &format!("the gateway answered {status}")).into());
+        }
+        let text = format!("{url}{} answered {status}; is it a Weirgate server?", through(proxy.as_ref()));
+        Err(Failure::Refused(text).into())
+    }
+}
+
+/// The first cause in a chain, as the system words it.
+fn first_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let text = cause.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,87 @@
+//! Prints answers: as JSON, or as a table that is readable without colour.
+
+mod columns;
+mod layout;
+mod moments;
+
+use anyhow::Result;
+use console::Term;
+use weirgate_engine::{Clock, SystemClock};
+use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, pretty};
+
+use crate::{client::Answer, commands::arguments::Output, output};
+pub use columns::Column;
+
+/// Prints `rows` as a table of `columns`, or `answer` as JSON; the last line says how to get the next page, if there is one.
+pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[Column]) -> Result<()> {
+    let answer = answer.node()?;
+    if output == Output::Json {
+        return print_json(&answer);
+    }
+    print_rows(answer.get(rows).map(Node::items).unwrap_or_default(), columns)?;
+    match answer.get("next").filter(|next| !next.is_null()) {
+        Some(next) => {
+            let next = next.as_str().unwrap_or_else(|| next.text().into());
+            output::line(&format!("there are more: --after {next}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Prints a table with its titles.
+pub fn print_rows(rows: &[Node], columns: &[Column]) -> Result<()> {
+    let titles = std::iter::once(columns.iter().map(Column::title).collect());
+    print_lines(&titles.chain(cells(rows, columns)).collect::<Vec<_>>())
+}
+
+/// Prints rows without titles, for lists that grow.
+pub fn print_more(rows: &[Node], columns: &[Column]) -> Result<()> {
+    print_lines(&cells(rows, columns).collect::<Vec<_>>())
+}
+
+fn cells(rows: &[Node], columns: &[Column]) -> impl Iterator<Item = Vec<String>> {
+    let now_ms = SystemClock::default().now_ms();
+    rows.iter().map(move |row| columns.iter().map(|column| column.cell(row, now_ms)).collect())
+}
+
+fn print_lines(rows: &[Vec<String>]) -> Result<()> {
+    layout::lines(rows, width()).iter().try_for_each(|line| output::line(line))
+}
+
+/// The width to cut lines at: that of the terminal, or `COLUMNS`. Other readers get whole lines.
+fn width() -> Option<usize> {
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let terminal = || Some(usize::from(Term::stdout().size_checked()?.1));
+    named.or_else(terminal).filter(|columns| *columns > 0)
+}
+
+/// Prints one object: its plain fields as lines, then its nested fields as JSON.
+pub fn show(output: Output, answer: &Answer) -> Result<()> {
+    let answer = answer.node()?;
+    let Some(fields) = answer.members().filter(|_| output == Output::Text) else { return print_json(&answer) };
+    let now_ms = SystemClock::default().now_ms();
+    // Times are there twice; people get the one that is made for them.
+    let is_twin = |name: &str| answer.get(&format!("{name}_ms")).is_some();
+    let fields = || fields.iter().filter(|field| !is_twin(&field.name));
+    let is_plain = |node: &Node| node.members().is_none() && !node.is_array();
+    let name = |name: &str| name.trim_end_matches("_ms").replace('_', " ");
+    let width = fields().map(|field| name(&field.name).len()).max().unwrap_or(0);
+    for field in fields().filter(|field| is_plain(&field.value)) {
+        let moment = field.name.ends_with("_ms").then(|| field.value.as_u64()).flatten();
+        let text = match moment {
+            Some(at_ms) => moments::moment(at_ms, now_ms),
+            None => field.value.as_str().unwrap_or_else(|| field.value.text().into()).into_owned(),
+        };
+        output::line(&format!("{:width$}  {text}", name(&field.name)))?;
+    }
+    for field in fields().filter(|field| !is_plain(&field.value)) {
+        output::line("")?;
+        output::line(&name(&field.name).to_uppercase())?;
+        print_json(&field.value)?;
+    }
+    Ok(())
+}
+
+pub fn print_json(node: &Node) -> Result<()> {
+    output::json(&pretty(node.text(), SHOWN_DEPTH_MAX)?)
+}
