@@ -11,7 +11,7 @@ use tokio_tungstenite::{
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
 use crate::{
-    client::{Server, path, query},
+    client::{Server, query},
     commands::arguments::Output,
     failure::Failure,
     output,
@@ -38,18 +38,11 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 pub async fn run(server: &Server, output: Output, command: Status) -> Result<()> {
     match command {
         Status::Get { subject } => {
-            let status = server.get(&status_path(&subject)?).await?;
+            // In the query, because clients and proxies change paths with dots or empty parts.
+            let status = server.get(&format!("/v1/status{}", query(&[("subject", Some(subject))]))).await?;
             print(output, &status.node()?)
         }
         Status::Watch { subject } => watch(server, output, &subject).await,
-    }
-}
-
-/// Where a subject's status is. Clients take `.` and `..` out of a path, so these two are in a query.
-fn status_path(subject: &str) -> Result<String> {
-    match subject {
-        "." | ".." => Ok(format!("/v1/status{}", query(&[("subject", Some(subject.to_owned()))]))),
-        subject => path(&["status", subject]),
     }
 }
 
