@@ -392,6 +392,16 @@ impl World {
         for handler in handlers {
             self.ready(handler.as_str());
         }
+        self.check_lag();
+    }
+
+    /// A handler's lag is the number of events that it has not scanned, whatever the views had of it.
+    fn check_lag(&self) {
+        for (name, view) in self.machine.handlers() {
+            let events = self.log.iter().flat_map(|(first, record)| record.events(*first));
+            let unseen = events.filter(|(position, _)| *position > view.scanned).count();
+            assert_eq!(view.lag, unseen as u64, "the lag of {name}");
+        }
     }
 
     fn deployed_at(&self, wanted: Position) -> Deployed {
