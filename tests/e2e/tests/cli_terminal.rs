@@ -142,6 +142,10 @@ async fn every_subject_is_its_own() {
         "%",
         "a\\b",
         "...",
+        ".",
+        "..",
+        "a//b",
+        "/",
     ];
     for (n, subject) in subjects.iter().enumerate() {
         server.client.accept(event("ledger.add", subject, &format!("s{n}"), &json!({ "n": n }))).await;
