@@ -43,6 +43,6 @@ const COLUMNS: [Column; 6] = [
 pub async fn run(server: &Server, output: Output, command: Attempts) -> Result<()> {
     let Attempts::List(List { handler, key, after, limit }) = command;
     let (after, limit) = (after.map(|after| after.to_string()), limit.map(|limit| limit.to_string()));
-    let query = table::query(&[("handler", handler), ("key", key), ("after", after), ("limit", limit)]);
+    let query = query(&[("handler", handler), ("key", key), ("after", after), ("limit", limit)]);
     table::print(output, &server.get(&format!("/v1/attempts{query}")).await?, "attempts", &COLUMNS)
 }
