@@ -289,10 +289,87 @@ async fn the_long_poll_answers_when_the_status_changes() {
     client.get("/v1/status/account/1?after=0&wait=50ms").await.is_problem(404, "not-found");
     client.get("/v1/status/account/1?wait=soon").await.is_problem(400, "bad-query");
     let (news, ()) = tokio::join!(client.get("/v1/status/account/1?after=0&wait=30s"), add(client, "account/1", 1));
-    let version = news.ok()["version"].as_u64().expect("a version");
-    assert_eq!(client.get(&format!("/v1/status/account/1?after={version}")).await.status, 304);
-    assert_eq!(client.get(&format!("/v1/status/account/1?after={version}&wait=100ms")).await.status, 304);
-    let waiting = format!("/v1/status/account/1?after={version}&wait=30s");
+    let document = news.ok();
+    let (version, epoch) = (document["version"].as_u64().expect("a version"), document["epoch"].clone());
+    let epoch = epoch.as_str().expect("an epoch");
+    for query in ["", "&wait=100ms", &format!("&epoch={epoch}"), &format!("&epoch={epoch}&wait=100ms")] {
+        let same = client.get(&format!("/v1/status/account/1?after={version}{query}")).await;
+        assert_eq!(same.status, 304, "{query}");
+        assert_eq!(same.header("etag"), format!("\"{epoch}-{version}\""), "{query}");
+        assert_eq!((same.header("cache-control"), same.text.as_str()), ("no-cache", ""), "{query}");
+    }
+    let waiting = format!("/v1/status/account/1?after={version}&epoch={epoch}&wait=30s");
     let (news, ()) = tokio::join!(client.get(&waiting), add(client, "account/1", 2));
     assert_eq!(news.ok()["parts"]["ledger"]["data"]["count"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_poll_is_not_stuck_when_the_log_was_replaced() {
+    let mut server = start(Setup::new()).await;
+    for n in 1..=30 {
+        add(&server.client, "account/1", n).await;
+    }
+    server.client.drained(PATIENCE).await;
+    let before = server.client.status("account/1").await;
+    let query = format!("after={}&epoch={}&wait=30s", before["version"], before["epoch"].as_str().expect("an epoch"));
+    server.terminate().await;
+    std::fs::remove_dir_all(&server.dir).expect("the data directory");
+    server.start().await;
+    let client = &server.client;
+    // Within a fraction of the wait: nothing is known yet, and then the new log's smaller version.
+    let at_once = async |path: &str| within("an answer at once", Duration::from_secs(15), client.get(path)).await;
+    at_once(&format!("/v1/status/account/1?{query}")).await.is_problem(404, "not-found");
+    client.deploy(&manifest("ledger", &["ledger.add"]), weirgate_guests::build("ledger")).await;
+    add(client, "account/1", 1).await;
+    client.drained(PATIENCE).await;
+    let now = at_once(&format!("/v1/status/account/1?{query}")).await.ok();
+    assert!(now["epoch"] != before["epoch"] && now["version"].as_u64() < before["version"].as_u64(), "{now}");
+    let (epoch, version) = (now["epoch"].as_str().expect("an epoch"), now["version"].as_u64().expect("a version"));
+    // So is a version that this log has not reached.
+    let beyond = at_once(&format!("/v1/status/account/1?after={}&epoch={epoch}&wait=30s", version + 1)).await;
+    assert_eq!(beyond.ok()["version"], version);
+    for odd in ["x", "", "0", &epoch[1..], &format!("{epoch}0"), "+0000000000000000000000000000000", "é"] {
+        client.get(&format!("/v1/status/account/1?after=1&epoch={odd}")).await.is_problem(400, "bad-query");
+    }
+    let upper = client.get(&format!("/v1/status/account/1?after={version}&epoch={}", epoch.to_uppercase())).await;
+    assert_eq!(upper.status, 304);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conditional_requests_follow_rfc_9110() {
+    let server = start(Setup::new()).await;
+    let client = &server.client;
+    let asked = async |method: Method, path: &str, fields: &[(&'static str, &str)]| {
+        let request =
+            fields.iter().fold(client.request(method, path), |request, (name, value)| request.header(*name, *value));
+        client.attempt(request).await.expect("an answer")
+    };
+    let path = "/v1/status/account/1";
+    // Of nothing there is no version, so no condition applies.
+    asked(Method::GET, path, &[("if-none-match", "*")]).await.is_problem(404, "not-found");
+    asked(Method::GET, path, &[("if-match", "\"x\"")]).await.is_problem(404, "not-found");
+    add(client, "account/1", 1).await;
+    client.drained(PATIENCE).await;
+    let tag = client.get(path).await.header("etag").to_owned();
+    let weak = format!("W/{tag}");
+    let listed = format!("\"a,b\", {weak} , \"c\"");
+    for method in [Method::GET, Method::HEAD] {
+        for known in [&tag, &weak, &listed, "*"] {
+            let answer = asked(method.clone(), path, &[("if-none-match", known)]).await;
+            assert_eq!(
+                (answer.status, answer.header("etag"), answer.header("cache-control")),
+                (304, &*tag, "no-cache")
+            );
+        }
+        let lines = [("if-none-match", "\"other\""), ("if-none-match", &tag)];
+        assert_eq!(asked(method.clone(), path, &lines).await.status, 304);
+        for unknown in ["\"other\"", "x", "", tag.trim_matches('"'), "*, \"x\"", &format!("{tag} \"x\"")] {
+            let answer = asked(method.clone(), path, &[("if-none-match", unknown)]).await;
+            assert_eq!((answer.status, answer.header("etag")), (200, &*tag), "{unknown}");
+        }
+        for (wanted, status) in [(&*tag, 200), ("*", 200), (&*weak, 412), ("\"other\"", 412)] {
+            assert_eq!(asked(method.clone(), path, &[("if-match", wanted)]).await.status, status, "{wanted}");
+        }
+    }
+    asked(Method::GET, path, &[("if-match", "\"other\"")]).await.is_problem(412, "version-differs");
 }

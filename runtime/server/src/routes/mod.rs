@@ -18,6 +18,7 @@ mod health;
 mod lists;
 mod modes;
 mod modules;
+mod preconditions;
 mod problem_pages;
 pub mod problems;
 mod query;

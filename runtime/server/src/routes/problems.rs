@@ -36,6 +36,7 @@ problems! {
     UnknownSubject: 404, "The subject has no status";
     AmbiguousDigest: 409, "The digits are the first of several modules' digests";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
+    VersionDiffers: 412, "`If-Match` names another version";
     DataTooLarge: 413, "The data is too large";
     AuditRefused: 422, "`actor` or `reason` is too long or not one line";
     CommandRefused: 422, "The command is invalid";

@@ -10,10 +10,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::Watch;
-use weirgate_types::{Position, StatusDocument};
+use weirgate_types::{Epoch, Position, StatusDocument};
 
 use super::{
-    problems::{SubjectRefused, UnknownSubject},
+    preconditions::{self, Verdict},
+    problems::{SubjectRefused, UnknownSubject, VersionDiffers},
     query::{Path, Query},
 };
 use crate::{Problem, admission::hold, app::App, live::check_subject};
@@ -27,6 +28,10 @@ pub struct StatusQuery {
     /// Answer 304 unless the document's version is greater than this.
     #[param(value_type = Option<Position>, inline)]
     after: Option<u64>,
+    /// The epoch of that version, as an answer named it. In another epoch the versions are others: the answer is the whole
+    /// document, at once.
+    #[param(pattern = "^[0-9a-f]{32}$")]
+    epoch: Option<String>,
     /// Wait this long for that: `30s`, `500ms` (up to 60s).
     #[param(pattern = "^[0-9]{1,9}(ms|s)?$")]
     wait: Option<String>,
@@ -50,8 +55,8 @@ pub struct Status {
     params(("subject" = String, Path, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery),
     responses(
         (status = 200, description = "The document", body = Status),
-        (status = 304, description = "Nothing newer than `after`"),
-        SubjectRefused, UnknownSubject,
+        (status = 304, description = "Nothing newer than `after`, or the version that `If-None-Match` names"),
+        SubjectRefused, UnknownSubject, VersionDiffers,
     ),
 )]
 pub async fn read(
@@ -62,24 +67,50 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     check_subject(&subject)?;
     let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), duration)?;
-    let after = Position(query.after.unwrap_or(0));
+    let epoch = app.engine.epoch();
+    let named = query.epoch.as_deref().map(epoch_of).transpose()?;
+    let after = query.after.map_or(Position::ZERO, Position);
     let mut document = app.engine.status(subject.clone()).await?;
-    if document.version <= after && !wait.is_zero() {
+    // Versions of another log cannot be compared; nor can one that its log has not reached, if the client names the log.
+    let is_comparable = named.is_none_or(|named| named == epoch && after <= document.version);
+    if is_comparable && document.version <= after && !wait.is_zero() {
         document = wait_for_news(&app, &subject, after, wait.min(WAIT_MAX)).await?;
     }
+    let is_seen = is_comparable && query.after.is_some() && document.version <= after;
     if document.version == Position::ZERO {
         return Err(Problem::not_found(format!("nothing is known of {subject}")));
     }
-    if query.after.is_some() && document.version <= after {
-        return Ok(StatusCode::NOT_MODIFIED.into_response());
-    }
-    let epoch = app.engine.epoch().to_string();
-    let tag = format!("\"{epoch}-{}\"", document.version);
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok(StatusCode::NOT_MODIFIED.into_response());
-    }
-    let status = Status { subject, epoch, version: document.version.0, parts: document.parts };
-    Ok(([(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".into())], axum::Json(status)).into_response())
+    let tag = format!("{epoch}-{}", document.version);
+    let verdict = match preconditions::judge(&headers, &tag) {
+        Verdict::Respond if is_seen => Verdict::NotModified,
+        verdict => verdict,
+    };
+    let fields = [(header::ETAG, format!("\"{tag}\"")), (header::CACHE_CONTROL, "no-cache".into())];
+    Ok(match verdict {
+        Verdict::NotModified => (StatusCode::NOT_MODIFIED, fields).into_response(),
+        Verdict::Failed => (fields, version_differs(&tag)).into_response(),
+        Verdict::Respond => {
+            let (epoch, version) = (epoch.to_string(), document.version.0);
+            (fields, axum::Json(Status { subject, epoch, version, parts: document.parts })).into_response()
+        }
+    })
+}
+
+fn version_differs(tag: &str) -> Problem {
+    let detail = format!("the present version is \"{tag}\", which `If-Match` does not name");
+    Problem::new(StatusCode::PRECONDITION_FAILED, "version-differs", detail)
+}
+
+/// 32 hexadecimal digits.
+fn epoch_of(text: &str) -> Result<Epoch, Problem> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
+    number.map(|number| Epoch(number.to_be_bytes())).ok_or_else(|| {
+        Problem::bad_request(
+            "bad-query",
+            format!("epoch={text:?} is not 32 hexadecimal digits; send that of an answer"),
+        )
+    })
 }
 
 async fn wait_for_news(app: &App, subject: &str, after: Position, wait: Duration) -> Result<StatusDocument, Problem> {
