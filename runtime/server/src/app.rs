@@ -30,7 +30,12 @@ pub struct Options {
     pub upload_timeout: Duration,
     /// Interval between searches for modules that no handler was deployed with.
     pub collect_interval: Duration,
+    /// The longest time without a message on a live connection.
     pub heartbeat: Duration,
+    /// From the answer to a ping of a WebSocket to the next ping.
+    pub ping_interval: Duration,
+    /// How long a WebSocket's peer may take to answer a ping.
+    pub pong_timeout: Duration,
     /// Origins whose pages may use the live endpoint, in addition to the server's own.
     pub origins: Vec<String>,
     /// The directory of the built demo shop, served under `/shop/`.
@@ -51,6 +56,8 @@ impl Default for Options {
             upload_timeout: Duration::from_secs(120),
             collect_interval: Duration::from_secs(600),
             heartbeat: Duration::from_secs(25),
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(20),
             origins: Vec::new(),
             shop: None,
         }
@@ -65,6 +72,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub admission: Arc<Admission>,
     pub tasks: Arc<Tasks>,
+    /// The WebSockets' sessions.
+    pub sessions: Arc<Tasks>,
     pub parsers: Parsers,
     /// Maximum number of refused bodies that are read to their end at once.
     pub discards: Arc<Semaphore>,

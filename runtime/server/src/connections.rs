@@ -38,6 +38,12 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
+/// A peer that acknowledges no byte for this long is disconnected. Probes do not run while a byte is unacknowledged, and a
+/// stream of heartbeats always has one.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+/// Maximum number of bytes that the kernel takes for a peer beyond what it can send, so that a peer which reads nothing is
+/// noticed soon, holds little memory, and gets the latest status when it reads again.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// Delay before the next accept, after one that failed for lack of a resource.
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -174,7 +180,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn set_up(stream: &TcpStream, peer: SocketAddr) {
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
-    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    let socket = SockRef::from(stream);
+    let set = stream
+        .set_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)))
+        .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
     if let Err(error) = set {
         tracing::debug!(%peer, %error, "a connection's options cannot be set");
     }

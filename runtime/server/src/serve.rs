@@ -53,6 +53,7 @@ pub async fn serve(
         clock,
         admission: Arc::new(Admission::new(live_max)),
         tasks: Arc::default(),
+        sessions: Arc::default(),
         parsers: Parsers::default(),
         discards: Arc::new(Semaphore::new(DISCARDS_MAX)),
         lists: Arc::new(Semaphore::new(LISTS_MAX)),
@@ -63,7 +64,12 @@ pub async fn serve(
         stop.await;
         stopping.send_replace(true);
     };
-    let serving = connections::serve(listener, router(app), engine, limits, stopped);
+    let sessions = Arc::clone(&app.sessions);
+    let serving = async {
+        connections::serve(listener, router(app), engine, limits, stopped).await;
+        // Each ends with a close frame that its client answers.
+        sessions.ended().await;
+    };
     tokio::join!(serving, shutdown);
 }
 

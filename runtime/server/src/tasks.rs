@@ -20,6 +20,14 @@ impl Tasks {
         }
         tasks.spawn(work);
     }
+
+    /// Waits until all have ended. None may be started meanwhile.
+    pub async fn ended(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(ended) = tasks.join_next().await {
+            tell(ended);
+        }
+    }
 }
 
 fn tell(ended: Result<(), JoinError>) {

@@ -1,6 +1,6 @@
-//! A message that a browser sends over the WebSocket of `weirgate.v1`.
+//! What a browser sends over the WebSocket of `weirgate.v1`: the bytes of frames, and a message.
 
-use weirgate_server::fuzz::live_subjects;
+use weirgate_server::fuzz::{live_messages, live_subjects};
 
 use crate::check_error;
 
@@ -22,6 +22,12 @@ pub const WORDS: &[&str] = &[
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 
 pub fn run(bytes: &[u8]) {
+    for stream in [bytes.to_vec(), frames(bytes)] {
+        let whole = live_messages(&stream, stream.len());
+        for size in [1, 7] {
+            assert_eq!(live_messages(&stream, size), whole, "in pieces of {size} bytes");
+        }
+    }
     let Ok(text) = std::str::from_utf8(&bytes[..bytes.len().min(MESSAGE_BYTES_MAX)]) else { return };
     match live_subjects(text) {
         Ok(subjects) => {
@@ -30,4 +36,11 @@ pub fn run(bytes: &[u8]) {
         }
         Err(error) => check_error(&error),
     }
+}
+
+/// Frames of 30 bytes at most: the first of each run of bytes is that of a frame, the others are its payload.
+fn frames(bytes: &[u8]) -> Vec<u8> {
+    let frame =
+        |run: &[u8]| [&run[..1], &[0x80 | u8::try_from(run.len() - 1).unwrap_or(0)], &[0; 4], &run[1..]].concat();
+    bytes.chunks(31).flat_map(frame).collect()
 }

@@ -11,6 +11,7 @@ mod gateway;
 mod lines;
 mod live;
 mod python;
+mod raw_socket;
 mod server;
 mod wait;
 
@@ -21,5 +22,6 @@ pub use events::{event, from, handler, manifest, order_handlers, placed};
 pub use gateway::{Gateway, Request};
 pub use live::{Document, Live};
 pub use python::python_program;
+pub use raw_socket::{CLOSE, End, HANDSHAKE, PING, PONG, RawFrame, RawSocket, TEXT, closing, masked};
 pub use server::{Server, Setup, binary, free_port};
 pub use wait::{eventually, within};

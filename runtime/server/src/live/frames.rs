@@ -1,6 +1,6 @@
 //! The messages of `weirgate.v1`, as data.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use weirgate_engine::{Epoch, SharedDelta};
@@ -116,6 +116,20 @@ pub fn shared_delta(subject: &str, shared: &SharedDelta) -> Arc<str> {
     Arc::clone(shared.encoded.get_or_init(|| delta(subject, &shared.delta).into()))
 }
 
+/// Each subject once, where it was named first, with the version that was named last.
+pub fn distinct(subjects: Vec<Wanted>) -> Vec<Wanted> {
+    let mut places = HashMap::new();
+    let mut distinct = Vec::<Wanted>::new();
+    for wanted in subjects {
+        let place = *places.entry(wanted.subject.clone()).or_insert(distinct.len());
+        match distinct.get_mut(place) {
+            Some(known) => *known = wanted,
+            None => distinct.push(wanted),
+        }
+    }
+    distinct
+}
+
 impl Wanted {
     /// The client's version, if it is one of this log's.
     pub fn seen(&self, epoch: Epoch) -> Option<Position> {
@@ -168,6 +182,20 @@ mod tests {
             assert_eq!(snapshot["epoch"], EPOCH.to_string());
             assert_eq!(snapshot["parts"].as_object().map(serde_json::Map::len), Some(2));
         }
+    }
+
+    #[test]
+    fn a_subject_that_is_named_twice_is_one() {
+        let wanted = |(subject, version): (&str, u64)| Wanted {
+            subject: subject.into(),
+            epoch: None,
+            version: Some(Position(version)),
+        };
+        let named = [("b", 1), ("a", 2), ("b", 3), ("c", 4), ("b", 5)].map(wanted);
+        let distinct = distinct(named.into()).into_iter().map(|wanted| (wanted.subject, wanted.version));
+        let expected =
+            [("b", 5), ("a", 2), ("c", 4)].map(|(subject, version)| (subject.into(), Some(Position(version))));
+        assert_eq!(distinct.collect::<Vec<_>>(), expected);
     }
 
     #[test]

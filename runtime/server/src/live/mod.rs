@@ -1,17 +1,21 @@
 //! `GET /v1/live`: the status of subjects, pushed. WebSocket (`weirgate.v1`), or server-sent events.
 //! `docs/protocols/live.md` is the protocol.
 
+mod close;
 mod frames;
 mod session;
 mod sse;
+mod timers;
+mod websocket;
 
 use axum::{
-    extract::{RawQuery, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use hyper::upgrade::OnUpgrade;
 
-use crate::routes::problems::{NoLiveRequest, OriginRefused, TooManyConnections};
+use crate::routes::problems::{NoLiveRequest, OriginRefused, OtherWebSocketVersion, TooManyConnections};
 use crate::{Problem, app::App, slot::ConnectionSlot};
 
 /// Maximum number of subjects that one connection may watch.
@@ -19,9 +23,6 @@ const SUBJECTS_MAX: usize = 128;
 /// Maximum length of a subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1_024;
 const PROTOCOL: &str = "weirgate.v1";
-/// Maximum size of a client's message, in bytes.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The subjects in a client's message, for fuzzing.
 ///
@@ -30,6 +31,13 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 #[cfg(feature = "fuzz")]
 pub fn subjects(message: &str) -> Result<Vec<String>, String> {
     frames::Request::parse(message).map(frames::Request::subjects)
+}
+
+/// What a peer's bytes are, when they arrive in pieces of `size` bytes, for fuzzing.
+#[cfg(feature = "fuzz")]
+#[must_use]
+pub fn messages(bytes: &[u8], size: usize) -> String {
+    websocket::messages(bytes, size)
 }
 
 /// Follow subjects live.
@@ -42,46 +50,49 @@ pub fn subjects(message: &str) -> Result<Vec<String>, String> {
     responses(
         (status = 101, description = "WebSocket, subprotocol weirgate.v1"),
         (status = 200, description = "Server-sent events", content_type = "text/event-stream"),
-        NoLiveRequest, OriginRefused, TooManyConnections,
+        NoLiveRequest, OriginRefused, OtherWebSocketVersion, TooManyConnections,
     ),
 )]
-pub async fn connect(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, Problem> {
-    check_origin(&headers, &app.options.origins)?;
+pub async fn connect(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    check_origin(request.headers(), &app.options.origins)?;
     let slot = app.admission.enter(&app.engine).ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "too many live connections")
             .retry_after(5)
     })?;
-    let wants_events =
-        headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
-    match upgrade {
-        Ok(upgrade) => websocket(upgrade, app, slot),
-        Err(_) if wants_events => {
-            Ok(sse::stream(app, slot, query.as_deref().unwrap_or_default(), &headers).await?.into_response())
-        }
-        Err(rejection) => {
-            let detail = format!("connect with a WebSocket, or accept text/event-stream ({})", rejection.body_text());
-            Err(Problem::bad_request("not-a-websocket", detail))
-        }
+    if websocket::is_requested(request.method(), request.headers()) {
+        return websocket(request, app, slot);
     }
+    if wants_events(request.headers()) {
+        let query = request.uri().query().unwrap_or_default();
+        return Ok(sse::stream(app, slot, query, request.headers()).await?.into_response());
+    }
+    let detail = "connect with a WebSocket (GET, Upgrade: websocket, Connection: upgrade), or accept text/event-stream";
+    Err(Problem::bad_request("not-a-websocket", detail))
 }
 
-fn websocket(upgrade: WebSocketUpgrade, app: App, slot: ConnectionSlot) -> Result<Response, Problem> {
-    let upgrade = upgrade
-        .protocols([PROTOCOL])
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        // One message is written at a time, so only one message waits for a socket.
-        .write_buffer_size(0);
-    if upgrade.selected_protocol().is_none() {
-        return Err(Problem::bad_request("no-subprotocol", format!("ask for the subprotocol {PROTOCOL}")));
+/// Whether one of the accepted media types is that of server-sent events.
+fn wants_events(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT).into_iter().filter_map(|line| line.to_str().ok());
+    let mut types = lines.flat_map(|line| line.split(',')).filter_map(|range| range.split(';').next());
+    types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+fn websocket(mut request: Request, app: App, slot: ConnectionSlot) -> Result<Response, Problem> {
+    if let Some(refused) = websocket::unsupported_version(request.headers()) {
+        return Ok(refused);
     }
-    Ok(upgrade.on_upgrade(move |socket| session::Session::new(app, slot).run(socket)))
+    let accept = websocket::check(&request, PROTOCOL)?;
+    let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return Err(Problem::bad_request("not-a-websocket", "this connection cannot become a WebSocket"));
+    };
+    let sessions = std::sync::Arc::clone(&app.sessions);
+    sessions.start(async move {
+        // An error means that the client is gone before the connection became a WebSocket.
+        let Ok(upgraded) = on_upgrade.await else { return };
+        let (reader, writer) = websocket::open(upgraded);
+        session::Session::new(app, slot, reader, writer).run().await;
+    });
+    Ok(websocket::switching_protocols(accept, PROTOCOL))
 }
 
 /// A subject is an event's key or a handler's choice, which have this limit as well.

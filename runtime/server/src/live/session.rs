@@ -1,194 +1,205 @@
 //! One WebSocket connection. It keeps no queue of messages: only which of its subjects have changed, and the version of each
-//! that was sent last.
+//! that was sent last. It receives while it cannot write, so a close or a pong is never stuck behind a slow socket, and holds
+//! at most one request that waits for the socket.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::{SinkExt, StreamExt, stream::SplitSink};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use weirgate_engine::{Grant, Watch};
 
 use super::{
     SUBJECTS_MAX, check_subject,
+    close::Close,
     frames::{self, Request, Wanted},
+    timers::{Due, Intervals, Timers},
+    websocket::{self, Ended, Received, SocketReader, SocketWriter},
 };
 use crate::{admission::hold, app::App, slot::ConnectionSlot};
 
-/// A client that accepts no bytes for this long is disconnected, with a close code that tells it to reconnect.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of pings that wait for the socket.
+const PINGS_MAX: usize = 16;
 
 pub struct Session {
     app: App,
     watch: Watch,
     /// The budget's bytes for the watched subjects, by subject.
     held: HashMap<String, Grant>,
-    _slot: ConnectionSlot,
+    reader: SocketReader,
+    writer: SocketWriter,
+    timers: Timers,
+    /// The subjects of a subscription that are not answered yet.
+    wanted: VecDeque<Wanted>,
+    /// A message that waits for the socket. Until it is handled no other is received.
+    waiting: Option<String>,
+    /// The payloads of the client's pings that are not answered yet: the newest ones.
+    pings: VecDeque<Vec<u8>>,
+    changed: BTreeSet<Arc<str>>,
+    slot: ConnectionSlot,
 }
 
-/// Why a connection is closed: a close code, a stable word, and a text for the client.
-struct Close {
-    code: u16,
-    word: &'static str,
-    message: String,
+/// The end of a session.
+enum End {
+    /// The client is gone.
+    Gone,
+    Close(Close),
 }
 
-type Sink = SplitSink<WebSocket, Message>;
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
 
 impl Session {
-    pub fn new(app: App, slot: ConnectionSlot) -> Self {
+    pub fn new(app: App, slot: ConnectionSlot, reader: SocketReader, writer: SocketWriter) -> Self {
+        let options = &app.options;
+        let intervals =
+            Intervals { heartbeat: options.heartbeat, ping: options.ping_interval, pong_timeout: options.pong_timeout };
+        let timers = Timers::new(intervals, Instant::now());
         let watch = Watch::new(Arc::clone(app.engine.hub()));
-        Self { app, watch, held: HashMap::new(), _slot: slot }
+        let (held, wanted, pings, changed) = (HashMap::new(), VecDeque::new(), VecDeque::new(), BTreeSet::new());
+        Self { app, watch, held, reader, writer, timers, wanted, waiting: None, pings, changed, slot }
     }
 
-    pub async fn run(mut self, socket: WebSocket) {
-        let (mut sink, mut stream) = socket.split();
+    pub async fn run(mut self) {
         let heartbeat = self.app.options.heartbeat;
-        let hello = frames::hello(self.app.engine.epoch(), heartbeat.as_millis(), SUBJECTS_MAX);
-        let mut ended = self.send(&mut sink, vec![hello.into()]).await.err();
-        let mut silent_until = Instant::now() + heartbeat;
+        self.send(&frames::hello(self.app.engine.epoch(), heartbeat.as_millis(), SUBJECTS_MAX));
         let app = self.app.clone();
-        while ended.is_none() {
-            let step = tokio::select! {
-                message = stream.next() => match message {
-                    Some(Ok(message)) => self.take(&mut sink, message).await,
-                    Some(Err(error)) => Err(Close::bad_message(error.to_string())),
-                    None => return,
-                },
-                changed = self.watch.changed() => self.push(&mut sink, changed).await,
-                () = sleep_until(silent_until) => self.send(&mut sink, vec![frames::heartbeat().into()]).await,
-                () = app.stopped() => Err(Close::going_away()),
-            };
-            match step {
-                Ok(true) => silent_until = Instant::now() + heartbeat,
-                Ok(false) => {}
-                Err(close) => ended = Some(close),
+        let end = loop {
+            if let Err(end) = self.step(&app).await {
+                break end;
+            }
+        };
+        let End::Close(close) = end else { return };
+        if let Some(word) = close.word {
+            self.send(&frames::error(word, &close.reason));
+        }
+        let Self { reader, mut writer, watch, held, slot, .. } = self;
+        writer.close(close.code, &close.reason);
+        // The end may take a while; what the client watched and its place are free now.
+        drop((watch, held, slot));
+        websocket::close(reader, writer, close.is_answered).await;
+    }
+
+    async fn step(&mut self, app: &App) -> Result<(), End> {
+        self.fill().await?;
+        let is_idle = self.writer.is_idle();
+        tokio::select! {
+            received = self.reader.next(), if self.waiting.is_none() => self.receive(received),
+            written = self.writer.write_some(), if !is_idle => {
+                self.timers.wrote(Instant::now());
+                written.map_err(|_| End::Gone)
+            }
+            changed = self.watch.changed(), if self.changed.is_empty() => {
+                self.changed = changed;
+                Ok(())
+            }
+            () = sleep_until(self.timers.next(is_idle)) => self.send_due(is_idle),
+            () = app.stopped() => Err(Close::going_away().into()),
+        }
+    }
+
+    fn receive(&mut self, received: Result<Received, Ended>) -> Result<(), End> {
+        match received {
+            Ok(Received::Text(text)) => self.waiting = Some(text),
+            Ok(Received::Ping(payload)) => self.keep(payload),
+            Ok(Received::Pong(payload)) => self.timers.answered(&payload, Instant::now()),
+            Ok(Received::Close(code)) => return Err(Close::answer(code).into()),
+            Err(Ended::Gone) => return Err(End::Gone),
+            Err(Ended::Violated(violation)) => return Err(Close::violated(violation).into()),
+        }
+        Ok(())
+    }
+
+    /// Older pings need no answer (RFC 6455, section 5.5.3), so a client that reads no answers costs no memory.
+    fn keep(&mut self, ping: Vec<u8>) {
+        if self.pings.len() == PINGS_MAX {
+            self.pings.pop_front();
+        }
+        self.pings.push_back(ping);
+    }
+
+    fn send_due(&mut self, is_idle: bool) -> Result<(), End> {
+        match self.timers.due(is_idle, Instant::now())? {
+            Some(Due::Heartbeat) => self.send(&frames::heartbeat()),
+            Some(Due::Ping(payload)) => {
+                self.timers.wrote(Instant::now());
+                self.writer.ping(&payload);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Adds the next message when the socket has accepted the previous one: a change that comes meanwhile is in it.
+    async fn fill(&mut self) -> Result<(), Close> {
+        if self.writer.is_idle() && !self.pings.is_empty() {
+            self.timers.wrote(Instant::now());
+            self.pings.drain(..).for_each(|payload| self.writer.pong(&payload));
+        }
+        while self.writer.is_idle() {
+            if let Some(wanted) = self.wanted.pop_front() {
+                self.answer(&wanted).await?;
+            } else if let Some(text) = self.waiting.take() {
+                self.handle(&text)?;
+            } else if let Some(subject) = self.changed.pop_first() {
+                if let Some(shared) = self.watch.news(&subject) {
+                    self.send(&frames::shared_delta(&subject, &shared));
+                }
+            } else {
+                break;
             }
         }
-        if let Some(close) = ended {
-            close.tell(&mut sink).await;
-        }
+        Ok(())
     }
 
-    /// Handles a message of the client. Returns whether anything was sent.
-    async fn take(&mut self, sink: &mut Sink, message: Message) -> Result<bool, Close> {
-        let text = match message {
-            Message::Text(text) => text,
-            Message::Binary(_) => return Err(Close::bad_message("messages are text")),
-            Message::Close(_) => return Err(Close { code: 1000, word: "", message: String::new() }),
-            Message::Ping(_) | Message::Pong(_) => return Ok(false),
-        };
-        match Request::parse(&text).map_err(Close::bad_message)? {
-            Request::Subscribe { subjects } => self.subscribe(sink, subjects).await,
+    fn handle(&mut self, text: &str) -> Result<(), Close> {
+        match Request::parse(text).map_err(Close::bad_message)? {
+            Request::Subscribe { subjects } => self.subscribe(frames::distinct(subjects)),
             Request::Unsubscribe { subjects } => {
                 for subject in subjects {
                     self.watch.remove(&subject);
                     self.held.remove(&subject);
                 }
-                Ok(false)
+                Ok(())
             }
         }
     }
 
-    async fn subscribe(&mut self, sink: &mut Sink, subjects: Vec<Wanted>) -> Result<bool, Close> {
-        let epoch = self.app.engine.epoch();
-        if subjects.len() > SUBJECTS_MAX {
+    fn subscribe(&mut self, subjects: Vec<Wanted>) -> Result<(), Close> {
+        let is_new = |wanted: &&Wanted| self.watch.version(&wanted.subject).is_none();
+        if self.watch.subjects() + subjects.iter().filter(is_new).count() > SUBJECTS_MAX {
             return Err(Close::too_many_subjects());
         }
-        let mut sent = false;
-        for wanted in subjects {
-            let known = self.watch.version(&wanted.subject).is_some();
-            if !known && self.watch.subjects() >= SUBJECTS_MAX {
-                return Err(Close::too_many_subjects());
-            }
-            if !known {
-                check_subject(&wanted.subject).map_err(|problem| Close::bad_subject(problem.detail))?;
-                let held = hold(&self.app.engine, &wanted.subject).ok_or_else(Close::over_budget)?;
-                self.held.insert(wanted.subject.clone(), held);
-            }
-            let document = self.watch.add(&wanted.subject).await.map_err(|_| Close::internal())?;
-            let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
-            sent |= self.send(sink, vec![answer.into()]).await?;
+        for wanted in &subjects {
+            check_subject(&wanted.subject).map_err(|problem| Close::bad_subject(problem.detail))?;
         }
-        Ok(sent)
+        self.wanted = subjects.into();
+        Ok(())
     }
 
-    async fn push(&mut self, sink: &mut Sink, changed: BTreeSet<Arc<str>>) -> Result<bool, Close> {
-        let mut sent = false;
-        // One at a time: a message is built when the socket has accepted the previous one.
-        for subject in changed {
-            let Some(shared) = self.watch.news(&subject) else { continue };
-            sent |= self.send(sink, vec![Utf8Bytes::from(&*frames::shared_delta(&subject, &shared))]).await?;
+    /// Begins to watch a subject, and sends what the client does not have of it.
+    async fn answer(&mut self, wanted: &Wanted) -> Result<(), Close> {
+        if !self.held.contains_key(&wanted.subject) {
+            let held = hold(&self.app.engine, &wanted.subject).ok_or_else(Close::over_budget)?;
+            self.held.insert(wanted.subject.clone(), held);
         }
-        Ok(sent)
+        let epoch = self.app.engine.epoch();
+        let document = self.watch.add(&wanted.subject).await.map_err(|_| Close::internal())?;
+        self.send(&frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch)));
+        Ok(())
     }
 
-    /// Writes messages and waits until the socket has accepted them. Returns whether there were any.
-    async fn send(&self, sink: &mut Sink, messages: Vec<Utf8Bytes>) -> Result<bool, Close> {
-        let count = messages.len() as u64;
-        for message in messages {
-            in_time(sink.feed(Message::Text(message))).await?;
+    fn send(&mut self, text: &str) {
+        let now = Instant::now();
+        if self.writer.is_idle() {
+            self.timers.wrote(now);
         }
-        in_time(sink.flush()).await?;
-        self.app.engine.metrics().live_messages.inc_by(count);
-        Ok(count > 0)
-    }
-}
-
-/// A client that accepts nothing for too long is disconnected and told to reconnect.
-async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Close> {
-    match timeout(WRITE_TIMEOUT, write).await {
-        Ok(written) => written.map_err(|_| Close::gone()),
-        Err(_) => Err(Close { code: 4000, word: "slow", message: "nothing was read for too long".into() }),
-    }
-}
-
-impl Close {
-    fn bad_message(message: impl Into<String>) -> Self {
-        Self { code: 4500, word: "bad-message", message: message.into() }
-    }
-
-    fn too_many_subjects() -> Self {
-        Self { code: 4501, word: "too-many-subjects", message: format!("at most {SUBJECTS_MAX} subjects a connection") }
-    }
-
-    fn bad_subject(message: String) -> Self {
-        Self { code: 4503, word: "bad-subject", message }
-    }
-
-    fn over_budget() -> Self {
-        let message = "the server watches as many subjects as it may".to_owned();
-        Self { code: 4001, word: "over-budget", message }
-    }
-
-    fn going_away() -> Self {
-        Self { code: 1001, word: "", message: "the server is stopping".into() }
-    }
-
-    fn internal() -> Self {
-        Self { code: 1011, word: "internal", message: "internal error; see the server's log".into() }
-    }
-
-    /// The client is gone.
-    fn gone() -> Self {
-        Self { code: 1006, word: "", message: String::new() }
-    }
-
-    async fn tell(self, sink: &mut Sink) {
-        if self.code == 1006 {
-            return;
-        }
-        let tell = async {
-            if !self.word.is_empty() {
-                sink.feed(Message::Text(frames::error(self.word, &self.message).into())).await?;
-            }
-            let reason = self.message.chars().take(100).collect::<String>().into();
-            sink.send(Message::Close(Some(CloseFrame { code: self.code, reason }))).await
-        };
-        // The client may be gone; then the close message is lost.
-        let _ = timeout(WRITE_TIMEOUT, tell).await;
+        self.timers.texted(now);
+        self.writer.text(text);
+        self.app.engine.metrics().live_messages.inc();
     }
 }

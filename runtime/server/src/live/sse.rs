@@ -36,23 +36,17 @@ pub async fn stream(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
-    let subjects = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "subject");
-    let subjects: Vec<_> = subjects.map(|(_, subject)| subject.into_owned()).collect();
+    let subjects = wanted(query, headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default());
     if subjects.is_empty() || subjects.len() > SUBJECTS_MAX {
         let detail = format!("name 1 to {SUBJECTS_MAX} subjects: ?subject=order/o-1");
         return Err(Problem::bad_request("bad-query", detail));
     }
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.split_once(':'));
-    let (last_epoch, last_versions) = last.unzip();
-    let mut last_versions =
-        last_versions.unwrap_or_default().split(',').map(|version| version.parse().map(Position).ok());
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
     let (subjects_followed, changed, held, ready) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
     let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _slot: slot };
-    for subject in subjects {
-        let version = last_versions.next().flatten();
-        events.follow(&Wanted { subject, epoch: last_epoch.map(str::to_owned), version }).await?;
+    for wanted in &subjects {
+        events.follow(wanted).await?;
     }
     events.ready.reverse();
     let stream = futures_util::stream::unfold(events, |mut events| async move {
@@ -60,6 +54,21 @@ pub async fn stream(
         Some((Ok(event), events))
     });
     Ok(Sse::new(stream).keep_alive(keep_alive))
+}
+
+/// The subjects of the query, each once. The last event's id has the versions in the same order; one of another list of
+/// subjects says nothing.
+fn wanted(query: &str, last_id: &str) -> Vec<Wanted> {
+    let named = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "subject");
+    let named = named.map(|(_, subject)| Wanted { subject: subject.into_owned(), epoch: None, version: None });
+    let mut subjects = frames::distinct(named.collect());
+    let (epoch, versions) = last_id.split_once(':').unwrap_or_default();
+    if versions.split(',').count() == subjects.len() {
+        for (wanted, version) in subjects.iter_mut().zip(versions.split(',')) {
+            (wanted.epoch, wanted.version) = (Some(epoch.to_owned()), version.parse().map(Position).ok());
+        }
+    }
+    subjects
 }
 
 impl Events {
@@ -103,5 +112,29 @@ impl Events {
         let versions = self.subjects.iter().filter_map(|subject| self.watch.version(subject));
         let versions: Vec<_> = versions.map(|version| version.to_string()).collect();
         Event::default().id(format!("{}:{}", self.app.engine.epoch(), versions.join(","))).data(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_counts_once_and_an_id_of_other_subjects_says_nothing() {
+        let wanted = |query, id| {
+            let subjects = wanted(query, id).into_iter();
+            subjects.map(|one| (one.subject, one.epoch, one.version.map(|version| version.0))).collect::<Vec<_>>()
+        };
+        let seen = |subject: &str, version| (subject.to_owned(), Some("e".to_owned()), version);
+        let unseen = |subject: &str| (subject.to_owned(), None, None);
+        let twice = "subject=a&subject=b%2F1&other=x&subject=a";
+        assert_eq!(wanted(twice, "e:3,5"), [seen("a", Some(3)), seen("b/1", Some(5))]);
+        assert_eq!(wanted(twice, "e:3,x"), [seen("a", Some(3)), seen("b/1", None)]);
+        for id in ["", "e", "e:", "e:3", "e:3,5,3", ":"] {
+            assert_eq!(wanted(twice, id), [unseen("a"), unseen("b/1")], "{id}");
+        }
+        let many = vec!["subject=a"; 129].join("&");
+        assert_eq!(wanted(&many, "e:7"), [seen("a", Some(7))]);
+        assert!(wanted("", "e:7").is_empty());
     }
 }

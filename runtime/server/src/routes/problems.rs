@@ -45,6 +45,7 @@ problems! {
     EventsRefused: 422, "One of the events is invalid";
     ManifestRefused: 422, "The manifest is invalid";
     ModuleRefused: 422, "Not a valid handler component; see `code` and `detail`";
+    OtherWebSocketVersion: 426, "A version of the WebSocket protocol other than 13; see Sec-WebSocket-Version";
     TooMuchInFlight: 429, "Too many events in flight; see Retry-After";
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";

@@ -30,7 +30,7 @@ pub struct StatusQuery {
     after: Option<u64>,
     /// The epoch of that version, as an answer named it. In another epoch the versions are others: the answer is the whole
     /// document, at once.
-    #[param(pattern = "^[0-9a-f]{32}$")]
+    #[param(pattern = "^[0-9a-fA-F]{32}$")]
     epoch: Option<String>,
     /// Wait this long for that: `30s`, `500ms` (up to 60s).
     #[param(pattern = "^[0-9]{1,9}(ms|s)?$")]

@@ -169,6 +169,8 @@ fn server_options(settings: &Configuration, descriptors: Option<u64>) -> weirgat
         collect_interval: defaults.collect_interval.min(grace).max(COLLECT_INTERVAL_MIN),
         live_connections_max: live.connections_max,
         heartbeat: timeout(live.heartbeat_ms),
+        ping_interval: timeout(live.ping_ms),
+        pong_timeout: timeout(live.pong_timeout_ms),
         origins: live.origins.clone(),
         ..defaults
     }

@@ -135,6 +135,8 @@ pub struct HostBreaker {
 pub struct Live {
     pub connections_max: usize,
     pub heartbeat_ms: u64,
+    pub ping_ms: u64,
+    pub pong_timeout_ms: u64,
     pub origins: Vec<String>,
 }
 
@@ -196,7 +198,13 @@ impl HostBreaker {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { connections_max: 10_000, heartbeat_ms: 25_000, origins: Vec::new() }
+        Self {
+            connections_max: 10_000,
+            heartbeat_ms: 25_000,
+            ping_ms: 25_000,
+            pong_timeout_ms: 20_000,
+            origins: Vec::new(),
+        }
     }
 }
 
