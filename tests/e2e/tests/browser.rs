@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::Command,
 };
-use weirgate_tests::{Server, Setup, order_handlers, within};
+use weirgate_tests::{Server, Setup, manifest, order_handlers, within};
 
 const JOURNEY_PATIENCE: Duration = Duration::from_secs(150);
 
@@ -55,6 +55,7 @@ async fn travel(journey: &str, server: &mut Server) {
         match line.as_str() {
             "ask kill" => server.kill9(),
             "ask start" => drop(server.start().await),
+            "ask stop" => drop(server.terminate().await),
             other => {
                 println!("{journey}: {other}");
                 continue;
@@ -112,4 +113,13 @@ async fn bad_links_lead_to_pages_that_help() {
 async fn the_steps_of_a_paced_order_are_shown_one_after_another() {
     let mut server = shop_with_pace("500").await;
     within("the journey", JOURNEY_PATIENCE, travel("pace.mjs", &mut server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_the_hook_and_the_element_follow_a_status_through_what_happens_to_a_page() {
+    let pages = tempfile::tempdir().expect("a directory");
+    std::fs::write(pages.path().join("index.html"), "<!doctype html><title>client</title>").expect("a page");
+    let mut server = Setup::new().arg("--shop").arg(pages.path().to_str().expect("a path")).start().await;
+    server.client.deploy(&manifest("ledger", &["ledger.add"]), weirgate_guests::build("ledger")).await;
+    within("the journey", JOURNEY_PATIENCE, travel("client.mjs", &mut server)).await;
 }

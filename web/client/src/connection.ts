@@ -1,9 +1,9 @@
-// One socket at a time: connects, watches heartbeats, and reconnects after a loss unless the server forbids it. Knows
-// frames, but not their contents: subjects and documents belong to its owner.
+// One socket at a time: connects, watches heartbeats, the network and the page, and reconnects after a loss unless the server
+// forbids it. Knows frames, but not their contents: subjects and documents belong to its owner.
 
 import { delayMs, RECONNECT } from "./backoff.ts";
-import type { Environment, Socket } from "./environment.ts";
-import { CLOSE_FINAL_FROM, parseFrame, SUBPROTOCOL } from "./protocol.ts";
+import type { Environment, PageEvent, Socket } from "./environment.ts";
+import { isFinal, parseFrame, SUBPROTOCOL } from "./protocol.ts";
 import type { ClientFrame, Hello, ServerFrame } from "./protocol.ts";
 
 export type ConnectionState =
@@ -15,8 +15,10 @@ export type ConnectionState =
       readonly reason: string;
       /** The server's close code, if there was one. */
       readonly code?: number;
-      /** When the next try is due; absent when there will be none until `reconnect()`. */
+      /** When the next try is due; absent when there will be none until `reconnect()`, or until the network is back. */
       readonly retryAtMs?: number;
+      /** There is no network, as far as the browser knows. */
+      readonly offline?: true;
     };
 
 export interface ConnectionEvents {
@@ -43,7 +45,7 @@ export class Connection {
   #cancelRetry = () => {};
   #cancelDeadline = () => {};
   #cancelStable = () => {};
-  #ignoreWake: (() => void) | undefined;
+  #ignorePage: (() => void) | undefined;
 
   constructor(
     private readonly url: string,
@@ -57,8 +59,7 @@ export class Connection {
 
   /** Connects, unless it is connecting or waiting to, or the server has forbidden it. */
   start(): void {
-    const { state } = this.#state;
-    if (state === "disconnected" && this.#state.code === undefined && this.#state.retryAtMs === undefined) this.#open();
+    if (this.#ignorePage === undefined) this.#open();
   }
 
   /** Connects now: also instead of waiting, and also if the server has forbidden it. */
@@ -69,8 +70,8 @@ export class Connection {
   /** Closes and stays closed until `start` or `reconnect`. */
   stop(reason: string): void {
     this.#release(1000, reason);
-    this.#ignoreWake?.();
-    this.#ignoreWake = undefined;
+    this.#ignorePage?.();
+    this.#ignorePage = undefined;
     this.#become({ state: "disconnected", reason });
   }
 
@@ -87,7 +88,7 @@ export class Connection {
 
   #open(): void {
     this.#release(CLOSE_GIVEN_UP, "replaced");
-    this.#ignoreWake ??= this.environment.onWake(() => this.#wake());
+    this.#ignorePage ??= this.environment.onPage((event) => this.#on(event));
     this.#become({ state: "connecting" });
     let socket: Socket;
     try {
@@ -124,7 +125,7 @@ export class Connection {
   #closed(code: number, reason: string): void {
     this.#release();
     const why = reason || (code === 1006 ? "the server cannot be reached" : `closed by the server (${code})`);
-    if (code >= CLOSE_FINAL_FROM && code <= 4999) this.#become({ state: "disconnected", reason: why, code });
+    if (isFinal(code)) this.#become({ state: "disconnected", reason: why, code });
     else this.#retryLater(why, code);
   }
 
@@ -133,13 +134,32 @@ export class Connection {
     this.#retries += 1;
     this.#cancelRetry = this.environment.after(delay_ms, () => this.#open());
     const retryAtMs = this.environment.now() + delay_ms;
-    this.#become({ state: "disconnected", reason, retryAtMs, ...(code === undefined ? {} : { code }) });
+    const offline = this.environment.isOnline() ? {} : { offline: true as const };
+    this.#become({ state: "disconnected", reason, retryAtMs, ...offline, ...(code === undefined ? {} : { code }) });
+  }
+
+  #on(event: PageEvent): void {
+    if (event === "offline") this.#pause({ state: "disconnected", reason: "there is no network", offline: true });
+    else if (event === "left") this.#pause({ state: "disconnected", reason: "the page is not shown" });
+    else this.#wake();
+  }
+
+  /** Closes until the network or the page is back. What the server has forbidden stays forbidden. */
+  #pause(state: ConnectionState): void {
+    if (this.#isForbidden()) return;
+    this.#release(1000, "paused");
+    this.#become(state);
   }
 
   /** The network or the page is back: stop waiting, and do not trust a connection that was silent. */
   #wake(): void {
-    if (this.#state.state === "disconnected" && this.#state.retryAtMs !== undefined) this.#open();
+    if (this.#isForbidden()) return;
+    if (this.#state.state === "disconnected") this.#open();
     else if (this.#state.state === "connected" && this.#isSilent()) this.drop("the server went silent");
+  }
+
+  #isForbidden(): boolean {
+    return this.#state.state === "disconnected" && this.#state.code !== undefined && isFinal(this.#state.code);
   }
 
   #isSilent(): boolean {

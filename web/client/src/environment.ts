@@ -18,9 +18,17 @@ export interface Environment {
   now(): number;
   /** From [0, 1). */
   random(): number;
-  /** Calls `action` whenever the network or the page is back; the returned function ends that. */
-  onWake(action: () => void): () => void;
+  /** Whether there is a network, as far as the browser knows. */
+  isOnline(): boolean;
+  /** Calls `listener` with what happens to the page and the network; the returned function ends that. */
+  onPage(listener: (event: PageEvent) => void): () => void;
 }
+
+/**
+ * `online`, `offline`: the network is back, or gone. `shown`: the page is visible again, or came back from the browser's
+ * back/forward cache. `left`: the page is unloaded, or kept in that cache, which takes no page with an open socket.
+ */
+export type PageEvent = "online" | "offline" | "shown" | "left";
 
 /** The browser's (with the same globals, Node's). */
 export function browser(): Environment {
@@ -33,23 +41,22 @@ export function browser(): Environment {
     },
     now: () => Date.now(),
     random: () => Math.random(),
-    onWake,
+    isOnline: () => globalThis.navigator?.onLine !== false,
+    onPage,
   };
 }
 
-function onWake(action: () => void): () => void {
+function onPage(listener: (event: PageEvent) => void): () => void {
   if (typeof window === "undefined") return () => {};
-  const whenVisible = () => {
-    if (document.visibilityState === "visible") action();
-  };
-  window.addEventListener("online", action);
-  window.addEventListener("pageshow", action);
-  document.addEventListener("visibilitychange", whenVisible);
-  return () => {
-    window.removeEventListener("online", action);
-    window.removeEventListener("pageshow", action);
-    document.removeEventListener("visibilitychange", whenVisible);
-  };
+  const until = new AbortController();
+  const { signal } = until;
+  window.addEventListener("online", () => listener("online"), { signal });
+  window.addEventListener("offline", () => listener("offline"), { signal });
+  window.addEventListener("pageshow", () => listener("shown"), { signal });
+  window.addEventListener("pagehide", () => listener("left"), { signal });
+  const whenVisible = () => document.visibilityState === "visible" && listener("shown");
+  document.addEventListener("visibilitychange", whenVisible, { signal });
+  return () => until.abort();
 }
 
 /** A random UUID (version 4). `crypto.randomUUID` is missing on pages that came over plain HTTP from another machine. */

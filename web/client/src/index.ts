@@ -6,7 +6,7 @@ export type { ConnectionListener, Listener, WeirgateOptions } from "./weirgate.t
 export type { ConnectionState } from "./connection.ts";
 export type { StatusDocument } from "./document.ts";
 export { browser, uuid } from "./environment.ts";
-export type { Environment, Socket } from "./environment.ts";
+export type { Environment, PageEvent, Socket } from "./environment.ts";
 export type { Part, PartDelivery, Parts } from "./protocol.ts";
 export { PublishError } from "./publish.ts";
 export type { CloudEvent, Published, PublishOptions, Retry } from "./publish.ts";

@@ -66,8 +66,14 @@ export type ClientFrame =
   | { readonly type: "subscribe"; readonly subjects: readonly Resume[] }
   | { readonly type: "unsubscribe"; readonly subjects: readonly string[] };
 
-/** Close codes from here to 4999 mean: do not reconnect automatically. */
-export const CLOSE_FINAL_FROM = 4500;
+/** What the client sent breaks RFC 6455, or is larger than the server allows. */
+const CLOSE_BROKEN = [1002, 1003, 1007, 1009];
+
+/** Whether a close code means: do not reconnect automatically. */
+export function isFinal(code: number): boolean {
+  return (code >= 4500 && code <= 4999) || CLOSE_BROKEN.includes(code);
+}
+
 export const SUBPROTOCOL = "weirgate.v1";
 /** The server refuses larger frames. Bytes. */
 export const FRAME_BYTES_MAX = 16 * 1024;

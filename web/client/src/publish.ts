@@ -58,10 +58,18 @@ export class PublishError extends Error {
 const BACKOFF: Backoff = { first_ms: 500, max_ms: 20_000 };
 const ANSWER_MS_MAX = 15_000;
 const RETRY_AFTER_MS_MAX = 5 * 60_000;
+/** Number of tries in a row that the browser withheld from a server that it reaches. One may be a lost connection. */
+const WITHHELD_MAX = 5;
 
 type Try =
   | { readonly published: Published }
-  | { readonly error: PublishError; readonly final: boolean; readonly wait_ms: number };
+  | {
+      readonly error: PublishError;
+      readonly final: boolean;
+      readonly wait_ms: number;
+      /** The browser gave no answer to the page, although the server can be reached. */
+      readonly withheld?: boolean;
+    };
 
 export async function publish(
   url: string,
@@ -71,13 +79,32 @@ export async function publish(
 ): Promise<Published> {
   const data = event.data === undefined ? {} : { datacontenttype: "application/json" };
   const body = JSON.stringify({ specversion: "1.0", ...data, ...event, id: event.id ?? uuid() });
+  let withheld = 0;
   for (let attempt = 1; ; attempt += 1) {
     const result = await tryOnce(url, body, options.signal, environment);
     if ("published" in result) return result.published;
+    withheld = result.withheld ? withheld + 1 : 0;
+    if (withheld === WITHHELD_MAX) throw new PublishError(notAllowed(url));
     if (result.final || attempt >= (options.attempts_max ?? 10)) throw result.error;
     const delay_ms = Math.max(result.wait_ms, delayMs(BACKOFF, attempt - 1, environment.random()));
     options.onRetry?.({ attempt, delay_ms, reason: result.error.message });
     await sleep(delay_ms, options.signal, environment);
+  }
+}
+
+function notAllowed(url: string): string {
+  const { origin } = new URL(url);
+  return `the event was not accepted: ${origin} does not allow pages of this origin; add it to live.origins there`;
+}
+
+/** Whether the server answers at all. The page learns nothing else of the answer, so this needs no permission. */
+async function isReached(url: string, signal: AbortSignal, environment: Environment): Promise<boolean> {
+  try {
+    const init: RequestInit = { mode: "no-cors", credentials: "omit", cache: "no-store", signal };
+    await environment.fetch(new URL("/livez", url).href, init);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -98,7 +125,12 @@ async function tryOnce(
     return await read(response, environment);
   } catch (error) {
     signal?.throwIfAborted();
-    return { error: new PublishError(`the server cannot be reached: ${String(error)}`), final: false, wait_ms: 0 };
+    // A browser reports a request that CORS forbids like a lost network, and only to pages of other origins.
+    const isForeign = new URL(url).origin !== globalThis.location?.origin;
+    const withheld = isForeign && (await isReached(url, abort.signal, environment));
+    signal?.throwIfAborted();
+    const reason = withheld ? "the server's answer is withheld from this page" : "the server cannot be reached";
+    return { error: new PublishError(`${reason}: ${String(error)}`), final: false, wait_ms: 0, withheld };
   } finally {
     cancel();
     signal?.removeEventListener("abort", follow);
@@ -138,16 +170,18 @@ function retryAfterMs(header: string | null, now_ms: number): number {
   return Math.min(RETRY_AFTER_MS_MAX, Math.max(0, wait_ms || 0));
 }
 
+/** Waits; not longer than until the network is back. */
 function sleep(delay_ms: number, signal: AbortSignal | undefined, environment: Environment): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = () => {
+    const end = (settle: () => void) => {
       cancel();
-      reject(signal?.reason);
-    };
-    const cancel = environment.after(delay_ms, () => {
+      ignorePage();
       signal?.removeEventListener("abort", stop);
-      resolve();
-    });
+      settle();
+    };
+    const stop = () => end(() => reject(signal?.reason));
+    const cancel = environment.after(delay_ms, () => end(resolve));
+    const ignorePage = environment.onPage((event) => event === "online" && end(resolve));
     signal?.addEventListener("abort", stop, { once: true });
   });
 }

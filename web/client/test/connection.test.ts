@@ -15,6 +15,10 @@ function watching(world = new World()) {
   return { world, client, states, stop };
 }
 
+function isOffline(client: Weirgate): boolean {
+  return client.connection.state === "disconnected" && client.connection.offline === true;
+}
+
 /** Advances time to the next try. */
 function untilRetry(world: World, client: Weirgate): void {
   const state = client.connection;
@@ -131,23 +135,24 @@ test("a server that does not begin with a hello is disconnected", () => {
   assert.equal(world.socket.closedWith, 4000);
 });
 
-test("close codes below 4500 cause a reconnect, from 4500 they do not", () => {
-  for (const code of [1000, 1001, 1006, 1011, 4000, 4499]) {
+test("temporary close codes cause a reconnect, permanent ones do not", () => {
+  for (const code of [1000, 1001, 1006, 1011, 1012, 4000, 4002, 4499]) {
     const { world, client } = watching();
     world.socket.hello();
     world.socket.ends(code);
     untilRetry(world, client);
     assert.equal(world.sockets.length, 2, String(code));
   }
-  for (const code of [4500, 4501, 4502, 4999]) {
+  for (const code of [1002, 1003, 1007, 1009, 4500, 4501, 4502, 4999]) {
     const { world, client } = watching();
     world.socket.hello();
     world.socket.ends(code, "not like this");
     assert.deepEqual(client.connection, { state: "disconnected", reason: "not like this", code });
     client.watch("order/o-2", () => {});
-    world.wake();
+    for (const event of ["shown", "offline", "online", "left", "shown"] as const) world.happens(event);
     world.advance(3_600_000);
     assert.equal(world.sockets.length, 1, String(code));
+    assert.equal(client.connection.state === "disconnected" && client.connection.code, code);
     client.reconnect();
     assert.equal(world.sockets.length, 2, "unless it is requested");
   }
@@ -168,6 +173,63 @@ test("a page that wakes up connects at once", () => {
   assert.equal(world.sockets.length, sockets + 1, "one try is enough");
   world.advance(9_000);
   assert.equal(world.sockets.length, sockets + 1, "the delay that was under way is forgotten");
+});
+
+test("without a network the page says so at once, and connects at once when it is back", () => {
+  const { world, client } = watching();
+  world.socket.hello();
+  world.happens("offline");
+  assert.deepEqual(client.connection, { state: "disconnected", reason: "there is no network", offline: true });
+  assert.equal(world.socket.closedWith, 1000);
+  client.watch("order/o-2", () => {});
+  world.advance(3_600_000);
+  assert.equal(world.sockets.length, 1, "nothing is tried meanwhile");
+  world.happens("online");
+  assert.equal(world.sockets.length, 2);
+  world.socket.hello();
+  assert.equal(client.connection.state, "connected");
+});
+
+test("a network that goes while connecting or waiting is the same", () => {
+  const { world, client } = watching();
+  world.happens("offline");
+  assert.ok(isOffline(client));
+  world.happens("online");
+  world.socket.ends(1006);
+  world.happens("offline");
+  world.advance(3_600_000);
+  assert.equal(world.sockets.length, 2);
+  world.happens("online");
+  assert.equal(world.sockets.length, 3);
+});
+
+test("a browser that wrongly reports no network keeps the page connected", () => {
+  const world = new World();
+  world.online = false;
+  const { client } = watching(world);
+  world.socket.hello();
+  assert.equal(client.connection.state, "connected");
+  world.socket.ends(1006);
+  assert.ok(isOffline(client));
+  untilRetry(world, client);
+  world.socket.hello();
+  assert.equal(client.connection.state, "connected");
+});
+
+test("a page that is left holds no socket, and connects at once when it is shown again", async () => {
+  const { world, client } = watching();
+  world.socket.hello();
+  world.socket.says({ type: "snapshot", subject: "order/o-1", epoch: "0123456789abcdef0123456789abcdef", version: 7, parts: {} });
+  world.happens("left");
+  assert.equal(world.socket.closedWith, 1000);
+  world.advance(3_600_000);
+  assert.equal(world.sockets.length, 1);
+  world.happens("shown");
+  world.socket.hello();
+  await settle();
+  const resumed = { subject: "order/o-1", epoch: "0123456789abcdef0123456789abcdef", version: 7 };
+  assert.deepEqual(world.socket.sent, [{ type: "subscribe", subjects: [resumed] }]);
+  assert.equal(client.connection.state, "connected");
 });
 
 test("close ends everything", async () => {

@@ -188,7 +188,7 @@ test("the last watcher's end unsubscribes; stop and watch at once request the do
   assert.deepEqual(world.socket.sent.at(-1), { type: "unsubscribe", subjects: [SUBJECT] });
   world.advance(5_000);
   assert.equal(world.socket.closedWith, 1000, "an unused connection is not kept");
-  assert.equal(world.wakers, 0);
+  assert.equal(world.listeners, 0);
 });
 
 test("with a storage, a refreshed page shows the last document at once and resumes", async () => {

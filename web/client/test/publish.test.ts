@@ -22,6 +22,7 @@ function refusal(status: number, headers: Record<string, string> = {}): Response
 /** Publishes in `world`, moving its time on whenever the client waits. */
 async function publish(world: World, options: PublishOptions = {}) {
   const retries: Retry[] = [];
+  world.probes = 0;
   const client = new Weirgate("http://shop.example", { environment: world });
   const onRetry = (retry: Retry) => {
     retries.push(retry);
@@ -48,6 +49,7 @@ test("an event goes out as a structured CloudEvent and its receipt comes back", 
 
 test("a lost network, 429 and 5xx are tried again with the same id", async () => {
   const world = new World();
+  world.reachable = false;
   world.answers.push(new TypeError("fetch failed"), refusal(429), refusal(503), new Response("<html>", { status: 502 }));
   world.answers.push(receipt("e-1", true));
   const { published, retries } = await publish(world);
@@ -80,6 +82,46 @@ test("a refusal is final and has a reason", async () => {
   assert.equal(error.status, 400);
   assert.equal(error.message, "the event was not accepted: for a reason");
   assert.equal(error.problem?.["title"], "refused");
+});
+
+test("no status of the client's fault is retried, except 429", async () => {
+  for (const status of [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 451]) {
+    const world = new World();
+    world.answers.push(refusal(status));
+    const { error } = await publish(world, { attempts_max: Infinity });
+    assert.equal(error instanceof PublishError && error.status, status);
+    assert.equal(world.requests.length, 1, String(status));
+  }
+});
+
+test("an answer that the browser withholds is a refusal after a few tries, however many are allowed", async () => {
+  const world = new World();
+  world.answers.push(...Array.from({ length: 99 }, () => new TypeError("Failed to fetch")));
+  const { error } = await publish(world, { attempts_max: Infinity });
+  assert.ok(error instanceof PublishError);
+  assert.match(error.message, /http:\/\/shop\.example does not allow pages of this origin/);
+  assert.deepEqual([world.requests.length, world.probes], [5, 5]);
+});
+
+test("a network that is lost is none, and begins the count again", async () => {
+  const world = new World();
+  const lost = () => new TypeError("Failed to fetch");
+  world.answers.push(lost(), lost(), lost(), lost(), refusal(503), lost(), lost(), lost(), lost(), receipt("e-1"));
+  const { published } = await publish(world, { attempts_max: Infinity });
+  assert.equal(published?.position, 7);
+  const away = new World();
+  away.reachable = false;
+  away.answers.push(...Array.from({ length: 30 }, lost), receipt("e-1"));
+  assert.equal((await publish(away, { attempts_max: Infinity })).published?.position, 7);
+});
+
+test("a network that is back ends the waiting", async () => {
+  const world = new World();
+  world.reachable = false;
+  world.answers.push(new TypeError("Failed to fetch"), receipt("e-1"));
+  const { published } = await publish(world, { onRetry: () => void settle().then(() => world.happens("online")) });
+  assert.equal(published?.position, 7);
+  assert.equal(world.listeners, 0);
 });
 
 test("the number of tries is limited", async () => {

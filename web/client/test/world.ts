@@ -3,7 +3,7 @@
 
 import { webcrypto } from "node:crypto";
 
-import type { Environment, Socket } from "../src/environment.ts";
+import type { Environment, PageEvent, Socket } from "../src/environment.ts";
 import type { ClientFrame } from "../src/protocol.ts";
 
 export const EPOCH = "0123456789abcdef0123456789abcdef";
@@ -58,7 +58,11 @@ export class World implements Environment {
   chance = 0.5;
   #now_ms = 1_767_225_600_000;
   #timers: { readonly at_ms: number; readonly action: () => void }[] = [];
-  #wakers = new Set<() => void>();
+  #listeners = new Set<(event: PageEvent) => void>();
+  /** Requests without CORS: whether the server is reached. */
+  reachable = true;
+  probes = 0;
+  online = true;
 
   openSocket(url: string, subprotocol: string): Socket {
     const socket = new FakeSocket(url, subprotocol);
@@ -67,6 +71,11 @@ export class World implements Environment {
   }
 
   async fetch(url: string, init: RequestInit): Promise<Response> {
+    if (init.mode === "no-cors") {
+      this.probes += 1;
+      if (this.reachable) return Response.error();
+      throw new TypeError("fetch failed");
+    }
     this.requests.push({ url, body: JSON.parse(String(init.body)) as Record<string, unknown> });
     const answer = this.answers.shift();
     if (!answer) throw new Error(`no answer was scripted for ${url}`);
@@ -88,17 +97,27 @@ export class World implements Environment {
     return this.chance;
   }
 
-  onWake(action: () => void): () => void {
-    this.#wakers.add(action);
-    return () => void this.#wakers.delete(action);
+  isOnline(): boolean {
+    return this.online;
+  }
+
+  onPage(listener: (event: PageEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Something happens to the page or the network. */
+  happens(event: PageEvent): void {
+    if (event === "online" || event === "offline") this.online = event === "online";
+    for (const listener of [...this.#listeners]) listener(event);
   }
 
   wake(): void {
-    for (const action of [...this.#wakers]) action();
+    this.happens("shown");
   }
 
-  get wakers(): number {
-    return this.#wakers.size;
+  get listeners(): number {
+    return this.#listeners.size;
   }
 
   /** The socket opened last. */

@@ -14,12 +14,17 @@ function useHealth(connection: ConnectionState): Health {
   const tried = useRef(false);
   if (connection.state !== "connecting" && !isIdle(connection)) tried.current = true;
   if (connection.state === "connected") return "live";
-  if (connection.state === "disconnected" && connection.code !== undefined && connection.retryAtMs === undefined) return "offline";
+  if (connection.state === "disconnected" && (connection.offline || isRefused(connection))) return "offline";
   return tried.current ? "reconnecting" : "connecting";
 }
 
+/** The server does not want this page back. */
+function isRefused(connection: ConnectionState): boolean {
+  return connection.state === "disconnected" && connection.code !== undefined && connection.retryAtMs === undefined;
+}
+
 function isIdle(connection: ConnectionState): boolean {
-  return connection.state === "disconnected" && connection.code === undefined && connection.retryAtMs === undefined;
+  return connection.state === "disconnected" && connection.code === undefined && connection.retryAtMs === undefined && !connection.offline;
 }
 
 export function ConnectionBadge({ connection }: { connection: ConnectionState }) {
@@ -42,12 +47,18 @@ export function ConnectionNotice({ connection, known }: { connection: Connection
     <div class="notice" data-kind="away">
       <i class="spinner" aria-hidden="true" />
       <div>
-        <strong>{health === "offline" ? "The server has sent us away." : "The server does not answer."}</strong>{" "}
+        <strong>{headline(connection)}</strong>{" "}
         {known ? "This is the last known status. It continues as soon as the server is back. " : "We keep trying. "}
-        {health === "offline" ? <Reason connection={connection} /> : <NextTry atMs={retryAtMs} now={now} />}
+        {isRefused(connection) && <Reason connection={connection} />}
+        {health === "reconnecting" && <NextTry atMs={retryAtMs} now={now} />}
       </div>
     </div>
   );
+}
+
+function headline(connection: ConnectionState): string {
+  if (connection.state === "disconnected" && connection.offline) return "This device is offline.";
+  return isRefused(connection) ? "The server has sent us away." : "The server does not answer.";
 }
 
 function NextTry({ atMs, now }: { atMs: number | undefined; now: number }) {
