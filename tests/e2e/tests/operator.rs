@@ -52,7 +52,7 @@ async fn one_poisoned_key_is_no_lag_and_its_age_shows() {
     .await;
     let at = DateTime::parse_from_rfc3339(handler["oldest_open_at"].as_str().expect("a time")).expect("RFC 3339");
     assert_eq!(json!(at.timestamp_millis()), handler["oldest_open_at_ms"]);
-    assert_eq!(metric(&server, "weirgate_handler_lag_events").await, 0.0);
+    assert!(metric(&server, "weirgate_handler_lag_events").await < 0.5);
     eventually("the age to grow", PATIENCE, async || {
         let age = metric(&server, "weirgate_handler_oldest_open_delivery_age_seconds").await;
         if age > 1.0 && age < 600.0 { Ok(()) } else { Err(age) }

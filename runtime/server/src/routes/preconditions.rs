@@ -76,10 +76,10 @@ fn parse(field: &[u8]) -> Option<Vec<Tag<'_>>> {
 mod tests {
     use super::*;
 
-    fn judged(name: HeaderName, lines: &[&'static str]) -> Verdict {
+    fn judged(name: &HeaderName, lines: &[&'static str]) -> Verdict {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(&name, HeaderValue::from_static(line));
+            headers.append(name, HeaderValue::from_static(line));
         }
         judge(&headers, "e-57")
     }
@@ -98,7 +98,7 @@ mod tests {
             &["\"\",\"e-57\""],
         ];
         for lines in known {
-            assert_eq!(judged(header::IF_NONE_MATCH, lines), Verdict::NotModified, "{lines:?}");
+            assert_eq!(judged(&header::IF_NONE_MATCH, lines), Verdict::NotModified, "{lines:?}");
         }
         let unknown: [&[&str]; 14] = [
             &[],
@@ -117,17 +117,17 @@ mod tests {
             &["\"x,\"e-57\""],
         ];
         for lines in unknown {
-            assert_eq!(judged(header::IF_NONE_MATCH, lines), Verdict::Respond, "{lines:?}");
+            assert_eq!(judged(&header::IF_NONE_MATCH, lines), Verdict::Respond, "{lines:?}");
         }
     }
 
     #[test]
     fn if_match_compares_strongly_and_comes_first() {
         for lines in [&["\"e-57\""][..], &["*"], &["\"e-41\"", "\"e-57\""]] {
-            assert_eq!(judged(header::IF_MATCH, lines), Verdict::Respond, "{lines:?}");
+            assert_eq!(judged(&header::IF_MATCH, lines), Verdict::Respond, "{lines:?}");
         }
         for lines in [&["\"e-41\""][..], &["W/\"e-57\""], &["e-57"], &[""]] {
-            assert_eq!(judged(header::IF_MATCH, lines), Verdict::Failed, "{lines:?}");
+            assert_eq!(judged(&header::IF_MATCH, lines), Verdict::Failed, "{lines:?}");
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_MATCH, HeaderValue::from_static("\"e-41\""));

@@ -9,7 +9,7 @@ use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 use weirgate_types::EventLimits;
 
-use crate::{configuration::Configuration, descriptors, telemetry::Telemetry};
+use crate::{configuration::Configuration, descriptors, output, telemetry::Telemetry};
 
 /// Flags override the environment (`WEIRGATE__SERVER__LISTEN`), which overrides the file.
 #[derive(Debug, Args)]
@@ -50,8 +50,7 @@ const TIMEOUT_MS_MIN: u64 = 100;
 pub fn run(flags: &Serve) -> Result<()> {
     let settings = Configuration::load(flags)?;
     if flags.check {
-        println!("the configuration is valid");
-        return Ok(());
+        return output::line("the configuration is valid");
     }
     let telemetry = Telemetry::start()?;
     // The allocator requests huge pages of 2 MiB, most of which would be almost empty: half of the server's memory, and no

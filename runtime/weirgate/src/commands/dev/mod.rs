@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::toolchain;
-use crate::{client::Server, failure};
+use crate::{client::Server, failure, output};
 use build::{Builder, Built};
 use files::Snapshot;
 use server::OwnServer;
@@ -96,6 +96,8 @@ fn asked_to_stop() -> Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            // Nobody sees what happens any more.
+            _ = output::reader_gone() => {}
         }
     })
 }

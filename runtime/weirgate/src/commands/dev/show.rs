@@ -2,16 +2,17 @@
 
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
+use crate::output;
+
 /// A kind of line, and its text.
 pub type Line = (&'static str, String);
 
 /// Maximum number of characters of an event's data in a line.
 const DATA_CHARS_MAX: usize = 200;
 
-/// Prints a line. Control characters of users' texts do not reach the terminal.
+/// Prints a line. If it cannot be printed, what is built and deployed matters still; when its reader has gone, `dev` ends.
 pub fn line(kind: &str, text: &str) {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    println!("{kind:8}  {text}");
+    let _ = output::line(&format!("{kind:8}  {text}"));
 }
 
 /// An item of the list of events.

@@ -15,6 +15,7 @@ use serde_json::json;
 use weirgate_types::HandlerName;
 
 use super::{arguments::Output, toolchain};
+use crate::output;
 use template::File;
 
 #[derive(Debug, Args)]
@@ -37,16 +38,21 @@ pub fn run(new: &New, output: Output) -> Result<()> {
         return Err(error.context(format!("the project cannot be written to {}", dir.display())));
     }
     if output == Output::Json {
-        println!("{}", json!({ "name": new.name.as_str(), "path": dir.canonicalize()? }));
-        return Ok(());
+        let created = json!({ "name": new.name.as_str(), "path": dir.canonicalize()? });
+        return output::json(&created.to_string());
     }
     let shown = dir.display();
-    println!("created {shown}: a handler, its test, events to try, and the SDK\n");
-    println!(
-        "  cd {shown}\n  cargo test       # runs the handler natively\n  weirgate dev     # builds, deploys on every change, and shows what happens"
-    );
+    for line in [
+        &format!("created {shown}: a handler, its test, events to try, and the SDK"),
+        "",
+        &format!("  cd {shown}"),
+        "  cargo test       # runs the handler natively",
+        "  weirgate dev     # builds, deploys on every change, and shows what happens",
+    ] {
+        output::line(line)?;
+    }
     if let Some(hint) = toolchain::missing() {
-        eprintln!("\nhint: {hint}");
+        output::note(&format!("hint: {hint}"));
     }
     Ok(())
 }
