@@ -9,7 +9,7 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    problems::{SubjectRefused, UnknownSubject},
+    problems::{SubjectRefused, UnknownSubject, VersionDiffers},
     query::{Path, Query},
     status::{self, Status, StatusQuery},
 };
@@ -36,8 +36,8 @@ pub fn url(subject: &str) -> String {
     params(("subject" = String, Query, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery),
     responses(
         (status = 200, description = "The document", body = Status),
-        (status = 304, description = "Nothing newer than `after`"),
-        SubjectRefused, UnknownSubject,
+        (status = 304, description = "Nothing newer than `after`, or the version that `If-None-Match` names"),
+        SubjectRefused, UnknownSubject, VersionDiffers,
     ),
 )]
 pub async fn read(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Problem> {
