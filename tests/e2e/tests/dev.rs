@@ -176,8 +176,8 @@ async fn what_is_in_the_way_is_named() {
     let mut project = Project::new();
     // A server that is not on this machine is not started here.
     project.start_with("http://weirgate.invalid:8080");
-    assert_eq!(project.ended().await.code(), Some(1));
-    assert!(project.printed().contains("started here only on a loopback address"), "{}", project.printed());
+    assert_eq!(project.ended().await.code(), Some(3));
+    assert!(project.printed().contains("started here on a loopback address only"), "{}", project.printed());
     // Another program has the port.
     let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", other.local_addr().expect("an address"));
@@ -191,12 +191,12 @@ async fn what_is_in_the_way_is_named() {
         }
     });
     project.start_with(&url);
-    assert_eq!(project.ended().await.code(), Some(1));
-    assert!(project.printed().contains("is no Weirgate"), "{}", project.printed());
+    assert_eq!(project.ended().await.code(), Some(5));
+    assert!(project.printed().contains("is it a Weirgate server?"), "{}", project.printed());
     answering.abort_all();
     // There is no project.
     fs::remove_file(project.path("handler.toml")).expect("removed");
     project.start();
-    assert_eq!(project.ended().await.code(), Some(1));
+    assert_eq!(project.ended().await.code(), Some(2));
     assert!(project.printed().contains("`weirgate new NAME` writes a project"), "{}", project.printed());
 }

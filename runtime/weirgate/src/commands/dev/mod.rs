@@ -80,12 +80,9 @@ pub async fn run(server: &Server, url: &str, dev: Dev) -> Result<()> {
 
 /// The manifest's folder.
 fn project(manifest: &Path) -> Result<PathBuf> {
-    let found = manifest.canonicalize();
-    let found = found.with_context(|| {
-        format!(
-            "there is no {}; `weirgate new NAME` writes a project, --manifest names another file",
-            manifest.display()
-        )
+    let found = manifest.canonicalize().map_err(|error| {
+        let hint = "`weirgate new NAME` writes a project, --manifest names another file";
+        failure::usage(format!("there is no {}: {error}; {hint}", manifest.display()))
     })?;
     Ok(found.parent().unwrap_or(Path::new("/")).to_owned())
 }

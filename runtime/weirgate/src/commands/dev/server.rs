@@ -37,17 +37,19 @@ pub struct OwnServer {
 impl OwnServer {
     /// Starts a server on the data in the project, unless one answers already.
     pub async fn start_if_needed(server: &Server, url: &str, dir: &Path, dev: &Dev) -> Result<Option<Self>> {
-        match server.get("/v1/events?limit=1").await {
+        let error = match server.get("/v1/events?limit=1").await {
             Ok(_) => {
                 show::line("server", &format!("using the one on {url}"));
                 return Ok(None);
             }
-            Err(error) if error.is::<NotAnswered>() => {}
-            Err(error) => return Err(error.context(format!("what answers on {url} is no Weirgate"))),
+            Err(error) => error,
+        };
+        if !error.is::<NotAnswered>() {
+            return Err(error);
         }
-        let listen = listen_address(url).with_context(|| {
-            format!("no server answers on {url}, and one is started here only on a loopback address: see --url")
-        })?;
+        let Some(listen) = listen_address(url) else {
+            return Err(error.context("a server is started here on a loopback address only"));
+        };
         let mut own = Self::spawn(&listen, dir, dev)?;
         own.wait_until_ready(server).await?;
         show::line("server", &format!("started on {url}; its log is {}", own.log.display()));

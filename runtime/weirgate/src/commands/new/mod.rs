@@ -9,13 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use weirgate_types::HandlerName;
 
 use super::{arguments::Output, toolchain};
-use crate::output;
+use crate::{failure, output};
 use template::File;
 
 #[derive(Debug, Args)]
@@ -62,7 +62,10 @@ fn take(dir: &Path) -> Result<bool> {
     match fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             None => Ok(false),
-            Some(_) => bail!("{} is not empty; choose another name, or another folder with --path", dir.display()),
+            Some(_) => {
+                let hint = "choose another name, or another folder with --path";
+                Err(failure::usage(format!("{} is not empty; {hint}", dir.display())))
+            }
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {
             fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
