@@ -6,7 +6,8 @@ use std::{fs, path::Path, process::Command};
 fn rules() -> String {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/monitoring.md");
     let guide = fs::read_to_string(guide).expect("the guide");
-    let (_, block) = guide.split_once("```yaml\n").expect("a block of rules");
+    let (_, block) = guide.split_once("```yaml").expect("a block of rules");
+    let (_, block) = block.split_once('\n').expect("its lines");
     block.split_once("\n```").expect("its end").0.to_owned()
 }
 

@@ -43,7 +43,7 @@ struct Background {
 impl Page {
     pub fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        for folder in ["bin", "page"] {
+        for folder in ["bin", "page", "home"] {
             fs::create_dir(dir.path().join(folder)).expect("a folder");
         }
         std::os::unix::fs::symlink(binary(), dir.path().join("bin/weirgate")).expect("a link");
@@ -159,13 +159,20 @@ impl Page {
     }
 
     fn shell(&self, script: &str) -> Command {
-        let path = format!("{}:{}", self.dir.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
+        let path = format!("{}:{}", self.dir.path().join("bin").display(), path());
         let folder = fs::read_to_string(self.dir.path().join("folder")).expect("a folder");
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", script]).current_dir(folder.trim()).stdin(Stdio::null());
         bash.env("PATH", path).env("WEIRGATE_URL", format!("http://127.0.0.1:{}", self.port));
         // Projects share what they compile; their own results are where a reader finds them.
         bash.env("CARGO_BUILD_BUILD_DIR", build_dir()).env_remove("CARGO_TARGET_DIR").env_remove("RUST_LOG");
+        // What a page writes there is not the tester's. Rust stays where it is.
+        bash.env("HOME", self.dir.path().join("home"));
+        for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            if std::env::var_os(name).is_none() {
+                bash.env(name, std::env::home_dir().expect("a home").join(folder));
+            }
+        }
         bash
     }
 }
@@ -198,6 +205,12 @@ impl Drop for Running {
     }
 }
 
+/// Where programs are looked for: also where `make test` unpacks those that it does not install.
+pub fn path() -> String {
+    let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/unpacked/usr/bin");
+    format!("{}:{unpacked}", std::env::var("PATH").unwrap_or_default())
+}
+
 /// Kept between runs.
 pub fn build_dir() -> PathBuf {
     let target = std::env::current_exe().expect("this program");
@@ -210,5 +223,6 @@ pub fn is_there(needed: &str) -> bool {
         true => format!("ls \"$(rustc --print target-libdir --target {needed})\"/libstd-*.rlib"),
         false => format!("command -v {needed}"),
     };
-    Command::new("bash").args(["-c", &script]).output().is_ok_and(|found| found.status.success())
+    let found = Command::new("bash").args(["-c", &script]).env("PATH", path()).output();
+    found.is_ok_and(|found| found.status.success())
 }

@@ -7,7 +7,7 @@ use weirgate_tests::{Server, binary};
 
 use crate::{
     blocks::{Block, Kind},
-    page::is_there,
+    page::{is_there, path},
 };
 
 /// Checks a block; `place` names it in errors.
@@ -55,7 +55,7 @@ fn write(dir: &Path, block: &Block) -> String {
 }
 
 fn run(place: &str, command: &str) {
-    let checked = Command::new("bash").args(["-c", command]).output().expect("bash");
+    let checked = Command::new("bash").args(["-c", command]).env("PATH", path()).output().expect("bash");
     let printed = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.success(), "{place}: {command}\n{printed}");
 }
