@@ -93,7 +93,7 @@ fn asked_to_stop() -> Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            // Nobody sees what happens any more.
+            // What happens has no reader any more.
             _ = output::reader_gone() => {}
         }
     })

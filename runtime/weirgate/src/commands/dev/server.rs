@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStderr, Command},
+    process::{Child, ChildStderr, ChildStdin, Command},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -29,6 +29,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(12);
 /// See the module documentation. Dropping it lets the process stop, since its standard input ends.
 pub struct OwnServer {
     child: Child,
+    /// The process stops when this is closed. Not kept in `child`, which closes it in order to wait.
+    stdin: Option<ChildStdin>,
     log: PathBuf,
     /// Reads what it prints, until it ends.
     _lines: JoinSet<()>,
@@ -75,7 +77,7 @@ impl OwnServer {
         if let Some(printed) = child.stderr.take() {
             lines.spawn(follow(printed, file));
         }
-        Ok(Self { child, log, _lines: lines })
+        Ok(Self { stdin: child.stdin.take(), child, log, _lines: lines })
     }
 
     async fn wait_until_ready(&mut self, server: &Server) -> Result<()> {
@@ -100,7 +102,7 @@ impl OwnServer {
 
     /// Requests a stop, and waits for it.
     pub async fn stop(mut self) {
-        drop(self.child.stdin.take());
+        drop(self.stdin.take());
         if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
             // It may have ended meanwhile.
             let _ = self.child.kill().await;
