@@ -48,7 +48,7 @@ impl Project {
     }
 
     fn start_with(&mut self, url: &str) {
-        let output = fs::File::create(self.path(".output")).expect("a file");
+        let output = fs::File::create(self.path("output")).expect("a file");
         let mut command = Command::new(binary());
         command.args(["--url", url, "dev", "--build", BUILD]).current_dir(self.dir.path()).env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("a file")).stderr(output);
@@ -56,7 +56,7 @@ impl Project {
     }
 
     fn printed(&self) -> String {
-        fs::read_to_string(self.path(".output")).expect("the output")
+        fs::read_to_string(self.path("output")).expect("the output")
     }
 
     /// Waits until so many lines contain this.

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,6 +15,18 @@ const DEPTH_MAX: usize = 16;
 /// Folders that builds write.
 const NOT_SOURCES: [&str; 3] = ["target", "node_modules", "dist"];
 
+/// What builds and servers write beside the sources.
+const NOT_SOURCES_BY_EXTENSION: [&str; 2] = ["wasm", "log"];
+
+/// A file system and a number in it.
+type FileId = (u64, u64);
+
+/// The files that this process prints to: a line in one of them must not cause a build, which prints a line.
+fn own_outputs() -> Vec<FileId> {
+    let outputs = [1, 2].into_iter().filter_map(|number| fs::metadata(format!("/proc/self/fd/{number}")).ok());
+    outputs.map(|file| (file.dev(), file.ino())).collect()
+}
+
 /// See the module documentation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<PathBuf, (Option<SystemTime>, u64)>);
@@ -22,7 +35,7 @@ impl Snapshot {
     /// The files below a folder, those left out that are hidden or built.
     pub fn take(dir: &Path) -> Self {
         let mut found = Self::default();
-        found.add(dir, 0);
+        found.add(dir, 0, &own_outputs());
         found
     }
 
@@ -33,12 +46,13 @@ impl Snapshot {
         }
     }
 
-    fn add(&mut self, dir: &Path, depth: usize) {
+    fn add(&mut self, dir: &Path, depth: usize, left_out: &[FileId]) {
         let Ok(entries) = fs::read_dir(dir) else { return };
         for entry in entries.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
-            let is_result = path.extension().is_some_and(|extension| extension == "wasm");
+            let is_result =
+                path.extension().is_some_and(|extension| NOT_SOURCES_BY_EXTENSION.iter().any(|one| extension == *one));
             if is_result || name.starts_with('.') || NOT_SOURCES.contains(&&*name) || self.0.len() >= FILES_MAX {
                 continue;
             }
@@ -47,9 +61,9 @@ impl Snapshot {
             if file.is_dir() {
                 // Cargo marks a target directory of another name so.
                 if depth < DEPTH_MAX && !path.join("CACHEDIR.TAG").exists() {
-                    self.add(&path, depth + 1);
+                    self.add(&path, depth + 1, left_out);
                 }
-            } else {
+            } else if !left_out.contains(&(file.dev(), file.ino())) {
                 self.0.insert(path, (file.modified().ok(), file.len()));
             }
         }
