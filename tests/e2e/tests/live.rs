@@ -375,4 +375,6 @@ async fn conditional_requests_follow_rfc_9110() {
         }
     }
     asked(Method::GET, path, &[("if-match", "\"other\"")]).await.is_problem(412, "version-differs");
+    let by_query = asked(Method::GET, "/v1/status?subject=account/1", &[("if-none-match", &weak)]).await;
+    assert_eq!((by_query.status, by_query.header("etag")), (304, &*tag));
 }
