@@ -340,7 +340,7 @@ async fn the_status_url_of_any_key_works_in_ordinary_clients() {
     server.client.get("/v1/status?subject=a&subject=b").await.is_problem(400, "bad-query");
     server.client.get("/v1/status?subject=a&x=1").await.is_problem(400, "bad-query");
     server.client.get("/v1/status?subject=").await.is_problem(400, "bad-subject");
-    server.client.get("/v1/status?subject=nobody").await.is_problem(404, "not-found");
+    server.client.get("/v1/status?subject=absent").await.is_problem(404, "not-found");
     let version = server.client.get("/v1/status?subject=a%2F%2Fb").await.ok()["version"].clone();
     assert_eq!(server.client.get(&format!("/v1/status?subject=a//b&after={version}&wait=10ms")).await.status, 304);
 }
