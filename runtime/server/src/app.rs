@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 use weirgate_engine::{Clock, Handle};
 use weirgate_types::EventLimits;
 
-use crate::{admission::Admission, parsing::Parsers, tasks::Tasks};
+use crate::{access::Access, admission::Admission, parsing::Parsers, tasks::Tasks};
 
 /// The settings of the endpoints.
 #[derive(Debug, Clone)]
@@ -36,8 +36,8 @@ pub struct Options {
     pub ping_interval: Duration,
     /// How long a WebSocket's peer may take to answer a ping.
     pub pong_timeout: Duration,
-    /// Origins whose pages may use the live endpoint, in addition to the server's own.
-    pub origins: Vec<String>,
+    /// For which hosts, and to the pages of which origins, the endpoints answer.
+    pub access: Access,
     /// The directory of the built demo shop, served under `/shop/`.
     pub shop: Option<PathBuf>,
 }
@@ -58,7 +58,7 @@ impl Default for Options {
             heartbeat: Duration::from_secs(25),
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(20),
-            origins: Vec::new(),
+            access: Access::default(),
             shop: None,
         }
     }

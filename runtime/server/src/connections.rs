@@ -10,7 +10,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -24,7 +28,7 @@ use tokio::{
 };
 use weirgate_engine::Handle;
 
-use crate::{Problem, slot::ConnectionSlot, stall::Socket};
+use crate::{Problem, access::Peer, slot::ConnectionSlot, stall::Socket};
 
 /// Maximum number of connections beyond the limit that are answered 503 at once. Further ones wait in the listener's queue.
 const REFUSALS_MAX: usize = 16;
@@ -59,6 +63,7 @@ pub struct ConnectionLimits {
 /// An accepted connection, and whether it is within the limit.
 struct Accepted {
     stream: TcpStream,
+    peer: Peer,
     permit: OwnedSemaphorePermit,
     is_within: bool,
 }
@@ -92,11 +97,11 @@ pub async fn serve(
             }
             () = stopped(&mut stopping) => break,
         };
-        let Accepted { stream, permit, is_within } = accepted;
+        let Accepted { stream, peer, permit, is_within } = accepted;
         let slot = ConnectionSlot::new(&engine.metrics().connections, permit);
         let (router, stopping) = (router.clone(), stopping.clone());
         if is_within {
-            connections.spawn(run(stream, slot, router, limits, stopping));
+            connections.spawn(run((stream, peer), slot, router, limits, stopping));
         } else {
             engine.metrics().connections_refused.inc();
             connections.spawn(refuse(stream, slot));
@@ -123,14 +128,14 @@ impl Acceptor {
     /// The next connection. While there is no slot for it, nor for a refusal, none is accepted.
     async fn accept(&self) -> Accepted {
         let (permit, is_within) = self.permit().await;
-        let stream = self.stream().await;
+        let (stream, peer) = self.stream().await;
         if is_within {
-            return Accepted { stream, permit, is_within };
+            return Accepted { stream, peer, permit, is_within };
         }
         // A slot may have become free while waiting for the connection.
         match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(permit) => Accepted { stream, permit, is_within: true },
-            Err(_) => Accepted { stream, permit, is_within },
+            Ok(permit) => Accepted { stream, peer, permit, is_within: true },
+            Err(_) => Accepted { stream, peer, permit, is_within },
         }
     }
 
@@ -149,13 +154,13 @@ impl Acceptor {
     }
 
     /// Without a descriptor, a buffer or memory for a connection the next accept waits, instead of retrying at once.
-    async fn stream(&self) -> TcpStream {
+    async fn stream(&self) -> (TcpStream, Peer) {
         let mut backoff = BACKOFF;
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     set_up(&stream, peer);
-                    return stream;
+                    return (stream, Peer(peer.ip()));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -192,7 +197,7 @@ fn set_up(stream: &TcpStream, peer: SocketAddr) {
 }
 
 async fn run(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     slot: ConnectionSlot,
     router: Router,
     limits: ConnectionLimits,
@@ -203,7 +208,7 @@ async fn run(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(io, TowerToHyperService::new(router))
+        .serve_connection(io, of_peer(router, peer))
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -216,6 +221,18 @@ async fn run(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// The router, with the peer's address at each request.
+fn of_peer(
+    router: Router,
+    peer: Peer,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    let router = TowerToHyperService::new(router);
+    service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    })
 }
 
 /// Answers one request with 503, and closes the connection.

@@ -3,6 +3,7 @@
 //! Turns requests into calls of the engine, and its answers into responses. Knows no delivery rules and reads no files
 //! except the pages it serves. Each route has its own file under `routes`.
 
+mod access;
 mod admission;
 mod app;
 mod connections;
@@ -23,6 +24,7 @@ mod slot;
 mod stall;
 mod tasks;
 
+pub use access::{Access, SettingError};
 pub use app::Options;
 pub use problem::Problem;
 pub use routes::openapi;

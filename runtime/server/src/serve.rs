@@ -4,10 +4,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
-    middleware::{self, Next},
-    response::{Redirect, Response},
+    middleware,
+    response::Redirect,
     routing::get,
 };
 use tokio::{
@@ -22,11 +21,10 @@ use tower_http::{
 use weirgate_engine::{Clock, Handle};
 
 use crate::{
-    Options, Problem,
+    Options, Problem, access,
     admission::Admission,
     app::App,
     connections::{self, ConnectionLimits},
-    live::check_origin,
     parameters::Parameters,
     parsing::Parsers,
     refusals::{as_problems, before_routes},
@@ -94,17 +92,17 @@ fn router(app: App) -> Router {
     }
     if let Some(shop) = &app.options.shop {
         // A path without a file is answered 404 with the shop's page, which shows the way.
-        let pages = ServeDir::new(shop).not_found_service(ServeFile::new(shop.join("index.html")));
+        let files = ServeDir::new(shop).not_found_service(ServeFile::new(shop.join("index.html")));
         router = router
             .nest_service(
                 "/shop/assets/",
                 cached(ServeDir::new(shop.join("assets")), "public, max-age=31536000, immutable"),
             )
-            .nest_service("/shop/", cached(pages, "no-cache"))
+            .nest_service("/shop/", cached(files, "no-cache"))
             .route("/shop", get(|| async { Redirect::permanent("/shop/") }))
             .route("/", get(|| async { Redirect::temporary("/shop/") }));
     }
-    router
+    let routes = router
         .fallback(
             |uri: axum::http::Uri| async move { Problem::not_found(format!("there is nothing at {}", uri.path())) },
         )
@@ -116,22 +114,15 @@ fn router(app: App) -> Router {
             )
         })
         .layer(middleware::from_fn_with_state(parameters, before_routes))
-        .layer(middleware::from_fn_with_state(app.clone(), same_origin))
         .layer(middleware::map_response(as_problems))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the server's log")
                 .into_response()
         }))
-        .with_state(app)
-}
-
-/// Requests that change something must not come from another site's page through its visitor's browser.
-async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
-    if !request.method().is_safe() {
-        check_origin(request.headers(), &app.options.origins)?;
-    }
-    Ok(next.run(request).await)
+        .with_state(app.clone());
+    // Around everything that answers, the choice of the route included.
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(app, access::admit))
 }
 
 type File = axum::http::Response<ServeFileSystemResponseBody>;

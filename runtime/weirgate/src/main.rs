@@ -7,6 +7,7 @@ mod commands;
 mod configuration;
 mod descriptors;
 mod failure;
+mod listen;
 mod output;
 mod telemetry;
 

@@ -18,7 +18,7 @@ const MIB: u64 = 1 << 20;
 /// The head of a publication with a body of this many bytes.
 fn head(bytes: usize) -> String {
     format!(
-        "POST /v1/events HTTP/1.1\r\nhost: test\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {bytes}\r\n\r\n"
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {bytes}\r\n\r\n"
     )
 }
 
@@ -36,7 +36,7 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
 
 /// Send a request without a body, and read the head of its answer.
 async fn ask(stream: &mut TcpStream, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the connection is open");
     let mut buffer = [0; 4096];
     let count = within("an answer", PATIENCE, stream.read(&mut buffer)).await.expect("the connection is open");
@@ -134,7 +134,7 @@ async fn half_a_request_and_an_idle_connection_end() {
         .await;
     let mut silent = server.connect().await;
     let mut half_a_head = server.connect().await;
-    half_a_head.write_all(b"GET /livez HTTP/1.1\r\nhost: te").await.expect("written");
+    half_a_head.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.expect("written");
     let mut idle = server.connect().await;
     assert!(ask(&mut idle, "/livez").await.starts_with("HTTP/1.1 200"));
     let mut half_a_body = server.connect().await;

@@ -85,9 +85,9 @@ async fn a_server_stops_in_time_with_half_requests_and_readers_that_do_not_read(
     let address = server.url("").trim_start_matches("http://").to_owned();
     let mut halves = Vec::new();
     for half in [
-        "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/cloudevents+json\r\ncontent-length: 100\r\n\r\n{",
-        "PUT /v1/modules HTTP/1.1\r\nhost: x\r\ncontent-type: application/wasm\r\ncontent-length: 100000\r\n\r\n\0asm",
-        "GET /v1/status/order/1?after=0&wait=30s HTTP/1.1\r\nhost: x\r\n\r\n",
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/cloudevents+json\r\ncontent-length: 100\r\n\r\n{",
+        "PUT /v1/modules HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/wasm\r\ncontent-length: 100000\r\n\r\n\0asm",
+        "GET /v1/status/order/1?after=0&wait=30s HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "GET /v1/sta",
     ] {
         let mut stream = TcpStream::connect(&address).await.expect("a connection");

@@ -27,7 +27,7 @@ fn no_component(bytes: usize, seed: u8) -> Vec<u8> {
 async fn begin(server: &Server, bytes: usize) -> TcpStream {
     let mut connection = server.connect().await;
     let head = format!(
-        "PUT /v1/modules HTTP/1.1\r\nhost: test\r\ncontent-type: application/wasm\r\ncontent-length: {bytes}\r\n\r\n"
+        "PUT /v1/modules HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/wasm\r\ncontent-length: {bytes}\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.expect("written");
     connection.write_all(&no_component(1_000, 0)).await.expect("written");

@@ -5,15 +5,16 @@ use utoipa::openapi::{Content, OpenApi, RefOr, Schema, path::Operation};
 use super::problems::problem;
 
 /// What any request may be answered.
-const ANY: [(u16, &str); 4] = [
+const ANY: [(u16, &str); 6] = [
     (400, "The request is malformed: its host, its path, or a query parameter"),
+    (403, "Pages of this origin may not send this request"),
     (414, "The path and the query are too long"),
+    (421, "This server does not answer for the host"),
     (500, "An internal error; see the server's log"),
     (503, "The server is stopping, or cannot take more work; see Retry-After"),
 ];
 /// What a request that changes something may be answered.
-const COMMAND: [(u16, &str); 2] =
-    [(403, "Pages of this origin may not send this request"), (507, "The disk is nearly full; see Retry-After")];
+const COMMAND: [(u16, &str); 1] = [(507, "The disk is nearly full; see Retry-After")];
 /// What a request with a body may be answered.
 const BODY: [(u16, &str); 4] = [
     (408, "The body did not arrive in time"),
@@ -79,9 +80,9 @@ mod tests {
         for (name, operation) in operations(&document) {
             let answers: BTreeSet<&str> =
                 operation["responses"].as_object().expect("responses").keys().map(String::as_str).collect();
-            let mut expected = vec!["400", "414", "500", "503"];
+            let mut expected = vec!["400", "403", "414", "421", "500", "503"];
             if !name.starts_with("get") {
-                expected.extend(["403", "507"]);
+                expected.push("507");
             }
             if operation.get("requestBody").is_some() {
                 expected.extend(["408", "413", "415", "422"]);

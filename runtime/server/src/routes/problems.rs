@@ -23,7 +23,6 @@ problems! {
     NoLiveRequest: 400, "Neither";
     NotACloudEvent: 400, "Not a CloudEvent";
     SubjectRefused: 400, "The subject is too long, or the query is invalid";
-    OriginRefused: 403, "Pages of this origin may not connect";
     DeliveryClosed: 404, "Neither open nor a dead letter";
     NoSuchBreaker: 404, "No such breaker";
     NoSuchBulkJob: 404, "No such bulk job since the server started";

@@ -1,6 +1,6 @@
 //! `weirgate serve`: connects all parts and runs until it is stopped.
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -9,7 +9,7 @@ use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 use weirgate_types::EventLimits;
 
-use crate::{configuration::Configuration, descriptors, output, telemetry::Telemetry};
+use crate::{configuration::Configuration, descriptors, listen, output, telemetry::Telemetry};
 
 /// Flags override the environment (`WEIRGATE__SERVER__LISTEN`), which overrides the file.
 #[derive(Debug, Args)]
@@ -49,6 +49,7 @@ const TIMEOUT_MS_MIN: u64 = 100;
 
 pub fn run(flags: &Serve) -> Result<()> {
     let settings = Configuration::load(flags)?;
+    let addresses = listen::addresses(&settings.server.listen, settings.server.open)?;
     if flags.check {
         return output::line("the configuration is valid");
     }
@@ -62,7 +63,8 @@ pub fn run(flags: &Serve) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let ended = runtime.block_on(serve(settings, engine, clock, descriptors, flags.stop_with_stdin));
+    let listening = Listening { addresses: &addresses, descriptors, stops_with_stdin: flags.stop_with_stdin };
+    let ended = runtime.block_on(serve(settings, engine, clock, listening));
     // Uploads being compiled, and clients that do not read, would delay the end.
     runtime.shutdown_background();
     ended
@@ -114,16 +116,22 @@ fn start_engine(
     engine.with_context(|| format!("the server cannot start on {}", settings.data.dir.display()))
 }
 
+/// Where the server listens, and until when.
+struct Listening<'a> {
+    addresses: &'a [SocketAddr],
+    descriptors: Option<u64>,
+    stops_with_stdin: bool,
+}
+
 async fn serve(
     settings: Configuration,
     engine: Handle,
     clock: Arc<dyn Clock>,
-    descriptors: Option<u64>,
-    stops_with_stdin: bool,
+    Listening { addresses, descriptors, stops_with_stdin }: Listening<'_>,
 ) -> Result<()> {
     let listen = &settings.server.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let options = server_options(&settings, descriptors);
+    let listener = TcpListener::bind(addresses).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let options = server_options(&settings, descriptors)?;
     tracing::info!(connections_max = options.connections_max, ?descriptors, "connections are limited");
     tracing::info!(address = %listener.local_addr()?, epoch = %engine.epoch(), head = engine.head().0, "serving");
     let asked = asked_to_stop(stops_with_stdin)?;
@@ -152,12 +160,12 @@ async fn serve(
     Ok(())
 }
 
-fn server_options(settings: &Configuration, descriptors: Option<u64>) -> weirgate_server::Options {
+fn server_options(settings: &Configuration, descriptors: Option<u64>) -> Result<weirgate_server::Options> {
     let (server, live) = (&settings.server, &settings.live);
     let outbound_workers = settings.engine.outbound_workers;
     let grace = Duration::from_millis(settings.modules.unused_grace_ms);
     let defaults = weirgate_server::Options::default();
-    weirgate_server::Options {
+    Ok(weirgate_server::Options {
         shop: server.shop.clone(),
         event_limits: EventLimits { implied_key: settings.events.key_default.implied(), ..defaults.event_limits },
         connections_max: descriptors::connections(server.connections_max, descriptors, outbound_workers),
@@ -170,9 +178,9 @@ fn server_options(settings: &Configuration, descriptors: Option<u64>) -> weirgat
         heartbeat: timeout(live.heartbeat_ms),
         ping_interval: timeout(live.ping_ms),
         pong_timeout: timeout(live.pong_timeout_ms),
-        origins: live.origins.clone(),
+        access: settings.access()?,
         ..defaults
-    }
+    })
 }
 
 fn timeout(ms: u64) -> Duration {

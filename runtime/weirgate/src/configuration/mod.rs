@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use config::{Config, Environment, File};
 use serde::Deserialize;
+use weirgate_server::Access;
 use weirgate_types::{BreakerPolicy, ImpliedKey};
 
 use crate::commands::serve::Serve;
@@ -22,7 +23,7 @@ const OUTBOUND_WORKERS_MAX: usize = 1_024;
 const BUDGET_BYTES_MIN: usize = 128 << 20;
 
 /// Settings that are lists: in the environment their items are separated by commas.
-const LISTS: [&str; 2] = ["live.origins", "outbound.allow_private"];
+const LISTS: [&str; 4] = ["live.origins", "outbound.allow_private", "server.hosts", "server.proxies"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,6 +43,12 @@ pub struct Configuration {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     pub listen: String,
+    /// Whether other machines may reach the listen address.
+    pub open: bool,
+    /// Names under which browsers reach this server.
+    pub hosts: Vec<String>,
+    /// Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed: addresses or networks.
+    pub proxies: Vec<String>,
     pub shop: Option<PathBuf>,
     /// Maximum number of connections of all kinds; less if the process may not open that many files.
     pub connections_max: usize,
@@ -137,6 +144,7 @@ pub struct Live {
     pub heartbeat_ms: u64,
     pub ping_ms: u64,
     pub pong_timeout_ms: u64,
+    /// Origins elsewhere whose pages may publish events and follow statuses.
     pub origins: Vec<String>,
 }
 
@@ -146,6 +154,9 @@ impl Default for Server {
         let options = weirgate_server::Options::default();
         Self {
             listen: "127.0.0.1:8080".into(),
+            open: false,
+            hosts: Vec::new(),
+            proxies: Vec::new(),
             shop: None,
             connections_max: options.connections_max,
             header_timeout_ms: millis(options.header_timeout),
@@ -266,7 +277,14 @@ impl Configuration {
             .policy()
             .check()
             .context("`host_breaker`, whose settings are those of a handler's `breaker`")?;
+        self.access()?;
         self.secrets.check()
+    }
+
+    /// Which hosts and origins the server answers.
+    pub fn access(&self) -> Result<Access> {
+        let Server { listen, hosts, proxies, .. } = &self.server;
+        Ok(Access::new(listen, hosts, proxies, &self.live.origins)?)
     }
 }
 
@@ -343,22 +361,25 @@ mod tests {
     #[test]
     fn texts_stay_as_they_are_written() {
         for text in ["1.10", "007", "true", "off", "2026-07-01", "1e3", "1_000", "0x10", "null", " padded ", "1.0.0"] {
-            let variables = [
-                ("WEIRGATE__SECRETS__A", text),
-                ("WEIRGATE__DATA__DIR", text),
-                ("WEIRGATE__SERVER__LISTEN", text),
-                ("WEIRGATE__LIVE__ORIGINS", text),
-            ];
+            let variables =
+                [("WEIRGATE__DATA__DIR", text), ("WEIRGATE__SERVER__LISTEN", text), ("WEIRGATE__SERVER__HOSTS", text)];
             let loaded = load("", &variables).expect(text);
-            assert_eq!(loaded.secrets.to_map()["a"], text);
             assert_eq!((loaded.data.dir.to_str(), loaded.server.listen.as_str()), (Some(text), text));
-            assert_eq!(loaded.live.origins, [text.trim()]);
+            assert_eq!(loaded.server.hosts, [text.trim()]);
         }
         for text in ["1.10", "true", "2026-07-01", "1e3", "1_000"] {
-            let file = format!("[secrets]\na = {text}\n[data]\ndir = {text}\n[live]\norigins = [{text}]\n");
+            let file = format!("[data]\ndir = {text}\n[server]\nhosts = [{text}]\n");
             let loaded = load(&file, &[]).expect(&file);
-            assert_eq!((loaded.secrets.to_map()["a"].as_str(), loaded.data.dir.to_str()), (text, Some(text)));
-            assert_eq!(loaded.live.origins, [text]);
+            assert_eq!(
+                (loaded.data.dir.to_str(), loaded.server.hosts.as_slice()),
+                (Some(text), &[text.to_owned()][..])
+            );
+        }
+        for text in ["1.10000000", "2026-07-01", "1_000_000", "0x10101010", "100000e3"] {
+            let bare =
+                load(format!("[secrets]\na = {text}\nb = {{ value = {text} }}\n"), &[("WEIRGATE__SECRETS__C", text)]);
+            let secrets = bare.expect(text).secrets.bound().expect("good secrets");
+            assert!(secrets.values().all(|secret| secret.value.as_deref() == Some(text)), "{text}: {}", secrets.len());
         }
     }
 
@@ -383,6 +404,9 @@ mod tests {
             ("[host_breaker]\nfailure_ratio = 2.0", [("A", "")], "`breaker.failure_ratio` is 2"),
             ("[host_breaker]\ncolour = 1", [("A", "")], "colour"),
             ("[events]\nkey_default = \"subject\"", [("A", "")], "subject"),
+            ("[server]\nhosts = [\"a/b\"]", [("A", "")], "`server.hosts` names \"a/b\""),
+            ("", [("WEIRGATE__SERVER__PROXIES", "10.0.0.0/8,proxy")], "`server.proxies` names \"proxy\""),
+            ("[live]\norigins = [\"null\"]", [("A", "")], "`live.origins` names \"null\""),
             ("[secrets]\n\"a b\" = \"hunter2\"", [("A", "")], "`secrets.a b`"),
             ("", [("WEIRGATE__SECRETS", "hunter2")], "WEIRGATE__SECRETS names no secret"),
         ] {

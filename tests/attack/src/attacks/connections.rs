@@ -15,7 +15,7 @@ const BODY_BYTES: usize = 4 << 20;
 /// Requests whose bodies lack their last byte.
 pub async fn bodies_without_an_end(field: &Field) {
     let head = format!(
-        "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {BODY_BYTES}\r\n\r\n"
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {BODY_BYTES}\r\n\r\n"
     );
     let mut request = head.into_bytes();
     request.resize(request.len() + BODY_BYTES - 1, b' ');
@@ -26,7 +26,8 @@ pub async fn bodies_without_an_end(field: &Field) {
 
 /// Requests whose heads do not end.
 pub async fn heads_without_an_end(field: &Field) {
-    let held = join_all((0..300).map(|_| field.sent(b"GET /v1/handlers HTTP/1.1\r\nhost: x\r\nx-more: "))).await;
+    let held =
+        join_all((0..300).map(|_| field.sent(b"GET /v1/handlers HTTP/1.1\r\nhost: localhost\r\nx-more: "))).await;
     field.wait().await;
     drop(held);
 }
