@@ -13,6 +13,7 @@ mod exposition;
 pub mod fuzz;
 mod live;
 mod objects;
+mod pages;
 mod parameters;
 mod parsing;
 mod payload;

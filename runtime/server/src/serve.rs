@@ -14,9 +14,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 use tower_http::{
-    catch_panic::CatchPanicLayer,
-    services::{ServeDir, ServeFile, fs::ServeFileSystemResponseBody},
-    set_header::SetResponseHeader,
+    catch_panic::CatchPanicLayer, services::fs::ServeFileSystemResponseBody, set_header::SetResponseHeader,
 };
 use weirgate_engine::{Clock, Handle};
 
@@ -25,6 +23,7 @@ use crate::{
     admission::Admission,
     app::App,
     connections::{self, ConnectionLimits},
+    pages,
     parameters::Parameters,
     parsing::Parsers,
     refusals::{as_problems, before_routes},
@@ -92,11 +91,13 @@ fn router(app: App) -> Router {
     }
     if let Some(shop) = &app.options.shop {
         // A path without a file is answered 404 with the shop's page, which shows the way.
-        let files = ServeDir::new(shop).not_found_service(ServeFile::new(shop.join("index.html")));
+        let root = shop.clone();
+        let page: Router = Router::new().fallback(move || pages::page(root.clone()));
+        let files = pages::serve(shop.clone()).not_found_service(page);
         router = router
             .nest_service(
                 "/shop/assets/",
-                cached(ServeDir::new(shop.join("assets")), "public, max-age=31536000, immutable"),
+                cached(pages::serve(shop.join("assets")), "public, max-age=31536000, immutable"),
             )
             .nest_service("/shop/", cached(files, "no-cache"))
             .route("/shop", get(|| async { Redirect::permanent("/shop/") }))
