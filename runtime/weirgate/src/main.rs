@@ -9,6 +9,7 @@ mod descriptors;
 mod failure;
 mod listen;
 mod output;
+mod private;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -60,8 +60,8 @@ pub struct Setup {
     args: Vec<String>,
     expected: Vec<String>,
     dir: Option<PathBuf>,
-    /// The soft and the hard limit of file descriptors.
-    descriptors: Option<(u64, u64)>,
+    /// What a shell does before it becomes the server.
+    before: Vec<String>,
 }
 
 impl Setup {
@@ -98,7 +98,14 @@ impl Setup {
     /// Starts the process with these limits of file descriptors.
     #[must_use]
     pub fn descriptors(mut self, soft: u64, hard: u64) -> Self {
-        self.descriptors = Some((soft, hard));
+        self.before.push(format!("ulimit -Sn {soft} && ulimit -Hn {hard}"));
+        self
+    }
+
+    /// Starts the process with this umask, for instance `000`.
+    #[must_use]
+    pub fn umask(mut self, umask: &str) -> Self {
+        self.before.push(format!("umask {umask}"));
         self
     }
 
@@ -145,12 +152,14 @@ impl Server {
         self.child = Some(child);
     }
 
-    /// The program, started by a shell that lowers its limits if there are any to lower.
+    /// The program, started by a shell if its surroundings have to differ.
     fn command(&self) -> Command {
-        let Some((soft, hard)) = self.setup.descriptors else { return Command::new(binary()) };
+        if self.setup.before.is_empty() {
+            return Command::new(binary());
+        }
         let mut command = Command::new("sh");
-        let lower = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
-        command.args(["-c", &lower]).arg(binary());
+        let script = format!("{} && exec \"$0\" \"$@\"", self.setup.before.join(" && "));
+        command.args(["-c", &script]).arg(binary());
         command
     }
 

@@ -16,7 +16,7 @@ use weirgate_engine::{
 use super::arguments::Output;
 use crate::{
     failure::{Failure, usage},
-    output,
+    output, private,
 };
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +49,7 @@ pub struct Repair {
 const DAMAGED: u8 = 1;
 
 pub fn run(command: &Log, output: Output) -> Result<ExitCode> {
+    private::close_new_files();
     match command {
         Log::Verify(dir) => verify(&dir.data, output),
         Log::Repair(flags) => repair(flags, output),

@@ -9,7 +9,7 @@ use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 use weirgate_types::EventLimits;
 
-use crate::{configuration::Configuration, descriptors, listen, output, telemetry::Telemetry};
+use crate::{configuration::Configuration, descriptors, listen, output, private, telemetry::Telemetry};
 
 /// Flags override the environment (`WEIRGATE__SERVER__LISTEN`), which overrides the file.
 #[derive(Debug, Args)]
@@ -61,6 +61,8 @@ pub fn run(flags: &Serve) -> Result<()> {
     }
     let descriptors = descriptors::raise();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    private::close_new_files();
+    private::data_directory(&settings.data.dir)?;
     let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let listening = Listening { addresses: &addresses, descriptors, stops_with_stdin: flags.stop_with_stdin };
