@@ -15,7 +15,7 @@ use crate::{
     artefact::Artefact,
     attempt::Attempt,
     check,
-    compile::{CompileLimits, parent},
+    compile::{CompileLimits, parent, sandbox},
     contract, engine,
     files::Files,
     module::WeakModule,
@@ -49,6 +49,7 @@ impl Host {
         if options.compiler.is_empty() {
             return Err(HostError::NoCompiler);
         }
+        sandbox::announce();
         let failed = |error: wasmtime::Error| HostError::Engine(check::one_line(&error));
         let engine = engine::running(options.instances_max, options.memory_bytes_max).map_err(failed)?;
         let mut linker = Linker::new(&engine);

@@ -7,7 +7,7 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-use super::{CompileLimits, STATUS_MEMORY, STATUS_REJECTED};
+use super::{CompileLimits, STATUS_MEMORY, STATUS_REJECTED, sandbox};
 use crate::{check, engine};
 
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,8 @@ fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), ChildErr
     input.read_line(&mut line).map_err(ChildError::Request)?;
     let limits = serde_json::from_str(&line).map_err(|error| ChildError::Request(error.into()))?;
     limit_this_process(limits)?;
+    // Without seccomp the limits have to do; the server has said so in its log.
+    let _ = sandbox::confine();
     let mut module = Vec::new();
     input.read_to_end(&mut module).map_err(ChildError::Request)?;
     let artefact = compile(&module)?;
@@ -74,6 +76,10 @@ fn limit_this_process(limits: CompileLimits) -> Result<(), ChildError> {
         (Resource::As, memory_bytes_max, memory_bytes_max),
         // At the first limit the signal states the reason; the second is for a process that ignores it.
         (Resource::Cpu, cpu_seconds_max, cpu_seconds_max.saturating_add(1)),
+        // No file, socket or pipe can be opened.
+        (Resource::Nofile, sandbox::DESCRIPTORS, sandbox::DESCRIPTORS),
+        // Neither processes nor threads can be started.
+        (Resource::Nproc, 0, 0),
         // A crash of the compiler leaves no core dump.
         (Resource::Core, 0, 0),
     ] {

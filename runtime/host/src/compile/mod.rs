@@ -1,11 +1,12 @@
 //! Compiles in a child process, so that a module that makes the compiler use too much memory or time, or crash, affects only
-//! that process. [`parent`] starts it and waits; [`child`] runs in it.
+//! that process. [`parent`] starts it and waits; [`child`] runs in it, confined by [`sandbox`].
 //!
 //! The protocol: stdin has the limits as one line of JSON, then the module; stdout has the artefact; stderr the error
 //! message. Exit status 0 means that the artefact is complete.
 
 pub(crate) mod child;
 pub(crate) mod parent;
+pub(crate) mod sandbox;
 
 use serde::{Deserialize, Serialize};
 
