@@ -129,6 +129,12 @@ pub enum Refusal {
     UnknownBulkJob(u64),
     #[error("{0}")]
     Correction(String),
+    #[error(
+        "the secret `{secret}` is not bound to the handler {handler}: the operator binds it in the server's configuration, with handlers, hosts and header"
+    )]
+    SecretNotBound { secret: String, handler: HandlerName },
+    #[error("the secret `{secret}` is bound to {hosts}, which `capabilities.hosts` does not name")]
+    SecretElsewhere { secret: String, hosts: String },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Sender, bounded};
-use weirgate_host::{Outbound, StateError};
+use weirgate_host::{BoundSecret, Outbound, StateError};
 use weirgate_log::{Epochs, LogReader};
 use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
 
-use crate::{Refusal, StorageError, command::Command, host_breakers::HostBreakers};
+use crate::{Refusal, StorageError, command::Command, host_breakers::HostBreakers, secrets::Secrets};
 
 /// Shared by all attempts.
 #[derive(Clone)]
@@ -16,8 +16,7 @@ pub struct CallServices {
     pub log: LogReader,
     pub commands: Sender<Command>,
     pub host_breakers: Arc<HostBreakers>,
-    /// By name.
-    pub secrets: Arc<BTreeMap<String, String>>,
+    pub secrets: Arc<Secrets>,
 }
 
 /// One attempt's outbound calls.
@@ -87,8 +86,8 @@ impl Outbound for JournaledCalls {
         durable.recv().map_err(|_| stopped())?.map_err(StateError::new)
     }
 
-    fn secret(&self, name: &str) -> Option<String> {
-        self.call_services.secrets.get(name).cloned()
+    fn secret(&self, name: &str) -> Option<BoundSecret> {
+        self.call_services.secrets.of(&self.delivery.handler, name).cloned()
     }
 
     /// Another log gives other keys, because an external system may outlive this log. So does another epoch, in which

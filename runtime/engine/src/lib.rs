@@ -25,6 +25,7 @@ mod pool;
 mod projection;
 mod queries;
 mod recent;
+mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod start;
@@ -51,5 +52,5 @@ pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use start::{Options, start};
 pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};
-pub use weirgate_host::{BUDGET_BYTES, Budget, Grant, Purpose};
+pub use weirgate_host::{BUDGET_BYTES, BoundSecret, Budget, Grant, Purpose};
 pub use weirgate_log::Epoch;

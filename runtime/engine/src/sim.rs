@@ -159,7 +159,8 @@ impl Engine {
         let host_breakers = Arc::new(HostBreakers::new(clock));
         let machine = Machine::new(limits, Entropy::seeded(seed));
         let delivery = Delivery::new(machine, log.key_hasher(), workers, host_breakers);
-        let shared = share(&log, views, commands.clone(), modules, &metrics, (&ingress, &space), fault);
+        let shared =
+            share(&log, views, commands.clone(), (modules, Arc::default()), &metrics, (&ingress, &space), fault);
         let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
         let mut writer = Writer::new(ingress, delivery, durability, time, metrics);
         writer.recover()?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread};
 use crossbeam_channel::{Sender, bounded};
 use tokio::sync::watch;
 use weirgate_core::{Entropy, Limits, Machine, WorkerSlots};
-use weirgate_host::{Host, HostOptions};
+use weirgate_host::{BoundSecret, Host, HostOptions};
 use weirgate_log::{Log, LogError};
 use weirgate_types::{Digest, HandlerName};
 use weirgate_views::Views;
@@ -20,6 +20,7 @@ use crate::{
     journaled_calls::CallServices,
     modules::{ModuleDisk, ModuleOptions, Modules},
     queries::Queries,
+    secrets::Secrets,
     statuses::Statuses,
     storage,
     time::Time,
@@ -37,8 +38,8 @@ pub struct Options {
     pub host: HostOptions,
     /// How many calls may compute at once, and how many may be in flight.
     pub slots: WorkerSlots,
-    /// Secrets that handlers may put into their requests, by name.
-    pub secrets: BTreeMap<String, String>,
+    /// Secrets that handlers may put into their requests, by name, and where.
+    pub secrets: BTreeMap<String, BoundSecret>,
     /// Maximum number of events on their way into the log.
     pub events_in_flight_max: usize,
     /// New events are refused when less than this is free on the disk, in bytes.
@@ -67,7 +68,8 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms(&log)?);
     let (commands, inbox) = bounded(COMMANDS_MAX);
     let host_breakers = Arc::new(HostBreakers::new(Arc::clone(&clock)));
-    let call_services = call_services(&log, &commands, &host_breakers, options.secrets);
+    let secrets = Arc::new(Secrets::new(options.secrets));
+    let call_services = call_services(&log, &commands, &host_breakers, &secrets);
     let worker = Worker {
         done: commands.clone(),
         views: views.clone(),
@@ -86,7 +88,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let ingress = Ingress::new(inbox, options.events_in_flight_max, options.identity_window, log.head());
     let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), host_breakers);
     let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
-    let shared = share(&log, views, commands.clone(), modules, &metrics, (&ingress, &space), fault);
+    let shared = share(&log, views, commands.clone(), (modules, secrets), &metrics, (&ingress, &space), fault);
     let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
     run(Writer::new(ingress, delivery, durability, time, metrics), host, commands, fault_sender)?;
     Ok(Handle::new(shared))
@@ -97,7 +99,7 @@ pub fn share(
     log: &Log,
     views: Views,
     commands: Sender<Command>,
-    modules: Arc<Modules>,
+    (modules, secrets): (Arc<Modules>, Arc<Secrets>),
     metrics: &Arc<Metrics>,
     (ingress, space): (&Ingress, &DiskSpace),
     fault: watch::Receiver<Option<Arc<EngineFault>>>,
@@ -118,6 +120,7 @@ pub fn share(
         fault,
         queries,
         bulk_jobs: BulkJobs::default(),
+        secrets,
     }
 }
 
@@ -131,7 +134,7 @@ fn call_services(
     log: &Log,
     commands: &Sender<Command>,
     host_breakers: &Arc<HostBreakers>,
-    secrets: BTreeMap<String, String>,
+    secrets: &Arc<Secrets>,
 ) -> CallServices {
     let (commands, host_breakers) = (commands.clone(), Arc::clone(host_breakers));
     CallServices {
@@ -139,7 +142,7 @@ fn call_services(
         log: log.reader(),
         commands,
         host_breakers,
-        secrets: Arc::new(secrets),
+        secrets: Arc::clone(secrets),
     }
 }
 

@@ -39,5 +39,7 @@ pub use error::{HostError, ModuleError};
 pub use host::Host;
 pub use module::{Module, ModuleInfo};
 pub use options::HostOptions;
-pub use outbound::{NoOutbound, Outbound, OutboundOptions, Resolve, ResolveError, SystemResolver};
+pub use outbound::{
+    BoundSecret, NoOutbound, Outbound, OutboundOptions, Resolve, ResolveError, SECRET_BYTES_MIN, SystemResolver,
+};
 pub use upload::Upload;

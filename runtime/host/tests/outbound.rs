@@ -176,21 +176,21 @@ fn the_idempotency_key_is_the_same_in_all_attempts_and_the_guests_own_goes_first
 fn no_answer_shows_a_secret_to_the_guest() {
     const SECRET: &str = "sk_live_\"4242\"";
     let shop = &world().shop;
-    let journal = Journal::with_secret("psp", SECRET);
+    let journal = Journal::with_secret(SECRET, "authorization", &[shop.at("")]);
     let mut attempt = fetching(
         "fetches",
         &[
             json!({"step": "a", "method": "POST", "url": shop.at("/secret/echo?q={{secret:psp}}"), "body": "{{secret:psp}}",
             "headers": {"Authorization": "Bearer {{secret:psp}}"}}),
-            json!({"step": "b", "url": shop.at("/secret/status/500"), "headers": {"x-a": "{{secret:psp}}{{secret:psp}}"}}),
-            json!({"step": "c", "url": shop.at("/secret/gone"), "headers": {"x-a": "{{secret:psp}}"}}),
+            json!({"step": "b", "url": shop.at("/secret/status/500"), "headers": {"authorization": "{{secret:psp}}{{secret:psp}}"}}),
+            json!({"step": "c", "url": shop.at("/secret/gone"), "headers": {"authorization": "{{secret:psp}}"}}),
         ],
     );
     attempt.capabilities.secrets = vec!["psp".into()];
     let answers = answers(&attempt, &journal);
     let asked = shop.asked("/secret");
     assert_eq!(asked[0].header("authorization"), Some(format!("Bearer {SECRET}").as_str()), "the host gets it");
-    assert_eq!(asked[1].header("x-a"), Some(format!("{SECRET}{SECRET}").as_str()));
+    assert_eq!(asked[1].header("authorization"), Some(format!("{SECRET}{SECRET}").as_str()));
     assert_eq!(asked[0].body, "{{secret:psp}}", "only headers are filled in");
     assert!(!asked[0].path.contains("sk_live"), "{}", asked[0].path);
     let repeated = answers[0]["headers"].as_array().unwrap().iter().find(|header| header[0] == "x-repeated").unwrap();
@@ -213,14 +213,23 @@ fn no_answer_shows_a_secret_to_the_guest() {
 #[test]
 fn a_secret_that_the_manifest_does_not_name_is_not_sent() {
     let shop = &world().shop;
-    let journal = Journal::with_secret("psp", "sk_live_4242");
+    let journal = Journal::with_secret("sk_live_4242", "authorization", &[shop.at("")]);
     let step = json!({"url": shop.at("/unnamed/echo"), "headers": {"Authorization": "Bearer {{secret:psp}}"}});
     is_error(&fetch(std::slice::from_ref(&step), &journal)[0], "denied", "add it to capabilities.secrets");
     let mut attempt = fetching("fetches", &[step]);
     attempt.capabilities.secrets = vec!["psp".into()];
-    is_error(&answers(&attempt, &Journal::default())[0], "denied", "`psp` has no value");
+    is_error(&answers(&attempt, &Journal::default())[0], "denied", "`psp` is not bound to this handler");
     assert!(shop.asked("/unnamed").is_empty());
-    assert_eq!(answers(&attempt, &journal)[0]["status"], 200, "with both it is");
+    let elsewhere = [world().other.at(""), "http://shop.test".into()];
+    for (header, hosts, says) in [
+        ("authorization", &elsewhere[..], "`psp` is not bound to http://127.0.0.1"),
+        ("x-key", &[shop.at("")], "`psp` is bound to the header `x-key`"),
+    ] {
+        let bound_otherwise = Journal::with_secret("sk_live_4242", header, hosts);
+        is_error(&answers(&attempt, &bound_otherwise)[0], "denied", says);
+    }
+    assert!(shop.asked("/unnamed").is_empty());
+    assert_eq!(answers(&attempt, &journal)[0]["status"], 200, "named and bound");
 }
 
 #[test]
@@ -356,7 +365,8 @@ fn a_redirect_to_another_origin_sends_no_secret() {
     ];
     let mut attempt = fetching("fetches", &steps);
     attempt.capabilities.secrets = vec!["psp".into()];
-    answers(&attempt, &Journal::with_secret("psp", "sk_live_4242"));
+    // Bound to both, so only the redirect takes it away.
+    answers(&attempt, &Journal::with_secret("sk_live_4242", "x-key", &[shop.at(""), other.at("")]));
     let (elsewhere, home) = (&other.asked("/o/echo")[0], &shop.asked("/o/echo")[0]);
     for name in ["authorization", "x-key", "cookie"] {
         assert!(home.header(name).is_some(), "{home:?}");

@@ -140,6 +140,9 @@ impl From<Refusal> for Problem {
             Refusal::UnknownBreaker(_) => Self::new(StatusCode::NOT_FOUND, "unknown-breaker", detail),
             Refusal::UnknownBulkJob(_) => Self::new(StatusCode::NOT_FOUND, "unknown-bulk-job", detail),
             Refusal::Correction(_) => Self::bad_command(detail),
+            Refusal::SecretNotBound { .. } | Refusal::SecretElsewhere { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "secret-not-bound", detail)
+            }
             Refusal::Manifest(error) => error.into(),
             Refusal::Module(error) if error.code() == "module-missing" => {
                 Self::new(StatusCode::NOT_FOUND, error.code(), detail)

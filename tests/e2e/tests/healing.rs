@@ -15,8 +15,10 @@ fn beside(gateway: &Gateway) -> Setup {
     let dir = tempfile::tempdir().expect("a directory").keep();
     let file = dir.join("weirgate.toml");
     let text = format!(
-        "[outbound]\nallow_private = [\"{}\"]\n[host_breaker]\nopen_ms = 300\nopen_ms_max = 300\n",
-        gateway.host()
+        "[outbound]\nallow_private = [\"{}\"]\n[host_breaker]\nopen_ms = 300\nopen_ms_max = 300\n\
+         [secrets.gateway]\nhandlers = [\"mender\"]\nhosts = [\"{}\"]\n",
+        gateway.host(),
+        gateway.url()
     );
     std::fs::write(&file, text).expect("a configuration");
     Setup::new().arg("--config").arg(file.to_string_lossy()).env("WEIRGATE__SECRETS__GATEWAY", "top-secret")

@@ -33,6 +33,7 @@ use crate::{
     keys,
     modules::{Collected, Modules, Upload},
     queries::{Queries, blocking},
+    secrets::Secrets,
     statuses::Statuses,
 };
 pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
@@ -65,6 +66,7 @@ pub struct Shared {
     pub fault: watch::Receiver<Option<Arc<EngineFault>>>,
     pub queries: Queries,
     pub bulk_jobs: BulkJobs,
+    pub secrets: Arc<Secrets>,
 }
 
 /// An event as stored in the log.
@@ -149,13 +151,15 @@ impl Handle {
     /// Creates a handler, or deploys another version or other settings of it.
     ///
     /// # Errors
-    /// The manifest's settings are out of range or do not fit the module, or the module does not exist.
+    /// The manifest's settings are out of range or do not fit the module, it names a secret that is not bound to it, or the
+    /// module does not exist.
     pub async fn deploy(&self, manifest: Manifest, digest: Digest) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
         for one in &manifest.schedules {
             let wrong = |reason| ManifestError::Schedule { name: one.name.clone(), reason };
             weirgate_core::schedule::check(&one.cron).map_err(wrong)?;
         }
+        self.0.secrets.check(&manifest)?;
         let module = self.load(digest).await?;
         if manifest.batch.is_some() && !module.is_batch() {
             return Err(ManifestError::Conflict(

@@ -5,6 +5,7 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::{
     error::{FetchError, denied},
     secrets::Secrets,
+    target::Target,
 };
 
 const HEADERS_MAX: usize = 100;
@@ -26,8 +27,12 @@ const OF_THE_HOST: [HeaderName; 10] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// The headers to send. Values that hold a secret are marked sensitive, which identifies them later.
-pub(super) fn outgoing(given: &[(String, String)], secrets: &Secrets) -> Result<HeaderMap, FetchError> {
+/// The headers to send to `target`. Values that hold a secret are marked sensitive, which identifies them later.
+pub(super) fn outgoing(
+    given: &[(String, String)],
+    secrets: &Secrets,
+    target: &Target,
+) -> Result<HeaderMap, FetchError> {
     let bytes = given.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
         return Err(denied(format!(
@@ -43,7 +48,7 @@ pub(super) fn outgoing(given: &[(String, String)], secrets: &Secrets) -> Result<
         if OF_THE_HOST.contains(&name) {
             return Err(denied(format!("the header `{name}` is set by the host")));
         }
-        let filled = secrets.fill(value)?;
+        let filled = secrets.fill(value, &name, target)?;
         let mut value = HeaderValue::from_str(filled.as_ref().unwrap_or(value))
             .map_err(|_| denied(format!("the value of the header `{name}` holds a control character")))?;
         value.set_sensitive(filled.is_some());
@@ -84,7 +89,8 @@ mod tests {
 
     fn outgoing_of(given: &[(&str, &str)]) -> Result<HeaderMap, FetchError> {
         let given: Vec<_> = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        outgoing(&given, &Secrets::load(&[], &NoOutbound))
+        let target = Target::parse("https://a.example/").expect("a URL");
+        outgoing(&given, &Secrets::load(&[], &NoOutbound), &target)
     }
 
     #[test]

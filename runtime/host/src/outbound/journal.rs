@@ -2,6 +2,7 @@
 
 use weirgate_types::StepAnswer;
 
+use super::BoundSecret;
 use crate::StateError;
 
 /// The engine's interface for outbound calls.
@@ -27,8 +28,8 @@ pub trait Outbound: Send {
     /// It cannot be stored now. The call ends and must not be committed.
     fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError>;
 
-    /// The value of a secret. Requested only if the manifest names it.
-    fn secret(&self, name: &str) -> Option<String>;
+    /// A secret that is bound to the calling handler. Requested only if the manifest names it.
+    fn secret(&self, name: &str) -> Option<BoundSecret>;
 
     /// For the `Idempotency-Key` header, stable over attempts.
     fn idempotency_key(&self, step: &str) -> String;
@@ -55,7 +56,7 @@ impl Outbound for NoOutbound {
         Ok(())
     }
 
-    fn secret(&self, _: &str) -> Option<String> {
+    fn secret(&self, _: &str) -> Option<BoundSecret> {
         None
     }
 

@@ -4,6 +4,7 @@
 //! rules for addresses. Knows no log: the caller takes part through [`Outbound`].
 
 mod address;
+mod binding;
 mod client;
 mod error;
 mod headers;
@@ -16,6 +17,7 @@ mod secrets;
 mod steps;
 mod target;
 
+pub use binding::{BoundSecret, SECRET_BYTES_MIN};
 pub(crate) use client::Network;
 pub(crate) use error::FetchError;
 pub use journal::{NoOutbound, Outbound};

@@ -33,7 +33,7 @@ impl Outgoing {
         let Request { method, url, headers, body, .. } = request;
         let target = Target::parse(&url)?;
         let method = method_of(&method)?;
-        let mut headers = headers::outgoing(&headers, secrets)?;
+        let mut headers = headers::outgoing(&headers, secrets, &target)?;
         headers::add_idempotency_key(&mut headers, idempotency_key)?;
         Ok(Self { target, method, headers, body })
     }

@@ -1,12 +1,17 @@
-//! Secrets in requests and answers: inserted for their names on the way out, removed on the way back. The guest sees
-//! neither. Knows no HTTP except header values.
+//! Secrets in requests and answers: inserted for their names on the way out, where the operator has bound them to, and
+//! removed on the way back. Knows no HTTP except headers.
+//!
+//! What holds a secret back is its binding. That answers are searched for it is a convenience: a host that repeats it in
+//! another form (compressed, reversed, encoded) shows it to the handler.
 
+use ureq::http::HeaderName;
 use url::form_urlencoded::byte_serialize;
 use weirgate_types::StepAnswer;
 
 use super::{
-    Outbound,
+    BoundSecret, Outbound, SECRET_BYTES_MIN,
     error::{FetchError, denied},
+    target::Target,
 };
 
 /// The prefix of a secret's name in a value: `{{secret:NAME}}`.
@@ -17,8 +22,8 @@ const HIDDEN: &str = "[secret]";
 
 /// The secrets of one handler. Has no `Debug`, so that they cannot be printed.
 pub(super) struct Secrets {
-    /// By name; `None` if it has no value.
-    values: Vec<(String, Option<String>)>,
+    /// By name; `None` if it is not bound to the handler.
+    secrets: Vec<(String, Option<BoundSecret>)>,
     /// The strings to remove from answers, the longest first, so that one that contains another is removed as a whole.
     spellings: Vec<String>,
 }
@@ -27,24 +32,28 @@ impl Secrets {
     /// All secrets that the manifest names, even those that no request of this call uses: an answer may repeat what an
     /// earlier attempt has sent.
     pub(super) fn load(names: &[String], engine: &dyn Outbound) -> Self {
-        let value = |name: &String| engine.secret(name).filter(|value| !value.is_empty());
-        let values: Vec<_> = names.iter().map(|name| (name.clone(), value(name))).collect();
-        let mut spellings: Vec<_> =
-            values.iter().filter_map(|(_, value)| value.as_deref()).flat_map(spellings).collect();
+        let secrets: Vec<_> = names.iter().map(|name| (name.clone(), engine.secret(name))).collect();
+        let values = secrets.iter().filter_map(|(_, secret)| secret.as_ref()?.value.as_deref());
+        let mut spellings: Vec<_> = values.flat_map(spellings).collect();
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
         spellings.dedup();
-        Self { values, spellings }
+        Self { secrets, spellings }
     }
 
-    /// A header's value with its secrets inserted, if it names any.
-    pub(super) fn fill(&self, template: &str) -> Result<Option<String>, FetchError> {
+    /// The value of a header of a request to `target`, with its secrets inserted, if it names any.
+    pub(super) fn fill(
+        &self,
+        template: &str,
+        header: &HeaderName,
+        target: &Target,
+    ) -> Result<Option<String>, FetchError> {
         let Some((before, mut rest)) = template.split_once(OPEN) else { return Ok(None) };
         let mut filled = before.to_owned();
         loop {
             let Some((name, after)) = rest.split_once(CLOSE) else {
                 return Err(denied(format!("a header's {OPEN} is not closed with {CLOSE}")));
             };
-            filled.push_str(self.value(name)?);
+            filled.push_str(self.value(name, header, target)?);
             match after.split_once(OPEN) {
                 Some((between, next)) => {
                     filled.push_str(between);
@@ -58,15 +67,26 @@ impl Secrets {
         }
     }
 
-    fn value(&self, name: &str) -> Result<&str, FetchError> {
-        match self.values.iter().find(|(known, _)| known == name) {
-            Some((_, Some(value))) => Ok(value),
-            Some((_, None)) => Err(denied(format!("the secret `{name}` has no value here; the operator can set it"))),
-            None => Err(denied(format!(
+    fn value(&self, name: &str, header: &HeaderName, target: &Target) -> Result<&str, FetchError> {
+        let Some((_, bound)) = self.secrets.iter().find(|(known, _)| known == name) else {
+            return Err(denied(format!(
                 "the handler may not use the secret `{}`: add it to capabilities.secrets in its manifest",
                 name.chars().take(64).collect::<String>()
-            ))),
+            )));
+        };
+        let Some(secret) = bound else {
+            return Err(denied(format!("the secret `{name}` is not bound to this handler; the operator can bind it")));
+        };
+        if secret.header != header.as_str() {
+            let bound = &secret.header;
+            return Err(denied(format!("the secret `{name}` is bound to the header `{bound}`, and not to `{header}`")));
         }
+        if !secret.goes_to(target) {
+            let origin = target.origin();
+            return Err(denied(format!("the secret `{name}` is not bound to {origin}; the operator can bind it")));
+        }
+        let value = secret.value.as_deref().filter(|value| value.len() >= SECRET_BYTES_MIN);
+        value.ok_or_else(|| denied(format!("the secret `{name}` has no value here; the operator can set it")))
     }
 
     /// An answer as shown to the guest.
@@ -150,9 +170,20 @@ mod tests {
             Ok(())
         }
 
-        fn secret(&self, name: &str) -> Option<String> {
-            let values = [("psp", "Sk-\"42\"/x y"), ("psp-2", "Sk-\"42\"/x y+z"), ("empty", "")];
-            values.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        fn secret(&self, name: &str) -> Option<BoundSecret> {
+            let values = [
+                ("psp", Some("Sk-\"42\"/x y")),
+                ("psp-2", Some("Sk-\"42\"/x y+z")),
+                ("short", Some("1234567")),
+                ("unset", None),
+            ];
+            let (_, value) = values.into_iter().find(|(known, _)| *known == name)?;
+            Some(BoundSecret {
+                value: value.map(str::to_owned),
+                handlers: Vec::new(),
+                hosts: vec!["https://a.example".into(), "http://b.example:81".into()],
+                header: "authorization".into(),
+            })
         }
 
         fn idempotency_key(&self, step: &str) -> String {
@@ -161,7 +192,12 @@ mod tests {
     }
 
     fn secrets() -> Secrets {
-        Secrets::load(&["psp".into(), "psp-2".into(), "empty".into(), "unset".into()], &Vault)
+        Secrets::load(&["psp", "psp-2", "short", "unset", "unbound"].map(str::to_owned), &Vault)
+    }
+
+    fn fill(template: &str, header: &str, url: &str) -> Result<Option<String>, FetchError> {
+        let header = HeaderName::from_bytes(header.as_bytes()).expect("a name");
+        secrets().fill(template, &header, &Target::parse(url).expect("a URL"))
     }
 
     #[test]
@@ -171,18 +207,43 @@ mod tests {
             ("Bearer {{secret:psp}}", Some("Bearer Sk-\"42\"/x y")),
             ("{{secret:psp}}:{{secret:psp}}}}", Some("Sk-\"42\"/x y:Sk-\"42\"/x y}}")),
         ] {
-            assert_eq!(secrets().fill(template), Ok(filled.map(ToOwned::to_owned)), "{template}");
+            let got = fill(template, "Authorization", "https://a.example/x");
+            assert_eq!(got, Ok(filled.map(ToOwned::to_owned)), "{template}");
         }
         for (template, says) in [
             ("{{secret:other}}", "`other`: add it to capabilities.secrets"),
             ("{{secret:}}", "capabilities.secrets"),
             ("{{secret:unset}}", "`unset` has no value"),
-            ("{{secret:empty}}", "`empty` has no value"),
+            ("{{secret:short}}", "`short` has no value"),
+            ("{{secret:unbound}}", "`unbound` is not bound to this handler"),
             ("a {{secret:psp", "is not closed"),
         ] {
-            let error = secrets().fill(template).expect_err(template);
+            let error = fill(template, "authorization", "https://a.example/").expect_err(template);
             assert!(matches!(&error, FetchError::Denied(message) if message.contains(says)), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_goes_where_it_is_bound_only() {
+        let template = "Bearer {{secret:psp}}";
+        for (header, url) in
+            [("AUTHORIZATION", "https://A.example:443/path?query"), ("authorization", "http://b.example:81")]
+        {
+            assert!(fill(template, header, url).is_ok_and(|filled| filled.is_some()), "{header} {url}");
+        }
+        for (header, url, says) in [
+            ("x-authorization", "https://a.example/", "is bound to the header `authorization`"),
+            ("cookie", "https://a.example/", "is bound to the header `authorization`"),
+            ("authorization", "http://a.example/", "is not bound to http://a.example;"),
+            ("authorization", "https://a.example:444/", "is not bound to https://a.example:444;"),
+            ("authorization", "https://a.example./", "is not bound to https://a.example.;"),
+            ("authorization", "https://x.a.example/", "is not bound to"),
+            ("authorization", "https://b.example/", "is not bound to"),
+        ] {
+            let error = fill(template, header, url).expect_err(url);
+            assert!(matches!(&error, FetchError::Denied(message) if message.contains(says)), "{url}: {error:?}");
+        }
+        assert_eq!(fill("plain", "x-any", "https://other.example/"), Ok(None));
     }
 
     #[test]

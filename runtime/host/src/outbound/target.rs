@@ -62,6 +62,11 @@ impl Target {
         self.0.origin() == other.0.origin()
     }
 
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     pub(super) fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -84,6 +89,11 @@ fn check_length(url: &str) -> Result<(), FetchError> {
         return Err(denied(format!("the URL is {} bytes long; at most {URL_BYTES_MAX} are taken", url.len())));
     }
     Ok(())
+}
+
+/// Whether two entries of lists name the same scheme, host and port, in any spelling.
+pub(super) fn is_same_origin(one: &str, other: &str) -> bool {
+    origin_of(one).is_some_and(|origin| origin_of(other) == Some(origin))
 }
 
 fn origin_of(listed: &str) -> Option<Origin> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use weirgate_host::{Outbound, StateError};
+use weirgate_host::{BoundSecret, Outbound, StateError};
 use weirgate_types::StepAnswer;
 
 #[derive(Debug, Clone, Default)]
@@ -20,15 +20,18 @@ pub struct Kept {
     pub open: BTreeMap<String, u64>,
     /// The hosts that were checked, each time.
     pub permits: Vec<String>,
-    pub secrets: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, BoundSecret>,
     /// Whether nothing can be stored.
     pub broken: bool,
 }
 
 impl Journal {
-    pub fn with_secret(name: &str, value: &str) -> Self {
+    /// With the secret `psp`, bound to a header and to hosts.
+    pub fn with_secret(value: &str, header: &str, hosts: &[String]) -> Self {
+        let (value, header) = (Some(value.to_owned()), header.to_owned());
+        let secret = BoundSecret { value, handlers: Vec::new(), hosts: hosts.to_vec(), header };
         let journal = Self::default();
-        journal.with(|kept| kept.secrets.insert(name.to_owned(), value.to_owned()));
+        journal.with(|kept| kept.secrets.insert("psp".to_owned(), secret));
         journal
     }
 
@@ -70,7 +73,7 @@ impl Outbound for Journal {
         })
     }
 
-    fn secret(&self, name: &str) -> Option<String> {
+    fn secret(&self, name: &str) -> Option<BoundSecret> {
         self.with(|kept| kept.secrets.get(name).cloned())
     }
 

@@ -50,7 +50,9 @@ impl Capabilities {
         })
     }
 
-    pub(super) fn check(&self) -> Result<(), ManifestError> {
+    /// # Errors
+    /// The number of entries, or the form of one of them.
+    pub fn check(&self) -> Result<(), ManifestError> {
         within("the number of capabilities.hosts", self.hosts.len(), 0, LISTED_MAX)?;
         within("the number of capabilities.secrets", self.secrets.len(), 0, LISTED_MAX)?;
         self.hosts.iter().try_for_each(|host| check_host(host))?;

@@ -94,7 +94,7 @@ fn start_engine(
         host,
         dir: settings.data.dir.clone(),
         slots,
-        secrets: settings.secrets.to_map(),
+        secrets: settings.secrets.bound()?,
         events_in_flight_max: settings.engine.events_in_flight_max,
         disk_free_bytes_min: settings.data.disk_free_bytes_min,
         ballast_bytes: settings.data.ballast_bytes,

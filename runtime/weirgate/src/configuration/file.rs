@@ -10,10 +10,12 @@ use toml::{
 };
 
 /// The settings that are texts or lists of texts: a table, and a setting, or all of the table's.
-const TEXTS: [(&str, Option<&str>); 6] = [
+const TEXTS: [(&str, Option<&str>); 8] = [
     ("secrets", None),
     ("server", Some("listen")),
     ("server", Some("shop")),
+    ("server", Some("hosts")),
+    ("server", Some("proxies")),
     ("data", Some("dir")),
     ("live", Some("origins")),
     ("outbound", Some("allow_private")),
