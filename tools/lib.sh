@@ -81,6 +81,17 @@ unpack() {
   have "$2" || die "$2 could not be unpacked from Debian's package $1"
 }
 
+# The proxies of docs/guides/proxies.md. Where Debian's packages cannot be had, their tests are skipped, and say so.
+need_proxies() {
+  local program
+  for program in nginx caddy; do
+    if ! (unpack "$program" "$program"); then
+      say "skipped: the tests with $program"; export WITHOUT_PROXIES="${WITHOUT_PROXIES:-} $program"
+    fi
+  done
+  have openssl || install openssl
+}
+
 # It checks metrics and alert rules.
 need_promtool() { unpack prometheus promtool; }
 

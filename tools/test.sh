@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests, as `.ci/run` does.
 source "$(dirname "$0")/lib.sh"
-need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium; need_python; need_promtool
+need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium; need_python; need_promtool; need_proxies
 have curl || install curl ca-certificates # for the commands of the guides
 started=$SECONDS
 # In one command, so that server and tests share their dependencies: built one by one they would differ in features.
