@@ -6,14 +6,31 @@ use serde::{Deserialize, Serialize};
 use weirgate_engine::{Epoch, SharedDelta};
 use weirgate_types::{Position, StatusDelta, StatusDocument};
 
-use crate::problem::bounded;
+use crate::{objects::Objects, problem::bounded};
 
 /// A client's message.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[derive(Debug)]
 pub enum Request {
     Subscribe { subjects: Vec<Wanted> },
     Unsubscribe { subjects: Vec<String> },
+}
+
+/// What a message says first. Read by itself, because a tag inside an enum would take an array for an object.
+#[derive(Deserialize)]
+struct Head {
+    r#type: Kind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Subscribe,
+    Unsubscribe,
+}
+
+#[derive(Deserialize)]
+struct Subjects<T> {
+    subjects: Vec<T>,
 }
 
 /// A subject, and the version that the client already has.
@@ -57,7 +74,15 @@ enum Frame<'a> {
 impl Request {
     /// Parses a message. The error is a text for the client, cut to a maximum length.
     pub fn parse(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| bounded(error.to_string()))
+        let request = serde_json::from_str(text).and_then(|Objects(Head { r#type })| match r#type {
+            Kind::Subscribe => {
+                serde_json::from_str(text).map(|Objects(Subjects { subjects })| Self::Subscribe { subjects })
+            }
+            Kind::Unsubscribe => {
+                serde_json::from_str(text).map(|Objects(Subjects { subjects })| Self::Unsubscribe { subjects })
+            }
+        });
+        request.map_err(|error| bounded(error.to_string()))
     }
 
     /// The subjects in the message.
@@ -196,6 +221,31 @@ mod tests {
         let expected =
             [("b", 5), ("a", 2), ("c", 4)].map(|(subject, version)| (subject.into(), Some(Position(version))));
         assert_eq!(distinct.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_message_is_an_object() {
+        for good in [
+            r#"{"type":"subscribe","subjects":[{"subject":"a"},{"subject":"b","epoch":"x","version":3}]}"#,
+            r#"{"subjects":["a"],"type":"unsubscribe","more":[1]}"#,
+        ] {
+            assert!(Request::parse(good).is_ok(), "{good}: {:?}", Request::parse(good));
+        }
+        for bad in [
+            "[]",
+            r#"["subscribe",[{"subject":"a"}]]"#,
+            r#"[["subscribe"],[]]"#,
+            r#"{"type":"subscribe","subjects":[["a","x",3]]}"#,
+            r#"{"type":["subscribe"],"subjects":[]}"#,
+            r#"{"type":"subscribe","subjects":{}}"#,
+            r#"{"type":"subscribe","subjects":["a"]}"#,
+            r#"{"type":"unsubscribe","subjects":[{"subject":"a"}]}"#,
+            r#"{"type":"subscribe","type":"subscribe","subjects":[]}"#,
+            r#"{"type":"other","subjects":[]}"#,
+            r#"{"type":"subscribe"}"#,
+        ] {
+            assert!(Request::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
