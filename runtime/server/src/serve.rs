@@ -103,7 +103,7 @@ fn router(app: App) -> Router {
             .route("/shop", get(|| async { Redirect::permanent("/shop/") }))
             .route("/", get(|| async { Redirect::temporary("/shop/") }));
     }
-    let routes = router
+    let answering = router
         .fallback(
             |uri: axum::http::Uri| async move { Problem::not_found(format!("there is nothing at {}", uri.path())) },
         )
@@ -123,7 +123,7 @@ fn router(app: App) -> Router {
         }))
         .with_state(app.clone());
     // Around everything that answers, the choice of the route included.
-    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(app, access::admit))
+    Router::new().fallback_service(answering).layer(middleware::from_fn_with_state(app, access::admit))
 }
 
 type File = axum::http::Response<ServeFileSystemResponseBody>;
