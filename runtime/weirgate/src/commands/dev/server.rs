@@ -39,12 +39,9 @@ pub struct OwnServer {
 impl OwnServer {
     /// Starts a server on the data in the project, unless one answers already.
     pub async fn start_if_needed(server: &Server, url: &str, dir: &Path, dev: &Dev) -> Result<Option<Self>> {
-        let error = match server.get("/v1/events?limit=1").await {
-            Ok(_) => {
-                show::line("server", &format!("using the one on {url}"));
-                return Ok(None);
-            }
-            Err(error) => error,
+        let Err(error) = server.get("/v1/events?limit=1").await else {
+            show::line("server", &format!("using the one on {url}"));
+            return Ok(None);
         };
         if !error.is::<NotAnswered>() {
             return Err(error);
