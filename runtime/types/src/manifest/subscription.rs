@@ -239,19 +239,19 @@ mod tests {
         let source = |pattern: &str| subscription(&["a"], Some(pattern), &[]);
         for (subscriptions, says) in [
             (vec![subscription(&["a"], None, &[]); SUBSCRIPTIONS_MAX], ""),
-            (vec![subscription(&["a"], None, &[]); SUBSCRIPTIONS_MAX + 1], "the number of subscriptions` is 65"),
+            (vec![subscription(&["a"], None, &[]); SUBSCRIPTIONS_MAX + 1], "the number of subscriptions is 65"),
             (vec![patterns(512, "a"), patterns(512, "a*")], ""),
             (vec![patterns(512, "a"), patterns(513, "a*")], "is 1025; allowed are 0 to 1024"),
             (vec![patterns(512, "a"), subscription(&[], None, &["b"; 513])], "is 1025"),
             (vec![patterns(OPEN_PATTERNS_MAX, "*a")], ""),
-            (vec![patterns(OPEN_PATTERNS_MAX + 1, "a*b*")], "a * before the end` is 17"),
+            (vec![patterns(OPEN_PATTERNS_MAX + 1, "a*b*")], "a * before the end is 17"),
             (vec![patterns(1, &"a".repeat(256))], ""),
             (vec![patterns(1, &"a".repeat(257))], "is 257; allowed are 1 to 256"),
             (vec![patterns(1, "")], "is 0; allowed are 1 to 256"),
             (vec![patterns(1, &"*".repeat(8))], ""),
-            (vec![patterns(1, &"*".repeat(9))], "the number of * in a pattern` is 9"),
+            (vec![patterns(1, &"*".repeat(9))], "the number of * in a pattern is 9"),
             (vec![source(&"a".repeat(1_024))], ""),
-            (vec![source(&"a".repeat(1_025))], "`the length of subscriptions.source` is 1025"),
+            (vec![source(&"a".repeat(1_025))], "the length of subscriptions.source is 1025"),
             (vec![source(&"*".repeat(9))], "is 9; allowed are 0 to 8"),
         ] {
             let problem = check(&subscriptions).err().map(|error| error.to_string()).unwrap_or_default();
