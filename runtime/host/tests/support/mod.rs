@@ -164,6 +164,10 @@ impl ReadState for Memory {
 
 /// The failure of a call that must have failed because of the guest.
 #[track_caller]
+pub fn read(json: Option<&[u8]>) -> serde_json::Value {
+    serde_json::from_slice(json.expect("a value")).expect("JSON")
+}
+
 pub fn failure(report: CallReport) -> AttemptFailure {
     match report.result {
         Err(CallError::Failed(failure)) => failure,

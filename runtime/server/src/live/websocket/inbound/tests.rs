@@ -1,3 +1,5 @@
+//! Frames as data: what RFC 6455 allows, and the close code for what it forbids.
+
 use super::*;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
