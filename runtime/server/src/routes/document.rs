@@ -1,6 +1,9 @@
 //! Completes the OpenAPI document with what holds for many routes, so that no route has to repeat it.
 
-use utoipa::openapi::{Content, OpenApi, RefOr, Schema, path::Operation};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Content, KnownFormat, ObjectBuilder, OpenApi, RefOr, Schema, SchemaFormat, Type, path::Operation},
+};
 
 use super::problems::problem;
 
@@ -22,6 +25,18 @@ const BODY: [(u16, &str); 4] = [
     (415, "The content type is not one of these, or the body has another charset or an encoding"),
     (422, "The body is invalid"),
 ];
+
+/// A body of bytes.
+pub struct Bytes;
+
+impl PartialSchema for Bytes {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).into()
+    }
+}
+
+impl ToSchema for Bytes {}
 
 /// Adds the answers that an operation does not describe itself, and writes paths as OpenAPI does.
 pub fn complete(document: &mut OpenApi) {

@@ -13,6 +13,7 @@ use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{DeliveryId, Event, HandlerName, Position, RawEvent};
 
 use super::{
+    document::Bytes,
     lists::ListSlot,
     problems::{EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooManyLists, TooMuchInFlight},
     query::{Path, Query, limit},
@@ -62,7 +63,7 @@ pub struct AcceptedEvent {
         content(
             (RawEvent = "application/cloudevents+json"),
             (Vec<RawEvent> = "application/cloudevents-batch+json"),
-            (Vec<u8> = "application/octet-stream"),
+            (inline(Bytes) = "application/octet-stream"),
         ),
         description = "A CloudEvent in structured mode, a batch of them, or (binary mode) the data, with the attributes in ce- headers",
     ),
@@ -83,7 +84,7 @@ pub async fn publish(State(app): State<App>, request: Request) -> Response {
         content(
             (RawEvent = "application/cloudevents+json"),
             (Vec<RawEvent> = "application/cloudevents-batch+json"),
-            (Vec<u8> = "application/octet-stream"),
+            (inline(Bytes) = "application/octet-stream"),
         ),
         description = "As for `POST /v1/events`",
     ),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::Upload;
 
+use super::document::Bytes;
 use super::problems::{ModuleRefused, NoRoomForModules, TooManyUploads};
 use crate::{
     Problem,
@@ -29,7 +30,7 @@ pub struct ModuleItem {
 /// Upload a component. It is compiled and checked at once; uploading the same bytes again has no effect.
 #[utoipa::path(
     put, path = "/v1/modules", operation_id = "upload_module", tag = "handlers",
-    request_body(content_type = "application/wasm", description = "The component's bytes"),
+    request_body(content = inline(Bytes), content_type = "application/wasm", description = "The component's bytes"),
     responses(
         (status = 200, description = "Kept", body = ModuleItem),
         ModuleRefused, TooManyUploads, NoRoomForModules,
