@@ -43,6 +43,7 @@ async fn a_closed_pipe_ends_every_command_quietly() {
         &["deliveries", "list"],
         &["deliveries", "blocked"],
         &["dead-letters", "list"],
+        &["attempts", "list"],
         &["bulk-jobs", "list"],
         &["breakers", "list"],
         &["events", "list"],

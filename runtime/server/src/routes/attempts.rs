@@ -12,6 +12,7 @@ use super::{
     lists::ListSlot,
     problems::{NoSuchHandler, TooManyLists, TooManyQueries},
     query::{Query, known_handler, limit},
+    times::rfc3339,
 };
 use crate::{Problem, app::App};
 
@@ -38,8 +39,11 @@ pub struct AttemptsQuery {
 #[derive(Serialize, ToSchema)]
 pub struct AttemptList {
     attempts: Vec<AttemptItem>,
-    /// The value of `after` for the next page.
+    /// The position up to which the log was searched: attempts that end later are after it.
     next_after: u64,
+    /// The value of `after` for the next page; absent at the end of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
     /// The log's last position.
     head: u64,
 }
@@ -49,7 +53,8 @@ pub struct AttemptList {
 pub struct AttemptItem {
     /// The position of its record.
     position: u64,
-    /// Unix milliseconds.
+    /// RFC 3339, and in Unix milliseconds.
+    at: String,
     at_ms: u64,
     /// `<handler>@<position of the event>`.
     delivery: String,
@@ -61,7 +66,9 @@ pub struct AttemptItem {
     /// `completed`, `withheld` (completed, with emissions that wait for earlier deliveries), `retry`, `awaiting-correction` or
     /// `dead-lettered`.
     outcome: &'static str,
-    /// Retry: when the next attempt is due, in Unix milliseconds.
+    /// Retry: when the next attempt is due: RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
     /// Absent if it completed.
@@ -108,27 +115,38 @@ pub async fn list(State(app): State<App>, Query(query): Query<AttemptsQuery>) ->
     let slot = ListSlot::take(&app).await?;
     let limit = limit(query.limit)?;
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
-    let (mut count, mut bytes) = (0, 0);
+    let after = Position(query.after.unwrap_or(0));
+    let (mut count, mut bytes, mut last) = (0, 0, None);
     let look = move |position: Position, commits: &[Commit]| {
-        for commit in commits {
-            let wanted = handler.as_ref().is_none_or(|name| *name == commit.handler)
-                && query.key.as_ref().is_none_or(|key| *key == commit.key);
-            if wanted {
-                let item = AttemptItem::of(position, commit);
-                (count, bytes) = (count + 1, bytes + item.bytes());
+        let is_wanted = |commit: &&Commit| {
+            handler.as_ref().is_none_or(|name| *name == commit.handler)
+                && query.key.as_ref().is_none_or(|key| *key == commit.key)
+        };
+        for commit in commits.iter().filter(is_wanted) {
+            // The one that is too many tells that there is a next page.
+            if (count >= limit || bytes >= LIST_BYTES_MAX) && last != Some(position) {
                 // The receiver outlives the scan.
-                let _ = sender.send(item);
+                let _ = sender.send(None);
+                return ControlFlow::Break(());
             }
+            let item = AttemptItem::of(position, commit);
+            (count, bytes, last) = (count + 1, bytes + item.bytes(), Some(position));
+            let _ = sender.send(Some(item));
         }
-        if count < limit && bytes < LIST_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        ControlFlow::Continue(())
     };
-    let (through, look) = app.engine.attempts(Position(query.after.unwrap_or(0)), LOOK_POSITIONS_MAX, look).await?;
+    let head = app.engine.head().0;
+    let (through, look) = app.engine.attempts(after, LOOK_POSITIONS_MAX, look).await?;
     drop(look);
-    let mut attempts = Vec::new();
+    let (mut attempts, mut is_full) = (Vec::<AttemptItem>::new(), false);
     while let Some(item) = found.recv().await {
-        attempts.push(item);
+        is_full |= item.is_none();
+        attempts.extend(item);
     }
-    slot.answer(&AttemptList { attempts, next_after: through.0, head: app.engine.head().0 })
+    let last = attempts.last().map_or(after.0, |last| last.position);
+    let next_after = if is_full { last } else { through.0 };
+    let next = (is_full || next_after < head).then_some(next_after);
+    slot.answer(&AttemptList { attempts, next_after, next, head })
 }
 
 impl AttemptItem {
@@ -150,6 +168,7 @@ impl AttemptItem {
         let emitted = emitted.filter(|event| !event.r#type.starts_with("weirgate."));
         Self {
             position: position.0,
+            at: rfc3339(commit.at_ms),
             at_ms: commit.at_ms,
             delivery: delivery.to_string(),
             handler: commit.handler.to_string(),
@@ -157,6 +176,7 @@ impl AttemptItem {
             attempt: commit.attempt,
             digest: commit.digest.to_string(),
             outcome,
+            next_attempt_at: next_attempt_at_ms.map(rfc3339),
             next_attempt_at_ms,
             failure: failure.map(FailureItem::of),
             log: commit.log.iter().cloned().map(LogItem::from).collect(),

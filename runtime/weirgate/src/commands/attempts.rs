@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::table::{self, Column};
 use crate::{
     client::{Server, query},
-    commands::arguments::Output,
+    commands::arguments::{Output, Page},
 };
 
 #[derive(Debug, Subcommand)]
@@ -20,29 +20,26 @@ pub struct List {
     /// Only attempts of this handler
     #[arg(long, value_name = "NAME")]
     pub handler: Option<String>,
-    /// Only attempts at deliveries of this key
-    #[arg(long)]
+    /// Only attempts at deliveries of this key, for instance order/o-1
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// Only attempts whose record is after this position
-    #[arg(long, value_name = "POSITION")]
-    pub after: Option<u64>,
-    /// Maximum number of attempts
-    #[arg(long)]
-    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub page: Page,
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 8] = [
     Column::of("position"),
+    Column::moment("ended", "at_ms"),
     Column::of("delivery"),
     Column::of("key"),
     Column::of("attempt"),
     Column::of("outcome"),
-    Column::moment("next attempt", "next_attempt_at_ms"),
+    Column::moment("next_attempt", "next_attempt_at_ms"),
+    Column::named("reason", "failure.message"),
 ];
 
 pub async fn run(server: &Server, output: Output, command: Attempts) -> Result<()> {
-    let Attempts::List(List { handler, key, after, limit }) = command;
-    let (after, limit) = (after.map(|after| after.to_string()), limit.map(|limit| limit.to_string()));
-    let query = query(&[("handler", handler), ("key", key), ("after", after), ("limit", limit)]);
+    let Attempts::List(List { handler, key, page }) = command;
+    let query = query(&[[("handler", handler), ("key", key)], page.parameters()].concat());
     table::print(output, &server.get(&format!("/v1/attempts{query}")).await?, "attempts", &COLUMNS)
 }

@@ -151,7 +151,7 @@ fn report(built: &Result<Built>, has_deployed: bool) {
         Ok(Built::Unchanged) => show::line("deployed", "nothing changed"),
         Ok(Built::Failed(command)) => show::line("build", &format!("failed: {command}{keeps}")),
         Err(error) => {
-            show::line("error", &format!("{error:#}{keeps}"));
+            show::line("error", &format!("{}{keeps}", failure::chain(error)));
             if let Some(hint) = failure::hint(error) {
                 show::line("hint", &hint);
             }
