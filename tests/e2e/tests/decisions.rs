@@ -96,7 +96,7 @@ async fn each_command_closes_a_delivery_in_its_own_way() {
     let dead_letter = client.get(&format!("/v1/dead-letters/{given_up}")).await.ok();
     assert_eq!(
         (&dead_letter["message"], &dead_letter["class"]),
-        (&json!("given up by ada: it is a test"), &json!("permanent"))
+        (&json!("given up by ada: it is a test; last failure: it cannot be done like this"), &json!("correctable"))
     );
     client.ask(&format!("/v1/deliveries/{given_up}/dead-letter"), &said).await.is_problem(404, "not-open");
     decide(client, &given_up, "discard", &said).await;

@@ -98,8 +98,8 @@ async fn subscriptions_have_limits_that_are_named() {
         (with(types(1_025)), "the number of patterns in types and corrections is 1025; allowed are 0 to 1024"),
         (with(starred(17)), "the number of patterns with a * before the end is 17; allowed are 0 to 16"),
         (with(vec!["x".repeat(257)]), "is 257; allowed are 1 to 256"),
-        (with(vec!["*a".repeat(9)]), "the number of * in a pattern` is 9; allowed are 0 to 8"),
-        (subscriptions, "the number of subscriptions` is 65; allowed are 0 to 64"),
+        (with(vec!["*a".repeat(9)]), "the number of * in a pattern is 9; allowed are 0 to 8"),
+        (subscriptions, "the number of subscriptions is 65; allowed are 0 to 64"),
         (large, "the size of the manifest as JSON, in bytes is 300"),
     ] {
         let answer = server.client.redeploy(&manifest, &digest).await;

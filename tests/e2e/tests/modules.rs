@@ -54,7 +54,7 @@ async fn an_invalid_deployment_is_refused_with_its_code() {
     for (name, value) in [("colour", json!("red")), ("limits", json!({ "cpu": 1 })), ("start", json!("tomorrow"))] {
         client.redeploy(&changed(name, value), &digest).await.is_problem(422, "bad-json");
     }
-    client.redeploy(&good, &json!("sha256:12")).await.is_problem(422, "bad-json");
+    client.redeploy(&good, &json!("sha256:12")).await.is_problem(400, "bad-id");
     let put = async |path: &str, body: &str| client.send(Method::PUT, path, "application/json", body.to_owned()).await;
     let body = json!({ "digest": digest, "manifest": good }).to_string();
     put("/v1/handlers/other", &body).await.is_problem(400, "name-mismatch");

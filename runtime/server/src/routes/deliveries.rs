@@ -191,6 +191,9 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
         Err(Refusal::NotADeadLetter(_)) => None,
         Err(refusal) => return Err(refusal.into()),
     };
+    if open.is_none() && dead_letter.is_none() {
+        return Err(Refusal::NotOpen(id).into());
+    }
     let (event, accepted_at_ms) = event_of(&app, &id).await?;
     let delivery = match (open, &dead_letter) {
         (Some(open), _) => open.into(),
