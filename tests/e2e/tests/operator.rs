@@ -204,7 +204,9 @@ async fn every_list_says_exactly_when_there_is_more() {
         }
         assert_eq!(found, count, "{list:?}");
         if count > 1 {
-            let shown = cli.prints(&limited(1).iter().map(String::as_str).collect::<Vec<_>>());
+            // A list may have hints on standard error.
+            let shown = cli.run(&limited(1).iter().map(String::as_str).collect::<Vec<_>>()).stdout;
+            let shown = String::from_utf8(shown).expect("UTF-8");
             assert!(shown.lines().last().is_some_and(|line| line.starts_with("there are more: --after ")), "{shown}");
         }
     }
