@@ -196,7 +196,7 @@ async fn the_support_list_has_open_cases_only() {
     let given_up = inbox(&|data| data["dead_lettered"] == 1).await["items"][0].clone();
     assert_eq!(
         (&given_up["kind"], &given_up["message"]),
-        (&json!("dead-lettered"), &json!("given up by ada: no answer"))
+        (&json!("dead-lettered"), &json!("given up by ada: no answer; last failure: the payment details are wrong"))
     );
     server.client.ask(&format!("/v1/deliveries/{third}/discard"), &said).await.ok();
     inbox(&|data| data["items"] == json!([])).await;
