@@ -1,20 +1,19 @@
 //! An engine stepped pass by pass by its caller, over a given disk, views and clock: for simulations. Its calls reach no
 //! guest; the caller decides their results.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
-use weirgate_core::{Entropy, Limits, Machine, Now};
+use weirgate_core::{DeliveryRow, Entropy, Limits, Machine, Now};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader};
 use weirgate_types::{
     AttemptFailure, BreakerId, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
-    LogLine, Mode, Position, StepAnswer,
+    HostCall, LogLine, Mode, Position, StepAnswer,
 };
 use weirgate_views::Views;
 
-pub use crate::tables::TABLES;
 use crate::{
     Audit, BreakerItem, Clock, CommandRequest, EngineFault, Handle, HandlerItem, Ingested, Metrics, Refusal,
     StorageError,
@@ -27,10 +26,12 @@ use crate::{
     modules::{ModuleDisk, ModuleOptions, Modules},
     start::{last_at_ms, share},
     state::KeyState,
+    tables,
     time::Time,
     workers::Jobs,
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
+pub use crate::{tables::TABLES, writer::StepSizes};
 
 /// What an engine runs on.
 pub struct Ground {
@@ -41,6 +42,7 @@ pub struct Ground {
     pub module: Module,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
+    pub steps: StepSizes,
     pub identity_window: IdentityWindow,
     pub events_in_flight_max: usize,
     pub seed: u64,
@@ -145,7 +147,8 @@ impl Engine {
     /// # Errors
     /// The disk fails, or its contents differ from what was written.
     pub fn start(ground: Ground) -> Result<Self, Exit> {
-        let Ground { log, views, host, module, clock, limits, identity_window, events_in_flight_max, seed } = ground;
+        let Ground { log, views, host, module, clock, limits, steps, identity_window, events_in_flight_max, seed } =
+            ground;
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
         let (_, fault) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
@@ -163,6 +166,7 @@ impl Engine {
             share(&log, views, commands.clone(), (modules, Arc::default()), &metrics, (&ingress, &space), fault);
         let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
         let mut writer = Writer::new(ingress, delivery, durability, time, metrics);
+        writer.set_steps(steps);
         writer.recover()?;
         let permits = Arc::clone(&shared.in_flight);
         Ok(Self { writer, commands, jobs, module, permits, handle: Handle::new(shared) })
@@ -183,6 +187,17 @@ impl Engine {
         self.writer.views()
     }
 
+    /// The rules of delivery, to be asked only.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        self.writer.machine()
+    }
+
+    /// Where each commit of the log ended since the last call of this function.
+    pub fn commits(&mut self) -> Vec<Position> {
+        self.writer.take_commits()
+    }
+
     #[must_use]
     pub fn handlers(&self) -> Vec<HandlerItem> {
         self.writer.list_handlers(None)
@@ -192,6 +207,20 @@ impl Engine {
     #[must_use]
     pub fn state(&self, handler: &HandlerName, key: &str, name: &str) -> Option<Vec<u8>> {
         KeyState::new(self.views().clone(), self.log().clone(), handler, key).get(name).ok().flatten()
+    }
+
+    /// The rows of open deliveries in the views.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub fn open_rows(&self) -> Result<BTreeMap<DeliveryId, DeliveryRow>, StorageError> {
+        let rows = self.views().scan(tables::DELIVERIES.prefix(), None, usize::MAX)?.into_iter();
+        rows.map(|(key, value)| {
+            let delivery = keys::delivery_of(&key).ok_or_else(|| StorageError::row("a delivery's row"))?;
+            let row = postcard::from_bytes(&value).map_err(StorageError::undecodable("a delivery's row"))?;
+            Ok((delivery, row))
+        })
+        .collect()
     }
 
     #[must_use]
@@ -255,11 +284,11 @@ impl Engine {
         self.jobs.try_iter().map(Call).collect()
     }
 
-    /// A call ends, its attempts in the order of its items.
+    /// A call ends, its attempts in the order of its items. They called `hosts`, with success or without.
     ///
     /// # Panics
     /// The log does not hold a delivered event.
-    pub fn end(&mut self, call: Call, attempted: Vec<Attempted>) {
+    pub fn end(&mut self, call: Call, attempted: Vec<Attempted>, hosts: Vec<HostCall>) {
         let Call(job) = call;
         let items = job.items.into_iter().zip(attempted).map(|(item, attempted)| {
             let position = item.delivery.position;
@@ -278,7 +307,7 @@ impl Engine {
             }
         });
         let items = items.collect();
-        let call = CallResult { handler: job.handler, digest: job.deployed.digest, items, hosts: Vec::new() };
+        let call = CallResult { handler: job.handler, digest: job.deployed.digest, items, hosts };
         self.tell(Command::CallResult(Box::new(call)));
     }
 

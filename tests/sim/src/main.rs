@@ -10,14 +10,14 @@ use std::{
 };
 
 use clap::Parser;
-use weirgate_sim::{Chance, Figures, Outcome, Plan, engine, limits, run_caught};
+use weirgate_sim::{Chance, Figures, Outcome, Plan, engine, limits};
 
 /// Histories consist of small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(about = "Runs seeded histories of the delivery machine and the log, with faults, and checks the rules")]
+#[command(about = "Runs seeded histories of the engine and the log, with faults, and checks the rules")]
 struct Arguments {
     /// Number of histories
     #[arg(long, default_value_t = 100_000)]
@@ -30,9 +30,6 @@ struct Arguments {
     /// Print the history of the first seed, record by record
     #[arg(long)]
     story: bool,
-    /// Run histories of the whole engine, a few hundred a second, instead of the machine's
-    #[arg(long)]
-    engine: bool,
     /// Run histories at the limits: everything allowed, at its maximum size and rate
     #[arg(long, conflicts_with = "story")]
     limits: bool,
@@ -56,15 +53,13 @@ fn main() -> ExitCode {
         return weirgate_host::compile_in_this_process();
     }
     let arguments = Arguments::parse();
-    let stage = (arguments.engine || arguments.limits).then(stage);
+    let stage = stage();
     if arguments.story {
-        let tell = |stage: &engine::Stage| engine::tell(stage, arguments.from);
-        return story(stage.as_ref().map_or_else(|| weirgate_sim::tell(arguments.from), tell));
+        return story(engine::tell(&stage, arguments.from));
     }
-    let run = |seed| match &stage {
-        Some(stage) if arguments.limits => limits::run(stage, seed),
-        Some(stage) => engine::run(stage, seed),
-        None => run_caught(seed),
+    let run = |seed| match arguments.limits {
+        true => limits::run(&stage, seed),
+        false => engine::run(&stage, seed),
     };
     let started = now();
     let next = AtomicU64::new(arguments.from);

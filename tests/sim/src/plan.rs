@@ -3,11 +3,21 @@
 
 use weirgate_core::Limits;
 use weirgate_log::LogOptions;
+use weirgate_types::HandlerName;
 
 use crate::{Chance, Setting};
 
 /// The names of a history's handlers, in the machine's order.
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// The name of the handler at an index.
+///
+/// # Panics
+/// [`NAMES`] has an invalid name.
+#[must_use]
+pub fn name(index: usize) -> HandlerName {
+    NAMES.get(index).copied().unwrap_or("a").parse().unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// The frequencies: one time in this many; 0 for never.
 #[derive(Debug)]
@@ -17,7 +27,6 @@ pub struct Rates {
     pub disk_full: u64,
     pub clock_step: u64,
     pub failure: u64,
-    pub hang: u64,
     pub operator: u64,
     pub deploy: u64,
     pub correction: u64,
@@ -61,7 +70,6 @@ impl Plan {
             disk_full: chance.between(10, 40),
             clock_step: chance.between(5, 20),
             failure: chance.between(2, 8),
-            hang: chance.between(3, 12),
             operator: chance.between(3, 10),
             deploy: chance.between(8, 30),
             correction: chance.between(4, 12),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weirgate_core::schedule;
 use weirgate_types::{Deployed, Event, Manifest, TimerId};
 
-use crate::{Checked, Checks, Rule, checks::check, shell::Shell};
+use crate::{Checked, Checks, Rule, checks::check};
 
 /// Prefix of the source of a schedule's event, as the engine writes it.
 pub const SOURCE: &str = "/weirgate/schedules/";
@@ -87,13 +87,6 @@ impl Schedules {
     }
 }
 
-impl Shell {
-    /// Which schedules a deployment brings.
-    pub fn some_schedules(&self) -> u64 {
-        if self.has_schedules { self.head().0.wrapping_mul(7) / 3 } else { 0 }
-    }
-}
-
 impl Checks {
     /// A schedule fired, with the time when it fires next.
     ///
@@ -104,11 +97,11 @@ impl Checks {
         // Of a pass in which the disk stalled, records were written before and after.
         let before_ms = self.stalled_from_ms.map(|from_ms| self.schedules.again_ms(timer, from_ms));
         let is_right = next_ms == again_ms || before_ms == Some(next_ms);
-        self.check(Rule::Timers, is_right, || format!("{timer:?}: next {next_ms:?}, not {again_ms:?}"))?;
+        check(Rule::Timers, is_right, || format!("{timer:?}: next {next_ms:?}, not {again_ms:?}"))?;
         let known = self.schedules.fired(timer, next_ms);
         self.schedules_fired += 1;
-        self.check(Rule::Timers, known == Some(due_ms), || format!("{timer:?} fires for {due_ms}, not {known:?}"))?;
-        self.check(Rule::Timers, self.wall_ms >= due_ms, || format!("{timer:?} is early"))
+        check(Rule::Timers, known == Some(due_ms), || format!("{timer:?} fires for {due_ms}, not {known:?}"))?;
+        check(Rule::Timers, self.wall_ms >= due_ms, || format!("{timer:?} is early"))
     }
 
     /// Nothing is in flight: the engine returns when it has to be woken, and that is not after the next timer is due.

@@ -14,18 +14,20 @@ use std::{
 
 use weirgate_engine::{
     Clock, IdentityWindow, Ingested, Limits, Refusal,
-    sim::{self, Answer, Attempted, Engine, Ground},
+    sim::{self, Answer, Attempted, Engine, Ground, StepSizes},
 };
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
 use weirgate_testkit::{Crash, SimStorage};
-use weirgate_types::{Commit, Digest, Effects, Event, FailureKind, HandlerName, Outcome, Record};
+use weirgate_types::{Commit, Digest, Effects, Event, FailureKind, HandlerName, HostCall, Outcome, Record};
 use weirgate_views::{MemoryStore, ViewOptions, Views};
 
 const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
 const MANIFEST: &str = r#"{"name":"a","subscriptions":[{"types":["order.*"]}]}"#;
 /// What the key of an identity's row begins with.
 const IDENTITIES: &[u8] = b"D";
+/// The same of an open host breaker's row.
+const HOSTS: &[u8] = b"b";
 
 /// What engines stand on, one after the other.
 struct World {
@@ -97,6 +99,7 @@ impl World {
             module: module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             limits: Limits::default(),
+            steps: StepSizes::default(),
             identity_window: self.identity_window,
             events_in_flight_max: self.events_in_flight_max,
             seed: 1,
@@ -158,7 +161,7 @@ fn run_dry(engine: &mut Engine) {
         }
         for call in calls {
             let attempted = call.items().map(|_| done()).collect();
-            engine.end(call, attempted);
+            engine.end(call, attempted, Vec::new());
         }
     }
     panic!("it finds no rest: {:?}", engine.handlers());
@@ -330,4 +333,31 @@ fn an_engine_without_a_free_descriptor_waits_and_goes_on() {
     world.kill(engine);
     let engine = world.start(&module);
     assert_eq!(ids(&engine), (0..41).collect::<Vec<_>>());
+}
+
+#[test]
+fn host_breaker_dropped_by_two_deployments_in_one_pass_leaves_no_row() {
+    let mut world = World::new();
+    let module = world.module("m");
+    let mut engine = world.start(&module);
+    deploy(&mut engine);
+    let answers = publish(&engine, [1]);
+    engine.pass().expect("a pass");
+    acknowledged(answers);
+    let call = engine.calls().pop().expect("a call");
+    let failed = HostCall { host: "payments".to_owned(), is_success: false };
+    let attempted = Attempted { result: Ok(Effects::default()), correction: None, log: Vec::new() };
+    engine.end(call, vec![attempted], vec![failed; 20]);
+    engine.pass().expect("a pass");
+    engine.views().flush().expect("views that can be written");
+    let rows = |world: &World| world.rows.all().iter().filter(|(key, _)| key.starts_with(HOSTS)).count();
+    assert_eq!(rows(&world), 1, "the host's breaker is open");
+    // The manifest does not name the host.
+    let answers = [engine.deploy(handler(), MANIFEST.to_owned()), engine.deploy(handler(), MANIFEST.to_owned())];
+    engine.pass().expect("a pass");
+    assert!(answers.into_iter().all(|mut answer| answer.poll().is_some_and(|answer| answer.is_ok())));
+    engine.views().flush().expect("views that can be written");
+    assert_eq!(rows(&world), 0);
+    world.kill(engine);
+    assert_eq!(world.start(&module).machine().hosts().count(), 0);
 }

@@ -30,6 +30,9 @@ pub struct Durability {
     after: Vec<After>,
     staged_records: usize,
     committed_records: usize,
+    /// Where each commit ended, for the simulator.
+    #[cfg(feature = "sim")]
+    commits: Vec<Position>,
     space: DiskSpace,
 }
 
@@ -45,6 +48,8 @@ impl Durability {
             after: Vec::new(),
             staged_records: 0,
             committed_records: 0,
+            #[cfg(feature = "sim")]
+            commits: Vec::new(),
             space,
         }
     }
@@ -142,7 +147,15 @@ impl Durability {
     pub fn commit(&mut self) -> Result<Position, LogError> {
         let head = self.log.commit()?;
         self.committed_records = std::mem::take(&mut self.staged_records);
+        #[cfg(feature = "sim")]
+        self.commits.push(head);
         Ok(head)
+    }
+
+    /// Where each commit ended since the last call of this function.
+    #[cfg(feature = "sim")]
+    pub fn take_commits(&mut self) -> Vec<Position> {
+        std::mem::take(&mut self.commits)
     }
 
     /// Number of records that the last commit made durable.

@@ -32,6 +32,8 @@ use crate::{
 use after::After;
 pub use delivery::Delivery;
 use delivery::PASS_TIME_MAX;
+#[cfg(feature = "sim")]
+pub use delivery::StepSizes;
 pub use durability::Durability;
 pub use ingress::Ingress;
 use ingress::{Disconnected, Index};
@@ -246,6 +248,19 @@ impl Writer {
 
     pub fn views(&self) -> &weirgate_views::Views {
         self.durability.views()
+    }
+
+    pub fn machine(&self) -> &weirgate_core::Machine {
+        self.delivery.machine()
+    }
+
+    pub fn set_steps(&mut self, steps: StepSizes) {
+        self.delivery.set_steps(steps);
+    }
+
+    /// Where each commit ended since the last call of this function.
+    pub fn take_commits(&mut self) -> Vec<weirgate_types::Position> {
+        self.durability.take_commits()
     }
 
     /// The time at the last reading.

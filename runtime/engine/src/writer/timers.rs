@@ -6,8 +6,6 @@ use weirgate_types::Record;
 use super::{Exit, Writer};
 use crate::{StorageError, keys, tables, timers};
 
-/// Maximum number of timers that fire in one step.
-const TIMERS_MAX: usize = 128;
 /// A timer that fires reads its row and its record, and writes another record.
 const TIMER_WORK: usize = 8;
 
@@ -15,10 +13,11 @@ impl Writer {
     /// Fires the timers that are due.
     pub(super) fn fire_timers(&mut self, now_ms: u64) -> Result<(), Exit> {
         let mut next_due_ms = None;
-        let timers = self.durability.projection().scan_keys(tables::TIMERS_BY_TIME.prefix(), TIMERS_MAX + 1)?;
+        let most = self.delivery.steps().timers;
+        let timers = self.durability.projection().scan_keys(tables::TIMERS_BY_TIME.prefix(), most + 1)?;
         for (fired, key) in timers.iter().enumerate() {
             let (due_ms, row) = keys::timer_of(key).ok_or_else(|| StorageError::row("a timer's row"))?;
-            if due_ms > now_ms || fired == TIMERS_MAX {
+            if due_ms > now_ms || fired == most {
                 next_due_ms = Some(due_ms);
                 break;
             }

@@ -2,7 +2,7 @@
 
 use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
 
-use super::{Checked, Checks, Item, Life, Rule, Watched, time::SLACK_MS};
+use super::{Checked, Checks, Item, Life, Rule, Watched, check, time::SLACK_MS};
 
 /// Maximum number of deliveries in a call of the histories' batch handlers.
 const EVENTS_MAX: usize = 3;
@@ -36,16 +36,16 @@ impl Checks {
             Life::Held => (Rule::Held, false),
             Life::Withheld | Life::Dead | Life::Done => (Rule::OnceOnly, false),
         };
-        self.check(rule, may, || format!("{delivery} begins at {at_ms} and is {:?}", item.life))?;
+        check(rule, may, || format!("{delivery} begins at {at_ms} and is {:?}", item.life))?;
         let next = item.attempt + 1;
-        self.check(Rule::Attempts, attempt == next, || format!("{delivery}: attempt {attempt}, not {next}"))
+        check(Rule::Attempts, attempt == next, || format!("{delivery}: attempt {attempt}, not {next}"))
     }
 
     /// Whether the others of its lane allow it.
     fn check_lane(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         if watched.kind.resequences {
-            return self.check_number(watched, delivery);
+            return Self::check_number(watched, delivery);
         }
         for other in watched.open.iter().filter(|other| **other != delivery.position) {
             let Some(before) = watched.items.get(other).filter(|before| watched.share_lane(before, item)) else {
@@ -58,23 +58,21 @@ impl Checks {
                 && !item.tried;
             let may = if *other < delivery.position { is_same_call } else { before.life != Life::Running };
             let rule = if before.life == Life::Held { Rule::Held } else { Rule::Order };
-            self.check(rule, may, || format!("{delivery} begins while {other} is {:?}", before.life))?;
+            check(rule, may, || format!("{delivery} begins while {other} is {:?}", before.life))?;
         }
         Ok(())
     }
 
     /// Whether its handler may be called.
     fn check_handler(&self, watched: &Watched, delivery: &DeliveryId, at_ms: u64) -> Checked {
-        self.check(Rule::Modes, watched.mode != Mode::Paused, || {
-            format!("{delivery} begins while its handler is paused")
-        })?;
+        check(Rule::Modes, watched.mode != Mode::Paused, || format!("{delivery} begins while its handler is paused"))?;
         let is_new = watched.items.get(&delivery.position).is_some_and(|item| !item.tried);
         let is_late = watched.mode == Mode::Draining && is_new && delivery.position > watched.mode_at;
-        self.check(Rule::Modes, !is_late, || format!("{delivery} was taken while its handler drains"))?;
+        check(Rule::Modes, !is_late, || format!("{delivery} was taken while its handler drains"))?;
         let Some(until_ms) = watched.breaker_open_until_ms else { return Ok(()) };
         let elapsed_ms = self.elapsed_ms(at_ms) + SLACK_MS;
-        self.check(Rule::Breakers, elapsed_ms >= until_ms, || format!("{delivery} begins while the breaker is open"))?;
-        self.check(Rule::Breakers, watched.running == 0, || format!("{delivery} begins beside the half-open probe"))
+        check(Rule::Breakers, elapsed_ms >= until_ms, || format!("{delivery} begins while the breaker is open"))?;
+        check(Rule::Breakers, watched.running == 0, || format!("{delivery} begins beside the half-open probe"))
     }
 
     /// A call goes out with these deliveries.
@@ -84,12 +82,12 @@ impl Checks {
     pub fn called(&self, handler: &HandlerName, positions: &[Position], under_way: usize) -> Checked {
         let Some(watched) = self.handlers.get(super::index_of(handler)) else { return Ok(()) };
         let most = usize::try_from(watched.concurrency).unwrap_or(usize::MAX);
-        self.check(Rule::Batches, under_way < most, || format!("{handler} is called beside {under_way} calls"))?;
+        check(Rule::Batches, under_way < most, || format!("{handler} is called beside {under_way} calls"))?;
         let items = positions.iter().filter_map(|position| watched.items.get(position));
         let fresh = |item: &Item| !item.tried && item.attempt == 1;
         let may =
             positions.len() == 1 || watched.kind.batch && positions.len() <= EVENTS_MAX && items.into_iter().all(fresh);
-        self.check(Rule::Batches, may, || format!("{handler} gets {positions:?} in one call"))
+        check(Rule::Batches, may, || format!("{handler} gets {positions:?} in one call"))
     }
 
     /// Whether a call could hold more fresh deliveries, if there were any.

@@ -11,9 +11,7 @@ impl Checks {
         let delivery = &one.delivery;
         let life = self.known(Rule::OnceOnly, delivery)?.life;
         let may = !matches!(life, Life::Running | Life::Withheld | Life::Done);
-        self.check(Rule::OnceOnly, may, || {
-            format!("{delivery} is decided about ({}): it is {life:?}", one.command.word())
-        })?;
+        check(Rule::OnceOnly, may, || format!("{delivery} is decided about ({}): it is {life:?}", one.command.word()))?;
         match &one.command {
             DeliveryCommand::Retry | DeliveryCommand::Correct(_) => self.check_correction(one, life)?,
             DeliveryCommand::Skip | DeliveryCommand::Resolve | DeliveryCommand::Discard => {
@@ -46,15 +44,15 @@ impl Checks {
         let Some(item) = self.item(delivery) else { return Ok(()) };
         if one.actor == HOOK {
             let may = life == Life::AwaitingCorrection && !item.hooked;
-            return self.check(Rule::Corrections, may, || format!("the hook corrects {delivery}: {item:?}"));
+            return check(Rule::Corrections, may, || format!("the hook corrects {delivery}: {item:?}"));
         }
         let Some(event) = correction.event else { return Ok(()) };
         let waits = life == Life::AwaitingCorrection;
-        self.check(Rule::Corrections, waits, || format!("{delivery} is corrected by {event} and is {life:?}"))?;
+        check(Rule::Corrections, waits, || format!("{delivery} is corrected by {event} and is {life:?}"))?;
         let is_its = self.is_correction_of(delivery, event) && event > delivery.position;
-        self.check(Rule::Corrections, is_its, || format!("{event} does not correct {delivery}"))?;
+        check(Rule::Corrections, is_its, || format!("{event} does not correct {delivery}"))?;
         let is_news = Some(event) > item.corrected;
-        self.check(Rule::Corrections, is_news, || format!("{delivery} has run with {event}"))
+        check(Rule::Corrections, is_news, || format!("{delivery} has run with {event}"))
     }
 
     fn is_correction_of(&self, delivery: &DeliveryId, event: Position) -> bool {

@@ -8,10 +8,7 @@ mod outcomes;
 mod resequence;
 mod time;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_types::{Anchor, DeliveryId, HandlerName, KeyHash, Mode, Position, Record, TimerId};
 
@@ -123,6 +120,12 @@ pub struct Item {
 }
 
 impl Item {
+    /// Where its last attempt began.
+    #[must_use]
+    pub fn begun_at(&self) -> Position {
+        self.begun_at
+    }
+
     /// Whether it was closed and opened again, so that later ones of its key may be running.
     #[must_use]
     pub fn was_opened_again(&self, position: Position) -> bool {
@@ -168,8 +171,6 @@ pub struct Checks {
     emitted: BTreeSet<String>,
     /// The number of durable moments.
     pub pass: u64,
-    /// Records that are read back are not checked again.
-    silent: bool,
     from_beginning: [bool; 3],
 }
 
@@ -208,21 +209,8 @@ impl Checks {
             latest_at_ms: 0,
             emitted: BTreeSet::new(),
             pass: 0,
-            silent: false,
             from_beginning: [0, 1, 2].map(|index: usize| plan.handlers.get(index).is_some_and(|s| s.from_beginning)),
         }
-    }
-
-    /// Applies the records that were found after a crash.
-    #[must_use]
-    pub fn of_log(plan: &Plan, records: &[(Position, Rc<Record>)]) -> Self {
-        let mut checks = Self { silent: true, ..Self::new(plan) };
-        for (position, record) in records {
-            checks.pass += 1;
-            drop(checks.take(*position, record));
-        }
-        checks.silent = false;
-        checks
     }
 
     /// A record was staged.
@@ -230,7 +218,7 @@ impl Checks {
     /// # Errors
     /// It violates a rule.
     pub fn take(&mut self, position: Position, record: &Record) -> Checked {
-        self.check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
+        check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
         self.head = position.plus(record.width()).before();
         self.check_time(record)?;
         match record {
@@ -265,10 +253,6 @@ impl Checks {
         }
         self.see_events(position, record);
         Ok(())
-    }
-
-    pub(crate) fn check(&self, rule: Rule, holds: bool, what: impl FnOnce() -> String) -> Checked {
-        check(rule, holds || self.silent, what)
     }
 
     pub fn watched(&mut self, handler: &HandlerName) -> &mut Watched {

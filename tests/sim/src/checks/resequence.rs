@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weirgate_types::{DeliveryId, GapPassed, KeyHash, Mode, Position};
 
-use super::{Checked, Checks, Item, Life, Rule, Watched};
+use super::{Checked, Checks, Item, Life, Rule, Watched, check};
 
 /// The number of a key's first event.
 const FIRST: u64 = 1;
@@ -45,13 +45,13 @@ fn raise(next: &mut BTreeMap<KeyHash, u64>, key: KeyHash, at_least: u64) {
 
 impl Checks {
     /// Whether the delivery's number is next, and no delivery of its key has begun before it.
-    pub(super) fn check_number(&self, watched: &Watched, delivery: &DeliveryId) -> Checked {
+    pub(super) fn check_number(watched: &Watched, delivery: &DeliveryId) -> Checked {
         let Some(item) = watched.items.get(&delivery.position) else { return Ok(()) };
         let begun = watched.begun_in_lane(delivery.position);
-        self.check(Rule::Order, begun.is_none(), || format!("{delivery} begins while {begun:?} has been begun"))?;
+        check(Rule::Order, begun.is_none(), || format!("{delivery} begins while {begun:?} has been begun"))?;
         let next = watched.next_number(item.key);
         let may = item.tried || item.number.is_none_or(|number| number <= next);
-        self.check(Rule::Order, may, || format!("{delivery} begins with {:?}, and {next} is next", item.number))
+        check(Rule::Order, may, || format!("{delivery} begins with {:?}, and {next} is next", item.number))
     }
 
     /// The wait for the numbers missing before a delivery is over.
@@ -64,7 +64,7 @@ impl Checks {
         let (next, mode) = (watched.next_number(key), watched.mode);
         raise(&mut watched.next, key, gap.found);
         let is_its = number == Some(gap.found) && gap.expected == next && gap.found > next && life == Life::Ready;
-        self.check(Rule::Order, is_its, || format!("{gap:?} is passed: {number:?} is {life:?}, and {next} is next"))?;
-        self.check(Rule::Modes, mode != Mode::Paused, || format!("{gap:?} is passed while its handler is paused"))
+        check(Rule::Order, is_its, || format!("{gap:?} is passed: {number:?} is {life:?}, and {next} is next"))?;
+        check(Rule::Modes, mode != Mode::Paused, || format!("{gap:?} is passed while its handler is paused"))
     }
 }

@@ -17,7 +17,7 @@ impl Checks {
     pub(super) fn check_time(&mut self, record: &Record) -> Checked {
         let (at_ms, latest_at_ms) = (record.at_ms(), self.latest_at_ms);
         self.latest_at_ms = at_ms;
-        self.check(Rule::Time, at_ms >= latest_at_ms, || format!("{at_ms} follows {latest_at_ms}: {record:?}"))
+        check(Rule::Time, at_ms >= latest_at_ms, || format!("{at_ms} follows {latest_at_ms}: {record:?}"))
     }
 
     /// Another process continues the waits: each for at most its remaining time, from now on.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use weirgate_core::Limits;
 use weirgate_engine::{
     Clock, IdentityWindow,
-    sim::{self, Engine},
+    sim::{self, Engine, StepSizes},
 };
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
@@ -59,12 +59,16 @@ impl Stage {
 pub struct Setup<'a> {
     pub log: &'a LogOptions,
     pub limits: Limits,
+    pub steps: StepSizes,
     pub seed: u64,
 }
 
+/// So little that most reads take several steps.
+const SMALL_STEPS: StepSizes = StepSizes { scan_positions: 8, lane_rows: 3, stage_due: 2, timers: 2 };
+
 impl<'a> Setup<'a> {
     pub fn of(plan: &'a Plan) -> Self {
-        Self { log: &plan.log, limits: plan.limits, seed: plan.seed }
+        Self { log: &plan.log, limits: plan.limits, steps: SMALL_STEPS, seed: plan.seed }
     }
 }
 
@@ -160,6 +164,7 @@ impl Ground {
             module: stage.module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             limits: setup.limits,
+            steps: setup.steps,
             identity_window: IdentityWindow::default(),
             events_in_flight_max: EVENTS_IN_FLIGHT_MAX,
             seed: setup.seed,

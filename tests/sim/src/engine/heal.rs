@@ -4,11 +4,11 @@
 use weirgate_engine::CommandRequest;
 use weirgate_types::{DeliveryId, Mode};
 
-use super::{COUNT, History, Stop, ground::Setup, people::correction, unreadable};
+use super::{COUNT, History, Stop, people::correction};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{Life, check, index_of},
-    operators::name,
+    plan::name,
 };
 
 /// Maximum number of passes for everything that is open.
@@ -33,6 +33,10 @@ impl History<'_> {
         self.schedules_go_on(&mut passes)?;
         loop {
             self.run_dry(&mut passes)?;
+            self.check_rest()?;
+            if self.chance.one_in(6) {
+                self.check_rows_rebuilt()?;
+            }
             if !self.decide_all()? {
                 break;
             }
@@ -141,32 +145,5 @@ impl History<'_> {
             })?;
         }
         Ok(())
-    }
-
-    /// Views that are rebuilt from the log are the same.
-    fn check_rebuilt(&mut self) -> Result<(), Stop> {
-        for item in self.engine.handlers() {
-            let is_done = item.open == 0 && item.lag == 0;
-            check(Rule::Liveness, is_done, || format!("left: {item:?}"))?;
-        }
-        self.engine.views().flush().map_err(unreadable)?;
-        let mut copy = self.ground.copy_of_log();
-        let again = copy.start(self.stage, &Setup::of(&self.plan))?;
-        again.views().flush().map_err(unreadable)?;
-        // Which deployments are still needed depends on how far the handler has scanned; the machine's own histories compare
-        // those.
-        let rows = |rows: &weirgate_views::MemoryStore| {
-            let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h") && !key.starts_with(b"d"));
-            rows.collect::<std::collections::BTreeMap<_, _>>()
-        };
-        let (kept, rebuilt) = (rows(&self.ground.rows), rows(&copy.rows));
-        let differs = |one: &std::collections::BTreeMap<Vec<u8>, Vec<u8>>, other: &std::collections::BTreeMap<_, _>| {
-            let row = one.iter().find(|(key, value)| other.get(*key) != Some(*value))?;
-            Some(format!("{} = {}", String::from_utf8_lossy(row.0), String::from_utf8_lossy(row.1)))
-        };
-        let holds = kept == rebuilt;
-        Ok(check(Rule::Rebuilt, holds, || {
-            format!("kept {:?}, rebuilt {:?}", differs(&kept, &rebuilt), differs(&rebuilt, &kept))
-        })?)
     }
 }

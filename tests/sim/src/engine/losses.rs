@@ -17,7 +17,7 @@ use super::{
     ground::{Ground, IDENTITY, Setup, Stage},
     history_of, unreadable,
 };
-use crate::{Figures, NAMES, Outcome, Rule, Violation, checks::check, operators::name};
+use crate::{Figures, NAMES, Outcome, Rule, Violation, checks::check, plan::name};
 
 /// Maximum number of passes for the remaining work.
 const PASSES_MAX: u64 = 4_000;
@@ -90,7 +90,7 @@ impl History<'_> {
                     log: Vec::new(),
                 });
                 let ended = ended.collect();
-                self.engine.end(call, ended);
+                self.engine.end(call, ended, Vec::new());
             }
             match self.engine.wake_in_ms() {
                 // The rest are schedules, which never end, or a breaker that an operator opened.

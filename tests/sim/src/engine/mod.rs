@@ -1,10 +1,12 @@
-//! Histories of the engine: its writer, its views, what it publishes and how it recovers, over the real log. The machine in
-//! it is that of the other histories; these are fewer, and check the parts around it.
+//! Histories of the engine: its writer with the machine in it, its views, what it publishes and how it recovers, over the
+//! real log.
 
 pub(crate) mod ground;
 mod heal;
 mod losses;
+mod memory;
 mod people;
+mod rebuilt;
 mod stopping;
 mod watching;
 
@@ -21,15 +23,15 @@ use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
 use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_types::{
-    AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, KeyHasher,
-    Position, Record, StateWrite, StatusWrite,
+    AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, HostCall,
+    KeyHasher, Position, Record, StateWrite, StatusWrite,
 };
 use weirgate_views::MemoryStore;
 
 use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
+    attempts::{some_emission, some_failure, some_timer},
     checks::{Life, check},
-    history::{some_emission, some_failure, some_timer},
     story,
     trace::Trace,
 };
@@ -199,7 +201,8 @@ impl History<'_> {
 
     /// The engine runs a pass, and its results are checked.
     fn pass(&mut self) -> Result<(), Stop> {
-        Ok(self.run_pass()??)
+        self.run_pass()??;
+        self.check_waits()
     }
 
     /// The same; the inner error is one that the disk did not cause.
@@ -207,11 +210,13 @@ impl History<'_> {
         let began_ms = self.ground.clock().wall_ms;
         let passed = self.engine.pass();
         let failed = self.ground.end_faults();
-        self.checks.wall_ms = self.ground.clock().wall_ms;
+        self.see_clock();
         self.checks.stalled_from_ms = (began_ms != self.checks.wall_ms).then_some(began_ms);
         self.look()?;
         // Results that were published before it failed have to be durable by then.
-        for call in self.engine.calls() {
+        let begun = self.engine.calls();
+        self.check_calls_are_full(&begun)?;
+        for call in begun {
             self.check_called(&call)?;
             self.calls.push(call);
         }
@@ -231,6 +236,7 @@ impl History<'_> {
         self.check_waiting_is_shown()?;
         self.checks.check_wake(self.engine.wake_in_ms())?;
         self.check_shown()?;
+        self.check_memory()?;
         Ok(Ok(()))
     }
 
@@ -302,8 +308,7 @@ impl History<'_> {
                 format!("it was at {} and comes back at {head}", self.checks.head)
             })?;
             // It includes attempts that the dead process began by its own time; the new one has begun nothing.
-            self.checks.wall_ms = self.ground.clock().wall_ms;
-            self.look()?;
+            self.see_restart()?;
             self.checks.check_wake(self.engine.wake_in_ms())?;
             self.people.check(&self.records)?;
             self.watching.begin(&self.engine, &self.plan)?;
@@ -342,7 +347,11 @@ impl History<'_> {
             Attempted { result: Err(failure), correction, log: Vec::new() }
         });
         let attempted = attempted.collect();
-        self.engine.end(call, attempted);
+        let hosts = if fails > 0 && self.chance.one_in(3) { self.chance.below(9) } else { 0 };
+        let hosts = (0..hosts)
+            .map(|_| HostCall { host: format!("host-{}", self.chance.below(2)), is_success: self.chance.one_in(3) });
+        let hosts = hosts.collect();
+        self.engine.end(call, attempted, hosts);
     }
 
     fn effects(

@@ -6,7 +6,7 @@ use weirgate_engine::{Audit, CommandRequest, Ingested, NewData, Refusal, sim::An
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
-use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Intent, operators::name, schedules};
+use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Intent, plan::name, schedules};
 
 #[derive(Default)]
 pub struct People {

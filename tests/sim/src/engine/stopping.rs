@@ -70,8 +70,7 @@ impl History<'_> {
         let behind = self.ground.behind(&self.plan)?;
         check(Rule::Rebuilt, behind == 0, || format!("the views are {behind} positions behind"))?;
         self.engine = self.ground.start(self.stage, &Setup::of(&self.plan))?;
-        self.checks.wall_ms = self.ground.clock().wall_ms;
-        self.look()?;
+        self.see_restart()?;
         self.people.check(&self.records)?;
         self.watching.begin(&self.engine, &self.plan)?;
         self.ready_all();

@@ -86,7 +86,7 @@ impl History<'_> {
                     continue;
                 }
                 let document = self.watching.documents.get(self.event_at(*position).key());
-                let part = document.and_then(|document| document.parts.get(crate::operators::name(index).as_str()));
+                let part = document.and_then(|document| document.parts.get(crate::plan::name(index).as_str()));
                 let said = part.and_then(|part| part.delivery.as_ref()).map(PartDelivery::event);
                 check(Rule::Shown, said == Some(*position), || {
                     format!("{} at {position} is {life:?}, shown is {said:?}", watched.kind.name)

@@ -14,7 +14,7 @@ use guest::Together;
 pub use plan::Plan;
 use weirgate_engine::{
     Ingested,
-    sim::{Answer, Call, Engine, Exit},
+    sim::{Answer, Call, Engine, Exit, StepSizes},
 };
 use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_types::{CallLimits, DeliveryId, Event, HandlerName, Position};
@@ -93,7 +93,7 @@ fn one(stage: &Stage, seed: u64) -> Outcome {
 }
 
 fn setup(plan: &Plan) -> Setup<'_> {
-    Setup { log: &plan.log, limits: plan.limits, seed: plan.seed }
+    Setup { log: &plan.log, limits: plan.limits, steps: StepSizes::default(), seed: plan.seed }
 }
 
 fn exited(exit: Exit) -> Violation {
@@ -196,7 +196,7 @@ impl World<'_> {
             let delivery = DeliveryId { handler: handler.clone(), position };
             attempted.push(self.attempted(&delivery, &event, &limits, &mut together));
         }
-        self.engine.end(call, attempted);
+        self.engine.end(call, attempted, Vec::new());
         Ok(())
     }
 

@@ -10,9 +10,29 @@ pub const PASS_WORK_MAX: usize = 4_096;
 /// How long a pass takes commands.
 pub const PASS_TIME_MAX: Duration = Duration::from_millis(5);
 
+/// How much is read in one step; the rest is read in the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSizes {
+    /// Minimum number of positions of one scan.
+    pub scan_positions: u64,
+    /// Maximum number of deliveries of a lane in one reload.
+    pub lane_rows: usize,
+    /// Maximum number of due deliveries in one reload, per retry stage.
+    pub stage_due: usize,
+    /// Maximum number of timers that fire in one step.
+    pub timers: usize,
+}
+
+impl Default for StepSizes {
+    fn default() -> Self {
+        Self { scan_positions: 2_048, lane_rows: 64, stage_due: 64, timers: 128 }
+    }
+}
+
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Budget {
+    pub steps: StepSizes,
     spent: usize,
     /// While the log is replayed no client waits, and the machine needs each answer at once.
     pub is_unlimited: bool,

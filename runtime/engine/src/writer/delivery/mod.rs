@@ -22,7 +22,7 @@ use crate::{
     workers::Jobs,
 };
 use budget::Budget;
-pub use budget::PASS_TIME_MAX;
+pub use budget::{PASS_TIME_MAX, StepSizes};
 
 /// See the module documentation.
 pub struct Delivery {
@@ -97,6 +97,15 @@ impl Delivery {
     /// Counts rows or positions that this pass has read.
     pub fn spend(&mut self, work: usize) {
         self.budget.spend(work);
+    }
+
+    pub fn steps(&self) -> StepSizes {
+        self.budget.steps
+    }
+
+    #[cfg(feature = "sim")]
+    pub fn set_steps(&mut self, steps: StepSizes) {
+        self.budget.steps = steps;
     }
 
     /// How much this pass has read.

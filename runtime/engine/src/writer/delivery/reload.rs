@@ -8,15 +8,9 @@ use weirgate_views::Views;
 use super::Delivery;
 use crate::{StorageError, keys};
 
-/// Maximum number of deliveries of a lane in one reload.
-const LANE_ROWS_MAX: usize = 64;
-/// Maximum number of due deliveries in one reload, per retry stage.
-const STAGE_DUE_MAX: usize = 64;
 /// Maximum number of retry stages in a manifest.
 const STAGES: u8 = 8;
-/// Minimum number of positions of one scan.
-const SCAN_POSITIONS: u64 = 2_048;
-/// Or this many bytes of data.
+/// A scan ends after this many bytes of data, or after the positions of its step.
 const SCAN_BYTES: usize = 4 << 20;
 /// This many bytes of data take as long to read as one position.
 const BYTES_PER_WORK: usize = 1_024;
@@ -31,12 +25,13 @@ impl Delivery {
         views: &Views,
         now: Now,
     ) -> Result<(), StorageError> {
-        let due = due_ms.map(|now_ms| due_lanes(handler, now_ms, &mut lanes, views)).transpose()?;
+        let steps = self.budget.steps;
+        let due = due_ms.map(|now_ms| due_lanes(handler, (now_ms, steps.stage_due), &mut lanes, views)).transpose()?;
         lanes.sort_unstable();
         lanes.dedup();
         // Enough for full calls, if the handler takes several deliveries per call.
         let batch = self.machine.handler(handler).and_then(|view| view.manifest.batch);
-        let most = LANE_ROWS_MAX.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
+        let most = steps.lane_rows.next_multiple_of(batch.map_or(1, |batch| batch.events_max.max(1) as usize));
         let lanes = lanes.into_iter().map(|lane| spilled_lane(handler, lane, Position(u64::MAX), most, views));
         let lanes = lanes.collect::<Result<Vec<_>, StorageError>>()?;
         self.budget.spend(lanes.iter().map(|lane| 1 + lane.rows.len()).sum());
@@ -71,7 +66,7 @@ impl Delivery {
             events.extend(EventHead::of(first, &record, self.keys));
             through = first.plus(record.width()).before();
             bytes += record.events(first).map(|(_, event)| event.data.len()).sum::<usize>();
-            if through.0 >= after.0.saturating_add(SCAN_POSITIONS) || bytes >= SCAN_BYTES {
+            if through.0 >= after.0.saturating_add(self.budget.steps.scan_positions) || bytes >= SCAN_BYTES {
                 break;
             }
         }
@@ -85,16 +80,16 @@ impl Delivery {
 /// Finds the due lanes, stage by stage, and when the next one is due.
 fn due_lanes(
     handler: &HandlerName,
-    now_ms: u64,
+    (now_ms, most): (u64, usize),
     lanes: &mut Vec<KeyHash>,
     views: &Views,
 ) -> Result<NextDue, StorageError> {
     let mut next_due_ms = None::<u64>;
     for stage in 0..STAGES {
-        let queue = views.scan(&keys::queue(handler, stage), None, STAGE_DUE_MAX + 1)?;
+        let queue = views.scan(&keys::queue(handler, stage), None, most + 1)?;
         for (taken, (key, value)) in queue.iter().enumerate() {
             let due_ms = keys::queued_due_ms(key).ok_or_else(|| StorageError::row("when a delivery is due"))?;
-            if due_ms > now_ms || taken == STAGE_DUE_MAX {
+            if due_ms > now_ms || taken == most {
                 next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
                 break;
             }

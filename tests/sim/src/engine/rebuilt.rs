@@ -1,0 +1,99 @@
+//! The views against the log: an engine that has the log alone finds the same, in the middle of a history and at its end.
+
+use std::collections::BTreeMap;
+
+use weirgate_core::{DeliveryPhase, DeliveryRow, Limits};
+use weirgate_engine::sim::{Engine, StepSizes};
+use weirgate_types::{DeliveryId, HandlerName, Position};
+use weirgate_views::MemoryStore;
+
+use super::{History, Stop, ground::Setup, unreadable};
+use crate::{Rule, checks::check};
+
+type Rows = BTreeMap<DeliveryId, DeliveryRow>;
+
+impl History<'_> {
+    /// Nothing is in flight: the rows of open deliveries, the modes and the breakers are those of an engine that replays the
+    /// log from its beginning and spills nothing. The machine counts as many deliveries as there are rows.
+    pub(super) fn check_rows_rebuilt(&self) -> Result<(), Stop> {
+        let most = usize::MAX;
+        let limits = Limits { active_max: most, open_max: most, waiting_max: most, lane_max: most, ..self.plan.limits };
+        let setup = Setup { limits, steps: StepSizes::default(), ..Setup::of(&self.plan) };
+        let again = self.ground.copy_of_log().start(self.stage, &setup)?;
+        let [kept, rebuilt] = [&self.engine, &again].map(Engine::open_rows);
+        let (kept, rebuilt) = (kept.map_err(unreadable)?, rebuilt.map_err(unreadable)?);
+        for (name, view) in self.engine.machine().handlers() {
+            let of_handler = kept.iter().filter(|(delivery, _)| delivery.handler == *name);
+            let rows = of_handler.clone().count();
+            let spilled = of_handler.filter(|(_, row)| row.spilled).count();
+            let counted = (view.open, view.spilled);
+            check(Rule::Rebuilt, counted == (rows, spilled), || {
+                format!("{name}: {counted:?} open and spilled, rows: {rows}, {spilled}")
+            })?;
+            let Some(other) = again.machine().handler(name) else {
+                return Err(unreadable(format!("{name} is not rebuilt")).into());
+            };
+            let same = (view.mode, view.breaker_open_until_ms) == (other.mode, other.breaker_open_until_ms);
+            check(Rule::Rebuilt, same, || format!("{name}: {:?}, rebuilt {:?}", view.mode, other.mode))?;
+            // A handler whose memory is full has not seen the corrections that the other one has.
+            if view.scanned < self.checks.head {
+                continue;
+            }
+            let (mine, its) = (comparable(&kept, name), comparable(&rebuilt, name));
+            check(Rule::Rebuilt, mine == its, || {
+                let differs = mine.iter().find(|(position, row)| its.get(position) != Some(*row));
+                let missing = its.iter().find(|(position, _)| !mine.contains_key(position));
+                format!(
+                    "{name}: kept {differs:?}, rebuilt {:?}, not kept {missing:?}",
+                    differs.map(|(at, _)| its.get(at))
+                )
+            })?;
+        }
+        let same = open_hosts(&self.engine) == open_hosts(&again);
+        Ok(check(Rule::Rebuilt, same, || "hosts' breakers differ".to_owned())?)
+    }
+
+    /// Views that are rebuilt from the log are the same.
+    pub(super) fn check_rebuilt(&mut self) -> Result<(), Stop> {
+        for item in self.engine.handlers() {
+            let is_done = item.open == 0 && item.lag == 0;
+            check(Rule::Liveness, is_done, || format!("left: {item:?}"))?;
+        }
+        self.engine.views().flush().map_err(unreadable)?;
+        let mut copy = self.ground.copy_of_log();
+        let again = copy.start(self.stage, &Setup::of(&self.plan))?;
+        again.views().flush().map_err(unreadable)?;
+        // Which deployments are still needed depends on how far the handler has scanned.
+        let rows = |rows: &MemoryStore| {
+            let rows = rows.all().into_iter().filter(|(key, _)| !key.starts_with(b"h") && !key.starts_with(b"d"));
+            rows.collect::<BTreeMap<_, _>>()
+        };
+        let (kept, rebuilt) = (rows(&self.ground.rows), rows(&copy.rows));
+        let differs = |one: &BTreeMap<Vec<u8>, Vec<u8>>, other: &BTreeMap<_, _>| {
+            let row = one.iter().find(|(key, value)| other.get(*key) != Some(*value))?;
+            Some(format!("{} = {}", String::from_utf8_lossy(row.0), String::from_utf8_lossy(row.1)))
+        };
+        let holds = kept == rebuilt;
+        Ok(check(Rule::Rebuilt, holds, || {
+            format!("kept {:?}, rebuilt {:?}", differs(&kept, &rebuilt), differs(&rebuilt, &kept))
+        })?)
+    }
+}
+
+/// The rows of a handler, without the parts that depend on when they were scanned.
+fn comparable(rows: &Rows, name: &HandlerName) -> BTreeMap<Position, DeliveryRow> {
+    let rows = rows.iter().filter(|(delivery, _)| delivery.handler == *name);
+    rows.map(|(delivery, row)| {
+        let phase = match row.phase {
+            DeliveryPhase::OutOfOrder { .. } => DeliveryPhase::Ready,
+            phase => phase,
+        };
+        (delivery.position, DeliveryRow { spilled: false, leads: false, offered: None, phase, ..row.clone() })
+    })
+    .collect()
+}
+
+fn open_hosts(engine: &Engine) -> Vec<(String, u64)> {
+    let hosts = engine.machine().hosts();
+    hosts.filter_map(|(host, open)| Some((host.to_string(), open?.until_ms))).collect()
+}
