@@ -4,12 +4,8 @@
 use std::{
     collections::BTreeMap,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use weirgate_engine::{
@@ -18,7 +14,7 @@ use weirgate_engine::{
 };
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
-use weirgate_testkit::{Crash, SimStorage};
+use weirgate_testkit::{Crash, ManualClock, SimStorage};
 use weirgate_types::{Commit, Digest, Effects, Event, FailureKind, HandlerName, HostCall, Outcome, Record};
 use weirgate_views::{MemoryStore, ViewOptions, Views};
 
@@ -33,35 +29,12 @@ const HOSTS: &[u8] = b"b";
 struct World {
     disk: SimStorage,
     rows: MemoryStore,
-    clock: Arc<Hands>,
+    clock: Arc<ManualClock>,
     host: Arc<Host>,
     log: LogOptions,
     identity_window: IdentityWindow,
     events_in_flight_max: usize,
     _dir: tempfile::TempDir,
-}
-
-#[derive(Default)]
-struct Hands(AtomicU64);
-
-impl Hands {
-    fn pass(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-impl Clock for Hands {
-    fn now_ms(&self) -> u64 {
-        2_000_000_000 + self.0.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
-    }
-
-    fn sleep_for(&self, _: Duration) -> Duration {
-        Duration::ZERO
-    }
 }
 
 impl World {
@@ -72,7 +45,7 @@ impl World {
         Self {
             disk: SimStorage::new(),
             rows: MemoryStore::default(),
-            clock: Arc::default(),
+            clock: Arc::new(ManualClock::new(2_000_000_000, 0)),
             host: Arc::new(host),
             log: LogOptions::default(),
             identity_window: IdentityWindow::default(),

@@ -1,13 +1,6 @@
 //! The environment of an engine: a disk, views and a clock that outlive it; and a module that is never called.
 
-use std::{
-    ffi::OsString,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{ffi::OsString, sync::Arc};
 
 use tempfile::TempDir;
 use weirgate_core::Limits;
@@ -17,11 +10,11 @@ use weirgate_engine::{
 };
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
-use weirgate_testkit::{Crash, Fault, SimStorage};
+use weirgate_testkit::{Crash, Fault, ManualClock, SimStorage};
 use weirgate_views::{MemoryStore, ViewOptions, Views};
 
 use super::{Stop, unreadable};
-use crate::{Chance, Plan, Rule, Violation, clock::WorldClock};
+use crate::{Chance, Plan, Rule, Violation, clock};
 
 pub const IDENTITY: Identity = Identity { epoch: Epoch([3; 16]), salt: Salt([4; 16]) };
 
@@ -77,33 +70,26 @@ pub struct Ground {
     pub rows: MemoryStore,
     /// The operation of the disk that will fail.
     fault_at: Option<u64>,
-    clock: Arc<SimClock>,
+    clock: Arc<ManualClock>,
 }
 
 impl Ground {
     pub fn new(storage: SimStorage, rows: MemoryStore) -> Self {
-        let ground = Self { storage, rows, fault_at: None, clock: Arc::default() };
-        ground.set_clock(WorldClock::START);
-        ground
+        Self { storage, rows, fault_at: None, clock: Arc::new(clock::begin()) }
     }
 
     /// A copy of the disk, as it is, and no views.
     pub fn copy_of_log(&self) -> Self {
-        let ground = Self::new(self.storage.crash(Crash::Keep(u64::MAX)), MemoryStore::default());
-        ground.set_clock(self.clock());
-        ground
+        Self::new(self.storage.crash(Crash::Keep(u64::MAX)), MemoryStore::default()).at(self.clock())
     }
 
-    pub fn clock(&self) -> WorldClock {
-        self.clock.get()
+    /// The same, at the time of another clock.
+    pub fn at(self, clock: &ManualClock) -> Self {
+        Self { clock: Arc::new(clock.clone()), ..self }
     }
 
-    pub fn set_clock(&self, clock: WorldClock) {
-        self.clock.set(clock);
-    }
-
-    pub fn pass(&self, ms: u64) {
-        self.clock.pass(ms);
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
     }
 
     /// Makes one of the next operations of the disk fail.
@@ -170,44 +156,5 @@ impl Ground {
             seed: setup.seed,
         };
         Ok(Engine::start(ground)?)
-    }
-}
-
-/// The clocks as the history sets them. Sleeping takes no time.
-#[derive(Default)]
-struct SimClock {
-    wall_ms: AtomicU64,
-    monotonic_ms: AtomicU64,
-}
-
-impl SimClock {
-    fn get(&self) -> WorldClock {
-        let [wall_ms, monotonic_ms] = [&self.wall_ms, &self.monotonic_ms].map(|of| of.load(Ordering::Relaxed));
-        WorldClock { wall_ms, monotonic_ms }
-    }
-
-    fn set(&self, clock: WorldClock) {
-        self.wall_ms.store(clock.wall_ms, Ordering::Relaxed);
-        self.monotonic_ms.store(clock.monotonic_ms, Ordering::Relaxed);
-    }
-
-    fn pass(&self, ms: u64) {
-        let mut clock = self.get();
-        clock.pass(ms);
-        self.set(clock);
-    }
-}
-
-impl Clock for SimClock {
-    fn now_ms(&self) -> u64 {
-        self.wall_ms.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.monotonic_ms.load(Ordering::Relaxed))
-    }
-
-    fn sleep_for(&self, _: Duration) -> Duration {
-        Duration::ZERO
     }
 }

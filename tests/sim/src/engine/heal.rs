@@ -81,7 +81,7 @@ impl History<'_> {
             return Ok(true);
         }
         let Some(in_ms) = self.engine.wake_in_ms() else { return Ok(false) };
-        self.ground.pass(in_ms);
+        self.ground.clock().pass(in_ms);
         Ok(true)
     }
 

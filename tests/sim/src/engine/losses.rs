@@ -40,8 +40,7 @@ impl History<'_> {
     fn lose(&mut self) -> Result<(), Stop> {
         let storage = SimStorage::new();
         self.write_rest(&storage).map_err(unreadable)?;
-        let mut ground = Ground::new(storage, MemoryStore::default());
-        ground.set_clock(self.ground.clock());
+        let mut ground = Ground::new(storage, MemoryStore::default()).at(self.ground.clock());
         for _ in 0..2 {
             self.engine = ground.start(self.stage, &Setup::of(&self.plan))?;
             self.run_out(&ground)?;
@@ -94,7 +93,7 @@ impl History<'_> {
             }
             match self.engine.wake_in_ms() {
                 // The rest are schedules, which never end, or a breaker that an operator opened.
-                Some(in_ms @ 1..10_000) => ground.pass(in_ms),
+                Some(in_ms @ 1..10_000) => ground.clock().pass(in_ms),
                 _ if no_calls => quiet += 1,
                 _ => {}
             }

@@ -20,7 +20,7 @@ impl History<'_> {
     /// The checks get the clock readings of the engine.
     pub(super) fn see_clock(&mut self) {
         let clock = self.ground.clock();
-        (self.checks.wall_ms, self.checks.monotonic_ms) = (clock.wall_ms, clock.monotonic_ms);
+        (self.checks.wall_ms, self.checks.monotonic_ms) = (clock.wall_ms(), clock.monotonic_ms());
     }
 
     /// Another process has started: the log holds all records seen before, and perhaps more, such as attempts that the dead

@@ -32,7 +32,7 @@ use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
     attempts::{some_emission, some_failure, some_timer},
     checks::{Life, check},
-    story,
+    clock, story,
     trace::Trace,
 };
 
@@ -161,12 +161,14 @@ impl History<'_> {
     }
 
     fn step(&mut self) -> Result<(), Stop> {
-        self.ground.pass(if self.chance.one_in(16) { self.chance.below(40_000) } else { self.chance.below(60) });
+        self.ground.clock().pass(if self.chance.one_in(16) {
+            self.chance.below(40_000)
+        } else {
+            self.chance.below(60)
+        });
         if self.chance.one_in(self.plan.rates.clock_step) {
             self.figures.faults += 1;
-            let mut clock = self.ground.clock();
-            clock.step(&mut self.chance);
-            self.ground.set_clock(clock);
+            clock::step(self.ground.clock(), &mut self.chance);
         }
         if self.chance.one_in(40) {
             return self.stop();
@@ -207,7 +209,7 @@ impl History<'_> {
 
     /// The same; the inner error is one that the disk did not cause.
     fn run_pass(&mut self) -> Result<Result<(), Exit>, Stop> {
-        let began_ms = self.ground.clock().wall_ms;
+        let began_ms = self.ground.clock().wall_ms();
         let passed = self.engine.pass();
         let failed = self.ground.end_faults();
         self.see_clock();
@@ -370,7 +372,7 @@ impl History<'_> {
         }
         effects.emitted.extend(some_emission(&mut self.chance, handler, key, position));
         if !plain {
-            effects.timers.extend(some_timer(&mut self.chance, self.ground.clock().wall_ms));
+            effects.timers.extend(some_timer(&mut self.chance, self.ground.clock().wall_ms()));
         }
         effects
     }

@@ -6,7 +6,7 @@ use weirgate_testkit::{Crash, SimStorage};
 use weirgate_views::MemoryStore;
 
 use super::{Ground, History, Setup, Stop};
-use crate::{Rule, checks::check};
+use crate::{Rule, checks::check, clock};
 
 /// Time between two passes.
 const PASS_MS: u64 = 500;
@@ -25,7 +25,7 @@ impl History<'_> {
             if self.stop_pass()? {
                 break;
             }
-            self.ground.pass(PASS_MS);
+            self.ground.clock().pass(PASS_MS);
             passed_ms += PASS_MS;
             if self.chance.one_in(3) {
                 self.people_step()?;
@@ -64,9 +64,7 @@ impl History<'_> {
     }
 
     fn start_again(&mut self) -> Result<(), Stop> {
-        let mut clock = self.ground.clock();
-        clock.restart(&mut self.chance);
-        self.ground.set_clock(clock);
+        clock::restart(self.ground.clock(), &mut self.chance);
         let behind = self.ground.behind(&self.plan)?;
         check(Rule::Rebuilt, behind == 0, || format!("the views are {behind} positions behind"))?;
         self.engine = self.ground.start(self.stage, &Setup::of(&self.plan))?;

@@ -219,7 +219,7 @@ impl World<'_> {
     }
 
     fn timers(&mut self, effects: &mut Effects, left: &mut Left) {
-        let now_ms = self.ground.clock().wall_ms;
+        let now_ms = self.ground.clock().wall_ms();
         let bytes = (left.bytes / TIMERS).saturating_sub(300).min(EVENT_DATA_BYTES);
         for n in 0..TIMERS {
             let name = format!("{n:0256}");

@@ -137,7 +137,7 @@ impl World<'_> {
 
     fn step(&mut self) -> Result<(), Stop> {
         let passed_ms = self.chance.pick(&[60, 5_000, 90_000_000]).copied().unwrap_or(60);
-        self.ground.pass(self.chance.below(passed_ms));
+        self.ground.clock().pass(self.chance.below(passed_ms));
         for _ in 0..self.chance.between(1, 3) {
             match self.chance.below(8) {
                 0..=2 => self.publish()?,
@@ -169,7 +169,7 @@ impl World<'_> {
     /// Some calls end, and others begin; sometimes waiting deliveries become due.
     fn work(&mut self) -> Result<(), Stop> {
         let due_in_ms = self.engine.wake_in_ms().filter(|_| self.chance.one_in(2)).unwrap_or(0);
-        self.ground.pass(due_in_ms);
+        self.ground.clock().pass(due_in_ms);
         for _ in 0..self.chance.between(1, self.plan.habits.ends).min(self.calls.len() as u64) {
             self.end_one()?;
         }
@@ -285,7 +285,7 @@ impl World<'_> {
         self.ground.rows.clear();
         self.kill(false)?;
         for _ in 0..LAST_PASSES {
-            self.ground.pass(self.engine.wake_in_ms().unwrap_or(0));
+            self.ground.clock().pass(self.engine.wake_in_ms().unwrap_or(0));
             self.pass()?;
             for _ in 0..self.calls.len().min(16) {
                 self.end_one()?;
