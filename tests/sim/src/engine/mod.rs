@@ -343,7 +343,7 @@ impl History<'_> {
             };
             self.figures.faults += 1;
             failed.push(KeyHasher::default().hash(&key));
-            let corrects = failure.class == FailureClass::Correctable && self.chance.one_in(4);
+            let corrects = failure.class == FailureClass::Correctable && self.chance.one_in(2);
             let correction =
                 corrects.then(|| Correction { data: b"{}".to_vec(), data_content_type: None, event: None });
             Attempted { result: Err(failure), correction, log: Vec::new() }

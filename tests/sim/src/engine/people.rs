@@ -12,26 +12,32 @@ use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Intent
 pub struct People {
     sent: Vec<Intent>,
     unanswered: Vec<usize>,
-    waiting: Vec<(usize, Answer<Vec<Ingested>>)>,
+    /// The requests that have no answer, each with the events in it.
+    waiting: Vec<(Vec<usize>, Answer<Vec<Ingested>>)>,
     answers: BTreeMap<usize, Position>,
 }
 
 impl People {
     /// Answers arrive, or are lost on the way.
     pub fn hear(&mut self, is_lost: bool) -> Checked {
-        for (index, mut answer) in std::mem::take(&mut self.waiting) {
+        for (indices, mut answer) in std::mem::take(&mut self.waiting) {
             match answer.poll() {
-                None => self.waiting.push((index, answer)),
-                Some(Ok(ingested)) if !is_lost => {
-                    let position = ingested.first().map_or(Position::ZERO, |one| one.position);
-                    let before = *self.answers.entry(index).or_insert(position);
-                    check(Rule::Acknowledged, before == position, || {
-                        format!("event-{index} is at {before} and at {position}")
-                    })?;
-                    self.unanswered.retain(|other| *other != index);
-                }
+                None => self.waiting.push((indices, answer)),
+                Some(Ok(ingested)) if !is_lost => self.answered(&indices, &ingested)?,
                 Some(_) => {}
             }
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, indices: &[usize], ingested: &[Ingested]) -> Checked {
+        check(Rule::Acknowledged, indices.len() == ingested.len(), || format!("{indices:?} got {ingested:?}"))?;
+        for (index, one) in indices.iter().zip(ingested) {
+            let (before, position) = (*self.answers.entry(*index).or_insert(one.position), one.position);
+            check(Rule::Acknowledged, before == position, || {
+                format!("event-{index} is at {before} and at {position}")
+            })?;
+            self.unanswered.retain(|other| other != index);
         }
         Ok(())
     }
@@ -64,50 +70,62 @@ fn audit() -> Audit {
 
 impl History<'_> {
     pub(super) fn people_step(&mut self) -> Result<(), Stop> {
+        let mut new = Vec::new();
         for _ in 0..self.chance.below(3) {
             let r#type = clients::some_type(&mut self.chance);
-            self.intent(r#type)?;
+            new.push(self.some_intent(r#type));
         }
         if self.chance.one_in(self.plan.rates.correction) {
-            self.intent("fix.data")?;
+            new.extend((0..self.chance.between(1, 2)).map(|_| self.some_intent("fix.data")).collect::<Vec<_>>());
         }
+        self.send_all(new)?;
         if self.chance.one_in(4) {
             self.send_again()?;
         }
         if self.chance.one_in(6) && !self.people.sent.is_empty() {
             self.figures.faults += 1;
             let index = self.chance.index(self.people.sent.len());
-            self.send(index)?;
+            self.send(vec![index])?;
         }
         self.operators_step()
     }
 
-    fn intent(&mut self, r#type: &'static str) -> Result<(), Stop> {
+    fn some_intent(&mut self, r#type: &'static str) -> usize {
         let key = format!("k{}", self.chance.below(self.plan.keys));
-        self.intend(key, r#type)
+        self.intent(key, r#type)
     }
 
     pub(super) fn intend(&mut self, key: String, r#type: &'static str) -> Result<(), Stop> {
+        let index = self.intent(key, r#type);
+        self.send(vec![index])
+    }
+
+    fn intent(&mut self, key: String, r#type: &'static str) -> usize {
         let index = self.people.sent.len();
         let before = self.people.sent.iter().filter(|intent| intent.key == key).count();
         let number = if r#type == "fix.data" { None } else { clients::some_number(&mut self.chance, before) };
         self.people.sent.push(Intent { id: format!("event-{index}"), key, r#type, number });
         self.people.unanswered.push(index);
-        self.send(index)
+        index
     }
 
     pub(super) fn send_again(&mut self) -> Result<(), Stop> {
-        for index in self.people.unanswered.clone() {
-            self.figures.faults += 1;
-            self.send(index)?;
-        }
-        Ok(())
+        self.figures.faults += self.people.unanswered.len() as u64;
+        self.send_all(self.people.unanswered.clone())
     }
 
-    fn send(&mut self, index: usize) -> Result<(), Stop> {
-        let Some(intent) = self.people.sent.get(index) else { return Ok(()) };
-        let answer = self.engine.ingest(vec![intent.event()]);
-        self.people.waiting.push((index, answer.map_err(unreadable)?));
+    /// In one request, or in one each.
+    fn send_all(&mut self, indices: Vec<usize>) -> Result<(), Stop> {
+        if indices.len() > 1 && self.chance.one_in(2) {
+            return self.send(indices);
+        }
+        indices.into_iter().try_for_each(|index| self.send(vec![index]))
+    }
+
+    fn send(&mut self, indices: Vec<usize>) -> Result<(), Stop> {
+        let events = indices.iter().filter_map(|index| Some(self.people.sent.get(*index)?.event())).collect();
+        let answer = self.engine.ingest(events);
+        self.people.waiting.push((indices, answer.map_err(unreadable)?));
         Ok(())
     }
 
