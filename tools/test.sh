@@ -4,6 +4,8 @@ source "$(dirname "$0")/lib.sh"
 need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium; need_python; need_promtool; need_proxies
 have curl || install curl ca-certificates # for the commands of the guides
 started=$SECONDS
+free_gb=$(df --output=avail -BG . | tail -n 1 | tr -dc 0-9)
+[ "${free_gb:-99}" -ge 9 ] || [ -d target/release ] || say "only $free_gb GB are free here: build and tests take about 7 (4 with CARGO_INCREMENTAL=0)"
 # In one command, so that server and tests share their dependencies: built one by one they would differ in features.
 say "building Weirgate and the tests (the first time takes some minutes)"
 cargo build --release --locked --workspace --bins --tests

@@ -11,7 +11,8 @@ use weirgate_attack::{ATTACKS, Attack, Field, Probe, memory, raise_descriptor_li
 use weirgate_crash::{Book, Load, accounts, deploy_ledger};
 use weirgate_tests::{Server, Setup, eventually, within};
 
-const SECONDS: u64 = 20;
+/// Each second of all attacks writes up to 100 MiB.
+const SECONDS: u64 = 10;
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Interval of memory measurements.
 const LOOK: Duration = Duration::from_millis(200);
