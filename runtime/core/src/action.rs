@@ -5,6 +5,7 @@ use weirgate_types::{Carried, DeliveryId, HandlerName, KeyHash, Outcome, Positio
 use crate::DeliveryRow;
 
 /// An action; the engine carries actions out in the order in which they were added.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each attempt")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Stage this record, and report its position by [`crate::Input::Staged`] before any other input.
@@ -21,7 +22,7 @@ pub enum Action {
     /// Stage a change of a handler's mode or of a breaker; the engine adds the notice.
     ChangeState(StateChange),
     /// Call the handler once all records staged so far are durable. Attempts with the same `call` share one call.
-    Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64, carried: Carried, call: Position },
+    Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64, wall_ms: u64, carried: Carried, call: Position },
     /// Read on for a handler that lags: events after `after` and up to `until`, or fewer if the engine's limit is smaller.
     /// Answered by [`crate::Input::Scanned`].
     Scan { handler: HandlerName, after: Position, until: Position },

@@ -100,9 +100,8 @@ impl EventHead {
 #[must_use]
 pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
     match record {
-        Record::Attempted { delivery, .. } | Record::Stepped { delivery, .. } | Record::Released { delivery, .. } => {
-            vec![delivery.clone()]
-        }
+        Record::Attempted { delivery, .. } | Record::Released { delivery, .. } => vec![delivery.clone()],
+        Record::Stepped(stepped) => vec![stepped.delivery.clone()],
         Record::DeliveryDecided(decided) => vec![decided.delivery.clone()],
         Record::CorrectionRefused(refused) => vec![refused.delivery.clone()],
         other => {

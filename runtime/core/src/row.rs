@@ -23,6 +23,8 @@ pub struct HandlerRow {
     /// Number of events up to there. Stored with the log's, or with the scanned position of a handler that lags.
     #[serde(skip)]
     pub seen: u64,
+    /// Whether a deployment has changed the order of deliveries.
+    pub reordered: bool,
     /// The breaker's open time, if it is open.
     pub breaker: Option<OpenPeriod>,
     /// Corrections that came for spilled lanes and have not met their delivery yet: lane, key, correction. Stored in

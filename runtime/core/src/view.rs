@@ -159,6 +159,9 @@ pub struct HandlerView<'a> {
     pub resting: usize,
     /// When its breaker's open time ends, in elapsed time.
     pub breaker_open_until_ms: Option<u64>,
+    /// Whether deliveries of a key may overlap: without order, and after a change of the order, which leaves some that were
+    /// opened under the other.
+    pub overlaps: bool,
     /// Number of distinct subscriptions in force for events that are not scanned yet.
     pub subscriptions_pending: usize,
 }

@@ -86,8 +86,21 @@ impl Bench {
 
     fn commit(&self, handler: HandlerName, event: Position, attempt: u32, outcome: Outcome) -> Record {
         let (at_ms, effects) = (self.keeper.now().at_ms, Effects::default());
-        let (key, log, depth) = ("k".to_owned(), Vec::new(), 0);
-        Record::Committed(Commit { handler, event, key, attempt, digest: DIGEST, at_ms, outcome, effects, log, depth })
+        Record::Committed(Commit {
+            handler,
+            event,
+            key: "k".to_owned(),
+            attempt,
+            version: Position::ZERO,
+            digest: DIGEST,
+            at_ms,
+            outcome,
+            effects,
+            log: Vec::new(),
+            depth: 0,
+            reproducible: true,
+            reads: Vec::new(),
+        })
     }
 
     fn stage(&mut self, record: &Record) -> Position {

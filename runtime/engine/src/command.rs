@@ -6,7 +6,7 @@ use weirgate_core::{DeliveryState, StateName};
 use weirgate_host::{Grant, Module};
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash,
-    LogLine, Manifest, Mode, Position, StateWrite, StepAnswer,
+    LogLine, Manifest, Mode, Position, StateWrite, Stepped,
 };
 
 use crate::{
@@ -73,13 +73,11 @@ pub enum Command {
     Breakers {
         reply: Reply<Vec<BreakerItem>>,
     },
-    /// An outbound call was answered; the caller waits until the answer is durable.
+    /// An outbound call ended; the writer adds time and previous answer. If the answer is final, the caller waits until it is
+    /// durable.
     Step {
-        delivery: DeliveryId,
-        attempt: u32,
-        step: String,
-        answer: StepAnswer,
-        reply: crossbeam_channel::Sender<Result<(), Refusal>>,
+        stepped: Box<Stepped>,
+        reply: Option<crossbeam_channel::Sender<Result<(), Refusal>>>,
     },
     Handlers {
         /// Only this one, where one is named.

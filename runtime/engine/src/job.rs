@@ -6,7 +6,7 @@ use weirgate_host::{CallError, Module};
 use weirgate_log::{LogError, LogReader};
 use weirgate_types::{
     CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, HandlerName, HostCall, LogLine,
-    Position, Record,
+    Position, Record, StateReads,
 };
 
 use crate::lost;
@@ -73,6 +73,8 @@ pub struct DeployedHandler {
     pub config: Arc<BTreeMap<String, String>>,
     pub limits: CallLimits,
     pub capabilities: Capabilities,
+    /// Whether deliveries of a key may overlap: then the log says what each read of the state saw.
+    pub overlaps: bool,
 }
 
 /// What a call returned.
@@ -80,6 +82,8 @@ pub struct DeployedHandler {
 pub struct CallResult {
     pub handler: HandlerName,
     pub digest: Digest,
+    /// Whether the same inputs give the same results.
+    pub reproducible: bool,
     pub items: Vec<ItemResult>,
     /// The hosts that were called.
     pub hosts: Vec<HostCall>,
@@ -93,6 +97,8 @@ pub struct ItemResult {
     pub stored: StoredRecord,
     pub result: Result<Effects, CallError>,
     pub log: Vec<LogLine>,
+    /// What its reads of the state saw, if deliveries of its key may overlap.
+    pub reads: Vec<StateReads>,
     /// The answer of the handler's hook to a correctable failure.
     pub correction: Option<Correction>,
 }

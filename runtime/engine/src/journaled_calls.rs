@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Sender, bounded};
-use weirgate_host::{BoundSecret, Outbound, StateError};
+use weirgate_host::{BoundSecret, Outbound, OutboundCall, RecordedStep, StateError};
 use weirgate_log::{Epochs, LogReader};
-use weirgate_types::{DeliveryId, Position, Record, StepAnswer};
+use weirgate_types::{DeliveryId, Position, Record, Stepped};
 
 use crate::{Refusal, StorageError, command::Command, host_breakers::HostBreakers, secrets::Secrets};
 
@@ -40,31 +40,46 @@ impl JournaledCalls {
         attempt: u32,
         newest: Option<Position>,
     ) -> Result<Self, StorageError> {
-        let (mut recorded, mut next) = (BTreeMap::new(), newest);
-        while let Some(position) = next {
-            match call_services.log.read(position)? {
-                Some((_, Record::Stepped { step, answer, previous, .. })) => {
-                    let bytes = answer.size_of_step(&step);
-                    recorded.entry(step).or_insert((position, bytes));
-                    next = previous.filter(|previous| *previous < position);
-                }
-                // The call is made again, with the same idempotency key; so are those whose answers were linked from it.
-                Some((_, Record::Lost(_))) => {
-                    tracing::warn!(%delivery, %position, "the answer of a step was lost");
-                    next = None;
-                }
-                _ => return Err(StorageError::Missing { what: "step", position }),
-            }
-        }
+        let recorded = answers_before(&call_services.log, delivery, newest)?;
         Ok(Self { call_services: call_services.clone(), delivery: delivery.clone(), attempt, recorded })
     }
 }
 
+/// Where the log holds the final answers of earlier attempts, and their sizes, by step; `newest` is the newest of them.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn answers_before(
+    log: &LogReader,
+    delivery: &DeliveryId,
+    newest: Option<Position>,
+) -> Result<BTreeMap<String, (Position, usize)>, StorageError> {
+    let (mut recorded, mut next) = (BTreeMap::new(), newest);
+    while let Some(position) = next {
+        match log.read(position)? {
+            Some((_, Record::Stepped(stepped))) => {
+                let bytes = stepped.result.finished().map_or(0, |answer| answer.size_of_step(&stepped.step));
+                next = stepped.previous.filter(|previous| *previous < position);
+                recorded.entry(stepped.step).or_insert((position, bytes));
+            }
+            // The call is made again, with the same idempotency key; so are those whose answers were linked from it.
+            Some((_, Record::Lost(_))) => {
+                tracing::warn!(%delivery, %position, "the answer of a step was lost");
+                next = None;
+            }
+            _ => return Err(StorageError::Missing { what: "step", position }),
+        }
+    }
+    Ok(recorded)
+}
+
 impl Outbound for JournaledCalls {
-    fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError> {
+    fn recorded(&self, step: &str) -> Result<Option<RecordedStep>, StateError> {
         let Some((position, _)) = self.recorded.get(step) else { return Ok(None) };
         match self.call_services.log.read(*position).map_err(StateError::new)? {
-            Some((_, Record::Stepped { answer, .. })) => Ok(Some(answer)),
+            Some((_, Record::Stepped(Stepped { request, result, .. }))) => {
+                Ok(result.finished().cloned().map(|answer| RecordedStep { request, answer }))
+            }
             _ => Err(StateError::new(StorageError::Missing { what: "step", position: *position })),
         }
     }
@@ -77,12 +92,19 @@ impl Outbound for JournaledCalls {
         self.call_services.host_breakers.permit(&self.delivery.handler, host)
     }
 
-    fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError> {
+    fn record(&self, step: &str, call: OutboundCall) -> Result<(), StateError> {
         let (reply, durable) = bounded(1);
-        let (delivery, step) = (self.delivery.clone(), step.to_owned());
-        let command = Command::Step { delivery, attempt: self.attempt, step, answer: answer.clone(), reply };
+        let is_final = call.result.finished().is_some();
+        let OutboundCall { request, result, requests } = call;
+        let (delivery, attempt, step) = (self.delivery.clone(), self.attempt, step.to_owned());
+        let ended = Stepped { delivery, attempt, step, request, result, requests, previous: None, at_ms: 0 };
+        let command = Command::Step { stepped: Box::new(ended), reply: is_final.then_some(reply) };
         let stopped = || StateError::new(Refusal::Stopped);
         self.call_services.commands.send(command).map_err(|_| stopped())?;
+        // Another attempt does not use the other results. They come into the log before this attempt's commit.
+        if !is_final {
+            return Ok(());
+        }
         durable.recv().map_err(|_| stopped())?.map_err(StateError::new)
     }
 

@@ -5,6 +5,7 @@
 //! Knows no HTTP.
 
 mod ballast;
+mod causation;
 mod clock;
 mod command;
 mod corrections;

@@ -236,12 +236,15 @@ mod tests {
             event: Position(7),
             key: "order/o-1".into(),
             attempt: 3,
+            version: Position(1),
             digest: Digest([7; 32]),
             at_ms: 0,
             outcome: outcome(failure),
             depth: 0,
             effects: Effects::default(),
             log: Vec::new(),
+            reproducible: true,
+            reads: Vec::new(),
         })
     }
 

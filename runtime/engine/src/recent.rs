@@ -71,7 +71,8 @@ mod tests {
 
     fn attempted() -> Arc<Record> {
         let delivery = DeliveryId { handler: "a".parse().expect("a name"), position: Position(1) };
-        Arc::new(Record::Attempted { delivery, attempt: 1, version: Position(1), at_ms: 0 })
+        let (version, call) = (Position(1), Position(1));
+        Arc::new(Record::Attempted { delivery, attempt: 1, version, call, at_ms: 0, wall_behind_ms: 0 })
     }
 
     #[test]

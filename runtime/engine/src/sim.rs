@@ -10,7 +10,7 @@ use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader};
 use weirgate_types::{
     AttemptFailure, BreakerId, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
-    HostCall, LogLine, Mode, Position, StepAnswer,
+    HostCall, LogLine, Mode, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
 };
 use weirgate_views::Views;
 
@@ -167,7 +167,7 @@ impl Engine {
         let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
         let mut writer = Writer::new(ingress, delivery, durability, time, metrics);
         writer.set_steps(steps);
-        writer.recover()?;
+        writer.recover(&RuntimeVersion::default())?;
         let permits = Arc::clone(&shared.in_flight);
         Ok(Self { writer, commands, jobs, module, permits, handle: Handle::new(shared) })
     }
@@ -256,12 +256,8 @@ impl Engine {
     /// A call in flight records the answer of a step.
     #[must_use]
     pub fn step(&self, call: &Call, step: &str) -> Option<Step> {
-        let item = call.0.items.first()?;
-        let (reply, recorded) = crossbeam_channel::bounded(1);
         let answer = StepAnswer { status: 200, headers: Vec::new(), body: Vec::new() };
-        let (delivery, attempt, step) = (item.delivery.clone(), item.attempt, step.to_owned());
-        self.tell(Command::Step { delivery, attempt, step, answer, reply });
-        Some(Step(recorded))
+        self.answer_step(call, 0, step.to_owned(), answer)
     }
 
     /// Runs one pass: takes all waiting commands and carries them out.
@@ -303,19 +299,27 @@ impl Engine {
                 stored: item.stored.or_else(read).unwrap_or_else(|| panic!("no event at {position}")),
                 result,
                 log: attempted.log,
+                reads: Vec::new(),
                 correction: attempted.correction,
             }
         });
         let items = items.collect();
-        let call = CallResult { handler: job.handler, digest: job.deployed.digest, items, hosts };
+        let (handler, digest) = (job.handler, job.deployed.digest);
+        let call = CallResult { handler, digest, reproducible: true, items, hosts };
         self.tell(Command::CallResult(Box::new(call)));
     }
 
-    /// An outbound call of an attempt, the one at `index` of the call's items, is answered. The result is not waited for.
-    pub fn answer_step(&self, call: &Call, index: usize, step: String, answer: StepAnswer) {
-        let Some(item) = call.0.items.get(index) else { return };
-        let ((reply, _), delivery) = (crossbeam_channel::bounded(1), item.delivery.clone());
-        self.tell(Command::Step { delivery, attempt: item.attempt, step, answer, reply });
+    /// An outbound call of an attempt, the one at `index` of the call's items, is answered.
+    #[must_use]
+    pub fn answer_step(&self, call: &Call, index: usize, step: String, answer: StepAnswer) -> Option<Step> {
+        let item = call.0.items.get(index)?;
+        let (reply, recorded) = crossbeam_channel::bounded(1);
+        let (delivery, attempt, result) = (item.delivery.clone(), item.attempt, StepResult::Answered(answer));
+        let request =
+            StepRequest { method: "POST".into(), url: "https://sim.example/".into(), digest: Digest([0; 32]) };
+        let stepped = Stepped { delivery, attempt, step, request, result, requests: 1, previous: None, at_ms: 0 };
+        self.tell(Command::Step { stepped: Box::new(stepped), reply: Some(reply) });
+        Some(Step(recorded))
     }
 
     /// # Errors

@@ -152,7 +152,7 @@ fn run(
     commands: Sender<Command>,
     fault_sender: watch::Sender<Option<Arc<EngineFault>>>,
 ) -> Result<(), StartError> {
-    match writer.recover() {
+    match writer.recover(&host.runtime_version()) {
         Ok(()) => {}
         Err(Exit::Fault(fault)) => return Err(fault.into()),
         // Recovery takes no command, so none can request a stop.

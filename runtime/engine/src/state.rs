@@ -1,8 +1,10 @@
 //! Committed state as a call sees it: the rows of one handler and key.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
-use weirgate_types::{HandlerName, Position, Record};
+use weirgate_types::{HandlerName, Position, Record, StateReads};
 use weirgate_views::Views;
 
 use crate::{
@@ -16,18 +18,60 @@ pub struct KeyState {
     log: LogReader,
     /// The key prefix of all its rows.
     prefix: Vec<u8>,
+    reads: Option<ReadLog>,
+}
+
+/// What the reads of an attempt saw, in order. Shared by the call, which reads, and the worker.
+#[derive(Debug, Clone, Default)]
+pub struct ReadLog(Arc<Mutex<Vec<StateReads>>>);
+
+impl ReadLog {
+    /// A read that saw all commits up to `as_of`.
+    fn add(&self, as_of: Position) {
+        let mut reads = self.reads();
+        match reads.last_mut().filter(|last| last.as_of == as_of) {
+            Some(last) => last.count = last.count.saturating_add(1),
+            None => reads.push(StateReads { count: 1, as_of }),
+        }
+    }
+
+    pub fn take(&self) -> Vec<StateReads> {
+        std::mem::take(&mut self.reads())
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Vec<StateReads>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl KeyState {
     pub fn new(views: Views, log: LogReader, handler: &HandlerName, key: &str) -> Self {
-        Self { views, log, prefix: keys::states(handler, key) }
+        Self { views, log, prefix: keys::states(handler, key), reads: None }
+    }
+
+    pub fn logging_to(self, reads: Option<ReadLog>) -> Self {
+        Self { reads, ..self }
+    }
+
+    fn log_read(&self, as_of: Position) {
+        if let Some(reads) = &self.reads {
+            reads.add(as_of);
+        }
     }
 }
 
 impl ReadState for KeyState {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let row = [self.prefix.as_slice(), name.as_bytes()].concat();
-        let Some(bytes) = self.views.get(&row).map_err(StateError::new)? else { return Ok(None) };
+        let read = match &self.reads {
+            Some(_) => self.views.get_as_of(&row).map(|(as_of, value)| (Some(as_of), value)),
+            None => self.views.get(&row).map(|value| (None, value)),
+        };
+        let (as_of, value) = read.map_err(StateError::new)?;
+        if let Some(as_of) = as_of {
+            self.log_read(as_of);
+        }
+        let Some(bytes) = value else { return Ok(None) };
         match Stored::decode(&bytes) {
             Some(Stored::Inline(value)) => Ok(Some(value.to_vec())),
             Some(Stored::InLog { position, index }) => {
@@ -40,7 +84,8 @@ impl ReadState for KeyState {
 
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
         let wanted = [self.prefix.as_slice(), prefix.as_bytes()].concat();
-        let keys = self.views.scan_keys(&wanted, None, limit).map_err(StateError::new)?;
+        let (as_of, keys) = self.views.scan_keys_as_of(&wanted, limit).map_err(StateError::new)?;
+        self.log_read(as_of);
         let names = keys.iter().filter_map(|key| String::from_utf8(key.get(self.prefix.len()..)?.to_vec()).ok());
         Ok(names.collect())
     }

@@ -21,6 +21,7 @@ pub const TABLES: Tables = Tables::new(&[
     MODULES,
     DELIVERIES,
     QUEUE,
+    RUNTIME,
     STATES,
     PARTS,
     DEAD_LETTERS,
@@ -57,6 +58,8 @@ pub const MODULES: Table = Table { name: b'm', packed: false };
 pub const DELIVERIES: Table = Table { name: b'O', packed: true };
 /// Handler, 0, retry stage, when due, position; the lane: a delivery on disk that waits for its time.
 pub const QUEUE: Table = Table { name: b'Q', packed: true };
+/// No more of the key; [`weirgate_types::RuntimeVersion`], postcard: the newest that the log names.
+pub const RUNTIME: Table = Table { name: b'r', packed: false };
 /// Handler, 0, length of key, key, name; a state value, see [`crate::keys::Stored`].
 pub const STATES: Table = Table { name: b's', packed: false };
 /// Subject, 0, handler; a status part, JSON.
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQXYZabdehilmst");
+        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQXYZabdehilmrst");
         assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQXYZ");
     }
 }

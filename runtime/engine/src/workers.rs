@@ -24,7 +24,7 @@ use crate::{
     journaled_calls::{CallServices, JournaledCalls},
     lost,
     pool::{Pool, ProcessorSlot},
-    state::KeyState,
+    state::{KeyState, ReadLog},
 };
 
 /// Called with an attempt's span and the event's `traceparent`, so that the binary can continue the producer's trace.
@@ -123,10 +123,11 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
             false => CallError::Blocked,
         };
         let (attempt, stored) = (item.attempt, prepared.stored);
-        ItemResult { position, attempt, stored, result: Err(error), log: Vec::new(), correction: None }
+        let (log, reads) = (Vec::new(), Vec::new());
+        ItemResult { position, attempt, stored, result: Err(error), log, reads, correction: None }
     });
     let (handler, digest) = (job.handler.clone(), job.deployed.digest);
-    CallResult { handler, digest, items: ended.collect(), hosts: Vec::new() }
+    CallResult { handler, digest, reproducible: false, items: ended.collect(), hosts: Vec::new() }
 }
 
 impl Worker {
@@ -193,14 +194,14 @@ impl Worker {
         let event = prepared.event(&item.delivery)?;
         let span = self.span(item, event);
         let _entered = span.enter();
-        let report = loop {
-            let outbound = self.outbound(job, item)?;
-            let report =
-                job.deployed.module.call(&call(job, item, event, processor), self.state(item, event), outbound);
+        let (report, reads) = loop {
+            let (outbound, reads) = (self.outbound(job, item)?, reads_of(job));
+            let state = self.state(item, event, reads.as_ref());
+            let report = job.deployed.module.call(&call(job, item, event, processor), state, outbound);
             match report.result {
                 // The host has no room now; that spends no attempt.
                 Err(CallError::Busy) => thread::park_timeout(BUSY_PAUSE),
-                _ => break report,
+                _ => break (report, reads),
             }
         };
         self.metrics.spent(&job.handler, report.cpu);
@@ -211,10 +212,11 @@ impl Worker {
             stored: prepared.stored.clone(),
             result: report.result,
             log: report.log,
+            reads: reads.map(|reads| reads.take()).unwrap_or_default(),
             correction: report.correction,
         };
-        let (handler, digest) = (job.handler.clone(), job.deployed.digest);
-        Ok(CallResult { handler, digest, items: vec![ended], hosts: report.hosts })
+        let (handler, digest, reproducible) = (job.handler.clone(), job.deployed.digest, report.reproducible);
+        Ok(CallResult { handler, digest, reproducible, items: vec![ended], hosts: report.hosts })
     }
 
     fn call_batch(
@@ -225,33 +227,38 @@ impl Worker {
     ) -> Result<CallResult, WorkerFault> {
         let events = job.items.iter().zip(prepared).map(|(item, prepared)| prepared.event(&item.delivery));
         let events = events.collect::<Result<Vec<_>, _>>()?;
-        let report = loop {
+        let (report, reads) = loop {
             let items = job.items.iter().zip(&events);
             let calls: Vec<_> = items.clone().map(|(item, event)| call(job, item, event, processor)).collect();
-            let states = items.map(|(item, event)| self.state(item, event)).collect();
+            let reads: Vec<_> = job.items.iter().map(|_| reads_of(job)).collect();
+            let states = items.zip(&reads).map(|((item, event), reads)| self.state(item, event, reads.as_ref()));
+            let states = states.collect();
             let outbound = job.items.iter().map(|item| self.outbound(job, item)).collect::<Result<_, _>>()?;
             let report = job.deployed.module.call_batch(&calls, states, outbound);
             match report.results.first() {
                 Some(Err(CallError::Busy)) => thread::park_timeout(BUSY_PAUSE),
-                _ => break report,
+                _ => break (report, reads),
             }
         };
         self.metrics.spent(&job.handler, report.cpu);
-        let ended = job.items.iter().zip(prepared).zip(report.results.into_iter().zip(report.logs));
-        let items = ended.map(|((item, prepared), (result, log))| ItemResult {
+        let given = job.items.iter().zip(prepared).zip(reads);
+        let items = given.zip(report.results.into_iter().zip(report.logs));
+        let items = items.map(|(((item, prepared), reads), (result, log))| ItemResult {
             position: item.delivery.position,
             attempt: item.attempt,
             stored: prepared.stored.clone(),
             result,
             log,
+            reads: reads.map(|reads| reads.take()).unwrap_or_default(),
             correction: None,
         });
-        let (handler, digest) = (job.handler.clone(), job.deployed.digest);
-        Ok(CallResult { handler, digest, items: items.collect(), hosts: report.hosts })
+        let (handler, digest, reproducible) = (job.handler.clone(), job.deployed.digest, report.reproducible);
+        Ok(CallResult { handler, digest, reproducible, items: items.collect(), hosts: report.hosts })
     }
 
-    fn state(&self, item: &JobItem, event: &Event) -> Box<dyn ReadState> {
-        Box::new(KeyState::new(self.views.clone(), self.log.clone(), &item.delivery.handler, event.key()))
+    fn state(&self, item: &JobItem, event: &Event, reads: Option<&ReadLog>) -> Box<dyn ReadState> {
+        let state = KeyState::new(self.views.clone(), self.log.clone(), &item.delivery.handler, event.key());
+        Box::new(state.logging_to(reads.cloned()))
     }
 
     fn outbound(&self, job: &Job, item: &JobItem) -> Result<Box<dyn Outbound>, StorageError> {
@@ -273,6 +280,11 @@ impl Worker {
         }
         span
     }
+}
+
+/// Where to log what the reads of an attempt see, if that does not follow from the attempt's position.
+fn reads_of(job: &Job) -> Option<ReadLog> {
+    job.deployed.overlaps.then(ReadLog::default)
 }
 
 fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Arc<dyn Processor>) -> Call<'a> {

@@ -30,6 +30,8 @@ pub(crate) struct Attempt {
     pub(crate) memory: MemoryLimit,
     pub(crate) wasi: Given,
     budget: Budget,
+    /// Whether its result depends on this machine.
+    of_machine: bool,
 }
 
 /// The input and the effects of one delivery.
@@ -104,7 +106,18 @@ impl Attempt {
             items: vec![None],
             selected: 0,
             together,
+            of_machine: false,
         }
+    }
+
+    /// Its result depends on this machine's speed, memory or state.
+    pub(crate) fn depends_on_machine(&mut self) {
+        self.of_machine = true;
+    }
+
+    /// Whether the same inputs give the same result.
+    pub(crate) fn is_reproducible(&self) -> bool {
+        !self.of_machine && !self.memory.is_starved()
     }
 
     /// The remaining wall-clock time of the call.
@@ -184,16 +197,16 @@ impl Attempt {
     pub(crate) fn check_time(&mut self) -> Result<(), Stop> {
         self.budget.wait(|processor| processor.tick());
         let Budget { started, cpu_max, wall_max, cpu_of_host, .. } = &self.budget;
-        let timeout = |what, max: &Duration, limit| {
-            Err(Stop::Guest(FailureKind::Timeout, format!("more than {} ms of {what} ({limit})", max.as_millis())))
+        let (what, max, limit) = if started.cpu_since().saturating_sub(*cpu_of_host) > *cpu_max {
+            ("CPU time", cpu_max, "limits.cpu_ms")
+        } else if self.budget.wall() > *wall_max {
+            ("wall time", wall_max, "limits.wall_ms")
+        } else {
+            return Ok(());
         };
-        if started.cpu_since().saturating_sub(*cpu_of_host) > *cpu_max {
-            return timeout("CPU time", cpu_max, "limits.cpu_ms");
-        }
-        if self.budget.wall() > *wall_max {
-            return timeout("wall time", wall_max, "limits.wall_ms");
-        }
-        Ok(())
+        let message = format!("more than {} ms of {what} ({limit})", max.as_millis());
+        self.depends_on_machine();
+        Err(Stop::Guest(FailureKind::Timeout, message))
     }
 
     /// Earlier items with the selected one's key, in order.

@@ -103,6 +103,8 @@ pub struct CallReport {
     pub cpu: Duration,
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
+    /// Whether the same inputs give the same result: it did not depend on the machine's time and memory.
+    pub reproducible: bool,
     /// Each host that was called, once. A call fails if the host cannot be reached, gives no answer in time, or answers
     /// 500 or above.
     pub hosts: Vec<HostCall>,
@@ -118,6 +120,8 @@ pub struct BatchReport {
     pub cpu: Duration,
     /// The largest sum of the instance's linear memories.
     pub memory_bytes_peak: u64,
+    /// As in [`CallReport::reproducible`], for all of them.
+    pub reproducible: bool,
     /// The hosts that any of them called, as in [`CallReport::hosts`].
     pub hosts: Vec<HostCall>,
 }
@@ -142,6 +146,9 @@ pub enum CallError {
     /// do not count.
     #[error("the batch's effects exceed 10 MiB in total; each delivery is retried alone")]
     TooMuchTogether,
+    /// An attempt that is executed again made an outbound call that it did not make before.
+    #[error("the step `{0}` is not recorded")]
+    Unrecorded(String),
 }
 
 /// The results of a batch after failures: later items of the same key have read effects that do not count, so they do not

@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+/// The version of wasmtime, which it does not say itself.
+pub(crate) const WASMTIME: &str = "48.0.8";
 /// How much of an instance's memory stays resident between calls, in bytes: fewer page faults in the next one.
 const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 /// Maximum size of the VM context of a component with all its core instances, in bytes: Python's needs several hundred KiB.

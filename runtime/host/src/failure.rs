@@ -21,6 +21,9 @@ pub(crate) enum Stop {
     /// The items of a batch have more effects together than one call may have.
     #[error("the batch's effects exceed {} MiB in total", EFFECTS_BYTES_MAX >> 20)]
     Together,
+    /// An attempt is executed again, and makes an outbound call that it did not make before.
+    #[error("the step `{0}` is not recorded")]
+    Unrecorded(String),
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -41,6 +44,7 @@ pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallEr
         Some(Stop::State(error)) => return CallError::State(error.clone()),
         Some(Stop::Guest(kind, message)) => return failed(*kind, message),
         Some(Stop::Together) => return CallError::TooMuchTogether,
+        Some(Stop::Unrecorded(step)) => return CallError::Unrecorded(step.clone()),
         None => {}
     }
     if error.is::<PoolConcurrencyLimitError>() {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use wasmtime::{Engine, component::Linker};
-use weirgate_types::{Digest, FailureKind};
+use weirgate_types::{Digest, FailureKind, RuntimeVersion};
 
 use crate::{
     Budget, CallError, HostError, HostOptions, Module, ModuleError, ModuleInfo, Purpose, Upload,
@@ -149,6 +149,13 @@ impl Host {
     /// Its file cannot be deleted.
     pub fn remove(&self, digest: Digest) -> Result<(), ModuleError> {
         self.files.remove_module(digest)
+    }
+
+    /// What executes handlers here.
+    #[must_use]
+    pub fn runtime_version(&self) -> RuntimeVersion {
+        let wasm_engine = format!("wasmtime {} {}", engine::WASMTIME, engine::compatibility(&self.engine));
+        RuntimeVersion { weirgate: env!("CARGO_PKG_VERSION").to_owned(), wasm_engine }
     }
 
     /// The budget of held bytes; see [`HostOptions::budget`].

@@ -40,6 +40,7 @@ pub use host::Host;
 pub use module::{Module, ModuleInfo};
 pub use options::HostOptions;
 pub use outbound::{
-    BoundSecret, NoOutbound, Outbound, OutboundOptions, Resolve, ResolveError, SECRET_BYTES_MIN, SystemResolver,
+    BoundSecret, NoOutbound, Outbound, OutboundCall, OutboundOptions, RecordedStep, Resolve, ResolveError,
+    SECRET_BYTES_MIN, Source, SystemResolver,
 };
 pub use upload::Upload;

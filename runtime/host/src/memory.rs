@@ -17,13 +17,15 @@ pub(crate) struct MemoryLimit {
     peak: u64,
     /// The largest refused request, in bytes for all memories together.
     denied: Option<u64>,
+    /// Whether this machine had less memory than the limit allows.
+    starved: bool,
     /// Its grant from the budget of all instances, and until when it may wait for more.
     shared: Option<(Grant, Deadline)>,
 }
 
 impl MemoryLimit {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, bytes: 0, peak: 0, denied: None, shared: None }
+        Self { bytes_max, bytes: 0, peak: 0, denied: None, starved: false, shared: None }
     }
 
     /// Also takes the instance's memory from a budget, and waits for it up to the deadline.
@@ -33,6 +35,10 @@ impl MemoryLimit {
 
     pub(crate) fn bytes_peak(&self) -> u64 {
         self.peak
+    }
+
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
     }
 
     /// The message when the call failed after it was refused memory. A guest that handles the refusal has done nothing
@@ -53,6 +59,7 @@ impl MemoryLimit {
         if grant.grow_within(more, deadline.left().unwrap_or_default()) {
             return Ok(());
         }
+        self.starved = true;
         let message = "the components that are called hold as much memory as the server has for them; try again later";
         Err(Stop::Guest(FailureKind::Memory, message.to_owned()))
     }
@@ -80,6 +87,7 @@ impl ResourceLimiter for MemoryLimit {
         // The count was right before and is now too high, which only makes the limit stricter.
         tracing::debug!(%error, "a permitted growth of memory failed");
         self.denied = self.denied.or(Some(self.bytes));
+        self.starved = true;
         Ok(())
     }
 

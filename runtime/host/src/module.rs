@@ -88,7 +88,7 @@ impl Module {
         let attempt = Attempt::new(setup(call), state, Some(self.steps(call, outbound)), started);
         let (answers, attempt) = self.handle(std::slice::from_ref(call), attempt);
         let answer = answers.and_then(|answers| answers.into_iter().next().unwrap_or(Ok(())));
-        let memory_bytes_peak = attempt.memory.bytes_peak();
+        let (memory_bytes_peak, reproducible) = (attempt.memory.bytes_peak(), attempt.is_reproducible());
         let Item { effects, state, steps, log, .. } = attempt.item;
         let seen = steps.map(Steps::finish).unwrap_or_default();
         let answer = answer.map_err(|error| failure::at_open_circuit(error, seen.open_ms));
@@ -99,6 +99,7 @@ impl Module {
             log_lines_dropped: 0,
             cpu: Duration::ZERO,
             memory_bytes_peak,
+            reproducible,
             hosts: seen.host_calls(),
         };
         let log = self.correct(call, &mut report, state, log);
@@ -136,7 +137,7 @@ impl Module {
             Ok(answers) => block_behind_failures(answers, calls),
             Err(error) => vec![Err(error); calls.len()],
         };
-        report.memory_bytes_peak = attempt.memory.bytes_peak();
+        (report.memory_bytes_peak, report.reproducible) = (attempt.memory.bytes_peak(), attempt.is_reproducible());
         let mut items: Vec<Item> = attempt.into_items().collect();
         let steps = items.iter_mut().filter_map(|item| item.steps.take());
         let seen = steps.map(Steps::finish).fold(Seen::default(), Seen::and);
@@ -188,6 +189,7 @@ impl Module {
         attempt.item.log = log;
         let (answer, mut attempt) = self.enter(attempt, |store| self.0.entry.correct(store, call, failure));
         report.memory_bytes_peak = report.memory_bytes_peak.max(attempt.memory.bytes_peak());
+        report.reproducible &= attempt.is_reproducible();
         match answer {
             Ok(correction) => report.correction = correction,
             Err(error) => attempt.item.log.remark(&format!("`on-correctable` gave no correction: {error}")),
@@ -211,7 +213,10 @@ impl Module {
         let result = match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(failure::classify(&error, &mut attempt)),
-            Err(panic) => Err(failure::panicked(&*panic)),
+            Err(panic) => {
+                attempt.depends_on_machine();
+                Err(failure::panicked(&*panic))
+            }
         };
         (result, attempt)
     }

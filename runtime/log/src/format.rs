@@ -11,7 +11,7 @@ pub const BATCH_HEADER_BYTES: usize = 32;
 pub const FRAME_HEADER_BYTES: usize = 12;
 
 const MAGIC: [u8; 8] = *b"WEIRSEG\0";
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 const SUFFIX: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 
@@ -216,10 +216,10 @@ mod tests {
     #[test]
     fn a_later_format_version_is_reported() {
         let mut bytes = SegmentHeader { identity: IDENTITY, first: Position(7) }.encode();
-        bytes[8] = 5;
+        bytes[8] = 1 + u8::try_from(VERSION).expect("a small number");
         let checksum = crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Version(5)));
+        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Version(VERSION + 1)));
     }
 
     #[test]

@@ -13,7 +13,9 @@ pub struct Commit {
     /// The event's key, so that views can be derived from the commit alone.
     pub key: String,
     pub attempt: u32,
-    /// The version that was called.
+    /// The deployment that the attempt began under: a `Deployed`.
+    pub version: Position,
+    /// Its module.
     pub digest: Digest,
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -24,6 +26,19 @@ pub struct Commit {
     /// outcome.
     pub effects: Effects,
     pub log: Vec<LogLine>,
+    /// Whether the same inputs give the same result. Not where the attempt was ended by CPU or wall time, by a stop of the
+    /// runtime or by a lack of memory on this machine.
+    pub reproducible: bool,
+    /// What its reads of the state saw, in order. Empty where each read saw what earlier deliveries of the key had committed
+    /// before the attempt began: always, unless deliveries of a key overlap.
+    pub reads: Vec<StateReads>,
+}
+
+/// Consecutive reads of the state that saw all commits up to one position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateReads {
+    pub count: u32,
+    pub as_of: Position,
 }
 
 impl Commit {

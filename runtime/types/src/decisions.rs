@@ -185,20 +185,3 @@ pub struct TimerId {
     pub key: String,
     pub name: String,
 }
-
-/// The answer to an outbound call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepAnswer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl StepAnswer {
-    /// Size of the answer with its step's name, in bytes.
-    #[must_use]
-    pub fn size_of_step(&self, step: &str) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
-        step.len() + headers.sum::<usize>() + self.body.len()
-    }
-}

@@ -15,14 +15,15 @@ mod record;
 #[cfg(feature = "schema")]
 mod schema;
 mod status;
+mod step;
 
 pub use cloudevents::{Extension, MediaType, RawEvent, not_in_attributes, not_in_keys, quoted_string};
 pub use commit::{
-    Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateWrite, StatusWrite, TimerSetting, TimerWrite,
+    Carried, Commit, Effects, LogLevel, LogLine, Outcome, StateReads, StateWrite, StatusWrite, TimerSetting, TimerWrite,
 };
 pub use decisions::{
     BreakerChanged, BreakerId, CalledHost, Correction, DeliveryCommand, DeliveryDecided, HostCall, Mode, ModeChanged,
-    StepAnswer, TimerId,
+    TimerId,
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use epoch::{Epoch, Epochs, Known};
@@ -33,5 +34,8 @@ pub use manifest::{
     Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryStage, Schedule, Start, Subscription,
     default_stages,
 };
-pub use record::{Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError};
+pub use record::{
+    Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,
+};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};
+pub use step::{StepAnswer, StepRequest, StepResult};

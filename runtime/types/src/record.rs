@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Event, HandlerName, ModeChanged, Position, StepAnswer,
-    TimerId,
+    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Event, HandlerName, ModeChanged, Position,
+    StepRequest, StepResult, TimerId,
 };
 
 /// A fact. It takes [`Record::width`] positions. The variants' order is part of the format: add at the end.
@@ -23,7 +23,11 @@ pub enum Record {
         attempt: u32,
         /// The deployment in force: a `Deployed`.
         version: Position,
+        /// What the attempts of one call share: the event of the first.
+        call: Position,
         at_ms: u64,
+        /// How far the wall clock was behind the record's time: timers that the attempt starts count from the wall clock.
+        wall_behind_ms: u64,
     },
     /// An attempt ended.
     Committed(Commit),
@@ -35,16 +39,8 @@ pub enum Record {
     /// A decision about a delivery.
     DeliveryDecided(DeliveryDecided),
     BreakerChanged(BreakerChanged),
-    /// An outbound call of an attempt was answered; later attempts at the delivery get the same answer.
-    Stepped {
-        delivery: DeliveryId,
-        attempt: u32,
-        step: String,
-        answer: StepAnswer,
-        /// The delivery's previous answer: its answers are a linked list, the newest first.
-        previous: Option<Position>,
-        at_ms: u64,
-    },
+    /// An outbound call of an attempt ended. If its answer is final, later attempts at the delivery get the same answer.
+    Stepped(Stepped),
     /// A timer fired: its event is for its handler only.
     Fired {
         timer: TimerId,
@@ -78,6 +74,39 @@ pub enum Record {
     Lost(Lost),
     /// The wall clock was set: from here on record time maps to elapsed time as given.
     TimeAnchored(Anchor),
+    /// From here on attempts run under this version of the runtime.
+    RuntimeChanged(RuntimeChanged),
+}
+
+/// An outbound call of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stepped {
+    pub delivery: DeliveryId,
+    pub attempt: u32,
+    pub step: String,
+    pub request: StepRequest,
+    pub result: StepResult,
+    /// Number of requests sent: one, and one for each redirect that was followed.
+    pub requests: u32,
+    /// The delivery's previous final answer: they are a linked list, the newest first.
+    pub previous: Option<Position>,
+    pub at_ms: u64,
+}
+
+/// A start with another version of the runtime than the one before: the same attempt may have another result under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeChanged {
+    pub runtime: RuntimeVersion,
+    pub at_ms: u64,
+}
+
+/// What executes handlers.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeVersion {
+    /// Weirgate's version.
+    pub weirgate: String,
+    /// The version and settings of the WebAssembly engine.
+    pub wasm_engine: String,
 }
 
 /// The positions of damaged records. They are never used for other records.
@@ -174,7 +203,7 @@ impl Record {
             Self::ModeChanged(_) => "mode-changed",
             Self::DeliveryDecided(_) => "delivery-decided",
             Self::BreakerChanged(_) => "breaker-changed",
-            Self::Stepped { .. } => "stepped",
+            Self::Stepped(_) => "stepped",
             Self::Fired { .. } => "fired",
             Self::Released { .. } => "released",
             Self::Paced { .. } => "paced",
@@ -182,6 +211,7 @@ impl Record {
             Self::CorrectionRefused(_) => "correction-refused",
             Self::Lost(_) => "lost",
             Self::TimeAnchored(_) => "time-anchored",
+            Self::RuntimeChanged(_) => "runtime-changed",
         }
     }
 
@@ -238,7 +268,6 @@ impl Record {
         match self {
             Self::Accepted { at_ms, .. }
             | Self::Attempted { at_ms, .. }
-            | Self::Stepped { at_ms, .. }
             | Self::Fired { at_ms, .. }
             | Self::Released { at_ms, .. }
             | Self::Paced { at_ms, .. } => *at_ms,
@@ -252,6 +281,8 @@ impl Record {
             Self::CorrectionRefused(refused) => refused.at_ms,
             Self::Lost(lost) => lost.at_ms,
             Self::TimeAnchored(anchor) => anchor.at_ms,
+            Self::Stepped(stepped) => stepped.at_ms,
+            Self::RuntimeChanged(changed) => changed.at_ms,
         }
     }
 

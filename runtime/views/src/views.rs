@@ -108,13 +108,37 @@ impl Views {
         }
     }
 
+    /// As [`Views::get`], as of one moment: the records up to the returned position are applied, and no later ones. Writers wait
+    /// for it.
+    ///
+    /// # Errors
+    /// As for [`Views::get`].
+    pub fn get_as_of(&self, key: &[u8]) -> Result<(Position, Option<Vec<u8>>), ViewError> {
+        let flusher = self.open_flusher()?;
+        let (as_of, value) = {
+            let memtable = flusher.memtable.read();
+            let stored = || flusher.store().and_then(|store| store.get(key));
+            (memtable.applied(), memtable.get(key).map_or_else(stored, Ok))
+        };
+        Ok((as_of, flusher.failed(value)?))
+    }
+
+    /// The first `limit` keys that begin with `prefix`, sorted, as of one moment: see [`Views::get_as_of`].
+    ///
+    /// # Errors
+    /// As for [`Views::get`].
+    pub fn scan_keys_as_of(&self, prefix: &[u8], limit: usize) -> Result<(Position, Vec<Vec<u8>>), ViewError> {
+        let (as_of, entries) = self.merged(Range { prefix, after: None, keys_only: true }, limit)?;
+        Ok((as_of, entries.into_iter().map(|(key, _)| key).collect()))
+    }
+
     /// Up to `limit` entries whose keys begin with `prefix` and come after `after`, sorted by key, as of one moment. Writers
     /// wait for it: read a page at a time.
     ///
     /// # Errors
     /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<ViewEntry>, ViewError> {
-        self.merged(Range { prefix, after, keys_only: false }, limit)
+        Ok(self.merged(Range { prefix, after, keys_only: false }, limit)?.1)
     }
 
     /// As [`Views::scan`], the keys only: no value is copied.
@@ -122,24 +146,25 @@ impl Views {
     /// # Errors
     /// [`ViewError::Failed`], [`ViewError::Full`].
     pub fn scan_keys(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, ViewError> {
-        let entries = self.merged(Range { prefix, after, keys_only: true }, limit)?;
+        let (_, entries) = self.merged(Range { prefix, after, keys_only: true }, limit)?;
         Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
 
-    fn merged(&self, range: Range<'_>, limit: usize) -> Result<Vec<ViewEntry>, ViewError> {
+    fn merged(&self, range: Range<'_>, limit: usize) -> Result<(Position, Vec<ViewEntry>), ViewError> {
         let flusher = self.open_flusher()?;
-        let entries = {
+        let (as_of, entries) = {
             // Held throughout, so that no generation comes or goes: then the store changes only where the memtable covers it.
             let memtable = flusher.memtable.read();
-            flusher.store().and_then(|store| {
+            let entries = flusher.store().and_then(|store| {
                 let [open, flushing] = memtable.range(range).map(|changes| changes.map(Ok));
                 let stored = store.range(range).map(|entry| entry.map(|(key, value)| (key, Some(value))));
                 let newest = Merge::new(open, Merge::new(flushing, stored));
                 let live = newest.filter_map(|entry| entry.map(|(key, value)| Some((key, value?))).transpose());
                 live.take(limit).collect()
-            })
+            });
+            (memtable.applied(), entries)
         };
-        flusher.failed(entries)
+        Ok((as_of, flusher.failed(entries)?))
     }
 
     /// Write changes, all of which follow from the records up to `applied`; these must be durable in the log. Seen by

@@ -82,6 +82,23 @@ fn finished_steps_are_called_once_and_others_again() {
 }
 
 #[test]
+fn a_finished_step_answers_its_own_request_only() {
+    let charge = |amount: u32| Request::post("https://psp.example/charges").body(amount.to_string());
+    let twice = move |_: Event<Placed>, context: &mut Context| {
+        context.fetch("charge", charge(100))?;
+        context.fetch("charge", charge(105))?;
+        Ok(())
+    };
+    let run = placed().answer("charge", Response::new(200)).run(twice);
+    assert_eq!(
+        run.ended(),
+        "the step `charge` was finished with another request (POST https://psp.example/charges); another request needs \
+         another step name"
+    );
+    assert_eq!(placed().answer("charge", Response::new(503)).run(twice).completed().asked().len(), 2, "not finished");
+}
+
+#[test]
 fn the_limits_are_those_of_the_contract() {
     let many = |_: Event<Placed>, context: &mut Context| {
         for _ in 0..100 {

@@ -21,13 +21,14 @@ pub fn line(position: Position, record: &Record) -> String {
             format!("timer {} of {} {}, due {due_ms}", timer.name, timer.handler, timer.key)
         }
         Record::Released { delivery, .. } => format!("{delivery} is released"),
-        Record::Stepped { delivery, .. } => format!("{delivery} made a call"),
+        Record::Stepped(stepped) => format!("{} made a call", stepped.delivery),
         Record::CorrectionRefused(one) => {
             format!("{} not corrected with {}: {}", one.delivery, one.correction, one.reason)
         }
         Record::Paced { slow, .. } => format!("slow: {slow}"),
         Record::Lost(lost) => format!("{} positions are lost", lost.positions),
         Record::TimeAnchored(anchor) => format!("elapsed time is {}", anchor.elapsed_ms),
+        Record::RuntimeChanged(changed) => format!("the runtime is {}", changed.runtime.weirgate),
         Record::GapPassed(gap) => {
             format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)
         }

@@ -3,8 +3,8 @@
 use weirgate_types::{
     Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand,
     DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName,
-    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, StateWrite, StatusWrite, StepAnswer,
-    TimerId, TimerSetting, TimerWrite,
+    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, RuntimeChanged, RuntimeVersion, StateReads,
+    StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting, TimerWrite,
 };
 
 /// The handler that all records are about.
@@ -38,6 +38,7 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
         event: Position(1),
         key: "o-1".into(),
         attempt: 1,
+        version: Position(1),
         digest: Digest([7; 32]),
         at_ms: 1_700_000_000_000,
         outcome: Outcome::Completed,
@@ -61,6 +62,8 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
             withheld: Vec::new(),
         },
         log: vec![LogLine { level: LogLevel::Info, message: "hello".into() }],
+        reproducible: true,
+        reads: vec![StateReads { count: 2, as_of: Position(1) }],
     })
 }
 
@@ -113,10 +116,23 @@ pub fn every_record() -> Vec<Record> {
     let Record::Committed(one) = commit(1, vec![1]) else { unreachable!("a commit") };
     let timer = TimerId { handler: handler(), key: key.clone(), name: "deadline".into() };
     let answer = StepAnswer { status: 200, headers: vec![("etag".into(), "1".into())], body: b"ok".to_vec() };
+    let stepped = |result| {
+        let request =
+            StepRequest { method: "POST".into(), url: "https://pay.example/".into(), digest: Digest([8; 32]) };
+        let (delivery, step) = (delivery.clone(), "charge".to_owned());
+        Record::Stepped(Stepped { delivery, attempt: 1, step, request, result, requests: 1, previous: None, at_ms })
+    };
     let (open_until_ms, mode) = (Some(at_ms + 5_000), Mode::Paused);
     vec![
         Record::Accepted { event: event(b"{\"n\":1}".to_vec()), to: None, at_ms },
-        Record::Attempted { delivery: delivery.clone(), attempt: 1, version: Position(1), at_ms },
+        Record::Attempted {
+            delivery: delivery.clone(),
+            attempt: 1,
+            version: Position(1),
+            call: Position(1),
+            at_ms,
+            wall_behind_ms: 300,
+        },
         commit(2, vec![1, 2, 3]),
         Record::Accepted { event: event(Vec::new()), to: Some(handler()), at_ms },
         failed(|failure| Outcome::Retry {
@@ -154,14 +170,9 @@ pub fn every_record() -> Vec<Record> {
             at_ms,
             notice: notice.clone(),
         }),
-        Record::Stepped {
-            delivery: delivery.clone(),
-            attempt: 1,
-            step: "charge".into(),
-            answer,
-            previous: None,
-            at_ms,
-        },
+        stepped(StepResult::Answered(answer)),
+        stepped(StepResult::Denied("no such host".into())),
+        stepped(StepResult::CircuitOpen(300)),
         Record::Fired { timer, due_ms: at_ms, next_ms: Some(at_ms), event: event(Vec::new()), at_ms },
         Record::Released {
             delivery: delivery.clone(),
@@ -189,5 +200,9 @@ pub fn every_record() -> Vec<Record> {
         }),
         Record::Lost(Lost { positions: 300, at_ms }),
         Record::TimeAnchored(Anchor { at_ms, elapsed_ms: 1 }),
+        Record::RuntimeChanged(RuntimeChanged {
+            runtime: RuntimeVersion { weirgate: "0.1.0".into(), wasm_engine: "wasmtime".into() },
+            at_ms,
+        }),
     ]
 }

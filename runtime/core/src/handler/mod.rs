@@ -46,6 +46,8 @@ pub struct Handler {
     /// handler that lags, until the scan that it forces has been answered.
     ahead: BTreeMap<Position, Option<DeliveryRow>>,
     pub emission_rate: EmissionRate,
+    /// Whether a deployment has changed the order of deliveries.
+    pub reordered: bool,
     /// Deliveries whose correction is being staged, so that none is staged twice.
     correcting: BTreeSet<Position>,
 }
@@ -88,6 +90,7 @@ impl Handler {
             seen_ms: 0,
             ahead: BTreeMap::new(),
             emission_rate,
+            reordered: false,
             correcting: BTreeSet::new(),
         }
     }
@@ -102,6 +105,7 @@ impl Handler {
             mode: self.mode,
             era: self.era,
             seen: self.seen,
+            reordered: self.reordered,
             scanned: self.scanned,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
             offers: self.lanes.spilled.offers(),
@@ -115,7 +119,7 @@ impl Handler {
         for (lane, key, correction) in &row.offers {
             self.lanes.spilled.offer(*lane, *key, *correction);
         }
-        self.seen = row.seen;
+        (self.seen, self.reordered) = (row.seen, row.reordered);
     }
 
     /// A new deployment applies from `position` on.
@@ -127,6 +131,7 @@ impl Handler {
         if self.manifest.resequence.is_some() != manifest.resequence.is_some() {
             self.era = position;
         }
+        self.reordered |= self.manifest.ordering != manifest.ordering;
         let open = self.breaker.as_ref().and_then(Breaker::open);
         self.breaker = manifest.breaker.map(|policy| Breaker::resumed(policy, open));
         self.since_deployed = SinceDeployed::default();

@@ -97,10 +97,16 @@ impl Machine {
                 if call.is_empty() {
                     break;
                 }
+                let first = call.first().map_or(Position::ZERO, |(position, _)| *position);
                 for (position, attempt) in call {
-                    let delivery = DeliveryId { handler: name.clone(), position };
-                    let version = handler.version();
-                    actions.push(Action::Stage(Record::Attempted { delivery, attempt, version, at_ms: now.at_ms }));
+                    actions.push(Action::Stage(Record::Attempted {
+                        delivery: DeliveryId { handler: name.clone(), position },
+                        attempt,
+                        version: handler.version(),
+                        call: first,
+                        at_ms: now.at_ms,
+                        wall_behind_ms: now.at_ms.saturating_sub(now.wall_ms),
+                    }));
                 }
             }
         }

@@ -161,6 +161,7 @@ impl Machine {
             retrying,
             resting,
             breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|open| open.until_ms),
+            overlaps: handler.reordered || handler.manifest.ordering == weirgate_types::Ordering::None,
             subscriptions_pending: handler.subscriptions_pending(),
         }
     }

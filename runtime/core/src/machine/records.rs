@@ -16,10 +16,22 @@ use crate::{
 impl Machine {
     pub(super) fn staged(&mut self, position: Position, record: &Record, actions: &mut Vec<Action>) {
         match record {
-            Record::Accepted { .. } | Record::Paced { .. } | Record::Lost(_) => {}
+            Record::Stepped(stepped) if stepped.result.finished().is_some() => {
+                let step = |row: &mut DeliveryRow| {
+                    (row.carried.step, row.carried.steps) = (Some(position), row.carried.steps.saturating_add(1));
+                };
+                self.change(&stepped.delivery, step, actions);
+            }
+            // The call of a step without a final answer is made again.
+            Record::Accepted { .. }
+            | Record::Paced { .. }
+            | Record::Lost(_)
+            | Record::RuntimeChanged(_)
+            | Record::Stepped(_) => {}
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
-            Record::Attempted { delivery, attempt, version, at_ms } => {
-                self.attempted(delivery, (*attempt, *version), *at_ms, actions);
+            Record::Attempted { delivery, attempt, version, at_ms, wall_behind_ms, .. } => {
+                let wall_ms = at_ms.saturating_sub(*wall_behind_ms);
+                self.attempted(delivery, (*attempt, *version), (*at_ms, wall_ms), actions);
             }
             Record::Committed(_) | Record::Batched(_) => {
                 for commit in record.commits() {
@@ -30,12 +42,6 @@ impl Machine {
             Record::ModeChanged(ModeChanged { handler, mode, .. }) => self.set_mode(handler, *mode),
             Record::DeliveryDecided(decided) => self.decided(position, decided, actions),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
-            Record::Stepped { delivery, .. } => {
-                let step = |row: &mut DeliveryRow| {
-                    (row.carried.step, row.carried.steps) = (Some(position), row.carried.steps.saturating_add(1));
-                };
-                self.change(delivery, step, actions);
-            }
             Record::Released { delivery, .. } => self.close_delivery(delivery, actions),
             Record::GapPassed(gap) => self.gap_passed(gap, actions),
             Record::CorrectionRefused(refused) => self.correction_refused(refused, actions),
@@ -83,7 +89,7 @@ impl Machine {
         &mut self,
         delivery: &DeliveryId,
         (attempt, version): (u32, Position),
-        at_ms: u64,
+        (at_ms, wall_ms): (u64, u64),
         actions: &mut Vec<Action>,
     ) {
         let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
@@ -92,7 +98,7 @@ impl Machine {
         let call = call.unwrap_or(delivery.position);
         actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: false });
         if !self.recovering {
-            actions.push(Action::Deliver { delivery: delivery.clone(), attempt, at_ms, carried, call });
+            actions.push(Action::Deliver { delivery: delivery.clone(), attempt, at_ms, wall_ms, carried, call });
         }
     }
 

@@ -95,12 +95,15 @@ impl World {
             event: outcome.position,
             key,
             attempt: outcome.attempt,
+            version: Position::ZERO,
             digest: super::DIGEST,
             at_ms: self.now_ms,
             outcome: outcome.outcome,
             depth: 1,
             effects,
             log: Vec::new(),
+            reproducible: true,
+            reads: Vec::new(),
         }
     }
 

@@ -8,12 +8,13 @@ mod timers;
 
 use std::collections::HashMap;
 
-use weirgate_types::{HandlerName, Position, Record, StatusPart};
+use weirgate_types::{HandlerName, Position, Record, RuntimeVersion, StatusPart};
 use weirgate_views::{Change, ViewEntry};
 
 use crate::{
     StorageError, keys,
     statuses::{self, Statuses, WriteRef},
+    tables,
 };
 use pending::Pending;
 
@@ -66,12 +67,19 @@ impl Projection {
             Record::GapPassed(gap) => self.gap_passed(position, gap),
             Record::Paced { slow, reason, at_ms, .. } => self.paced(position, *slow, reason, *at_ms),
             Record::TimeAnchored(anchor) => self.anchored(position, *anchor)?,
+            Record::RuntimeChanged(changed) => self.runtime_changed(&changed.runtime)?,
             Record::Attempted { .. }
-            | Record::Stepped { .. }
+            | Record::Stepped(_)
             | Record::Released { .. }
             | Record::CorrectionRefused(_)
             | Record::Lost(_) => {}
         }
+        Ok(())
+    }
+
+    fn runtime_changed(&mut self, runtime: &RuntimeVersion) -> Result<(), StorageError> {
+        let value = postcard::to_stdvec(runtime).map_err(StorageError::encode("the runtime's version"))?;
+        self.put(tables::RUNTIME.prefix().to_vec(), value);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! How the writer carries out each of the machine's actions.
 
 use weirgate_core::{Action, DeliveryRow, Input};
-use weirgate_types::{Carried, DeliveryId, Position, Record};
+use weirgate_types::{DeliveryId, Position, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
@@ -34,8 +34,10 @@ impl Writer {
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,
                 Action::ChangeState(change) => self.change_state(change)?,
-                Action::Deliver { delivery, attempt, at_ms, carried, call } => {
-                    self.deliver(delivery, attempt, at_ms, carried, call)?;
+                Action::Deliver { delivery, attempt, at_ms, wall_ms, carried, call } => {
+                    let stored = self.durability.recent(delivery.position);
+                    let item = JobItem { delivery, attempt, carried, stored };
+                    self.deliver(item, call, (at_ms, wall_ms))?;
                 }
                 Action::Scan { handler, after, until } => {
                     self.delivery.scan(&handler, (after, until), self.durability.reader(), self.time.now())?;
@@ -78,24 +80,14 @@ impl Writer {
         Ok(position)
     }
 
-    fn deliver(
-        &mut self,
-        delivery: DeliveryId,
-        attempt: u32,
-        at_ms: u64,
-        carried: Carried,
-        call: Position,
-    ) -> Result<(), Exit> {
-        let handler = delivery.handler.clone();
-        let stored = self.durability.recent(delivery.position);
-        let item = JobItem { delivery, attempt, carried, stored };
+    fn deliver(&mut self, item: JobItem, call: Position, (at_ms, wall_ms): (u64, u64)) -> Result<(), Exit> {
+        let handler = item.delivery.handler.clone();
         if let Some(job) = self.durability.waiting_job(&handler, call) {
             job.items.push(item);
             return Ok(());
         }
         let deployed = self.delivery.deployed(&handler).cloned();
         let deployed = deployed.ok_or_else(|| Exit::Fault(EngineFault::NoModule(handler.clone())))?;
-        let wall_ms = self.time.now().wall_ms;
         let job = Job { handler, call, at_ms, wall_ms, deployed, items: vec![item] };
         self.durability.when_durable(After::Deliver(job));
         Ok(())

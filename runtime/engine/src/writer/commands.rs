@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use weirgate_core::{AttemptResult, Input, Now};
 use weirgate_host::{CallError, Module};
-use weirgate_types::{AttemptFailure, Deployed, Digest, FailureClass, FailureKind, HandlerName, Manifest, Record};
+use weirgate_types::{AttemptFailure, Deployed, Digest, FailureKind, HandlerName, Manifest, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
-    HandlerItem, Ingested, Refusal,
+    HandlerItem, Ingested, Refusal, causation,
     command::{Command, Permit, Reply},
     identities::Identified,
     job::{CallResult, DeployedHandler},
@@ -34,11 +34,13 @@ impl Writer {
                 let items = self.delivery.list_breakers(self.time.now());
                 self.durability.when_durable(After::Breakers { reply, items });
             }
-            Command::Step { delivery, attempt, step, answer, reply } => {
-                let at_ms = self.time.at_ms();
-                let previous = self.delivery.machine().row(&delivery).and_then(|row| row.carried.step);
-                self.stage(Record::Stepped { delivery, attempt, step, answer, previous, at_ms })?;
-                self.durability.when_durable(After::Stepped(reply));
+            Command::Step { mut stepped, reply } => {
+                stepped.at_ms = self.time.at_ms();
+                stepped.previous = self.delivery.machine().row(&stepped.delivery).and_then(|row| row.carried.step);
+                self.stage(Record::Stepped(*stepped))?;
+                if let Some(reply) = reply {
+                    self.durability.when_durable(After::Stepped(reply));
+                }
                 self.perform(None)?;
             }
             Command::Handlers { name, reply } => {
@@ -119,19 +121,11 @@ impl Writer {
         if calls.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, calls: &calls }) }
     }
 
-    /// An attempt that emits beyond the handler's causation depth fails permanently: a handler that reacts to its own
-    /// emissions would never stop.
     fn check_depths(&self, call: &mut CallResult) {
         let Some(view) = self.delivery.machine().handler(&call.handler) else { return };
-        let max = view.manifest.limits.causation_depth;
         for item in &mut call.items {
-            let emits = item.result.as_ref().is_ok_and(|effects| !effects.emitted.is_empty());
-            if emits && item.stored.depth_at(item.position) >= max {
-                let reason =
-                    format!("too many emissions lead to what it emits: at most {max} (limits.causation_depth)");
-                let failure = AttemptFailure::found(FailureKind::EffectLimit, reason);
-                item.result = Err(CallError::Failed(AttemptFailure { class: FailureClass::Permanent, ..failure }));
-            }
+            let depth = item.stored.depth_at(item.position);
+            causation::check(&mut item.result, depth, &view.manifest.limits);
         }
     }
 
@@ -174,8 +168,9 @@ impl Writer {
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        let capabilities = view.manifest.capabilities.clone();
-        self.delivery.set_deployed(name.clone(), DeployedHandler { digest, module, config, limits, capabilities });
+        let (capabilities, overlaps) = (view.manifest.capabilities.clone(), view.overlaps);
+        let deployed = DeployedHandler { digest, module, config, limits, capabilities, overlaps };
+        self.delivery.set_deployed(name.clone(), deployed);
         self.feed(Input::Ready { handler: name, digest })
     }
 

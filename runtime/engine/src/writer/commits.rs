@@ -7,7 +7,7 @@ use weirgate_core::{AttemptOutcome, Gap, HOOK, StateChange, Suspicion};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand, DeliveryDecided, DeliveryId,
     Digest, Effects, Event, FailureKind, GapPassed, HandlerName, LogLine, Mode, ModeChanged, Outcome, Position, Record,
-    StateWrite,
+    StateReads, StateWrite,
 };
 
 use super::{Exit, Writer};
@@ -32,6 +32,8 @@ const SUSPECTED_INTERVAL_MS: u64 = 60_000;
 struct Left {
     effects: Effects,
     log: Vec<LogLine>,
+    reproducible: bool,
+    reads: Vec<StateReads>,
 }
 
 impl Writer {
@@ -66,7 +68,8 @@ impl Writer {
         mut call: Option<&mut CallResult>,
     ) -> Result<Commit, Exit> {
         let delivery = DeliveryId { handler: handler.clone(), position: outcome.position };
-        let (stored, Left { mut effects, log }) = self.left_by(&delivery, outcome.attempt, call.as_deref_mut())?;
+        let (stored, Left { mut effects, log, reproducible, reads }) =
+            self.left_by(&delivery, outcome.attempt, call.as_deref_mut())?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
         match &mut outcome.outcome {
@@ -79,14 +82,29 @@ impl Writer {
             effects.emitted.reserve_exact(1);
             effects.emitted.push(notice);
         }
+        let version = self.delivery.machine().row(&delivery).map_or(Position::ZERO, |row| row.version);
         let digest = match &call {
             Some(call) => call.digest,
-            None => self.digest_begun_under(&delivery)?,
+            None => self.digest_at(version, handler)?,
         };
         self.warn_if_suspected(&delivery, &outcome.outcome);
         let depth = stored.depth_at(delivery.position).saturating_add(1);
         let AttemptOutcome { position: event, attempt, outcome, .. } = outcome;
-        Ok(Commit { handler: handler.clone(), event, key, attempt, digest, at_ms, outcome, depth, effects, log })
+        Ok(Commit {
+            handler: handler.clone(),
+            event,
+            key,
+            attempt,
+            version,
+            digest,
+            at_ms,
+            outcome,
+            depth,
+            effects,
+            log,
+            reproducible,
+            reads,
+        })
     }
 
     /// Logs a delivery that may be waiting for itself; at most one a minute for each handler, since a service that is down makes
@@ -111,13 +129,12 @@ impl Writer {
         );
     }
 
-    /// The version of the handler under which a delivery's newest attempt began: another may have been deployed since.
-    fn digest_begun_under(&self, delivery: &DeliveryId) -> Result<Digest, Exit> {
-        let version = self.delivery.machine().row(delivery).map_or(Position::ZERO, |row| row.version);
+    /// The module of the deployment under which an attempt began: another may have been deployed since.
+    fn digest_at(&self, version: Position, handler: &HandlerName) -> Result<Digest, Exit> {
         match self.durability.reader().read(version)? {
             Some((_, Record::Deployed(deployed))) => Ok(deployed.digest),
             _ => {
-                let digest = self.delivery.digest(&delivery.handler);
+                let digest = self.delivery.digest(handler);
                 Ok(digest.ok_or(StorageError::Missing { what: "deployment", position: version })?)
             }
         }
@@ -130,10 +147,12 @@ impl Writer {
         attempt: u32,
         call: Option<&mut CallResult>,
     ) -> Result<(StoredRecord, Left), Exit> {
+        let reproducible = call.as_ref().is_some_and(|call| call.reproducible);
         match call.and_then(|call| item_of(call, delivery, attempt)) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
-                Ok((item.stored.clone(), Left { effects, log: std::mem::take(&mut item.log) }))
+                let (log, reads) = (std::mem::take(&mut item.log), std::mem::take(&mut item.reads));
+                Ok((item.stored.clone(), Left { effects, log, reproducible, reads }))
             }
             None => Ok((self.durability.stored(delivery.position)?, Left::default())),
         }

@@ -1,7 +1,7 @@
 //! Recovery: from the views as last kept, and the later records, to an up-to-date machine.
 
 use weirgate_core::{Input, deliveries_of};
-use weirgate_types::{Position, Record};
+use weirgate_types::{Position, Record, RuntimeChanged, RuntimeVersion};
 
 use super::{Exit, Writer};
 use crate::{keys, tables};
@@ -10,12 +10,25 @@ use crate::{keys, tables};
 const STEP_CHANGES: usize = 4_096;
 
 impl Writer {
-    /// Brings machine and views up to the log's head, ends the attempts that were interrupted, and makes that durable.
-    pub fn recover(&mut self) -> Result<(), Exit> {
+    /// Brings machine and views up to the log's head, ends the attempts that were interrupted, and makes that durable. `runtime`
+    /// is what executes handlers from now on.
+    pub fn recover(&mut self, runtime: &RuntimeVersion) -> Result<(), Exit> {
         self.delivery.set_unlimited(true);
         self.replay()?;
         self.delivery.set_unlimited(false);
+        self.note_runtime(runtime)?;
         self.end_pass()
+    }
+
+    /// Records which runtime executes handlers, if it is not the one before.
+    fn note_runtime(&mut self, runtime: &RuntimeVersion) -> Result<(), Exit> {
+        let before = self.durability.projection_mut().get(tables::RUNTIME.prefix())?;
+        let before: Option<RuntimeVersion> = before.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+        if before.as_ref() == Some(runtime) {
+            return Ok(());
+        }
+        let (runtime, at_ms) = (runtime.clone(), self.time.at_ms());
+        self.stage(Record::RuntimeChanged(RuntimeChanged { runtime, at_ms })).map(drop)
     }
 
     fn replay(&mut self) -> Result<(), Exit> {

@@ -1,6 +1,6 @@
 //! Why a call has no answer: as one of the contract's five errors for the guest, or as a reason that ends the guest's call.
 
-use crate::failure::Stop;
+use weirgate_types::StepResult;
 
 /// The guest's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Refused {
     /// The guest gets this error.
     Told(FetchError),
     /// The guest's call ends.
-    Stopped(Stop),
+    TooManyCalls,
 }
 
 pub(super) fn denied(message: impl Into<String>) -> FetchError {
@@ -39,8 +39,14 @@ impl From<FetchError> for Refused {
     }
 }
 
-impl From<Stop> for Refused {
-    fn from(stop: Stop) -> Self {
-        Self::Stopped(stop)
+impl From<FetchError> for StepResult {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Denied(message) => Self::Denied(message),
+            FetchError::Unreachable(message) => Self::Unreachable(message),
+            FetchError::TimedOut => Self::TimedOut,
+            FetchError::TooLarge => Self::TooLarge,
+            FetchError::CircuitOpen(open_ms) => Self::CircuitOpen(open_ms),
+        }
     }
 }

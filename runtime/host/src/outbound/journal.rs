@@ -1,17 +1,52 @@
 //! The caller's part in outbound calls: it keeps the answers, knows the secrets, and says which hosts' breakers are open.
 
-use weirgate_types::StepAnswer;
+use weirgate_types::{StepAnswer, StepRequest, StepResult};
 
 use super::BoundSecret;
 use crate::StateError;
 
+/// A final answer, and the request that it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedStep {
+    pub request: StepRequest,
+    pub answer: StepAnswer,
+}
+
+/// An outbound call that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundCall {
+    pub request: StepRequest,
+    pub result: StepResult,
+    /// Number of requests sent: one, and one for each redirect that was followed.
+    pub requests: u32,
+}
+
+/// Where an outbound call takes its result from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// From the called host.
+    Network,
+    /// From the record of the attempt that is executed again: nothing is sent.
+    Record(OutboundCall),
+    /// The attempt is executed again, and its record has no such call: it ends.
+    Nothing,
+}
+
 /// The engine's interface for outbound calls.
 pub trait Outbound: Send {
-    /// The answer that an earlier attempt at the delivery got for this step.
+    /// The final answer that an earlier attempt at the delivery got for this step.
     ///
     /// # Errors
     /// It cannot be read now. The call ends and must not be committed.
-    fn recorded(&self, step: &str) -> Result<Option<StepAnswer>, StateError>;
+    fn recorded(&self, step: &str) -> Result<Option<RecordedStep>, StateError>;
+
+    /// Where the result of a call comes from that no earlier attempt has finished.
+    ///
+    /// # Errors
+    /// As for `recorded`.
+    fn source(&self, _step: &str, _request: &StepRequest) -> Result<Source, StateError> {
+        Ok(Source::Network)
+    }
 
     /// Number of answers that earlier attempts at the delivery got, and their total size in bytes.
     fn recorded_size(&self) -> (usize, usize);
@@ -22,11 +57,11 @@ pub trait Outbound: Send {
     /// For how many more milliseconds its breaker is open.
     fn permit(&self, host: &str) -> Result<(), u64>;
 
-    /// Stores the answer to a step. Returns when it is durable.
+    /// Stores what came of a step. With a final answer it returns when that is durable.
     ///
     /// # Errors
     /// It cannot be stored now. The call ends and must not be committed.
-    fn record(&self, step: &str, answer: &StepAnswer) -> Result<(), StateError>;
+    fn record(&self, step: &str, call: OutboundCall) -> Result<(), StateError>;
 
     /// A secret that is bound to the calling handler. Requested only if the manifest names it.
     fn secret(&self, name: &str) -> Option<BoundSecret>;
@@ -40,7 +75,7 @@ pub trait Outbound: Send {
 pub struct NoOutbound;
 
 impl Outbound for NoOutbound {
-    fn recorded(&self, _: &str) -> Result<Option<StepAnswer>, StateError> {
+    fn recorded(&self, _: &str) -> Result<Option<RecordedStep>, StateError> {
         Ok(None)
     }
 
@@ -52,7 +87,7 @@ impl Outbound for NoOutbound {
         Ok(())
     }
 
-    fn record(&self, _: &str, _: &StepAnswer) -> Result<(), StateError> {
+    fn record(&self, _: &str, _: OutboundCall) -> Result<(), StateError> {
         Ok(())
     }
 

@@ -20,7 +20,7 @@ mod target;
 pub use binding::{BoundSecret, SECRET_BYTES_MIN};
 pub(crate) use client::Network;
 pub(crate) use error::FetchError;
-pub use journal::{NoOutbound, Outbound};
+pub use journal::{NoOutbound, Outbound, OutboundCall, RecordedStep, Source};
 pub use options::OutboundOptions;
 pub(crate) use request::Request;
 pub use resolve::{Resolve, ResolveError, SystemResolver};

@@ -149,12 +149,12 @@ fn replace(bytes: Vec<u8>, spelling: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StateError;
+    use crate::{OutboundCall, RecordedStep, StateError};
 
     struct Vault;
 
     impl Outbound for Vault {
-        fn recorded(&self, _: &str) -> Result<Option<StepAnswer>, StateError> {
+        fn recorded(&self, _: &str) -> Result<Option<RecordedStep>, StateError> {
             Ok(None)
         }
 
@@ -166,7 +166,7 @@ mod tests {
             Ok(())
         }
 
-        fn record(&self, _: &str, _: &StepAnswer) -> Result<(), StateError> {
+        fn record(&self, _: &str, _: OutboundCall) -> Result<(), StateError> {
             Ok(())
         }
 

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use weirgate_types::{CallLimits, Capabilities, HostCall, StepAnswer};
+use weirgate_types::{CallLimits, Capabilities, HostCall, StepAnswer, StepRequest, StepResult};
 
 use super::{
-    Network, Outbound, Request,
+    Network, Outbound, OutboundCall, RecordedStep, Request, Source,
     error::{FetchError, Refused},
     redirect::{self, REDIRECTS_MAX},
     request::Outgoing,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Grant,
     clock::Deadline,
-    failure::{Stop, effect_limit},
+    failure::{Stop, contract, effect_limit},
 };
 
 /// Maximum number of recorded answers of one delivery, over all its attempts.
@@ -29,7 +29,7 @@ pub(crate) struct Steps {
     /// Created with the first step that is sent.
     secrets: Option<Secrets>,
     /// The finished steps of this attempt.
-    answers: BTreeMap<String, StepAnswer>,
+    answers: BTreeMap<String, RecordedStep>,
     answers_bytes: usize,
     /// The bytes of the finished steps in the budget.
     held: Vec<Grant>,
@@ -89,28 +89,51 @@ impl Steps {
         request: Request,
         time_left: Duration,
     ) -> Result<Result<StepAnswer, FetchError>, Stop> {
-        if let Some(answer) = self.answers.get(step).cloned() {
-            return Ok(Ok(answer));
-        }
-        if let Some(answer) = self.engine.recorded(step)? {
-            return Ok(Ok(answer));
+        let made = request.to_record();
+        let known = self.answers.get(step).cloned();
+        let known = known.map_or_else(|| self.engine.recorded(step), |known| Ok(Some(known)))?;
+        if let Some(known) = known {
+            return check_same(step, &known.request, &made).map(|()| Ok(known.answer));
         }
         self.check_recorded()?;
+        let call = match self.engine.source(step, &made)? {
+            Source::Network => self.send(step, request, made, time_left),
+            Source::Record(call) => self.repeat(call),
+            Source::Nothing => return Err(Stop::Unrecorded(step.to_owned())),
+        };
+        let (result, room) = (call.result.clone(), self.reading.take());
+        self.keep(step, call, room)?;
+        match result {
+            StepResult::Answered(answer) => Ok(Ok(answer)),
+            StepResult::TooManyCalls => Err(too_many_calls(self.calls_max)),
+            StepResult::Denied(message) => Ok(Err(FetchError::Denied(message))),
+            StepResult::Unreachable(message) => Ok(Err(FetchError::Unreachable(message))),
+            StepResult::TimedOut => Ok(Err(FetchError::TimedOut)),
+            StepResult::TooLarge => Ok(Err(FetchError::TooLarge)),
+            StepResult::CircuitOpen(open_ms) => Ok(Err(FetchError::CircuitOpen(open_ms))),
+        }
+    }
+
+    fn send(&mut self, step: &str, request: Request, made: StepRequest, time_left: Duration) -> OutboundCall {
         let secrets = self.secrets.take();
         let secrets = secrets.unwrap_or_else(|| Secrets::load(&self.capabilities.secrets, &*self.engine));
-        let answer = match self.ask(step, request, time_left, &secrets) {
-            Ok(answer) => Ok(answer),
-            Err(Refused::Told(error)) => Err(secrets.hide_in_error(error)),
-            Err(Refused::Stopped(reason)) => return Err(reason),
+        let before = self.calls;
+        let result = match self.ask(step, request, time_left, &secrets) {
+            Ok(answer) => StepResult::Answered(answer),
+            Err(Refused::Told(error)) => secrets.hide_in_error(error).into(),
+            Err(Refused::TooManyCalls) => StepResult::TooManyCalls,
         };
         self.secrets = Some(secrets);
-        let room = self.reading.take();
-        if let Ok(answer) = &answer
-            && is_finished(answer.status)
-        {
-            self.keep(step, answer, room)?;
+        OutboundCall { request: made, result, requests: self.calls - before }
+    }
+
+    /// A recorded call counts like one that is made.
+    fn repeat(&mut self, call: OutboundCall) -> OutboundCall {
+        self.calls = self.calls.saturating_add(call.requests);
+        if let StepResult::CircuitOpen(open_ms) = call.result {
+            self.seen.open_ms = self.seen.open_ms.max(Some(open_ms));
         }
-        Ok(answer)
+        call
     }
 
     /// Each attempt reads all answers of the delivery, so their number is limited: an attempt that uses new step names each
@@ -128,16 +151,19 @@ impl Steps {
         Ok(())
     }
 
-    /// Recorded durably first, then kept for the rest of this attempt.
-    fn keep(&mut self, step: &str, answer: &StepAnswer, room: Option<Grant>) -> Result<(), Stop> {
-        self.engine.record(step, answer)?;
+    /// Recorded first, and a final answer is then kept for the rest of this attempt.
+    fn keep(&mut self, step: &str, call: OutboundCall, room: Option<Grant>) -> Result<(), Stop> {
+        let request = call.request.clone();
+        let answer = call.result.finished().cloned();
+        self.engine.record(step, call)?;
+        let Some(answer) = answer else { return Ok(()) };
         let bytes = answer.size_of_step(step);
         self.answers_bytes += bytes;
         self.held.extend(room.map(|mut room| {
             room.shrink_to(bytes);
             room
         }));
-        self.answers.insert(step.to_owned(), answer.clone());
+        self.answers.insert(step.to_owned(), RecordedStep { request, answer });
         Ok(())
     }
 
@@ -177,7 +203,7 @@ impl Steps {
             return Err(FetchError::CircuitOpen(open_ms).into());
         }
         if self.calls >= self.calls_max {
-            return Err(effect_limit("too many outbound calls", self.calls_max, "limits.outbound_calls").into());
+            return Err(Refused::TooManyCalls);
         }
         self.calls += 1;
         let answer = self.network.exchange(request, deadline, self.answer_bytes_max);
@@ -212,8 +238,17 @@ impl Seen {
     }
 }
 
-/// Whether the answer is final. An answer that may change later (too early, too many requests, a server error) is not
-/// finished.
-fn is_finished(status: u16) -> bool {
-    status < 500 && !matches!(status, 408 | 425 | 429)
+fn too_many_calls(max: u32) -> Stop {
+    effect_limit("too many outbound calls", max, "limits.outbound_calls")
+}
+
+/// The answer of a step belongs to its request: a charge of 100 does not answer one of 105.
+fn check_same(step: &str, known: &StepRequest, made: &StepRequest) -> Result<(), Stop> {
+    if known == made {
+        return Ok(());
+    }
+    Err(contract(format!(
+        "the step `{step}` was finished with another request ({} {}); another request needs another step name",
+        known.method, known.url
+    )))
 }

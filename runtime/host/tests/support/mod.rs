@@ -1,6 +1,7 @@
 //! Shared parts of the host's tests: a host with its own directory, a call with all defaults, state in memory.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod fetching;
 pub mod journal;
 pub mod web;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 use super::{
-    limits::{OUTBOUND_CALLS_MAX, STEP_NAME_BYTES_MAX, at_most, check_attribute},
+    limits::{OUTBOUND_CALLS_MAX, STEP_NAME_BYTES_MAX, at_most, check_attribute, end},
     typed::typed,
 };
 use crate::{HttpError, Request, Response, http};
@@ -51,7 +51,10 @@ impl Network {
         check_attribute("a step's name", step, STEP_NAME_BYTES_MAX);
         let answer = self.answers.get(step).cloned();
         let finished = matches!(&answer, Some(Ok(answer)) if !matches!(answer.status, 408 | 425 | 429 | 500..));
-        if !(finished && self.asked.iter().any(|asked| asked.step == step)) {
+        let first = self.asked.iter().find(|asked| asked.step == step).filter(|_| finished);
+        if let Some(Asked { request: first, .. }) = first {
+            check_same(step, first, &request);
+        } else {
             at_most("outbound calls", self.asked.len() + 1, OUTBOUND_CALLS_MAX, "limits.outbound_calls");
             self.asked.push(Asked { step: step.to_owned(), request: request.clone() });
         }
@@ -59,5 +62,15 @@ impl Network {
             let Request { method, url, .. } = request;
             panic!("the test has no answer to step {step:?}, {method} {url}; give one with `.answer({step:?}, ...)`")
         })
+    }
+}
+
+/// An answer belongs to its request; the time that a call may take is not a part of that.
+fn check_same(step: &str, first: &Request, request: &Request) {
+    if *first != (Request { timeout_ms: first.timeout_ms, ..request.clone() }) {
+        let Request { method, url, .. } = first;
+        end(format!(
+            "the step `{step}` was finished with another request ({method} {url}); another request needs another step name"
+        ));
     }
 }

@@ -246,7 +246,8 @@ impl Checks {
             Record::GapPassed(gap) => self.gap_passed(gap)?,
             Record::TimeAnchored(anchor) => self.anchor = *anchor,
             Record::Accepted { .. }
-            | Record::Stepped { .. }
+            | Record::Stepped(_)
+            | Record::RuntimeChanged(_)
             | Record::Paced { .. }
             | Record::CorrectionRefused(_)
             | Record::Lost(_) => {}
