@@ -202,6 +202,13 @@ impl DeliveryRow {
         !self.is_begun() && !self.failed
     }
 
+    /// Whether no attempt of it has ended: it was not tried, or its attempts were discarded.
+    #[must_use]
+    pub(crate) fn is_untried(&self) -> bool {
+        let is_ready = matches!(self.phase, DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. });
+        is_ready && !self.failed && self.carried.failure.is_none()
+    }
+
     /// An attempt begins.
     pub(crate) fn start(&mut self, attempt: u32, version: Position) {
         (self.attempt, self.version, self.phase) = (attempt, version, DeliveryPhase::Running);

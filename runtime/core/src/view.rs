@@ -142,6 +142,8 @@ pub struct DeliveryView {
 #[derive(Debug, Clone)]
 pub struct HandlerView<'a> {
     pub deployed: &'a Deployed,
+    /// The position of that record.
+    pub version: Position,
     pub manifest: &'a Manifest,
     pub mode: Mode,
     pub ready: bool,

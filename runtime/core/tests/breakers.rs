@@ -118,7 +118,7 @@ fn correctable_and_permanent_failures_do_not_open_the_breaker() {
 #[test]
 fn a_failing_host_opens_its_breaker_and_is_probed() {
     for with_view in [false, true] {
-        let mut world = World::with("");
+        let mut world = World::with(HOST);
         let call = |is_success| [HostCall { host: "api.example.com".to_owned(), is_success }];
         for _ in 0..10 {
             world.feed(weirgate_core::Input::Called { handler: &name("a"), calls: &call(false) });
@@ -135,6 +135,8 @@ fn a_failing_host_opens_its_breaker_and_is_probed() {
     }
 }
 
+const HOST: &str = r#","capabilities":{"hosts":["https://api.example.com"]}"#;
+
 /// The hosts whose breakers are open.
 fn open_hosts(world: &World) -> Vec<String> {
     world.machine.hosts().filter(|(_, open)| open.is_some()).map(|(host, _)| host.to_string()).collect()
@@ -149,8 +151,8 @@ fn call_host(world: &mut World, handler: &str, times: usize, is_success: bool) {
 
 #[test]
 fn a_host_breaker_opens_for_the_failing_handler_only() {
-    let mut world = World::with("");
-    world.deploy("b", "");
+    let mut world = World::with(HOST);
+    world.deploy("b", HOST);
     call_host(&mut world, "b", 20, true);
     call_host(&mut world, "a", 20, false);
     assert_eq!(open_hosts(&world), ["a@api.example.com"]);
@@ -160,7 +162,7 @@ fn a_host_breaker_opens_for_the_failing_handler_only() {
 
 #[test]
 fn an_operator_opens_a_host_breaker_for_all_handlers_until_reset() {
-    let mut world = World::with("");
+    let mut world = World::with(HOST);
     let breaker = BreakerId::Host(weirgate_types::CalledHost::of_all_handlers("api.example.com"));
     world.set_breaker(&breaker, true);
     call_host(&mut world, "a", 20, true);

@@ -1,6 +1,12 @@
 //! Attempts on their way to a worker and back: one, or those of a batch, in one call.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use weirgate_host::{CallError, Module};
 use weirgate_log::{LogError, LogReader};
@@ -68,6 +74,8 @@ impl StoredRecord {
 /// A deployed handler.
 #[derive(Debug)]
 pub struct DeployedHandler {
+    /// The position of its `Deployed` record.
+    pub version: Position,
     pub digest: Digest,
     pub module: Module,
     pub config: Arc<BTreeMap<String, String>>,
@@ -75,6 +83,19 @@ pub struct DeployedHandler {
     pub capabilities: Capabilities,
     /// Whether deliveries of a key may overlap: then the log says what each read of the state saw.
     pub overlaps: bool,
+    /// Whether its attempts are discarded, because another version was deployed.
+    pub discarded: AtomicBool,
+}
+
+impl DeployedHandler {
+    /// Calls in flight end at their next tick, and queued ones are not made.
+    pub fn discard(&self) {
+        self.discarded.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_discarded(&self) -> bool {
+        self.discarded.load(Ordering::Relaxed)
+    }
 }
 
 /// What a call returned.

@@ -194,6 +194,7 @@ impl Metrics {
                 FailureKind::CircuitOpen => "circuit-open",
                 _ => "limited",
             },
+            Err(CallError::Discarded) => "discarded",
             Err(_) => "not-tried",
         };
         self.attempts.get_or_create(&OutcomeLabels { handler: handler.to_string(), outcome }).inc();

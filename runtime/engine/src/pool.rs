@@ -9,7 +9,10 @@ use std::{
 use weirgate_core::{CallId, Grant, Shares, WorkerSlots};
 use weirgate_host::Processor;
 
-use crate::{Clock, job::Job};
+use crate::{
+    Clock,
+    job::{DeployedHandler, Job},
+};
 
 /// See the module documentation. There are as many workers as shared threads.
 pub struct Pool {
@@ -144,6 +147,8 @@ pub struct ProcessorSlot {
     pub pool: Arc<Pool>,
     pub worker: usize,
     pub call: CallId,
+    /// What is called.
+    pub deployed: Arc<DeployedHandler>,
 }
 
 impl Processor for ProcessorSlot {
@@ -157,6 +162,10 @@ impl Processor for ProcessorSlot {
 
     fn acquire(&self) {
         self.pool.acquire(self.worker, self.call);
+    }
+
+    fn is_discarded(&self) -> bool {
+        self.deployed.is_discarded()
     }
 }
 

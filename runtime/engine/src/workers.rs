@@ -114,14 +114,11 @@ impl Prepared {
     }
 }
 
-/// Some of the events were lost: their attempts fail without a call, and the others of the call are made later.
-fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
+/// The attempts of a call that is not made.
+fn not_called(job: &Job, prepared: Vec<Prepared>, error: impl Fn(&JobItem, &Prepared) -> CallError) -> CallResult {
     let ended = job.items.iter().zip(prepared).map(|(item, prepared)| {
         let position = item.delivery.position;
-        let error = match prepared.is_lost() {
-            true => CallError::Failed(lost::failure(position)),
-            false => CallError::Blocked,
-        };
+        let error = error(item, &prepared);
         let (attempt, stored) = (item.attempt, prepared.stored);
         let (log, reads) = (Vec::new(), Vec::new());
         ItemResult { position, attempt, stored, result: Err(error), log, reads, correction: None }
@@ -133,7 +130,9 @@ fn without_lost(job: &Job, prepared: Vec<Prepared>) -> CallResult {
 impl Worker {
     fn run(&self, pool: &Arc<Pool>, index: usize) {
         while let Some((call, job)) = pool.next(index) {
-            let processor: Arc<dyn Processor> = Arc::new(ProcessorSlot { pool: Arc::clone(pool), worker: index, call });
+            let (pool_of_call, deployed) = (Arc::clone(pool), Arc::clone(&job.deployed));
+            let processor: Arc<dyn Processor> =
+                Arc::new(ProcessorSlot { pool: pool_of_call, worker: index, call, deployed });
             // A job that vanished would block its key for ever.
             let result = catch_unwind(AssertUnwindSafe(|| self.call(&job, &processor)));
             let result = result.unwrap_or_else(|_| Err(WorkerFault::Panicked(job.handler.clone())));
@@ -156,7 +155,12 @@ impl Worker {
     fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<CallResult, WorkerFault> {
         let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
         let call = match (job.items.as_slice(), prepared.as_slice()) {
-            _ if prepared.iter().any(Prepared::is_lost) => without_lost(job, prepared),
+            _ if job.deployed.is_discarded() => not_called(job, prepared, |_, _| CallError::Discarded),
+            // The attempts of lost events fail without a call, and the others of the call are made later.
+            _ if prepared.iter().any(Prepared::is_lost) => not_called(job, prepared, |item, one| match one.is_lost() {
+                true => CallError::Failed(lost::failure(item.delivery.position)),
+                false => CallError::Blocked,
+            }),
             ([item], [prepared]) if !job.deployed.module.is_batch() => self.call_one(job, item, prepared, processor)?,
             _ => self.call_batch(job, &prepared, processor)?,
         };

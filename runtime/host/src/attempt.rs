@@ -176,6 +176,7 @@ impl Attempt {
 
     /// An outbound call. It uses wall-clock time, and none of the guest's CPU time.
     pub(crate) fn fetch(&mut self, step: &str, request: Request) -> Result<Result<StepAnswer, FetchError>, Stop> {
+        self.check_needed()?;
         let Some(steps) = &mut self.item.steps else { return Ok(Err(FetchError::nowhere())) };
         let budget = &mut self.budget;
         let begun = Reading::now();
@@ -185,6 +186,8 @@ impl Attempt {
         budget.cpu_of_host += begun.cpu_since();
         budget.wait(|processor| processor.acquire());
         let answer = answer?;
+        // A final answer is recorded by now.
+        self.check_needed()?;
         let items = self.items.iter().flatten().chain([&self.item]);
         let answers_bytes: usize = items.flat_map(|item| &item.steps).map(Steps::answers_bytes).sum();
         if answers_bytes > ANSWERS_BYTES_MAX {
@@ -196,6 +199,7 @@ impl Attempt {
     /// Whether the call may continue. Checked at every tick of the epoch; it may yield its processor meanwhile.
     pub(crate) fn check_time(&mut self) -> Result<(), Stop> {
         self.budget.wait(|processor| processor.tick());
+        self.check_needed()?;
         let Budget { started, cpu_max, wall_max, cpu_of_host, .. } = &self.budget;
         let (what, max, limit) = if started.cpu_since().saturating_sub(*cpu_of_host) > *cpu_max {
             ("CPU time", cpu_max, "limits.cpu_ms")
@@ -207,6 +211,10 @@ impl Attempt {
         let message = format!("more than {} ms of {what} ({limit})", max.as_millis());
         self.depends_on_machine();
         Err(Stop::Guest(FailureKind::Timeout, message))
+    }
+
+    fn check_needed(&self) -> Result<(), Stop> {
+        if self.budget.processor.is_discarded() { Err(Stop::Discarded) } else { Ok(()) }
     }
 
     /// Earlier items with the selected one's key, in order.

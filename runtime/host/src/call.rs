@@ -42,6 +42,11 @@ pub trait Processor: std::fmt::Debug + Send + Sync {
 
     /// The wait is over, and the call needs a processor again.
     fn acquire(&self);
+
+    /// Whether the result is not needed any more: the call ends at its next tick, and makes no further outbound call.
+    fn is_discarded(&self) -> bool {
+        false
+    }
 }
 
 /// A processor that is not shared.
@@ -149,6 +154,9 @@ pub enum CallError {
     /// An attempt that is executed again made an outbound call that it did not make before.
     #[error("the step `{0}` is not recorded")]
     Unrecorded(String),
+    /// The result was not needed any more, so the call was ended. The attempt does not count.
+    #[error("the attempt was discarded, because another version was deployed")]
+    Discarded,
 }
 
 /// The results of a batch after failures: later items of the same key have read effects that do not count, so they do not

@@ -24,6 +24,9 @@ pub(crate) enum Stop {
     /// An attempt is executed again, and makes an outbound call that it did not make before.
     #[error("the step `{0}` is not recorded")]
     Unrecorded(String),
+    /// The call's result is not needed any more.
+    #[error("the attempt is discarded")]
+    Discarded,
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -45,6 +48,7 @@ pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallEr
         Some(Stop::Guest(kind, message)) => return failed(*kind, message),
         Some(Stop::Together) => return CallError::TooMuchTogether,
         Some(Stop::Unrecorded(step)) => return CallError::Unrecorded(step.clone()),
+        Some(Stop::Discarded) => return CallError::Discarded,
         None => {}
     }
     if error.is::<PoolConcurrencyLimitError>() {

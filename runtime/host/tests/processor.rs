@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::json;
 use support::{Memory, attempt, failure, hostile, journal::Journal};
-use weirgate_host::Processor;
+use weirgate_host::{CallError, Processor};
 
 /// Makes the call wait for longer than a call may take.
 #[derive(Debug, Default)]
@@ -77,4 +77,42 @@ fn a_call_that_waits_for_the_network_holds_no_processor() {
     let report = attempt.run_outbound(&hostile(), Box::new(Memory::default()), Box::new(Journal::default()));
     report.result.expect("it copes");
     assert_eq!(*noting.0.lock().expect("no panic"), ["release", "acquire"]);
+}
+
+/// Discards the call at its first tick, or from the beginning.
+#[derive(Debug, Default)]
+struct Discarding(AtomicUsize);
+
+impl Processor for Discarding {
+    fn tick(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn release(&self) {}
+
+    fn acquire(&self) {}
+
+    fn is_discarded(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+#[test]
+fn a_discarded_call_ends_at_its_next_tick() {
+    let mut attempt = attempt("loops_forever");
+    (attempt.limits.cpu_ms, attempt.limits.wall_ms) = (5_000, 30_000);
+    attempt.processor = Arc::new(Discarding::default());
+    let report = attempt.run();
+    assert_eq!(report.result, Err(CallError::Discarded));
+    assert!(report.cpu < Duration::from_secs(1), "{:?}", report.cpu);
+}
+
+#[test]
+fn a_discarded_call_makes_no_outbound_call() {
+    let mut attempt = attempt("fetches");
+    attempt.event.data = json!({ "fetches": [{ "step": "a", "url": "http://a.test" }] }).to_string().into_bytes();
+    attempt.processor = Arc::new(Discarding(AtomicUsize::new(1)));
+    let report = attempt.run_outbound(&hostile(), Box::new(Memory::default()), Box::new(Journal::default()));
+    assert_eq!(report.result, Err(CallError::Discarded));
+    assert!(report.hosts.is_empty(), "{:?}", report.hosts);
 }

@@ -108,8 +108,11 @@ impl Setting {
         let breaker = if self.has_breaker { BREAKER } else { "" };
         let start = if self.from_beginning { r#","start":"beginning""# } else { "" };
         let (settings, concurrency) = (self.kind.settings, self.concurrency);
+        // Versions differ in the hosts that they may call.
+        let hosts = if takes.payments { r#""https://host-0""# } else { r#""https://host-0","https://host-1""# };
+        let subscriptions = format!(r#"[{{"types":["order.*"{more}],"corrections":["fix.*"]}}]"#);
         format!(
-            r#"{{"name":"{name}","subscriptions":[{{"types":["order.*"{more}],"corrections":["fix.*"]}}],"concurrency":{concurrency},{retry}{settings}{breaker}{start}}}"#
+            r#"{{"name":"{name}","subscriptions":{subscriptions},"concurrency":{concurrency},"capabilities":{{"hosts":[{hosts}]}},{retry}{settings}{breaker}{start}}}"#
         )
     }
 }

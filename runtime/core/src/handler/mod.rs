@@ -122,8 +122,14 @@ impl Handler {
         (self.seen, self.reordered) = (row.seen, row.reordered);
     }
 
-    /// A new deployment applies from `position` on.
-    pub fn redeploy(&mut self, position: Position, deployed: Deployed, manifest: Manifest, limits: &Limits) {
+    /// A new deployment applies from `position` on. It is a fence: running attempts are discarded, unspent. Returns their rows.
+    pub fn redeploy(
+        &mut self,
+        position: Position,
+        deployed: Deployed,
+        manifest: Manifest,
+        (limits, live): (&Limits, bool),
+    ) -> Vec<(Position, DeliveryRow)> {
         self.ready &= self.deployed.digest == deployed.digest;
         if self.manifest.subscriptions != manifest.subscriptions {
             self.subscriptions.push((position, Interest::new(&manifest.subscriptions)));
@@ -139,6 +145,8 @@ impl Handler {
         self.lanes.resequence(manifest.resequence.map(|policy| policy.first));
         self.lanes.set_lane_max(lane_max(&manifest, limits));
         (self.deployed, self.deployed_at, self.manifest) = (deployed, position, manifest);
+        self.ahead.values_mut().flatten().for_each(DeliveryRow::discard);
+        self.lanes.discard_running(live)
     }
 
     /// Called in order of position.
@@ -207,7 +215,7 @@ impl Handler {
     }
 
     fn next_of_batch(&mut self, first: Position, last: Position) -> Option<Position> {
-        if !self.lanes.get(first)?.is_fresh() {
+        if !self.lanes.get(first)?.is_untried() {
             return None;
         }
         let follower = self.lanes.followers(last, 1).first().copied();

@@ -3,6 +3,7 @@
 //! Deliveries that wait long are spilled: they stay on disk, and memory keeps only the lane's name.
 
 mod calls;
+mod discarded;
 mod queues;
 mod resequence;
 mod spilled;
@@ -148,7 +149,7 @@ impl Lanes {
             self.queues.unlist(first, first_row);
         }
         let lane = row.lane;
-        if row.parallel {
+        if row.parallel && !self.calls.is_discarded(position) {
             self.queues.list(position, &row);
         }
         self.open.insert(position, row);
@@ -177,14 +178,15 @@ impl Lanes {
 
     /// The deliveries right behind `first` in its lane that were never tried: a batch that begins with it may include them.
     pub fn followers(&self, first: Position, most: usize) -> Vec<Position> {
-        let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.is_fresh()) else {
+        let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.is_untried()) else {
             return Vec::new();
         };
         let Some(lane) = self.by_key.get(&row.lane) else { return Vec::new() };
         let behind = lane.positions.iter().skip_while(|position| **position != first).skip(1);
         let mut before = row;
         let follows = |position: &Position| {
-            let next = self.open.get(position).filter(|next| next.is_fresh() && self.resequencer.follows(before, next));
+            let next =
+                self.open.get(position).filter(|next| next.is_untried() && self.resequencer.follows(before, next));
             before = next.unwrap_or(before);
             next.is_some()
         };
@@ -220,7 +222,7 @@ impl Lanes {
             true => self.calls.begin(position, position),
             false => self.calls.end(position),
         }
-        if row.parallel {
+        if row.parallel && !self.calls.is_discarded(position) {
             self.queues.list(position, &row);
         }
         let (lane, is_moved) = (row.lane, rank != row.rank(position));
@@ -270,12 +272,16 @@ impl Lanes {
         self.spilled.want_rest_of(key);
     }
 
-    /// Queues the first of a lane, unless another of the lane still runs.
+    /// Queues the first of a lane, unless another of the lane still runs, or a discarded attempt does.
     fn settle(&mut self, key: KeyHash) {
         let Some(lane) = self.by_key.get(&key) else { return };
         let Some(first) = lane.positions.front().copied() else { return };
         let Some(row) = self.open.get(&first) else { return };
-        if !row.parallel && lane.running > 0 {
+        let waits_for_call = match row.parallel {
+            true => self.calls.is_discarded(first),
+            false => lane.running > 0 || self.calls.hold(key),
+        };
+        if waits_for_call {
             return self.queues.unlist(first, row);
         }
         match self.resequencer.sequence_state(row) {

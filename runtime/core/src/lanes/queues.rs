@@ -14,7 +14,7 @@ const AGAIN_EVERY: u8 = 4;
 
 #[derive(Debug, Default)]
 pub struct Queues {
-    /// Runnable, not tried yet.
+    /// Runnable, not tried yet, or only in attempts that were discarded.
     fresh: BTreeSet<Position>,
     /// Runnable again.
     again: BTreeSet<Position>,
@@ -40,7 +40,7 @@ pub struct Queues {
 impl Queues {
     pub fn list(&mut self, position: Position, row: &DeliveryRow) {
         match row.phase {
-            DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } if row.is_fresh() => {
+            DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } if row.is_untried() => {
                 self.unlist_gap(position, row);
                 self.fresh.insert(position);
             }

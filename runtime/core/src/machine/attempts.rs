@@ -11,7 +11,7 @@ use crate::{Action, AttemptOutcome, AttemptResult, DeliveryRow, Now, StateChange
 pub const HOOK: &str = "on-correctable";
 
 impl Machine {
-    /// A result counts only for the running attempt; any other is a duplicate of an attempt that was settled already.
+    /// A result counts only for the running attempt. Any other is that of a discarded attempt, or a duplicate.
     pub(super) fn take_results(
         &mut self,
         name: &HandlerName,
@@ -24,6 +24,9 @@ impl Machine {
         let mut hooked = Vec::new();
         let mut breaker_transition = None;
         for one in results {
+            if handler.lanes.returned(one.position) {
+                continue;
+            }
             let Some(row) = handler.lanes.get(one.position) else { continue };
             if !row.is_running() || row.attempt != one.attempt {
                 continue;

@@ -18,7 +18,10 @@ impl Machine {
     /// A handler's calls to hosts ended. They count for the handler's host breaker, and for the breaker of all handlers
     /// while that is open.
     pub(super) fn called(&mut self, handler: &HandlerName, calls: &[HostCall], now: Now, actions: &mut Vec<Action>) {
-        for HostCall { host, is_success } in calls {
+        let Some(deployed) = self.handlers.get(handler) else { return };
+        let capabilities = deployed.manifest.capabilities.clone();
+        // A call of an earlier version may have called others.
+        for HostCall { host, is_success } in calls.iter().filter(|call| capabilities.names_host(&call.host)) {
             let own = CalledHost::of_handler(handler, host);
             let policy = self.limits.host_breaker;
             let transition = self

@@ -103,7 +103,8 @@ impl Machine {
     /// `deployments` are the records that the row names, with their positions.
     pub fn restore_handler(&mut self, deployments: Vec<(Position, Deployed)>, row: &HandlerRow) {
         for (position, deployed) in deployments {
-            self.deployed(position, &deployed);
+            // No delivery is open yet, so there are no actions.
+            self.deployed(position, &deployed, &mut Vec::new());
             if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
                 handler.resume(row);
             }

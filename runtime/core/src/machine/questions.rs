@@ -149,6 +149,7 @@ impl Machine {
         let (retrying, resting) = handler.lanes.count_waiting();
         HandlerView {
             deployed: &handler.deployed,
+            version: handler.version(),
             manifest: &handler.manifest,
             mode: handler.mode,
             ready: handler.ready,

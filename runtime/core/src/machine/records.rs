@@ -38,7 +38,7 @@ impl Machine {
                     self.committed(position, commit, actions);
                 }
             }
-            Record::Deployed(deployed) => self.deployed(position, deployed),
+            Record::Deployed(deployed) => self.deployed(position, deployed, actions),
             Record::ModeChanged(ModeChanged { handler, mode, .. }) => self.set_mode(handler, *mode),
             Record::DeliveryDecided(decided) => self.decided(position, decided, actions),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
@@ -202,14 +202,18 @@ impl Machine {
         }
     }
 
-    pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed) {
+    pub(super) fn deployed(&mut self, position: Position, deployed: &Deployed, actions: &mut Vec<Action>) {
         // The manifest was checked before the record was written; one that a later release refuses leaves the handler
         // unchanged.
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return };
         self.timers.deployed(deployed, &manifest);
         self.keep_hosts_of(&deployed.handler, &manifest.capabilities);
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
-            return handler.redeploy(position, deployed.clone(), manifest, &self.limits);
+            let scope = (&self.limits, !self.recovering);
+            for (discarded, row) in handler.redeploy(position, deployed.clone(), manifest, scope) {
+                actions.push(Action::Keep { delivery: handler.id(discarded), row: Some(row), is_new: false });
+            }
+            return;
         }
         let from = match manifest.start {
             Start::Now => Scanned { position: position.before(), events: self.events },

@@ -1,6 +1,6 @@
 //! How the writer carries out each command.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use weirgate_core::{AttemptResult, Input, Now};
 use weirgate_host::{CallError, Module};
@@ -101,7 +101,7 @@ impl Writer {
         let failure = |result: &Result<_, CallError>| match result {
             Ok(_) => None,
             Err(CallError::Failed(failure)) => Some(failure.clone()),
-            Err(error @ (CallError::Blocked | CallError::TooMuchTogether)) => {
+            Err(error @ (CallError::Blocked | CallError::TooMuchTogether | CallError::Discarded)) => {
                 Some(AttemptFailure::found(FailureKind::NotReached, error.to_string()))
             }
             // Workers do not send these; if one came, the attempt would count as not made.
@@ -135,11 +135,22 @@ impl Writer {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
-        Now { at_ms: deployed.at_ms, wall_ms: deployed.wall_ms, .. } = self.time.now();
-        self.stage(Record::Deployed(deployed))?;
+        if !self.is_deployed(&deployed) {
+            Now { at_ms: deployed.at_ms, wall_ms: deployed.wall_ms, .. } = self.time.now();
+            self.stage(Record::Deployed(deployed))?;
+        }
         self.loaded(&name, digest, Some(module))?;
         self.after_handler(name, reply);
         Ok(())
+    }
+
+    /// Whether the same module and manifest are in force already: then nothing changes, and no attempt is discarded.
+    fn is_deployed(&self, deployed: &Deployed) -> bool {
+        let view = self.delivery.machine().handler(&deployed.handler);
+        view.is_some_and(|view| {
+            view.deployed.digest == deployed.digest
+                && Manifest::from_record(&deployed.manifest).is_ok_and(|manifest| manifest == *view.manifest)
+        })
     }
 
     /// Whether a deployment fits the limits of handlers in memory.
@@ -168,8 +179,9 @@ impl Writer {
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        let (capabilities, overlaps) = (view.manifest.capabilities.clone(), view.overlaps);
-        let deployed = DeployedHandler { digest, module, config, limits, capabilities, overlaps };
+        let (version, overlaps) = (view.version, view.overlaps);
+        let (capabilities, discarded) = (view.manifest.capabilities.clone(), AtomicBool::new(false));
+        let deployed = DeployedHandler { version, digest, module, config, limits, capabilities, overlaps, discarded };
         self.delivery.set_deployed(name.clone(), deployed);
         self.feed(Input::Ready { handler: name, digest })
     }

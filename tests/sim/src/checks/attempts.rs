@@ -84,7 +84,7 @@ impl Checks {
         let most = usize::try_from(watched.concurrency).unwrap_or(usize::MAX);
         check(Rule::Batches, under_way < most, || format!("{handler} is called beside {under_way} calls"))?;
         let items = positions.iter().filter_map(|position| watched.items.get(position));
-        let fresh = |item: &Item| !item.tried && item.attempt == 1;
+        let fresh = |item: &Item| !item.tried;
         let may =
             positions.len() == 1 || watched.kind.batch && positions.len() <= EVENTS_MAX && items.into_iter().all(fresh);
         check(Rule::Batches, may, || format!("{handler} gets {positions:?} in one call"))
@@ -95,7 +95,7 @@ impl Checks {
     pub fn is_short(&self, handler: &HandlerName, items: &[(Position, u32)]) -> bool {
         let Some(watched) = self.handlers.get(super::index_of(handler)) else { return false };
         let is_fresh = |position: &Position| watched.items.get(position).is_some_and(|item| !item.tried);
-        let is_all_fresh = items.iter().all(|(position, attempt)| *attempt == 1 && is_fresh(position));
+        let is_all_fresh = items.iter().all(|(position, _)| is_fresh(position));
         watched.kind.batch && items.len() < EVENTS_MAX && is_all_fresh
     }
 }

@@ -32,6 +32,7 @@ impl Checks {
         let index = index_of(&deployed.handler);
         let is_from_beginning = self.from_beginning.get(index).is_some_and(|is| *is);
         let Some(watched) = self.handlers.get_mut(index) else { return };
+        watched.discard_running();
         let is_first = watched.versions.is_empty();
         watched.versions.push((position, Takes::of_manifest(&deployed.manifest)));
         if is_first && is_from_beginning {
@@ -41,6 +42,15 @@ impl Checks {
 }
 
 impl Watched {
+    /// A deployment is a fence: running attempts are discarded, and count for nothing.
+    fn discard_running(&mut self) {
+        let is_running = |position: &Position| self.items.get(position).is_some_and(|item| item.life == Life::Running);
+        let running: Vec<_> = self.open.iter().copied().filter(is_running).collect();
+        for position in running {
+            self.settle(position, Life::Ready);
+        }
+    }
+
     fn see(&mut self, own: usize, seen: &Seen) {
         let in_force = self.versions.iter().rfind(|(from, _)| *from <= seen.position).or(self.versions.first());
         let Some((_, takes)) = in_force else { return };

@@ -23,7 +23,7 @@ use events::Seen;
 pub enum Rule {
     /// Nothing acknowledged is lost, and a batch that was being written is there as a whole or not at all.
     Acknowledged,
-    /// Each effect once: one completion per delivery, each emission once.
+    /// Each effect once: one completion per delivery, each emission once, and nothing of a discarded attempt.
     OnceOnly,
     /// Order per key and handler.
     Order,
@@ -104,7 +104,7 @@ pub struct Item {
     pub life: Life,
     attempt: u32,
     spent: u32,
-    /// Whether it was ever tried.
+    /// Whether it was ever tried, in an attempt that was not discarded.
     pub tried: bool,
     hooked: bool,
     corrected: Option<Position>,
@@ -124,6 +124,12 @@ impl Item {
     #[must_use]
     pub fn begun_at(&self) -> Position {
         self.begun_at
+    }
+
+    /// Whether its last attempt was discarded, and none has begun since.
+    #[must_use]
+    pub fn was_discarded(&self) -> bool {
+        self.life == Life::Ready && self.attempt > 0
     }
 
     /// Whether it was closed and opened again, so that later ones of its key may be running.

@@ -13,7 +13,8 @@ const FIRST: u64 = 1;
 impl Item {
     /// Whether an attempt has begun and the delivery is not closed.
     fn is_begun(&self) -> bool {
-        matches!(self.life, Life::Running | Life::Retrying { .. } | Life::AwaitingCorrection | Life::Held)
+        self.was_discarded()
+            || matches!(self.life, Life::Running | Life::Retrying { .. } | Life::AwaitingCorrection | Life::Held)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use weirgate_engine::sim::Call;
-use weirgate_types::{DeliveryId, Position};
+use weirgate_types::{DeliveryId, HandlerName, Position};
 
 use super::{History, Stop, unreadable};
 use crate::{
@@ -49,7 +49,9 @@ impl History<'_> {
     /// No retry waits too long.
     pub(super) fn check_waits(&self) -> Result<(), Stop> {
         let wake_in_ms = self.engine.wake_in_ms();
-        let ready = self.engine.machine().handlers().filter(|(_, view)| view.ready);
+        // Discarded attempts may hold all slots.
+        let is_called = |name: &HandlerName| self.calls.iter().any(|call| call.handler() == name);
+        let ready = self.engine.machine().handlers().filter(|(name, view)| view.ready && !is_called(name));
         for (name, view) in ready {
             self.checks.check_waits(index_of(name), view.scanned, wake_in_ms)?;
         }

@@ -249,8 +249,15 @@ impl History<'_> {
         self.checks.called(call.handler(), &positions, under_way)?;
         for position in positions {
             let delivery = DeliveryId { handler: call.handler().clone(), position };
-            let life = self.checks.item(&delivery).map(|item| item.life);
-            check(Rule::Attempts, life == Some(Life::Running), || format!("{delivery} is called and is {life:?}"))?;
+            let item = self.checks.item(&delivery);
+            // A deployment in the same pass may have discarded it.
+            let may = item.is_some_and(|item| item.life == Life::Running || item.was_discarded());
+            check(Rule::Attempts, may, || format!("{delivery} is called and is {item:?}"))?;
+            let others = self.calls.iter().filter(|other| other.handler() == call.handler());
+            let is_twice = others.flat_map(Call::items).any(|(other, _)| other == position);
+            check(Rule::OnceOnly, !is_twice, || {
+                format!("{delivery} is called while a discarded attempt is in flight")
+            })?;
         }
         Ok(())
     }

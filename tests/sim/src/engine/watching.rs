@@ -61,9 +61,13 @@ impl History<'_> {
         for (key, document) in &self.watching.documents {
             for (name, part) in &document.parts {
                 let (Some(said), Ok(handler)) = (&part.delivery, name.parse::<HandlerName>()) else { continue };
-                let life = self.checks.item(&DeliveryId { handler, position: said.event() }).map(|item| item.life);
+                let item = self.checks.item(&DeliveryId { handler, position: said.event() });
+                let life = item.map(|item| item.life);
+                let runs_again = item.is_some_and(crate::checks::Item::was_discarded);
                 let fits = match said {
-                    PartDelivery::Retrying { .. } => matches!(life, Some(Life::Retrying { .. } | Life::Running)),
+                    PartDelivery::Retrying { .. } => {
+                        runs_again || matches!(life, Some(Life::Retrying { .. } | Life::Running))
+                    }
                     PartDelivery::AwaitingCorrection { .. } => life == Some(Life::AwaitingCorrection),
                     PartDelivery::DeadLettered { .. } => matches!(life, Some(Life::Held | Life::Dead)),
                 };

@@ -141,8 +141,14 @@ impl Delivery {
         self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_));
     }
 
-    /// The handler's module is loaded.
+    /// The handler's module is loaded. Calls of its earlier version are discarded; the machine ignores their results.
     pub fn set_deployed(&mut self, handler: HandlerName, deployed: DeployedHandler) {
+        match self.deployed.get(&handler) {
+            // It was loaded already.
+            Some(before) if before.version == deployed.version => return,
+            Some(before) => before.discard(),
+            None => {}
+        }
         self.deployed.insert(handler, Arc::new(deployed));
     }
 
