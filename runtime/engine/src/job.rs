@@ -11,8 +11,8 @@ use std::{
 use weirgate_host::{CallError, Module};
 use weirgate_log::{LogError, LogReader};
 use weirgate_types::{
-    CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, HandlerName, HostCall, LogLine,
-    Position, Record, StateReads,
+    AttemptFailure, CallLimits, Capabilities, Carried, Correction, DeliveryId, Digest, Effects, Event, FailureKind,
+    HandlerName, HostCall, LogLine, Position, Record, StateReads,
 };
 
 use crate::lost;
@@ -122,4 +122,18 @@ pub struct ItemResult {
     pub reads: Vec<StateReads>,
     /// The answer of the handler's hook to a correctable failure.
     pub correction: Option<Correction>,
+}
+
+/// The failure that is recorded for a call's error.
+pub fn recorded_failure(error: &CallError) -> AttemptFailure {
+    match error {
+        CallError::Failed(failure) => failure.clone(),
+        CallError::Blocked | CallError::TooMuchTogether | CallError::Discarded => {
+            AttemptFailure::found(FailureKind::NotReached, error.to_string())
+        }
+        // Workers do not send these; if one came, the attempt would count as not made.
+        CallError::State(_) | CallError::Busy | CallError::Unrecorded(_) => {
+            AttemptFailure::found(FailureKind::Interrupted, error.to_string())
+        }
+    }
 }

@@ -26,6 +26,7 @@ mod pool;
 mod projection;
 mod queries;
 mod recent;
+pub mod replay;
 mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;

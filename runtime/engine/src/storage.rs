@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, random_epoch};
+use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, LogReader, Loss, Opening, Repair, random_epoch};
 pub use weirgate_log::{Finding, LogError, LostRange, Repaired, Survey};
 use weirgate_views::{ViewError, ViewOptions, Views};
 
@@ -85,6 +85,20 @@ fn accept(opening: Opening, loss: &Loss, now_ms: u64) -> Result<Log, StartError>
 pub fn verify(data: &Path) -> Result<Option<Survey>, StartError> {
     let Some((storage, views)) = take(data)? else { return Ok(None) };
     Ok(Survey::of(&storage, views)?)
+}
+
+/// Reads the log of a data directory, without changing it, while no server uses it; `None` if there is no log. No server can use
+/// it as long as the reader exists.
+///
+/// # Errors
+/// The log is in use, damaged, or cannot be read.
+pub fn reader(data: &Path) -> Result<Option<LogReader>, StartError> {
+    let dir = log_dir(data);
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let storage = Arc::new(DirStorage::open(&dir)?);
+    Ok(Opening::read(storage, Identity::random()?, LogOptions::default())?.into_reader())
 }
 
 /// Repairs the log of a data directory; `None` if nothing has to be repaired. `even_if_sound`: begins a new epoch even then.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use weirgate_types::Position;
 
 use crate::{
-    Corruption, Epoch, Epochs, Identity, Known, Log, LogError, LogOptions, Loss, Storage, Witness,
+    Corruption, Epoch, Epochs, Identity, Known, Log, LogError, LogOptions, LogReader, Loss, Storage, Witness,
+    catalog::Catalog,
+    format::Checks,
     note::Note,
     recovery::{Recovered, Remains, read_remains},
     repair::{Repair, Repaired, repair},
@@ -106,6 +108,15 @@ impl Opening {
             Some(recovered) => Ok(Log::resume(self.storage, self.options, recovered)),
             None => Log::create(self.storage, self.if_new, self.options),
         }
+    }
+
+    /// A reader of the sound part, without changing anything: for a log that no server uses. Of a log that does not exist,
+    /// `None`.
+    #[must_use]
+    pub fn into_reader(self) -> Option<LogReader> {
+        let Recovered { salt, segments, next, .. } = self.remains.recovered?;
+        let catalog = Catalog::new(self.storage, Checks::of(salt), segments, next.before());
+        Some(LogReader::new(Arc::new(catalog)))
     }
 
     /// Opens the log and accepts the loss of missing acknowledged records. Their positions are not used again, and a new

@@ -21,6 +21,7 @@ use crate::{
         handlers::{self, Handlers},
         log::{self, Log},
         new::{self, New},
+        replays::{self, Replays},
         serve::{self, Serve},
         status::{self, Status},
     },
@@ -77,6 +78,9 @@ pub enum Command {
     /// Verify and repair the log of a stopped server
     #[command(subcommand)]
     Log(Log),
+    /// Execute attempts of the log of a stopped server again
+    #[command(subcommand)]
+    Replays(Replays),
     /// Print the server's OpenAPI document
     Openapi,
     /// Print a script that completes commands and options in a shell
@@ -93,6 +97,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::New(command) => new::run(&command, output),
         Command::Serve(flags) => serve::run(&flags),
         Command::Log(command) => return log::run(&command, output),
+        Command::Replays(command) => return replays::run(&command, output),
         // A child of the server, so that a module that is hard to compile affects only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
         Command::Openapi => output::json(&weirgate_server::openapi().to_pretty_json()?),
@@ -120,6 +125,7 @@ fn talk(url: &str, output: Output, command: Command) -> Result<()> {
             Command::New(_)
             | Command::Serve(_)
             | Command::Log(_)
+            | Command::Replays(_)
             | Command::CompileModule
             | Command::Openapi
             | Command::Completions(_) => Ok(()),

@@ -12,6 +12,7 @@ mod lines;
 mod live;
 mod python;
 mod raw_socket;
+mod replays;
 mod server;
 mod wait;
 

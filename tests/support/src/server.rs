@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Client, eventually, lines::Lines};
+use crate::{Client, eventually, lines::Lines, replays};
 
 /// How long a server may take to answer, on a machine that is busy with other tests.
 const START_PATIENCE: Duration = Duration::from_mins(1);
@@ -128,7 +128,8 @@ impl Setup {
     }
 }
 
-/// A test's own server. Dropping it kills it, and fails the test if its log has unexpected warnings or errors.
+/// A test's own server. Dropping it kills it, and fails the test if its log has unexpected warnings or errors,
+/// or if the attempts in it come to another result when they are executed again.
 pub struct Server {
     setup: Setup,
     pub dir: PathBuf,
@@ -275,5 +276,6 @@ impl Drop for Server {
             "the server's log has unexpected warnings or errors:\n{}",
             unexpected.join("\n")
         );
+        replays::verify(binary(), &self.dir);
     }
 }

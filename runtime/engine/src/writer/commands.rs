@@ -3,15 +3,15 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use weirgate_core::{AttemptResult, Input, Now};
-use weirgate_host::{CallError, Module};
-use weirgate_types::{AttemptFailure, Deployed, Digest, FailureKind, HandlerName, Manifest, Record};
+use weirgate_host::Module;
+use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
     HandlerItem, Ingested, Refusal, causation,
     command::{Command, Permit, Reply},
     identities::Identified,
-    job::{CallResult, DeployedHandler},
+    job::{CallResult, DeployedHandler, ItemResult, recorded_failure},
 };
 
 /// Maximum number of handlers: each event is matched against each handler, so their number adds to the cost of every event.
@@ -98,17 +98,8 @@ impl Writer {
     fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), Exit> {
         let (handler, calls) = (call.handler.clone(), std::mem::take(&mut call.hosts));
         self.check_depths(&mut call);
-        let failure = |result: &Result<_, CallError>| match result {
-            Ok(_) => None,
-            Err(CallError::Failed(failure)) => Some(failure.clone()),
-            Err(error @ (CallError::Blocked | CallError::TooMuchTogether | CallError::Discarded)) => {
-                Some(AttemptFailure::found(FailureKind::NotReached, error.to_string()))
-            }
-            // Workers do not send these; if one came, the attempt would count as not made.
-            Err(error) => Some(AttemptFailure::found(FailureKind::Interrupted, error.to_string())),
-        };
-        let answers: Vec<_> =
-            call.items.iter().map(|item| (failure(&item.result), item.correction.is_some())).collect();
+        let failure = |item: &ItemResult| item.result.as_ref().err().map(recorded_failure);
+        let answers: Vec<_> = call.items.iter().map(|item| (failure(item), item.correction.is_some())).collect();
         let results = call.items.iter().zip(&answers).map(|(item, (failure, corrected))| AttemptResult {
             position: item.position,
             attempt: item.attempt,

@@ -16,6 +16,7 @@ pub mod events;
 pub mod handlers;
 pub mod log;
 pub mod new;
+pub mod replays;
 pub mod serve;
 pub mod status;
 mod table;

@@ -1,0 +1,143 @@
+//! The state of handlers as it was: each value with the commit that wrote it, for as long as a running attempt may have read
+//! an older one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use weirgate_host::{ReadState, StateError};
+use weirgate_log::LogReader;
+use weirgate_types::{Commit, HandlerName, Position, Record, StateReads};
+
+use crate::StorageError;
+
+/// Maximum size of a value that is kept in memory, in bytes; larger ones are read from the log.
+const INLINE_BYTES_MAX: usize = 128;
+
+#[derive(Debug, Clone)]
+enum Written {
+    Removed,
+    Inline(Arc<[u8]>),
+    /// The write of this index in the commit.
+    InLog(usize),
+}
+
+#[derive(Debug, Clone)]
+struct Version {
+    commit: Position,
+    /// The delivered event, which tells the commits of a batch apart.
+    event: Position,
+    written: Written,
+}
+
+/// The versions of each name of a handler and key, oldest first.
+type Names = BTreeMap<String, VecDeque<Version>>;
+
+/// The state of all handlers and keys.
+#[derive(Debug, Clone, Default)]
+pub struct Past(Arc<Mutex<BTreeMap<(HandlerName, String), Names>>>);
+
+impl Past {
+    /// Takes a commit's writes. No attempt that began before `oldest` will read.
+    pub fn write(&self, position: Position, commit: &Commit, oldest: Position) {
+        if commit.effects.state.is_empty() {
+            return;
+        }
+        let mut states = self.states();
+        let names = states.entry((commit.handler.clone(), commit.key.clone())).or_default();
+        for (index, write) in commit.effects.state.iter().enumerate() {
+            let written = match &write.value {
+                None => Written::Removed,
+                Some(value) if value.len() <= INLINE_BYTES_MAX => Written::Inline(value.as_slice().into()),
+                Some(_) => Written::InLog(index),
+            };
+            let versions = names.entry(write.name.clone()).or_default();
+            versions.push_back(Version { commit: position, event: commit.event, written });
+            while versions.get(1).is_some_and(|second| second.commit <= oldest) {
+                versions.pop_front();
+            }
+            let is_gone = |version: &Version| matches!(version.written, Written::Removed) && version.commit <= oldest;
+            if versions.len() == 1 && versions.front().is_some_and(is_gone) {
+                names.remove(&write.name);
+            }
+        }
+        if names.is_empty() {
+            states.remove(&(commit.handler.clone(), commit.key.clone()));
+        }
+    }
+
+    fn states(&self) -> MutexGuard<'_, BTreeMap<(HandlerName, String), Names>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state of a handler and key as an attempt read it.
+pub struct PastState {
+    past: Past,
+    log: LogReader,
+    of: (HandlerName, String),
+    /// The attempt began there.
+    begun: Position,
+    /// What its reads saw, where that does not follow from its beginning.
+    reads: Mutex<VecDeque<StateReads>>,
+}
+
+impl PastState {
+    pub fn new(past: &Past, log: &LogReader, of: (HandlerName, String), begun: Position, reads: &[StateReads]) -> Self {
+        let reads = Mutex::new(reads.iter().copied().collect());
+        Self { past: past.clone(), log: log.clone(), of, begun, reads }
+    }
+
+    /// Up to which position the next read sees commits.
+    fn next_read(&self) -> Position {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(next) = reads.front_mut() else { return self.begun };
+        let as_of = next.as_of;
+        next.count = next.count.saturating_sub(1);
+        if next.count == 0 {
+            reads.pop_front();
+        }
+        as_of
+    }
+
+    fn read(&self, name: &str, version: &Version) -> Result<Option<Vec<u8>>, StateError> {
+        let index = match &version.written {
+            Written::Removed => return Ok(None),
+            Written::Inline(value) => return Ok(Some(value.to_vec())),
+            Written::InLog(index) => *index,
+        };
+        let record = self.log.read(version.commit).map_err(StateError::new)?.map(|(_, record)| record);
+        let commits = record.iter().flat_map(Record::commits);
+        let mut its = commits.filter(|commit| commit.handler == self.of.0 && commit.event == version.event);
+        let write = its.next().and_then(|commit| commit.effects.state.get(index)).filter(|write| write.name == name);
+        let missing = || StateError::new(StorageError::Missing { what: "state value", position: version.commit });
+        write.and_then(|write| write.value.clone()).ok_or_else(missing).map(Some)
+    }
+}
+
+/// The newest version up to `as_of`.
+fn seen(versions: &VecDeque<Version>, as_of: Position) -> Option<&Version> {
+    versions.iter().rev().find(|version| version.commit <= as_of)
+}
+
+impl ReadState for PastState {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let as_of = self.next_read();
+        let version = {
+            let states = self.past.states();
+            states.get(&self.of).and_then(|names| names.get(name)).and_then(|versions| seen(versions, as_of)).cloned()
+        };
+        version.map_or(Ok(None), |version| self.read(name, &version))
+    }
+
+    fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
+        let as_of = self.next_read();
+        let states = self.past.states();
+        let names = states.get(&self.of).into_iter().flat_map(|names| names.range(prefix.to_owned()..));
+        let names = names.take_while(|(name, _)| name.starts_with(prefix));
+        let exists =
+            |versions| seen(versions, as_of).is_some_and(|version| !matches!(version.written, Written::Removed));
+        Ok(names.filter(|(_, versions)| exists(versions)).map(|(name, _)| name.clone()).take(limit).collect())
+    }
+}
