@@ -35,6 +35,7 @@ function attempts(server) {
       method: "POST", headers: { "content-type": "application/cloudevents+json" }, body: "{",
     }).then(async (answer) => [answer.status, typeof (await answer.json()).code])),
     poll: () => seen(fetch(`${server}/v1/status/account/9?after=0&wait=10s`).then(async (answer) => [answer.status, (await answer.json()).subject, answer.headers.has("etag")])),
+    query: () => seen(fetch(`${server}/v1/status?subject=account%2F9`).then(async (answer) => [answer.status, (await answer.json()).subject])),
     events: () => within(new Promise((done) => {
       const source = new EventSource(`${server}/v1/live?subject=account/9`);
       source.onmessage = ({ data }) => { source.close(); done(JSON.parse(data).type); };
@@ -90,11 +91,11 @@ async function allowedPage() {
   const page = await open(`http://shop.test:${pagesPort}/`);
   await page.evaluate(attempts, server);
   const results = {};
-  for (const [name, argument] of [["publish", "1"], ["publishBinary", "2"], ["publishWrong"], ["poll"], ["events"], ["socket"], ["blind", PAUSE], ["form", PAUSE]]) results[name] = await run(page, name, argument);
+  for (const [name, argument] of [["publish", "1"], ["publishBinary", "2"], ["publishWrong"], ["poll"], ["query"], ["events"], ["socket"], ["blind", PAUSE], ["form", PAUSE]]) results[name] = await run(page, name, argument);
   results.list = await run(page, "read", "/v1/events");
   results.handlers = await run(page, "read", "/v1/handlers");
   const expected = {
-    publish: [202, 1], publishBinary: [202], publishWrong: [400, "string"], poll: [200, "account/9", true], events: "snapshot", socket: "hello",
+    publish: [202, 1], publishBinary: [202], publishWrong: [400, "string"], poll: [200, "account/9", true], query: [200, "account/9"], events: "snapshot", socket: "hello",
     blind: "opaque", form: "sent", list: "failed: TypeError", handlers: "failed: TypeError",
   };
   check(JSON.stringify(results) === JSON.stringify(expected), "an allowed page publishes, watches and polls", results);
@@ -106,10 +107,10 @@ async function foreignPage() {
   const page = await open(`http://evil.test:${pagesPort}/`);
   await page.evaluate(attempts, server);
   const results = {};
-  for (const [name, argument] of [["publish", "3"], ["publishBinary", "4"], ["poll"], ["events"], ["socket"], ["read", "/v1/handlers"], ["blind", PAUSE], ["form", PAUSE]]) results[name] = await run(page, name, argument);
+  for (const [name, argument] of [["publish", "3"], ["publishBinary", "4"], ["poll"], ["query"], ["events"], ["socket"], ["read", "/v1/handlers"], ["blind", PAUSE], ["form", PAUSE]]) results[name] = await run(page, name, argument);
   results.blindEvent = await run(page, "blind", "/v1/events");
   const expected = {
-    publish: "failed: TypeError", publishBinary: "failed: TypeError", poll: "failed: TypeError", events: "error", socket: "error",
+    publish: "failed: TypeError", publishBinary: "failed: TypeError", poll: "failed: TypeError", query: "failed: TypeError", events: "error", socket: "error",
     read: "failed: TypeError", blind: "opaque", form: "sent", blindEvent: "opaque",
   };
   check(JSON.stringify(results) === JSON.stringify(expected), "a page that is not allowed does nothing", results);

@@ -56,6 +56,12 @@ async function visit(password) {
   const polled = fetch(`/v1/status/account/1?after=${version}&wait=20s`);
   await publish("2");
   results.poll = (await polled).status;
+  // The URL of a status that clients cannot send as a path.
+  const event = { specversion: "1.0", id: "3", source: "/page", type: "ledger.add", subject: "account/../2", data: { n: 3 } };
+  const published = await fetch("/v1/events", { method: "POST", headers: { "content-type": "application/cloudevents+json" }, body: JSON.stringify(event) });
+  const { status_url } = (await published.json()).events[0];
+  const queried = await fetch(`${status_url}&after=0&wait=20s`, { credentials: "omit" });
+  results.query = [queried.status, queried.redirected, (await queried.json()).subject];
   if (password) {
     const pause = (headers) => fetch("/v1/handlers/ledger/pause", { method: "POST", credentials: "omit", headers }).then((answer) => answer.status);
     results.unasked = await pause({});
@@ -77,7 +83,7 @@ try {
   const opened = await page.goto(`${proxy}/shop/`);
   check(opened.status() === 200 && (await page.title()) === "A shop", "the page is served", opened.status());
   const results = await page.evaluate(visit, password);
-  const expected = { publish: 202, events: "snapshot delta", socket: password ? "hello snapshot delta" : "error", status: 200, poll: 200 };
+  const expected = { publish: 202, events: "snapshot delta", socket: password ? "hello snapshot delta" : "error", status: 200, poll: 200, query: [200, false, "account/../2"] };
   if (password) Object.assign(expected, { unasked: 401, list: 401, pause: 200 });
   check(JSON.stringify(results) === JSON.stringify(expected), "a page behind the proxy", results);
   if (password) {

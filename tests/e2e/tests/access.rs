@@ -177,7 +177,7 @@ async fn ask(server: &Server, method: Method, path: &str, headers: &[(&str, &str
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn allowed_pages_get_cors_for_three_endpoints() {
+async fn allowed_pages_get_cors_for_publishing_and_statuses() {
     let server = with_ledger(Setup::new().env("WEIRGATE__LIVE__ORIGINS", ALLOWED)).await;
     let preflight = [
         ("origin", ALLOWED),
@@ -190,6 +190,15 @@ async fn allowed_pages_get_cors_for_three_endpoints() {
     assert_eq!(answer.header("access-control-allow-methods"), "POST");
     assert_eq!(answer.header("access-control-allow-headers"), "ce-id, ce-tenant, content-type");
     assert_eq!(answer.header("access-control-max-age"), "7200");
+    let preflight = [
+        ("origin", ALLOWED),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "if-none-match"),
+    ];
+    for path in ["/v1/status/account/1", "/v1/status?subject=account%2F..%2F1"] {
+        let answer = ask(&server, Method::OPTIONS, path, &preflight, "").await;
+        assert_eq!((answer.status, answer.header("access-control-allow-methods")), (204, "GET, HEAD"), "{path}");
+    }
     let structured = ("content-type", "application/cloudevents+json");
     let first = entry(1).to_string();
     for (method, path, headers, body, expected) in [
@@ -199,6 +208,9 @@ async fn allowed_pages_get_cors_for_three_endpoints() {
         (Method::HEAD, "/v1/status/account/1", vec![], "", 200),
         (Method::GET, "/v1/status/account/1?after=99999999", vec![], "", 304),
         (Method::GET, "/v1/status/account/2", vec![], "", 404),
+        (Method::GET, "/v1/status?subject=account%2F1", vec![], "", 200),
+        (Method::HEAD, "/v1/status?subject=account%2F1", vec![], "", 200),
+        (Method::GET, "/v1/status?subject=account%2F%2F1", vec![], "", 404),
         (Method::GET, "/v1/live", vec![], "", 400),
     ] {
         let with = |origin: Option<&'static str>| {
@@ -234,7 +246,7 @@ async fn other_sites_change_nothing_by_simple_requests() {
     let server = with_ledger(Setup::new().env("WEIRGATE__LIVE__ORIGINS", ALLOWED)).await;
     let own = server.url("");
     for (method, path, _) in targets(&server).await {
-        let is_public = matches!(path.as_str(), "/v1/events" | "/v1/live" | "/v1/status/1");
+        let is_public = matches!(path.as_str(), "/v1/events" | "/v1/live" | "/v1/status" | "/v1/status/1");
         for origin in [ALLOWED, "https://evil.example", "null", "http://localhost:1"] {
             if origin == ALLOWED && is_public || path.contains('?') || path == "*" {
                 continue;

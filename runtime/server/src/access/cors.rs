@@ -27,7 +27,7 @@ const CLOUDEVENTS_PREFIX: &str = "ce-";
 pub enum Public {
     /// Publishing only: reading the log shows the events of all customers.
     Events,
-    /// A status, or the live stream of several.
+    /// A status, by its path or by a query, or the live stream of several.
     Status,
 }
 
@@ -35,7 +35,7 @@ impl Public {
     pub fn of(path: &str) -> Option<Self> {
         match path {
             "/v1/events" => Some(Self::Events),
-            "/v1/live" => Some(Self::Status),
+            "/v1/live" | "/v1/status" => Some(Self::Status),
             path => path.starts_with("/v1/status/").then_some(Self::Status),
         }
     }
@@ -105,13 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_endpoints_are_public() {
+    fn publishing_and_statuses_are_public() {
         for (path, methods) in [
             ("/v1/events", "POST OPTIONS"),
             ("/v1/live", "GET HEAD OPTIONS"),
             ("/v1/status/order/o-1", "GET HEAD OPTIONS"),
             ("/v1/status/", "GET HEAD OPTIONS"),
-            ("/v1/status", ""),
+            ("/v1/status", "GET HEAD OPTIONS"),
+            ("/v1/statuses", ""),
             ("/v1/events/7", ""),
             ("/v1/events/", ""),
             ("/v1/handlers/a/events", ""),

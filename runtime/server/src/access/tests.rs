@@ -72,7 +72,8 @@ fn a_host_is_one_of_this_server() {
 }
 
 /// Requests to endpoints for allowed pages, and to others.
-const PUBLIC: [&str; 3] = ["POST /v1/events", "GET /v1/live", "GET /v1/status/order/o-1"];
+const PUBLIC: [&str; 4] =
+    ["POST /v1/events", "GET /v1/live", "GET /v1/status/order/o-1", "GET /v1/status?subject=order%2F%2Fo-1"];
 const OTHERS: [&str; 6] = [
     "GET /v1/events",
     "POST /v1/handlers/a/pause",
@@ -125,6 +126,8 @@ fn preflights_are_answered_for_allowed_pages_only() {
     for (path, origin, verdict) in [
         ("/v1/events", "https://other.example", "preflight"),
         ("/v1/status/a", "https://other.example", "preflight"),
+        ("/v1/status?subject=a%2F..", "https://other.example", "preflight"),
+        ("/v1/status?subject=a%2F..", "https://evil.test", "origin-not-allowed"),
         ("/v1/live", "https://other.example", "preflight"),
         ("/v1/handlers/a/pause", "https://other.example", "origin-not-allowed"),
         ("/v1/events/1", "https://other.example", "origin-not-allowed"),
