@@ -31,7 +31,7 @@ macro_rules! schemas {
 schemas! {
     HandlerName, "HandlerName", text(r"^[a-z][a-z0-9\-]{0,63}$", "inventory");
     DeliveryId, "DeliveryId", text(r"^[a-z][a-z0-9\-]{0,63}@(0|[1-9][0-9]{0,18})$", "inventory@42");
-    Digest, "Digest", text("^(sha256:)?[0-9a-fA-F]{64}$", format!("sha256:{}", "0".repeat(64)));
+    Digest, "Digest", text("^sha256:[0-9a-f]{64}$", format!("sha256:{}", "0".repeat(64)));
     Position, "Position", ObjectBuilder::new()
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::UInt64)))

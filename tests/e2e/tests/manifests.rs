@@ -49,6 +49,24 @@ async fn a_schedule_that_is_not_in_crontab_5_or_is_never_due_is_refused() {
     assert_eq!(server.client.get("/v1/handlers").await.ok()["handlers"], json!([]));
 }
 
+/// What a schedule sends has the attributes and the key of an event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_events_could_not_hold_are_refused() {
+    let (server, digest) = started().await;
+    for text in ["t\0", "t\u{9f}", "\u{202e}t", "t\u{fdd0}"] {
+        for name in ["name", "type", "key"] {
+            let mut manifest = scheduled("* * * * *");
+            manifest["schedules"][0][name] = json!(text);
+            server.client.redeploy(&manifest, &digest).await.is_problem(422, "bad-manifest");
+        }
+        server.client.redeploy(&manifest("mender", &[text]), &digest).await.is_problem(422, "bad-manifest");
+        let mut manifest = manifest("mender", &["mend.work"]);
+        manifest["config"][text] = json!("value");
+        server.client.redeploy(&manifest, &digest).await.is_problem(422, "bad-manifest");
+    }
+    server.client.redeploy(&scheduled("* * * * *"), &digest).await.ok();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deployment_names_the_next_three_times_of_each_schedule() {
     let (server, digest) = started().await;

@@ -79,14 +79,68 @@ pub(super) fn of(event: &Event) -> (Option<Box<RawValue>>, Option<String>) {
     }
 }
 
-/// The data is not too large, and valid JSON if its content type is JSON.
+/// The data is not too large, and valid JSON if its content type is JSON, in the charset that the type names.
 pub(super) fn check(event: &Event, limits: &EventLimits) -> Result<(), EventError> {
     let max = limits.data_bytes_max;
     if event.data.len() > max {
         return Err(EventError::TooLarge { bytes: event.data.len(), max });
     }
     if event.is_json() && !event.data.is_empty() {
+        check_charset(event)?;
         json::check(&event.data, limits.json_depth_max)?;
     }
     Ok(())
+}
+
+/// JSON is UTF-8 (RFC 8259, 8.1), so another charset is not what the data is in, or the data is no JSON.
+fn check_charset(event: &Event) -> Result<(), EventError> {
+    let text = std::str::from_utf8(&event.data).unwrap_or_default();
+    match &event.data_content_type {
+        Some(content_type) if MediaType::parse(content_type).is_some_and(|media_type| !media_type.takes(text)) => {
+            let problem =
+                format!("is {content_type:?}, but JSON is written in UTF-8 (RFC 8259); name charset=utf-8 or none");
+            Err(bad("datacontenttype", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(extra: &str) -> Result<Event, EventError> {
+        let json = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"k",{extra}}}"#);
+        RawEvent::from_json(json.as_bytes())?.check(&EventLimits::default())
+    }
+
+    #[test]
+    fn json_is_in_utf_8() {
+        let utf_16 = STANDARD.encode("{}".encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>());
+        for (charset, data, is_taken) in [
+            ("", r#""data":{"é":1}"#, true),
+            (";charset=utf-8", r#""data":{"é":1}"#, true),
+            (r#"; charset=\"UTF-8\""#, r#""data_base64":"e30=""#, true),
+            ("; charset=us-ascii", r#""data":{"e":1}"#, true),
+            ("; charset=us-ascii", r#""data":{"é":1}"#, false),
+            ("; charset=utf-16", r#""data":{"a":1}"#, false),
+            ("; charset=utf-16", r#""data_base64":"e30=""#, false),
+            ("; charset=utf-16", &format!(r#""data_base64":"{utf_16}""#), false),
+            ("; charset=iso-8859-1", r#""data":"text""#, false),
+            ("; charset=utf-16", r#""data_base64":"""#, true),
+        ] {
+            for media_type in ["application/json", "text/json", "application/vnd.a+json"] {
+                let checked = check(&format!(r#""datacontenttype":"{media_type}{charset}",{data}"#));
+                match checked {
+                    Ok(event) => {
+                        assert!(is_taken, "{media_type}{charset} {data}");
+                        assert_eq!(event.to_raw().check(&EventLimits::default()), Ok(event));
+                    }
+                    Err(error) => {
+                        assert!(!is_taken && error.code() == "bad-attribute", "{media_type}{charset} {data}: {error}");
+                    }
+                }
+            }
+        }
+    }
 }

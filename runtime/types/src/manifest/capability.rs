@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestError, within};
+use super::{ManifestError, plain, within};
 use crate::json::{DEPTH_MAX, JsonText, check};
 
 /// What a handler requests beyond the contract. Denied unless listed here.
@@ -87,6 +87,7 @@ impl Schedule {
             ("schedules.key", &self.key),
         ] {
             within(setting, text.len(), 1, TEXT_BYTES_MAX)?;
+            plain(setting, text)?;
         }
         if self.r#type.starts_with(super::RUNTIME_TYPES) {
             return Err(ManifestError::Conflict(

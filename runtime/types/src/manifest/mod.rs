@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::HandlerName;
+use crate::{HandlerName, not_in_keys};
 
 mod capability;
 mod policy;
@@ -143,12 +143,16 @@ pub enum ManifestError {
     Schedule { name: String, reason: String },
     #[error("the data of the schedule {name:?} is not valid JSON: {reason}")]
     ScheduleData { name: String, reason: String },
+    #[error("{} {problem}; it has to be plain text of one line", quoted(setting))]
+    Characters { setting: &'static str, problem: &'static str },
     #[error("{0}")]
     Conflict(&'static str),
 }
 
 /// Maximum size of a manifest, in bytes. It is kept in one record of the log.
 const MANIFEST_BYTES_MAX: usize = 256 << 10;
+const CONFIG_NAME_BYTES_MAX: usize = 256;
+const MODULE_BYTES_MAX: usize = 4_096;
 
 fn default_concurrency() -> u32 {
     64
@@ -192,11 +196,22 @@ impl Manifest {
         self.resequence.map_or(Ok(()), Resequence::check)?;
         self.capabilities.check()?;
         self.check_schedules()?;
+        self.check_names()?;
         self.check_together()?;
         self.limits.check()?;
         let json = serde_json::to_string(&self).map_err(|e| ManifestError::Malformed(e.to_string()))?;
         within("the size of the manifest as JSON, in bytes", json.len(), 0, MANIFEST_BYTES_MAX)?;
         Ok(self)
+    }
+
+    fn check_names(&self) -> Result<(), ManifestError> {
+        for name in self.config.keys() {
+            within("the length of a name in config", name.len(), 1, CONFIG_NAME_BYTES_MAX)?;
+            plain("a name in config", name)?;
+        }
+        let Some(module) = &self.module else { return Ok(()) };
+        within("the length of module", module.len(), 0, MODULE_BYTES_MAX)?;
+        plain("module", module)
     }
 
     fn check_schedules(&self) -> Result<(), ManifestError> {
@@ -257,6 +272,11 @@ fn quoted(setting: &str) -> String {
     if setting.contains(' ') { setting.to_owned() } else { format!("`{setting}`") }
 }
 
+/// Checks that a text which is compared with attributes or keys, or shown with them, holds only what they may hold.
+fn plain(setting: &'static str, text: &str) -> Result<(), ManifestError> {
+    not_in_keys(text).map_or(Ok(()), |problem| Err(ManifestError::Characters { setting, problem }))
+}
+
 fn within<T: PartialOrd + ToString>(setting: &'static str, value: T, least: T, most: T) -> Result<(), ManifestError> {
     if value >= least && value <= most {
         return Ok(());
@@ -304,6 +324,53 @@ mod tests {
             ),
         ] {
             let error = manifest(extra).expect_err(extra).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    /// A manifest's texts hold what attributes and keys of events may hold, and no more.
+    #[test]
+    fn texts_are_those_of_attributes_and_keys() {
+        let schedule = |name: &str, r#type: &str, key: &str| {
+            format!(r#","schedules":[{{"name":"{name}","cron":"* * * * *","type":"{type}","key":"{key}"}}]"#)
+        };
+        let subscribed = |subscription: &str| {
+            Manifest::from_json(&format!(r#"{{"name":"a","subscriptions":[{subscription}]}}"#)).map(drop)
+        };
+        for (text, says) in [
+            (r"t\u0000", "holds a control character"),
+            (r"t\n", "holds a control character"),
+            (r"t\u009f", "holds a control character"),
+            (r"t\ufdd0", "holds a noncharacter"),
+            (r"t\ud83f\udfff", "holds a noncharacter"),
+            (r"t\u202e", "changes the direction of text"),
+            (r"\u2066t", "changes the direction of text"),
+        ] {
+            for (setting, refused) in [
+                ("`schedules.name`", manifest(&schedule(text, "t", "k")).map(drop)),
+                ("`schedules.type`", manifest(&schedule("s", text, "k")).map(drop)),
+                ("`schedules.key`", manifest(&schedule("s", "t", text)).map(drop)),
+                ("a name in config", manifest(&format!(r#","config":{{"{text}":"v"}}"#)).map(drop)),
+                ("`module`", manifest(&format!(r#","module":"{text}""#)).map(drop)),
+                ("a pattern in types or corrections", subscribed(&format!(r#"{{"types":["a","{text}*"]}}"#))),
+                (
+                    "a pattern in types or corrections",
+                    subscribed(&format!(r#"{{"types":["a"],"corrections":["{text}"]}}"#)),
+                ),
+                ("subscriptions.source", subscribed(&format!(r#"{{"types":["a"],"source":"{text}"}}"#))),
+            ] {
+                let error = refused.expect_err(text).to_string();
+                assert!(error.contains(setting) && error.contains(says), "{text}: {error}");
+            }
+        }
+        assert!(manifest(&schedule("é €", "order.*é", "order/😀 1")).is_ok());
+        assert!(manifest(r#","config":{"a b":"two\nlines\u202e"},"module":"../a b.wasm""#).is_ok());
+        for (extra, says) in [
+            (r#","config":{"":"v"}"#.to_owned(), "is 0; allowed are 1 to 256"),
+            (format!(r#","config":{{"{}":"v"}}"#, "n".repeat(257)), "is 257; allowed are 1 to 256"),
+            (format!(r#","module":"{}""#, "n".repeat(4_097)), "is 4097; allowed are 0 to 4096"),
+        ] {
+            let error = manifest(&extra).expect_err(says).to_string();
             assert!(error.contains(says), "{error}");
         }
     }

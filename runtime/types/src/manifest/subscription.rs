@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestError, within};
+use super::{ManifestError, plain, within};
 
 const SUBSCRIPTIONS_MAX: usize = 64;
 /// Maximum number of type patterns in all subscriptions together.
@@ -59,16 +59,18 @@ pub(super) fn check(subscriptions: &[Subscription]) -> Result<(), ManifestError>
     let open = patterns().filter(|pattern| matches!(Shape::of(pattern), Shape::Open)).count();
     within("the number of patterns with a * before the end", open, 0, OPEN_PATTERNS_MAX)?;
     for pattern in patterns() {
-        check_pattern("the length of a pattern in types or corrections", pattern, TYPE_PATTERN_BYTES_MAX)?;
+        within("the length of a pattern in types or corrections", pattern.len(), 1, TYPE_PATTERN_BYTES_MAX)?;
+        check_pattern("a pattern in types or corrections", pattern)?;
     }
     for source in subscriptions.iter().filter_map(|one| one.source.as_ref()) {
-        check_pattern("the length of subscriptions.source", source, SOURCE_PATTERN_BYTES_MAX)?;
+        within("the length of subscriptions.source", source.len(), 1, SOURCE_PATTERN_BYTES_MAX)?;
+        check_pattern("subscriptions.source", source)?;
     }
     Ok(())
 }
 
-fn check_pattern(what: &'static str, pattern: &str, bytes_max: usize) -> Result<(), ManifestError> {
-    within(what, pattern.len(), 1, bytes_max)?;
+fn check_pattern(what: &'static str, pattern: &str) -> Result<(), ManifestError> {
+    plain(what, pattern)?;
     within("the number of * in a pattern", pattern.matches('*').count(), 0, STARS_MAX)
 }
 
