@@ -40,6 +40,8 @@ pub struct Host {
     /// Number of compilers that may still be started.
     compilers: Mutex<usize>,
     compiler_free: Condvar,
+    /// Whether compiling processes are confined by a seccomp filter.
+    has_seccomp: bool,
 }
 
 impl Host {
@@ -49,7 +51,7 @@ impl Host {
         if options.compiler.is_empty() {
             return Err(HostError::NoCompiler);
         }
-        sandbox::announce();
+        let has_seccomp = sandbox::announce();
         let failed = |error: wasmtime::Error| HostError::Engine(check::one_line(&error));
         let engine = engine::running(options.instances_max, options.memory_bytes_max).map_err(failed)?;
         let mut linker = Linker::new(&engine);
@@ -62,6 +64,7 @@ impl Host {
             loaded: Mutex::default(),
             compilers: Mutex::new(options.compiles_max.max(1)),
             compiler_free: Condvar::new(),
+            has_seccomp,
             options,
             engine,
             linker,
@@ -226,6 +229,7 @@ impl Host {
         let limits = CompileLimits {
             cpu_seconds_max: self.options.compile_seconds_max,
             memory_bytes_max: self.options.compile_memory_bytes_max,
+            has_seccomp: self.has_seccomp,
         };
         let _slot = self.compile_slot();
         // The few compilers bound the memory of their artefacts; here it is counted.

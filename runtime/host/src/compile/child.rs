@@ -18,6 +18,8 @@ enum ChildError {
     Limits(io::Error),
     #[error("the child cannot be bound to its parent's lifetime: {0}")]
     Parent(io::Error),
+    #[error("the child cannot be confined: {0}")]
+    Sandbox(seccompiler::Error),
     #[error("{0}")]
     Rejected(String),
     #[error("out of memory")]
@@ -50,14 +52,21 @@ fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<(), ChildErr
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| ChildError::Parent(error.into()))?;
     let mut line = String::new();
     input.read_line(&mut line).map_err(ChildError::Request)?;
-    let limits = serde_json::from_str(&line).map_err(|error| ChildError::Request(error.into()))?;
+    let limits: CompileLimits = serde_json::from_str(&line).map_err(|error| ChildError::Request(error.into()))?;
     limit_this_process(limits)?;
-    // Without seccomp the limits have to do; the server has said so in its log.
-    let _ = sandbox::confine();
+    confined(sandbox::confine(), limits.has_seccomp)?;
     let mut module = Vec::new();
     input.read_to_end(&mut module).map_err(ChildError::Request)?;
     let artefact = compile(&module)?;
     output.write_all(&artefact).and_then(|()| output.flush()).map_err(ChildError::Write)
+}
+
+/// Without seccomp the limits have to do, and the server has said so in its log.
+fn confined(confined: Result<(), seccompiler::Error>, has_seccomp: bool) -> Result<(), ChildError> {
+    match confined {
+        Err(error) if has_seccomp => Err(ChildError::Sandbox(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn compile(module: &[u8]) -> Result<Vec<u8>, ChildError> {
@@ -71,7 +80,7 @@ fn compile(module: &[u8]) -> Result<Vec<u8>, ChildError> {
 }
 
 fn limit_this_process(limits: CompileLimits) -> Result<(), ChildError> {
-    let CompileLimits { cpu_seconds_max, memory_bytes_max } = limits;
+    let CompileLimits { cpu_seconds_max, memory_bytes_max, .. } = limits;
     for (resource, max, hard_max) in [
         (Resource::As, memory_bytes_max, memory_bytes_max),
         // At the first limit the signal states the reason; the second is for a process that ignores it.
@@ -87,4 +96,17 @@ fn limit_this_process(limits: CompileLimits) -> Result<(), ChildError> {
         setrlimit(resource, limit).map_err(|error| ChildError::Limits(error.into()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_compiled_unconfined_where_the_kernel_has_seccomp() {
+        let failed = || Err(seccompiler::Error::EmptyFilter);
+        assert!(matches!(confined(failed(), true), Err(ChildError::Sandbox(_))));
+        assert!(confined(failed(), false).is_ok());
+        assert!(confined(Ok(()), true).is_ok() && confined(Ok(()), false).is_ok());
+    }
 }

@@ -10,11 +10,13 @@ pub(crate) mod sandbox;
 
 use serde::{Deserialize, Serialize};
 
-/// The child's resource limits, as sent to it.
+/// The child's limits, as sent to it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct CompileLimits {
     pub(crate) cpu_seconds_max: u64,
     pub(crate) memory_bytes_max: u64,
+    /// Whether the kernel has seccomp: then a child that cannot confine itself compiles nothing.
+    pub(crate) has_seccomp: bool,
 }
 
 /// The child's exit status if the module does not compile; all other failures are the child's own.

@@ -66,16 +66,19 @@ fn program() -> Result<BpfProgram, seccompiler::Error> {
     Ok(SeccompFilter::new(rules, refused, SeccompAction::Allow, processor)?.try_into()?)
 }
 
-/// Says in the log what holds the compiling processes back on this machine.
-pub(crate) fn announce() {
+/// Says in the log what holds the compiling processes back on this machine. Returns whether seccomp does: then each of them
+/// has to confine itself.
+pub(crate) fn announce() -> bool {
     // The filter holds for one thread, so this one tries it out and ends.
     let tried = thread::Builder::new().name("seccomp".into()).spawn(|| confine().map_err(io::Error::other));
     match tried.and_then(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")))) {
         Ok(()) => {
             tracing::info!("components are compiled without network and files: no descriptors, and a seccomp filter");
+            true
         }
         Err(error) => {
             tracing::warn!(%error, "components are compiled without network and files: no descriptors, but no seccomp filter");
+            false
         }
     }
 }
