@@ -28,11 +28,11 @@ use tokio::{
 };
 use weirgate_engine::Handle;
 
-use crate::{Problem, access::Peer, slot::ConnectionSlot, stall::Socket};
+use crate::{Problem, access::Peer, slot::ConnectionSlot, stall::Socket, unread::discard};
 
 /// Maximum number of connections beyond the limit that are answered 503 at once. Further ones wait in the listener's queue.
 const REFUSALS_MAX: usize = 16;
-/// How long a connection beyond the limit may take to send its request.
+/// How long a connection beyond the limit may take to send its request's head, and then its body.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that accepts no bytes for this long is disconnected.
 const STALL_MAX: Duration = Duration::from_secs(30);
@@ -207,6 +207,7 @@ async fn run(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
+        .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, of_peer(router, peer))
         .with_upgrades();
@@ -238,12 +239,17 @@ fn of_peer(
 /// Answers one request with 503, and closes the connection.
 async fn refuse(stream: TcpStream, slot: ConnectionSlot) {
     let io = TokioIo::new(Socket::new(stream, REFUSAL_TIMEOUT, slot));
+    let answer = service_fn(async |request: Request<Incoming>| {
+        discard(request, REFUSAL_TIMEOUT).await;
+        Ok::<_, Infallible>(too_many())
+    });
     let refused = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REFUSAL_TIMEOUT)
+        .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .keep_alive(false)
-        .serve_connection(io, service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(too_many()) }));
+        .serve_connection(io, answer);
     if let Err(error) = refused.await {
         tracing::debug!(%error, "a connection beyond the limit ended early");
     }

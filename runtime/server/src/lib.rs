@@ -24,6 +24,7 @@ mod serve;
 mod slot;
 mod stall;
 mod tasks;
+mod unread;
 
 pub use access::{Access, SettingError};
 pub use app::Options;

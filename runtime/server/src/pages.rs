@@ -29,11 +29,12 @@ use tower_http::services::{
 /// Maximum size of the page that is shown where there is no file, in bytes.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// Serves the files below `root`.
-pub fn serve(root: PathBuf) -> ServeDir<DefaultServeDirFallback, Below> {
+/// Serves the files in `folder`, a path below `root`. A link to a folder outside of `root` is not followed, also at `folder`
+/// itself; `root` may be a link.
+pub fn serve(root: &Path, folder: &str) -> ServeDir<DefaultServeDirFallback, Below> {
     // Of a relative path the files' own paths would not begin with it.
-    let root = std::path::absolute(&root).unwrap_or(root);
-    ServeDir::with_backend(root.clone(), Below { root })
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    ServeDir::with_backend(root.join(folder), Below { root })
 }
 
 /// The folder's first page, shown where there is no file.

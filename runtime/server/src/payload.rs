@@ -1,7 +1,7 @@
 //! Reads a request's body: its bytes are taken from the budget before they are read, and both the whole body and each pause
 //! have a time limit.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::{BodyDataStream, Bytes},
@@ -16,8 +16,6 @@ use crate::{Problem, app::App};
 
 /// Bytes taken from the budget before a body's first bytes arrive; less if its declared length is smaller.
 const FIRST_BYTES: usize = 16 * 1024;
-/// How long the rest of a refused body is read and dropped, so that the client gets to read the answer.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A completely read body, and its bytes of the budget.
 pub struct Payload {
@@ -32,8 +30,6 @@ pub struct Reading {
     idle_max: Duration,
     bytes: usize,
     bytes_max: usize,
-    /// The client sends its body only after `100 Continue`, which reading causes.
-    waits_to_be_asked: bool,
 }
 
 impl FromRequest<App> for Payload {
@@ -43,22 +39,7 @@ impl FromRequest<App> for Payload {
         let options = &app.options;
         let announced = announced(request.headers());
         let mut reading = Reading::new(app, request, options.request_bytes_max, options.body_timeout);
-        match read(app, &mut reading, announced).await {
-            Ok(payload) => Ok(payload),
-            Err(problem) => {
-                reading.discard(app);
-                Err(problem)
-            }
-        }
-    }
-}
-
-impl Payload {
-    /// Refuses a request before its body is read: who waits for `100 Continue` is not asked for it, and what others have sent
-    /// is dropped.
-    pub fn refuse(app: &App, request: Request, problem: Problem) -> Problem {
-        Reading::new(app, request, app.options.request_bytes_max, app.options.body_timeout).discard(app);
-        problem
+        read(app, &mut reading, announced).await
     }
 }
 
@@ -99,9 +80,8 @@ async fn read(app: &App, reading: &mut Reading, announced: Option<usize>) -> Res
 impl Reading {
     pub fn new(app: &App, request: Request, bytes_max: usize, timeout: Duration) -> Self {
         let (deadline, idle_max) = (Instant::now() + timeout, app.options.body_idle_timeout);
-        let waits_to_be_asked = waits_to_be_asked(request.headers());
         let stream = request.into_body().into_data_stream();
-        Self { stream, deadline, idle_max, bytes: 0, bytes_max, waits_to_be_asked }
+        Self { stream, deadline, idle_max, bytes: 0, bytes_max }
     }
 
     /// The next bytes; `None` at the body's end.
@@ -137,20 +117,6 @@ impl Reading {
         let mut problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail);
         problem.retryable = true;
         problem
-    }
-
-    /// Reads and drops the rest beside the answer, for a short time: a connection that is closed with unread bytes is reset,
-    /// and the client may never see the answer.
-    pub fn discard(self, app: &App) {
-        if self.waits_to_be_asked && self.bytes == 0 {
-            return;
-        }
-        let Ok(permit) = Arc::clone(&app.discards).try_acquire_owned() else { return };
-        let (mut stream, deadline) = (self.stream, self.deadline.min(Instant::now() + DISCARD_TIMEOUT));
-        app.tasks.start(async move {
-            let _held = permit;
-            while let Ok(Some(Ok(_))) = timeout_at(deadline, stream.next()).await {}
-        });
     }
 }
 

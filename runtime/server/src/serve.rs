@@ -3,10 +3,9 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     http::{HeaderValue, StatusCode, header},
     middleware,
-    response::Redirect,
     routing::get,
 };
 use tokio::{
@@ -28,6 +27,7 @@ use crate::{
     parsing::Parsers,
     refusals::{as_problems, before_routes},
     routes,
+    unread::discard_the_rest,
 };
 
 const DISCARDS_MAX: usize = 32;
@@ -82,10 +82,9 @@ async fn collect_modules(engine: Handle, interval: Duration) {
 }
 
 fn router(app: App) -> Router {
-    let (api, document) = routes::api();
+    let (api, document) = routes::api(app.options.shop.is_some());
     let parameters = Arc::new(Parameters::new(&document));
-    let document = Arc::new(document);
-    let mut router = api.route("/openapi.json", get(move || async move { axum::Json((*document).clone()) }));
+    let mut router = api.route("/openapi.json", get(routes::document::read).layer(Extension(Arc::new(document))));
     if app.options.shop.is_none() {
         router = router.route("/", get(routes::root::read));
     }
@@ -93,15 +92,12 @@ fn router(app: App) -> Router {
         // A path without a file is answered 404 with the shop's page, which shows the way.
         let root = shop.clone();
         let page: Router = Router::new().fallback(move || pages::page(root.clone()));
-        let files = pages::serve(shop.clone()).not_found_service(page);
+        let files = pages::serve(shop, "").not_found_service(page);
         router = router
-            .nest_service(
-                "/shop/assets/",
-                cached(pages::serve(shop.join("assets")), "public, max-age=31536000, immutable"),
-            )
+            .nest_service("/shop/assets/", cached(pages::serve(shop, "assets"), "public, max-age=31536000, immutable"))
             .nest_service("/shop/", cached(files, "no-cache"))
-            .route("/shop", get(|| async { Redirect::permanent("/shop/") }))
-            .route("/", get(|| async { Redirect::temporary("/shop/") }));
+            .route("/shop", get(routes::shop::folder))
+            .route("/", get(routes::shop::root));
     }
     let answering = router
         .fallback(
@@ -123,7 +119,10 @@ fn router(app: App) -> Router {
         }))
         .with_state(app.clone());
     // Around everything that answers, the choice of the route included.
-    Router::new().fallback_service(answering).layer(middleware::from_fn_with_state(app, access::admit))
+    Router::new()
+        .fallback_service(answering)
+        .layer(middleware::from_fn_with_state(app.clone(), access::admit))
+        .layer(middleware::from_fn_with_state(app, discard_the_rest))
 }
 
 type File = axum::http::Response<ServeFileSystemResponseBody>;

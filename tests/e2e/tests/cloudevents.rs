@@ -3,15 +3,12 @@
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::path::{Path, PathBuf};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, process::Command};
-use weirgate_tests::{Answer, Client, Server, Setup, event, manifest, python_program};
+use tokio::process::Command;
+use weirgate_tests::{Answer, Client, Server, Setup, event, manifest, python_program, run_script};
 
 const ONE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -227,16 +224,8 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sdks")
 }
 
-/// Runs a program on a script with the server's URL and an input, and returns its output.
 async fn run(program: &Path, script: &str, server: &Server, input: &str) -> String {
-    let mut command = Command::new(program);
-    command.arg(scripts().join(script)).arg(server.url("/")).env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    child.stdin.take().expect("its input").write_all(input.as_bytes()).await.expect("written");
-    let output = child.wait_with_output().await.expect("its end");
-    assert!(output.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
+    run_script(program, &scripts().join(script), server, input).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

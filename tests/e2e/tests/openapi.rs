@@ -63,6 +63,41 @@ async fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
     assert!(server.client.is_ready().await, "the server is not ready after the requests");
 }
 
+/// What a server with a shop answers is in its own document.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_a_shop_describes_it() {
+    let shop = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(shop.path().join("assets")).expect("a folder");
+    std::fs::write(shop.path().join("index.html"), "<!doctype html>").expect("a page");
+    let server = Setup::new().arg("--shop").arg(shop.path().to_str().expect("a path")).start().await;
+    let document = server.client.get("/openapi.json").await.ok();
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    for (path, described, status, media_type) in [
+        ("/", "/", "307", None),
+        ("/shop", "/shop", "308", None),
+        ("/shop/", "/shop/", "200", Some("*/*")),
+        ("/shop/?order=1", "/shop/", "200", Some("*/*")),
+        ("/shop/index.html", "/shop/{file}", "200", Some("*/*")),
+        ("/shop/none.html", "/shop/{file}", "404", Some("text/html")),
+        ("/shop/assets/none.js", "/shop/{file}", "404", Some("application/problem+json")),
+        ("/openapi.json", "/openapi.json", "200", Some("application/json")),
+        ("/?x=1", "/", "400", Some("application/problem+json")),
+    ] {
+        let response = http.get(server.url(path)).send().await.expect("an answer");
+        assert_eq!(response.status().as_str(), status, "{path}");
+        let described = &document["paths"][described]["get"]["responses"][status];
+        assert!(described.is_object(), "{path}: {status} is not described");
+        if let Some(media_type) = media_type {
+            assert!(described["content"][media_type].is_object(), "{path}: {described}");
+            let sent = response.headers()["content-type"].to_str().expect("text");
+            assert!(media_type == "*/*" || sent.starts_with(media_type), "{path}: {sent}");
+        } else {
+            assert_eq!(response.headers()["location"], "/shop/", "{path}");
+            assert!(described["headers"]["location"].is_object(), "{path}: {described}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promtool_has_no_objection_to_the_metrics() {
     let server = server().await;

@@ -112,6 +112,23 @@ async fn no_link_leads_out_of_the_shops_folder() {
         assert_ne!(answer.text, "secret", "{path}");
     }
     assert_eq!(server.client.get("/shop/").await.text, "<!doctype html>");
+    // The folder of assets may be a link too: followed within the shop, and not out of it.
+    let aside = dir.path().join("aside");
+    fs::create_dir(&aside).expect("a folder");
+    for (folder, text) in [(&aside, "aside"), (&shop.join("assets"), "ours")] {
+        fs::write(folder.join("a.js"), text).expect("a file");
+    }
+    assert_eq!(server.client.get("/shop/assets/a.js").await.text, "ours");
+    fs::rename(shop.join("assets"), shop.join("inner")).expect("renamed");
+    for (to, status) in
+        [("../aside", 404), (aside.canonicalize().expect("a path").to_str().expect("text"), 404), ("inner", 200)]
+    {
+        symlink(to, shop.join("assets")).expect("a link");
+        let answer = server.client.get("/shop/assets/a.js").await;
+        assert_eq!(answer.status, status, "{to}: {}", answer.text);
+        assert_ne!(answer.text, "aside", "{to}");
+        fs::remove_file(shop.join("assets")).expect("removed");
+    }
     // The command line has no page, and works as ever.
     Cli::of(&server).prints(&["handlers", "list"]);
 }

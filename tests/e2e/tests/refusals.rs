@@ -29,7 +29,18 @@ impl Endpoint {
     }
 }
 
+/// The endpoints, with a valid value for each parameter of a path.
 async fn endpoints(client: &Client) -> Vec<Endpoint> {
+    let valid = |parameter: &Value| match parameter["name"].as_str() {
+        _ if parameter["schema"]["type"] == "integer" => "1",
+        Some("id") => "a@1",
+        Some("kind") => "host",
+        _ => "a",
+    };
+    endpoints_with(client, valid).await
+}
+
+async fn endpoints_with(client: &Client, value: impl Fn(&Value) -> &'static str) -> Vec<Endpoint> {
     let document = client.get("/openapi.json").await.ok();
     let paths = document["paths"].as_object().expect("paths").clone();
     let described = paths.into_iter().flat_map(|(path, item)| {
@@ -40,7 +51,7 @@ async fn endpoints(client: &Client) -> Vec<Endpoint> {
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         let named = parameters.iter().filter(|parameter| parameter["in"] == "path");
         let path = named.fold(path, |path, parameter| {
-            path.replace(&format!("{{{}}}", parameter["name"].as_str().expect("a name")), "1")
+            path.replace(&format!("{{{}}}", parameter["name"].as_str().expect("a name")), value(parameter))
         });
         Endpoint { method: method.to_uppercase().parse().expect("a method"), path, operation }
     });
@@ -89,6 +100,9 @@ async fn no_endpoint_takes_an_encoded_body_or_another_charset() {
             let other = send("x-none", "1", "application/json; charset=iso-8859-1").await;
             other.is_problem(415, "unsupported-charset");
             send("x-none", "1", "text/plain").await.is_problem(415, "bad-json");
+            let twice = server.client.request(method.clone(), path).header("content-type", "application/json");
+            let twice = server.client.attempt(twice.header("content-type", "application/json").body("{}")).await;
+            twice.expect("an answer").is_problem(400, "bad-json");
             let cased = send("x-none", "1", "Application/JSON ; charset=\"UTF-8\"").await;
             assert_ne!(cased.status, 415, "{method} {path}: {}", cased.text);
         }
@@ -185,13 +199,70 @@ async fn a_body_that_will_be_refused_is_not_asked_for() {
         (format!("DELETE /v1/events HTTP/1.1\n{structured}content-length: 10\n"), 405),
         ("PUT /v1/handlers/a HTTP/1.1\ncontent-type: text/plain\ncontent-length: 10\n".to_owned(), 415),
         ("PUT /v1/handlers/a HTTP/1.1\ncontent-type: application/json\ncontent-length: 10\n".to_owned(), 100),
-        ("POST /v1/handlers/a/pause HTTP/1.1\ncontent-type: text/plain\ncontent-length: 10\n".to_owned(), 415),
-        ("POST /v1/handlers/a/pause HTTP/1.1\ncontent-type: text/plain\ntransfer-encoding: chunked\n".to_owned(), 415),
+        ("POST /v1/deliveries/a@1/skip HTTP/1.1\ncontent-type: text/plain\ncontent-length: 10\n".to_owned(), 415),
+        (
+            "POST /v1/deliveries/a@1/skip HTTP/1.1\ncontent-type: text/plain\ntransfer-encoding: chunked\n".to_owned(),
+            415,
+        ),
         ("PUT /v1/modules HTTP/1.1\ncontent-length: 33554433\n".to_owned(), 413),
         ("PUT /v1/modules HTTP/1.1\ncontent-encoding: br\ncontent-length: 10\n".to_owned(), 415),
+        ("PUT /v1/modules HTTP/1.1\ncontent-type: text/html\ncontent-length: 10\n".to_owned(), 415),
+        ("PUT /v1/modules HTTP/1.1\ncontent-type: application/wasm\ncontent-length: 10\n".to_owned(), 100),
+        (
+            "POST /v1/handlers/absent/pause HTTP/1.1\ncontent-type: application/json\ncontent-length: 10\n".to_owned(),
+            404,
+        ),
+        (
+            "POST /v1/deliveries/a@1/retry HTTP/1.1\ncontent-type: application/json\ncontent-length: 10\n".to_owned(),
+            100,
+        ),
+        (
+            "POST /v1/breakers/host/a.example/trip HTTP/1.1\ncontent-type: application/json\ncontent-length: 10\n"
+                .to_owned(),
+            100,
+        ),
     ] {
         let line = first_line(&server, &head).await;
         assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {line}");
+    }
+    let mut malformed = 0;
+    let described = endpoints_with(&server.client, |_| "~").await;
+    for endpoint in described.into_iter().filter(|one| one.has_body() && one.path.contains('~')) {
+        let Endpoint { method, path, operation } = &endpoint;
+        let content = operation["requestBody"]["content"].as_object().expect("content");
+        for content_type in content.keys().filter(|name| *name != "application/octet-stream") {
+            let head = format!("{method} {path} HTTP/1.1\ncontent-type: {content_type}\ncontent-length: 10\n");
+            let line = first_line(&server, &head).await;
+            assert!(line.starts_with("HTTP/1.1 400 "), "{head}: {line}");
+            malformed += 1;
+        }
+    }
+    assert!(malformed >= 15, "{malformed} requests");
+}
+
+/// The status of a request with a head of this many bytes, or with this many fields.
+async fn status_of(server: &Server, head: &str) -> u16 {
+    let mut stream = server.connect().await;
+    // It may refuse before it has read all.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut answer = [0; 64];
+    let count = within("an answer", PATIENCE, stream.read(&mut answer)).await.expect("readable");
+    let line = String::from_utf8_lossy(&answer[..count]).into_owned();
+    line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{line:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_has_a_limit_to_the_byte() {
+    const START: &str = "GET /livez HTTP/1.1\r\nhost: localhost\r\n";
+    let server = Setup::new().start().await;
+    for (bytes, status) in [(65_535, 200), (65_536, 200), (65_537, 431), (100_000, 431), (131_072, 431), (200_000, 431)]
+    {
+        let head = format!("{START}x: {}\r\n\r\n", "y".repeat(bytes - START.len() - "x: \r\n\r\n".len()));
+        assert_eq!((head.len(), status_of(&server, &head).await), (bytes, status));
+    }
+    for (fields, status) in [(100, 200), (101, 431)] {
+        let head = (1..fields).map(|n| format!("x-{n}: 1\r\n")).collect::<Vec<_>>().concat();
+        assert_eq!(status_of(&server, &format!("{START}{head}\r\n")).await, status, "{fields} fields");
     }
 }
 

@@ -13,6 +13,7 @@ mod live;
 mod python;
 mod raw_socket;
 mod replays;
+mod scripts;
 mod server;
 mod wait;
 
@@ -24,5 +25,6 @@ pub use gateway::{Gateway, Request};
 pub use live::{Document, Live};
 pub use python::python_program;
 pub use raw_socket::{CLOSE, End, HANDSHAKE, PING, PONG, RawFrame, RawSocket, TEXT, closing, masked};
+pub use scripts::run_script;
 pub use server::{Server, Setup, binary, free_port};
 pub use wait::{eventually, within};

@@ -8,6 +8,20 @@ use weirgate_types::{EventError, RawEvent, quoted_string};
 
 const PREFIX: &str = "ce-";
 
+/// A header that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the header {name} {problem}")]
+pub struct BadHeader {
+    name: HeaderName,
+    problem: &'static str,
+}
+
+impl From<BadHeader> for EventError {
+    fn from(bad: BadHeader) -> Self {
+        Self::Malformed(bad.to_string())
+    }
+}
+
 /// Whether there are headers of a `CloudEvent`.
 pub fn has_attributes(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with(PREFIX))
@@ -17,7 +31,7 @@ pub fn has_attributes(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// The header is there twice, or is not text.
-pub fn content_type(headers: &HeaderMap) -> Result<Option<&str>, EventError> {
+pub fn content_type(headers: &HeaderMap) -> Result<Option<&str>, BadHeader> {
     let Some(value) = only(headers, &header::CONTENT_TYPE)? else { return Ok(None) };
     let text = std::str::from_utf8(value).map_err(|_| malformed(&header::CONTENT_TYPE, "is not UTF-8"))?;
     Ok(Some(text.trim_matches([' ', '\t'])))
@@ -27,7 +41,7 @@ pub fn content_type(headers: &HeaderMap) -> Result<Option<&str>, EventError> {
 ///
 /// # Errors
 /// A header is there twice, or its value cannot be decoded.
-pub fn event(headers: &HeaderMap, content_type: Option<&str>) -> Result<RawEvent, EventError> {
+pub fn event(headers: &HeaderMap, content_type: Option<&str>) -> Result<RawEvent, BadHeader> {
     let mut attributes = BTreeMap::new();
     for header in headers.keys() {
         let Some(name) = header.as_str().strip_prefix(PREFIX) else { continue };
@@ -55,7 +69,7 @@ pub fn event(headers: &HeaderMap, content_type: Option<&str>) -> Result<RawEvent
 }
 
 /// The value of a header that may be there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, EventError> {
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, BadHeader> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(malformed(name, "is there more than once")),
@@ -63,8 +77,8 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
     }
 }
 
-fn malformed(name: &HeaderName, problem: &str) -> EventError {
-    EventError::Malformed(format!("the header {name} {problem}"))
+fn malformed(name: &HeaderName, problem: &'static str) -> BadHeader {
+    BadHeader { name: name.clone(), problem }
 }
 
 /// An attribute's value: double-quoted parts without their quotes and backslashes, then percent-decoded once (HTTP binding,

@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use weirgate_types::{Event, EventError, EventLimits, MediaType, RawEvent};
 
 use crate::Problem;
+pub use headers::{BadHeader, content_type};
 
 /// Maximum number of events in a batch.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
@@ -28,13 +29,14 @@ impl Mode {
     /// # Errors
     /// The content type is none of `CloudEvents`', or a header cannot be decoded.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let content_type = headers::content_type(headers)?;
+        let content_type = content_type(headers).map_err(EventError::from)?;
         let text = content_type.unwrap_or_default();
         if is_cloudevents(text) {
             return Self::of_json(text);
         }
         if headers::has_attributes(headers) {
-            return Ok(Self::Binary(Box::new(headers::event(headers, content_type)?)));
+            let event = headers::event(headers, content_type).map_err(EventError::from)?;
+            return Ok(Self::Binary(Box::new(event)));
         }
         Err(unsupported(text))
     }

@@ -49,7 +49,10 @@ pub fn messages(bytes: &[u8], size: usize) -> String {
 /// parameters, server-sent events.
 #[utoipa::path(
     get, path = "/v1/live", operation_id = "follow_live", tag = "status",
-    params(("subject" = Option<Vec<String>>, Query, description = "Server-sent events: the subjects to follow")),
+    params(
+        ("subject" = Option<Vec<String>>, Query, description = "Server-sent events: the subjects to follow"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Server-sent events: the `id` of the last event that was received, of the same subjects; the answer is what changed since"),
+    ),
     responses(
         (status = 101, description = "WebSocket, subprotocol weirgate.v1"),
         (status = 200, description = "Server-sent events", content_type = "text/event-stream"),

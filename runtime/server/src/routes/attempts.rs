@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weirgate_types::{AttemptFailure, Commit, DeliveryId, FailureClass, FailureKind, HandlerName, Outcome, Position};
+use weirgate_types::{
+    AttemptFailure, Commit, DeliveryId, Digest, FailureClass, FailureKind, HandlerName, Outcome, Position,
+};
 
 use super::{
     failures::LogItem,
@@ -54,20 +56,25 @@ pub struct AttemptItem {
     /// The position of its record.
     position: u64,
     /// RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     at: String,
     at_ms: u64,
     /// `<handler>@<position of the event>`.
+    #[schema(value_type = DeliveryId)]
     delivery: String,
+    #[schema(value_type = HandlerName)]
     handler: String,
     key: String,
     attempt: u32,
     /// The handler's version.
+    #[schema(value_type = Digest)]
     digest: String,
     /// `completed`, `withheld` (completed, with emissions that wait for earlier deliveries), `retry`, `awaiting-correction` or
     /// `dead-lettered`.
     outcome: &'static str,
     /// Retry: when the next attempt is due: RFC 3339, and in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,

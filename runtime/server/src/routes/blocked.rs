@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Blocked, DeliveryState};
-use weirgate_types::HandlerName;
+use weirgate_types::{DeliveryId, HandlerName};
 
 use super::{
     lists::ListSlot,
@@ -39,12 +39,15 @@ pub struct BlockedList {
 #[derive(Serialize, ToSchema)]
 pub struct BlockedItem {
     /// The blocking delivery.
+    #[schema(value_type = DeliveryId)]
     id: String,
+    #[schema(value_type = HandlerName)]
     handler: String,
     key: String,
     /// `ready`, `running`, `retrying`, `awaiting-correction` or `held`.
     state: &'static str,
     /// When its event was accepted: RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     accepted_at: String,
     accepted_at_ms: u64,
     /// The message of its last failed attempt.
@@ -52,6 +55,7 @@ pub struct BlockedItem {
     message: Option<String>,
     /// Retrying: when the next attempt may begin (RFC 3339, and in Unix milliseconds).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,

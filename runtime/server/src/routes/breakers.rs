@@ -1,6 +1,9 @@
 //! `/v1/breakers`: the circuit breakers of handlers and of called hosts, and commands to open and reset them.
 
-use axum::extract::State;
+use axum::{
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::BreakerItem as Item;
@@ -33,6 +36,7 @@ pub struct BreakerItem {
     state: &'static str,
     /// Open until this time: RFC 3339, and in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     open_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_until_ms: Option<u64>,
@@ -40,6 +44,7 @@ pub struct BreakerItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     changed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_at_ms: Option<u64>,
@@ -72,10 +77,10 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
 )]
 pub async fn trip(
     State(app): State<App>,
-    Path((kind, name)): Path<(String, String)>,
+    Breaker(breaker): Breaker,
     Body(audit): Body<AuditBody>,
 ) -> Result<axum::Json<BreakerItem>, Problem> {
-    set(&app, breaker(&kind, &name)?, true, audit).await
+    set(&app, breaker, true, audit).await
 }
 
 /// Close a breaker.
@@ -93,10 +98,10 @@ pub async fn trip(
 )]
 pub async fn reset(
     State(app): State<App>,
-    Path((kind, name)): Path<(String, String)>,
+    Breaker(breaker): Breaker,
     Body(audit): Body<AuditBody>,
 ) -> Result<axum::Json<BreakerItem>, Problem> {
-    set(&app, breaker(&kind, &name)?, false, audit).await
+    set(&app, breaker, false, audit).await
 }
 
 async fn set(app: &App, breaker: BreakerId, open: bool, audit: AuditBody) -> Result<axum::Json<BreakerItem>, Problem> {
@@ -108,7 +113,18 @@ async fn set(app: &App, breaker: BreakerId, open: bool, audit: AuditBody) -> Res
     Ok(axum::Json(BreakerItem::of(item, app.clock.now_ms())))
 }
 
-/// The breaker that a path names.
+/// The breaker that a path names, parsed before the body is read.
+pub struct Breaker(BreakerId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Breaker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((kind, name)) = Path::<(String, String)>::from_request_parts(parts, state).await?;
+        breaker(&kind, &name).map(Self)
+    }
+}
+
 fn breaker(kind: &str, name: &str) -> Result<BreakerId, Problem> {
     match kind {
         "handler" => Ok(BreakerId::Handler(name.parse()?)),

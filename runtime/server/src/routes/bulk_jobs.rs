@@ -70,6 +70,7 @@ pub struct BulkJobItem {
     /// `running`, `done`, `cancelled` or `failed`.
     state: &'static str,
     /// RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     started_at: String,
     started_at_ms: u64,
     /// Number of dead letters handled.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use weirgate_engine::{CommandRequest, DeadLetter};
 use weirgate_types::{
-    DeliveryId, FailureClass, FailureKind, RawEvent, StateWrite,
+    DeliveryId, Digest, FailureClass, FailureKind, HandlerName, RawEvent, StateWrite,
     json::{self, DEPTH_MAX},
 };
 
@@ -23,7 +23,7 @@ use super::{
         AmbiguousDigest, AuditRefused, DataRefused, DataTooLarge, DeliveryRunning, NoSuchHandler, NotADeadLetter,
         TooManyLists,
     },
-    query::{Body, Path, Query, limit},
+    query::{Body, Named, Query, limit},
     times::rfc3339,
 };
 use crate::{Problem, app::App};
@@ -33,6 +33,7 @@ pub struct DeadLetterList {
     dead_letters: Vec<DeadLetterItem>,
     /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeliveryId>)]
     next: Option<String>,
 }
 
@@ -40,10 +41,13 @@ pub struct DeadLetterList {
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterItem {
     /// `<handler>@<position of the event>`.
+    #[schema(value_type = DeliveryId)]
     id: String,
+    #[schema(value_type = HandlerName)]
     handler: String,
     /// The version that failed last; absent if an operator gave the delivery up before any attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Digest>)]
     digest: Option<String>,
     /// The event's position: `GET /v1/events/{position}` shows it.
     position: u64,
@@ -53,6 +57,7 @@ pub struct DeadLetterItem {
     /// Number of attempts.
     attempt: u32,
     /// When it became a dead letter: RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     at: String,
     at_ms: u64,
     /// `transient`, `correctable` or `permanent`.
@@ -135,8 +140,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>)
         NotADeadLetter, TooManyLists,
     ),
 )]
-pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id: DeliveryId = id.parse()?;
+pub async fn read(State(app): State<App>, Named(id): Named<DeliveryId>) -> Result<Response, Problem> {
     let slot = ListSlot::take(&app).await?;
     let mut dead_letter = app.engine.dead_letter(id.clone()).await?;
     let state = std::mem::take(&mut dead_letter.state).into_iter().filter_map(StateItem::of).collect();
@@ -154,11 +158,11 @@ pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
         NotADeadLetter, DeliveryRunning, DataTooLarge, DataRefused,
     ),
 )]
-pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body): Body<CorrectedBody>) -> Answer {
+pub async fn resubmit(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<CorrectedBody>) -> Answer {
     let (brought, actor, reason) = body.into_parts();
     let request = brought.checked(&app.options.event_limits)?.map_or(CommandRequest::Retry, CommandRequest::Correct);
-    app.engine.dead_letter(id.parse()?).await?;
-    command(&app, &id, request, audit(actor, reason)?).await
+    app.engine.dead_letter(id.clone()).await?;
+    command(&app, id, request, audit(actor, reason)?).await
 }
 
 /// Discard a dead letter. Its event and failed attempts stay in the log.
@@ -167,11 +171,11 @@ pub async fn resubmit(State(app): State<App>, Path(id): Path<String>, Body(body)
     request_body(content = Option<AuditBody>),
     responses(
         (status = 202, description = "Durable", body = Commanded),
-        NotADeadLetter, AuditRefused,
+        NotADeadLetter, DeliveryRunning, AuditRefused,
     ),
 )]
-pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    command(&app, &id, CommandRequest::Discard, body.checked()?).await
+pub async fn discard(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<AuditBody>) -> Answer {
+    command(&app, id, CommandRequest::Discard, body.checked()?).await
 }
 
 impl From<DeadLetter> for DeadLetterItem {

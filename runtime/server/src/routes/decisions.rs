@@ -14,7 +14,7 @@ use super::{
         AuditRefused, DataRefused, DataTooLarge, DeliveryClosed, DeliveryRunning, EventsRefused, NotADeadLetter,
         NotOpen,
     },
-    query::{Body, Json, Path},
+    query::{Body, Json, Named},
 };
 use crate::{Problem, app::App};
 
@@ -25,6 +25,7 @@ const RESOLVED_EVENTS_MAX: usize = 64;
 #[derive(Serialize, ToSchema)]
 pub struct Commanded {
     /// The delivery's id.
+    #[schema(value_type = DeliveryId)]
     id: String,
     /// The position of its record.
     position: u64,
@@ -37,8 +38,7 @@ pub struct Commanded {
 
 pub type Answer = Result<(StatusCode, axum::Json<Commanded>), Problem>;
 
-pub async fn command(app: &App, id: &str, request: CommandRequest, audit: Audit) -> Answer {
-    let delivery: DeliveryId = id.parse()?;
+pub async fn command(app: &App, delivery: DeliveryId, request: CommandRequest, audit: Audit) -> Answer {
     let (position, diff) = app.engine.command_delivery(delivery.clone(), request, audit).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(Commanded { id: delivery.to_string(), position: position.0, diff })))
 }
@@ -52,8 +52,8 @@ pub async fn command(app: &App, id: &str, request: CommandRequest, audit: Audit)
         DeliveryClosed, DeliveryRunning, AuditRefused,
     ),
 )]
-pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    command(&app, &id, CommandRequest::Retry, body.checked()?).await
+pub async fn retry(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<AuditBody>) -> Answer {
+    command(&app, id, CommandRequest::Retry, body.checked()?).await
 }
 
 /// Skip a delivery: close it without effects. Deliveries blocked by it continue.
@@ -65,8 +65,8 @@ pub async fn retry(State(app): State<App>, Path(id): Path<String>, Body(body): B
         DeliveryClosed, DeliveryRunning, AuditRefused,
     ),
 )]
-pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    command(&app, &id, CommandRequest::Skip, body.checked()?).await
+pub async fn skip(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<AuditBody>) -> Answer {
+    command(&app, id, CommandRequest::Skip, body.checked()?).await
 }
 
 /// Make an open delivery a dead letter.
@@ -78,8 +78,8 @@ pub async fn skip(State(app): State<App>, Path(id): Path<String>, Body(body): Bo
         NotOpen, DeliveryRunning, AuditRefused,
     ),
 )]
-pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    command(&app, &id, CommandRequest::DeadLetter, body.checked()?).await
+pub async fn dead_letter(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<AuditBody>) -> Answer {
+    command(&app, id, CommandRequest::DeadLetter, body.checked()?).await
 }
 
 /// Discard a dead letter. Its event and failed attempts stay in the log.
@@ -91,8 +91,8 @@ pub async fn dead_letter(State(app): State<App>, Path(id): Path<String>, Body(bo
         NotADeadLetter, DeliveryRunning, AuditRefused,
     ),
 )]
-pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body): Body<AuditBody>) -> Answer {
-    command(&app, &id, CommandRequest::Discard, body.checked()?).await
+pub async fn discard(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<AuditBody>) -> Answer {
+    command(&app, id, CommandRequest::Discard, body.checked()?).await
 }
 
 /// Retry a delivery with corrected data, with attempts counted from zero. The event does not change.
@@ -103,10 +103,10 @@ pub async fn discard(State(app): State<App>, Path(id): Path<String>, Body(body):
         DeliveryClosed, DeliveryRunning, DataTooLarge, DataRefused,
     ),
 )]
-pub async fn correct(State(app): State<App>, Path(id): Path<String>, Json(body): Json<CorrectedBody>) -> Answer {
+pub async fn correct(State(app): State<App>, Named(id): Named<DeliveryId>, Json(body): Json<CorrectedBody>) -> Answer {
     let (brought, actor, reason) = body.into_parts();
     let data = brought.required(&app.options.event_limits)?;
-    command(&app, &id, CommandRequest::Correct(data), audit(actor, reason)?).await
+    command(&app, id, CommandRequest::Correct(data), audit(actor, reason)?).await
 }
 
 /// Events that resolve a delivery.
@@ -133,10 +133,10 @@ pub struct ResolvedBody {
         DeliveryClosed, DeliveryRunning, EventsRefused,
     ),
 )]
-pub async fn resolve(State(app): State<App>, Path(id): Path<String>, Body(body): Body<ResolvedBody>) -> Answer {
+pub async fn resolve(State(app): State<App>, Named(id): Named<DeliveryId>, Body(body): Body<ResolvedBody>) -> Answer {
     let ResolvedBody { events, actor, reason } = body;
     let events = checked(events, &app.options.event_limits)?;
-    command(&app, &id, CommandRequest::Resolve(events), audit(actor, reason)?).await
+    command(&app, id, CommandRequest::Resolve(events), audit(actor, reason)?).await
 }
 
 /// The rules are those of `POST /v1/events`.

@@ -19,7 +19,7 @@ use super::{
     failures::FailedAttempt,
     lists::ListSlot,
     problems::{DeliveryClosed, NoSuchHandler, TooManyLists, TooManyQueries},
-    query::{Path, Query, limit},
+    query::{Named, Query, limit},
     suspected::hint,
     times::rfc3339,
 };
@@ -59,6 +59,7 @@ pub struct DeliveryList {
     deliveries: Vec<DeliveryItem>,
     /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeliveryId>)]
     next: Option<String>,
 }
 
@@ -66,7 +67,9 @@ pub struct DeliveryList {
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryItem {
     /// `<handler>@<position of the event>`.
+    #[schema(value_type = DeliveryId)]
     id: String,
+    #[schema(value_type = HandlerName)]
     handler: String,
     /// The event's position: `GET /v1/events/{position}` shows it.
     position: u64,
@@ -81,6 +84,7 @@ pub struct DeliveryItem {
     /// Number of attempts begun.
     attempt: u32,
     /// When the event was accepted: RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     accepted_at: String,
     accepted_at_ms: u64,
     /// The last failed attempt: its class, and its message.
@@ -92,6 +96,7 @@ pub struct DeliveryItem {
     /// Retrying: when the next attempt may begin (RFC 3339, and in Unix milliseconds). Out of order: the end of the gap's
     /// timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,
@@ -151,6 +156,7 @@ struct CorrectionItem {
     actor: String,
     reason: String,
     /// RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     at: String,
     at_ms: u64,
     /// JSON, or text if it is not JSON.
@@ -178,8 +184,7 @@ impl From<Corrected> for CorrectionItem {
         DeliveryClosed, TooManyLists,
     ),
 )]
-pub async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id: DeliveryId = id.parse()?;
+pub async fn read(State(app): State<App>, Named(id): Named<DeliveryId>) -> Result<Response, Problem> {
     let slot = ListSlot::take(&app).await?;
     let open = find(&app, &id).await?;
     let hint = match open {

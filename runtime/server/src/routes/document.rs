@@ -1,5 +1,8 @@
 //! Completes the OpenAPI document with what holds for many routes, so that no route has to repeat it.
 
+use std::sync::Arc;
+
+use axum::{Extension, Json};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{Content, KnownFormat, ObjectBuilder, OpenApi, RefOr, Schema, SchemaFormat, Type, path::Operation},
@@ -37,6 +40,15 @@ impl PartialSchema for Bytes {
 }
 
 impl ToSchema for Bytes {}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "read_openapi", tag = "system",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+)]
+pub async fn read(Extension(document): Extension<Arc<OpenApi>>) -> Json<OpenApi> {
+    Json((*document).clone())
+}
 
 /// Adds the answers that an operation does not describe itself, and writes paths as OpenAPI does.
 pub fn complete(document: &mut OpenApi) {
@@ -140,6 +152,57 @@ mod tests {
             }
         }
         check("", &document());
+    }
+
+    #[test]
+    fn every_identifier_in_an_answer_has_a_form() {
+        let document = document();
+        let mut found = 0;
+        for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+            let parts = [schema].into_iter().chain(schema["allOf"].as_array().into_iter().flatten());
+            for (property, one) in parts.filter_map(|part| part["properties"].as_object()).flatten() {
+                if ["handler", "digest", "delivery", "epoch"].contains(&property.as_str()) {
+                    let text = one.to_string();
+                    assert!(text.contains("\"$ref\"") || text.contains("\"pattern\""), "{name}.{property}: {text}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found >= 15, "{found} identifiers");
+    }
+
+    #[test]
+    fn a_shop_is_described_where_there_is_one() {
+        let with_shop = serde_json::to_value(super::super::api(true).1).expect("JSON");
+        let without = document();
+        assert!(with_shop["paths"]["/"]["get"]["responses"]["307"].is_object());
+        assert!(without["paths"]["/"]["get"]["responses"]["200"].is_object());
+        for path in ["/shop", "/shop/", "/shop/{file}"] {
+            assert!(
+                with_shop["paths"][path]["get"]["responses"]["421"].is_object() && without["paths"].get(path).is_none()
+            );
+        }
+    }
+
+    #[test]
+    fn every_header_that_is_read_is_described() {
+        let document = document();
+        let headers = |path: &str, method: &str| -> Vec<String> {
+            let parameters = document["paths"][path][method]["parameters"].as_array().expect(path).iter();
+            let headers = parameters.filter(|one| one["in"] == "header" && one["required"] == false);
+            headers.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+        };
+        for path in ["/v1/events", "/v1/handlers/{name}/events"] {
+            let names = headers(path, "post");
+            for name in ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time", "ce-partitionkey"]
+            {
+                assert!(names.iter().any(|one| one == name), "{path} does not describe {name}: {names:?}");
+            }
+        }
+        for path in ["/v1/status", "/v1/status/{subject}"] {
+            assert_eq!(headers(path, "get"), ["If-Match", "If-None-Match"], "{path}");
+        }
+        assert_eq!(headers("/v1/live", "get"), ["Last-Event-ID"]);
     }
 
     #[test]

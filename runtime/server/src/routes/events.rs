@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use axum::{
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -13,19 +13,15 @@ use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{DeliveryId, Event, HandlerName, Position, RawEvent};
 
 use super::{
+    binary_mode::BinaryMode,
     document::Bytes,
     lists::ListSlot,
     problems::{EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooManyLists, TooMuchInFlight},
-    query::{Path, Query, limit},
+    query::{ForHandler, Path, Query, limit},
     subject_status,
     times::rfc3339,
 };
-use crate::{
-    Problem,
-    app::App,
-    content::Mode,
-    payload::{Payload, waits_to_be_asked},
-};
+use crate::{Problem, app::App, content::Mode, payload::Payload};
 
 /// Maximum number of positions that one request scans for matching events.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
@@ -36,6 +32,7 @@ const LIST_BYTES_MAX: usize = 4 << 20;
 #[derive(Serialize, ToSchema)]
 pub struct Accepted {
     /// The epoch of the positions.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     epoch: String,
     events: Vec<AcceptedEvent>,
 }
@@ -58,7 +55,7 @@ pub struct AcceptedEvent {
 ///
 /// Safe to repeat: events that were accepted before are answered as duplicates.
 #[utoipa::path(
-    post, path = "/v1/events", operation_id = "publish_events", tag = "events",
+    post, path = "/v1/events", operation_id = "publish_events", tag = "events", params(BinaryMode),
     request_body(
         content(
             (RawEvent = "application/cloudevents+json"),
@@ -79,7 +76,8 @@ pub async fn publish(State(app): State<App>, request: Request) -> Response {
 ///
 /// An event that was accepted before, for any handler, is answered as a duplicate and changes nothing.
 #[utoipa::path(
-    post, path = "/v1/handlers/{name}/events", operation_id = "post_events_to_handler", tag = "events", params(("name" = inline(HandlerName), Path)),
+    post, path = "/v1/handlers/{name}/events", operation_id = "post_events_to_handler", tag = "events",
+    params(("name" = inline(HandlerName), Path), BinaryMode),
     request_body(
         content(
             (RawEvent = "application/cloudevents+json"),
@@ -92,8 +90,12 @@ pub async fn publish(State(app): State<App>, request: Request) -> Response {
         (status = 202, description = "Durable", body = Accepted),
         NotACloudEvent, NoSuchHandler, EventRefused, TooMuchInFlight,     ),
 )]
-pub async fn post(State(app): State<App>, Path(name): Path<String>, request: Request) -> Response {
-    counted(&app, accept(&app, request, Some(&name)).await)
+pub async fn post(State(app): State<App>, name: Result<ForHandler, Problem>, request: Request) -> Response {
+    let accepted = match name {
+        Ok(ForHandler(name)) => accept(&app, request, Some(name)).await,
+        Err(problem) => Err(problem),
+    };
+    counted(&app, accepted)
 }
 
 fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Problem>) -> Response {
@@ -107,11 +109,13 @@ fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Probl
     }
 }
 
-async fn accept(app: &App, request: Request, to: Option<&str>) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
-    let (mode, to) = match before_the_body(app, request.headers(), to).await {
-        Ok(known) => known,
-        Err(problem) => return Err(Payload::refuse(app, request, problem)),
-    };
+async fn accept(
+    app: &App,
+    request: Request,
+    to: Option<HandlerName>,
+) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
+    // Refused here, the body is not asked for.
+    let mode = Mode::of(request.headers())?;
     let Payload { bytes, held } = Payload::from_request(request, app).await?;
     let limits = app.options.event_limits;
     let parse = move || mode.events(&bytes, &limits);
@@ -119,20 +123,6 @@ async fn accept(app: &App, request: Request, to: Option<&str>) -> Result<(Status
     let ingested = app.engine.ingest(events, to, Some(held)).await?;
     let events = ingested.into_iter().map(AcceptedEvent::from).collect();
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
-}
-
-/// What the request's head says. Refused here, its body is not asked for.
-async fn before_the_body(
-    app: &App,
-    headers: &HeaderMap,
-    to: Option<&str>,
-) -> Result<(Mode, Option<HandlerName>), Problem> {
-    let to = to.map(str::parse::<HandlerName>).transpose()?;
-    let mode = Mode::of(headers)?;
-    if let Some(name) = to.as_ref().filter(|_| waits_to_be_asked(headers)) {
-        app.engine.handler(name.clone()).await?;
-    }
-    Ok((mode, to))
 }
 
 impl From<Ingested> for AcceptedEvent {
@@ -194,6 +184,7 @@ pub struct EventList {
 pub struct EventItem {
     position: u64,
     /// When it was accepted: RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     at: String,
     at_ms: u64,
     /// The event's key.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::Failure;
-use weirgate_types::{FailureClass, FailureKind, LogLevel, LogLine};
+use weirgate_types::{Digest, FailureClass, FailureKind, LogLevel, LogLine};
 
 use super::times::rfc3339;
 
@@ -12,9 +12,11 @@ use super::times::rfc3339;
 pub struct FailedAttempt {
     attempt: u32,
     /// RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
     at: String,
     at_ms: u64,
     /// The handler's version.
+    #[schema(value_type = Digest)]
     digest: String,
     /// `transient`, `correctable` or `permanent`.
     class: FailureClass,
@@ -25,6 +27,7 @@ pub struct FailedAttempt {
     what_is_wrong: Option<String>,
     /// When the next attempt was due: RFC 3339, and in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_attempt_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at_ms: Option<u64>,

@@ -4,12 +4,12 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weirgate_engine::{HandlerItem as Item, schedule};
-use weirgate_types::{HandlerName, Manifest, Mode, Schedule};
+use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::{
     lists::ListSlot,
     problems::{AmbiguousDigest, ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
-    query::{Json, Path},
+    query::{Json, Named},
     times::rfc3339,
 };
 use crate::{Problem, app::App};
@@ -22,18 +22,22 @@ pub struct HandlerList {
 /// A handler and its state.
 #[derive(Serialize, ToSchema)]
 pub struct HandlerItem {
+    #[schema(value_type = HandlerName)]
     name: String,
     /// `running`, `draining`, `drained` (draining, with nothing open), `paused`, or `waiting-for-module`.
     state: &'static str,
+    #[schema(value_type = Digest)]
     digest: String,
     manifest: Manifest,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     deployed_at: String,
     deployed_at_ms: u64,
     /// The reason of the last pause, drain or resume, and when that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     changed_at: Option<String>,
     /// The position up to which no delivery is open.
     checkpoint: u64,
@@ -41,6 +45,7 @@ pub struct HandlerItem {
     lag: u64,
     /// When the event of the oldest open delivery was accepted (RFC 3339); absent if none is open.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     oldest_open_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_open_at_ms: Option<u64>,
@@ -56,6 +61,7 @@ pub struct HandlerItem {
     spilled: usize,
     /// If its breaker is open: until this time (RFC 3339, and in Unix milliseconds); then one probe delivery passes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     breaker_open_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker_open_until_ms: Option<u64>,
@@ -119,8 +125,8 @@ pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
         NoSuchHandler,
     ),
 )]
-pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<HandlerItem>, Problem> {
-    let item = app.engine.handler(handler_name(&name)?).await?;
+pub async fn read(State(app): State<App>, Named(name): Named<HandlerName>) -> Result<axum::Json<HandlerItem>, Problem> {
+    let item = app.engine.handler(name).await?;
     Ok(axum::Json(HandlerItem::described(&app, item).await?))
 }
 
@@ -134,21 +140,17 @@ pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<ax
 )]
 pub async fn put(
     State(app): State<App>,
-    Path(name): Path<String>,
+    Named(name): Named<HandlerName>,
     Json(deployment): Json<Deployment>,
 ) -> Result<axum::Json<HandlerItem>, Problem> {
     let Deployment { digest, manifest } = deployment;
-    if handler_name(&name)? != manifest.name {
+    if name != manifest.name {
         let detail = format!("the manifest is named {}, but the path has {name}", manifest.name);
         return Err(Problem::bad_request("name-mismatch", detail));
     }
     let digest = app.engine.digest(&digest).await?;
     let item = app.engine.deploy(manifest, digest).await?;
     Ok(axum::Json(HandlerItem::described(&app, item).await?))
-}
-
-fn handler_name(name: &str) -> Result<HandlerName, Problem> {
-    Ok(name.parse()?)
 }
 
 impl HandlerItem {

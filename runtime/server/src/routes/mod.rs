@@ -2,6 +2,7 @@
 
 mod attempts;
 mod audit;
+mod binary_mode;
 mod blocked;
 mod breakers;
 mod bulk_jobs;
@@ -10,7 +11,7 @@ mod dead_letter_filter;
 mod dead_letters;
 mod decisions;
 mod deliveries;
-mod document;
+pub mod document;
 mod events;
 mod failures;
 mod handlers;
@@ -23,6 +24,7 @@ mod problem_pages;
 pub mod problems;
 mod query;
 pub mod root;
+pub mod shop;
 mod status;
 mod subject_status;
 mod suspected;
@@ -53,8 +55,8 @@ use crate::{Problem, app::App, live};
 )]
 struct Api;
 
-/// All routes under `/v1`, and their descriptions.
-pub fn api() -> (Router<App>, Document) {
+/// All routes under `/v1`, and the description of all routes, of those for pages too.
+pub fn api(has_shop: bool) -> (Router<App>, Document) {
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::read))
@@ -79,15 +81,22 @@ pub fn api() -> (Router<App>, Document) {
         .routes(routes!(problem_pages::list))
         .routes(routes!(problem_pages::read))
         .split_for_parts();
-    describe_root(&mut document);
+    describe_others(&mut document, has_shop);
     document::complete(&mut document);
     (router, document)
 }
 
-/// `GET /` is described here and routed with the pages, since a configured page takes its place.
-fn describe_root(document: &mut Document) {
-    let (_, root) = OpenApiRouter::<App>::new().routes(routes!(root::read)).split_for_parts();
-    document.merge(root);
+/// The document, `GET /` and the shop are described here and routed by `serve`: they depend on the document and the options.
+fn describe_others(document: &mut Document, has_shop: bool) {
+    let others = OpenApiRouter::<App>::new().routes(routes!(document::read));
+    let others = match has_shop {
+        true => others.routes(routes!(shop::root)).routes(routes!(shop::folder)),
+        false => others.routes(routes!(root::read)),
+    };
+    document.merge(others.split_for_parts().1);
+    if has_shop {
+        shop::describe_files(document);
+    }
 }
 
 fn deliveries() -> OpenApiRouter<App> {
@@ -116,8 +125,8 @@ fn dead_letters() -> OpenApiRouter<App> {
         .routes(routes!(bulk_jobs::cancel))
 }
 
-/// The OpenAPI 3.1 document of the endpoints.
+/// The OpenAPI 3.1 document of the endpoints, without a shop.
 #[must_use]
 pub fn openapi() -> Document {
-    api().1
+    api(false).1
 }

@@ -7,7 +7,7 @@ use super::{
     audit::AuditBody,
     handlers::HandlerItem,
     problems::{AuditRefused, NoSuchHandler},
-    query::{Body, Path},
+    query::{Body, ForHandler},
 };
 use crate::{Problem, app::App};
 
@@ -22,8 +22,8 @@ type Answer = Result<axum::Json<HandlerItem>, Problem>;
         NoSuchHandler, AuditRefused,
     ),
 )]
-pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
-    change(&app, &name, Mode::Paused, audit).await
+pub async fn pause(State(app): State<App>, ForHandler(name): ForHandler, Body(audit): Body<AuditBody>) -> Answer {
+    change(&app, name, Mode::Paused, audit).await
 }
 
 /// Drain a handler: take no new events and finish open deliveries, retries included. Then the state is `drained`.
@@ -35,8 +35,8 @@ pub async fn pause(State(app): State<App>, Path(name): Path<String>, Body(audit)
         NoSuchHandler, AuditRefused,
     ),
 )]
-pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
-    change(&app, &name, Mode::Draining, audit).await
+pub async fn drain(State(app): State<App>, ForHandler(name): ForHandler, Body(audit): Body<AuditBody>) -> Answer {
+    change(&app, name, Mode::Draining, audit).await
 }
 
 /// Resume a paused or drained handler.
@@ -48,11 +48,11 @@ pub async fn drain(State(app): State<App>, Path(name): Path<String>, Body(audit)
         NoSuchHandler, AuditRefused,
     ),
 )]
-pub async fn resume(State(app): State<App>, Path(name): Path<String>, Body(audit): Body<AuditBody>) -> Answer {
-    change(&app, &name, Mode::Running, audit).await
+pub async fn resume(State(app): State<App>, ForHandler(name): ForHandler, Body(audit): Body<AuditBody>) -> Answer {
+    change(&app, name, Mode::Running, audit).await
 }
 
-async fn change(app: &App, name: &str, mode: Mode, audit: AuditBody) -> Answer {
-    let item = app.engine.change_mode(name.parse()?, mode, audit.checked()?).await?;
+async fn change(app: &App, name: HandlerName, mode: Mode, audit: AuditBody) -> Answer {
+    let item = app.engine.change_mode(name, mode, audit.checked()?).await?;
     Ok(axum::Json(HandlerItem::described(app, item).await?))
 }

@@ -1,6 +1,20 @@
 //! Conditional requests: RFC 9110, section 13, for responses with an entity tag. Pure functions of header fields.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use utoipa::IntoParams;
+
+/// The header fields, for the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "it describes what `judge` reads")]
+pub struct Conditions {
+    /// Answer 412 unless the document has one of these entity tags.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// Answer 304 if the document has one of these entity tags.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
 
 /// What a conditional request is answered.
 #[derive(Debug, PartialEq, Eq)]

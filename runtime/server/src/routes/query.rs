@@ -1,8 +1,10 @@
 //! Extractors whose refusals are problem details, and shared parameters of lists.
 
+use std::str::FromStr;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use weirgate_engine::Handle;
@@ -11,6 +13,7 @@ use weirgate_types::{HandlerName, MediaType};
 use crate::{
     Problem,
     app::App,
+    content::content_type,
     objects::Objects,
     payload::{Payload, announced, waits_to_be_asked},
 };
@@ -28,6 +31,37 @@ pub struct Query<T>(pub T);
 #[from_request(via(axum::extract::Path), rejection(Problem))]
 pub struct Path<T>(pub T);
 
+/// What a path names. Parsed before the body is read, so that the body of a malformed path is not asked for.
+pub struct Named<T>(pub T);
+
+impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Named<T>
+where
+    Problem: From<T::Err>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
+        Ok(Self(text.parse()?))
+    }
+}
+
+/// The handler that a path names, for a request with a body. A client that waits to be asked for the body is told before if
+/// there is no such handler.
+pub struct ForHandler(pub HandlerName);
+
+impl FromRequestParts<App> for ForHandler {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Named(name) = Named::<HandlerName>::from_request_parts(parts, app).await?;
+        if waits_to_be_asked(&parts.headers) {
+            app.engine.handler(name.clone()).await?;
+        }
+        Ok(Self(name))
+    }
+}
+
 /// A JSON body.
 pub struct Json<T>(pub T);
 
@@ -35,9 +69,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if let Err(problem) = check_json(request.headers()) {
-            return Err(Payload::refuse(app, request, problem));
-        }
+        check_json(request.headers())?;
         let payload = Payload::from_request(request, app).await?;
         parse(app, payload).await.map(Self)
     }
@@ -72,7 +104,7 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Body<T
         let json = check_json(request.headers());
         // A body of another type is refused before it is sent.
         if let (Err(problem), true) = (&json, has_body(request.headers())) {
-            return Err(Payload::refuse(app, request, problem.clone()));
+            return Err(problem.clone());
         }
         let payload = Payload::from_request(request, app).await?;
         if payload.bytes.is_empty() {
@@ -94,7 +126,8 @@ fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
         let detail = "the content type is not JSON; send application/json";
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-json", detail)
     };
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = content_type(headers).map_err(|bad| Problem::bad_request("bad-json", bad.to_string()))?;
+    let content_type = content_type.unwrap_or_default();
     let media_type = MediaType::parse(content_type).ok_or_else(not_json)?;
     if media_type.essence() != "application/json" {
         return Err(not_json());

@@ -38,6 +38,7 @@ pub struct Root {
     /// As `/readyz` answers.
     ready: bool,
     /// The epoch of the log's positions.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     epoch: String,
     /// The log's last position.
     head: u64,

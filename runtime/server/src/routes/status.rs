@@ -13,7 +13,7 @@ use weirgate_engine::Watch;
 use weirgate_types::{Epoch, Position, StatusDocument};
 
 use super::{
-    preconditions::{self, Verdict},
+    preconditions::{self, Conditions, Verdict},
     problems::{SubjectRefused, UnknownSubject, VersionDiffers},
     query::{Path, Query},
 };
@@ -42,6 +42,7 @@ pub struct StatusQuery {
 pub struct Status {
     subject: String,
     /// The epoch of the version.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     epoch: String,
     /// The position of the last change. It only increases.
     version: u64,
@@ -52,7 +53,7 @@ pub struct Status {
 /// Read a subject's status. With `after` and `wait`, answers when there is a newer version.
 #[utoipa::path(
     get, path = "/v1/status/{*subject}", operation_id = "read_status", tag = "status",
-    params(("subject" = String, Path, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery),
+    params(("subject" = String, Path, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery, Conditions),
     responses(
         (status = 200, description = "The document", body = Status),
         (status = 304, description = "Nothing newer than `after`, or the version that `If-None-Match` names"),

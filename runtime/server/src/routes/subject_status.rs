@@ -9,6 +9,7 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
+    preconditions::Conditions,
     problems::{SubjectRefused, UnknownSubject, VersionDiffers},
     query::{Path, Query},
     status::{self, Status, StatusQuery},
@@ -33,7 +34,7 @@ pub fn url(subject: &str) -> String {
 /// Read a subject's status, for any subject: also one with empty parts or dots between its slashes.
 #[utoipa::path(
     get, path = "/v1/status", operation_id = "read_status_of_subject", tag = "status",
-    params(("subject" = String, Query, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery),
+    params(("subject" = String, Query, min_length = 1, max_length = 1024, description = "For instance order/o-1"), StatusQuery, Conditions),
     responses(
         (status = 200, description = "The document", body = Status),
         (status = 304, description = "Nothing newer than `after`, or the version that `If-None-Match` names"),
