@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossbeam_channel::{Sender, bounded};
 use weirgate_host::{BoundSecret, Outbound, OutboundCall, RecordedStep, StateError};
 use weirgate_log::{Epochs, LogReader};
-use weirgate_types::{DeliveryId, Position, Record, Stepped};
+use weirgate_types::{DeliveryId, Position, Record, StepRequest, Stepped};
 
 use crate::{Refusal, StorageError, command::Command, host_breakers::HostBreakers, secrets::Secrets};
 
@@ -74,7 +74,7 @@ pub fn answers_before(
 }
 
 impl Outbound for JournaledCalls {
-    fn recorded(&self, step: &str) -> Result<Option<RecordedStep>, StateError> {
+    fn recorded(&self, step: &str, _: &StepRequest) -> Result<Option<RecordedStep>, StateError> {
         let Some((position, _)) = self.recorded.get(step) else { return Ok(None) };
         match self.call_services.log.read(*position).map_err(StateError::new)? {
             Some((_, Record::Stepped(Stepped { request, result, .. }))) => {

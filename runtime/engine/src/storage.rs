@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, LogReader, Loss, Opening, Repair, random_epoch};
-pub use weirgate_log::{Finding, LogError, LostRange, Repaired, Survey};
+use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, random_epoch};
+pub use weirgate_log::{Finding, LogError, LogReader, LostRange, Repaired, Survey};
 use weirgate_views::{ViewError, ViewOptions, Views};
 
 use crate::{StartError, tables::TABLES};

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::Seek,
+    io::{Read, Seek},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
@@ -125,6 +125,19 @@ impl Host {
         let module = self.load_cached(digest, bytes).map_or_else(|| self.load_compiling(digest, bytes), Ok)?;
         self.announce(&module);
         Ok(module)
+    }
+
+    /// A stored module's bytes, which are verified.
+    ///
+    /// # Errors
+    /// As for [`Host::load`].
+    pub fn module_bytes(&self, digest: Digest) -> Result<Vec<u8>, ModuleError> {
+        let mut bytes = Vec::new();
+        let read = self.files.module(digest)?.read_to_end(&mut bytes);
+        read.map(|_| bytes).map_err(|source| {
+            let path = self.options.dir.clone();
+            ModuleError::Storage { doing: "reading a module in", path, source }
+        })
     }
 
     /// Whether a module is in memory, so that loading it takes no time.

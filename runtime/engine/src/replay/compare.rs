@@ -1,5 +1,6 @@
 //! Whether an attempt that was executed again came to what the log holds. Pure.
 
+use serde::{Deserialize, Serialize};
 use weirgate_host::CallError;
 use weirgate_types::{AttemptFailure, Commit, Correction, Effects, Event, LogLine, Outcome, RUNTIME_TYPES};
 
@@ -44,34 +45,56 @@ pub struct Differs {
     pub now: String,
 }
 
-/// What an attempt came to.
+/// What an attempt came to, in the form that is compared: without what the runtime added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Came {
+    pub result: Result<Effects, AttemptFailure>,
+    pub log: Vec<LogLine>,
+}
+
+/// What a repeated attempt came to.
 #[derive(Debug)]
 pub struct Repeated {
     pub result: Result<Effects, CallError>,
     pub log: Vec<LogLine>,
 }
 
-/// All parts in which a commit differs from the repeated attempt.
-pub fn differences(commit: &Commit, repeated: &Repeated) -> Vec<Differs> {
-    let now = repeated.result.as_ref().map_err(recorded_failure);
-    let recorded = recorded_result(&commit.outcome);
+impl From<Repeated> for Came {
+    fn from(repeated: Repeated) -> Self {
+        Self { result: repeated.result.map_err(|error| recorded_failure(&error)), log: repeated.log }
+    }
+}
+
+impl From<&Commit> for Came {
+    fn from(commit: &Commit) -> Self {
+        let result = match &commit.outcome {
+            Outcome::Completed | Outcome::Withheld => Ok(own_effects(&commit.effects)),
+            Outcome::Retry { failure, .. }
+            | Outcome::AwaitingCorrection { failure, .. }
+            | Outcome::DeadLettered { failure, .. } => Err(failure.clone()),
+        };
+        Self { result, log: commit.log.clone() }
+    }
+}
+
+/// All parts in which two results differ.
+pub fn differences(recorded: &Came, now: &Came) -> Vec<Differs> {
     let mut all = Vec::new();
     let mut compare = |part, recorded: String, now: String| {
         if recorded != now {
             all.push(Differs { part, recorded: shown(&recorded), now: shown(&now) });
         }
     };
-    match (recorded, now) {
-        (Ok(()), Ok(effects)) => {
-            let kept = &commit.effects;
-            compare(Part::State, text(&kept.state), text(&effects.state));
-            compare(Part::Status, text(&kept.status), text(&effects.status));
-            compare(Part::Emitted, text(&emitted(kept)), text(&effects.emitted.iter().collect::<Vec<_>>()));
-            compare(Part::Timers, text(&kept.timers), text(&effects.timers));
+    match (&recorded.result, &now.result) {
+        (Ok(recorded), Ok(now)) => {
+            compare(Part::State, text(&recorded.state), text(&now.state));
+            compare(Part::Status, text(&recorded.status), text(&now.status));
+            compare(Part::Emitted, text(&recorded.emitted), text(&now.emitted));
+            compare(Part::Timers, text(&recorded.timers), text(&now.timers));
         }
-        (recorded, now) => compare(Part::Outcome, result_text(recorded), result_text(now.as_ref().map(|_| ()))),
+        (recorded, now) => compare(Part::Outcome, result_text(recorded), result_text(now)),
     }
-    compare(Part::Log, text(&commit.log), text(&repeated.log));
+    compare(Part::Log, text(&recorded.log), text(&now.log));
     all
 }
 
@@ -84,30 +107,22 @@ pub fn correction_difference(recorded: &Correction, now: &Correction) -> Option<
     (recorded != now).then(|| Differs { part: Part::Correction, recorded: of(recorded), now: of(now) })
 }
 
-/// What the handler emitted: without the runtime's notice of the attempt.
-fn emitted(effects: &Effects) -> Vec<&Event> {
+/// The handler's own effects: without the runtime's notice of the attempt, and whether or not its emissions wait.
+fn own_effects(effects: &Effects) -> Effects {
     let own = |event: &&Event| !event.r#type.starts_with(RUNTIME_TYPES);
-    effects.withheld.iter().chain(effects.emitted.iter().filter(own)).collect()
+    let emitted = effects.withheld.iter().chain(effects.emitted.iter().filter(own)).cloned().collect();
+    Effects { emitted, withheld: Vec::new(), ..effects.clone() }
 }
 
-fn recorded_result(outcome: &Outcome) -> Result<(), AttemptFailure> {
-    match outcome {
-        Outcome::Completed | Outcome::Withheld => Ok(()),
-        Outcome::Retry { failure, .. }
-        | Outcome::AwaitingCorrection { failure, .. }
-        | Outcome::DeadLettered { failure, .. } => Err(failure.clone()),
-    }
-}
-
-fn result_text(result: Result<(), impl std::borrow::Borrow<AttemptFailure>>) -> String {
+fn result_text(result: &Result<Effects, AttemptFailure>) -> String {
     match result {
-        Ok(()) => "completed".to_owned(),
-        Err(failure) => text(failure.borrow()),
+        Ok(_) => "completed".to_owned(),
+        Err(failure) => text(failure),
     }
 }
 
 /// JSON, for people; equal values have equal text.
-fn text(value: &impl serde::Serialize) -> String {
+fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| format!("not JSON: {error}"))
 }
 
@@ -167,12 +182,12 @@ mod tests {
         }
     }
 
-    fn repeated(result: Result<Effects, CallError>) -> Repeated {
-        Repeated { result, log: vec![LogLine { level: LogLevel::Info, message: "packed".into() }] }
+    fn repeated(result: Result<Effects, CallError>) -> Came {
+        Repeated { result, log: vec![LogLine { level: LogLevel::Info, message: "packed".into() }] }.into()
     }
 
-    fn parts(commit: &Commit, repeated: &Repeated) -> Vec<&'static str> {
-        differences(commit, repeated).iter().map(|differs| differs.part.as_str()).collect()
+    fn parts(commit: &Commit, repeated: &Came) -> Vec<&'static str> {
+        differences(&commit.into(), repeated).iter().map(|differs| differs.part.as_str()).collect()
     }
 
     #[test]
@@ -203,7 +218,7 @@ mod tests {
         assert_eq!(with(|effects| effects.emitted[0].data.push(b'0')), ["emitted"]);
         assert_eq!(with(|effects| effects.emitted.push(event("order.packed", "2"))), ["emitted"]);
         assert_eq!(with(|effects| effects.timers.clear()), ["timers"]);
-        let quiet = Repeated { log: Vec::new(), ..repeated(Ok(effects())) };
+        let quiet = Came { log: Vec::new(), ..repeated(Ok(effects())) };
         assert_eq!(parts(&recorded, &quiet), ["log"]);
     }
 
@@ -218,7 +233,7 @@ mod tests {
         assert_eq!(parts(&awaiting(permanent), &now()), ["outcome"]);
         assert_eq!(parts(&commit(Outcome::Completed, effects()), &now()), ["outcome"]);
         let unrecorded = repeated(Err(CallError::Unrecorded("charge".into())));
-        let found = differences(&awaiting(failure("no stock")), &unrecorded);
+        let found = differences(&(&awaiting(failure("no stock"))).into(), &unrecorded);
         assert!(found[0].now.contains("the step `charge` is not recorded"), "{found:?}");
         let blocked = commit(
             Outcome::Retry {

@@ -10,6 +10,7 @@ use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
 use weirgate_types::{Commit, HandlerName, Position, Record, StateReads};
 
+use super::memory::StateView;
 use crate::StorageError;
 
 /// Maximum size of a value that is kept in memory, in bytes; larger ones are read from the log.
@@ -87,6 +88,34 @@ impl PastState {
     pub fn new(past: &Past, log: &LogReader, of: (HandlerName, String), begun: Position, reads: &[StateReads]) -> Self {
         let reads = Mutex::new(reads.iter().copied().collect());
         Self { past: past.clone(), log: log.clone(), of, begun, reads }
+    }
+
+    /// All values that the attempt could have read.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn views(&self) -> Result<Vec<StateView>, StateError> {
+        let reads: Vec<StateReads> =
+            self.reads.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let last = StateReads { count: 0, as_of: self.begun };
+        let views = reads.into_iter().chain([last]).map(|StateReads { count, as_of }| {
+            let values = self.values(as_of)?;
+            Ok(StateView { count, values })
+        });
+        views.collect()
+    }
+
+    fn values(&self, as_of: Position) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+        let names: Vec<(String, Version)> = {
+            let states = self.past.states();
+            let names = states.get(&self.of).into_iter().flatten();
+            names.filter_map(|(name, versions)| Some((name.clone(), seen(versions, as_of)?.clone()))).collect()
+        };
+        let values = names.into_iter().map(|(name, version)| {
+            let value = self.read(&name, &version)?;
+            Ok(value.map(|value| (name, value)))
+        });
+        values.filter_map(Result::transpose).collect()
     }
 
     /// Up to which position the next read sees commits.

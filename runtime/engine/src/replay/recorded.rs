@@ -30,6 +30,23 @@ impl RecordedCalls {
         Ok(Self { log: log.clone(), before, own })
     }
 
+    /// The final answers of earlier attempts.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn all_before(&self) -> Result<Vec<Stepped>, StateError> {
+        self.before.values().map(|(position, _)| self.read(*position)).collect()
+    }
+
+    /// The attempt's own calls that were not repeated yet.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn all_own(&self) -> Result<Vec<Stepped>, StateError> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.iter().map(|position| self.read(*position)).collect()
+    }
+
     fn read(&self, position: Position) -> Result<Stepped, StateError> {
         match self.log.read(position).map_err(StateError::new)? {
             Some((_, Record::Stepped(stepped))) => Ok(stepped),
@@ -39,7 +56,7 @@ impl RecordedCalls {
 }
 
 impl Outbound for RecordedCalls {
-    fn recorded(&self, step: &str) -> Result<Option<RecordedStep>, StateError> {
+    fn recorded(&self, step: &str, _: &StepRequest) -> Result<Option<RecordedStep>, StateError> {
         let Some((position, _)) = self.before.get(step) else { return Ok(None) };
         let Stepped { request, result, .. } = self.read(*position)?;
         Ok(result.finished().cloned().map(|answer| RecordedStep { request, answer }))

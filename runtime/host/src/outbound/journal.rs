@@ -34,11 +34,12 @@ pub enum Source {
 
 /// The engine's interface for outbound calls.
 pub trait Outbound: Send {
-    /// The final answer that an earlier attempt at the delivery got for this step.
+    /// The final answer that an earlier attempt at the delivery got for this step, whatever its request was; `request` is the
+    /// present one.
     ///
     /// # Errors
     /// It cannot be read now. The call ends and must not be committed.
-    fn recorded(&self, step: &str) -> Result<Option<RecordedStep>, StateError>;
+    fn recorded(&self, step: &str, request: &StepRequest) -> Result<Option<RecordedStep>, StateError>;
 
     /// Where the result of a call comes from that no earlier attempt has finished.
     ///
@@ -75,7 +76,7 @@ pub trait Outbound: Send {
 pub struct NoOutbound;
 
 impl Outbound for NoOutbound {
-    fn recorded(&self, _: &str) -> Result<Option<RecordedStep>, StateError> {
+    fn recorded(&self, _: &str, _: &StepRequest) -> Result<Option<RecordedStep>, StateError> {
         Ok(None)
     }
 

@@ -150,11 +150,12 @@ fn replace(bytes: Vec<u8>, spelling: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::{OutboundCall, RecordedStep, StateError};
+    use weirgate_types::StepRequest;
 
     struct Vault;
 
     impl Outbound for Vault {
-        fn recorded(&self, _: &str) -> Result<Option<RecordedStep>, StateError> {
+        fn recorded(&self, _: &str, _: &StepRequest) -> Result<Option<RecordedStep>, StateError> {
             Ok(None)
         }
 

@@ -91,7 +91,7 @@ impl Steps {
     ) -> Result<Result<StepAnswer, FetchError>, Stop> {
         let made = request.to_record();
         let known = self.answers.get(step).cloned();
-        let known = known.map_or_else(|| self.engine.recorded(step), |known| Ok(Some(known)))?;
+        let known = known.map_or_else(|| self.engine.recorded(step, &made), |known| Ok(Some(known)))?;
         if let Some(known) = known {
             return check_same(step, &known.request, &made).map(|()| Ok(known.answer));
         }

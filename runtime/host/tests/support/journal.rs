@@ -57,7 +57,7 @@ impl Journal {
 }
 
 impl Outbound for Journal {
-    fn recorded(&self, step: &str) -> Result<Option<RecordedStep>, StateError> {
+    fn recorded(&self, step: &str, _: &StepRequest) -> Result<Option<RecordedStep>, StateError> {
         Ok(self.with(|kept| kept.steps.get(step).cloned()))
     }
 

@@ -1,19 +1,30 @@
 //! `weirgate replays`: executes attempts of a log again while no server uses it.
 
-use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::File,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use weirgate_engine::{
-    replay::{Difference, Verification, Verified},
-    storage,
+    replay::{self, Bundle, Difference, Differs, Mask, Ran, Verified},
+    storage::{self, LogReader},
 };
 use weirgate_host::{Host, HostOptions};
-use weirgate_types::Position;
+use weirgate_types::{DeliveryId, Position};
 
 use super::{arguments::Output, log::DataDir};
-use crate::{failure::Failure, output, private};
+use crate::{
+    failure::{Failure, usage},
+    output, private,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Replays {
@@ -22,6 +33,12 @@ pub enum Replays {
     /// No host is called and nothing is changed. Attempts that were ended by time, by a stop of the server or by a lack of memory
     /// are not executed: their result depends on more than the log holds.
     Verify(Verify),
+    /// Write all attempts at deliveries into one file, with everything that they need
+    ///
+    /// The file holds modules, manifests, events, state and the answers of called hosts; secrets are not in the log.
+    Bundle(BundleArgs),
+    /// Execute the attempts of a bundle again, and print each that comes to another result
+    Run(Run),
 }
 
 #[derive(Debug, Args)]
@@ -36,18 +53,48 @@ pub struct Verify {
     pub through: u64,
 }
 
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// Deliveries, as `deliveries list` and `attempts list` show them
+    #[arg(required = true, value_name = "HANDLER@POSITION")]
+    pub deliveries: Vec<DeliveryId>,
+    #[command(flatten)]
+    pub dir: DataDir,
+    /// The file to write; it must not exist
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// A member of JSON values to replace, in events, state and answers: `/customer/name`, `/items/*/price`. Keys and subjects stay
+    #[arg(long, value_name = "POINTER")]
+    pub mask: Vec<Mask>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    pub bundle: PathBuf,
+    /// Execute this component instead of the bundled ones
+    #[arg(long, value_name = "WASM")]
+    pub candidate: Option<PathBuf>,
+}
+
 /// An attempt differs.
 const DIFFERENT: u8 = 1;
+/// Maximum size of a bundle that is read, in bytes.
+const BUNDLE_BYTES_MAX: u64 = 1 << 30;
 
 pub fn run(command: &Replays, output: Output) -> Result<ExitCode> {
     private::close_new_files();
-    let Replays::Verify(flags) = command;
-    let data = &flags.dir.data;
-    let reader = storage::reader(data).with_context(|| format!("the log in {} cannot be read", data.display()))?;
-    let no_log = || Failure::NotFound(format!("there is no log in {}", data.display()));
-    let reader = reader.ok_or_else(no_log)?;
-    let verification = Verification::new(reader, Arc::new(host(data)?));
-    let verified = verification.run(Position(flags.after), Position(flags.through))?;
+    match command {
+        Replays::Verify(flags) => verify(flags, output),
+        Replays::Bundle(flags) => bundle(flags, output),
+        Replays::Run(flags) => run_bundle(flags, output),
+    }
+}
+
+fn verify(flags: &Verify, output: Output) -> Result<ExitCode> {
+    let (reader, host) = open(&flags.dir.data)?;
+    let verified = replay::verify(reader, host, Position(flags.after), Position(flags.through))?;
     match output {
         Output::Json => output::json(&format!("{:#}", to_json(&verified)))?,
         Output::Text => text(&verified).iter().try_for_each(|line| output::line(line))?,
@@ -55,11 +102,84 @@ pub fn run(command: &Replays, output: Output) -> Result<ExitCode> {
     Ok(if verified.different == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
-/// A host for the modules of a data directory.
-fn host(data: &Path) -> Result<Host> {
+fn bundle(flags: &BundleArgs, output: Output) -> Result<ExitCode> {
+    let (reader, host) = open(&flags.dir.data)?;
+    let deliveries: BTreeSet<DeliveryId> = flags.deliveries.iter().cloned().collect();
+    let bundle = replay::collect(reader, &host, &deliveries, &flags.mask)?;
+    let (attempts, left_out) = (bundle.attempts(), bundle.not_reproducible);
+    if attempts == 0 {
+        let reason = format!("no reproducible attempt at these deliveries ended; not reproducible: {left_out}");
+        return Err(Failure::NotFound(reason).into());
+    }
+    let path = flags.file.display();
+    let mut file = File::create_new(&flags.file).with_context(|| format!("{path} cannot be created"))?;
+    file.write_all(&bundle.encode()?).with_context(|| format!("{path} cannot be written"))?;
+    match output {
+        Output::Json => output::json(&format!("{:#}", json!({ "attempts": attempts, "not_reproducible": left_out })))?,
+        Output::Text => {
+            output::line(&format!("attempts in {path}: {attempts}; not reproducible, left out: {left_out}"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_bundle(flags: &Run, output: Output) -> Result<ExitCode> {
+    let path = flags.bundle.display();
+    let unusable = || format!("{path} cannot be executed");
+    let bundle = Bundle::decode(&read(&flags.bundle, BUNDLE_BYTES_MAX)?).with_context(unusable)?;
+    let module_bytes_max = u64::try_from(HostOptions::new(PathBuf::new(), Vec::new()).module_bytes_max)?;
+    let candidate = flags.candidate.as_deref().map(|path| read(path, module_bytes_max)).transpose()?;
+    let modules = tempfile::tempdir().context("no temporary directory for modules")?;
+    let ran = bundle.run(&host(modules.path())?, candidate.as_deref()).with_context(unusable)?;
+    let different = ran.iter().filter(|ran| !ran.parts.is_empty()).count();
+    match output {
+        Output::Json => {
+            let attempts: Vec<_> = ran.iter().map(ran_to_json).collect();
+            output::json(&format!("{:#}", json!({ "attempts": attempts, "different": different })))?;
+        }
+        Output::Text => {
+            ran.iter().flat_map(ran_text).try_for_each(|line| output::line(&line))?;
+            output::line(&format!("attempts executed again: {}; different: {different}", ran.len()))?;
+        }
+    }
+    Ok(if different == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// The bytes of a file that a user names.
+fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes)).with_context(cannot)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(usage(format!("{} is larger than {bytes_max} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// The log and the modules of a data directory that no server uses.
+fn open(data: &Path) -> Result<(LogReader, Arc<Host>)> {
+    let reader = storage::reader(data).with_context(|| format!("the log in {} cannot be read", data.display()))?;
+    let no_log = || Failure::NotFound(format!("there is no log in {}", data.display()));
+    Ok((reader.ok_or_else(no_log)?, Arc::new(host(&data.join("modules"))?)))
+}
+
+fn host(modules: &Path) -> Result<Host> {
     let program: OsString = std::env::current_exe().context("cannot locate this program")?.into();
-    let options = HostOptions::new(data.join("modules"), vec![program, "compile-module".into()]);
-    Ok(Host::new(options)?)
+    Ok(Host::new(HostOptions::new(modules.to_owned(), vec![program, "compile-module".into()]))?)
+}
+
+fn ran_text(ran: &Ran) -> Vec<String> {
+    let Ran { delivery, attempt, parts } = ran;
+    let result = if parts.is_empty() { "the same result" } else { "another result:" };
+    [format!("{delivery}, attempt {attempt}: {result}")]
+        .into_iter()
+        .chain(parts.iter().flat_map(lines_of_part))
+        .collect()
+}
+
+fn ran_to_json(ran: &Ran) -> Value {
+    let parts: Vec<_> = ran.parts.iter().map(part_to_json).collect();
+    json!({ "delivery": ran.delivery.to_string(), "attempt": ran.attempt, "parts": parts })
 }
 
 fn text(verified: &Verified) -> Vec<String> {
@@ -76,11 +196,16 @@ fn text(verified: &Verified) -> Vec<String> {
 fn lines_of(difference: &Difference) -> Vec<String> {
     let Difference { delivery, attempt, commit, parts, .. } = difference;
     let head = format!("{delivery}, attempt {attempt}, committed at {commit}:");
-    let parts = parts.iter().flat_map(|part| {
-        let name = part.part.as_str();
-        [format!("  {name} recorded: {}", part.recorded), format!("  {name} now:      {}", part.now)]
-    });
-    [head].into_iter().chain(parts).collect()
+    [head].into_iter().chain(parts.iter().flat_map(lines_of_part)).collect()
+}
+
+fn lines_of_part(part: &Differs) -> [String; 2] {
+    let name = part.part.as_str();
+    [format!("  {name} recorded: {}", part.recorded), format!("  {name} now:      {}", part.now)]
+}
+
+fn part_to_json(part: &Differs) -> Value {
+    json!({ "part": part.part.as_str(), "recorded": part.recorded, "now": part.now })
 }
 
 fn to_json(verified: &Verified) -> Value {

@@ -1,0 +1,111 @@
+//! Executes the attempts of one call on given inputs.
+
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use weirgate_host::{Call, CallError, Module, Outbound, OwnProcessor, Processor, ReadState};
+use weirgate_types::{CallLimits, Capabilities, Correction, DeliveryId, Event, Manifest};
+
+use super::{ReplayError, compare::Repeated};
+use crate::causation;
+
+/// Time limits are multiplied by this: a replay beside other work must not time out where the attempt did not.
+const TIME_FACTOR: u64 = 50;
+const TIME_MS_MAX: u64 = 300_000;
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+
+/// A module with the settings of a deployment.
+#[derive(Debug)]
+pub struct Executable {
+    pub module: Module,
+    config: Arc<BTreeMap<String, String>>,
+    limits: CallLimits,
+    capabilities: Capabilities,
+}
+
+/// What all attempts of a call have in common, and each of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallInput {
+    pub at_ms: u64,
+    pub wall_ms: u64,
+    pub items: Vec<ItemInput>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemInput {
+    pub delivery: DeliveryId,
+    pub attempt: u32,
+    /// As it was delivered: with its correction.
+    pub event: Event,
+    /// Its causation depth.
+    pub depth: u32,
+}
+
+/// Where an attempt reads its state, and the results of its calls.
+pub type Services = (Box<dyn ReadState>, Box<dyn Outbound>);
+
+impl Executable {
+    pub fn new(module: Module, manifest: &Manifest) -> Self {
+        let (config, limits) = (Arc::new(manifest.config.clone()), patient(manifest.limits));
+        Self { module, config, limits, capabilities: manifest.capabilities.clone() }
+    }
+
+    /// `services` are those of the item at an index; asked for again if the host has no room at first.
+    pub fn execute(
+        &self,
+        call: &CallInput,
+        services: impl Fn(usize) -> Result<Services, ReplayError>,
+    ) -> Result<(Vec<Repeated>, Option<Correction>), ReplayError> {
+        let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
+        let calls: Vec<_> = call.items.iter().map(|item| self.call(call, item, &processor)).collect();
+        let (mut repeated, correction) = loop {
+            let services = (0..call.items.len()).map(&services).collect::<Result<Vec<_>, _>>()?;
+            let (repeated, correction) = self.run(&calls, services);
+            match repeated.first() {
+                Some(Repeated { result: Err(CallError::Busy), .. }) => thread::park_timeout(BUSY_PAUSE),
+                _ => break (repeated, correction),
+            }
+        };
+        for (one, item) in repeated.iter_mut().zip(&call.items) {
+            if let Err(source @ CallError::State(_)) = &one.result {
+                return Err(ReplayError::Call { delivery: item.delivery.clone(), source: source.clone() });
+            }
+            causation::check(&mut one.result, item.depth, &self.limits);
+        }
+        Ok((repeated, correction))
+    }
+
+    fn call<'a>(&'a self, call: &CallInput, item: &'a ItemInput, processor: &'a Arc<dyn Processor>) -> Call<'a> {
+        Call {
+            event: &item.event,
+            delivery: &item.delivery,
+            key: item.event.key(),
+            attempt: item.attempt,
+            at_ms: call.at_ms,
+            wall_ms: call.wall_ms,
+            config: &self.config,
+            limits: &self.limits,
+            capabilities: &self.capabilities,
+            processor,
+        }
+    }
+
+    fn run(&self, calls: &[Call<'_>], mut services: Vec<Services>) -> (Vec<Repeated>, Option<Correction>) {
+        if let ([call], false) = (calls, self.module.is_batch())
+            && let Some((state, outbound)) = services.pop()
+        {
+            let report = self.module.call(call, state, outbound);
+            return (vec![Repeated { result: report.result, log: report.log }], report.correction);
+        }
+        let (states, outbound) = services.into_iter().unzip();
+        let report = self.module.call_batch(calls, states, outbound);
+        let repeated = report.results.into_iter().zip(report.logs).map(|(result, log)| Repeated { result, log });
+        (repeated.collect(), None)
+    }
+}
+
+/// The same limits with more time.
+fn patient(limits: CallLimits) -> CallLimits {
+    let more = |ms: u64| ms.saturating_mul(TIME_FACTOR).min(TIME_MS_MAX);
+    CallLimits { cpu_ms: more(limits.cpu_ms), wall_ms: more(limits.wall_ms), ..limits }
+}

@@ -1,0 +1,124 @@
+//! Verification: attempts are executed again, and compared with what the log holds.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weirgate_host::Host;
+use weirgate_log::LogReader;
+use weirgate_types::{Commit, Correction, DeliveryCommand, DeliveryId, Digest, Position, Record};
+
+use super::{
+    ReplayError,
+    attempts::EndedCall,
+    compare::{Differs, correction_difference, differences},
+    walk::{Visit, Walk},
+};
+
+/// Maximum number of differences that are kept; the others are counted.
+const DIFFERENCES_KEPT_MAX: usize = 100;
+
+/// The result of a verification.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Attempts that were executed again.
+    pub executed: u64,
+    /// Attempts recorded as not reproducible: ended by time, by a stop or by a lack of memory.
+    pub not_reproducible: u64,
+    /// Attempts whose module is not there any more.
+    pub without_module: u64,
+    /// Attempts that differ.
+    pub different: u64,
+    /// The first of them.
+    pub differences: Vec<Difference>,
+}
+
+/// An attempt that came to another result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub delivery: DeliveryId,
+    pub attempt: u32,
+    /// The record of its commit.
+    pub commit: Position,
+    pub digest: Digest,
+    pub parts: Vec<Differs>,
+}
+
+/// Executes all attempts again whose commits lie in `after + 1 ..= through`. Reads the log from its beginning, because it needs
+/// the state as it was.
+///
+/// # Errors
+/// The log cannot be read, a module cannot be loaded, or the host cannot execute it.
+pub fn verify(log: LogReader, host: Arc<Host>, after: Position, through: Position) -> Result<Verified, ReplayError> {
+    let mut verification = Verification { after, corrected: BTreeMap::new(), result: Verified::default() };
+    Walk::new(log, host).run(through, &mut verification)?;
+    Ok(verification.result)
+}
+
+struct Verification {
+    after: Position,
+    /// Corrections that the hook of an executed attempt made; the record of it may follow.
+    corrected: BTreeMap<DeliveryId, (Difference, Correction)>,
+    result: Verified,
+}
+
+impl Visit for Verification {
+    /// The decision that a hook's correction led to follows its attempt's commit, unless another correction came first.
+    fn record(&mut self, record: &Record) {
+        let Record::DeliveryDecided(decided) = record else { return };
+        let Some((found, now)) = self.corrected.remove(&decided.delivery) else { return };
+        let DeliveryCommand::Correct(recorded) = &decided.command else { return };
+        if decided.actor == weirgate_core::HOOK
+            && let Some(part) = correction_difference(recorded, &now)
+        {
+            self.differs(Difference { parts: vec![part], ..found });
+        }
+    }
+
+    fn call(&mut self, walk: &mut Walk, position: Position, call: &EndedCall) -> Result<(), ReplayError> {
+        if position <= self.after {
+            return Ok(());
+        }
+        let commits = call.iter().map(|ended| walk.commit(ended)).collect::<Result<Vec<_>, _>>()?;
+        let attempts = commits.iter().flatten().count() as u64;
+        // What a discarded attempt came to is not recorded, but the others of its call may depend on it.
+        if commits.iter().any(|commit| commit.as_ref().is_none_or(|commit| !commit.reproducible)) {
+            self.result.not_reproducible += attempts;
+            return Ok(());
+        }
+        let commits: Vec<Commit> = commits.into_iter().flatten().collect();
+        let Some(first) = call.first() else { return Ok(()) };
+        let deployment = walk.deployment(first.begun.version)?;
+        let Some(executable) = &deployment.executable else {
+            self.result.without_module += attempts;
+            return Ok(());
+        };
+        let begun = |index: usize| call.get(index).map(|ended| &ended.begun).zip(commits.get(index));
+        let (repeated, correction) = executable.execute(&walk.input(call)?, |index| {
+            begun(index).map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| walk.services(begun, commit))
+        })?;
+        self.result.executed += attempts;
+        for ((ended, commit), repeated) in call.iter().zip(&commits).zip(repeated) {
+            let found = Difference {
+                delivery: ended.begun.delivery.clone(),
+                attempt: commit.attempt,
+                commit: ended.commit.unwrap_or_default(),
+                digest: commit.digest,
+                parts: differences(&commit.into(), &repeated.into()),
+            };
+            if !found.parts.is_empty() {
+                self.differs(found);
+            } else if let Some(correction) = correction.clone() {
+                self.corrected.insert(found.delivery.clone(), (found, correction));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Verification {
+    fn differs(&mut self, found: Difference) {
+        self.result.different += 1;
+        if self.result.differences.len() < DIFFERENCES_KEPT_MAX {
+            self.result.differences.push(found);
+        }
+    }
+}
