@@ -9,8 +9,8 @@ use weirgate_core::{DeliveryRow, Entropy, Limits, Machine, Now};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader};
 use weirgate_types::{
-    AttemptFailure, BreakerId, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
-    HostCall, LogLine, Mode, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
+    AttemptFailure, BreakerId, Carried, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind,
+    HandlerName, HostCall, LogLine, Mode, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
 };
 use weirgate_views::Views;
 
@@ -31,7 +31,11 @@ use crate::{
     workers::Jobs,
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
-pub use crate::{tables::TABLES, writer::StepSizes};
+pub use crate::{
+    replay::attempts::{Attempts, Begun},
+    tables::TABLES,
+    writer::StepSizes,
+};
 
 /// What an engine runs on.
 pub struct Ground {
@@ -129,6 +133,19 @@ impl Call {
     /// Its deliveries' positions and attempts.
     pub fn items(&self) -> impl Iterator<Item = (Position, u32)> {
         self.0.items.iter().map(|item| (item.delivery.position, item.attempt))
+    }
+
+    /// Whether its attempts got what the log says that they began with.
+    #[must_use]
+    pub fn is_recorded(&self, begun: &[&Begun]) -> bool {
+        let Job { at_ms, wall_ms, items, .. } = &self.0;
+        items.len() == begun.len()
+            && items.iter().zip(begun).all(|(item, begun)| {
+                let given = (&item.delivery, item.attempt, *at_ms, *wall_ms);
+                let carried = |carried: &Carried| (carried.step, carried.steps, carried.correction);
+                given == (&begun.delivery, begun.attempt, begun.at_ms, begun.wall_ms)
+                    && carried(&item.carried) == carried(&begun.carried)
+            })
     }
 }
 

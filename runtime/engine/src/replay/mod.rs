@@ -4,7 +4,7 @@
 //! An attempt that is recorded as reproducible comes to the same result, bit for bit: the same failure, or the same state,
 //! status, events and timers, and the same log lines.
 
-mod attempts;
+pub(crate) mod attempts;
 mod bundle;
 mod compare;
 mod execute;

@@ -10,6 +10,7 @@ mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weirgate_engine::sim::Attempts;
 use weirgate_types::{Anchor, DeliveryId, HandlerName, KeyHash, Mode, Position, Record, TimerId};
 
 use crate::{
@@ -39,6 +40,8 @@ pub enum Rule {
     Corrections,
     /// Attempts are counted, begin when they are due, and name the failed one before them.
     Attempts,
+    /// The log holds the inputs of each attempt.
+    Recorded,
     /// Retry stages in order; the dead letter after the last.
     Stages,
     /// No attempt begins while the handler is paused; while it drains it opens no delivery.
@@ -173,6 +176,8 @@ pub struct Checks {
     pub stalled_from_ms: Option<u64>,
     /// How record time maps to elapsed time.
     anchor: Anchor,
+    /// What attempts began with, by the records.
+    pub inputs: Attempts,
     latest_at_ms: u64,
     emitted: BTreeSet<String>,
     /// The number of durable moments.
@@ -212,6 +217,7 @@ impl Checks {
             monotonic_ms: 0,
             stalled_from_ms: None,
             anchor: Anchor::default(),
+            inputs: Attempts::default(),
             latest_at_ms: 0,
             emitted: BTreeSet::new(),
             pass: 0,
@@ -227,6 +233,7 @@ impl Checks {
         check(Rule::Dense, position == self.head.next(), || format!("{position} follows {}", self.head))?;
         self.head = position.plus(record.width()).before();
         self.check_time(record)?;
+        self.inputs.apply(position, record);
         match record {
             Record::Attempted { delivery, attempt, at_ms, .. } => {
                 self.attempted(position, delivery, *attempt, *at_ms)?;

@@ -247,6 +247,7 @@ impl History<'_> {
         let positions: Vec<_> = call.items().map(|(position, _)| position).collect();
         let under_way = self.calls.iter().filter(|other| other.handler() == call.handler()).count();
         self.checks.called(call.handler(), &positions, under_way)?;
+        self.check_recorded(call)?;
         for position in positions {
             let delivery = DeliveryId { handler: call.handler().clone(), position };
             let item = self.checks.item(&delivery);
@@ -260,6 +261,16 @@ impl History<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// An attempt that is executed again gets from the log what this one gets.
+    fn check_recorded(&self, call: &Call) -> Result<(), Stop> {
+        let Some((position, attempt)) = call.items().next() else { return Ok(()) };
+        let begun = self.checks.inputs.call_of(&DeliveryId { handler: call.handler().clone(), position });
+        // A deployment in the same pass may have discarded it; then a later attempt may have begun.
+        let is_running = begun.first().is_some_and(|begun| begun.attempt == attempt);
+        let holds = !is_running || call.is_recorded(&begun);
+        Ok(check(Rule::Recorded, holds, || format!("{call:?} began, by the log, as {begun:?}"))?)
     }
 
     /// Reads what has become durable.

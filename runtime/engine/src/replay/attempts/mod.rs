@@ -82,8 +82,16 @@ impl Attempts {
     }
 
     /// The `Attempted` record of the oldest running attempt.
+    #[must_use]
     pub fn oldest(&self) -> Option<Position> {
         self.calls.values().flatten().map(|(begun, _)| begun.at).min()
+    }
+
+    /// The running attempts of the call that a delivery runs in, in the order of its items.
+    #[must_use]
+    pub fn call_of(&self, delivery: &DeliveryId) -> Vec<&Begun> {
+        let call = self.running.get(delivery).and_then(|id| self.calls.get(id));
+        call.into_iter().flatten().map(|(begun, _)| begun).collect()
     }
 
     fn begin(&mut self, begun: Begun, call: Position) -> Vec<EndedCall> {
