@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::Refusal;
-use weirgate_types::{EventError, IdError, ManifestError};
+use weirgate_types::{EventError, IdError, ManifestError, wording};
 
 /// An error, for programs (`code`) and for people (`detail`). Nothing was changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -179,18 +179,35 @@ impl From<IdError> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::bad_request("bad-query", rejection.body_text())
+        let text = rejection.body_text();
+        let said = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Self::bad_request("bad-query", wording::located(said))
     }
 }
 
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
-        Self::bad_request("bad-path", rejection.body_text())
+        let text = rejection.body_text();
+        let said = text.strip_prefix("Invalid URL: Cannot parse `").and_then(|said| said.rsplit_once("` to a "));
+        let detail = match said.map(|(value, _)| value.rsplit_once("` with value `").map_or(value, |(_, value)| value))
+        {
+            Some(value) => format!("{value:?} in the path is no whole number, or out of range"),
+            None => text.strip_prefix("Invalid URL: ").unwrap_or(&text).to_owned(),
+        };
+        Self::bad_request("bad-path", detail)
     }
 }
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "bad-json", rejection.body_text())
+        let text = rejection.body_text();
+        let detail = match text.strip_prefix("Failed to deserialize the JSON body into the target type: ") {
+            Some(said) => wording::located(said),
+            None => match text.strip_prefix("Failed to parse the request body as JSON: ") {
+                Some(said) => format!("the body is not JSON: {}", wording::located(said)),
+                None => text,
+            },
+        };
+        Self::new(rejection.status(), "bad-json", detail)
     }
 }

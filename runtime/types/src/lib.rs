@@ -16,6 +16,7 @@ mod record;
 mod schema;
 mod status;
 mod step;
+pub mod wording;
 
 pub use cloudevents::{Extension, MediaType, RawEvent, not_in_attributes, not_in_keys, quoted_string};
 pub use commit::{

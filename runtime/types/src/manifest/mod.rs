@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HandlerName, not_in_keys};
+use crate::{HandlerName, not_in_keys, wording};
 
 mod capability;
 mod policy;
@@ -158,6 +158,14 @@ fn default_concurrency() -> u32 {
     64
 }
 
+/// The setting that is wrong, and how. Lines and columns are left out: a manifest file is not the JSON that is parsed.
+fn malformed(error: &serde_path_to_error::Error<serde_json::Error>) -> ManifestError {
+    let (path, said) = (error.path().to_string(), error.inner().to_string());
+    let said =
+        if error.inner().is_data() { said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said) } else { &said };
+    ManifestError::Malformed(wording::at(&path, said))
+}
+
 impl Manifest {
     /// # Errors
     /// The JSON is not a manifest, or a setting is out of its range.
@@ -178,7 +186,10 @@ impl Manifest {
     /// # Errors
     /// The JSON is not a manifest.
     pub fn from_record(json: &str) -> Result<Self, ManifestError> {
-        serde_json::from_str(json).map_err(|e| ManifestError::Malformed(e.to_string()))
+        let mut parsed = serde_json::Deserializer::from_str(json);
+        let found = serde_path_to_error::deserialize(&mut parsed).map_err(|error| malformed(&error))?;
+        parsed.end().map_err(|error| ManifestError::Malformed(wording::plain(&error.to_string())))?;
+        Ok(found)
     }
 
     /// # Errors
@@ -316,7 +327,7 @@ mod tests {
             (r#","capabilities":{"secrets":["a b"]}"#, "a secret's name is"),
             (r#","emit_order":"input""#, "`emit_order = \"input\"` is for `ordering = \"none\"`"),
             (r#","limits":{"memory_bytes":1}"#, "`limits.memory_bytes` is 1"),
-            (r#","colour":"red""#, "unknown field `colour`"),
+            (r#","colour":"red""#, "there is no `colour`; there are `name`"),
             (&large, "the size of the manifest as JSON, in bytes is 300"),
             (
                 r#","schedules":[{"name":"s","cron":"* * * * *","type":"t","key":"a"},{"name":"s","cron":"* * * * *","type":"t","key":"b"}]"#,

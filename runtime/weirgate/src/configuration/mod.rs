@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use config::{Config, Environment, File};
 use serde::Deserialize;
 use weirgate_server::Access;
-use weirgate_types::{BreakerPolicy, ImpliedKey};
+use weirgate_types::{BreakerPolicy, ImpliedKey, wording};
 
 use crate::commands::serve::Serve;
 pub use secrets::Secrets;
@@ -100,13 +100,26 @@ pub struct Events {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String")]
 pub enum KeyDefault {
     /// Such events are refused.
     #[default]
     Refuse,
     Source,
     Id,
+}
+
+impl TryFrom<String> for KeyDefault {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "refuse" => Ok(Self::Refuse),
+            "source" => Ok(Self::Source),
+            "id" => Ok(Self::Id),
+            _ => Err(format!("there is no {text:?}; write refuse, source or id")),
+        }
+    }
 }
 
 impl KeyDefault {
@@ -242,7 +255,7 @@ impl Configuration {
             layers = layers.set_override(list(&name).unwrap_or_default(), items)?;
         }
         let layers = layers.build().context("the configuration cannot be read")?;
-        let mut settings: Self = layers.try_deserialize().context("the configuration is invalid")?;
+        let mut settings: Self = layers.try_deserialize().map_err(|error| invalid(&error.to_string()))?;
         settings.secrets.extend(secrets);
         if let Some(listen) = &flags.listen {
             settings.server.listen.clone_from(listen);
@@ -286,6 +299,15 @@ impl Configuration {
         let Server { listen, hosts, proxies, .. } = &self.server;
         Ok(Access::new(listen, hosts, proxies, &self.live.origins)?)
     }
+}
+
+/// The error for a setting of another form, which the library puts before `for key ...` and where the value is from.
+fn invalid(said: &str) -> anyhow::Error {
+    let told = said.rsplit_once(" for key `").and_then(|(said, place)| {
+        let (key, origin) = place.split_once('`')?;
+        Some(wording::at(key, said) + origin)
+    });
+    anyhow::anyhow!("the configuration is invalid: {}", told.unwrap_or_else(|| wording::plain(said)))
 }
 
 /// The setting of a variable, if it is a list.
@@ -405,7 +427,20 @@ mod tests {
             ("[outbound]\nallow_private = [\"http://a:80\"]", [("A", "")], "write name:port"),
             ("[host_breaker]\nfailure_ratio = 2.0", [("A", "")], "`breaker.failure_ratio` is 2"),
             ("[host_breaker]\ncolour = 1", [("A", "")], "colour"),
-            ("[events]\nkey_default = \"subject\"", [("A", "")], "subject"),
+            ("[events]\nkey_default = \"subject\"", [("A", "")], "there is no \"subject\"; write refuse, source or id"),
+            ("[server]\ncolour = 1", [("A", "")], "`server`: there is no `colour`; there are `listen`"),
+            (
+                "[server]\nconnections_max = \"x\"",
+                [("A", "")],
+                "`server.connections_max`: it is the text \"x\"; write a",
+            ),
+            ("[server]\nconnections_max = -1", [("A", "")], "`server.connections_max`: it is the number -1; write a"),
+            ("server = 1", [("A", "")], "`server`: it is the number 1; write an object"),
+            (
+                "",
+                [("WEIRGATE__SERVER__OPEN", "maybe")],
+                "`server.open`: it is the text \"maybe\"; write true or false in the environment",
+            ),
             ("[server]\nhosts = [\"a/b\"]", [("A", "")], "`server.hosts` names \"a/b\""),
             ("", [("WEIRGATE__SERVER__PROXIES", "10.0.0.0/8,proxy")], "`server.proxies` names \"proxy\""),
             ("[live]\norigins = [\"null\"]", [("A", "")], "`live.origins` names \"null\""),
