@@ -109,9 +109,10 @@ async function foreignPage() {
   const results = {};
   for (const [name, argument] of [["publish", "3"], ["publishBinary", "4"], ["poll"], ["query"], ["events"], ["socket"], ["read", "/v1/handlers"], ["blind", PAUSE], ["form", PAUSE]]) results[name] = await run(page, name, argument);
   results.blindEvent = await run(page, "blind", "/v1/events");
+  results.alive = await run(page, "read", "/livez");
   const expected = {
     publish: "failed: TypeError", publishBinary: "failed: TypeError", poll: "failed: TypeError", query: "failed: TypeError", events: "error", socket: "error",
-    read: "failed: TypeError", blind: "opaque", form: "sent", blindEvent: "opaque",
+    read: "failed: TypeError", blind: "opaque", form: "sent", blindEvent: "opaque", alive: [200],
   };
   check(JSON.stringify(results) === JSON.stringify(expected), "a page that is not allowed does nothing", results);
   check(await isRunning() && (await head()) === before, "and changes nothing", { before, after: await head() });

@@ -64,6 +64,7 @@ async function visit(password) {
   results.query = [queried.status, queried.redirected, (await queried.json()).subject];
   if (password) {
     const pause = (headers) => fetch("/v1/handlers/ledger/pause", { method: "POST", credentials: "omit", headers }).then((answer) => answer.status);
+    results.alive = (await fetch("/livez", { credentials: "omit" })).status;
     results.unasked = await pause({});
     results.list = (await fetch("/v1/events", { credentials: "omit" })).status;
     results.pause = await pause({ authorization: `Basic ${btoa(`operator:${password}`)}` });
@@ -84,7 +85,7 @@ try {
   check(opened.status() === 200 && (await page.title()) === "A shop", "the page is served", opened.status());
   const results = await page.evaluate(visit, password);
   const expected = { publish: 202, events: "snapshot delta", socket: password ? "hello snapshot delta" : "error", status: 200, poll: 200, query: [200, false, "account/../2"] };
-  if (password) Object.assign(expected, { unasked: 401, list: 401, pause: 200 });
+  if (password) Object.assign(expected, { alive: 200, unasked: 401, list: 401, pause: 200 });
   check(JSON.stringify(results) === JSON.stringify(expected), "a page behind the proxy", results);
   if (password) {
     const other = await context.newPage();

@@ -58,7 +58,7 @@ export class PublishError extends Error {
 const BACKOFF: Backoff = { first_ms: 500, max_ms: 20_000 };
 const ANSWER_MS_MAX = 15_000;
 const RETRY_AFTER_MS_MAX = 5 * 60_000;
-/** Number of tries in a row that the browser withheld from a server that it reaches. One may be a lost connection. */
+/** Number of tries in a row without an answer although Weirgate itself answers. One may be a lost connection. */
 const WITHHELD_MAX = 5;
 
 type Try =
@@ -67,7 +67,7 @@ type Try =
       readonly error: PublishError;
       readonly final: boolean;
       readonly wait_ms: number;
-      /** The browser gave no answer to the page, although the server can be reached. */
+      /** The browser gave no answer to the page, although Weirgate itself answers. */
       readonly withheld?: boolean;
     };
 
@@ -97,12 +97,18 @@ function notAllowed(url: string): string {
   return `the event was not accepted: ${origin} does not allow pages of this origin; add it to live.origins there`;
 }
 
-/** Whether the server answers at all. The page learns nothing else of the answer, so this needs no permission. */
-async function isReached(url: string, signal: AbortSignal, environment: Environment): Promise<boolean> {
+/** What Weirgate answers at `/livez`, to pages of any origin. */
+const ALIVE = "ok";
+
+/**
+ * Whether Weirgate itself answers. A proxy that answers in its place, while it restarts, does not: pages cannot read its
+ * errors, or they say something else.
+ */
+async function isAlive(url: string, signal: AbortSignal, environment: Environment): Promise<boolean> {
   try {
-    const init: RequestInit = { mode: "no-cors", credentials: "omit", cache: "no-store", signal };
-    await environment.fetch(new URL("/livez", url).href, init);
-    return true;
+    const init: RequestInit = { credentials: "omit", cache: "no-store", signal };
+    const response = await environment.fetch(new URL("/livez", url).href, init);
+    return response.ok && (await response.text()).trim() === ALIVE;
   } catch {
     return false;
   }
@@ -127,7 +133,7 @@ async function tryOnce(
     signal?.throwIfAborted();
     // A browser reports a request that CORS forbids like a lost network, and only to pages of other origins.
     const isForeign = new URL(url).origin !== globalThis.location?.origin;
-    const withheld = isForeign && (await isReached(url, abort.signal, environment));
+    const withheld = isForeign && (await isAlive(url, abort.signal, environment));
     signal?.throwIfAborted();
     const reason = withheld ? "the server's answer is withheld from this page" : "the server cannot be reached";
     return { error: new PublishError(`${reason}: ${String(error)}`), final: false, wait_ms: 0, withheld };

@@ -19,6 +19,8 @@ function refusal(status: number, headers: Record<string, string> = {}): Response
   return new Response(JSON.stringify(problem), { status, headers });
 }
 
+const AWAY = () => new TypeError("fetch failed");
+
 /** Publishes in `world`, moving its time on whenever the client waits. */
 async function publish(world: World, options: PublishOptions = {}) {
   const retries: Retry[] = [];
@@ -49,7 +51,7 @@ test("an event goes out as a structured CloudEvent and its receipt comes back", 
 
 test("a lost network, 429 and 5xx are tried again with the same id", async () => {
   const world = new World();
-  world.reachable = false;
+  world.liveness = AWAY;
   world.answers.push(new TypeError("fetch failed"), refusal(429), refusal(503), new Response("<html>", { status: 502 }));
   world.answers.push(receipt("e-1", true));
   const { published, retries } = await publish(world);
@@ -103,6 +105,22 @@ test("an answer that the browser withholds is a refusal after a few tries, howev
   assert.deepEqual([world.requests.length, world.probes], [5, 5]);
 });
 
+test("a proxy that answers while the server restarts is no refusal", async () => {
+  const proxies: [string, () => Response | Error][] = [
+    ["its error cannot be read", AWAY],
+    ["its error can be read", () => new Response("<html>502 Bad Gateway</html>", { status: 502 })],
+    ["it has a page for all", () => new Response("<html>we will be back soon</html>")],
+  ];
+  for (const [name, liveness] of proxies) {
+    const world = new World();
+    world.liveness = liveness;
+    world.answers.push(...Array.from({ length: 30 }, () => new TypeError("Failed to fetch")), receipt("e-1"));
+    const { published, retries } = await publish(world, { attempts_max: Infinity });
+    assert.equal(published?.position, 7, name);
+    assert.deepEqual([retries.length, world.probes], [30, 30], name);
+  }
+});
+
 test("a network that is lost is none, and begins the count again", async () => {
   const world = new World();
   const lost = () => new TypeError("Failed to fetch");
@@ -110,14 +128,14 @@ test("a network that is lost is none, and begins the count again", async () => {
   const { published } = await publish(world, { attempts_max: Infinity });
   assert.equal(published?.position, 7);
   const away = new World();
-  away.reachable = false;
+  away.liveness = AWAY;
   away.answers.push(...Array.from({ length: 30 }, lost), receipt("e-1"));
   assert.equal((await publish(away, { attempts_max: Infinity })).published?.position, 7);
 });
 
 test("a network that is back ends the waiting", async () => {
   const world = new World();
-  world.reachable = false;
+  world.liveness = AWAY;
   world.answers.push(new TypeError("Failed to fetch"), receipt("e-1"));
   const { published } = await publish(world, { onRetry: () => void settle().then(() => world.happens("online")) });
   assert.equal(published?.position, 7);

@@ -90,6 +90,13 @@ pub fn allow(response: &mut Response, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
 }
 
+/// Lets pages of all origins read the answer, which is not kept: it is about now.
+pub fn allow_anyone(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
 /// Caches keep answers apart: each answer of these endpoints depends on the origin.
 pub fn vary(response: &mut Response, is_preflight: bool) {
     let headers = response.headers_mut();

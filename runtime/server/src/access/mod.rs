@@ -28,6 +28,10 @@ use forwarded::{Forwarded, Malformed};
 use origin::{Origin, OwnHost, Scheme};
 pub use settings::SettingError;
 
+/// It says only that the process answers. Pages of any origin may read it, so that a client can tell a refusal, which browsers
+/// hide from pages, from a server that is away.
+const LIVENESS: &str = "/livez";
+
 /// The address of a connection's other end.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
@@ -47,6 +51,8 @@ pub struct Access {
 #[derive(Debug)]
 enum Verdict {
     Serve,
+    /// For any page that asks by a host of this server.
+    ServeAnyone,
     /// For an allowed page of another origin.
     ServeAllowed(HeaderValue),
     Preflight(Public, HeaderValue),
@@ -69,6 +75,11 @@ pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Resp
     let is_preflight = cors::is_preflight(request.method(), request.headers());
     let mut response = match app.options.access.judge(&request, public) {
         Verdict::Serve => next.run(request).await,
+        Verdict::ServeAnyone => {
+            let mut response = next.run(request).await;
+            cors::allow_anyone(&mut response);
+            response
+        }
         Verdict::ServeAllowed(origin) => {
             let mut response = next.run(request).await;
             cors::allow(&mut response, origin);
@@ -93,6 +104,9 @@ impl Access {
             Ok(seen) => seen,
             Err(problem) => return Verdict::Refuse(problem),
         };
+        if request.uri().path() == LIVENESS && (method == Method::GET || method == Method::HEAD) {
+            return Verdict::ServeAnyone;
+        }
         match (self.site(&seen, method, headers), public) {
             (Site::Own, _) => Verdict::Serve,
             (Site::Allowed(origin), Some(public)) if cors::is_preflight(method, headers) => {

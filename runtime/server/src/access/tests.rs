@@ -23,6 +23,7 @@ fn judge(request: &str, peer: &str, headers: &[(&str, &str)]) -> String {
     let path = request.uri().path().to_owned();
     match access().judge(&request, Public::of(&path)) {
         Verdict::Serve => "served".into(),
+        Verdict::ServeAnyone => "served to anyone".into(),
         Verdict::ServeAllowed(_) => "allowed".into(),
         Verdict::Preflight(..) => "preflight".into(),
         Verdict::Refuse(problem) => problem.code,
@@ -119,6 +120,24 @@ fn pages_of_other_origins_do_what_they_are_allowed() {
     }
     let twice = [("host", "localhost"), ("origin", "http://localhost"), ("origin", "http://localhost")];
     assert_eq!(judge("GET /", "127.0.0.1", &twice), "origin-not-allowed");
+}
+
+#[test]
+fn anyone_may_read_that_the_process_answers() {
+    for (request, host, verdict) in [
+        ("GET /livez", "localhost", "served to anyone"),
+        ("HEAD /livez", "shop.example", "served to anyone"),
+        ("GET /livez", "evil.test", "unknown-host"),
+        ("GET /livez", "", "bad-host"),
+        ("POST /livez", "localhost", "origin-not-allowed"),
+        ("OPTIONS /livez", "localhost", "origin-not-allowed"),
+        ("GET /livez/", "localhost", "origin-not-allowed"),
+        ("GET /readyz", "localhost", "origin-not-allowed"),
+    ] {
+        for origin in ["https://evil.test", "null", "https://unknown.example"] {
+            assert_eq!(judge(request, "127.0.0.1", &[("host", host), ("origin", origin)]), verdict, "{request}");
+        }
+    }
 }
 
 #[test]
