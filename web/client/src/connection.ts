@@ -15,9 +15,16 @@ export type ConnectionState =
       readonly reason: string;
       /** The server's close code, if there was one. */
       readonly code?: number;
-      /** When the next try is due; absent when there will be none until `reconnect()`, or until the network is back. */
+      /**
+       * When the next try is due. Absent when nothing is tried until `reconnect()`, or until the network is back, or until the
+       * page is shown again.
+       */
       readonly retryAtMs?: number;
-      /** There is no network, as far as the browser knows. */
+      /**
+       * The browser reports no network. Once it has lost one, nothing is tried until it is back, and `retryAtMs` is absent. A
+       * client that starts without one tries all the same, as browsers err: then it is `connecting`, and after a failure both
+       * are there.
+       */
       readonly offline?: true;
     };
 
@@ -33,6 +40,8 @@ const HELLO_MS_MAX = 10_000;
 const HEARTBEAT_MS_MIN = 500;
 /** A connection that lasted this long was stable: the next loss begins with a quick retry again. */
 const STABLE_MS = 10_000;
+/** The network is gone, as the browser reports. */
+const OFFLINE: ConnectionState = { state: "disconnected", reason: "there is no network", offline: true };
 /** The client's close code for a server that went silent or sent an invalid frame. */
 const CLOSE_GIVEN_UP = 4000;
 
@@ -46,6 +55,8 @@ export class Connection {
   #cancelDeadline = () => {};
   #cancelStable = () => {};
   #ignorePage: (() => void) | undefined;
+  /** The browser has reported that the network is gone, and not yet that it is back. */
+  #isCutOff = false;
 
   constructor(
     private readonly url: string,
@@ -72,6 +83,7 @@ export class Connection {
     this.#release(1000, reason);
     this.#ignorePage?.();
     this.#ignorePage = undefined;
+    this.#isCutOff = false;
     this.#become({ state: "disconnected", reason });
   }
 
@@ -130,6 +142,7 @@ export class Connection {
   }
 
   #retryLater(reason: string, code?: number): void {
+    if (this.#isWithoutNetwork()) return this.#become(OFFLINE);
     const delay_ms = delayMs(RECONNECT, this.#retries, this.environment.random());
     this.#retries += 1;
     this.#cancelRetry = this.environment.after(delay_ms, () => this.#open());
@@ -139,8 +152,9 @@ export class Connection {
   }
 
   #on(event: PageEvent): void {
-    if (event === "offline") this.#pause({ state: "disconnected", reason: "there is no network", offline: true });
-    else if (event === "left") this.#pause({ state: "disconnected", reason: "the page is not shown" });
+    if (event === "offline" || event === "online") this.#isCutOff = event === "offline";
+    if (event === "left") this.#pause({ state: "disconnected", reason: "the page is not shown" });
+    else if (this.#isWithoutNetwork()) this.#pause(OFFLINE);
     else this.#wake();
   }
 
@@ -149,6 +163,11 @@ export class Connection {
     if (this.#isForbidden()) return;
     this.#release(1000, "paused");
     this.#become(state);
+  }
+
+  /** Asks the browser too: an event may have been missed while the page was kept in its cache. */
+  #isWithoutNetwork(): boolean {
+    return this.#isCutOff && !this.environment.isOnline();
   }
 
   /** The network or the page is back: stop waiting, and do not trust a connection that was silent. */

@@ -203,6 +203,39 @@ test("a network that goes while connecting or waiting is the same", () => {
   assert.equal(world.sockets.length, 3);
 });
 
+test("a tab that is shown again does not bring back the network", () => {
+  const { world, client } = watching();
+  world.socket.hello();
+  world.happens("offline");
+  for (const event of ["shown", "left", "shown", "shown"] as const) {
+    world.happens(event);
+    assert.equal(world.sockets.length, 1, event);
+    if (event === "shown") assert.deepEqual(client.connection, { state: "disconnected", reason: "there is no network", offline: true });
+  }
+  world.advance(3_600_000);
+  assert.equal(world.sockets.length, 1);
+  client.reconnect();
+  assert.equal(world.sockets.length, 2, "unless it is requested");
+  world.socket.ends(1006);
+  world.advance(3_600_000);
+  assert.ok(isOffline(client) && world.sockets.length === 2, "once");
+  // The event that it is back may be missed.
+  world.online = true;
+  world.happens("shown");
+  assert.deepEqual([world.sockets.length, client.connection.state], [3, "connecting"]);
+});
+
+test("a client that starts without a network says so after its first try, and when the next is due", () => {
+  const world = new World();
+  world.online = false;
+  const { client } = watching(world);
+  assert.equal(client.connection.state, "connecting");
+  world.socket.ends(1006);
+  assert.deepEqual(client.connection, { state: "disconnected", reason: "the server cannot be reached", code: 1006, offline: true, retryAtMs: world.now() + 125 });
+  world.happens("online");
+  assert.equal(world.sockets.length, 2);
+});
+
 test("a browser that wrongly reports no network keeps the page connected", () => {
   const world = new World();
   world.online = false;
