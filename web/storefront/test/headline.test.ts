@@ -25,6 +25,15 @@ test("a step in trouble is the headline, not the last step that worked", () => {
     [{ ...CHARGED, invoice: troubled(DEAD) }, "The invoice could not be written", "paid"],
     [{ ...INVOICED, delivery: troubled(RETRYING, "packed") }, "The delivery takes longer", "packed"],
     [{ ...INVOICED, delivery: troubled(DEAD, "dispatched") }, "The delivery has stopped", "dispatched"],
+    [{ order: troubled(DEAD) }, "Your order could not be checked", "placed"],
+    // What was done stays done: a cancellation without a reason, a refund.
+    [{ order: troubled(DEAD, "accepted") }, "Your order could not be updated", "accepted"],
+    [{ ...CHARGED, order: troubled(DEAD, "accepted") }, "Your order could not be updated", "paid"],
+    [{ ...CHARGED, order: troubled(RETRYING, "accepted") }, "Updating your order takes longer", "paid"],
+    [{ ...ACCEPTED, inventory: troubled(DEAD, "reserved") }, "Your things could not be put back", "reserved"],
+    [{ ...UNCHANGED, payment: troubled(DEAD, "charged") }, "A change to your payment did not go through", "paid"],
+    [{ ...UNCHANGED, payment: troubled(RETRYING, "charged") }, "A change to your payment takes longer", "paid"],
+    [{ ...CHARGED, invoice: troubled(DEAD, "issued") }, "The invoice could not be changed", "invoiced"],
   ];
   for (const [parts, title, state] of ways) assert.deepEqual([headlineOf(parts).title, headlineOf(parts).state], [title, state]);
   assert.equal(headlineOf(UNCHANGED, BREAKER).title, "Your payment takes longer", "no attempt was made, and yet");

@@ -6,7 +6,7 @@ import { listed, spoken } from "./catalogue.ts";
 import type { Services } from "./services.ts";
 import { changesIn, dataOf, textIn } from "./status.ts";
 import type { Change } from "./status.ts";
-import { DELIVERY_STATES, hasFailed, pausedAt, troubleOf } from "./steps.ts";
+import { DELIVERY_STATES, hasFailed, isDone, pausedAt, troubleOf } from "./steps.ts";
 import type { StepName } from "./steps.ts";
 
 /** The whole order in one word, for the page and for tests. */
@@ -39,9 +39,10 @@ const HEADLINES: Record<OrderState, Omit<Headline, "state">> = {
 };
 
 type Words = Pick<Headline, "title" | "text">;
+type Titles = Readonly<Record<StepName, string>>;
 
 /** While a step is retried, the headline is about that step, not about the last one that worked. */
-const RETRYING: Record<StepName, string> = {
+const RETRYING: Titles = {
   order: "Your order waits to be checked",
   inventory: "Collecting takes longer",
   payment: "Your payment takes longer",
@@ -49,11 +50,28 @@ const RETRYING: Record<StepName, string> = {
   delivery: "The delivery takes longer",
 };
 
-const STOPPED: Record<StepName, string> = {
+const STOPPED: Titles = {
   order: "Your order could not be checked",
   inventory: "Your things could not be collected",
   payment: "Your payment did not go through",
   invoice: "The invoice could not be written",
+  delivery: "The delivery has stopped",
+};
+
+/** The same once a step is done: what is retried, or has failed, is a change to it. */
+const CHANGE_RETRYING: Titles = {
+  order: "Updating your order takes longer",
+  inventory: "Putting things back takes longer",
+  payment: "A change to your payment takes longer",
+  invoice: "A change to the invoice takes longer",
+  delivery: "The delivery takes longer",
+};
+
+const CHANGE_STOPPED: Titles = {
+  order: "Your order could not be updated",
+  inventory: "Your things could not be put back",
+  payment: "A change to your payment did not go through",
+  invoice: "The invoice could not be changed",
   delivery: "The delivery has stopped",
 };
 
@@ -77,10 +95,14 @@ function wordsOf(parts: Parts, state: OrderState, services: Services): Partial<W
   if (state === "cancelled") return cancelled(parts);
   const trouble = troubleOf(parts, services);
   if (parts["payment"]?.delivery?.state === "awaiting-correction") return WRONG_DETAILS;
-  if (trouble?.kind === "stuck") return { title: STOPPED[trouble.step], text: GIVEN_UP };
-  if (trouble) return { title: RETRYING[trouble.step], text: TRYING };
+  if (trouble) return wordsOfTrouble(trouble.kind, trouble.step, isDone(parts, trouble.step));
   if (pausedAt(parts, services)) return { text: PAUSED };
   return state === "reserved" ? setAside(changesIn(dataOf(parts["inventory"]))) : {};
+}
+
+function wordsOfTrouble(kind: "retrying" | "stuck", step: StepName, isChange: boolean): Words {
+  if (kind === "retrying") return { title: (isChange ? CHANGE_RETRYING : RETRYING)[step], text: TRYING };
+  return { title: (isChange ? CHANGE_STOPPED : STOPPED)[step], text: GIVEN_UP };
 }
 
 /** What is set aside, if it is not what was ordered. */

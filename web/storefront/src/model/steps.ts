@@ -89,6 +89,11 @@ export function hasFailed(parts: Parts): boolean {
   });
 }
 
+/** Whether a step has done what it is there for: what fails there now is a change, such as a cancellation. */
+export function isDone(parts: Parts, name: StepName): boolean {
+  return WORDS[name].done.includes(parts[name]?.state ?? "");
+}
+
 export interface Known {
   /** The server has the order; before that, no step begins. */
   readonly isSent?: boolean;
