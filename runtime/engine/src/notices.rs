@@ -59,7 +59,9 @@ pub fn of_command(
         DeliveryCommand::DeadLetter => {
             let (attempt, digest) = (last.map_or(0, |last| last.attempt), last.map(|last| last.digest));
             let failure = given_up(actor, reason, last);
-            ("dead-lettered", json!({ "attempt": attempt, "digest": digest, "failure": failure }))
+            let more =
+                json!({ "attempt": attempt, "digest": digest, "failure": failure, "actor": actor, "reason": reason });
+            ("dead-lettered", more)
         }
         _ => ("decided", json!({ "command": command.word(), "actor": actor, "reason": reason })),
     };

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use weirgate_types::{
-    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Deployed, FailureKind, HandlerName, Mode, ModeChanged,
-    Outcome, Record,
+    AttemptFailure, BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, FailureKind,
+    HandlerName, Mode, ModeChanged, Outcome, Record,
 };
+
+use crate::{Audit, command::LastFailure, notices};
 
 /// Lines of one kind and handler in a window; further ones are counted.
 const LINES_MAX: u32 = 10;
 const WINDOW_MS: u64 = 10_000;
-/// Records of a pass whose lines are waiting; more are counted only.
+/// Lines of a pass that wait for the commit; more are counted only.
 const WAITING_MAX: usize = 4_096;
 /// The actor of what the runtime decides.
 const RUNTIME: &str = "weirgate";
@@ -48,7 +50,7 @@ enum Line {
     ModeChanged { handler: HandlerName, mode: Mode, actor: String, reason: String },
     BreakerChanged { breaker: String, open: bool, actor: String, reason: String },
     Decided { delivery: DeliveryId, command: &'static str, actor: String, reason: String },
-    DeadLettered { delivery: DeliveryId, attempt: u32, digest: String, failure: Failure },
+    DeadLettered { delivery: DeliveryId, attempt: u32, digest: Option<String>, failure: Failure, by: Option<Audit> },
     EndedByHost { delivery: DeliveryId, attempt: u32, digest: String, failure: Failure },
 }
 
@@ -57,6 +59,12 @@ struct Failure {
     class: String,
     kind: String,
     message: String,
+}
+
+impl Failure {
+    fn of(failure: &AttemptFailure) -> Self {
+        Self { class: word(&failure.class), kind: word(&failure.kind), message: cut(&failure.message) }
+    }
 }
 
 /// Lines of one kind and handler since the window began.
@@ -71,14 +79,37 @@ struct Window {
 #[derive(Debug, Default)]
 pub struct Operations {
     waiting: Vec<Line>,
+    /// The number of lines that found no room to wait.
+    unwritten: BTreeMap<(Kind, Option<HandlerName>), u64>,
     windows: BTreeMap<(Kind, Option<HandlerName>), Window>,
 }
 
 impl Operations {
     /// A record was staged.
     pub fn note(&mut self, record: &Record) {
-        if self.waiting.len() < WAITING_MAX {
-            lines_of(record, &mut self.waiting);
+        let mut lines = Vec::new();
+        lines_of(record, &mut lines);
+        for line in lines {
+            self.wait(line);
+        }
+    }
+
+    /// The record of an operator who gives up a delivery was staged: that is a dead letter like any other.
+    pub fn note_given_up(&mut self, delivery: DeliveryId, by: Audit, last: Option<&LastFailure>) {
+        let failure = notices::given_up(&by.actor, &by.reason, last);
+        self.wait(Line::DeadLettered {
+            delivery,
+            attempt: last.map_or(0, |last| last.attempt),
+            digest: last.map(|last| last.digest.to_string()),
+            failure: Failure::of(&failure),
+            by: Some(Audit { reason: cut(&by.reason), ..by }),
+        });
+    }
+
+    fn wait(&mut self, line: Line) {
+        match self.waiting.len() < WAITING_MAX {
+            true => self.waiting.push(line),
+            false => *self.unwritten.entry(line.subject()).or_default() += 1,
         }
     }
 
@@ -93,10 +124,17 @@ impl Operations {
                 line.write();
             }
         }
+        for (subject, count) in std::mem::take(&mut self.unwritten) {
+            self.window(subject, now_ms).left_out += count;
+        }
+    }
+
+    fn window(&mut self, subject: (Kind, Option<HandlerName>), now_ms: u64) -> &mut Window {
+        self.windows.entry(subject).or_insert(Window { began_ms: now_ms, ..Window::default() })
     }
 
     fn admits(&mut self, line: &Line, now_ms: u64) -> bool {
-        let window = self.windows.entry(line.subject()).or_insert(Window { began_ms: now_ms, ..Window::default() });
+        let window = self.window(line.subject(), now_ms);
         let admitted = window.lines < LINES_MAX;
         window.lines += u32::from(admitted);
         window.left_out += u64::from(!admitted);
@@ -126,6 +164,8 @@ fn lines_of(record: &Record, lines: &mut Vec<Line>) {
             let (breaker, open) = (breaker.to_string(), open_until_ms.is_some());
             lines.push(Line::BreakerChanged { breaker, open, actor: actor.clone(), reason: cut(reason) });
         }
+        // See `note_given_up`.
+        Record::DeliveryDecided(DeliveryDecided { command: DeliveryCommand::DeadLetter, .. }) => {}
         Record::DeliveryDecided(DeliveryDecided { delivery, command, actor, reason, .. }) => {
             let (delivery, command) = (delivery.clone(), command.word());
             lines.push(Line::Decided { delivery, command, actor: actor.clone(), reason: cut(reason) });
@@ -153,10 +193,9 @@ fn line_of_commit(commit: &Commit) -> Option<Line> {
     }
     let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
     let (attempt, digest) = (commit.attempt, commit.digest.to_string());
-    let (class, kind) = (word(&failure.class), word(&failure.kind));
-    let failure = Failure { class, kind, message: cut(&failure.message) };
+    let failure = Failure::of(failure);
     Some(match is_dead {
-        true => Line::DeadLettered { delivery, attempt, digest, failure },
+        true => Line::DeadLettered { delivery, attempt, digest: Some(digest), failure, by: None },
         false => Line::EndedByHost { delivery, attempt, digest, failure },
     })
 }
@@ -207,10 +246,11 @@ impl Line {
             Self::Decided { delivery, command, actor, reason } => {
                 tracing::info!(target: "weirgate::operations", %delivery, command, ?actor, ?reason, "a delivery was decided");
             }
-            Self::DeadLettered { delivery, attempt, digest, failure: Failure { class, kind, message } } => {
+            Self::DeadLettered { delivery, attempt, digest, failure: Failure { class, kind, message }, by } => {
+                let (actor, reason) = (by.as_ref().map(|by| &*by.actor), by.as_ref().map(|by| &*by.reason));
                 tracing::warn!(
                     target: "weirgate::operations",
-                    %delivery, attempt, digest, class, kind, failure = ?message, "a delivery is a dead letter"
+                    %delivery, attempt, digest, class, kind, failure = ?message, actor, reason, "a delivery is a dead letter"
                 );
             }
             Self::EndedByHost { delivery, attempt, digest, failure: Failure { class, kind, message } } => {
@@ -225,7 +265,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::{AttemptFailure, Carried, Digest, Effects, Position};
+    use weirgate_types::{Carried, Digest, Effects, Position};
 
     use super::*;
 
@@ -273,6 +313,38 @@ mod tests {
                 assert_eq!(failure.message.chars().count(), TEXT_CHARS_MAX + 1);
             }
         }
+    }
+
+    #[test]
+    fn what_an_operator_gives_up_is_a_dead_letter_with_its_evidence() {
+        let delivery: DeliveryId = "payment@7".parse().expect("an id");
+        let by = Audit { actor: "ada".into(), reason: "hopeless".into() };
+        let failure = AttemptFailure::found(FailureKind::Trap, String::from("no"));
+        let last = LastFailure { attempt: 3, digest: Digest([7; 32]), failure, log: Vec::new() };
+        let mut operations = Operations::default();
+        operations.note_given_up(delivery.clone(), by.clone(), Some(&last));
+        operations.note_given_up(delivery, by, None);
+        let [Line::DeadLettered { attempt: 3, digest: Some(_), failure, by: Some(by), .. }, never_tried] =
+            operations.waiting.as_slice()
+        else {
+            panic!("{operations:?}");
+        };
+        assert_eq!((failure.kind.as_str(), by.actor.as_str()), ("trap", "ada"));
+        assert!(failure.message.contains("hopeless") && failure.message.contains("no"), "{failure:?}");
+        assert!(matches!(never_tried, Line::DeadLettered { attempt: 0, digest: None, .. }), "{never_tried:?}");
+    }
+
+    #[test]
+    fn lines_without_room_in_a_pass_are_counted() {
+        let mut operations = Operations::default();
+        for _ in 0..WAITING_MAX + 7 {
+            operations.note(&dead(FailureKind::Trap, dead_lettered));
+        }
+        assert_eq!(operations.waiting.len(), WAITING_MAX);
+        operations.write(0);
+        let left_out = u64::try_from(WAITING_MAX + 7).expect("small") - u64::from(LINES_MAX);
+        assert_eq!(operations.ended(WINDOW_MS).first().map(|(_, _, count)| *count), Some(left_out));
+        assert!(operations.unwritten.is_empty());
     }
 
     #[test]

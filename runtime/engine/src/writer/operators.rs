@@ -61,6 +61,10 @@ impl Writer {
         emitted.extend(notices::of_command(&delivery, event, &command, said, self.time.now().elapsed_ms));
         // A delivery that is given up while it is open keeps its data for a later retry.
         let carried = self.delivery.machine().row(&delivery).map_or(carried, |row| row.carried.clone());
+        if matches!(command, DeliveryCommand::DeadLetter) {
+            let by = Audit { actor: actor.clone(), reason: reason.clone() };
+            self.operations.note_given_up(delivery.clone(), by, last_failure.as_ref());
+        }
         let position = self.stage(Record::DeliveryDecided(DeliveryDecided {
             delivery,
             key,
