@@ -44,8 +44,8 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
-    Blocked, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, Failure,
-    Handle, NewData, StoredEvent, Suspected,
+    Blocked, BlockedPage, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage,
+    DeliveryPage, Failure, Handle, NewData, StoredEvent, Suspected,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;

@@ -73,6 +73,17 @@ pub struct Blocked {
     pub suspected: Option<Suspected>,
 }
 
+/// Blocked lanes, the longest first.
+#[derive(Debug, Clone)]
+pub struct BlockedPage {
+    pub blocked: Vec<Blocked>,
+    pub has_more: bool,
+    /// Number of open deliveries examined.
+    pub examined: usize,
+    /// Whether those are all: otherwise more wait than `behind` says, and lanes are missing.
+    pub is_complete: bool,
+}
+
 /// How many times a command is prepared again because the delivery changed meanwhile.
 const COMMAND_TRIES: usize = 3;
 /// Maximum total bytes of the events that resolve a delivery.
@@ -157,8 +168,8 @@ impl Handle {
         Ok((PreparedCommand { delivery, stored, command, events, carried, audit, last_failure }, difference))
     }
 
-    /// The lanes with blocked deliveries, the longest first, without the first `skip`; at most `limit`, and whether there are
-    /// more. Scans the first 100,000 open deliveries.
+    /// The lanes with blocked deliveries, without the first `skip`; at most `limit`. Examines the first 100,000 open
+    /// deliveries.
     ///
     /// # Errors
     /// The views cannot be read; [`Refusal::TooManyQueries`].
@@ -166,7 +177,7 @@ impl Handle {
         &self,
         handler: Option<HandlerName>,
         (skip, limit): (usize, usize),
-    ) -> Result<(Vec<Blocked>, bool), Refusal> {
+    ) -> Result<BlockedPage, Refusal> {
         let handlers = self.handlers().await?.into_iter();
         let firsts = handlers.filter_map(|item| Some((item.name, item.manifest.resequence?.first))).collect();
         let (handle, scan) = (self.clone(), self.0.queries.scan().await?);
@@ -203,24 +214,8 @@ impl Handle {
         handler: Option<&HandlerName>,
         firsts: &BTreeMap<HandlerName, u64>,
         (skip, limit): (usize, usize),
-    ) -> Result<(Vec<Blocked>, bool), Refusal> {
-        let mut lanes = BTreeMap::<(HandlerName, KeyHash), Lane>::new();
-        let prefix = handler.map_or_else(|| tables::DELIVERIES.prefix().to_vec(), keys::deliveries_of);
-        let mut after = None::<Vec<u8>>;
-        for _ in 0..LOOKED_AT_MAX / PAGE {
-            let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
-            for (key, value) in &page {
-                let (Some(delivery), Ok(row)) = (keys::delivery_of(key), postcard::from_bytes::<DeliveryRow>(value))
-                else {
-                    continue;
-                };
-                lanes.entry((delivery.handler.clone(), row.lane)).or_default().add(delivery.position, row);
-            }
-            match page.into_iter().next_back() {
-                Some((last, _)) => after = Some(last),
-                None => break,
-            }
-        }
+    ) -> Result<BlockedPage, Refusal> {
+        let Examined { lanes, count: examined, is_complete } = self.examine_lanes(handler)?;
         let mut lanes: Vec<_> = lanes.into_iter().filter(|(_, lane)| lane.behind > 0).collect();
         lanes.sort_by_key(|(_, lane)| std::cmp::Reverse(lane.behind));
         let mut suspected = 0;
@@ -231,7 +226,30 @@ impl Handle {
             suspected += usize::from(blocked.suspected.is_some());
             Some(blocked)
         });
-        Ok((blocked.collect(), has_more))
+        Ok(BlockedPage { blocked: blocked.collect(), has_more, examined, is_complete })
+    }
+
+    fn examine_lanes(&self, handler: Option<&HandlerName>) -> Result<Examined, Refusal> {
+        let prefix = handler.map_or_else(|| tables::DELIVERIES.prefix().to_vec(), keys::deliveries_of);
+        let mut found = Examined { lanes: BTreeMap::new(), count: 0, is_complete: false };
+        let mut after = None::<Vec<u8>>;
+        loop {
+            // One more than may be examined says whether there are more.
+            let room = LOOKED_AT_MAX - found.count;
+            let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE.min(room + 1))?;
+            found.is_complete = page.is_empty();
+            let is_over = page.len() > room;
+            for (key, value) in page.into_iter().take(room) {
+                let (delivery, row) = (keys::delivery_of(&key), postcard::from_bytes::<DeliveryRow>(&value));
+                found.count += 1;
+                after = Some(key);
+                let (Some(delivery), Ok(row)) = (delivery, row) else { continue };
+                found.lanes.entry((delivery.handler, row.lane)).or_default().add(delivery.position, row);
+            }
+            if is_over || found.is_complete {
+                return Ok(found);
+            }
+        }
     }
 
     fn blocked_lane(
@@ -268,6 +286,13 @@ impl Handle {
             suspected,
         })
     }
+}
+
+/// The lanes of the open deliveries that were examined.
+struct Examined {
+    lanes: BTreeMap<(HandlerName, KeyHash), Lane>,
+    count: usize,
+    is_complete: bool,
 }
 
 /// A lane during the scan of the rows, in order of position.

@@ -38,7 +38,7 @@ use crate::{
 };
 pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
-pub use deliveries::{Blocked, CommandRequest, Corrected, NewData};
+pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
 pub use suspected::Suspected;
 

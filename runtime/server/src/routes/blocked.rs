@@ -33,6 +33,11 @@ pub struct BlockedList {
     /// The value of `after` for the next page; absent at the end. The order may change between pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<usize>,
+    /// Number of open deliveries examined, at most 100,000.
+    examined: usize,
+    /// Whether these are all. Otherwise more may wait than `behind` says, and blocking deliveries may be missing; those of one
+    /// `handler` are fewer.
+    complete: bool,
 }
 
 /// A delivery that blocks others.
@@ -68,7 +73,7 @@ pub struct BlockedItem {
     hint: Option<String>,
 }
 
-/// Deliveries that block others, by the number of blocked deliveries. Examines the first 100,000 open deliveries.
+/// Deliveries that block others, by the number of blocked deliveries. Examines the first 100,000 open deliveries; `complete` says whether that is all.
 #[utoipa::path(
     get, path = "/v1/blocked", operation_id = "list_blocked", tag = "deliveries", params(BlockedQuery),
     responses(
@@ -80,9 +85,13 @@ pub async fn list(State(app): State<App>, Query(query): Query<BlockedQuery>) -> 
     let handler = known_handler(&app.engine, query.handler.as_deref()).await?;
     let slot = ListSlot::take(&app).await?;
     let (skip, limit) = (query.after.unwrap_or(0), limit(query.limit)?);
-    let (blocked, has_more) = app.engine.blocked(handler, (skip, limit)).await?;
-    let next = has_more.then(|| skip.saturating_add(limit));
-    slot.answer(&BlockedList { blocked: blocked.into_iter().map(BlockedItem::from).collect(), next })
+    let page = app.engine.blocked(handler, (skip, limit)).await?;
+    slot.answer(&BlockedList {
+        blocked: page.blocked.into_iter().map(BlockedItem::from).collect(),
+        next: page.has_more.then(|| skip.saturating_add(limit)),
+        examined: page.examined,
+        complete: page.is_complete,
+    })
 }
 
 impl From<Blocked> for BlockedItem {
