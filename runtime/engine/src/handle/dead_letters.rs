@@ -32,6 +32,8 @@ pub struct DeadLetterFilter {
     /// Unix milliseconds, the first inclusive, the second exclusive.
     pub from_ms: Option<u64>,
     pub until_ms: Option<u64>,
+    /// Only those whose record is not after this position.
+    pub through: Option<Position>,
 }
 
 /// Some dead letters, in order of handler and position.
@@ -40,6 +42,8 @@ pub struct DeadLetterPage {
     pub dead_letters: Vec<DeadLetter>,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<DeliveryId>,
+    /// The log had been applied up to here before the page was read: as a filter's `through`, it leaves out later ones.
+    pub through: Position,
 }
 
 /// A failed attempt.
@@ -65,6 +69,7 @@ impl DeadLetterFilter {
             && is(&self.key, &dead_letter.key)
             && self.from_ms.is_none_or(|from_ms| dead_letter.at_ms >= from_ms)
             && self.until_ms.is_none_or(|until_ms| dead_letter.at_ms < until_ms)
+            && self.through.is_none_or(|through| dead_letter.position <= through)
     }
 }
 
@@ -140,10 +145,12 @@ impl Handle {
             filter.handler.as_ref().map_or_else(|| tables::DEAD_LETTERS.prefix().to_vec(), keys::dead_letters_of);
         let mut after = after.map(keys::dead_letter);
         let (mut dead_letters, mut bytes) = (Vec::new(), 0);
+        let through = self.0.statuses.views.applied();
+        let page = |dead_letters, next| DeadLetterPage { dead_letters, next, through };
         for _ in 0..LOOKED_AT_MAX / PAGE {
-            let page = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
-            let is_last = page.len() < PAGE;
-            for (row, value) in page {
+            let rows = self.0.statuses.views.scan(&prefix, after.as_deref(), PAGE)?;
+            let is_last = rows.len() < PAGE;
+            for (row, value) in rows {
                 let (Some(delivery), Some(position)) = (keys::delivery_of(&row), keys::value_position(&value)) else {
                     continue;
                 };
@@ -153,16 +160,16 @@ impl Handle {
                 // There is a next page only if it has something.
                 if dead_letters.len() >= limit || bytes >= ANSWER_BYTES_MAX {
                     let next = dead_letters.last().map(|last: &DeadLetter| last.delivery.clone());
-                    return Ok(DeadLetterPage { dead_letters, next });
+                    return Ok(page(dead_letters, next));
                 }
                 bytes += dead_letter_bytes(&dead_letter);
                 dead_letters.push(dead_letter);
             }
             if is_last {
-                return Ok(DeadLetterPage { dead_letters, next: None });
+                return Ok(page(dead_letters, None));
             }
         }
-        Ok(DeadLetterPage { dead_letters, next: after.as_deref().and_then(keys::delivery_of) })
+        Ok(page(dead_letters, after.as_deref().and_then(keys::delivery_of)))
     }
 
     pub(super) fn find_dead_letter(&self, delivery: &DeliveryId) -> Result<Option<DeadLetter>, Refusal> {

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{KnownFormat, ObjectBuilder, OneOfBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 use weirgate_engine::{DeadLetterFilter, Handle};
-use weirgate_types::{DeliveryId, FailureClass, HandlerName};
+use weirgate_types::{DeliveryId, FailureClass, HandlerName, Position};
 
 use super::query::known_handler;
 use crate::Problem;
@@ -34,6 +34,8 @@ pub struct DeadLetterFilterBody {
     from: Option<Moment>,
     /// Dead letters before this time: RFC 3339, or Unix milliseconds.
     until: Option<Moment>,
+    /// Only those that were dead letters at this position of the log: the `through` of a list keeps to what it showed.
+    through: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,6 +60,8 @@ pub struct DeadLettersQuery {
     /// Dead letters before this time: RFC 3339, or Unix milliseconds.
     #[param(inline)]
     until: Option<Moment>,
+    /// Only those that were dead letters at this position of the log: the `through` of a list keeps to what it showed.
+    through: Option<u64>,
     /// Only dead letters after this id: the `next` of the previous page.
     #[param(value_type = Option<DeliveryId>, inline)]
     pub after: Option<String>,
@@ -69,8 +73,8 @@ pub struct DeadLettersQuery {
 impl DeadLettersQuery {
     /// The filter without the paging parameters.
     pub fn into_filter(self) -> DeadLetterFilterBody {
-        let Self { handler, digest, class, text, r#type, key, from, until, .. } = self;
-        DeadLetterFilterBody { handler, digest, class, text, r#type, key, from, until }
+        let Self { handler, digest, class, text, r#type, key, from, until, through, .. } = self;
+        DeadLetterFilterBody { handler, digest, class, text, r#type, key, from, until, through }
     }
 }
 
@@ -88,6 +92,7 @@ impl DeadLetterFilterBody {
             key: self.key,
             from_ms: self.from.map(|Moment(ms)| ms),
             until_ms: self.until.map(|Moment(ms)| ms),
+            through: self.through.map(Position),
         })
     }
 }

@@ -35,6 +35,9 @@ pub struct DeadLetterList {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DeliveryId>)]
     next: Option<String>,
+    /// The position of the log that was applied before the page was read. As `through` of a filter, also a bulk job's, it
+    /// leaves out what became a dead letter later.
+    through: u64,
 }
 
 /// A delivery that used up its attempts or failed permanently.
@@ -129,7 +132,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>)
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.dead_letters(filter, after, limit).await?;
     let dead_letters = page.dead_letters.into_iter().map(DeadLetterItem::from).collect();
-    slot.answer(&DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()) })
+    slot.answer(&DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()), through: page.through.0 })
 }
 
 /// Read one dead letter.
