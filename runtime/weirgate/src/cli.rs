@@ -25,7 +25,7 @@ use crate::{
         serve::{self, Serve},
         status::{self, Status},
     },
-    failure::EXIT_CODES,
+    failure::{EXIT_CODES, usage},
     output,
 };
 
@@ -112,6 +112,9 @@ fn talk(url: &str, output: Output, command: Command) -> Result<()> {
     let server = Server::new(url)?;
     let conversation = async {
         match command {
+            Command::Dev(_) if output == Output::Json => {
+                Err(usage("dev prints lines for people; leave out --output json"))
+            }
             Command::Dev(command) => dev::run(&server, &server.url(), command).await,
             Command::Events(command) => events::run(&server, output, command).await,
             Command::Handlers(command) => handlers::run(&server, output, command).await,
@@ -167,6 +170,29 @@ mod tests {
         missing.retain(|path| !path.contains(" help") && !path.ends_with(" true") && !path.ends_with(" false"));
         assert!(missing.is_empty(), "without help:\n{}", missing.join("\n"));
         tree.debug_assert();
+    }
+
+    /// Each argument with a value that it may not take.
+    #[test]
+    fn a_wrong_value_is_refused_in_plain_words() {
+        let mut tree = Cli::command();
+        tree.build();
+        let mut found = Vec::new();
+        all(&tree, "", &mut found);
+        let mut refused = 0;
+        for (path, command) in &found {
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let option = argument.get_long().map(|name| format!("--{name}"));
+                let words = path.split_whitespace().map(str::to_owned).chain(option).chain(["z z".to_owned()]);
+                let Err(error) = Cli::command().try_get_matches_from(words) else { continue };
+                refused += 1;
+                let said = error.to_string();
+                for raw in ["invalid digit", "provided string", "invalid float", "number too", "unexpected end"] {
+                    assert!(!said.contains(raw), "{path} {}: {said}", argument.get_id());
+                }
+            }
+        }
+        assert!(refused > 20, "{refused} were refused");
     }
 
     #[test]

@@ -36,6 +36,26 @@ pub fn usage(text: impl Into<String>) -> Error {
     Failure::Usage(text.into()).into()
 }
 
+/// An error of wrong usage, with the causes of `error`.
+pub fn misused(error: &Error) -> Error {
+    usage(chain(error))
+}
+
+/// An error of the system in its words, without its number.
+pub fn system(error: &std::io::Error) -> String {
+    without_code(&error.to_string())
+}
+
+/// A text without the numbers that the standard library appends to the system's words.
+pub fn without_code(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |said, part| match part.split_once(')') {
+        Some((number, rest)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => said + rest,
+        _ => said + " (os error " + part,
+    })
+}
+
 /// Prints the error and its hint, and returns the exit code.
 pub fn report(error: &Error) -> ExitCode {
     if error.is::<OutputClosed>() {
@@ -65,7 +85,7 @@ fn exit_code(error: &Error) -> u8 {
 pub fn chain(error: &Error) -> String {
     let mut parts = Vec::<String>::new();
     for cause in error.chain().map(ToString::to_string) {
-        let cause = cause.split_whitespace().collect::<Vec<_>>().join(" ");
+        let cause = without_code(&cause.split_whitespace().collect::<Vec<_>>().join(" "));
         if cause.is_empty() || parts.iter().any(|part| part.contains(&cause)) {
             continue;
         }
@@ -126,7 +146,8 @@ mod tests {
             outer.iter().fold(anyhow!(*first), |error, text| error.context(*text))
         };
         for (texts, said) in [
-            (["no such file", "cannot read a"].as_slice(), "cannot read a: no such file"),
+            (["no such file (os error 2)", "cannot read a"].as_slice(), "cannot read a: no such file"),
+            (&["no (os error 13): a (os error x) (os error 5"], "no: a (os error x) (os error 5"),
             (&["refused", "connect: refused", "no answer: connect: refused"], "no answer: connect: refused"),
             (&["a\n  | b", "bad"], "bad: a | b"),
             (&["it is broken: really", "it is broken"], "it is broken: really"),

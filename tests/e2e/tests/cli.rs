@@ -44,7 +44,7 @@ async fn a_handler_is_deployed_listed_paused_and_resumed() {
     );
     fs::write(dir.path().join("handler.toml"), "name = \"ledger\"\ncolour = \"red\"\n").expect("written");
     let bad = cli.fails(&["handlers", "deploy", &manifest]);
-    assert!(bad[0].starts_with("error: ") && bad.join(" ").contains("unknown field `colour`"), "{bad:?}");
+    assert!(bad[0].starts_with("error: ") && bad.join(" ").contains("there is no `colour`"), "{bad:?}");
     fs::write(
         dir.path().join("handler.toml"),
         "name = \"a\"\nmodule = \"gone.wasm\"\n[[subscriptions]]\ntypes = [\"a\"]\n",
@@ -66,6 +66,10 @@ async fn events_are_published_and_their_results_shown() {
     assert!(published.starts_with("POSITION") && published.contains("account/1"), "{published}");
     let again = cli.json(&publish);
     assert_eq!((&again["events"][0]["duplicate"], &again["events"][0]["source"]), (&json!(true), &json!("/cli")));
+    let keyed = cli.json(&["events", "publish", "--type", "other", "--key", "account/9"]);
+    assert_eq!(keyed["events"][0]["key"], "account/9");
+    let keyless = cli.fails(&["events", "publish", "--type", "other"]);
+    assert!(keyless[0].contains("subject"), "{keyless:?}");
     server.client.reaches("account/1", "ledger", "counted").await;
     let status = cli.prints(&["status", "get", "account/1"]);
     assert!(status.starts_with("version ") && status.contains("1 entries"), "{status}");

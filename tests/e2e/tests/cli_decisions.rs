@@ -51,6 +51,8 @@ async fn deliveries_are_listed_shown_and_commanded() {
     for part in ["awaiting-correction", "EVENT", "FAILURES", "`fail` should be null", "mend.work"] {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
+    let failures = shown.split("FAILURES").nth(1).expect("failures");
+    assert!(failures.contains(" ago)\"") && !failures.contains("at_ms") && !failures.contains("Z\""), "{shown}");
     assert_eq!(cli.json(&["deliveries", "blocked", "--handler", "mender"])["blocked"][0]["behind"], 1);
     let corrected = cli.json(&["deliveries", "correct", &first, "--patch", r#"{"fail":null}"#, "--reason", "a test"]);
     assert_eq!(corrected["decided"][0]["diff"][0]["op"], "remove");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use weirgate_tests::{Cli, Server, Setup, binary, event, eventually, free_port, manifest};
+use weirgate_tests::{Cli, Server, Setup, Terminal, binary, event, eventually, free_port, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const PROXIES: [&str; 6] = ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"];
@@ -82,21 +82,40 @@ async fn a_closed_pipe_ends_every_command_quietly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_fit_the_terminal_and_data_cannot_command_it() {
+async fn tables_fit_the_terminal_and_cut_no_name() {
+    let server = Setup::new().start().await;
+    let mut mender = manifest("payments-of-all-orders", &["mend.work"]);
+    mender["retry"] = json!([]);
+    server.client.deploy(&mender, weirgate_guests::build("mender")).await;
+    let work = json!({ "n": 1, "fail": "permanent" });
+    let position = server.client.accept(event("mend.work", "order/2026-07-01-000017", "1", &work)).await;
+    server.client.drained(PATIENCE).await;
+    let id = format!("payments-of-all-orders@{position}");
+    for (columns, is_whole) in [(200, true), (80, false), (60, false), (40, false)] {
+        let terminal = Terminal::start(&server, columns, &["dead-letters", "list"]);
+        let (code, shown) = terminal.ends().await;
+        assert_eq!(code, Some(0), "{shown}");
+        for line in shown.lines() {
+            let is_note = line.starts_with("a wider terminal also shows ");
+            assert!(is_note || unicode_width::UnicodeWidthStr::width(line) <= columns, "{columns}: {shown}");
+        }
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(&id) && words.contains("order/2026-07-01-000017"), "{columns}: {shown}");
+        assert!(words.contains("it will never work"), "{columns}: {shown}");
+        assert_eq!(shown.contains("a wider terminal also shows "), !is_whole, "{columns}: {shown}");
+    }
+    let piped = weirgate(&server.url(""), &["dead-letters", "list"], &[("COLUMNS", "40")]);
+    let piped = text(&piped.stdout);
+    assert!(piped.lines().count() == 2 && piped.contains(&id) && piped.contains("it will never work"), "{piped}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_cannot_command_the_terminal() {
     let server = serving().await;
     let (wide, evil) = (format!("konto/{}", "日本".repeat(40)), "evil/\u{1f4a3}");
     server.client.accept(event("ledger.add", &wide, "1", &json!({ "n": 1 }))).await;
     let data = json!({ "n": 1, "text": "\u{1b}]0;x\u{7}\u{9b}31m\u{202e}" });
     let position = server.client.accept(event("ledger.add", evil, "2", &data)).await.to_string();
-    for columns in [1, 20, 40, 80, 200] {
-        let columns_text = columns.to_string();
-        let output = weirgate(&server.url(""), &["events", "list"], &[("COLUMNS", &columns_text)]);
-        let shown = text(&output.stdout);
-        for line in shown.lines() {
-            assert!(unicode_width::UnicodeWidthStr::width(line) <= columns, "{columns}: {line}");
-        }
-        assert!(columns > 80 || shown.contains('…'), "{shown}");
-    }
     let whole = weirgate(&server.url(""), &["events", "list"], &[]);
     assert!(text(&whole.stdout).contains(&wide), "other readers get whole lines");
     for args in [
@@ -181,6 +200,15 @@ async fn addresses_proxies_and_exit_codes() {
         let output = weirgate(&url, &["handlers", "list"], &proxied);
         assert!(output.status.success(), "{url}: {}", text(&output.stderr));
     }
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(dir.path().join(name), bytes).expect("written");
+        dir.path().join(name).to_str().expect("a path").to_owned()
+    };
+    let module = b"name = \"a\"\nmodule = \"absent.wasm\"\n[[subscriptions]]\ntypes = [\"t\"]\n";
+    let no_name = write("no-name.toml", b"name = 7\n[[subscriptions]]\ntypes = [\"t\"]\n");
+    let (no_module, no_text) = (write("no-module.toml", module), write("no-text.toml", b"name = \"\xe4\"\n"));
+    let no_file = |name: &str| format!("{name}: No such file or directory");
     for (url, args, env, code, says) in [
         (
             "weirgate.example",
@@ -210,16 +238,34 @@ async fn addresses_proxies_and_exit_codes() {
             "--data is not JSON".to_owned(),
         ),
         (&address, &["deliveries", "list", "--state", "sad"], &[], 2, "awaiting-correction".to_owned()),
-        (&address, &["deliveries", "list", "--limit", "0"], &[], 2, "1..=1000".to_owned()),
+        (&address, &["deliveries", "list", "--limit", "0"], &[], 2, "from 1 to 1000".to_owned()),
         (&address, &["dead-letters", "list", "--from", "yesterday"], &[], 2, "2026-07-01T12:00:00Z".to_owned()),
         (&address, &["breakers", "trip", "mender"], &[], 2, "write for instance handler/payment".to_owned()),
+        (&address, &["events", "list", "--after", "zzz"], &[], 5, "`after`: it is no whole number".to_owned()),
+        (&address, &["deliveries", "blocked", "--after", "-1"], &[], 2, "'-1'".to_owned()),
+        (&address, &["events", "show", "zzz"], &[], 2, "write a whole number".to_owned()),
+        (&address, &["handlers", "deploy", &no_name], &[], 2, "`name`: it is the number 7; write a text".to_owned()),
         (&address, &["deliveries", "show", ".."], &[], 2, "is no name".to_owned()),
+        (&address, &["events", "publish", "--file", "nope.json"], &[], 2, no_file("nope.json")),
+        (&address, &["handlers", "deploy", "nope.toml"], &[], 2, no_file("nope.toml")),
+        (&address, &["handlers", "post", "ledger", "nope.json"], &[], 2, no_file("nope.json")),
+        (&address, &["deliveries", "resolve", "ledger@1", "--events", "nope.json"], &[], 2, no_file("nope.json")),
+        (&address, &["handlers", "deploy", &no_module], &[], 2, no_file("absent.wasm")),
+        (&address, &["handlers", "deploy", &no_text], &[], 2, "is not UTF-8 at byte 8".to_owned()),
+        (&address, &["events", "publish", "--file", &no_text], &[], 2, "is not JSON".to_owned()),
     ] {
         let output = weirgate(url, args, env);
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{args:?}: {said}");
         assert!(said.starts_with("error: ") && said.contains(&says) && !said.contains("secret"), "{args:?}: {said}");
-        for raw in ["builder error", "error sending request", "expected value at line", "os error"] {
+        for raw in [
+            "builder error",
+            "error sending request",
+            "expected value at line",
+            "os error",
+            "invalid digit",
+            "invalid type",
+        ] {
             assert!(!said.contains(raw), "{args:?}: {said}");
         }
     }

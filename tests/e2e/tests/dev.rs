@@ -123,7 +123,7 @@ async fn it_deploys_on_change_and_shows_what_happens() {
     fs::remove_file(project.path("broken")).expect("removed");
     project.prints("nothing changed", 1).await;
     fs::write(project.path("handler.toml"), "name = 7\n").expect("written");
-    project.prints("the manifest is invalid", 1).await;
+    project.prints("the manifest cannot be read: `name`: it is the number 7; write a text", 1).await;
     fs::write(project.path("handler.toml"), MANIFEST.replace("attempts = 99", "attempts = 98")).expect("written");
     project.prints("deployed  ledger, sha256:", 2).await;
 

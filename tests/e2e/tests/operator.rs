@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use serde_json::{Value, json};
-use weirgate_tests::{Cli, Server, Setup, event, eventually, manifest};
+use weirgate_tests::{Cli, Server, Setup, Terminal, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -89,6 +89,9 @@ async fn a_delivery_that_is_given_up_keeps_its_evidence() {
     let listed = cli.prints(&["deliveries", "list"]);
     assert!(listed.contains("REASON") && listed.contains("AGE"), "{listed}");
     cli.prints(&["deliveries", "dead-letter", &id, "--reason", "hopeless"]);
+    let line = server.line("a delivery is a dead letter", 0).await;
+    assert!(line.contains("WARN") && line.contains("class=\"correctable\"") && line.contains("digest="), "{line}");
+    assert!(line.contains("actor=\"tester\"") && line.contains("reason=\"hopeless\""), "{line}");
     let digest = server.client.handler("mender").await["digest"].as_str().expect("a digest").to_owned();
     let short = digest.strip_prefix("sha256:").and_then(|digits| digits.get(..8)).expect("digits");
     for digest in [digest.as_str(), short, &format!("sha256:{short}"), &short.to_uppercase()] {
@@ -110,6 +113,7 @@ async fn a_delivery_that_is_given_up_keeps_its_evidence() {
     let notices = server.client.events_of("weirgate.delivery.dead-lettered").await;
     let data = &notices.last().expect("a notice")["data"];
     assert_eq!((&data["attempt"], &data["failure"]["class"]), (&json!(1), &json!("correctable")));
+    assert_eq!((&data["actor"], &data["reason"]), (&json!("tester"), &json!("hopeless")));
     // A redeployment takes a prefix as well.
     let body = json!({ "digest": short, "manifest": manifest("mender", &["mend.work"]) });
     let answer =
@@ -151,6 +155,50 @@ async fn commands_for_many_are_planned_asked_and_counted() {
     assert!(plan.contains("plan: discard 29 dead letters; nothing was done"), "{plan}");
     cli.prints(&[apply.as_slice(), &["--yes", "--per-second", "1000"]].concat());
     assert_eq!(code(&[apply.as_slice(), &["--yes"]].concat()), Some(4), "none is left");
+}
+
+async fn dead(server: &Server, count: usize) {
+    eventually(&format!("{count} dead letters"), PATIENCE, async || {
+        let list = server.client.get("/v1/dead-letters").await.ok();
+        let found = list["dead_letters"].as_array().map_or(0, Vec::len);
+        if found == count { Ok(()) } else { Err(found) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_dies_after_the_question_is_not_part_of_the_answer() {
+    let server = mending().await;
+    let cli = Cli::of(&server);
+    let die = async |ids: std::ops::Range<usize>| {
+        for n in ids {
+            server.client.accept(work(&format!("order/{n}"), &n.to_string(), Some("permanent"))).await;
+        }
+    };
+    die(0..5).await;
+    dead(&server, 5).await;
+    let apply = ["dead-letters", "apply", "--command", "discard", "--all"];
+    let plan = cli.prints(&[apply.as_slice(), &["--plan"]].concat());
+    let mut terminal = Terminal::start(&server, 80, &apply);
+    terminal.shows("discard 5 dead letters? [y/N]").await;
+    die(5..12).await;
+    // One of the five dies anew meanwhile: it is another dead letter by then.
+    let reopened = cli.json(&["dead-letters", "list", "--key", "order/3"])["dead_letters"][0]["id"].clone();
+    let reopened = reopened.as_str().expect("an id");
+    cli.prints(&["dead-letters", "resubmit", reopened]);
+    dead(&server, 12).await;
+    terminal.types("y");
+    let (code, shown) = terminal.ends().await;
+    assert_eq!(code, Some(0), "{shown}");
+    let jobs = cli.json(&["bulk-jobs", "list"]);
+    assert_eq!(jobs["bulk_jobs"][0]["done"], 4, "{jobs}");
+    dead(&server, 8).await;
+    assert_eq!(cli.json(&["dead-letters", "list", "--key", "order/3"])["dead_letters"][0]["id"], reopened);
+    // The plan names the bound that keeps a later command to what it has shown.
+    let through = plan.split("--through ").nth(1).expect("a position").trim();
+    let bounded = [apply.as_slice(), &["--through", through, "--yes"]].concat();
+    assert_eq!(cli.run(&bounded).status.code(), Some(4), "all that the plan has shown are discarded");
+    dead(&server, 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,8 +105,11 @@ fn a_configuration_is_checked_without_a_server() {
     let dir = tempfile::tempdir().expect("a directory");
     for (file, code, says) in [
         ("[server]\nlisten = \"127.0.0.1:9\"\n", 0, "the configuration is valid"),
-        ("[server]\ncolour = 1\n", 1, "colour"),
-        ("[engine]\noutbound_workers = 0\n", 1, "outbound_workers"),
+        ("[server]\ncolour = 1\n", 2, "colour"),
+        ("[engine]\noutbound_workers = 0\n", 2, "outbound_workers"),
+        ("[server]\nlisten = \"here\"\n", 2, "write address:port"),
+        ("[server]\nlisten = \"0.0.0.0:9\"\n", 2, "server.open = true"),
+        ("[server]\nlisten = \n", 2, "line 2"),
     ] {
         fs::write(dir.path().join("weirgate.toml"), file).expect("written");
         let args = ["serve", "--check", "--config", "weirgate.toml"];
@@ -114,6 +117,22 @@ fn a_configuration_is_checked_without_a_server() {
         let told = text(&checked.stdout) + &text(&checked.stderr);
         assert_eq!(checked.status.code(), Some(code), "{told}");
         assert!(told.contains(says), "{told}");
+    }
+    fs::write(dir.path().join("latin-1.toml"), b"# \xe4\n").expect("written");
+    for (args, says) in [
+        (["--config", "latin-1.toml"], "is not UTF-8 at byte 2"),
+        (["--config", "nope.toml"], "nope.toml cannot be read: No such file or directory"),
+        (["--listen", "8080"], "write address:port"),
+        (["--listen", "192.0.2.1:80"], "server.open = true"),
+    ] {
+        // Checked or not, it is the same.
+        for flags in [&["serve", "--check"][..], &["serve"]] {
+            let mut command = Command::new(binary());
+            let refused = command.args(flags).args(args).current_dir(dir.path()).output().expect("the command line");
+            let told = text(&refused.stderr);
+            assert_eq!((refused.status.code(), told.lines().count()), (Some(2), 1), "{args:?}: {told}");
+            assert!(told.contains(says) && !told.contains("os error"), "{args:?}: {told}");
+        }
     }
     assert!(!dir.path().join("data").exists());
 }

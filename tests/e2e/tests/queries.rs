@@ -3,7 +3,7 @@
 #![allow(clippy::indexing_slicing)]
 
 use serde_json::{Value, json};
-use weirgate_tests::{Client, Setup, event, manifest};
+use weirgate_tests::{Cli, Client, Setup, event, eventually, manifest};
 
 /// Paused handlers: together they hold more open deliveries than one page scans.
 const HANDLERS: [&str; 3] = ["one", "three", "two"];
@@ -86,4 +86,44 @@ async fn lists_beyond_the_waiting_limit_are_refused_and_events_are_accepted() {
         }
     }
     assert!(answers.iter().any(|answer| answer.status == 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_blocked_keys_says_that_it_is_not_complete() {
+    const EXAMINED_MAX: usize = 100_000;
+    let server = Setup::new().start().await;
+    let (client, cli) = (&server.client, Cli::of(&server));
+    let mut all = manifest("all", &["mend.work"]);
+    all["retry"] = json!([]);
+    client.deploy(&all, weirgate_guests::build("mender")).await;
+    client.deploy(&manifest("some", &["ledger.add"]), weirgate_guests::build("ledger")).await;
+    let failing = event("ledger.add", "account/1", "a", &json!({ "n": 1, "failures": 999 }));
+    client.publish(&[failing, event("ledger.add", "account/1", "b", &json!({ "n": 1 }))]).await.ok();
+    let work = |id: usize| {
+        let data = json!({ "n": 1, "fail": (id == 0).then_some("correctable") });
+        event("mend.work", "order/1", &id.to_string(), &data)
+    };
+    let ids: Vec<_> = (0..EXAMINED_MAX).collect();
+    for ids in ids.chunks(AT_ONCE) {
+        client.publish(&ids.iter().map(|id| work(*id)).collect::<Vec<_>>()).await.ok();
+    }
+    let blocked = async |query: &str, behind: usize| {
+        eventually("all to wait", std::time::Duration::from_secs(60), async || {
+            let list = client.get(&format!("/v1/blocked?limit=1{query}")).await.ok();
+            if list["blocked"][0]["behind"] == json!(behind) { Ok(list) } else { Err(list) }
+        })
+        .await
+    };
+    // At the limit it is complete for the handler, and one over for all.
+    let exact = blocked("&handler=all", EXAMINED_MAX - 1).await;
+    assert_eq!((&exact["examined"], &exact["complete"]), (&json!(EXAMINED_MAX), &json!(true)));
+    let over = blocked("", EXAMINED_MAX - 1).await;
+    assert_eq!((&over["examined"], &over["complete"]), (&json!(EXAMINED_MAX), &json!(false)));
+    assert!(over["next"].is_null(), "{over}");
+    let some = blocked("&handler=some", 1).await;
+    assert_eq!((&some["examined"], &some["complete"]), (&json!(2), &json!(true)));
+    let said = String::from_utf8(cli.run(&["deliveries", "blocked"]).stdout).expect("UTF-8");
+    assert!(said.contains("only the first 100000 open deliveries were examined"), "{said}");
+    let said = String::from_utf8(cli.run(&["deliveries", "blocked", "--handler", "some"]).stdout).expect("UTF-8");
+    assert!(!said.contains("examined"), "{said}");
 }

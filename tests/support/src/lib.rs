@@ -15,6 +15,7 @@ mod raw_socket;
 mod replays;
 mod scripts;
 mod server;
+mod terminal;
 mod wait;
 
 pub use cli::Cli;
@@ -27,4 +28,5 @@ pub use python::python_program;
 pub use raw_socket::{CLOSE, End, HANDSHAKE, PING, PONG, RawFrame, RawSocket, TEXT, closing, masked};
 pub use scripts::run_script;
 pub use server::{Server, Setup, binary, free_port};
+pub use terminal::Terminal;
 pub use wait::{eventually, within};

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, without_code};
 use address::Address;
 pub use path::{path, query};
 
@@ -62,14 +62,18 @@ pub struct Refused {
     pub retryable: bool,
 }
 
-/// No answer came.
+/// No answer came, or the connection ended.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer from {url}{}: {why}", through(.proxy.as_ref()))]
+#[error("{what} {url}{}: {why}", through(.proxy.as_ref()))]
 pub struct NotAnswered {
+    what: &'static str,
     url: String,
     proxy: Option<String>,
     why: String,
 }
+
+const NO_ANSWER: &str = "no answer from";
+const LOST: &str = "lost the connection to";
 
 fn through(proxy: Option<&String>) -> String {
     proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
@@ -77,11 +81,12 @@ fn through(proxy: Option<&String>) -> String {
 
 impl NotAnswered {
     pub fn new(url: &str, proxy: Option<String>, why: &str) -> Self {
-        Self { url: url.to_owned(), proxy, why: why.to_owned() }
+        Self { what: NO_ANSWER, url: url.to_owned(), proxy, why: why.to_owned() }
     }
 
     pub fn hint(&self) -> &'static str {
         match self.proxy {
+            _ if self.what == LOST => "run the command again to continue",
             Some(_) => "the proxy is the one of http_proxy or all_proxy; no_proxy=HOST goes around it",
             None => "start a server with `weirgate serve`, or name another with --url",
         }
@@ -136,6 +141,12 @@ impl Server {
         NotAnswered::new(&self.address.shown(), None, &first_cause(why)).into()
     }
 
+    /// A connection of its own ended.
+    pub fn lost(&self, why: &str) -> anyhow::Error {
+        let (url, why) = (self.address.shown(), why.to_owned());
+        NotAnswered { what: LOST, url, proxy: None, why }.into()
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.address.with(path))
     }
@@ -158,17 +169,22 @@ impl Server {
             return Ok(response);
         }
         let body = response.bytes().await.map_err(|error| self.unanswered(&error))?;
-        if let Ok(refused) = serde_json::from_slice::<Refused>(&body) {
-            return Err(refused.into());
+        Err(self.refused(status, &body, self.address.proxy()))
+    }
+
+    /// The error for an answer that is no success: the server's refusal, or that of something before it.
+    pub fn refused(&self, status: StatusCode, body: &[u8], proxy: Option<String>) -> anyhow::Error {
+        if let Ok(refused) = serde_json::from_slice::<Refused>(body) {
+            return refused.into();
         }
-        let (url, proxy) = (self.address.shown(), self.address.proxy());
+        let url = self.address.shown();
         let is_gateway =
             matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
         if is_gateway || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            return Err(NotAnswered::new(&url, proxy, &format!("the gateway answered {status}")).into());
+            return NotAnswered::new(&url, proxy, &format!("the gateway answered {status}")).into();
         }
         let text = format!("{url}{} answered {status}; is it a Weirgate server?", through(proxy.as_ref()));
-        Err(Failure::Refused(text).into())
+        Failure::Refused(text).into()
     }
 }
 
@@ -178,6 +194,5 @@ fn first_cause(error: &dyn std::error::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let text = cause.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    without_code(&cause.to_string())
 }

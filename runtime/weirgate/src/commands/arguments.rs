@@ -1,7 +1,12 @@
 //! Arguments that several commands share.
 
+use std::str::FromStr;
+
 use chrono::DateTime;
 use clap::{Args, ValueEnum};
+
+/// Maximum number of entries of a page.
+const LIMIT_MAX: u16 = 1_000;
 
 /// The format of what a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,7 +47,7 @@ pub struct Page {
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
     /// The largest number of entries (default 100, at most 1,000)
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "NUMBER", value_parser = limit)]
     pub limit: Option<u16>,
 }
 
@@ -51,6 +56,16 @@ impl Page {
     pub fn parameters(self) -> [(&'static str, Option<String>); 2] {
         [("after", self.after), ("limit", self.limit.map(|limit| limit.to_string()))]
     }
+}
+
+/// A whole number.
+pub fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number".to_owned())
+}
+
+fn limit(text: &str) -> Result<u16, String> {
+    let limit = whole(text).ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| format!("write a whole number from 1 to {LIMIT_MAX}"))
 }
 
 /// A failure class.

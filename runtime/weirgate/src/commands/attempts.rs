@@ -29,13 +29,13 @@ pub struct List {
 
 const COLUMNS: [Column; 8] = [
     Column::of("position"),
-    Column::moment("ended", "at_ms"),
+    Column::moment("ended", "at_ms").dropped(2),
     Column::of("delivery"),
-    Column::of("key"),
-    Column::of("attempt"),
+    Column::of("key").wrapped(),
+    Column::of("attempt").dropped(1),
     Column::of("outcome"),
-    Column::moment("next_attempt", "next_attempt_at_ms"),
-    Column::named("reason", "failure.message"),
+    Column::moment("next_attempt", "next_attempt_at_ms").dropped(0),
+    Column::named("reason", "failure.message").wrapped(),
 ];
 
 pub async fn run(server: &Server, output: Output, command: Attempts) -> Result<()> {

@@ -39,9 +39,9 @@ const COLUMNS: [Column; 6] = [
     Column::of("kind"),
     Column::of("name"),
     Column::of("state"),
-    Column::moment("open_until", "open_until_ms"),
-    Column::age("since", "changed_at_ms"),
-    Column::of("reason"),
+    Column::moment("open_until", "open_until_ms").dropped(0),
+    Column::age("since", "changed_at_ms").dropped(1),
+    Column::of("reason").wrapped(),
 ];
 
 pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<()> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     client::{Answer, Body, Server, path},
-    commands::arguments::Output,
+    commands::arguments::{Output, whole},
     failure::Failure,
     output,
 };
@@ -24,13 +24,13 @@ pub enum BulkJobs {
     /// Show the progress of a bulk job
     Show {
         /// The number that the list shows
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = whole::<u64>)]
         id: u64,
     },
     /// Cancel a bulk job; its completed commands remain in effect
     Cancel {
         /// The number that the list shows
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = whole::<u64>)]
         id: u64,
     },
 }
@@ -41,10 +41,10 @@ const COLUMNS: [Column; 9] = [
     Column::of("state"),
     Column::of("done"),
     Column::of("refused"),
-    Column::age("age", "started_at_ms"),
-    Column::of("actor"),
-    Column::of("reason"),
-    Column::of("error"),
+    Column::age("age", "started_at_ms").dropped(1),
+    Column::of("actor").dropped(0),
+    Column::of("reason").wrapped(),
+    Column::of("error").wrapped(),
 ];
 /// Interval between polls of a waiting command, and number of polls between progress messages.
 const ASK_EVERY: Duration = Duration::from_millis(200);

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::value::to_raw_value;
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 use weirgate_types::json::Node;
 
 use super::{
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     client::{Answer, Body, Server, path, query},
-    commands::arguments::{Audit, Class, Corrected, Output, Page, moment, word},
+    commands::arguments::{Audit, Class, Corrected, Output, Page, moment, whole, word},
     failure::usage,
     output,
 };
@@ -79,6 +82,9 @@ pub struct Filter {
     /// Dead letters before this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<String>,
+    /// Only those that were dead letters at this position of the log, for instance those that a plan has shown
+    #[arg(long, value_name = "POSITION", value_parser = whole::<u64>)]
+    pub through: Option<u64>,
 }
 
 impl Filter {
@@ -93,8 +99,17 @@ impl Filter {
             ("key", self.key.clone()),
             ("from", self.from.clone()),
             ("until", self.until.clone()),
+            ("through", self.through.map(|position| position.to_string())),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// The filter in the body of a bulk job.
+    fn body(&self) -> Result<Box<RawValue>> {
+        let texts = self.given().into_iter().filter(|(name, _)| *name != "through");
+        let mut fields: BTreeMap<_, _> = texts.map(|(name, text)| (name, Value::from(text))).collect();
+        fields.extend(self.through.map(|position| ("through", Value::from(position))));
+        Ok(to_raw_value(&fields)?)
     }
 
     fn query(&self, page: [(&'static str, Option<String>); 2]) -> String {
@@ -124,7 +139,7 @@ pub struct Apply {
     #[command(flatten)]
     pub corrected: Corrected,
     /// The maximum per second
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<u32>)]
     pub per_second: Option<u32>,
     #[command(flatten)]
     pub consent: Consent,
@@ -148,14 +163,14 @@ pub enum BulkCommand {
 
 const COLUMNS: [Column; 9] = [
     Column::of("id"),
-    Column::of("key"),
-    Column::of("type"),
-    Column::of("class"),
-    Column::of("kind"),
-    Column::of("attempt"),
-    Column::digest("digest"),
-    Column::age("age", "at_ms"),
-    Column::named("reason", "message"),
+    Column::of("key").wrapped(),
+    Column::of("type").dropped(4),
+    Column::of("class").dropped(3),
+    Column::of("kind").dropped(1),
+    Column::of("attempt").dropped(0),
+    Column::digest("digest").dropped(2),
+    Column::age("age", "at_ms").dropped(5),
+    Column::named("reason", "message").wrapped(),
 ];
 const NOUN: (&str, &str) = ("dead letter", "dead letters");
 /// How many items a plan lists, and how many are counted at a time.
@@ -183,9 +198,9 @@ pub async fn run(server: &Server, output: Output, command: DeadLetters) -> Resul
 }
 
 async fn run_apply(server: &Server, output: Output, apply: &Apply) -> Result<()> {
-    let body = body(apply)?;
+    let mut body = body(apply)?;
     apply.consent.check()?;
-    let (count, first) = count(server, &apply.filter).await?;
+    let Counted { count, first, filter } = count(server, &apply.filter).await?;
     if count == 0 {
         return Err(nothing_matched(NOUN.1));
     }
@@ -194,37 +209,55 @@ async fn run_apply(server: &Server, output: Output, apply: &Apply) -> Result<()>
         table::print(output, &first, "dead_letters", &COLUMNS)?;
         return match output {
             Output::Json => Ok(()),
-            Output::Text => output::line(&format!("plan: {what}; nothing was done")),
+            Output::Text => {
+                output::line(&format!("plan: {what}; nothing was done"))?;
+                let through = filter.through.unwrap_or_default();
+                output::line(&format!("for these only, and none that comes later: --through {through}"))
+            }
         };
     }
     apply.consent.ask(&what)?;
+    body.insert("filter", filter.body()?);
     let begun = server.post("/v1/dead-letters/bulk-jobs", &body).await?;
     bulk_jobs::wait(server, output, begun).await
 }
 
-/// How many dead letters match, and the first of them.
-async fn count(server: &Server, filter: &Filter) -> Result<(usize, Answer)> {
-    let page = |after, limit: &str| filter.query([("after", after), ("limit", Some(limit.to_owned()))]);
-    let first = server.get(&format!("/v1/dead-letters{}", page(None, &PLANNED_MAX.to_string()))).await?;
+/// The dead letters that a command is for.
+struct Counted {
+    count: usize,
+    /// A list of the first.
+    first: Answer,
+    /// Takes those that were counted, and none that dies later.
+    filter: Filter,
+}
+
+async fn count(server: &Server, filter: &Filter) -> Result<Counted> {
+    let page = |filter: &Filter, after, limit: &str| {
+        format!("/v1/dead-letters{}", filter.query([("after", after), ("limit", Some(limit.to_owned()))]))
+    };
+    let first = server.get(&page(filter, None, &PLANNED_MAX.to_string())).await?;
+    let mut filter = filter.clone();
+    if filter.through.is_none() {
+        let through = first.node()?.get("through").and_then(Node::as_u64);
+        filter.through = Some(through.context("the answer does not say which position it is of")?);
+    }
     let (mut count, mut after) = (0, None);
     loop {
-        let answer = server.get(&format!("/v1/dead-letters{}", page(after, PAGE))).await?;
+        let answer = server.get(&page(&filter, after, PAGE)).await?;
         let node = answer.node()?;
         count += node.get("dead_letters").map(Node::items).unwrap_or_default().len();
         after = node.get("next").and_then(Node::as_str).map(std::borrow::Cow::into_owned);
         if after.is_none() {
-            return Ok((count, first));
+            return Ok(Counted { count, first, filter });
         }
     }
 }
 
 fn body(apply: &Apply) -> Result<Body> {
-    let filter: BTreeMap<_, _> = apply.filter.given().into_iter().collect();
-    if filter.is_empty() && !apply.all {
+    if apply.filter.given().is_empty() && !apply.all {
         return Err(usage("select dead letters with a filter, for instance --handler, or with --all"));
     }
     let mut body = bodies::corrected_body(&apply.audit, &apply.corrected)?;
-    body.insert("filter", to_raw_value(&filter)?);
     body.insert("command", to_raw_value(&word(&apply.command))?);
     if let Some(per_second) = apply.per_second {
         body.insert("per_second", to_raw_value(&per_second)?);

@@ -24,7 +24,7 @@ const PAGE: &str = "1000";
 const PLANNED_MAX: usize = 20;
 const NOUN: (&str, &str) = ("delivery", "deliveries");
 
-const DECIDED: [Column; 3] = [Column::of("id"), Column::of("position"), Column::of("diff")];
+const DECIDED: [Column; 3] = [Column::of("id"), Column::of("position"), Column::of("diff").wrapped()];
 
 /// A command, ready to be sent for one delivery after the other.
 pub struct Decision {

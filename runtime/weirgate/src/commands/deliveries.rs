@@ -153,23 +153,23 @@ pub struct Resolve {
 
 pub const COLUMNS: [Column; 9] = [
     Column::of("id"),
-    Column::of("key"),
-    Column::of("type"),
+    Column::of("key").wrapped(),
+    Column::of("type").dropped(4),
     Column::of("state"),
-    Column::of("attempt"),
-    Column::age("age", "accepted_at_ms"),
-    Column::moment("next_attempt", "next_attempt_at_ms"),
-    Column::of("behind"),
-    Column::named("reason", "message"),
+    Column::of("attempt").dropped(2),
+    Column::age("age", "accepted_at_ms").dropped(3),
+    Column::moment("next_attempt", "next_attempt_at_ms").dropped(1),
+    Column::of("behind").dropped(0),
+    Column::named("reason", "message").wrapped(),
 ];
 const BLOCKED_COLUMNS: [Column; 7] = [
     Column::of("id"),
-    Column::of("key"),
+    Column::of("key").wrapped(),
     Column::of("state"),
-    Column::age("age", "accepted_at_ms"),
-    Column::moment("next_attempt", "next_attempt_at_ms"),
-    Column::of("behind"),
-    Column::named("reason", "message"),
+    Column::age("age", "accepted_at_ms").dropped(3),
+    Column::moment("next_attempt", "next_attempt_at_ms").dropped(1),
+    Column::of("behind").dropped(0),
+    Column::named("reason", "message").wrapped(),
 ];
 
 pub async fn run(server: &Server, output: Output, command: Deliveries) -> Result<()> {
@@ -206,7 +206,19 @@ async fn print_blocked(server: &Server, output: Output, blocked: Blocked) -> Res
     let query = query(&[("handler", blocked.handler), after, limit]);
     let answer = server.get(&format!("/v1/blocked{query}")).await?;
     table::print(output, &answer, "blocked", &BLOCKED_COLUMNS)?;
+    if let (Output::Text, Some(examined)) = (output, examined_only(&answer)?) {
+        output::line(&format!(
+            "only the first {examined} open deliveries were examined: more may be blocked; --handler NAME examines those of one handler"
+        ))?;
+    }
     if output == Output::Text { print_hints(&answer) } else { Ok(()) }
+}
+
+/// The number of examined deliveries, if there are more.
+fn examined_only(answer: &Answer) -> Result<Option<u64>> {
+    let answer = answer.node()?;
+    let is_complete = answer.get("complete").is_none_or(|complete| complete.text() == "true");
+    Ok(answer.get("examined").and_then(Node::as_u64).filter(|_| !is_complete))
 }
 
 /// Names the deliveries that may be waiting for themselves.

@@ -9,7 +9,7 @@ use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 use super::table::{self, Column};
 use crate::{
     client::{Answer, Server, path, query},
-    commands::arguments::{Output, Page},
+    commands::arguments::{Output, Page, whole},
     failure::Failure,
     output,
 };
@@ -48,7 +48,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Show {
     /// The event's position in the log
-    #[arg(value_name = "POSITION", required_unless_present = "id", conflicts_with_all = ["source", "id"])]
+    #[arg(value_name = "POSITION", value_parser = whole::<u64>, required_unless_present = "id", conflicts_with_all = ["source", "id"])]
     pub position: Option<u64>,
     /// The event's source, with --id
     #[arg(long, value_name = "SOURCE", requires = "id")]
@@ -63,16 +63,16 @@ pub struct Tail {
     #[command(flatten)]
     pub filter: EventFilter,
     /// Begin after this position; default: the end of the log
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = whole::<u64>)]
     pub after: Option<u64>,
 }
 
 const COLUMNS: [Column; 6] = [
     Column::of("position"),
-    Column::moment("accepted", "at_ms"),
-    Column::named("type", "event.type"),
-    Column::of("key"),
-    Column::named("source", "event.source"),
+    Column::moment("accepted", "at_ms").dropped(0),
+    Column::named("type", "event.type").wrapped(),
+    Column::of("key").wrapped(),
+    Column::named("source", "event.source").wrapped(),
     Column::named("id", "event.id"),
 ];
 

@@ -1,8 +1,8 @@
 //! `weirgate events`: publishing them. Reading them is in `event_log`.
 
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use weirgate_types::{RawEvent, json};
@@ -10,6 +10,7 @@ use weirgate_types::{RawEvent, json};
 use super::{
     bodies,
     event_log::{self, List, Show, Tail},
+    files,
     table::{self, Column},
 };
 use crate::{client::Server, commands::arguments::Output, failure::usage};
@@ -34,8 +35,8 @@ pub struct Publish {
     /// The event's type, for instance order.placed
     #[arg(long, value_name = "TYPE", required_unless_present = "file")]
     pub r#type: Option<String>,
-    /// The event's subject, for instance order/o-1
-    #[arg(long, value_name = "SUBJECT", required_unless_present = "file")]
+    /// The event's subject, for instance order/o-1. Without it, --key is needed, unless the server has a default for keys
+    #[arg(long, value_name = "SUBJECT")]
     pub subject: Option<String>,
     /// Who says so
     #[arg(long, value_name = "SOURCE", default_value = "/cli")]
@@ -51,8 +52,13 @@ pub struct Publish {
     pub data: Option<String>,
 }
 
-const PUBLISHED: [Column; 5] =
-    [Column::of("position"), Column::of("duplicate"), Column::of("key"), Column::of("source"), Column::of("id")];
+const PUBLISHED: [Column; 5] = [
+    Column::of("position"),
+    Column::of("duplicate").dropped(0),
+    Column::of("key").wrapped(),
+    Column::of("source").wrapped(),
+    Column::of("id"),
+];
 
 pub async fn run(server: &Server, output: Output, command: Events) -> Result<()> {
     let publish = match command {
@@ -80,12 +86,7 @@ pub async fn post(server: &Server, output: Output, endpoint: &str, events: Strin
 
 /// The JSON in a file, or from standard input, unchanged.
 pub fn read(file: &std::path::Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    if file.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
-    } else {
-        bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    }
+    let bytes = files::read_or_stdin("the events in", file)?;
     let text = json::check(&bytes, usize::MAX);
     Ok(text.map_err(|error| usage(format!("{} is not JSON: {error}", file.display())))?.to_owned())
 }

@@ -11,7 +11,7 @@ use weirgate_types::{
 };
 
 use super::{
-    bodies, events,
+    bodies, events, files,
     table::{self, Column},
 };
 use crate::{
@@ -76,13 +76,13 @@ const COLUMNS: [Column; 10] = [
     Column::of("name"),
     Column::of("state"),
     Column::of("lag"),
-    Column::duration("oldest_open", "oldest_open_age_ms"),
-    Column::of("open"),
-    Column::of("running"),
-    Column::of("retrying"),
-    Column::of("checkpoint"),
-    Column::digest("digest"),
-    Column::of("reason"),
+    Column::duration("oldest_open", "oldest_open_age_ms").dropped(5),
+    Column::of("open").dropped(4),
+    Column::of("running").dropped(1),
+    Column::of("retrying").dropped(3),
+    Column::of("checkpoint").dropped(0),
+    Column::digest("digest").dropped(2),
+    Column::of("reason").wrapped(),
 ];
 
 pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<()> {
@@ -107,8 +107,8 @@ fn print_schedules(answer: &Answer) -> Result<()> {
     let word = |node: &Node, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
     for handler in answer.get("handlers").map(Node::items).unwrap_or_default() {
         for schedule in handler.get("schedules").map(Node::items).unwrap_or_default() {
-            let times = schedule.get("next_due").map(Node::items).unwrap_or_default();
-            let times: Vec<_> = times.iter().filter_map(Node::as_str).collect();
+            let times = schedule.get("next_due_ms").map(Node::items).unwrap_or_default();
+            let times: Vec<_> = times.iter().filter_map(Node::as_u64).map(table::moment).collect();
             let (name, cron) = (word(schedule, "name"), word(schedule, "cron"));
             let (handler, zone) = (word(handler, "name"), word(schedule, "time_zone"));
             let times = times.join(", ");
@@ -135,16 +135,13 @@ async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
 async fn deploy_one(server: &Server, manifest_path: &Path, modules: Option<&Path>) -> Result<Answer> {
     let manifest = read_manifest(manifest_path)?;
     let module = module_path(&manifest, manifest_path, modules)?;
-    let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module {}", module.display()))?;
-    deploy(server, &manifest, bytes).await
+    deploy(server, &manifest, files::read("the module", &module)?).await
 }
 
 /// The manifest in a file.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
-    let text = std::fs::read(path).context("the manifest cannot be read")?;
-    let text = String::from_utf8(text)
-        .map_err(|error| usage(format!("the manifest is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
-    Manifest::from_toml(&text).map_err(|error| usage(format!("the manifest is invalid: {error}")))
+    let text = files::utf8("the manifest", files::read("the manifest", path)?)?;
+    Manifest::from_toml(&text).map_err(|error| usage(error.to_string()))
 }
 
 /// Uploads a module, and deploys it with its manifest.

@@ -13,6 +13,7 @@ pub mod deliveries;
 pub mod dev;
 mod event_log;
 pub mod events;
+mod files;
 pub mod handlers;
 pub mod log;
 pub mod new;

@@ -20,7 +20,10 @@ use weirgate_engine::{
 use weirgate_host::{Host, HostOptions};
 use weirgate_types::{DeliveryId, Position};
 
-use super::{arguments::Output, log::DataDir};
+use super::{
+    arguments::{Output, whole},
+    log::DataDir,
+};
 use crate::{
     failure::{Failure, usage},
     output, private,
@@ -46,10 +49,10 @@ pub struct Verify {
     #[command(flatten)]
     pub dir: DataDir,
     /// Only attempts that ended after this position
-    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    #[arg(long, value_name = "POSITION", value_parser = whole::<u64>, default_value_t = 0)]
     pub after: u64,
     /// Only attempts that ended up to this position
-    #[arg(long, value_name = "POSITION", default_value_t = u64::MAX, hide_default_value = true)]
+    #[arg(long, value_name = "POSITION", value_parser = whole::<u64>, default_value_t = u64::MAX, hide_default_value = true)]
     pub through: u64,
 }
 

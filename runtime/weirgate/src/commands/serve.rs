@@ -9,7 +9,9 @@ use weirgate_engine::{Clock, Handle, IdentityWindow, SystemClock};
 use weirgate_host::HostOptions;
 use weirgate_types::EventLimits;
 
-use crate::{configuration::Configuration, descriptors, listen, output, private, telemetry::Telemetry};
+use crate::{
+    configuration::Configuration, descriptors, failure::misused, listen, output, private, telemetry::Telemetry,
+};
 
 /// Flags override the environment (`WEIRGATE__SERVER__LISTEN`), which overrides the file.
 #[derive(Debug, Args)]
@@ -48,8 +50,9 @@ const COLLECT_INTERVAL_MIN: Duration = Duration::from_secs(1);
 const TIMEOUT_MS_MIN: u64 = 100;
 
 pub fn run(flags: &Serve) -> Result<()> {
-    let settings = Configuration::load(flags)?;
-    let addresses = listen::addresses(&settings.server.listen, settings.server.open)?;
+    let settings = Configuration::load(flags).map_err(|error| misused(&error))?;
+    let addresses =
+        listen::addresses(&settings.server.listen, settings.server.open).map_err(|error| misused(&error))?;
     if flags.check {
         return output::line("the configuration is valid");
     }

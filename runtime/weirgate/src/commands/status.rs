@@ -1,15 +1,21 @@
 //! `weirgate status`.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result};
 use clap::Subcommand;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        http::HeaderValue,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
+use super::table;
 use crate::{
     client::{Server, query},
     commands::arguments::Output,
@@ -60,13 +66,22 @@ async fn watch(server: &Server, output: Output, subject: &str) -> Result<()> {
         let Some(message) = message else { break };
         match message.map_err(|error| server.not_answered(&error))? {
             Message::Text(text) => print_frame(output, &text)?,
-            Message::Close(close) => {
-                bail!("the server ended the connection: {}", close.map(|c| c.reason.to_string()).unwrap_or_default())
-            }
+            Message::Close(close) => return Err(ended(server, close)),
             _ => {}
         }
     }
-    bail!("the connection was lost; run the command again to continue")
+    Err(server.lost("it ended without a reason"))
+}
+
+/// The error for the server's close: a server that goes away, or a refusal.
+fn ended(server: &Server, close: Option<CloseFrame>) -> Error {
+    let Some(CloseFrame { code, reason }) = close else { return server.lost("it ended without a reason") };
+    let is_away = matches!(code, CloseCode::Normal | CloseCode::Away | CloseCode::Restart | CloseCode::Again);
+    match reason.as_str() {
+        "" if is_away => server.lost(&format!("the server ended it ({})", u16::from(code))),
+        reason if is_away => server.lost(reason),
+        reason => Failure::Refused(format!("the server ended the connection: {reason} ({})", u16::from(code))).into(),
+    }
 }
 
 async fn connect(server: &Server) -> Result<Socket> {
@@ -74,9 +89,9 @@ async fn connect(server: &Server) -> Result<Socket> {
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weirgate.v1"));
     match connect_async(request).await {
         Ok((socket, _)) => Ok(socket),
-        Err(Error::Http(response)) => {
-            let text = format!("the live connection was refused: {}", response.status());
-            Err(Failure::Refused(text).into())
+        Err(tungstenite::Error::Http(response)) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            Err(server.refused(response.status(), body, None))
         }
         Err(error) => Err(server.not_answered(&error)),
     }
@@ -96,7 +111,7 @@ fn print_frame(output: Output, text: &str) -> Result<()> {
 
 fn print(output: Output, status: &Node) -> Result<()> {
     if output == Output::Json {
-        return output::json(&compact(status.text(), SHOWN_DEPTH_MAX)?);
+        return output::json(&compact(&table::of_status(status), SHOWN_DEPTH_MAX)?);
     }
     output::line(&format!("version {}", status.get("version").map_or("null", Node::text)))?;
     for part in status.get("parts").and_then(Node::members).unwrap_or_default() {

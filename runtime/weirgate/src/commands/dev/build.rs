@@ -16,7 +16,7 @@ use weirgate_types::Manifest;
 use super::{Dev, show};
 use crate::{
     client::Server,
-    commands::{handlers, toolchain::TARGET},
+    commands::{files, handlers, toolchain::TARGET},
 };
 
 /// How a build ended.
@@ -62,7 +62,7 @@ impl<'a> Builder<'a> {
             Some(path) => path,
             None => handlers::module_path(&manifest, &self.dev.manifest, None)?,
         };
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read the module {}", path.display()))?;
+        let bytes = files::read("the module", &path)?;
         let found = (serde_json::to_string(&manifest)?, bytes);
         if self.deployed.as_ref() == Some(&found) {
             return Ok(Built::Unchanged);

@@ -82,7 +82,7 @@ pub async fn run(server: &Server, url: &str, dev: Dev) -> Result<()> {
 fn project(manifest: &Path) -> Result<PathBuf> {
     let found = manifest.canonicalize().map_err(|error| {
         let hint = "`weirgate new NAME` writes a project, --manifest names another file";
-        failure::usage(format!("there is no {}: {error}; {hint}", manifest.display()))
+        failure::usage(format!("there is no {}: {}; {hint}", manifest.display(), failure::system(&error)))
     })?;
     Ok(found.parent().unwrap_or(Path::new("/")).to_owned())
 }

@@ -115,10 +115,16 @@ async fn follow(lines: ChildStderr, mut file: File) {
         let _ = writeln!(file, "{line}");
         let is_for_people = ["error: ", "hint: "].iter().any(|start| line.starts_with(start));
         let level = line.split_whitespace().nth(1).unwrap_or_default();
-        if is_for_people || ["WARN", "ERROR"].contains(&level) {
+        let is_shown = ["WARN", "ERROR"].contains(&level) && !is_told_by_attempt(&line);
+        if is_for_people || is_shown {
             show::line("server", &line);
         }
     }
+}
+
+/// Whether a line is about a delivery: `dev` shows its attempts anyway.
+fn is_told_by_attempt(line: &str) -> bool {
+    line.contains(" weirgate::operations: ") && line.contains(" delivery=")
 }
 
 /// Where a server has to listen so that it answers on this URL; none if that is not on this machine.

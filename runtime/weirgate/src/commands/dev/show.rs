@@ -7,6 +7,8 @@ use crate::output;
 /// A kind of line, and its text.
 pub type Line = (&'static str, String);
 
+const FAILURE_NOTICES: [&str; 3] =
+    ["weirgate.delivery.failed", "weirgate.delivery.awaiting-correction", "weirgate.delivery.dead-lettered"];
 /// Maximum number of characters of an event's data in a line.
 const DATA_CHARS_MAX: usize = 200;
 
@@ -18,12 +20,21 @@ pub fn line(kind: &str, text: &str) {
 /// An item of the list of events.
 pub fn event(item: &Node) -> Vec<Line> {
     let Some(event) = item.get("event") else { return Vec::new() };
+    if is_told_by_attempt(event) {
+        return Vec::new();
+    }
     let key = match word(event, "partitionkey") {
         empty if empty.is_empty() => word(event, "subject"),
         key => key,
     };
     let data = event.get("data").and_then(|data| compact(data.text(), SHOWN_DEPTH_MAX).ok()).unwrap_or_default();
     vec![("event", format!("{} {} {key} {}", number(item, "position"), word(event, "type"), shortened(&data)))]
+}
+
+/// Whether an event is the runtime's notice of a failed attempt, which is shown itself. An operator's decision has an actor.
+fn is_told_by_attempt(event: &Node) -> bool {
+    let is_failure = FAILURE_NOTICES.contains(&word(event, "type").as_str());
+    is_failure && event.get("data").is_none_or(|data| data.get("actor").is_none())
 }
 
 /// An item of the list of attempts.
@@ -88,6 +99,12 @@ mod tests {
             "{lines:?}"
         );
         assert!(event(&node("{}")).is_empty());
+        for (more, lines) in [("", 0), (r#","actor":"ada""#, 1)] {
+            let dead = format!(
+                r#"{{"position":9,"event":{{"type":"weirgate.delivery.dead-lettered","subject":"s","data":{{"delivery":"h@7"{more}}}}}}}"#
+            );
+            assert_eq!(event(&node(&dead)).len(), lines, "{dead}");
+        }
     }
 
     #[test]

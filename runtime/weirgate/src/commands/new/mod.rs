@@ -68,10 +68,16 @@ fn take(dir: &Path) -> Result<bool> {
             }
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+            let created = fs::create_dir_all(dir);
+            created.map_err(|error| {
+                failure::usage(format!("cannot create {}: {}", dir.display(), failure::system(&error)))
+            })?;
             Ok(true)
         }
-        Err(error) => Err(error).with_context(|| format!("{} cannot be the project's folder", dir.display())),
+        Err(error) => {
+            let why = failure::system(&error);
+            Err(failure::usage(format!("{} cannot be the project's folder: {why}", dir.display())))
+        }
     }
 }
 

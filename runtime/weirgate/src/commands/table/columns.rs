@@ -2,18 +2,20 @@
 
 use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 
-use super::moments;
+use super::{layout::Fit, moments};
 use crate::output::printable;
 
 /// How many digits of a digest are shown: enough to name it by.
 const DIGEST_DIGITS: usize = 12;
 
-/// A column: its title, and the member that it shows; a `.` leads into a nested object.
+/// A column: its title, the member that it shows (a `.` leads into a nested object), and what becomes of it at a narrow
+/// terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     title: &'static str,
     member: &'static str,
     shown: Shown,
+    fit: Fit,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,29 +31,47 @@ enum Shown {
 }
 
 impl Column {
-    /// A member as it is; its name is the title.
+    /// A member as it is; its name is the title. It is never cut.
     pub const fn of(member: &'static str) -> Self {
-        Self { title: member, member, shown: Shown::AsIs }
+        Self::named(member, member)
     }
 
     pub const fn named(title: &'static str, member: &'static str) -> Self {
-        Self { title, member, shown: Shown::AsIs }
+        Self::shown(title, member, Shown::AsIs)
     }
 
     pub const fn moment(title: &'static str, member: &'static str) -> Self {
-        Self { title, member, shown: Shown::Moment }
+        Self::shown(title, member, Shown::Moment)
     }
 
     pub const fn age(title: &'static str, member: &'static str) -> Self {
-        Self { title, member, shown: Shown::Age }
+        Self::shown(title, member, Shown::Age)
     }
 
     pub const fn duration(title: &'static str, member: &'static str) -> Self {
-        Self { title, member, shown: Shown::Duration }
+        Self::shown(title, member, Shown::Duration)
     }
 
     pub const fn digest(member: &'static str) -> Self {
-        Self { title: member, member, shown: Shown::Digest }
+        Self::shown(member, member, Shown::Digest)
+    }
+
+    const fn shown(title: &'static str, member: &'static str, shown: Shown) -> Self {
+        Self { title, member, shown, fit: Fit::Whole }
+    }
+
+    /// The column may be left out; those with the lowest rank go first.
+    pub const fn dropped(self, rank: u8) -> Self {
+        Self { fit: Fit::Dropped(rank), ..self }
+    }
+
+    /// The column holds texts, which continue on further lines.
+    pub const fn wrapped(self) -> Self {
+        Self { fit: Fit::Wrapped, ..self }
+    }
+
+    pub fn fit(&self) -> Fit {
+        self.fit
     }
 
     pub fn title(&self) -> String {

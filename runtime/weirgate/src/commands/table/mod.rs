@@ -3,6 +3,9 @@
 mod columns;
 mod layout;
 mod moments;
+mod twins;
+
+use std::io::IsTerminal;
 
 use anyhow::Result;
 use console::Term;
@@ -11,6 +14,7 @@ use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, pretty};
 
 use crate::{client::Answer, commands::arguments::Output, output};
 pub use columns::Column;
+pub use twins::of_status;
 
 /// Prints `rows` as a table of `columns`, or `answer` as JSON; the last line says how to get the next page, if there is one.
 pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[Column]) -> Result<()> {
@@ -31,12 +35,16 @@ pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[Column]) ->
 /// Prints a table with its titles.
 pub fn print_rows(rows: &[Node], columns: &[Column]) -> Result<()> {
     let titles = std::iter::once(columns.iter().map(Column::title).collect());
-    print_lines(&titles.chain(cells(rows, columns)).collect::<Vec<_>>())
+    let left_out = print_lines(&titles.chain(cells(rows, columns)).collect::<Vec<_>>(), columns)?;
+    if !left_out.is_empty() {
+        output::note(&format!("a wider terminal also shows {}", left_out.join(", ")));
+    }
+    Ok(())
 }
 
 /// Prints rows without titles, for lists that grow.
 pub fn print_more(rows: &[Node], columns: &[Column]) -> Result<()> {
-    print_lines(&cells(rows, columns).collect::<Vec<_>>())
+    print_lines(&cells(rows, columns).collect::<Vec<_>>(), columns).map(drop)
 }
 
 fn cells(rows: &[Node], columns: &[Column]) -> impl Iterator<Item = Vec<String>> {
@@ -44,12 +52,19 @@ fn cells(rows: &[Node], columns: &[Column]) -> impl Iterator<Item = Vec<String>>
     rows.iter().map(move |row| columns.iter().map(|column| column.cell(row, now_ms)).collect())
 }
 
-fn print_lines(rows: &[Vec<String>]) -> Result<()> {
-    layout::lines(rows, width()).iter().try_for_each(|line| output::line(line))
+/// Prints lines. Returns the titles of the columns that had no room.
+fn print_lines(rows: &[Vec<String>], columns: &[Column]) -> Result<Vec<String>> {
+    let fits: Vec<_> = columns.iter().map(Column::fit).collect();
+    let (lines, left_out) = layout::lines(rows, &fits, width());
+    lines.iter().try_for_each(|line| output::line(line))?;
+    Ok(left_out.into_iter().filter_map(|column| Some(columns.get(column)?.title())).collect())
 }
 
-/// The width to cut lines at: that of the terminal, or `COLUMNS`. Other readers get whole lines.
+/// The width of the terminal, or `COLUMNS` at one. Pipes and files get whole lines.
 fn width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
     let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let terminal = || Some(usize::from(Term::stdout().size_checked()?.1));
     named.or_else(terminal).filter(|columns| *columns > 0)
@@ -77,9 +92,14 @@ pub fn show(output: Output, answer: &Answer) -> Result<()> {
     for field in fields().filter(|field| !is_plain(&field.value)) {
         output::line("")?;
         output::line(&name(&field.name).to_uppercase())?;
-        print_json(&field.value)?;
+        output::json(&pretty(&twins::for_people(&field.value, now_ms), SHOWN_DEPTH_MAX)?)?;
     }
     Ok(())
+}
+
+/// A time in Unix milliseconds, for people.
+pub fn moment(at_ms: u64) -> String {
+    moments::moment(at_ms, SystemClock::default().now_ms())
 }
 
 pub fn print_json(node: &Node) -> Result<()> {
