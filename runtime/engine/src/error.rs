@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use weirgate_history::HistoryError;
 use weirgate_host::{HostError, ModuleError, StateError};
 use weirgate_log::LogError;
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, Position, RecordError};
@@ -90,6 +91,8 @@ pub enum Refusal {
     Busy,
     #[error("too many concurrent lists; try again later")]
     TooManyQueries,
+    #[error("{0}; try again later")]
+    HistoryNotReady(HistoryError),
     #[error("the disk is nearly full; no new events are accepted until there is space")]
     DiskFull,
     #[error("the disk became full during the write: the outcome is unknown until there is space; check it then")]
@@ -142,8 +145,20 @@ pub enum Refusal {
     // The server failed.
     #[error("the log or its views cannot be read")]
     Storage(#[from] StorageError),
+    #[error("the history of the log cannot be read")]
+    History(#[source] HistoryError),
     #[error("a task of the server panicked")]
     Panicked(#[source] Cause),
+}
+
+impl From<HistoryError> for Refusal {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            error @ HistoryError::NotReady { .. } => Self::HistoryNotReady(error),
+            HistoryError::Log(error) => error.into(),
+            error => Self::History(error),
+        }
+    }
 }
 
 impl From<LogError> for Refusal {

@@ -14,6 +14,7 @@ mod handle;
 mod host_breakers;
 mod hub;
 mod identities;
+mod indexing;
 mod job;
 mod journaled_calls;
 mod keys;
@@ -45,7 +46,7 @@ pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, Deliv
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     Blocked, BlockedPage, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage,
-    DeliveryPage, Failure, Handle, NewData, StoredEvent, Suspected,
+    DeliveryPage, Failure, Handle, Moment, NewData, StoredEvent, Suspected,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
@@ -54,5 +55,6 @@ pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use start::{Options, start};
 pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};
+pub use weirgate_history::{History, HistoryError, KeyState, Look, Made, StateAsOf};
 pub use weirgate_host::{BUDGET_BYTES, BoundSecret, Budget, Grant, Purpose};
 pub use weirgate_log::Epoch;

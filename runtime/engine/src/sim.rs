@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_core::{DeliveryRow, Entropy, Limits, Machine, Now};
+use weirgate_history::History;
 use weirgate_host::{CallError, Host, Module, ReadState as _};
-use weirgate_log::{Log, LogReader};
+use weirgate_log::{Log, LogReader, Storage};
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind,
     HandlerName, HostCall, LogLine, Mode, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
@@ -21,6 +22,7 @@ use crate::{
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
     identities::{Identified, IdentityWindow},
+    indexing::Indexing,
     job::{CallResult, ItemResult, Job, StoredRecord},
     keys,
     modules::{ModuleDisk, ModuleOptions, Modules},
@@ -41,6 +43,8 @@ pub use crate::{
 pub struct Ground {
     pub log: Log,
     pub views: Views,
+    /// Where the tables of the history are kept.
+    pub history: Arc<dyn Storage>,
     /// Only the source of modules; it makes no calls.
     pub host: Arc<Host>,
     pub module: Module,
@@ -164,8 +168,19 @@ impl Engine {
     /// # Errors
     /// The disk fails, or its contents differ from what was written.
     pub fn start(ground: Ground) -> Result<Self, Exit> {
-        let Ground { log, views, host, module, clock, limits, steps, identity_window, events_in_flight_max, seed } =
-            ground;
+        let Ground {
+            log,
+            views,
+            history,
+            host,
+            module,
+            clock,
+            limits,
+            steps,
+            identity_window,
+            events_in_flight_max,
+            seed,
+        } = ground;
         let ((commands, inbox), (taker, jobs)) = (unbounded(), unbounded());
         let (_, fault) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
@@ -179,8 +194,10 @@ impl Engine {
         let host_breakers = Arc::new(HostBreakers::new(clock));
         let machine = Machine::new(limits, Entropy::seeded(seed));
         let delivery = Delivery::new(machine, log.key_hasher(), workers, host_breakers);
-        let shared =
-            share(&log, views, commands.clone(), (modules, Arc::default()), &metrics, (&ingress, &space), fault);
+        let history = History::open(history, log.reader(), Arc::clone(log.epochs()), log.key_hasher());
+        let history = history.map_err(|error| Exit::Disk(error.to_string()))?;
+        let services = (modules, Arc::default(), Indexing::idle(Arc::new(history)));
+        let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
         let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
         let mut writer = Writer::new(ingress, delivery, durability, time, metrics);
         writer.set_steps(steps);
@@ -224,6 +241,13 @@ impl Engine {
     #[must_use]
     pub fn state(&self, handler: &HandlerName, key: &str, name: &str) -> Option<Vec<u8>> {
         KeyState::new(self.views().clone(), self.log().clone(), handler, key).get(name).ok().flatten()
+    }
+
+    /// The names of a key's state values.
+    #[must_use]
+    pub fn state_names(&self, handler: &HandlerName, key: &str) -> Vec<String> {
+        let state = KeyState::new(self.views().clone(), self.log().clone(), handler, key);
+        state.list("", usize::MAX).unwrap_or_default()
     }
 
     /// The rows of open deliveries in the views.

@@ -17,6 +17,7 @@ use crate::{
     handle::{BulkJobs, Shared},
     host_breakers::HostBreakers,
     identities::IdentityWindow,
+    indexing::Indexing,
     journaled_calls::CallServices,
     modules::{ModuleDisk, ModuleOptions, Modules},
     queries::Queries,
@@ -88,7 +89,10 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let ingress = Ingress::new(inbox, options.events_in_flight_max, options.identity_window, log.head());
     let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), host_breakers);
     let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
-    let shared = share(&log, views, commands.clone(), (modules, secrets), &metrics, (&ingress, &space), fault);
+    let history = storage::open_history(&options.dir, &log)?;
+    let indexing = Indexing::start(history, storage::history_dir(&options.dir), options.disk_free_bytes_min)?;
+    let services = (modules, secrets, indexing);
+    let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
     let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
     run(Writer::new(ingress, delivery, durability, time, metrics), host, commands, fault_sender)?;
     Ok(Handle::new(shared))
@@ -99,7 +103,7 @@ pub fn share(
     log: &Log,
     views: Views,
     commands: Sender<Command>,
-    (modules, secrets): (Arc<Modules>, Arc<Secrets>),
+    (modules, secrets, indexing): (Arc<Modules>, Arc<Secrets>, Indexing),
     metrics: &Arc<Metrics>,
     (ingress, space): (&Ingress, &DiskSpace),
     fault: watch::Receiver<Option<Arc<EngineFault>>>,
@@ -121,6 +125,7 @@ pub fn share(
         queries,
         bulk_jobs: BulkJobs::default(),
         secrets,
+        indexing,
     }
 }
 

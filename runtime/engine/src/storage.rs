@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use weirgate_history::History;
 use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, random_epoch};
 pub use weirgate_log::{Finding, LogError, LogReader, LostRange, Repaired, Survey};
 use weirgate_views::{ViewError, ViewOptions, Views};
@@ -22,6 +23,26 @@ fn views_dir(data: &Path) -> PathBuf {
     data.join("views")
 }
 
+/// The history's directory within a data directory. It may be deleted while the server is stopped.
+pub(crate) fn history_dir(data: &Path) -> PathBuf {
+    data.join("history")
+}
+
+/// Opens the history of a log.
+pub(crate) fn open_history(data: &Path, log: &Log) -> Result<Arc<History>, StartError> {
+    let storage = Arc::new(DirStorage::open(&history_dir(data))?);
+    let history = History::open(storage, log.reader(), Arc::clone(log.epochs()), log.key_hasher())?;
+    Ok(Arc::new(history))
+}
+
+/// Removes the history: the log that it was made from is being changed.
+fn remove_history(data: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(history_dir(data)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the log and its views, or creates them.
 ///
 /// # Errors
@@ -33,7 +54,10 @@ pub(crate) fn open(data: &Path, accept_loss: bool, now_ms: u64) -> Result<(Log, 
     let mut opening = Opening::read(storage, Identity::random()?, LogOptions::default())?;
     let views = open_views(&views_dir, &mut opening, accept_loss)?;
     let log = match opening.loss().cloned() {
-        Some(loss) if accept_loss => accept(opening, &loss, now_ms)?,
+        Some(loss) if accept_loss => {
+            remove_history(data)?;
+            accept(opening, &loss, now_ms)?
+        }
         _ => {
             if accept_loss {
                 tracing::info!("no acknowledged records are missing: --accept-loss has no effect");
@@ -107,6 +131,7 @@ pub fn reader(data: &Path) -> Result<Option<LogReader>, StartError> {
 /// The log is in use, or cannot be read or written.
 pub fn repair(data: &Path, even_if_sound: bool, at_ms: u64) -> Result<Option<Repaired>, StartError> {
     let Some((storage, views)) = take(data)? else { return Ok(None) };
+    remove_history(data)?;
     let epoch = random_epoch()?;
     Ok(weirgate_log::repair(&storage, &Repair { views, epoch, at_ms, even_if_sound })?)
 }

@@ -12,7 +12,12 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use weirgate_types::Position;
 
-use crate::{LogError, Storage, StorageFile, error::is_out_of_descriptors, format::Checks, segment::Segment};
+use crate::{
+    LogError, Storage, StorageFile,
+    error::is_out_of_descriptors,
+    format::Checks,
+    segment::{Sealed, Segment},
+};
 
 /// Maximum number of segments kept open for reading.
 const FILES_MAX: usize = 64;
@@ -50,6 +55,13 @@ impl Catalog {
         let segments = self.segments.read();
         let after = segments.partition_point(|segment| segment.first <= position);
         segments.get(after.checked_sub(1)?).cloned()
+    }
+
+    /// All segments but the last, which grows.
+    pub fn sealed(&self) -> Vec<Sealed> {
+        let segments = self.segments.read();
+        let pairs = segments.iter().zip(segments.iter().skip(1));
+        pairs.map(|(one, next)| Sealed { first: one.first, last: next.first.before(), end: one.end() }).collect()
     }
 
     /// The segment that follows the one which begins at `first`.

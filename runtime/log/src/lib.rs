@@ -34,6 +34,7 @@ pub use reader::LogReader;
 pub use repair::{Repair, Repaired, repair};
 pub use salvage::LostRange;
 pub use scan::Scan;
+pub use segment::Sealed;
 pub use storage::{DirStorage, Storage, StorageFile};
 pub use survey::{Finding, Survey};
 pub use weirgate_types::{Epoch, Epochs, Known};

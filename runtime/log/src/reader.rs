@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weirgate_types::{Position, Record};
 
 use crate::{
-    Corruption, LogError, Scan,
+    Corruption, LogError, Scan, Sealed,
     catalog::Catalog,
     segment::Segment,
     walk::{Step, Walk, Walker},
@@ -26,6 +26,12 @@ impl LogReader {
     #[must_use]
     pub fn head(&self) -> Position {
         self.catalog.head()
+    }
+
+    /// The segments that get no more records, in order: all but the last one.
+    #[must_use]
+    pub fn sealed(&self) -> Vec<Sealed> {
+        self.catalog.sealed()
     }
 
     /// The record that covers `position`, with its first position. `None` at 0 and beyond the durable head. Takes one read

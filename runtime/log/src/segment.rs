@@ -17,6 +17,15 @@ pub struct Mark {
     pub batch_end: u64,
 }
 
+/// A segment that gets no more records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    pub first: Position,
+    pub last: Position,
+    /// Where its last batch ends, in bytes.
+    pub end: u64,
+}
+
 #[derive(Debug)]
 pub struct Segment {
     pub first: Position,

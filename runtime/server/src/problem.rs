@@ -116,6 +116,9 @@ impl From<Refusal> for Problem {
             Refusal::TooManyQueries => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-queries", detail).retry_after(1)
             }
+            Refusal::HistoryNotReady(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "history-not-ready", detail).retry_after(5)
+            }
             Refusal::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
             Refusal::OutcomeUnknown => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail).retry_after(30)
@@ -160,7 +163,9 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
             }
             Refusal::Module(error) => Self::internal(error.code(), &error),
-            refusal @ (Refusal::Storage(_) | Refusal::Panicked(_)) => Self::internal("storage", &refusal),
+            refusal @ (Refusal::Storage(_) | Refusal::History(_) | Refusal::Panicked(_)) => {
+                Self::internal("storage", &refusal)
+            }
         }
     }
 }

@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which crates of the workspace each crate of the runtime and the SDK may depend on.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("weirgate-types", &[]),
     ("weirgate-core", &["weirgate-types"]),
     ("weirgate-log", &["weirgate-types"]),
+    ("weirgate-history", &["weirgate-types", "weirgate-log"]),
     ("weirgate-views", &["weirgate-types"]),
     ("weirgate-host", &["weirgate-types"]),
-    ("weirgate-engine", &["weirgate-types", "weirgate-core", "weirgate-log", "weirgate-views", "weirgate-host"]),
+    (
+        "weirgate-engine",
+        &["weirgate-types", "weirgate-core", "weirgate-log", "weirgate-history", "weirgate-views", "weirgate-host"],
+    ),
     ("weirgate-server", &["weirgate-types", "weirgate-engine"]),
     ("weirgate", &["weirgate-types", "weirgate-engine", "weirgate-host", "weirgate-server"]),
     ("weirgate-sdk", &["weirgate-sdk-macros"]),
@@ -20,10 +24,11 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Dependencies that would make a crate impure, or that belong to another crate.
-const MAY_NOT_USE: [(&str, &[&str]); 7] = [
+const MAY_NOT_USE: [(&str, &[&str]); 8] = [
     ("weirgate-types", &["tokio", "wasmtime", "sled", "tracing", "axum"]),
     ("weirgate-core", &["tokio", "wasmtime", "sled", "tracing", "axum", "rand", "rustix"]),
     ("weirgate-log", &["tokio", "wasmtime", "sled", "axum"]),
+    ("weirgate-history", &["tokio", "wasmtime", "sled", "axum", "rustix"]),
     ("weirgate-views", &["tokio", "wasmtime", "axum"]),
     ("weirgate-host", &["tokio", "sled", "axum"]),
     ("weirgate-engine", &["wasmtime", "sled", "axum"]),

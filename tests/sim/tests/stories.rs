@@ -68,6 +68,7 @@ impl World {
         let mut engine = Engine::start(Ground {
             log,
             views,
+            history: Arc::new(SimStorage::new()),
             host: Arc::clone(&self.host),
             module: module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

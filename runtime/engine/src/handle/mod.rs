@@ -7,6 +7,7 @@ mod described;
 mod digests;
 mod listing;
 mod suspected;
+mod timeline;
 
 use std::{
     ops::ControlFlow,
@@ -19,6 +20,7 @@ use std::{
 
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
+use weirgate_history::History;
 use weirgate_host::{Budget, Grant, ModuleInfo};
 use weirgate_log::Epoch;
 use weirgate_types::{
@@ -30,6 +32,7 @@ use crate::{
     Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal, StorageError,
     command::{Command, Permit, Reply},
     identities::{self, Identified},
+    indexing::Indexing,
     keys,
     modules::{Collected, Modules, Upload},
     queries::{Queries, blocking},
@@ -41,6 +44,7 @@ pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
 pub use suspected::Suspected;
+pub use timeline::Moment;
 
 /// How long to wait before a stop is sent again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);
@@ -67,6 +71,7 @@ pub struct Shared {
     pub queries: Queries,
     pub bulk_jobs: BulkJobs,
     pub secrets: Arc<Secrets>,
+    pub indexing: Indexing,
 }
 
 /// An event as stored in the log.
@@ -91,6 +96,12 @@ impl Handle {
     #[must_use]
     pub fn hub(&self) -> &Arc<Hub> {
         &self.0.hub
+    }
+
+    /// Where the log tells of a key, and what a handler's state was.
+    #[must_use]
+    pub fn history(&self) -> &Arc<History> {
+        &self.0.indexing.history
     }
 
     #[must_use]

@@ -68,6 +68,8 @@ impl<'a> Setup<'a> {
 pub struct Ground {
     pub storage: SimStorage,
     pub rows: MemoryStore,
+    /// The tables of the history.
+    pub tables: SimStorage,
     /// The operation of the disk that will fail.
     fault_at: Option<u64>,
     clock: Arc<ManualClock>,
@@ -75,7 +77,7 @@ pub struct Ground {
 
 impl Ground {
     pub fn new(storage: SimStorage, rows: MemoryStore) -> Self {
-        Self { storage, rows, fault_at: None, clock: Arc::new(clock::begin()) }
+        Self { storage, rows, tables: SimStorage::new(), fault_at: None, clock: Arc::new(clock::begin()) }
     }
 
     /// A copy of the disk, as it is, and no views.
@@ -146,6 +148,7 @@ impl Ground {
         let ground = sim::Ground {
             log,
             views,
+            history: Arc::new(self.tables.clone()),
             host: Arc::clone(&stage.host),
             module: stage.module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

@@ -1,9 +1,12 @@
 //! The views against the log: an engine that has the log alone finds the same, in the middle of a history and at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_core::{DeliveryPhase, DeliveryRow, Limits};
-use weirgate_engine::sim::{Engine, StepSizes};
+use weirgate_engine::{
+    Made,
+    sim::{Engine, StepSizes},
+};
 use weirgate_types::{DeliveryId, HandlerName, Position};
 use weirgate_views::MemoryStore;
 
@@ -73,10 +76,35 @@ impl History<'_> {
             let row = one.iter().find(|(key, value)| other.get(*key) != Some(*value))?;
             Some(format!("{} = {}", String::from_utf8_lossy(row.0), String::from_utf8_lossy(row.1)))
         };
+        self.check_history()?;
         let holds = kept == rebuilt;
         Ok(check(Rule::Rebuilt, holds, || {
             format!("kept {:?}, rebuilt {:?}", differs(&kept, &rebuilt), differs(&rebuilt, &kept))
         })?)
+    }
+}
+
+impl History<'_> {
+    /// The state that the history tells as of the log's head is the one in the views.
+    fn check_history(&self) -> Result<(), Stop> {
+        let history = self.engine.handle().history();
+        while history.make_next(&|_| true).map_err(unreadable)? != Made::Nothing {}
+        let commits = self.records.iter().flat_map(|(_, record)| record.commits());
+        let lanes: BTreeSet<_> = commits.map(|commit| (&commit.handler, &commit.key)).collect();
+        let (look, head) = (history.look(), self.engine.log().head());
+        for (handler, key) in lanes {
+            let told = look.state_at(handler, key, head).map_err(unreadable)?;
+            let differs =
+                told.iter().find(|(name, value)| self.engine.state(handler, key, name).as_ref() != Some(*value));
+            check(Rule::Rebuilt, differs.is_none(), || {
+                format!("the history of {handler} and {key} tells {differs:?}")
+            })?;
+            let names = self.engine.state_names(handler, key);
+            check(Rule::Rebuilt, names.iter().eq(told.keys()), || {
+                format!("the history of {handler} and {key} has {:?}, the views {names:?}", told.keys())
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,74 @@
+//! The positions of a key, with their records: those that are the key's, whatever their hash.
+
+use std::collections::VecDeque;
+
+use weirgate_history::{HistoryError, Look};
+use weirgate_types::{Event, Position, RUNTIME_TYPES, Record, Stepped};
+
+use crate::job::StoredRecord;
+
+/// How many positions are asked for at once.
+const POSITIONS: usize = 256;
+
+pub struct Cursor<'a> {
+    look: &'a Look,
+    key: &'a str,
+    /// The last position that was asked for.
+    after: Position,
+    next: VecDeque<Position>,
+    /// The events that a record emits follow it.
+    last: Option<StoredRecord>,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(look: &'a Look, key: &'a str, after: Position) -> Self {
+        Self { look, key, after, next: VecDeque::new(), last: None }
+    }
+
+    /// The next position that may be the key's.
+    pub fn peek(&mut self) -> Result<Option<Position>, HistoryError> {
+        if self.next.is_empty() {
+            self.next = self.look.of_key(self.key, self.after, POSITIONS)?.into();
+            self.after = self.next.back().copied().unwrap_or(self.after);
+        }
+        Ok(self.next.front().copied())
+    }
+
+    /// Takes that position, and its record if it is the key's.
+    pub fn take(&mut self) -> Result<Option<(Position, StoredRecord)>, HistoryError> {
+        let Some(position) = self.peek()? else { return Ok(None) };
+        self.next.pop_front();
+        let stored = match self.last.take().filter(|last| covers(last, position)) {
+            Some(last) => last,
+            None => match StoredRecord::read(self.look.log(), position)? {
+                Some(stored) => stored,
+                None => return Ok(None),
+            },
+        };
+        self.last = Some(stored.clone());
+        Ok(self.is_of_key(position, &stored)?.then_some((position, stored)))
+    }
+
+    fn is_of_key(&self, position: Position, stored: &StoredRecord) -> Result<bool, HistoryError> {
+        if let Some(event) = stored.event(position) {
+            // What the runtime's own notices say, the records say.
+            return Ok(event.key() == self.key && !event.r#type.starts_with(RUNTIME_TYPES));
+        }
+        Ok(match &*stored.record {
+            Record::Attempted { delivery, .. } | Record::Stepped(Stepped { delivery, .. }) => {
+                let event = StoredRecord::read(self.look.log(), delivery.position)?;
+                let key = event.as_ref().and_then(|stored| stored.event(delivery.position)).map(Event::key);
+                key == Some(self.key)
+            }
+            Record::DeliveryDecided(decided) => decided.key == self.key,
+            Record::Released { key, .. } => key == self.key,
+            Record::GapPassed(gap) => gap.key == self.key,
+            Record::CorrectionRefused(refused) => refused.key == self.key,
+            record => record.commits().iter().any(|commit| commit.key == self.key),
+        })
+    }
+}
+
+fn covers(stored: &StoredRecord, position: Position) -> bool {
+    stored.first <= position && position < stored.first.plus(stored.record.width())
+}
