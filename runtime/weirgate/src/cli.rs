@@ -24,6 +24,7 @@ use crate::{
         replays::{self, Replays},
         serve::{self, Serve},
         status::{self, Status},
+        timeline::{self, Timeline},
     },
     failure::{EXIT_CODES, usage},
     output,
@@ -75,6 +76,8 @@ pub enum Command {
     /// Read or follow the status of a subject
     #[command(subcommand)]
     Status(Status),
+    /// Tell the story of a key: everything that happened to it, in order
+    Timeline(Timeline),
     /// Verify and repair the log of a stopped server
     #[command(subcommand)]
     Log(Log),
@@ -124,6 +127,7 @@ fn talk(url: &str, output: Output, command: Command) -> Result<()> {
             Command::BulkJobs(command) => bulk_jobs::run(&server, output, command).await,
             Command::Breakers(command) => breakers::run(&server, output, command).await,
             Command::Status(command) => status::run(&server, output, command).await,
+            Command::Timeline(command) => timeline::run(&server, output, command).await,
             // They talk to no server.
             Command::New(_)
             | Command::Serve(_)

@@ -21,7 +21,7 @@ use crate::{Problem, app::App, slot::ConnectionSlot};
 /// Maximum number of subjects that one connection may watch.
 const SUBJECTS_MAX: usize = 128;
 /// Maximum length of a subject, in bytes.
-const SUBJECT_BYTES_MAX: usize = 1_024;
+pub const SUBJECT_BYTES_MAX: usize = 1_024;
 const PROTOCOL: &str = "weirgate.v1";
 /// Tells nginx to pass each event on at once.
 const UNBUFFERED: (HeaderName, HeaderValue) =

@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_types::{
-    AttemptFailure, Commit, DeliveryId, Digest, FailureClass, FailureKind, HandlerName, Outcome, Position,
+    AttemptFailure, Commit, DeliveryId, Digest, FailureClass, FailureKind, HandlerName, Outcome, Position, StatusWrite,
 };
 
 use super::{
@@ -90,7 +90,7 @@ pub struct AttemptItem {
 }
 
 #[derive(Serialize, ToSchema)]
-struct FailureItem {
+pub struct FailureItem {
     /// `transient`, `correctable` or `permanent`.
     #[schema(value_type = String)]
     class: FailureClass,
@@ -103,7 +103,7 @@ struct FailureItem {
 }
 
 #[derive(Serialize, ToSchema)]
-struct StatusItem {
+pub struct StatusItem {
     subject: String,
     state: String,
     text: String,
@@ -166,11 +166,7 @@ impl AttemptItem {
             Outcome::AwaitingCorrection { failure, .. } => ("awaiting-correction", None, Some(failure)),
             Outcome::DeadLettered { failure, .. } => ("dead-lettered", None, Some(failure)),
         };
-        let statuses = commit.effects.status.iter().map(|write| StatusItem {
-            subject: write.subject.clone(),
-            state: write.state.clone(),
-            text: write.text.clone(),
-        });
+        let statuses = commit.effects.status.iter().map(StatusItem::of);
         let emitted = commit.effects.emitted.iter().chain(&commit.effects.withheld);
         let emitted = emitted.filter(|event| !event.r#type.starts_with("weirgate."));
         Self {
@@ -203,8 +199,14 @@ impl AttemptItem {
     }
 }
 
+impl StatusItem {
+    pub fn of(write: &StatusWrite) -> Self {
+        Self { subject: write.subject.clone(), state: write.state.clone(), text: write.text.clone() }
+    }
+}
+
 impl FailureItem {
-    fn of(failure: &AttemptFailure) -> Self {
+    pub fn of(failure: &AttemptFailure) -> Self {
         let AttemptFailure { class, kind, message, what_is_wrong, .. } = failure.clone();
         Self { class, kind, message, what_is_wrong }
     }

@@ -28,6 +28,7 @@ pub mod shop;
 mod status;
 mod subject_status;
 mod suspected;
+mod timeline;
 mod times;
 
 use axum::Router;
@@ -60,6 +61,8 @@ pub fn api(has_shop: bool) -> (Router<App>, Document) {
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::read))
+        .routes(routes!(timeline::read))
+        .routes(routes!(timeline::read_of_key))
         .routes(routes!(status::read))
         .routes(routes!(subject_status::read))
         .routes(routes!(live::connect))

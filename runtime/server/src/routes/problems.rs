@@ -21,6 +21,7 @@ macro_rules! problems {
 
 problems! {
     NoLiveRequest: 400, "Neither";
+    KeyRefused: 400, "The key is too long, or the query is invalid";
     NotACloudEvent: 400, "Not a CloudEvent";
     SubjectRefused: 400, "The subject is too long, or the query is invalid";
     DeliveryClosed: 404, "Neither open nor a dead letter";
@@ -29,6 +30,7 @@ problems! {
     NoSuchEvent: 404, "No event at this position";
     NoSuchHandler: 404, "No such handler";
     NoSuchModule: 404, "No such module";
+    UnknownKey: 404, "Nothing is known of the key";
     NoSuchProblem: 404, "No such problem";
     NotADeadLetter: 404, "Not a dead letter";
     NotOpen: 404, "Not open";
@@ -46,6 +48,7 @@ problems! {
     ModuleRefused: 422, "Not a valid handler component; see `code` and `detail`";
     OtherWebSocketVersion: 426, "A version of the WebSocket protocol other than 13; see Sec-WebSocket-Version";
     TooMuchInFlight: 429, "Too many events in flight; see Retry-After";
+    HistoryNotReady: 503, "Too many lists are being read, or the index is being made; see Retry-After";
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";
     TooManyQueries: 503, "Too many lists are being read; see Retry-After";

@@ -21,4 +21,5 @@ pub mod replays;
 pub mod serve;
 pub mod status;
 mod table;
+pub mod timeline;
 mod toolchain;

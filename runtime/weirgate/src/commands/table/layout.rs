@@ -158,7 +158,7 @@ fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<String> {
 }
 
 /// The text, or its beginning and an ellipsis if it is wider than `width`.
-fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -2,7 +2,7 @@
 
 mod columns;
 mod layout;
-mod moments;
+pub mod moments;
 mod twins;
 
 use std::io::IsTerminal;
@@ -14,6 +14,7 @@ use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, pretty};
 
 use crate::{client::Answer, commands::arguments::Output, output};
 pub use columns::Column;
+pub use layout::cut;
 pub use twins::of_status;
 
 /// Prints `rows` as a table of `columns`, or `answer` as JSON; the last line says how to get the next page, if there is one.
@@ -61,7 +62,7 @@ fn print_lines(rows: &[Vec<String>], columns: &[Column]) -> Result<Vec<String>> 
 }
 
 /// The width of the terminal, or `COLUMNS` at one. Pipes and files get whole lines.
-fn width() -> Option<usize> {
+pub fn width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;
     }

@@ -26,6 +26,12 @@ where
     }
 }
 
+/// A time in Unix milliseconds by the local clock, with its date.
+pub fn local(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| Local.timestamp_millis_opt(ms).single());
+    at.map_or_else(|| at_ms.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// A length of time in its two largest units.
 pub fn duration(ms: u64) -> String {
     let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];

@@ -1,0 +1,248 @@
+//! The entries of a timeline, as they are in the answer.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::{
+    attempts::{FailureItem, StatusItem},
+    failures::LogItem,
+};
+
+/// Something that happened to the key, or to one of its handlers meanwhile.
+#[derive(Serialize, ToSchema)]
+pub struct TimelineEntry {
+    /// The position of the event or record. One record may have several entries.
+    pub position: u64,
+    /// RFC 3339, and in Unix milliseconds.
+    pub at: String,
+    pub at_ms: u64,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// An event of the key: accepted, or emitted by a handler.
+    Event(EventEntry),
+    AttemptBegan(AttemptBegan),
+    AttemptEnded(Box<AttemptEnded>),
+    /// An outbound call of an attempt ended.
+    Step(StepEntry),
+    /// A timer fired: the handler gets this event.
+    TimerFired(TimerFired),
+    /// An operator, a correction event or a handler decided about a delivery.
+    Decision(DecisionEntry),
+    /// Emissions that waited for earlier deliveries were released.
+    Released(ReleasedEntry),
+    /// The wait for missing numbers of a sequence is over.
+    GapPassed(GapEntry),
+    /// A correction event was not applied.
+    CorrectionRefused(RefusedEntry),
+    /// Another version of a handler of the key.
+    Deployed(DeployedEntry),
+    /// A handler of the key was paused, drained or resumed.
+    ModeChanged(ModeEntry),
+    /// The breaker of a handler of the key, or of a host that it calls, was opened or closed.
+    BreakerChanged(BreakerEntry),
+}
+
+/// Data or a value, shortened.
+#[derive(Serialize, ToSchema)]
+pub struct Shown {
+    /// Its beginning; absent if it is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Whether the text is cut off.
+    pub is_cut: bool,
+    /// Its whole size.
+    pub bytes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct EventEntry {
+    pub id: String,
+    pub source: String,
+    pub r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    pub data: Shown,
+    /// The only handler that it is for, if it was posted to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The delivery that emitted it, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emitted_by: Option<String>,
+    /// Number of emissions that lead to it.
+    pub depth: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AttemptBegan {
+    /// `<handler>@<position of the event>`.
+    pub delivery: String,
+    pub handler: String,
+    pub attempt: u32,
+    /// The handler's version: the position of its deployment.
+    pub version: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AttemptEnded {
+    /// `<handler>@<position of the event>`.
+    pub delivery: String,
+    pub handler: String,
+    pub attempt: u32,
+    /// The handler's version: the position of its deployment, and the module.
+    pub version: u64,
+    pub digest: String,
+    /// `completed`, `withheld`, `retry`, `awaiting-correction` or `dead-lettered`.
+    pub outcome: &'static str,
+    /// Retry: when the next attempt is due: RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureItem>,
+    pub log: Vec<LogItem>,
+    /// What it changed in the handler's state for the key.
+    pub state: Vec<StateChange>,
+    pub statuses: Vec<StatusItem>,
+    /// The events that it emitted, the runtime's own left out.
+    pub emitted: Vec<EmittedItem>,
+    pub timers: Vec<TimerItem>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StateChange {
+    pub name: String,
+    /// Absent: there was no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Shown>,
+    /// Absent: the value was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Shown>,
+}
+
+/// An emitted event: its own key's timeline has what it led to.
+#[derive(Serialize, ToSchema)]
+pub struct EmittedItem {
+    /// Absent while it is withheld.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    pub id: String,
+    pub r#type: String,
+    pub key: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TimerItem {
+    pub name: String,
+    /// When it is due: RFC 3339, and in Unix milliseconds. Absent: it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at_ms: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StepEntry {
+    pub delivery: String,
+    pub handler: String,
+    pub attempt: u32,
+    pub step: String,
+    pub method: String,
+    pub url: String,
+    /// The answer's status; absent if there was no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why there was no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether later attempts get the same answer.
+    pub is_final: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TimerFired {
+    pub handler: String,
+    pub name: String,
+    /// When it was due: RFC 3339, and in Unix milliseconds.
+    pub due_at: String,
+    pub due_at_ms: u64,
+    pub r#type: String,
+    pub data: Shown,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct DecisionEntry {
+    pub delivery: String,
+    pub handler: String,
+    /// `retry`, `correct`, `skip`, `resolve`, `discard` or `dead-letter`.
+    pub command: &'static str,
+    pub actor: String,
+    pub reason: String,
+    /// The corrected data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Shown>,
+    /// The position of the correction event, if it came as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction: Option<u64>,
+    /// The events that resolve it.
+    pub emitted: Vec<EmittedItem>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ReleasedEntry {
+    pub delivery: String,
+    pub handler: String,
+    pub emitted: Vec<EmittedItem>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct GapEntry {
+    pub delivery: String,
+    pub handler: String,
+    /// The number that was expected, and the one that is next.
+    pub expected: u64,
+    pub found: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RefusedEntry {
+    pub delivery: String,
+    pub handler: String,
+    /// The position of the correction event.
+    pub correction: u64,
+    pub reason: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct DeployedEntry {
+    pub handler: String,
+    pub digest: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ModeEntry {
+    pub handler: String,
+    /// `running`, `draining` or `paused`.
+    pub mode: &'static str,
+    pub actor: String,
+    pub reason: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BreakerEntry {
+    /// `handler/<name>` or `host/<handler>@<host>`.
+    pub breaker: String,
+    pub is_open: bool,
+    /// Until when: RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_until_ms: Option<u64>,
+    pub actor: String,
+    pub reason: String,
+}

@@ -1,0 +1,281 @@
+//! Which entries a moment of a key's story has: pure functions of the record.
+
+use weirgate_engine::Moment;
+use weirgate_types::{
+    BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Event, Mode, ModeChanged, Outcome, Position,
+    RUNTIME_TYPES, Record, StepResult, Stepped, TimerWrite,
+};
+
+use super::{
+    super::{
+        attempts::{FailureItem, StatusItem},
+        failures::LogItem,
+        times::rfc3339,
+    },
+    entries::{
+        AttemptBegan, AttemptEnded, BreakerEntry, DecisionEntry, DeployedEntry, EmittedItem, EventEntry, GapEntry,
+        ModeEntry, RefusedEntry, ReleasedEntry, Shown, StateChange, StepEntry, TimelineEntry, TimerFired, TimerItem,
+        What,
+    },
+};
+
+/// Maximum number of characters that are shown of an event's data.
+const DATA_CHARS_MAX: usize = 500;
+/// Maximum number of characters that are shown of a state value.
+const VALUE_CHARS_MAX: usize = 500;
+
+/// The entries of a moment, in order.
+pub fn entries(key: &str, moment: &Moment<'_>) -> Vec<TimelineEntry> {
+    let at_ms = moment.record.at_ms();
+    let all = what(key, moment).into_iter();
+    all.map(|what| TimelineEntry { position: moment.position.0, at: rfc3339(at_ms), at_ms, what }).collect()
+}
+
+fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
+    let Moment { position, first, record, .. } = *moment;
+    if position != first {
+        return event(record, first, position).into_iter().collect();
+    }
+    let one = match record {
+        Record::Accepted { .. } => return event(record, first, position).into_iter().collect(),
+        Record::Committed(_) | Record::Batched(_) => return attempts_ended(key, moment),
+        Record::Attempted { delivery, attempt, version, .. } => What::AttemptBegan(AttemptBegan {
+            delivery: delivery.to_string(),
+            handler: delivery.handler.to_string(),
+            attempt: *attempt,
+            version: version.0,
+        }),
+        Record::Stepped(stepped) => step(stepped),
+        Record::Fired { timer, due_ms, event, .. } => What::TimerFired(TimerFired {
+            handler: timer.handler.to_string(),
+            name: timer.name.clone(),
+            due_at: rfc3339(*due_ms),
+            due_at_ms: *due_ms,
+            r#type: event.r#type.clone(),
+            data: shown(&event.data, DATA_CHARS_MAX),
+        }),
+        Record::DeliveryDecided(decided) => decision(position, decided),
+        Record::Released { delivery, emitted: events, .. } => What::Released(ReleasedEntry {
+            delivery: delivery.to_string(),
+            handler: delivery.handler.to_string(),
+            emitted: emitted(events, Some(position.next())),
+        }),
+        Record::GapPassed(gap) => What::GapPassed(GapEntry {
+            delivery: gap.delivery.to_string(),
+            handler: gap.delivery.handler.to_string(),
+            expected: gap.expected,
+            found: gap.found,
+        }),
+        Record::CorrectionRefused(refused) => What::CorrectionRefused(RefusedEntry {
+            delivery: refused.delivery.to_string(),
+            handler: refused.delivery.handler.to_string(),
+            correction: refused.correction.0,
+            reason: refused.reason.clone(),
+        }),
+        Record::Deployed(deployed) => {
+            What::Deployed(DeployedEntry { handler: deployed.handler.to_string(), digest: deployed.digest.to_string() })
+        }
+        Record::ModeChanged(changed) => mode(changed),
+        Record::BreakerChanged(changed) => breaker(changed),
+        Record::Paced { .. } | Record::Lost(_) | Record::TimeAnchored(_) | Record::RuntimeChanged(_) => {
+            return Vec::new();
+        }
+    };
+    vec![one]
+}
+
+fn event(record: &Record, first: Position, position: Position) -> Option<What> {
+    let offset = position.0.checked_sub(first.0)?;
+    let found = record.event_at(offset)?;
+    let to = match record {
+        Record::Accepted { to, .. } => to.as_ref().map(ToString::to_string),
+        _ => None,
+    };
+    Some(What::Event(EventEntry {
+        id: found.id.clone(),
+        source: found.source.clone(),
+        r#type: found.r#type.clone(),
+        subject: found.subject.clone(),
+        data: shown(&found.data, DATA_CHARS_MAX),
+        to,
+        emitted_by: emitter(record, offset).map(|delivery| delivery.to_string()),
+        depth: record.depth_at(offset),
+    }))
+}
+
+/// The delivery that emitted the record's event at this offset.
+fn emitter(record: &Record, offset: u64) -> Option<DeliveryId> {
+    let mut index = offset.checked_sub(1)?;
+    match record {
+        Record::Released { delivery, .. } => return Some(delivery.clone()),
+        Record::DeliveryDecided(decided) => return Some(decided.delivery.clone()),
+        _ => {}
+    }
+    let its = record.commits().iter().find(|commit| {
+        let emitted = commit.effects.emitted.len() as u64;
+        let is_its = index < emitted;
+        index = index.saturating_sub(emitted);
+        is_its
+    });
+    its.map(delivery_of)
+}
+
+fn delivery_of(commit: &Commit) -> DeliveryId {
+    DeliveryId { handler: commit.handler.clone(), position: commit.event }
+}
+
+/// The key's commits in a record. Events of a record follow it in the order of its commits, and so do the values before.
+fn attempts_ended(key: &str, moment: &Moment<'_>) -> Vec<What> {
+    let (mut next, mut before) = (moment.first.next(), moment.before.iter());
+    let mut ended = Vec::new();
+    for commit in moment.record.commits() {
+        let values: Vec<_> = before.by_ref().take(commit.effects.state.len()).collect();
+        if commit.key == key {
+            ended.push(What::AttemptEnded(Box::new(attempt_ended(commit, next, &values))));
+        }
+        next = next.plus(commit.effects.emitted.len() as u64);
+    }
+    ended
+}
+
+fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -> AttemptEnded {
+    let (outcome, due_ms, failure) = match &commit.outcome {
+        Outcome::Completed => ("completed", None, None),
+        Outcome::Withheld => ("withheld", None, None),
+        Outcome::Retry { due_ms, failure, .. } => ("retry", Some(*due_ms), Some(failure)),
+        Outcome::AwaitingCorrection { failure, .. } => ("awaiting-correction", None, Some(failure)),
+        Outcome::DeadLettered { failure, .. } => ("dead-lettered", None, Some(failure)),
+    };
+    let effects = &commit.effects;
+    let state = effects.state.iter().enumerate().map(|(index, write)| StateChange {
+        name: write.name.clone(),
+        before: before.get(index).and_then(|value| value.as_ref()).map(|value| shown(value, VALUE_CHARS_MAX)),
+        after: write.value.as_ref().map(|value| shown(value, VALUE_CHARS_MAX)),
+    });
+    let mut events = emitted(&effects.emitted, Some(next));
+    events.extend(emitted(&effects.withheld, None));
+    AttemptEnded {
+        delivery: delivery_of(commit).to_string(),
+        handler: commit.handler.to_string(),
+        attempt: commit.attempt,
+        version: commit.version.0,
+        digest: commit.digest.to_string(),
+        outcome,
+        next_attempt_at: due_ms.map(rfc3339),
+        next_attempt_at_ms: due_ms,
+        failure: failure.map(FailureItem::of),
+        log: commit.log.iter().cloned().map(LogItem::from).collect(),
+        state: state.collect(),
+        statuses: effects.status.iter().map(StatusItem::of).collect(),
+        emitted: events,
+        timers: effects.timers.iter().map(timer).collect(),
+    }
+}
+
+fn timer(write: &TimerWrite) -> TimerItem {
+    let due_ms = write.set.as_ref().map(|setting| setting.due_ms);
+    TimerItem { name: write.name.clone(), due_at: due_ms.map(rfc3339), due_at_ms: due_ms }
+}
+
+/// Emitted events, `first` being the position of the first one. The runtime's notices take positions and are left out.
+fn emitted(events: &[Event], first: Option<Position>) -> Vec<EmittedItem> {
+    let numbered = (0..).zip(events).filter(|(_, event)| !event.r#type.starts_with(RUNTIME_TYPES));
+    let item = |(index, event): (u64, &Event)| EmittedItem {
+        position: first.map(|first| first.plus(index).0),
+        id: event.id.clone(),
+        r#type: event.r#type.clone(),
+        key: event.key().to_owned(),
+    };
+    numbered.map(item).collect()
+}
+
+fn step(stepped: &Stepped) -> What {
+    let (status, error) = match &stepped.result {
+        StepResult::Answered(answer) => (Some(answer.status), None),
+        StepResult::Denied(why) => (None, Some(format!("denied: {why}"))),
+        StepResult::Unreachable(why) => (None, Some(format!("unreachable: {why}"))),
+        StepResult::TimedOut => (None, Some("timed out".to_owned())),
+        StepResult::TooLarge => (None, Some("the answer is too large".to_owned())),
+        StepResult::CircuitOpen(_) => (None, Some("the host's breaker is open".to_owned())),
+        StepResult::TooManyCalls => (None, Some("too many calls".to_owned())),
+    };
+    What::Step(StepEntry {
+        delivery: stepped.delivery.to_string(),
+        handler: stepped.delivery.handler.to_string(),
+        attempt: stepped.attempt,
+        step: stepped.step.clone(),
+        method: stepped.request.method.clone(),
+        url: stepped.request.url.clone(),
+        status,
+        error,
+        is_final: stepped.result.finished().is_some(),
+    })
+}
+
+fn decision(position: Position, decided: &DeliveryDecided) -> What {
+    let (data, correction) = match &decided.command {
+        DeliveryCommand::Correct(correction) => {
+            (Some(shown(&correction.data, DATA_CHARS_MAX)), correction.event.map(|event| event.0))
+        }
+        _ => (None, None),
+    };
+    What::Decision(DecisionEntry {
+        delivery: decided.delivery.to_string(),
+        handler: decided.delivery.handler.to_string(),
+        command: decided.command.word(),
+        actor: decided.actor.clone(),
+        reason: decided.reason.clone(),
+        data,
+        correction,
+        emitted: emitted(&decided.emitted, Some(position.next())),
+    })
+}
+
+fn mode(changed: &ModeChanged) -> What {
+    What::ModeChanged(ModeEntry {
+        handler: changed.handler.to_string(),
+        mode: match changed.mode {
+            Mode::Running => "running",
+            Mode::Draining => "draining",
+            Mode::Paused => "paused",
+        },
+        actor: changed.actor.clone(),
+        reason: changed.reason.clone(),
+    })
+}
+
+fn breaker(changed: &BreakerChanged) -> What {
+    What::BreakerChanged(BreakerEntry {
+        breaker: changed.breaker.to_string(),
+        is_open: changed.open_ms.is_some(),
+        open_until: changed.open_until_ms.map(rfc3339),
+        open_until_ms: changed.open_until_ms,
+        actor: changed.actor.clone(),
+        reason: changed.reason.clone(),
+    })
+}
+
+/// The beginning of data or of a value.
+fn shown(bytes: &[u8], chars_max: usize) -> Shown {
+    let text = std::str::from_utf8(bytes).ok();
+    let end = text.and_then(|text| Some(text.char_indices().nth(chars_max)?.0));
+    let shown = text.map(|text| end.and_then(|end| text.get(..end)).unwrap_or(text).to_owned());
+    Shown { text: shown, is_cut: end.is_some(), bytes: bytes.len() as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_shortened_at_a_character() {
+        let of = |bytes: &[u8]| {
+            let Shown { text, is_cut, bytes } = shown(bytes, 3);
+            (text, is_cut, bytes)
+        };
+        assert_eq!(of(b""), (Some(String::new()), false, 0));
+        assert_eq!(of("äöü".as_bytes()), (Some("äöü".into()), false, 6));
+        assert_eq!(of("äöüx".as_bytes()), (Some("äöü".into()), true, 7));
+        assert_eq!(of(&[0xff, 0]), (None, false, 2));
+    }
+}

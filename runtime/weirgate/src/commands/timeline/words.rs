@@ -1,0 +1,246 @@
+//! What an entry of a timeline says in words.
+
+use std::borrow::Cow;
+
+use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact, difference};
+
+use super::story::since;
+
+/// An entry: a mark, a line, and lines that belong to it.
+pub struct Told {
+    pub mark: char,
+    pub text: String,
+    pub details: Vec<String>,
+}
+
+/// Delivery and attempt.
+pub type Attempt = (String, u64);
+
+/// The attempt that begins with an entry.
+pub fn began(entry: &Node) -> Option<Attempt> {
+    (word(entry, "kind") == "attempt-began").then(|| attempt(entry))
+}
+
+/// The attempt that made an outbound call.
+pub fn stepped(entry: &Node) -> Option<Attempt> {
+    (word(entry, "kind") == "step").then(|| attempt(entry))
+}
+
+/// The attempt that ends with an entry.
+pub fn ended(entry: &Node) -> Option<Attempt> {
+    (word(entry, "kind") == "attempt-ended").then(|| attempt(entry))
+}
+
+fn attempt(entry: &Node) -> Attempt {
+    (word(entry, "delivery"), number(entry, "attempt"))
+}
+
+/// An entry in words. `took_ms`: how long the attempt took that ended.
+pub fn told(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> Told {
+    let (mark, text, details) = match word(entry, "kind").as_str() {
+        "event" => event(entry),
+        "attempt-began" => {
+            let text = format!("{} begins, attempt {}", word(entry, "delivery"), number(entry, "attempt"));
+            ('>', text, Vec::new())
+        }
+        "attempt-ended" => attempt_ended(entry, took_ms, started_ms),
+        "step" => ('~', step(entry), Vec::new()),
+        "timer-fired" => {
+            let text = format!(
+                "{} #{}: timer {} of {}",
+                word(entry, "type"),
+                position(entry),
+                word(entry, "name"),
+                word(entry, "handler")
+            );
+            ('@', text, data(entry))
+        }
+        "decision" => decision(entry),
+        "released" => ('=', format!("{}: emissions are released", word(entry, "delivery")), emitted(entry)),
+        "gap-passed" => {
+            let numbers = (number(entry, "expected"), number(entry, "found"));
+            let text = format!(
+                "{}: number {} has not come in time; {} is next",
+                word(entry, "delivery"),
+                numbers.0,
+                numbers.1
+            );
+            ('!', text, Vec::new())
+        }
+        "correction-refused" => {
+            let text =
+                format!("correction #{} of {} is not applied", number(entry, "correction"), word(entry, "delivery"));
+            ('!', text, vec![word(entry, "reason")])
+        }
+        "deployed" => {
+            let digest = word(entry, "digest").trim_start_matches("sha256:").chars().take(12).collect::<String>();
+            ('^', format!("{} has version #{} ({digest})", word(entry, "handler"), position(entry)), Vec::new())
+        }
+        "mode-changed" => {
+            ('^', format!("{} is {}, by {}", word(entry, "handler"), word(entry, "mode"), by(entry)), Vec::new())
+        }
+        "breaker-changed" => {
+            let is_open = entry.get("is_open").is_some_and(|open| open.text() == "true");
+            let state = if is_open { "opens" } else { "closes" };
+            ('^', format!("breaker {} {state}, by {}", word(entry, "breaker"), by(entry)), Vec::new())
+        }
+        kind => ('-', kind.to_owned(), Vec::new()),
+    };
+    Told { mark, text, details }
+}
+
+fn event(entry: &Node) -> (char, String, Vec<String>) {
+    let from = match word(entry, "emitted_by") {
+        delivery if delivery.is_empty() => format!("{} from {}", word(entry, "id"), word(entry, "source")),
+        delivery => format!("emitted by {delivery}"),
+    };
+    let to = word(entry, "to");
+    let to = if to.is_empty() { to } else { format!(", for {to} only") };
+    ('*', format!("{} #{}  {from}{to}", word(entry, "type"), position(entry)), data(entry))
+}
+
+fn attempt_ended(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> (char, String, Vec<String>) {
+    let took = took_ms.map(|ms| format!(" in {ms}ms")).unwrap_or_default();
+    let (mark, outcome) = match word(entry, "outcome").as_str() {
+        "completed" => ('=', format!("completed{took}")),
+        "withheld" => ('=', format!("completed{took}; its emissions wait for earlier deliveries")),
+        "retry" => {
+            let due_ms = number(entry, "next_attempt_at_ms").saturating_sub(started_ms);
+            ('x', format!("failed{took}, next attempt at {}", since(due_ms)))
+        }
+        "awaiting-correction" => ('?', format!("failed{took}, waits for a correction")),
+        "dead-lettered" => ('#', format!("failed{took}, is a dead letter")),
+        other => ('=', other.to_owned()),
+    };
+    let text = format!("{} attempt {} {outcome}", word(entry, "delivery"), number(entry, "attempt"));
+    let mut details = Vec::new();
+    if let Some(failure) = entry.get("failure") {
+        details.push(format!("{} ({}, {})", word(failure, "message"), word(failure, "class"), word(failure, "kind")));
+        let what_is_wrong = Some(word(failure, "what_is_wrong")).filter(|what| !what.is_empty());
+        details.extend(what_is_wrong.map(|what| format!("what is wrong: {what}")));
+    }
+    details.extend(
+        items(entry, "log").iter().map(|line| format!("log {}: {}", word(line, "level"), word(line, "message"))),
+    );
+    details.extend(items(entry, "state").iter().map(state));
+    details.extend(items(entry, "statuses").iter().map(|status| {
+        format!("status {}: {}: {}", word(status, "subject"), word(status, "state"), word(status, "text"))
+    }));
+    details.extend(emitted(entry));
+    details.extend(items(entry, "timers").iter().map(|timer| match timer.get("due_at_ms").and_then(Node::as_u64) {
+        Some(due_ms) => format!("timer {} due at {}", word(timer, "name"), since(due_ms.saturating_sub(started_ms))),
+        None => format!("timer {} cancelled", word(timer, "name")),
+    }));
+    (mark, text, details)
+}
+
+/// A change of the state. Of an object, only the members that differ are told.
+fn state(change: &Node) -> String {
+    let name = word(change, "name");
+    let [before, after] = ["before", "after"].map(|side| change.get(side));
+    if let (Some(before), Some(after)) = (before.and_then(whole), after.and_then(whole)) {
+        let parsed = [&before, &after].map(|text| Node::parse(text, SHOWN_DEPTH_MAX).ok());
+        if let [Some(before), Some(after)] = parsed
+            && before.members().is_some()
+            && after.members().is_some()
+        {
+            return format!("state {name} changes: {}", changes(&difference(&before, &after)));
+        }
+    }
+    let [before, after] = [before, after].map(|side| side.map_or("nothing".to_owned(), shown));
+    format!("state {name}: {before} -> {after}")
+}
+
+/// A patch (RFC 6902) in words.
+fn changes(patch: &str) -> String {
+    let Ok(patch) = Node::parse(patch, SHOWN_DEPTH_MAX) else { return patch.to_owned() };
+    let change = |step: &Node| match step.get("value") {
+        Some(value) => {
+            let value = compact(value.text(), SHOWN_DEPTH_MAX).unwrap_or_else(|_| value.text().to_owned());
+            format!("{} = {value}", word(step, "path"))
+        }
+        None => format!("{} removed", word(step, "path")),
+    };
+    patch.items().iter().map(change).collect::<Vec<_>>().join(", ")
+}
+
+/// The text of a value, unless it is cut.
+fn whole<'a>(value: &Node<'a>) -> Option<Cow<'a, str>> {
+    let is_cut = value.get("is_cut").is_some_and(|cut| cut.text() == "true");
+    value.get("text").and_then(Node::as_str).filter(|_| !is_cut)
+}
+
+fn step(entry: &Node) -> String {
+    let answer = match entry.get("status") {
+        Some(status) => status.text().to_owned(),
+        None => word(entry, "error"),
+    };
+    let call = format!("{} {}", word(entry, "method"), word(entry, "url"));
+    format!("{} step {}: {call}: {answer}", word(entry, "delivery"), word(entry, "step"))
+}
+
+fn decision(entry: &Node) -> (char, String, Vec<String>) {
+    let command = match word(entry, "command").as_str() {
+        "retry" => "is retried",
+        "correct" => "is corrected",
+        "skip" => "is skipped",
+        "resolve" => "is resolved",
+        "discard" => "is discarded",
+        "dead-letter" => "is given up",
+        _ => "is decided",
+    };
+    let mut details = data(entry);
+    if entry.get("correction").is_some() {
+        details.push(format!("by the event #{}", number(entry, "correction")));
+    }
+    details.extend(emitted(entry));
+    ('!', format!("{} {command}, by {}", word(entry, "delivery"), by(entry)), details)
+}
+
+/// The actor, and the reason if there is one.
+fn by(entry: &Node) -> String {
+    match word(entry, "reason") {
+        reason if reason.is_empty() => word(entry, "actor"),
+        reason => format!("{}: {reason}", word(entry, "actor")),
+    }
+}
+
+fn emitted(entry: &Node) -> Vec<String> {
+    let item = |item: &Node| match item.get("position") {
+        Some(position) => format!("emits {} #{} for {}", word(item, "type"), position.text(), word(item, "key")),
+        None => format!("emits {} for {}, later", word(item, "type"), word(item, "key")),
+    };
+    items(entry, "emitted").iter().map(item).collect()
+}
+
+fn data(entry: &Node) -> Vec<String> {
+    let data = entry.get("data").filter(|data| number(data, "bytes") > 0);
+    data.map(shown).into_iter().collect()
+}
+
+/// Data or a value, on one line.
+fn shown(value: &Node) -> String {
+    let Some(text) = value.get("text").and_then(Node::as_str) else {
+        return format!("{} bytes", number(value, "bytes"));
+    };
+    if value.get("is_cut").is_some_and(|cut| cut.text() == "true") {
+        return format!("{text}... ({} bytes)", number(value, "bytes"));
+    }
+    compact(&text, SHOWN_DEPTH_MAX).unwrap_or_else(|_| text.into_owned())
+}
+
+fn items<'a, 'b>(node: &'b Node<'a>, name: &str) -> &'b [Node<'a>] {
+    node.get(name).map(Node::items).unwrap_or_default()
+}
+
+fn word(node: &Node, name: &str) -> String {
+    node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
+}
+
+fn number(node: &Node, name: &str) -> u64 {
+    node.get(name).and_then(Node::as_u64).unwrap_or(0)
+}
+
+fn position(entry: &Node) -> u64 {
+    number(entry, "position")
+}
