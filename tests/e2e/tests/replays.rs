@@ -5,6 +5,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
+use weirgate_sdk::{Context, Event, testing::Recorded};
 use weirgate_tests::{Gateway, Server, Setup, binary, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -153,6 +154,40 @@ async fn a_candidate_shows_what_differs_and_a_mask_hides_members() {
     assert!(is_same, "{ran:#}");
     let holds = |path: &Path| contains(&std::fs::read(path).expect("the bundle"), "Ada Lovelace");
     assert_eq!((holds(&file), holds(&masked)), (true, false));
+}
+
+/// What a server recorded are tests of the handler: they hold for it, and show where another one differs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_deliveries_are_tests_of_the_handler() {
+    let server = eventful().await;
+    let data = text(&server.dir).to_owned();
+    let dir = tempfile::tempdir().expect("a directory");
+    let recorded = dir.path().join("tests/recorded");
+    let (verified, _) = replays(&["verify", "--data", &data]);
+    let deliveries = some_deliveries(&verified, &server);
+    let (before, after) = (["export", "--data", &data], ["--as-tests", text(&recorded)]);
+    let args: Vec<&str> = before.into_iter().chain(after).chain(deliveries.iter().map(String::as_str)).collect();
+    let (exported, is_done) = replays(&args);
+    let written = exported["fixtures"].as_u64().expect("a number");
+    assert!(is_done && written > 20 && exported["attempts"].as_u64() > Some(written), "{exported}");
+    let all = Recorded::all(&recorded);
+    assert_eq!(all.len() as u64, written);
+    let (mut called, mut failed) = (0, 0);
+    for recorded in &all {
+        recorded.check(mender::handle);
+        let run = recorded.delivery().run(mender::handle);
+        called += usize::from(!run.asked().is_empty());
+        failed += usize::from(run.result().is_err());
+    }
+    assert!(called > 0 && failed > 0, "{called} made calls, {failed} failed");
+    let lazy = |_: Event<mender::Incoming>, _: &mut Context| Ok(());
+    let differs = |recorded: &Recorded| std::panic::catch_unwind(|| recorded.check(lazy)).is_err();
+    let different = all.iter().filter(|recorded| differs(recorded)).count();
+    assert!(
+        different > all.len() / 2,
+        "a handler that does nothing comes to something else: {different} of {}",
+        all.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,10 @@
 //! It holds modules, manifests, events, state and the results of calls. Secrets are in none of these: the log has their names
 //! only. `docs/formats/bundle.md` describes the file.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +15,7 @@ use weirgate_log::LogReader;
 use weirgate_types::{Commit, DeliveryId, Digest, Manifest, Position, RuntimeVersion, Stepped};
 
 use super::{
-    Differs, Mask, ReplayError,
+    Differs, Fixture, Mask, ReplayError,
     attempts::{Begun, EndedCall},
     compare::{Came, differences},
     execute::{CallInput, Executable},
@@ -35,24 +38,24 @@ pub struct Bundle {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct BundledCall {
+pub struct BundledCall {
     /// What executed it.
     runtime: RuntimeVersion,
     digest: Digest,
     /// JSON, as recorded.
-    manifest: String,
-    input: CallInput,
-    items: Vec<BundledItem>,
+    pub manifest: String,
+    pub input: CallInput,
+    pub items: Vec<BundledItem>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct BundledItem {
-    state: Vec<StateView>,
+pub struct BundledItem {
+    pub state: Vec<StateView>,
     /// Final answers of earlier attempts.
-    before: Vec<Step>,
+    pub before: Vec<Step>,
     /// The attempt's own calls, in order.
-    calls: Vec<Step>,
-    came: Came,
+    pub calls: Vec<Step>,
+    pub came: Came,
 }
 
 /// An attempt of a bundle that was executed again.
@@ -212,6 +215,23 @@ impl Bundle {
     #[must_use]
     pub fn attempts(&self) -> usize {
         self.calls.iter().map(|call| call.items.len()).sum()
+    }
+
+    /// The attempts that the SDK's test kit can run, as files for it.
+    ///
+    /// # Errors
+    /// A manifest cannot be read.
+    pub fn fixtures(&self) -> Result<Vec<Fixture>, BundleError> {
+        let mut counts = BTreeMap::<_, u32>::new();
+        let mut fixtures = Vec::new();
+        for call in &self.calls {
+            // Attempts are counted from zero again after a correction, so their numbers are not unique.
+            let delivery = call.input.items.first().map(|item| &item.delivery);
+            let count = counts.entry(delivery).or_default();
+            *count += 1;
+            fixtures.extend(call.fixture(*count)?);
+        }
+        Ok(fixtures)
     }
 
     /// Executes all attempts again: with their own modules, or all with the candidate.

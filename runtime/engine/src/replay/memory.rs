@@ -20,9 +20,9 @@ pub struct StateView {
 /// An outbound call and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    name: String,
+    pub name: String,
     request: StepRequest,
-    result: StepResult,
+    pub result: StepResult,
     requests: u32,
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod attempts;
 mod bundle;
 mod compare;
 mod execute;
+mod fixture;
 mod mask;
 mod memory;
 mod past;
@@ -21,6 +22,7 @@ use weirgate_types::{DeliveryId, Digest, Position};
 use crate::StorageError;
 pub use bundle::{Bundle, BundleError, Ran, collect};
 pub use compare::{Differs, Part};
+pub use fixture::Fixture;
 pub use mask::{BadMask, Mask};
 pub use verify::{Difference, Verified, verify};
 

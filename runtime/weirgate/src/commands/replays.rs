@@ -40,6 +40,11 @@ pub enum Replays {
     ///
     /// The file holds modules, manifests, events, state and the answers of called hosts; secrets are not in the log.
     Bundle(BundleArgs),
+    /// Write attempts at deliveries as fixtures for tests of the handler
+    ///
+    /// The Rust SDK runs them natively: `weirgate_sdk::testing::Recorded`. Attempts of a batch, and those that a trap or a limit ended,
+    /// are left out.
+    Export(Export),
     /// Execute the attempts of a bundle again, and print each that comes to another result
     Run(Run),
 }
@@ -72,6 +77,21 @@ pub struct BundleArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct Export {
+    /// Deliveries, as `deliveries list` and `attempts list` show them
+    #[arg(required = true, value_name = "HANDLER@POSITION")]
+    pub deliveries: Vec<DeliveryId>,
+    #[command(flatten)]
+    pub dir: DataDir,
+    /// The directory for the fixtures; it is created
+    #[arg(long, value_name = "DIR")]
+    pub as_tests: PathBuf,
+    /// A member of JSON values to replace, in events, state and answers: `/customer/name`, `/items/*/price`. Keys and subjects stay
+    #[arg(long, value_name = "POINTER")]
+    pub mask: Vec<Mask>,
+}
+
+#[derive(Debug, Args)]
 pub struct Run {
     /// The bundle
     #[arg(value_name = "FILE")]
@@ -91,6 +111,7 @@ pub fn run(command: &Replays, output: Output) -> Result<ExitCode> {
     match command {
         Replays::Verify(flags) => verify(flags, output),
         Replays::Bundle(flags) => bundle(flags, output),
+        Replays::Export(flags) => export(flags, output),
         Replays::Run(flags) => run_bundle(flags, output),
     }
 }
@@ -122,6 +143,32 @@ fn bundle(flags: &BundleArgs, output: Output) -> Result<ExitCode> {
         Output::Text => {
             output::line(&format!("attempts in {path}: {attempts}; not reproducible, left out: {left_out}"))?;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(flags: &Export, output: Output) -> Result<ExitCode> {
+    let (reader, host) = open(&flags.dir.data)?;
+    let deliveries: BTreeSet<DeliveryId> = flags.deliveries.iter().cloned().collect();
+    let bundle = replay::collect(reader, &host, &deliveries, &flags.mask)?;
+    let fixtures = bundle.fixtures()?;
+    if fixtures.is_empty() {
+        return Err(Failure::NotFound(
+            "no attempt at these deliveries can be a fixture (docs/formats/fixture.md)".into(),
+        )
+        .into());
+    }
+    let dir = &flags.as_tests;
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
+    for fixture in &fixtures {
+        let path = dir.join(&fixture.name);
+        std::fs::write(&path, format!("{:#}\n", fixture.content))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let (written, all) = (fixtures.len(), bundle.attempts() as u64 + bundle.not_reproducible);
+    match output {
+        Output::Json => output::json(&format!("{:#}", json!({ "fixtures": written, "attempts": all })))?,
+        Output::Text => output::line(&format!("fixtures in {}: {written} of {all} attempts", dir.display()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,6 +52,7 @@ mod limits;
 #[allow(dead_code, reason = "the runtime's file, of which the kit needs a part")]
 mod media_type;
 mod network;
+mod recorded;
 mod recorder;
 mod run;
 mod timers;
@@ -60,6 +61,7 @@ mod world;
 
 pub use delivery::Delivery;
 pub use network::Asked;
+pub use recorded::Recorded;
 pub use run::{Emitted, Run, Status};
 pub use timers::Timer;
 pub use world::World;
