@@ -1,14 +1,17 @@
 //! The positions of a key, with their records: those that are the key's, whatever their hash.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use weirgate_history::{HistoryError, Look};
+use weirgate_log::Scan;
 use weirgate_types::{Event, Position, RUNTIME_TYPES, Record, Stepped};
 
 use crate::job::StoredRecord;
 
 /// How many positions are asked for at once.
 const POSITIONS: usize = 256;
+/// Positions that are closer to each other than this are read by a scan.
+const CLOSE: u64 = 64;
 
 pub struct Cursor<'a> {
     look: &'a Look,
@@ -18,11 +21,13 @@ pub struct Cursor<'a> {
     next: VecDeque<Position>,
     /// The events that a record emits follow it.
     last: Option<StoredRecord>,
+    /// Behind the last record, while the key's positions follow each other closely.
+    scan: Option<Scan>,
 }
 
 impl<'a> Cursor<'a> {
     pub fn new(look: &'a Look, key: &'a str, after: Position) -> Self {
-        Self { look, key, after, next: VecDeque::new(), last: None }
+        Self { look, key, after, next: VecDeque::new(), last: None, scan: None }
     }
 
     /// The next position that may be the key's.
@@ -38,15 +43,33 @@ impl<'a> Cursor<'a> {
     pub fn take(&mut self) -> Result<Option<(Position, StoredRecord)>, HistoryError> {
         let Some(position) = self.peek()? else { return Ok(None) };
         self.next.pop_front();
-        let stored = match self.last.take().filter(|last| covers(last, position)) {
-            Some(last) => last,
-            None => match StoredRecord::read(self.look.log(), position)? {
-                Some(stored) => stored,
-                None => return Ok(None),
-            },
-        };
+        let Some(stored) = self.stored(position)? else { return Ok(None) };
         self.last = Some(stored.clone());
         Ok(self.is_of_key(position, &stored)?.then_some((position, stored)))
+    }
+
+    /// The record that covers a position. Positions that follow each other closely are read in one go.
+    fn stored(&mut self, position: Position) -> Result<Option<StoredRecord>, HistoryError> {
+        let Some(last) = self.last.take() else { return Ok(StoredRecord::read(self.look.log(), position)?) };
+        if covers(&last, position) {
+            return Ok(Some(last));
+        }
+        if position.0.saturating_sub(last.first.0) > CLOSE {
+            self.scan = None;
+            return Ok(StoredRecord::read(self.look.log(), position)?);
+        }
+        let behind = last.first.plus(last.record.width());
+        let scan = self.scan.get_or_insert_with(|| self.look.log().scan(behind));
+        for read in scan {
+            let (first, record) = read?;
+            let stored = StoredRecord { first, record: Arc::new(record) };
+            if covers(&stored, position) {
+                return Ok(Some(stored));
+            }
+        }
+        // What is newer than the scan.
+        self.scan = None;
+        Ok(StoredRecord::read(self.look.log(), position)?)
     }
 
     fn is_of_key(&self, position: Position, stored: &StoredRecord) -> Result<bool, HistoryError> {
