@@ -89,7 +89,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let ingress = Ingress::new(inbox, options.events_in_flight_max, options.identity_window, log.head());
     let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), host_breakers);
     let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
-    let history = storage::open_history(&options.dir, &log)?;
+    let history = storage::open_history(&options.dir, &log);
     let indexing = Indexing::start(history, storage::history_dir(&options.dir), options.disk_free_bytes_min)?;
     let services = (modules, secrets, indexing);
     let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);

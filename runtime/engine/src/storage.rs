@@ -28,11 +28,20 @@ pub(crate) fn history_dir(data: &Path) -> PathBuf {
     data.join("history")
 }
 
-/// Opens the history of a log.
-pub(crate) fn open_history(data: &Path, log: &Log) -> Result<Arc<History>, StartError> {
-    let storage = Arc::new(DirStorage::open(&history_dir(data))?);
-    let history = History::open(storage, log.reader(), Arc::clone(log.epochs()), log.key_hasher())?;
-    Ok(Arc::new(history))
+/// Opens the history of a log. It is only for questions about the past, so the server starts without its files too.
+pub(crate) fn open_history(data: &Path, log: &Log) -> Arc<History> {
+    let parts = || (log.reader(), Arc::clone(log.epochs()), log.key_hasher());
+    let opened = DirStorage::open(&history_dir(data)).map_err(std::io::Error::other).and_then(|storage| {
+        let (log, epochs, hasher) = parts();
+        History::open(Arc::new(storage), log, epochs, hasher)
+    });
+    let history = opened.unwrap_or_else(|error| {
+        let dir = history_dir(data);
+        tracing::warn!(dir = %dir.display(), error = &error as &dyn std::error::Error, "the history cannot be opened");
+        let (log, epochs, hasher) = parts();
+        History::without_files(log, epochs, hasher)
+    });
+    Arc::new(history)
 }
 
 /// Removes the history: the log that it was made from is being changed.

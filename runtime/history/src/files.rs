@@ -59,7 +59,7 @@ fn id_of(name: &str) -> Option<Id> {
 impl Files {
     /// The tables in a folder that `origin_of` knows. Removes the others, and what was left unfinished.
     pub fn open(storage: Arc<dyn Storage>, origin_of: impl Fn(Kind, Position) -> Option<Origin>) -> io::Result<Self> {
-        let files = Self { storage, known: Mutex::default(), open: Mutex::default() };
+        let files = Self::none(storage);
         for name in files.storage.list()? {
             let Some(id) = id_of(&name) else {
                 if name.ends_with(UNFINISHED) {
@@ -78,6 +78,11 @@ impl Files {
             }
         }
         Ok(files)
+    }
+
+    /// No tables.
+    pub fn none(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, known: Mutex::default(), open: Mutex::default() }
     }
 
     /// Number of indexes.

@@ -8,6 +8,7 @@ use weirgate_types::{KeyHasher, Position};
 
 use crate::{
     HistoryError, Look,
+    absent::Absent,
     build::{gather, in_memory},
     files::Files,
     part::Part,
@@ -48,6 +49,13 @@ impl History {
         })?;
         let terms = Terms(hasher);
         Ok(Self { log, terms, files, epochs, built: Mutex::default(), tail: Mutex::default() })
+    }
+
+    /// A history without files: what it would say is read from the log, as far as that is bounded.
+    #[must_use]
+    pub fn without_files(log: LogReader, epochs: Arc<Epochs>, hasher: KeyHasher) -> Self {
+        let (terms, files) = (Terms(hasher), Files::none(Arc::new(Absent)));
+        Self { log, terms, files, epochs, built: Mutex::default(), tail: Mutex::default() }
     }
 
     /// A look at the history as it is now.

@@ -3,6 +3,7 @@
 //!
 //! Knows the records of the log and their keys; no delivery rules, no clock and no threads.
 
+mod absent;
 mod build;
 mod error;
 mod files;

@@ -234,3 +234,17 @@ async fn a_story_across_segments_survives_the_loss_of_its_tables() {
         assert_eq!(story(&server.client, "order%2F1", 2).await, entries);
     }
 }
+
+/// It only answers questions about the past, so the server starts without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_cannot_be_opened_stops_no_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    fs::create_dir(&data).expect("created");
+    fs::write(data.join("history"), "no directory").expect("written");
+    let server = Setup::new().dir(&data).expect_line("the history cannot be opened").start().await;
+    server.client.deploy(&manifest("mender", &["mend.work"]), weirgate_guests::build("mender")).await;
+    server.client.accept(work("order/1", "1", None)).await;
+    server.client.drained(PATIENCE).await;
+    assert!(kinds(&story(&server.client, "order%2F1", 100).await).contains(&"attempt-ended"));
+}

@@ -88,6 +88,7 @@ impl Attempts {
     }
 
     /// The running attempts of the call that a delivery runs in, in the order of its items.
+    #[cfg(feature = "sim")]
     #[must_use]
     pub fn call_of(&self, delivery: &DeliveryId) -> Vec<&Begun> {
         let call = self.running.get(delivery).and_then(|id| self.calls.get(id));
