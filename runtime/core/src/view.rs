@@ -156,6 +156,8 @@ pub struct HandlerView<'a> {
     /// How many of those are spilled.
     pub spilled: usize,
     pub running: usize,
+    /// Calls in flight, those of discarded attempts included.
+    pub calls: usize,
     /// Number of deliveries in memory that wait for a time, and that wait for an operator or a correction.
     pub retrying: usize,
     pub resting: usize,

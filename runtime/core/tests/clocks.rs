@@ -33,7 +33,9 @@ impl Bench {
         let mut bench = Self::start(Vec::new(), START_MS);
         let manifest = format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
         let Now { at_ms, wall_ms, .. } = bench.keeper.now();
-        bench.stage(&Record::Deployed(Deployed { handler: name("a"), digest: DIGEST, manifest, at_ms, wall_ms }));
+        let (handler, actor, reason, copied_from) = (name("a"), "test".to_owned(), String::new(), None);
+        let deployed = Deployed { handler, digest: DIGEST, manifest, actor, reason, copied_from, at_ms, wall_ms };
+        bench.stage(&Record::Deployed(deployed));
         bench.tell(Input::Ready { handler: &name("a"), digest: DIGEST });
         bench
     }
@@ -98,6 +100,7 @@ impl Bench {
             effects,
             log: Vec::new(),
             depth: 0,
+            cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
         })

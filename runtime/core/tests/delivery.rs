@@ -152,9 +152,7 @@ fn events_are_matched_by_the_manifest_in_force_at_their_position() {
     world.pause("a", true);
     let wanted = world.publish(1, "x");
     let manifest = r#"{"name":"a","subscriptions":[{"types":["invoice.*"]}]}"#.to_owned();
-    let deployed =
-        weirgate_types::Deployed { handler: name("a"), digest: world::DIGEST, manifest, at_ms: 0, wall_ms: 0 };
-    world.stage(Record::Deployed(deployed));
+    world.stage(Record::Deployed(world::deployed("a", manifest)));
     world.publish(2, "x");
     world.pause("a", false);
     assert_eq!(world.called(), [wanted.0]);
@@ -164,13 +162,7 @@ fn events_are_matched_by_the_manifest_in_force_at_their_position() {
 fn recovery_matches_by_the_manifest_in_force_too() {
     let mut world = world("");
     let manifest = r#"{"name":"a","subscriptions":[{"types":["order.*","pay.*"]}]}"#.to_owned();
-    world.stage(Record::Deployed(weirgate_types::Deployed {
-        handler: name("a"),
-        digest: world::DIGEST,
-        manifest,
-        at_ms: 0,
-        wall_ms: 0,
-    }));
+    world.stage(Record::Deployed(world::deployed("a", manifest)));
     let paid = world.stage(Record::Accepted { event: world::event(1, "x", "pay.done"), to: None, at_ms: 0 });
     world.settle();
     world.restart(false);

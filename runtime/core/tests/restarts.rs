@@ -96,9 +96,7 @@ impl History {
         let subscription = format!(r#"{{"types":["order.*"{payments}],"corrections":["fix.*"]}}"#);
         let settings = kind.settings;
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{RETRY}{settings}{breaker}}}"#);
-        let deployed =
-            weirgate_types::Deployed { handler: name(handler), digest: world::DIGEST, manifest, at_ms: 0, wall_ms: 0 };
-        self.world.stage(Record::Deployed(deployed));
+        self.world.stage(Record::Deployed(world::deployed(handler, manifest)));
         self.world.ready(handler);
     }
 

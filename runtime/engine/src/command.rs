@@ -45,7 +45,15 @@ pub enum Command {
     Deploy {
         deployed: Box<Deployed>,
         module: Module,
+        /// The version that it replaces; refused if another is in force by now.
+        replaces: Option<Position>,
         reply: Reply<HandlerItem>,
+    },
+    /// Removes a handler that has nothing open.
+    Remove {
+        handler: HandlerName,
+        audit: Audit,
+        reply: Reply<Position>,
     },
     /// A module that was loaded at the start, or `None` if that failed.
     Loaded {
@@ -184,6 +192,10 @@ pub struct HandlerItem {
     /// When its breaker's open time ends.
     pub breaker_open_until_ms: Option<u64>,
     pub deployed_at_ms: u64,
+    /// The position of the version in force.
+    pub version: Position,
+    /// Its number; read by [`crate::Handle::described`].
+    pub version_number: Option<u32>,
 }
 
 /// Which open deliveries to list.

@@ -120,6 +120,20 @@ pub enum Refusal {
     Running(DeliveryId),
     #[error("{0} changed meanwhile; look at it and try again")]
     Changed(DeliveryId),
+    #[error("another version of {0} was deployed meanwhile; look at its versions and try again")]
+    VersionChanged(HandlerName),
+    #[error("{0} is being removed; deploy it again when that is done")]
+    BeingRemoved(HandlerName),
+    #[error(
+        "{handler} has {open} open deliveries, or dead letters: decide them, drain it, or remove it with `skip_open`, which skips and discards them"
+    )]
+    HasDeliveries { handler: HandlerName, open: usize },
+    #[error("{handler} has no version {number}")]
+    UnknownVersion { handler: HandlerName, number: u32 },
+    #[error("{0} has no version before the one in force")]
+    NoEarlierVersion(HandlerName),
+    #[error("version {number} of {handler} is in force already")]
+    VersionInForce { handler: HandlerName, number: u32 },
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),
     #[error("no module's digest begins with {0}")]

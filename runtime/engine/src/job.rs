@@ -103,11 +103,21 @@ impl DeployedHandler {
 pub struct CallResult {
     pub handler: HandlerName,
     pub digest: Digest,
+    /// The CPU time of the call, in microseconds.
+    pub cpu_us: u64,
     /// Whether the same inputs give the same results.
     pub reproducible: bool,
     pub items: Vec<ItemResult>,
     /// The hosts that were called.
     pub hosts: Vec<HostCall>,
+}
+
+impl CallResult {
+    /// The part of one attempt in the call's CPU time.
+    pub fn cpu_us_of_each(&self) -> u32 {
+        let items = u64::try_from(self.items.len()).unwrap_or(u64::MAX).max(1);
+        u32::try_from(self.cpu_us / items).unwrap_or(u32::MAX)
+    }
 }
 
 /// What it returned for one attempt.

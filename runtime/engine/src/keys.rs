@@ -9,7 +9,7 @@ use weirgate_views::Table;
 
 use crate::tables::{
     DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, IDENTITIES, LAGGING, MODULES, NUMBERS, OFFERS, PARTS,
-    QUEUE, SPILLED, STATES, TIMERS, TIMERS_BY_TIME,
+    QUEUE, REMOVALS, SPILLED, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
 };
 
 /// Values longer than this stay in the log; the view holds where.
@@ -58,7 +58,7 @@ pub fn deployed_module(digest: Digest) -> Vec<u8> {
     [MODULES.prefix(), digest.0.as_slice()].concat()
 }
 
-/// The handler of a row of [`HANDLERS`] or [`LAGGING`].
+/// The handler of a row of [`HANDLERS`], [`LAGGING`] or [`REMOVALS`].
 pub fn handler_of(key: &[u8]) -> Option<HandlerName> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
@@ -69,6 +69,33 @@ pub fn delivery(delivery: &DeliveryId) -> Vec<u8> {
 
 pub fn dead_letter(delivery: &DeliveryId) -> Vec<u8> {
     by_position(DEAD_LETTERS, delivery)
+}
+
+/// All versions of a handler, the newest first.
+pub fn versions_of(name: &HandlerName) -> Vec<u8> {
+    [VERSIONS.prefix(), name.as_str().as_bytes(), &[0]].concat()
+}
+
+/// In digits, as in [`spilled`].
+pub fn version(name: &HandlerName, position: Position) -> Vec<u8> {
+    [versions_of(name).as_slice(), format!("{:020}", u64::MAX - position.0).as_bytes()].concat()
+}
+
+/// The position of a row of [`versions_of`].
+pub fn version_of(key: &[u8]) -> Option<Position> {
+    let digits = std::str::from_utf8(key.get(key.len().checked_sub(20)?..)?).ok()?;
+    Some(Position(u64::MAX - digits.parse::<u64>().ok()?))
+}
+
+/// A handler whose rows are being deleted.
+pub fn removal(name: &HandlerName) -> Vec<u8> {
+    [REMOVALS.prefix(), name.as_str().as_bytes()].concat()
+}
+
+/// The rows that a removed handler leaves, as prefixes of their keys; its timers first, so that none fires.
+pub fn left_by(name: &HandlerName) -> [Vec<u8>; 9] {
+    let of = |table: Table| [table.prefix(), name.as_str().as_bytes(), &[0]].concat();
+    [TIMERS, DELIVERIES, SPILLED, QUEUE, OFFERS, NUMBERS, DEAD_LETTERS, VERSIONS, STATES].map(of)
 }
 
 /// All open deliveries of a handler.
@@ -310,7 +337,9 @@ mod tests {
         let delivery_id = DeliveryId { handler: name, position: Position(258) };
         assert_eq!(delivery_of(&delivery(&delivery_id)), Some(delivery_id.clone()));
         assert_eq!(queued_due_ms(&queued(&delivery_id, 2, 77)), Some(77));
-        let id = TimerId { handler: delivery_id.handler, key: "order/o-1".into(), name: "deadline".into() };
+        let id = TimerId { handler: delivery_id.handler.clone(), key: "order/o-1".into(), name: "deadline".into() };
+        let at = |position| version(&delivery_id.handler, Position(position));
+        assert_eq!((at(9) < at(8), version_of(&at(8))), (true, Some(Position(8))), "the newest first");
         for kind in [TimerKind::Handler, TimerKind::Schedule] {
             let by_time = timer_by_time(5, &timer(&id, kind));
             let (due_ms, row) = timer_of(&by_time).expect("a row");

@@ -38,6 +38,7 @@ pub mod storage;
 mod tables;
 mod time;
 mod timers;
+mod versions;
 mod workers;
 mod writer;
 
@@ -46,7 +47,7 @@ pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, Deliv
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     Blocked, BlockedPage, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage,
-    DeliveryPage, Failure, Handle, Moment, NewData, StoredEvent, Suspected,
+    DeliveryPage, Failure, Handle, Moment, NewData, Rollback, StoredEvent, Suspected,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
@@ -54,7 +55,8 @@ pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use start::{Options, start};
+pub use versions::{VersionItem, VersionPage, VersionRow};
 pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};
 pub use weirgate_history::{History, HistoryError, KeyState, Look, Made, StateAsOf};
-pub use weirgate_host::{BUDGET_BYTES, BoundSecret, Budget, Grant, Purpose};
+pub use weirgate_host::{BUDGET_BYTES, BoundSecret, Budget, Grant, ModuleError, Purpose};
 pub use weirgate_log::Epoch;

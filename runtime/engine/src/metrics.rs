@@ -48,6 +48,22 @@ pub struct StepLabels {
     direction: &'static str,
 }
 
+/// The outcomes that deliveries and attempts are counted by.
+const OUTCOMES: [&str; 12] = [
+    "completed",
+    "retry",
+    "awaiting-correction",
+    "dead-lettered",
+    "withheld",
+    "failed",
+    "trapped",
+    "timed-out",
+    "circuit-open",
+    "limited",
+    "discarded",
+    "not-tried",
+];
+
 type CpuSeconds = Counter<f64, AtomicU64>;
 
 /// All metrics of a server.
@@ -208,6 +224,30 @@ impl Metrics {
     pub(crate) fn clock_stepped(&self, step_ms: i64) {
         let direction = if step_ms > 0 { "forward" } else { "back" };
         self.clock_steps.get_or_create(&StepLabels { direction }).inc();
+    }
+
+    /// A handler was removed.
+    pub(crate) fn forget(&self, handler: &HandlerName) {
+        let name = handler.to_string();
+        let labels = HandlerLabels { handler: name.clone() };
+        self.attempt_cpu_seconds.remove(&labels);
+        self.sequence_gaps.remove(&labels);
+        self.handler_oldest_open.remove(&labels);
+        let gauges = [
+            &self.handler_lag,
+            &self.handler_open,
+            &self.handler_retrying,
+            &self.handler_spilled,
+            &self.handler_breaker_open,
+        ];
+        for gauge in gauges {
+            gauge.remove(&labels);
+        }
+        for outcome in OUTCOMES {
+            let labels = OutcomeLabels { handler: name.clone(), outcome };
+            self.deliveries.remove(&labels);
+            self.attempts.remove(&labels);
+        }
     }
 
     pub(crate) fn gap_passed(&self, handler: &HandlerName) {

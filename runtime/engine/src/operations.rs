@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weirgate_types::{
     AttemptFailure, BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, FailureKind,
-    HandlerName, Mode, ModeChanged, Outcome, Record,
+    HandlerName, Mode, ModeChanged, Outcome, Record, Removed,
 };
 
 use crate::{Audit, command::LastFailure, notices};
@@ -23,6 +23,7 @@ const TEXT_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Deployed,
+    Removed,
     ModeChanged,
     BreakerChanged,
     Decided,
@@ -34,6 +35,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Deployed => "deployments",
+            Self::Removed => "removals",
             Self::ModeChanged => "changes of mode",
             Self::BreakerChanged => "changes of breakers",
             Self::Decided => "decisions",
@@ -46,7 +48,8 @@ impl Kind {
 /// A line, with what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
-    Deployed { handler: HandlerName, digest: String },
+    Deployed { handler: HandlerName, digest: String, actor: String, reason: String },
+    Removed { handler: HandlerName, actor: String, reason: String },
     ModeChanged { handler: HandlerName, mode: Mode, actor: String, reason: String },
     BreakerChanged { breaker: String, open: bool, actor: String, reason: String },
     Decided { delivery: DeliveryId, command: &'static str, actor: String, reason: String },
@@ -153,8 +156,12 @@ impl Operations {
 
 fn lines_of(record: &Record, lines: &mut Vec<Line>) {
     match record {
-        Record::Deployed(Deployed { handler, digest, .. }) => {
-            lines.push(Line::Deployed { handler: handler.clone(), digest: digest.to_string() });
+        Record::Deployed(Deployed { handler, digest, actor, reason, .. }) => {
+            let (digest, actor, reason) = (digest.to_string(), actor.clone(), cut(reason));
+            lines.push(Line::Deployed { handler: handler.clone(), digest, actor, reason });
+        }
+        Record::Removed(Removed { handler, actor, reason, .. }) => {
+            lines.push(Line::Removed { handler: handler.clone(), actor: actor.clone(), reason: cut(reason) });
         }
         Record::ModeChanged(ModeChanged { handler, mode, actor, reason, .. }) => {
             let (actor, reason) = (actor.clone(), cut(reason));
@@ -217,6 +224,7 @@ impl Line {
     fn subject(&self) -> (Kind, Option<HandlerName>) {
         match self {
             Self::Deployed { handler, .. } => (Kind::Deployed, Some(handler.clone())),
+            Self::Removed { handler, .. } => (Kind::Removed, Some(handler.clone())),
             Self::ModeChanged { handler, .. } => (Kind::ModeChanged, Some(handler.clone())),
             Self::BreakerChanged { .. } => (Kind::BreakerChanged, None),
             Self::Decided { delivery, .. } => (Kind::Decided, Some(delivery.handler.clone())),
@@ -228,8 +236,11 @@ impl Line {
     /// Texts are written with escapes, so that none can forge a line.
     fn write(&self) {
         match self {
-            Self::Deployed { handler, digest } => {
-                tracing::info!(target: "weirgate::operations", %handler, digest, "a handler was deployed");
+            Self::Deployed { handler, digest, actor, reason } => {
+                tracing::info!(target: "weirgate::operations", %handler, digest, ?actor, ?reason, "a handler was deployed");
+            }
+            Self::Removed { handler, actor, reason } => {
+                tracing::info!(target: "weirgate::operations", %handler, ?actor, ?reason, "a handler was removed");
             }
             Self::ModeChanged { handler, mode, actor, reason } => {
                 let is_automatic = *mode == Mode::Paused && actor == RUNTIME;
@@ -283,6 +294,7 @@ mod tests {
             depth: 0,
             effects: Effects::default(),
             log: Vec::new(),
+            cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
         })

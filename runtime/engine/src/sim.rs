@@ -346,7 +346,8 @@ impl Engine {
         });
         let items = items.collect();
         let (handler, digest) = (job.handler, job.deployed.digest);
-        let call = CallResult { handler, digest, reproducible: true, items, hosts };
+        let cpu_us = 1_000;
+        let call = CallResult { handler, digest, cpu_us, reproducible: true, items, hosts };
         self.tell(Command::CallResult(Box::new(call)));
     }
 
@@ -374,9 +375,22 @@ impl Engine {
 
     #[must_use]
     pub fn deploy(&self, handler: HandlerName, manifest: String) -> Answer<HandlerItem> {
-        let deployed = Box::new(Deployed { handler, digest: self.digest(), manifest, at_ms: 0, wall_ms: 0 });
-        let module = self.module.clone();
-        self.ask(|reply| Command::Deploy { deployed, module, reply })
+        self.deploy_as(handler, manifest, None)
+    }
+
+    /// A rollback, if `from` names an earlier deployment.
+    #[must_use]
+    pub fn deploy_as(&self, handler: HandlerName, manifest: String, from: Option<Position>) -> Answer<HandlerItem> {
+        let (digest, actor, reason) = (self.digest(), "operator".to_owned(), String::new());
+        let (copied_from, at_ms, wall_ms, replaces) = (from, 0, 0, None);
+        let deployed = Deployed { handler, digest, manifest, actor, reason, copied_from, at_ms, wall_ms };
+        let (deployed, module) = (Box::new(deployed), self.module.clone());
+        self.ask(|reply| Command::Deploy { deployed, module, replaces, reply })
+    }
+
+    #[must_use]
+    pub fn remove(&self, handler: HandlerName, audit: Audit) -> Answer<Position> {
+        self.ask(|reply| Command::Remove { handler, audit, reply })
     }
 
     /// What is deployed from now on is this module.

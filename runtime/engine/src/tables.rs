@@ -27,6 +27,8 @@ pub const TABLES: Tables = Tables::new(&[
     DEAD_LETTERS,
     TIMERS_BY_TIME,
     TIMERS,
+    VERSIONS,
+    REMOVALS,
 ]);
 
 /// No more of the key; the value is [`weirgate_core::Anchors`], postcard.
@@ -70,6 +72,10 @@ pub const DEAD_LETTERS: Table = Table { name: b'X', packed: true };
 pub const TIMERS_BY_TIME: Table = Table { name: b'Y', packed: true };
 /// Handler, 0, kind, length of key, key, name; [`crate::keys::TimerRow`], postcard.
 pub const TIMERS: Table = Table { name: b'Z', packed: true };
+/// Handler, 0, position of the `Deployed`, the newest first; [`crate::versions::VersionRow`], postcard.
+pub const VERSIONS: Table = Table { name: b'V', packed: true };
+/// Handler; the position of its `Removed`: its rows are being deleted.
+pub const REMOVALS: Table = Table { name: b'x', packed: false };
 
 #[cfg(test)]
 mod tests {
@@ -79,7 +85,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQXYZabdehilmrst");
-        assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQXYZ");
+        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQVXYZabdehilmrstx");
+        assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQVXYZ");
     }
 }

@@ -124,7 +124,8 @@ fn not_called(job: &Job, prepared: Vec<Prepared>, error: impl Fn(&JobItem, &Prep
         ItemResult { position, attempt, stored, result: Err(error), log, reads, correction: None }
     });
     let (handler, digest) = (job.handler.clone(), job.deployed.digest);
-    CallResult { handler, digest, reproducible: false, items: ended.collect(), hosts: Vec::new() }
+    let (reproducible, cpu_us) = (false, 0);
+    CallResult { handler, digest, cpu_us, reproducible, items: ended.collect(), hosts: Vec::new() }
 }
 
 impl Worker {
@@ -220,7 +221,8 @@ impl Worker {
             correction: report.correction,
         };
         let (handler, digest, reproducible) = (job.handler.clone(), job.deployed.digest, report.reproducible);
-        Ok(CallResult { handler, digest, reproducible, items: vec![ended], hosts: report.hosts })
+        let cpu_us = micros(report.cpu);
+        Ok(CallResult { handler, digest, cpu_us, reproducible, items: vec![ended], hosts: report.hosts })
     }
 
     fn call_batch(
@@ -257,7 +259,8 @@ impl Worker {
             correction: None,
         });
         let (handler, digest, reproducible) = (job.handler.clone(), job.deployed.digest, report.reproducible);
-        Ok(CallResult { handler, digest, reproducible, items: items.collect(), hosts: report.hosts })
+        let cpu_us = micros(report.cpu);
+        Ok(CallResult { handler, digest, cpu_us, reproducible, items: items.collect(), hosts: report.hosts })
     }
 
     fn state(&self, item: &JobItem, event: &Event, reads: Option<&ReadLog>) -> Box<dyn ReadState> {
@@ -284,6 +287,10 @@ impl Worker {
         }
         span
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros().try_into().unwrap_or(u64::MAX)
 }
 
 /// Where to log what the reads of an attempt see, if that does not follow from the attempt's position.

@@ -38,6 +38,10 @@ impl Gatherer {
             Record::Fired { timer, .. } => self.lane(position, &timer.handler, &timer.key),
             Record::Deployed(deployed) => self.handler(position, Some(&deployed.handler)),
             Record::ModeChanged(changed) => self.handler(position, Some(&changed.handler)),
+            Record::Removed(removed) => {
+                self.handler(position, Some(&removed.handler));
+                self.rows.push(Row::posting(self.terms.removals(&removed.handler), position));
+            }
             Record::BreakerChanged(changed) => match &changed.breaker {
                 BreakerId::Handler(handler) => self.handler(position, Some(handler)),
                 BreakerId::Host(host) => self.handler(position, host.handler.as_ref()),

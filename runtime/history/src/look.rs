@@ -73,6 +73,12 @@ impl Look {
         self.posting_before(self.history.terms.handler(handler), before)
     }
 
+    /// The last record before a position that removed a handler, with its state; position 0 if there is none.
+    pub(crate) fn removed_before(&self, handler: &HandlerName, before: Position) -> Result<Position, HistoryError> {
+        let found = self.posting_before(self.history.terms.removals(handler), before)?;
+        Ok(found.unwrap_or(Position::ZERO))
+    }
+
     /// Positions after `after` of records that deployed any handler, or changed its mode or a breaker; at most `limit`.
     ///
     /// # Errors

@@ -20,7 +20,8 @@ impl Look {
     /// [`HistoryError`].
     pub fn state_at(&self, handler: &HandlerName, key: &str, position: Position) -> Result<KeyState, HistoryError> {
         let mut state = KeyState::new();
-        for row in self.writes_until(handler, key, position)? {
+        let removed = self.removed_before(handler, position.next())?;
+        for row in self.writes_until(handler, key, position)?.into_iter().filter(|row| row.position > removed) {
             if let Some(StateWrite { name, value: Some(value) }) = self.written(handler, key, &row)? {
                 state.insert(name, value);
             }
@@ -39,7 +40,9 @@ impl Look {
         name: &str,
         position: Position,
     ) -> Result<Option<Vec<u8>>, HistoryError> {
-        let Some(row) = self.write_before(handler, key, name, position)?.filter(|row| !row.removed) else {
+        let removed = self.removed_before(handler, position)?;
+        let is_there = |row: &Row| !row.removed && row.position > removed;
+        let Some(row) = self.write_before(handler, key, name, position)?.filter(is_there) else {
             return Ok(None);
         };
         let write = self.written(handler, key, &row)?.filter(|write| write.name == name);
@@ -97,6 +100,9 @@ impl StateAsOf {
 
     /// Includes the next record.
     pub fn apply(&mut self, position: Position, record: &Record) {
+        if let Record::Removed(removed) = record {
+            self.held.retain(|(handler, _), _| *handler != removed.handler);
+        }
         for commit in record.commits() {
             let lane = (commit.handler.clone(), commit.key.clone());
             let Some(state) = self.held.get_mut(&lane) else { continue };

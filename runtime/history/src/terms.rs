@@ -29,7 +29,12 @@ impl Terms {
         self.hash('v', &[handler.as_str(), &length, key, name]).max(1)
     }
 
-    /// Deployments, modes and breakers of a handler.
+    /// Removals of a handler: what it wrote before one is no state of a later handler of its name.
+    pub fn removals(self, handler: &HandlerName) -> u64 {
+        self.hash('r', &[handler.as_str()])
+    }
+
+    /// Deployments, removals, modes and breakers of a handler.
     pub fn handler(self, handler: &HandlerName) -> u64 {
         self.hash('h', &[handler.as_str()])
     }
@@ -76,6 +81,7 @@ mod tests {
             terms.handler(&a),
             terms.handler(&b),
             terms.handlers(),
+            terms.removals(&a),
         ];
         assert_eq!(BTreeSet::from(all).len(), all.len());
         assert_ne!(terms.key("a"), Terms(KeyHasher::new([2; 16])).key("a"));

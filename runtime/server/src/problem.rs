@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use weirgate_engine::Refusal;
+use weirgate_engine::{ModuleError, Refusal};
 use weirgate_types::{EventError, IdError, ManifestError, wording};
 
 /// An error, for programs (`code`) and for people (`detail`). Nothing was changed.
@@ -136,7 +136,14 @@ impl From<Refusal> for Problem {
             Refusal::NotADeadLetter(_) => Self::new(StatusCode::NOT_FOUND, "not-a-dead-letter", detail),
             Refusal::NotOpen(_) => Self::new(StatusCode::NOT_FOUND, "not-open", detail),
             Refusal::Running(_) => Self::new(StatusCode::CONFLICT, "running", detail).retry_after(1),
-            Refusal::Changed(_) => Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1),
+            Refusal::Changed(_) | Refusal::VersionChanged(_) => {
+                Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1)
+            }
+            Refusal::BeingRemoved(_) => Self::new(StatusCode::CONFLICT, "being-removed", detail).retry_after(1),
+            Refusal::HasDeliveries { .. } => Self::new(StatusCode::CONFLICT, "has-deliveries", detail),
+            Refusal::UnknownVersion { .. } => Self::new(StatusCode::NOT_FOUND, "unknown-version", detail),
+            Refusal::NoEarlierVersion(_) => Self::new(StatusCode::CONFLICT, "no-earlier-version", detail),
+            Refusal::VersionInForce { .. } => Self::new(StatusCode::CONFLICT, "version-in-force", detail),
             Refusal::UnknownDigest(_) => Self::new(StatusCode::NOT_FOUND, "unknown-digest", detail),
             Refusal::AmbiguousDigest(_) => Self::new(StatusCode::CONFLICT, "ambiguous-digest", detail),
             Refusal::Id(error) => error.into(),
@@ -147,26 +154,29 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "secret-not-bound", detail)
             }
             Refusal::Manifest(error) => error.into(),
-            Refusal::Module(error) if error.code() == "module-missing" => {
-                Self::new(StatusCode::NOT_FOUND, error.code(), detail)
-            }
-            Refusal::Module(error) if error.code() == "module-too-large" => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), detail)
-            }
-            Refusal::Module(error) if error.code() == "busy" => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(2)
-            }
-            Refusal::Module(error) if error.is_disk_full() => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30)
-            }
-            Refusal::Module(error) if error.is_callers() => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
-            }
-            Refusal::Module(error) => Self::internal(error.code(), &error),
+            Refusal::Module(error) => of_module(&error, detail),
             refusal @ (Refusal::Storage(_) | Refusal::History(_) | Refusal::Panicked(_)) => {
                 Self::internal("storage", &refusal)
             }
         }
+    }
+}
+
+fn of_module(error: &ModuleError, detail: String) -> Problem {
+    let (status, retry_after) = match error.code() {
+        "module-missing" => (StatusCode::NOT_FOUND, None),
+        "module-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, None),
+        "busy" => (StatusCode::SERVICE_UNAVAILABLE, Some(2)),
+        _ if error.is_disk_full() => {
+            return Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30);
+        }
+        _ if error.is_callers() => (StatusCode::UNPROCESSABLE_ENTITY, None),
+        code => return Problem::internal(code, error),
+    };
+    let problem = Problem::new(status, error.code(), detail);
+    match retry_after {
+        Some(seconds) => problem.retry_after(seconds),
+        None => problem,
     }
 }
 

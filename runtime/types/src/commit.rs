@@ -26,6 +26,8 @@ pub struct Commit {
     /// outcome.
     pub effects: Effects,
     pub log: Vec<LogLine>,
+    /// The CPU time of the call, in microseconds; its part of that of a batch.
+    pub cpu_us: u32,
     /// Whether the same inputs give the same result. Not where the attempt was ended by CPU or wall time, by a stop of the
     /// runtime or by a lack of memory on this machine.
     pub reproducible: bool,

@@ -28,6 +28,15 @@ pub struct ModeChanged {
     pub notice: Event,
 }
 
+/// A handler was removed. It had no open delivery. A later deployment of its name makes a new handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    pub handler: HandlerName,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
 /// A decision about a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryDecided {

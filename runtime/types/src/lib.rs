@@ -24,7 +24,7 @@ pub use commit::{
 };
 pub use decisions::{
     BreakerChanged, BreakerId, CalledHost, Correction, DeliveryCommand, DeliveryDecided, HostCall, Mode, ModeChanged,
-    TimerId,
+    Removed, TimerId,
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use epoch::{Epoch, Epochs, Known};
@@ -32,8 +32,8 @@ pub use event::{Event, EventError, EventLimits, ExtensionValue, ImpliedKey};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Interest, Jitter,
-    Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryStage, Schedule, Start, Subscription,
-    default_stages,
+    Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryStage, Schedule, SettingChange, Start,
+    Subscription, default_stages,
 };
 pub use record::{
     Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Event, HandlerName, ModeChanged, Position,
+    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Event, HandlerName, ModeChanged, Position, Removed,
     StepRequest, StepResult, TimerId,
 };
 
@@ -76,6 +76,8 @@ pub enum Record {
     TimeAnchored(Anchor),
     /// From here on attempts run under this version of the runtime.
     RuntimeChanged(RuntimeChanged),
+    /// The handler is gone, with its state, timers and schedules.
+    Removed(Removed),
 }
 
 /// An outbound call of an attempt.
@@ -169,6 +171,11 @@ pub struct Deployed {
     pub digest: Digest,
     /// The manifest as JSON, so that it can gain settings without a change of this format.
     pub manifest: String,
+    /// Who deployed it, and why.
+    pub actor: String,
+    pub reason: String,
+    /// A rollback: the earlier `Deployed` whose module and manifest these are.
+    pub copied_from: Option<Position>,
     pub at_ms: u64,
     /// The wall clock: schedules count from here.
     pub wall_ms: u64,
@@ -212,6 +219,7 @@ impl Record {
             Self::Lost(_) => "lost",
             Self::TimeAnchored(_) => "time-anchored",
             Self::RuntimeChanged(_) => "runtime-changed",
+            Self::Removed(_) => "removed",
         }
     }
 
@@ -283,6 +291,7 @@ impl Record {
             Self::TimeAnchored(anchor) => anchor.at_ms,
             Self::Stepped(stepped) => stepped.at_ms,
             Self::RuntimeChanged(changed) => changed.at_ms,
+            Self::Removed(removed) => removed.at_ms,
         }
     }
 

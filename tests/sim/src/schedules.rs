@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weirgate_core::schedule;
-use weirgate_types::{Deployed, Event, Manifest, TimerId};
+use weirgate_types::{Deployed, Event, HandlerName, Manifest, TimerId};
 
 use crate::{Checked, Checks, Rule, checks::check};
 
@@ -57,6 +57,11 @@ impl Schedules {
                 self.0.insert(timer, Next { due_ms, cron: one.cron });
             }
         }
+    }
+
+    /// The handler is gone, with its schedules.
+    pub fn removed(&mut self, handler: &HandlerName) {
+        self.0.retain(|timer, _| timer.handler != *handler);
     }
 
     /// When a schedule that fires now fires next: at the first of its times that is still to come.

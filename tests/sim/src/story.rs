@@ -28,6 +28,7 @@ pub fn line(position: Position, record: &Record) -> String {
         Record::Paced { slow, .. } => format!("slow: {slow}"),
         Record::Lost(lost) => format!("{} positions are lost", lost.positions),
         Record::TimeAnchored(anchor) => format!("elapsed time is {}", anchor.elapsed_ms),
+        Record::Removed(removed) => format!("removed {}", removed.handler),
         Record::RuntimeChanged(changed) => format!("the runtime is {}", changed.runtime.weirgate),
         Record::GapPassed(gap) => {
             format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)

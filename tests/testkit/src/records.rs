@@ -3,8 +3,9 @@
 use weirgate_types::{
     Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand,
     DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName,
-    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, RuntimeChanged, RuntimeVersion, StateReads,
-    StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting, TimerWrite,
+    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, RuntimeChanged, RuntimeVersion,
+    StateReads, StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting,
+    TimerWrite,
 };
 
 /// The handler that all records are about.
@@ -62,6 +63,7 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
             withheld: Vec::new(),
         },
         log: vec![LogLine { level: LogLevel::Info, message: "hello".into() }],
+        cpu_us: 300,
         reproducible: true,
         reads: vec![StateReads { count: 2, as_of: Position(1) }],
     })
@@ -146,7 +148,16 @@ pub fn every_record() -> Vec<Record> {
         failed(|failure| Outcome::AwaitingCorrection { previous, failure }),
         failed(|failure| Outcome::DeadLettered { held: true, carried: carried.clone(), state: state.clone(), failure }),
         Record::Batched(vec![one.clone(), Commit { outcome: Outcome::Withheld, effects: withheld, ..one }]),
-        Record::Deployed(Deployed { handler: handler(), digest: Digest([7; 32]), manifest, at_ms, wall_ms: at_ms }),
+        Record::Deployed(Deployed {
+            handler: handler(),
+            digest: Digest([7; 32]),
+            manifest,
+            actor: actor.clone(),
+            reason: reason.clone(),
+            copied_from: Some(Position(3)),
+            at_ms,
+            wall_ms: at_ms,
+        }),
         Record::ModeChanged(ModeChanged {
             handler: handler(),
             mode,
@@ -181,7 +192,7 @@ pub fn every_record() -> Vec<Record> {
             depth: 2,
             at_ms,
         },
-        Record::Paced { slow: true, reason, at_ms, notice: notice.clone() },
+        Record::Paced { slow: true, reason: reason.clone(), at_ms, notice: notice.clone() },
         Record::GapPassed(GapPassed {
             delivery: delivery.clone(),
             key: key.clone(),
@@ -204,5 +215,6 @@ pub fn every_record() -> Vec<Record> {
             runtime: RuntimeVersion { weirgate: "0.1.0".into(), wasm_engine: "wasmtime".into() },
             at_ms,
         }),
+        Record::Removed(Removed { handler: handler(), actor, reason, at_ms }),
     ]
 }

@@ -159,6 +159,7 @@ impl Machine {
             open: handler.lanes.len(),
             spilled: handler.lanes.spilled.rows(),
             running: handler.lanes.running(),
+            calls: handler.lanes.calls(),
             retrying,
             resting,
             breaker_open_until_ms: handler.breaker.as_ref().and_then(Breaker::open).map(|open| open.until_ms),

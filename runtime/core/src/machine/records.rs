@@ -39,6 +39,7 @@ impl Machine {
                 }
             }
             Record::Deployed(deployed) => self.deployed(position, deployed, actions),
+            Record::Removed(removed) => self.removed(&removed.handler),
             Record::ModeChanged(ModeChanged { handler, mode, .. }) => self.set_mode(handler, *mode),
             Record::DeliveryDecided(decided) => self.decided(position, decided, actions),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
@@ -221,6 +222,12 @@ impl Machine {
         };
         let handler = Handler::new(position, deployed.clone(), manifest, from, &self.limits);
         self.handlers.insert(deployed.handler.clone(), handler);
+    }
+
+    /// Nothing of it is left: a later deployment of its name is a new handler.
+    fn removed(&mut self, name: &HandlerName) {
+        self.handlers.remove(name);
+        self.hosts.retain(|called, _| called.handler.as_ref() != Some(name));
     }
 
     fn set_mode(&mut self, name: &HandlerName, mode: Mode) {

@@ -109,6 +109,11 @@ pub fn correction() -> DeliveryCommand {
     DeliveryCommand::Correct(Correction { data: b"{}".to_vec(), data_content_type: None, event: None })
 }
 
+pub fn deployed(handler: &str, manifest: String) -> Deployed {
+    let (actor, reason, copied_from) = ("test".to_owned(), String::new(), None);
+    Deployed { handler: name(handler), digest: DIGEST, manifest, actor, reason, copied_from, at_ms: 0, wall_ms: 0 }
+}
+
 impl World {
     pub fn new(limits: Limits) -> Self {
         let mut world = Self {
@@ -153,11 +158,9 @@ impl World {
         let subscription = r#"{"types":["order.*"],"corrections":["fix.*"]}"#;
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{extra}}}"#);
         self.stage(Record::Deployed(Deployed {
-            handler: name(handler),
-            digest: DIGEST,
-            manifest,
             at_ms: self.now_ms,
             wall_ms: self.now_ms,
+            ..deployed(handler, manifest)
         }));
         self.ready(handler);
     }

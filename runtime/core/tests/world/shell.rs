@@ -102,6 +102,7 @@ impl World {
             depth: 1,
             effects,
             log: Vec::new(),
+            cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
         }

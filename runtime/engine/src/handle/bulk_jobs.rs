@@ -66,7 +66,7 @@ impl BulkJobs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> u64 {
+    pub(super) fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> u64 {
         let mut known = self.known();
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
         let Audit { actor, reason } = audit.clone();
@@ -85,7 +85,15 @@ impl BulkJobs {
         }
     }
 
-    fn is_running(&self, id: u64) -> bool {
+    /// A delivery was handled.
+    pub(super) fn count(&self, id: u64, is_refused: bool) {
+        self.change(id, |job| {
+            job.done += 1;
+            job.refused += u64::from(is_refused);
+        });
+    }
+
+    pub(super) fn is_running(&self, id: u64) -> bool {
         self.known().get(&id).is_some_and(|job| job.state == BulkJobState::Running)
     }
 }
@@ -103,15 +111,17 @@ impl Handle {
         let handle = self.clone();
         let work = async move {
             let result = handle.carry_out(id, filter, request, audit, per_second).await;
-            handle.0.bulk_jobs.change(id, |job| match result {
-                _ if job.state != BulkJobState::Running => {}
-                Ok(()) => job.state = BulkJobState::Done,
-                Err(refusal) => {
-                    (job.state, job.error) = (BulkJobState::Failed, Some(refusal.to_string()));
-                }
-            });
+            handle.end_job(id, result);
         };
         (id, work)
+    }
+
+    pub(super) fn end_job(&self, id: u64, result: Result<(), Refusal>) {
+        self.0.bulk_jobs.change(id, |job| match result {
+            _ if job.state != BulkJobState::Running => {}
+            Ok(()) => job.state = BulkJobState::Done,
+            Err(refusal) => (job.state, job.error) = (BulkJobState::Failed, Some(refusal.to_string())),
+        });
     }
 
     /// # Errors
@@ -169,10 +179,7 @@ impl Handle {
                     ) => true,
                     Err(refusal) => return Err(refusal),
                 };
-                self.0.bulk_jobs.change(id, |job| {
-                    job.done += 1;
-                    job.refused += u64::from(is_refused);
-                });
+                self.0.bulk_jobs.count(id, is_refused);
                 tokio::time::sleep(pause).await;
             }
             match page.next {

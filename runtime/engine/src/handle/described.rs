@@ -5,8 +5,9 @@ use weirgate_types::HandlerName;
 
 use super::Handle;
 use crate::{
-    BreakerItem, HandlerItem, Refusal,
+    BreakerItem, HandlerItem, Refusal, VersionRow,
     command::Changed,
+    keys,
     notices::{breaker_subject, handler_subject},
 };
 
@@ -26,6 +27,8 @@ impl Handle {
                 if let Some(position) = item.oldest_open {
                     item.oldest_open_at_ms = handle.0.statuses.log.read(position)?.map(|(_, record)| record.at_ms());
                 }
+                let row = handle.0.statuses.views.get(&keys::version(&item.name, item.version))?;
+                item.version_number = row.map(|row| VersionRow::decode(&row)).transpose()?.map(|row| row.number);
                 item.changed = handle.changed(&handler_subject(&item.name), HANDLER_PART)?;
             }
             Ok(items)
@@ -51,6 +54,8 @@ impl Handle {
     fn changed(&self, subject: &str, part: &str) -> Result<Option<Changed>, Refusal> {
         let Ok(name) = part.parse::<HandlerName>() else { return Ok(None) };
         let found = self.0.statuses.part(subject, &name)?;
+        // A handler of the same name may have been removed before.
+        let found = found.filter(|(part, _)| part.state != "removed");
         Ok(found.map(|(part, _)| Changed { at_ms: part.at_ms, reason: part.text }))
     }
 }

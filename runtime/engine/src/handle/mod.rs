@@ -6,8 +6,10 @@ mod deliveries;
 mod described;
 mod digests;
 mod listing;
+mod removal;
 mod suspected;
 mod timeline;
+mod versions;
 
 use std::{
     ops::ControlFlow,
@@ -45,6 +47,7 @@ pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
 pub use listing::DeliveryPage;
 pub use suspected::Suspected;
 pub use timeline::Moment;
+pub use versions::Rollback;
 
 /// How long to wait before a stop is sent again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);
@@ -81,6 +84,14 @@ pub struct StoredEvent {
     /// When it was accepted, in Unix milliseconds.
     pub at_ms: u64,
     pub event: Event,
+}
+
+/// Where a rollback comes from.
+#[derive(Debug, Default, Clone, Copy)]
+struct Origin {
+    copied_from: Option<Position>,
+    /// The version that was in force when it was decided.
+    replaces: Option<Position>,
 }
 
 impl Handle {
@@ -164,7 +175,17 @@ impl Handle {
     /// # Errors
     /// The manifest's settings are out of range or do not fit the module, it names a secret that is not bound to it, or the
     /// module does not exist.
-    pub async fn deploy(&self, manifest: Manifest, digest: Digest) -> Result<HandlerItem, Refusal> {
+    pub async fn deploy(&self, manifest: Manifest, digest: Digest, audit: Audit) -> Result<HandlerItem, Refusal> {
+        self.deploy_as(manifest, digest, audit, Origin::default()).await
+    }
+
+    async fn deploy_as(
+        &self,
+        manifest: Manifest,
+        digest: Digest,
+        audit: Audit,
+        origin: Origin,
+    ) -> Result<HandlerItem, Refusal> {
         let manifest = manifest.checked()?;
         for one in &manifest.schedules {
             let wrong = |reason| ManifestError::Schedule { name: one.name.clone(), reason };
@@ -179,10 +200,11 @@ impl Handle {
             .into());
         }
         let json = serde_json::to_string(&manifest).map_err(StorageError::encode("the manifest"))?;
+        let (Audit { actor, reason }, Origin { copied_from, replaces }) = (audit, origin);
         // The writer sets the time.
-        let (at_ms, wall_ms) = (0, 0);
-        let deployed = Box::new(Deployed { handler: manifest.name, digest, manifest: json, at_ms, wall_ms });
-        self.ask(|reply| Command::Deploy { deployed, module, reply }).await
+        let (handler, manifest, at_ms, wall_ms) = (manifest.name, json, 0, 0);
+        let deployed = Box::new(Deployed { handler, digest, manifest, actor, reason, copied_from, at_ms, wall_ms });
+        self.ask(|reply| Command::Deploy { deployed, module, replaces, reply }).await
     }
 
     /// Resumes a handler, drains it (open deliveries continue, no new ones are opened), or pauses it (no attempt begins).

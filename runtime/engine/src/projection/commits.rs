@@ -23,6 +23,7 @@ impl Projection {
     pub(super) fn committed(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         let mut before = Before::default();
         for commit in record.commits() {
+            self.count(commit);
             self.commit(position, commit, before)?;
             before.state += commit.effects.state.len();
             before.status += commit.effects.status.len();

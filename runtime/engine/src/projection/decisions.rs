@@ -4,7 +4,7 @@
 use serde_json::json;
 use weirgate_types::{
     BreakerChanged, DeliveryCommand, DeliveryDecided, Deployed, HandlerName, Mode, ModeChanged, PartDelivery, Position,
-    StatusPart,
+    Removed, StatusPart,
 };
 
 use super::{Projection, public};
@@ -41,6 +41,14 @@ impl Projection {
         let Deployed { handler, digest, at_ms, .. } = deployed;
         let (text, data) = (digest.to_string(), json!({ "digest": digest }));
         self.announce(position, &notices::handler_subject(handler), "deployment", ("deployed", &text), &data, *at_ms);
+    }
+
+    /// Its own statuses stay, as what its subjects' watchers have seen; its other rows are deleted in steps.
+    pub(super) fn removed(&mut self, position: Position, removed: &Removed) {
+        let Removed { handler, actor, reason, at_ms } = removed;
+        self.put(keys::removal(handler), keys::position_value(position));
+        let data = json!({ "actor": actor });
+        self.announce(position, &notices::handler_subject(handler), "handler", ("removed", reason), &data, *at_ms);
     }
 
     pub(super) fn mode_changed(&mut self, position: Position, changed: &ModeChanged) {

@@ -5,6 +5,7 @@ mod decisions;
 mod pending;
 mod resequence;
 mod timers;
+mod versions;
 
 use std::collections::HashMap;
 
@@ -17,6 +18,7 @@ use crate::{
     tables,
 };
 use pending::Pending;
+use versions::Counts;
 
 /// Maximum length of a failure's message shown to the subject's watchers, in characters.
 const PUBLIC_MESSAGE_CHARS_MAX: usize = 200;
@@ -28,6 +30,8 @@ pub struct Projection {
     parts: Vec<PublicPart>,
     /// The newest of `parts` for each handler and subject.
     newest: HashMap<HandlerName, HashMap<String, usize>>,
+    /// What the gathered commits add to the counts of versions.
+    counts: Counts,
 }
 
 /// A status part to broadcast.
@@ -42,7 +46,13 @@ pub struct PublicPart {
 
 impl Projection {
     pub fn new(statuses: Statuses) -> Self {
-        Self { statuses, pending: Pending::default(), parts: Vec::new(), newest: HashMap::new() }
+        Self {
+            statuses,
+            pending: Pending::default(),
+            parts: Vec::new(),
+            newest: HashMap::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// Applies a record at `position`.
@@ -57,12 +67,14 @@ impl Projection {
             Record::Deployed(deployed) => {
                 self.put(keys::deployed_module(deployed.digest), Vec::new());
                 self.deployed(position, deployed)?;
+                self.version_begins(position, deployed)?;
                 self.version_changed(position, deployed);
             }
             Record::Fired { timer, due_ms, next_ms, event, .. } => {
                 self.fired(timer, crate::timers::kind_of(event), *due_ms, *next_ms)?;
             }
             Record::ModeChanged(changed) => self.mode_changed(position, changed),
+            Record::Removed(removed) => self.removed(position, removed),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
             Record::GapPassed(gap) => self.gap_passed(position, gap),
             Record::Paced { slow, reason, at_ms, .. } => self.paced(position, *slow, reason, *at_ms),
@@ -116,9 +128,10 @@ impl Projection {
     }
 
     /// Takes the gathered changes: the view's changes and the parts to publish.
-    pub fn take(&mut self) -> (Vec<Change>, Vec<PublicPart>) {
+    pub fn take(&mut self) -> Result<(Vec<Change>, Vec<PublicPart>), StorageError> {
+        self.add_counts()?;
         self.newest.clear();
-        (self.pending.take(), std::mem::take(&mut self.parts))
+        Ok((self.pending.take(), std::mem::take(&mut self.parts)))
     }
 
     fn part(

@@ -71,6 +71,11 @@ impl Projection {
         value.map(|value| postcard::from_bytes(&value).map_err(StorageError::undecodable("a timer"))).transpose()
     }
 
+    /// Its handler was removed.
+    pub fn remove_timer(&mut self, row: Vec<u8>) -> Result<(), StorageError> {
+        self.set_timer(row, None)
+    }
+
     fn set_timer(&mut self, row: Vec<u8>, timer: Option<TimerRow>) -> Result<(), StorageError> {
         if let Some(before) = self.timer(&row)? {
             self.remove(keys::timer_by_time(before.due_ms, &row));

@@ -177,6 +177,7 @@ mod tests {
             depth: 1,
             effects,
             log: vec![LogLine { level: LogLevel::Info, message: "packed".into() }],
+            cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
         }

@@ -68,6 +68,11 @@ impl Past {
         }
     }
 
+    /// A handler was removed, with its state.
+    pub fn remove(&self, handler: &HandlerName) {
+        self.states().retain(|(name, _), _| name != handler);
+    }
+
     fn states(&self) -> MutexGuard<'_, BTreeMap<(HandlerName, String), Names>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

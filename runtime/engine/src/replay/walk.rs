@@ -66,6 +66,9 @@ impl Walk {
             if let Record::RuntimeChanged(changed) = &record {
                 self.runtime = changed.runtime.clone();
             }
+            if let Record::Removed(removed) = &record {
+                self.past.remove(&removed.handler);
+            }
             let oldest = self.attempts.oldest().unwrap_or(position);
             record.commits().iter().for_each(|commit| self.past.write(position, commit, oldest));
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use weirgate_core::{AttemptResult, Input, Now};
 use weirgate_host::Module;
-use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Record};
+use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
@@ -25,7 +25,8 @@ impl Writer {
         match command {
             Command::Ingest { events, to, permit, reply } => self.accept(events, to.as_ref(), permit, reply)?,
             Command::CallResult(call) => self.take_call_result(call)?,
-            Command::Deploy { deployed, module, reply } => self.deploy(*deployed, module, reply)?,
+            Command::Deploy { deployed, module, replaces, reply } => self.deploy(*deployed, module, replaces, reply)?,
+            Command::Remove { handler, audit, reply } => self.remove(handler, audit, reply)?,
             Command::Loaded { handler, digest, module } => self.loaded(&handler, digest, module)?,
             Command::ChangeMode { handler, mode, audit, reply } => self.change_mode(handler, mode, audit, reply)?,
             Command::Decide { command, reply } => self.command_delivery(*command, reply)?,
@@ -120,9 +121,15 @@ impl Writer {
         }
     }
 
-    fn deploy(&mut self, mut deployed: Deployed, module: Module, reply: Reply<HandlerItem>) -> Result<(), Exit> {
+    fn deploy(
+        &mut self,
+        mut deployed: Deployed,
+        module: Module,
+        replaces: Option<Position>,
+        reply: Reply<HandlerItem>,
+    ) -> Result<(), Exit> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
-        if let Err(refusal) = self.has_room_for(&deployed) {
+        if let Err(refusal) = self.has_room_for(&deployed).and_then(|()| self.may_replace(&name, replaces)) {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
@@ -142,6 +149,18 @@ impl Writer {
             view.deployed.digest == deployed.digest
                 && Manifest::from_record(&deployed.manifest).is_ok_and(|manifest| manifest == *view.manifest)
         })
+    }
+
+    /// Whether the version that a deployment replaces is still in force, and the name is free.
+    fn may_replace(&self, name: &HandlerName, replaces: Option<Position>) -> Result<(), Refusal> {
+        if self.removals.has(name) {
+            return Err(Refusal::BeingRemoved(name.clone()));
+        }
+        let in_force = self.delivery.machine().handler(name).map(|view| view.version);
+        match replaces.is_some() && replaces != in_force {
+            true => Err(Refusal::VersionChanged(name.clone())),
+            false => Ok(()),
+        }
     }
 
     /// Whether a deployment fits the limits of handlers in memory.

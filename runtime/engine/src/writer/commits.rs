@@ -32,6 +32,7 @@ const SUSPECTED_INTERVAL_MS: u64 = 60_000;
 struct Left {
     effects: Effects,
     log: Vec<LogLine>,
+    cpu_us: u32,
     reproducible: bool,
     reads: Vec<StateReads>,
 }
@@ -68,7 +69,7 @@ impl Writer {
         mut call: Option<&mut CallResult>,
     ) -> Result<Commit, Exit> {
         let delivery = DeliveryId { handler: handler.clone(), position: outcome.position };
-        let (stored, Left { mut effects, log, reproducible, reads }) =
+        let (stored, Left { mut effects, log, cpu_us, reproducible, reads }) =
             self.left_by(&delivery, outcome.attempt, call.as_deref_mut())?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
@@ -102,6 +103,7 @@ impl Writer {
             depth,
             effects,
             log,
+            cpu_us,
             reproducible,
             reads,
         })
@@ -148,11 +150,12 @@ impl Writer {
         call: Option<&mut CallResult>,
     ) -> Result<(StoredRecord, Left), Exit> {
         let reproducible = call.as_ref().is_some_and(|call| call.reproducible);
+        let cpu_us = call.as_ref().map_or(0, |call| call.cpu_us_of_each());
         match call.and_then(|call| item_of(call, delivery, attempt)) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
                 let (log, reads) = (std::mem::take(&mut item.log), std::mem::take(&mut item.reads));
-                Ok((item.stored.clone(), Left { effects, log, reproducible, reads }))
+                Ok((item.stored.clone(), Left { effects, log, cpu_us, reproducible, reads }))
             }
             None => Ok((self.durability.stored(delivery.position)?, Left::default())),
         }

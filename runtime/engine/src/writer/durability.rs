@@ -168,7 +168,7 @@ impl Durability {
         if self.projection.changes() == 0 {
             return Ok(false);
         }
-        let (changes, parts) = self.projection.take();
+        let (changes, parts) = self.projection.take()?;
         self.views.write(changes, self.log.head())?;
         if !parts.is_empty() {
             self.hub.broadcast(parts);
@@ -178,7 +178,7 @@ impl Durability {
 
     /// Applies records that were read again, up to a position: there are no watchers yet, so nothing is broadcast.
     pub fn apply_replayed(&mut self, through: Position) -> Result<(), StorageError> {
-        let (changes, _) = self.projection.take();
+        let (changes, _) = self.projection.take()?;
         Ok(self.views.write(changes, through)?)
     }
 

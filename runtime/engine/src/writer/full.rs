@@ -33,7 +33,7 @@ impl Writer {
             Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
-            Command::Decide { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Decide { reply, .. } | Command::Remove { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Breakers { reply } => drop(reply.send(Ok(self.delivery.list_breakers(self.time.now())))),
             // Pending records will not become durable any more: no caller was told that they would.

@@ -16,6 +16,7 @@ mod full;
 mod ingress;
 mod operators;
 mod recovery;
+mod removals;
 mod space;
 mod stopping;
 mod timers;
@@ -37,6 +38,7 @@ pub use delivery::StepSizes;
 pub use durability::Durability;
 pub use ingress::Ingress;
 use ingress::{Disconnected, Index};
+use removals::Removals;
 pub use space::{DiskSpace, FreeSpace};
 
 /// Maximum number of commands in a pass, so that the first one does not wait too long.
@@ -58,6 +60,7 @@ pub struct Writer {
     time: Time,
     metrics: Arc<Metrics>,
     operations: Operations,
+    removals: Removals,
     /// How long this pass has waited for the disk.
     synced: Duration,
     /// When the last warning about a delivery that may wait for itself was logged, by handler.
@@ -86,9 +89,9 @@ impl Writer {
         time: Time,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let operations = Operations::default();
+        let (operations, removals) = (Operations::default(), Removals::default());
         let (synced, suspected_at_ms) = (Duration::ZERO, BTreeMap::new());
-        Self { ingress, delivery, durability, time, metrics, operations, synced, suspected_at_ms }
+        Self { ingress, delivery, durability, time, metrics, operations, removals, synced, suspected_at_ms }
     }
 
     /// Runs until a stop is requested, or until a fault: then no request is answered any more, and the log shows what was
@@ -120,6 +123,7 @@ impl Writer {
         self.synced = Duration::ZERO;
         self.delivery.begin_pass();
         self.perform(None)?;
+        self.delete_left_rows()?;
         self.look_for_space()?;
         let mut taken = 0_usize;
         while let Some(command) = next.take() {
@@ -161,7 +165,7 @@ impl Writer {
         if let Some(stop_by) = self.ingress.stop_by() {
             return stop_by.saturating_sub(self.time.monotonic());
         }
-        if self.delivery.has_deferred() {
+        if self.delivery.has_deferred() || !self.removals.is_empty() {
             return Duration::ZERO;
         }
         if !self.durability.has_space() {
@@ -279,7 +283,7 @@ impl Writer {
 
     /// In how many milliseconds something is due, if anything is.
     pub fn wake_in_ms(&self) -> Option<u64> {
-        let has_more = !self.ingress.is_empty() || self.delivery.has_deferred();
+        let has_more = !self.ingress.is_empty() || self.delivery.has_deferred() || !self.removals.is_empty();
         if has_more { Some(0) } else { self.delivery.machine().wake_in_ms(self.time.now()) }
     }
 }

@@ -37,11 +37,13 @@ impl Writer {
             self.durability.views().get(tables::FORGOTTEN.prefix())?.and_then(|value| keys::value_position(&value));
         self.ingress.restore_forgotten(forgotten.unwrap_or_default());
         self.delivery.restore(self.durability.views(), self.durability.reader())?;
+        self.removals.restore(self.durability.views())?;
         self.feed(Input::Durable { position: self.durability.head() })?;
         let mut through = applied;
         for read in self.durability.reader().clone().scan(applied.next()) {
             let (position, record) = read?;
             self.bring_back(&record, through)?;
+            self.follow_removals(&record, through)?;
             self.durability.projection_mut().project(position, &record)?;
             self.feed(Input::Staged { position, record: &record })?;
             through = position.plus(record.width()).before();
@@ -50,6 +52,7 @@ impl Writer {
             }
         }
         self.bring_forward(through)?;
+        self.delete_all_left_rows(through)?;
         self.time.resume(self.delivery.machine().anchors().newest());
         // How long the breakers of hosts stay open is known only now.
         self.delivery.keep_all_hosts();
@@ -70,6 +73,20 @@ impl Writer {
                 self.delivery.reload_for(&delivery, self.durability.views(), self.time.now())?;
                 self.perform(None)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A handler is removed, or its name is deployed again: then nothing may be left of the removed one.
+    fn follow_removals(&mut self, record: &Record, through: Position) -> Result<(), Exit> {
+        match record {
+            Record::Removed(removed) => self.removals.begin(removed.handler.clone()),
+            Record::Deployed(deployed) if self.removals.has(&deployed.handler) => {
+                self.bring_forward(through)?;
+                self.write_forward(through)?;
+                self.delete_all_left_rows(through)?;
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -29,6 +29,9 @@ impl Writer {
 
     fn fire(&mut self, due_ms: u64, row: &[u8]) -> Result<(), Exit> {
         let (timer, kind) = keys::timer_id(row).ok_or_else(|| StorageError::row("a timer"))?;
+        if self.delivery.machine().handler(&timer.handler).is_none() {
+            return Ok(self.durability.projection_mut().remove_timer(row.to_vec())?);
+        }
         let kept =
             self.durability.projection_mut().timer(row)?.ok_or_else(|| StorageError::row("a timer without its row"))?;
         let Now { at_ms, wall_ms, .. } = self.time.now();

@@ -46,6 +46,7 @@ fn handler_of(record: &Record) -> (bool, Option<&HandlerName>) {
     match record {
         Record::Deployed(deployed) => (true, Some(&deployed.handler)),
         Record::ModeChanged(changed) => (true, Some(&changed.handler)),
+        Record::Removed(removed) => (true, Some(&removed.handler)),
         Record::BreakerChanged(changed) => match &changed.breaker {
             BreakerId::Handler(handler) => (true, Some(handler)),
             BreakerId::Host(host) => (true, host.handler.as_ref()),

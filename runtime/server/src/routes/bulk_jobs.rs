@@ -73,7 +73,7 @@ pub struct BulkJobItem {
     #[schema(format = DateTime)]
     started_at: String,
     started_at_ms: u64,
-    /// Number of dead letters handled.
+    /// Number of deliveries handled.
     done: u64,
     /// Number of these that were refused: already decided, running, or the correction did not fit.
     refused: u64,

@@ -3,12 +3,13 @@
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weirgate_engine::{HandlerItem as Item, schedule};
+use weirgate_engine::{Audit, HandlerItem as Item, schedule};
 use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::{
+    audit::{Actor, Reason, audit},
     lists::ListSlot,
-    problems::{AmbiguousDigest, ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
+    problems::{DeploymentConflict, ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
     query::{Json, Named},
     times::rfc3339,
 };
@@ -28,6 +29,9 @@ pub struct HandlerItem {
     state: &'static str,
     #[schema(value_type = Digest)]
     digest: String,
+    /// The number of the version in force: 1 for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
     manifest: Manifest,
     /// RFC 3339.
     #[schema(format = DateTime)]
@@ -68,6 +72,9 @@ pub struct HandlerItem {
     /// The next times of the manifest's schedules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     schedules: Vec<ScheduleItem>,
+    /// With `retry_waiting`: the bulk job that retries the waiting deliveries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bulk_job: Option<u64>,
 }
 
 /// A schedule of the manifest, and the next three times at which it is due.
@@ -99,6 +106,16 @@ pub struct Deployment {
     #[schema(pattern = "^(sha256:)?[0-9a-fA-F]{4,64}$")]
     digest: String,
     manifest: Manifest,
+    /// Whether deliveries that wait for a retry run at once under the new version, with all their attempts (default: no). Dead
+    /// letters stay.
+    #[serde(default)]
+    retry_waiting: bool,
+    /// The actor (default `operator`), at most 128 bytes.
+    #[schema(value_type = Option<Actor>, inline)]
+    actor: Option<String>,
+    /// The reason, at most 1,024 bytes.
+    #[schema(value_type = Option<Reason>, inline)]
+    reason: Option<String>,
 }
 
 /// All handlers.
@@ -130,12 +147,13 @@ pub async fn read(State(app): State<App>, Named(name): Named<HandlerName>) -> Re
     Ok(axum::Json(HandlerItem::described(&app, item).await?))
 }
 
-/// Create a handler, or deploy another version or other settings. Takes effect at a position of the log.
+/// Create a handler, or deploy another version or other settings. Takes effect at a position of the log: running attempts are
+/// discarded, and run again under the new version. The version that is in force again changes nothing.
 #[utoipa::path(
     put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)), request_body = Deployment,
     responses(
         (status = 200, description = "Durable; the handler, with the next three times of each schedule", body = HandlerItem),
-        NoSuchModule, AmbiguousDigest, ManifestRefused,
+        NoSuchModule, DeploymentConflict, ManifestRefused,
     ),
 )]
 pub async fn put(
@@ -143,14 +161,15 @@ pub async fn put(
     Named(name): Named<HandlerName>,
     Json(deployment): Json<Deployment>,
 ) -> Result<axum::Json<HandlerItem>, Problem> {
-    let Deployment { digest, manifest } = deployment;
+    let Deployment { digest, manifest, retry_waiting, actor, reason } = deployment;
+    let audit = audit(actor, reason)?;
     if name != manifest.name {
         let detail = format!("the manifest is named {}, but the path has {name}", manifest.name);
         return Err(Problem::bad_request("name-mismatch", detail));
     }
     let digest = app.engine.digest(&digest).await?;
-    let item = app.engine.deploy(manifest, digest).await?;
-    Ok(axum::Json(HandlerItem::described(&app, item).await?))
+    let item = app.engine.deploy(manifest, digest, audit.clone()).await?;
+    Ok(axum::Json(HandlerItem::deployed(&app, item, retry_waiting.then_some(audit)).await?))
 }
 
 impl HandlerItem {
@@ -160,6 +179,16 @@ impl HandlerItem {
         let described = app.engine.described(vec![item]).await?.pop();
         let item = described.ok_or(weirgate_engine::Refusal::UnknownHandler(name))?;
         Ok(Self::of(item, app.clock.now_ms()))
+    }
+
+    /// The item of a handler that was just deployed. With `retry_waiting`, a bulk job retries what waits.
+    pub async fn deployed(app: &App, item: Item, retry_waiting: Option<Audit>) -> Result<Self, Problem> {
+        let bulk_job = retry_waiting.map(|audit| {
+            let (id, work) = app.engine.begin_retry_of_waiting(item.name.clone(), audit, app.clock.now_ms());
+            app.tasks.start(work);
+            id
+        });
+        Ok(Self { bulk_job, ..Self::described(app, item).await? })
     }
 
     fn of(item: Item, now_ms: u64) -> Self {
@@ -175,6 +204,8 @@ impl HandlerItem {
             name: item.name.to_string(),
             state,
             digest: item.digest.to_string(),
+            version: item.version_number,
+            bulk_job: None,
             schedules: item.manifest.schedules.iter().map(|one| ScheduleItem::of(one, now_ms)).collect(),
             manifest: item.manifest,
             deployed_at: rfc3339(item.deployed_at_ms),

@@ -23,6 +23,7 @@ mod preconditions;
 mod problem_pages;
 pub mod problems;
 mod query;
+mod removal;
 pub mod root;
 pub mod shop;
 mod status;
@@ -30,6 +31,7 @@ mod subject_status;
 mod suspected;
 mod timeline;
 mod times;
+mod versions;
 
 use axum::Router;
 use utoipa::{OpenApi, openapi::OpenApi as Document};
@@ -47,7 +49,7 @@ use crate::{Problem, app::App, live};
     tags(
         (name = "events", description = "Accepting and reading events (CloudEvents 1.0)"),
         (name = "status", description = "The status of subjects, pushed live"),
-        (name = "handlers", description = "Uploading, deploying, pausing and draining handlers"),
+        (name = "handlers", description = "Uploading, deploying, pausing, draining, rolling back and removing handlers"),
         (name = "deliveries", description = "Open deliveries, dead letters, and commands for them"),
         (name = "breakers", description = "Circuit breakers of handlers and of the hosts that they call"),
         (name = "system", description = "Health and metrics"),
@@ -68,7 +70,9 @@ pub fn api(has_shop: bool) -> (Router<App>, Document) {
         .routes(routes!(live::connect))
         .routes(routes!(modules::put))
         .routes(routes!(handlers::list))
-        .routes(routes!(handlers::read, handlers::put))
+        .routes(routes!(handlers::read, handlers::put, removal::remove))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::roll_back))
         .routes(routes!(modes::pause))
         .routes(routes!(modes::drain))
         .routes(routes!(modes::resume))

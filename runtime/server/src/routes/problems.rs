@@ -29,6 +29,7 @@ problems! {
     NoSuchBulkJob: 404, "No such bulk job since the server started";
     NoSuchEvent: 404, "No event at this position";
     NoSuchHandler: 404, "No such handler";
+    NoSuchVersion: 404, "No such handler or version, or its module is gone";
     NoSuchModule: 404, "No such module";
     UnknownKey: 404, "Nothing is known of the key";
     NoSuchProblem: 404, "No such problem";
@@ -36,6 +37,9 @@ problems! {
     NotOpen: 404, "Not open";
     UnknownSubject: 404, "The subject has no status";
     AmbiguousDigest: 409, "The digits are the first of several modules' digests";
+    HandlerHasDeliveries: 409, "It has open deliveries or dead letters";
+    DeploymentConflict: 409, "The digits are the first of several modules' digests, the handler lags behind its last changes of subscriptions, or it is being removed";
+    RollbackConflict: 409, "There is no earlier version, it is in force already, or another was deployed meanwhile";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
     VersionDiffers: 412, "`If-Match` names another version";
     DataTooLarge: 413, "The data is too large";

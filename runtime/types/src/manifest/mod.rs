@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::{HandlerName, not_in_keys, wording};
 
 mod capability;
+mod difference;
 mod policy;
 mod subscription;
 mod toml;
 
 pub use capability::{Capabilities, Schedule};
+pub use difference::SettingChange;
 pub use policy::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryStage,
     default_stages,

@@ -61,8 +61,18 @@ pub async fn run(server: &Server, output: Output, command: BulkJobs) -> Result<(
     table::print(output, &answer, "bulk_jobs", &COLUMNS)
 }
 
-/// Prints a bulk job when it has ended; meanwhile prints its progress on standard error.
+/// Prints a bulk job when it has ended; meanwhile prints its progress on standard error. One that found nothing failed.
 pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> {
+    let ended = end(server, begun).await?;
+    let found_nothing = {
+        let job = ended.node()?;
+        word(&job, "state") == "done" && number(&job, "done") == 0
+    };
+    if found_nothing { Err(nothing_matched("dead letters")) } else { print_ended(output, ended) }
+}
+
+/// Waits until a bulk job has ended.
+pub async fn end(server: &Server, begun: Answer) -> Result<Answer> {
     let id = begun.node()?.get("id").and_then(Node::as_u64).context("the answer has no bulk job id")?;
     let mut job = begun;
     for asked in 1.. {
@@ -77,12 +87,19 @@ pub async fn wait(server: &Server, output: Output, begun: Answer) -> Result<()> 
         tokio::time::sleep(ASK_EVERY).await;
         job = server.get(&path(&["bulk-jobs", &id.to_string()])?).await?;
     }
-    let ended = job.node()?;
-    let (state, error) = (word(&ended, "state"), word(&ended, "error"));
-    let (done, refused) = (number(&ended, "done"), number(&ended, "refused"));
-    if state == "done" && done == 0 {
-        return Err(nothing_matched("dead letters"));
-    }
+    Ok(job)
+}
+
+/// Prints a bulk job that has ended.
+///
+/// # Errors
+/// It failed, or a part of it was refused.
+pub fn print_ended(output: Output, job: Answer) -> Result<()> {
+    let (state, error, [id, done, refused]) = {
+        let ended = job.node()?;
+        let numbers = ["id", "done", "refused"].map(|name| number(&ended, name));
+        (word(&ended, "state"), word(&ended, "error"), numbers)
+    };
     table::print(output, &wrapped(job), "bulk_jobs", &COLUMNS)?;
     match state.as_str() {
         "failed" if error.is_empty() => bail!("bulk job {id} failed; the server does not say why"),

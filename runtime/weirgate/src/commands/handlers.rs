@@ -5,18 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use weirgate_types::{
-    Manifest,
-    json::{Node, quoted},
-};
+use serde_json::value::to_raw_value;
+use weirgate_types::{Manifest, json::Node};
 
 use super::{
     bodies, events, files,
     table::{self, Column},
+    versions::{self, Remove, Rollback},
 };
 use crate::{
-    client::{Answer, Server, path},
-    commands::arguments::{Audit, Output},
+    client::{Answer, Body, Server, path},
+    commands::arguments::{Audit, Output, Page},
     failure::usage,
     output,
 };
@@ -51,6 +50,18 @@ pub enum Handlers {
         #[command(flatten)]
         audit: Audit,
     },
+    /// List a handler's versions: what was deployed, by whom and why, and what came of it
+    Versions {
+        /// The handler's name
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Deploy an earlier version again
+    Rollback(Rollback),
+    /// Remove a handler, with its state, timers and schedules
+    Remove(Remove),
     /// Publish events to one handler only, independent of its subscriptions
     Post {
         /// The handler's name
@@ -70,6 +81,11 @@ pub struct Deploy {
     /// The directory of the components; by default that of the manifest
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
+    /// Run deliveries that wait for a retry at once, under the new version, with all their attempts
+    #[arg(long)]
+    pub retry_waiting: bool,
+    #[command(flatten)]
+    pub audit: Audit,
 }
 
 const COLUMNS: [Column; 10] = [
@@ -95,10 +111,16 @@ pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<(
         Handlers::Post { name, file } => {
             return events::post(server, output, &path(&["handlers", &name, "events"])?, events::read(&file)?).await;
         }
+        Handlers::Versions { name, page } => return versions::list(server, output, &name, page).await,
+        Handlers::Rollback(rollback) => return versions::roll_back(server, output, &rollback).await,
+        Handlers::Remove(remove) => return versions::remove(server, output, &remove).await,
         Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
     };
     table::print(output, &answer, "handlers", &COLUMNS)?;
-    if is_deployment && output == Output::Text { print_schedules(&answer) } else { Ok(()) }
+    if is_deployment && output == Output::Text {
+        print_schedules(&answer)?;
+    }
+    versions::end_retries(server, &answer).await
 }
 
 /// When each schedule is due next, so that an unintended schedule is noticed.
@@ -126,16 +148,18 @@ async fn change(server: &Server, name: &str, command: &str, audit: &Audit) -> Re
 async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
     let mut handlers = Vec::new();
     for path in &deploy.manifests {
-        let deployed = deploy_one(server, path, deploy.modules.as_deref()).await;
+        let deployed = deploy_one(server, path, deploy).await;
         handlers.push(deployed.with_context(|| format!("{} was not deployed", path.display()))?);
     }
     Ok(Answer::listed("handlers", &handlers))
 }
 
-async fn deploy_one(server: &Server, manifest_path: &Path, modules: Option<&Path>) -> Result<Answer> {
+async fn deploy_one(server: &Server, manifest_path: &Path, deploy: &Deploy) -> Result<Answer> {
     let manifest = read_manifest(manifest_path)?;
-    let module = module_path(&manifest, manifest_path, modules)?;
-    deploy(server, &manifest, files::read("the module", &module)?).await
+    let module = module_path(&manifest, manifest_path, deploy.modules.as_deref())?;
+    let mut body = bodies::body(&deploy.audit)?;
+    body.insert("retry_waiting", to_raw_value(&deploy.retry_waiting)?);
+    upload_and_deploy(server, &manifest, files::read("the module", &module)?, body).await
 }
 
 /// The manifest in a file.
@@ -146,12 +170,18 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 
 /// Uploads a module, and deploys it with its manifest.
 pub async fn deploy(server: &Server, manifest: &Manifest, bytes: Vec<u8>) -> Result<Answer> {
+    upload_and_deploy(server, manifest, bytes, Body::new()).await
+}
+
+/// `body` has the other fields of the deployment.
+async fn upload_and_deploy(server: &Server, manifest: &Manifest, bytes: Vec<u8>, mut body: Body) -> Result<Answer> {
     let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
     let uploaded = uploaded.node()?;
     let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
-    let deployment = format!(r#"{{"digest":{},"manifest":{}}}"#, quoted(&digest), serde_json::to_string(manifest)?);
+    body.insert("digest", to_raw_value(&digest)?);
+    body.insert("manifest", to_raw_value(manifest)?);
     let endpoint = path(&["handlers", manifest.name.as_str()])?;
-    server.send(Method::PUT, &endpoint, "application/json", deployment).await
+    server.send(Method::PUT, &endpoint, "application/json", serde_json::to_string(&body)?).await
 }
 
 /// Where the manifest's module is.

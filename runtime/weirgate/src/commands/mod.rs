@@ -23,3 +23,4 @@ pub mod status;
 mod table;
 pub mod timeline;
 mod toolchain;
+mod versions;

@@ -8,7 +8,13 @@ use super::{Checked, Checks, Item, Life, Rule, Watched, check, time::SLACK_MS};
 const EVENTS_MAX: usize = 3;
 
 impl Checks {
-    pub(super) fn attempted(&mut self, at: Position, delivery: &DeliveryId, attempt: u32, at_ms: u64) -> Checked {
+    pub(super) fn attempted(
+        &mut self,
+        at: Position,
+        delivery: &DeliveryId,
+        (attempt, version): (u32, Position),
+        at_ms: u64,
+    ) -> Checked {
         let pass = self.pass;
         self.known(Rule::OnceOnly, delivery)?;
         if let Some(watched) = self.handlers.get(super::index_of(&delivery.handler)) {
@@ -17,9 +23,13 @@ impl Checks {
             self.check_handler(watched, delivery, at_ms)?;
         }
         let watched = self.watched(&delivery.handler);
+        let in_force = watched.versions.last().map(|(from, _)| *from);
+        check(Rule::Versions, in_force == Some(version), || {
+            format!("{delivery} begins under {version}, in force is {in_force:?}")
+        })?;
         watched.running += 1;
         if let Some(item) = watched.items.get_mut(&delivery.position) {
-            (item.life, item.attempt) = (Life::Running, attempt);
+            (item.life, item.attempt, item.version) = (Life::Running, attempt, version);
             (item.begun_at, item.begun_pass) = (at, pass);
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Which handler takes which event: by the version in force at the event's position.
 
-use weirgate_types::{Deployed, KeyHash, KeyHasher, Position, Record};
+use weirgate_types::{Deployed, HandlerName, KeyHash, KeyHasher, Mode, Position, Record};
 
-use super::{Checks, Item, Life, Watched, index_of};
+use super::{Checked, Checks, Item, Life, Rule, Watched, check, index_of};
 use crate::Takes;
 
 /// An event of the log.
@@ -41,7 +41,39 @@ impl Checks {
     }
 }
 
+impl Checks {
+    /// A handler is removed: nothing of it is under way, and nothing is left.
+    pub(super) fn removed(&mut self, handler: &HandlerName) -> Checked {
+        let watched = self.watched(handler);
+        let is_left = |item: &&Item| match item.life {
+            // A handler that drains or lags has not looked at it.
+            Life::Ready => item.attempt > 0 || item.tried,
+            Life::Done => false,
+            _ => true,
+        };
+        let left = watched.items.values().find(is_left);
+        check(Rule::Versions, left.is_none(), || format!("{handler} is removed with {left:?}"))?;
+        watched.forget();
+        self.timers.retain(|timer, _| timer.handler != *handler);
+        self.schedules.removed(handler);
+        // A new handler of its name may emit the same again.
+        let of_handler = format!("{handler}-");
+        self.emitted.retain(|id| !id.starts_with(&of_handler));
+        Ok(())
+    }
+}
+
 impl Watched {
+    fn forget(&mut self) {
+        self.versions.clear();
+        self.items.clear();
+        self.open.clear();
+        self.corrections.clear();
+        self.next.clear();
+        (self.running, self.mode, self.mode_at) = (0, Mode::Running, Position::ZERO);
+        self.breaker_open_until_ms = None;
+    }
+
     /// A deployment is a fence: running attempts are discarded, and count for nothing.
     fn discard_running(&mut self) {
         let is_running = |position: &Position| self.items.get(position).is_some_and(|item| item.life == Life::Running);
@@ -71,6 +103,7 @@ impl Item {
             number,
             life: Life::Ready,
             attempt: 0,
+            version: Position::ZERO,
             spent: 0,
             tried: false,
             hooked: false,

@@ -52,6 +52,8 @@ pub enum Rule {
     Timers,
     /// The time of records never decreases, and no wait is too long.
     Time,
+    /// An attempt begins under the version in force and is committed by it; a removed handler leaves nothing.
+    Versions,
     /// The checkpoint passes no open delivery.
     Checkpoint,
     /// What browsers see never goes back, and nothing is missing from it.
@@ -106,6 +108,8 @@ pub struct Item {
     number: Option<u64>,
     pub life: Life,
     attempt: u32,
+    /// The version that its last attempt began under.
+    version: Position,
     spent: u32,
     /// Whether it was ever tried, in an attempt that was not discarded.
     pub tried: bool,
@@ -235,8 +239,8 @@ impl Checks {
         self.check_time(record)?;
         self.inputs.apply(position, record);
         match record {
-            Record::Attempted { delivery, attempt, at_ms, .. } => {
-                self.attempted(position, delivery, *attempt, *at_ms)?;
+            Record::Attempted { delivery, attempt, version, at_ms, .. } => {
+                self.attempted(position, delivery, (*attempt, *version), *at_ms)?;
             }
             Record::Committed(_) | Record::Batched(_) => {
                 record.commits().iter().try_for_each(|commit| self.committed(position, commit))?;
@@ -251,6 +255,7 @@ impl Checks {
                 self.schedules.deployed(deployed);
                 self.deployed(position, deployed);
             }
+            Record::Removed(removed) => self.removed(&removed.handler)?,
             Record::ModeChanged(changed) => {
                 let watched = self.watched(&changed.handler);
                 (watched.mode, watched.mode_at) = (changed.mode, position);

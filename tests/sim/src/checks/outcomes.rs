@@ -11,6 +11,9 @@ impl Checks {
         let item = self.known(Rule::OnceOnly, &delivery)?.clone();
         let is_its = item.life == Life::Running && item.attempt == commit.attempt;
         check(Rule::OnceOnly, is_its, || format!("attempt {} of {delivery} ends; {item:?}", commit.attempt))?;
+        check(Rule::Versions, item.version == commit.version, || {
+            format!("{delivery} began under {} and is committed by {}", item.version, commit.version)
+        })?;
         let life = match &commit.outcome {
             Outcome::Completed => Life::Done,
             Outcome::Withheld => Life::Withheld,

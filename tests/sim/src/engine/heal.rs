@@ -41,12 +41,30 @@ impl History<'_> {
                 break;
             }
         }
+        if self.chance.one_in(3) {
+            self.remove_at_the_end(&mut passes)?;
+        }
         check(Rule::Liveness, self.people.are_answered(), || "a client has no answer".to_owned())?;
         check(Rule::Timers, self.checks.timers.is_empty(), || format!("never went off: {:?}", self.checks.timers))?;
         self.people.check(&self.records)?;
         self.check_watching()?;
         self.check_counts()?;
         self.check_rebuilt()
+    }
+
+    /// Nothing is open, so a handler can be removed; sometimes its name is deployed again.
+    fn remove_at_the_end(&mut self, passes: &mut u64) -> Result<(), Stop> {
+        let index = self.chance.index(NAMES.len());
+        self.remove(index)?;
+        self.run_dry(passes)?;
+        let is_removed = self.checks.handlers.get(index).is_some_and(|watched| !watched.is_deployed());
+        check(Rule::Versions, is_removed, || format!("{} is not removed", name(index)))?;
+        if self.chance.one_in(2) {
+            self.deploy(index, Takes { payments: false, emissions: index == 2 });
+            self.run_dry(passes)?;
+            self.check_rest()?;
+        }
+        Ok(())
     }
 
     /// Continues until nothing is in flight and nothing will be due.

@@ -411,8 +411,11 @@ impl History<'_> {
     /// Number of completed deliveries, by handler and key.
     fn completed(&self) -> BTreeMap<(HandlerName, String), u64> {
         let mut completed = BTreeMap::new();
-        for commit in self.records.iter().flat_map(|(_, record)| record.commits()) {
-            if !commit.effects.state.is_empty() {
+        for (_, record) in &self.records {
+            if let Record::Removed(removed) = record {
+                completed.retain(|(handler, _), _| *handler != removed.handler);
+            }
+            for commit in record.commits().iter().filter(|commit| !commit.effects.state.is_empty()) {
                 *completed.entry((commit.handler.clone(), commit.key.clone())).or_default() += 1;
             }
         }

@@ -6,7 +6,14 @@ use weirgate_engine::{Audit, CommandRequest, Ingested, NewData, Refusal, sim::An
 use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
-use crate::{Checked, NAMES, Rule, Takes, checks::check, clients, clients::Intent, plan::name, schedules};
+use crate::{
+    Checked, NAMES, Rule, Takes,
+    checks::{Life, check},
+    clients,
+    clients::Intent,
+    plan::name,
+    schedules,
+};
 
 #[derive(Default)]
 pub struct People {
@@ -150,10 +157,50 @@ impl History<'_> {
                 self.deploy(index, Takes { payments, emissions: index == 2 });
             }
         }
+        if self.chance.one_in(self.plan.rates.deploy) {
+            match self.chance.below(3) {
+                0 | 1 => self.remove(index)?,
+                _ => self.roll_back(index),
+            }
+        }
         if self.chance.one_in(4) {
             self.ready_all();
         }
         Ok(())
+    }
+
+    /// What is open is decided first; what runs stays, and then the removal is refused.
+    pub(super) fn remove(&mut self, index: usize) -> Result<(), Stop> {
+        let Some(watched) = self.checks.handlers.get(index) else { return Ok(()) };
+        let items: Vec<_> = watched.items.iter().map(|(position, item)| (*position, item.life)).collect();
+        if self.chance.one_in(2) {
+            self.change_mode(index, Mode::Draining);
+        }
+        for (position, life) in items {
+            let request = match life {
+                Life::Dead => CommandRequest::Discard,
+                Life::Done | Life::Running | Life::Withheld => continue,
+                _ => CommandRequest::Skip,
+            };
+            self.decide(DeliveryId { handler: name(index), position }, request)?;
+        }
+        drop(self.engine.remove(name(index), audit()));
+        Ok(())
+    }
+
+    /// An earlier deployment of the handler is made again.
+    fn roll_back(&mut self, index: usize) {
+        let mut versions = Vec::new();
+        for (position, record) in &self.records {
+            match record {
+                Record::Deployed(one) if one.handler == name(index) => versions.push((*position, one.manifest.clone())),
+                Record::Removed(one) if one.handler == name(index) => versions.clear(),
+                _ => {}
+            }
+        }
+        if let Some((position, manifest)) = self.chance.pick(&versions).cloned() {
+            drop(self.engine.deploy_as(name(index), manifest, Some(position)));
+        }
     }
 
     pub(super) fn change_mode(&mut self, index: usize, mode: Mode) {

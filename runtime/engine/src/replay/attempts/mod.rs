@@ -77,6 +77,11 @@ impl Attempts {
                 record.commits().iter().filter_map(|commit| self.committed(position, commit)).collect()
             }
             Record::DeliveryDecided(decided) => self.decided(position, decided).into_iter().collect(),
+            Record::Deployed(deployed) => self.discard_all(&deployed.handler),
+            Record::Removed(removed) => {
+                self.carried.retain(|delivery, _| delivery.handler != removed.handler);
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
@@ -102,6 +107,12 @@ impl Attempts {
         self.running.insert(begun.delivery.clone(), id.clone());
         self.calls.entry(id).or_default().push((begun, State::Running));
         discarded.into_iter().collect()
+    }
+
+    /// A deployment is a fence: what runs is discarded.
+    fn discard_all(&mut self, handler: &HandlerName) -> Vec<EndedCall> {
+        let ids: Vec<_> = self.calls.keys().filter(|(name, _)| name == handler).cloned().collect();
+        ids.iter().filter_map(|id| self.discard(id)).collect()
     }
 
     fn discard(&mut self, id: &CallId) -> Option<EndedCall> {

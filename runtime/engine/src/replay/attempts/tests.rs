@@ -26,6 +26,7 @@ fn commit(position: u64, attempt: u32, outcome: Outcome) -> Commit {
         depth: 1,
         effects: Effects::default(),
         log: Vec::new(),
+        cpu_us: 0,
         reproducible: true,
         reads: Vec::new(),
     }

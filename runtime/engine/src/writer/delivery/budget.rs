@@ -65,6 +65,11 @@ impl Budget {
         self.deferred.push_back(action);
     }
 
+    /// Drops actions that were left to the next pass.
+    pub fn forget(&mut self, is_gone: impl Fn(&Action) -> bool) {
+        self.deferred.retain(|action| !is_gone(action));
+    }
+
     /// Whether an action was left to the next pass, which then begins at once.
     pub fn has_deferred(&self) -> bool {
         !self.deferred.is_empty()

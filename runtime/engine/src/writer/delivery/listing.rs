@@ -28,6 +28,8 @@ impl Delivery {
                 running: view.running,
                 retrying: view.retrying,
                 deployed_at_ms: view.deployed.at_ms,
+                version: view.version,
+                version_number: None,
             }
         };
         match name {

@@ -41,6 +41,8 @@ pub struct Delivery {
     hosts_changed: bool,
     /// The rows of deployments that are still needed, as last written.
     deployments_kept: BTreeSet<Vec<u8>>,
+    /// The rows of handlers, as last written.
+    handlers_kept: BTreeSet<Vec<u8>>,
     /// The host breakers that have a row.
     hosts_kept: BTreeSet<CalledHost>,
     /// The scanned positions of lagging handlers with the number of events up to there, as last written.
@@ -68,6 +70,7 @@ impl Delivery {
             handlers_changed: false,
             hosts_changed: false,
             deployments_kept: BTreeSet::new(),
+            handlers_kept: BTreeSet::new(),
             hosts_kept: BTreeSet::new(),
             lagging_kept: BTreeMap::new(),
             events_kept: 0,
@@ -136,9 +139,24 @@ impl Delivery {
 
     /// A record was staged: notes which rows it changes.
     pub fn note(&mut self, record: &Record) {
-        self.handlers_changed |=
-            matches!(record, Record::Deployed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_));
-        self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_));
+        if let Record::Removed(removed) = record {
+            self.forget(&removed.handler);
+        }
+        self.handlers_changed |= matches!(
+            record,
+            Record::Deployed(_) | Record::Removed(_) | Record::ModeChanged(_) | Record::BreakerChanged(_)
+        );
+        self.hosts_changed |= matches!(record, Record::BreakerChanged(_) | Record::Deployed(_) | Record::Removed(_));
+    }
+
+    /// The handler was removed: what was going to be read for it is not for a later handler of its name.
+    fn forget(&mut self, handler: &HandlerName) {
+        if let Some(deployed) = self.deployed.remove(handler) {
+            deployed.discard();
+        }
+        let is_its = |action: &Action| matches!(action, Action::Scan { handler: name, .. } | Action::Reload { handler: name, .. } if name == handler);
+        self.actions.retain(|action| !is_its(action));
+        self.budget.forget(is_its);
     }
 
     /// The handler's module is loaded. Calls of its earlier version are discarded; the machine ignores their results.

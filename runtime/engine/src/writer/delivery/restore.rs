@@ -33,6 +33,7 @@ impl Delivery {
         }
         for (key, value) in views.scan(tables::HANDLERS.prefix(), None, usize::MAX)? {
             let name = keys::handler_of(&key).ok_or_else(|| StorageError::row("a handler's name"))?;
+            self.handlers_kept.insert(key.clone());
             let row: HandlerRow = postcard::from_bytes(&value).map_err(StorageError::undecodable("a handler's row"))?;
             let up_to_date = (applied, self.events_kept);
             let (scanned, seen) = self.lagging_kept.get(&name).copied().unwrap_or(up_to_date);

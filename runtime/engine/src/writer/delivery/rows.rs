@@ -52,10 +52,11 @@ impl Delivery {
 
     /// A row for each handler, and one for each deployment that is still needed.
     fn keep_handlers(&mut self, projection: &mut Projection) -> Result<(), StorageError> {
-        let mut deployments = BTreeSet::new();
+        let (mut deployments, mut handlers) = (BTreeSet::new(), BTreeSet::new());
         for (name, row) in self.machine.rows() {
             let value = postcard::to_stdvec(&row).map_err(StorageError::encode("a handler's row"))?;
             projection.put(keys::handler(name), value);
+            handlers.insert(keys::handler(name));
             deployments.extend(row.deployments.into_iter().map(|position| keys::deployment(name, position)));
         }
         for row in deployments.difference(&self.deployments_kept) {
@@ -64,7 +65,10 @@ impl Delivery {
         for row in self.deployments_kept.difference(&deployments) {
             projection.remove(row.clone());
         }
-        self.deployments_kept = deployments;
+        for row in self.handlers_kept.difference(&handlers) {
+            projection.remove(row.clone());
+        }
+        (self.deployments_kept, self.handlers_kept) = (deployments, handlers);
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub enum What {
     CorrectionRefused(RefusedEntry),
     /// Another version of a handler of the key.
     Deployed(DeployedEntry),
-    /// A handler of the key was paused, drained or resumed.
+    /// A handler of the key was paused, drained, resumed or removed.
     ModeChanged(ModeEntry),
     /// The breaker of a handler of the key, or of a host that it calls, was opened or closed.
     BreakerChanged(BreakerEntry),
@@ -227,7 +227,7 @@ pub struct DeployedEntry {
 #[derive(Serialize, ToSchema)]
 pub struct ModeEntry {
     pub handler: String,
-    /// `running`, `draining` or `paused`.
+    /// `running`, `draining`, `paused` or `removed`.
     pub mode: &'static str,
     pub actor: String,
     pub reason: String,

@@ -76,6 +76,12 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
             What::Deployed(DeployedEntry { handler: deployed.handler.to_string(), digest: deployed.digest.to_string() })
         }
         Record::ModeChanged(changed) => mode(changed),
+        Record::Removed(removed) => What::ModeChanged(ModeEntry {
+            handler: removed.handler.to_string(),
+            mode: "removed",
+            actor: removed.actor.clone(),
+            reason: removed.reason.clone(),
+        }),
         Record::BreakerChanged(changed) => breaker(changed),
         Record::Paced { .. } | Record::Lost(_) | Record::TimeAnchored(_) | Record::RuntimeChanged(_) => {
             return Vec::new();
