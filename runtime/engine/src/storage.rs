@@ -8,7 +8,7 @@ use std::{
 
 use weirgate_history::History;
 use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, random_epoch};
-pub use weirgate_log::{Finding, LogError, LogReader, LostRange, Repaired, Survey};
+pub use weirgate_log::{Epochs, Finding, LogError, LogReader, LostRange, Repaired, Survey};
 use weirgate_views::{ViewError, ViewOptions, Views};
 
 use crate::{StartError, tables::TABLES};
@@ -125,13 +125,15 @@ pub fn verify(data: &Path) -> Result<Option<Survey>, StartError> {
 ///
 /// # Errors
 /// The log is in use, damaged, or cannot be read.
-pub fn reader(data: &Path) -> Result<Option<LogReader>, StartError> {
+pub fn reader(data: &Path) -> Result<Option<(LogReader, Epochs)>, StartError> {
     let dir = log_dir(data);
     if !dir.is_dir() {
         return Ok(None);
     }
     let storage = Arc::new(DirStorage::open(&dir)?);
-    Ok(Opening::read(storage, Identity::random()?, LogOptions::default())?.into_reader())
+    let opening = Opening::read(storage, Identity::random()?, LogOptions::default())?;
+    let epochs = opening.epochs();
+    Ok(opening.into_reader().map(|reader| (reader, epochs)))
 }
 
 /// Repairs the log of a data directory; `None` if nothing has to be repaired. `even_if_sound`: begins a new epoch even then.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weirgate_host::{Host, ModuleError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, DeliveryId, Digest, Manifest, Position, RuntimeVersion, Stepped};
+use weirgate_types::{Commit, DeliveryId, Digest, Epochs, Manifest, Position, RuntimeVersion, Stepped};
 
 use super::{
     Differs, Fixture, Mask, ReplayError,
@@ -94,7 +94,7 @@ pub enum BundleError {
 /// # Errors
 /// The log or a module cannot be read; an attempt that is not masked comes to another result than the recorded one.
 pub fn collect(
-    log: LogReader,
+    log: (LogReader, Epochs),
     host: &Arc<Host>,
     deliveries: &BTreeSet<DeliveryId>,
     masks: &[Mask],
@@ -122,7 +122,8 @@ impl Visit for Collecting<'_> {
             return Ok(());
         }
         let commits = call.iter().map(|ended| walk.commit(ended)).collect::<Result<Option<Vec<_>>, _>>()?;
-        let commits = commits.filter(|commits| commits.iter().all(|commit| commit.reproducible));
+        let has_inputs = !walk.may_lack_inputs(call);
+        let commits = commits.filter(|commits| has_inputs && commits.iter().all(|commit| commit.reproducible));
         let (Some(commits), Some(first)) = (commits, call.first()) else {
             self.bundle.not_reproducible += call.len() as u64;
             return Ok(());

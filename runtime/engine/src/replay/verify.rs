@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_host::Host;
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, Correction, DeliveryCommand, DeliveryId, Digest, Position, Record};
+use weirgate_types::{Commit, Correction, DeliveryCommand, DeliveryId, Digest, Epochs, Position, Record};
 
 use super::{
     ReplayError,
@@ -23,6 +23,8 @@ pub struct Verified {
     pub executed: u64,
     /// Attempts recorded as not reproducible: ended by time, by a stop or by a lack of memory.
     pub not_reproducible: u64,
+    /// Attempts that may have read what a record wrote that was lost since.
+    pub of_lost_inputs: u64,
     /// Attempts whose module is not there any more.
     pub without_module: u64,
     /// Attempts that differ.
@@ -47,7 +49,12 @@ pub struct Difference {
 ///
 /// # Errors
 /// The log cannot be read, a module cannot be loaded, or the host cannot execute it.
-pub fn verify(log: LogReader, host: Arc<Host>, after: Position, through: Position) -> Result<Verified, ReplayError> {
+pub fn verify(
+    log: (LogReader, Epochs),
+    host: Arc<Host>,
+    after: Position,
+    through: Position,
+) -> Result<Verified, ReplayError> {
     let mut verification = Verification { after, corrected: BTreeMap::new(), result: Verified::default() };
     Walk::new(log, host).run(through, &mut verification)?;
     Ok(verification.result)
@@ -79,6 +86,10 @@ impl Visit for Verification {
         }
         let commits = call.iter().map(|ended| walk.commit(ended)).collect::<Result<Vec<_>, _>>()?;
         let attempts = commits.iter().flatten().count() as u64;
+        if walk.may_lack_inputs(call) {
+            self.result.of_lost_inputs += attempts;
+            return Ok(());
+        }
         // What a discarded attempt came to is not recorded, but the others of its call may depend on it.
         if commits.iter().any(|commit| commit.as_ref().is_none_or(|commit| !commit.reproducible)) {
             self.result.not_reproducible += attempts;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_host::{Host, ModuleError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, Deployed, Manifest, Position, Record, RuntimeVersion};
+use weirgate_types::{Commit, Deployed, Epoch, Epochs, Manifest, Position, Record, RuntimeVersion};
 
 use super::{
     ReplayError,
@@ -24,6 +24,9 @@ pub struct Walk {
     attempts: Attempts,
     past: Past,
     deployments: BTreeMap<Position, Arc<Deployment>>,
+    epochs: Epochs,
+    /// The epoch that records were lost of.
+    lost: Option<Epoch>,
     /// What executed handlers there.
     pub runtime: RuntimeVersion,
 }
@@ -47,9 +50,18 @@ pub trait Visit {
 }
 
 impl Walk {
-    pub fn new(log: LogReader, host: Arc<Host>) -> Self {
+    pub fn new((log, epochs): (LogReader, Epochs), host: Arc<Host>) -> Self {
         let (attempts, past) = (Attempts::default(), Past::default());
-        Self { log, host, attempts, past, deployments: BTreeMap::new(), runtime: RuntimeVersion::default() }
+        Self {
+            log,
+            host,
+            attempts,
+            past,
+            deployments: BTreeMap::new(),
+            epochs,
+            lost: None,
+            runtime: RuntimeVersion::default(),
+        }
     }
 
     /// Visits all records up to `through`.
@@ -63,8 +75,10 @@ impl Walk {
             for call in self.attempts.apply(position, &record) {
                 visit.call(self, position, &call)?;
             }
-            if let Record::RuntimeChanged(changed) = &record {
-                self.runtime = changed.runtime.clone();
+            match &record {
+                Record::RuntimeChanged(changed) => self.runtime = changed.runtime.clone(),
+                Record::Lost(_) => self.lost = Some(self.epochs.at(position)),
+                _ => {}
             }
             if let Record::Removed(removed) = &record {
                 self.past.remove(&removed.handler);
@@ -73,6 +87,12 @@ impl Walk {
             record.commits().iter().for_each(|commit| self.past.write(position, commit, oldest));
         }
         Ok(())
+    }
+
+    /// Whether attempts of the call may have read what a lost record wrote: those that began after it, and before the repair, which
+    /// begins an epoch and rebuilds the state from what is left.
+    pub fn may_lack_inputs(&self, call: &EndedCall) -> bool {
+        call.iter().any(|ended| self.lost == Some(self.epochs.at(ended.begun.at)))
     }
 
     /// The commit that ended an attempt; `None` if it was discarded.

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use weirgate_engine::{
     replay::{self, Bundle, Difference, Differs, Mask, Ran, Verified},
-    storage::{self, LogReader},
+    storage::{self, Epochs, LogReader},
 };
 use weirgate_host::{Host, HostOptions};
 use weirgate_types::{DeliveryId, Position};
@@ -207,7 +207,7 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
 }
 
 /// The log and the modules of a data directory that no server uses.
-fn open(data: &Path) -> Result<(LogReader, Arc<Host>)> {
+fn open(data: &Path) -> Result<((LogReader, Epochs), Arc<Host>)> {
     let reader = storage::reader(data).with_context(|| format!("the log in {} cannot be read", data.display()))?;
     let no_log = || Failure::NotFound(format!("there is no log in {}", data.display()));
     Ok((reader.ok_or_else(no_log)?, Arc::new(host(&data.join("modules"))?)))
@@ -233,11 +233,12 @@ fn ran_to_json(ran: &Ran) -> Value {
 }
 
 fn text(verified: &Verified) -> Vec<String> {
-    let Verified { executed, not_reproducible, without_module, different, differences } = verified;
+    let Verified { executed, not_reproducible, of_lost_inputs, without_module, different, differences } = verified;
     let mut lines: Vec<String> = differences.iter().flat_map(lines_of).collect();
     let more = different.saturating_sub(differences.len() as u64);
     lines.extend((more > 0).then(|| format!("and {more} more that differ")));
     lines.extend((*without_module > 0).then(|| format!("attempts without their module: {without_module}")));
+    lines.extend((*of_lost_inputs > 0).then(|| format!("attempts that may have read lost records: {of_lost_inputs}")));
     let skipped = format!("not reproducible, not executed: {not_reproducible}");
     lines.push(format!("attempts executed again: {executed}; {skipped}; different: {different}"));
     lines
@@ -275,6 +276,7 @@ fn to_json(verified: &Verified) -> Value {
     json!({
         "executed": verified.executed,
         "not_reproducible": verified.not_reproducible,
+        "of_lost_inputs": verified.of_lost_inputs,
         "without_module": verified.without_module,
         "different": verified.different,
         "differences": differences.collect::<Vec<_>>(),
