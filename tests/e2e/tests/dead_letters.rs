@@ -198,7 +198,7 @@ async fn an_invalid_bulk_job_does_not_begin() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attempt_that_was_cut_off_is_of_the_version_that_began_it() {
+async fn a_dead_letter_is_of_the_version_that_made_it() {
     let gateway = Gateway::start().await;
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("weirgate.toml");
@@ -220,11 +220,11 @@ async fn an_attempt_that_was_cut_off_is_of_the_version_that_began_it() {
     .await;
     let second = server.client.deploy(&manifest, weirgate_guests::build("mender")).await["digest"].clone();
     assert_ne!(first, second);
-    assert_eq!(server.client.handler("hostile").await["running"], 1, "the call of the first version goes on");
+    assert_eq!(server.client.handler("hostile").await["running"], 0, "the attempt of the first version is discarded");
     server.restart().await;
     assert_eq!(server.client.handler("hostile").await["digest"], second);
     server.client.drained(PATIENCE).await;
     let dead = server.client.get("/v1/dead-letters").await.ok()["dead_letters"].clone();
     assert_eq!(dead.as_array().map(Vec::len), Some(1), "{dead}");
-    assert_eq!(dead[0]["digest"], first, "{dead}");
+    assert_eq!(dead[0]["digest"], second, "it has run under the second version only: {dead}");
 }

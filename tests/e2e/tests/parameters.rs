@@ -49,8 +49,12 @@ async fn a_wrong_parameter_is_named_with_what_to_write() {
     let (mut numbers, mut enumerations) = (0, 0);
     for (path, item) in document["paths"].as_object().expect("paths") {
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
-        let path =
-            path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>().join("/");
+        let filled = path.split('/').map(|part| match part {
+            "{name}" => "a",
+            part if part.starts_with('{') => "1",
+            part => part,
+        });
+        let path = filled.collect::<Vec<_>>().join("/");
         for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
             let (name, schema) = (parameter["name"].as_str().expect("a name"), &parameter["schema"]);
             // The subject is parsed apart from the other parameters of a status.

@@ -140,7 +140,7 @@ pub async fn list(State(app): State<App>) -> axum::Json<BulkJobList> {
 
 /// The progress of a bulk job.
 #[utoipa::path(
-    get, path = "/v1/bulk-jobs/{id}", operation_id = "read_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
+    get, path = "/v1/bulk-jobs/{id}", operation_id = "read_bulk_job", tag = "deliveries", params(("id" = u64, Path, maximum = 9_007_199_254_740_991_i64)),
     responses(
         (status = 200, description = "The bulk job", body = BulkJobItem),
         NoSuchBulkJob,
@@ -152,7 +152,7 @@ pub async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<axum::J
 
 /// Cancel a bulk job. Its completed commands remain in effect.
 #[utoipa::path(
-    post, path = "/v1/bulk-jobs/{id}/cancel", operation_id = "cancel_bulk_job", tag = "deliveries", params(("id" = u64, Path)),
+    post, path = "/v1/bulk-jobs/{id}/cancel", operation_id = "cancel_bulk_job", tag = "deliveries", params(("id" = u64, Path, maximum = 9_007_199_254_740_991_i64)),
     responses(
         (status = 200, description = "The bulk job", body = BulkJobItem),
         NoSuchBulkJob,

@@ -24,6 +24,7 @@ pub struct VersionsQuery {
     /// Only versions before this one: the `next` of the previous page.
     after: Option<u64>,
     /// The largest number of versions (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
