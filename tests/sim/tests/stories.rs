@@ -165,9 +165,9 @@ fn interrupted(engine: &Engine) -> Vec<Commit> {
     records.iter().flat_map(Record::commits).filter(|commit| is_interrupted(commit)).cloned().collect()
 }
 
-/// Kill an engine during a call of version 1, after version 2 was deployed. Answers the digest of version 1, and what the next
-/// engine recorded of the attempt.
-fn cut_off_after_a_deployment(are_views_kept: bool) -> (Digest, Vec<Commit>) {
+/// Kill an engine during a call of version 1, before or after version 2 is deployed. Answers the digest of version 1, and what the
+/// next engine recorded of the attempt.
+fn cut_off(deploys: bool, are_views_kept: bool) -> (Digest, Vec<Commit>) {
     let mut world = World::new();
     let [first, second] = ["first", "second"].map(|name| world.module(name));
     let mut engine = world.start(&first);
@@ -176,25 +176,30 @@ fn cut_off_after_a_deployment(are_views_kept: bool) -> (Digest, Vec<Commit>) {
     engine.pass().expect("a pass");
     acknowledged(answers);
     assert_eq!(engine.calls().len(), 1, "a call of version 1 is under way");
-    engine.use_module(second.clone());
-    deploy(&mut engine);
+    if deploys {
+        engine.use_module(second.clone());
+        deploy(&mut engine);
+    }
     if are_views_kept {
         engine.views().flush().expect("views that can be written");
     }
     world.kill(engine);
     let engine = world.start(&second);
     let digests: Vec<_> = engine.handlers().into_iter().map(|item| item.digest).collect();
-    assert_eq!(digests, [second.info().digest], "version 2 is deployed");
+    let deployed = if deploys { &second } else { &first };
+    assert_eq!(digests, [deployed.info().digest], "the last version is deployed");
     assert_ne!(first.info().digest, second.info().digest);
     (first.info().digest, interrupted(&engine))
 }
 
 #[test]
-fn an_attempt_that_was_cut_off_names_the_version_that_it_was_begun_under() {
+fn an_attempt_that_was_cut_off_names_its_version_and_a_discarded_one_is_not_cut_off() {
     for are_views_kept in [true, false] {
-        let (begun_under, commits) = cut_off_after_a_deployment(are_views_kept);
+        let (begun_under, commits) = cut_off(false, are_views_kept);
         let digests: Vec<_> = commits.iter().map(|commit| commit.digest).collect();
         assert_eq!(digests, [begun_under], "views kept: {are_views_kept}");
+        let (_, commits) = cut_off(true, are_views_kept);
+        assert!(commits.is_empty(), "the deployment discarded it, views kept: {are_views_kept}");
     }
 }
 
@@ -314,7 +319,10 @@ fn host_breaker_dropped_by_two_deployments_in_one_pass_leaves_no_row() {
     let mut world = World::new();
     let module = world.module("m");
     let mut engine = world.start(&module);
-    deploy(&mut engine);
+    let manifest = |more: &str| MANIFEST.replacen('{', &format!("{{{more},"), 1);
+    let mut answer = engine.deploy(handler(), manifest(r#""capabilities":{"hosts":["https://payments"]}"#));
+    engine.pass().expect("a pass");
+    answer.poll().expect("an answer").expect("a deployment");
     let answers = publish(&engine, [1]);
     engine.pass().expect("a pass");
     acknowledged(answers);
@@ -326,8 +334,8 @@ fn host_breaker_dropped_by_two_deployments_in_one_pass_leaves_no_row() {
     engine.views().flush().expect("views that can be written");
     let rows = |world: &World| world.rows.all().iter().filter(|(key, _)| key.starts_with(HOSTS)).count();
     assert_eq!(rows(&world), 1, "the host's breaker is open");
-    // The manifest does not name the host.
-    let answers = [engine.deploy(handler(), MANIFEST.to_owned()), engine.deploy(handler(), MANIFEST.to_owned())];
+    // These do not name the host.
+    let answers = [1, 2].map(|n| engine.deploy(handler(), manifest(&format!(r#""concurrency":{n}"#))));
     engine.pass().expect("a pass");
     assert!(answers.into_iter().all(|mut answer| answer.poll().is_some_and(|answer| answer.is_ok())));
     engine.views().flush().expect("views that can be written");

@@ -59,6 +59,9 @@ fn handler_of(record: &Record) -> (bool, Option<&HandlerName>) {
 fn state_at(records: &Records, handler: &HandlerName, key: &str, until: Position) -> KeyState {
     let mut state = BTreeMap::new();
     for (_, record) in records.iter().take_while(|(position, _)| *position <= until) {
+        if matches!(record, Record::Removed(removed) if removed.handler == *handler) {
+            state.clear();
+        }
         for commit in record.commits().iter().filter(|commit| commit.handler == *handler && commit.key == key) {
             for write in &commit.effects.state {
                 match &write.value {

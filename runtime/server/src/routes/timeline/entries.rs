@@ -80,7 +80,9 @@ pub struct EventEntry {
 #[derive(Serialize, ToSchema)]
 pub struct AttemptBegan {
     /// `<handler>@<position of the event>`.
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     pub attempt: u32,
     /// The handler's version: the position of its deployment.
@@ -90,11 +92,14 @@ pub struct AttemptBegan {
 #[derive(Serialize, ToSchema)]
 pub struct AttemptEnded {
     /// `<handler>@<position of the event>`.
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     pub attempt: u32,
     /// The handler's version: the position of its deployment, and the module.
     pub version: u64,
+    #[schema(value_type = weirgate_types::Digest)]
     pub digest: String,
     /// `completed`, `withheld`, `retry`, `awaiting-correction` or `dead-lettered`.
     pub outcome: &'static str,
@@ -148,7 +153,9 @@ pub struct TimerItem {
 
 #[derive(Serialize, ToSchema)]
 pub struct StepEntry {
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     pub attempt: u32,
     pub step: String,
@@ -166,6 +173,7 @@ pub struct StepEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct TimerFired {
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     pub name: String,
     /// When it was due: RFC 3339, and in Unix milliseconds.
@@ -177,7 +185,9 @@ pub struct TimerFired {
 
 #[derive(Serialize, ToSchema)]
 pub struct DecisionEntry {
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     /// `retry`, `correct`, `skip`, `resolve`, `discard` or `dead-letter`.
     pub command: &'static str,
@@ -195,14 +205,18 @@ pub struct DecisionEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct ReleasedEntry {
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     pub emitted: Vec<EmittedItem>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct GapEntry {
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     /// The number that was expected, and the one that is next.
     pub expected: u64,
@@ -211,7 +225,9 @@ pub struct GapEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct RefusedEntry {
+    #[schema(value_type = weirgate_types::DeliveryId)]
     pub delivery: String,
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     /// The position of the correction event.
     pub correction: u64,
@@ -220,12 +236,15 @@ pub struct RefusedEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct DeployedEntry {
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
+    #[schema(value_type = weirgate_types::Digest)]
     pub digest: String,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct ModeEntry {
+    #[schema(value_type = weirgate_types::HandlerName)]
     pub handler: String,
     /// `running`, `draining`, `paused` or `removed`.
     pub mode: &'static str,
