@@ -139,6 +139,12 @@ impl Item {
         self.life == Life::Ready && self.attempt > 0
     }
 
+    /// Whether its attempt began in this pass, and it was closed in it: discarded by a deployment, then decided.
+    #[must_use]
+    pub fn was_closed_at_once(&self, pass: u64) -> bool {
+        self.life == Life::Done && self.begun_pass == pass
+    }
+
     /// Whether it was closed and opened again, so that later ones of its key may be running.
     #[must_use]
     pub fn was_opened_again(&self, position: Position) -> bool {

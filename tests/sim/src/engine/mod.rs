@@ -251,8 +251,10 @@ impl History<'_> {
         for position in positions {
             let delivery = DeliveryId { handler: call.handler().clone(), position };
             let item = self.checks.item(&delivery);
-            // A deployment in the same pass may have discarded it.
-            let may = item.is_some_and(|item| item.life == Life::Running || item.was_discarded());
+            // A deployment in the same pass may have discarded it; then an operator may have closed it.
+            let may = item.is_some_and(|item| {
+                item.life == Life::Running || item.was_discarded() || item.was_closed_at_once(self.checks.pass)
+            });
             check(Rule::Attempts, may, || format!("{delivery} is called and is {item:?}"))?;
             let others = self.calls.iter().filter(|other| other.handler() == call.handler());
             let is_twice = others.flat_map(Call::items).any(|(other, _)| other == position);
