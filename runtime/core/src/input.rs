@@ -1,7 +1,7 @@
 //! Inputs: what the engine reports to the machine.
 
 use weirgate_types::{
-    AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
+    AttemptFailure, BreakerId, Commit, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
 };
 
 use crate::DeliveryRow;
@@ -104,9 +104,6 @@ pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
         Record::Stepped(stepped) => vec![stepped.delivery.clone()],
         Record::DeliveryDecided(decided) => vec![decided.delivery.clone()],
         Record::CorrectionRefused(refused) => vec![refused.delivery.clone()],
-        other => {
-            let ids = other.commits().iter();
-            ids.map(|commit| DeliveryId { handler: commit.handler.clone(), position: commit.event }).collect()
-        }
+        other => other.commits().iter().map(Commit::delivery).collect(),
     }
 }

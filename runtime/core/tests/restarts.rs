@@ -182,7 +182,7 @@ impl History {
         for (_, record) in &self.world.log {
             for commit in record.commits() {
                 if matches!(commit.outcome, Outcome::DeadLettered { .. }) {
-                    dead.insert(DeliveryId { handler: commit.handler.clone(), position: commit.event });
+                    dead.insert(commit.delivery());
                 }
             }
             if let Record::DeliveryDecided(decided) = record {

@@ -198,7 +198,7 @@ fn line_of_commit(commit: &Commit) -> Option<Line> {
     if !is_dead && !is_by_host {
         return None;
     }
-    let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+    let delivery = commit.delivery();
     let (attempt, digest) = (commit.attempt, commit.digest.to_string());
     let failure = Failure::of(failure);
     Some(match is_dead {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptFailure, Digest, Event, HandlerName, Position};
+use crate::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, Position};
 
 /// The record that ends an attempt. Its emitted events take the positions that follow its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,12 @@ pub struct StateReads {
 }
 
 impl Commit {
+    /// The delivery whose attempt it ends.
+    #[must_use]
+    pub fn delivery(&self) -> DeliveryId {
+        DeliveryId { handler: self.handler.clone(), position: self.event }
+    }
+
     /// Size of the commit in a record, in bytes.
     #[must_use]
     pub fn encoded_size(&self) -> usize {

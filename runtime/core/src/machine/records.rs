@@ -105,7 +105,7 @@ impl Machine {
 
     fn committed(&mut self, position: Position, commit: &Commit, actions: &mut Vec<Action>) {
         self.timers.committed(commit);
-        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        let delivery = commit.delivery();
         if let Some(handler) = self.handlers.get_mut(&commit.handler).filter(|_| !self.recovering) {
             handler.emission_rate.spend(commit.effects.emitted.len());
         }

@@ -1,8 +1,6 @@
 //! What commits change in the views: state, statuses, dead letters, timers.
 
-use weirgate_types::{
-    AttemptFailure, Commit, DeliveryId, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite,
-};
+use weirgate_types::{AttemptFailure, Commit, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite};
 
 use super::{Projection, public};
 use crate::{
@@ -48,7 +46,7 @@ impl Projection {
             self.timer_written(position, before.timers + index, commit, write)?;
         }
         if let Outcome::DeadLettered { .. } = commit.outcome {
-            let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+            let delivery = commit.delivery();
             self.put(keys::dead_letter(&delivery), keys::position_value(position));
         }
         if !commit.effects.status.iter().any(|write| write.subject == commit.key) {

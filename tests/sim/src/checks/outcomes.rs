@@ -7,7 +7,7 @@ use crate::{Order, kinds::DELAYS_MS_MAX};
 
 impl Checks {
     pub(super) fn committed(&mut self, position: Position, commit: &Commit) -> Checked {
-        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        let delivery = commit.delivery();
         let item = self.known(Rule::OnceOnly, &delivery)?.clone();
         let is_its = item.life == Life::Running && item.attempt == commit.attempt;
         check(Rule::OnceOnly, is_its, || format!("attempt {} of {delivery} ends; {item:?}", commit.attempt))?;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use weirgate_history::{HistoryError, Look};
-use weirgate_types::{BreakerId, DeliveryId, HandlerName, Mode, Position, Record, Stepped};
+use weirgate_types::{BreakerId, DeliveryId, HandlerName, Mode, Position, Record};
 
 use crate::job::StoredRecord;
 
@@ -157,19 +157,8 @@ fn handlers(record: &Record) -> Vec<HandlerName> {
 
 fn deliveries(record: &Record) -> Vec<DeliveryId> {
     match record {
-        Record::Attempted { delivery, .. }
-        | Record::Stepped(Stepped { delivery, .. })
-        | Record::Released { delivery, .. } => vec![delivery.clone()],
-        Record::DeliveryDecided(decided) => vec![decided.delivery.clone()],
         Record::GapPassed(gap) => vec![gap.delivery.clone()],
-        Record::CorrectionRefused(refused) => vec![refused.delivery.clone()],
-        record => {
-            let of = |commit: &weirgate_types::Commit| DeliveryId {
-                handler: commit.handler.clone(),
-                position: commit.event,
-            };
-            record.commits().iter().map(of).collect()
-        }
+        record => weirgate_core::deliveries_of(record),
     }
 }
 

@@ -140,7 +140,7 @@ impl Attempts {
     }
 
     fn committed(&mut self, position: Position, commit: &Commit) -> Option<EndedCall> {
-        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
+        let delivery = commit.delivery();
         match &commit.outcome {
             Outcome::Completed | Outcome::Withheld | Outcome::DeadLettered { held: false, .. } => {
                 self.carried.remove(&delivery);
