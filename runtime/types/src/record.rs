@@ -245,7 +245,8 @@ impl Record {
     }
 
     /// The commit that emitted the record's event of this index.
-    fn commit_emitting(&self, mut index: u64) -> Option<&Commit> {
+    #[must_use]
+    pub fn commit_emitting(&self, mut index: u64) -> Option<&Commit> {
         self.commits().iter().find(|commit| {
             let emitted = commit.effects.emitted.len() as u64;
             let is_its = index < emitted;

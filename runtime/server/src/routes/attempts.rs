@@ -156,16 +156,21 @@ pub async fn list(State(app): State<App>, Query(query): Query<AttemptsQuery>) ->
     slot.answer(&AttemptList { attempts, next_after, next, head })
 }
 
+/// The name of an outcome, when the next attempt is due, and why it failed.
+pub fn ended(outcome: &Outcome) -> (&'static str, Option<u64>, Option<&AttemptFailure>) {
+    match outcome {
+        Outcome::Completed => ("completed", None, None),
+        Outcome::Withheld => ("withheld", None, None),
+        Outcome::Retry { due_ms, failure, .. } => ("retry", Some(*due_ms), Some(failure)),
+        Outcome::AwaitingCorrection { failure, .. } => ("awaiting-correction", None, Some(failure)),
+        Outcome::DeadLettered { failure, .. } => ("dead-lettered", None, Some(failure)),
+    }
+}
+
 impl AttemptItem {
     fn of(position: Position, commit: &Commit) -> Self {
-        let delivery = DeliveryId { handler: commit.handler.clone(), position: commit.event };
-        let (outcome, next_attempt_at_ms, failure) = match &commit.outcome {
-            Outcome::Completed => ("completed", None, None),
-            Outcome::Withheld => ("withheld", None, None),
-            Outcome::Retry { due_ms, failure, .. } => ("retry", Some(*due_ms), Some(failure)),
-            Outcome::AwaitingCorrection { failure, .. } => ("awaiting-correction", None, Some(failure)),
-            Outcome::DeadLettered { failure, .. } => ("dead-lettered", None, Some(failure)),
-        };
+        let delivery = commit.delivery();
+        let (outcome, next_attempt_at_ms, failure) = ended(&commit.outcome);
         let statuses = commit.effects.status.iter().map(StatusItem::of);
         let emitted = commit.effects.emitted.iter().chain(&commit.effects.withheld);
         let emitted = emitted.filter(|event| !event.r#type.starts_with("weirgate."));

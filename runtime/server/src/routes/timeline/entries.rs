@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use weirgate_types::{DeliveryId, Digest, HandlerName};
 
 use super::super::{
     attempts::{FailureItem, StatusItem},
@@ -77,13 +78,26 @@ pub struct EventEntry {
     pub depth: u32,
 }
 
+/// The delivery that an entry is about.
+#[derive(Serialize, ToSchema)]
+pub struct DeliveryOf {
+    /// `<handler>@<position of the event>`.
+    #[schema(value_type = DeliveryId)]
+    pub delivery: String,
+    #[schema(value_type = HandlerName)]
+    pub handler: String,
+}
+
+impl DeliveryOf {
+    pub fn new(delivery: &DeliveryId) -> Self {
+        Self { delivery: delivery.to_string(), handler: delivery.handler.to_string() }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct AttemptBegan {
-    /// `<handler>@<position of the event>`.
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     pub attempt: u32,
     /// The handler's version: the position of its deployment.
     pub version: u64,
@@ -91,15 +105,12 @@ pub struct AttemptBegan {
 
 #[derive(Serialize, ToSchema)]
 pub struct AttemptEnded {
-    /// `<handler>@<position of the event>`.
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     pub attempt: u32,
     /// The handler's version: the position of its deployment, and the module.
     pub version: u64,
-    #[schema(value_type = weirgate_types::Digest)]
+    #[schema(value_type = Digest)]
     pub digest: String,
     /// `completed`, `withheld`, `retry`, `awaiting-correction` or `dead-lettered`.
     pub outcome: &'static str,
@@ -153,10 +164,8 @@ pub struct TimerItem {
 
 #[derive(Serialize, ToSchema)]
 pub struct StepEntry {
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     pub attempt: u32,
     pub step: String,
     pub method: String,
@@ -173,7 +182,7 @@ pub struct StepEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct TimerFired {
-    #[schema(value_type = weirgate_types::HandlerName)]
+    #[schema(value_type = HandlerName)]
     pub handler: String,
     pub name: String,
     /// When it was due: RFC 3339, and in Unix milliseconds.
@@ -185,10 +194,8 @@ pub struct TimerFired {
 
 #[derive(Serialize, ToSchema)]
 pub struct DecisionEntry {
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     /// `retry`, `correct`, `skip`, `resolve`, `discard` or `dead-letter`.
     pub command: &'static str,
     pub actor: String,
@@ -205,19 +212,15 @@ pub struct DecisionEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct ReleasedEntry {
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     pub emitted: Vec<EmittedItem>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct GapEntry {
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     /// The number that was expected, and the one that is next.
     pub expected: u64,
     pub found: u64,
@@ -225,10 +228,8 @@ pub struct GapEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct RefusedEntry {
-    #[schema(value_type = weirgate_types::DeliveryId)]
-    pub delivery: String,
-    #[schema(value_type = weirgate_types::HandlerName)]
-    pub handler: String,
+    #[serde(flatten)]
+    pub of: DeliveryOf,
     /// The position of the correction event.
     pub correction: u64,
     pub reason: String,
@@ -236,15 +237,15 @@ pub struct RefusedEntry {
 
 #[derive(Serialize, ToSchema)]
 pub struct DeployedEntry {
-    #[schema(value_type = weirgate_types::HandlerName)]
+    #[schema(value_type = HandlerName)]
     pub handler: String,
-    #[schema(value_type = weirgate_types::Digest)]
+    #[schema(value_type = Digest)]
     pub digest: String,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct ModeEntry {
-    #[schema(value_type = weirgate_types::HandlerName)]
+    #[schema(value_type = HandlerName)]
     pub handler: String,
     /// `running`, `draining`, `paused` or `removed`.
     pub mode: &'static str,

@@ -2,20 +2,20 @@
 
 use weirgate_engine::Moment;
 use weirgate_types::{
-    BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Event, Mode, ModeChanged, Outcome, Position,
+    BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Event, Mode, ModeChanged, Position,
     RUNTIME_TYPES, Record, StepResult, Stepped, TimerWrite,
 };
 
 use super::{
     super::{
-        attempts::{FailureItem, StatusItem},
+        attempts::{FailureItem, StatusItem, ended},
         failures::LogItem,
         times::rfc3339,
     },
     entries::{
-        AttemptBegan, AttemptEnded, BreakerEntry, DecisionEntry, DeployedEntry, EmittedItem, EventEntry, GapEntry,
-        ModeEntry, RefusedEntry, ReleasedEntry, Shown, StateChange, StepEntry, TimelineEntry, TimerFired, TimerItem,
-        What,
+        AttemptBegan, AttemptEnded, BreakerEntry, DecisionEntry, DeliveryOf, DeployedEntry, EmittedItem, EventEntry,
+        GapEntry, ModeEntry, RefusedEntry, ReleasedEntry, Shown, StateChange, StepEntry, TimelineEntry, TimerFired,
+        TimerItem, What,
     },
 };
 
@@ -39,12 +39,9 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
     let one = match record {
         Record::Accepted { .. } => return event(record, first, position).into_iter().collect(),
         Record::Committed(_) | Record::Batched(_) => return attempts_ended(key, moment),
-        Record::Attempted { delivery, attempt, version, .. } => What::AttemptBegan(AttemptBegan {
-            delivery: delivery.to_string(),
-            handler: delivery.handler.to_string(),
-            attempt: *attempt,
-            version: version.0,
-        }),
+        Record::Attempted { delivery, attempt, version, .. } => {
+            What::AttemptBegan(AttemptBegan { of: DeliveryOf::new(delivery), attempt: *attempt, version: version.0 })
+        }
         Record::Stepped(stepped) => step(stepped),
         Record::Fired { timer, due_ms, event, .. } => What::TimerFired(TimerFired {
             handler: timer.handler.to_string(),
@@ -56,19 +53,14 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
         }),
         Record::DeliveryDecided(decided) => decision(position, decided),
         Record::Released { delivery, emitted: events, .. } => What::Released(ReleasedEntry {
-            delivery: delivery.to_string(),
-            handler: delivery.handler.to_string(),
+            of: DeliveryOf::new(delivery),
             emitted: emitted(events, Some(position.next())),
         }),
-        Record::GapPassed(gap) => What::GapPassed(GapEntry {
-            delivery: gap.delivery.to_string(),
-            handler: gap.delivery.handler.to_string(),
-            expected: gap.expected,
-            found: gap.found,
-        }),
+        Record::GapPassed(gap) => {
+            What::GapPassed(GapEntry { of: DeliveryOf::new(&gap.delivery), expected: gap.expected, found: gap.found })
+        }
         Record::CorrectionRefused(refused) => What::CorrectionRefused(RefusedEntry {
-            delivery: refused.delivery.to_string(),
-            handler: refused.delivery.handler.to_string(),
+            of: DeliveryOf::new(&refused.delivery),
             correction: refused.correction.0,
             reason: refused.reason.clone(),
         }),
@@ -111,23 +103,12 @@ fn event(record: &Record, first: Position, position: Position) -> Option<What> {
 
 /// The delivery that emitted the record's event at this offset.
 fn emitter(record: &Record, offset: u64) -> Option<DeliveryId> {
-    let mut index = offset.checked_sub(1)?;
+    let index = offset.checked_sub(1)?;
     match record {
-        Record::Released { delivery, .. } => return Some(delivery.clone()),
-        Record::DeliveryDecided(decided) => return Some(decided.delivery.clone()),
-        _ => {}
+        Record::Released { delivery, .. } => Some(delivery.clone()),
+        Record::DeliveryDecided(decided) => Some(decided.delivery.clone()),
+        _ => record.commit_emitting(index).map(Commit::delivery),
     }
-    let its = record.commits().iter().find(|commit| {
-        let emitted = commit.effects.emitted.len() as u64;
-        let is_its = index < emitted;
-        index = index.saturating_sub(emitted);
-        is_its
-    });
-    its.map(delivery_of)
-}
-
-fn delivery_of(commit: &Commit) -> DeliveryId {
-    DeliveryId { handler: commit.handler.clone(), position: commit.event }
 }
 
 /// The key's commits in a record. Events of a record follow it in the order of its commits, and so do the values before.
@@ -145,13 +126,7 @@ fn attempts_ended(key: &str, moment: &Moment<'_>) -> Vec<What> {
 }
 
 fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -> AttemptEnded {
-    let (outcome, due_ms, failure) = match &commit.outcome {
-        Outcome::Completed => ("completed", None, None),
-        Outcome::Withheld => ("withheld", None, None),
-        Outcome::Retry { due_ms, failure, .. } => ("retry", Some(*due_ms), Some(failure)),
-        Outcome::AwaitingCorrection { failure, .. } => ("awaiting-correction", None, Some(failure)),
-        Outcome::DeadLettered { failure, .. } => ("dead-lettered", None, Some(failure)),
-    };
+    let (outcome, due_ms, failure) = ended(&commit.outcome);
     let effects = &commit.effects;
     let state = effects.state.iter().enumerate().map(|(index, write)| StateChange {
         name: write.name.clone(),
@@ -161,8 +136,7 @@ fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -
     let mut events = emitted(&effects.emitted, Some(next));
     events.extend(emitted(&effects.withheld, None));
     AttemptEnded {
-        delivery: delivery_of(commit).to_string(),
-        handler: commit.handler.to_string(),
+        of: DeliveryOf::new(&commit.delivery()),
         attempt: commit.attempt,
         version: commit.version.0,
         digest: commit.digest.to_string(),
@@ -206,8 +180,7 @@ fn step(stepped: &Stepped) -> What {
         StepResult::TooManyCalls => (None, Some("too many calls".to_owned())),
     };
     What::Step(StepEntry {
-        delivery: stepped.delivery.to_string(),
-        handler: stepped.delivery.handler.to_string(),
+        of: DeliveryOf::new(&stepped.delivery),
         attempt: stepped.attempt,
         step: stepped.step.clone(),
         method: stepped.request.method.clone(),
@@ -226,8 +199,7 @@ fn decision(position: Position, decided: &DeliveryDecided) -> What {
         _ => (None, None),
     };
     What::Decision(DecisionEntry {
-        delivery: decided.delivery.to_string(),
-        handler: decided.delivery.handler.to_string(),
+        of: DeliveryOf::new(&decided.delivery),
         command: decided.command.word(),
         actor: decided.actor.clone(),
         reason: decided.reason.clone(),
