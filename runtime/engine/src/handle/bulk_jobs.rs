@@ -66,7 +66,7 @@ impl BulkJobs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> u64 {
+    fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> u64 {
         let mut known = self.known();
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
         let Audit { actor, reason } = audit.clone();
@@ -107,16 +107,34 @@ impl Handle {
         audit: Audit,
         (per_second, now_ms): (u32, u64),
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let id = self.0.bulk_jobs.begin(request.word(), &audit, now_ms);
-        let handle = self.clone();
-        let work = async move {
-            let result = handle.carry_out(id, filter, request, audit, per_second).await;
-            handle.end_job(id, result);
-        };
-        (id, work)
+        let command = request.word();
+        self.begin_job(command, audit, now_ms, move |handle, id, audit| async move {
+            handle.carry_out(id, filter, request, audit, per_second).await
+        })
     }
 
-    pub(super) fn end_job(&self, id: u64, result: Result<(), Refusal>) {
+    /// Creates a job that `work` does; the returned future carries it out.
+    pub(super) fn begin_job<F, W>(
+        &self,
+        command: &'static str,
+        audit: Audit,
+        now_ms: u64,
+        work: F,
+    ) -> (u64, impl Future<Output = ()> + Send + use<F, W>)
+    where
+        F: FnOnce(Self, u64, Audit) -> W + Send,
+        W: Future<Output = Result<(), Refusal>> + Send,
+    {
+        let id = self.0.bulk_jobs.begin(command, &audit, now_ms);
+        let handle = self.clone();
+        let job = async move {
+            let result = work(handle.clone(), id, audit).await;
+            handle.end_job(id, result);
+        };
+        (id, job)
+    }
+
+    fn end_job(&self, id: u64, result: Result<(), Refusal>) {
         self.0.bulk_jobs.change(id, |job| match result {
             _ if job.state != BulkJobState::Running => {}
             Ok(()) => job.state = BulkJobState::Done,

@@ -50,12 +50,9 @@ impl Handle {
         audit: Audit,
         now_ms: u64,
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let (id, own) = (self.0.bulk_jobs.begin("remove", &audit, now_ms), self.clone());
-        let work = async move {
-            let result = own.remove_with_open(id, handler, audit).await;
-            own.end_job(id, result);
-        };
-        (id, work)
+        self.begin_job("remove", audit, now_ms, move |own, id, audit| async move {
+            own.remove_with_open(id, handler, audit).await
+        })
     }
 
     /// Creates a job that runs a handler's deliveries that wait for a retry now, with all their attempts.
@@ -65,12 +62,9 @@ impl Handle {
         audit: Audit,
         now_ms: u64,
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let (id, own) = (self.0.bulk_jobs.begin("retry", &audit, now_ms), self.clone());
-        let work = async move {
-            let result = own.decide_each(id, &handler, Which::Retrying, &audit).await;
-            own.end_job(id, result);
-        };
-        (id, work)
+        self.begin_job("retry", audit, now_ms, move |own, id, audit| async move {
+            own.decide_each(id, &handler, Which::Retrying, &audit).await
+        })
     }
 
     async fn remove_with_open(&self, id: u64, handler: HandlerName, audit: Audit) -> Result<(), Refusal> {
