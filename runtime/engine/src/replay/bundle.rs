@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weirgate_host::{Host, ModuleError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, DeliveryId, Digest, Epochs, Manifest, Position, RuntimeVersion, Stepped};
+use weirgate_types::{Commit, DeliveryId, Digest, Epochs, Manifest, Position, RuntimeVersion};
 
 use super::{
     Differs, Fixture, Mask, ReplayError,
@@ -21,6 +21,7 @@ use super::{
     execute::{CallInput, Executable},
     mask::masked,
     memory::{MemoryCalls, MemoryState, StateView, Step},
+    recorded::RecordedCalls,
     walk::{Deployment, Visit, Walk},
 };
 
@@ -165,11 +166,10 @@ impl Collecting<'_> {
         let mut state = walk.state(begun, commit).views()?;
         let values = state.iter_mut().flat_map(|view| &mut view.values);
         values.for_each(|(_, value)| *value = masked(self.masks, value));
-        let calls = walk.calls(begun)?;
-        let step = |stepped: Stepped| Step::of(stepped, |body| masked(self.masks, body));
-        let before = calls.all_before()?.into_iter().map(step).collect();
-        let own = calls.all_own()?.into_iter().map(step).collect();
-        Ok(BundledItem { state, before, calls: own, came: commit.into() })
+        let RecordedCalls { before, own } = walk.calls(begun)?;
+        let step = |stepped| Step::of(stepped, |body| masked(self.masks, body));
+        let (before, calls) = (before.into_iter().map(step).collect(), own.into_iter().map(step).collect());
+        Ok(BundledItem { state, before, calls, came: commit.into() })
     }
 }
 
@@ -178,7 +178,7 @@ impl BundledCall {
     fn repeat(&self, executable: &Executable) -> Result<Vec<Came>, ReplayError> {
         let (repeated, _) = executable.execute(&self.input, |index| {
             let item = self.items.get(index).ok_or(ReplayError::NoItem(index))?;
-            let calls = MemoryCalls::new(&item.before, &item.calls);
+            let calls = MemoryCalls::new(item.before.clone(), item.calls.clone());
             Ok((Box::new(MemoryState::new(&item.state)), Box::new(calls)))
         })?;
         Ok(repeated.into_iter().map(Came::from).collect())
@@ -197,8 +197,11 @@ impl BundledCall {
 
     /// Takes over the results, and the requests of calls, that masked inputs lead to.
     fn adopt(&mut self, executable: &Executable) -> Result<(), ReplayError> {
-        let adopted: Vec<MemoryCalls> =
-            self.items.iter().map(|item| MemoryCalls::new(&item.before, &item.calls).of_any_request()).collect();
+        let adopted: Vec<MemoryCalls> = self
+            .items
+            .iter()
+            .map(|item| MemoryCalls::new(item.before.clone(), item.calls.clone()).of_any_request())
+            .collect();
         let (repeated, _) = executable.execute(&self.input, |index| {
             let (item, calls) = self.items.get(index).zip(adopted.get(index)).ok_or(ReplayError::NoItem(index))?;
             Ok((Box::new(MemoryState::new(&item.state)), Box::new(calls.clone())))

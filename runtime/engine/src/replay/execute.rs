@@ -17,7 +17,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// A module with the settings of a deployment.
 #[derive(Debug)]
 pub struct Executable {
-    pub module: Module,
+    module: Module,
     config: Arc<BTreeMap<String, String>>,
     limits: CallLimits,
     capabilities: Capabilities,

@@ -73,7 +73,7 @@ impl ReadState for MemoryState {
     }
 }
 
-/// The calls of an attempt, as they were recorded. Clones share what was repeated.
+/// The calls of an attempt that is executed again: their results are the recorded ones, and nothing is sent. Clones share what was repeated.
 #[derive(Clone)]
 pub struct MemoryCalls(Arc<Mutex<Calls>>);
 
@@ -87,8 +87,8 @@ struct Calls {
 }
 
 impl MemoryCalls {
-    pub fn new(before: &[Step], own: &[Step]) -> Self {
-        let (before, own) = (before.to_vec(), own.iter().cloned().collect());
+    pub fn new(before: Vec<Step>, own: Vec<Step>) -> Self {
+        let own = own.into();
         Self(Arc::new(Mutex::new(Calls { before, own, repeated: Vec::new(), any_request: false })))
     }
 
@@ -121,6 +121,7 @@ impl Outbound for MemoryCalls {
         Ok(known.result.finished().cloned().map(|answer| RecordedStep { request, answer }))
     }
 
+    /// A component makes its calls one after another, so the next one has to be the next recorded one.
     fn source(&self, step: &str, request: &StepRequest) -> Result<Source, StateError> {
         let mut calls = self.calls();
         let any_request = calls.any_request;

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_host::{Host, ModuleError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, Deployed, Epoch, Epochs, Manifest, Position, Record, RuntimeVersion};
+use weirgate_types::{Commit, Deployed, Epoch, Epochs, Manifest, Position, Record, RuntimeVersion, Stepped};
 
 use super::{
     ReplayError,
     attempts::{Attempts, Begun, Ended, EndedCall},
     execute::{CallInput, Executable, ItemInput, Services},
+    memory::{MemoryCalls, Step},
     past::{Past, PastState},
     recorded::RecordedCalls,
 };
@@ -19,8 +20,10 @@ use crate::{StorageError, corrections, job::StoredRecord};
 const DEPLOYMENTS_MAX: usize = 64;
 
 pub struct Walk {
-    pub log: LogReader,
+    log: LogReader,
     host: Arc<Host>,
+    /// The record that it is at.
+    at: Option<StoredRecord>,
     attempts: Attempts,
     past: Past,
     deployments: BTreeMap<Position, Arc<Deployment>>,
@@ -55,6 +58,7 @@ impl Walk {
         Self {
             log,
             host,
+            at: None,
             attempts,
             past,
             deployments: BTreeMap::new(),
@@ -71,22 +75,29 @@ impl Walk {
             if position > through {
                 break;
             }
+            let record = Arc::new(record);
+            self.at = Some(StoredRecord { first: position, record: Arc::clone(&record) });
             visit.record(&record);
             for call in self.attempts.apply(position, &record) {
                 visit.call(self, position, &call)?;
             }
-            match &record {
-                Record::RuntimeChanged(changed) => self.runtime = changed.runtime.clone(),
-                Record::Lost(_) => self.lost = Some(self.epochs.at(position)),
-                _ => {}
-            }
-            if let Record::Removed(removed) = &record {
-                self.past.remove(&removed.handler);
-            }
-            let oldest = self.attempts.oldest().unwrap_or(position);
-            record.commits().iter().for_each(|commit| self.past.write(position, commit, oldest));
+            self.pass(position, &record);
         }
         Ok(())
+    }
+
+    /// Takes over what a record changes for later attempts.
+    fn pass(&mut self, position: Position, record: &Record) {
+        match record {
+            Record::Committed(_) | Record::Batched(_) => {
+                let oldest = self.attempts.oldest().unwrap_or(position);
+                record.commits().iter().for_each(|commit| self.past.write(position, commit, oldest));
+            }
+            Record::Removed(removed) => self.past.remove(&removed.handler),
+            Record::RuntimeChanged(changed) => self.runtime = changed.runtime.clone(),
+            Record::Lost(_) => self.lost = Some(self.epochs.at(position)),
+            _ => {}
+        }
     }
 
     /// Whether attempts of the call may have read what a lost record wrote: those that began after it, and before the repair, which
@@ -98,7 +109,11 @@ impl Walk {
     /// The commit that ended an attempt; `None` if it was discarded.
     pub fn commit(&self, ended: &Ended) -> Result<Option<Commit>, ReplayError> {
         let Some(position) = ended.commit else { return Ok(None) };
-        let read = StoredRecord::read(&self.log, position).map_err(StorageError::from)?;
+        // Nearly always the record that ended the call.
+        let read = match self.at.as_ref().filter(|at| at.first == position) {
+            Some(at) => Some(at.clone()),
+            None => StoredRecord::read(&self.log, position).map_err(StorageError::from)?,
+        };
         let commit = read.as_ref().and_then(|stored| stored.record.commit_of(&ended.begun.delivery));
         Ok(Some(commit.cloned().ok_or(StorageError::Missing { what: "commit", position })?))
     }
@@ -124,7 +139,9 @@ impl Walk {
     }
 
     pub fn services(&self, begun: &Begun, commit: &Commit) -> Result<Services, ReplayError> {
-        Ok((Box::new(self.state(begun, commit)), Box::new(self.calls(begun)?)))
+        let RecordedCalls { before, own } = self.calls(begun)?;
+        let steps = |calls: Vec<Stepped>| calls.into_iter().map(|call| Step::of(call, <[u8]>::to_vec)).collect();
+        Ok((Box::new(self.state(begun, commit)), Box::new(MemoryCalls::new(steps(before), steps(own)))))
     }
 
     pub fn state(&self, begun: &Begun, commit: &Commit) -> PastState {
@@ -133,7 +150,7 @@ impl Walk {
     }
 
     pub fn calls(&self, begun: &Begun) -> Result<RecordedCalls, ReplayError> {
-        Ok(RecordedCalls::new(&self.log, begun)?)
+        Ok(RecordedCalls::read(&self.log, begun)?)
     }
 
     pub fn deployment(&mut self, position: Position) -> Result<Arc<Deployment>, ReplayError> {
