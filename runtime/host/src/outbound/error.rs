@@ -1,6 +1,6 @@
 //! Why a call has no answer: as one of the contract's five errors for the guest, or as a reason that ends the guest's call.
 
-use weirgate_types::StepResult;
+use weirgate_types::{StepAnswer, StepResult};
 
 /// The guest's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +39,32 @@ impl From<FetchError> for Refused {
     }
 }
 
-impl From<FetchError> for StepResult {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::Denied(message) => Self::Denied(message),
-            FetchError::Unreachable(message) => Self::Unreachable(message),
-            FetchError::TimedOut => Self::TimedOut,
-            FetchError::TooLarge => Self::TooLarge,
-            FetchError::CircuitOpen(open_ms) => Self::CircuitOpen(open_ms),
-        }
+/// What is recorded of a call.
+pub(super) fn result_of(call: Result<StepAnswer, Refused>) -> StepResult {
+    let error = match call {
+        Ok(answer) => return StepResult::Answered(answer),
+        Err(Refused::TooManyCalls) => return StepResult::TooManyCalls,
+        Err(Refused::Told(error)) => error,
+    };
+    match error {
+        FetchError::Denied(message) => StepResult::Denied(message),
+        FetchError::Unreachable(message) => StepResult::Unreachable(message),
+        FetchError::TimedOut => StepResult::TimedOut,
+        FetchError::TooLarge => StepResult::TooLarge,
+        FetchError::CircuitOpen(open_ms) => StepResult::CircuitOpen(open_ms),
     }
+}
+
+/// The answer of a recorded call, or why it has none.
+pub(super) fn answer_of(result: StepResult) -> Result<StepAnswer, Refused> {
+    Err(match result {
+        StepResult::Answered(answer) => return Ok(answer),
+        StepResult::TooManyCalls => return Err(Refused::TooManyCalls),
+        StepResult::Denied(message) => FetchError::Denied(message),
+        StepResult::Unreachable(message) => FetchError::Unreachable(message),
+        StepResult::TimedOut => FetchError::TimedOut,
+        StepResult::TooLarge => FetchError::TooLarge,
+        StepResult::CircuitOpen(open_ms) => FetchError::CircuitOpen(open_ms),
+    }
+    .into())
 }

@@ -6,7 +6,7 @@ use weirgate_types::{CallLimits, Capabilities, HostCall, StepAnswer, StepRequest
 
 use super::{
     Network, Outbound, OutboundCall, RecordedStep, Request, Source,
-    error::{FetchError, Refused},
+    error::{FetchError, Refused, answer_of, result_of},
     redirect::{self, REDIRECTS_MAX},
     request::Outgoing,
     secrets::Secrets,
@@ -103,14 +103,12 @@ impl Steps {
         };
         let (result, room) = (call.result.clone(), self.reading.take());
         self.keep(step, call, room)?;
-        match result {
-            StepResult::Answered(answer) => Ok(Ok(answer)),
-            StepResult::TooManyCalls => Err(too_many_calls(self.calls_max)),
-            StepResult::Denied(message) => Ok(Err(FetchError::Denied(message))),
-            StepResult::Unreachable(message) => Ok(Err(FetchError::Unreachable(message))),
-            StepResult::TimedOut => Ok(Err(FetchError::TimedOut)),
-            StepResult::TooLarge => Ok(Err(FetchError::TooLarge)),
-            StepResult::CircuitOpen(open_ms) => Ok(Err(FetchError::CircuitOpen(open_ms))),
+        match answer_of(result) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Refused::Told(error)) => Ok(Err(error)),
+            Err(Refused::TooManyCalls) => {
+                Err(effect_limit("too many outbound calls", self.calls_max, "limits.outbound_calls"))
+            }
         }
     }
 
@@ -118,13 +116,12 @@ impl Steps {
         let secrets = self.secrets.take();
         let secrets = secrets.unwrap_or_else(|| Secrets::load(&self.capabilities.secrets, &*self.engine));
         let before = self.calls;
-        let result = match self.ask(step, request, time_left, &secrets) {
-            Ok(answer) => StepResult::Answered(answer),
-            Err(Refused::Told(error)) => secrets.hide_in_error(error).into(),
-            Err(Refused::TooManyCalls) => StepResult::TooManyCalls,
-        };
+        let result = self.ask(step, request, time_left, &secrets).map_err(|refused| match refused {
+            Refused::Told(error) => Refused::Told(secrets.hide_in_error(error)),
+            Refused::TooManyCalls => Refused::TooManyCalls,
+        });
         self.secrets = Some(secrets);
-        OutboundCall { request: made, result, requests: self.calls - before }
+        OutboundCall { request: made, result: result_of(result), requests: self.calls - before }
     }
 
     /// A recorded call counts like one that is made.
@@ -236,10 +233,6 @@ impl Seen {
         };
         *self.hosts.entry(host).or_insert(true) &= good;
     }
-}
-
-fn too_many_calls(max: u32) -> Stop {
-    effect_limit("too many outbound calls", max, "limits.outbound_calls")
 }
 
 /// The answer of a step belongs to its request: a charge of 100 does not answer one of 105.
