@@ -52,25 +52,19 @@ impl KeyState {
     pub fn logging_to(self, reads: Option<ReadLog>) -> Self {
         Self { reads, ..self }
     }
-
-    fn log_read(&self, as_of: Position) {
-        if let Some(reads) = &self.reads {
-            reads.add(as_of);
-        }
-    }
 }
 
 impl ReadState for KeyState {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let row = [self.prefix.as_slice(), name.as_bytes()].concat();
-        let read = match &self.reads {
-            Some(_) => self.views.get_as_of(&row).map(|(as_of, value)| (Some(as_of), value)),
-            None => self.views.get(&row).map(|value| (None, value)),
+        let value = match &self.reads {
+            None => self.views.get(&row).map_err(StateError::new)?,
+            Some(reads) => {
+                let (as_of, value) = self.views.get_as_of(&row).map_err(StateError::new)?;
+                reads.add(as_of);
+                value
+            }
         };
-        let (as_of, value) = read.map_err(StateError::new)?;
-        if let Some(as_of) = as_of {
-            self.log_read(as_of);
-        }
         let Some(bytes) = value else { return Ok(None) };
         match Stored::decode(&bytes) {
             Some(Stored::Inline(value)) => Ok(Some(value.to_vec())),
@@ -85,7 +79,7 @@ impl ReadState for KeyState {
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
         let wanted = [self.prefix.as_slice(), prefix.as_bytes()].concat();
         let (as_of, keys) = self.views.scan_keys_as_of(&wanted, limit).map_err(StateError::new)?;
-        self.log_read(as_of);
+        self.reads.iter().for_each(|reads| reads.add(as_of));
         let names = keys.iter().filter_map(|key| String::from_utf8(key.get(self.prefix.len()..)?.to_vec()).ok());
         Ok(names.collect())
     }

@@ -61,34 +61,43 @@ pub struct Verify {
     pub through: u64,
 }
 
+/// What is taken out of a log.
 #[derive(Debug, Args)]
-pub struct BundleArgs {
+pub struct Selection {
     /// Deliveries, as `deliveries list` and `attempts list` show them
     #[arg(required = true, value_name = "HANDLER@POSITION")]
     pub deliveries: Vec<DeliveryId>,
     #[command(flatten)]
     pub dir: DataDir,
-    /// The file to write; it must not exist
-    #[arg(long, value_name = "FILE")]
-    pub file: PathBuf,
     /// A member of JSON values to replace, in events, state and answers: `/customer/name`, `/items/*/price`. Keys and subjects stay
     #[arg(long, value_name = "POINTER")]
     pub mask: Vec<Mask>,
 }
 
+impl Selection {
+    fn collect(&self) -> Result<Bundle> {
+        let (log, host) = open(&self.dir.data)?;
+        let deliveries: BTreeSet<DeliveryId> = self.deliveries.iter().cloned().collect();
+        Ok(replay::collect(log, &host, &deliveries, &self.mask)?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The file to write; it must not exist
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Deliveries, as `deliveries list` and `attempts list` show them
-    #[arg(required = true, value_name = "HANDLER@POSITION")]
-    pub deliveries: Vec<DeliveryId>,
     #[command(flatten)]
-    pub dir: DataDir,
+    pub selection: Selection,
     /// The directory for the fixtures; it is created
     #[arg(long, value_name = "DIR")]
     pub as_tests: PathBuf,
-    /// A member of JSON values to replace, in events, state and answers: `/customer/name`, `/items/*/price`. Keys and subjects stay
-    #[arg(long, value_name = "POINTER")]
-    pub mask: Vec<Mask>,
 }
 
 #[derive(Debug, Args)]
@@ -127,9 +136,7 @@ fn verify(flags: &Verify, output: Output) -> Result<ExitCode> {
 }
 
 fn bundle(flags: &BundleArgs, output: Output) -> Result<ExitCode> {
-    let (reader, host) = open(&flags.dir.data)?;
-    let deliveries: BTreeSet<DeliveryId> = flags.deliveries.iter().cloned().collect();
-    let bundle = replay::collect(reader, &host, &deliveries, &flags.mask)?;
+    let bundle = flags.selection.collect()?;
     let (attempts, left_out) = (bundle.attempts(), bundle.not_reproducible);
     if attempts == 0 {
         let reason = format!("no reproducible attempt at these deliveries ended; not reproducible: {left_out}");
@@ -148,9 +155,7 @@ fn bundle(flags: &BundleArgs, output: Output) -> Result<ExitCode> {
 }
 
 fn export(flags: &Export, output: Output) -> Result<ExitCode> {
-    let (reader, host) = open(&flags.dir.data)?;
-    let deliveries: BTreeSet<DeliveryId> = flags.deliveries.iter().cloned().collect();
-    let bundle = replay::collect(reader, &host, &deliveries, &flags.mask)?;
+    let bundle = flags.selection.collect()?;
     let fixtures = bundle.fixtures()?;
     if fixtures.is_empty() {
         return Err(Failure::NotFound(
