@@ -1,4 +1,4 @@
-//! Why history cannot be told.
+//! Why the history gives no answer.
 
 use weirgate_log::LogError;
 

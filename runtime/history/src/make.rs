@@ -32,7 +32,7 @@ pub enum Made {
 }
 
 impl History {
-    /// Makes one table, if one is missing. `has_room` tells whether the disk has so many bytes to spare.
+    /// Makes one table, if one is missing. `has_room` says whether a number of bytes is free on the disk.
     ///
     /// # Errors
     /// The log cannot be read or the table not be written: nothing was made.

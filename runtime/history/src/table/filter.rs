@@ -9,7 +9,7 @@ const PAGE_GROUPS: u64 = 3_000;
 /// Number of bits for each group.
 const PROBES: u64 = 6;
 
-/// Number of pages for so many groups.
+/// Number of pages for a number of groups.
 pub fn pages(groups: u64) -> u64 {
     groups.div_ceil(PAGE_GROUPS)
 }

@@ -15,7 +15,7 @@ fn origin() -> Origin {
     Origin { kind: Kind::Index, log, epoch, first: Position(1), last: Position(99_999), segment_end: 4_711 }
 }
 
-/// So many rows of groups that have 1, 2, ... of them, with writes among them.
+/// Rows of groups that have 1, 2, ... of them, with writes among them.
 fn rows(count: u64) -> Vec<Row> {
     let hash = |number: u64| KeyHasher::new([5; 16]).hash(&number.to_string()).0;
     let (mut rows, mut number) = (Vec::new(), 0);
