@@ -10,6 +10,7 @@ mod epoch;
 mod event;
 mod ids;
 pub mod json;
+mod key_repaired;
 mod manifest;
 mod record;
 #[cfg(feature = "schema")]
@@ -30,6 +31,7 @@ pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
 pub use epoch::{Epoch, Epochs, Known};
 pub use event::{Event, EventError, EventLimits, ExtensionValue, ImpliedKey};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
+pub use key_repaired::{CallBefore, KEY_REPAIRED, KeyRepaired, LoggedEvent, ValueBefore};
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder, Interest, Jitter,
     Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryStage, Schedule, SettingChange, Start,

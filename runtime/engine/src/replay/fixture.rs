@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weirgate_types::{
     AttemptFailure, Effects, Event, FailureClass, FailureKind, Manifest, StatusWrite, StepResult, TimerWrite,
+    json::JsonBytes,
 };
 
 use super::{
@@ -136,10 +137,6 @@ fn values(values: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&str, Value> {
     values.iter().map(|(name, value)| (name.as_str(), bytes(value))).collect()
 }
 
-/// As text where they are UTF-8.
 fn bytes(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => json!({ "text": text }),
-        Err(_) => json!({ "hex": hex::encode(bytes) }),
-    }
+    json!(JsonBytes(bytes.to_vec()))
 }

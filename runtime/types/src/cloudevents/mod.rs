@@ -90,11 +90,29 @@ impl RawEvent {
     /// # Errors
     /// An [`EventError`] that describes the problem.
     pub fn check_with_data(self, data: Vec<u8>, limits: &EventLimits) -> Result<Event, EventError> {
+        let event = self.event(data, limits)?;
+        check_reserved(&event)?;
+        let event = with_key(event, limits)?;
+        data::check(&event, limits)?;
+        Ok(event)
+    }
+
+    /// The event that [`Event::to_raw`] has written: of any source and type, whatever its key.
+    ///
+    /// # Errors
+    /// An [`EventError`] that describes the problem.
+    pub(crate) fn restore(mut self, limits: &EventLimits) -> Result<Event, EventError> {
+        let data = self.take_data(limits)?;
+        self.event(data, limits)
+    }
+
+    /// Its attributes, checked one by one, with the data.
+    fn event(self, data: Vec<u8>, limits: &EventLimits) -> Result<Event, EventError> {
         let specversion = attributes::required("specversion", self.specversion, limits)?;
         if specversion != "1.0" {
             return Err(EventError::SpecVersion(specversion));
         }
-        let event = Event {
+        Ok(Event {
             id: attributes::required("id", self.id, limits)?,
             source: attributes::source(self.source, limits)?,
             r#type: attributes::required("type", self.r#type, limits)?,
@@ -105,11 +123,7 @@ impl RawEvent {
             extensions: attributes::extensions(self.extensions, limits)?,
             implied_key: None,
             data,
-        };
-        check_reserved(&event)?;
-        let event = with_key(event, limits)?;
-        data::check(&event, limits)?;
-        Ok(event)
+        })
     }
 }
 

@@ -1,12 +1,14 @@
 //! JSON as Weirgate accepts, stores and shows it: one definition of what is valid, and every value as written.
 //! `docs/formats/json.md` is the definition in words.
 
+mod bytes;
 mod node;
 mod patch;
 mod pretty;
 mod scan;
 mod text;
 
+pub use bytes::JsonBytes;
 pub use node::{Member, Node};
 pub use patch::{difference, merge};
 pub use pretty::{compact, pretty};
