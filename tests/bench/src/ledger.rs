@@ -29,6 +29,8 @@ pub struct Ledger {
 }
 
 struct Inner {
+    /// The seq of the first of `events`: earlier ones were forgotten.
+    first: usize,
     /// By seq: when it was (to be) sent, and when it was done.
     events: Vec<(Instant, Option<Instant>)>,
     keys: Vec<Key>,
@@ -45,7 +47,7 @@ struct Key {
 impl Ledger {
     #[must_use]
     pub fn new(keys: usize) -> Self {
-        let inner = Inner { events: Vec::new(), keys: vec![Key::default(); keys], open: 0 };
+        let inner = Inner { first: 0, events: Vec::new(), keys: vec![Key::default(); keys], open: 0 };
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
@@ -55,10 +57,9 @@ impl Ledger {
     }
 
     /// Adds the next event: its seq and its key. Successive events have different keys, as in the peers' harness.
-    /// has it.
     pub fn send(&self, at: Instant) -> (u64, usize) {
         let mut inner = self.inner.lock();
-        let number = inner.events.len();
+        let number = inner.first + inner.events.len();
         let seq = number as u64;
         let key = number.wrapping_mul(7_919) % inner.keys.len().max(1);
         inner.events.push((at, None));
@@ -79,7 +80,8 @@ impl Ledger {
         while let Some(seq) = key.open.front().copied().filter(|seq| *seq <= seen.seq) {
             key.open.pop_front();
             inner.open -= 1;
-            if let Some((_, done)) = usize::try_from(seq).ok().and_then(|seq| inner.events.get_mut(seq)) {
+            let index = usize::try_from(seq).ok().and_then(|seq| seq.checked_sub(inner.first));
+            if let Some((_, done)) = index.and_then(|index| inner.events.get_mut(index)) {
                 *done = Some(at);
             }
         }
@@ -96,14 +98,21 @@ impl Ledger {
 
     /// The seq of the next event.
     pub fn next(&self) -> usize {
-        self.inner.lock().events.len()
+        let inner = self.inner.lock();
+        inner.first + inner.events.len()
     }
 
-    /// The durations from sending to completion of the events of `range`, sorted. Open ones are left out.
-    /// left out.
+    /// Forgets the times of all events, so that a long run takes no memory for them. What each key has counted is kept.
+    pub fn forget(&self) {
+        let mut inner = self.inner.lock();
+        inner.first += std::mem::take(&mut inner.events).len();
+    }
+
+    /// The durations from sending to completion of the events of `range`, sorted. Open and forgotten ones are left out.
     pub fn latencies(&self, range: Range<usize>) -> Vec<Duration> {
         let inner = self.inner.lock();
-        let events = inner.events.get(range).unwrap_or_default();
+        let index = |seq: usize| seq.saturating_sub(inner.first);
+        let events = inner.events.get(index(range.start)..index(range.end)).unwrap_or_default();
         let done = events.iter().filter_map(|(sent, done)| Some(done.as_ref()?.saturating_duration_since(*sent)));
         let mut latencies: Vec<_> = done.collect();
         latencies.sort_unstable();
@@ -144,6 +153,19 @@ mod tests {
         ledger.see(1, Seen { seq: 3, count: 2 }, start + Duration::from_millis(10));
         ledger.check().expect("all is done");
         assert_eq!(ledger.latencies(2..4).len(), 2);
+    }
+
+    #[test]
+    fn forgotten_events_still_count() {
+        let ledger = Ledger::new(1);
+        let start = clock::now();
+        ledger.send(start);
+        ledger.see(0, Seen { seq: 0, count: 1 }, start);
+        ledger.forget();
+        assert_eq!(ledger.send(start), (1, 0));
+        ledger.see(0, Seen { seq: 1, count: 2 }, start + Duration::from_millis(3));
+        assert_eq!((ledger.next(), ledger.latencies(0..2)), (2, vec![Duration::from_millis(3)]));
+        ledger.check().expect("both are counted");
     }
 
     #[test]

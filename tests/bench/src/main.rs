@@ -12,10 +12,12 @@ mod http;
 mod ledger;
 mod load;
 mod orders;
+mod plot;
 mod process;
 mod push;
 mod report;
 mod restate;
+mod scale;
 mod scrape;
 mod server;
 mod watch;
@@ -23,7 +25,7 @@ mod watch;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{compare::Comparison, server::Place};
+use crate::{compare::Comparison, scale::Scale, server::Place};
 
 #[derive(Debug, Parser)]
 #[command(name = "weirgate-bench", version, arg_required_else_help = true)]
@@ -38,6 +40,8 @@ struct Cli {
 enum Command {
     /// 1,000 keys, one state value, one status: events/s, latency to the pushed status, CPU per event
     Orders(Comparison),
+    /// CPU an event, memory and disk space as the log grows, and how long it takes to open the log
+    Scale(Scale),
     /// Whether failing deliveries slow down healthy ones: first beside many that wait for an hour, then beside keys that
     /// fail repeatedly
     Healing {
@@ -84,6 +88,7 @@ async fn main() -> Result<()> {
     let Cli { place, command } = Cli::parse();
     match command {
         Command::Orders(comparison) => comparison.run(&place).await,
+        Command::Scale(scale) => scale.run(&place).await,
         Command::Healing { waiting, keys, poisoned, events } => {
             if waiting > 0 {
                 healing::beside_waiting(&place, keys, waiting, events).await?;

@@ -30,6 +30,15 @@ pub fn resident_peak_kib(pid: u32) -> Result<u64> {
     memory_kib(pid, "VmHWM:")
 }
 
+/// Bytes that the process `pid` has had written to the disk so far.
+///
+/// # Errors
+/// There is no such process.
+pub fn written_bytes(pid: u32) -> Result<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).with_context(|| format!("there is no process {pid}"))?;
+    number_of(&io, "write_bytes:").ok_or_else(|| anyhow!("/proc/{pid}/io has no write_bytes"))
+}
+
 /// Average number of runnable threads in the last minute.
 ///
 /// # Errors
@@ -52,10 +61,10 @@ pub fn raise_open_files() -> Result<()> {
 fn memory_kib(pid: u32, name: &str) -> Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("there is no process {pid}"))?;
-    kib_of(&status, name).ok_or_else(|| anyhow!("/proc/{pid}/status has no {name}"))
+    number_of(&status, name).ok_or_else(|| anyhow!("/proc/{pid}/status has no {name}"))
 }
 
-fn kib_of(status: &str, name: &str) -> Option<u64> {
+fn number_of(status: &str, name: &str) -> Option<u64> {
     let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()
 }
@@ -82,7 +91,7 @@ mod tests {
     #[test]
     fn memory_is_found_by_its_name() {
         let status = "Name:\tx\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n";
-        assert_eq!((kib_of(status, "VmRSS:"), kib_of(status, "VmSwap:")), (Some(1024), None));
+        assert_eq!((number_of(status, "VmRSS:"), number_of(status, "VmSwap:")), (Some(1024), None));
     }
 
     #[test]

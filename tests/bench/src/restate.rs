@@ -18,7 +18,7 @@ use crate::{
     load::Load,
     process,
     report::Report,
-    server::{Place, Running},
+    server::{Place, Running, START},
 };
 
 /// Durability is Restate's default: its log is synced.
@@ -101,8 +101,8 @@ impl Restate {
         let mut command = Command::new(&self.server);
         command.arg("--config-file").arg(&configuration).arg("--base-dir").arg(dir.join("data"));
         let mut running = Running::start(&mut command, &dir.join("server.log"))?;
-        running.ready(&Http::new(ADMIN), "/health").await.context("Restate does not start")?;
-        running.ready(&Http::new(INGRESS), "/restate/health").await.context("Restate does not start")?;
+        running.ready(&Http::new(ADMIN), "/health", START).await.context("Restate does not start")?;
+        running.ready(&Http::new(INGRESS), "/restate/health", START).await.context("Restate does not start")?;
         Ok(running)
     }
 

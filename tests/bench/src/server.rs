@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::{clock, http::Http, scrape::Scrape};
 
 /// How long a server may take to start.
-const START: Duration = Duration::from_mins(1);
+pub const START: Duration = Duration::from_mins(1);
 /// Time limit of one readiness request; a lost one is sent again, on another connection.
 const READY_TRY: Duration = Duration::from_secs(2);
 
@@ -42,7 +42,7 @@ pub struct Server {
     /// `host:port`.
     pub authority: String,
     pub http: Http,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Server {
@@ -54,14 +54,37 @@ impl Server {
         std::fs::create_dir_all(&place.work_dir)?;
         let dir = tempfile::Builder::new().prefix("weirgate-").tempdir_in(&place.work_dir)?;
         let authority = format!("127.0.0.1:{}", free_port()?);
-        let mut command = Command::new(&place.weirgate);
-        command.args(["serve", "--listen", &authority, "--data"]).arg(dir.path().join("data"));
-        let running = Running::start(&mut command, &dir.path().join("server.log"))?;
+        let running = serve(place, &authority, dir.path())?;
         let http = Http::new(&authority);
-        let mut server = Self { running, authority, http, _dir: dir };
-        server.running.ready(&server.http, "/readyz").await.context("Weirgate does not start")?;
+        let mut server = Self { running, authority, http, dir };
+        server.running.ready(&server.http, "/readyz", START).await.context("Weirgate does not start")?;
         server.deploy(place, &place.manifest)?;
         Ok(server)
+    }
+
+    /// Kills it, removes these folders of its data directory, and starts it again. Returns how long it takes to be ready.
+    ///
+    /// # Errors
+    /// It does not start within `patience`.
+    pub async fn restart(&mut self, place: &Place, removed: &[&str], patience: Duration) -> Result<Duration> {
+        self.running.kill();
+        for folder in removed {
+            let folder = self.data().join(folder);
+            if folder.exists() {
+                std::fs::remove_dir_all(folder)?;
+            }
+        }
+        let begun = clock::now();
+        self.running = serve(place, &self.authority, self.dir.path())?;
+        self.http = Http::new(&self.authority);
+        self.running.ready(&self.http, "/readyz", patience).await.context("Weirgate does not start again")?;
+        Ok(begun.elapsed())
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     #[must_use]
@@ -111,28 +134,39 @@ impl Running {
     ///
     /// # Errors
     /// The program ends, or does not answer in time.
-    pub async fn ready(&mut self, http: &Http, path: &str) -> Result<()> {
+    pub async fn ready(&mut self, http: &Http, path: &str, patience: Duration) -> Result<()> {
         let begun = clock::now();
         let one_try = async || timeout(READY_TRY, http.get(path)).await.context("no answer in time").flatten();
         while let Err(error) = one_try().await {
             if let Some(status) = self.0.try_wait()? {
                 bail!("it has ended: {status}");
             }
-            if begun.elapsed() > START {
+            if begun.elapsed() > patience {
                 return Err(error.context("it does not become ready"));
             }
             sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
+
+    /// Ends it at once, if it has not ended already.
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already; the measurements are complete.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
+}
+
+/// Starts the server on the data directory in `dir`.
+fn serve(place: &Place, authority: &str, dir: &Path) -> Result<Running> {
+    let mut command = Command::new(&place.weirgate);
+    command.args(["serve", "--listen", authority, "--data"]).arg(dir.join("data"));
+    Running::start(&mut command, &dir.join("server.log"))
 }
 
 /// A port without a listener at present.

@@ -1,0 +1,206 @@
+//! What an event costs as the log grows: one server takes the orders workload up to a number of events, and is opened again
+//! with all of them behind it.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock, events, figures,
+    ledger::Ledger,
+    load::{Driver, Load},
+    orders::{KEYS, Run, Used},
+    plot, process,
+    server::{Place, Server},
+};
+
+/// As `batch-256` of the orders workload: 16 events a request, 256 in flight.
+const LOAD: Load = Load::Batched { in_flight: 256 };
+/// A load has a time limit, so a long one is split.
+const PART: usize = 50_000;
+/// The first mark, in events; the others are 2, 5 and 10 times as many, and so on.
+const FIRST: usize = 100_000;
+/// How long an opening may take.
+const PATIENCE: Duration = Duration::from_mins(20);
+/// Everything in the data directory that is made from the log.
+const DERIVED: [&str; 3] = ["views", "history", "identities"];
+
+#[derive(Debug, Clone, Args)]
+pub struct Scale {
+    /// Up to how many events
+    #[arg(long, default_value_t = 10_000_000)]
+    events: usize,
+    /// Stop adding events after this time
+    #[arg(long, default_value_t = 30)]
+    minutes: u64,
+    /// Where to write the marks, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    marks: Option<std::path::PathBuf>,
+    /// Marks of another build, to be drawn beside
+    #[arg(long, value_name = "FILE")]
+    beside: Option<std::path::PathBuf>,
+    /// Where to draw cost and memory
+    #[arg(long, value_name = "FILE")]
+    plot: Option<std::path::PathBuf>,
+}
+
+/// The figures with a number of events behind them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mark {
+    pub events: usize,
+    /// The server's CPU time for each event since the mark before.
+    pub cpu_us: f64,
+    pub events_per_s: f64,
+    pub resident_mib: f64,
+    pub log_mib: f64,
+    /// Everything that is made from the log.
+    pub derived_mib: f64,
+    /// Bytes written to the disk for each event since the mark before.
+    pub written_bytes: f64,
+}
+
+impl Scale {
+    /// # Errors
+    /// The server does not run, an event was lost or counted twice, or a file cannot be written.
+    pub async fn run(&self, place: &Place) -> Result<()> {
+        let mut server = Server::start(place).await?;
+        let marks = self.fill(&server).await?;
+        self.write(&marks)?;
+        let behind = marks.last().map_or(0, |mark| mark.events);
+        for (what, removed) in [
+            ("after kill -9", [].as_slice()),
+            ("after kill -9, without views", &["views"]),
+            ("after kill -9, with nothing but the log", &DERIVED),
+        ] {
+            let before = process::cpu(std::process::id())?;
+            let ready = server.restart(place, removed, PATIENCE).await?;
+            let answers = ready + self.first_status(&server).await?;
+            let cpu = process::cpu(server.pid())?;
+            let own = process::cpu(std::process::id())?.saturating_sub(before);
+            let rss = figures::mib(process::resident_kib(server.pid())?);
+            println!(
+                "opened {what}, {behind} events: ready after {:.2} s, a subject answers after {:.2} s, {:.1} s of CPU \
+                 (driver {:.1}), {rss} MiB resident",
+                ready.as_secs_f64(),
+                answers.as_secs_f64(),
+                cpu.as_secs_f64(),
+                own.as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends events up to each mark, and measures there.
+    async fn fill(&self, server: &Server) -> Result<Vec<Mark>> {
+        let ledger = Arc::new(Ledger::new(KEYS));
+        let mut watchers = Run::new(LOAD, 0, 0).watch(server, &ledger).await?;
+        let deadline = clock::now() + Duration::from_secs(self.minutes * 60);
+        let mut marks = Vec::new();
+        for until in marks_until(self.events) {
+            let (begun, before, first) = (clock::now(), Used::now(server).await?, ledger.next());
+            let written = process::written_bytes(server.pid())?;
+            while ledger.next() < until && clock::now() < deadline {
+                let mut driver = Driver { http: &server.http, ledger: &ledger, watchers: &mut watchers };
+                driver.drive(LOAD, PART.min(until - ledger.next())).await?;
+                ledger.forget();
+            }
+            let sent = ledger.next() - first;
+            if sent == 0 {
+                break;
+            }
+            let used = Used::now(server).await?.since(&before);
+            let written = process::written_bytes(server.pid())?.saturating_sub(written);
+            let data = server.data();
+            let derived = DERIVED.iter().map(|folder| bytes_of(&data.join(folder))).sum::<Result<u64>>()?;
+            let mark = Mark {
+                events: ledger.next(),
+                cpu_us: figures::us_each(used.server_cpu, sent),
+                events_per_s: figures::rate_per_s(sent, begun.elapsed()),
+                resident_mib: figures::mib(process::resident_kib(server.pid())?),
+                log_mib: figures::mib(bytes_of(&data.join("log"))? / 1024),
+                derived_mib: figures::mib(derived / 1024),
+                written_bytes: figures::rounded(figures::float(usize::try_from(written)?) / figures::float(sent)),
+            };
+            println!("{}", serde_json::to_string(&mark)?);
+            marks.push(mark);
+        }
+        ledger.check()?;
+        Ok(marks)
+    }
+
+    /// How long the first answer about a subject takes.
+    async fn first_status(&self, server: &Server) -> Result<Duration> {
+        let (begun, path) = (clock::now(), format!("/v1/status/{}", events::subject(0)));
+        loop {
+            match server.http.get(&path).await {
+                Ok(_) => return Ok(begun.elapsed()),
+                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    fn write(&self, marks: &[Mark]) -> Result<()> {
+        if let Some(file) = &self.marks {
+            let lines: Vec<String> = marks.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+            fs::write(file, lines.join("\n") + "\n")?;
+        }
+        if let Some(file) = &self.plot {
+            let before = self.beside.as_deref().map(read).transpose()?;
+            fs::write(file, plot::of(marks, before.as_deref()))?;
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<Mark>> {
+    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    text.lines().map(|line| serde_json::from_str(line).context("a mark is a line of JSON")).collect()
+}
+
+/// The marks up to a number of events, which is the last.
+fn marks_until(events: usize) -> Vec<usize> {
+    let steps = std::iter::successors(Some(FIRST), |decade| decade.checked_mul(10));
+    let marks = steps.flat_map(|decade| [1, 2, 5].map(|times| decade.saturating_mul(times)));
+    marks.take_while(|mark| *mark < events).chain([events]).collect()
+}
+
+/// The size of all files below a folder; 0 if there is none. Blocks are counted, not lengths: a file may be sparse.
+fn bytes_of(dir: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(0) };
+    let mut bytes = 0;
+    for entry in entries {
+        let entry = entry?;
+        bytes += match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes_of(&entry.path())?,
+            Ok(metadata) => metadata.blocks() * 512,
+            // The server removes files while this is counted.
+            Err(_) => 0,
+        };
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_end_with_the_number_of_events() {
+        assert_eq!(marks_until(1_000_000), [100_000, 200_000, 500_000, 1_000_000]);
+        assert_eq!(marks_until(150_000), [100_000, 150_000]);
+        assert_eq!(marks_until(7), [7]);
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_has_no_bytes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(bytes_of(&dir.path().join("none")).expect("no error"), 0);
+        fs::create_dir(dir.path().join("a")).expect("created");
+        fs::write(dir.path().join("a/b"), [1; 10_000]).expect("written");
+        assert!(bytes_of(dir.path()).expect("counted") >= 10_000);
+    }
+}
