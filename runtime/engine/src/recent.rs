@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use weirgate_types::{Commit, Event, Position, Record};
+use weirgate_types::{Commit, Effects, Event, LogLine, Position, Record};
 
 /// A bounded run of records in order of position.
 #[derive(Debug)]
@@ -42,7 +42,11 @@ const MAP: usize = 512;
 /// Approximate memory of a record, in bytes: its contents, and an overhead per item.
 fn weight(record: &Record) -> usize {
     let events = record.events(Position::ZERO).map(|(_, event)| weight_of_event(event)).sum::<usize>();
-    size_of::<Record>() + events + record.commits().iter().map(beside_events).sum::<usize>()
+    let effects = record.effects().map(|written| weight_of_effects(written.effects)).sum::<usize>();
+    size_of::<Record>()
+        + events
+        + effects
+        + record.commits().iter().map(|commit| weight_of_log(&commit.log)).sum::<usize>()
 }
 
 fn weight_of_event(event: &Event) -> usize {
@@ -55,12 +59,16 @@ fn weight_of_event(event: &Event) -> usize {
     size_of::<Event>() + strings.map(|len| EACH + len).sum::<usize>() + map + data.len()
 }
 
-fn beside_events(commit: &Commit) -> usize {
-    let state = commit.effects.state.iter().map(|write| EACH + write.value.as_ref().map_or(0, Vec::len));
+/// The events aside.
+fn weight_of_effects(effects: &Effects) -> usize {
+    let state = effects.state.iter().map(|write| EACH + write.value.as_ref().map_or(0, Vec::len));
     let status =
-        commit.effects.status.iter().map(|write| EACH + write.text.len() + write.data.as_ref().map_or(0, String::len));
-    let log = commit.log.iter().map(|line| EACH + line.message.len());
-    size_of::<Commit>() + state.chain(status).chain(log).sum::<usize>()
+        effects.status.iter().map(|write| EACH + write.text.len() + write.data.as_ref().map_or(0, String::len));
+    state.chain(status).sum()
+}
+
+fn weight_of_log(lines: &[LogLine]) -> usize {
+    size_of::<Commit>() + lines.iter().map(|line| EACH + line.message.len()).sum::<usize>()
 }
 
 #[cfg(test)]

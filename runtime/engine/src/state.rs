@@ -86,8 +86,8 @@ impl ReadState for KeyState {
 }
 
 fn written(record: Option<&Record>, position: Position, index: u32) -> Result<Vec<u8>, StateError> {
-    let commits = record.into_iter().flat_map(Record::commits);
-    let write = commits.flat_map(|commit| &commit.effects.state).nth(usize::try_from(index).unwrap_or(usize::MAX));
+    let effects = record.into_iter().flat_map(Record::effects);
+    let write = effects.flat_map(|written| &written.effects.state).nth(usize::try_from(index).unwrap_or(usize::MAX));
     let value = write.and_then(|write| write.value.clone());
     value.ok_or_else(|| StateError::new(StorageError::Missing { what: "state value", position }))
 }

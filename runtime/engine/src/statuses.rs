@@ -67,9 +67,9 @@ impl Statuses {
 
     fn write_at(&self, WriteRef(position, index): WriteRef) -> Result<StatusWrite, StorageError> {
         let record = self.log.read(position)?.map(|(_, record)| record);
-        let commits = record.iter().flat_map(Record::commits);
-        let write = commits
-            .flat_map(|commit| &commit.effects.status)
+        let effects = record.iter().flat_map(Record::effects);
+        let write = effects
+            .flat_map(|written| &written.effects.status)
             .nth(usize::try_from(index).unwrap_or(usize::MAX))
             .cloned();
         write.ok_or(StorageError::Missing { what: "status", position })

@@ -55,7 +55,7 @@ pub fn firing(
         }
         TimerKind::Handler => {
             let Some((_, record)) = log.read(timer.position)? else { return Ok(None) };
-            let mut writes = record.commits().iter().flat_map(|commit| &commit.effects.timers);
+            let mut writes = record.effects().flat_map(|written| &written.effects.timers);
             let set =
                 writes.nth(usize::try_from(timer.index).unwrap_or(usize::MAX)).and_then(|write| write.set.clone());
             let Some(set) = set else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use weirgate_types::{BreakerId, Commit, DeliveryId, HandlerName, Position, Record, Stepped};
+use weirgate_types::{BreakerId, DeliveryId, HandlerName, Position, Record, ReplayAnswered, Stepped, Written};
 
 use crate::{row::Row, terms::Terms};
 
@@ -27,8 +27,10 @@ impl Gatherer {
             self.keys.insert(at, event.key().into());
         }
         match record {
-            Record::Committed(_) | Record::Batched(_) => self.take_commits(position, record.commits()),
-            Record::Attempted { delivery, .. } | Record::Stepped(Stepped { delivery, .. }) => {
+            Record::Committed(_) | Record::Batched(_) | Record::Repaired(_) => self.take_effects(position, record),
+            Record::Attempted { delivery, .. }
+            | Record::Stepped(Stepped { delivery, .. })
+            | Record::ReplayAnswered(ReplayAnswered { delivery, .. }) => {
                 self.keyless.push((position, delivery.clone()));
             }
             Record::DeliveryDecided(decided) => self.lane(position, &decided.delivery.handler, &decided.key),
@@ -47,6 +49,9 @@ impl Gatherer {
                 BreakerId::Host(host) => self.handler(position, host.handler.as_ref()),
             },
             Record::RuntimeChanged(_) => self.handler(position, None),
+            Record::ReplayRequested(requested) => self.handler(position, Some(&requested.handler)),
+            Record::ReplayApproved(approved) => self.handler(position, Some(&approved.handler)),
+            Record::ReplayEnded(ended) => self.handler(position, Some(&ended.handler)),
             Record::Accepted { .. } | Record::Paced { .. } | Record::Lost(_) | Record::TimeAnchored(_) => {}
         }
     }
@@ -73,12 +78,13 @@ impl Gatherer {
         Ok(self.rows)
     }
 
-    fn take_commits(&mut self, position: Position, commits: &[Commit]) {
+    fn take_effects(&mut self, position: Position, record: &Record) {
+        for commit in record.commits() {
+            self.keys.entry(commit.event).or_insert_with(|| commit.key.as_str().into());
+        }
         let mut index = 0;
-        for commit in commits {
-            let Commit { handler, key, event, effects, .. } = commit;
+        for Written { handler, key, effects } in record.effects() {
             self.lane(position, handler, key);
-            self.keys.entry(*event).or_insert_with(|| key.as_str().into());
             let group = if effects.state.is_empty() { 0 } else { self.terms.state(handler, key) };
             for write in &effects.state {
                 let (part, removed) = (self.terms.value(handler, key, &write.name), write.value.is_none());

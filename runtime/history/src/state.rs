@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use weirgate_types::{Commit, HandlerName, Position, Record, StateWrite};
+use weirgate_types::{HandlerName, Position, Record, StateWrite, Written};
 
 use crate::{HistoryError, Look, row::Row};
 
@@ -52,10 +52,11 @@ impl Look {
     /// What a row says was written, if the record says so too.
     fn written(&self, handler: &HandlerName, key: &str, row: &Row) -> Result<Option<StateWrite>, HistoryError> {
         let Some((_, record)) = self.log().read(row.position)? else { return Ok(None) };
-        let writes = record.commits().iter().flat_map(|commit| commit.effects.state.iter().map(move |w| (commit, w)));
-        let found = writes.into_iter().nth(usize::try_from(row.index).unwrap_or(usize::MAX));
-        let of_lane = |commit: &Commit| commit.handler == *handler && commit.key == key;
-        Ok(found.filter(|(commit, _)| of_lane(commit)).map(|(_, write)| write.clone()))
+        let writes =
+            record.effects().flat_map(|written| written.effects.state.iter().map(move |write| (written, write)));
+        let found = { writes }.nth(usize::try_from(row.index).unwrap_or(usize::MAX));
+        let of_lane = |written: &Written<'_>| written.handler == handler && written.key == key;
+        Ok(found.filter(|(written, _)| of_lane(written)).map(|(_, write)| write.clone()))
     }
 }
 
@@ -103,10 +104,10 @@ impl StateAsOf {
         if let Record::Removed(removed) = record {
             self.held.retain(|(handler, _), _| *handler != removed.handler);
         }
-        for commit in record.commits() {
-            let lane = (commit.handler.clone(), commit.key.clone());
+        for Written { handler, key, effects } in record.effects() {
+            let lane = (handler.clone(), key.to_owned());
             let Some(state) = self.held.get_mut(&lane) else { continue };
-            for write in &commit.effects.state {
+            for write in &effects.state {
                 self.held_bytes += write.value.as_ref().map_or(0, Vec::len);
                 match &write.value {
                     Some(value) => drop(state.insert(write.name.clone(), value.clone())),

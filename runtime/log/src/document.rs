@@ -91,7 +91,7 @@ fn width(rule: &str, record: &Record) -> u64 {
         Record::DeliveryDecided(decided) => decided.emitted.len(),
         Record::Released { emitted, .. } => emitted.len(),
         Record::CorrectionRefused(refused) => usize::from(refused.notice.is_some()),
-        other => other.commits().iter().map(|commit| commit.effects.emitted.len()).sum(),
+        other => other.effects().map(|written| written.effects.emitted.len()).sum(),
     };
     match (rule, record) {
         ("`positions`", Record::Lost(lost)) => lost.positions.into(),

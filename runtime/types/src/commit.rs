@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, Position};
+use crate::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, Position, Written};
 
 /// The record that ends an attempt. Its emitted events take the positions that follow its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,11 @@ impl Commit {
     #[must_use]
     pub fn delivery(&self) -> DeliveryId {
         DeliveryId { handler: self.handler.clone(), position: self.event }
+    }
+
+    #[must_use]
+    pub fn written(&self) -> Written<'_> {
+        Written { handler: &self.handler, key: &self.key, effects: &self.effects }
     }
 
     /// Size of the commit in a record, in bytes.

@@ -13,6 +13,7 @@ pub mod json;
 mod key_repaired;
 mod manifest;
 mod record;
+mod replays;
 #[cfg(feature = "schema")]
 mod schema;
 mod status;
@@ -39,6 +40,8 @@ pub use manifest::{
 };
 pub use record::{
     Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,
+    Written,
 };
+pub use replays::{Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};
 pub use step::{StepAnswer, StepRequest, StepResult};

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Event, HandlerName, ModeChanged, Position, Removed,
-    StepRequest, StepResult, TimerId,
+    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Effects, Event, HandlerName, ModeChanged, Position,
+    Removed, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested, StepRequest, StepResult, TimerId,
 };
 
 /// A fact. It takes [`Record::width`] positions. The variants' order is part of the format: add at the end.
@@ -78,6 +78,20 @@ pub enum Record {
     RuntimeChanged(RuntimeChanged),
     /// The handler is gone, with its state, timers and schedules.
     Removed(Removed),
+    ReplayRequested(ReplayRequested),
+    ReplayApproved(ReplayApproved),
+    /// A key's state, statuses and timers were corrected by a replay.
+    Repaired(Box<Repaired>),
+    ReplayAnswered(ReplayAnswered),
+    ReplayEnded(ReplayEnded),
+}
+
+/// Effects of a handler for a key, as a record holds them.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    pub handler: &'a HandlerName,
+    pub key: &'a str,
+    pub effects: &'a Effects,
 }
 
 /// An outbound call of an attempt.
@@ -220,6 +234,11 @@ impl Record {
             Self::TimeAnchored(_) => "time-anchored",
             Self::RuntimeChanged(_) => "runtime-changed",
             Self::Removed(_) => "removed",
+            Self::ReplayRequested(_) => "replay-requested",
+            Self::ReplayApproved(_) => "replay-approved",
+            Self::Repaired(_) => "repaired",
+            Self::ReplayAnswered(_) => "replay-answered",
+            Self::ReplayEnded(_) => "replay-ended",
         }
     }
 
@@ -240,6 +259,7 @@ impl Record {
         let Some(index) = offset.checked_sub(1) else { return 0 };
         match self {
             Self::Released { depth, .. } => *depth,
+            Self::Repaired(repaired) => repaired.depth,
             _ => self.commit_emitting(index).map_or(0, |commit| commit.depth),
         }
     }
@@ -267,6 +287,7 @@ impl Record {
         match self {
             Self::Accepted { to, .. } => to.as_ref(),
             Self::Fired { timer, .. } => Some(&timer.handler),
+            Self::Repaired(repaired) => Some(&repaired.handler),
             _ => None,
         }
     }
@@ -293,6 +314,11 @@ impl Record {
             Self::Stepped(stepped) => stepped.at_ms,
             Self::RuntimeChanged(changed) => changed.at_ms,
             Self::Removed(removed) => removed.at_ms,
+            Self::ReplayRequested(requested) => requested.at_ms,
+            Self::ReplayApproved(approved) => approved.at_ms,
+            Self::Repaired(repaired) => repaired.at_ms,
+            Self::ReplayAnswered(answered) => answered.at_ms,
+            Self::ReplayEnded(ended) => ended.at_ms,
         }
     }
 
@@ -306,6 +332,15 @@ impl Record {
         }
     }
 
+    /// The effects in the record, of commits and of a repair, in order.
+    pub fn effects(&self) -> impl Iterator<Item = Written<'_>> {
+        let repaired = match self {
+            Self::Repaired(repaired) => Some(repaired.written()),
+            _ => None,
+        };
+        self.commits().iter().map(Commit::written).chain(repaired)
+    }
+
     /// A delivery's commit in the record.
     #[must_use]
     pub fn commit_of(&self, delivery: &DeliveryId) -> Option<&Commit> {
@@ -316,6 +351,7 @@ impl Record {
     fn own_event(&self) -> Option<&Event> {
         match self {
             Self::Accepted { event, .. } | Self::Fired { event, .. } => Some(event),
+            Self::Repaired(repaired) => repaired.corrected.as_ref(),
             _ => None,
         }
     }
@@ -324,6 +360,7 @@ impl Record {
     fn following(&self) -> &[Event] {
         match self {
             Self::Committed(commit) => &commit.effects.emitted,
+            Self::Repaired(repaired) => &repaired.effects.emitted,
             Self::DeliveryDecided(DeliveryDecided { emitted, .. }) | Self::Released { emitted, .. } => emitted,
             Self::ModeChanged(ModeChanged { notice, .. })
             | Self::BreakerChanged(BreakerChanged { notice, .. })

@@ -29,6 +29,11 @@ pub fn line(position: Position, record: &Record) -> String {
         Record::Lost(lost) => format!("{} positions are lost", lost.positions),
         Record::TimeAnchored(anchor) => format!("elapsed time is {}", anchor.elapsed_ms),
         Record::Removed(removed) => format!("removed {}", removed.handler),
+        Record::ReplayRequested(one) => format!("a replay of {} is asked for", one.handler),
+        Record::ReplayApproved(one) => format!("replay {} is approved, undoes: {}", one.replay, one.undoes),
+        Record::Repaired(one) => format!("{} {} is repaired by replay {}", one.handler, one.key, one.replay),
+        Record::ReplayAnswered(one) => format!("replay {} made a call for {}", one.replay, one.delivery),
+        Record::ReplayEnded(one) => format!("replay {} has ended: {:?}", one.replay, one.end),
         Record::RuntimeChanged(changed) => format!("the runtime is {}", changed.runtime.weirgate),
         Record::GapPassed(gap) => {
             format!("{} waits no longer for {}, and has {}", gap.delivery, gap.expected, gap.found)

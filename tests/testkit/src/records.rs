@@ -3,9 +3,9 @@
 use weirgate_types::{
     Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand,
     DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName,
-    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, RuntimeChanged, RuntimeVersion,
-    StateReads, StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting,
-    TimerWrite,
+    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, Repaired, ReplayAnswered,
+    ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, RuntimeChanged, RuntimeVersion, StateReads, StateWrite,
+    StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting, TimerWrite,
 };
 
 /// The handler that all records are about.
@@ -216,5 +216,75 @@ pub fn every_record() -> Vec<Record> {
             at_ms,
         }),
         Record::Removed(Removed { handler: handler(), actor, reason, at_ms }),
+        repaired(Some(event(Vec::new()))),
+        repaired(None),
     ]
+    .into_iter()
+    .chain(replay())
+    .collect()
+}
+
+/// The records of a replay, except its repairs.
+fn replay() -> [Record; 4] {
+    let (replay, at_ms) = (Position(5), 1_700_000_000_000);
+    let (actor, reason) = ("support".to_owned(), "the old version lost a line".to_owned());
+    let request = StepRequest { method: "GET".into(), url: "https://tax.example/".into(), digest: Digest([8; 32]) };
+    [
+        Record::ReplayRequested(ReplayRequested {
+            handler: handler(),
+            request: "{}".into(),
+            actor: actor.clone(),
+            reason: reason.clone(),
+            at_ms,
+        }),
+        Record::ReplayApproved(ReplayApproved {
+            replay,
+            handler: handler(),
+            plan: Digest([9; 32]),
+            through: Position(300),
+            choices: "{}".into(),
+            undoes: false,
+            actor: actor.clone(),
+            reason: reason.clone(),
+            at_ms,
+        }),
+        Record::ReplayAnswered(ReplayAnswered {
+            replay,
+            delivery: DeliveryId { handler: handler(), position: Position(1) },
+            step: "tax".into(),
+            request,
+            answer: StepAnswer { status: 200, headers: Vec::new(), body: b"7".to_vec() },
+            at_ms,
+        }),
+        Record::ReplayEnded(ReplayEnded {
+            replay,
+            handler: handler(),
+            end: ReplayEnd::Applied,
+            repaired: 1,
+            actor,
+            reason,
+            at_ms,
+        }),
+    ]
+}
+
+fn repaired(corrected: Option<Event>) -> Record {
+    let Record::Committed(commit) = commit(2, vec![1]) else { unreachable!("a commit") };
+    Record::Repaired(Box::new(Repaired {
+        replay: Position(5),
+        handler: commit.handler,
+        key: commit.key,
+        part: 0,
+        version: Position(1),
+        from: Position(1),
+        through: Position(300),
+        depth: commit.depth,
+        effects: commit.effects,
+        unset: vec!["order/o-2".into()],
+        corrected,
+        is_undo: false,
+        actor: "support".into(),
+        reason: "the old version lost a line".into(),
+        at_ms: commit.at_ms,
+    }))
 }

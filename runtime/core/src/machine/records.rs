@@ -27,7 +27,12 @@ impl Machine {
             | Record::Paced { .. }
             | Record::Lost(_)
             | Record::RuntimeChanged(_)
-            | Record::Stepped(_) => {}
+            | Record::Stepped(_)
+            | Record::ReplayRequested(_)
+            | Record::ReplayApproved(_)
+            | Record::ReplayAnswered(_)
+            | Record::ReplayEnded(_) => {}
+            Record::Repaired(repaired) => self.timers.written(&repaired.effects),
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
             Record::Attempted { delivery, attempt, version, at_ms, wall_behind_ms, .. } => {
                 let wall_ms = at_ms.saturating_sub(*wall_behind_ms);
@@ -104,7 +109,7 @@ impl Machine {
     }
 
     fn committed(&mut self, position: Position, commit: &Commit, actions: &mut Vec<Action>) {
-        self.timers.committed(commit);
+        self.timers.written(&commit.effects);
         let delivery = commit.delivery();
         if let Some(handler) = self.handlers.get_mut(&commit.handler).filter(|_| !self.recovering) {
             handler.emission_rate.spend(commit.effects.emitted.len());

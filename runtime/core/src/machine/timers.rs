@@ -1,6 +1,6 @@
 //! When the next timer is due, by the wall clock: as last read from the views, and as changed by records since.
 
-use weirgate_types::{Commit, Deployed, Manifest};
+use weirgate_types::{Deployed, Effects, Manifest};
 
 use crate::schedule;
 
@@ -33,8 +33,8 @@ impl Timers {
         self.next_due_ms = next_due_ms.into_iter().chain(self.late_due_ms).min();
     }
 
-    pub fn committed(&mut self, commit: &Commit) {
-        let set = commit.effects.timers.iter().filter_map(|timer| timer.set.as_ref());
+    pub fn written(&mut self, effects: &Effects) {
+        let set = effects.timers.iter().filter_map(|timer| timer.set.as_ref());
         set.for_each(|set| self.set(set.due_ms));
     }
 

@@ -1,6 +1,8 @@
-//! What commits change in the views: state, statuses, dead letters, timers.
+//! What commits and repairs change in the views: state, statuses, dead letters, timers.
 
-use weirgate_types::{AttemptFailure, Commit, Outcome, PartDelivery, Position, Record, StatusPart, StatusWrite};
+use weirgate_types::{
+    AttemptFailure, Commit, Outcome, PartDelivery, Position, Record, Repaired, StatusPart, StatusWrite, Written,
+};
 
 use super::{Projection, public};
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     statuses::{WriteRef, raw_json},
 };
 
-/// The index of a commit's first write in its record: writes of a batch are numbered consecutively.
+/// The index of the first writes in their record: writes of a batch are numbered consecutively.
 #[derive(Debug, Default, Clone, Copy)]
 struct Before {
     state: usize,
@@ -17,12 +19,23 @@ struct Before {
     timers: usize,
 }
 
+/// The record that effects are written by.
+#[derive(Debug, Clone, Copy)]
+struct WrittenBy {
+    position: Position,
+    at_ms: u64,
+    /// The delivery's event, if it was an attempt.
+    event: Option<Position>,
+}
+
 impl Projection {
     pub(super) fn committed(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         let mut before = Before::default();
         for commit in record.commits() {
             self.count(commit);
-            self.commit(position, commit, before)?;
+            let by = WrittenBy { position, at_ms: commit.at_ms, event: Some(commit.event) };
+            self.effects(by, commit.written(), before)?;
+            self.outcome(position, commit)?;
             before.state += commit.effects.state.len();
             before.status += commit.effects.status.len();
             before.timers += commit.effects.timers.len();
@@ -30,21 +43,31 @@ impl Projection {
         Ok(())
     }
 
-    fn commit(&mut self, position: Position, commit: &Commit, before: Before) -> Result<(), StorageError> {
-        for (index, write) in commit.effects.state.iter().enumerate() {
-            let mut row = keys::states(&commit.handler, &commit.key);
+    pub(super) fn repaired(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
+        let by = WrittenBy { position, at_ms: repaired.at_ms, event: None };
+        self.effects(by, repaired.written(), Before::default())
+    }
+
+    fn effects(&mut self, by: WrittenBy, written: Written<'_>, before: Before) -> Result<(), StorageError> {
+        let Written { handler, key, effects } = written;
+        for (index, write) in effects.state.iter().enumerate() {
+            let mut row = keys::states(handler, key);
             row.extend_from_slice(write.name.as_bytes());
             match &write.value {
-                Some(value) => self.put(row, Stored::new(value, position, before.state + index).encode()),
+                Some(value) => self.put(row, Stored::new(value, by.position, before.state + index).encode()),
                 None => self.remove(row),
             }
         }
-        for (index, write) in commit.effects.status.iter().enumerate() {
-            self.written(position, before.status + index, commit, write)?;
+        for (index, write) in effects.status.iter().enumerate() {
+            self.status_written(by, before.status + index, written, write)?;
         }
-        for (index, write) in commit.effects.timers.iter().enumerate() {
-            self.timer_written(position, before.timers + index, commit, write)?;
+        for (index, write) in effects.timers.iter().enumerate() {
+            self.timer_written(by.position, before.timers + index, written, write)?;
         }
+        Ok(())
+    }
+
+    fn outcome(&mut self, position: Position, commit: &Commit) -> Result<(), StorageError> {
         if let Outcome::DeadLettered { .. } = commit.outcome {
             let delivery = commit.delivery();
             self.put(keys::dead_letter(&delivery), keys::position_value(position));
@@ -56,29 +79,29 @@ impl Projection {
     }
 
     /// The handler set the subject's status.
-    fn written(
+    fn status_written(
         &mut self,
-        position: Position,
+        by: WrittenBy,
         index: usize,
-        commit: &Commit,
+        Written { handler, key, .. }: Written<'_>,
         write: &StatusWrite,
     ) -> Result<(), StorageError> {
         // The runtime's status of a delivery belongs to the delivery's own key, and is removed when it is completed.
-        let delivery = self.part(&write.subject, &commit.handler)?.and_then(|(part, _)| part.delivery);
-        let delivery = match write.subject == commit.key {
-            true => delivery.and_then(|delivery| delivery.after(commit.event)),
-            false => delivery,
+        let delivery = self.part(&write.subject, handler)?.and_then(|(part, _)| part.delivery);
+        let delivery = match by.event.filter(|_| write.subject == key) {
+            Some(event) => delivery.and_then(|delivery| delivery.after(event)),
+            None => delivery,
         };
         let part = StatusPart {
-            version: position,
-            at_ms: commit.at_ms,
+            version: by.position,
+            at_ms: by.at_ms,
             state: write.state.clone(),
             text: write.text.clone(),
             data: raw_json(write.data.clone()),
             delivery,
         };
-        let write_ref = u32::try_from(index).ok().map(|index| WriteRef(position, index));
-        self.stage_part(&write.subject, &commit.handler, part, write_ref);
+        let write_ref = u32::try_from(index).ok().map(|index| WriteRef(by.position, index));
+        self.stage_part(&write.subject, handler, part, write_ref);
         Ok(())
     }
 

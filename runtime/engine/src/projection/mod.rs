@@ -63,6 +63,7 @@ impl Projection {
                 self.insert_new(row, keys::position_value(position));
             }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
+            Record::Repaired(repaired) => self.repaired(position, repaired)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {
                 self.put(keys::deployed_module(deployed.digest), Vec::new());
@@ -84,6 +85,10 @@ impl Projection {
             | Record::Stepped(_)
             | Record::Released { .. }
             | Record::CorrectionRefused(_)
+            | Record::ReplayRequested(_)
+            | Record::ReplayApproved(_)
+            | Record::ReplayAnswered(_)
+            | Record::ReplayEnded(_)
             | Record::Lost(_) => {}
         }
         Ok(())

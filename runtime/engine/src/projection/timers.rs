@@ -2,7 +2,7 @@
 //! fire.
 
 use weirgate_core::{Anchors, schedule};
-use weirgate_types::{Anchor, Commit, Deployed, Manifest, Position, TimerId, TimerWrite};
+use weirgate_types::{Anchor, Deployed, Manifest, Position, TimerId, TimerWrite, Written};
 
 use super::Projection;
 use crate::{
@@ -16,10 +16,10 @@ impl Projection {
         &mut self,
         position: Position,
         index: usize,
-        commit: &Commit,
+        Written { handler, key, .. }: Written<'_>,
         write: &TimerWrite,
     ) -> Result<(), StorageError> {
-        let (handler, key, name) = (commit.handler.clone(), commit.key.clone(), write.name.clone());
+        let (handler, key, name) = (handler.clone(), key.to_owned(), write.name.clone());
         let row = keys::timer(&TimerId { handler, key, name }, TimerKind::Handler);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         self.set_timer(row, write.set.as_ref().map(|set| TimerRow { due_ms: set.due_ms, position, index }))

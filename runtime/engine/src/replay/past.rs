@@ -1,4 +1,4 @@
-//! The state of handlers as it was: each value with the commit that wrote it, for as long as a running attempt may have read
+//! The state of handlers as it was: each value with the record that wrote it, for as long as a running attempt may have read
 //! an older one.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, HandlerName, Position, Record, StateReads};
+use weirgate_types::{HandlerName, Position, Record, StateReads};
 
 use super::memory::StateView;
 use crate::StorageError;
@@ -20,15 +20,13 @@ const INLINE_BYTES_MAX: usize = 128;
 enum Written {
     Removed,
     Inline(Arc<[u8]>),
-    /// The write of this index in the commit.
+    /// The write of this index in the record.
     InLog(usize),
 }
 
 #[derive(Debug, Clone)]
 struct Version {
-    commit: Position,
-    /// The delivered event, which tells the commits of a batch apart.
-    event: Position,
+    record: Position,
     written: Written,
 }
 
@@ -40,31 +38,38 @@ type Names = BTreeMap<String, VecDeque<Version>>;
 pub struct Past(Arc<Mutex<BTreeMap<(HandlerName, String), Names>>>);
 
 impl Past {
-    /// Takes a commit's writes. No attempt that began before `oldest` will read.
-    pub fn write(&self, position: Position, commit: &Commit, oldest: Position) {
-        if commit.effects.state.is_empty() {
-            return;
+    /// Takes a record's writes. No attempt that began before `oldest` will read.
+    pub fn write(&self, position: Position, record: &Record, oldest: Position) {
+        let mut before = 0;
+        for written in record.effects().filter(|written| !written.effects.state.is_empty()) {
+            self.write_each(position, written, before, oldest);
+            before += written.effects.state.len();
         }
+    }
+
+    /// `before`: number of writes in the record before these.
+    fn write_each(&self, position: Position, effects: weirgate_types::Written<'_>, before: usize, oldest: Position) {
+        let of = (effects.handler.clone(), effects.key.to_owned());
         let mut states = self.states();
-        let names = states.entry((commit.handler.clone(), commit.key.clone())).or_default();
-        for (index, write) in commit.effects.state.iter().enumerate() {
+        let names = states.entry(of.clone()).or_default();
+        for (index, write) in effects.effects.state.iter().enumerate() {
             let written = match &write.value {
                 None => Written::Removed,
                 Some(value) if value.len() <= INLINE_BYTES_MAX => Written::Inline(value.as_slice().into()),
-                Some(_) => Written::InLog(index),
+                Some(_) => Written::InLog(before + index),
             };
             let versions = names.entry(write.name.clone()).or_default();
-            versions.push_back(Version { commit: position, event: commit.event, written });
-            while versions.get(1).is_some_and(|second| second.commit <= oldest) {
+            versions.push_back(Version { record: position, written });
+            while versions.get(1).is_some_and(|second| second.record <= oldest) {
                 versions.pop_front();
             }
-            let is_gone = |version: &Version| matches!(version.written, Written::Removed) && version.commit <= oldest;
+            let is_gone = |version: &Version| matches!(version.written, Written::Removed) && version.record <= oldest;
             if versions.len() == 1 && versions.front().is_some_and(is_gone) {
                 names.remove(&write.name);
             }
         }
         if names.is_empty() {
-            states.remove(&(commit.handler.clone(), commit.key.clone()));
+            states.remove(&of);
         }
     }
 
@@ -141,18 +146,17 @@ impl PastState {
             Written::Inline(value) => return Ok(Some(value.to_vec())),
             Written::InLog(index) => *index,
         };
-        let record = self.log.read(version.commit).map_err(StateError::new)?.map(|(_, record)| record);
-        let commits = record.iter().flat_map(Record::commits);
-        let mut its = commits.filter(|commit| commit.handler == self.of.0 && commit.event == version.event);
-        let write = its.next().and_then(|commit| commit.effects.state.get(index)).filter(|write| write.name == name);
-        let missing = || StateError::new(StorageError::Missing { what: "state value", position: version.commit });
+        let record = self.log.read(version.record).map_err(StateError::new)?.map(|(_, record)| record);
+        let writes = record.iter().flat_map(Record::effects).flat_map(|written| &written.effects.state);
+        let write = { writes }.nth(index).filter(|write| write.name == name);
+        let missing = || StateError::new(StorageError::Missing { what: "state value", position: version.record });
         write.and_then(|write| write.value.clone()).ok_or_else(missing).map(Some)
     }
 }
 
 /// The newest version up to `as_of`.
 fn seen(versions: &VecDeque<Version>, as_of: Position) -> Option<&Version> {
-    versions.iter().rev().find(|version| version.commit <= as_of)
+    versions.iter().rev().find(|version| version.record <= as_of)
 }
 
 impl ReadState for PastState {

@@ -89,9 +89,8 @@ impl Walk {
     /// Takes over what a record changes for later attempts.
     fn pass(&mut self, position: Position, record: &Record) {
         match record {
-            Record::Committed(_) | Record::Batched(_) => {
-                let oldest = self.attempts.oldest().unwrap_or(position);
-                record.commits().iter().for_each(|commit| self.past.write(position, commit, oldest));
+            Record::Committed(_) | Record::Batched(_) | Record::Repaired(_) => {
+                self.past.write(position, record, self.attempts.oldest().unwrap_or(position));
             }
             Record::Removed(removed) => self.past.remove(&removed.handler),
             Record::RuntimeChanged(changed) => self.runtime = changed.runtime.clone(),

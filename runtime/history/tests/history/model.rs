@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weirgate_history::{KeyState, Look, StateAsOf};
 use weirgate_log::LogReader;
-use weirgate_types::{BreakerId, HandlerName, Position, Record, Stepped};
+use weirgate_types::{BreakerId, HandlerName, Position, Record, ReplayAnswered, Stepped};
 
 use super::{
     plan::{HANDLERS, KEYS, NAMES},
@@ -29,7 +29,9 @@ fn key_of(records: &Records, position: Position) -> Option<String> {
 fn lanes(records: &Records, record: &Record) -> Vec<Lane> {
     let lane = |handler: &HandlerName, key: &str| vec![(handler.clone(), key.to_owned())];
     match record {
-        Record::Attempted { delivery, .. } | Record::Stepped(Stepped { delivery, .. }) => {
+        Record::Attempted { delivery, .. }
+        | Record::Stepped(Stepped { delivery, .. })
+        | Record::ReplayAnswered(ReplayAnswered { delivery, .. }) => {
             key_of(records, delivery.position).map_or_else(Vec::new, |key| lane(&delivery.handler, &key))
         }
         Record::DeliveryDecided(decided) => lane(&decided.delivery.handler, &decided.key),
@@ -37,7 +39,7 @@ fn lanes(records: &Records, record: &Record) -> Vec<Lane> {
         Record::GapPassed(gap) => lane(&gap.delivery.handler, &gap.key),
         Record::CorrectionRefused(refused) => lane(&refused.delivery.handler, &refused.key),
         Record::Fired { timer, .. } => lane(&timer.handler, &timer.key),
-        other => other.commits().iter().flat_map(|commit| lane(&commit.handler, &commit.key)).collect(),
+        other => other.effects().flat_map(|written| lane(written.handler, written.key)).collect(),
     }
 }
 
@@ -51,6 +53,9 @@ fn handler_of(record: &Record) -> (bool, Option<&HandlerName>) {
             BreakerId::Handler(handler) => (true, Some(handler)),
             BreakerId::Host(host) => (true, host.handler.as_ref()),
         },
+        Record::ReplayRequested(requested) => (true, Some(&requested.handler)),
+        Record::ReplayApproved(approved) => (true, Some(&approved.handler)),
+        Record::ReplayEnded(ended) => (true, Some(&ended.handler)),
         Record::RuntimeChanged(_) => (true, None),
         _ => (false, None),
     }
@@ -62,8 +67,8 @@ fn state_at(records: &Records, handler: &HandlerName, key: &str, until: Position
         if matches!(record, Record::Removed(removed) if removed.handler == *handler) {
             state.clear();
         }
-        for commit in record.commits().iter().filter(|commit| commit.handler == *handler && commit.key == key) {
-            for write in &commit.effects.state {
+        for written in record.effects().filter(|written| written.handler == handler && written.key == key) {
+            for write in &written.effects.state {
                 match &write.value {
                     Some(value) => drop(state.insert(write.name.clone(), value.clone())),
                     None => drop(state.remove(&write.name)),

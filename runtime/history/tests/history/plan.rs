@@ -78,6 +78,9 @@ impl Chance {
         let (id, of_it) = self.delivery(events);
         match &mut record {
             Record::Attempted { delivery, .. } | Record::Stepped(Stepped { delivery, .. }) => *delivery = id,
+            Record::ReplayAnswered(answered) => answered.delivery = id,
+            Record::ReplayRequested(requested) => requested.handler = id.handler,
+            Record::Repaired(repaired) => (repaired.handler, repaired.key) = (id.handler, of_it),
             Record::Released { delivery, key, .. } => (*delivery, *key) = (id, of_it),
             Record::DeliveryDecided(decided) => (decided.delivery, decided.key) = (id, of_it),
             Record::GapPassed(gap) => (gap.delivery, gap.key) = (id, of_it),

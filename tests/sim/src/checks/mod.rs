@@ -274,6 +274,11 @@ impl Checks {
             | Record::RuntimeChanged(_)
             | Record::Paced { .. }
             | Record::CorrectionRefused(_)
+            | Record::ReplayRequested(_)
+            | Record::ReplayApproved(_)
+            | Record::Repaired(_)
+            | Record::ReplayAnswered(_)
+            | Record::ReplayEnded(_)
             | Record::Lost(_) => {}
         }
         self.see_events(position, record);

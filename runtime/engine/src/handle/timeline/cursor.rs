@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
             Record::Released { key, .. } => key == self.key,
             Record::GapPassed(gap) => gap.key == self.key,
             Record::CorrectionRefused(refused) => refused.key == self.key,
-            record => record.commits().iter().any(|commit| commit.key == self.key),
+            record => record.effects().any(|written| written.key == self.key),
         })
     }
 }

@@ -1,9 +1,9 @@
-//! The values that a commit's state writes replace: those of this page are remembered, the first of each comes from the history.
+//! The values that the state writes of commits and repairs replace: those of this page are remembered, the first of each comes from the history.
 
 use std::collections::HashMap;
 
 use weirgate_history::{HistoryError, Look};
-use weirgate_types::{HandlerName, Position, Record};
+use weirgate_types::{HandlerName, Position, Record, Written};
 
 /// The most bytes of values that are remembered.
 const BYTES_MAX: usize = 8 << 20;
@@ -15,7 +15,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// For each state write of a record's commits, the value before it, if it is of this key.
+    /// For each state write of a record, the value before it, if it is of this key.
     pub fn before(
         &mut self,
         look: &Look,
@@ -24,17 +24,17 @@ impl Values {
         record: &Record,
     ) -> Result<Vec<Option<Vec<u8>>>, HistoryError> {
         let mut all = Vec::new();
-        for commit in record.commits() {
-            for write in &commit.effects.state {
-                if commit.key != key {
+        for Written { handler, key: of, effects } in record.effects() {
+            for write in &effects.state {
+                if of != key {
                     all.push(None);
                     continue;
                 }
-                let place = (commit.handler.clone(), write.name.clone());
+                let place = (handler.clone(), write.name.clone());
                 let known = self.newest.remove(&place);
                 let before = match known {
                     Some(value) => value,
-                    None => look.value_before(&commit.handler, key, &write.name, position)?,
+                    None => look.value_before(handler, key, &write.name, position)?,
                 };
                 self.bytes += write.value.as_ref().map_or(0, Vec::len);
                 if self.bytes > BYTES_MAX {

@@ -75,9 +75,15 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
             reason: removed.reason.clone(),
         }),
         Record::BreakerChanged(changed) => breaker(changed),
-        Record::Paced { .. } | Record::Lost(_) | Record::TimeAnchored(_) | Record::RuntimeChanged(_) => {
-            return Vec::new();
-        }
+        Record::Paced { .. }
+        | Record::Lost(_)
+        | Record::TimeAnchored(_)
+        | Record::RuntimeChanged(_)
+        | Record::ReplayRequested(_)
+        | Record::ReplayApproved(_)
+        | Record::Repaired(_)
+        | Record::ReplayAnswered(_)
+        | Record::ReplayEnded(_) => return Vec::new(),
     };
     vec![one]
 }

@@ -1,0 +1,108 @@
+//! What a replay decides: it is asked for, its plan is approved, and keys are repaired one by one. A replay is named by the
+//! position of its `ReplayRequested`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeliveryId, Digest, Effects, Event, HandlerName, Position, StepAnswer, StepRequest, Written};
+
+/// The handler's recorded deliveries are to be looked at again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayRequested {
+    pub handler: HandlerName,
+    /// What was asked, as JSON, so that it can gain settings without a change of this format.
+    pub request: String,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
+/// The replay's plan is to be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayApproved {
+    pub replay: Position,
+    pub handler: HandlerName,
+    /// The digest of the plan that was approved.
+    pub plan: Digest,
+    /// The plan was computed up to here.
+    pub through: Position,
+    /// What was chosen where the plan left a choice, as JSON.
+    pub choices: String,
+    /// Whether the plan takes back what the replay has applied.
+    pub undoes: bool,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
+/// A key was repaired: these effects take the place of what earlier deliveries of the key had left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repaired {
+    pub replay: Position,
+    pub handler: HandlerName,
+    pub key: String,
+    /// A repair that is too large for one record is split: the number of this part, from 0.
+    pub part: u32,
+    /// The deployment in force: a `Deployed`.
+    pub version: Position,
+    /// The event of the first delivery that was looked at again.
+    pub from: Position,
+    /// The repair takes the key's records up to here into account.
+    pub through: Position,
+    /// Causation depth of the emitted events.
+    pub depth: u32,
+    /// Nothing is withheld.
+    pub effects: Effects,
+    /// The subjects whose status loses the handler's part.
+    pub unset: Vec<String>,
+    /// `weirgate.key.repaired`, for the handler alone: what it compensates itself.
+    pub corrected: Option<Event>,
+    /// Whether it takes back an earlier repair.
+    pub is_undo: bool,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
+impl Repaired {
+    #[must_use]
+    pub fn written(&self) -> Written<'_> {
+        Written { handler: &self.handler, key: &self.key, effects: &self.effects }
+    }
+}
+
+/// The answer to an outbound call that the replay made, because none was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayAnswered {
+    pub replay: Position,
+    /// The delivery that was looked at again.
+    pub delivery: DeliveryId,
+    pub step: String,
+    pub request: StepRequest,
+    pub answer: StepAnswer,
+    pub at_ms: u64,
+}
+
+/// The replay is over, until its undo is approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayEnded {
+    pub replay: Position,
+    pub handler: HandlerName,
+    pub end: ReplayEnd,
+    /// Number of keys that were repaired, or whose repairs were undone.
+    pub repaired: u64,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayEnd {
+    /// All keys of the plan are repaired.
+    Applied,
+    /// No further key is repaired. Those that are stay so.
+    Cancelled,
+    /// All repairs are taken back.
+    Undone,
+}
