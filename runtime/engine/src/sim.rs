@@ -34,7 +34,7 @@ use crate::{
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
 pub use crate::{
-    replay::attempts::{Attempts, Begun},
+    replay::{Attempts, Begun, EndedCall, Finder, Found},
     tables::TABLES,
     writer::StepSizes,
 };

@@ -113,7 +113,7 @@ pub fn share(
     let queries = Queries::new(processors);
     Shared {
         commands,
-        epoch: log.epoch(),
+        epochs: Arc::clone(log.epochs()),
         keys: log.key_hasher(),
         hub: Arc::new(Hub::new(statuses.clone(), queries.clone())),
         statuses,

@@ -52,7 +52,8 @@ impl Gatherer {
             Record::ReplayRequested(requested) => self.handler(position, Some(&requested.handler)),
             Record::ReplayApproved(approved) => self.handler(position, Some(&approved.handler)),
             Record::ReplayEnded(ended) => self.handler(position, Some(&ended.handler)),
-            Record::Accepted { .. } | Record::Paced { .. } | Record::Lost(_) | Record::TimeAnchored(_) => {}
+            Record::Lost(_) => self.rows.push(Row::posting(self.terms.losses(), position)),
+            Record::Accepted { .. } | Record::Paced { .. } | Record::TimeAnchored(_) => {}
         }
     }
 
@@ -81,6 +82,7 @@ impl Gatherer {
     fn take_effects(&mut self, position: Position, record: &Record) {
         for commit in record.commits() {
             self.keys.entry(commit.event).or_insert_with(|| commit.key.as_str().into());
+            self.rows.push(Row::posting(self.terms.commits(&commit.handler), position));
         }
         let mut index = 0;
         for Written { handler, key, effects } in record.effects() {

@@ -1,6 +1,9 @@
 //! A look at the history: finds positions by key, handler or state value, through the index and the snapshots.
 
-use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use weirgate_log::{LogReader, Sealed};
 use weirgate_types::{HandlerName, Position};
@@ -17,12 +20,12 @@ use crate::{
 pub struct Look {
     history: Arc<History>,
     sealed: Vec<Sealed>,
-    tail: OnceCell<Vec<Part>>,
+    tail: OnceLock<Vec<Part>>,
 }
 
 impl Look {
     pub(crate) fn new(history: Arc<History>, sealed: Vec<Sealed>) -> Self {
-        Self { history, sealed, tail: OnceCell::new() }
+        Self { history, sealed, tail: OnceLock::new() }
     }
 
     #[must_use]
@@ -73,8 +76,53 @@ impl Look {
         self.posting_before(self.history.terms.handler(handler), before)
     }
 
+    /// Positions after `after` of records that deployed or removed a handler, or changed its mode or breaker; at most `limit`.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn of_handler(
+        &self,
+        handler: &HandlerName,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, HistoryError> {
+        self.postings(self.history.terms.handler(handler), after, limit)
+    }
+
+    /// Positions after `after` of records with commits of a handler, in order; at most `limit`.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn of_commits(
+        &self,
+        handler: &HandlerName,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, HistoryError> {
+        self.postings(self.history.terms.commits(handler), after, limit)
+    }
+
+    /// The last of them before a position.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn of_commits_before(&self, handler: &HandlerName, before: Position) -> Result<Option<Position>, HistoryError> {
+        self.posting_before(self.history.terms.commits(handler), before)
+    }
+
+    /// The last record before a position that stands for lost ones.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn lost_before(&self, before: Position) -> Result<Option<Position>, HistoryError> {
+        self.posting_before(self.history.terms.losses(), before)
+    }
+
     /// The last record before a position that removed a handler, with its state; position 0 if there is none.
-    pub(crate) fn removed_before(&self, handler: &HandlerName, before: Position) -> Result<Position, HistoryError> {
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn removed_before(&self, handler: &HandlerName, before: Position) -> Result<Position, HistoryError> {
         let found = self.posting_before(self.history.terms.removals(handler), before)?;
         Ok(found.unwrap_or(Position::ZERO))
     }

@@ -34,6 +34,16 @@ impl Terms {
         self.hash('r', &[handler.as_str()])
     }
 
+    /// Commits of a handler, of all keys.
+    pub fn commits(self, handler: &HandlerName) -> u64 {
+        self.hash('c', &[handler.as_str()])
+    }
+
+    /// Records in the place of lost ones.
+    pub fn losses(self) -> u64 {
+        self.hash('l', &[])
+    }
+
     /// Deployments, removals, modes and breakers of a handler.
     pub fn handler(self, handler: &HandlerName) -> u64 {
         self.hash('h', &[handler.as_str()])
@@ -82,6 +92,8 @@ mod tests {
             terms.handler(&b),
             terms.handlers(),
             terms.removals(&a),
+            terms.commits(&a),
+            terms.losses(),
         ];
         assert_eq!(BTreeSet::from(all).len(), all.len());
         assert_ne!(terms.key("a"), Terms(KeyHasher::new([2; 16])).key("a"));

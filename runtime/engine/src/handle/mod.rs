@@ -24,7 +24,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_history::History;
 use weirgate_host::{Budget, Grant, ModuleInfo};
-use weirgate_log::Epoch;
+use weirgate_log::{Epoch, Epochs};
 use weirgate_types::{
     BreakerId, Commit, Deployed, Digest, Event, HandlerName, KeyHasher, Manifest, ManifestError, Mode, Position,
     Record, StatusDocument,
@@ -38,6 +38,7 @@ use crate::{
     keys,
     modules::{Collected, Modules, Upload},
     queries::{Queries, blocking},
+    replay::Recordings,
     secrets::Secrets,
     statuses::Statuses,
 };
@@ -59,7 +60,7 @@ pub struct Handle(Arc<Shared>);
 /// Shared by all handles of one engine.
 pub struct Shared {
     pub commands: Sender<Command>,
-    pub epoch: Epoch,
+    pub epochs: Arc<Epochs>,
     /// The log's hash function for keys.
     pub keys: KeyHasher,
     pub statuses: Statuses,
@@ -101,7 +102,7 @@ impl Handle {
 
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.0.epoch
+        self.0.epochs.current()
     }
 
     #[must_use]
@@ -113,6 +114,13 @@ impl Handle {
     #[must_use]
     pub fn history(&self) -> &Arc<History> {
         &self.0.indexing.history
+    }
+
+    /// The recorded calls that ended up to a position.
+    #[must_use]
+    pub fn recordings(&self, through: Position) -> Recordings {
+        let (look, host) = (self.history().look(), Arc::clone(self.0.modules.host()));
+        Recordings::new(look, Arc::clone(&self.0.epochs), host, through)
     }
 
     #[must_use]

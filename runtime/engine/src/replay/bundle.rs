@@ -19,10 +19,11 @@ use super::{
     attempts::{Begun, EndedCall},
     compare::{Came, differences},
     execute::{CallInput, Executable},
+    inputs::Deployment,
     mask::masked,
     memory::{MemoryCalls, MemoryState, StateView, Step},
     recorded::RecordedCalls,
-    walk::{Deployment, Visit, Walk},
+    walk::{Visit, Walk},
 };
 
 const MARK: &[u8; 8] = b"WEIRBNDL";
@@ -129,7 +130,7 @@ impl Visit for Collecting<'_> {
             self.bundle.not_reproducible += call.len() as u64;
             return Ok(());
         };
-        let deployment = walk.deployment(first.begun.version)?;
+        let deployment = walk.inputs.deployment(first.begun.version)?;
         let bundled = self.bundled(walk, call, &commits, &deployment)?;
         self.bundle.calls.push(bundled);
         Ok(())
@@ -145,7 +146,7 @@ impl Collecting<'_> {
         deployment: &Deployment,
     ) -> Result<BundledCall, ReplayError> {
         let digest = deployment.record.digest;
-        let mut input = walk.input(call)?;
+        let mut input = walk.inputs.call(call)?;
         for item in &mut input.items {
             item.event.data = masked(self.masks, &item.event.data);
         }
@@ -163,10 +164,10 @@ impl Collecting<'_> {
     }
 
     fn item(&self, walk: &Walk, begun: &Begun, commit: &Commit) -> Result<BundledItem, ReplayError> {
-        let mut state = walk.state(begun, commit).views()?;
+        let mut state = walk.inputs.state(begun, commit).views()?;
         let values = state.iter_mut().flat_map(|view| &mut view.values);
         values.for_each(|(_, value)| *value = masked(self.masks, value));
-        let RecordedCalls { before, own } = walk.calls(begun)?;
+        let RecordedCalls { before, own } = walk.inputs.calls(begun)?;
         let step = |stepped| Step::of(stepped, |body| masked(self.masks, body));
         let (before, calls) = (before.into_iter().map(step).collect(), own.into_iter().map(step).collect());
         Ok(BundledItem { state, before, calls, came: commit.into() })

@@ -4,26 +4,36 @@
 //! An attempt that is recorded as reproducible comes to the same result, bit for bit: the same failure, or the same state,
 //! status, events and timers, and the same log lines.
 
-pub(crate) mod attempts;
+mod attempts;
 mod bundle;
 mod compare;
 mod execute;
+mod find;
 mod fixture;
+mod inputs;
 mod mask;
 mod memory;
 mod past;
 mod recorded;
+mod recorded_state;
+mod recordings;
 mod verify;
 mod walk;
 
+use weirgate_history::HistoryError;
 use weirgate_host::{CallError, ModuleError, StateError};
 use weirgate_types::{DeliveryId, Digest, Position};
 
 use crate::StorageError;
+#[cfg(feature = "sim")]
+pub use attempts::{Attempts, Begun, EndedCall};
 pub use bundle::{Bundle, BundleError, Ran, collect};
 pub use compare::{Differs, Part};
+#[cfg(feature = "sim")]
+pub use find::{Finder, Found};
 pub use fixture::Fixture;
 pub use mask::{BadMask, Mask};
+pub use recordings::{Recorded, Recording, Recordings};
 pub use verify::{Difference, Verified, verify};
 
 /// Why a replay ended early.
@@ -43,6 +53,8 @@ pub enum ReplayError {
     NoItem(usize),
     #[error("{0}, attempt {1}, comes to another result than the recorded one (`weirgate replays verify` shows it)")]
     Differs(DeliveryId, u32),
+    #[error(transparent)]
+    History(#[from] HistoryError),
     #[error("the inputs of an attempt cannot be read")]
     State(#[from] StateError),
 }

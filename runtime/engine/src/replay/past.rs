@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use weirgate_host::{ReadState, StateError};
+use weirgate_host::StateError;
 use weirgate_log::LogReader;
-use weirgate_types::{HandlerName, Position, Record, StateReads};
+use weirgate_types::{HandlerName, Position, Record};
 
-use super::memory::StateView;
+use super::recorded_state::StateAt;
 use crate::StorageError;
 
 /// Maximum size of a value that is kept in memory, in bytes; larger ones are read from the log.
@@ -83,61 +83,16 @@ impl Past {
     }
 }
 
-/// The state of a handler and key as an attempt read it.
-pub struct PastState {
+/// The state of a handler and key among it.
+pub struct KeyInPast {
     past: Past,
     log: LogReader,
     of: (HandlerName, String),
-    /// The attempt began there.
-    begun: Position,
-    /// What its reads saw, where that does not follow from its beginning.
-    reads: Mutex<VecDeque<StateReads>>,
 }
 
-impl PastState {
-    pub fn new(past: &Past, log: &LogReader, of: (HandlerName, String), begun: Position, reads: &[StateReads]) -> Self {
-        let reads = Mutex::new(reads.iter().copied().collect());
-        Self { past: past.clone(), log: log.clone(), of, begun, reads }
-    }
-
-    /// All values that the attempt could have read.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub fn views(&self) -> Result<Vec<StateView>, StateError> {
-        let reads: Vec<StateReads> =
-            self.reads.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        let last = StateReads { count: 0, as_of: self.begun };
-        let views = reads.into_iter().chain([last]).map(|StateReads { count, as_of }| {
-            let values = self.values(as_of)?;
-            Ok(StateView { count, values })
-        });
-        views.collect()
-    }
-
-    fn values(&self, as_of: Position) -> Result<Vec<(String, Vec<u8>)>, StateError> {
-        let names: Vec<(String, Version)> = {
-            let states = self.past.states();
-            let names = states.get(&self.of).into_iter().flatten();
-            names.filter_map(|(name, versions)| Some((name.clone(), seen(versions, as_of)?.clone()))).collect()
-        };
-        let values = names.into_iter().map(|(name, version)| {
-            let value = self.read(&name, &version)?;
-            Ok(value.map(|value| (name, value)))
-        });
-        values.filter_map(Result::transpose).collect()
-    }
-
-    /// Up to which position the next read sees commits.
-    fn next_read(&self) -> Position {
-        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(next) = reads.front_mut() else { return self.begun };
-        let as_of = next.as_of;
-        next.count = next.count.saturating_sub(1);
-        if next.count == 0 {
-            reads.pop_front();
-        }
-        as_of
+impl KeyInPast {
+    pub fn new(past: Past, log: LogReader, of: (HandlerName, String)) -> Self {
+        Self { past, log, of }
     }
 
     fn read(&self, name: &str, version: &Version) -> Result<Option<Vec<u8>>, StateError> {
@@ -154,14 +109,8 @@ impl PastState {
     }
 }
 
-/// The newest version up to `as_of`.
-fn seen(versions: &VecDeque<Version>, as_of: Position) -> Option<&Version> {
-    versions.iter().rev().find(|version| version.record <= as_of)
-}
-
-impl ReadState for PastState {
-    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let as_of = self.next_read();
+impl StateAt for KeyInPast {
+    fn value(&self, name: &str, as_of: Position) -> Result<Option<Vec<u8>>, StateError> {
         let version = {
             let states = self.past.states();
             states.get(&self.of).and_then(|names| names.get(name)).and_then(|versions| seen(versions, as_of)).cloned()
@@ -169,8 +118,7 @@ impl ReadState for PastState {
         version.map_or(Ok(None), |version| self.read(name, &version))
     }
 
-    fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
-        let as_of = self.next_read();
+    fn names(&self, prefix: &str, limit: usize, as_of: Position) -> Result<Vec<String>, StateError> {
         let states = self.past.states();
         let names = states.get(&self.of).into_iter().flat_map(|names| names.range(prefix.to_owned()..));
         let names = names.take_while(|(name, _)| name.starts_with(prefix));
@@ -178,4 +126,22 @@ impl ReadState for PastState {
             |versions| seen(versions, as_of).is_some_and(|version| !matches!(version.written, Written::Removed));
         Ok(names.filter(|(_, versions)| exists(versions)).map(|(name, _)| name.clone()).take(limit).collect())
     }
+
+    fn values(&self, as_of: Position) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+        let names: Vec<(String, Version)> = {
+            let states = self.past.states();
+            let names = states.get(&self.of).into_iter().flatten();
+            names.filter_map(|(name, versions)| Some((name.clone(), seen(versions, as_of)?.clone()))).collect()
+        };
+        let values = names.into_iter().map(|(name, version)| {
+            let value = self.read(&name, &version)?;
+            Ok(value.map(|value| (name, value)))
+        });
+        values.filter_map(Result::transpose).collect()
+    }
+}
+
+/// The newest version up to `as_of`.
+fn seen(versions: &VecDeque<Version>, as_of: Position) -> Option<&Version> {
+    versions.iter().rev().find(|version| version.record <= as_of)
 }

@@ -97,14 +97,14 @@ impl Visit for Verification {
         }
         let commits: Vec<Commit> = commits.into_iter().flatten().collect();
         let Some(first) = call.first() else { return Ok(()) };
-        let deployment = walk.deployment(first.begun.version)?;
+        let deployment = walk.inputs.deployment(first.begun.version)?;
         let Some(executable) = &deployment.executable else {
             self.result.without_module += attempts;
             return Ok(());
         };
         let begun = |index: usize| call.get(index).map(|ended| &ended.begun).zip(commits.get(index));
-        let (repeated, correction) = executable.execute(&walk.input(call)?, |index| {
-            begun(index).map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| walk.services(begun, commit))
+        let (repeated, correction) = executable.execute(&walk.inputs.call(call)?, |index| {
+            begun(index).map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| walk.inputs.services(begun, commit))
         })?;
         self.result.executed += attempts;
         for ((ended, commit), repeated) in call.iter().zip(&commits).zip(repeated) {

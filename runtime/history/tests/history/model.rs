@@ -123,9 +123,18 @@ pub fn check(look: &Look, records: &Records, step: usize, case: &str) {
         }
         for handler in &handlers {
             let of_handler = |(_, record): &&(Position, Record)| handler_of(record).1 == Some(handler);
-            let before = records.iter().filter(of_handler).map(|(at, _)| *at).rfind(|at| *at < after);
-            assert_eq!(look.of_handler_before(handler, after).expect("a position"), before, "{case}");
+            let of_handler: Vec<_> = records.iter().filter(of_handler).map(|(at, _)| *at).collect();
+            let before = |all: &[Position]| all.iter().copied().rfind(|at| *at < after);
+            assert_eq!(look.of_handler_before(handler, after).expect("a position"), before(&of_handler), "{case}");
+            assert_eq!(look.of_handler(handler, after, limit).expect("positions"), later(&of_handler, limit), "{case}");
+            let has_its = |record: &Record| record.commits().iter().any(|commit| commit.handler == *handler);
+            let commits: Vec<_> = records.iter().filter(|(_, record)| has_its(record)).map(|(at, _)| *at).collect();
+            assert_eq!(look.of_commits(handler, after, limit).expect("positions"), later(&commits, limit), "{case}");
+            assert_eq!(look.of_commits_before(handler, after).expect("a position"), before(&commits), "{case}");
         }
+        let is_lost = |(_, record): &&(Position, Record)| matches!(record, Record::Lost(_));
+        let lost = records.iter().filter(is_lost).map(|(at, _)| *at).rfind(|at| *at < after);
+        assert_eq!(look.lost_before(after).expect("a position"), lost, "{case}");
     }
 }
 

@@ -1,11 +1,14 @@
 //! The views against the log: an engine that has the log alone finds the same, in the middle of a history and at its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weirgate_core::{DeliveryPhase, DeliveryRow, Limits};
 use weirgate_engine::{
     Made,
-    sim::{Engine, StepSizes},
+    sim::{Attempts, EndedCall, Engine, Finder, Found, StepSizes},
 };
 use weirgate_types::{DeliveryId, HandlerName, Position};
 use weirgate_views::MemoryStore;
@@ -102,6 +105,37 @@ impl History<'_> {
             let names = self.engine.state_names(handler, key);
             check(Rule::Rebuilt, names.iter().eq(told.keys()), || {
                 format!("the history of {handler} and {key} has {:?}, the views {names:?}", told.keys())
+            })?;
+        }
+        self.check_found_calls()
+    }
+
+    /// Calls that are found through the history are those that a walk through the whole log finds, whatever was asked for before.
+    fn check_found_calls(&self) -> Result<(), Stop> {
+        let mut walked: BTreeMap<Position, Vec<EndedCall>> = BTreeMap::new();
+        let mut attempts = Attempts::default();
+        for call in self.records.iter().flat_map(|(at, record)| attempts.apply(*at, record)) {
+            if let Some(last) = call.iter().filter_map(|ended| ended.commit).max() {
+                walked.entry(last).or_default().push(call);
+            }
+        }
+        let history = self.engine.handle().history();
+        let head = self.engine.log().head();
+        let mut finder = Finder::new(Arc::new(history.look()), head);
+        let middle = self.records.len() / 2;
+        let (before, after) = self.records.split_at(middle);
+        for (position, record) in after.iter().chain(before) {
+            let mut walked = walked.remove(position).unwrap_or_default();
+            let found = finder.calls_at(*position, None).map_err(unreadable)?;
+            let mut found: Vec<_> = found
+                .into_iter()
+                .filter_map(|(_, found)| if let Found::Call(call) = found { Some(call) } else { None })
+                .collect();
+            let first = |call: &EndedCall| call.first().map(|ended| ended.begun.at);
+            walked.sort_by_key(first);
+            found.sort_by_key(first);
+            check(Rule::Rebuilt, walked == found, || {
+                format!("of {record:?} at {position} the history finds {found:?}, a walk {walked:?}")
             })?;
         }
         Ok(())
