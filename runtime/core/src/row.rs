@@ -61,6 +61,8 @@ pub struct DeliveryRow {
     pub failed: bool,
     /// Whether the handler's hook has corrected it; the hook may do so once.
     pub hooked: bool,
+    /// Whether it never shares a call: its event is `weirgate.key.repaired`, which calls another export.
+    pub alone: bool,
     pub phase: DeliveryPhase,
     pub carried: Carried,
     /// The newest correction that came for its key and that it has not run with.
@@ -149,6 +151,7 @@ impl DeliveryRow {
             spent: 0,
             failed: false,
             hooked: false,
+            alone: false,
             phase: DeliveryPhase::Ready,
             carried: Carried::default(),
             offered: None,
@@ -202,11 +205,12 @@ impl DeliveryRow {
         !self.is_begun() && !self.failed
     }
 
-    /// Whether no attempt of it has ended: it was not tried, or its attempts were discarded.
+    /// Whether it may share a call: no attempt of it has ended, as it was not tried or its attempts were discarded. One that
+    /// was tried may be the one that fails a batch.
     #[must_use]
-    pub(crate) fn is_untried(&self) -> bool {
+    pub(crate) fn may_share(&self) -> bool {
         let is_ready = matches!(self.phase, DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. });
-        is_ready && !self.failed && self.carried.failure.is_none()
+        is_ready && !self.alone && !self.failed && self.carried.failure.is_none()
     }
 
     /// An attempt begins.

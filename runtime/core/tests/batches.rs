@@ -4,8 +4,8 @@
 
 mod world;
 
-use weirgate_types::{Carried, Position, Record};
-use world::{World, correctable, correction, delivery, not_reached, permanent, transient};
+use weirgate_types::{Carried, KEY_REPAIRED, Position, Record};
+use world::{World, correctable, correction, delivery, event, name, not_reached, permanent, transient};
 
 const BATCH: &str =
     r#","batch":{"events_max":4},"concurrency":1,"retry":[{"attempts":1,"first_delay_ms":10,"jitter":"none"}]"#;
@@ -93,6 +93,35 @@ fn corrected_and_reopened_deliveries_run_alone() {
         }
         let of_first = world.batches.iter().rfind(|batch| batch.contains(&delivery("a", positions[0])));
         assert_eq!(of_first.expect("its call").len(), 1);
+    }
+}
+
+/// It calls another export, also after a restart, and whatever is ready beside it.
+#[test]
+fn the_event_of_a_repair_runs_alone() {
+    for ordering in ["", r#","ordering":"handler""#, r#","ordering":"none""#] {
+        for restarts in [None, Some(false), Some(true)] {
+            let mut world = World::with(&format!("{BATCH}{ordering}"));
+            world.pause("a", true);
+            let first = world.publish(1, "x");
+            let (event, to) = (event(2, "x", KEY_REPAIRED), Some(name("a")));
+            let repaired = world.stage(Record::Accepted { event, to, at_ms: world.now_ms });
+            let others = [(3, "x"), (4, "y"), (5, "z")].map(|(id, key)| world.publish(id, key));
+            world.keep_view();
+            if let Some(with_view) = restarts {
+                world.restart(with_view);
+            }
+            world.pause("a", false);
+            let mut calls = Vec::new();
+            while !world.calls.is_empty() {
+                calls.push(world.answer_batch(|_| Ok(())));
+            }
+            let of_repaired = calls.iter().position(|call| call.contains(&repaired)).expect("its call");
+            assert_eq!(calls[of_repaired], [repaired], "{ordering} {restarts:?}");
+            assert!(calls.len() < 5 && calls.iter().any(|call| call.len() > 1), "others share: {calls:?}");
+            let before = |position| calls[..of_repaired].iter().flatten().any(|before| *before == position);
+            assert!(ordering.contains("none") || before(first) && !before(others[0]), "{calls:?}");
+        }
     }
 }
 

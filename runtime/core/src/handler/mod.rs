@@ -196,7 +196,6 @@ impl Handler {
         let mut call = vec![first];
         while call.len() < most {
             let Some(last) = call.last().copied() else { break };
-            // A delivery that was tried before runs alone: it may be the one that fails the batch.
             let Some(next) = self.next_of_batch(first, last) else { break };
             call.push(next);
         }
@@ -215,7 +214,7 @@ impl Handler {
     }
 
     fn next_of_batch(&mut self, first: Position, last: Position) -> Option<Position> {
-        if !self.lanes.get(first)?.is_untried() {
+        if !self.lanes.get(first)?.may_share() {
             return None;
         }
         let follower = self.lanes.followers(last, 1).first().copied();

@@ -1,6 +1,6 @@
 //! How a handler scans the log: which events become deliveries, and which become corrections.
 
-use weirgate_types::{DeliveryId, Interest, KeyHash, Position};
+use weirgate_types::{DeliveryId, Interest, KEY_REPAIRED, KeyHash, Position};
 
 use super::{Handler, ONE_LANE, Opened};
 use crate::{DeliveryPhase, DeliveryRow, EventHead, Limits, Next};
@@ -111,12 +111,13 @@ impl Handler {
     }
 
     fn open(&mut self, head: &EventHead, found: &mut Found) {
-        let row = DeliveryRow { sequence: self.sequence_of(head), ..self.row_for(head.position, head.key) };
+        let (alone, sequence) = (head.r#type == KEY_REPAIRED, self.sequence_of(head));
+        let row = DeliveryRow { alone, sequence, ..self.row_for(head.position, head.key) };
         match self.ahead.remove(&head.position) {
             None => found.opened.push(self.place(head.position, row)),
             Some(Some(known)) => {
-                let DeliveryRow { key, lane, parallel, sequence, era, .. } = row;
-                let row = DeliveryRow { key, lane, parallel, sequence, era, ..known };
+                let DeliveryRow { key, lane, parallel, alone, sequence, era, .. } = row;
+                let row = DeliveryRow { key, lane, parallel, alone, sequence, era, ..known };
                 found.opened.push(self.place(head.position, row));
             }
             Some(None) => found.next.extend(self.lanes.pass(&row)),

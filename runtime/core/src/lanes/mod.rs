@@ -176,9 +176,9 @@ impl Lanes {
         self.queues.pop_fresh()
     }
 
-    /// The deliveries right behind `first` in its lane that were never tried: a batch that begins with it may include them.
+    /// The deliveries right behind `first` in its lane that may share a call: a batch that begins with it may include them.
     pub fn followers(&self, first: Position, most: usize) -> Vec<Position> {
-        let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.is_untried()) else {
+        let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.may_share()) else {
             return Vec::new();
         };
         let Some(lane) = self.by_key.get(&row.lane) else { return Vec::new() };
@@ -186,7 +186,7 @@ impl Lanes {
         let mut before = row;
         let follows = |position: &Position| {
             let next =
-                self.open.get(position).filter(|next| next.is_untried() && self.resequencer.follows(before, next));
+                self.open.get(position).filter(|next| next.may_share() && self.resequencer.follows(before, next));
             before = next.unwrap_or(before);
             next.is_some()
         };

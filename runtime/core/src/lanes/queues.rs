@@ -14,9 +14,9 @@ const AGAIN_EVERY: u8 = 4;
 
 #[derive(Debug, Default)]
 pub struct Queues {
-    /// Runnable, not tried yet, or only in attempts that were discarded.
+    /// Runnable, and may share a call: not tried yet, or only in attempts that were discarded.
     fresh: BTreeSet<Position>,
-    /// Runnable again.
+    /// Runnable alone, most of them again.
     again: BTreeSet<Position>,
     /// Waiting for a time, then runnable.
     retrying: BTreeSet<(u64, Position)>,
@@ -40,7 +40,7 @@ pub struct Queues {
 impl Queues {
     pub fn list(&mut self, position: Position, row: &DeliveryRow) {
         match row.phase {
-            DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } if row.is_untried() => {
+            DeliveryPhase::Ready | DeliveryPhase::OutOfOrder { .. } if row.may_share() => {
                 self.unlist_gap(position, row);
                 self.fresh.insert(position);
             }

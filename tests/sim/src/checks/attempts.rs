@@ -94,18 +94,22 @@ impl Checks {
         let most = usize::try_from(watched.concurrency).unwrap_or(usize::MAX);
         check(Rule::Batches, under_way < most, || format!("{handler} is called beside {under_way} calls"))?;
         let items = positions.iter().filter_map(|position| watched.items.get(position));
-        let fresh = |item: &Item| !item.tried;
-        let may =
-            positions.len() == 1 || watched.kind.batch && positions.len() <= EVENTS_MAX && items.into_iter().all(fresh);
+        let may = positions.len() == 1
+            || watched.kind.batch && positions.len() <= EVENTS_MAX && items.into_iter().all(Item::may_share);
         check(Rule::Batches, may, || format!("{handler} gets {positions:?} in one call"))
     }
 
-    /// Whether a call could hold more fresh deliveries, if there were any.
+    /// Whether a call could hold more deliveries that may share one, if there were any.
     #[must_use]
     pub fn is_short(&self, handler: &HandlerName, items: &[(Position, u32)]) -> bool {
         let Some(watched) = self.handlers.get(super::index_of(handler)) else { return false };
-        let is_fresh = |position: &Position| watched.items.get(position).is_some_and(|item| !item.tried);
-        let is_all_fresh = items.iter().all(|(position, _)| is_fresh(position));
-        watched.kind.batch && items.len() < EVENTS_MAX && is_all_fresh
+        let may_share = |position: &Position| watched.items.get(position).is_some_and(Item::may_share);
+        watched.kind.batch && items.len() < EVENTS_MAX && items.iter().all(|(position, _)| may_share(position))
+    }
+}
+
+impl Item {
+    fn may_share(&self) -> bool {
+        !self.tried && !self.alone
     }
 }

@@ -1,6 +1,6 @@
 //! Which handler takes which event: by the version in force at the event's position.
 
-use weirgate_types::{Deployed, HandlerName, KeyHash, KeyHasher, Mode, Position, Record};
+use weirgate_types::{Deployed, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Mode, Position, Record};
 
 use super::{Checked, Checks, Item, Life, Rule, Watched, check, index_of};
 use crate::Takes;
@@ -90,7 +90,8 @@ impl Watched {
             self.corrections.push((seen.position, seen.key));
         }
         if seen.to.map_or(takes.takes(&seen.r#type), |to| to == own) {
-            self.items.insert(seen.position, Item::opened(seen.position, seen.key, seen.number));
+            let item = Item::opened(seen.position, seen.key, seen.number);
+            self.items.insert(seen.position, Item { alone: seen.r#type == KEY_REPAIRED, ..item });
             self.open.insert(seen.position);
         }
     }
@@ -107,6 +108,7 @@ impl Item {
             spent: 0,
             tried: false,
             hooked: false,
+            alone: false,
             corrected: None,
             failure: None,
             opened_at: at,

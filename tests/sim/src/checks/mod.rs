@@ -114,6 +114,8 @@ pub struct Item {
     /// Whether it was ever tried, in an attempt that was not discarded.
     pub tried: bool,
     hooked: bool,
+    /// Whether it is the event of a repair, which shares no call.
+    alone: bool,
     corrected: Option<Position>,
     /// The newest of its failed attempts, or the command that gave it up.
     failure: Option<Position>,
