@@ -10,8 +10,10 @@ use wasmtime::{
 use crate::{
     ModuleError,
     attempt::Attempt,
-    contract::bindings::{HandlerPre, batching::BatchHandlerPre, correcting::CorrectingHandlerPre},
-    entry::Entry,
+    contract::bindings::{
+        HandlerPre, batching::BatchHandlerPre, compensating::CompensatingHandlerPre, correcting::CorrectingHandlerPre,
+    },
+    entry::{Entry, Handling},
     wasi,
 };
 
@@ -28,6 +30,7 @@ const CONTRACT: [&str; 7] = [
 const HANDLE: &str = "handle";
 const HANDLE_BATCH: &str = "handle-batch";
 const ON_CORRECTABLE: &str = "on-correctable";
+const ON_CORRECTED: &str = "on-corrected";
 
 /// The layer field of the WebAssembly preamble, which distinguishes components from core modules.
 const MAGIC: &[u8] = b"\0asm";
@@ -57,12 +60,15 @@ pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<En
             return Err(ModuleError::ImportNotOffered { name: name.to_owned(), offered: offered() });
         }
     }
-    let world = world(&functions(engine, component)).map_err(ModuleError::OtherWorld)?;
+    let functions = functions(engine, component);
+    let world = world(&functions).map_err(ModuleError::OtherWorld)?;
     let pre = linker.instantiate_pre(component).map_err(|error| ModuleError::ImportDiffers(one_line(&error)))?;
-    entry(world, pre)
+    let compensates = functions.iter().any(|name| name == ON_CORRECTED);
+    let compensating = compensates.then(|| CompensatingHandlerPre::new(pre.clone()).map_err(differs(ON_CORRECTED)));
+    Ok(Entry { compensating: compensating.transpose()?, handling: handling(world, pre)? })
 }
 
-/// A component's exports, by name only.
+/// How a component takes deliveries, by the names of its exports.
 #[derive(Debug, Clone, Copy)]
 enum World {
     One { corrects: bool },
@@ -93,19 +99,20 @@ fn functions(engine: &Engine, component: &Component) -> Vec<String> {
     functions.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The exported functions, if their types match the contract.
-fn entry(world: World, pre: InstancePre<Attempt>) -> Result<Entry, ModuleError> {
-    let differs = |name: &'static str| {
-        move |error: wasmtime::Error| ModuleError::OtherWorld(format!("`{name}` differs: {}", one_line(&error)))
-    };
+/// The functions that take deliveries, if their types match the contract.
+fn handling(world: World, pre: InstancePre<Attempt>) -> Result<Handling, ModuleError> {
     Ok(match world {
-        World::Batch => Entry::Batch(BatchHandlerPre::new(pre).map_err(differs(HANDLE_BATCH))?),
+        World::Batch => Handling::Batch(BatchHandlerPre::new(pre).map_err(differs(HANDLE_BATCH))?),
         World::One { corrects } => {
             let handler = HandlerPre::new(pre.clone()).map_err(differs(HANDLE))?;
             let correcting = corrects.then(|| CorrectingHandlerPre::new(pre).map_err(differs(ON_CORRECTABLE)));
-            Entry::One { handler, correcting: correcting.transpose()? }
+            Handling::One { handler, correcting: correcting.transpose()? }
         }
     })
+}
+
+fn differs(name: &'static str) -> impl Fn(wasmtime::Error) -> ModuleError {
+    move |error| ModuleError::OtherWorld(format!("`{name}` differs: {}", one_line(&error)))
 }
 
 /// Versions of one minor release are compatible, so any of them is accepted.

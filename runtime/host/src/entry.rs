@@ -6,21 +6,31 @@ use wasmtime::{
     Engine, Store,
     component::{Instance, InstancePre},
 };
-use weirgate_types::{AttemptFailure, Correction, FailureClass, FailureKind};
+use weirgate_types::{AttemptFailure, Correction, FailureClass, FailureKind, KEY_REPAIRED};
 
 use crate::{
     Call,
     attempt::Attempt,
     contract::{
-        bindings::{HandlerPre, batching::BatchHandlerPre, correcting::CorrectingHandlerPre, weirgate::handler::types},
-        event::checked_correction,
+        bindings::{
+            HandlerPre, batching::BatchHandlerPre, compensating::CompensatingHandlerPre,
+            correcting::CorrectingHandlerPre, weirgate::handler::types,
+        },
+        event::{checked_correction, lowered},
+        repair::{permanent, repair},
     },
     failure::{RETRY_AFTER_MS_MAX, contract},
     lines,
 };
 
 /// The functions that a component exports.
-pub(crate) enum Entry {
+pub(crate) struct Entry {
+    pub(crate) handling: Handling,
+    pub(crate) compensating: Option<CompensatingHandlerPre<Attempt>>,
+}
+
+/// Those that take deliveries.
+pub(crate) enum Handling {
     One { handler: HandlerPre<Attempt>, correcting: Option<CorrectingHandlerPre<Attempt>> },
     Batch(BatchHandlerPre<Attempt>),
 }
@@ -34,12 +44,17 @@ impl Entry {
     }
 
     pub(crate) fn is_batch(&self) -> bool {
-        matches!(self, Self::Batch(_))
+        matches!(self.handling, Handling::Batch(_))
     }
 
     /// Whether the component exports a correction hook.
     pub(crate) fn corrects(&self) -> bool {
-        matches!(self, Self::One { correcting: Some(_), .. })
+        matches!(self.handling, Handling::One { correcting: Some(_), .. })
+    }
+
+    /// Whether the component takes events of repairs.
+    pub(crate) fn compensates(&self) -> bool {
+        self.compensating.is_some()
     }
 
     /// Creates an instance and calls nothing.
@@ -47,18 +62,25 @@ impl Entry {
         self.pre().instantiate(store)
     }
 
-    /// Creates an instance and calls it with the deliveries. Only a component that takes batches gets several.
+    /// Creates an instance and calls it with the deliveries. Only a component that takes batches gets several. The event of a
+    /// repair is a call of its own, of another function.
     pub(crate) fn handle(&self, store: &mut Store<Attempt>, calls: &[Call<'_>]) -> Answers {
-        match (self, calls) {
-            (Self::One { handler, .. }, [call]) => {
-                let answer = handler.instantiate(&mut *store)?.call_handle(store, &event(call), &delivery(call))?;
+        match (&self.handling, calls) {
+            (_, [call]) if is_repair(call) => Ok(vec![self.compensate(store, call)?]),
+            (_, calls) if calls.iter().any(is_repair) => {
+                Err(contract(format!("a delivery of {KEY_REPAIRED} shares no call")).into())
+            }
+            (Handling::One { handler, .. }, [call]) => {
+                let handler = handler.instantiate(&mut *store)?;
+                let answer = handler.call_handle(store, &lowered(call.event), &delivery(call))?;
                 Ok(vec![answer.map_err(named)])
             }
-            (Self::One { .. }, _) => {
+            (Handling::One { .. }, _) => {
                 Err(contract("the component exports `handle`, so it takes one delivery at a time").into())
             }
-            (Self::Batch(handler), _) => {
-                let items = calls.iter().map(|call| types::BatchItem { event: event(call), delivery: delivery(call) });
+            (Handling::Batch(handler), _) => {
+                let items =
+                    calls.iter().map(|call| types::BatchItem { event: lowered(call.event), delivery: delivery(call) });
                 let items: Vec<_> = items.collect();
                 let answers = handler.instantiate(&mut *store)?.call_handle_batch(store, &items)?;
                 if answers.len() != items.len() {
@@ -70,43 +92,49 @@ impl Entry {
         }
     }
 
-    /// Creates an instance and calls its correction hook, if it has one.
+    fn compensate(&self, store: &mut Store<Attempt>, call: &Call<'_>) -> wasmtime::Result<Result<(), AttemptFailure>> {
+        let Some(handler) = &self.compensating else {
+            let message = format!("this version does not export `on-corrected`, so it takes no {KEY_REPAIRED}");
+            return Ok(Err(permanent(&message)));
+        };
+        let repair = match repair(call.event) {
+            Ok(repair) => repair,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let answer = handler.instantiate(&mut *store)?.call_on_corrected(store, &repair, &delivery(call))?;
+        Ok(answer.map_err(named))
+    }
+
+    /// Creates an instance and calls its correction hook, if it has one. The event of a repair has none: `handle` did not get it.
     pub(crate) fn correct(
         &self,
         store: &mut Store<Attempt>,
         call: &Call<'_>,
         failure: &AttemptFailure,
     ) -> wasmtime::Result<Option<Correction>> {
-        let Self::One { correcting: Some(handler), .. } = self else { return Ok(None) };
+        let Handling::One { correcting: Some(handler), .. } = &self.handling else { return Ok(None) };
+        if is_repair(call) {
+            return Ok(None);
+        }
         let failure = types::CorrectableFailure {
             message: failure.message.clone(),
             what_is_wrong: failure.what_is_wrong.clone().unwrap_or_default(),
         };
         let handler = handler.instantiate(&mut *store)?;
-        let answer = handler.call_on_correctable(store, &event(call), &delivery(call), &failure)?;
+        let answer = handler.call_on_correctable(store, &lowered(call.event), &delivery(call), &failure)?;
         Ok(answer.map(checked_correction).transpose()?)
     }
 
     fn pre(&self) -> &InstancePre<Attempt> {
-        match self {
-            Self::One { handler, .. } => handler.instance_pre(),
-            Self::Batch(handler) => handler.instance_pre(),
+        match &self.handling {
+            Handling::One { handler, .. } => handler.instance_pre(),
+            Handling::Batch(handler) => handler.instance_pre(),
         }
     }
 }
 
-fn event(call: &Call<'_>) -> types::Event {
-    let event = call.event;
-    types::Event {
-        id: event.id.clone(),
-        source: event.source.clone(),
-        type_: event.r#type.clone(),
-        subject: event.subject.clone(),
-        time: event.time.clone(),
-        data_content_type: event.data_content_type.clone(),
-        extensions: event.extensions.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
-        data: event.data.clone(),
-    }
+fn is_repair(call: &Call<'_>) -> bool {
+    call.event.r#type == KEY_REPAIRED
 }
 
 fn delivery(call: &Call<'_>) -> types::Delivery {

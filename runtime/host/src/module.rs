@@ -76,6 +76,12 @@ impl Module {
         self.0.entry.is_batch()
     }
 
+    /// Whether the component takes `weirgate.key.repaired`: attempts at others fail for good.
+    #[must_use]
+    pub fn has_on_corrected(&self) -> bool {
+        self.0.entry.compensates()
+    }
+
     /// One attempt, in a fresh instance, on the calling thread. A component that takes batches gets a batch of one delivery.
     /// Does not panic, and ends soon (about 10 ms) after one of the call's limits is reached, unless `state` or `outbound`
     /// takes longer to answer.

@@ -31,6 +31,12 @@ fn a_module_that_is_not_a_handler_is_refused_with_a_reason() {
         (odd("batch-differs"), "other-world", "`handle-batch` differs"),
         (odd("hook-differs"), "other-world", "`on-correctable` differs"),
         (odd("handle-and-batch"), "other-world", "exports both `handle` and `handle-batch`"),
+        (odd("on-corrected-differs"), "other-world", "`on-corrected` differs"),
+        (
+            odd("on-corrected-alone"),
+            "other-world",
+            "exports neither `handle` nor `handle-batch`; it exports on-corrected",
+        ),
         (odd("batch-and-hook"), "other-world", "exports `on-correctable`, which belongs to `handle` alone"),
         (odd("import-unknown"), "import-not-offered", "`wasi:sockets/tcp@0.2.0`, which is not available"),
         (odd("import-unversioned"), "import-not-offered", "weirgate:handler/state@0.1, "),

@@ -132,12 +132,16 @@ fn only_a_batch_handler_imports_batches() {
     let batch = "weirgate:handler/batch@0.1.0".to_owned();
     for (name, imports, exports) in [
         ("ledger", false, vec!["handle"]),
-        ("prices", false, vec!["handle", "on-correctable"]),
+        ("mender", false, vec!["handle", "on-corrected"]),
+        ("prices", false, vec!["handle", "on-correctable", "on-corrected"]),
         ("meters", true, vec!["handle-batch"]),
-        ("meters-each", true, vec!["handle-batch"]),
+        ("meters-each", true, vec!["handle-batch", "on-corrected"]),
     ] {
         let (_host, module) = load(name);
         assert_eq!(module.info().imports.contains(&batch), imports, "{name}");
-        assert_eq!(module.info().exports, exports, "{name}");
+        let mut found = module.info().exports.clone();
+        found.sort();
+        assert_eq!(found, exports, "{name}");
+        assert_eq!(module.has_on_corrected(), exports.contains(&"on-corrected"), "{name}");
     }
 }

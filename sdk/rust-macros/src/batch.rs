@@ -5,7 +5,10 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Error, ItemFn, Result, spanned::Spanned};
 
-use crate::handler::check_kind;
+use crate::{
+    handler::check_kind,
+    hooks::{Hooks, ON_CORRECTED},
+};
 
 const SHAPE: &str = "fn handle(items: &mut [Item<T>]) -> Result<(), Failure>";
 const OTHER_SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> Result<(), Failure>";
@@ -13,10 +16,7 @@ const OTHER_SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> 
 /// # Errors
 /// The item is not a function that could be a batch handler; the error points at the problem.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
-    if !arguments.is_empty() {
-        let message = "#[batch_handler] takes no arguments; settings belong in handler.toml";
-        return Err(Error::new_spanned(arguments, message));
-    }
+    let hooks = Hooks::parse("batch_handler", &[ON_CORRECTED], arguments)?;
     let shapes = format!("`{SHAPE}` or `{OTHER_SHAPE}`");
     let function: ItemFn = syn::parse2(item)
         .map_err(|error| Error::new(error.span(), format!("#[batch_handler] belongs on a function like {shapes}")))?;
@@ -31,11 +31,12 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
     check_kind(&function.sig, SHAPE)?;
     let (name, signature) = (&function.sig.ident, function.sig.span());
     let check = quote_spanned! {signature=> ::weirgate_sdk::__private::#check(#name); };
+    let (check_hooks, on_corrected) = (hooks.checks(), hooks.on_corrected_export());
     Ok(quote! {
         #[allow(clippy::needless_pass_by_value, reason = "the event is the handler's own")]
         #function
 
-        const _: () = { #check };
+        const _: () = { #check #check_hooks };
 
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, clippy::all, clippy::pedantic, reason = "generated: the component's export")]
@@ -51,6 +52,8 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
             }
             batching::export!(Component with_types_in ::weirgate_sdk::__private::bindings::batching);
         };
+
+        #on_corrected
     })
 }
 

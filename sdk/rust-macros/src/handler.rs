@@ -3,47 +3,35 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Error, Expr, Ident, ItemFn, MetaNameValue, Path, Result, Signature, spanned::Spanned};
+use syn::{Error, Ident, ItemFn, Path, Result, Signature, spanned::Spanned};
+
+use crate::hooks::{Hooks, ON_CORRECTABLE, ON_CORRECTED};
 
 const SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> Result<(), Failure>";
 
 /// # Errors
 /// The item is not a function that could be a handler; the error points at the problem.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let hook = hook(arguments)?;
+    let hooks = Hooks::parse("handler", &[ON_CORRECTABLE, ON_CORRECTED], arguments)?;
     let function: ItemFn = syn::parse2(item)
         .map_err(|error| Error::new(error.span(), format!("#[handler] belongs on a function like `{SHAPE}`")))?;
     check_shape(&function)?;
     let (name, signature) = (&function.sig.ident, function.sig.span());
     let check = quote_spanned! {signature=> ::weirgate_sdk::__private::check_signature(#name); };
-    let check_hook = hook.as_ref().map(|hook| {
-        quote_spanned! {hook.span()=> ::weirgate_sdk::__private::check_correction(#hook); }
-    });
-    let export = export(name, hook.as_ref());
+    let (check_hooks, on_corrected) = (hooks.checks(), hooks.on_corrected_export());
+    let export = export(name, hooks.on_correctable.as_ref());
     Ok(quote! {
         #[allow(clippy::needless_pass_by_value, reason = "the event is the handler's own")]
         #function
 
-        const _: () = { #check #check_hook };
+        const _: () = { #check #check_hooks };
 
         #export
+        #on_corrected
     })
 }
 
-/// The path in `on_correctable = path`, if there is one.
-fn hook(arguments: &TokenStream) -> Result<Option<Path>> {
-    if arguments.is_empty() {
-        return Ok(None);
-    }
-    let unknown = "#[handler] takes `on_correctable = function` and nothing else; settings belong in handler.toml";
-    let argument: MetaNameValue = syn::parse2(arguments.clone()).map_err(|_| Error::new_spanned(arguments, unknown))?;
-    match argument.value {
-        Expr::Path(path) if argument.path.is_ident("on_correctable") => Ok(Some(path.path)),
-        _ => Err(Error::new_spanned(arguments, unknown)),
-    }
-}
-
-/// The component's exports.
+/// The export of `handle`, and of `on-correctable`.
 fn export(name: &Ident, hook: Option<&Path>) -> TokenStream {
     let module = match hook {
         None => quote! { ::weirgate_sdk::__private::bindings },
@@ -120,9 +108,7 @@ mod tests {
     fn a_wrong_shape_is_named() {
         let none = TokenStream::new();
         let good = quote! { fn f(event: Event<T>, context: &mut Context) -> Result<(), Failure> { Ok(()) } };
-        for arguments in [quote!(retries = 3), quote!(on_correctable), quote!(on_correctable = "f"), quote!(on = f)] {
-            assert!(error(&arguments, good.clone()).contains("handler.toml"), "{arguments}");
-        }
+        assert!(error(&quote!(retries = 3), good).contains("handler.toml"));
         assert!(error(&none, quote! { struct S; }).contains("belongs on a function like `fn handle"));
         assert!(error(&none, quote! { async fn f(a: A, b: &mut B) -> R {} }).contains("not async"));
         assert!(error(&none, quote! { fn f<T>(a: T, b: &mut B) -> R {} }).contains("no generic parameters"));
@@ -137,10 +123,14 @@ mod tests {
         assert!(expanded.contains(&function.to_string()), "{expanded}");
         assert!(expanded.contains("check_signature (f)"), "{expanded}");
         assert!(!expanded.contains("on_correctable"), "{expanded}");
-        let expanded = expand(&quote!(on_correctable = fix::it), function).expect("a handler").to_string();
+        let expanded = expand(&quote!(on_correctable = fix::it), function.clone()).expect("a handler").to_string();
         assert!(
             expanded.contains("check_correction (fix :: it)") && expanded.contains("fn on_correctable"),
             "{expanded}"
         );
+        assert!(!expanded.contains("on_corrected"), "{expanded}");
+        let expanded = expand(&quote!(on_corrected = refund), function).expect("a handler").to_string();
+        assert!(expanded.contains("check_compensation (refund)") && expanded.contains("fn on_corrected"), "{expanded}");
+        assert!(!expanded.contains("on_correctable"), "{expanded}");
     }
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod events;
 mod handler;
+mod hooks;
 
 use proc_macro::TokenStream;
 
@@ -17,6 +18,10 @@ use proc_macro::TokenStream;
 /// is `fn(event: Event<T>, context: &Context, failure: &CorrectableFailure) -> Option<T>`, where `T` is a type with
 /// `#[derive(EventType)]` that can be serialized and deserialized, or `Raw`; it is called for events of that type only. The
 /// data that it returns is handled in place of the event's; `None` leaves the correction to people.
+///
+/// With `#[handler(on_corrected = function)]` that function is called after a repair of a key, to compensate what the repair
+/// cannot take back: events that were emitted and calls that were made. It is `fn(repair: &Repair, context: &mut Context) ->
+/// Result<(), Failure>`, and an ordinary delivery in every other respect.
 #[proc_macro_attribute]
 pub fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
     handler::expand(&arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
@@ -30,7 +35,7 @@ pub fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// cost of the call is shared. `T` is as for `#[handler]`; items whose data does not fit fail.
 ///
 /// Each item has its own effects: a failed item loses them, and so do the later ones of its key. An item can read the state
-/// that earlier items of its key have written.
+/// that earlier items of its key have written. `on_corrected` is as for `#[handler]`; it is always called alone.
 #[proc_macro_attribute]
 pub fn batch_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
     batch::expand(&arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()

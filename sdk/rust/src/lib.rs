@@ -55,6 +55,7 @@ mod correction;
 mod event;
 mod failure;
 mod http;
+mod repair;
 pub mod testing;
 mod timer;
 
@@ -70,14 +71,15 @@ pub use correction::{CorrectableData, CorrectableFailure};
 pub use event::{Event, EventData, EventType, Raw};
 pub use failure::Failure;
 pub use http::{HttpError, Request, Response};
+pub use repair::{CallBefore, LoggedEvent, Repair, ValueBefore};
 pub use timer::Due;
 pub use weirgate_sdk_macros::{EventType, Events, batch_handler, handler};
 
 /// The prelude of a handler's file: `use weirgate_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Context, CorrectableFailure, Due, Event, EventType, Events, Failure, HttpError, Item, Raw, Request, Response,
-        batch_handler, handler,
+        Context, CorrectableFailure, Due, Event, EventType, Events, Failure, HttpError, Item, Raw, Repair, Request,
+        Response, batch_handler, handler,
     };
     pub use serde::{Deserialize, Serialize};
 }
@@ -87,9 +89,9 @@ pub mod prelude {
 pub mod __private {
     pub use crate::event::{decode, unknown_type};
     #[cfg(target_family = "wasm")]
-    pub use crate::guest::{bindings, call, call_all, call_each, correct};
+    pub use crate::guest::{bindings, call, call_all, call_each, compensate, correct};
 
-    use crate::{Context, CorrectableData, CorrectableFailure, Event, EventData, Failure, Item};
+    use crate::{Context, CorrectableData, CorrectableFailure, Event, EventData, Failure, Item, Repair};
 
     /// Accepts exactly what `#[handler]` can export, so that another signature is an error on every target.
     pub const fn check_signature<T: EventData>(_: fn(Event<T>, &mut Context) -> Result<(), Failure>) {}
@@ -99,6 +101,9 @@ pub mod __private {
 
     /// The same for `on_correctable`.
     pub const fn check_correction<T: CorrectableData>(_: fn(Event<T>, &Context, &CorrectableFailure) -> Option<T>) {}
+
+    /// The same for `on_corrected`.
+    pub const fn check_compensation(_: fn(&Repair, &mut Context) -> Result<(), Failure>) {}
 }
 
 /// The README, so that its examples are tested.

@@ -73,6 +73,8 @@ pub fn odd(name: &str) -> Vec<u8> {
         "batch-differs" => component(&format!("(component {})", export("handle-batch"))),
         "handle-and-batch" => exporting(&export("handle-batch")),
         "hook-differs" => exporting(&export("on-correctable")),
+        "on-corrected-differs" => exporting(&export("on-corrected")),
+        "on-corrected-alone" => component(&format!("(component {})", export("on-corrected"))),
         "batch-and-hook" => component(&format!("(component {}{})", export("handle-batch"), export("on-correctable"))),
         "import-unknown" => in_handler(r#"(import "wasi:sockets/tcp@0.2.0" (instance (export "start" (func))))"#, ""),
         "import-unversioned" => in_handler(r#"(import "state" (instance (export "get" (func))))"#, ""),

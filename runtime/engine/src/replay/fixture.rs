@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use weirgate_types::{
-    AttemptFailure, Effects, Event, FailureClass, FailureKind, Manifest, StatusWrite, StepResult, TimerWrite,
-    json::JsonBytes,
+    AttemptFailure, Effects, Event, FailureClass, FailureKind, KEY_REPAIRED, Manifest, StatusWrite, StepResult,
+    TimerWrite, json::JsonBytes,
 };
 
 use super::{
@@ -25,10 +25,13 @@ pub struct Fixture {
 }
 
 impl BundledCall {
-    /// The call's attempt as a fixture; `None` if the test kit cannot run it: one of a batch, one that a limit or a trap ended, one
+    /// The call's attempt as a fixture; `None` if the test kit cannot run it: one of a batch or of a repair, one that a limit or a trap ended, one
     /// whose step had several results, and one whose reads saw different states. It is the `nth` at its delivery.
     pub(super) fn fixture(&self, nth: u32) -> Result<Option<Fixture>, BundleError> {
         let ([input], [item]) = (self.input.items.as_slice(), self.items.as_slice()) else { return Ok(None) };
+        if input.event.r#type == KEY_REPAIRED {
+            return Ok(None);
+        }
         let (Some(answers), [state]) = (answers(item), item.state.as_slice()) else { return Ok(None) };
         let before: BTreeMap<_, _> = state.values.iter().cloned().collect();
         let Some(expected) = expected(item, &before) else { return Ok(None) };

@@ -1,4 +1,5 @@
-//! Events and data that guests create, checked like a producer's: emitted events, timer events, corrected data.
+//! Events as guests get them; and events and data that guests create, checked like a producer's: emitted events, timer events,
+//! corrected data.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,20 @@ use crate::{
 const TYPE_BYTES_MAX: usize = 256;
 /// Prefix of the types of the runtime's own events.
 const RESERVED_TYPE: &str = "weirgate.";
+
+/// An event as the contract has it.
+pub(crate) fn lowered(event: &Event) -> types::Event {
+    types::Event {
+        id: event.id.clone(),
+        source: event.source.clone(),
+        type_: event.r#type.clone(),
+        subject: event.subject.clone(),
+        time: event.time.clone(),
+        data_content_type: event.data_content_type.clone(),
+        extensions: event.extensions.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+        data: event.data.clone(),
+    }
+}
 
 /// An unchecked event of this type and key. The attributes that depend on the delivery are filled in later.
 pub(super) fn unchecked(type_: String, key: String) -> RawEvent {

@@ -8,6 +8,7 @@ pub(crate) mod event;
 mod http;
 mod log;
 mod outbox;
+pub(crate) mod repair;
 mod state;
 
 use wasmtime::component::HasSelf;
@@ -36,6 +37,16 @@ pub(crate) mod bindings {
         wasmtime::component::bindgen!({
             path: "../../sdk/wit",
             world: "correcting-handler",
+            imports: { default: trappable },
+            with: { "weirgate:handler": super::weirgate::handler },
+        });
+    }
+
+    /// `on-corrected`, which a component of any of these worlds may export.
+    pub(crate) mod compensating {
+        wasmtime::component::bindgen!({
+            path: "../../sdk/wit",
+            world: "compensating-handler",
             imports: { default: trappable },
             with: { "weirgate:handler": super::weirgate::handler },
         });

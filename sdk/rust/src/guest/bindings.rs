@@ -27,6 +27,24 @@ pub mod correcting {
     });
 }
 
+/// `on-corrected`, which a component of any of these worlds may export.
+pub mod compensating {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "compensating-handler",
+        pub_export_macro: true,
+        default_bindings_module: "::weirgate_sdk::__private::bindings::compensating",
+        with: {
+            "weirgate:handler/config@0.1.0": super::weirgate::handler::config,
+            "weirgate:handler/http@0.1.0": super::weirgate::handler::http,
+            "weirgate:handler/log@0.1.0": super::weirgate::handler::log,
+            "weirgate:handler/outbox@0.1.0": super::weirgate::handler::outbox,
+            "weirgate:handler/state@0.1.0": super::weirgate::handler::state,
+            "weirgate:handler/types@0.1.0": super::weirgate::handler::types,
+        },
+    });
+}
+
 /// The same for batches.
 pub mod batching {
     wit_bindgen::generate!({

@@ -10,8 +10,10 @@ use crate::{
 
 mod batch;
 pub mod bindings;
+mod repair;
 
 pub use batch::{call_all, call_each};
+pub use repair::compensate;
 
 use bindings::weirgate::handler as imports;
 

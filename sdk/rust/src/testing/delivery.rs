@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Emitted, Run, limits::catch_end, network::Answers, recorder::Recorder, run::End};
-use crate::{Context, Event, EventData, EventType, Failure, HttpError, Response};
+use crate::{Context, Event, EventData, EventType, Failure, HttpError, Repair, Response};
 
 /// The extension attribute with an event's key if that is not its subject.
 const PARTITION_KEY: &str = "partitionkey";
@@ -22,6 +22,8 @@ pub struct Delivery {
     pub(super) handler: String,
     /// Whether it comes from one of the handler's timers.
     pub(super) is_timer: bool,
+    /// What a delivery of a repair is called with.
+    pub(super) repair: Option<Box<Repair>>,
     attempt: u32,
 }
 
@@ -56,6 +58,7 @@ impl Delivery {
             answers: Answers::new(),
             handler: "handler".to_owned(),
             is_timer: false,
+            repair: None,
             attempt: 1,
         }
     }

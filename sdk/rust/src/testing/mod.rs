@@ -54,6 +54,7 @@ mod media_type;
 mod network;
 mod recorded;
 mod recorder;
+mod repair;
 mod run;
 mod timers;
 mod typed;

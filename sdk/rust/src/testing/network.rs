@@ -18,6 +18,8 @@ pub(super) type Answers = BTreeMap<String, Result<Response, HttpError>>;
 pub struct Asked {
     pub step: String,
     pub request: Request,
+    /// The test's answer, if there was one.
+    pub answer: Option<Response>,
 }
 
 impl Asked {
@@ -56,7 +58,8 @@ impl Network {
             check_same(step, first, &request);
         } else {
             at_most("outbound calls", self.asked.len() + 1, OUTBOUND_CALLS_MAX, "limits.outbound_calls");
-            self.asked.push(Asked { step: step.to_owned(), request: request.clone() });
+            let answered = answer.as_ref().and_then(|answer| answer.as_ref().ok()).cloned();
+            self.asked.push(Asked { step: step.to_owned(), request: request.clone(), answer: answered });
         }
         answer.unwrap_or_else(|| {
             let Request { method, url, .. } = request;

@@ -73,9 +73,15 @@ impl World {
         delivery: Delivery,
         handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>,
     ) -> Run {
+        self.deliver(delivery, |delivery| delivery.run(handler))
+    }
+
+    /// Delivers with `call`, in the key's order and with the world's state.
+    #[track_caller]
+    pub(super) fn deliver(&mut self, delivery: Delivery, call: impl FnOnce(Delivery) -> Run) -> Run {
         let tried = Tried::of(&delivery);
         self.lanes.check(&tried);
-        let run = self.take(delivery).run(handler);
+        let run = call(self.take(delivery));
         self.keep(tried, &run);
         run
     }

@@ -46,6 +46,13 @@ pub struct Done {
     pub n: u64,
 }
 
+/// Emitted for work that a repair has found undone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, EventType)]
+#[event("mend.undone")]
+pub struct Undone {
+    pub n: u64,
+}
+
 #[derive(Debug, Events)]
 pub enum Incoming {
     Work(Work),
@@ -60,7 +67,7 @@ pub enum Incoming {
 ///
 /// # Panics
 /// If the event requests a trap.
-#[handler]
+#[handler(on_corrected = compensate)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match event.data {
         Incoming::Work(work) => worked(&work, context),
@@ -84,19 +91,49 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
 }
 
 fn worked(work: &Work, context: &mut Context) -> Result<(), Failure> {
-    match work.fail.as_deref() {
-        Some("transient") => return Err(Failure::transient("not now")),
-        Some("correctable") => {
-            return Err(Failure::correctable("it cannot be done like this", "`fail` should be null"));
-        }
-        Some("permanent") => return Err(Failure::permanent("it will never work")),
-        Some("trap") => panic!("a poison event"),
-        _ => {}
-    }
+    fail(work.fail.as_deref().unwrap_or_default())?;
     let done: u64 = context.state().get("done")?.unwrap_or_default();
     context.state().set("done", &(done + 1))?;
     context.emit(&Done { n: work.n });
     context.set_status("done", format!("{} so far", done + 1)).data(&work.n);
+    Ok(())
+}
+
+fn fail(how: &str) -> Result<(), Failure> {
+    match how {
+        "transient" => Err(Failure::transient("not now")),
+        "correctable" => Err(Failure::correctable("it cannot be done like this", "`fail` should be null")),
+        "permanent" => Err(Failure::permanent("it will never work")),
+        "trap" => panic!("a poison event"),
+        _ => Ok(()),
+    }
+}
+
+/// Says for each event that the work is undone, and takes each call back with another one.
+///
+/// # Errors
+/// As the repair's reason requests; or an outbound call fails.
+///
+/// # Panics
+/// If the reason requests a trap.
+pub fn compensate(repair: &Repair, context: &mut Context) -> Result<(), Failure> {
+    fail(&repair.reason)?;
+    for Done { n } in repair.before()? {
+        context.emit(&Undone { n });
+    }
+    let url = context.config("gateway_url").unwrap_or_default();
+    for call in &repair.calls_before {
+        let request = Request::post(format!("{url}/undo/{}", call.step)).json(&call.status)?;
+        context.fetch(format!("undo-{}-{}", call.by, call.step), request)?.ok()?;
+    }
+    let repairs: u64 = context.state().get("repairs")?.unwrap_or_default();
+    context.state().set("repairs", &(repairs + 1))?;
+    for before in &repair.state_before {
+        context.info(format!("{} was {:?}", before.name, before.value.as_deref().map(String::from_utf8_lossy)));
+    }
+    let [undone, now] = [&repair.emitted_before, &repair.emitted_now].map(Vec::len);
+    let whole = if repair.truncated { ", and more" } else { "" };
+    context.set_status("repaired", format!("by {}: {undone} undone, {now} done{whole}", repair.replay));
     Ok(())
 }
 
@@ -114,7 +151,7 @@ fn charged(charge: &Charge, context: &mut Context) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weirgate_sdk::testing::Delivery;
+    use weirgate_sdk::testing::{Delivery, World};
 
     #[test]
     fn work_fails_as_its_data_says() {
@@ -124,5 +161,17 @@ mod tests {
         assert!(fails(Some("transient")).failure().is_transient());
         assert!(fails(Some("correctable")).failure().is_correctable());
         assert!(fails(Some("permanent")).failure().is_permanent());
+    }
+
+    #[test]
+    fn a_repair_is_compensated() {
+        let done = |n| Delivery::of(&Work { n, fail: None }).key("k");
+        let mut world = World::new();
+        let (before, now) = (done(7).run(handle), world.run(done(8), handle));
+        let delivery = Delivery::of_repair(&Repair::between(&before, &now)).key("k");
+        let run = world.run_repair(delivery, compensate);
+        assert_eq!(run.emitted::<Undone>(), [Undone { n: 7 }]);
+        assert_eq!(run.status().text, "by 1: 1 undone, 1 done");
+        assert_eq!(world.state::<u64>("k", "repairs"), Some(1));
     }
 }

@@ -12,7 +12,7 @@ pub struct Reading {
 
 /// # Errors
 /// Permanent: a meter runs backwards.
-#[batch_handler]
+#[batch_handler(on_corrected = read_again)]
 pub fn handle(event: Event<Reading>, context: &mut Context) -> Result<(), Failure> {
     println!("{} of {}", event.data.watts, context.delivery().key);
     let total = context.state().get("total")?.unwrap_or(0) + event.data.watts;
@@ -21,6 +21,15 @@ pub fn handle(event: Event<Reading>, context: &mut Context) -> Result<(), Failur
         return Err(Failure::permanent("a meter does not run backwards"));
     }
     context.set_status("read", format!("{total} in all"));
+    Ok(())
+}
+
+/// # Errors
+/// The total cannot be read.
+pub fn read_again(repair: &Repair, context: &mut Context) -> Result<(), Failure> {
+    let total: i64 = context.state().get("total")?.unwrap_or(0);
+    println!("repaired by {}", repair.replay);
+    context.set_status("repaired", format!("{total} in all"));
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub enum Incoming {
 
 /// # Errors
 /// Correctable: the price is not positive.
-#[handler(on_correctable = last_price)]
+#[handler(on_correctable = last_price, on_corrected = announce)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let price = match event.data {
         Incoming::Ended(ended) => {
@@ -63,6 +63,16 @@ pub fn last_price(event: Event<PriceSet>, context: &Context, failure: &Correctab
     price.cents = context.state().get("cents").ok()??;
     context.info(format!("{}, so it stays at {}", failure.what_is_wrong, price.cents));
     Some(price)
+}
+
+/// # Errors
+/// Correctable: it was repaired to have no price.
+pub fn announce(repair: &Repair, context: &mut Context) -> Result<(), Failure> {
+    let Some(cents) = context.state().get::<i64>("cents")? else {
+        return Err(Failure::correctable("no price is left", format!("replay {} removed it", repair.replay)));
+    };
+    context.set_status("repaired", format!("{cents} cents: {}", repair.reason));
+    Ok(())
 }
 
 #[cfg(test)]
