@@ -22,7 +22,7 @@ pub struct PaymentDeclined {
     pub reason: String,
 }
 
-/// A charge is refunded: the order was cancelled.
+/// A charge is refunded: the order was cancelled, or a part of it, because it was too high.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EventType)]
 #[event("payment.refunded")]
 pub struct PaymentRefunded {

@@ -1,8 +1,10 @@
-//! The payment handler: charges reserved orders, once each, and refunds a charge if the order was cancelled nevertheless.
-//! The gateway module makes the calls.
+//! The payment handler: charges reserved orders, once each, and refunds a charge if the order was cancelled nevertheless, or
+//! what a repair finds to be too much. The gateway module makes the calls.
 
+mod excess;
 mod gateway;
 
+pub use excess::refund as on_corrected;
 use gateway::{Answer, Charge, Refund};
 use order_events::{
     OrderAccepted, OrderCancelled, PACE_TIMER, PaymentCharged, PaymentDeclined, PaymentRefunded, euros, order_key, pace,
@@ -68,7 +70,7 @@ struct ReasonData<'a> {
 
 /// # Errors
 /// Transient: the gateway does not answer, or the setting `pace_ms` is not a number. Correctable: the payment details are wrong, or no card is known for the order.
-#[handler]
+#[handler(on_corrected = on_corrected)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     match (context.state().get::<Payment>(PAYMENT)?, event.data) {
         (None, Incoming::Accepted(accepted)) => context.state().set(CARD, &accepted.card),
@@ -143,7 +145,8 @@ fn pay_back(reason: &str, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::permanent("what was charged is not known, so it cannot be paid back"));
     };
     let PaymentCharged { order, total_cents, reference } = charge;
-    gateway::refund(&Refund { order: &order, total_cents, reference: &reference }, context)?;
+    let step = "refund-charge";
+    gateway::refund(&Refund { step, order: &order, total_cents, reference: &reference }, context)?;
     settle(Payment::Refunded, context)?;
     context
         .set_status("refunded", format!("Paid back {}: {reason}", euros(total_cents)))

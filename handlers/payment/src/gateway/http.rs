@@ -63,9 +63,9 @@ pub fn charge(charge: &Charge, context: &mut Context) -> Result<Answer, Failure>
 }
 
 pub fn refund(refund: &Refund, context: &mut Context) -> Result<(), Failure> {
-    let Refund { order, total_cents: amount_cents, reference } = *refund;
+    let Refund { step, order, total_cents: amount_cents, reference } = *refund;
     let call = RefundCall { order, amount_cents, currency: CURRENCY, reference };
-    post("refund-charge", "refunds", &call, context)?.ok()?;
+    post(step, "refunds", &call, context)?.ok()?;
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub enum Answer {
 
 /// A refund to be made.
 pub struct Refund<'a> {
+    /// The name of its call: one for each refund of a delivery.
+    pub step: &'a str,
     pub order: &'a str,
     pub total_cents: u64,
     /// The charge's reference.
