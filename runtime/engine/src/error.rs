@@ -19,6 +19,8 @@ pub enum StartError {
     Host(#[from] HostError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("the index of identities cannot be opened")]
+    Identities(#[from] HistoryError),
     #[error("the data directory cannot be used")]
     Dir(#[from] std::io::Error),
     #[error("the engine cannot recover")]
@@ -32,6 +34,9 @@ pub enum StorageError {
     Log(#[from] LogError),
     #[error(transparent)]
     Views(#[from] ViewError),
+    /// The next start makes what is damaged again.
+    #[error("the index of identities cannot be read")]
+    Identities(#[from] HistoryError),
     /// The views are rebuilt from the log if they are missing.
     #[error("the views cannot be read ({what}); delete the folder `views`: it is rebuilt from the log")]
     Row { what: &'static str, source: Option<Cause> },

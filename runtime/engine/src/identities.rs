@@ -1,16 +1,8 @@
-//! Whether an event is a duplicate. The publishing task queries the view, because that may wait for the disk; the writer
-//! adds the events that it has accepted since. So the writer queries the view only for events that were on their way for
-//! very long.
+//! Whether an event is a duplicate: how long identities are remembered, and what a request and the writer know of one.
 
-use std::collections::HashMap;
-
+use weirgate_history::{Answer, HistoryError, Identities, IdentityHash};
+use weirgate_log::{LogError, LogReader};
 use weirgate_types::{Event, Position};
-use weirgate_views::Views;
-
-use crate::{StorageError, keys};
-
-/// Minimum number of newest identities remembered; the maximum is twice as many plus those of one pass.
-const NEWEST: usize = 16_384;
 
 /// How long the identity of an accepted event is remembered: up to a number of later positions in the log, or up to an age.
 /// A later copy is a new event.
@@ -38,109 +30,72 @@ impl IdentityWindow {
     pub fn holds_age(&self, at_ms: u64, now_ms: u64) -> bool {
         now_ms.saturating_sub(at_ms) < self.age_ms
     }
+
+    /// Up to which position identities are forgotten by their number alone.
+    #[must_use]
+    pub fn floor_by_count(&self, head: Position) -> Position {
+        Position(head.0.saturating_sub(self.positions))
+    }
+
+    /// Up to which position identities are forgotten: a function of the log and the time. The time of records never falls, so neither
+    /// does this.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn floor(&self, log: &LogReader, head: Position, now_ms: u64) -> Result<Position, LogError> {
+        let (mut forgotten, mut remembered) = (self.floor_by_count(head).0, head.next().0);
+        // The first one is all that has to be read while nothing is old enough.
+        let mut middle = forgotten.saturating_add(1);
+        while remembered.saturating_sub(forgotten) > 1 {
+            let at_ms = log.read(Position(middle))?.map_or(now_ms, |(_, record)| record.at_ms());
+            if self.holds_age(at_ms, now_ms) {
+                remembered = middle;
+            } else {
+                forgotten = middle;
+            }
+            middle = forgotten + (remembered.saturating_sub(forgotten)) / 2;
+        }
+        Ok(Position(forgotten))
+    }
 }
 
-/// An event being published, and whether the view knows it.
+/// An event being published, and what the index knows of its identity.
 #[derive(Debug)]
 pub struct Identified {
     pub event: Event,
-    /// Its row in the view.
-    pub identity: Vec<u8>,
-    first: Option<Position>,
-    /// The view had applied everything up to here when it was queried.
-    as_of: Position,
+    pub identity: IdentityHash,
+    pub known: Answer,
 }
 
 impl Identified {
-    pub fn look_up(event: Event, views: &Views) -> Result<Self, StorageError> {
-        let identity = keys::identity(&event.source, &event.id);
-        // Read first: the view may advance during the query, but never goes back.
-        let as_of = views.applied();
-        Ok(Self { first: first_position(views, &identity)?, event, identity, as_of })
-    }
-}
-
-/// The newest identities.
-pub struct Identities {
-    newer: HashMap<Vec<u8>, Position>,
-    older: HashMap<Vec<u8>, Position>,
-    /// Events accepted after the first position are in `newer` or `older`; after the second, in `newer`.
-    since: Position,
-    newer_since: Position,
-}
-
-impl Identities {
-    /// `head`: events up to there are in the view.
-    pub fn new(head: Position) -> Self {
-        Self { newer: HashMap::new(), older: HashMap::new(), since: head, newer_since: head }
+    pub fn look_up(event: Event, identities: &Identities) -> Result<Self, HistoryError> {
+        let identity = IdentityHash::of(&event.source, &event.id);
+        Ok(Self { known: identities.look_up(identity)?, event, identity })
     }
 
-    pub fn accepted(&mut self, identity: Vec<u8>, position: Position) {
-        self.newer.insert(identity, position);
-    }
-
-    /// The view has applied everything accepted up to `head`.
-    pub fn written(&mut self, head: Position) {
-        if self.newer.len() >= NEWEST {
-            self.older = std::mem::take(&mut self.newer);
-            self.since = self.newer_since;
-            self.newer_since = head;
+    /// The same for several events, if no file has to be read for them; otherwise the events.
+    pub fn look_up_in_memory(events: Vec<Event>, identities: &Identities) -> Result<Vec<Self>, Vec<Event>> {
+        let known = events.iter().map(|event| {
+            let identity = IdentityHash::of(&event.source, &event.id);
+            Some((identity, identities.look_up_in_memory(identity)?))
+        });
+        match known.collect::<Option<Vec<_>>>() {
+            Some(known) => {
+                let identified = events.into_iter().zip(known);
+                Ok(identified.map(|(event, (identity, known))| Self { event, identity, known }).collect())
+            }
+            None => Err(events),
         }
     }
-
-    /// The position of the newest event of an identity, if it is among the newest.
-    pub fn newest(&self, identity: &[u8]) -> Option<Position> {
-        self.newer.get(identity).or_else(|| self.older.get(identity)).copied()
-    }
-
-    /// The position of an event of this identity, if one was accepted before.
-    pub fn first_position(&self, one: &Identified, views: &Views) -> Result<Option<Position>, StorageError> {
-        match self.newest(&one.identity).or(one.first) {
-            None if one.as_of < self.since => first_position(views, &one.identity),
-            known => Ok(known),
-        }
-    }
-}
-
-/// The position of the event of an identity that the view knows.
-pub fn first_position(views: &Views, identity: &[u8]) -> Result<Option<Position>, StorageError> {
-    Ok(views.get(identity)?.and_then(|value| keys::value_position(&value)))
 }
 
 #[cfg(test)]
 mod tests {
-    use weirgate_log::{Epoch, Epochs};
-    use weirgate_views::{Change, ViewOptions};
+    use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
+    use weirgate_testkit::SimStorage;
+    use weirgate_types::{Lost, Record};
 
     use super::*;
-    use crate::tables::TABLES;
-
-    fn event(n: usize) -> Event {
-        Event {
-            id: n.to_string(),
-            source: "/tests".into(),
-            r#type: "a".into(),
-            subject: None,
-            time: None,
-            data_content_type: None,
-            data_schema: None,
-            extensions: std::collections::BTreeMap::new(),
-            implied_key: None,
-            data: Vec::new(),
-        }
-    }
-
-    fn views() -> (tempfile::TempDir, Views) {
-        let dir = tempfile::tempdir().expect("a directory");
-        let head = Position(1 << 40);
-        let views = Views::open(
-            &dir.path().join("views"),
-            TABLES,
-            (&Epochs::new(Epoch([1; 16])), head),
-            ViewOptions::default(),
-        );
-        (dir, views.expect("views"))
-    }
 
     #[test]
     fn a_window_ends_by_count_and_by_age() {
@@ -150,43 +105,37 @@ mod tests {
         assert!(window.holds_age(5_000, 4_000), "a clock that was set back ends no window");
     }
 
-    #[test]
-    fn events_accepted_after_the_look_up_are_duplicates() {
-        let (_dir, views) = views();
-        let mut identities = Identities::new(Position::ZERO);
-        let [one, again, other] = [1, 1, 2].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
-        assert_eq!(identities.first_position(&one, &views).expect("no error"), None);
-        identities.accepted(one.identity, Position(7));
-        assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(7)));
-        assert_eq!(identities.first_position(&other, &views).expect("no error"), None);
+    /// A log of records of three positions each, 10 ms apart.
+    fn log(records: u64) -> Log {
+        let identity = Identity { epoch: Epoch([1; 16]), salt: Salt([2; 16]) };
+        let mut log =
+            Log::open(std::sync::Arc::new(SimStorage::new()), identity, LogOptions::default()).expect("a log");
+        for n in 1..=records {
+            log.stage(&Record::Lost(Lost { positions: 3, at_ms: n * 10 })).expect("staged");
+        }
+        log.commit().expect("a sync");
+        log
     }
 
     #[test]
-    fn all_events_of_a_large_pass_are_remembered() {
-        let (_dir, views) = views();
-        let mut identities = Identities::new(Position::ZERO);
-        let [one, again] = [1, 1].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
-        identities.accepted(one.identity, Position(1));
-        for n in 2..3 * NEWEST {
-            identities.accepted(keys::identity("/tests", &n.to_string()), Position(n as u64));
+    fn the_floor_is_the_last_position_out_of_either_window() {
+        for records in [0, 1, 2, 50] {
+            let log = log(records);
+            let (reader, head) = (log.reader(), log.head());
+            for age_ms in [1, 10, 11, 95, 10_000] {
+                for now_ms in [0, 10, 300, 505, 10_000] {
+                    for positions in [1, 3, 40, 1_000] {
+                        let window = IdentityWindow { positions, age_ms };
+                        let floor = window.floor(&reader, head, now_ms).expect("no error");
+                        let at_ms = |position: u64| position.div_ceil(3) * 10;
+                        let is_held = |position| {
+                            window.holds(Position(position), head) && window.holds_age(at_ms(position), now_ms)
+                        };
+                        let expected = (1..=head.0).rev().find(|position| !is_held(*position)).unwrap_or(0);
+                        assert_eq!(floor, Position(expected), "{records} {window:?} {now_ms}");
+                    }
+                }
+            }
         }
-        assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(1)));
-    }
-
-    #[test]
-    fn an_outdated_look_up_is_repeated() {
-        let (_dir, views) = views();
-        let mut identities = Identities::new(Position::ZERO);
-        let [one, again, new] = [1, 1, 0].map(|n| Identified::look_up(event(n), &views).expect("looked up"));
-        let change = Change::insert_new(one.identity.clone(), keys::position_value(Position(1)));
-        identities.accepted(one.identity, Position(1));
-        views.write(vec![change], Position(9)).expect("written");
-        for n in 2..2 * NEWEST + 2 {
-            identities.accepted(keys::identity("/tests", &n.to_string()), Position(n as u64));
-            identities.written(Position(n as u64));
-            assert!(identities.newer.len() + identities.older.len() <= 2 * NEWEST);
-        }
-        assert_eq!(identities.first_position(&again, &views).expect("no error"), Some(Position(1)));
-        assert_eq!(identities.first_position(&new, &views).expect("no error"), None);
     }
 }

@@ -2,23 +2,17 @@
 //! log again.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use weirgate_core::{DeliveryRow, Rank};
 use weirgate_types::{CalledHost, DeliveryId, Digest, HandlerName, KeyHash, Position, TimerId};
 use weirgate_views::Table;
 
 use crate::tables::{
-    DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, IDENTITIES, LAGGING, MODULES, NUMBERS, OFFERS, PARTS,
-    QUEUE, REMOVALS, SPILLED, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
+    DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, LAGGING, MODULES, NUMBERS, OFFERS, PARTS, QUEUE, REMOVALS,
+    SPILLED, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
 };
 
 /// Values longer than this stay in the log; the view holds where.
 const INLINE_BYTES_MAX: usize = 3 * 1024;
-
-pub fn identity(source: &str, id: &str) -> Vec<u8> {
-    let hash = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();
-    [IDENTITIES.prefix(), hash.get(..16).unwrap_or_default()].concat()
-}
 
 /// All deployments of a handler that are still needed.
 pub fn deployments_of(name: &HandlerName) -> Vec<u8> {
@@ -331,7 +325,6 @@ mod tests {
     #[test]
     fn keys_of_different_rows_differ() {
         let name: HandlerName = "a".parse().expect("a name");
-        assert_ne!(identity("a", "bc"), identity("ab", "c"));
         assert!(!states(&name, "k2").starts_with(&states(&name, "k")));
         assert!(!parts("order/o-12").starts_with(&parts("order/o-1")));
         let delivery_id = DeliveryId { handler: name, position: Position(258) };

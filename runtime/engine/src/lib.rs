@@ -28,6 +28,7 @@ mod projection;
 mod queries;
 mod recent;
 pub mod replay;
+mod runs;
 mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -3,10 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_core::{DeliveryRow, Entropy, Limits, Machine, Now};
-use weirgate_history::History;
+use weirgate_history::{History, Identities};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader, Storage};
 use weirgate_types::{
@@ -28,11 +28,13 @@ use crate::{
     modules::{ModuleDisk, ModuleOptions, Modules},
     start::{last_at_ms, share},
     state::KeyState,
-    tables,
+    storage, tables,
     time::Time,
     workers::Jobs,
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
+pub use weirgate_history::{Progress, Sizes};
+
 pub use crate::{
     replay::{Attempts, Begun, EndedCall, Finder, Found},
     tables::TABLES,
@@ -45,6 +47,9 @@ pub struct Ground {
     pub views: Views,
     /// Where the tables of the history are kept.
     pub history: Arc<dyn Storage>,
+    /// Where the runs of the index of identities are kept, and how large they are.
+    pub identities: Arc<dyn Storage>,
+    pub identity_sizes: Sizes,
     /// Only the source of modules; it makes no calls.
     pub host: Arc<Host>,
     pub module: Module,
@@ -72,6 +77,7 @@ impl From<writer::Exit> for Exit {
         match exit {
             writer::Exit::Asked => Self::Asked,
             writer::Exit::Fault(EngineFault::Storage(StorageError::Log(error))) => Self::Disk(error.to_string()),
+            writer::Exit::Fault(EngineFault::Storage(StorageError::Identities(error))) => Self::Disk(error.to_string()),
             writer::Exit::Fault(fault) => Self::Broken(fault.to_string()),
         }
     }
@@ -172,6 +178,8 @@ impl Engine {
             log,
             views,
             history,
+            identities,
+            identity_sizes,
             host,
             module,
             clock,
@@ -189,7 +197,9 @@ impl Engine {
         let disk = ModuleDisk { dir: "/".into(), free_bytes_min: 0 };
         let modules = Modules::new(host, views.clone(), Arc::clone(&clock), ModuleOptions::default(), disk);
         let space = DiskSpace::new(Box::new(|| true), Ballast::default());
-        let ingress = Ingress::new(inbox, events_in_flight_max, identity_window, log.head());
+        let identities = storage::identities_of(identities, &log, identity_window, time.at_ms(), identity_sizes);
+        let identities = Arc::new(identities.map_err(|error| Exit::Disk(error.to_string()))?);
+        let ingress = Ingress::new(inbox, events_in_flight_max, (identities, bounded(1).0, identity_window));
         let workers = (Jobs::to(taker), Vec::new());
         let host_breakers = Arc::new(HostBreakers::new(clock));
         let machine = Machine::new(limits, Entropy::seeded(seed));
@@ -225,6 +235,12 @@ impl Engine {
     #[must_use]
     pub fn machine(&self) -> &Machine {
         self.writer.machine()
+    }
+
+    /// The index of identities. Its runs are made by the caller.
+    #[must_use]
+    pub fn identities(&self) -> &Identities {
+        self.handle.identities()
     }
 
     /// Where each commit of the log ended since the last call of this function.
@@ -368,8 +384,8 @@ impl Engine {
     /// The views cannot be read.
     pub fn ingest(&self, events: Vec<Event>) -> Result<Answer<Vec<Ingested>>, Refusal> {
         let permit = self.permit();
-        let events = events.into_iter().map(|event| Identified::look_up(event, self.views()));
-        let events = events.collect::<Result<_, _>>()?;
+        let events = events.into_iter().map(|event| Identified::look_up(event, self.identities()));
+        let events = events.collect::<Result<_, _>>().map_err(StorageError::from)?;
         Ok(self.ask(|reply| Command::Ingest { events, to: None, permit, reply }))
     }
 

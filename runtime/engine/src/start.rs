@@ -21,6 +21,7 @@ use crate::{
     journaled_calls::CallServices,
     modules::{ModuleDisk, ModuleOptions, Modules},
     queries::Queries,
+    runs,
     secrets::Secrets,
     statuses::Statuses,
     storage,
@@ -86,7 +87,11 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let space = DiskSpace::new(free_space(storage::log_dir(&options.dir), options.disk_free_bytes_min), ballast);
     let (fault_sender, fault) = watch::channel(None);
     let machine = Machine::new(options.machine, Entropy::seeded(options.seed));
-    let ingress = Ingress::new(inbox, options.events_in_flight_max, options.identity_window, log.head());
+    let window = options.identity_window;
+    let identities = storage::open_identities(&options.dir, &log, window, time.at_ms())?;
+    let complete = runs::start(Arc::clone(&identities))?;
+    let identities = (Arc::clone(&identities), complete, window);
+    let ingress = Ingress::new(inbox, options.events_in_flight_max, identities);
     let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), host_breakers);
     let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
     let history = storage::open_history(&options.dir, &log);
@@ -126,6 +131,7 @@ pub fn share(
         bulk_jobs: BulkJobs::default(),
         secrets,
         indexing,
+        identities: Arc::clone(ingress.identities()),
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_history::History;
-use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, random_epoch};
+use weirgate_history::{History, HistoryError, Identities, Sizes};
+use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, Storage, random_epoch};
 pub use weirgate_log::{Epochs, Finding, LogError, LogReader, LostRange, Repaired, Survey};
 use weirgate_views::{ViewError, ViewOptions, Views};
 
-use crate::{StartError, tables::TABLES};
+use crate::{StartError, identities::IdentityWindow, tables::TABLES};
 
 /// The log's directory within a data directory.
 #[must_use]
@@ -26,6 +26,11 @@ fn views_dir(data: &Path) -> PathBuf {
 /// The history's directory within a data directory. It may be deleted while the server is stopped.
 pub(crate) fn history_dir(data: &Path) -> PathBuf {
     data.join("history")
+}
+
+/// The directory of the index of identities within a data directory. It may be deleted while the server is stopped.
+fn identities_dir(data: &Path) -> PathBuf {
+    data.join("identities")
 }
 
 /// Opens the history of a log. It is only for questions about the past, so the server starts without its files too.
@@ -44,12 +49,37 @@ pub(crate) fn open_history(data: &Path, log: &Log) -> Arc<History> {
     Arc::new(history)
 }
 
-/// Removes the history: the log that it was made from is being changed.
-fn remove_history(data: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(history_dir(data)) {
+/// Opens the index of identities, which is made from the log as far as it is missing.
+pub(crate) fn open_identities(
+    data: &Path,
+    log: &Log,
+    window: IdentityWindow,
+    now_ms: u64,
+) -> Result<Arc<Identities>, StartError> {
+    let storage = Arc::new(DirStorage::open(&identities_dir(data))?);
+    let identities = identities_of(storage, log, window, now_ms, Sizes::default())?;
+    Ok(Arc::new(identities))
+}
+
+/// The index of identities in a folder.
+pub(crate) fn identities_of(
+    storage: Arc<dyn Storage>,
+    log: &Log,
+    window: IdentityWindow,
+    now_ms: u64,
+    sizes: Sizes,
+) -> Result<Identities, HistoryError> {
+    let reader = log.reader();
+    let floor = window.floor(&reader, log.head(), now_ms)?;
+    Identities::open(storage, &reader, Arc::clone(log.epochs()), floor, sizes)
+}
+
+/// Removes history and index of identities: the log that they were made from is being changed.
+fn remove_derived(data: &Path) -> std::io::Result<()> {
+    [history_dir(data), identities_dir(data)].iter().try_for_each(|dir| match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
+    })
 }
 
 /// Opens the log and its views, or creates them.
@@ -64,7 +94,7 @@ pub(crate) fn open(data: &Path, accept_loss: bool, now_ms: u64) -> Result<(Log, 
     let views = open_views(&views_dir, &mut opening, accept_loss)?;
     let log = match opening.loss().cloned() {
         Some(loss) if accept_loss => {
-            remove_history(data)?;
+            remove_derived(data)?;
             accept(opening, &loss, now_ms)?
         }
         _ => {
@@ -142,7 +172,7 @@ pub fn reader(data: &Path) -> Result<Option<(LogReader, Epochs)>, StartError> {
 /// The log is in use, or cannot be read or written.
 pub fn repair(data: &Path, even_if_sound: bool, at_ms: u64) -> Result<Option<Repaired>, StartError> {
     let Some((storage, views)) = take(data)? else { return Ok(None) };
-    remove_history(data)?;
+    remove_derived(data)?;
     let epoch = random_epoch()?;
     Ok(weirgate_log::repair(&storage, &Repair { views, epoch, at_ms, even_if_sound })?)
 }

@@ -12,10 +12,8 @@ pub const TABLES: Tables = Tables::new(&[
     OFFERS,
     DEPLOYMENTS,
     EVENTS,
-    IDENTITIES,
     NUMBERS,
     HANDLERS,
-    FORGOTTEN,
     SPILLED,
     LAGGING,
     MODULES,
@@ -42,14 +40,10 @@ pub const OFFERS: Table = Table { name: b'C', packed: true };
 pub const DEPLOYMENTS: Table = Table { name: b'd', packed: false };
 /// No more of the key; the number of events in the log, 8 bytes.
 pub const EVENTS: Table = Table { name: b'e', packed: false };
-/// 16 bytes of SHA-256 over source, 0, id; the event's position, 8 bytes.
-pub const IDENTITIES: Table = Table { name: b'D', packed: true };
 /// Handler, 0, lane; the number that is next in its sequence, 8 bytes.
 pub const NUMBERS: Table = Table { name: b'G', packed: true };
 /// Handler; [`weirgate_core::HandlerRow`], postcard.
 pub const HANDLERS: Table = Table { name: b'h', packed: false };
-/// No more of the key; up to where identities have been forgotten: a position, 8 bytes.
-pub const FORGOTTEN: Table = Table { name: b'i', packed: false };
 /// Handler, 0, lane, rank, position; no value: the delivery is on disk.
 pub const SPILLED: Table = Table { name: b'K', packed: true };
 /// Handler, only where it lags; how far it has scanned: a position, and the number of events up to there, 8 bytes each.
@@ -85,7 +79,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQVXYZabdehilmrstx");
-        assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQVXYZ");
+        assert_eq!(of(|key| TABLES.hold(key)), b"CGKOQVXYZabdehlmrstx");
+        assert_eq!(of(|key| TABLES.is_packed(key)), b"CGKOQVXYZ");
     }
 }

@@ -21,7 +21,7 @@ const OPEN_MAX: usize = 64;
 /// How much of a table is written at once, in bytes.
 const WRITE_BYTES: usize = 256 * 1024;
 /// The suffix of a file that is being written.
-const UNFINISHED: &str = ".new";
+pub const UNFINISHED: &str = ".new";
 
 pub struct Files {
     storage: Arc<dyn Storage>,
@@ -36,8 +36,8 @@ type Id = (bool, Position);
 
 fn id(origin: &Origin) -> Id {
     match origin.kind {
-        Kind::Index => (false, origin.first),
         Kind::Snapshot => (true, origin.last),
+        Kind::Index | Kind::Identities => (false, origin.first),
     }
 }
 
@@ -155,41 +155,9 @@ impl Files {
         rows: impl IntoIterator<Item = Result<Row, TableError>>,
     ) -> Result<(), TableError> {
         let id = id(origin);
-        let name = name(id);
-        let unfinished = format!("{name}{UNFINISHED}");
-        let written = self.write(origin, &unfinished, rows).and_then(|bytes| {
-            self.storage.replace(&unfinished, &name)?;
-            self.storage.sync_dir()?;
-            Ok(bytes)
-        });
-        match written {
-            Ok(bytes) => {
-                self.known.lock().insert(id, bytes);
-                Ok(())
-            }
-            Err(error) => {
-                // It takes space, which may be what is lacking. If it cannot be removed, the next start does.
-                let _ = self.storage.remove(&unfinished);
-                Err(error)
-            }
-        }
-    }
-
-    fn write(
-        &self,
-        origin: &Origin,
-        name: &str,
-        rows: impl IntoIterator<Item = Result<Row, TableError>>,
-    ) -> Result<u64, TableError> {
-        match self.storage.remove(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        let file = self.storage.create(name)?;
-        let out = BufWriter::with_capacity(WRITE_BYTES, Appending { file: Arc::clone(&file), at: 0 });
-        let bytes = table::write(origin, rows, out)?;
-        file.sync_data()?;
-        Ok(bytes)
+        let bytes = write_table(&*self.storage, &name(id), origin, rows)?;
+        self.known.lock().insert(id, bytes);
+        Ok(())
     }
 
     fn read(&self, origin: &Origin) -> Result<(Table, u64), TableError> {
@@ -197,6 +165,43 @@ impl Files {
         let bytes = file.size()?;
         Ok((Table::open(Source::File(file), origin)?, bytes))
     }
+}
+
+/// Writes a table under a name, durably, as a whole or not at all. Returns its size in bytes.
+pub fn write_table(
+    storage: &dyn Storage,
+    name: &str,
+    origin: &Origin,
+    rows: impl IntoIterator<Item = Result<Row, TableError>>,
+) -> Result<u64, TableError> {
+    let unfinished = format!("{name}{UNFINISHED}");
+    let written = write_unfinished(storage, &unfinished, origin, rows).and_then(|bytes| {
+        storage.replace(&unfinished, name)?;
+        storage.sync_dir()?;
+        Ok(bytes)
+    });
+    if written.is_err() {
+        // It takes space, which may be what is lacking. If it cannot be removed, the next start does.
+        let _ = storage.remove(&unfinished);
+    }
+    written
+}
+
+fn write_unfinished(
+    storage: &dyn Storage,
+    name: &str,
+    origin: &Origin,
+    rows: impl IntoIterator<Item = Result<Row, TableError>>,
+) -> Result<u64, TableError> {
+    match storage.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let file = storage.create(name)?;
+    let out = BufWriter::with_capacity(WRITE_BYTES, Appending { file: Arc::clone(&file), at: 0 });
+    let bytes = table::write(origin, rows, out)?;
+    file.sync_data()?;
+    Ok(bytes)
 }
 
 /// Writes to the end of a file.

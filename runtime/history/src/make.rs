@@ -1,15 +1,13 @@
 //! Makes the tables of sealed segments, one at a time, for a thread that has nothing else to do.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
 use weirgate_log::Sealed;
 use weirgate_types::Position;
 
 use crate::{
     History, HistoryError,
     build::gather,
-    row::Row,
-    table::{Kind, Origin, Rows, TableError},
+    merge::Merge,
+    table::{Kind, Origin, TableError},
 };
 
 /// A snapshot is made once the log has grown by this many times the size of the last one: so they take an eighth of the log's
@@ -120,50 +118,4 @@ struct Due<'a> {
     through: Position,
     bytes: u64,
     added: &'a [Sealed],
-}
-
-/// The newest write of each value, in order; removed ones left out.
-#[derive(Default)]
-struct Merge {
-    sources: Vec<Rows>,
-    /// The next row of each source.
-    next: BinaryHeap<Reverse<(Row, usize)>>,
-}
-
-impl Merge {
-    fn add(&mut self, source: Rows) -> Result<(), TableError> {
-        self.sources.push(source);
-        self.advance(self.sources.len() - 1)
-    }
-
-    fn advance(&mut self, source: usize) -> Result<(), TableError> {
-        let Some(rows) = self.sources.get_mut(source) else { return Ok(()) };
-        for row in rows {
-            let row = row?;
-            if row.is_write() {
-                self.next.push(Reverse((row, source)));
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for Merge {
-    type Item = Result<Row, TableError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let Reverse((row, source)) = self.next.pop()?;
-            if let Err(error) = self.advance(source) {
-                self.next.clear();
-                return Some(Err(error));
-            }
-            let is_newest =
-                self.next.peek().is_none_or(|Reverse((next, _))| (next.group, next.part) != (row.group, row.part));
-            if is_newest && !row.removed {
-                return Some(Ok(row));
-            }
-        }
-    }
 }

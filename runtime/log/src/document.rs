@@ -141,3 +141,20 @@ fn outcomes_and_commands_have_their_names() {
         assert_eq!(words(row[1]).into_iter().filter(capital).collect::<Vec<_>>(), found, "{name}");
     }
 }
+
+/// What is read of an accepted event without decoding it is what decoding finds.
+#[test]
+fn the_identity_of_an_accepted_event_is_read_from_its_bytes() {
+    for record in every_record() {
+        let bytes = record.encode(Vec::new()).expect("encoded");
+        let expected = match &record {
+            Record::Accepted { event, .. } => Some((event.source.as_str(), event.id.as_str())),
+            _ => None,
+        };
+        assert_eq!(Record::accepted_identity(&bytes), Some(expected), "{record:?}");
+        if expected.is_some() {
+            assert_eq!(Record::accepted_identity(&bytes[..2]), None, "it is cut off");
+        }
+    }
+    assert_eq!(Record::accepted_identity(&[]), None);
+}

@@ -7,6 +7,7 @@ use weirgate_types::{Position, Record};
 use crate::{
     Corruption, LogError, Scan, Sealed,
     catalog::Catalog,
+    scan,
     segment::Segment,
     walk::{Step, Walk, Walker},
 };
@@ -61,6 +62,20 @@ impl LogReader {
         Scan::new(Arc::clone(&self.catalog), from)
     }
 
+    /// Passes the records from the one that covers `from` up to `through` to `look`, encoded and in order, until it answers `false`.
+    /// Cheaper than [`LogReader::scan`] where little of each record is wanted.
+    ///
+    /// # Errors
+    /// As for [`LogReader::read`]; [`LogError::Corrupt`] too if `look` cannot decode a record, and answers `None`.
+    pub fn each(
+        &self,
+        from: Position,
+        through: Position,
+        look: impl FnMut(Position, &[u8]) -> Option<bool>,
+    ) -> Result<(), LogError> {
+        scan::each(Arc::clone(&self.catalog), (from, through), look)
+    }
+
     fn walker(&self, segment: &Segment, position: Position, chunk: Option<usize>) -> Result<Walker, LogError> {
         walker(&self.catalog, segment, position, chunk)
     }
@@ -92,9 +107,12 @@ pub(crate) fn decode(
     position: Position,
     bytes: &[u8],
 ) -> Result<(Position, Record), LogError> {
+    Ok((position, Record::decode(bytes).map_err(|_| undecodable(segment, offset, position))?))
+}
+
+pub(crate) fn undecodable(segment: &Segment, offset: u64, position: Position) -> Corruption {
     let what = "the record's checksum is right, but it cannot be decoded";
-    let undecodable = || Corruption { file: segment.name.clone(), offset, position, what };
-    Ok((position, Record::decode(bytes).map_err(|_| undecodable())?))
+    Corruption { file: segment.name.clone(), offset, position, what }
 }
 
 pub(crate) fn missing(segment: &Segment, position: Position) -> LogError {

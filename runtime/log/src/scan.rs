@@ -8,8 +8,8 @@ use crate::{
     Corruption, LogError,
     catalog::Catalog,
     format::segment_name,
-    reader::{decode, missing, walker},
-    segment::Segment,
+    reader::{decode, missing, undecodable, walker},
+    segment::{Mark, Segment},
     walk::{Step, Walker},
 };
 
@@ -32,6 +32,11 @@ impl Scan {
     }
 
     fn advance(&mut self) -> Result<(Position, Record), LogError> {
+        self.step(|segment, mark, bytes| decode(segment, mark.offset, mark.position, bytes))
+    }
+
+    /// The next record, as `read` has it.
+    fn step<T>(&mut self, read: impl FnOnce(&Segment, Mark, &[u8]) -> Result<T, LogError>) -> Result<T, LogError> {
         loop {
             let (segment, walker) = match &mut self.current {
                 Some(current) => current,
@@ -40,7 +45,7 @@ impl Scan {
             match walker.step(self.next).map_err(|fault| fault.into_error(&segment.name))? {
                 Step::Batch(_) | Step::Passed => {}
                 Step::Record { mark, bytes } => {
-                    let found = decode(segment, mark.offset, mark.position, bytes)?;
+                    let found = read(segment, mark, bytes)?;
                     self.next = walker.position();
                     return Ok(found);
                 }
@@ -55,6 +60,25 @@ impl Scan {
             }
         }
     }
+}
+
+/// Passes the encoded records from the one that covers `from` up to `through` to `look`; see [`crate::LogReader::each`].
+pub(crate) fn each(
+    catalog: Arc<Catalog>,
+    (from, through): (Position, Position),
+    mut look: impl FnMut(Position, &[u8]) -> Option<bool>,
+) -> Result<(), LogError> {
+    let mut scan = Scan::new(catalog, from);
+    let until = scan.until.min(through);
+    while scan.next <= until {
+        let goes_on = scan.step(|segment, mark, bytes| {
+            look(mark.position, bytes).ok_or_else(|| undecodable(segment, mark.offset, mark.position).into())
+        })?;
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn open(catalog: &Catalog, position: Position) -> Result<(Arc<Segment>, Walker), LogError> {

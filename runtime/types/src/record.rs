@@ -7,6 +7,9 @@ use crate::{
     Removed, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested, StepRequest, StepResult, TimerId,
 };
 
+/// The number of [`Record::Accepted`] among the variants, in their encoding.
+const ACCEPTED: u32 = 0;
+
 /// A fact. It takes [`Record::width`] positions. The variants' order is part of the format: add at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -384,6 +387,18 @@ impl Record {
     pub fn encoded_size(&self) -> usize {
         // Only a type that cannot be encoded has no size, and this one is derived.
         postcard::experimental::serialized_size(self).unwrap_or(usize::MAX)
+    }
+
+    /// The `source` and `id` of the event that an encoded record accepted; the inner `None` for other records. `None`: the bytes do not
+    /// begin as a record does. Reads no further than that.
+    #[must_use]
+    pub fn accepted_identity(bytes: &[u8]) -> Option<Option<(&str, &str)>> {
+        let (variant, rest) = postcard::take_from_bytes::<u32>(bytes).ok()?;
+        if variant != ACCEPTED {
+            return Some(None);
+        }
+        let ((id, source), _) = postcard::take_from_bytes::<(&str, &str)>(rest).ok()?;
+        Some(Some((source, id)))
     }
 
     /// # Errors

@@ -22,7 +22,7 @@ use std::{
 
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
-use weirgate_history::History;
+use weirgate_history::{History, HistoryError, Identities, IdentityHash};
 use weirgate_host::{Budget, Grant, ModuleInfo};
 use weirgate_log::{Epoch, Epochs};
 use weirgate_types::{
@@ -33,9 +33,8 @@ use weirgate_types::{
 use crate::{
     Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal, StorageError,
     command::{Command, Permit, Reply},
-    identities::{self, Identified},
+    identities::Identified,
     indexing::Indexing,
-    keys,
     modules::{Collected, Modules, Upload},
     queries::{Queries, blocking},
     replay::Recordings,
@@ -76,6 +75,7 @@ pub struct Shared {
     pub bulk_jobs: BulkJobs,
     pub secrets: Arc<Secrets>,
     pub indexing: Indexing,
+    pub identities: Arc<Identities>,
 }
 
 /// An event as stored in the log.
@@ -123,6 +123,11 @@ impl Handle {
         Recordings::new(look, Arc::clone(&self.0.epochs), host, through)
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.0.identities
+    }
+
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
@@ -150,11 +155,20 @@ impl Handle {
         let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.0.in_flight).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
         let permit = Permit::new(permit, bytes);
-        let views = self.0.statuses.views.clone();
-        let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &views)).collect();
-        let events: Result<_, StorageError> = if permits > 1 { blocking(look_up).await? } else { look_up() };
-        let events = events?;
+        let events = self.identify(events).await?;
         self.ask(|reply| Command::Ingest { events, to, permit, reply }).await
+    }
+
+    /// Looks the identities up, on this thread if no file has to be read for them.
+    async fn identify(&self, events: Vec<Event>) -> Result<Vec<Identified>, Refusal> {
+        let events = match Identified::look_up_in_memory(events, &self.0.identities) {
+            Ok(identified) => return Ok(identified),
+            Err(events) => events,
+        };
+        let identities = Arc::clone(&self.0.identities);
+        let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &identities)).collect();
+        let identified: Result<_, HistoryError> = blocking(look_up).await?;
+        Ok(identified.map_err(StorageError::from)?)
     }
 
     /// Begins the upload of a component of at most `bytes`.
@@ -343,11 +357,11 @@ impl Handle {
     /// The position of the event with this source and id, if one was accepted within the window of identities.
     ///
     /// # Errors
-    /// The view cannot be read.
+    /// The index cannot be read.
     pub async fn position_of(&self, source: &str, id: &str) -> Result<Option<Position>, Refusal> {
-        let (handle, identity) = (self.clone(), keys::identity(source, id));
-        let read = move || Ok(identities::first_position(&handle.0.statuses.views, &identity)?);
-        self.0.queries.read(read).await?
+        let (handle, identity) = (self.clone(), IdentityHash::of(source, id));
+        let read = move || handle.0.identities.look_up(identity);
+        Ok(self.0.queries.read(read).await?.map_err(StorageError::from)?.position)
     }
 
     /// The last durable position.

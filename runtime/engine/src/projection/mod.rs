@@ -58,10 +58,6 @@ impl Projection {
     /// Applies a record at `position`.
     pub fn project(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         match record {
-            Record::Accepted { event, .. } => {
-                let row = keys::identity(&event.source, &event.id);
-                self.insert_new(row, keys::position_value(position));
-            }
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
             Record::Repaired(repaired) => self.repaired(position, repaired)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
@@ -81,7 +77,8 @@ impl Projection {
             Record::Paced { slow, reason, at_ms, .. } => self.paced(position, *slow, reason, *at_ms),
             Record::TimeAnchored(anchor) => self.anchored(position, *anchor)?,
             Record::RuntimeChanged(changed) => self.runtime_changed(&changed.runtime)?,
-            Record::Attempted { .. }
+            Record::Accepted { .. }
+            | Record::Attempted { .. }
             | Record::Stepped(_)
             | Record::Released { .. }
             | Record::CorrectionRefused(_)

@@ -76,7 +76,7 @@ impl Writer {
         let mut ingested = Vec::with_capacity(events.len());
         for one in events {
             let head = self.delivery.machine().head();
-            let first = self.ingress.first_position(&one, self.durability.views(), head)?;
+            let first = self.ingress.first_position(&one, head)?;
             let Identified { event, identity, .. } = one;
             let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
             let (position, duplicate) = match first {

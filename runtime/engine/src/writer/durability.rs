@@ -75,11 +75,6 @@ impl Durability {
         &mut self.projection
     }
 
-    /// The state that deleting identities reads and changes.
-    pub fn index(&mut self) -> (&LogReader, &Views, &mut Projection) {
-        (&self.reader, &self.views, &mut self.projection)
-    }
-
     pub fn space(&mut self) -> &mut DiskSpace {
         &mut self.space
     }
@@ -163,17 +158,17 @@ impl Durability {
         self.committed_records
     }
 
-    /// Applies durable records to the views, and broadcasts the changed statuses. Returns whether there were any.
-    pub fn apply(&mut self) -> Result<bool, StorageError> {
-        if self.projection.changes() == 0 {
-            return Ok(false);
+    /// Applies durable records to the views, and broadcasts the changed statuses.
+    pub fn apply(&mut self) -> Result<(), StorageError> {
+        if self.log.head() == self.views.applied() && self.projection.changes() == 0 {
+            return Ok(());
         }
         let (changes, parts) = self.projection.take()?;
         self.views.write(changes, self.log.head())?;
         if !parts.is_empty() {
             self.hub.broadcast(parts);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Applies records that were read again, up to a position: there are no watchers yet, so nothing is broadcast.

@@ -36,8 +36,8 @@ use delivery::PASS_TIME_MAX;
 #[cfg(feature = "sim")]
 pub use delivery::StepSizes;
 pub use durability::Durability;
+use ingress::Disconnected;
 pub use ingress::Ingress;
-use ingress::{Disconnected, Index};
 use removals::Removals;
 pub use space::{DiskSpace, FreeSpace};
 
@@ -146,8 +146,8 @@ impl Writer {
     /// When space is short no event is accepted, no attempt begins and no timer fires: the rest is for calls in flight, and
     /// for operators' commands.
     fn look_for_space(&mut self) -> Result<(), Exit> {
-        let are_views_short = self.durability.views().is_short_of_space();
-        match self.durability.space().look(are_views_short, &self.metrics) {
+        let is_short = self.durability.views().is_short_of_space() || self.ingress.is_behind();
+        match self.durability.space().look(is_short, &self.metrics) {
             Some(has_space) => self.feed(Input::Space { has_space }),
             None => Ok(()),
         }
@@ -217,24 +217,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Applies durable records to the views, and broadcasts the changed statuses.
+    /// Applies durable records to the views and the index of identities, and broadcasts the changed statuses.
     fn apply_views(&mut self) -> Result<(), Exit> {
         self.delivery.keep_rows(self.durability.projection_mut(), self.time.now().elapsed_ms)?;
-        self.forget_identities()?;
-        if self.durability.apply()? {
-            self.ingress.applied(self.durability.head());
-        }
-        Ok(())
-    }
-
-    /// Deletes identities that have left the window. Their rows are written with those of this pass.
-    fn forget_identities(&mut self) -> Result<(), Exit> {
-        let (head, committed) = (self.durability.head(), self.durability.committed_records());
-        let (reader, views, projection) = self.durability.index();
-        let index = Index { reader, views, projection };
-        let read = self.ingress.forget(index, committed, head, self.time.at_ms())?;
-        self.delivery.spend(read);
-        Ok(())
+        self.durability.apply()?;
+        self.ingress.durable(self.durability.head());
+        Ok(self.ingress.forget(self.durability.reader(), self.durability.head(), self.time.at_ms())?)
     }
 
     /// All handlers, or the named one.

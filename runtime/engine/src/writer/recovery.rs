@@ -4,7 +4,7 @@ use weirgate_core::{Input, deliveries_of};
 use weirgate_types::{Position, Record, RuntimeChanged, RuntimeVersion};
 
 use super::{Exit, Writer};
-use crate::{keys, tables};
+use crate::tables;
 
 /// The views are brought forward in steps of about this many changes.
 const STEP_CHANGES: usize = 4_096;
@@ -33,9 +33,6 @@ impl Writer {
 
     fn replay(&mut self) -> Result<(), Exit> {
         let applied = self.durability.views().applied();
-        let forgotten =
-            self.durability.views().get(tables::FORGOTTEN.prefix())?.and_then(|value| keys::value_position(&value));
-        self.ingress.restore_forgotten(forgotten.unwrap_or_default());
         self.delivery.restore(self.durability.views(), self.durability.reader())?;
         self.removals.restore(self.durability.views())?;
         self.feed(Input::Durable { position: self.durability.head() })?;

@@ -39,9 +39,10 @@ impl DiskSpace {
         self.has_space
     }
 
-    /// Checks the disk. Returns whether there is space now, if that has changed.
-    pub fn look(&mut self, are_views_short: bool, metrics: &Metrics) -> Option<bool> {
-        let has_space = (self.free_space)() && !are_views_short;
+    /// Checks the disk; `is_short`: what is written behind the log waits for space. Returns whether there is space now, if that has
+    /// changed.
+    pub fn look(&mut self, is_short: bool, metrics: &Metrics) -> Option<bool> {
+        let has_space = (self.free_space)() && !is_short;
         if has_space == self.has_space {
             return None;
         }

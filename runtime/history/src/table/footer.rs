@@ -19,6 +19,8 @@ pub enum Kind {
     Index,
     /// The newest write of each state value since the log's beginning.
     Snapshot,
+    /// The identities that were accepted in a part of the log.
+    Identities,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::Index => 1,
             Self::Snapshot => 2,
+            Self::Identities => 3,
         }
     }
 }
@@ -40,7 +43,7 @@ pub struct Origin {
     pub epoch: Epoch,
     pub first: Position,
     pub last: Position,
-    /// Where the segment of `last` ends, in bytes.
+    /// Where the segment of `last` ends, in bytes; 0 for identities.
     pub segment_end: u64,
 }
 

@@ -3,6 +3,7 @@
 
 mod filter;
 mod footer;
+mod guide;
 mod page;
 mod reader;
 mod source;
@@ -13,6 +14,7 @@ mod writer;
 use std::io;
 
 pub use footer::{Kind, Origin};
+pub use guide::Guide;
 pub use reader::{Rows, Table};
 pub use source::Source;
 pub use writer::write;

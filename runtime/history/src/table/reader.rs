@@ -3,7 +3,7 @@
 use weirgate_types::Position;
 
 use super::{
-    Origin, Source, TableError, filter,
+    Guide, Origin, Source, TableError, filter,
     footer::{self, Layout},
     page::{self, PAYLOAD_BYTES, Seed},
     writer::{FENCE_BYTES, PAGE_FENCES},
@@ -94,7 +94,24 @@ impl Table {
         })
     }
 
-    fn page_rows(&self, number: u64) -> Result<Vec<Row>, TableError> {
+    /// The filter and the first group of each page of rows, in memory.
+    pub fn guide(&self) -> Result<Guide, TableError> {
+        let Layout { data, fences, filter, .. } = self.layout;
+        let mut first = Vec::with_capacity(usize::try_from(data).unwrap_or_default());
+        for number in 0..fences {
+            first.extend(self.fences(number)?.into_iter().map(|(group, ..)| group));
+        }
+        let number = |page: u64| data + fences + page;
+        let filter = (0..filter).map(|page| self.read(number(page), <[u8]>::to_vec));
+        Ok(Guide { filter: filter.collect::<Result<_, _>>()?, first })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> u64 {
+        self.layout.rows
+    }
+
+    pub(super) fn page_rows(&self, number: u64) -> Result<Vec<Row>, TableError> {
         let rows = self.read(number, |page| {
             let (mut rest, mut rows) = (page, Vec::with_capacity(PAYLOAD_BYTES / 4));
             while !rest.is_empty() {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use weirgate_core::Limits;
 use weirgate_engine::{
     Clock, IdentityWindow,
-    sim::{self, Engine, StepSizes},
+    sim::{self, Engine, Sizes, StepSizes},
 };
 use weirgate_host::{Host, HostOptions, Module};
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
@@ -59,6 +59,9 @@ pub struct Setup<'a> {
 /// So little that most reads take several steps.
 const SMALL_STEPS: StepSizes = StepSizes { scan_positions: 8, lane_rows: 3, stage_due: 2, timers: 2 };
 
+/// So little that a history writes and merges runs.
+const SMALL_RUNS: Sizes = Sizes { generation: 6, bulk: 10 };
+
 impl<'a> Setup<'a> {
     pub fn of(plan: &'a Plan) -> Self {
         Self { log: &plan.log, limits: plan.limits, steps: SMALL_STEPS, seed: plan.seed }
@@ -70,6 +73,8 @@ pub struct Ground {
     pub rows: MemoryStore,
     /// The tables of the history.
     pub tables: SimStorage,
+    /// The runs of the index of identities.
+    pub identities: SimStorage,
     /// The operation of the disk that will fail.
     fault_at: Option<u64>,
     clock: Arc<ManualClock>,
@@ -77,7 +82,8 @@ pub struct Ground {
 
 impl Ground {
     pub fn new(storage: SimStorage, rows: MemoryStore) -> Self {
-        Self { storage, rows, tables: SimStorage::new(), fault_at: None, clock: Arc::new(clock::begin()) }
+        let (tables, identities) = (SimStorage::new(), SimStorage::new());
+        Self { storage, rows, tables, identities, fault_at: None, clock: Arc::new(clock::begin()) }
     }
 
     /// A copy of the disk, as it is, and no views.
@@ -116,6 +122,18 @@ impl Ground {
         }
     }
 
+    /// Writes or merges runs of the index of identities; now and then the disk fails or fills up meanwhile.
+    pub fn make_runs(&self, engine: &Engine, chance: &mut Chance) -> Result<(), Stop> {
+        let fails = chance.one_in(3);
+        if fails {
+            let fault = if chance.one_in(2) { Fault::Io } else { Fault::Short };
+            self.identities.fail(self.identities.operations() + chance.between(1, 12), fault);
+        }
+        let made = engine.identities().make_next();
+        self.identities.fail(0, Fault::Io);
+        if fails { Ok(()) } else { made.map(drop).map_err(|error| unreadable(error).into()) }
+    }
+
     /// Cancels the planned fault. Returns whether it has happened.
     pub fn end_faults(&mut self) -> bool {
         self.storage.fail(0, Fault::Io);
@@ -149,6 +167,8 @@ impl Ground {
             log,
             views,
             history: Arc::new(self.tables.clone()),
+            identities: Arc::new(self.identities.clone()),
+            identity_sizes: SMALL_RUNS,
             host: Arc::clone(&stage.host),
             module: stage.module.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

@@ -193,6 +193,9 @@ impl History<'_> {
         if self.chance.one_in(self.plan.rates.keep_views) {
             self.engine.views().flush().map_err(unreadable)?;
         }
+        if self.chance.one_in(4) {
+            self.ground.make_runs(&self.engine, &mut self.chance)?;
+        }
         if crashes { self.crash() } else { Ok(()) }
     }
 
@@ -210,6 +213,10 @@ impl History<'_> {
     /// The same; the inner error is one that the disk did not cause.
     fn run_pass(&mut self) -> Result<Result<(), Exit>, Stop> {
         let began_ms = self.ground.clock().wall_ms();
+        // The thread that writes runs may be slow, and keeps up in the end.
+        while self.engine.identities().is_behind() {
+            self.engine.identities().make_next().map_err(unreadable)?;
+        }
         let passed = self.engine.pass();
         let failed = self.ground.end_faults();
         self.see_clock();
@@ -317,6 +324,10 @@ impl History<'_> {
             if self.chance.one_in(4) {
                 self.ground.rows.clear();
             }
+            self.ground.identities = match self.chance.below(8) {
+                0 => SimStorage::new(),
+                _ => self.ground.identities.crash(crash),
+            };
             let fails_again = try_again < 3 && self.chance.one_in(6);
             if fails_again {
                 self.ground.plan_fault(self.chance.between(1, 12), Fault::Io);

@@ -80,6 +80,11 @@ impl History<'_> {
             Some(format!("{} = {}", String::from_utf8_lossy(row.0), String::from_utf8_lossy(row.1)))
         };
         self.check_history()?;
+        let identities = |engine: &Engine| engine.identities().all().map_err(unreadable);
+        let (known, read_again) = (identities(&self.engine)?, identities(&again)?);
+        check(Rule::Rebuilt, known == read_again, || {
+            format!("{} identities are known, the log has {}", known.len(), read_again.len())
+        })?;
         let holds = kept == rebuilt;
         Ok(check(Rule::Rebuilt, holds, || {
             format!("kept {:?}, rebuilt {:?}", differs(&kept, &rebuilt), differs(&rebuilt, &kept))

@@ -3,21 +3,22 @@
 
 mod forgetting;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::{Semaphore, oneshot};
 use weirgate_core::pacing::{self, Pressure};
+use weirgate_history::{HistoryError, Identities, IdentityHash};
 use weirgate_types::Position;
-use weirgate_views::Views;
 
 use crate::{
-    StorageError,
     command::Command,
-    identities::{Identified, Identities, IdentityWindow},
+    identities::{Identified, IdentityWindow},
 };
-use forgetting::Forgotten;
-pub use forgetting::Index;
 
 /// See the module documentation.
 pub struct Ingress {
@@ -29,9 +30,14 @@ pub struct Ingress {
     in_flight_max: usize,
     /// Whether producers have been asked to slow down.
     is_slow: bool,
-    identities: Identities,
+    identities: Arc<Identities>,
+    /// Wakes the thread that writes the runs of the index.
+    complete: Sender<()>,
+    /// What this pass has accepted, which is not in the index before it is durable.
+    accepted: HashMap<IdentityHash, Position>,
     window: IdentityWindow,
-    forgotten: Forgotten,
+    /// When the window by age is looked at again.
+    look_at_ms: u64,
     stop: Option<Stop>,
 }
 
@@ -43,16 +49,22 @@ struct Stop {
 }
 
 impl Ingress {
-    pub fn new(commands: Receiver<Command>, in_flight_max: usize, window: IdentityWindow, head: Position) -> Self {
+    pub fn new(
+        commands: Receiver<Command>,
+        in_flight_max: usize,
+        (identities, complete, window): (Arc<Identities>, Sender<()>, IdentityWindow),
+    ) -> Self {
         Self {
             commands,
             held: VecDeque::new(),
             permits: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
             is_slow: false,
-            identities: Identities::new(head),
+            identities,
+            complete,
+            accepted: HashMap::new(),
             window,
-            forgotten: Forgotten::default(),
+            look_at_ms: 0,
             stop: None,
         }
     }
@@ -60,6 +72,11 @@ impl Ingress {
     /// One permit for each event that may be in flight.
     pub fn permits(&self) -> &Arc<Semaphore> {
         &self.permits
+    }
+
+    /// The index of identities.
+    pub fn identities(&self) -> &Arc<Identities> {
+        &self.identities
     }
 
     /// The next command of those that wait already.
@@ -110,23 +127,29 @@ impl Ingress {
     }
 
     /// The position of an event that was accepted before under the same identity, within the window.
-    pub fn first_position(
-        &self,
-        event: &Identified,
-        views: &Views,
-        head: Position,
-    ) -> Result<Option<Position>, StorageError> {
-        let first = self.identities.first_position(event, views)?;
+    pub fn first_position(&self, event: &Identified, head: Position) -> Result<Option<Position>, HistoryError> {
+        let first = match self.accepted.get(&event.identity) {
+            Some(position) => Some(*position),
+            None => self.identities.renew(event.identity, event.known)?.position,
+        };
         Ok(first.filter(|first| self.window.holds(*first, head)))
     }
 
-    pub fn accepted(&mut self, identity: Vec<u8>, position: Position) {
-        self.identities.accepted(identity, position);
+    pub fn accepted(&mut self, identity: IdentityHash, position: Position) {
+        self.accepted.insert(identity, position);
     }
 
-    /// The views have been applied up to a position.
-    pub fn applied(&mut self, head: Position) {
-        self.identities.written(head);
+    /// Everything up to a position is durable.
+    pub fn durable(&mut self, head: Position) {
+        if self.identities.append(self.accepted.drain(), head) {
+            // If it is full, the thread is about to look anyway.
+            let _ = self.complete.try_send(());
+        }
+    }
+
+    /// Whether the index of identities cannot take more at present.
+    pub fn is_behind(&self) -> bool {
+        self.identities.is_behind()
     }
 
     /// Stops by a time; the time of an earlier request stays.
