@@ -1,6 +1,8 @@
 //! An engine stepped pass by pass by its caller, over a given disk, views and clock: for simulations. Its calls reach no
 //! guest; the caller decides their results.
 
+mod exit;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -16,8 +18,7 @@ use weirgate_types::{
 use weirgate_views::Views;
 
 use crate::{
-    Audit, BreakerItem, Clock, CommandRequest, EngineFault, Handle, HandlerItem, Ingested, Metrics, Refusal,
-    StorageError,
+    Audit, BreakerItem, Clock, CommandRequest, Handle, HandlerItem, Ingested, Metrics, Refusal, StorageError,
     ballast::Ballast,
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
@@ -33,6 +34,7 @@ use crate::{
     workers::Jobs,
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
 };
+pub use exit::Exit;
 pub use weirgate_history::{Progress, Sizes};
 
 pub use crate::{
@@ -59,28 +61,6 @@ pub struct Ground {
     pub identity_window: IdentityWindow,
     pub events_in_flight_max: usize,
     pub seed: u64,
-}
-
-/// Why an engine ended.
-#[derive(Debug)]
-pub enum Exit {
-    /// The disk failed.
-    Disk(String),
-    /// An internal error.
-    Broken(String),
-    /// A stop was requested, and the engine is ready to stop.
-    Asked,
-}
-
-impl From<writer::Exit> for Exit {
-    fn from(exit: writer::Exit) -> Self {
-        match exit {
-            writer::Exit::Asked => Self::Asked,
-            writer::Exit::Fault(EngineFault::Storage(StorageError::Log(error))) => Self::Disk(error.to_string()),
-            writer::Exit::Fault(EngineFault::Storage(StorageError::Identities(error))) => Self::Disk(error.to_string()),
-            writer::Exit::Fault(fault) => Self::Broken(fault.to_string()),
-        }
-    }
 }
 
 /// See the module documentation. Dropping it is like killing the process.
