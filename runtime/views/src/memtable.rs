@@ -1,7 +1,11 @@
 //! What was written and is not in the store yet: the newest value of each key, in two generations. One takes writes while
 //! the other is being flushed; both are read before the store is.
 
-use std::{collections::BTreeMap, ops::Bound::Unbounded, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::Bound::Unbounded,
+    sync::Arc,
+};
 
 use weirgate_types::Position;
 
@@ -122,19 +126,25 @@ impl Generation {
     }
 
     fn write(&mut self, change: Change, tables: &Tables) {
-        let value_bytes = change.value.as_ref().map_or(0, Vec::len);
-        let is_new = match self.changes.remove(&change.key) {
-            Some(before) => {
-                self.bytes -= cost(tables, &change.key, before.value.as_ref().map_or(0, Vec::len));
-                before.is_new
+        let Change { key, value, is_new } = change;
+        match self.changes.entry(key) {
+            Entry::Occupied(mut known) => {
+                self.bytes -= known.get().cost(tables, known.key());
+                if value.is_none() && known.get().is_new {
+                    known.remove();
+                    return;
+                }
+                known.get_mut().value = value;
+                self.bytes += known.get().cost(tables, known.key());
             }
-            None => change.is_new,
-        };
-        if change.value.is_none() && is_new {
-            return;
+            Entry::Vacant(place) => {
+                if value.is_some() || !is_new {
+                    let pending = Pending { value, is_new };
+                    self.bytes += pending.cost(tables, place.key());
+                    place.insert(pending);
+                }
+            }
         }
-        self.bytes += cost(tables, &change.key, value_bytes);
-        self.changes.insert(change.key, Pending { value: change.value, is_new });
     }
 
     fn get(&self, key: &[u8]) -> Option<Value> {
@@ -145,6 +155,12 @@ impl Generation {
         let changes = self.changes.range::<[u8], _>((range.start(), Unbounded));
         let matching = changes.take_while(move |(key, _)| key.starts_with(range.prefix));
         matching.map(move |(key, pending)| (key.clone(), pending.value.as_deref().map(|value| range.value(value))))
+    }
+}
+
+impl Pending {
+    fn cost(&self, tables: &Tables, key: &[u8]) -> usize {
+        cost(tables, key, self.value.as_ref().map_or(0, Vec::len))
     }
 }
 
