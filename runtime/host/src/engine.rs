@@ -38,7 +38,7 @@ pub(crate) fn compiling() -> wasmtime::Result<Engine> {
 }
 
 /// An engine with a pool for `instances_max` instances, each as large as any may be, so that all admitted calls fit at once.
-/// The unused part of it is address space only.
+/// The unused part of it is address space only. Where that is limited, there is no pool: calls cost more then.
 pub(crate) fn running(instances_max: u32, memory_bytes_max: usize) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
@@ -56,7 +56,10 @@ pub(crate) fn running(instances_max: u32, memory_bytes_max: usize) -> wasmtime::
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         // Kernels older than 6.7 do not have it; wasmtime falls back then.
         .pagemap_scan(Enabled::Auto);
-    Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
+    Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool))).or_else(|error| {
+        tracing::warn!(%error, "instances are not pooled, and cost more: the address space is limited (ulimit -v)");
+        Engine::new(&config())
+    })
 }
 
 /// The id of the artefacts that this engine can run: sixteen hexadecimal digits. Another build of the runtime, another
