@@ -23,6 +23,7 @@ mod routes;
 mod serve;
 mod slot;
 mod stall;
+mod starting;
 mod tasks;
 mod unread;
 
@@ -31,3 +32,4 @@ pub use app::Options;
 pub use problem::Problem;
 pub use routes::openapi;
 pub use serve::serve;
+pub use starting::answer_while;

@@ -3,12 +3,12 @@
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use weirgate_tests::{Client, Setup, event};
+use weirgate_tests::{Client, Server, Setup, event, eventually};
 
 const ONE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -199,4 +199,59 @@ async fn a_stalled_producer_does_not_delay_others() {
     stalled.write_all(half.as_bytes()).await.expect("written");
     let soon = weirgate_tests::within("an answer", Duration::from_secs(20), server.client.accept(good("1")));
     assert!(soon.await > 0);
+}
+
+/// More than fit into one generation of the index of identities.
+const MANY: usize = 61_000;
+const AT_ONCE: usize = 500;
+
+/// Publishes a batch of numbered events, and returns how many of them were duplicates.
+async fn duplicates(server: &Server, first: usize) -> usize {
+    let events: Vec<_> = (first..first + AT_ONCE).map(|n| good(&format!("many-{n}"))).collect();
+    let answer = server.client.publish(&events).await.ok();
+    answer["events"].as_array().expect("events").iter().filter(|event| event["duplicate"] == true).count()
+}
+
+fn run_of(server: &Server) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(server.dir.join("identities")).expect("the index");
+    entries.map(|entry| entry.expect("an entry").path()).find(|path| path.extension().is_some_and(|end| end == "ids"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identities_are_known_whatever_is_left_of_their_index() {
+    let mut server = Setup::new().expect_line("a run of the index of identities is made again").start().await;
+    for first in (0..MANY).step_by(AT_ONCE) {
+        assert_eq!(duplicates(&server, first).await, 0);
+    }
+    let written = async || run_of(&server).ok_or("no run is written");
+    eventually("a run of identities", Duration::from_secs(30), written).await;
+    for removed in [&[][..], &["identities"], &["identities", "views"]] {
+        server.kill9();
+        for folder in removed {
+            std::fs::remove_dir_all(server.dir.join(folder)).expect("removed");
+        }
+        server.spawn();
+        let mut is_starting_seen = false;
+        while !server.client.is_ready().await {
+            if let Some(answer) =
+                server.client.try_get("/v1/status/thing/1").await.filter(|answer| answer.status == 503)
+            {
+                answer.is_problem(503, "starting");
+                is_starting_seen = true;
+            }
+        }
+        assert!(is_starting_seen || removed.len() < 2, "nothing was answered while the log was read");
+        for first in [0, MANY / 2, MANY - AT_ONCE] {
+            assert_eq!(duplicates(&server, first).await, AT_ONCE, "{removed:?}: from {first}");
+        }
+    }
+    server.kill9();
+    let run = run_of(&server).expect("a run");
+    let mut bytes = std::fs::read(&run).expect("its bytes");
+    let footer = bytes.len() - 100;
+    bytes[footer] ^= 1;
+    std::fs::write(&run, bytes).expect("written");
+    server.start().await;
+    assert_eq!(duplicates(&server, 0).await, AT_ONCE, "a damaged run is made again");
+    assert_eq!(duplicates(&server, MANY).await, 0);
 }

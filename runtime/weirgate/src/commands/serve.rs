@@ -1,6 +1,6 @@
 //! `weirgate serve`: connects all parts and runs until it is stopped.
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -66,21 +66,28 @@ pub fn run(flags: &Serve) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     private::close_new_files();
     private::data_directory(&settings.data.dir)?;
-    let engine = start_engine(&settings, &telemetry, Arc::clone(&clock), flags.accept_loss)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let listening = Listening { addresses: &addresses, descriptors, stops_with_stdin: flags.stop_with_stdin };
-    let ended = runtime.block_on(serve(settings, engine, clock, listening));
+    let ended = runtime.block_on(async {
+        let listen = &settings.server.listen;
+        let bound = TcpListener::bind(addresses.as_slice()).await;
+        let listener = bound.with_context(|| format!("cannot listen on {listen}"))?;
+        let start = starting(&settings, &telemetry, &clock, flags.accept_loss)?;
+        let engine = weirgate_server::answer_while(&listener, tokio::task::spawn_blocking(start)).await??;
+        let listening = Listening { listener, descriptors, stops_with_stdin: flags.stop_with_stdin };
+        serve(settings, engine, clock, listening).await
+    });
     // Uploads being compiled, and clients that do not read, would delay the end.
     runtime.shutdown_background();
     ended
 }
 
-fn start_engine(
+/// What starts the engine. It recovers the log, which may take long.
+fn starting(
     settings: &Configuration,
     telemetry: &Telemetry,
-    clock: Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
     accept_loss: bool,
-) -> Result<Handle> {
+) -> Result<impl FnOnce() -> Result<Handle> + use<>> {
     let program = std::env::current_exe().context("cannot locate the server's executable")?;
     let compiler = vec![program.into_os_string(), "compile-module".into()];
     let workers = match settings.engine.workers {
@@ -117,13 +124,16 @@ fn start_engine(
         join_trace: telemetry.join_trace(),
         accept_loss,
     };
-    let engine = weirgate_engine::start(options, clock);
-    engine.with_context(|| format!("the server cannot start on {}", settings.data.dir.display()))
+    let (clock, dir) = (Arc::clone(clock), settings.data.dir.clone());
+    Ok(move || {
+        let engine = weirgate_engine::start(options, clock);
+        engine.with_context(|| format!("the server cannot start on {}", dir.display()))
+    })
 }
 
 /// Where the server listens, and until when.
-struct Listening<'a> {
-    addresses: &'a [SocketAddr],
+struct Listening {
+    listener: TcpListener,
     descriptors: Option<u64>,
     stops_with_stdin: bool,
 }
@@ -132,10 +142,8 @@ async fn serve(
     settings: Configuration,
     engine: Handle,
     clock: Arc<dyn Clock>,
-    Listening { addresses, descriptors, stops_with_stdin }: Listening<'_>,
+    Listening { listener, descriptors, stops_with_stdin }: Listening,
 ) -> Result<()> {
-    let listen = &settings.server.listen;
-    let listener = TcpListener::bind(addresses).await.with_context(|| format!("cannot listen on {listen}"))?;
     let options = server_options(&settings, descriptors)?;
     tracing::info!(connections_max = options.connections_max, ?descriptors, "connections are limited");
     tracing::info!(address = %listener.local_addr()?, epoch = %engine.epoch(), head = engine.head().0, "serving");
