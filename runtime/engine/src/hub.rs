@@ -4,7 +4,7 @@
 //! since the version that it last sent. So a slow reader gets the latest state of each subject, and costs no memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
@@ -222,22 +222,13 @@ impl Hub {
 
     /// Broadcasts committed parts to the watchers. Called after the view has applied them.
     pub(crate) fn broadcast(&self, parts: Vec<PublicPart>) {
-        let mut by_subject = BTreeMap::<String, Vec<PublicPart>>::new();
-        for part in parts {
-            by_subject.entry(part.subject.clone()).or_default().push(part);
-        }
         let mut topics = lock(&self.topics);
-        for (subject, parts) in by_subject {
-            let Some((name, topic)) = topics
-                .get_key_value(subject.as_str())
-                .map(|(name, _)| Arc::clone(name))
-                .and_then(|name| Some((Arc::clone(&name), topics.get_mut(&name)?)))
-            else {
+        for PublicPart { subject, handler, part, .. } in parts {
+            let name = topics.get_key_value(subject.as_str()).map(|(name, _)| Arc::clone(name));
+            let Some((name, topic)) = name.and_then(|name| Some((Arc::clone(&name), topics.get_mut(&name)?))) else {
                 continue;
             };
-            for public in parts {
-                topic.document.set(public.handler.as_str(), public.part);
-            }
+            topic.document.set(handler.as_str(), part);
             topic.watchers.retain(|watcher| watcher.upgrade().inspect(|watcher| watcher.mark(&name)).is_some());
             if topic.watchers.is_empty() {
                 topics.remove(&name);

@@ -11,10 +11,10 @@ use crate::{StorageError, keys};
 /// Maximum row length, in bytes; beyond it the handler's data stays in the log.
 const ROW_BYTES_MAX: usize = 3 * 1024;
 
-/// A part in the view.
+/// A part in the view, owned or borrowed.
 #[derive(Serialize, Deserialize)]
-struct StoredPart {
-    part: StatusPart,
+struct StoredPart<P = StatusPart> {
+    part: P,
     /// Where the part was written.
     #[serde(rename = "place")]
     write_ref: Option<WriteRef>,
@@ -78,11 +78,13 @@ impl Statuses {
 
 /// The row of a part. `write_ref` is where it was written in the log; a part without one holds only the runtime's status.
 pub fn row(subject: &str, handler: &HandlerName, part: &StatusPart, write_ref: Option<WriteRef>) -> Change {
-    let encode = |part, elsewhere| serde_json::to_vec(&StoredPart { part, write_ref, elsewhere }).unwrap_or_default();
-    let mut value = encode(part.clone(), false);
+    let encode = |part: &StatusPart, elsewhere| {
+        serde_json::to_vec(&StoredPart { part, write_ref, elsewhere }).unwrap_or_default()
+    };
+    let mut value = encode(part, false);
     if value.len() > ROW_BYTES_MAX && write_ref.is_some() {
         let (state, text) = (String::new(), String::new());
-        value = encode(StatusPart { state, text, data: None, ..part.clone() }, true);
+        value = encode(&StatusPart { state, text, data: None, ..part.clone() }, true);
     }
     Change::put(keys::part(subject, handler), value)
 }

@@ -87,7 +87,7 @@ impl Projection {
         write: &StatusWrite,
     ) -> Result<(), StorageError> {
         // The runtime's status of a delivery belongs to the delivery's own key, and is removed when it is completed.
-        let delivery = self.part(&write.subject, handler)?.and_then(|(part, _)| part.delivery);
+        let delivery = self.shown(&write.subject, handler)?;
         let delivery = match by.event.filter(|_| write.subject == key) {
             Some(event) => delivery.and_then(|delivery| delivery.after(event)),
             None => delivery,
@@ -107,7 +107,7 @@ impl Projection {
 
     /// The handler set no status for the key; the runtime shows the delivery's phase, if that has changed.
     fn show_delivery(&mut self, position: Position, commit: &Commit) -> Result<(), StorageError> {
-        let said = self.part(&commit.key, &commit.handler)?.and_then(|(part, _)| part.delivery);
+        let said = self.shown(&commit.key, &commit.handler)?;
         let now = match &commit.outcome {
             Outcome::Completed | Outcome::Withheld => None,
             Outcome::Retry { due_ms, failure, .. } => Some(retrying(commit, *due_ms, failure)),
@@ -140,10 +140,10 @@ impl Projection {
         at_ms: u64,
         delivery: Option<PartDelivery>,
     ) -> Result<(), StorageError> {
-        let (before, write_ref) = self.part(key, handler)?.unzip();
-        if before.as_ref().and_then(|part| part.delivery.as_ref()) == delivery.as_ref() {
+        if self.shown(key, handler)? == delivery {
             return Ok(());
         }
+        let (before, write_ref) = self.part(key, handler)?.unzip();
         let (state, text) = (String::new(), String::new());
         let before = before.unwrap_or(StatusPart { version: position, at_ms, state, text, data: None, delivery: None });
         let part = StatusPart { version: position, at_ms, delivery, ..before };

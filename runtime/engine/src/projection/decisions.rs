@@ -17,7 +17,7 @@ impl Projection {
     /// An operator's command was applied to a delivery. Its status is outdated, and the result is not known yet.
     pub(super) fn decided(&mut self, position: Position, decided: &DeliveryDecided) -> Result<(), StorageError> {
         let DeliveryDecided { delivery, key, command, reason, at_ms, .. } = decided;
-        let said = self.part(key, &delivery.handler)?.and_then(|(part, _)| part.delivery);
+        let said = self.shown(key, &delivery.handler)?;
         if let DeliveryCommand::DeadLetter = command {
             self.put(keys::dead_letter(delivery), keys::position_value(position));
             // It may have been given up behind another delivery, whose status stays.

@@ -9,7 +9,7 @@ mod versions;
 
 use std::collections::HashMap;
 
-use weirgate_types::{HandlerName, Position, Record, RuntimeVersion, StatusPart};
+use weirgate_types::{HandlerName, PartDelivery, Position, Record, RuntimeVersion, StatusPart};
 use weirgate_views::{Change, ViewEntry};
 
 use crate::{
@@ -22,6 +22,8 @@ use versions::Counts;
 
 /// Maximum length of a failure's message shown to the subject's watchers, in characters.
 const PUBLIC_MESSAGE_CHARS_MAX: usize = 200;
+/// Maximum number of subjects whose delivery phase is remembered.
+const SHOWN_MAX: usize = 16_384;
 
 /// The changes of a run of records, gathered until they are durable.
 pub struct Projection {
@@ -30,6 +32,9 @@ pub struct Projection {
     parts: Vec<PublicPart>,
     /// The newest of `parts` for each handler and subject.
     newest: HashMap<HandlerName, HashMap<String, usize>>,
+    /// The delivery phases that parts show, of those written or read lately, by handler and subject: most show none.
+    shown: HashMap<HandlerName, HashMap<String, Option<PartDelivery>>>,
+    shown_count: usize,
     /// What the gathered commits add to the counts of versions.
     counts: Counts,
 }
@@ -51,6 +56,8 @@ impl Projection {
             pending: Pending::default(),
             parts: Vec::new(),
             newest: HashMap::new(),
+            shown: HashMap::new(),
+            shown_count: 0,
             counts: Counts::default(),
         }
     }
@@ -149,8 +156,32 @@ impl Projection {
         }
     }
 
+    /// The phase that a part shows, of a delivery that is not completed.
+    fn shown(&mut self, subject: &str, handler: &HandlerName) -> Result<Option<PartDelivery>, StorageError> {
+        if let Some(delivery) = self.shown.get(handler).and_then(|subjects| subjects.get(subject)) {
+            return Ok(delivery.clone());
+        }
+        let delivery = self.part(subject, handler)?.and_then(|(part, _)| part.delivery);
+        self.remember_shown(subject, handler, delivery.clone());
+        Ok(delivery)
+    }
+
+    fn remember_shown(&mut self, subject: &str, handler: &HandlerName, delivery: Option<PartDelivery>) {
+        if let Some(known) = self.shown.get_mut(handler).and_then(|subjects| subjects.get_mut(subject)) {
+            *known = delivery;
+            return;
+        }
+        if self.shown_count >= SHOWN_MAX {
+            self.shown.clear();
+            self.shown_count = 0;
+        }
+        self.shown_count += 1;
+        self.shown.entry(handler.clone()).or_default().insert(subject.to_owned(), delivery);
+    }
+
     fn stage_part(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, write_ref: Option<WriteRef>) {
         self.pending.push(statuses::row(subject, handler, &part, write_ref));
+        self.remember_shown(subject, handler, part.delivery.clone());
         self.newest.entry(handler.clone()).or_default().insert(subject.to_owned(), self.parts.len());
         self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, write_ref });
     }
