@@ -95,6 +95,9 @@ need_proxies() {
 # It checks metrics and alert rules.
 need_promtool() { unpack prometheus promtool; }
 
+# Counts the instructions of an event.
+need_valgrind() { have valgrind || install valgrind; }
+
 need_chromium() { have chromium || have chromium-browser || have google-chrome || install chromium; }
 
 # How components are built: rustup's wasm32-wasip2, or else Debian's own Rust for wasm32-unknown-unknown, so that no single

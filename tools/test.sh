@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests, as `.ci/run` does.
 source "$(dirname "$0")/lib.sh"
-need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium; need_python; need_promtool; need_proxies
+need_rust; need_component fmt rustfmt; need_component clippy clippy; need_wasm; need_node; need_chromium; need_python; need_promtool; need_proxies; need_valgrind
 have curl || install curl ca-certificates # for the commands of the guides
 started=$SECONDS
 free_gb=$(df --output=avail -BG . | tail -n 1 | tr -dc 0-9)
@@ -32,4 +32,5 @@ export CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser
 cargo test --release --locked --workspace
 say "simulator: 180,000 histories, or as many as fit into 9 minutes (docs/simulation.md)"
 target/release/weirgate-sim --threads 2 --schedules 180000 --minutes 9
+say "instructions an event, against tests/bench/budget.json (docs/performance.md)"; target/release/weirgate-bench budget
 say "all tests passed in $(( (SECONDS - started) / 60 )) min $(( (SECONDS - started) % 60 )) s"

@@ -1,6 +1,7 @@
 //! Measures the real binary from outside, as a producer and a browser see it: the orders workload with or without a peer
 //! in the same run, and status push. `docs/performance.md` has the method and the figures.
 
+mod budget;
 mod clock;
 mod compare;
 mod disk;
@@ -25,7 +26,12 @@ mod watch;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{compare::Comparison, scale::Scale, server::Place};
+use crate::{
+    budget::Budget,
+    compare::Comparison,
+    scale::{Draw, Scale},
+    server::Place,
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "weirgate-bench", version, arg_required_else_help = true)]
@@ -42,6 +48,10 @@ enum Command {
     Orders(Comparison),
     /// CPU an event, memory and disk space as the log grows, and how long it takes to open the log
     Scale(Scale),
+    /// Draws what `scale` has measured
+    Draw(Draw),
+    /// Instructions an event against a checked-in budget (needs valgrind)
+    Budget(Budget),
     /// Whether failing deliveries slow down healthy ones: first beside many that wait for an hour, then beside keys that
     /// fail repeatedly
     Healing {
@@ -88,7 +98,9 @@ async fn main() -> Result<()> {
     let Cli { place, command } = Cli::parse();
     match command {
         Command::Orders(comparison) => comparison.run(&place).await,
+        Command::Budget(budget) => budget.run(&place).await,
         Command::Scale(scale) => scale.run(&place).await,
+        Command::Draw(draw) => draw.run(),
         Command::Healing { waiting, keys, poisoned, events } => {
             if waiting > 0 {
                 healing::beside_waiting(&place, keys, waiting, events).await?;

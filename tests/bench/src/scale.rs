@@ -1,7 +1,12 @@
 //! What an event costs as the log grows: one server takes the orders workload up to a number of events, and is opened again
 //! with all of them behind it.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -36,14 +41,32 @@ pub struct Scale {
     #[arg(long, default_value_t = 30)]
     minutes: u64,
     /// Where to write the marks, a line of JSON each
+    #[arg(long, default_value = "target/bench/scale.jsonl", value_name = "FILE")]
+    marks: PathBuf,
+}
+
+/// Draws the marks of a run.
+#[derive(Debug, Clone, Args)]
+pub struct Draw {
+    /// The marks
+    #[arg(long, default_value = "target/bench/scale.jsonl", value_name = "FILE")]
+    marks: PathBuf,
+    /// Those of another build, to be drawn beside
     #[arg(long, value_name = "FILE")]
-    marks: Option<std::path::PathBuf>,
-    /// Marks of another build, to be drawn beside
-    #[arg(long, value_name = "FILE")]
-    beside: Option<std::path::PathBuf>,
+    beside: Option<PathBuf>,
     /// Where to draw cost and memory
-    #[arg(long, value_name = "FILE")]
-    plot: Option<std::path::PathBuf>,
+    #[arg(long, default_value = "docs/images/scale.svg", value_name = "FILE")]
+    to: PathBuf,
+}
+
+impl Draw {
+    /// # Errors
+    /// The marks cannot be read or the picture cannot be written.
+    pub fn run(&self) -> Result<()> {
+        let before = self.beside.as_deref().map(read).transpose()?;
+        fs::write(&self.to, plot::of(&read(&self.marks)?, before.as_deref()))?;
+        Ok(())
+    }
 }
 
 /// The figures with a number of events behind them.
@@ -67,7 +90,8 @@ impl Scale {
     pub async fn run(&self, place: &Place) -> Result<()> {
         let mut server = Server::start(place).await?;
         let marks = self.fill(&server).await?;
-        self.write(&marks)?;
+        let lines: Vec<String> = marks.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        fs::write(&self.marks, lines.join("\n") + "\n")?;
         let behind = marks.last().map_or(0, |mark| mark.events);
         for (what, removed) in [
             ("after kill -9", [].as_slice()),
@@ -140,18 +164,6 @@ impl Scale {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
-    }
-
-    fn write(&self, marks: &[Mark]) -> Result<()> {
-        if let Some(file) = &self.marks {
-            let lines: Vec<String> = marks.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-            fs::write(file, lines.join("\n") + "\n")?;
-        }
-        if let Some(file) = &self.plot {
-            let before = self.beside.as_deref().map(read).transpose()?;
-            fs::write(file, plot::of(marks, before.as_deref()))?;
-        }
-        Ok(())
     }
 }
 

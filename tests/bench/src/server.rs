@@ -51,14 +51,23 @@ impl Server {
     /// # Errors
     /// It does not start, or refuses the handler.
     pub async fn start(place: &Place) -> Result<Self> {
+        let server = Self::start_bare(place, Command::new(&place.weirgate)).await?;
+        server.deploy(place, &place.manifest)?;
+        Ok(server)
+    }
+
+    /// Starts one by a command that ends with the server's binary, without a handler.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_bare(place: &Place, command: Command) -> Result<Self> {
         std::fs::create_dir_all(&place.work_dir)?;
         let dir = tempfile::Builder::new().prefix("weirgate-").tempdir_in(&place.work_dir)?;
         let authority = format!("127.0.0.1:{}", free_port()?);
-        let running = serve(place, &authority, dir.path())?;
+        let running = serve(command, &authority, dir.path())?;
         let http = Http::new(&authority);
         let mut server = Self { running, authority, http, dir };
         server.running.ready(&server.http, "/readyz", START).await.context("Weirgate does not start")?;
-        server.deploy(place, &place.manifest)?;
         Ok(server)
     }
 
@@ -75,7 +84,7 @@ impl Server {
             }
         }
         let begun = clock::now();
-        self.running = serve(place, &self.authority, self.dir.path())?;
+        self.running = serve(Command::new(&place.weirgate), &self.authority, self.dir.path())?;
         self.http = Http::new(&self.authority);
         self.running.ready(&self.http, "/readyz", patience).await.context("Weirgate does not start again")?;
         Ok(begun.elapsed())
@@ -163,8 +172,7 @@ impl Drop for Running {
 }
 
 /// Starts the server on the data directory in `dir`.
-fn serve(place: &Place, authority: &str, dir: &Path) -> Result<Running> {
-    let mut command = Command::new(&place.weirgate);
+fn serve(mut command: Command, authority: &str, dir: &Path) -> Result<Running> {
     command.args(["serve", "--listen", authority, "--data"]).arg(dir.join("data"));
     Running::start(&mut command, &dir.join("server.log"))
 }
