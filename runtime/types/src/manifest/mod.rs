@@ -15,12 +15,14 @@ use crate::{HandlerName, not_in_keys, wording};
 
 mod capability;
 mod difference;
+mod growth;
 mod policy;
 mod subscription;
 mod toml;
 
 pub use capability::{Capabilities, Schedule};
 pub use difference::SettingChange;
+pub use growth::{CapabilityChange, MayDo};
 pub use policy::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryStage,
     default_stages,

@@ -177,6 +177,11 @@ fn matches_type(pattern: &str, r#type: &str) -> bool {
     glob(pattern, r#type) && (pattern.starts_with(RUNTIME_TYPES) || !r#type.starts_with(RUNTIME_TYPES))
 }
 
+/// Whether all texts that match `other` match `pattern`. In `other`, a `*` stands for a character that only a `*` matches.
+pub(super) fn covers(pattern: &str, other: &str) -> bool {
+    glob(pattern, other)
+}
+
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == text };
