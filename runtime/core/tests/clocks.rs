@@ -103,6 +103,8 @@ impl Bench {
             cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
+            state_version: 1,
+            migrated_from: None,
         })
     }
 

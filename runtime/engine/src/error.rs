@@ -139,6 +139,14 @@ pub enum Refusal {
     NoEarlierVersion(HandlerName),
     #[error("version {number} of {handler} is in force already")]
     VersionInForce { handler: HandlerName, number: u32 },
+    #[error(
+        "the state of {handler} has version {from}, and this deployment has `state_version = {to}`: a later form is not converted back; rebuild the state from the events"
+    )]
+    OlderState { handler: HandlerName, from: u32, to: u32 },
+    #[error(
+        "keys of {handler} may have state of an earlier version than {to}, and the component does not export `migrate-state`, which converts it (the version in force has `state_version = {from}`)"
+    )]
+    NoMigration { handler: HandlerName, from: u32, to: u32 },
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),
     #[error("no module's digest begins with {0}")]

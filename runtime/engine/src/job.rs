@@ -77,6 +77,8 @@ pub struct DeployedHandler {
     /// The position of its `Deployed` record.
     pub version: Position,
     pub digest: Digest,
+    /// The version of the state that it reads and writes.
+    pub state_version: u32,
     pub module: Module,
     pub config: Arc<BTreeMap<String, String>>,
     pub limits: CallLimits,
@@ -103,6 +105,7 @@ impl DeployedHandler {
 pub struct CallResult {
     pub handler: HandlerName,
     pub digest: Digest,
+    pub state_version: u32,
     /// The CPU time of the call, in microseconds.
     pub cpu_us: u64,
     /// Whether the same inputs give the same results.
@@ -113,6 +116,13 @@ pub struct CallResult {
 }
 
 impl CallResult {
+    /// The results of a job's items, of a call that took no time and called no host.
+    pub fn of(job: &Job, items: Vec<ItemResult>) -> Self {
+        let (handler, DeployedHandler { digest, state_version, .. }) = (job.handler.clone(), &*job.deployed);
+        let (digest, state_version) = (*digest, *state_version);
+        Self { handler, digest, state_version, cpu_us: 0, reproducible: true, items, hosts: Vec::new() }
+    }
+
     /// The part of one attempt in the call's CPU time.
     pub fn cpu_us_of_each(&self) -> u32 {
         let items = u64::try_from(self.items.len()).unwrap_or(u64::MAX).max(1);
@@ -130,6 +140,8 @@ pub struct ItemResult {
     pub log: Vec<LogLine>,
     /// What its reads of the state saw, if deliveries of its key may overlap.
     pub reads: Vec<StateReads>,
+    /// The version of the key's state that the call migrated.
+    pub migrated_from: Option<u32>,
     /// The answer of the handler's hook to a correctable failure.
     pub correction: Option<Correction>,
 }
@@ -138,7 +150,7 @@ pub struct ItemResult {
 pub fn recorded_failure(error: &CallError) -> AttemptFailure {
     match error {
         CallError::Failed(failure) => failure.clone(),
-        CallError::Blocked | CallError::TooMuchTogether | CallError::Discarded => {
+        CallError::Blocked | CallError::MigratedMeanwhile | CallError::TooMuchTogether | CallError::Discarded => {
             AttemptFailure::found(FailureKind::NotReached, error.to_string())
         }
         // Workers do not send these; if one came, the attempt would count as not made.

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 use weirgate_core::{DeliveryRow, Rank};
-use weirgate_types::{CalledHost, DeliveryId, Digest, HandlerName, KeyHash, Position, TimerId};
+use weirgate_types::{CalledHost, DeliveryId, Digest, FIRST_STATE_VERSION, HandlerName, KeyHash, Position, TimerId};
 use weirgate_views::Table;
 
 use crate::tables::{
-    DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, LAGGING, MODULES, NUMBERS, OFFERS, PARTS, QUEUE, REMOVALS,
-    SPILLED, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
+    DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, IDENTITIES, LAGGING, MODULES, NUMBERS, OFFERS, PARTS,
+    QUEUE, REMOVALS, SPILLED, STATE_VERSIONS, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
 };
 
 /// Values longer than this stay in the log; the view holds where.
@@ -87,9 +87,9 @@ pub fn removal(name: &HandlerName) -> Vec<u8> {
 }
 
 /// The rows that a removed handler leaves, as prefixes of their keys; its timers first, so that none fires.
-pub fn left_by(name: &HandlerName) -> [Vec<u8>; 9] {
+pub fn left_by(name: &HandlerName) -> [Vec<u8>; 10] {
     let of = |table: Table| [table.prefix(), name.as_str().as_bytes(), &[0]].concat();
-    [TIMERS, DELIVERIES, SPILLED, QUEUE, OFFERS, NUMBERS, DEAD_LETTERS, VERSIONS, STATES].map(of)
+    [TIMERS, DELIVERIES, SPILLED, QUEUE, OFFERS, NUMBERS, DEAD_LETTERS, VERSIONS, STATE_VERSIONS, STATES].map(of)
 }
 
 /// All open deliveries of a handler.
@@ -234,6 +234,21 @@ pub fn timer_id(row: &[u8]) -> Option<(TimerId, TimerKind)> {
 pub fn states(handler: &HandlerName, key: &str) -> Vec<u8> {
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
     [STATES.prefix(), handler.as_str().as_bytes(), &[0], &length, key.as_bytes()].concat()
+}
+
+/// The version of a key's state.
+pub fn state_version(handler: &HandlerName, key: &str) -> Vec<u8> {
+    [STATE_VERSIONS.prefix(), handler.as_str().as_bytes(), &[0], key.as_bytes()].concat()
+}
+
+pub fn state_version_value(version: u32) -> Vec<u8> {
+    version.to_be_bytes().to_vec()
+}
+
+/// A key without a row has state of the first version.
+pub fn value_state_version(value: Option<&[u8]>) -> Option<u32> {
+    let Some(value) = value else { return Some(FIRST_STATE_VERSION) };
+    Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
 /// All parts of a subject's status.

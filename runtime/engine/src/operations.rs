@@ -297,6 +297,8 @@ mod tests {
             cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
+            state_version: 1,
+            migrated_from: None,
         })
     }
 

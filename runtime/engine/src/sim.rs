@@ -1,9 +1,10 @@
 //! An engine stepped pass by pass by its caller, over a given disk, views and clock: for simulations. Its calls reach no
 //! guest; the caller decides their results.
 
-mod exit;
-
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -28,8 +29,8 @@ use crate::{
     keys,
     modules::{ModuleDisk, ModuleOptions, Modules},
     start::{last_at_ms, share},
-    state::KeyState,
-    storage, tables,
+    state::{KeyState, earlier_version},
+    tables,
     time::Time,
     workers::Jobs,
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},
@@ -322,28 +323,26 @@ impl Engine {
     /// # Panics
     /// The log does not hold a delivered event.
     pub fn end(&mut self, call: Call, attempted: Vec<Attempted>, hosts: Vec<HostCall>) {
-        let Call(job) = call;
-        let items = job.items.into_iter().zip(attempted).map(|(item, attempted)| {
+        let Call(mut job) = call;
+        let items = std::mem::take(&mut job.items);
+        let mut keys = BTreeSet::new();
+        let items = items.into_iter().zip(attempted).map(|(item, attempted)| {
             let position = item.delivery.position;
             let read = || StoredRecord::read(self.writer.reader(), position).ok().flatten();
             let result = attempted.result.map_err(|failure| match failure.kind {
                 FailureKind::NotReached => CallError::Blocked,
                 _ => CallError::Failed(failure),
             });
-            ItemResult {
-                position,
-                attempt: item.attempt,
-                stored: item.stored.or_else(read).unwrap_or_else(|| panic!("no event at {position}")),
-                result,
-                log: attempted.log,
-                reads: Vec::new(),
-                correction: attempted.correction,
-            }
+            let stored = item.stored.or_else(read).unwrap_or_else(|| panic!("no event at {position}"));
+            let key = stored.event(position).map_or("", Event::key);
+            let migrates = keys.insert(key.to_owned());
+            let version = || earlier_version(self.views(), &job.handler, key, job.deployed.state_version);
+            let migrated_from = migrates.then(|| version().ok().flatten()).flatten();
+            let (log, reads, correction) = (attempted.log, Vec::new(), attempted.correction);
+            ItemResult { position, attempt: item.attempt, stored, result, log, reads, migrated_from, correction }
         });
         let items = items.collect();
-        let (handler, digest) = (job.handler, job.deployed.digest);
-        let cpu_us = 1_000;
-        let call = CallResult { handler, digest, cpu_us, reproducible: true, items, hosts };
+        let call = CallResult { cpu_us: 1_000, hosts, ..CallResult::of(&job, items) };
         self.tell(Command::CallResult(Box::new(call)));
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
-use weirgate_types::{HandlerName, Position, Record, StateReads};
+use weirgate_types::{FIRST_STATE_VERSION, HandlerName, Position, Record, StateReads};
 use weirgate_views::Views;
 
 use crate::{
@@ -42,6 +42,26 @@ impl ReadLog {
     fn reads(&self) -> MutexGuard<'_, Vec<StateReads>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The version of a key's state, if there is state and it has not the version `wanted`.
+///
+/// # Errors
+/// The views cannot be read.
+pub fn earlier_version(
+    views: &Views,
+    handler: &HandlerName,
+    key: &str,
+    wanted: u32,
+) -> Result<Option<u32>, StorageError> {
+    if wanted <= FIRST_STATE_VERSION {
+        return Ok(None);
+    }
+    let version = views.get(&keys::state_version(handler, key))?;
+    let version = keys::value_state_version(version.as_deref());
+    let version = version.ok_or_else(|| StorageError::row("the version of a state"))?;
+    let is_earlier = version != wanted && !views.scan_keys_as_of(&keys::states(handler, key), 1)?.1.is_empty();
+    Ok(is_earlier.then_some(version))
 }
 
 impl KeyState {

@@ -21,6 +21,7 @@ pub const TABLES: Tables = Tables::new(&[
     QUEUE,
     RUNTIME,
     STATES,
+    STATE_VERSIONS,
     PARTS,
     DEAD_LETTERS,
     TIMERS_BY_TIME,
@@ -58,6 +59,8 @@ pub const QUEUE: Table = Table { name: b'Q', packed: true };
 pub const RUNTIME: Table = Table { name: b'r', packed: false };
 /// Handler, 0, length of key, key, name; a state value, see [`crate::keys::Stored`].
 pub const STATES: Table = Table { name: b's', packed: false };
+/// Handler, 0, key; the version of the key's state, 4 bytes. Absent where that is the first.
+pub const STATE_VERSIONS: Table = Table { name: b'S', packed: true };
 /// Subject, 0, handler; a status part, JSON.
 pub const PARTS: Table = Table { name: b't', packed: false };
 /// Handler, 0, position; the position of the record that made the dead letter.
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CGKOQVXYZabdehlmrstx");
-        assert_eq!(of(|key| TABLES.is_packed(key)), b"CGKOQVXYZ");
+        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQSVXYZabdehilmrstx");
+        assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQSVXYZ");
     }
 }

@@ -2,6 +2,7 @@
 //! that wait for the network or for a processor keep theirs meanwhile.
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -24,7 +25,7 @@ use crate::{
     journaled_calls::{CallServices, JournaledCalls},
     lost,
     pool::{Pool, ProcessorSlot},
-    state::{KeyState, ReadLog},
+    state::{KeyState, ReadLog, earlier_version},
 };
 
 /// Called with an attempt's span and the event's `traceparent`, so that the binary can continue the producer's trace.
@@ -99,6 +100,8 @@ struct Prepared {
     stored: StoredRecord,
     /// The event with its corrected data, if it was corrected.
     corrected: Option<Event>,
+    /// The version of the key's state that the call has to migrate.
+    migrate_from: Option<u32>,
 }
 
 impl Prepared {
@@ -121,11 +124,10 @@ fn not_called(job: &Job, prepared: Vec<Prepared>, error: impl Fn(&JobItem, &Prep
         let error = error(item, &prepared);
         let (attempt, stored) = (item.attempt, prepared.stored);
         let (log, reads) = (Vec::new(), Vec::new());
-        ItemResult { position, attempt, stored, result: Err(error), log, reads, correction: None }
+        ItemResult { position, attempt, stored, result: Err(error), log, reads, migrated_from: None, correction: None }
     });
-    let (handler, digest) = (job.handler.clone(), job.deployed.digest);
-    let (reproducible, cpu_us) = (false, 0);
-    CallResult { handler, digest, cpu_us, reproducible, items: ended.collect(), hosts: Vec::new() }
+    let items = ended.collect();
+    CallResult { reproducible: false, ..CallResult::of(job, items) }
 }
 
 impl Worker {
@@ -154,7 +156,9 @@ impl Worker {
     }
 
     fn call(&self, job: &Job, processor: &Arc<dyn Processor>) -> Result<CallResult, WorkerFault> {
-        let prepared = job.items.iter().map(|item| self.prepare(item)).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = BTreeSet::new();
+        let prepared =
+            job.items.iter().map(|item| self.prepare(job, item, &mut keys)).collect::<Result<Vec<_>, _>>()?;
         let call = match (job.items.as_slice(), prepared.as_slice()) {
             _ if job.deployed.is_discarded() => not_called(job, prepared, |_, _| CallError::Discarded),
             // The attempts of lost events fail without a call, and the others of the call are made later.
@@ -174,8 +178,9 @@ impl Worker {
         Ok(call)
     }
 
-    /// What the log holds for an attempt: its event and its correction.
-    fn prepare(&self, item: &JobItem) -> Result<Prepared, StorageError> {
+    /// What the log and the views hold for an attempt. `keys` are those of the call so far: the first item of a key migrates its
+    /// state for the others.
+    fn prepare(&self, job: &Job, item: &JobItem, keys: &mut BTreeSet<String>) -> Result<Prepared, StorageError> {
         let position = item.delivery.position;
         let stored = match &item.stored {
             Some(stored) => stored.clone(),
@@ -186,7 +191,11 @@ impl Worker {
         };
         let event = stored.event(position).ok_or(StorageError::Missing { what: "event", position })?;
         let corrected = corrections::as_delivered(&self.log, event, item.carried.correction)?;
-        Ok(Prepared { stored, corrected })
+        let migrate_from = match keys.insert(event.key().to_owned()) {
+            true => earlier_version(&self.views, &job.handler, event.key(), job.deployed.state_version)?,
+            false => None,
+        };
+        Ok(Prepared { stored, corrected, migrate_from })
     }
 
     fn call_one(
@@ -202,7 +211,8 @@ impl Worker {
         let (report, reads) = loop {
             let (outbound, reads) = (self.outbound(job, item)?, reads_of(job));
             let state = self.state(item, event, reads.as_ref());
-            let report = job.deployed.module.call(&call(job, item, event, processor), state, outbound);
+            let report =
+                job.deployed.module.call(&call(job, item, (event, prepared.migrate_from), processor), state, outbound);
             match report.result {
                 // The host has no room now; that spends no attempt.
                 Err(CallError::Busy) => thread::park_timeout(BUSY_PAUSE),
@@ -218,11 +228,11 @@ impl Worker {
             result: report.result,
             log: report.log,
             reads: reads.map(|reads| reads.take()).unwrap_or_default(),
+            migrated_from: prepared.migrate_from,
             correction: report.correction,
         };
-        let (handler, digest, reproducible) = (job.handler.clone(), job.deployed.digest, report.reproducible);
-        let cpu_us = micros(report.cpu);
-        Ok(CallResult { handler, digest, cpu_us, reproducible, items: vec![ended], hosts: report.hosts })
+        let (cpu_us, reproducible) = (micros(report.cpu), report.reproducible);
+        Ok(CallResult { cpu_us, reproducible, hosts: report.hosts, ..CallResult::of(job, vec![ended]) })
     }
 
     fn call_batch(
@@ -235,7 +245,10 @@ impl Worker {
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let (report, reads) = loop {
             let items = job.items.iter().zip(&events);
-            let calls: Vec<_> = items.clone().map(|(item, event)| call(job, item, event, processor)).collect();
+            let migrated = prepared.iter().map(|prepared| prepared.migrate_from);
+            let calls = items.clone().zip(migrated);
+            let calls: Vec<_> =
+                calls.map(|((item, event), migrated)| call(job, item, (event, migrated), processor)).collect();
             let reads: Vec<_> = job.items.iter().map(|_| reads_of(job)).collect();
             let states = items.zip(&reads).map(|((item, event), reads)| self.state(item, event, reads.as_ref()));
             let states = states.collect();
@@ -256,11 +269,11 @@ impl Worker {
             result,
             log,
             reads: reads.map(|reads| reads.take()).unwrap_or_default(),
+            migrated_from: prepared.migrate_from,
             correction: None,
         });
-        let (handler, digest, reproducible) = (job.handler.clone(), job.deployed.digest, report.reproducible);
-        let cpu_us = micros(report.cpu);
-        Ok(CallResult { handler, digest, cpu_us, reproducible, items: items.collect(), hosts: report.hosts })
+        let (cpu_us, reproducible) = (micros(report.cpu), report.reproducible);
+        Ok(CallResult { cpu_us, reproducible, hosts: report.hosts, ..CallResult::of(job, items.collect()) })
     }
 
     fn state(&self, item: &JobItem, event: &Event, reads: Option<&ReadLog>) -> Box<dyn ReadState> {
@@ -298,7 +311,12 @@ fn reads_of(job: &Job) -> Option<ReadLog> {
     job.deployed.overlaps.then(ReadLog::default)
 }
 
-fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Arc<dyn Processor>) -> Call<'a> {
+fn call<'a>(
+    job: &'a Job,
+    item: &'a JobItem,
+    (event, migrate_from): (&'a Event, Option<u32>),
+    processor: &'a Arc<dyn Processor>,
+) -> Call<'a> {
     Call {
         event,
         delivery: &item.delivery,
@@ -308,6 +326,7 @@ fn call<'a>(job: &'a Job, item: &'a JobItem, event: &'a Event, processor: &'a Ar
         wall_ms: job.wall_ms,
         config: &job.deployed.config,
         limits: &job.deployed.limits,
+        migrate_from,
         capabilities: &job.deployed.capabilities,
         processor,
     }

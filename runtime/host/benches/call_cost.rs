@@ -85,6 +85,7 @@ fn run(module: &Module, event_type: &str, calls: u32) -> Vec<Duration> {
         wall_ms: 1_735_689_600_123,
         config: &config,
         limits: &limits,
+        migrate_from: None,
         capabilities: &capabilities,
         processor: &processor,
     };

@@ -26,6 +26,8 @@ pub struct Call<'a> {
     pub wall_ms: u64,
     pub config: &'a Arc<BTreeMap<String, String>>,
     pub limits: &'a CallLimits,
+    /// The version of the key's state, if the guest is to migrate it before it handles the event.
+    pub migrate_from: Option<u32>,
     /// Which hosts the guest may call, and with which secrets.
     pub capabilities: &'a Capabilities,
     pub processor: &'a Arc<dyn Processor>,
@@ -147,6 +149,10 @@ pub enum CallError {
     /// either.
     #[error("an earlier delivery of its key failed in the same call")]
     Blocked,
+    /// Another attempt at a delivery of its key, which ran at the same time, migrated the state first. The attempt does not
+    /// count.
+    #[error("another delivery of its key migrated the state meanwhile")]
+    MigratedMeanwhile,
     /// The deliveries of the call have more effects together than one call may have; each alone may have fewer. The attempts
     /// do not count.
     #[error("the batch's effects exceed 10 MiB in total; each delivery is retried alone")]

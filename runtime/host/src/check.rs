@@ -11,7 +11,8 @@ use crate::{
     ModuleError,
     attempt::Attempt,
     contract::bindings::{
-        HandlerPre, batching::BatchHandlerPre, compensating::CompensatingHandlerPre, correcting::CorrectingHandlerPre,
+        HandlerIndices, batching::BatchHandlerIndices, compensating::CompensatingHandlerIndices,
+        correcting::CorrectingHandlerIndices, migrating::MigrationIndices,
     },
     entry::{Entry, Handling},
     wasi,
@@ -31,6 +32,7 @@ const HANDLE: &str = "handle";
 const HANDLE_BATCH: &str = "handle-batch";
 const ON_CORRECTABLE: &str = "on-correctable";
 const ON_CORRECTED: &str = "on-corrected";
+const MIGRATE_STATE: &str = "migrate-state";
 
 /// The layer field of the WebAssembly preamble, which distinguishes components from core modules.
 const MAGIC: &[u8] = b"\0asm";
@@ -62,10 +64,12 @@ pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<En
     }
     let functions = functions(engine, component);
     let world = world(&functions).map_err(ModuleError::OtherWorld)?;
+    let has = |name: &str| functions.iter().any(|function| function == name);
     let pre = linker.instantiate_pre(component).map_err(|error| ModuleError::ImportDiffers(one_line(&error)))?;
-    let compensates = functions.iter().any(|name| name == ON_CORRECTED);
-    let compensating = compensates.then(|| CompensatingHandlerPre::new(pre.clone()).map_err(differs(ON_CORRECTED)));
-    Ok(Entry { compensating: compensating.transpose()?, handling: handling(world, pre)? })
+    let compensating = has(ON_CORRECTED).then(|| CompensatingHandlerIndices::new(&pre).map_err(differs(ON_CORRECTED)));
+    let migration = has(MIGRATE_STATE).then(|| MigrationIndices::new(&pre).map_err(differs(MIGRATE_STATE)));
+    let (compensating, migration) = (compensating.transpose()?, migration.transpose()?);
+    Ok(Entry { handling: handling(world, &pre)?, compensating, migration, pre })
 }
 
 /// How a component takes deliveries, by the names of its exports.
@@ -100,12 +104,12 @@ fn functions(engine: &Engine, component: &Component) -> Vec<String> {
 }
 
 /// The functions that take deliveries, if their types match the contract.
-fn handling(world: World, pre: InstancePre<Attempt>) -> Result<Handling, ModuleError> {
+fn handling(world: World, pre: &InstancePre<Attempt>) -> Result<Handling, ModuleError> {
     Ok(match world {
-        World::Batch => Handling::Batch(BatchHandlerPre::new(pre).map_err(differs(HANDLE_BATCH))?),
+        World::Batch => Handling::Batch(BatchHandlerIndices::new(pre).map_err(differs(HANDLE_BATCH))?),
         World::One { corrects } => {
-            let handler = HandlerPre::new(pre.clone()).map_err(differs(HANDLE))?;
-            let correcting = corrects.then(|| CorrectingHandlerPre::new(pre).map_err(differs(ON_CORRECTABLE)));
+            let handler = HandlerIndices::new(pre).map_err(differs(HANDLE))?;
+            let correcting = corrects.then(|| CorrectingHandlerIndices::new(pre).map_err(differs(ON_CORRECTABLE)));
             Handling::One { handler, correcting: correcting.transpose()? }
         }
     })

@@ -9,38 +9,40 @@ use wasmtime::{
 use weirgate_types::{AttemptFailure, Correction, FailureClass, FailureKind, KEY_REPAIRED};
 
 use crate::{
-    Call,
+    Call, CallError,
     attempt::Attempt,
     contract::{
         bindings::{
-            HandlerPre, batching::BatchHandlerPre, compensating::CompensatingHandlerPre,
-            correcting::CorrectingHandlerPre, weirgate::handler::types,
+            HandlerIndices, batching::BatchHandlerIndices, compensating::CompensatingHandlerIndices,
+            correcting::CorrectingHandlerIndices, migrating::MigrationIndices, weirgate::handler::types,
         },
         event::{checked_correction, lowered},
         repair::{permanent, repair},
     },
-    failure::{RETRY_AFTER_MS_MAX, contract},
+    failure::{RETRY_AFTER_MS_MAX, Stop, contract},
     lines,
 };
 
 /// The functions that a component exports.
 pub(crate) struct Entry {
+    pub(crate) pre: InstancePre<Attempt>,
     pub(crate) handling: Handling,
-    pub(crate) compensating: Option<CompensatingHandlerPre<Attempt>>,
+    pub(crate) compensating: Option<CompensatingHandlerIndices>,
+    pub(crate) migration: Option<MigrationIndices>,
 }
 
 /// Those that take deliveries.
 pub(crate) enum Handling {
-    One { handler: HandlerPre<Attempt>, correcting: Option<CorrectingHandlerPre<Attempt>> },
-    Batch(BatchHandlerPre<Attempt>),
+    One { handler: HandlerIndices, correcting: Option<CorrectingHandlerIndices> },
+    Batch(BatchHandlerIndices),
 }
 
-/// The guest's result for each delivery of the call, or how the call ended.
-pub(crate) type Answers = wasmtime::Result<Vec<Result<(), AttemptFailure>>>;
+/// The guest's result for each delivery of the call.
+pub(crate) type Answers = Vec<Result<(), CallError>>;
 
 impl Entry {
     pub(crate) fn engine(&self) -> &Engine {
-        self.pre().engine()
+        self.pre.component().engine()
     }
 
     pub(crate) fn is_batch(&self) -> bool {
@@ -57,21 +59,40 @@ impl Entry {
         self.compensating.is_some()
     }
 
+    pub(crate) fn migrates(&self) -> bool {
+        self.migration.is_some()
+    }
+
     /// Creates an instance and calls nothing.
     pub(crate) fn start(&self, store: &mut Store<Attempt>) -> wasmtime::Result<Instance> {
-        self.pre().instantiate(store)
+        self.pre.instantiate(store)
     }
 
     /// Creates an instance and calls it with the deliveries. Only a component that takes batches gets several. The event of a
-    /// repair is a call of its own, of another function.
-    pub(crate) fn handle(&self, store: &mut Store<Attempt>, calls: &[Call<'_>]) -> Answers {
+    /// repair is a call of its own, of another function. An error is how the call ended.
+    pub(crate) fn handle(&self, store: &mut Store<Attempt>, calls: &[Call<'_>]) -> wasmtime::Result<Answers> {
+        let instance = self.start(store)?;
+        if let Some((failed, failure)) = self.migrate(store, instance, calls)? {
+            let answer = |index| if index == failed { CallError::Failed(failure.clone()) } else { CallError::Blocked };
+            return Ok((0..calls.len()).map(|index| Err(answer(index))).collect());
+        }
+        let answers = self.call(store, instance, calls)?;
+        Ok(answers.into_iter().map(|answer| answer.map_err(CallError::Failed)).collect())
+    }
+
+    fn call(
+        &self,
+        store: &mut Store<Attempt>,
+        instance: Instance,
+        calls: &[Call<'_>],
+    ) -> wasmtime::Result<Vec<Result<(), AttemptFailure>>> {
         match (&self.handling, calls) {
-            (_, [call]) if is_repair(call) => Ok(vec![self.compensate(store, call)?]),
+            (_, [call]) if is_repair(call) => Ok(vec![self.compensate(store, instance, call)?]),
             (_, calls) if calls.iter().any(is_repair) => {
                 Err(contract(format!("a delivery of {KEY_REPAIRED} shares no call")).into())
             }
             (Handling::One { handler, .. }, [call]) => {
-                let handler = handler.instantiate(&mut *store)?;
+                let handler = handler.load(&mut *store, &instance)?;
                 let answer = handler.call_handle(store, &lowered(call.event), &delivery(call))?;
                 Ok(vec![answer.map_err(named)])
             }
@@ -82,7 +103,7 @@ impl Entry {
                 let items =
                     calls.iter().map(|call| types::BatchItem { event: lowered(call.event), delivery: delivery(call) });
                 let items: Vec<_> = items.collect();
-                let answers = handler.instantiate(&mut *store)?.call_handle_batch(store, &items)?;
+                let answers = handler.load(&mut *store, &instance)?.call_handle_batch(store, &items)?;
                 if answers.len() != items.len() {
                     let (found, wanted) = (answers.len(), items.len());
                     return Err(contract(format!("`handle-batch` answered {found} results to {wanted} items")).into());
@@ -92,7 +113,12 @@ impl Entry {
         }
     }
 
-    fn compensate(&self, store: &mut Store<Attempt>, call: &Call<'_>) -> wasmtime::Result<Result<(), AttemptFailure>> {
+    fn compensate(
+        &self,
+        store: &mut Store<Attempt>,
+        instance: Instance,
+        call: &Call<'_>,
+    ) -> wasmtime::Result<Result<(), AttemptFailure>> {
         let Some(handler) = &self.compensating else {
             let message = format!("this version does not export `on-corrected`, so it takes no {KEY_REPAIRED}");
             return Ok(Err(permanent(&message)));
@@ -101,8 +127,8 @@ impl Entry {
             Ok(repair) => repair,
             Err(failure) => return Ok(Err(failure)),
         };
-        let answer = handler.instantiate(&mut *store)?.call_on_corrected(store, &repair, &delivery(call))?;
-        Ok(answer.map_err(named))
+        let handler = handler.load(&mut *store, &instance)?;
+        Ok(handler.call_on_corrected(store, &repair, &delivery(call))?.map_err(named))
     }
 
     /// Creates an instance and calls its correction hook, if it has one. The event of a repair has none: `handle` did not get it.
@@ -120,16 +146,38 @@ impl Entry {
             message: failure.message.clone(),
             what_is_wrong: failure.what_is_wrong.clone().unwrap_or_default(),
         };
-        let handler = handler.instantiate(&mut *store)?;
+        let instance = self.start(store)?;
+        if let Some((_, failure)) = self.migrate(store, instance, std::slice::from_ref(call))? {
+            return Err(Stop::Guest(failure.kind, failure.message).into());
+        }
+        let handler = handler.load(&mut *store, &instance)?;
         let answer = handler.call_on_correctable(store, &lowered(call.event), &delivery(call), &failure)?;
         Ok(answer.map(checked_correction).transpose()?)
     }
 
-    fn pre(&self) -> &InstancePre<Attempt> {
-        match &self.handling {
-            Handling::One { handler, .. } => handler.instance_pre(),
-            Handling::Batch(handler) => handler.instance_pre(),
+    /// Migrates the state of each key whose call says so. Returns the first failure, and the index of its call.
+    fn migrate(
+        &self,
+        store: &mut Store<Attempt>,
+        instance: Instance,
+        calls: &[Call<'_>],
+    ) -> wasmtime::Result<Option<(usize, AttemptFailure)>> {
+        for (index, call) in calls.iter().enumerate() {
+            let Some(from) = call.migrate_from else { continue };
+            let Some(migration) = &self.migration else {
+                let missing =
+                    format!("the key's state has version {from}, and the component exports no `migrate-state`");
+                return Ok(Some((index, AttemptFailure::found(FailureKind::Migration, missing))));
+            };
+            store.data_mut().select_item(u32::try_from(index).unwrap_or(u32::MAX))?;
+            let migration = migration.load(&mut *store, &instance)?;
+            if let Err(message) = migration.call_migrate_state(&mut *store, &delivery(call), from)? {
+                let message = lines::message(&format!("the state of version {from} is not migrated: {message}"));
+                return Ok(Some((index, AttemptFailure::found(FailureKind::Migration, message))));
+            }
         }
+        store.data_mut().select_item(0)?;
+        Ok(None)
     }
 }
 

@@ -8,14 +8,14 @@ use std::{
 
 use serde::Serialize;
 use wasmtime::{Store, UpdateDeadline};
-use weirgate_types::{AttemptFailure, CallLimits, Digest, FailureClass};
+use weirgate_types::{CallLimits, Digest, FailureClass};
 
 use crate::{
     BatchReport, Call, CallError, CallReport, Outbound, OwnProcessor, Processor, ReadState, StateError,
     attempt::{Attempt, Item, Setup},
     call::block_behind_failures,
     clock::{Deadline, Reading},
-    entry::Entry,
+    entry::{Answers, Entry},
     failure,
     lines::Log,
     outbound::{Network, Seen, Steps},
@@ -80,6 +80,12 @@ impl Module {
     #[must_use]
     pub fn has_on_corrected(&self) -> bool {
         self.0.entry.compensates()
+    }
+
+    /// Whether the component migrates state of earlier versions.
+    #[must_use]
+    pub fn migrates(&self) -> bool {
+        self.0.entry.migrates()
     }
 
     /// One attempt, in a fresh instance, on the calling thread. A component that takes batches gets a batch of one delivery.
@@ -174,10 +180,8 @@ impl Module {
     }
 
     /// The guest's result for each call, or the failure of all of them.
-    fn handle(&self, calls: &[Call<'_>], attempt: Attempt) -> (Result<Vec<Result<(), CallError>>, CallError>, Attempt) {
-        let (answers, attempt) = self.enter(attempt, |store| self.0.entry.handle(store, calls));
-        let failed = |answer: Result<(), AttemptFailure>| answer.map_err(CallError::Failed);
-        (answers.map(|answers| answers.into_iter().map(failed).collect()), attempt)
+    fn handle(&self, calls: &[Call<'_>], attempt: Attempt) -> (Result<Answers, CallError>, Attempt) {
+        self.enter(attempt, |store| self.0.entry.handle(store, calls))
     }
 
     /// Calls the correction hook after a correctable failure. Lines that the guest logs or prints meanwhile are added to the

@@ -144,6 +144,8 @@ impl From<Refusal> for Problem {
             Refusal::UnknownVersion { .. } => Self::new(StatusCode::NOT_FOUND, "unknown-version", detail),
             Refusal::NoEarlierVersion(_) => Self::new(StatusCode::CONFLICT, "no-earlier-version", detail),
             Refusal::VersionInForce { .. } => Self::new(StatusCode::CONFLICT, "version-in-force", detail),
+            Refusal::OlderState { .. } => Self::new(StatusCode::CONFLICT, "needs-rebuild", detail),
+            Refusal::NoMigration { .. } => Self::new(StatusCode::CONFLICT, "no-migration", detail),
             Refusal::UnknownDigest(_) => Self::new(StatusCode::NOT_FOUND, "unknown-digest", detail),
             Refusal::AmbiguousDigest(_) => Self::new(StatusCode::CONFLICT, "ambiguous-digest", detail),
             Refusal::Id(error) => error.into(),

@@ -34,6 +34,10 @@ pub struct Commit {
     /// What its reads of the state saw, in order. Empty where each read saw what earlier deliveries of the key had committed
     /// before the attempt began: always, unless deliveries of a key overlap.
     pub reads: Vec<StateReads>,
+    /// The form of its state writes: the `state_version` of its deployment. 0 where no call returned, so that there are none.
+    pub state_version: u32,
+    /// The version that the key's state had, if the attempt began with a migration of it to `state_version`.
+    pub migrated_from: Option<u32>,
 }
 
 /// Consecutive reads of the state that saw all commits up to one position.

@@ -69,6 +69,8 @@ pub enum FailureKind {
     /// An earlier event of its key failed in the same batch, or the batch had too many effects, so no effects of this one
     /// were kept.
     NotReached,
+    /// The component could not migrate the key's state.
+    Migration,
 }
 
 /// Why an attempt did not complete.

@@ -52,6 +52,8 @@ pub struct Repaired {
     pub depth: u32,
     /// Nothing is withheld.
     pub effects: Effects,
+    /// The form of its state writes: the `state_version` of the deployment in force.
+    pub state_version: u32,
     /// The subjects whose status loses the handler's part.
     pub unset: Vec<String>,
     /// `weirgate.key.repaired`, for the handler alone: what it compensates itself.

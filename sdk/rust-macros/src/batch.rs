@@ -7,7 +7,7 @@ use syn::{Error, ItemFn, Result, spanned::Spanned};
 
 use crate::{
     handler::check_kind,
-    hooks::{Hooks, ON_CORRECTED},
+    hooks::{Hooks, MIGRATE_STATE, ON_CORRECTED},
 };
 
 const SHAPE: &str = "fn handle(items: &mut [Item<T>]) -> Result<(), Failure>";
@@ -16,7 +16,7 @@ const OTHER_SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> 
 /// # Errors
 /// The item is not a function that could be a batch handler; the error points at the problem.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let hooks = Hooks::parse("batch_handler", &[ON_CORRECTED], arguments)?;
+    let hooks = Hooks::parse("batch_handler", &[ON_CORRECTED, MIGRATE_STATE], arguments)?;
     let shapes = format!("`{SHAPE}` or `{OTHER_SHAPE}`");
     let function: ItemFn = syn::parse2(item)
         .map_err(|error| Error::new(error.span(), format!("#[batch_handler] belongs on a function like {shapes}")))?;
@@ -31,7 +31,8 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
     check_kind(&function.sig, SHAPE)?;
     let (name, signature) = (&function.sig.ident, function.sig.span());
     let check = quote_spanned! {signature=> ::weirgate_sdk::__private::#check(#name); };
-    let (check_hooks, on_corrected) = (hooks.checks(), hooks.on_corrected_export());
+    let (on_corrected, migrate_state) = (hooks.on_corrected_export(), hooks.migrate_state_export());
+    let check_hooks = hooks.checks();
     Ok(quote! {
         #[allow(clippy::needless_pass_by_value, reason = "the event is the handler's own")]
         #function
@@ -54,6 +55,7 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
         };
 
         #on_corrected
+        #migrate_state
     })
 }
 

@@ -5,20 +5,21 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Error, Ident, ItemFn, Path, Result, Signature, spanned::Spanned};
 
-use crate::hooks::{Hooks, ON_CORRECTABLE, ON_CORRECTED};
+use crate::hooks::{Hooks, MIGRATE_STATE, ON_CORRECTABLE, ON_CORRECTED};
 
 const SHAPE: &str = "fn handle(event: Event<T>, context: &mut Context) -> Result<(), Failure>";
 
 /// # Errors
 /// The item is not a function that could be a handler; the error points at the problem.
 pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let hooks = Hooks::parse("handler", &[ON_CORRECTABLE, ON_CORRECTED], arguments)?;
+    let hooks = Hooks::parse("handler", &[ON_CORRECTABLE, ON_CORRECTED, MIGRATE_STATE], arguments)?;
     let function: ItemFn = syn::parse2(item)
         .map_err(|error| Error::new(error.span(), format!("#[handler] belongs on a function like `{SHAPE}`")))?;
     check_shape(&function)?;
     let (name, signature) = (&function.sig.ident, function.sig.span());
     let check = quote_spanned! {signature=> ::weirgate_sdk::__private::check_signature(#name); };
-    let (check_hooks, on_corrected) = (hooks.checks(), hooks.on_corrected_export());
+    let (check_hooks, on_corrected, migrate_state) =
+        (hooks.checks(), hooks.on_corrected_export(), hooks.migrate_state_export());
     let export = export(name, hooks.on_correctable.as_ref());
     Ok(quote! {
         #[allow(clippy::needless_pass_by_value, reason = "the event is the handler's own")]
@@ -28,6 +29,7 @@ pub fn expand(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream>
 
         #export
         #on_corrected
+        #migrate_state
     })
 }
 
@@ -129,6 +131,11 @@ mod tests {
             "{expanded}"
         );
         assert!(!expanded.contains("on_corrected"), "{expanded}");
+        let expanded = expand(&quote!(migrate_state = to::two), function.clone()).expect("a handler").to_string();
+        assert!(
+            expanded.contains("check_migration (to :: two)") && expanded.contains("fn migrate_state"),
+            "{expanded}"
+        );
         let expanded = expand(&quote!(on_corrected = refund), function).expect("a handler").to_string();
         assert!(expanded.contains("check_compensation (refund)") && expanded.contains("fn on_corrected"), "{expanded}");
         assert!(!expanded.contains("on_correctable"), "{expanded}");

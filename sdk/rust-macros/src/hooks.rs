@@ -6,12 +6,14 @@ use syn::{Error, Expr, MetaNameValue, Path, Result, Token, parse::Parser, punctu
 
 pub const ON_CORRECTABLE: &str = "on_correctable";
 pub const ON_CORRECTED: &str = "on_corrected";
+pub const MIGRATE_STATE: &str = "migrate_state";
 
 /// The functions named in the arguments.
 #[derive(Default)]
 pub struct Hooks {
     pub on_correctable: Option<Path>,
     pub on_corrected: Option<Path>,
+    pub migrate_state: Option<Path>,
 }
 
 impl Hooks {
@@ -32,6 +34,7 @@ impl Hooks {
             let hook = match name.as_str() {
                 ON_CORRECTABLE if allowed.contains(&ON_CORRECTABLE) => &mut hooks.on_correctable,
                 ON_CORRECTED if allowed.contains(&ON_CORRECTED) => &mut hooks.on_corrected,
+                MIGRATE_STATE if allowed.contains(&MIGRATE_STATE) => &mut hooks.migrate_state,
                 _ => return Err(Error::new_spanned(argument, unknown)),
             };
             match &argument.value {
@@ -49,7 +52,8 @@ impl Hooks {
         };
         let on_correctable = check(&self.on_correctable, quote!(check_correction));
         let on_corrected = check(&self.on_corrected, quote!(check_compensation));
-        quote! { #on_correctable #on_corrected }
+        let migrate_state = check(&self.migrate_state, quote!(check_migration));
+        quote! { #on_correctable #on_corrected #migrate_state }
     }
 
     /// The export of `on-corrected`, if there is one: in a world of its own, which the component has besides the handler's.
@@ -70,6 +74,28 @@ impl Hooks {
                     }
                 }
                 compensating::export!(Component with_types_in ::weirgate_sdk::__private::bindings::compensating);
+            };
+        })
+    }
+
+    /// The export of `migrate-state`, if there is one, likewise.
+    pub fn migrate_state_export(&self) -> Option<TokenStream> {
+        let hook = self.migrate_state.as_ref()?;
+        Some(quote! {
+            #[cfg(target_family = "wasm")]
+            #[allow(unsafe_code, clippy::all, clippy::pedantic, reason = "generated: the component's export")]
+            const _: () = {
+                use ::weirgate_sdk::__private::bindings::migrating;
+                struct Component;
+                impl migrating::Guest for Component {
+                    fn migrate_state(
+                        delivery: migrating::Delivery,
+                        from: u32,
+                    ) -> ::core::result::Result<(), ::std::string::String> {
+                        ::weirgate_sdk::__private::migrate(delivery, from, #hook)
+                    }
+                }
+                migrating::export!(Component with_types_in ::weirgate_sdk::__private::bindings::migrating);
             };
         })
     }

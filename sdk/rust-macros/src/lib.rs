@@ -22,6 +22,10 @@ use proc_macro::TokenStream;
 /// With `#[handler(on_corrected = function)]` that function is called after a repair of a key, to compensate what the repair
 /// cannot take back: events that were emitted and calls that were made. It is `fn(repair: &Repair, context: &mut Context) ->
 /// Result<(), Failure>`, and an ordinary delivery in every other respect.
+///
+/// With `#[handler(migrate_state = function)]` that function converts the state of a key that an earlier version of the handler
+/// has written: after a deployment with a higher `state_version` it is called once for each key with state, before the key's
+/// first delivery. It is `fn(from: u32, context: &Context) -> Result<(), Failure>`; a failure fails the delivery as transient.
 #[proc_macro_attribute]
 pub fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
     handler::expand(&arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
@@ -35,7 +39,8 @@ pub fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// cost of the call is shared. `T` is as for `#[handler]`; items whose data does not fit fail.
 ///
 /// Each item has its own effects: a failed item loses them, and so do the later ones of its key. An item can read the state
-/// that earlier items of its key have written. `on_corrected` is as for `#[handler]`; it is always called alone.
+/// that earlier items of its key have written. `on_corrected` and `migrate_state` are as for `#[handler]`; the former is always
+/// called alone.
 #[proc_macro_attribute]
 pub fn batch_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
     batch::expand(&arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()

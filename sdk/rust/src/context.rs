@@ -21,6 +21,9 @@ pub struct Context {
     timers: Vec<TimerCall>,
 }
 
+/// A handler's function that converts the state of the delivery's key from an earlier version to the present one.
+pub type Migration = fn(from: u32, context: &Context) -> Result<(), Failure>;
+
 impl Context {
     pub(crate) fn new(backend: Box<dyn Backend>, delivery: Delivery) -> Self {
         Self { backend, delivery, emissions: Vec::new(), statuses: Vec::new(), timers: Vec::new() }

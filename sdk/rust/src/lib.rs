@@ -66,7 +66,7 @@ mod guest;
 
 pub use backend::{Delivery, Level};
 pub use batch::Item;
-pub use context::{Context, Emission, State, Status};
+pub use context::{Context, Emission, Migration, State, Status};
 pub use correction::{CorrectableData, CorrectableFailure};
 pub use event::{Event, EventData, EventType, Raw};
 pub use failure::Failure;
@@ -89,9 +89,9 @@ pub mod prelude {
 pub mod __private {
     pub use crate::event::{decode, unknown_type};
     #[cfg(target_family = "wasm")]
-    pub use crate::guest::{bindings, call, call_all, call_each, compensate, correct};
+    pub use crate::guest::{bindings, call, call_all, call_each, compensate, correct, migrate};
 
-    use crate::{Context, CorrectableData, CorrectableFailure, Event, EventData, Failure, Item, Repair};
+    use crate::{Context, CorrectableData, CorrectableFailure, Event, EventData, Failure, Item, Migration, Repair};
 
     /// Accepts exactly what `#[handler]` can export, so that another signature is an error on every target.
     pub const fn check_signature<T: EventData>(_: fn(Event<T>, &mut Context) -> Result<(), Failure>) {}
@@ -104,6 +104,9 @@ pub mod __private {
 
     /// The same for `on_corrected`.
     pub const fn check_compensation(_: fn(&Repair, &mut Context) -> Result<(), Failure>) {}
+
+    /// The same for `migrate_state`.
+    pub const fn check_migration(_: Migration) {}
 }
 
 /// The README, so that its examples are tested.

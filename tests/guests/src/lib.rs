@@ -12,4 +12,4 @@ mod hostile;
 mod hostile_batch;
 
 pub use build::build;
-pub use text::{component, core_module, heavy, in_handler, odd};
+pub use text::{component, core_module, heavy, in_handler, migrating, odd};

@@ -25,6 +25,18 @@ pub fn in_handler(imports: &str, core: &str) -> Vec<u8> {
     handler(imports, core, "")
 }
 
+/// A component of the handler world that does nothing, also when it migrates state.
+#[must_use]
+#[track_caller]
+pub fn migrating() -> Vec<u8> {
+    let core = r#"(func (export "migrate") (param i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32) (i32.const 1024))"#;
+    let export = r#"
+        (type $migrate (func (param "delivery" $delivery) (param "state-version" u32) (result (result (error string)))))
+        (func (export "migrate-state") (type $migrate)
+            (canon lift (core func $i "migrate") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))"#;
+    handler("", core, export)
+}
+
 /// A component of the handler world that exports something more.
 fn exporting(exports: &str) -> Vec<u8> {
     handler("", "", exports)
@@ -75,6 +87,7 @@ pub fn odd(name: &str) -> Vec<u8> {
         "hook-differs" => exporting(&export("on-correctable")),
         "on-corrected-differs" => exporting(&export("on-corrected")),
         "on-corrected-alone" => component(&format!("(component {})", export("on-corrected"))),
+        "migration-differs" => exporting(&export("migrate-state")),
         "batch-and-hook" => component(&format!("(component {}{})", export("handle-batch"), export("on-correctable"))),
         "import-unknown" => in_handler(r#"(import "wasi:sockets/tcp@0.2.0" (instance (export "start" (func))))"#, ""),
         "import-unversioned" => in_handler(r#"(import "state" (instance (export "get" (func))))"#, ""),

@@ -66,6 +66,8 @@ pub fn commit(emitted: usize, value: Vec<u8>) -> Record {
         cpu_us: 300,
         reproducible: true,
         reads: vec![StateReads { count: 2, as_of: Position(1) }],
+        state_version: 2,
+        migrated_from: Some(1),
     })
 }
 
@@ -280,6 +282,7 @@ fn repaired(corrected: Option<Event>) -> Record {
         through: Position(300),
         depth: commit.depth,
         effects: commit.effects,
+        state_version: 2,
         unset: vec!["order/o-2".into()],
         corrected,
         is_undo: false,

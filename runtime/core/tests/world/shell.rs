@@ -105,6 +105,8 @@ impl World {
             cpu_us: 0,
             reproducible: true,
             reads: Vec::new(),
+            state_version: 1,
+            migrated_from: None,
         }
     }
 

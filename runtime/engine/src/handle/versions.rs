@@ -147,6 +147,14 @@ fn find_rollback(
             found.ok_or_else(|| Refusal::NoEarlierVersion(name.clone()))?
         }
     };
+    let state_version = |at| {
+        let manifest = Manifest::from_record(&deployed_at(statuses, at)?.manifest);
+        Ok::<_, Refusal>(manifest?.state_version)
+    };
+    let (in_force, wanted) = (state_version(version)?, state_version(position)?);
+    if wanted < in_force {
+        return Err(Refusal::OlderState { handler: name.clone(), from: in_force, to: wanted });
+    }
     // Its changes are those against the version in force.
     let to = item(statuses, name, (position, row), Some(version), None)?;
     Ok(Rollback { to, from, replaces: version })

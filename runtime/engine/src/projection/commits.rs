@@ -6,8 +6,7 @@ use weirgate_types::{
 
 use super::{Projection, public};
 use crate::{
-    StorageError,
-    keys::{self, Stored},
+    StorageError, keys,
     statuses::{WriteRef, raw_json},
 };
 
@@ -35,6 +34,7 @@ impl Projection {
             self.count(commit);
             let by = WrittenBy { position, at_ms: commit.at_ms, event: Some(commit.event) };
             self.effects(by, commit.written(), before)?;
+            self.migrated(commit)?;
             self.outcome(position, commit)?;
             before.state += commit.effects.state.len();
             before.status += commit.effects.status.len();
@@ -45,19 +45,16 @@ impl Projection {
 
     pub(super) fn repaired(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
         let by = WrittenBy { position, at_ms: repaired.at_ms, event: None };
-        self.effects(by, repaired.written(), Before::default())
+        self.effects(by, repaired.written(), Before::default())?;
+        match repaired.effects.state.is_empty() {
+            true => Ok(()),
+            false => self.keep_state_version(repaired.written(), repaired.state_version),
+        }
     }
 
     fn effects(&mut self, by: WrittenBy, written: Written<'_>, before: Before) -> Result<(), StorageError> {
-        let Written { handler, key, effects } = written;
-        for (index, write) in effects.state.iter().enumerate() {
-            let mut row = keys::states(handler, key);
-            row.extend_from_slice(write.name.as_bytes());
-            match &write.value {
-                Some(value) => self.put(row, Stored::new(value, by.position, before.state + index).encode()),
-                None => self.remove(row),
-            }
-        }
+        let effects = written.effects;
+        self.state_written(by.position, written, before.state);
         for (index, write) in effects.status.iter().enumerate() {
             self.status_written(by, before.status + index, written, write)?;
         }

@@ -4,6 +4,7 @@ mod commits;
 mod decisions;
 mod pending;
 mod resequence;
+mod state;
 mod timers;
 mod versions;
 

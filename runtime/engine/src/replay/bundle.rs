@@ -27,7 +27,7 @@ use super::{
 };
 
 const MARK: &[u8; 8] = b"WEIRBNDL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = MARK.len() + 4 + 32;
 
 /// Attempts with all that they need.
@@ -146,7 +146,7 @@ impl Collecting<'_> {
         deployment: &Deployment,
     ) -> Result<BundledCall, ReplayError> {
         let digest = deployment.record.digest;
-        let mut input = walk.inputs.call(call)?;
+        let mut input = walk.inputs.call(call, commits.iter().map(Some))?;
         for item in &mut input.items {
             item.event.data = masked(self.masks, &item.event.data);
         }

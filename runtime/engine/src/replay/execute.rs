@@ -39,6 +39,8 @@ pub struct ItemInput {
     pub event: Event,
     /// Its causation depth.
     pub depth: u32,
+    /// The version of the key's state that is migrated first.
+    pub migrate_from: Option<u32>,
 }
 
 /// Where an attempt reads its state, and the results of its calls.
@@ -85,6 +87,7 @@ impl Executable {
             wall_ms: call.wall_ms,
             config: &self.config,
             limits: &self.limits,
+            migrate_from: item.migrate_from,
             capabilities: &self.capabilities,
             processor,
         }

@@ -15,7 +15,7 @@ use super::{
     memory::Step,
 };
 
-const FORMAT: &str = "weirgate-fixture/1";
+const FORMAT: &str = "weirgate-fixture/2";
 
 /// A file for a test.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,7 @@ impl BundledCall {
         let Some(expected) = expected(item, &before) else { return Ok(None) };
         let manifest =
             Manifest::from_record(&self.manifest).map_err(|error| BundleError::Manifest(error.to_string()))?;
-        let ItemInput { delivery, attempt, event, .. } = input;
+        let ItemInput { delivery, attempt, event, migrate_from, .. } = input;
         let content = json!({
             "format": FORMAT,
             "handler": delivery.handler.to_string(),
@@ -47,6 +47,7 @@ impl BundledCall {
             "wall_ms": self.input.wall_ms,
             "event": event_json(event),
             "state": values(&before),
+            "migrated_from": migrate_from,
             "config": manifest.config,
             "answers": answers,
             "expected": expected,
@@ -84,7 +85,7 @@ fn expected(item: &BundledItem, before: &BTreeMap<String, Vec<u8>>) -> Option<Va
     };
     let AttemptFailure { class, kind, message, what_is_wrong, retry_after_ms } = failure;
     match (kind, class) {
-        (FailureKind::Handler | FailureKind::CircuitOpen, FailureClass::Transient) => {
+        (FailureKind::Handler | FailureKind::CircuitOpen | FailureKind::Migration, FailureClass::Transient) => {
             // At an open circuit the runtime sets the time of the next attempt, whatever the handler asked for.
             let by_runtime = *kind == FailureKind::CircuitOpen;
             let failure =

@@ -63,13 +63,19 @@ impl Inputs {
         Ok(Some(commit.cloned().ok_or(StorageError::Missing { what: "commit", position })?))
     }
 
-    pub fn call(&self, call: &EndedCall) -> Result<CallInput, ReplayError> {
+    /// `commits` are those of its attempts, where they have one.
+    pub fn call<'a>(
+        &self,
+        call: &EndedCall,
+        commits: impl IntoIterator<Item = Option<&'a Commit>>,
+    ) -> Result<CallInput, ReplayError> {
         let (at_ms, wall_ms) = call.first().map_or((0, 0), |first| (first.begun.at_ms, first.begun.wall_ms));
-        let items = call.iter().map(|ended| self.item(&ended.begun)).collect::<Result<_, _>>()?;
-        Ok(CallInput { at_ms, wall_ms, items })
+        let items = call.iter().zip(commits);
+        let items = items.map(|(ended, commit)| self.item(&ended.begun, commit.and_then(|one| one.migrated_from)));
+        Ok(CallInput { at_ms, wall_ms, items: items.collect::<Result<_, _>>()? })
     }
 
-    fn item(&self, begun: &Begun) -> Result<ItemInput, ReplayError> {
+    fn item(&self, begun: &Begun, migrate_from: Option<u32>) -> Result<ItemInput, ReplayError> {
         let position = begun.delivery.position;
         let missing = || StorageError::Missing { what: "event", position };
         let stored = StoredRecord::read(&self.log, position).map_err(StorageError::from)?.ok_or_else(missing)?;
@@ -79,6 +85,7 @@ impl Inputs {
             delivery: begun.delivery.clone(),
             attempt: begun.attempt,
             depth: stored.depth_at(position),
+            migrate_from,
             event: corrected.unwrap_or_else(|| event.clone()),
         })
     }

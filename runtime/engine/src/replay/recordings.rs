@@ -104,7 +104,7 @@ impl Recordings {
     /// # Errors
     /// The log cannot be read.
     pub fn input(&self, recorded: &Recorded) -> Result<CallInput, ReplayError> {
-        self.inputs.call(&recorded.call)
+        self.inputs.call(&recorded.call, recorded.commits.iter().map(Option::as_ref))
     }
 
     /// Where the attempt of an index reads its state, and the answers of its calls.

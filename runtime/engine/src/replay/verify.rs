@@ -103,9 +103,11 @@ impl Visit for Verification {
             return Ok(());
         };
         let begun = |index: usize| call.get(index).map(|ended| &ended.begun).zip(commits.get(index));
-        let (repeated, correction) = executable.execute(&walk.inputs.call(call)?, |index| {
-            begun(index).map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| walk.inputs.services(begun, commit))
-        })?;
+        let (repeated, correction) =
+            executable.execute(&walk.inputs.call(call, commits.iter().map(Some))?, |index| {
+                begun(index)
+                    .map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| walk.inputs.services(begun, commit))
+            })?;
         self.result.executed += attempts;
         for ((ended, commit), repeated) in call.iter().zip(&commits).zip(repeated) {
             let found = Difference {

@@ -1,10 +1,13 @@
 //! How the writer carries out each command.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use weirgate_core::{AttemptResult, Input, Now};
-use weirgate_host::Module;
-use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record};
+use weirgate_host::{CallError, Module};
+use weirgate_types::{Deployed, Digest, Event, FIRST_STATE_VERSION, HandlerName, Manifest, Position, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
@@ -99,6 +102,7 @@ impl Writer {
     fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), Exit> {
         let (handler, calls) = (call.handler.clone(), std::mem::take(&mut call.hosts));
         self.check_depths(&mut call);
+        self.check_migrations(&mut call)?;
         let failure = |item: &ItemResult| item.result.as_ref().err().map(recorded_failure);
         let answers: Vec<_> = call.items.iter().map(|item| (failure(item), item.correction.is_some())).collect();
         let results = call.items.iter().zip(&answers).map(|(item, (failure, corrected))| AttemptResult {
@@ -121,6 +125,26 @@ impl Writer {
         }
     }
 
+    /// Deliveries of a key may overlap (`ordering = "none"`): of those that migrated its state at the same time, the first
+    /// commit counts, and the others run again on the migrated state.
+    fn check_migrations(&mut self, call: &mut CallResult) -> Result<(), Exit> {
+        let mut late = BTreeSet::new();
+        for item in &mut call.items {
+            let key = item.stored.event(item.position).map_or("", Event::key);
+            if let Some(from) = item.migrated_from
+                && self.durability.projection_mut().state_version(&call.handler, key)? != from
+            {
+                late.insert(key.to_owned());
+            }
+            if late.contains(key) {
+                item.result = Err(CallError::MigratedMeanwhile);
+                // Alone, it comes to another result.
+                call.reproducible = false;
+            }
+        }
+        Ok(())
+    }
+
     fn deploy(
         &mut self,
         mut deployed: Deployed,
@@ -129,7 +153,8 @@ impl Writer {
         reply: Reply<HandlerItem>,
     ) -> Result<(), Exit> {
         let (name, digest) = (deployed.handler.clone(), deployed.digest);
-        if let Err(refusal) = self.has_room_for(&deployed).and_then(|()| self.may_replace(&name, replaces)) {
+        let may = self.has_room_for(&deployed).and_then(|()| self.may_replace(&name, replaces));
+        if let Err(refusal) = may.and_then(|()| self.keeps_state(&deployed, &module)) {
             drop(reply.send(Err(refusal)));
             return Ok(());
         }
@@ -163,6 +188,23 @@ impl Writer {
         }
     }
 
+    /// Whether a deployment can read the state that the version in force has written, and that earlier ones left unmigrated.
+    fn keeps_state(&self, deployed: &Deployed, module: &Module) -> Result<(), Refusal> {
+        let name = &deployed.handler;
+        let Some(view) = self.delivery.machine().handler(name) else { return Ok(()) };
+        let (from, to) = (view.manifest.state_version, Manifest::from_record(&deployed.manifest)?.state_version);
+        let in_force = self.delivery.deployed(name);
+        // A module that is not there may have migrated.
+        let is_migrating = || in_force.map_or(from > FIRST_STATE_VERSION, |deployed| deployed.module.migrates());
+        if to < from {
+            return Err(Refusal::OlderState { handler: name.clone(), from, to });
+        }
+        match !module.migrates() && (to > from || is_migrating()) {
+            true => Err(Refusal::NoMigration { handler: name.clone(), from, to }),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a deployment fits the limits of handlers in memory.
     fn has_room_for(&self, deployed: &Deployed) -> Result<(), Refusal> {
         let Some(view) = self.delivery.machine().handler(&deployed.handler) else {
@@ -189,9 +231,19 @@ impl Writer {
             return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
         };
         let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        let (version, overlaps) = (view.version, view.overlaps);
+        let (version, overlaps, state_version) = (view.version, view.overlaps, view.manifest.state_version);
         let (capabilities, discarded) = (view.manifest.capabilities.clone(), AtomicBool::new(false));
-        let deployed = DeployedHandler { version, digest, module, config, limits, capabilities, overlaps, discarded };
+        let deployed = DeployedHandler {
+            version,
+            digest,
+            state_version,
+            module,
+            config,
+            limits,
+            capabilities,
+            overlaps,
+            discarded,
+        };
         self.delivery.set_deployed(name.clone(), deployed);
         self.feed(Input::Ready { handler: name, digest })
     }

@@ -35,6 +35,8 @@ struct Left {
     cpu_us: u32,
     reproducible: bool,
     reads: Vec<StateReads>,
+    state_version: u32,
+    migrated_from: Option<u32>,
 }
 
 impl Writer {
@@ -69,7 +71,7 @@ impl Writer {
         mut call: Option<&mut CallResult>,
     ) -> Result<Commit, Exit> {
         let delivery = DeliveryId { handler: handler.clone(), position: outcome.position };
-        let (stored, Left { mut effects, log, cpu_us, reproducible, reads }) =
+        let (stored, Left { mut effects, log, cpu_us, reproducible, reads, state_version, migrated_from }) =
             self.left_by(&delivery, outcome.attempt, call.as_deref_mut())?;
         let event = stored.event(delivery.position).ok_or_else(|| no_event(&delivery))?;
         let (key, at_ms) = (event.key().to_owned(), self.time.at_ms());
@@ -106,6 +108,8 @@ impl Writer {
             cpu_us,
             reproducible,
             reads,
+            state_version,
+            migrated_from,
         })
     }
 
@@ -151,11 +155,14 @@ impl Writer {
     ) -> Result<(StoredRecord, Left), Exit> {
         let reproducible = call.as_ref().is_some_and(|call| call.reproducible);
         let cpu_us = call.as_ref().map_or(0, |call| call.cpu_us_of_each());
+        let state_version = call.as_ref().map_or(0, |call| call.state_version);
         match call.and_then(|call| item_of(call, delivery, attempt)) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();
                 let (log, reads) = (std::mem::take(&mut item.log), std::mem::take(&mut item.reads));
-                Ok((item.stored.clone(), Left { effects, log, cpu_us, reproducible, reads }))
+                let migrated_from = item.migrated_from;
+                let left = Left { effects, log, cpu_us, reproducible, reads, state_version, migrated_from };
+                Ok((item.stored.clone(), left))
             }
             None => Ok((self.durability.stored(delivery.position)?, Left::default())),
         }

@@ -52,7 +52,17 @@ pub(crate) mod bindings {
         });
     }
 
-    /// The same for several deliveries at once.
+    /// `migrate-state`, which a handler of any kind may export.
+    pub(crate) mod migrating {
+        wasmtime::component::bindgen!({
+            path: "../../sdk/wit",
+            world: "migration",
+            imports: { default: trappable },
+            with: { "weirgate:handler": super::weirgate::handler },
+        });
+    }
+
+    /// A handler of several deliveries at once.
     pub(crate) mod batching {
         wasmtime::component::bindgen!({
             path: "../../sdk/wit",

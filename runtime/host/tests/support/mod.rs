@@ -83,6 +83,7 @@ pub struct Attempt {
     pub wall_ms: u64,
     pub config: Arc<BTreeMap<String, String>>,
     pub limits: CallLimits,
+    pub migrate_from: Option<u32>,
     pub capabilities: Capabilities,
     pub state: BTreeMap<String, Vec<u8>>,
     pub processor: Arc<dyn Processor>,
@@ -114,6 +115,7 @@ pub fn attempt(behaviour: &str) -> Attempt {
         wall_ms: AT_MS,
         config: Arc::new(BTreeMap::from([("region".to_owned(), "eu".to_owned())])),
         limits: CallLimits { cpu_ms: 1_000, wall_ms: 10_000, ..CallLimits::default() },
+        migrate_from: None,
         capabilities: Capabilities::default(),
         state: BTreeMap::new(),
         processor: Arc::new(OwnProcessor),
@@ -143,6 +145,7 @@ impl Attempt {
             wall_ms: self.wall_ms,
             config: &self.config,
             limits: &self.limits,
+            migrate_from: self.migrate_from,
             capabilities: &self.capabilities,
             processor: &self.processor,
         }

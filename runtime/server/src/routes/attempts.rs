@@ -69,6 +69,9 @@ pub struct AttemptItem {
     /// The handler's version.
     #[schema(value_type = Digest)]
     digest: String,
+    /// The version of the key's state that was migrated before the handler was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrated_from: Option<u32>,
     /// `completed`, `withheld` (completed, with emissions that wait for earlier deliveries), `retry`, `awaiting-correction` or
     /// `dead-lettered`.
     outcome: &'static str,
@@ -183,6 +186,7 @@ impl AttemptItem {
             key: commit.key.clone(),
             attempt: commit.attempt,
             digest: commit.digest.to_string(),
+            migrated_from: commit.migrated_from,
             outcome,
             next_attempt_at: next_attempt_at_ms.map(rfc3339),
             next_attempt_at_ms,

@@ -20,7 +20,8 @@ pub struct FailedAttempt {
     digest: String,
     /// `transient`, `correctable` or `permanent`.
     class: FailureClass,
-    /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract`, `interrupted`, `circuit-open` or `not-reached`.
+    /// `handler`, `trap`, `timeout`, `memory`, `effect-limit`, `contract`, `interrupted`, `circuit-open`, `not-reached`
+    /// or `migration`.
     kind: FailureKind,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]

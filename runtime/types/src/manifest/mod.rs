@@ -41,6 +41,10 @@ pub struct Manifest {
     /// Where a newly deployed handler begins.
     #[serde(default)]
     pub start: Start,
+    /// The version of the form in which it keeps its state. One that is higher than that of the version in force needs a
+    /// component that exports `migrate-state`.
+    #[serde(default = "first_state_version")]
+    pub state_version: u32,
     /// Maximum number of calls in flight, over all keys. Each has one delivery, or up to `batch.events_max`.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
@@ -155,8 +159,15 @@ pub enum ManifestError {
 
 /// Maximum size of a manifest, in bytes. It is kept in one record of the log.
 const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// The `state_version` of a manifest that names none.
+pub const FIRST_STATE_VERSION: u32 = 1;
+const STATE_VERSION_MAX: u32 = 1_000_000;
 const CONFIG_NAME_BYTES_MAX: usize = 256;
 const MODULE_BYTES_MAX: usize = 4_096;
+
+fn first_state_version() -> u32 {
+    FIRST_STATE_VERSION
+}
 
 fn default_concurrency() -> u32 {
     64
@@ -204,6 +215,7 @@ impl Manifest {
         }
         subscription::check(&self.subscriptions)?;
         within("concurrency", self.concurrency, 1, 1_024)?;
+        within("state_version", self.state_version, FIRST_STATE_VERSION, STATE_VERSION_MAX)?;
         policy::check_stages(&self.retry)?;
         self.breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
         self.dead_letter_stop.as_ref().map_or(Ok(()), DeadLetterStop::check)?;
@@ -321,6 +333,8 @@ mod tests {
         let large = format!(r#","config":{{"a":"{}"}}"#, "x".repeat(300_000));
         for (extra, says) in [
             (r#","concurrency":0"#, "`concurrency` is 0; allowed are 1 to 1024"),
+            (r#","state_version":0"#, "`state_version` is 0; allowed are 1 to 1000000"),
+            (r#","state_version":1000001"#, "`state_version` is 1000001"),
             (r#","retry":[{"factor":0.5}]"#, "`retry.factor` is 0.5"),
             (r#","retry":[{"attempts":0}]"#, "`retry.attempts` is 0"),
             (r#","breaker":{"failure_ratio":0}"#, "`breaker.failure_ratio` is 0; allowed are 0.01 to 1"),

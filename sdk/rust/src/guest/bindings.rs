@@ -45,7 +45,25 @@ pub mod compensating {
     });
 }
 
-/// The same for batches.
+/// `migrate-state`, which a component of any kind may export.
+pub mod migrating {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "migration",
+        pub_export_macro: true,
+        default_bindings_module: "::weirgate_sdk::__private::bindings::migrating",
+        with: {
+            "weirgate:handler/config@0.1.0": super::weirgate::handler::config,
+            "weirgate:handler/http@0.1.0": super::weirgate::handler::http,
+            "weirgate:handler/log@0.1.0": super::weirgate::handler::log,
+            "weirgate:handler/outbox@0.1.0": super::weirgate::handler::outbox,
+            "weirgate:handler/state@0.1.0": super::weirgate::handler::state,
+            "weirgate:handler/types@0.1.0": super::weirgate::handler::types,
+        },
+    });
+}
+
+/// A handler of batches.
 pub mod batching {
     wit_bindgen::generate!({
         path: "wit",

@@ -2,8 +2,8 @@
 //! `arena.rs`, the only code that exists on WebAssembly only.
 
 use crate::{
-    Context, CorrectableData, CorrectableFailure, Delivery, Due, Event, EventData, Failure, HttpError, Level, Request,
-    Response,
+    Context, CorrectableData, CorrectableFailure, Delivery, Due, Event, EventData, Failure, HttpError, Level,
+    Migration, Request, Response,
     backend::{Backend, RawEmission, RawStatus, RawTimer},
     correction::{self, Corrected},
 };
@@ -41,6 +41,15 @@ pub fn correct<T: CorrectableData>(
     let failure = CorrectableFailure { message, what_is_wrong };
     let Corrected { data, data_content_type } = correction::correct(event.into(), &context, &failure, hook)?;
     Some(imports::types::Correction { data, data_content_type })
+}
+
+/// Calls the migration once; called by the exported `migrate-state`.
+///
+/// # Errors
+/// The migration failed.
+pub fn migrate(delivery: bindings::Delivery, from: u32, migration: Migration) -> Result<(), String> {
+    let context = Context::new(Box::new(Imports::ONE), delivery.into());
+    migration(from, &context).map_err(|failure| failure.message().to_owned())
 }
 
 fn run<T: EventData>(

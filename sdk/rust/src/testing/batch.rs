@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Delivery, Run, World, lanes::Tried, limits::catch_end, recorder::Recorder, run::End};
 use crate::{
-    Context, EventData, Failure, Item,
+    Context, Event, EventData, Failure, Item,
     batch::{Results, handle_all},
 };
 
@@ -28,14 +28,18 @@ impl World {
         let recorders: Vec<_> = deliveries.iter().map(Delivery::recorder).collect();
         Recorder::join(&recorders);
         let (mut keys, mut subjects, mut given) = (Vec::new(), Vec::new(), Vec::new());
-        for (delivery, recorder) in deliveries.into_iter().zip(&recorders) {
-            let (event, delivery) = delivery.parts();
-            keys.push(delivery.key.clone());
+        for (delivery, recorder) in deliveries.iter().zip(&recorders) {
+            let (event, identity) = delivery.clone().parts();
+            keys.push(identity.key.clone());
             subjects.push(event.subject.clone().unwrap_or_default());
-            given.push((event, Context::new(Box::new(recorder.clone()), delivery)));
+            given.push((event, Context::new(Box::new(recorder.clone()), identity)));
         }
-        let ends = match catch_end(|| handle_all(given, handler)) {
-            Ok(results) => ends(results, &keys),
+        let call = || match migrate(&deliveries, &given) {
+            Some(failed) => failed,
+            None => ends(handle_all(given, handler), &keys),
+        };
+        let ends = match catch_end(call) {
+            Ok(ends) => ends,
             Err(reason) => keys.iter().map(|_| End::Ended(reason.clone())).collect(),
         };
         let recorded = ends.into_iter().zip(Recorder::finish(recorders)).zip(subjects);
@@ -45,6 +49,17 @@ impl World {
         }
         runs
     }
+}
+
+/// Migrates the state of each item that says so. If one fails, the handler is not called: the others are delivered again.
+fn migrate(deliveries: &[Delivery], given: &[(Event<Vec<u8>>, Context)]) -> Option<Vec<End>> {
+    let mut migrated = deliveries.iter().zip(given).map(|(delivery, (_, context))| delivery.migrate(context).err());
+    let (failed, failure) = migrated.by_ref().enumerate().find_map(|(index, failure)| Some((index, failure?)))?;
+    let mut ends: Vec<_> = deliveries.iter().map(|_| End::Blocked).collect();
+    if let Some(end) = ends.get_mut(failed) {
+        *end = End::Failed(failure);
+    }
+    Some(ends)
 }
 
 /// Later items of a key with a failed item have read effects that do not count.

@@ -33,6 +33,7 @@ impl Delivery {
         let (event, delivery) = self.clone().parts();
         let context = Context::new(Box::new(self.recorder()), delivery);
         let ask = || {
+            self.migrate(&context).ok()?;
             let r#type = event.r#type.clone();
             let corrected = correction::correct(event, &context, &failure, hook)?;
             check_event("a correction", &r#type, corrected.data_content_type.as_deref(), &corrected.data);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Emitted, Run, limits::catch_end, network::Answers, recorder::Recorder, run::End};
-use crate::{Context, Event, EventData, EventType, Failure, HttpError, Repair, Response};
+use crate::{Context, Event, EventData, EventType, Failure, HttpError, Migration, Repair, Response};
 
 /// The extension attribute with an event's key if that is not its subject.
 const PARTITION_KEY: &str = "partitionkey";
@@ -25,6 +25,7 @@ pub struct Delivery {
     /// What a delivery of a repair is called with.
     pub(super) repair: Option<Box<Repair>>,
     attempt: u32,
+    migration: Option<(u32, Migration)>,
 }
 
 impl Delivery {
@@ -60,6 +61,7 @@ impl Delivery {
             is_timer: false,
             repair: None,
             attempt: 1,
+            migration: None,
         }
     }
 
@@ -171,17 +173,25 @@ impl Delivery {
         self
     }
 
+    /// The key's state is of this earlier version, and is migrated before the handler is called.
+    #[must_use]
+    pub fn migrating(mut self, from: u32, migration: Migration) -> Self {
+        self.migration = Some((from, migration));
+        self
+    }
+
     /// Calls the handler.
     ///
     /// # Panics
     /// With the handler's own panic, which in a component would be a trap; or when it makes a call for which the test has no
     /// answer.
     pub fn run<T: EventData>(self, handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>) -> Run {
-        let recorder = self.recorder();
+        let (recorder, migration) = (self.recorder(), self.migration);
         let (event, delivery) = self.parts();
         let subject = event.subject.clone().unwrap_or_default();
         let mut context = Context::new(Box::new(recorder.clone()), delivery);
         let call = || {
+            migrate(migration, &context)?;
             handler(event.read()?, &mut context)?;
             context.finish()
         };
@@ -192,6 +202,11 @@ impl Delivery {
         };
         let left = Recorder::finish(vec![recorder]).pop();
         Run::new(end, left.unwrap_or_default(), &subject)
+    }
+
+    /// Migrates the state on which the handler will be called with this context.
+    pub(super) fn migrate(&self, context: &Context) -> Result<(), Failure> {
+        migrate(self.migration, context)
     }
 
     /// The key that the delivery will have.
@@ -227,6 +242,13 @@ impl Delivery {
             attempt: self.attempt,
         }
     }
+}
+
+/// The failure is the one that the runtime records.
+fn migrate(migration: Option<(u32, Migration)>, context: &Context) -> Result<(), Failure> {
+    let Some((from, migration)) = migration else { return Ok(()) };
+    let failed = |failure: Failure| format!("the state of version {from} is not migrated: {}", failure.message());
+    migration(from, context).map_err(|failure| Failure::transient(failed(failure)))
 }
 
 /// An event's key is its `partitionkey`, else its subject.

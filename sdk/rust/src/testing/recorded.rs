@@ -10,10 +10,10 @@ use std::{
 use serde::Deserialize;
 
 use super::{Delivery, Emitted, Run, Timer, run::End};
-use crate::{Context, Due, Event, EventData, Failure, HttpError, Response};
+use crate::{Context, Due, Event, EventData, Failure, HttpError, Migration, Response};
 
 /// The format of the files.
-const FORMAT: &str = "weirgate-fixture/1";
+const FORMAT: &str = "weirgate-fixture/2";
 /// The media type of data without one.
 const JSON: &str = "application/json";
 
@@ -37,6 +37,7 @@ const JSON: &str = "application/json";
 pub struct Recorded {
     path: PathBuf,
     fixture: Fixture,
+    migration: Option<Migration>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +50,8 @@ struct Fixture {
     wall_ms: u64,
     event: RecordedEvent,
     state: BTreeMap<String, Bytes>,
+    /// The version of the state that was migrated first.
+    migrated_from: Option<u32>,
     config: BTreeMap<String, String>,
     answers: BTreeMap<String, Answer>,
     expected: Expected,
@@ -156,7 +159,13 @@ impl Recorded {
         let fixture: Fixture =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} is no fixture: {error}", path.display()));
         assert_eq!(fixture.format, FORMAT, "{} is of another format", path.display());
-        Self { path, fixture }
+        Self { path, fixture, migration: None }
+    }
+
+    /// The handler's `migrate_state`, for attempts that began with a migration.
+    #[must_use]
+    pub fn migrating(self, migration: Migration) -> Self {
+        Self { migration: Some(migration), ..self }
     }
 
     /// The delivery, to change something before it is run.
@@ -171,6 +180,9 @@ impl Recorded {
         delivery.event.extensions = event.extensions;
         delivery.state = state.into_iter().map(|(name, value)| (name, value.bytes())).collect();
         delivery.config = config;
+        if let Some((from, migration)) = self.fixture.migrated_from.zip(self.migration) {
+            delivery = delivery.migrating(from, migration);
+        }
         answers.into_iter().fold(delivery, |delivery, (step, answer)| answer.give(delivery, step))
     }
 
@@ -180,8 +192,10 @@ impl Recorded {
     /// It comes to something else.
     #[track_caller]
     pub fn check<T: EventData>(&self, handler: impl FnOnce(Event<T>, &mut Context) -> Result<(), Failure>) {
-        let run = self.delivery().run(handler);
         let path = self.path.display();
+        let lacks_migration = self.fixture.migrated_from.is_some() && self.migration.is_none();
+        assert!(!lacks_migration, "{path} began with a migration: check it with `recorded.migrating(migrate_state)`");
+        let run = self.delivery().run(handler);
         match (&self.fixture.expected, run.end()) {
             (Expected::Completed(expected), End::Completed) => {
                 let differences = expected.differences(&run, self.fixture.wall_ms);

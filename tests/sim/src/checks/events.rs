@@ -56,6 +56,7 @@ impl Checks {
         watched.forget();
         self.timers.retain(|timer, _| timer.handler != *handler);
         self.schedules.removed(handler);
+        self.state_versions.removed(handler);
         // A new handler of its name may emit the same again.
         let of_handler = format!("{handler}-");
         self.emitted.retain(|id| !id.starts_with(&of_handler));

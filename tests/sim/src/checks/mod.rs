@@ -4,6 +4,7 @@
 mod attempts;
 mod decisions;
 mod events;
+pub mod migrations;
 mod outcomes;
 mod resequence;
 mod time;
@@ -18,6 +19,7 @@ use crate::{
     schedules::{Schedules, is_schedule},
 };
 use events::Seen;
+use migrations::StateVersions;
 
 /// The guarantees. Each is checked by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +56,8 @@ pub enum Rule {
     Time,
     /// An attempt begins under the version in force and is committed by it; a removed handler leaves nothing.
     Versions,
+    /// A key's state is migrated once, from the version that it has; and no deployment has an earlier one.
+    Migrations,
     /// The checkpoint passes no open delivery.
     Checkpoint,
     /// What browsers see never goes back, and nothing is missing from it.
@@ -179,6 +183,7 @@ pub struct Checks {
     events: Vec<Seen>,
     pub timers: BTreeMap<TimerId, u64>,
     pub schedules: Schedules,
+    pub state_versions: StateVersions,
     /// How often schedules have fired.
     pub schedules_fired: u64,
     /// The clock readings.
@@ -224,6 +229,7 @@ impl Checks {
             events: Vec::new(),
             timers: BTreeMap::new(),
             schedules: Schedules::default(),
+            state_versions: StateVersions::default(),
             schedules_fired: 0,
             wall_ms: 0,
             monotonic_ms: 0,
@@ -251,7 +257,10 @@ impl Checks {
                 self.attempted(position, delivery, (*attempt, *version), *at_ms)?;
             }
             Record::Committed(_) | Record::Batched(_) => {
-                record.commits().iter().try_for_each(|commit| self.committed(position, commit))?;
+                for commit in record.commits() {
+                    self.committed(position, commit)?;
+                    self.migrated(commit)?;
+                }
             }
             Record::DeliveryDecided(one) => self.decided(position, one)?,
             Record::Released { delivery, emitted, .. } => self.released(delivery, emitted)?,
@@ -261,6 +270,7 @@ impl Checks {
             Record::Fired { timer, due_ms, at_ms, .. } => self.fired(timer, *due_ms, *at_ms)?,
             Record::Deployed(deployed) => {
                 self.schedules.deployed(deployed);
+                self.state_version_deployed(position, deployed)?;
                 self.deployed(position, deployed);
             }
             Record::Removed(removed) => self.removed(&removed.handler)?,

@@ -41,7 +41,7 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let options = HostOptions::new(dir.path().to_owned(), compiler);
         let host = Host::new(options).unwrap_or_else(|error| panic!("{error}"));
-        let put = host.put_module(&weirgate_guests::in_handler("", ""));
+        let put = host.put_module(&weirgate_guests::migrating());
         let digest = put.unwrap_or_else(|error| panic!("{error}")).digest;
         let module = host.load(digest).unwrap_or_else(|error| panic!("{error}"));
         Self { host: Arc::new(host), module, _dir: dir }

@@ -8,7 +8,7 @@ use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 use super::{History, Stop, unreadable};
 use crate::{
     Checked, NAMES, Rule, Takes,
-    checks::{Life, check},
+    checks::{Life, check, migrations},
     clients,
     clients::Intent,
     plan::name,
@@ -215,6 +215,11 @@ impl History<'_> {
         let Some(setting) = self.plan.handlers.get(index) else { return };
         let variant = if self.has_schedules { self.chance.below(8) } else { 0 };
         let manifest = schedules::with(&setting.manifest(name(index).as_str(), takes), variant);
+        // An earlier version than that in force is refused, so at the end none is tried.
+        let (is_later, is_earlier) = (self.chance.one_in(3), self.chance.one_in(4) && self.has_schedules);
+        let latest = self.checks.state_versions.latest(&name(index)).unwrap_or(1);
+        let version = (latest + u32::from(is_later)).saturating_sub(u32::from(is_earlier)).max(1);
+        let manifest = migrations::with(&manifest, version);
         drop(self.engine.deploy(name(index), manifest));
     }
 

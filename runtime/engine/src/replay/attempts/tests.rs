@@ -29,6 +29,8 @@ fn commit(position: u64, attempt: u32, outcome: Outcome) -> Commit {
         cpu_us: 0,
         reproducible: true,
         reads: Vec::new(),
+        state_version: 1,
+        migrated_from: None,
     }
 }
 

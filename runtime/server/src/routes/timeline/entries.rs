@@ -112,6 +112,9 @@ pub struct AttemptEnded {
     pub version: u64,
     #[schema(value_type = Digest)]
     pub digest: String,
+    /// The version of the key's state that was migrated before the handler was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrated_from: Option<u32>,
     /// `completed`, `withheld`, `retry`, `awaiting-correction` or `dead-lettered`.
     pub outcome: &'static str,
     /// Retry: when the next attempt is due: RFC 3339, and in Unix milliseconds.
@@ -241,6 +244,8 @@ pub struct DeployedEntry {
     pub handler: String,
     #[schema(value_type = Digest)]
     pub digest: String,
+    pub actor: String,
+    pub reason: String,
 }
 
 #[derive(Serialize, ToSchema)]

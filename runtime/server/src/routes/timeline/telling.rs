@@ -64,9 +64,12 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
             correction: refused.correction.0,
             reason: refused.reason.clone(),
         }),
-        Record::Deployed(deployed) => {
-            What::Deployed(DeployedEntry { handler: deployed.handler.to_string(), digest: deployed.digest.to_string() })
-        }
+        Record::Deployed(deployed) => What::Deployed(DeployedEntry {
+            handler: deployed.handler.to_string(),
+            digest: deployed.digest.to_string(),
+            actor: deployed.actor.clone(),
+            reason: deployed.reason.clone(),
+        }),
         Record::ModeChanged(changed) => mode(changed),
         Record::Removed(removed) => What::ModeChanged(ModeEntry {
             handler: removed.handler.to_string(),
@@ -146,6 +149,7 @@ fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -
         attempt: commit.attempt,
         version: commit.version.0,
         digest: commit.digest.to_string(),
+        migrated_from: commit.migrated_from,
         outcome,
         next_attempt_at: due_ms.map(rfc3339),
         next_attempt_at_ms: due_ms,

@@ -74,7 +74,8 @@ pub fn told(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> Told {
         }
         "deployed" => {
             let digest = word(entry, "digest").trim_start_matches("sha256:").chars().take(12).collect::<String>();
-            ('^', format!("{} has version #{} ({digest})", word(entry, "handler"), position(entry)), Vec::new())
+            let version = format!("{} has version #{} ({digest})", word(entry, "handler"), position(entry));
+            ('^', format!("{version}, by {}", by(entry)), Vec::new())
         }
         "mode-changed" => {
             ('^', format!("{} is {}, by {}", word(entry, "handler"), word(entry, "mode"), by(entry)), Vec::new())
@@ -114,6 +115,9 @@ fn attempt_ended(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> (char, 
     };
     let text = format!("{} attempt {} {outcome}", word(entry, "delivery"), number(entry, "attempt"));
     let mut details = Vec::new();
+    if entry.get("migrated_from").is_some() {
+        details.push(format!("migrates the state of version {}", number(entry, "migrated_from")));
+    }
     if let Some(failure) = entry.get("failure") {
         details.push(format!("{} ({}, {})", word(failure, "message"), word(failure, "class"), word(failure, "kind")));
         let what_is_wrong = Some(word(failure, "what_is_wrong")).filter(|what| !what.is_empty());
