@@ -2,7 +2,7 @@
 
 use weirgate_types::{Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record};
 
-use crate::DeliveryRow;
+use crate::{DeliveryRow, HoldId};
 
 /// An action; the engine carries actions out in the order in which they were added.
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each attempt")]
@@ -32,6 +32,10 @@ pub enum Action {
     /// Stage the firing of timers that are due by `now_ms`, as many as the engine's limit allows. Answered by
     /// [`crate::Input::TimersRead`].
     FireTimers { now_ms: u64 },
+    /// No attempt of a key on hold is running any more, and none begins.
+    ReportQuiet { hold: HoldId },
+    /// A hold has ended, because its time is over or its handler was removed.
+    ReportHoldOver { hold: HoldId },
     /// Write this row to the view of open deliveries; `None` deletes it.
     Keep { delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool },
     /// Write the next number of a lane.

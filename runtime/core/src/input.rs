@@ -4,7 +4,7 @@ use weirgate_types::{
     AttemptFailure, BreakerId, Commit, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
 };
 
-use crate::DeliveryRow;
+use crate::{DeliveryRow, HoldId};
 
 /// One input.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,11 @@ pub enum Input<'a> {
     TimersRead { next_due_ms: Option<u64> },
     /// An operator opens or closes a breaker.
     SetBreaker { breaker: &'a BreakerId, open: bool, actor: &'a str, reason: &'a str },
+    /// No attempt of the key begins at the handler, for at most [`crate::HOLD_MS_MAX`]. Answered by
+    /// [`crate::Action::ReportQuiet`] or [`crate::Action::ReportHoldOver`].
+    Hold { hold: HoldId, handler: &'a HandlerName, key: KeyHash },
+    /// The hold is not needed any more.
+    EndHold { hold: HoldId },
     /// All waiting commands were taken and time has passed: attempts begin now, so that ready deliveries share calls.
     Tick,
     /// Whether the disk has room for writes of handlers and timers. Without it no attempt begins and no timer fires.
@@ -89,7 +94,7 @@ impl EventHead {
             r#type: event.r#type.clone(),
             source: event.source.clone(),
             key: keys.hash(event.key()),
-            to: record.addressee().cloned(),
+            to: record.addressee().filter(|_| position == first).cloned(),
             sequence: event.sequence(),
             at_ms: record.at_ms(),
         })

@@ -27,6 +27,11 @@ impl Calls {
         self.of.get(&position).copied()
     }
 
+    /// The deliveries that are in a call.
+    pub fn deliveries(&self) -> impl Iterator<Item = Position> {
+        self.of.keys().copied()
+    }
+
     /// A delivery runs in a call. One that runs already stays in its call.
     pub fn begin(&mut self, position: Position, call: Position) {
         if self.of.contains_key(&position) {

@@ -4,6 +4,7 @@
 
 mod calls;
 mod discarded;
+mod holds;
 mod queues;
 mod resequence;
 mod spilled;
@@ -14,6 +15,7 @@ use weirgate_types::{KeyHash, Position};
 
 use crate::{DeliveryPhase, DeliveryRow, DeliveryState, Rank};
 use calls::Calls;
+use holds::KeyHolds;
 use queues::Queues;
 use resequence::{Resequencer, SequenceState};
 pub use spilled::Spilled;
@@ -29,6 +31,7 @@ pub struct Lanes {
     resequencer: Resequencer,
     running: usize,
     calls: Calls,
+    holds: KeyHolds,
     pub spilled: Spilled,
     /// Maximum number of deliveries of a lane in memory; the others are on disk.
     lane_max: usize,
@@ -166,16 +169,6 @@ impl Lanes {
         }
     }
 
-    /// Takes a runnable delivery.
-    pub fn pop_runnable(&mut self) -> Option<Position> {
-        self.queues.pop_runnable()
-    }
-
-    /// Takes a runnable delivery that has not been tried.
-    pub fn pop_fresh(&mut self) -> Option<Position> {
-        self.queues.pop_fresh()
-    }
-
     /// The deliveries right behind `first` in its lane that may share a call: a batch that begins with it may include them.
     pub fn followers(&self, first: Position, most: usize) -> Vec<Position> {
         let Some(row) = self.open.get(&first).filter(|row| !row.parallel && row.may_share()) else {
@@ -187,6 +180,7 @@ impl Lanes {
         let follows = |position: &Position| {
             let next =
                 self.open.get(position).filter(|next| next.may_share() && self.resequencer.follows(before, next));
+            let next = next.filter(|next| !self.holds.has(next.key));
             before = next.unwrap_or(before);
             next.is_some()
         };

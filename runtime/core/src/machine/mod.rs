@@ -2,6 +2,7 @@
 
 mod attempts;
 mod breakers;
+mod holds;
 mod questions;
 mod records;
 mod resequence;
@@ -11,6 +12,8 @@ mod timers;
 use std::collections::BTreeMap;
 
 pub use attempts::HOOK;
+use holds::Hold;
+pub use holds::{HOLD_MS_MAX, HoldId};
 use timers::Timers;
 
 use weirgate_types::{BreakerPolicy, CalledHost, DeliveryId, Deployed, HandlerName, KeyHasher, Position, Record};
@@ -44,6 +47,7 @@ impl Default for Limits {
 pub struct Machine {
     handlers: BTreeMap<HandlerName, Handler>,
     hosts: BTreeMap<CalledHost, Breaker>,
+    holds: BTreeMap<HoldId, Hold>,
     limits: Limits,
     entropy: Entropy,
     keys: KeyHasher,
@@ -69,6 +73,7 @@ impl Machine {
         Self {
             handlers: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            holds: BTreeMap::new(),
             limits,
             entropy,
             keys: KeyHasher::default(),
@@ -137,11 +142,14 @@ impl Machine {
             Input::SetBreaker { breaker, open, actor, reason } => {
                 self.set_breaker(breaker, open, (actor, reason), actions);
             }
+            Input::Hold { hold, handler, key } => self.begin_hold(hold, handler, key, now),
+            Input::EndHold { hold } => self.end_hold(hold),
             Input::Tick => self.begin_attempts(now, actions),
             Input::Stopping => self.stopping = true,
             Input::Space { has_space } => self.has_space = has_space,
             Input::Recovered => self.recovered(now, actions),
         }
+        self.look_at_holds(now, actions);
         if self.has_space && !self.recovering && !self.stopping {
             self.pass_gaps(now, actions);
         }

@@ -1,6 +1,6 @@
 //! Queries of the machine's state.
 
-use weirgate_types::{DeliveryId, HandlerName, Mode, Position};
+use weirgate_types::{DeliveryId, HandlerName, KeyHash, Mode, Position};
 
 use super::Machine;
 use crate::{
@@ -37,7 +37,13 @@ impl Machine {
         let emitting =
             self.handlers.values().filter(|handler| handler.mode != Mode::Paused && handler.lanes.active() > 0);
         let emitting = emitting.filter_map(|handler| handler.emission_rate.allows_at_ms());
-        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(emitting).min()
+        let holds = self.next_hold_over_ms();
+        deliveries.chain(gaps).chain(wanted).chain(breakers).chain(emitting).chain(holds).min()
+    }
+
+    #[must_use]
+    pub fn hash_key(&self, key: &str) -> KeyHash {
+        self.keys.hash(key)
     }
 
     #[must_use]
@@ -80,7 +86,7 @@ impl Machine {
 
     /// The first delivery of a lane that is in memory.
     #[must_use]
-    pub fn first_of_lane(&self, handler: &HandlerName, lane: weirgate_types::KeyHash) -> Option<Position> {
+    pub fn first_of_lane(&self, handler: &HandlerName, lane: KeyHash) -> Option<Position> {
         self.handlers.get(handler)?.lanes.of_lane(lane).first().copied()
     }
 

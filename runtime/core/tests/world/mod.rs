@@ -10,8 +10,8 @@ mod shell;
 use std::collections::{BTreeMap, VecDeque};
 
 use weirgate_core::{
-    Action, AttemptResult, DeliveryPhase, DeliveryRow, DeliveryState, Entropy, HandlerRow, HandlerView, Input, Limits,
-    Machine, deliveries_of,
+    Action, AttemptResult, DeliveryPhase, DeliveryRow, DeliveryState, Entropy, HandlerRow, HandlerView, HoldId, Input,
+    Limits, Machine, deliveries_of,
 };
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest,
@@ -55,6 +55,9 @@ pub struct World {
     /// Timers by due time; their contents do not concern the machine.
     pub timers: Vec<u64>,
     pub fired: Vec<(u64, u64)>,
+    /// Holds that were reported as quiet, and as over.
+    pub quiet: Vec<HoldId>,
+    pub over: Vec<HoldId>,
     /// Whether completed deliveries emit an event.
     pub emits: bool,
     /// Whether spilled rows can be reloaded; a test without reloads saves the time.
@@ -130,6 +133,8 @@ impl World {
             reloads: 0,
             timers: Vec::new(),
             fired: Vec::new(),
+            quiet: Vec::new(),
+            over: Vec::new(),
             emits: false,
             keeps_rows: true,
             is_in_pass: false,

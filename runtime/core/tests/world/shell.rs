@@ -43,6 +43,8 @@ impl World {
                 Action::ChangeState(change) => self.change_state(change),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
                 Action::Reload { handler, lanes, due_ms } => self.reload(&handler, lanes, due_ms),
+                Action::ReportQuiet { hold } => self.quiet.push(hold),
+                Action::ReportHoldOver { hold } => self.over.push(hold),
                 Action::FireTimers { now_ms } => self.fire(now_ms),
                 Action::Keep { delivery, row: Some(row), .. } => drop(self.rows.insert(delivery, row)),
                 Action::Keep { delivery, row: None, .. } => drop(self.rows.remove(&delivery)),
