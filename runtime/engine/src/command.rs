@@ -2,17 +2,18 @@
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use weirgate_core::{DeliveryState, StateName};
+use weirgate_core::{DeliveryState, HoldId, StateName};
 use weirgate_host::{Grant, Module};
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash,
-    LogLine, Manifest, Mode, Position, StateWrite, Stepped,
+    LogLine, Manifest, Mode, Position, Repaired, StateWrite, Stepped,
 };
 
 use crate::{
     Refusal, WorkerFault,
     identities::Identified,
     job::{CallResult, StoredRecord},
+    replays::ReplayStep,
 };
 
 /// A permit for events on their way into the log, and the bytes that they hold. Released when the events are in the log,
@@ -97,12 +98,42 @@ pub enum Command {
         deliveries: Vec<(DeliveryId, KeyHash)>,
         reply: Reply<Vec<KnownState>>,
     },
+    /// A step of a replay is to be recorded.
+    StepReplay {
+        step: Box<ReplayStep>,
+        audit: Audit,
+        reply: Reply<Position>,
+    },
+    /// No attempt of the key is to begin, for at most a second. Replied to when none is running.
+    HoldKey {
+        handler: HandlerName,
+        key: String,
+        reply: Reply<HoldToken>,
+    },
+    EndHold {
+        hold: HoldId,
+    },
+    /// A key on hold is repaired; that ends the hold, unless the repair has more parts.
+    Repair {
+        token: HoldToken,
+        repaired: Box<Repaired>,
+        has_more: bool,
+        reply: Reply<Position>,
+    },
     /// Stop once all taken commands are durable.
     Stop {
         reply: oneshot::Sender<()>,
     },
     /// A worker could not make a call: the engine ends.
     WorkerFailed(WorkerFault),
+}
+
+/// A hold that is in force.
+#[derive(Debug, Clone)]
+pub struct HoldToken {
+    pub hold: HoldId,
+    pub handler: HandlerName,
+    pub key: String,
 }
 
 /// The actor of a command and the reason, recorded with it.

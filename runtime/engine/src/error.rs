@@ -9,6 +9,8 @@ use weirgate_log::LogError;
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, Position, RecordError};
 use weirgate_views::ViewError;
 
+use crate::replays::ReplayState;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -108,6 +110,10 @@ pub enum Refusal {
         "modules that were never deployed take more than {bytes_max} bytes; deploy them, or wait until they are deleted"
     )]
     TooManyModules { bytes_max: u64 },
+    #[error("a key of {0} is on hold for a repair, or too many are; try again later")]
+    KeyOnHold(HandlerName),
+    #[error("the key was not repaired: its hold ended, or an attempt of it took too long; try again")]
+    HoldOver,
     #[error("the server is stopping")]
     Stopped,
     // The request is wrong.
@@ -139,14 +145,16 @@ pub enum Refusal {
     NoEarlierVersion(HandlerName),
     #[error("version {number} of {handler} is in force already")]
     VersionInForce { handler: HandlerName, number: u32 },
-    #[error(
-        "the state of {handler} has version {from}, and this deployment has `state_version = {to}`: a later form is not converted back; rebuild the state from the events"
-    )]
-    OlderState { handler: HandlerName, from: u32, to: u32 },
-    #[error(
-        "keys of {handler} may have state of an earlier version than {to}, and the component does not export `migrate-state`, which converts it (the version in force has `state_version = {from}`)"
-    )]
-    NoMigration { handler: HandlerName, from: u32, to: u32 },
+    #[error("there is no replay {0}")]
+    UnknownReplay(Position),
+    #[error("replay {replay} is {}: this does not follow; look at it and try again", .state.word())]
+    ReplayState { replay: Position, state: ReplayState },
+    #[error("replay {replay} of {handler} is being applied: wait until it has ended, or cancel it")]
+    ReplayUnderWay { handler: HandlerName, replay: Position },
+    #[error("{what} takes more than {bytes_max} bytes")]
+    ReplayText { what: &'static str, bytes_max: usize },
+    #[error("the repair takes {bytes} bytes; at most {bytes_max} are allowed")]
+    RepairTooLarge { bytes: usize, bytes_max: usize },
     #[error("there is no breaker {0}: give the handler a [breaker] in its manifest")]
     UnknownBreaker(BreakerId),
     #[error("no module's digest begins with {0}")]

@@ -6,9 +6,12 @@ use weirgate_core::{DeliveryRow, Rank};
 use weirgate_types::{CalledHost, DeliveryId, Digest, FIRST_STATE_VERSION, HandlerName, KeyHash, Position, TimerId};
 use weirgate_views::Table;
 
-use crate::tables::{
-    DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, IDENTITIES, LAGGING, MODULES, NUMBERS, OFFERS, PARTS,
-    QUEUE, REMOVALS, SPILLED, STATE_VERSIONS, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
+use crate::{
+    replays::RepairId,
+    tables::{
+        DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, LAGGING, MODULES, NUMBERS, OFFERS, PARTS, QUEUE,
+        REMOVALS, REMOVED, REPAIRS, REPLAYING, REPLAYS, SPILLED, STATES, TIMERS, TIMERS_BY_TIME, VERSIONS,
+    },
 };
 
 /// Values longer than this stay in the log; the view holds where.
@@ -84,6 +87,53 @@ pub fn version_of(key: &[u8]) -> Option<Position> {
 /// A handler whose rows are being deleted.
 pub fn removal(name: &HandlerName) -> Vec<u8> {
     [REMOVALS.prefix(), name.as_str().as_bytes()].concat()
+}
+
+/// When a handler was removed last.
+pub fn removed(name: &HandlerName) -> Vec<u8> {
+    [REMOVED.prefix(), name.as_str().as_bytes()].concat()
+}
+
+/// All replays, the newest first.
+pub fn replays() -> &'static [u8] {
+    REPLAYS.prefix()
+}
+
+/// In digits, as in [`spilled`].
+pub fn replay(replay: Position) -> Vec<u8> {
+    [replays(), format!("{:020}", u64::MAX - replay.0).as_bytes()].concat()
+}
+
+/// The replay of a row of [`replays`].
+pub fn replay_of(key: &[u8]) -> Option<Position> {
+    version_of(key)
+}
+
+/// The replay that is being applied to a handler.
+pub fn replaying(name: &HandlerName) -> Vec<u8> {
+    [REPLAYING.prefix(), name.as_str().as_bytes()].concat()
+}
+
+/// All repairs of a replay.
+pub fn repairs_of(replay: Position) -> Vec<u8> {
+    [REPAIRS.prefix(), &position_value(replay)].concat()
+}
+
+/// Those of a key, or their undoing.
+pub fn repairs_of_key(replay: Position, is_undo: bool, key: KeyHash) -> Vec<u8> {
+    [repairs_of(replay).as_slice(), &[u8::from(is_undo)], &key.0.to_be_bytes()].concat()
+}
+
+pub fn repair(replay: Position, RepairId { is_undo, key, position }: RepairId) -> Vec<u8> {
+    [repairs_of_key(replay, is_undo, key), position_value(position)].concat()
+}
+
+/// The repair of a row of [`repairs_of`].
+pub fn repair_of(row: &[u8]) -> Option<RepairId> {
+    let (head, position) = row.split_last_chunk::<8>()?;
+    let (head, key) = head.split_last_chunk::<8>()?;
+    let [position, key] = [position, key].map(|bytes| u64::from_be_bytes(*bytes));
+    Some(RepairId { is_undo: *head.last()? == 1, key: KeyHash(key), position: Position(position) })
 }
 
 /// The rows that a removed handler leaves, as prefixes of their keys; its timers first, so that none fires.

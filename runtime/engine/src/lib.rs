@@ -28,6 +28,7 @@ mod projection;
 mod queries;
 mod recent;
 pub mod replay;
+mod replays;
 mod runs;
 mod secrets;
 #[cfg(feature = "sim")]
@@ -48,13 +49,14 @@ pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, Deliv
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     Blocked, BlockedPage, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage,
-    DeliveryPage, Failure, Handle, Moment, NewData, Rollback, StoredEvent, Suspected,
+    DeliveryPage, Failure, Handle, KeyHold, Moment, NewData, Rollback, StoredEvent, Suspected,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
+pub use replays::{RepairId, RepairPage, ReplayItem, ReplayRow, ReplayState, ReplayStep};
 pub use start::{Options, start};
 pub use versions::{VersionItem, VersionPage, VersionRow};
 pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};

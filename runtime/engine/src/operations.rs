@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weirgate_types::{
     AttemptFailure, BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, FailureKind,
-    HandlerName, Mode, ModeChanged, Outcome, Record, Removed,
+    HandlerName, Mode, ModeChanged, Outcome, Position, Record, Removed, ReplayApproved, ReplayEnded,
 };
 
 use crate::{Audit, command::LastFailure, notices};
@@ -27,6 +27,7 @@ enum Kind {
     ModeChanged,
     BreakerChanged,
     Decided,
+    Replay,
     DeadLettered,
     EndedByHost,
 }
@@ -39,6 +40,7 @@ impl Kind {
             Self::ModeChanged => "changes of mode",
             Self::BreakerChanged => "changes of breakers",
             Self::Decided => "decisions",
+            Self::Replay => "steps of replays",
             Self::DeadLettered => "dead letters",
             Self::EndedByHost => "attempts that trapped or exceeded a limit",
         }
@@ -53,6 +55,7 @@ enum Line {
     ModeChanged { handler: HandlerName, mode: Mode, actor: String, reason: String },
     BreakerChanged { breaker: String, open: bool, actor: String, reason: String },
     Decided { delivery: DeliveryId, command: &'static str, actor: String, reason: String },
+    Replay { handler: HandlerName, replay: Position, step: String, actor: String, reason: String },
     DeadLettered { delivery: DeliveryId, attempt: u32, digest: Option<String>, failure: Failure, by: Option<Audit> },
     EndedByHost { delivery: DeliveryId, attempt: u32, digest: String, failure: Failure },
 }
@@ -177,6 +180,15 @@ fn lines_of(record: &Record, lines: &mut Vec<Line>) {
             let (delivery, command) = (delivery.clone(), command.word());
             lines.push(Line::Decided { delivery, command, actor: actor.clone(), reason: cut(reason) });
         }
+        Record::ReplayApproved(ReplayApproved { handler, replay, undoes, actor, reason, .. }) => {
+            let step = if *undoes { "undo-approved" } else { "approved" }.to_owned();
+            let (handler, actor, reason) = (handler.clone(), actor.clone(), cut(reason));
+            lines.push(Line::Replay { handler, replay: *replay, step, actor, reason });
+        }
+        Record::ReplayEnded(ReplayEnded { handler, replay, end, actor, reason, .. }) => {
+            let (handler, actor, reason) = (handler.clone(), actor.clone(), cut(reason));
+            lines.push(Line::Replay { handler, replay: *replay, step: word(end), actor, reason });
+        }
         record => lines.extend(record.commits().iter().filter_map(line_of_commit)),
     }
 }
@@ -228,6 +240,7 @@ impl Line {
             Self::ModeChanged { handler, .. } => (Kind::ModeChanged, Some(handler.clone())),
             Self::BreakerChanged { .. } => (Kind::BreakerChanged, None),
             Self::Decided { delivery, .. } => (Kind::Decided, Some(delivery.handler.clone())),
+            Self::Replay { handler, .. } => (Kind::Replay, Some(handler.clone())),
             Self::DeadLettered { delivery, .. } => (Kind::DeadLettered, Some(delivery.handler.clone())),
             Self::EndedByHost { delivery, .. } => (Kind::EndedByHost, Some(delivery.handler.clone())),
         }
@@ -257,6 +270,9 @@ impl Line {
             Self::Decided { delivery, command, actor, reason } => {
                 tracing::info!(target: "weirgate::operations", %delivery, command, ?actor, ?reason, "a delivery was decided");
             }
+            Self::Replay { handler, replay, step, actor, reason } => {
+                tracing::info!(target: "weirgate::operations", %handler, %replay, step, ?actor, ?reason, "a replay was decided");
+            }
             Self::DeadLettered { delivery, attempt, digest, failure: Failure { class, kind, message }, by } => {
                 let (actor, reason) = (by.as_ref().map(|by| &*by.actor), by.as_ref().map(|by| &*by.reason));
                 tracing::warn!(
@@ -276,7 +292,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::{Carried, Digest, Effects, Position};
+    use weirgate_types::{Carried, Digest, Effects};
 
     use super::*;
 

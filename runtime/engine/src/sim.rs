@@ -1,10 +1,11 @@
 //! An engine stepped pass by pass by its caller, over a given disk, views and clock: for simulations. Its calls reach no
 //! guest; the caller decides their results.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod exit;
+mod operators;
+mod replays;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -13,13 +14,13 @@ use weirgate_history::{History, Identities};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
 use weirgate_log::{Log, LogReader, Storage};
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind,
-    HandlerName, HostCall, LogLine, Mode, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
+    AttemptFailure, Carried, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
+    HostCall, LogLine, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
 };
 use weirgate_views::Views;
 
 use crate::{
-    Audit, BreakerItem, Clock, CommandRequest, Handle, HandlerItem, Ingested, Metrics, Refusal, StorageError,
+    Clock, Handle, HandlerItem, Ingested, Metrics, Refusal, StorageError,
     ballast::Ballast,
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
@@ -43,6 +44,7 @@ pub use crate::{
     tables::TABLES,
     writer::StepSizes,
 };
+pub use replays::{Hold, Holding};
 
 /// What an engine runs on.
 pub struct Ground {
@@ -383,11 +385,6 @@ impl Engine {
         self.ask(|reply| Command::Deploy { deployed, module, replaces, reply })
     }
 
-    #[must_use]
-    pub fn remove(&self, handler: HandlerName, audit: Audit) -> Answer<Position> {
-        self.ask(|reply| Command::Remove { handler, audit, reply })
-    }
-
     /// What is deployed from now on is this module.
     pub fn use_module(&mut self, module: Module) {
         self.module = module;
@@ -396,29 +393,6 @@ impl Engine {
     /// The module of a handler that was deployed before is loaded.
     pub fn ready(&self, handler: HandlerName) {
         self.tell(Command::Loaded { handler, digest: self.digest(), module: Some(self.module.clone()) });
-    }
-
-    #[must_use]
-    pub fn change_mode(&self, handler: HandlerName, mode: Mode, audit: Audit) -> Answer<HandlerItem> {
-        self.ask(|reply| Command::ChangeMode { handler, mode, audit, reply })
-    }
-
-    #[must_use]
-    pub fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Answer<Vec<BreakerItem>> {
-        self.ask(|reply| Command::SetBreaker { breaker, open, audit, reply })
-    }
-
-    /// # Errors
-    /// The delivery is neither open nor a dead letter.
-    pub fn command_delivery(
-        &self,
-        delivery: DeliveryId,
-        request: CommandRequest,
-        audit: Audit,
-    ) -> Result<Answer<Position>, Refusal> {
-        let (command, _) = self.handle.prepare_command(delivery, request, audit)?;
-        let command = Box::new(command);
-        Ok(self.ask(|reply| Command::Decide { command, reply }))
     }
 
     fn digest(&self) -> Digest {

@@ -28,6 +28,10 @@ pub const TABLES: Tables = Tables::new(&[
     TIMERS,
     VERSIONS,
     REMOVALS,
+    REMOVED,
+    REPLAYS,
+    REPLAYING,
+    REPAIRS,
 ]);
 
 /// No more of the key; the value is [`weirgate_core::Anchors`], postcard.
@@ -73,6 +77,14 @@ pub const TIMERS: Table = Table { name: b'Z', packed: true };
 pub const VERSIONS: Table = Table { name: b'V', packed: true };
 /// Handler; the position of its `Removed`: its rows are being deleted.
 pub const REMOVALS: Table = Table { name: b'x', packed: false };
+/// Handler; the position of its newest `Removed`.
+pub const REMOVED: Table = Table { name: b'y', packed: false };
+/// Position of the `ReplayRequested`, the newest first; [`crate::replays::ReplayRow`], postcard.
+pub const REPLAYS: Table = Table { name: b'p', packed: false };
+/// Handler; the position of the replay whose plan is approved and that has not ended.
+pub const REPLAYING: Table = Table { name: b'f', packed: false };
+/// Replay, whether it is an undo, key hash, position of the `Repaired`; no value.
+pub const REPAIRS: Table = Table { name: b'P', packed: true };
 
 #[cfg(test)]
 mod tests {
@@ -82,7 +94,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CDGKOQSVXYZabdehilmrstx");
-        assert_eq!(of(|key| TABLES.is_packed(key)), b"CDGKOQSVXYZ");
+        assert_eq!(of(|key| TABLES.hold(key)), b"CGKOPQVXYZabdefhlmprstxy");
+        assert_eq!(of(|key| TABLES.is_packed(key)), b"CGKOPQVXYZ");
     }
 }

@@ -140,6 +140,15 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1)
             }
             Refusal::BeingRemoved(_) => Self::new(StatusCode::CONFLICT, "being-removed", detail).retry_after(1),
+            Refusal::KeyOnHold(_) | Refusal::HoldOver => {
+                Self::new(StatusCode::CONFLICT, "key-on-hold", detail).retry_after(1)
+            }
+            Refusal::UnknownReplay(_) => Self::new(StatusCode::NOT_FOUND, "unknown-replay", detail),
+            Refusal::ReplayState { .. } => Self::new(StatusCode::CONFLICT, "replay-state", detail),
+            Refusal::ReplayUnderWay { .. } => Self::new(StatusCode::CONFLICT, "replay-under-way", detail),
+            Refusal::ReplayText { .. } | Refusal::RepairTooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "replay-too-large", detail)
+            }
             Refusal::HasDeliveries { .. } => Self::new(StatusCode::CONFLICT, "has-deliveries", detail),
             Refusal::UnknownVersion { .. } => Self::new(StatusCode::NOT_FOUND, "unknown-version", detail),
             Refusal::NoEarlierVersion(_) => Self::new(StatusCode::CONFLICT, "no-earlier-version", detail),

@@ -47,6 +47,7 @@ impl Projection {
     pub(super) fn removed(&mut self, position: Position, removed: &Removed) {
         let Removed { handler, actor, reason, at_ms } = removed;
         self.put(keys::removal(handler), keys::position_value(position));
+        self.put(keys::removed(handler), keys::position_value(position));
         let data = json!({ "actor": actor });
         self.announce(position, &notices::handler_subject(handler), "handler", ("removed", reason), &data, *at_ms);
     }
@@ -86,7 +87,16 @@ impl Projection {
     ) {
         let Ok(name) = format!("{RUNTIME_PART}-{part}").parse::<HandlerName>() else { return };
         let (state, text, data) = (state.to_owned(), public(text), raw_json(Some(data.to_string())));
-        let said = StatusPart { version: position, at_ms, state, text, data, delivery: None };
+        let said = StatusPart {
+            version: position,
+            at_ms,
+            state,
+            text,
+            data,
+            delivery: None,
+            corrected: false,
+            removed: false,
+        };
         self.stage_part(subject, &name, said, None);
     }
 }

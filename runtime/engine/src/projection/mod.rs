@@ -3,6 +3,7 @@
 mod commits;
 mod decisions;
 mod pending;
+mod replays;
 mod resequence;
 mod state;
 mod timers;
@@ -10,7 +11,7 @@ mod versions;
 
 use std::collections::HashMap;
 
-use weirgate_types::{HandlerName, PartDelivery, Position, Record, RuntimeVersion, StatusPart};
+use weirgate_types::{HandlerName, KeyHasher, PartDelivery, Position, Record, RuntimeVersion, StatusPart};
 use weirgate_views::{Change, ViewEntry};
 
 use crate::{
@@ -29,6 +30,8 @@ const SHOWN_MAX: usize = 16_384;
 /// The changes of a run of records, gathered until they are durable.
 pub struct Projection {
     statuses: Statuses,
+    /// The log's hash function for keys.
+    keys: KeyHasher,
     pending: Pending,
     parts: Vec<PublicPart>,
     /// The newest of `parts` for each handler and subject.
@@ -51,9 +54,10 @@ pub struct PublicPart {
 }
 
 impl Projection {
-    pub fn new(statuses: Statuses) -> Self {
+    pub fn new(statuses: Statuses, keys: KeyHasher) -> Self {
         Self {
             statuses,
+            keys,
             pending: Pending::default(),
             parts: Vec::new(),
             newest: HashMap::new(),
@@ -67,7 +71,13 @@ impl Projection {
     pub fn project(&mut self, position: Position, record: &Record) -> Result<(), StorageError> {
         match record {
             Record::Committed(_) | Record::Batched(_) => self.committed(position, record)?,
-            Record::Repaired(repaired) => self.repaired(position, repaired)?,
+            Record::Repaired(repaired) => {
+                self.repaired(position, repaired)?;
+                self.count_repair(position, repaired)?;
+            }
+            Record::ReplayRequested(requested) => self.replay_requested(position, requested)?,
+            Record::ReplayApproved(approved) => self.replay_approved(position, approved)?,
+            Record::ReplayEnded(ended) => self.replay_ended(ended)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {
                 self.put(keys::deployed_module(deployed.digest), Vec::new());
@@ -90,10 +100,7 @@ impl Projection {
             | Record::Stepped(_)
             | Record::Released { .. }
             | Record::CorrectionRefused(_)
-            | Record::ReplayRequested(_)
-            | Record::ReplayApproved(_)
             | Record::ReplayAnswered(_)
-            | Record::ReplayEnded(_)
             | Record::Lost(_) => {}
         }
         Ok(())

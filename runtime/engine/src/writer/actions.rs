@@ -45,6 +45,8 @@ impl Writer {
                 Action::Reload { handler, lanes, due_ms } => {
                     self.delivery.reload(&handler, lanes, due_ms, self.durability.views(), self.time.now())?;
                 }
+                Action::ReportQuiet { hold } => self.report_quiet(hold),
+                Action::ReportHoldOver { hold } => self.report_hold_over(hold),
                 Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
                 Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
                 Action::KeepNext { handler, lane, next } => {

@@ -6,7 +6,7 @@ use weirgate_types::Position;
 use super::Delivery;
 use crate::{
     BreakerItem, HandlerItem, Ingested, Refusal,
-    command::{KnownState, Permit, Reply},
+    command::{HoldToken, KnownState, Permit, Reply},
     job::Job,
 };
 
@@ -17,6 +17,7 @@ pub enum After {
     Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
     Commanded { reply: Reply<Position>, position: Position },
     Breakers { reply: Reply<Vec<BreakerItem>>, items: Vec<BreakerItem> },
+    Held { reply: Reply<HoldToken>, token: HoldToken },
     Stepped(Sender<Result<(), Refusal>>),
     Deliver(Job),
 }
@@ -34,6 +35,7 @@ impl After {
             Self::Handler { reply, item } => drop(reply.send(*item)),
             Self::Commanded { reply, position } => drop(reply.send(Ok(position))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
+            Self::Held { reply, token } => drop(reply.send(Ok(token))),
             Self::Stepped(reply) => drop(reply.send(Ok(()))),
             Self::Deliver(job) => delivery.send(job),
         }
@@ -46,6 +48,7 @@ impl After {
             Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
             Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
             Self::Commanded { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
+            Self::Held { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),

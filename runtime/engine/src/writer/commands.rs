@@ -55,6 +55,12 @@ impl Writer {
                 let known = self.delivery.known_states(&deliveries, self.time.now());
                 self.durability.when_durable(After::KnownStates { reply, known });
             }
+            Command::StepReplay { step, audit, reply } => self.step_replay(*step, audit, reply)?,
+            Command::HoldKey { handler, key, reply } => self.hold_key(&handler, key, reply)?,
+            Command::EndHold { hold } => self.end_hold(hold)?,
+            Command::Repair { token, repaired, has_more, reply } => {
+                self.repair(&token, *repaired, has_more, reply)?;
+            }
             Command::Stop { reply } => self.begin_to_stop(reply)?,
             Command::WorkerFailed(fault) => return Err(Exit::Fault(fault.into())),
         }

@@ -38,11 +38,12 @@ pub struct Durability {
 
 impl Durability {
     pub fn new(log: Log, statuses: Statuses, hub: Arc<Hub>, space: DiskSpace) -> Self {
+        let keys = log.key_hasher();
         Self {
             reader: log.reader(),
             log,
             views: statuses.views.clone(),
-            projection: Projection::new(statuses),
+            projection: Projection::new(statuses, keys),
             hub,
             recent: Recent::new(RECENT_BYTES_MAX),
             after: Vec::new(),

@@ -34,6 +34,10 @@ impl Writer {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
             Command::Decide { reply, .. } | Command::Remove { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::StepReplay { reply, .. } | Command::Repair { reply, .. } => {
+                drop(reply.send(Err(Refusal::DiskFull)));
+            }
+            Command::HoldKey { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::Breakers { reply } => drop(reply.send(Ok(self.delivery.list_breakers(self.time.now())))),
             // Pending records will not become durable any more: no caller was told that they would.
@@ -46,6 +50,8 @@ impl Writer {
                 drop(reply.send(Ok(self.delivery.known_states(&deliveries, self.time.now()))));
             }
             Command::WorkerFailed(_) => self.take(command)?,
+            // Attempts of the key begin when there is space again, or the hold is over by then.
+            Command::EndHold { .. } => {}
             Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => self.ingress.hold(command),
         }
         Ok(())

@@ -17,6 +17,7 @@ mod ingress;
 mod operators;
 mod recovery;
 mod removals;
+mod replays;
 mod space;
 mod stopping;
 mod timers;
@@ -39,6 +40,7 @@ pub use durability::Durability;
 use ingress::Disconnected;
 pub use ingress::Ingress;
 use removals::Removals;
+use replays::Holds;
 pub use space::{DiskSpace, FreeSpace};
 
 /// Maximum number of commands in a pass, so that the first one does not wait too long.
@@ -61,6 +63,7 @@ pub struct Writer {
     metrics: Arc<Metrics>,
     operations: Operations,
     removals: Removals,
+    holds: Holds,
     /// How long this pass has waited for the disk.
     synced: Duration,
     /// When the last warning about a delivery that may wait for itself was logged, by handler.
@@ -89,9 +92,9 @@ impl Writer {
         time: Time,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (operations, removals) = (Operations::default(), Removals::default());
+        let (operations, removals, holds) = (Operations::default(), Removals::default(), Holds::default());
         let (synced, suspected_at_ms) = (Duration::ZERO, BTreeMap::new());
-        Self { ingress, delivery, durability, time, metrics, operations, removals, synced, suspected_at_ms }
+        Self { ingress, delivery, durability, time, metrics, operations, removals, holds, synced, suspected_at_ms }
     }
 
     /// Runs until a stop is requested, or until a fault: then no request is answered any more, and the log shows what was

@@ -88,13 +88,16 @@ impl Writer {
     }
 
     /// Open deliveries and dead letters are decided before.
-    fn check_removal(&self, handler: &HandlerName) -> Result<(), Refusal> {
+    fn check_removal(&mut self, handler: &HandlerName) -> Result<(), Refusal> {
         let view = self.delivery.machine().handler(handler);
         let view = view.ok_or_else(|| Refusal::UnknownHandler(handler.clone()))?;
         let has_dead_letters = !self.durability.projection().scan_keys(&keys::dead_letters_of(handler), 1)?.is_empty();
         // A discarded call may still record a step.
         if view.open > 0 || view.calls > 0 || has_dead_letters {
             return Err(Refusal::HasDeliveries { handler: handler.clone(), open: view.open.max(view.calls) });
+        }
+        if let Some(replay) = self.durability.projection_mut().replay_under_way(handler)? {
+            return Err(Refusal::ReplayUnderWay { handler: handler.clone(), replay });
         }
         Ok(())
     }

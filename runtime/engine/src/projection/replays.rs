@@ -1,0 +1,76 @@
+//! A row for each replay, one for each of its repairs, and the replay that is being applied to a handler.
+
+use weirgate_types::{Position, Repaired, ReplayApproved, ReplayEnded, ReplayRequested};
+
+use super::Projection;
+use crate::{
+    StorageError, keys,
+    replays::{RepairId, ReplayRow, ReplayState},
+};
+
+impl Projection {
+    pub(super) fn replay_requested(
+        &mut self,
+        position: Position,
+        requested: &ReplayRequested,
+    ) -> Result<(), StorageError> {
+        self.put(keys::replay(position), ReplayRow::requested(requested).encode()?);
+        Ok(())
+    }
+
+    pub(super) fn replay_approved(&mut self, position: Position, one: &ReplayApproved) -> Result<(), StorageError> {
+        self.put(keys::replaying(&one.handler), keys::position_value(one.replay));
+        self.change_replay(one.replay, |row| {
+            (row.state, row.undoes) = (ReplayState::Approved, one.undoes);
+            (row.approved, row.approved_at_ms, row.ended_at_ms) = (Some(position), Some(one.at_ms), None);
+        })
+    }
+
+    pub(super) fn replay_ended(&mut self, ended: &ReplayEnded) -> Result<(), StorageError> {
+        self.remove(keys::replaying(&ended.handler));
+        self.change_replay(ended.replay, |row| row.ended(ended.end, ended.at_ms))
+    }
+
+    pub(super) fn count_repair(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
+        let (replay, is_undo, key) = (repaired.replay, repaired.is_undo, self.keys.hash(&repaired.key));
+        let is_new = self.scan_keys(&keys::repairs_of_key(replay, is_undo, key), 1)?.is_empty();
+        self.put(keys::repair(replay, RepairId { is_undo, key, position }), Vec::new());
+        self.change_replay(replay, |row| {
+            row.state = ReplayState::Applying;
+            row.records = row.records.saturating_add(1);
+            let keys = if is_undo { &mut row.keys_undone } else { &mut row.keys };
+            *keys = keys.saturating_add(u64::from(is_new));
+        })
+    }
+
+    /// A replay whose request was lost has no row.
+    fn change_replay(&mut self, replay: Position, change: impl FnOnce(&mut ReplayRow)) -> Result<(), StorageError> {
+        let Some(mut row) = self.replay(replay)? else { return Ok(()) };
+        change(&mut row);
+        self.put(keys::replay(replay), row.encode()?);
+        Ok(())
+    }
+
+    pub fn replay(&mut self, replay: Position) -> Result<Option<ReplayRow>, StorageError> {
+        let value = self.get(&keys::replay(replay))?;
+        value.map(|value| ReplayRow::decode(&value)).transpose()
+    }
+
+    /// The replay whose plan is approved for a handler, and that has not ended.
+    pub fn replay_under_way(
+        &mut self,
+        handler: &weirgate_types::HandlerName,
+    ) -> Result<Option<Position>, StorageError> {
+        Ok(self.get(&keys::replaying(handler))?.and_then(|value| keys::value_position(&value)))
+    }
+
+    /// Whether the handler was removed after a position.
+    pub fn is_removed_since(
+        &mut self,
+        handler: &weirgate_types::HandlerName,
+        position: Position,
+    ) -> Result<bool, StorageError> {
+        let removed = self.get(&keys::removed(handler))?.and_then(|value| keys::value_position(&value));
+        Ok(removed.is_some_and(|removed| removed > position))
+    }
+}

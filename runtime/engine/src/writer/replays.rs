@@ -1,0 +1,197 @@
+//! How the writer carries out replays: keys are put on hold, repairs and the steps of a replay are staged.
+
+use std::collections::BTreeMap;
+
+use weirgate_core::{HoldId, Input};
+use weirgate_types::{
+    HandlerName, KeyHash, Position, Record, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested,
+};
+
+use super::{After, Exit, Writer};
+use crate::{
+    Refusal,
+    command::{Audit, HoldToken, Reply},
+    replays::{ReplayRow, ReplayStep},
+};
+
+/// Maximum size of a repair's record, in bytes.
+const REPAIR_BYTES_MAX: usize = 10 << 20;
+/// Maximum size of what a replay is asked for, and of the choices of an approval, in bytes.
+const TEXT_BYTES_MAX: usize = 256 << 10;
+
+/// Callers that wait for their hold, until no attempt of its key is running.
+#[derive(Debug, Default)]
+pub struct Holds {
+    begun: u64,
+    waiting: BTreeMap<HoldId, (HoldToken, Reply<HoldToken>)>,
+}
+
+impl Writer {
+    pub(super) fn hold_key(&mut self, handler: &HandlerName, key: String, reply: Reply<HoldToken>) -> Result<(), Exit> {
+        let hash = self.delivery.machine().hash_key(&key);
+        if let Err(refusal) = self.check_hold(handler, hash) {
+            drop(reply.send(Err(refusal)));
+            return Ok(());
+        }
+        self.holds.begun += 1;
+        let hold = HoldId(self.holds.begun);
+        let token = HoldToken { hold, handler: handler.clone(), key };
+        self.holds.waiting.insert(hold, (token, reply));
+        self.feed(Input::Hold { hold, handler, key: hash })
+    }
+
+    fn check_hold(&self, handler: &HandlerName, key: KeyHash) -> Result<(), Refusal> {
+        let machine = self.delivery.machine();
+        if machine.handler(handler).is_none() {
+            return Err(Refusal::UnknownHandler(handler.clone()));
+        }
+        if !self.durability.has_space() {
+            return Err(Refusal::DiskFull);
+        }
+        if machine.may_hold(handler, key) { Ok(()) } else { Err(Refusal::KeyOnHold(handler.clone())) }
+    }
+
+    /// The reply is sent when the last attempt of the key is durable and in the views.
+    pub(super) fn report_quiet(&mut self, hold: HoldId) {
+        if let Some((token, reply)) = self.holds.waiting.remove(&hold) {
+            self.durability.when_durable(After::Held { reply, token });
+        }
+    }
+
+    pub(super) fn report_hold_over(&mut self, hold: HoldId) {
+        if let Some((_, reply)) = self.holds.waiting.remove(&hold) {
+            drop(reply.send(Err(Refusal::HoldOver)));
+        }
+    }
+
+    pub(super) fn end_hold(&mut self, hold: HoldId) -> Result<(), Exit> {
+        self.feed(Input::EndHold { hold })
+    }
+
+    /// `has_more`: the key stays on hold for the next part. A repair that is refused ends the hold.
+    pub(super) fn repair(
+        &mut self,
+        token: &HoldToken,
+        mut repaired: Repaired,
+        has_more: bool,
+        reply: Reply<Position>,
+    ) -> Result<(), Exit> {
+        repaired.at_ms = self.time.at_ms();
+        match self.check_repair(token, &repaired) {
+            Err(refusal) => {
+                drop(reply.send(Err(refusal)));
+                return self.end_hold(token.hold);
+            }
+            Ok(()) => {
+                let position = self.stage(Record::Repaired(Box::new(repaired)))?;
+                self.durability.when_durable(After::Commanded { reply, position });
+            }
+        }
+        self.perform(None)?;
+        if has_more { Ok(()) } else { self.end_hold(token.hold) }
+    }
+
+    fn check_repair(&mut self, token: &HoldToken, repaired: &Repaired) -> Result<(), Refusal> {
+        let (handler, machine) = (&repaired.handler, self.delivery.machine());
+        let view = machine.handler(handler).ok_or_else(|| Refusal::UnknownHandler(handler.clone()))?;
+        let is_its = token.handler == *handler && token.key == repaired.key;
+        if !is_its || !machine.is_quiet(token.hold, handler, machine.hash_key(&repaired.key)) {
+            return Err(Refusal::HoldOver);
+        }
+        if view.version != repaired.version {
+            return Err(Refusal::VersionChanged(handler.clone()));
+        }
+        if !self.durability.has_space() {
+            return Err(Refusal::DiskFull);
+        }
+        let row = self.replay_of(repaired.replay)?;
+        if row.handler != *handler || !row.may_repair(repaired.is_undo) {
+            return Err(Refusal::ReplayState { replay: repaired.replay, state: row.state });
+        }
+        let bytes = postcard::experimental::serialized_size(repaired).unwrap_or(usize::MAX);
+        match bytes > REPAIR_BYTES_MAX {
+            true => Err(Refusal::RepairTooLarge { bytes, bytes_max: REPAIR_BYTES_MAX }),
+            false => Ok(()),
+        }
+    }
+
+    /// The row of a replay whose handler is still there.
+    fn replay_of(&mut self, replay: Position) -> Result<ReplayRow, Refusal> {
+        let projection = self.durability.projection_mut();
+        let row = projection.replay(replay)?.ok_or(Refusal::UnknownReplay(replay))?;
+        let is_gone = projection.is_removed_since(&row.handler, replay)?;
+        match is_gone || self.delivery.machine().handler(&row.handler).is_none() {
+            true => Err(Refusal::UnknownHandler(row.handler)),
+            false => Ok(row),
+        }
+    }
+
+    pub(super) fn step_replay(&mut self, step: ReplayStep, audit: Audit, reply: Reply<Position>) -> Result<(), Exit> {
+        let record = match self.record_of_step(step, audit) {
+            Ok(record) => record,
+            Err(refusal) => {
+                drop(reply.send(Err(refusal)));
+                return Ok(());
+            }
+        };
+        let position = self.stage(record)?;
+        self.durability.when_durable(After::Commanded { reply, position });
+        self.perform(None)
+    }
+
+    /// The record of a step, if it may be taken.
+    fn record_of_step(&mut self, step: ReplayStep, audit: Audit) -> Result<Record, Refusal> {
+        let (Audit { actor, reason }, at_ms) = (audit, self.time.at_ms());
+        Ok(match step {
+            ReplayStep::Request { handler, request } => {
+                if self.delivery.machine().handler(&handler).is_none() {
+                    return Err(Refusal::UnknownHandler(handler));
+                }
+                check_text("what a replay is asked for", &request)?;
+                Record::ReplayRequested(ReplayRequested { handler, request, actor, reason, at_ms })
+            }
+            ReplayStep::Approve { replay, plan, through, choices, undoes } => {
+                let ReplayRow { handler, .. } = self.check_replay(replay, |row| row.may_be_approved(undoes))?;
+                if let Some(other) = self.durability.projection_mut().replay_under_way(&handler)?
+                    && other != replay
+                {
+                    return Err(Refusal::ReplayUnderWay { handler, replay: other });
+                }
+                check_text("the choices of an approval", &choices)?;
+                Record::ReplayApproved(ReplayApproved {
+                    replay,
+                    handler,
+                    plan,
+                    through,
+                    choices,
+                    undoes,
+                    actor,
+                    reason,
+                    at_ms,
+                })
+            }
+            ReplayStep::Answer { replay, delivery, step, request, answer } => {
+                let is_open = |row: &ReplayRow| row.ended_at_ms.is_none() && row.handler == delivery.handler;
+                self.check_replay(replay, is_open)?;
+                Record::ReplayAnswered(ReplayAnswered { replay, delivery, step, request, answer, at_ms })
+            }
+            ReplayStep::End { replay, end } => {
+                let row = self.check_replay(replay, |row| row.may_end(end))?;
+                let (handler, repaired) = (row.handler, if row.undoes { row.keys_undone } else { row.keys });
+                Record::ReplayEnded(ReplayEnded { replay, handler, end, repaired, actor, reason, at_ms })
+            }
+        })
+    }
+
+    fn check_replay(&mut self, replay: Position, may: impl FnOnce(&ReplayRow) -> bool) -> Result<ReplayRow, Refusal> {
+        let row = self.replay_of(replay)?;
+        if may(&row) { Ok(row) } else { Err(Refusal::ReplayState { replay, state: row.state }) }
+    }
+}
+
+fn check_text(what: &'static str, text: &str) -> Result<(), Refusal> {
+    match text.len() > TEXT_BYTES_MAX {
+        true => Err(Refusal::ReplayText { what, bytes_max: TEXT_BYTES_MAX }),
+        false => Ok(()),
+    }
+}
