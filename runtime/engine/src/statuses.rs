@@ -117,6 +117,8 @@ mod tests {
                 next_attempt_at_ms,
                 message,
             }),
+            corrected: true,
+            removed: true,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::Position;
 pub struct StatusDocument {
     /// The position of the last change; 0 if there was none yet.
     pub version: Position,
-    /// By handler name.
+    /// By handler name. Removed parts stay, marked as such, so that deltas tell of them; [`Self::shown`] leaves them out.
     pub parts: BTreeMap<String, StatusPart>,
 }
 
@@ -35,6 +35,18 @@ pub struct StatusPart {
     /// Present while a delivery of this subject is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<PartDelivery>,
+    /// Whether a replay corrected what the handler had set. Until the handler sets a status again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub corrected: bool,
+    /// In a delta: the handler has no status of the subject any more, so the document loses the part. Documents do not hold
+    /// such parts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub removed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The runtime's status of the delivery of the event at `event`, which is not completed.
@@ -102,7 +114,7 @@ impl PartDelivery {
 }
 
 /// The parts that changed after version `previous`. Applied to a document of that version or a later one it gives the
-/// document of `version`: a part replaces the part with the same name.
+/// document of `version`: a part replaces the part with the same name, and one that is marked as removed removes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusDelta {
     pub version: Position,
@@ -117,6 +129,13 @@ impl StatusDocument {
         self.parts.insert(name.to_owned(), part);
     }
 
+    /// The document without its removed parts, as readers see it.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        self.parts.retain(|_, part| !part.removed);
+        self
+    }
+
     /// The changes after `previous`.
     #[must_use]
     pub fn since(&self, previous: Position) -> StatusDelta {
@@ -126,5 +145,34 @@ impl StatusDocument {
             previous,
             parts: parts.map(|(name, part)| (name.clone(), part.clone())).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(version: u64, removed: bool) -> StatusPart {
+        let (state, text) = (String::new(), String::new());
+        let version = Position(version);
+        StatusPart { version, at_ms: 0, state, text, data: None, delivery: None, corrected: false, removed }
+    }
+
+    #[test]
+    fn a_removed_part_is_in_deltas_and_in_no_document() {
+        let mut document = StatusDocument::default();
+        document.set("order", part(3, false));
+        document.set("invoice", part(5, false));
+        document.set("invoice", part(8, true));
+        let names = |parts: &BTreeMap<String, StatusPart>| parts.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            (document.version, names(&document.since(Position(5)).parts)),
+            (Position(8), vec!["invoice".into()])
+        );
+        assert_eq!(names(&document.since(Position(8)).parts), Vec::<String>::new());
+        let shown = document.clone().shown();
+        assert_eq!((shown.version, names(&shown.parts)), (Position(8), vec!["order".into()]), "the version stays");
+        document.set("invoice", part(9, false));
+        assert_eq!(names(&document.shown().parts), ["invoice", "order"]);
     }
 }

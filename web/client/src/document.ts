@@ -1,7 +1,7 @@
 // The document of a subject and its updates. Documents are immutable: each update gives a new one, so that two can be
 // compared with `===`. Knows no socket, no listeners.
 
-import type { Delta, Parts, Snapshot } from "./protocol.ts";
+import type { ChangedPart, Delta, Parts, Snapshot } from "./protocol.ts";
 
 /** The public state of a subject at one version. */
 export interface StatusDocument {
@@ -27,7 +27,8 @@ export function applyDelta(document: StatusDocument, delta: Delta): StatusDocume
     ([name, part]) => part.version > (document.parts[name]?.version ?? -1),
   );
   if (newer.length === 0 && delta.version <= document.version) return document;
-  const parts = { ...document.parts, ...Object.fromEntries(newer) };
+  const parts: Record<string, ChangedPart> = { ...document.parts, ...Object.fromEntries(newer) };
+  for (const [name, part] of newer) if (part.removed) delete parts[name];
   return freeze({ ...document, version: Math.max(document.version, delta.version), parts });
 }
 

@@ -14,6 +14,13 @@ export interface Part<Data = unknown> {
   readonly data?: Data;
   /** Present while a delivery of this subject is open. */
   readonly delivery?: PartDelivery;
+  /** A replay has corrected what the handler had set. */
+  readonly corrected?: boolean;
+}
+
+/** A part in a delta: the new one, or that the handler has no status of the subject any more. */
+export interface ChangedPart extends Part {
+  readonly removed?: boolean;
 }
 
 export type PartDelivery =
@@ -44,7 +51,7 @@ export interface Delta {
   readonly subject: string;
   readonly previous: number;
   readonly version: number;
-  readonly parts: Parts;
+  readonly parts: Readonly<Record<string, ChangedPart>>;
 }
 
 export interface ServerError {

@@ -62,6 +62,19 @@ test("a subscription is answered by a snapshot, then deltas replace parts", asyn
   assert.throws(() => Object.assign(watch.last?.parts ?? {}, { order: undefined }), TypeError);
 });
 
+test("a removed part leaves the document, and comes back with a later one", async () => {
+  const { world, watch } = await watching();
+  world.socket.says(snapshot(41, { order: part(41, "accepted"), invoice: part(40, "issued") }));
+  world.socket.says(delta(41, 57, { invoice: { ...part(57, ""), removed: true }, order: { ...part(57, "completed"), corrected: true } }));
+  assert.equal(watch.last?.version, 57);
+  assert.deepEqual(Object.keys(watch.last?.parts ?? {}), ["order"]);
+  assert.equal(watch.last?.parts["order"]?.corrected, true);
+  world.socket.says(delta(57, 60, { invoice: { ...part(60, ""), removed: true } }));
+  assert.equal(watch.last?.version, 60, "one that is not known changes nothing else");
+  world.socket.says(delta(60, 63, { invoice: part(63, "issued") }));
+  assert.deepEqual(Object.keys(watch.last?.parts ?? {}).sort(), ["invoice", "order"]);
+});
+
 test("several subjects go over one socket, in one frame", async () => {
   const world = new World();
   const client = new Weirgate("http://shop.example", { environment: world });

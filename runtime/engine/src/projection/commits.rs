@@ -1,7 +1,8 @@
 //! What commits and repairs change in the views: state, statuses, dead letters, timers.
 
 use weirgate_types::{
-    AttemptFailure, Commit, Outcome, PartDelivery, Position, Record, Repaired, StatusPart, StatusWrite, Written,
+    AttemptFailure, Commit, HandlerName, Outcome, PartDelivery, Position, Record, Repaired, StatusPart, StatusWrite,
+    Written,
 };
 
 use super::{Projection, public};
@@ -46,10 +47,22 @@ impl Projection {
     pub(super) fn repaired(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
         let by = WrittenBy { position, at_ms: repaired.at_ms, event: None };
         self.effects(by, repaired.written(), Before::default())?;
-        match repaired.effects.state.is_empty() {
-            true => Ok(()),
-            false => self.keep_state_version(repaired.written(), repaired.state_version),
+        for subject in &repaired.unset {
+            self.status_unset(by, subject, &repaired.handler)?;
         }
+        Ok(())
+    }
+
+    /// The handler has no status of the subject any more. The row stays, so that the document's version only grows. The
+    /// runtime's status of a delivery stays as well.
+    fn status_unset(&mut self, by: WrittenBy, subject: &str, handler: &HandlerName) -> Result<(), StorageError> {
+        let Some((before, _)) = self.part(subject, handler)?.filter(|(part, _)| !part.removed) else { return Ok(()) };
+        let (state, text, delivery) = (String::new(), String::new(), before.delivery);
+        let (corrected, removed) = (delivery.is_some(), delivery.is_none());
+        let (version, at_ms) = (by.position, by.at_ms);
+        let part = StatusPart { version, at_ms, state, text, data: None, delivery, corrected, removed };
+        self.stage_part(subject, handler, part, None);
+        Ok(())
     }
 
     fn effects(&mut self, by: WrittenBy, written: Written<'_>, before: Before) -> Result<(), StorageError> {
@@ -96,6 +109,8 @@ impl Projection {
             text: write.text.clone(),
             data: raw_json(write.data.clone()),
             delivery,
+            corrected: by.event.is_none(),
+            removed: false,
         };
         let write_ref = u32::try_from(index).ok().map(|index| WriteRef(by.position, index));
         self.stage_part(&write.subject, handler, part, write_ref);
@@ -133,7 +148,7 @@ impl Projection {
         &mut self,
         position: Position,
         key: &str,
-        handler: &weirgate_types::HandlerName,
+        handler: &HandlerName,
         at_ms: u64,
         delivery: Option<PartDelivery>,
     ) -> Result<(), StorageError> {
@@ -142,8 +157,17 @@ impl Projection {
         }
         let (before, write_ref) = self.part(key, handler)?.unzip();
         let (state, text) = (String::new(), String::new());
-        let before = before.unwrap_or(StatusPart { version: position, at_ms, state, text, data: None, delivery: None });
-        let part = StatusPart { version: position, at_ms, delivery, ..before };
+        let before = before.unwrap_or(StatusPart {
+            version: position,
+            at_ms,
+            state,
+            text,
+            data: None,
+            delivery: None,
+            corrected: false,
+            removed: false,
+        });
+        let part = StatusPart { version: position, at_ms, delivery, removed: false, ..before };
         self.stage_part(key, handler, part, write_ref.flatten());
         Ok(())
     }

@@ -126,6 +126,7 @@ pub fn answer(subject: &str, epoch: Epoch, document: &StatusDocument, seen: Opti
     if let Some(seen) = seen.filter(|seen| *seen <= document.version) {
         delta(subject, &document.since(seen))
     } else {
+        let document = document.clone().shown();
         let versioned = Versioned { version: document.version, parts: &document.parts };
         text(&Frame::Snapshot { subject, epoch: epoch.to_string(), document: versioned })
     }
@@ -181,6 +182,8 @@ mod tests {
                 text: String::new(),
                 data: None,
                 delivery: None,
+                corrected: false,
+                removed: false,
             };
             document.set(name, part);
         }
@@ -197,6 +200,21 @@ mod tests {
         assert_eq!((&delta["type"], &delta["previous"], &delta["version"]), (&"delta".into(), &3.into(), &8.into()));
         assert!(delta["parts"].get("order").is_none() && delta["parts"]["payment"]["state"] == "done");
         assert_eq!(answered(Some(8))["parts"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn a_removed_part_is_told_in_deltas_only() {
+        let mut document = document();
+        let removed = |part: StatusPart| StatusPart { version: Position(9), removed: true, ..part };
+        let part = document.parts.get("payment").cloned().map(removed).expect("a part");
+        document.set("payment", part);
+        let answered = |seen: Option<u64>| -> serde_json::Value {
+            serde_json::from_str(&answer("order/o-1", EPOCH, &document, seen.map(Position))).expect("JSON")
+        };
+        assert_eq!(answered(Some(8))["parts"]["payment"]["removed"], true);
+        let snapshot = answered(None);
+        assert_eq!((&snapshot["version"], snapshot["parts"].get("payment")), (&9.into(), None));
+        assert!(snapshot["parts"]["order"].get("removed").is_none(), "a part says it only if it is so");
     }
 
     #[test]

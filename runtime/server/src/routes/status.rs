@@ -46,7 +46,7 @@ pub struct Status {
     epoch: String,
     /// The position of the last change. It only increases.
     version: u64,
-    /// By handler: `state`, `text`, `data`, `version`, `at_ms`, and `delivery` if one has failed.
+    /// By handler: `state`, `text`, `data`, `version`, `at_ms`, `delivery` if one has failed, and `corrected`.
     parts: std::collections::BTreeMap<String, weirgate_types::StatusPart>,
 }
 
@@ -92,7 +92,7 @@ pub async fn read(
         Verdict::Failed => (fields, version_differs(&tag)).into_response(),
         Verdict::Respond => {
             let (epoch, version) = (epoch.to_string(), document.version.0);
-            (fields, axum::Json(Status { subject, epoch, version, parts: document.parts })).into_response()
+            (fields, axum::Json(Status { subject, epoch, version, parts: document.shown().parts })).into_response()
         }
     })
 }

@@ -119,8 +119,11 @@ fn print(output: Output, status: &Node) -> Result<()> {
             Some(delivery) => format!("  [{}: {}]", word(delivery, "state"), word(delivery, "message")),
             None => String::new(),
         };
+        let is = |name| part.value.get(name).is_some_and(|value| value.text() == "true");
         let (state, text) = (word(&part.value, "state"), word(&part.value, "text"));
-        output::line(&format!("  {:14} {state:14} {text}{trouble}", part.name))?;
+        let state = if is("removed") { "(removed)".to_owned() } else { state };
+        let corrected = if is("corrected") { "  [corrected]" } else { "" };
+        output::line(&format!("  {:14} {state:14} {text}{corrected}{trouble}", part.name))?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ function StepItem({ step }: { step: Step }) {
           <p class="step-text">
             {text}
             {search && <span class="fine"> · {search}</span>}
+            {part?.corrected && <Corrected />}
           </p>
         )}
         {trouble && <Trouble trouble={trouble} />}
@@ -86,6 +87,16 @@ function StepItem({ step }: { step: Step }) {
         {name === "delivery" && (mood === "working" || mood === "done") && <Journey state={state} parcel={textIn(dataOf(part), "parcel")} />}
       </div>
     </li>
+  );
+}
+
+/** A replay has corrected the step since its handler set it. */
+function Corrected() {
+  return (
+    <span class="fine" data-testid="corrected" title="The shop has corrected this">
+      {" "}
+      · corrected
+    </span>
   );
 }
 
