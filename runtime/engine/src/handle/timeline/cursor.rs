@@ -73,6 +73,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn is_of_key(&self, position: Position, stored: &StoredRecord) -> Result<bool, HistoryError> {
+        // Its own event is the runtime's: the record says more.
+        if let Record::Repaired(repaired) = &*stored.record
+            && position == stored.first
+        {
+            return Ok(repaired.key == self.key);
+        }
         if let Some(event) = stored.event(position) {
             // What the runtime's own notices say, the records say.
             return Ok(event.key() == self.key && !event.r#type.starts_with(RUNTIME_TYPES));

@@ -1,4 +1,4 @@
-//! What happened to the handlers of a key while it was under way with them: deployments, modes, breakers. A key is under way with a
+//! What happened to the handlers of a key while it was under way with them: deployments, modes, breakers, replays. A key is under way with a
 //! handler from the first event that the handler got to the last record about it.
 
 use std::collections::{HashMap, VecDeque};
@@ -162,11 +162,14 @@ fn deliveries(record: &Record) -> Vec<DeliveryId> {
     }
 }
 
-/// The handler that a record of a deployment, mode or breaker is about.
+/// The handler that a record of a deployment, mode, breaker or replay is about.
 fn handler_of(record: &Record) -> Option<&HandlerName> {
     match record {
         Record::Deployed(deployed) => Some(&deployed.handler),
         Record::ModeChanged(changed) => Some(&changed.handler),
+        Record::ReplayRequested(requested) => Some(&requested.handler),
+        Record::ReplayApproved(approved) => Some(&approved.handler),
+        Record::ReplayEnded(ended) => Some(&ended.handler),
         Record::BreakerChanged(changed) => match &changed.breaker {
             BreakerId::Handler(handler) => Some(handler),
             BreakerId::Host(host) => host.handler.as_ref(),

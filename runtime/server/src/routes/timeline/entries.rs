@@ -40,6 +40,10 @@ pub enum What {
     GapPassed(GapEntry),
     /// A correction event was not applied.
     CorrectionRefused(RefusedEntry),
+    /// A replay repaired the key: what its handler would have done stands in the place of what it did.
+    Repaired(Box<RepairedEntry>),
+    /// A replay of a handler of the key was requested, approved or ended.
+    Replay(ReplayEntry),
     /// Another version of a handler of the key.
     Deployed(DeployedEntry),
     /// A handler of the key was paused, drained, resumed or removed.
@@ -235,6 +239,47 @@ pub struct RefusedEntry {
     pub of: DeliveryOf,
     /// The position of the correction event.
     pub correction: u64,
+    pub reason: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RepairedEntry {
+    #[schema(value_type = HandlerName)]
+    pub handler: String,
+    /// The replay's number: the position of its request.
+    pub replay: u64,
+    /// A large repair has several parts, numbered from 0.
+    pub part: u32,
+    /// Whether it takes an earlier repair back.
+    pub is_undo: bool,
+    /// The first event that was looked at again, and the position up to which the key's records are taken into account.
+    pub from: u64,
+    pub through: u64,
+    pub actor: String,
+    pub reason: String,
+    /// What it changed in the handler's state for the key.
+    pub state: Vec<StateChange>,
+    pub statuses: Vec<StatusItem>,
+    /// The subjects whose status lost the handler's part.
+    pub unset: Vec<String>,
+    pub emitted: Vec<EmittedItem>,
+    pub timers: Vec<TimerItem>,
+    /// Whether the handler gets an event, to compensate what cannot be taken back.
+    pub has_event: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ReplayEntry {
+    #[schema(value_type = HandlerName)]
+    pub handler: String,
+    /// The replay's number: the position of its request.
+    pub replay: u64,
+    /// `requested`, `approved`, `undo-approved`, `applied`, `cancelled` or `undone`.
+    pub step: &'static str,
+    /// At its end: number of keys that were repaired, or whose repairs were undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<u64>,
+    pub actor: String,
     pub reason: String,
 }
 

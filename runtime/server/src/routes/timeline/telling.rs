@@ -3,7 +3,7 @@
 use weirgate_engine::Moment;
 use weirgate_types::{
     BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Event, Mode, ModeChanged, Position,
-    RUNTIME_TYPES, Record, StepResult, Stepped, TimerWrite,
+    RUNTIME_TYPES, Record, Repaired, ReplayEnd, StateWrite, StepResult, Stepped, TimerWrite,
 };
 
 use super::{
@@ -14,8 +14,8 @@ use super::{
     },
     entries::{
         AttemptBegan, AttemptEnded, BreakerEntry, DecisionEntry, DeliveryOf, DeployedEntry, EmittedItem, EventEntry,
-        GapEntry, ModeEntry, RefusedEntry, ReleasedEntry, Shown, StateChange, StepEntry, TimelineEntry, TimerFired,
-        TimerItem, What,
+        GapEntry, ModeEntry, RefusedEntry, ReleasedEntry, RepairedEntry, ReplayEntry, Shown, StateChange, StepEntry,
+        TimelineEntry, TimerFired, TimerItem, What,
     },
 };
 
@@ -78,15 +78,15 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
             reason: removed.reason.clone(),
         }),
         Record::BreakerChanged(changed) => breaker(changed),
+        Record::Repaired(one) => What::Repaired(Box::new(repaired(one, moment))),
+        Record::ReplayRequested(_) | Record::ReplayApproved(_) | Record::ReplayEnded(_) => {
+            return replay(position, record).into_iter().collect();
+        }
         Record::Paced { .. }
         | Record::Lost(_)
         | Record::TimeAnchored(_)
         | Record::RuntimeChanged(_)
-        | Record::ReplayRequested(_)
-        | Record::ReplayApproved(_)
-        | Record::Repaired(_)
-        | Record::ReplayAnswered(_)
-        | Record::ReplayEnded(_) => return Vec::new(),
+        | Record::ReplayAnswered(_) => return Vec::new(),
     };
     vec![one]
 }
@@ -137,11 +137,6 @@ fn attempts_ended(key: &str, moment: &Moment<'_>) -> Vec<What> {
 fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -> AttemptEnded {
     let (outcome, due_ms, failure) = ended(&commit.outcome);
     let effects = &commit.effects;
-    let state = effects.state.iter().enumerate().map(|(index, write)| StateChange {
-        name: write.name.clone(),
-        before: before.get(index).and_then(|value| value.as_ref()).map(|value| shown(value, VALUE_CHARS_MAX)),
-        after: write.value.as_ref().map(|value| shown(value, VALUE_CHARS_MAX)),
-    });
     let mut events = emitted(&effects.emitted, Some(next));
     events.extend(emitted(&effects.withheld, None));
     AttemptEnded {
@@ -155,11 +150,64 @@ fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -
         next_attempt_at_ms: due_ms,
         failure: failure.map(FailureItem::of),
         log: commit.log.iter().cloned().map(LogItem::from).collect(),
-        state: state.collect(),
+        state: state_changes(&effects.state, before),
         statuses: effects.status.iter().map(StatusItem::of).collect(),
         emitted: events,
         timers: effects.timers.iter().map(timer).collect(),
     }
+}
+
+/// `before`: the values that the writes replace.
+fn state_changes(writes: &[StateWrite], before: &[&Option<Vec<u8>>]) -> Vec<StateChange> {
+    let changes = writes.iter().enumerate().map(|(index, write)| StateChange {
+        name: write.name.clone(),
+        before: before.get(index).and_then(|value| value.as_ref()).map(|value| shown(value, VALUE_CHARS_MAX)),
+        after: write.value.as_ref().map(|value| shown(value, VALUE_CHARS_MAX)),
+    });
+    changes.collect()
+}
+
+fn repaired(repaired: &Repaired, moment: &Moment<'_>) -> RepairedEntry {
+    let effects = &repaired.effects;
+    RepairedEntry {
+        handler: repaired.handler.to_string(),
+        replay: repaired.replay.0,
+        part: repaired.part,
+        is_undo: repaired.is_undo,
+        from: repaired.from.0,
+        through: repaired.through.0,
+        actor: repaired.actor.clone(),
+        reason: repaired.reason.clone(),
+        state: state_changes(&effects.state, &moment.before.iter().collect::<Vec<_>>()),
+        statuses: effects.status.iter().map(StatusItem::of).collect(),
+        unset: repaired.unset.clone(),
+        emitted: emitted(&effects.emitted, Some(moment.first.next())),
+        timers: effects.timers.iter().map(timer).collect(),
+        has_event: repaired.corrected.is_some(),
+    }
+}
+
+/// A step of a replay. `position` names it if it is the request.
+fn replay(position: Position, record: &Record) -> Option<What> {
+    let (replay, handler, step, repaired, actor, reason) = match record {
+        Record::ReplayRequested(one) => (position, &one.handler, "requested", None, &one.actor, &one.reason),
+        Record::ReplayApproved(one) => {
+            let step = if one.undoes { "undo-approved" } else { "approved" };
+            (one.replay, &one.handler, step, None, &one.actor, &one.reason)
+        }
+        Record::ReplayEnded(one) => {
+            let step = match one.end {
+                ReplayEnd::Applied => "applied",
+                ReplayEnd::Cancelled => "cancelled",
+                ReplayEnd::Undone => "undone",
+            };
+            (one.replay, &one.handler, step, Some(one.repaired), &one.actor, &one.reason)
+        }
+        _ => return None,
+    };
+    let (handler, replay) = (handler.to_string(), replay.0);
+    let (actor, reason) = (actor.clone(), reason.clone());
+    Some(What::Replay(ReplayEntry { handler, replay, step, repaired, actor, reason }))
 }
 
 fn timer(write: &TimerWrite) -> TimerItem {

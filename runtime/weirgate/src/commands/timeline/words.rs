@@ -72,6 +72,8 @@ pub fn told(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> Told {
                 format!("correction #{} of {} is not applied", number(entry, "correction"), word(entry, "delivery"));
             ('!', text, vec![word(entry, "reason")])
         }
+        "repaired" => repaired(entry, started_ms),
+        "replay" => replay(entry),
         "deployed" => {
             let digest = word(entry, "digest").trim_start_matches("sha256:").chars().take(12).collect::<String>();
             let version = format!("{} has version #{} ({digest})", word(entry, "handler"), position(entry));
@@ -126,16 +128,52 @@ fn attempt_ended(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> (char, 
     details.extend(
         items(entry, "log").iter().map(|line| format!("log {}: {}", word(line, "level"), word(line, "message"))),
     );
-    details.extend(items(entry, "state").iter().map(state));
-    details.extend(items(entry, "statuses").iter().map(|status| {
+    details.extend(effects(entry, started_ms));
+    (mark, text, details)
+}
+
+fn effects(entry: &Node, started_ms: u64) -> Vec<String> {
+    let mut lines: Vec<_> = items(entry, "state").iter().map(state).collect();
+    lines.extend(items(entry, "statuses").iter().map(|status| {
         format!("status {}: {}: {}", word(status, "subject"), word(status, "state"), word(status, "text"))
     }));
-    details.extend(emitted(entry));
-    details.extend(items(entry, "timers").iter().map(|timer| match timer.get("due_at_ms").and_then(Node::as_u64) {
+    lines.extend(emitted(entry));
+    lines.extend(items(entry, "timers").iter().map(|timer| match timer.get("due_at_ms").and_then(Node::as_u64) {
         Some(due_ms) => format!("timer {} due at {}", word(timer, "name"), since(due_ms.saturating_sub(started_ms))),
         None => format!("timer {} cancelled", word(timer, "name")),
     }));
-    (mark, text, details)
+    lines
+}
+
+fn repaired(entry: &Node, started_ms: u64) -> (char, String, Vec<String>) {
+    let is = |name| entry.get(name).is_some_and(|value| value.text() == "true");
+    let what = if is("is_undo") { "the repair is undone" } else { "repaired" };
+    let text = format!(
+        "{}: {what} by replay {}, from #{} on, by {}",
+        word(entry, "handler"),
+        number(entry, "replay"),
+        number(entry, "from"),
+        by(entry)
+    );
+    let mut details = effects(entry, started_ms);
+    details.extend(
+        items(entry, "unset").iter().filter_map(Node::as_str).map(|subject| format!("status {subject}: removed")),
+    );
+    if is("has_event") {
+        details.push("the handler gets an event, to compensate what cannot be taken back".to_owned());
+    }
+    ('&', text, details)
+}
+
+fn replay(entry: &Node) -> (char, String, Vec<String>) {
+    let step = match word(entry, "step").as_str() {
+        "undo-approved" => ": its undo is approved".to_owned(),
+        "applied" => format!(" is applied, {} keys", number(entry, "repaired")),
+        "undone" => format!(" is undone, {} keys", number(entry, "repaired")),
+        step => format!(" is {step}"),
+    };
+    let text = format!("replay {} of {}{step}, by {}", number(entry, "replay"), word(entry, "handler"), by(entry));
+    ('^', text, Vec::new())
 }
 
 /// A change of the state. Of an object, only the members that differ are told.
