@@ -11,6 +11,8 @@ pub struct Figures {
     /// Those while a batch was being written.
     pub crashes_in_sync: u64,
     pub faults: u64,
+    /// Keys that were repaired.
+    pub repairs: u64,
     pub trace: u64,
 }
 

@@ -133,6 +133,7 @@ impl Total {
         all.crashes += one.crashes;
         all.crashes_in_sync += one.crashes_in_sync;
         all.faults += one.faults;
+        all.repairs += one.repairs;
         all.trace ^= one.trace;
     }
 
@@ -150,9 +151,12 @@ impl Total {
 
     fn print(&self, started: Instant) {
         let seconds = started.elapsed().as_secs_f64();
-        let Figures { records, attempts, crashes, crashes_in_sync, faults, trace } = self.figures;
+        let Figures { records, attempts, crashes, crashes_in_sync, faults, repairs, trace } = self.figures;
         println!("{} histories in {seconds:.1} s", self.histories);
         println!("{records} records, {attempts} attempts that ended, {crashes} crashes ({crashes_in_sync} in a sync)");
-        println!("{faults} faults, {} in a history at the least; trace {trace:016x}", self.least_faults);
+        println!(
+            "{repairs} repairs; {faults} faults, {} in a history at the least; trace {trace:016x}",
+            self.least_faults
+        );
     }
 }

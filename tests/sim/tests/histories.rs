@@ -13,12 +13,14 @@ fn stage() -> Stage {
 
 #[test]
 fn every_history_keeps_the_rules() {
-    let stage = stage();
+    let (stage, mut repairs) = (stage(), 0);
     for seed in 0..HISTORIES {
         let outcome = engine::run(&stage, seed);
         assert_eq!(outcome.violation, None, "seed {seed}");
         assert!(outcome.figures.faults >= 10, "seed {seed} has seen {} faults", outcome.figures.faults);
+        repairs += outcome.figures.repairs;
     }
+    assert!(repairs > HISTORIES / 4, "{repairs} repairs");
 }
 
 #[test]

@@ -17,8 +17,9 @@ pub struct Seen {
 
 impl Checks {
     pub(super) fn see_events(&mut self, position: Position, record: &Record) {
+        let own = position;
         for (position, event) in record.events(position) {
-            let to = record.addressee().map(index_of);
+            let to = record.addressee().filter(|_| position == own).map(index_of);
             let (key, number) = (KeyHasher::default().hash(event.key()), event.sequence());
             let seen = Seen { position, r#type: event.r#type.clone(), key, number, to };
             for (index, watched) in self.handlers.iter_mut().enumerate().filter(|(_, watched)| watched.is_deployed()) {

@@ -6,6 +6,7 @@ mod decisions;
 mod events;
 pub mod migrations;
 mod outcomes;
+mod repairs;
 mod resequence;
 mod time;
 
@@ -50,6 +51,8 @@ pub enum Rule {
     Modes,
     /// While a breaker is open nothing begins, and then one probe.
     Breakers,
+    /// A key is repaired as a whole, while no attempt of it is running; a key on hold has none.
+    Repairs,
     /// Timers fire when they are due, once.
     Timers,
     /// The time of records never decreases, and no wait is too long.
@@ -197,6 +200,8 @@ pub struct Checks {
     pub inputs: Attempts,
     latest_at_ms: u64,
     emitted: BTreeSet<String>,
+    /// A key that may be on hold for a repair, with its handler.
+    pub on_hold: Option<(usize, KeyHash)>,
     /// The number of durable moments.
     pub pass: u64,
     from_beginning: [bool; 3],
@@ -238,6 +243,7 @@ impl Checks {
             inputs: Attempts::default(),
             latest_at_ms: 0,
             emitted: BTreeSet::new(),
+            on_hold: None,
             pass: 0,
             from_beginning: [0, 1, 2].map(|index: usize| plan.handlers.get(index).is_some_and(|s| s.from_beginning)),
         }
@@ -280,6 +286,7 @@ impl Checks {
             }
             Record::BreakerChanged(changed) => self.breaker_changed(changed),
             Record::GapPassed(gap) => self.gap_passed(gap)?,
+            Record::Repaired(repaired) => self.repaired(repaired)?,
             Record::TimeAnchored(anchor) => self.anchor = *anchor,
             Record::Accepted { .. }
             | Record::Stepped(_)
@@ -288,7 +295,6 @@ impl Checks {
             | Record::CorrectionRefused(_)
             | Record::ReplayRequested(_)
             | Record::ReplayApproved(_)
-            | Record::Repaired(_)
             | Record::ReplayAnswered(_)
             | Record::ReplayEnded(_)
             | Record::Lost(_) => {}

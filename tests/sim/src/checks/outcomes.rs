@@ -1,6 +1,6 @@
 //! How an attempt may end, and its effects.
 
-use weirgate_types::{Commit, DeliveryId, Event, FailureClass, FailureKind, Outcome, Position, TimerId};
+use weirgate_types::{Commit, DeliveryId, Event, FailureClass, FailureKind, Outcome, Position, TimerId, Written};
 
 use super::{Checked, Checks, Life, Rule, Violation, Watched, check, index_of};
 use crate::{Order, kinds::DELAYS_MS_MAX};
@@ -40,7 +40,7 @@ impl Checks {
             self.check_emitted(&commit.effects.emitted)?;
             self.check_emitted(&commit.effects.withheld)?;
         }
-        self.write_timers(commit);
+        self.write_timers(commit.written());
         let not_reached = matches!(&commit.outcome, Outcome::Retry { spent: false, .. });
         let watched = self.watched(&commit.handler);
         watched.settle(commit.event, life);
@@ -66,9 +66,9 @@ impl Checks {
         }
     }
 
-    fn write_timers(&mut self, commit: &Commit) {
-        for write in &commit.effects.timers {
-            let timer = TimerId { handler: commit.handler.clone(), key: commit.key.clone(), name: write.name.clone() };
+    pub(super) fn write_timers(&mut self, Written { handler, key, effects }: Written<'_>) {
+        for write in &effects.timers {
+            let timer = TimerId { handler: handler.clone(), key: key.to_owned(), name: write.name.clone() };
             match &write.set {
                 Some(set) => drop(self.timers.insert(timer, set.due_ms)),
                 None => drop(self.timers.remove(&timer)),
@@ -132,7 +132,7 @@ impl Checks {
         Ok(())
     }
 
-    fn check_emitted(&mut self, events: &[Event]) -> Checked {
+    pub(super) fn check_emitted(&mut self, events: &[Event]) -> Checked {
         for event in events.iter().filter(|event| event.r#type.starts_with("out.")) {
             let is_new = self.emitted.insert(event.id.clone());
             check(Rule::OnceOnly, is_new, || format!("{} is emitted again", event.id))?;

@@ -39,7 +39,8 @@ impl Checks {
         }
         for position in watched.open.range(..=scanned) {
             let Some(item) = watched.items.get(position) else { continue };
-            if !matches!(item.life, Life::Retrying { .. }) || !watched.is_first(*position) {
+            let is_on_hold = self.on_hold == Some((index, item.key));
+            if !matches!(item.life, Life::Retrying { .. }) || !watched.is_first(*position) || is_on_hold {
                 continue;
             }
             let wakes_at_ms = wake_in_ms.map(|in_ms| self.monotonic_ms.saturating_add(in_ms));

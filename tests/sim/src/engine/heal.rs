@@ -49,12 +49,14 @@ impl History<'_> {
         self.people.check(&self.records)?;
         self.check_watching()?;
         self.check_counts()?;
+        self.check_replays()?;
         self.check_rebuilt()
     }
 
     /// Nothing is open, so a handler can be removed; sometimes its name is deployed again.
     fn remove_at_the_end(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let index = self.chance.index(NAMES.len());
+        self.end_replays()?;
         self.remove(index)?;
         self.run_dry(passes)?;
         let is_removed = self.checks.handlers.get(index).is_some_and(|watched| !watched.is_deployed());

@@ -7,6 +7,7 @@ mod losses;
 mod memory;
 mod people;
 mod rebuilt;
+mod repairs;
 mod stopping;
 mod watching;
 
@@ -19,6 +20,7 @@ pub use ground::Stage;
 use ground::{Ground, Setup};
 pub use losses::lose;
 use people::People;
+use repairs::Repairs;
 use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
 use weirgate_testkit::{Crash, Fault, SimStorage};
@@ -79,6 +81,7 @@ struct History<'a> {
     records: Vec<(Position, Record)>,
     calls: Vec<Call>,
     people: People,
+    repairs: Repairs,
     watching: Watching,
     /// Whether deployments bring schedules.
     has_schedules: bool,
@@ -126,6 +129,7 @@ fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
         records: Vec::new(),
         calls: Vec::new(),
         people: People::default(),
+        repairs: Repairs::default(),
         watching: Watching::default(),
         has_schedules: true,
         figures: Figures::default(),
@@ -174,6 +178,7 @@ impl History<'_> {
             return self.stop();
         }
         self.people_step()?;
+        self.repair_step()?;
         for _ in 0..self.chance.below(5) {
             if let Some(call) = self.some_call() {
                 self.end(call, self.plan.rates.failure);
@@ -234,6 +239,7 @@ impl History<'_> {
         self.figures.faults += u64::from(is_lost);
         self.people.hear(is_lost)?;
         self.people.check(&self.records)?;
+        self.look_at_repairs()?;
         self.watching.look()?;
         self.check_parts()?;
         match passed {
@@ -315,6 +321,8 @@ impl History<'_> {
             self.figures.faults += 1;
             self.calls.clear();
             self.people.are_cut_off();
+            self.repairs.are_cut_off();
+            self.checks.on_hold = None;
             let crash = match self.chance.below(3) {
                 0 => Crash::Keep(u64::MAX),
                 1 => Crash::Keep(self.chance.below(self.ground.storage.unsynced_bytes() + 1)),
@@ -428,8 +436,9 @@ impl History<'_> {
             if let Record::Removed(removed) = record {
                 completed.retain(|(handler, _), _| *handler != removed.handler);
             }
-            for commit in record.commits().iter().filter(|commit| !commit.effects.state.is_empty()) {
-                *completed.entry((commit.handler.clone(), commit.key.clone())).or_default() += 1;
+            let added = if matches!(record, Record::Repaired(_)) { repairs::ADDED } else { 1 };
+            for written in record.effects().filter(|written| !written.effects.state.is_empty()) {
+                *completed.entry((written.handler.clone(), written.key.to_owned())).or_default() += added;
             }
         }
         completed

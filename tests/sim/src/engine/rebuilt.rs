@@ -97,8 +97,8 @@ impl History<'_> {
     fn check_history(&self) -> Result<(), Stop> {
         let history = self.engine.handle().history();
         while history.make_next(&|_| true).map_err(unreadable)? != Made::Nothing {}
-        let commits = self.records.iter().flat_map(|(_, record)| record.commits());
-        let lanes: BTreeSet<_> = commits.map(|commit| (&commit.handler, &commit.key)).collect();
+        let effects = self.records.iter().flat_map(|(_, record)| record.effects());
+        let lanes: BTreeSet<_> = effects.map(|written| (written.handler, written.key)).collect();
         let (look, head) = (history.look(), self.engine.log().head());
         for (handler, key) in lanes {
             let told = look.state_at(handler, key, head).map_err(unreadable)?;

@@ -59,6 +59,8 @@ impl History<'_> {
         std::mem::replace(&mut self.engine, nothing).stop();
         self.calls.clear();
         self.people.are_cut_off();
+        self.repairs.are_cut_off();
+        self.checks.on_hold = None;
         self.ground.storage = self.ground.storage.crash(Crash::Keep(0));
         self.ground.identities = self.ground.identities.crash(Crash::Keep(0));
         Ok(())

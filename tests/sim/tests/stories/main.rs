@@ -1,6 +1,8 @@
 //! Single histories of the engine, each about one promise that random ones would meet too seldom or not notice: versions of
 //! attempts that were cut off, identities under load, a disk that stalls, and descriptors that run out.
 
+mod repairs;
+
 use std::{
     collections::BTreeMap,
     pin::Pin,

@@ -1,0 +1,157 @@
+//! Repairs: what one writes, shows and keeps, and when it is refused.
+
+use weirgate_engine::{
+    Audit, Refusal, ReplayState, ReplayStep,
+    sim::{Answer, Engine, Hold},
+};
+use weirgate_types::{Digest, Effects, Position, Repaired, ReplayEnd, StateWrite, StatusWrite};
+
+use super::{MANIFEST, World, deploy, handler};
+
+fn audit() -> Audit {
+    Audit { actor: "ada".to_owned(), reason: "a lost line".to_owned() }
+}
+
+/// What the engine answers after a pass.
+fn answered<T>(engine: &mut Engine, mut answer: Answer<T>) -> Result<T, Refusal> {
+    engine.pass().expect("a pass");
+    answer.poll().expect("an answer")
+}
+
+fn step(engine: &mut Engine, step: ReplayStep) -> Result<Position, Refusal> {
+    let answer = engine.step_replay(step, audit());
+    answered(engine, answer)
+}
+
+fn approval(replay: Position, undoes: bool) -> ReplayStep {
+    ReplayStep::Approve { replay, plan: Digest([7; 32]), through: replay, choices: "{}".to_owned(), undoes }
+}
+
+fn hold(engine: &mut Engine) -> Hold {
+    let mut holding = engine.hold_key(handler(), "k1".to_owned());
+    engine.pass().expect("a pass");
+    holding.poll().expect("an answer").expect("a hold")
+}
+
+/// A repair of `k1` that sets its state and, if `state` is one, its status; else it has none.
+fn repaired(engine: &Engine, replay: Position, state: Option<&str>, bytes: usize) -> Repaired {
+    let status = state.map(|state| StatusWrite {
+        subject: "k1".to_owned(),
+        state: state.to_owned(),
+        text: String::new(),
+        data: None,
+    });
+    let value = Some(vec![7; bytes]);
+    let writes = vec![StateWrite { name: "count".to_owned(), value }];
+    Repaired {
+        replay,
+        handler: handler(),
+        key: "k1".to_owned(),
+        part: 0,
+        version: engine.handlers().first().map_or(Position::ZERO, |item| item.version),
+        from: Position(1),
+        through: replay,
+        depth: 1,
+        effects: Effects { state: writes, status: status.iter().cloned().collect(), ..Effects::default() },
+        unset: if state.is_none() { vec!["k1".to_owned()] } else { Vec::new() },
+        corrected: None,
+        is_undo: false,
+        actor: "ada".to_owned(),
+        reason: String::new(),
+        at_ms: 0,
+    }
+}
+
+/// The parts of `k1` as readers see them: whether each is corrected.
+fn shown(engine: &Engine) -> (u64, Vec<(String, bool)>) {
+    let document = engine.handle().hub().document_blocking("k1").expect("views that can be read").shown();
+    let parts = document.parts.into_iter().map(|(name, part)| (name, part.corrected));
+    (document.version.0, parts.collect())
+}
+
+#[test]
+fn a_key_is_repaired_and_its_status_corrected_and_removed() {
+    let mut world = World::new();
+    let module = world.module("m");
+    let mut engine = world.start(&module);
+    deploy(&mut engine);
+    let replay = step(&mut engine, ReplayStep::Request { handler: handler(), request: "{}".to_owned() });
+    let replay = replay.expect("a replay");
+    let unapproved = hold(&mut engine);
+    let refused = engine.repair(&unapproved, repaired(&engine, replay, Some("done"), 1), false);
+    assert!(matches!(answered(&mut engine, refused), Err(Refusal::ReplayState { .. })));
+    step(&mut engine, approval(replay, false)).expect("approved");
+    // Its hold ended with the refusal; it does not matter that a value is large.
+    for (state, bytes) in [(Some("done"), 100_000), (None, 1)] {
+        let hold = hold(&mut engine);
+        let answer = engine.repair(&hold, repaired(&engine, replay, state, bytes), false);
+        let position = answered(&mut engine, answer).expect("repaired");
+        assert_eq!(engine.state(&handler(), "k1", "count"), Some(vec![7; bytes]));
+        let parts = state.map(|_| ("a".to_owned(), true));
+        assert_eq!(shown(&engine), (position.0, parts.into_iter().collect()), "the version grows with each");
+    }
+    engine.views().flush().expect("views that can be written");
+    // A restart from the log alone has the same.
+    world.kill(engine);
+    world.rows.clear();
+    let mut engine = world.start(&module);
+    engine.ready(handler());
+    assert_eq!((engine.state(&handler(), "k1", "count"), shown(&engine).1), (Some(vec![7]), Vec::new()));
+    let row = engine.replay_row(replay).expect("views that can be read").expect("a row");
+    assert_eq!((row.state, row.keys, row.records), (ReplayState::Applying, 1, 2));
+    let ended = ReplayStep::End { replay, end: ReplayEnd::Applied };
+    step(&mut engine, ended.clone()).expect("ended");
+    assert!(matches!(step(&mut engine, ended), Err(Refusal::ReplayState { .. })), "it ends once");
+}
+
+#[test]
+fn a_repair_is_refused_when_it_no_longer_fits() {
+    let world = World::new();
+    let [first, second] = ["first", "second"].map(|name| world.module(name));
+    let mut engine = world.start(&first);
+    deploy(&mut engine);
+    let requested = |handler| ReplayStep::Request { handler, request: "{}".to_owned() };
+    assert!(matches!(step(&mut engine, requested("b".parse().expect("a name"))), Err(Refusal::UnknownHandler(_))));
+    let [replay, other] = [1, 2].map(|_| step(&mut engine, requested(handler())).expect("a replay"));
+    step(&mut engine, approval(replay, false)).expect("approved");
+    let busy = step(&mut engine, approval(other, false));
+    assert!(matches!(busy, Err(Refusal::ReplayUnderWay { replay: one, .. }) if one == replay), "{busy:?}");
+    let removed = engine.remove(handler(), audit());
+    assert!(matches!(answered(&mut engine, removed), Err(Refusal::ReplayUnderWay { .. })));
+    // Another version is in force.
+    let (held, old) = (hold(&mut engine), repaired(&engine, replay, None, 1));
+    engine.use_module(second);
+    deploy(&mut engine);
+    let answer = engine.repair(&held, old, false);
+    assert!(matches!(answered(&mut engine, answer), Err(Refusal::VersionChanged(_))));
+    // It is too large, by a byte or so.
+    let held = hold(&mut engine);
+    let answer = engine.repair(&held, repaired(&engine, replay, None, 10 << 20), false);
+    assert!(matches!(answered(&mut engine, answer), Err(Refusal::RepairTooLarge { .. })));
+    // The hold's time is over; and one key is on hold once.
+    let held = hold(&mut engine);
+    let mut again = engine.hold_key(handler(), "k1".to_owned());
+    engine.pass().expect("a pass");
+    assert!(matches!(again.poll(), Some(Err(Refusal::KeyOnHold(_)))));
+    world.clock.pass(1_000);
+    let answer = engine.repair(&held, repaired(&engine, replay, None, 1), false);
+    assert!(matches!(answered(&mut engine, answer), Err(Refusal::HoldOver)));
+    step(&mut engine, ReplayStep::End { replay, end: ReplayEnd::Cancelled }).expect("cancelled");
+    let removed = engine.remove(handler(), audit());
+    answered(&mut engine, removed).expect("removed");
+    // The name's next handler is another one.
+    deploy_when_free(&mut engine);
+    let gone = step(&mut engine, approval(other, false));
+    assert!(matches!(gone, Err(Refusal::UnknownHandler(_))), "{gone:?}");
+}
+
+/// While the rows of a removed handler are deleted its name is taken.
+fn deploy_when_free(engine: &mut Engine) {
+    for _ in 0..100 {
+        let answer = engine.deploy(handler(), MANIFEST.to_owned());
+        if answered(engine, answer).is_ok() {
+            return;
+        }
+    }
+    panic!("the name is never free");
+}
