@@ -25,7 +25,7 @@ for name in "${HANDLERS[@]}"; do
   manifests+=("target/demo/manifests/$name.toml")
   sed -e "s|^pace_ms = .*|pace_ms = \"${PACE_MS:-1200}\"|" -e 's|^module = ".*/|module = "|' "handlers/$name/handler.toml" > "${manifests[-1]}"
 done
-"$weirgate" --url "$url" handlers deploy --modules "$MODULES" "${manifests[@]}"
+"$weirgate" --url "$url" handlers deploy --yes --modules "$MODULES" "${manifests[@]}"
 say "counting the stock"
 "$weirgate" --url "$url" events publish --file handlers/inventory/stocktaking.json >/dev/null
 printf '\n   The shop is open:  %s/shop/\n   Stop it with Ctrl-C. Orders survive that, and kill -9 too.\n\n' "$url"

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The engine's source of time.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock: milliseconds since the Unix epoch. It may be set, forward and back.
@@ -14,6 +16,12 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep_for(&self, time: Duration) -> Duration {
         time
     }
+}
+
+/// The CPU time that the calling thread has used.
+pub fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The machine's clock.

@@ -9,7 +9,7 @@ use weirgate_log::LogError;
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, Position, RecordError};
 use weirgate_views::ViewError;
 
-use crate::replays::ReplayState;
+use crate::{handle::Growth, replay::ReplayError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -25,6 +25,8 @@ pub enum StartError {
     Identities(#[from] HistoryError),
     #[error("the data directory cannot be used")]
     Dir(#[from] std::io::Error),
+    #[error("the history of the log cannot be made")]
+    History(#[source] HistoryError),
     #[error("the engine cannot recover")]
     Recovery(#[from] EngineFault),
 }
@@ -133,6 +135,11 @@ pub enum Refusal {
     Changed(DeliveryId),
     #[error("another version of {0} was deployed meanwhile; look at its versions and try again")]
     VersionChanged(HandlerName),
+    #[error(
+        "the version of {} may do more than the one in force; look at `growth`, and approve it with `approve={}`",
+        .0.handler, .0.digest
+    )]
+    NeedsApproval(Box<Growth>),
     #[error("{0} is being removed; deploy it again when that is done")]
     BeingRemoved(HandlerName),
     #[error(
@@ -182,8 +189,20 @@ pub enum Refusal {
     Storage(#[from] StorageError),
     #[error("the history of the log cannot be read")]
     History(#[source] HistoryError),
+    #[error("recorded attempts cannot be executed again")]
+    Replay(#[source] Box<ReplayError>),
     #[error("a task of the server panicked")]
     Panicked(#[source] Cause),
+}
+
+impl From<ReplayError> for Refusal {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::History(error) => error.into(),
+            ReplayError::Storage(error) => error.into(),
+            error => Self::Replay(Box::new(error)),
+        }
+    }
 }
 
 impl From<HistoryError> for Refusal {

@@ -48,8 +48,8 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
-    Blocked, BlockedPage, BulkJob, BulkJobState, CommandRequest, Corrected, DeadLetterFilter, DeadLetterPage,
-    DeliveryPage, Failure, Handle, KeyHold, Moment, NewData, Rollback, StoredEvent, Suspected,
+    Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, CommandRequest, Corrected, DeadLetterFilter,
+    DeadLetterPage, DeliveryPage, Failure, Growth, Handle, Moment, NewData, Rollback, StoredEvent, Suspected,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;

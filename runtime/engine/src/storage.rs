@@ -6,12 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_history::{History, HistoryError, Identities, Sizes};
+use weirgate_history::{History, HistoryError, Identities, Made, Sizes};
+use weirgate_host::Host;
 use weirgate_log::{DirStorage, Identity, Known, Log, LogOptions, Loss, Opening, Repair, Storage, random_epoch};
 pub use weirgate_log::{Epochs, Finding, LogError, LogReader, LostRange, Repaired, Survey};
+use weirgate_types::{KeyHasher, Position};
 use weirgate_views::{ViewError, ViewOptions, Views};
 
-use crate::{StartError, identities::IdentityWindow, tables::TABLES};
+use crate::{StartError, identities::IdentityWindow, replay::Recordings, tables::TABLES};
 
 /// The log's directory within a data directory.
 #[must_use]
@@ -35,7 +37,11 @@ fn identities_dir(data: &Path) -> PathBuf {
 
 /// Opens the history of a log. It is only for questions about the past, so the server starts without its files too.
 pub(crate) fn open_history(data: &Path, log: &Log) -> Arc<History> {
-    let parts = || (log.reader(), Arc::clone(log.epochs()), log.key_hasher());
+    history(data, &(log.reader(), Arc::clone(log.epochs()), log.key_hasher()))
+}
+
+fn history(data: &Path, of: &(LogReader, Arc<Epochs>, KeyHasher)) -> Arc<History> {
+    let parts = || of.clone();
     let opened = DirStorage::open(&history_dir(data)).map_err(std::io::Error::other).and_then(|storage| {
         let (log, epochs, hasher) = parts();
         History::open(Arc::new(storage), log, epochs, hasher)
@@ -164,6 +170,24 @@ pub fn reader(data: &Path) -> Result<Option<(LogReader, Epochs)>, StartError> {
     let opening = Opening::read(storage, Identity::random()?, LogOptions::default())?;
     let epochs = opening.epochs();
     Ok(opening.into_reader().map(|reader| (reader, epochs)))
+}
+
+/// Like [`reader`], with the recorded calls that ended up to a position. What is missing of the history is made, as a server does.
+///
+/// # Errors
+/// As for [`reader`]; the history cannot be made.
+pub fn recordings(data: &Path, host: Arc<Host>, through: Position) -> Result<Option<Recordings>, StartError> {
+    let dir = log_dir(data);
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let opening = Opening::read(Arc::new(DirStorage::open(&dir)?), Identity::random()?, LogOptions::default())?;
+    let (epochs, hasher) = (Arc::new(opening.epochs()), opening.key_hasher());
+    let Some(log) = opening.into_reader() else { return Ok(None) };
+    let history = history(data, &(log, Arc::clone(&epochs), hasher));
+    let has_room = |_: u64| true;
+    while !matches!(history.make_next(&has_room).map_err(StartError::History)?, Made::Nothing | Made::NoRoom) {}
+    Ok(Some(Recordings::new(history.look(), epochs, host, through)))
 }
 
 /// Repairs the log of a data directory; `None` if nothing has to be repaired. `even_if_sound`: begins a new epoch even then.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use weirgate_types::Position;
+use weirgate_types::{KeyHasher, Position};
 
 use crate::{
     Corruption, Epoch, Epochs, Identity, Known, Log, LogError, LogOptions, LogReader, Loss, Storage, Witness,
@@ -60,6 +60,12 @@ impl Opening {
     #[must_use]
     pub fn epochs(&self) -> Epochs {
         self.remains.recovered.as_ref().map_or_else(|| Epochs::new(self.if_new.epoch), |found| found.epochs.clone())
+    }
+
+    /// The hash function of the log's keys.
+    #[must_use]
+    pub fn key_hasher(&self) -> KeyHasher {
+        KeyHasher::new(self.remains.recovered.as_ref().map_or(self.if_new.salt.0, |found| found.salt.0))
     }
 
     /// Adds the views' applied position as evidence. Views of another log prove nothing.

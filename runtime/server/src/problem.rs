@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 use weirgate_engine::{ModuleError, Refusal};
 use weirgate_types::{EventError, IdError, ManifestError, wording};
 
+use crate::routes::Growth;
+
 /// An error, for programs (`code`) and for people (`detail`). Nothing was changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
@@ -25,6 +27,10 @@ pub struct Problem {
     /// Seconds; also sent as `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// With `needs-approval`: what the version may do that the one in force may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Growth>)]
+    pub growth: Option<Box<Growth>>,
 }
 
 /// Maximum length of an error's text. Client input in it is cut.
@@ -49,6 +55,7 @@ impl Problem {
             code: code.to_owned(),
             retryable: false,
             retry_after: None,
+            growth: None,
         }
     }
 
@@ -139,6 +146,10 @@ impl From<Refusal> for Problem {
             Refusal::Changed(_) | Refusal::VersionChanged(_) => {
                 Self::new(StatusCode::CONFLICT, "changed", detail).retry_after(1)
             }
+            Refusal::NeedsApproval(growth) => Self {
+                growth: Some(Box::new((&*growth).into())),
+                ..Self::new(StatusCode::CONFLICT, "needs-approval", detail)
+            },
             Refusal::BeingRemoved(_) => Self::new(StatusCode::CONFLICT, "being-removed", detail).retry_after(1),
             Refusal::KeyOnHold(_) | Refusal::HoldOver => {
                 Self::new(StatusCode::CONFLICT, "key-on-hold", detail).retry_after(1)
@@ -166,7 +177,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::Manifest(error) => error.into(),
             Refusal::Module(error) => of_module(&error, detail),
-            refusal @ (Refusal::Storage(_) | Refusal::History(_) | Refusal::Panicked(_)) => {
+            refusal @ (Refusal::Storage(_) | Refusal::History(_) | Refusal::Replay(_) | Refusal::Panicked(_)) => {
                 Self::internal("storage", &refusal)
             }
         }

@@ -25,6 +25,7 @@ use crate::{
         serve::{self, Serve},
         status::{self, Status},
         timeline::{self, Timeline},
+        verify::{self, Verify},
     },
     failure::{EXIT_CODES, usage},
     output,
@@ -81,7 +82,7 @@ pub enum Command {
     /// Verify and repair the log of a stopped server
     #[command(subcommand)]
     Log(Log),
-    /// Execute attempts of the log of a stopped server again
+    /// Execute recorded attempts again
     #[command(subcommand)]
     Replays(Replays),
     /// Print the server's OpenAPI document
@@ -100,6 +101,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::New(command) => new::run(&command, output),
         Command::Serve(flags) => serve::run(&flags),
         Command::Log(command) => return log::run(&command, output),
+        Command::Replays(Replays::Verify(flags)) if flags.data.is_none() => return verify_online(&url, output, &flags),
         Command::Replays(command) => return replays::run(&command, output),
         // A child of the server, so that a module that is hard to compile affects only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
@@ -108,6 +110,11 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         command => talk(&url, output, command),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn verify_online(url: &str, output: Output, flags: &Verify) -> Result<ExitCode> {
+    let server = Server::new(url)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(verify::online(&server, flags, output))
 }
 
 /// Runs the requests of a command to their end.

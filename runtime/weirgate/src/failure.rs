@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_exit_code() {
-        let refused = |status| Refused { status, detail: "no".into(), code: "no".into(), retryable: false };
+        let refused =
+            |status| Refused { status, detail: "no".into(), code: "no".into(), retryable: false, growth: None };
         for (error, code) in [
             (usage("no"), 2),
             (NotAnswered::new("http://a", None, "refused").into(), 3),

@@ -113,7 +113,7 @@ impl Server {
     /// The server refuses it.
     pub fn deploy(&self, place: &Place, manifest: &Path) -> Result<()> {
         let mut deploy = Command::new(&place.weirgate);
-        deploy.args(["--url", &format!("http://{}", self.authority), "handlers", "deploy"]).arg(manifest);
+        deploy.args(["--url", &format!("http://{}", self.authority), "handlers", "deploy", "--yes"]).arg(manifest);
         let output = deploy.output().context("the command line does not run")?;
         if !output.status.success() {
             bail!("the handler was not deployed: {}", String::from_utf8_lossy(&output.stderr));

@@ -149,9 +149,18 @@ impl Client {
         self.redeploy(manifest, &digest).await.ok()
     }
 
-    /// Deploys an existing module.
+    /// Deploys an existing module, and approves what it may do.
     pub async fn redeploy(&self, manifest: &Value, digest: &Value) -> Answer {
-        let path = format!("/v1/handlers/{}", manifest["name"].as_str().expect("a name"));
+        let answer = self.put_version(manifest, digest, "").await;
+        match answer.json["growth"]["approve"].as_str() {
+            Some(approve) => self.put_version(manifest, digest, &format!("?approve={approve}")).await,
+            None => answer,
+        }
+    }
+
+    /// Deploys an existing module with these parameters.
+    pub async fn put_version(&self, manifest: &Value, digest: &Value, parameters: &str) -> Answer {
+        let path = format!("/v1/handlers/{}{parameters}", manifest["name"].as_str().expect("a name"));
         let deployment = json!({ "digest": digest, "manifest": manifest });
         self.send(Method::PUT, &path, "application/json", deployment.to_string()).await
     }

@@ -3,6 +3,7 @@
 mod bulk_jobs;
 mod dead_letters;
 mod deliveries;
+mod deployment;
 mod described;
 mod digests;
 mod listing;
@@ -27,8 +28,7 @@ use weirgate_history::{History, HistoryError, Identities, IdentityHash};
 use weirgate_host::{Budget, Grant, ModuleInfo};
 use weirgate_log::{Epoch, Epochs};
 use weirgate_types::{
-    BreakerId, Commit, Deployed, Digest, Event, HandlerName, KeyHasher, Manifest, ManifestError, Mode, Position,
-    Record, StatusDocument,
+    BreakerId, Commit, Digest, Event, HandlerName, KeyHasher, Mode, Position, Record, StatusDocument,
 };
 
 use crate::{
@@ -38,15 +38,15 @@ use crate::{
     indexing::Indexing,
     modules::{Collected, Modules, Upload},
     queries::{Queries, blocking},
-    replay::Recordings,
     secrets::Secrets,
     statuses::Statuses,
 };
 pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
+pub use deployment::{Candidate, Growth};
 pub use listing::DeliveryPage;
-pub use replays::KeyHold;
+pub use replays::ReplaySlots;
 pub use suspected::Suspected;
 pub use timeline::Moment;
 pub use versions::Rollback;
@@ -75,6 +75,7 @@ pub struct Shared {
     pub fault: watch::Receiver<Option<Arc<EngineFault>>>,
     pub queries: Queries,
     pub bulk_jobs: BulkJobs,
+    pub replays: ReplaySlots,
     pub secrets: Arc<Secrets>,
     pub indexing: Indexing,
     pub identities: Arc<Identities>,
@@ -87,14 +88,6 @@ pub struct StoredEvent {
     /// When it was accepted, in Unix milliseconds.
     pub at_ms: u64,
     pub event: Event,
-}
-
-/// Where a rollback comes from.
-#[derive(Debug, Default, Clone, Copy)]
-struct Origin {
-    copied_from: Option<Position>,
-    /// The version that was in force when it was decided.
-    replaces: Option<Position>,
 }
 
 impl Handle {
@@ -116,13 +109,6 @@ impl Handle {
     #[must_use]
     pub fn history(&self) -> &Arc<History> {
         &self.0.indexing.history
-    }
-
-    /// The recorded calls that ended up to a position.
-    #[must_use]
-    pub fn recordings(&self, through: Position) -> Recordings {
-        let (look, host) = (self.history().look(), Arc::clone(self.0.modules.host()));
-        Recordings::new(look, Arc::clone(&self.0.epochs), host, through)
     }
 
     #[cfg(feature = "sim")]
@@ -192,43 +178,6 @@ impl Handle {
             self.send(Command::Loaded { handler: item.name, digest: item.digest, module: Some(module) })?;
         }
         Ok(info)
-    }
-
-    /// Creates a handler, or deploys another version or other settings of it.
-    ///
-    /// # Errors
-    /// The manifest's settings are out of range or do not fit the module, it names a secret that is not bound to it, or the
-    /// module does not exist.
-    pub async fn deploy(&self, manifest: Manifest, digest: Digest, audit: Audit) -> Result<HandlerItem, Refusal> {
-        self.deploy_as(manifest, digest, audit, Origin::default()).await
-    }
-
-    async fn deploy_as(
-        &self,
-        manifest: Manifest,
-        digest: Digest,
-        audit: Audit,
-        origin: Origin,
-    ) -> Result<HandlerItem, Refusal> {
-        let manifest = manifest.checked()?;
-        for one in &manifest.schedules {
-            let wrong = |reason| ManifestError::Schedule { name: one.name.clone(), reason };
-            weirgate_core::schedule::check(&one.cron).map_err(wrong)?;
-        }
-        self.0.secrets.check(&manifest)?;
-        let module = self.load(digest).await?;
-        if manifest.batch.is_some() && !module.is_batch() {
-            return Err(ManifestError::Conflict(
-                "`[batch]` is for components that export `handle-batch`; this one exports `handle`, which takes one delivery",
-            )
-            .into());
-        }
-        let json = serde_json::to_string(&manifest).map_err(StorageError::encode("the manifest"))?;
-        let (Audit { actor, reason }, Origin { copied_from, replaces }) = (audit, origin);
-        // The writer sets the time.
-        let (handler, manifest, at_ms, wall_ms) = (manifest.name, json, 0, 0);
-        let deployed = Box::new(Deployed { handler, digest, manifest, actor, reason, copied_from, at_ms, wall_ms });
-        self.ask(|reply| Command::Deploy { deployed, module, replaces, reply }).await
     }
 
     /// Resumes a handler, drains it (open deliveries continue, no new ones are opened), or pauses it (no attempt begins).

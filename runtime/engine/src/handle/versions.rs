@@ -1,8 +1,8 @@
 //! The versions of a handler: listed from the views and the log, and rolled back.
 
-use weirgate_types::{Deployed, HandlerName, Manifest, Position, Record};
+use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record};
 
-use super::{Handle, Origin, blocking};
+use super::{Candidate, Handle, blocking};
 use crate::{
     Audit, HandlerItem, Refusal, StorageError, VersionItem, VersionPage, VersionRow, keys, statuses::Statuses,
 };
@@ -57,15 +57,27 @@ impl Handle {
         .await?
     }
 
-    /// Deploys what an earlier version was.
+    /// The earlier version, checked as a deployment is.
     ///
     /// # Errors
-    /// Its module does not exist any more, its manifest is refused, or another version was deployed since it was planned.
-    pub async fn roll_back(&self, plan: Rollback, audit: Audit) -> Result<HandlerItem, Refusal> {
+    /// As for [`Handle::roll_back`].
+    pub async fn rollback_candidate(&self, plan: &Rollback) -> Result<Candidate, Refusal> {
+        let deployed = &plan.to.deployed;
+        self.candidate(Manifest::from_record(&deployed.manifest)?, deployed.digest).await
+    }
+
+    /// Deploys what an earlier version was. `approve` is the digest of what it may do beyond the version in force.
+    ///
+    /// # Errors
+    /// Its module does not exist any more, its manifest is refused, it may do more, or another version was deployed since it was planned.
+    pub async fn roll_back(
+        &self,
+        plan: Rollback,
+        approve: Option<Digest>,
+        audit: Audit,
+    ) -> Result<HandlerItem, Refusal> {
         let Rollback { to, replaces, .. } = plan;
-        let manifest = Manifest::from_record(&to.deployed.manifest)?;
-        let origin = Origin { copied_from: Some(to.position), replaces: Some(replaces) };
-        self.deploy_as(manifest, to.deployed.digest, audit, origin).await
+        self.deploy_copy((to.position, &to.deployed), replaces, approve, audit).await
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Part {
     Timers,
     Log,
     Correction,
+    /// Outbound calls: not those that were recorded.
+    Calls,
 }
 
 impl Part {
@@ -33,6 +35,7 @@ impl Part {
             Self::Timers => "timers",
             Self::Log => "log",
             Self::Correction => "correction",
+            Self::Calls => "calls",
         }
     }
 }

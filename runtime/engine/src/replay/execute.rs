@@ -11,6 +11,8 @@ use crate::causation;
 
 /// Time limits are multiplied by this: a replay beside other work must not time out where the attempt did not.
 const TIME_FACTOR: u64 = 50;
+/// The same for the CPU time of a candidate, which may loop: caches are cold beside other work.
+const CANDIDATE_CPU_FACTOR: u64 = 2;
 const TIME_MS_MAX: u64 = 300_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
@@ -52,6 +54,18 @@ impl Executable {
         Self { module, config, limits, capabilities: manifest.capabilities.clone() }
     }
 
+    /// A version that is not deployed yet. It gets its own limits, but for the time that it waits for a processor.
+    pub fn candidate(module: Module, manifest: &Manifest) -> Self {
+        let executable = Self::new(module, manifest);
+        let cpu_ms = manifest.limits.cpu_ms.saturating_mul(CANDIDATE_CPU_FACTOR);
+        Self { limits: CallLimits { cpu_ms, ..executable.limits }, ..executable }
+    }
+
+    /// Whether it takes several deliveries per call.
+    pub fn is_batch(&self) -> bool {
+        self.module.is_batch()
+    }
+
     /// `services` are those of the item at an index; asked for again if the host has no room at first.
     pub fn execute(
         &self,
@@ -59,12 +73,24 @@ impl Executable {
         services: impl Fn(usize) -> Result<Services, ReplayError>,
     ) -> Result<(Vec<Repeated>, Option<Correction>), ReplayError> {
         let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
-        let calls: Vec<_> = call.items.iter().map(|item| self.call(call, item, &processor)).collect();
+        self.execute_for(&processor, call, services)
+    }
+
+    /// The same, as long as `processor` does not discard it.
+    pub fn execute_for(
+        &self,
+        processor: &Arc<dyn Processor>,
+        call: &CallInput,
+        services: impl Fn(usize) -> Result<Services, ReplayError>,
+    ) -> Result<(Vec<Repeated>, Option<Correction>), ReplayError> {
+        let calls: Vec<_> = call.items.iter().map(|item| self.call(call, item, processor)).collect();
         let (mut repeated, correction) = loop {
             let services = (0..call.items.len()).map(&services).collect::<Result<Vec<_>, _>>()?;
             let (repeated, correction) = self.run(&calls, services);
             match repeated.first() {
-                Some(Repeated { result: Err(CallError::Busy), .. }) => thread::park_timeout(BUSY_PAUSE),
+                Some(Repeated { result: Err(CallError::Busy), .. }) if !processor.is_discarded() => {
+                    thread::park_timeout(BUSY_PAUSE);
+                }
                 _ => break (repeated, correction),
             }
         };

@@ -91,9 +91,14 @@ impl Inputs {
     }
 
     pub fn services(&self, begun: &Begun, commit: &Commit) -> Result<Services, ReplayError> {
+        Ok((Box::new(self.state(begun, commit)), Box::new(self.memory_calls(begun)?)))
+    }
+
+    /// The answers of an attempt's outbound calls.
+    pub fn memory_calls(&self, begun: &Begun) -> Result<MemoryCalls, ReplayError> {
         let RecordedCalls { before, own } = self.calls(begun)?;
         let steps = |calls: Vec<Stepped>| calls.into_iter().map(|call| Step::of(call, <[u8]>::to_vec)).collect();
-        Ok((Box::new(self.state(begun, commit)), Box::new(MemoryCalls::new(steps(before), steps(own)))))
+        Ok(MemoryCalls::new(steps(before), steps(own)))
     }
 
     pub fn state(&self, begun: &Begun, commit: &Commit) -> RecordedState {

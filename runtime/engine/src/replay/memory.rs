@@ -17,6 +17,12 @@ pub struct StateView {
     pub values: Vec<(String, Vec<u8>)>,
 }
 
+impl StateView {
+    pub fn bytes(&self) -> usize {
+        self.values.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
 /// An outbound call and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -84,18 +90,33 @@ struct Calls {
     repeated: Vec<Step>,
     /// Whether another request than the recorded one gets its result.
     any_request: bool,
+    /// Whether they may come in another order than the recorded one.
+    any_order: bool,
 }
 
 impl MemoryCalls {
     pub fn new(before: Vec<Step>, own: Vec<Step>) -> Self {
         let own = own.into();
-        Self(Arc::new(Mutex::new(Calls { before, own, repeated: Vec::new(), any_request: false })))
+        Self(Arc::new(Mutex::new(Calls { before, own, repeated: Vec::new(), any_request: false, any_order: false })))
     }
 
     /// A step gets its result whatever its request is, and keeps the request.
     pub fn of_any_request(self) -> Self {
         self.calls().any_request = true;
         self
+    }
+
+    /// Calls may be made in another order than the recorded one: for a candidate.
+    pub fn in_any_order(self) -> Self {
+        self.calls().any_order = true;
+        self
+    }
+
+    /// The steps that were made again, and those that were not.
+    pub fn names(&self) -> (Vec<String>, Vec<String>) {
+        let calls = self.calls();
+        let names = |steps: &mut dyn Iterator<Item = &Step>| steps.map(|step| step.name.clone()).collect();
+        (names(&mut calls.repeated.iter()), names(&mut calls.own.iter()))
     }
 
     /// The answers of earlier attempts and the own calls, with the requests that were made.
@@ -126,10 +147,9 @@ impl Outbound for MemoryCalls {
         let mut calls = self.calls();
         let any_request = calls.any_request;
         let is_it = |next: &Step| next.name == step && (any_request || next.request == *request);
-        if !calls.own.front().is_some_and(is_it) {
-            return Ok(Source::Nothing);
-        }
-        let Some(mut next) = calls.own.pop_front() else { return Ok(Source::Nothing) };
+        let depth = if calls.any_order { calls.own.len() } else { 1 };
+        let found = calls.own.iter().take(depth).position(is_it);
+        let Some(mut next) = found.and_then(|at| calls.own.remove(at)) else { return Ok(Source::Nothing) };
         next.request = request.clone();
         calls.repeated.push(next.clone());
         Ok(Source::Record(OutboundCall { request: next.request, result: next.result, requests: next.requests }))

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod bundle;
+mod check;
 mod compare;
 mod execute;
 mod find;
@@ -13,6 +14,7 @@ mod fixture;
 mod inputs;
 mod mask;
 mod memory;
+mod pace;
 mod past;
 mod recorded;
 mod recorded_state;
@@ -28,13 +30,17 @@ use crate::StorageError;
 #[cfg(feature = "sim")]
 pub use attempts::{Attempts, Begun, EndedCall};
 pub use bundle::{Bundle, BundleError, Ran, collect};
+pub(crate) use check::check;
+pub use check::{Checked, LeftOut};
 pub use compare::{Differs, Part};
+pub(crate) use execute::Executable;
 #[cfg(feature = "sim")]
 pub use find::{Finder, Found};
 pub use fixture::Fixture;
 pub use mask::{BadMask, Mask};
+pub use pace::Pace;
 pub use recordings::{Recorded, Recording, Recordings};
-pub use verify::{Difference, Verified, verify};
+pub use verify::{Difference, Verified, verify, verify_range};
 
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]

@@ -32,6 +32,16 @@ pub struct Recorded {
     pub may_lack_inputs: bool,
 }
 
+impl Recorded {
+    /// The commits, if executing the call again gives the same; what a discarded attempt came to is not recorded, but the others of its
+    /// call may depend on it.
+    #[must_use]
+    pub fn reproducible(&self) -> Option<Vec<Commit>> {
+        let commits: Option<Vec<Commit>> = self.commits.iter().cloned().collect();
+        commits.filter(|commits| commits.iter().all(|commit| commit.reproducible))
+    }
+}
+
 /// What a record with commits holds of calls.
 pub enum Recording {
     Call(Recorded),

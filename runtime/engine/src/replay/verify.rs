@@ -4,14 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_host::Host;
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, Correction, DeliveryCommand, DeliveryId, Digest, Epochs, Position, Record};
+use weirgate_types::{Correction, DeliveryCommand, DeliveryId, Digest, Epochs, Position, Record};
 
 use super::{
-    ReplayError,
+    Pace, Recorded, Recording, Recordings, ReplayError,
     attempts::EndedCall,
     compare::{Differs, correction_difference, differences},
+    inputs::Inputs,
     walk::{Visit, Walk},
 };
+use crate::StorageError;
 
 /// Maximum number of differences that are kept; the others are counted.
 const DIFFERENCES_KEPT_MAX: usize = 100;
@@ -27,6 +29,8 @@ pub struct Verified {
     pub of_lost_inputs: u64,
     /// Attempts whose module is not there any more.
     pub without_module: u64,
+    /// Attempts that were not found: their keys have too many records since their events.
+    pub too_far_back: u64,
     /// Attempts that differ.
     pub different: u64,
     /// The first of them.
@@ -44,8 +48,7 @@ pub struct Difference {
     pub parts: Vec<Differs>,
 }
 
-/// Executes all attempts again whose commits lie in `after + 1 ..= through`. Reads the log from its beginning, because it needs
-/// the state as it was.
+/// Executes all attempts again whose commits lie in `after + 1 ..= through`. Reads the log from its beginning.
 ///
 /// # Errors
 /// The log cannot be read, a module cannot be loaded, or the host cannot execute it.
@@ -55,9 +58,46 @@ pub fn verify(
     after: Position,
     through: Position,
 ) -> Result<Verified, ReplayError> {
-    let mut verification = Verification { after, corrected: BTreeMap::new(), result: Verified::default() };
+    let mut verification = Verification::new(after);
     Walk::new(log, host).run(through, &mut verification)?;
     Ok(verification.result)
+}
+
+/// The same, for a part of the log: what is before it is looked up where it is needed. Also returns the position up to which it came:
+/// it ends early when its pace says so.
+///
+/// # Errors
+/// As for [`verify`]; the history cannot be read.
+pub fn verify_range(
+    recordings: &mut Recordings,
+    after: Position,
+    through: Position,
+    pace: &mut Pace,
+) -> Result<(Verified, Position), ReplayError> {
+    let mut verification = Verification::new(after);
+    let mut reached = after;
+    let log = recordings.inputs.log().clone();
+    for read in log.scan(after.next()) {
+        let (position, record) = read.map_err(StorageError::from)?;
+        if position > through || !pace.go_on() {
+            break;
+        }
+        verification.record(&record);
+        let found = if record.commits().is_empty() || position <= after {
+            Vec::new()
+        } else {
+            recordings.at(position, None)?
+        };
+        for recording in found {
+            match recording {
+                Recording::Call(recorded) => verification.examine(&mut recordings.inputs, &recorded)?,
+                Recording::NotEnded => {}
+                Recording::TooFar(_) => verification.result.too_far_back += 1,
+            }
+        }
+        reached = position.plus(record.width()).before();
+    }
+    Ok((verification.result, reached))
 }
 
 struct Verification {
@@ -80,34 +120,41 @@ impl Visit for Verification {
         }
     }
 
-    fn call(&mut self, walk: &mut Walk, position: Position, call: &EndedCall) -> Result<(), ReplayError> {
-        if position <= self.after {
+    fn call(&mut self, walk: &mut Walk, _: Position, call: &EndedCall) -> Result<(), ReplayError> {
+        if call.iter().filter_map(|ended| ended.commit).max().is_none_or(|last| last <= self.after) {
             return Ok(());
         }
         let commits = call.iter().map(|ended| walk.commit(ended)).collect::<Result<Vec<_>, _>>()?;
+        let may_lack_inputs = walk.may_lack_inputs(call);
+        self.examine(&mut walk.inputs, &Recorded { call: call.clone(), commits, may_lack_inputs })
+    }
+}
+
+impl Verification {
+    fn new(after: Position) -> Self {
+        Self { after, corrected: BTreeMap::new(), result: Verified::default() }
+    }
+
+    fn examine(&mut self, inputs: &mut Inputs, recorded: &Recorded) -> Result<(), ReplayError> {
+        let Recorded { call, commits, may_lack_inputs } = recorded;
         let attempts = commits.iter().flatten().count() as u64;
-        if walk.may_lack_inputs(call) {
+        if *may_lack_inputs {
             self.result.of_lost_inputs += attempts;
             return Ok(());
         }
-        // What a discarded attempt came to is not recorded, but the others of its call may depend on it.
-        if commits.iter().any(|commit| commit.as_ref().is_none_or(|commit| !commit.reproducible)) {
+        let (Some(commits), Some(first)) = (recorded.reproducible(), call.first()) else {
             self.result.not_reproducible += attempts;
             return Ok(());
-        }
-        let commits: Vec<Commit> = commits.into_iter().flatten().collect();
-        let Some(first) = call.first() else { return Ok(()) };
-        let deployment = walk.inputs.deployment(first.begun.version)?;
+        };
+        let deployment = inputs.deployment(first.begun.version)?;
         let Some(executable) = &deployment.executable else {
             self.result.without_module += attempts;
             return Ok(());
         };
         let begun = |index: usize| call.get(index).map(|ended| &ended.begun).zip(commits.get(index));
-        let (repeated, correction) =
-            executable.execute(&walk.inputs.call(call, commits.iter().map(Some))?, |index| {
-                begun(index)
-                    .map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| walk.inputs.services(begun, commit))
-            })?;
+        let (repeated, correction) = executable.execute(&inputs.call(call)?, |index| {
+            begun(index).map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| inputs.services(begun, commit))
+        })?;
         self.result.executed += attempts;
         for ((ended, commit), repeated) in call.iter().zip(&commits).zip(repeated) {
             let found = Difference {
@@ -125,9 +172,7 @@ impl Visit for Verification {
         }
         Ok(())
     }
-}
 
-impl Verification {
     fn differs(&mut self, found: Difference) {
         self.result.different += 1;
         if self.result.differences.len() < DIFFERENCES_KEPT_MAX {

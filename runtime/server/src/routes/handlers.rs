@@ -1,16 +1,15 @@
-//! `/v1/handlers`: deploying handlers, and reading their state.
+//! `/v1/handlers`: reading the state of handlers.
 
 use axum::{extract::State, response::Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::{Audit, HandlerItem as Item, schedule};
 use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::{
-    audit::{Actor, Reason, audit},
     lists::ListSlot,
-    problems::{DeploymentConflict, ManifestRefused, NoSuchHandler, NoSuchModule, TooManyLists},
-    query::{Json, Named},
+    problems::{NoSuchHandler, TooManyLists},
+    query::Named,
     times::rfc3339,
 };
 use crate::{Problem, app::App};
@@ -99,25 +98,6 @@ impl ScheduleItem {
     }
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Deployment {
-    /// The digest from `PUT /v1/modules`, or its first digits.
-    #[schema(pattern = "^(sha256:)?[0-9a-fA-F]{4,64}$")]
-    digest: String,
-    manifest: Manifest,
-    /// Whether deliveries that wait for a retry run at once under the new version, with all their attempts (default: no). Dead
-    /// letters stay.
-    #[serde(default)]
-    retry_waiting: bool,
-    /// The actor (default `operator`), at most 128 bytes.
-    #[schema(value_type = Option<Actor>, inline)]
-    actor: Option<String>,
-    /// The reason, at most 1,024 bytes.
-    #[schema(value_type = Option<Reason>, inline)]
-    reason: Option<String>,
-}
-
 /// All handlers.
 #[utoipa::path(
     get, path = "/v1/handlers", operation_id = "list_handlers", tag = "handlers",
@@ -145,31 +125,6 @@ pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
 pub async fn read(State(app): State<App>, Named(name): Named<HandlerName>) -> Result<axum::Json<HandlerItem>, Problem> {
     let item = app.engine.handler(name).await?;
     Ok(axum::Json(HandlerItem::described(&app, item).await?))
-}
-
-/// Create a handler, or deploy another version or other settings. Takes effect at a position of the log: running attempts are
-/// discarded, and run again under the new version. The version that is in force again changes nothing.
-#[utoipa::path(
-    put, path = "/v1/handlers/{name}", operation_id = "deploy_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)), request_body = Deployment,
-    responses(
-        (status = 200, description = "Durable; the handler, with the next three times of each schedule", body = HandlerItem),
-        NoSuchModule, DeploymentConflict, ManifestRefused,
-    ),
-)]
-pub async fn put(
-    State(app): State<App>,
-    Named(name): Named<HandlerName>,
-    Json(deployment): Json<Deployment>,
-) -> Result<axum::Json<HandlerItem>, Problem> {
-    let Deployment { digest, manifest, retry_waiting, actor, reason } = deployment;
-    let audit = audit(actor, reason)?;
-    if name != manifest.name {
-        let detail = format!("the manifest is named {}, but the path has {name}", manifest.name);
-        return Err(Problem::bad_request("name-mismatch", detail));
-    }
-    let digest = app.engine.digest(&digest).await?;
-    let item = app.engine.deploy(manifest, digest, audit.clone()).await?;
-    Ok(axum::Json(HandlerItem::deployed(&app, item, retry_waiting.then_some(audit)).await?))
 }
 
 impl HandlerItem {

@@ -6,11 +6,13 @@ mod binary_mode;
 mod blocked;
 mod breakers;
 mod bulk_jobs;
+mod checks;
 mod corrected;
 mod dead_letter_filter;
 mod dead_letters;
 mod decisions;
 mod deliveries;
+mod deployments;
 pub mod document;
 mod events;
 mod failures;
@@ -38,6 +40,7 @@ use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{Problem, app::App, live};
+pub use deployments::Growth;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -70,9 +73,10 @@ pub fn api(has_shop: bool) -> (Router<App>, Document) {
         .routes(routes!(live::connect))
         .routes(routes!(modules::put))
         .routes(routes!(handlers::list))
-        .routes(routes!(handlers::read, handlers::put, removal::remove))
+        .routes(routes!(handlers::read, deployments::put, removal::remove))
         .routes(routes!(versions::list))
         .routes(routes!(versions::roll_back))
+        .routes(routes!(checks::verify))
         .routes(routes!(modes::pause))
         .routes(routes!(modes::drain))
         .routes(routes!(modes::resume))

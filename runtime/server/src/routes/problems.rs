@@ -38,8 +38,8 @@ problems! {
     UnknownSubject: 404, "The subject has no status";
     AmbiguousDigest: 409, "The digits are the first of several modules' digests";
     HandlerHasDeliveries: 409, "It has open deliveries or dead letters";
-    DeploymentConflict: 409, "The digits are the first of several modules' digests, the handler lags behind its last changes of subscriptions, or it is being removed";
-    RollbackConflict: 409, "There is no earlier version, it is in force already, or another was deployed meanwhile";
+    DeploymentConflict: 409, "The digits are the first of several modules' digests, the handler lags behind its last changes of subscriptions, it is being removed, or what the version may do needs approval";
+    RollbackConflict: 409, "There is no earlier version, it is in force already, another was deployed meanwhile, or what the version may do needs approval";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
     VersionDiffers: 412, "`If-Match` names another version";
     DataTooLarge: 413, "The data is too large";
@@ -53,6 +53,7 @@ problems! {
     OtherWebSocketVersion: 426, "A version of the WebSocket protocol other than 13; see Sec-WebSocket-Version";
     TooMuchInFlight: 429, "Too many events in flight; see Retry-After";
     HistoryNotReady: 503, "Too many lists are being read, or the index is being made; see Retry-After";
+    ReplayRefused: 503, "Too many replays wait, or the index is being made; see Retry-After";
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";
     TooManyQueries: 503, "Too many lists are being read; see Retry-After";

@@ -9,6 +9,7 @@ use weirgate_types::{Digest, HandlerName, Position, SettingChange};
 
 use super::{
     audit::{Actor, Reason, audit},
+    deployments::{CapabilityItem, approval},
     handlers::HandlerItem,
     lists::ListSlot,
     problems::{ManifestRefused, NoSuchHandler, NoSuchVersion, RollbackConflict, TooManyLists},
@@ -97,6 +98,9 @@ pub struct RollbackBody {
     /// Only say what would be done (default: no).
     #[serde(default)]
     plan: bool,
+    /// The `approve` of the plan: the version may do what its plan says.
+    #[schema(value_type = Option<Digest>)]
+    approve: Option<String>,
     /// Whether deliveries that wait for a retry run at once, with all their attempts (default: no).
     #[serde(default)]
     retry_waiting: bool,
@@ -122,6 +126,12 @@ pub struct RollbackItem {
     module_changed: bool,
     /// The settings that differ from those of the version that was in force.
     changes: Vec<Change>,
+    /// What the version may do that the one in force may not, and the other way round.
+    capabilities: Vec<CapabilityItem>,
+    /// What `approve` has to be for the rollback; absent if it needs no approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Digest>)]
+    approve: Option<String>,
     /// The handler with its new version; absent for a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     handler: Option<HandlerItem>,
@@ -161,9 +171,10 @@ pub async fn roll_back(
     ForHandler(name): ForHandler,
     Body(body): Body<RollbackBody>,
 ) -> Result<axum::Json<RollbackItem>, Problem> {
-    let RollbackBody { to, plan: is_plan, retry_waiting, actor, reason } = body;
-    let audit = audit(actor, reason)?;
+    let RollbackBody { to, plan: is_plan, approve, retry_waiting, actor, reason } = body;
+    let (audit, approve) = (audit(actor, reason)?, approval(approve)?);
     let plan = app.engine.plan_rollback(name.clone(), to).await?;
+    let candidate = app.engine.rollback_candidate(&plan).await?;
     let item = RollbackItem {
         name: name.to_string(),
         from: plan.from,
@@ -171,12 +182,14 @@ pub async fn roll_back(
         digest: plan.to.deployed.digest.to_string(),
         module_changed: plan.to.has_other_module,
         changes: plan.to.changes.iter().cloned().map(Change::of).collect::<Result<_, Problem>>()?,
+        capabilities: candidate.capabilities.iter().map(Into::into).collect(),
+        approve: candidate.growth().map(|growth| growth.digest.to_string()),
         handler: None,
     };
     if is_plan {
         return Ok(axum::Json(item));
     }
-    let handler = app.engine.roll_back(plan, audit.clone()).await?;
+    let handler = app.engine.roll_back(plan, approve, audit.clone()).await?;
     let handler = Some(HandlerItem::deployed(&app, handler, retry_waiting.then_some(audit)).await?);
     Ok(axum::Json(RollbackItem { handler, ..item }))
 }
@@ -206,7 +219,7 @@ impl VersionItem {
 }
 
 impl Change {
-    fn of(change: SettingChange) -> Result<Self, Problem> {
+    pub fn of(change: SettingChange) -> Result<Self, Problem> {
         let SettingChange { setting, before, after } = change;
         Ok(Self { setting, before: before.map(raw).transpose()?, after: after.map(raw).transpose()? })
     }

@@ -60,6 +60,25 @@ pub struct Refused {
     pub code: String,
     #[serde(default)]
     pub retryable: bool,
+    /// With `needs-approval`.
+    #[serde(default)]
+    pub growth: Option<Growth>,
+}
+
+/// What a version may do more, and what approves that.
+#[derive(Debug, Deserialize)]
+pub struct Growth {
+    pub capabilities: Vec<CapabilityChange>,
+    pub approve: String,
+}
+
+/// Something that a handler may do, before and after.
+#[derive(Debug, Deserialize)]
+pub struct CapabilityChange {
+    pub capability: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub grows: bool,
 }
 
 /// No answer came, or the connection ended.

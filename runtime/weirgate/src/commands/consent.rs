@@ -37,16 +37,24 @@ impl Consent {
     /// # Errors
     /// The answer is not yes.
     pub fn ask(self, what: &str) -> Result<()> {
-        if self.yes {
-            return Ok(());
-        }
-        output::ask(&format!("{what}? [y/N]"));
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).context("the answer cannot be read")?;
-        match is_yes(&answer) {
-            true => Ok(()),
-            false => Err(Failure::Refused("nothing was done".into()).into()),
-        }
+        ask_unless(self.yes, what)
+    }
+}
+
+/// Asks, unless the answer was given in advance.
+///
+/// # Errors
+/// The answer is not yes.
+pub fn ask_unless(yes: bool, what: &str) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    output::ask(&format!("{what}? [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("the answer cannot be read")?;
+    match is_yes(&answer) {
+        true => Ok(()),
+        false => Err(Failure::Refused("nothing was done".into()).into()),
     }
 }
 

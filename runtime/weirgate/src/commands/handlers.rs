@@ -1,22 +1,21 @@
 //! `weirgate handlers`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
-use reqwest::Method;
-use serde_json::value::to_raw_value;
-use weirgate_types::{Manifest, json::Node};
+use anyhow::Result;
+use clap::Subcommand;
+use weirgate_types::json::Node;
 
 use super::{
-    bodies, events, files,
+    bodies,
+    deploy::{self, Deploy},
+    events,
     table::{self, Column},
     versions::{self, Remove, Rollback},
 };
 use crate::{
-    client::{Answer, Body, Server, path},
+    client::{Answer, Server, path},
     commands::arguments::{Audit, Output, Page},
-    failure::usage,
     output,
 };
 
@@ -73,21 +72,6 @@ pub enum Handlers {
     },
 }
 
-#[derive(Debug, Args)]
-pub struct Deploy {
-    /// Manifests (handler.toml)
-    #[arg(required = true, value_name = "MANIFEST")]
-    pub manifests: Vec<PathBuf>,
-    /// The directory of the components; by default that of the manifest
-    #[arg(long, value_name = "DIR")]
-    pub modules: Option<PathBuf>,
-    /// Run deliveries that wait for a retry at once, under the new version, with all their attempts
-    #[arg(long)]
-    pub retry_waiting: bool,
-    #[command(flatten)]
-    pub audit: Audit,
-}
-
 const COLUMNS: [Column; 10] = [
     Column::of("name"),
     Column::of("state"),
@@ -114,7 +98,10 @@ pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<(
         Handlers::Versions { name, page } => return versions::list(server, output, &name, page).await,
         Handlers::Rollback(rollback) => return versions::roll_back(server, output, &rollback).await,
         Handlers::Remove(remove) => return versions::remove(server, output, &remove).await,
-        Handlers::Deploy(deploy) => deploy_all(server, &deploy).await?,
+        Handlers::Deploy(deploy) if deploy.plan => {
+            return deploy::print_plans(output, &deploy::all(server, &deploy).await?);
+        }
+        Handlers::Deploy(deploy) => deploy::all(server, &deploy).await?,
     };
     table::print(output, &answer, "handlers", &COLUMNS)?;
     if is_deployment && output == Output::Text {
@@ -143,53 +130,4 @@ fn print_schedules(answer: &Answer) -> Result<()> {
 async fn change(server: &Server, name: &str, command: &str, audit: &Audit) -> Result<Answer> {
     let handler = server.post(&path(&["handlers", name, command])?, &bodies::body(audit)?).await?;
     Ok(Answer::listed("handlers", &[handler]))
-}
-
-async fn deploy_all(server: &Server, deploy: &Deploy) -> Result<Answer> {
-    let mut handlers = Vec::new();
-    for path in &deploy.manifests {
-        let deployed = deploy_one(server, path, deploy).await;
-        handlers.push(deployed.with_context(|| format!("{} was not deployed", path.display()))?);
-    }
-    Ok(Answer::listed("handlers", &handlers))
-}
-
-async fn deploy_one(server: &Server, manifest_path: &Path, deploy: &Deploy) -> Result<Answer> {
-    let manifest = read_manifest(manifest_path)?;
-    let module = module_path(&manifest, manifest_path, deploy.modules.as_deref())?;
-    let mut body = bodies::body(&deploy.audit)?;
-    body.insert("retry_waiting", to_raw_value(&deploy.retry_waiting)?);
-    upload_and_deploy(server, &manifest, files::read("the module", &module)?, body).await
-}
-
-/// The manifest in a file.
-pub fn read_manifest(path: &Path) -> Result<Manifest> {
-    let text = files::utf8("the manifest", files::read("the manifest", path)?)?;
-    Manifest::from_toml(&text).map_err(|error| usage(error.to_string()))
-}
-
-/// Uploads a module, and deploys it with its manifest.
-pub async fn deploy(server: &Server, manifest: &Manifest, bytes: Vec<u8>) -> Result<Answer> {
-    upload_and_deploy(server, manifest, bytes, Body::new()).await
-}
-
-/// `body` has the other fields of the deployment.
-async fn upload_and_deploy(server: &Server, manifest: &Manifest, bytes: Vec<u8>, mut body: Body) -> Result<Answer> {
-    let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
-    let uploaded = uploaded.node()?;
-    let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
-    body.insert("digest", to_raw_value(&digest)?);
-    body.insert("manifest", to_raw_value(manifest)?);
-    let endpoint = path(&["handlers", manifest.name.as_str()])?;
-    server.send(Method::PUT, &endpoint, "application/json", serde_json::to_string(&body)?).await
-}
-
-/// Where the manifest's module is.
-pub fn module_path(manifest: &Manifest, path: &Path, modules: Option<&Path>) -> Result<PathBuf> {
-    let Some(module) = &manifest.module else {
-        let text = format!("the manifest has no module; add for instance module = \"{}.wasm\"", manifest.name);
-        return Err(usage(text));
-    };
-    let dir = modules.or_else(|| path.parent()).unwrap_or_else(|| Path::new("."));
-    Ok(dir.join(module))
 }

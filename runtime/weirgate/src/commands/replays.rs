@@ -1,4 +1,4 @@
-//! `weirgate replays`: executes attempts of a log again while no server uses it.
+//! `weirgate replays`: executes attempts of a log again, and writes them into files.
 
 use std::{
     collections::BTreeSet,
@@ -14,15 +14,16 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use weirgate_engine::{
-    replay::{self, Bundle, Difference, Differs, Mask, Ran, Verified},
+    replay::{self, Bundle, Differs, Mask, Ran},
     storage::{self, Epochs, LogReader},
 };
 use weirgate_host::{Host, HostOptions};
-use weirgate_types::{DeliveryId, Position};
+use weirgate_types::DeliveryId;
 
 use super::{
-    arguments::{Output, whole},
+    arguments::Output,
     log::DataDir,
+    verify::{self, Verify},
 };
 use crate::{
     failure::{Failure, usage},
@@ -47,18 +48,6 @@ pub enum Replays {
     Export(Export),
     /// Execute the attempts of a bundle again, and print each that comes to another result
     Run(Run),
-}
-
-#[derive(Debug, Args)]
-pub struct Verify {
-    #[command(flatten)]
-    pub dir: DataDir,
-    /// Only attempts that ended after this position
-    #[arg(long, value_name = "POSITION", value_parser = whole::<u64>, default_value_t = 0)]
-    pub after: u64,
-    /// Only attempts that ended up to this position
-    #[arg(long, value_name = "POSITION", value_parser = whole::<u64>, default_value_t = u64::MAX, hide_default_value = true)]
-    pub through: u64,
 }
 
 /// What is taken out of a log.
@@ -111,28 +100,21 @@ pub struct Run {
 }
 
 /// An attempt differs.
-const DIFFERENT: u8 = 1;
+pub const DIFFERENT: u8 = 1;
 /// Maximum size of a bundle that is read, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 1 << 30;
 
+/// Talks to no server; `verify` without a data directory is for [`super::verify::online`].
 pub fn run(command: &Replays, output: Output) -> Result<ExitCode> {
     private::close_new_files();
     match command {
-        Replays::Verify(flags) => verify(flags, output),
+        Replays::Verify(flags) => {
+            verify::offline(flags, flags.data.as_deref().unwrap_or_else(|| Path::new("data")), output)
+        }
         Replays::Bundle(flags) => bundle(flags, output),
         Replays::Export(flags) => export(flags, output),
         Replays::Run(flags) => run_bundle(flags, output),
     }
-}
-
-fn verify(flags: &Verify, output: Output) -> Result<ExitCode> {
-    let (reader, host) = open(&flags.dir.data)?;
-    let verified = replay::verify(reader, host, Position(flags.after), Position(flags.through))?;
-    match output {
-        Output::Json => output::json(&format!("{:#}", to_json(&verified)))?,
-        Output::Text => text(&verified).iter().try_for_each(|line| output::line(line))?,
-    }
-    Ok(if verified.different == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
 fn bundle(flags: &BundleArgs, output: Output) -> Result<ExitCode> {
@@ -212,13 +194,13 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
 }
 
 /// The log and the modules of a data directory that no server uses.
-fn open(data: &Path) -> Result<((LogReader, Epochs), Arc<Host>)> {
+pub fn open(data: &Path) -> Result<((LogReader, Epochs), Arc<Host>)> {
     let reader = storage::reader(data).with_context(|| format!("the log in {} cannot be read", data.display()))?;
     let no_log = || Failure::NotFound(format!("there is no log in {}", data.display()));
     Ok((reader.ok_or_else(no_log)?, Arc::new(host(&data.join("modules"))?)))
 }
 
-fn host(modules: &Path) -> Result<Host> {
+pub fn host(modules: &Path) -> Result<Host> {
     let program: OsString = std::env::current_exe().context("cannot locate this program")?.into();
     Ok(Host::new(HostOptions::new(modules.to_owned(), vec![program, "compile-module".into()]))?)
 }
@@ -237,24 +219,6 @@ fn ran_to_json(ran: &Ran) -> Value {
     json!({ "delivery": ran.delivery.to_string(), "attempt": ran.attempt, "parts": parts })
 }
 
-fn text(verified: &Verified) -> Vec<String> {
-    let Verified { executed, not_reproducible, of_lost_inputs, without_module, different, differences } = verified;
-    let mut lines: Vec<String> = differences.iter().flat_map(lines_of).collect();
-    let more = different.saturating_sub(differences.len() as u64);
-    lines.extend((more > 0).then(|| format!("and {more} more that differ")));
-    lines.extend((*without_module > 0).then(|| format!("attempts without their module: {without_module}")));
-    lines.extend((*of_lost_inputs > 0).then(|| format!("attempts that may have read lost records: {of_lost_inputs}")));
-    let skipped = format!("not reproducible, not executed: {not_reproducible}");
-    lines.push(format!("attempts executed again: {executed}; {skipped}; different: {different}"));
-    lines
-}
-
-fn lines_of(difference: &Difference) -> Vec<String> {
-    let Difference { delivery, attempt, commit, parts, .. } = difference;
-    let head = format!("{delivery}, attempt {attempt}, committed at {commit}:");
-    [head].into_iter().chain(parts.iter().flat_map(lines_of_part)).collect()
-}
-
 fn lines_of_part(part: &Differs) -> [String; 2] {
     let name = part.part.as_str();
     [format!("  {name} recorded: {}", part.recorded), format!("  {name} now:      {}", part.now)]
@@ -262,28 +226,4 @@ fn lines_of_part(part: &Differs) -> [String; 2] {
 
 fn part_to_json(part: &Differs) -> Value {
     json!({ "part": part.part.as_str(), "recorded": part.recorded, "now": part.now })
-}
-
-fn to_json(verified: &Verified) -> Value {
-    let differences = verified.differences.iter().map(|difference| {
-        let parts = difference
-            .parts
-            .iter()
-            .map(|part| json!({ "part": part.part.as_str(), "recorded": part.recorded, "now": part.now }));
-        json!({
-            "delivery": difference.delivery.to_string(),
-            "attempt": difference.attempt,
-            "commit": difference.commit.0,
-            "digest": difference.digest.to_string(),
-            "parts": parts.collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "executed": verified.executed,
-        "not_reproducible": verified.not_reproducible,
-        "of_lost_inputs": verified.of_lost_inputs,
-        "without_module": verified.without_module,
-        "different": verified.different,
-        "differences": differences.collect::<Vec<_>>(),
-    })
 }

@@ -9,6 +9,7 @@ use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact};
 use super::{
     bodies, bulk_jobs,
     consent::{Consent, counted},
+    deploy,
     table::{self, Column},
 };
 use crate::{
@@ -99,9 +100,17 @@ pub async fn roll_back(server: &Server, output: Output, rollback: &Rollback) -> 
             return table::show(output, &plan);
         }
         changes(&plan.node()?).iter().try_for_each(|line| output::line(line))?;
+        for one in deploy::capabilities(&plan.node()?)? {
+            output::line(&deploy::described(&one))?;
+        }
         return output::line(&format!("plan: {what}; nothing was done"));
     }
+    let grown: Vec<_> = deploy::capabilities(&plan.node()?)?.into_iter().filter(|one| one.grows).collect();
+    grown.iter().map(deploy::described).for_each(|line| output::note(&line));
     consent.ask(&what)?;
+    if let Some(approve) = plan.node()?.get("approve") {
+        body.insert("approve", bodies::raw(approve.text(), "approve")?);
+    }
     // The version that was shown, whatever was deployed since.
     body.insert("to", to_raw_value(&number("to")?)?);
     body.insert("plan", to_raw_value(&false)?);
@@ -181,7 +190,7 @@ pub async fn end_retries(server: &Server, handlers: &Answer) -> Result<()> {
 }
 
 /// What a version changes, one line each.
-fn changes(version: &Node<'_>) -> Vec<String> {
+pub fn changes(version: &Node<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     if version.get("module_changed").is_some_and(|changed| changed.text() == "true") {
         lines.push("another module".to_owned());

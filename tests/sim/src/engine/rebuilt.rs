@@ -143,7 +143,24 @@ impl History<'_> {
                 format!("of {record:?} at {position} the history finds {found:?}, a walk {walked:?}")
             })?;
         }
-        Ok(())
+        self.check_cost_of_last_call()
+    }
+
+    /// To find a call, nothing is read that is older than its events.
+    fn check_cost_of_last_call(&self) -> Result<(), Stop> {
+        let head = self.engine.log().head();
+        let mut finder = Finder::new(Arc::new(self.engine.handle().history().look()), head);
+        let last = self.records.iter().rfind(|(_, record)| !record.commits().is_empty());
+        let Some((position, _)) = last else { return Ok(()) };
+        let found = finder.calls_at(*position, None).map_err(unreadable)?;
+        let events =
+            found.iter().filter_map(|(_, found)| if let Found::Call(call) = found { Some(call) } else { None });
+        let oldest = events.flatten().map(|ended| ended.begun.delivery.position).min().unwrap_or_default();
+        let since = self.records.iter().filter(|(at, _)| *at >= oldest).count() as u64;
+        let (read, most) = (finder.records_read(), 4 * since + 8);
+        Ok(check(Rule::Bounded, read <= most || found.is_empty(), || {
+            format!("to find {found:?}, {read} records were read, and {since} are as new as its events")
+        })?)
     }
 }
 

@@ -16,7 +16,7 @@ use weirgate_types::Manifest;
 use super::{Dev, show};
 use crate::{
     client::Server,
-    commands::{files, handlers, toolchain::TARGET},
+    commands::{deploy, files, toolchain::TARGET},
 };
 
 /// How a build ended.
@@ -51,7 +51,7 @@ impl<'a> Builder<'a> {
     }
 
     pub async fn run(&mut self) -> Result<Built> {
-        let manifest = handlers::read_manifest(&self.dev.manifest)?;
+        let manifest = deploy::read_manifest(&self.dev.manifest)?;
         let (command, mut program) = self.command();
         show::line("build", &command);
         let (status, modules) = build(&mut program).await.with_context(|| format!("cannot run {command}"))?;
@@ -60,14 +60,14 @@ impl<'a> Builder<'a> {
         }
         let path = match built_module(&manifest, &modules) {
             Some(path) => path,
-            None => handlers::module_path(&manifest, &self.dev.manifest, None)?,
+            None => deploy::module_path(&manifest, &self.dev.manifest, None)?,
         };
         let bytes = files::read("the module", &path)?;
         let found = (serde_json::to_string(&manifest)?, bytes);
         if self.deployed.as_ref() == Some(&found) {
             return Ok(Built::Unchanged);
         }
-        let answer = handlers::deploy(self.server, &manifest, found.1.clone()).await?;
+        let answer = deploy::approved(self.server, &manifest, found.1.clone()).await?;
         let answer = answer.node()?;
         let digest = answer.get("digest").and_then(|digest| digest.as_str().map(std::borrow::Cow::into_owned));
         self.deployed = Some(found);
