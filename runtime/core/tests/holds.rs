@@ -187,6 +187,7 @@ fn a_repairs_events_are_delivered_and_its_own_to_the_handler_alone() {
         from: Position(1),
         through: Position(1),
         depth: 2,
+        state_version: 1,
         effects: Effects { emitted, ..Effects::default() },
         unset: Vec::new(),
         corrected: Some(corrected),

@@ -6,10 +6,10 @@ use std::error::Error;
 use weirgate_history::HistoryError;
 use weirgate_host::{HostError, ModuleError, StateError};
 use weirgate_log::LogError;
-use weirgate_types::{BreakerId, DeliveryId, HandlerName, ManifestError, Position, RecordError};
+use weirgate_types::{BreakerId, DeliveryId, Digest, HandlerName, ManifestError, Position, RecordError};
 use weirgate_views::ViewError;
 
-use crate::{handle::Growth, replay::ReplayError};
+use crate::{handle::Growth, replay::ReplayError, replays::ReplayState};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -21,12 +21,10 @@ pub enum StartError {
     Host(#[from] HostError),
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("the index of identities cannot be opened")]
-    Identities(#[from] HistoryError),
     #[error("the data directory cannot be used")]
     Dir(#[from] std::io::Error),
-    #[error("the history of the log cannot be made")]
-    History(#[source] HistoryError),
+    #[error("the indexes of the log cannot be opened or made")]
+    History(#[from] HistoryError),
     #[error("the engine cannot recover")]
     Recovery(#[from] EngineFault),
 }
@@ -152,12 +150,46 @@ pub enum Refusal {
     NoEarlierVersion(HandlerName),
     #[error("version {number} of {handler} is in force already")]
     VersionInForce { handler: HandlerName, number: u32 },
+    #[error(
+        "the state of {handler} has version {from}, and this deployment has `state_version = {to}`: a later form is not converted back; rebuild the state from the events"
+    )]
+    OlderState { handler: HandlerName, from: u32, to: u32 },
+    #[error(
+        "keys of {handler} may have state of an earlier version than {to}, and the component does not export `migrate-state`, which converts it (the version in force has `state_version = {from}`)"
+    )]
+    NoMigration { handler: HandlerName, from: u32, to: u32 },
     #[error("there is no replay {0}")]
     UnknownReplay(Position),
     #[error("replay {replay} is {}: this does not follow; look at it and try again", .state.word())]
     ReplayState { replay: Position, state: ReplayState },
     #[error("replay {replay} of {handler} is being applied: wait until it has ended, or cancel it")]
     ReplayUnderWay { handler: HandlerName, replay: Position },
+    #[error("{0}")]
+    Selection(String),
+    #[error("what replay {0} would do is not computed yet; try again later")]
+    ReplayNotReady(Position),
+    #[error("what replay {replay} would do cannot be computed: {reason}")]
+    ReplayFailed { replay: Position, reason: String },
+    #[error("replay {0} has ended; ask again what would be")]
+    ReplayOver(Position),
+    #[error("the plan of replay {replay} is {plan} by now; look at it again and approve that")]
+    PlanChanged { replay: Position, plan: Digest },
+    #[error(
+        "the plan of replay {replay} is not whole: the limit `{what}` was reached at position {at}; ask about less, or set higher `bounds`"
+    )]
+    PlanNotWhole { replay: Position, what: &'static str, at: Position },
+    #[error("replay {0} is not approved, or has ended")]
+    NotApproved(Position),
+    #[error("replay {0} is being applied already")]
+    ReplayRuns(Position),
+    #[error("the plan of replay {replay} has no key {key:?}")]
+    KeyNotPlanned { replay: Position, key: String },
+    #[error("replay {0} has repaired nothing that could be undone")]
+    NothingToUndo(Position),
+    #[error(
+        "the candidate is not in force: deploy it to {0} first, so that later events are handled as the repaired ones"
+    )]
+    CandidateNotInForce(HandlerName),
     #[error("{what} takes more than {bytes_max} bytes")]
     ReplayText { what: &'static str, bytes_max: usize },
     #[error("the repair takes {bytes} bytes; at most {bytes_max} are allowed")]

@@ -41,6 +41,7 @@ mod tables;
 mod time;
 mod timers;
 mod versions;
+mod what_ifs;
 mod workers;
 mod writer;
 
@@ -48,8 +49,9 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
-    Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, CommandRequest, Corrected, DeadLetterFilter,
-    DeadLetterPage, DeliveryPage, Failure, Growth, Handle, Moment, NewData, Rollback, StoredEvent, Suspected,
+    AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,
+    Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, DifferencePage, Failure, Growth, Handle, KeyDifferences,
+    KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Suspected, WhatIfItem, WhatIfPage,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
@@ -63,3 +65,4 @@ pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots
 pub use weirgate_history::{History, HistoryError, KeyState, Look, Made, StateAsOf};
 pub use weirgate_host::{BUDGET_BYTES, BoundSecret, Budget, Grant, ModuleError, Purpose};
 pub use weirgate_log::Epoch;
+pub use what_ifs::{Applied, Computed, Known, PlanId, Summary, Watch as WhatIfProgress};

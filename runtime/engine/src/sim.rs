@@ -5,7 +5,10 @@ mod exit;
 mod operators;
 mod replays;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -31,7 +34,7 @@ use crate::{
     modules::{ModuleDisk, ModuleOptions, Modules},
     start::{last_at_ms, share},
     state::{KeyState, earlier_version},
-    tables,
+    storage, tables,
     time::Time,
     workers::Jobs,
     writer::{self, Delivery, DiskSpace, Durability, Ingress, Writer},

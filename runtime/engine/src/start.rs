@@ -26,6 +26,7 @@ use crate::{
     statuses::Statuses,
     storage,
     time::Time,
+    what_ifs::WhatIfs,
     workers::{self, JoinTrace, Worker},
     writer::{Delivery, DiskSpace, Durability, Exit, FreeSpace, Ingress, Writer},
 };
@@ -100,7 +101,12 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
     let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
     run(Writer::new(ingress, delivery, durability, time, metrics), host, commands, fault_sender)?;
-    Ok(Handle::new(shared))
+    let handle = Handle::new(shared);
+    if let Err(error) = handle.resume_replays() {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "replays that were being applied do not go on; apply them again");
+    }
+    Ok(handle)
 }
 
 /// Shared by all handles of an engine.
@@ -129,6 +135,7 @@ pub fn share(
         fault,
         queries,
         bulk_jobs: BulkJobs::default(),
+        what_ifs: WhatIfs::default(),
         replays: ReplaySlots::default(),
         secrets,
         indexing,

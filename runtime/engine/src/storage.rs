@@ -186,7 +186,7 @@ pub fn recordings(data: &Path, host: Arc<Host>, through: Position) -> Result<Opt
     let Some(log) = opening.into_reader() else { return Ok(None) };
     let history = history(data, &(log, Arc::clone(&epochs), hasher));
     let has_room = |_: u64| true;
-    while !matches!(history.make_next(&has_room).map_err(StartError::History)?, Made::Nothing | Made::NoRoom) {}
+    while !matches!(history.make_next(&has_room)?, Made::Nothing | Made::NoRoom) {}
     Ok(Some(Recordings::new(history.look(), epochs, host, through)))
 }
 

@@ -46,6 +46,8 @@ pub enum IdError {
     Digest(String),
     #[error("a delivery's id is <handler>@<position>, for instance inventory@42; got {0:?}")]
     DeliveryId(String),
+    #[error("a replay's id is a position, for instance 42, or 42-undo for its undo; got {0:?}")]
+    Replay(String),
 }
 
 /// A handler's name: 1 to 64 of `a-z`, `0-9`, `-`, beginning with a letter. Cheap to clone.

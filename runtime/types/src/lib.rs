@@ -34,9 +34,9 @@ pub use event::{Event, EventError, EventLimits, ExtensionValue, ImpliedKey};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use key_repaired::{CallBefore, KEY_REPAIRED, KeyRepaired, LoggedEvent, ValueBefore};
 pub use manifest::{
-    AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, DeadLetterStop, EmitOrder,
-    FIRST_STATE_VERSION, Interest, Jitter, Manifest, ManifestError, Ordering, RUNTIME_TYPES, Resequence, RetryStage,
-    Schedule, SettingChange, Start, Subscription, default_stages,
+    AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, CapabilityChange, DeadLetterStop, EmitOrder,
+    FIRST_STATE_VERSION, Interest, Jitter, Manifest, ManifestError, MayDo, Ordering, RUNTIME_TYPES, Resequence,
+    RetryStage, Schedule, SettingChange, Start, Subscription, default_stages, glob,
 };
 pub use record::{
     Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,

@@ -6,12 +6,14 @@ mod deliveries;
 mod deployment;
 mod described;
 mod digests;
+mod executions;
 mod listing;
 mod removal;
 mod replays;
 mod suspected;
 mod timeline;
 mod versions;
+mod what_ifs;
 
 use std::{
     ops::ControlFlow,
@@ -40,16 +42,21 @@ use crate::{
     queries::{Queries, blocking},
     secrets::Secrets,
     statuses::Statuses,
+    what_ifs::WhatIfs,
 };
 pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
 pub use deployment::{Candidate, Growth};
+pub use executions::ReplaySlots;
 pub use listing::DeliveryPage;
-pub use replays::ReplaySlots;
+pub use replays::KeyHold;
 pub use suspected::Suspected;
 pub use timeline::Moment;
 pub use versions::Rollback;
+pub use what_ifs::{
+    AskedCandidate, AskedWhatIf, Choices, DifferencePage, KeyDifferences, KeyLane, PlanPage, WhatIfItem, WhatIfPage,
+};
 
 /// How long to wait before a stop is sent again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);
@@ -78,6 +85,7 @@ pub struct Shared {
     pub replays: ReplaySlots,
     pub secrets: Arc<Secrets>,
     pub indexing: Indexing,
+    pub what_ifs: WhatIfs,
     pub identities: Arc<Identities>,
 }
 
@@ -323,6 +331,7 @@ impl Handle {
 
     /// Stops once all taken commands are durable. Returns within some seconds, even if calls are in flight.
     pub async fn stop(&self) {
+        self.0.what_ifs.stop();
         let (reply, stopped) = oneshot::channel();
         let mut command = Command::Stop { reply };
         // A full queue is not a refusal here: the writer empties it.

@@ -1,105 +1,198 @@
-//! Replays on the running server: one at a time, on a thread of low priority with a share of a processor, ended when their caller
-//! has gone.
+//! Replays: their steps are recorded, keys are put on hold and repaired, and what was done is listed.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use weirgate_types::{HandlerName, Position, Record, Repaired};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use weirgate_types::Position;
-
-use super::{Candidate, Handle};
+use super::{Handle, blocking};
 use crate::{
-    Refusal,
-    replay::{self, Checked, Executable, Pace, Recordings, ReplayError, Verified},
+    Audit, Refusal, RepairId, RepairPage, ReplayItem, ReplayStep, StorageError,
+    command::{Command, HoldToken},
+    keys,
+    replays::ReplayRow,
+    statuses::Statuses,
+    tables::REPLAYING,
 };
 
-/// Maximum number of replays that run or wait.
-const WAITING_MAX: usize = 8;
-/// Nice value of their thread: a tenth of a busy processor.
-const NICE: i32 = 10;
-/// Maximum CPU time of one check, and of one part of a verification.
-const CHECK_CPU_MAX: Duration = Duration::from_secs(30);
-const VERIFY_CPU_MAX: Duration = Duration::from_secs(5);
+/// Maximum bytes of the repairs of a page; the repair that reaches it is the last.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Permits for replays: for those that wait, and for the running one.
-pub struct ReplaySlots {
-    waiting: Arc<Semaphore>,
-    running: Arc<Semaphore>,
+/// A key on hold: no attempt of it is running and none begins, for at most a second. Dropping it ends the hold.
+pub struct KeyHold {
+    handle: Handle,
+    token: Option<HoldToken>,
 }
 
-impl Default for ReplaySlots {
-    fn default() -> Self {
-        let [waiting, running] = [WAITING_MAX, 1].map(|permits| Arc::new(Semaphore::new(permits)));
-        Self { waiting, running }
+impl KeyHold {
+    /// Writes the repair, or the last part of it; that ends the hold.
+    ///
+    /// # Errors
+    /// Nothing was written: the hold is over ([`Refusal::HoldOver`]), another version is in force
+    /// ([`Refusal::VersionChanged`]), the replay is not under way, the repair is too large, or there is no space.
+    pub async fn repair(mut self, repaired: Repaired) -> Result<Position, Refusal> {
+        match self.token.take() {
+            Some(token) => self.handle.repair(token, repaired, false).await,
+            None => Err(Refusal::HoldOver),
+        }
+    }
+
+    /// Writes a part of the repair; more follow.
+    ///
+    /// # Errors
+    /// As those of [`Self::repair`]. Then the hold is over; earlier parts stay.
+    pub async fn repair_part(&mut self, repaired: Repaired) -> Result<Position, Refusal> {
+        match self.token.clone() {
+            Some(token) => self.handle.repair(token, repaired, true).await,
+            None => Err(Refusal::HoldOver),
+        }
     }
 }
 
-/// Cancels a replay when its caller has gone.
-struct Wanted(Arc<AtomicBool>);
-
-impl Drop for Wanted {
+impl Drop for KeyHold {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        if let Some(token) = self.token.take() {
+            // If the queue is full, the hold ends when its time is over.
+            drop(self.handle.send(Command::EndHold { hold: token.hold }));
+        }
     }
 }
 
 impl Handle {
-    /// Executes the last attempts of the handler again with a candidate, at least `sample` of them.
+    /// Records a step of a replay. Returns the position of the record; that of a request names the replay.
     ///
     /// # Errors
-    /// [`Refusal::TooManyQueries`], [`Refusal::HistoryNotReady`]; the log cannot be read, or the candidate not be executed.
-    pub async fn check(&self, candidate: &Candidate, sample: usize) -> Result<Checked, Refusal> {
-        let executable = Executable::candidate(candidate.module.clone(), &candidate.manifest);
-        let handler = candidate.manifest.name.clone();
-        let mut recordings = self.recordings(self.head());
-        let work = move |pace: &mut Pace| replay::check(&mut recordings, &executable, (&handler, sample), pace);
-        self.replay(CHECK_CPU_MAX, work).await
+    /// There is no such handler or replay, the step does not follow from its state, or another replay of the handler is being
+    /// applied.
+    pub async fn step_replay(&self, step: ReplayStep, audit: Audit) -> Result<Position, Refusal> {
+        let step = Box::new(step);
+        self.ask(|reply| Command::StepReplay { step, audit, reply }).await
     }
 
-    /// Executes the attempts again whose commits lie behind `after`. Returns how far it came, which is `through` or less.
+    /// Puts a key of a handler on hold, and waits until no attempt of it is running: then all that its attempts have written can
+    /// be read.
     ///
     /// # Errors
-    /// [`Refusal::TooManyQueries`], [`Refusal::HistoryNotReady`]; the log or a module cannot be read.
-    pub async fn verify(&self, after: Position, through: Position) -> Result<(Verified, Position), Refusal> {
-        let through = through.min(self.head());
-        let mut recordings = self.recordings(through);
-        self.replay(VERIFY_CPU_MAX, move |pace| replay::verify_range(&mut recordings, after, through, pace)).await
+    /// There is no such handler; the key, or too many others, are on hold ([`Refusal::KeyOnHold`]); an attempt of the key was
+    /// still running after a second ([`Refusal::HoldOver`]).
+    pub async fn hold_key(&self, handler: HandlerName, key: String) -> Result<KeyHold, Refusal> {
+        let token = self.ask(|reply| Command::HoldKey { handler, key, reply }).await?;
+        Ok(KeyHold { handle: self.clone(), token: Some(token) })
     }
 
-    async fn replay<T: Send + 'static>(
-        &self,
-        cpu_max: Duration,
-        work: impl FnOnce(&mut Pace) -> Result<T, ReplayError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let slots = &self.0.replays;
-        let waiting = Arc::clone(&slots.waiting).try_acquire_owned().map_err(|_| Refusal::TooManyQueries)?;
-        let running = Arc::clone(&slots.running).acquire_owned().await.map_err(|_| Refusal::Stopped)?;
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let _wanted = Wanted(Arc::clone(&cancelled));
-        let (send, result) = oneshot::channel();
-        let run = move || {
-            let _held: [OwnedSemaphorePermit; 2] = [waiting, running];
-            // Of this thread alone: on Linux, a priority is a thread's.
-            if let Err(error) = rustix::process::nice(NICE) {
-                tracing::debug!(%error, "the priority of a replay stays as it is");
-            }
-            drop(send.send(work(&mut Pace::beside(cancelled, cpu_max))));
+    async fn repair(&self, token: HoldToken, repaired: Repaired, has_more: bool) -> Result<Position, Refusal> {
+        let repaired = Box::new(repaired);
+        self.ask(|reply| Command::Repair { token, repaired, has_more, reply }).await
+    }
+
+    /// The replays before one, the newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// The views cannot be read; [`Refusal::TooManyQueries`].
+    pub async fn replays(&self, before: Option<Position>, limit: usize) -> Result<Vec<ReplayItem>, Refusal> {
+        let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
+        blocking(move || {
+            let _scan = scan;
+            let start = before.map(keys::replay);
+            let rows = statuses.views.scan(keys::replays(), start.as_deref(), limit)?;
+            let items = rows.into_iter().map(|(key, value)| {
+                let replay = keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?;
+                item(&statuses, replay, &value)
+            });
+            Ok(items.collect::<Result<_, StorageError>>()?)
+        })
+        .await?
+    }
+
+    /// # Errors
+    /// There is no such replay.
+    pub async fn replay(&self, replay: Position) -> Result<ReplayItem, Refusal> {
+        let statuses = self.0.statuses.clone();
+        let read = move || {
+            let value = statuses.views.get(&keys::replay(replay))?;
+            value.map(|value| item(&statuses, replay, &value)).transpose()
         };
-        thread::Builder::new().name("replay".into()).spawn(run).map_err(|error| Refusal::Panicked(Box::new(error)))?;
-        let result = result.await.map_err(|error| Refusal::Panicked(Box::new(error)))?;
-        Ok(result?)
+        self.0.queries.read(read).await??.ok_or(Refusal::UnknownReplay(replay))
     }
 
-    /// The recorded calls that ended up to a position.
-    #[must_use]
-    pub fn recordings(&self, through: Position) -> Recordings {
-        let (look, host) = (self.history().look(), Arc::clone(self.0.modules.host()));
-        Recordings::new(look, Arc::clone(&self.0.epochs), host, through)
+    /// The repairs of a replay after one, those of a key together; at most `limit`, and fewer if they are large.
+    ///
+    /// # Errors
+    /// The views or the log cannot be read; [`Refusal::TooManyQueries`].
+    pub async fn repairs_of(
+        &self,
+        replay: Position,
+        after: Option<RepairId>,
+        limit: usize,
+    ) -> Result<RepairPage, Refusal> {
+        let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
+        blocking(move || {
+            let _scan = scan;
+            let start = after.map(|after| keys::repair(replay, after));
+            Ok(page(&statuses, &keys::repairs_of(replay), start.as_deref(), limit)?)
+        })
+        .await?
     }
+
+    /// The repairs, or their undoing, of one key; at most `limit`, and fewer if they are large.
+    ///
+    /// # Errors
+    /// The views or the log cannot be read; [`Refusal::TooManyQueries`].
+    pub async fn repairs_of_key(
+        &self,
+        replay: Position,
+        key: String,
+        is_undo: bool,
+        limit: usize,
+    ) -> Result<RepairPage, Refusal> {
+        let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
+        let prefix = keys::repairs_of_key(replay, is_undo, self.0.keys.hash(&key));
+        blocking(move || {
+            let _scan = scan;
+            let mut page = page(&statuses, &prefix, None, limit)?;
+            // Keys may share a hash.
+            page.repairs.retain(|(_, repaired)| repaired.key == key);
+            Ok(page)
+        })
+        .await?
+    }
+}
+
+/// The replays whose plans are approved, and not applied to all keys.
+pub(super) fn under_way(statuses: &Statuses) -> Result<Vec<ReplayItem>, StorageError> {
+    let rows = statuses.views.scan(REPLAYING.prefix(), None, usize::MAX)?;
+    let items = rows.into_iter().map(|(_, value)| {
+        let replay = keys::value_position(&value).ok_or_else(|| StorageError::row("a replay's position"))?;
+        let row = statuses.views.get(&keys::replay(replay))?;
+        row.map(|row| item(statuses, replay, &row)).transpose()
+    });
+    items.filter_map(Result::transpose).collect()
+}
+
+fn item(statuses: &Statuses, replay: Position, value: &[u8]) -> Result<ReplayItem, StorageError> {
+    let row = ReplayRow::decode(value)?;
+    let Some((_, Record::ReplayRequested(requested))) = statuses.log.read(replay)? else {
+        return Err(StorageError::Missing { what: "replay", position: replay });
+    };
+    let removed = statuses.views.get(&keys::removed(&row.handler))?.and_then(|value| keys::value_position(&value));
+    let is_handler_removed = removed.is_some_and(|removed| removed > replay);
+    Ok(ReplayItem { replay, row, requested, is_handler_removed })
+}
+
+fn page(statuses: &Statuses, prefix: &[u8], start: Option<&[u8]>, limit: usize) -> Result<RepairPage, StorageError> {
+    let mut keys = statuses.views.scan_keys(prefix, start, limit.saturating_add(1))?;
+    let mut has_more = keys.len() > limit;
+    keys.truncate(limit);
+    let (mut repairs, mut bytes) = (Vec::new(), 0_usize);
+    for key in keys {
+        if bytes >= ANSWER_BYTES_MAX {
+            has_more = true;
+            break;
+        }
+        let id = keys::repair_of(&key).ok_or_else(|| StorageError::row("a repair's position"))?;
+        let missing = || StorageError::Missing { what: "repair", position: id.position };
+        let (_, record) = statuses.log.read(id.position)?.ok_or_else(missing)?;
+        bytes = bytes.saturating_add(record.encoded_size());
+        let Record::Repaired(repaired) = record else { return Err(missing()) };
+        repairs.push((id, *repaired));
+    }
+    let next = repairs.last().map(|(id, _)| *id).filter(|_| has_more);
+    Ok(RepairPage { repairs, next })
 }

@@ -172,6 +172,13 @@ fn find_rollback(
     Ok(Rollback { to, from, replaces: version })
 }
 
+/// The version of a number, with what was deployed.
+pub(super) fn by_number(statuses: &Statuses, name: &HandlerName, number: u32) -> Result<(Position, Deployed), Refusal> {
+    let found = find(statuses, name, |_, row| row.number <= number)?.filter(|(_, row)| row.number == number);
+    let (position, _) = found.ok_or_else(|| Refusal::UnknownVersion { handler: name.clone(), number })?;
+    Ok((position, deployed_at(statuses, position)?))
+}
+
 /// The newest version that `is` wanted.
 fn find(
     statuses: &Statuses,
@@ -203,7 +210,7 @@ fn row_at(statuses: &Statuses, name: &HandlerName, position: Position) -> Result
     row.map(|row| VersionRow::decode(&row)).transpose()
 }
 
-fn deployed_at(statuses: &Statuses, position: Position) -> Result<Deployed, StorageError> {
+pub(super) fn deployed_at(statuses: &Statuses, position: Position) -> Result<Deployed, StorageError> {
     match statuses.log.read(position)? {
         Some((_, Record::Deployed(deployed))) => Ok(deployed),
         _ => Err(StorageError::Missing { what: "deployment", position }),

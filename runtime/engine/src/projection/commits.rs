@@ -50,7 +50,10 @@ impl Projection {
         for subject in &repaired.unset {
             self.status_unset(by, subject, &repaired.handler)?;
         }
-        Ok(())
+        match repaired.effects.state.is_empty() {
+            true => Ok(()),
+            false => self.keep_state_version(repaired.written(), repaired.state_version),
+        }
     }
 
     /// The handler has no status of the subject any more. The row stays, so that the document's version only grows. The

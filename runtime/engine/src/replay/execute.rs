@@ -19,10 +19,32 @@ const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// A module with the settings of a deployment.
 #[derive(Debug)]
 pub struct Executable {
-    module: Module,
+    code: Code,
+    pub state_version: u32,
     config: Arc<BTreeMap<String, String>>,
     limits: CallLimits,
     capabilities: Capabilities,
+}
+
+#[derive(Debug)]
+enum Code {
+    Module(Module),
+    #[cfg(test)]
+    Function(Function),
+}
+
+/// A handler as a function of its event and state.
+#[cfg(test)]
+pub type HandlerFunction = dyn Fn(&ItemInput, &dyn ReadState) -> weirgate_types::Effects + Send + Sync;
+
+#[cfg(test)]
+pub struct Function(Arc<HandlerFunction>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Function")
+    }
 }
 
 /// What all attempts of a call have in common, and each of them.
@@ -51,7 +73,14 @@ pub type Services = (Box<dyn ReadState>, Box<dyn Outbound>);
 impl Executable {
     pub fn new(module: Module, manifest: &Manifest) -> Self {
         let (config, limits) = (Arc::new(manifest.config.clone()), patient(manifest.limits));
-        Self { module, config, limits, capabilities: manifest.capabilities.clone() }
+        let (state_version, capabilities) = (manifest.state_version, manifest.capabilities.clone());
+        Self { code: Code::Module(module), state_version, config, limits, capabilities }
+    }
+
+    #[cfg(test)]
+    pub fn of_function(function: Arc<HandlerFunction>) -> Self {
+        let (config, limits, capabilities) = (Arc::default(), CallLimits::default(), Capabilities::default());
+        Self { code: Code::Function(Function(function)), state_version: 1, config, limits, capabilities }
     }
 
     /// A version that is not deployed yet. It gets its own limits, but for the time that it waits for a processor.
@@ -63,7 +92,11 @@ impl Executable {
 
     /// Whether it takes several deliveries per call.
     pub fn is_batch(&self) -> bool {
-        self.module.is_batch()
+        match &self.code {
+            Code::Module(module) => module.is_batch(),
+            #[cfg(test)]
+            Code::Function(_) => false,
+        }
     }
 
     /// `services` are those of the item at an index; asked for again if the host has no room at first.
@@ -120,14 +153,31 @@ impl Executable {
     }
 
     fn run(&self, calls: &[Call<'_>], mut services: Vec<Services>) -> (Vec<Repeated>, Option<Correction>) {
-        if let ([call], false) = (calls, self.module.is_batch())
+        #[cfg(test)]
+        if let Code::Function(Function(function)) = &self.code {
+            let item = |call: &Call<'_>| ItemInput {
+                delivery: call.delivery.clone(),
+                attempt: call.attempt,
+                event: call.event.clone(),
+                depth: 0,
+                migrate_from: None,
+            };
+            let run = |(call, (state, _)): (&Call<'_>, &Services)| Repeated {
+                result: Ok(function(&item(call), &**state)),
+                log: Vec::new(),
+            };
+            return (calls.iter().zip(&services).map(run).collect(), None);
+        }
+        #[cfg_attr(not(test), expect(irrefutable_let_patterns, reason = "tests have another kind"))]
+        let Code::Module(module) = &self.code else { return (Vec::new(), None) };
+        if let ([call], false) = (calls, module.is_batch())
             && let Some((state, outbound)) = services.pop()
         {
-            let report = self.module.call(call, state, outbound);
+            let report = module.call(call, state, outbound);
             return (vec![Repeated { result: report.result, log: report.log }], report.correction);
         }
         let (states, outbound) = services.into_iter().unzip();
-        let report = self.module.call_batch(calls, states, outbound);
+        let report = module.call_batch(calls, states, outbound);
         let repeated = report.results.into_iter().zip(report.logs).map(|(result, log)| Repeated { result, log });
         (repeated.collect(), None)
     }

@@ -48,6 +48,11 @@ impl Inputs {
         Self { log, host, states, deployments: BTreeMap::new() }
     }
 
+    #[cfg(test)]
+    pub fn know(&mut self, version: Position, deployment: Arc<Deployment>) {
+        self.deployments.insert(version, deployment);
+    }
+
     pub fn log(&self) -> &LogReader {
         &self.log
     }

@@ -21,12 +21,13 @@ mod recorded_state;
 mod recordings;
 mod verify;
 mod walk;
+mod what_if;
 
 use weirgate_history::HistoryError;
 use weirgate_host::{CallError, ModuleError, StateError};
 use weirgate_types::{DeliveryId, Digest, Position};
 
-use crate::StorageError;
+use crate::{Refusal, StorageError};
 #[cfg(feature = "sim")]
 pub use attempts::{Attempts, Begun, EndedCall};
 pub use bundle::{Bundle, BundleError, Ran, collect};
@@ -41,6 +42,11 @@ pub use mask::{BadMask, Mask};
 pub use pace::Pace;
 pub use recordings::{Recorded, Recording, Recordings};
 pub use verify::{Difference, Verified, verify, verify_range};
+pub use what_if::{
+    AnsweredCall, Bound, Bounds, Candidate, Closed, Emission, Emissions, Examination, Examined, Fails, Filter, KeyPlan,
+    Lane, LaneId, Listed, MissingAnswers, Notes, OutcomeChange, Pairs, PathStep, Planned, Progress, Runs, Selection,
+    Side, Sources, Stands, StatusSides, Stays, UnansweredCall, WhatIf, pair, plan_digest,
+};
 
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
@@ -63,4 +69,22 @@ pub enum ReplayError {
     History(#[from] HistoryError),
     #[error("the inputs of an attempt cannot be read")]
     State(#[from] StateError),
+    #[error("the module of the deployment at position {0} is not there any more")]
+    NoModule(Position),
+    #[error("it was cancelled")]
+    Cancelled,
+    #[error("the limit `{0}` is reached")]
+    Bound(&'static str),
+    #[error("it is not computed")]
+    NotComputed,
+    #[error("a thread cannot wait")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+}
+
+impl From<Refusal> for ReplayError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }

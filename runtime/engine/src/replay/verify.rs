@@ -152,7 +152,8 @@ impl Verification {
             return Ok(());
         };
         let begun = |index: usize| call.get(index).map(|ended| &ended.begun).zip(commits.get(index));
-        let (repeated, correction) = executable.execute(&inputs.call(call)?, |index| {
+        let input = inputs.call(call, commits.iter().map(Some))?;
+        let (repeated, correction) = executable.execute(&input, |index| {
             begun(index).map_or(Err(ReplayError::NoItem(index)), |(begun, commit)| inputs.services(begun, commit))
         })?;
         self.result.executed += attempts;

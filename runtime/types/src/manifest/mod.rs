@@ -27,7 +27,7 @@ pub use policy::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryStage,
     default_stages,
 };
-pub use subscription::{Interest, RUNTIME_TYPES, Subscription};
+pub use subscription::{Interest, RUNTIME_TYPES, Subscription, glob};
 
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -206,6 +206,7 @@ impl History<'_> {
             version,
             from,
             through,
+            state_version: 1,
             depth: 1,
             effects,
             unset,

@@ -48,6 +48,7 @@ fn repaired(engine: &Engine, replay: Position, state: Option<&str>, bytes: usize
         handler: handler(),
         key: "k1".to_owned(),
         part: 0,
+        state_version: 1,
         version: engine.handlers().first().map_or(Position::ZERO, |item| item.version),
         from: Position(1),
         through: replay,

@@ -92,6 +92,12 @@ impl Attempts {
         self.calls.values().flatten().map(|(begun, _)| begun.at).min()
     }
 
+    /// Whether an attempt at the delivery runs.
+    #[must_use]
+    pub fn is_running(&self, delivery: &DeliveryId) -> bool {
+        self.running.contains_key(delivery)
+    }
+
     /// The running attempts of the call that a delivery runs in, in the order of its items.
     #[cfg(feature = "sim")]
     #[must_use]

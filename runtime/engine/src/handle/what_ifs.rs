@@ -1,0 +1,382 @@
+//! What-ifs and their plans: asked for, looked at, approved, applied, taken back.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record, ReplayApproved, ReplayEnd};
+
+use super::{Handle, Shared, blocking, replays, versions};
+use crate::{
+    Audit, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
+    replay::{Bounds, Candidate, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
+    what_ifs::{Apply, Computed, Known, PlanId},
+};
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct AskedWhatIf {
+    pub handler: HandlerName,
+    pub candidate: AskedCandidate,
+    /// Its `version` is set by the number below.
+    pub selection: Selection,
+    /// Only deliveries that the version of this number handled.
+    pub handled_by: Option<u32>,
+    pub missing_answers: MissingAnswers,
+    pub bounds: Bounds,
+}
+
+/// What runs in place of what ran.
+#[derive(Debug, Clone)]
+pub enum AskedCandidate {
+    /// The version in force.
+    InForce,
+    /// A version, by its number.
+    Version(u32),
+    /// A module that was uploaded, with a manifest.
+    Module(Digest, Box<Manifest>),
+}
+
+/// A replay, or its undo, with what is known of it in this process.
+#[derive(Clone)]
+pub struct WhatIfItem {
+    pub id: PlanId,
+    pub item: ReplayItem,
+    pub request: Arc<WhatIf>,
+    /// `None`: it was not asked for since the start, or it was cancelled.
+    pub known: Option<Known>,
+}
+
+/// A page of replays, the newest first.
+#[derive(Clone)]
+pub struct WhatIfPage {
+    pub what_ifs: Vec<WhatIfItem>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<Position>,
+}
+
+/// What differs for a key.
+#[derive(Debug, Clone)]
+pub struct KeyDifferences {
+    pub lanes: Vec<KeyLane>,
+    pub plan: Option<KeyPlan>,
+}
+
+/// What a handler comes to for a key.
+#[derive(Debug, Clone)]
+pub struct KeyLane {
+    pub handler: HandlerName,
+    pub examined: Examined,
+    /// The values of the state that differ, as the log has them.
+    pub recorded: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+/// A page of what differs.
+#[derive(Debug, Clone)]
+pub struct DifferencePage {
+    pub differences: Vec<(LaneId, Examined)>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<LaneId>,
+}
+
+/// A page of a plan.
+#[derive(Debug, Clone)]
+pub struct PlanPage {
+    pub plans: Vec<KeyPlan>,
+    /// That of the whole plan.
+    pub digest: Digest,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// What the approver chose where the plan left a choice.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Choices {
+    /// Only these keys; absent: all keys of the plan.
+    pub keys: Option<Vec<String>>,
+    /// Whether timers of the fork that were due in the past fire.
+    pub fire_past: bool,
+}
+
+impl Handle {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
+        Self(Arc::clone(shared))
+    }
+
+    /// Records a what-if, and begins to compute it.
+    ///
+    /// # Errors
+    /// There is no such handler, version or module, or the selection is wrong.
+    pub async fn ask_what_if(&self, asked: AskedWhatIf, audit: Audit) -> Result<WhatIfItem, Refusal> {
+        let AskedWhatIf { handler, candidate, mut selection, handled_by, missing_answers, bounds } = asked;
+        selection.check().map_err(Refusal::Selection)?;
+        if let Some(number) = handled_by {
+            selection.version = Some(self.version_of_number(&handler, number).await?.0);
+        }
+        let candidate = self.what_if_candidate(&handler, candidate).await?;
+        let (runs, through) = (Runs::Candidate(candidate), self.head());
+        let request =
+            WhatIf { handler: handler.clone(), runs, selection, missing_answers, bounds, through, asked_at_ms: 0 };
+        let request = serde_json::to_string(&request).map_err(StorageError::encode("a what-if"))?;
+        let replay = self.step_replay(ReplayStep::Request { handler, request }, audit).await?;
+        self.what_if(PlanId { replay, is_undo: false }).await
+    }
+
+    /// A what-if; begins to compute it if it is not known, unless it was cancelled. For an undo: what would be without the replay's
+    /// repairs. Its plan takes them back.
+    ///
+    /// # Errors
+    /// There is no such replay, or it has repaired nothing that could be undone.
+    pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
+        let item = self.replay(id.replay).await?;
+        if id.is_undo && item.row.keys == 0 {
+            return Err(Refusal::NothingToUndo(id.replay));
+        }
+        let mut request = request_of(&item)?;
+        let is_over = item.row.ended_at_ms.is_some() && !item.row.may_be_approved(true);
+        if id.is_undo {
+            request = undo_of(request, id.replay, self.head());
+        }
+        let known = match self.0.what_ifs.get(id) {
+            Some(known) => Some(known),
+            None if is_over => None,
+            None => Some(self.0.what_ifs.begin(id, request.clone(), &self.0)),
+        };
+        let request = known.as_ref().map_or_else(|| Arc::new(request), |known| Arc::clone(&known.request));
+        Ok(WhatIfItem { id, item, request, known })
+    }
+
+    /// Replays before one, the newest first; at most `limit`. None is computed for that.
+    ///
+    /// # Errors
+    /// The views or the log cannot be read.
+    pub async fn what_ifs(&self, before: Option<Position>, limit: usize) -> Result<WhatIfPage, Refusal> {
+        let mut items = self.replays(before, limit.saturating_add(1)).await?;
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let what_if = |item: ReplayItem| {
+            let id = PlanId { replay: item.replay, is_undo: false };
+            Ok(WhatIfItem { id, request: Arc::new(request_of(&item)?), known: self.0.what_ifs.get(id), item })
+        };
+        let what_ifs = items.into_iter().map(what_if).collect::<Result<Vec<_>, Refusal>>()?;
+        let next = what_ifs.last().map(|last| last.id.replay).filter(|_| has_more);
+        Ok(WhatIfPage { what_ifs, next })
+    }
+
+    /// What differs on handlers and keys behind `after`, the receivers of changed events included; at most `limit`. `subject`: only
+    /// where this subject's status differs.
+    ///
+    /// # Errors
+    /// There is no such replay, or it is not computed yet.
+    pub async fn differences(
+        &self,
+        id: PlanId,
+        after: Option<LaneId>,
+        subject: Option<&str>,
+        limit: usize,
+    ) -> Result<DifferencePage, Refusal> {
+        let computed = self.computed(id).await?;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let is_about = |(_, examined): &(&LaneId, &Examined)| subject.is_none_or(|subject| examined.is_about(subject));
+        let mut found = computed.examination.cascade.range((start, Bound::Unbounded)).filter(is_about);
+        let differences: Vec<_> = found.by_ref().take(limit).map(|(lane, one)| (lane.clone(), one.clone())).collect();
+        let next = found.next().and_then(|_| differences.last().map(|(lane, _)| lane.clone()));
+        Ok(DifferencePage { differences, next })
+    }
+
+    /// What differs for a key at all handlers, and the plan for it. At most `values_max` values of the state are read for each.
+    ///
+    /// # Errors
+    /// There is no such replay, or it is not computed yet.
+    pub async fn differences_of_key(
+        &self,
+        id: PlanId,
+        key: &str,
+        values_max: usize,
+    ) -> Result<KeyDifferences, Refusal> {
+        let computed = self.computed(id).await?;
+        let through = self.what_if(id).await?.request.through;
+        let (look, key, scan) = (self.history().look(), key.to_owned(), self.0.queries.scan().await?);
+        blocking(move || {
+            let _scan = scan;
+            let of_key = computed.examination.cascade.iter().filter(|((_, other), _)| *other == key);
+            let lanes = of_key.map(|((handler, _), examined)| {
+                let names = examined.lane.state().keys().take(values_max);
+                let value = |name: &String| Ok((name.clone(), look.value_before(handler, &key, name, through.next())?));
+                let recorded = names.map(value).collect::<Result<_, Refusal>>()?;
+                Ok(KeyLane { handler: handler.clone(), examined: examined.clone(), recorded })
+            });
+            let lanes = lanes.collect::<Result<Vec<_>, Refusal>>()?;
+            Ok(KeyDifferences { lanes, plan: computed.plans.get(&key).cloned() })
+        })
+        .await?
+    }
+
+    /// The plan of keys behind `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// There is no such replay, or it is not computed yet.
+    pub async fn plan(&self, id: PlanId, after: Option<String>, limit: usize) -> Result<PlanPage, Refusal> {
+        let computed = self.computed(id).await?;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = computed.plans.range((start, Bound::Unbounded));
+        let plans: Vec<_> = found.by_ref().take(limit).map(|(_, plan)| plan.clone()).collect();
+        let next = found.next().and_then(|_| plans.last().map(|plan| plan.key.clone()));
+        Ok(PlanPage { plans, digest: computed.digest, next })
+    }
+
+    /// Records that the plan of this digest may be applied.
+    ///
+    /// # Errors
+    /// The plan is another one by now or is not whole, its candidate is not in force, or another replay of the handler is being
+    /// applied.
+    pub async fn approve(
+        &self,
+        id: PlanId,
+        plan: Digest,
+        choices: Choices,
+        audit: Audit,
+    ) -> Result<WhatIfItem, Refusal> {
+        let found = self.what_if(id).await?;
+        let (replay, computed) = (id.replay, self.computed(id).await?);
+        if computed.digest != plan {
+            return Err(Refusal::PlanChanged { replay, plan: computed.digest });
+        }
+        if let Some(bound) = computed.examination.bound {
+            return Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at });
+        }
+        if let Some(unknown) = choices.keys.iter().flatten().find(|key| !computed.plans.contains_key(*key)) {
+            return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
+        }
+        self.check_in_force(&found.request).await?;
+        let choices = serde_json::to_string(&choices).map_err(StorageError::encode("the choices"))?;
+        let (through, undoes) = (found.request.through, id.is_undo);
+        self.step_replay(ReplayStep::Approve { replay, plan, through, choices, undoes }, audit).await?;
+        self.what_if(id).await
+    }
+
+    /// Applies what was approved of a plan; the work continues after the answer, and after a restart.
+    ///
+    /// # Errors
+    /// It is not approved, it is being applied, or its candidate is not in force.
+    pub async fn apply(&self, id: PlanId, audit: Audit) -> Result<WhatIfItem, Refusal> {
+        let found = self.what_if(id).await?;
+        let (replay, row) = (id.replay, &found.item.row);
+        let approved = row.approved.filter(|_| row.may_repair(id.is_undo)).ok_or(Refusal::NotApproved(replay))?;
+        self.check_in_force(&found.request).await?;
+        let approved = self.approval(approved).await?;
+        let choices: Choices =
+            serde_json::from_str(&approved.choices).map_err(StorageError::undecodable("the choices of an approval"))?;
+        self.computed(id).await?;
+        self.0.what_ifs.apply(id, Apply { choices, audit }, &self.0)?;
+        self.what_if(id).await
+    }
+
+    /// Goes on with the replays that were being applied when the process ended.
+    pub(crate) fn resume_replays(&self) -> Result<(), StorageError> {
+        for item in
+            replays::under_way(&self.0.statuses)?.into_iter().filter(|item| item.row.state == ReplayState::Applying)
+        {
+            let Some(position) = item.row.approved else { continue };
+            let Some((_, Record::ReplayApproved(approved))) = self.0.statuses.log.read(position)? else { continue };
+            let choices: Choices = serde_json::from_str(&approved.choices)
+                .map_err(StorageError::undecodable("the choices of an approval"))?;
+            let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
+            let mut request = request_of(&item)?;
+            if id.is_undo {
+                request = undo_of(request, id.replay, approved.through);
+            }
+            tracing::info!(replay = %id.replay, handler = %request.handler, "a replay goes on");
+            self.0.what_ifs.begin(id, request, &self.0);
+            let audit = Audit { actor: approved.actor, reason: approved.reason };
+            // It cannot run yet.
+            drop(self.0.what_ifs.apply(id, Apply { choices, audit }, &self.0));
+        }
+        Ok(())
+    }
+
+    /// Ends a replay: it is neither computed nor applied any further. Keys that are repaired stay so.
+    ///
+    /// # Errors
+    /// There is no such replay, or it has ended.
+    pub async fn cancel_replay(&self, replay: Position, audit: Audit) -> Result<ReplayItem, Refusal> {
+        self.step_replay(ReplayStep::End { replay, end: ReplayEnd::Cancelled }, audit).await?;
+        self.0.what_ifs.cancel(replay);
+        self.replay(replay).await
+    }
+
+    /// The candidate has to be in force: otherwise later deliveries would be handled by another version than the repaired ones.
+    async fn check_in_force(&self, request: &WhatIf) -> Result<(), Refusal> {
+        let Runs::Candidate(candidate) = &request.runs else { return Ok(()) };
+        let handler = &request.handler;
+        let version = self.handler(handler.clone()).await?.version;
+        let deployed = self.deployed(version).await?;
+        let [ours, theirs] = [&candidate.manifest, &deployed.manifest].map(|json| Manifest::from_record(json));
+        match deployed.digest == candidate.module && ours? == theirs? {
+            true => Ok(()),
+            false => Err(Refusal::CandidateNotInForce(handler.clone())),
+        }
+    }
+
+    async fn what_if_candidate(&self, handler: &HandlerName, asked: AskedCandidate) -> Result<Candidate, Refusal> {
+        let (position, deployed) = match asked {
+            AskedCandidate::Module(module, manifest) => {
+                self.handler(handler.clone()).await?;
+                if manifest.name != *handler {
+                    return Err(Refusal::Selection(format!("the candidate's manifest is that of {}", manifest.name)));
+                }
+                let manifest = self.candidate(*manifest, module).await?.manifest;
+                let manifest = serde_json::to_string(&manifest).map_err(StorageError::encode("the manifest"))?;
+                return Ok(Candidate { module, manifest, version: None });
+            }
+            AskedCandidate::InForce => {
+                let version = self.handler(handler.clone()).await?.version;
+                (version, self.deployed(version).await?)
+            }
+            AskedCandidate::Version(number) => self.version_of_number(handler, number).await?,
+        };
+        Ok(Candidate { module: deployed.digest, manifest: deployed.manifest, version: Some(position) })
+    }
+
+    async fn version_of_number(&self, handler: &HandlerName, number: u32) -> Result<(Position, Deployed), Refusal> {
+        self.handler(handler.clone()).await?;
+        let (statuses, handler) = (self.0.statuses.clone(), handler.clone());
+        self.0.queries.read(move || versions::by_number(&statuses, &handler, number)).await?
+    }
+
+    async fn deployed(&self, version: Position) -> Result<Deployed, Refusal> {
+        let statuses = self.0.statuses.clone();
+        Ok(self.0.queries.read(move || versions::deployed_at(&statuses, version)).await??)
+    }
+
+    async fn computed(&self, id: PlanId) -> Result<Arc<Computed>, Refusal> {
+        let replay = id.replay;
+        match self.what_if(id).await?.known.map(|known| known.result) {
+            Some(Some(Ok(computed))) => Ok(computed),
+            Some(Some(Err(reason))) => Err(Refusal::ReplayFailed { replay, reason }),
+            Some(None) => Err(Refusal::ReplayNotReady(replay)),
+            None => Err(Refusal::ReplayOver(replay)),
+        }
+    }
+
+    async fn approval(&self, position: Position) -> Result<ReplayApproved, Refusal> {
+        let log = self.0.statuses.log.clone();
+        let read = move || match log.read(position)? {
+            Some((_, Record::ReplayApproved(approved))) => Ok(approved),
+            _ => Err(StorageError::Missing { what: "approval", position }.into()),
+        };
+        self.0.queries.read(read).await?
+    }
+}
+
+/// What would be without a replay's repairs.
+fn undo_of(request: WhatIf, replay: Position, through: Position) -> WhatIf {
+    let selection = Selection { after: replay, ..Selection::default() };
+    WhatIf { runs: Runs::Without(replay), selection, through, ..request }
+}
+
+fn request_of(item: &ReplayItem) -> Result<WhatIf, StorageError> {
+    let request: WhatIf =
+        serde_json::from_str(&item.requested.request).map_err(StorageError::undecodable("a what-if"))?;
+    Ok(WhatIf { asked_at_ms: item.requested.at_ms, ..request })
+}

@@ -1,0 +1,251 @@
+//! Emitted events of the log and of the fork, matched by content: order and identity do not count. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sha2::{Digest as _, Sha256};
+use weirgate_types::{Digest, Event, Position};
+
+use super::lane::Both;
+
+/// Events that only one side emitted.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Emissions(BTreeMap<Digest, Surplus>);
+
+/// Events of equal content that one side emitted more often: one of the lists is empty.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Surplus {
+    recorded: VecDeque<Emission>,
+    fork: VecDeque<Emission>,
+}
+
+/// An emitted event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emission {
+    /// The delivery that emitted it.
+    pub delivery: Position,
+    /// Its index among the events that the delivery emitted.
+    pub index: usize,
+    /// Its position in the log; that of the delivery's commit for an event of the fork or one that was withheld.
+    pub at: Position,
+    /// Its causation depth.
+    pub depth: u32,
+    pub event: Event,
+}
+
+/// How the events that a delivery emitted on both sides correspond, by their indices.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    /// Recorded and emitted in the fork with the same content.
+    pub same: Vec<(usize, usize)>,
+    /// Of the same type and key, with other content.
+    pub changed: Vec<(usize, usize)>,
+    /// Recorded only.
+    pub removed: Vec<usize>,
+    /// In the fork only.
+    pub added: Vec<usize>,
+}
+
+/// A digest of what receivers of an event act on: without identity, time and what the runtime adds.
+#[must_use]
+pub fn content(event: &Event) -> Digest {
+    let mut hash = Sha256::new();
+    let parts = [
+        Some(event.r#type.as_bytes()),
+        event.subject.as_deref().map(str::as_bytes),
+        Some(event.key().as_bytes()),
+        event.data_content_type.as_deref().map(str::as_bytes),
+        event.data_schema.as_deref().map(str::as_bytes),
+        Some(&event.data),
+    ];
+    for part in parts {
+        let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX - 1));
+        hash.update(length.to_be_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    Digest(hash.finalize().into())
+}
+
+/// Pairs events of equal content first, then those of the same type and key, in order.
+#[must_use]
+pub fn pair(recorded: &[&Event], fork: &[&Event]) -> Pairs {
+    let mut pairs = Pairs::default();
+    let mut left: Vec<usize> = (0..fork.len()).collect();
+    let mut unmatched = Vec::new();
+    let mut take = |wanted: &dyn Fn(&Event) -> bool| {
+        let found = left.iter().position(|index| fork.get(*index).is_some_and(|event| wanted(event)))?;
+        Some(left.remove(found))
+    };
+    for (index, event) in recorded.iter().enumerate() {
+        let digest = content(event);
+        match take(&|other| other.r#type == event.r#type && content(other) == digest) {
+            Some(other) => pairs.same.push((index, other)),
+            None => unmatched.push((index, event)),
+        }
+    }
+    for (index, event) in unmatched {
+        match take(&|other| other.r#type == event.r#type && other.key() == event.key()) {
+            Some(other) => pairs.changed.push((index, other)),
+            None => pairs.removed.push(index),
+        }
+    }
+    pairs.added = left;
+    pairs
+}
+
+impl Emissions {
+    /// Takes what a delivery emitted on both sides. What one side emits cancels out what the other emitted with equal content at any
+    /// delivery of the key.
+    pub fn fold(&mut self, both: Both<'_>, recorded: &[&Event], fork: &[&Event], pairs: &Pairs) {
+        let mut without: Vec<usize> = pairs.changed.iter().map(|(recorded, _)| *recorded).collect();
+        without.extend(&pairs.removed);
+        without.sort_unstable();
+        for index in without {
+            let at = both.first_emitted.plus(u64::try_from(index).unwrap_or(u64::MAX));
+            if let Some(event) = recorded.get(index) {
+                let (delivery, depth, event) = (both.event, both.depth, (*event).clone());
+                self.recorded(Emission { delivery, index, at, depth, event });
+            }
+        }
+        let mut with: Vec<usize> = pairs.changed.iter().map(|(_, fork)| *fork).collect();
+        with.extend(&pairs.added);
+        with.sort_unstable();
+        for index in with {
+            if let Some(event) = fork.get(index) {
+                let (delivery, at, depth, event) = (both.event, both.at, both.depth, (*event).clone());
+                self.fork(Emission { delivery, index, at, depth, event });
+            }
+        }
+    }
+
+    /// An event that the log holds, and the fork may not.
+    fn recorded(&mut self, emission: Emission) {
+        self.take(emission, |surplus| (&mut surplus.fork, &mut surplus.recorded));
+    }
+
+    /// An event that the fork emitted.
+    fn fork(&mut self, emission: Emission) {
+        self.take(emission, |surplus| (&mut surplus.recorded, &mut surplus.fork));
+    }
+
+    fn take(
+        &mut self,
+        emission: Emission,
+        sides: impl Fn(&mut Surplus) -> (&mut VecDeque<Emission>, &mut VecDeque<Emission>),
+    ) {
+        let digest = content(&emission.event);
+        let surplus = self.0.entry(digest).or_default();
+        let (other, own) = sides(surplus);
+        if other.pop_front().is_none() {
+            own.push_back(emission);
+        } else if other.is_empty() && own.is_empty() {
+            self.0.remove(&digest);
+        }
+    }
+
+    /// A repair has handed an event of the log over to its handler, which has compensated it: it stands no longer. Where the fork has it too, it
+    /// is missing now.
+    pub fn compensated(&mut self, emission: Emission) {
+        self.fork(emission);
+    }
+
+    /// Events that the log holds and the fork does not, in order.
+    #[must_use]
+    pub fn only_recorded(&self) -> Vec<&Emission> {
+        in_order(self.0.values().flat_map(|surplus| &surplus.recorded))
+    }
+
+    /// Events that the fork emitted and the log does not hold, in order.
+    #[must_use]
+    pub fn only_fork(&self) -> Vec<&Emission> {
+        in_order(self.0.values().flat_map(|surplus| &surplus.fork))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn in_order<'a>(emissions: impl Iterator<Item = &'a Emission>) -> Vec<&'a Emission> {
+    let mut emissions: Vec<_> = emissions.collect();
+    emissions.sort_by_key(|emission| (emission.delivery, emission.index));
+    emissions
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::Effects;
+
+    use super::*;
+
+    fn event(r#type: &str, key: &str, data: &str) -> Event {
+        Event {
+            id: "1/1".into(),
+            source: "/handlers/a".into(),
+            r#type: r#type.into(),
+            subject: Some(key.into()),
+            time: None,
+            data_content_type: None,
+            data_schema: None,
+            extensions: std::collections::BTreeMap::new(),
+            implied_key: None,
+            data: data.into(),
+        }
+    }
+
+    fn fold(emissions: &mut Emissions, delivery: u64, recorded: &[Event], fork: &[Event]) -> Pairs {
+        let [recorded, fork] = [recorded, fork].map(|events| events.iter().collect::<Vec<_>>());
+        let pairs = pair(&recorded, &fork);
+        let none = Effects::default();
+        let at = Position(delivery + 1);
+        let (event, first_emitted) = (Position(delivery), at.next());
+        let both = Both { event, at, depth: 1, recorded: &none, first_emitted, fork: &none };
+        emissions.fold(both, &recorded, &fork, &pairs);
+        pairs
+    }
+
+    #[test]
+    fn identity_and_time_are_not_content() {
+        let one = event("a", "k", "1");
+        let other = Event { id: "9/1".into(), time: Some("2026-01-01T00:00:00Z".into()), ..one.clone() };
+        assert_eq!(content(&one), content(&other));
+        for changed in [event("b", "k", "1"), event("a", "l", "1"), event("a", "k", "2")] {
+            assert_ne!(content(&one), content(&changed));
+        }
+        let moved = Event { subject: None, data_content_type: Some("k".into()), ..one.clone() };
+        assert_ne!(content(&one), content(&moved), "each part is counted by its length");
+    }
+
+    #[test]
+    fn events_are_paired_by_content_then_by_type_and_key() {
+        let [a1, a2, b] = [event("a", "k", "1"), event("a", "k", "2"), event("b", "k", "1")];
+        let a3 = event("a", "k", "3");
+        let pairs = pair(&[&a1, &a2, &b], &[&a3, &a1]);
+        assert_eq!(pairs, Pairs { same: vec![(0, 1)], changed: vec![(1, 0)], removed: vec![2], added: vec![] });
+        let pairs = pair(&[&a1], &[&a1, &a1]);
+        assert_eq!((pairs.same, pairs.added), (vec![(0, 0)], vec![1]), "the second one is new");
+    }
+
+    #[test]
+    fn what_the_other_side_emits_at_another_delivery_cancels_out() {
+        let (a, b) = (event("a", "k", "1"), event("b", "k", "1"));
+        let mut emissions = Emissions::default();
+        let pairs = fold(&mut emissions, 1, std::slice::from_ref(&a), std::slice::from_ref(&b));
+        assert_eq!((pairs.removed, pairs.added), (vec![0], vec![0]));
+        assert_eq!(emissions.only_recorded().len(), 1);
+        assert_eq!(emissions.only_recorded()[0].at, Position(3));
+        assert_eq!(emissions.only_fork()[0].delivery, Position(1));
+        fold(&mut emissions, 10, &[b], &[a]);
+        assert!(emissions.is_empty(), "{emissions:?}");
+    }
+
+    #[test]
+    fn equal_events_are_counted() {
+        let a = event("a", "k", "1");
+        let mut emissions = Emissions::default();
+        fold(&mut emissions, 1, &[a.clone(), a.clone(), a.clone()], std::slice::from_ref(&a));
+        assert_eq!(emissions.only_recorded().len(), 2);
+        fold(&mut emissions, 5, &[], &[a.clone(), a.clone(), a.clone()]);
+        assert_eq!((emissions.only_recorded().len(), emissions.only_fork().len()), (0, 1));
+    }
+}

@@ -1,0 +1,234 @@
+//! Examines a range: what differs on each key if the candidate alone is looked at, and what then differs at the receivers of its events.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use weirgate_history::Look;
+use weirgate_host::Host;
+use weirgate_log::LogReader;
+use weirgate_types::{Interest, Manifest, Position, Record};
+
+use super::{
+    Progress,
+    notes::Examined,
+    request::{Runs, WhatIf},
+    run::{Candidate, Fork, LaneId},
+    walk::{Walk, in_force},
+};
+use crate::{
+    StorageError,
+    replay::{ReplayError, execute::Executable},
+};
+
+/// How many positions of a key are asked for at once.
+const PAGE: usize = 1_024;
+
+/// What a what-if found.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Examination {
+    /// Keys on which the handler comes to something else, given the events of the log. The plan follows from it.
+    pub alone: BTreeMap<String, Examined>,
+    /// Handlers and keys that come to something else where changed events reach their receivers.
+    pub cascade: BTreeMap<LaneId, Examined>,
+    pub executed: u64,
+    pub bound: Option<Bound>,
+}
+
+/// A limit that ended it early: what lies behind the position was not examined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    pub what: &'static str,
+    pub at: Position,
+}
+
+/// What a what-if reads.
+#[derive(Clone)]
+pub struct Sources {
+    pub look: Arc<Look>,
+    pub host: Arc<Host>,
+}
+
+impl Sources {
+    fn log(&self) -> &LogReader {
+        self.look.log()
+    }
+
+    /// Examines the whole range, and the receivers.
+    ///
+    /// # Errors
+    /// It was cancelled, or an input cannot be read.
+    pub fn examine(&self, request: &WhatIf, progress: &dyn Progress) -> Result<Examination, ReplayError> {
+        let after = self.first(request)?;
+        let mut found = Examination::default();
+        let fork = Fork::alone(request, self.candidate(request)?, after, progress);
+        let alone = self.run(fork, after, self.scan(after, request.through), &mut found)?;
+        let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
+        if emits_otherwise && found.bound.is_none() {
+            let differing: BTreeSet<LaneId> = alone.keys().cloned().collect();
+            let fork = Fork::alone(request, self.candidate(request)?, after, progress).cascading(&differing);
+            found.cascade = self.run(fork, after, self.scan(after, request.through), &mut found)?;
+        } else {
+            found.cascade.clone_from(&alone);
+        }
+        let own = alone.into_iter().filter(|((handler, _), _)| *handler == request.handler);
+        found.alone = own.map(|((_, key), examined)| (key, examined)).collect();
+        Ok(found)
+    }
+
+    /// Examines one key alone, through the index: nothing but its records is read. `None`: nothing differs.
+    ///
+    /// # Errors
+    /// As for [`Self::examine`]; [`ReplayError::Bound`].
+    pub fn examine_key(
+        &self,
+        request: &WhatIf,
+        key: &str,
+        progress: &dyn Progress,
+    ) -> Result<Option<Examined>, ReplayError> {
+        let after = self.first(request)?;
+        let mut request = request.clone();
+        request.selection.keys = vec![key.to_owned()];
+        let mut fork = Fork::alone(&request, self.candidate(&request)?, after, progress);
+        self.begin(&mut fork, after)?;
+        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.host));
+        let records = KeyRecords::new(self, key, &request, after);
+        fork.run(&mut walk, records)?;
+        Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
+    }
+
+    fn run(
+        &self,
+        mut fork: Fork<'_>,
+        after: Position,
+        records: impl Iterator<Item = Result<(Position, Record), ReplayError>>,
+        found: &mut Examination,
+    ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
+        self.begin(&mut fork, after)?;
+        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.host));
+        let mut at = after;
+        let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
+        match fork.run(&mut walk, records) {
+            Ok(()) => {}
+            Err(ReplayError::Bound(what)) => found.bound = Some(Bound { what, at }),
+            Err(error) => return Err(error),
+        }
+        found.executed += fork.executed;
+        Ok(fork.into_examined())
+    }
+
+    fn begin(&self, fork: &mut Fork<'_>, after: Position) -> Result<(), ReplayError> {
+        in_force(&self.look, after)?
+            .into_values()
+            .try_for_each(|(position, deployed)| fork.deployed(position, &deployed))
+    }
+
+    fn scan(
+        &self,
+        after: Position,
+        through: Position,
+    ) -> impl Iterator<Item = Result<(Position, Record), ReplayError>> + use<> {
+        let records = self.log().scan(after.next()).map(|read| read.map_err(|error| StorageError::from(error).into()));
+        // A record that begins before the range was covered by it.
+        let in_range = move |read: &Result<(Position, Record), ReplayError>| {
+            read.as_ref().map_or(true, |(position, _)| *position <= through)
+        };
+        records.take_while(in_range)
+    }
+
+    fn candidate(&self, request: &WhatIf) -> Result<Option<Candidate>, ReplayError> {
+        let Runs::Candidate(candidate) = &request.runs else { return Ok(None) };
+        let manifest = Manifest::from_record(&candidate.manifest).map_err(|error| ReplayError::Manifest {
+            position: candidate.version.unwrap_or_default(),
+            reason: error.to_string(),
+        })?;
+        let module = self.host.load(candidate.module);
+        let module = module.map_err(|source| ReplayError::Module { digest: candidate.module, source })?;
+        let executable = Executable::candidate(module, &manifest);
+        Ok(Some(Candidate { executable, interest: Interest::new(&manifest.subscriptions) }))
+    }
+
+    /// The position after which the selected events are.
+    fn first(&self, request: &WhatIf) -> Result<Position, ReplayError> {
+        let named = request.selection.after;
+        Ok(match request.selection.since_ms {
+            Some(since_ms) => named.max(self.before_time(since_ms)?),
+            None => named,
+        })
+    }
+
+    /// The last position whose record is older than a time: records' times never fall.
+    fn before_time(&self, since_ms: u64) -> Result<Position, ReplayError> {
+        let (mut low, mut high) = (0, self.log().head().0);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let read = self.log().read(Position(middle)).map_err(StorageError::from)?;
+            match read {
+                Some((first, record)) if record.at_ms() < since_ms => {
+                    low = first.plus(record.width()).before().0.max(middle);
+                }
+                Some((first, _)) => high = first.before().0.min(middle - 1),
+                None => high = middle - 1,
+            }
+        }
+        Ok(Position(low))
+    }
+}
+
+/// The records of one key, and those of its handler's deployments, through the index.
+struct KeyRecords<'a> {
+    sources: &'a Sources,
+    key: &'a str,
+    request: &'a WhatIf,
+    next: std::collections::VecDeque<Position>,
+    asked_through: Position,
+    last: Position,
+}
+
+impl<'a> KeyRecords<'a> {
+    fn new(sources: &'a Sources, key: &'a str, request: &'a WhatIf, after: Position) -> Self {
+        Self { sources, key, request, next: std::collections::VecDeque::new(), asked_through: after, last: after }
+    }
+
+    fn read(&mut self) -> Result<Option<(Position, Record)>, ReplayError> {
+        loop {
+            if self.next.is_empty() {
+                if self.asked_through >= self.request.through {
+                    return Ok(None);
+                }
+                self.ask()?;
+                continue;
+            }
+            let Some(position) = self.next.pop_front() else { continue };
+            let read = self.sources.log().read(position).map_err(StorageError::from)?;
+            // An event has the position of its own: its record was read before.
+            if let Some((first, record)) = read.filter(|(first, _)| *first > self.last) {
+                self.last = first;
+                return Ok(Some((first, record)));
+            }
+        }
+    }
+
+    fn ask(&mut self) -> Result<(), ReplayError> {
+        let Self { sources, key, request, asked_through: after, .. } = self;
+        let of_key = sources.look.of_key(key, *after, PAGE)?;
+        let of_handler = sources.look.of_handler(&request.handler, *after, PAGE)?;
+        let full = [&of_key, &of_handler].into_iter().filter(|page| page.len() == PAGE);
+        let until = full.filter_map(|page| page.last().copied()).min().unwrap_or(request.through).min(request.through);
+        let mut all = [of_key, of_handler].concat();
+        all.retain(|position| *position <= until);
+        all.sort_unstable();
+        all.dedup();
+        (self.next, self.asked_through) = (all.into(), until);
+        Ok(())
+    }
+}
+
+impl Iterator for KeyRecords<'_> {
+    type Item = Result<(Position, Record), ReplayError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}

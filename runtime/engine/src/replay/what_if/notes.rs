@@ -1,0 +1,176 @@
+//! What a what-if found out about one handler and key beside the differences that remain. Pure.
+
+use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
+
+use super::{
+    emissions::Emission,
+    lane::Lane,
+    request::Closed,
+    services::{AnsweredCall, UnansweredCall},
+};
+
+/// Maximum number of entries in each list of a key; the others are counted.
+pub const LISTED_MAX: usize = 100;
+
+/// A list that is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    pub first: Vec<T>,
+    /// Number of those that were left out.
+    pub more: u64,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self { first: Vec::new(), more: 0 }
+    }
+}
+
+impl<T> Listed<T> {
+    pub fn push(&mut self, one: T) {
+        if self.first.len() < LISTED_MAX {
+            self.first.push(one);
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+}
+
+/// A handler and key on which the fork came to something else.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Examined {
+    pub lane: Lane,
+    pub notes: Notes,
+    /// The form of its state in the fork, once a delivery was executed.
+    pub state_version: Option<u32>,
+}
+
+/// See the module documentation.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Notes {
+    /// The first delivery that the fork executed, and the record of the last one.
+    pub from: Position,
+    pub through: Position,
+    /// Number of executed deliveries.
+    pub executed: u64,
+    /// Events that no delivery in the log was opened for.
+    pub opened: Listed<Position>,
+    /// Deliveries that the fork does not have.
+    pub dropped: Listed<Position>,
+    pub outcomes: Listed<OutcomeChange>,
+    /// Steps in the path of statuses that differ.
+    pub path: Listed<PathStep>,
+    /// Calls that the log holds no answer for, and calls of the log that the fork did not make.
+    pub unanswered: Listed<(Position, UnansweredCall)>,
+    pub not_made: Listed<(Position, AnsweredCall)>,
+    /// Timers that were due in the past.
+    pub past_timers: Listed<(String, u64)>,
+    /// The handler and key whose emission first reached it in another form; `None` where the candidate itself ran.
+    pub caused_by: Option<(HandlerName, String)>,
+    /// Why no plan can be made for it.
+    pub fails: Option<Fails>,
+}
+
+/// A delivery that comes to another outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcomeChange {
+    pub event: Position,
+    pub recorded: Closed,
+    /// The failure; `None`: it completes.
+    pub fork: Option<String>,
+}
+
+/// A status that a delivery set on one side only, or differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathStep {
+    pub event: Position,
+    pub subject: String,
+    pub recorded: Option<StatusWrite>,
+    pub fork: Option<StatusWrite>,
+}
+
+/// A delivery that fails in the fork, though it completed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fails {
+    pub event: Position,
+    pub reason: String,
+}
+
+impl Fails {
+    /// An earlier repair with another selection: what is left of it cannot be told apart.
+    #[must_use]
+    pub fn repaired(repaired: &Repaired) -> Self {
+        let Repaired { replay, from, .. } = repaired;
+        let reason = format!(
+            "the replay {replay} has repaired the key from event {from} on with another selection; ask again with that \
+             selection, or undo it"
+        );
+        Self { event: *from, reason }
+    }
+}
+
+impl Examined {
+    /// Whether the status of a subject differs, or differed.
+    #[must_use]
+    pub fn is_about(&self, subject: &str) -> bool {
+        self.lane.status().contains_key(subject) || self.notes.path.first.iter().any(|step| step.subject == subject)
+    }
+
+    /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        let Notes { opened, outcomes, path, unanswered, not_made, fails, past_timers, .. } = &self.notes;
+        self.lane.is_same()
+            && opened.is_empty()
+            && outcomes.is_empty()
+            && path.is_empty()
+            && unanswered.is_empty()
+            && not_made.is_empty()
+            && past_timers.is_empty()
+            && fails.is_none()
+    }
+}
+
+impl Examined {
+    /// Takes what a repair has handed over to the handler, which has compensated it.
+    pub fn settle(&mut self, handed_over: &KeyRepaired) {
+        for logged in &handed_over.emitted_before {
+            // Its position tells it apart from all that its delivery emits in the fork.
+            let index = usize::try_from(logged.position.0).unwrap_or(usize::MAX);
+            let (delivery, at, event) = (logged.by, logged.position, logged.event.clone());
+            self.lane.compensated(Emission { delivery, index, at, depth: 1, event });
+        }
+        let is_handed_over = |(by, call): &(Position, AnsweredCall)| {
+            handed_over.calls_before.iter().any(|one| one.by == *by && one.step == call.step)
+        };
+        self.notes.not_made.first.retain(|call| !is_handed_over(call));
+    }
+}
+
+impl Notes {
+    /// Notes the first delivery that was looked at.
+    pub fn begin(&mut self, event: Position) {
+        if self.from == Position::ZERO {
+            self.from = event;
+        }
+    }
+
+    /// Notes a delivery's statuses that differ.
+    pub fn statuses(&mut self, event: Position, recorded: &Effects, fork: &Effects) {
+        let find =
+            |effects: &Effects, subject: &str| effects.status.iter().find(|write| write.subject == subject).cloned();
+        let added = fork.status.iter().filter(|write| find(recorded, &write.subject).is_none());
+        for write in recorded.status.iter().chain(added) {
+            let subject = write.subject.clone();
+            let (recorded, fork) = (find(recorded, &subject), find(fork, &subject));
+            if recorded != fork {
+                self.path.push(PathStep { event, subject, recorded, fork });
+            }
+        }
+    }
+}

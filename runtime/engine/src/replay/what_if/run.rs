@@ -1,0 +1,412 @@
+//! Runs a what-if: a walk through the log from the first selected event to the end of the range, in the order of commits. Beside the log
+//! it keeps a fork, which holds only what differs. Selected deliveries are executed by the candidate; others are executed again, under the
+//! version that handled them, where their event or their state differs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use weirgate_types::{
+    Commit, Deployed, Effects, Event, HandlerName, Interest, KeyRepaired, Manifest, Outcome, Position, Record,
+    Repaired, TimerId,
+};
+
+use super::{
+    Progress,
+    execute::{Delivered, Ran},
+    lane::Both,
+    notes::{Examined, Fails, OutcomeChange},
+    request::{Closed, Facts, Runs, WhatIf},
+    substitutes::{Substitute, Substitutes},
+    walk::Walk,
+};
+use crate::replay::{ReplayError, execute::Executable};
+
+/// Maximum number of events of the fork that wait for their deliveries.
+const WAITING_MAX: usize = 100_000;
+
+/// A handler and key.
+pub type LaneId = (HandlerName, String);
+
+/// The values that earlier deliveries of the same call wrote in the log.
+pub type Earlier = BTreeMap<(LaneId, String), Option<Vec<u8>>>;
+
+/// A log and the fork beside it, at one position.
+pub struct Fork<'a> {
+    pub(super) request: &'a WhatIf,
+    /// `None`: it is asked what would be without a repair.
+    pub(super) candidate: Option<Candidate>,
+    /// The versions in force there.
+    pub(super) in_force: BTreeMap<HandlerName, InForce>,
+    pub(super) examined: BTreeMap<LaneId, Examined>,
+    pub(super) substitutes: Substitutes,
+    waiting: VecDeque<Added>,
+    progress: &'a dyn Progress,
+    /// The range begins behind it.
+    after: Position,
+    /// Whether emitted events that differ reach their receivers in the fork; then all other keys of the handler are known to come to the
+    /// same unless such an event reaches them.
+    cascade: Option<&'a BTreeSet<LaneId>>,
+    pub(super) executed: u64,
+    /// Bytes of what was kept.
+    bytes: u64,
+}
+
+pub struct Candidate {
+    pub executable: Executable,
+    pub interest: Interest,
+}
+
+/// A version that is in force.
+pub struct InForce {
+    pub version: Position,
+    pub interest: Interest,
+    pub state_version: u32,
+}
+
+/// An event of the fork that the log does not hold, or that no delivery was opened for.
+struct Added {
+    event: Event,
+    /// Where its delivery would have been, and its causation depth.
+    at: Position,
+    depth: u32,
+    /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
+    cause: Option<LaneId>,
+}
+
+impl<'a> Fork<'a> {
+    /// The receivers of events have what the log holds.
+    pub fn alone(
+        request: &'a WhatIf,
+        candidate: Option<Candidate>,
+        after: Position,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            request,
+            candidate,
+            in_force: BTreeMap::new(),
+            examined: BTreeMap::new(),
+            substitutes: Substitutes::default(),
+            waiting: VecDeque::new(),
+            progress,
+            after,
+            cascade: None,
+            executed: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Receivers have what the fork emits. `differing` are the keys on which the handler alone comes to something else.
+    #[must_use]
+    pub fn cascading(self, differing: &'a BTreeSet<LaneId>) -> Self {
+        Self { cascade: Some(differing), ..self }
+    }
+
+    /// Whether a key of the handler may come to something else.
+    pub(super) fn may_differ(&self, lane: &LaneId) -> bool {
+        self.cascade.is_none_or(|differing| differing.contains(lane)) || self.examined.contains_key(lane)
+    }
+
+    /// Takes a deployment that is in force where the walk begins.
+    ///
+    /// # Errors
+    /// Its manifest cannot be read.
+    pub fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), ReplayError> {
+        let manifest = Manifest::from_record(&deployed.manifest)
+            .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
+        let (interest, state_version) = (Interest::new(&manifest.subscriptions), manifest.state_version);
+        let in_force = InForce { version: position, interest, state_version };
+        self.in_force.insert(deployed.handler.clone(), in_force);
+        Ok(())
+    }
+
+    /// What differs, by handler and key.
+    pub fn into_examined(self) -> BTreeMap<LaneId, Examined> {
+        self.examined
+    }
+
+    /// Takes what a delivery came to on both sides. `ran` is `None` where the fork does not execute it.
+    pub(super) fn take(
+        &mut self,
+        walk: &Walk,
+        delivered: &Delivered<'_>,
+        ran: Option<Ran>,
+        earlier: &Earlier,
+    ) -> Result<(), ReplayError> {
+        let recorded = delivered.commit.map_or_else(Effects::default, recorded_effects);
+        let lane = (delivered.delivery.handler.clone(), delivered.key.clone());
+        let mut examined = self.examined.remove(&lane).unwrap_or_default();
+        let fork = match ran {
+            Some(ran) => {
+                self.executed += 1;
+                note(&mut examined, delivered, ran)
+            }
+            None if delivered.is_dropped => {
+                examined.notes.dropped.push(delivered.delivery.position);
+                Effects::default()
+            }
+            None => recorded.clone(),
+        };
+        examined.notes.through = delivered.at;
+        examined.notes.statuses(delivered.delivery.position, &recorded, &fork);
+        let both = Both {
+            event: delivered.delivery.position,
+            at: delivered.at,
+            depth: delivered.depth.saturating_add(1),
+            recorded: &recorded,
+            first_emitted: delivered.first_emitted,
+            fork: &fork,
+        };
+        let value = |name: &str| match earlier.get(&(lane.clone(), name.to_owned())) {
+            Some(written) => Ok(written.clone()),
+            None => Ok(walk.state(&lane)?.get(name).cloned()),
+        };
+        let timer = |name: &str| walk.timer(&lane, name);
+        let pairs = examined.lane.fold::<ReplayError>(both, value, timer)?;
+        if self.cascade.is_some() {
+            let first = (Some(&delivered.delivery), delivered.first_emitted);
+            self.substitutes.emitted((&recorded, &fork), first, &pairs, &lane);
+        }
+        let added = pairs.added.iter().filter(|_| self.cascade.is_some());
+        for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
+            let (event, depth) = (event.clone(), delivered.depth.saturating_add(1));
+            self.add(Added { event, at: delivered.at, depth, cause: Some(lane.clone()) })?;
+        }
+        if !examined.is_same() {
+            self.keep(lane, examined, [&recorded, &fork])?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, lane: LaneId, examined: Examined, effects: [&Effects; 2]) -> Result<(), ReplayError> {
+        let size = |effects: &&Effects| postcard::experimental::serialized_size(*effects).unwrap_or(usize::MAX);
+        let bytes = effects.iter().map(size).fold(0_usize, usize::saturating_add);
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.examined.insert(lane, examined);
+        let keys = u64::try_from(self.examined.len()).unwrap_or(u64::MAX);
+        let bounds = self.request.bounds;
+        if keys > bounds.keys {
+            return Err(ReplayError::Bound("keys"));
+        }
+        if self.bytes > bounds.bytes {
+            return Err(ReplayError::Bound("bytes"));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, added: Added) -> Result<(), ReplayError> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(ReplayError::Bound("events of the fork that wait"));
+        }
+        self.waiting.push_back(added);
+        Ok(())
+    }
+
+    /// Delivers the events that only the fork has, and those that they lead to.
+    fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
+        while let Some(Added { event, at, depth, cause }) = self.waiting.pop_front() {
+            let is_taken = |name: &HandlerName, in_force: &InForce| match &cause {
+                // The log holds it.
+                None => *name == self.request.handler,
+                Some(_) => in_force.interest.matches(&event.r#type, &event.source),
+            };
+            let takers = self.in_force.iter().filter(|(name, in_force)| is_taken(name, in_force));
+            let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
+            for (handler, version) in takers {
+                self.progress.go_on(at, self.executed)?;
+                let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
+                let delivered = Delivered::added(handler, &event, (at, depth), walk.times());
+                let ran = match candidate {
+                    Some(candidate) => self.execute_added(walk, &delivered, &candidate.executable)?,
+                    None => {
+                        let deployment = walk.deployment(version)?;
+                        let executable = deployment.executable.as_ref().ok_or(ReplayError::NoModule(version))?;
+                        self.execute_added(walk, &delivered, executable)?
+                    }
+                };
+                let lane = (delivered.delivery.handler.clone(), delivered.key.clone());
+                self.take(walk, &delivered, Some(ran), &Earlier::new())?;
+                if let Some(examined) = self.examined.get_mut(&lane) {
+                    match &cause {
+                        Some(cause) => {
+                            examined.notes.caused_by = examined.notes.caused_by.take().or(Some(cause.clone()));
+                        }
+                        None => examined.notes.opened.push(delivered.delivery.position),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Events that the candidate takes, and the version in force did not.
+    fn open(&mut self, position: Position, record: &Record) -> Result<(), ReplayError> {
+        let in_force = self.in_force.get(&self.request.handler);
+        let Some((in_force, candidate)) = in_force.zip(self.candidate.as_ref()) else { return Ok(()) };
+        let mut opened = Vec::new();
+        let is_addressed = record.addressee().is_some();
+        for (at, event) in record.events(position).filter(|(at, _)| !is_addressed || *at != position) {
+            let is_new = candidate.interest.matches(&event.r#type, &event.source)
+                && !in_force.interest.matches(&event.r#type, &event.source);
+            let facts = Facts {
+                event: at,
+                at_ms: record.at_ms(),
+                key: event.key(),
+                r#type: &event.r#type,
+                data: &event.data,
+                handled: None,
+            };
+            if is_new && self.request.selection.takes(facts) && !self.substitutes.has(at) {
+                let depth = record.depth_at(at.0.saturating_sub(position.0));
+                opened.push(Added { event: event.clone(), at, depth, cause: None });
+            }
+        }
+        opened.into_iter().try_for_each(|added| self.add(added))
+    }
+
+    /// A timer that the fork has not set does not fire there.
+    fn fired(&mut self, position: Position, TimerId { handler, key, name }: &TimerId) {
+        let lane = (handler.clone(), key.clone());
+        let Some(examined) = self.examined.get_mut(&lane) else { return };
+        if !examined.lane.fires(name) {
+            self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
+        }
+        if examined.is_same() {
+            self.examined.remove(&lane);
+        }
+    }
+
+    /// What an earlier repair wrote is part of what stands, and not of the fork, where its handler's deliveries are executed again.
+    fn repaired(&mut self, walk: &Walk, position: Position, repaired: &Repaired) -> Result<(), ReplayError> {
+        let is_without = match self.request.runs {
+            Runs::Candidate(_) => repaired.handler == self.request.handler && repaired.through > self.after,
+            Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
+        };
+        let lane = (repaired.handler.clone(), repaired.key.clone());
+        let mut examined = self.examined.remove(&lane).unwrap_or_default();
+        let nothing = Effects::default();
+        let fork = if is_without { &nothing } else { &repaired.effects };
+        let (recorded, first_emitted) = (&repaired.effects, position.next());
+        let (event, at, depth) = (repaired.from, position, repaired.depth);
+        let both = Both { event, at, depth, recorded, first_emitted, fork };
+        let value = |name: &str| Ok(walk.state(&lane)?.get(name).cloned());
+        let timer = |name: &str| walk.timer(&lane, name);
+        let pairs = examined.lane.fold::<ReplayError>(both, value, timer)?;
+        if is_without {
+            examined.lane.unset(&repaired.unset, position);
+        }
+        if self.cascade.is_some() {
+            self.substitutes.emitted((&repaired.effects, fork), (None, first_emitted), &pairs, &lane);
+        }
+        let handed_over = repaired.corrected.as_ref().and_then(|event| KeyRepaired::from_data(&event.data).ok());
+        match (handed_over, &self.request.runs) {
+            // Without the repair its handler would not have been asked to compensate it.
+            (Some(_), Runs::Without(_)) if is_without => {
+                self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
+            }
+            (Some(handed_over), _) => examined.settle(&handed_over),
+            (None, _) => {}
+        }
+        if is_without && matches!(self.request.runs, Runs::Candidate(_)) {
+            let is_whole =
+                repaired.from > self.after && walk.filters_of(repaired.replay)? == self.request.selection.filters();
+            if !is_whole {
+                examined.notes.fails.get_or_insert_with(|| Fails::repaired(repaired));
+            }
+        }
+        if is_without && examined.lane.is_same() && examined.notes.fails.is_none() {
+            // What differed on the way was repaired.
+            examined = Examined::default();
+        }
+        if !examined.is_same() {
+            examined.notes.begin(repaired.from);
+            examined.notes.through = position;
+            self.keep(lane, examined, [recorded, fork])?;
+        }
+        Ok(())
+    }
+}
+
+impl Fork<'_> {
+    /// Takes the records of the range, in order.
+    ///
+    /// # Errors
+    /// It was ended by its progress or a bound, or an input cannot be read.
+    pub fn run(
+        &mut self,
+        walk: &mut Walk,
+        records: impl Iterator<Item = Result<(Position, Record), ReplayError>>,
+    ) -> Result<(), ReplayError> {
+        for read in records {
+            let (position, record) = read?;
+            self.progress.go_on(position, self.executed)?;
+            let record = Arc::new(record);
+            let ended = walk.go_to(position, &record);
+            self.record(walk, position, &record)?;
+            self.deliver_added(walk)?;
+            for call in &ended {
+                self.fold_call(walk, call)?;
+                self.deliver_added(walk)?;
+            }
+            walk.leave(&record);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, walk: &Walk, position: Position, record: &Record) -> Result<(), ReplayError> {
+        match record {
+            Record::Deployed(deployed) => self.deployed(position, deployed)?,
+            Record::Removed(removed) => {
+                self.in_force.remove(&removed.handler);
+                self.examined.retain(|(handler, _), _| *handler != removed.handler);
+            }
+            Record::Fired { timer, .. } => self.fired(position, timer),
+            Record::Released { delivery, .. } => self.substitutes.released(delivery, position),
+            Record::Repaired(repaired) => self.repaired(walk, position, repaired)?,
+            _ => {}
+        }
+        self.open(position, record)
+    }
+}
+
+/// Notes what a delivery came to; returns its effects in the fork.
+fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Effects {
+    let event = delivered.delivery.position;
+    let Ran { repeated, calls, state_version } = ran;
+    examined.state_version = Some(state_version).filter(|_| repeated.result.is_ok()).or(examined.state_version);
+    let notes = &mut examined.notes;
+    notes.begin(event);
+    notes.executed += 1;
+    notes.caused_by = notes.caused_by.take().or_else(|| delivered.cause.clone());
+    calls.unanswered().into_iter().for_each(|call| notes.unanswered.push((event, call)));
+    let (result, closed) = (repeated.result, delivered.closed());
+    if result.is_ok() && closed != Some(Closed::DeadLettered) {
+        calls.not_made().into_iter().for_each(|call| notes.not_made.push((event, call)));
+    }
+    match (result, closed) {
+        // A dead letter is history until somebody opens it again; so what it would do is not part of the fork.
+        (Ok(_), Some(Closed::DeadLettered)) => {
+            notes.outcomes.push(OutcomeChange { event, recorded: Closed::DeadLettered, fork: None });
+            Effects::default()
+        }
+        (Ok(effects), _) => effects,
+        (Err(_), Some(Closed::DeadLettered)) => Effects::default(),
+        (Err(error), _) => {
+            let reason = error.to_string();
+            let fork = Some(reason.clone());
+            notes.outcomes.push(OutcomeChange { event, recorded: Closed::Completed, fork });
+            notes.fails.get_or_insert(Fails { event, reason });
+            Effects::default()
+        }
+    }
+}
+
+/// The effects that stand of a commit.
+fn recorded_effects(commit: &Commit) -> Effects {
+    match commit.outcome {
+        Outcome::Completed | Outcome::Withheld => commit.effects.clone(),
+        _ => Effects::default(),
+    }
+}

@@ -1,0 +1,163 @@
+//! What-ifs against a model: small worlds in which handlers are functions are lived through twice, once with the old version and once
+//! with the candidate. What a what-if over the first world's log finds has to be the second world; with its plan appended, another what-if
+//! finds nothing.
+
+mod world;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weirgate_types::{Digest, Effects, Position, Record, Repaired, ReplayRequested};
+
+use super::*;
+use world::{ALL, Chance, Handler, TOTALS, World, manifest, name, totals};
+
+fn request() -> WhatIf {
+    let candidate = Candidate { module: Digest([0; 32]), manifest: manifest(TOTALS, "number"), version: None };
+    WhatIf {
+        handler: name(TOTALS),
+        runs: Runs::Candidate(candidate),
+        selection: Selection::default(),
+        missing_answers: MissingAnswers::Fail,
+        bounds: Bounds::default(),
+        through: ALL,
+        asked_at_ms: 0,
+    }
+}
+
+/// The numbers of a random world, each with its key.
+fn numbers(seed: u64) -> Vec<(String, u64)> {
+    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let count = 1 + chance.below(40);
+    let keys = 1 + chance.below(4);
+    (0..count).map(|_| (format!("k{}", chance.below(keys)), chance.below(60))).collect()
+}
+
+fn live(handler: Handler, numbers: &[(String, u64)]) -> World {
+    let mut world = World::new(handler);
+    numbers.iter().enumerate().for_each(|(id, (key, n))| world.accept(id, key, *n));
+    world
+}
+
+/// The state of a world with the differences of a fork.
+fn with_differences(
+    world: &World,
+    examined: &BTreeMap<LaneId, Examined>,
+) -> BTreeMap<LaneId, BTreeMap<String, Vec<u8>>> {
+    let mut states = world.states.clone();
+    for (lane, examined) in examined {
+        let state = states.entry(lane.clone()).or_default();
+        for (name, value) in examined.lane.state() {
+            match value {
+                Some(value) => drop(state.insert(name.clone(), value.clone())),
+                None => drop(state.remove(name)),
+            }
+        }
+    }
+    states.retain(|_, state| !state.is_empty());
+    states
+}
+
+#[test]
+fn a_cascading_what_if_finds_the_world_of_the_candidate() {
+    for seed in 0..300 {
+        let numbers = numbers(seed);
+        let (old, new) = (totals(5), totals(0));
+        let (lived, other) = (live(old, &numbers), live(Arc::clone(&new), &numbers));
+        let alone = lived.examine(&new, None);
+        let differing = alone.keys().cloned().collect();
+        let examined = lived.examine(&new, Some(&differing));
+        let mut wanted = other.states.clone();
+        wanted.retain(|_, state| !state.is_empty());
+        assert_eq!(with_differences(&lived, &examined), wanted, "seed {seed}: {numbers:?}");
+        for (lane, emitted) in &other.emitted {
+            let mut found = lived.emitted.get(lane).cloned().unwrap_or_default();
+            let Some(Examined { lane: differs, .. }) = examined.get(lane) else {
+                assert_eq!(found, *emitted, "seed {seed}, {lane:?}");
+                continue;
+            };
+            for gone in differs.emissions().only_recorded() {
+                let content = emissions::content(&gone.event);
+                let index = found.iter().position(|one| *one == content).expect("it was emitted");
+                found.remove(index);
+            }
+            found.extend(differs.emissions().only_fork().iter().map(|one| emissions::content(&one.event)));
+            found.sort_unstable();
+            assert_eq!(found, *emitted, "seed {seed}, {lane:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_version_differs_nowhere() {
+    (0..100).for_each(|seed| {
+        assert_eq!(live(totals(5), &numbers(seed)).examine(&totals(5), None), BTreeMap::new(), "seed {seed}");
+    });
+}
+
+#[test]
+fn with_the_plan_appended_nothing_is_left_but_what_the_plan_listed() {
+    for seed in 0..300 {
+        let (new, numbers) = (totals(0), numbers(seed));
+        let mut lived = live(totals(5), &numbers);
+        let through = lived.log.head();
+        let json = serde_json::to_string(&request()).expect("JSON");
+        let (actor, reason) = (String::new(), String::new());
+        let requested = ReplayRequested {
+            handler: name(TOTALS),
+            request: json,
+            actor: actor.clone(),
+            reason: reason.clone(),
+            at_ms: 0,
+        };
+        let replay = lived.stage(&Record::ReplayRequested(requested));
+        let alone = lived.examine(&new, None);
+        let mut listed = BTreeMap::new();
+        for ((handler, key), examined) in &alone {
+            let plan = KeyPlan::new(key, examined, 0, &lived).expect("a plan");
+            assert_eq!(plan.digest(), KeyPlan::new(key, examined, 0, &lived).expect("a plan").digest());
+            listed.insert(key.clone(), plan.stays.iter().map(|stays| stays.at).collect::<Vec<_>>());
+            let effects = Effects {
+                state: plan.state,
+                status: plan.status,
+                emitted: plan.emitted.into_iter().map(|planned| planned.event).collect(),
+                ..Effects::default()
+            };
+            let repaired = Repaired {
+                replay,
+                handler: handler.clone(),
+                key: key.clone(),
+                part: 0,
+                version: Position(1),
+                from: examined.notes.from,
+                through,
+                depth: 1,
+                state_version: 1,
+                effects: effects.clone(),
+                unset: plan.unset,
+                corrected: None,
+                is_undo: false,
+                actor: actor.clone(),
+                reason: reason.clone(),
+                at_ms: 0,
+            };
+            lived.stage(&Record::Repaired(Box::new(repaired)));
+            lived.keep(&(handler.clone(), key.clone()), &effects);
+        }
+        let other = live(Arc::clone(&new), &numbers);
+        let of_totals = |states: &BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>| {
+            let mut states = states.clone();
+            states.retain(|(handler, _), state| *handler == name(TOTALS) && !state.is_empty());
+            states
+        };
+        assert_eq!(of_totals(&lived.states), of_totals(&other.states), "seed {seed}: {numbers:?}");
+        for (part, status) in &other.statuses {
+            assert_eq!(lived.statuses.get(part), Some(status), "seed {seed}: {part:?} {numbers:?}");
+        }
+        for ((_, key), examined) in lived.examine(&new, None) {
+            let plan = KeyPlan::new(&key, &examined, 0, &lived).expect("a plan");
+            assert!(plan.is_empty(), "seed {seed}: {plan:?}");
+            let stays: Vec<_> = plan.stays.iter().map(|stays| stays.at).collect();
+            assert_eq!(Some(&stays), listed.get(&key), "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A world: a log, and the state that follows from it. Handlers are functions of an event and a state; each event is delivered with all
+//! that follows from it before the next one is accepted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use weirgate_history::History;
+use weirgate_host::{Host, HostOptions, ReadState};
+use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
+use weirgate_testkit::SimStorage;
+use weirgate_types::{
+    Commit, DeliveryId, Deployed, Digest, Effects, Event, HandlerName, Manifest, Outcome, Position, Record, StateWrite,
+    StatusWrite,
+};
+
+use super::{
+    super::{run::Fork, walk::Walk, *},
+    request,
+};
+use crate::replay::{
+    execute::{Executable, HandlerFunction, ItemInput},
+    inputs::Deployment,
+};
+
+pub const TOTALS: &str = "totals";
+const REPORTS: &str = "reports";
+pub const ALL: Position = Position(u64::MAX);
+
+struct Everything;
+
+impl Progress for Everything {
+    fn go_on(&self, _: Position, _: u64) -> Result<(), ReplayError> {
+        Ok(())
+    }
+}
+
+/// xorshift64*: <https://www.jstatsoft.org/article/view/v008i14>.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % n
+    }
+}
+
+/// What a version of a handler does with an event.
+pub type Handler = Arc<HandlerFunction>;
+
+fn number(state: &dyn ReadState, name: &str) -> u64 {
+    let value = state.get(name).expect("a state");
+    value.map_or(0, |value| String::from_utf8_lossy(&value).parse().expect("a number"))
+}
+
+fn write(name: &str, value: u64) -> StateWrite {
+    StateWrite { name: name.into(), value: Some(value.to_string().into_bytes()) }
+}
+
+fn event(id: String, source: &str, r#type: &str, key: &str, data: u64) -> Event {
+    Event {
+        id,
+        source: source.into(),
+        r#type: r#type.into(),
+        subject: Some(key.into()),
+        time: None,
+        data_content_type: None,
+        data_schema: None,
+        extensions: BTreeMap::new(),
+        implied_key: None,
+        data: data.to_string().into_bytes(),
+    }
+}
+
+/// Adds numbers up, and publishes totals. The old version leaves out what it should not.
+pub fn totals(leaves_out: u64) -> Handler {
+    Arc::new(move |item, state| {
+        let n: u64 = String::from_utf8_lossy(&item.event.data).parse().expect("a number");
+        let key = item.event.key();
+        if leaves_out > 0 && n.is_multiple_of(leaves_out) {
+            return Effects::default();
+        }
+        let total = number(state, "total") + n;
+        let mut effects = Effects { state: vec![write("total", total)], ..Effects::default() };
+        if n.is_multiple_of(2) {
+            let to = if n.is_multiple_of(4) { "all" } else { key };
+            let id = format!("{}/1", item.delivery.position);
+            effects.emitted.push(event(
+                id,
+                "/handlers/totals",
+                "total",
+                to,
+                if n.is_multiple_of(3) { n } else { total },
+            ));
+        }
+        if n % 7 < 4 {
+            let (subject, text, data) = (format!("{key}/{}", n % 2), total.to_string(), None);
+            effects.status.push(StatusWrite { subject, state: "total".into(), text, data });
+        }
+        if n % 13 == 5 {
+            effects.state.push(StateWrite { name: "seen".into(), value: (total.is_multiple_of(2)).then(|| vec![1]) });
+        }
+        effects
+    })
+}
+
+/// Keeps the sum of what it is told, and publishes it now and then.
+fn reports() -> Handler {
+    Arc::new(|item, state| {
+        let n: u64 = String::from_utf8_lossy(&item.event.data).parse().expect("a number");
+        let sum = number(state, "sum") + n;
+        let mut effects = Effects { state: vec![write("sum", sum)], ..Effects::default() };
+        if sum.is_multiple_of(3) {
+            let id = format!("{}/1", item.delivery.position);
+            effects.emitted.push(event(id, "/handlers/reports", "report", "all", sum));
+        }
+        effects
+    })
+}
+
+/// A log, and the state that follows from it.
+pub struct World {
+    pub log: Log,
+    versions: BTreeMap<HandlerName, (Position, Handler)>,
+    pub states: BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>,
+    pub statuses: BTreeMap<(HandlerName, String), StatusWrite>,
+    pub emitted: BTreeMap<LaneId, Vec<Digest>>,
+}
+
+struct KeyState(BTreeMap<String, Vec<u8>>);
+
+impl ReadState for KeyState {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, weirgate_host::StateError> {
+        Ok(self.0.get(name).cloned())
+    }
+
+    fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, weirgate_host::StateError> {
+        Ok(self.0.keys().filter(|name| name.starts_with(prefix)).take(limit).cloned().collect())
+    }
+}
+
+pub fn name(text: &str) -> HandlerName {
+    text.parse().expect("a name")
+}
+
+pub fn manifest(handler: &str, r#type: &str) -> String {
+    format!(r#"{{"name":"{handler}","subscriptions":[{{"types":["{type}"]}}]}}"#)
+}
+
+impl World {
+    pub fn new(old: Handler) -> Self {
+        let identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
+        let options = LogOptions { segment_bytes_max: 60_000, reserve_bytes: 0, ..LogOptions::default() };
+        let log = Log::open(Arc::new(SimStorage::default()), identity, options).expect("a log");
+        let (versions, states) = (BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { log, versions, states, statuses: BTreeMap::new(), emitted: BTreeMap::new() };
+        world.deploy(TOTALS, "number", old);
+        world.deploy(REPORTS, "total", reports());
+        world
+    }
+
+    pub fn stage(&mut self, record: &Record) -> Position {
+        let position = self.log.stage(record).expect("staged");
+        self.log.commit().expect("a sync");
+        position
+    }
+
+    fn deploy(&mut self, handler: &str, r#type: &str, code: Handler) {
+        let deployed = Deployed {
+            handler: name(handler),
+            digest: Digest([0; 32]),
+            manifest: manifest(handler, r#type),
+            actor: String::new(),
+            reason: String::new(),
+            copied_from: None,
+            at_ms: 0,
+            wall_ms: 0,
+        };
+        let position = self.stage(&Record::Deployed(deployed));
+        self.versions.insert(name(handler), (position, code));
+    }
+
+    /// Accepts a number, and delivers what follows from it.
+    pub fn accept(&mut self, id: usize, key: &str, n: u64) {
+        let event = event(id.to_string(), "/numbers", "number", key, n);
+        let position = self.stage(&Record::Accepted { event: event.clone(), to: None, at_ms: 0 });
+        let mut waiting = VecDeque::from([(position, event, 0)]);
+        while let Some((position, event, depth)) = waiting.pop_front() {
+            let handler = match event.r#type.as_str() {
+                "number" => name(TOTALS),
+                "total" => name(REPORTS),
+                _ => continue,
+            };
+            waiting.extend(self.deliver(&handler, position, &event, depth));
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        handler: &HandlerName,
+        position: Position,
+        event: &Event,
+        depth: u32,
+    ) -> Vec<(Position, Event, u32)> {
+        let (version, code) = self.versions.get(handler).cloned().expect("it is deployed");
+        let delivery = DeliveryId { handler: handler.clone(), position };
+        let (attempt, call) = (1, position);
+        self.stage(&Record::Attempted {
+            delivery: delivery.clone(),
+            attempt,
+            version,
+            call,
+            at_ms: 0,
+            wall_behind_ms: 0,
+        });
+        let lane = (handler.clone(), event.key().to_owned());
+        let item = ItemInput { delivery, attempt, event: event.clone(), depth, migrate_from: None };
+        let effects = code(&item, &KeyState(self.states.get(&lane).cloned().unwrap_or_default()));
+        let commit = Commit {
+            handler: handler.clone(),
+            event: position,
+            key: lane.1.clone(),
+            attempt,
+            version,
+            digest: Digest([0; 32]),
+            at_ms: 0,
+            outcome: Outcome::Completed,
+            depth: depth + 1,
+            effects: effects.clone(),
+            log: Vec::new(),
+            state_version: 1,
+            migrated_from: None,
+            cpu_us: 0,
+            reproducible: true,
+            reads: Vec::new(),
+        };
+        let at = self.stage(&Record::Committed(commit));
+        self.keep(&lane, &effects);
+        let positions = (1_u64..).map(|offset| at.plus(offset));
+        positions.zip(effects.emitted).map(|(position, event)| (position, event, depth + 1)).collect()
+    }
+
+    pub fn keep(&mut self, lane: &LaneId, effects: &Effects) {
+        let state = self.states.entry(lane.clone()).or_default();
+        for StateWrite { name, value } in &effects.state {
+            match value {
+                Some(value) => drop(state.insert(name.clone(), value.clone())),
+                None => drop(state.remove(name)),
+            }
+        }
+        for status in &effects.status {
+            self.statuses.insert((lane.0.clone(), status.subject.clone()), status.clone());
+        }
+        let emitted = self.emitted.entry(lane.clone()).or_default();
+        emitted.extend(effects.emitted.iter().map(emissions::content));
+        emitted.sort_unstable();
+    }
+
+    /// What-ifs of the candidate over all that happened.
+    pub fn examine(&self, candidate: &Handler, cascade: Option<&BTreeSet<LaneId>>) -> BTreeMap<LaneId, Examined> {
+        let reader = self.log.reader();
+        let history = History::without_files(reader.clone(), Arc::clone(self.log.epochs()), self.log.key_hasher());
+        let look = Arc::new(Arc::new(history).look());
+        let dir = tempfile::tempdir().expect("a folder");
+        let host =
+            Arc::new(Host::new(HostOptions::new(dir.path().into(), vec!["never-called".into()])).expect("a host"));
+        let mut walk = Walk::new(look, host);
+        for (position, code) in self.versions.values() {
+            let Some((_, Record::Deployed(record))) = reader.read(*position).expect("a record") else { continue };
+            let executable = Some(Executable::of_function(Arc::clone(code)));
+            walk.know(*position, Arc::new(Deployment { record, executable }));
+        }
+        let request = request();
+        let json = manifest(TOTALS, "number");
+        let interest = weirgate_types::Interest::new(&Manifest::from_record(&json).expect("a manifest").subscriptions);
+        let executable = Executable::of_function(Arc::clone(candidate));
+        let candidate = Some(run::Candidate { executable, interest });
+        let mut fork = Fork::alone(&request, candidate, Position::ZERO, &Everything);
+        if let Some(differing) = cascade {
+            fork = fork.cascading(differing);
+        }
+        let records = reader.scan(Position::ZERO).map(|read| Ok(read.expect("a record")));
+        fork.run(&mut walk, records).expect("a what-if");
+        fork.into_examined()
+    }
+
+    /// What the handler's part of a subject is, and where it was written.
+    fn written_at(&self, subject: &str) -> Option<Position> {
+        let writes = |record: &Record| {
+            let of_handler = record.effects().filter(|written| *written.handler == name(TOTALS));
+            of_handler.flat_map(|written| &written.effects.status).any(|write| write.subject == subject)
+        };
+        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
+        records.filter(|(_, record)| writes(record)).map(|(position, _)| position).last()
+    }
+}
+
+impl Stands for World {
+    type Error = ReplayError;
+
+    fn status_written_at(&self, subject: &str) -> Result<Option<Position>, ReplayError> {
+        Ok(self.written_at(subject))
+    }
+
+    fn status_before(&self, key: &str, subject: &str, before: Position) -> Result<Option<StatusWrite>, ReplayError> {
+        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
+        let mut found = None;
+        for (_, record) in records.take_while(|(position, _)| *position < before) {
+            let of_lane = record.effects().filter(|written| *written.handler == name(TOTALS) && written.key == key);
+            let status = of_lane.flat_map(|written| &written.effects.status).filter(|write| write.subject == subject);
+            found = status.last().cloned().or(found);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,289 @@
+//! The log's side of a what-if: its records in order, and the inputs of the calls that end with them.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use weirgate_history::Look;
+use weirgate_host::{Host, ReadState, StateError};
+use weirgate_log::LogReader;
+use weirgate_types::{Commit, Deployed, Effects, HandlerName, Position, Record, TimerSetting};
+
+use super::{
+    request::{Selection, WhatIf},
+    run::LaneId,
+};
+use crate::{
+    StorageError, corrections,
+    job::StoredRecord,
+    replay::{
+        ReplayError,
+        attempts::{Attempts, Begun, Ended, EndedCall},
+        execute::ItemInput,
+        inputs::{Deployment, Inputs, States},
+        recorded::RecordedCalls,
+    },
+};
+
+/// Maximum number of records with events that are kept in memory, and their size in bytes: most are delivered soon.
+const RECENT_MAX: usize = 8_192;
+const RECENT_BYTES_MAX: usize = 32 << 20;
+/// Maximum number of bytes of state in memory; beyond it, it is looked up again.
+const STATES_BYTES_MAX: usize = 64 << 20;
+
+type KeyState = BTreeMap<String, Vec<u8>>;
+
+/// See the module documentation.
+pub struct Walk {
+    inputs: Inputs,
+    look: Arc<Look>,
+    /// The record that it is at.
+    at: Option<StoredRecord>,
+    attempts: Attempts,
+    recent: BTreeMap<Position, StoredRecord>,
+    recent_bytes: usize,
+    states: RefCell<Held>,
+}
+
+/// The state of handlers and keys that were asked for, as the log has it at the present record.
+#[derive(Default)]
+struct Held {
+    lanes: HashMap<LaneId, Arc<KeyState>>,
+    bytes: usize,
+    /// The last record whose writes are in it.
+    through: Position,
+}
+
+/// The event of a delivery.
+pub struct Found {
+    pub item: ItemInput,
+    pub accepted_at_ms: u64,
+    /// It is for one handler, whatever that subscribes to.
+    pub is_addressed: bool,
+}
+
+impl Walk {
+    pub fn new(look: Arc<Look>, host: Arc<Host>) -> Self {
+        let inputs = Inputs::new(look.log().clone(), host, States::History(Arc::clone(&look)));
+        Self {
+            inputs,
+            look,
+            at: None,
+            attempts: Attempts::default(),
+            recent: BTreeMap::new(),
+            recent_bytes: 0,
+            states: RefCell::default(),
+        }
+    }
+
+    /// Takes a deployment whose module is not the host's.
+    #[cfg(test)]
+    pub fn know(&mut self, version: Position, deployment: Arc<Deployment>) {
+        self.inputs.know(version, deployment);
+    }
+
+    pub fn log(&self) -> &LogReader {
+        self.look.log()
+    }
+
+    /// Goes to the next record; returns the calls that it ends.
+    pub fn go_to(&mut self, position: Position, record: &Arc<Record>) -> Vec<EndedCall> {
+        let stored = StoredRecord { first: position, record: Arc::clone(record) };
+        self.at = Some(stored.clone());
+        if stored.record.events(position).next().is_some() {
+            self.recent_bytes = self.recent_bytes.saturating_add(record.encoded_size());
+            self.recent.insert(position, stored);
+            while (self.recent.len() > RECENT_MAX || self.recent_bytes > RECENT_BYTES_MAX)
+                && let Some((_, oldest)) = self.recent.pop_first()
+            {
+                self.recent_bytes = self.recent_bytes.saturating_sub(oldest.record.encoded_size());
+            }
+        }
+        // The writes of attempts that began before the walk count at once; those of others when their call has ended.
+        let unknown = record.commits().iter().filter(|commit| !self.attempts.is_running(&commit.delivery()));
+        let unknown: Vec<_> = unknown.map(|commit| (lane_of(commit), &commit.effects)).collect();
+        let mut states = self.states.borrow_mut();
+        for (lane, effects) in unknown {
+            states.apply(&lane, effects);
+        }
+        drop(states);
+        self.attempts.apply(position, record)
+    }
+
+    /// The record at the present position has been taken.
+    pub fn leave(&self, record: &Record) {
+        let mut states = self.states.borrow_mut();
+        if let Some(at) = &self.at {
+            states.through = at.first;
+        }
+        match record {
+            Record::Repaired(repaired) => {
+                states.apply(&(repaired.handler.clone(), repaired.key.clone()), &repaired.effects);
+            }
+            Record::Removed(removed) => states.lanes.retain(|(handler, _), _| *handler != removed.handler),
+            _ => {}
+        }
+    }
+
+    /// A commit of a call that ended has been taken.
+    pub fn committed(&self, commit: &Commit) {
+        self.states.borrow_mut().apply(&lane_of(commit), &commit.effects);
+    }
+
+    pub fn commit(&self, ended: &Ended) -> Result<Option<Commit>, ReplayError> {
+        self.inputs.commit(ended, self.at.as_ref())
+    }
+
+    pub fn calls(&self, begun: &Begun) -> Result<RecordedCalls, ReplayError> {
+        self.inputs.calls(begun)
+    }
+
+    pub fn deployment(&mut self, version: Position) -> Result<Arc<Deployment>, ReplayError> {
+        self.inputs.deployment(version)
+    }
+
+    /// The event of a delivery, as it was delivered.
+    pub fn delivered(&self, begun: &Begun) -> Result<Found, ReplayError> {
+        let position = begun.delivery.position;
+        let missing = || StorageError::Missing { what: "event", position };
+        let stored = self.stored(position)?.ok_or_else(missing)?;
+        let event = stored.event(position).ok_or_else(missing)?;
+        let corrected = corrections::as_delivered(self.log(), event, begun.carried.correction)?;
+        let item = ItemInput {
+            delivery: begun.delivery.clone(),
+            attempt: begun.attempt,
+            depth: stored.depth_at(position),
+            event: corrected.unwrap_or_else(|| event.clone()),
+            migrate_from: None,
+        };
+        let is_addressed = stored.first == position && stored.record.addressee().is_some();
+        Ok(Found { item, accepted_at_ms: stored.record.at_ms(), is_addressed })
+    }
+
+    /// The first position of a commit's emitted events.
+    pub fn first_emitted(&self, at: Position, commit: &Commit) -> Result<Position, ReplayError> {
+        let stored = self.stored(at)?.ok_or(StorageError::Missing { what: "commit", position: at })?;
+        let before = stored.record.commits().iter().take_while(|other| other.delivery() != commit.delivery());
+        let events: usize = before.map(|other| other.effects.emitted.len()).sum();
+        Ok(stored.first.next().plus(u64::try_from(events).unwrap_or(u64::MAX)))
+    }
+
+    /// The time of the present record, as record time and by the wall clock.
+    pub fn times(&self) -> (u64, u64) {
+        let at_ms = self.at.as_ref().map_or(0, |at| at.record.at_ms());
+        (at_ms, at_ms)
+    }
+
+    /// A handler's state for a key, as the log has it before the present record.
+    pub fn state(&self, lane: &LaneId) -> Result<Arc<KeyState>, ReplayError> {
+        let mut states = self.states.borrow_mut();
+        if let Some(held) = states.lanes.get(lane) {
+            return Ok(Arc::clone(held));
+        }
+        let before = self.at.as_ref().map_or(states.through, |at| at.first.before());
+        let state = Arc::new(self.look.state_at(&lane.0, &lane.1, before)?);
+        if states.bytes > STATES_BYTES_MAX {
+            (states.lanes, states.bytes) = (HashMap::new(), 0);
+        }
+        states.bytes += state.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        states.lanes.insert(lane.clone(), Arc::clone(&state));
+        Ok(state)
+    }
+
+    /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
+    /// fired since.
+    pub fn timer(&self, (handler, key): &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
+        let mut before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
+        while let Some(at) = self.look.of_lane_before(handler, key, before)? {
+            let Some((first, record)) = self.log().read(at).map_err(StorageError::from)? else { return Ok(None) };
+            if let Record::Fired { timer, .. } = &record
+                && (timer.handler == *handler && timer.key == *key && timer.name == name)
+            {
+                return Ok(None);
+            }
+            let of_lane = record.effects().filter(|written| written.handler == handler && written.key == key);
+            let writes = of_lane.flat_map(|written| &written.effects.timers).filter(|write| write.name == name);
+            if let Some(write) = writes.last() {
+                return Ok(write.set.clone());
+            }
+            before = first;
+        }
+        Ok(None)
+    }
+
+    /// What a replay's selection left out.
+    pub fn filters_of(&self, replay: Position) -> Result<Selection, ReplayError> {
+        let read = self.log().read(replay).map_err(StorageError::from)?;
+        let Some((_, Record::ReplayRequested(requested))) = read else {
+            return Err(StorageError::Missing { what: "what-if", position: replay }.into());
+        };
+        let request: WhatIf =
+            serde_json::from_str(&requested.request).map_err(StorageError::undecodable("a what-if"))?;
+        Ok(request.selection.filters())
+    }
+
+    fn stored(&self, position: Position) -> Result<Option<StoredRecord>, ReplayError> {
+        let known = self.recent.range(..=position).next_back().map(|(_, stored)| stored);
+        if let Some(known) = known.filter(|stored| position < stored.first.plus(stored.record.width())) {
+            return Ok(Some(known.clone()));
+        }
+        Ok(StoredRecord::read(self.log(), position).map_err(StorageError::from)?)
+    }
+}
+
+impl Held {
+    fn apply(&mut self, lane: &LaneId, effects: &Effects) {
+        let Some(state) = self.lanes.get_mut(lane).filter(|_| !effects.state.is_empty()) else { return };
+        let state = Arc::make_mut(state);
+        for write in &effects.state {
+            self.bytes += write.value.as_ref().map_or(0, Vec::len);
+            match &write.value {
+                Some(value) => drop(state.insert(write.name.clone(), value.clone())),
+                None => drop(state.remove(&write.name)),
+            }
+        }
+    }
+}
+
+/// A state that was looked up.
+pub struct HeldState(pub Arc<KeyState>);
+
+impl ReadState for HeldState {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.0.get(name).cloned())
+    }
+
+    fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
+        let names = self.0.range(prefix.to_owned()..).map(|(name, _)| name);
+        Ok(names.take_while(|name| name.starts_with(prefix)).take(limit).cloned().collect())
+    }
+}
+
+fn lane_of(commit: &Commit) -> (HandlerName, String) {
+    (commit.handler.clone(), commit.key.clone())
+}
+
+/// The deployments in force at a position.
+pub fn in_force(look: &Look, through: Position) -> Result<BTreeMap<HandlerName, (Position, Deployed)>, ReplayError> {
+    const PAGE: usize = 1_024;
+    let (mut after, mut found) = (Position::ZERO, BTreeMap::new());
+    loop {
+        let page = look.of_handlers(after, PAGE)?;
+        for position in page.iter().copied().take_while(|position| *position <= through) {
+            let read = look.log().read(position).map_err(StorageError::from)?;
+            match read {
+                Some((_, Record::Deployed(deployed))) => {
+                    found.insert(deployed.handler.clone(), (position, deployed));
+                }
+                Some((_, Record::Removed(removed))) => drop(found.remove(&removed.handler)),
+                _ => {}
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE && *last <= through => after = *last,
+            _ => return Ok(found),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Computes a what-if and its plan.
+
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
+
+use weirgate_history::HistoryError;
+use weirgate_types::Position;
+
+use super::{Bounded, Computed, Known, Summary, Watch, stands::Now};
+use crate::{
+    handle::Shared,
+    replay::{KeyPlan, ReplayError, Sources, plan_digest},
+};
+
+/// Until the index of the history is looked at again.
+const INDEX_PAUSE: Duration = Duration::from_millis(500);
+
+pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayError> {
+    let sources = sources(shared, &known.watch)?;
+    let progress = Bounded::new(&known.watch, &known.request);
+    let examination = sources.examine(&known.request, &progress)?;
+    let stands = Now::new(shared, &sources, &known.request.handler);
+    let mut plans = BTreeMap::new();
+    for (key, examined) in &examination.alone {
+        let plan = KeyPlan::new(key, examined, known.request.asked_at_ms, &stands)?;
+        if !plan.is_nothing() {
+            plans.insert(key.clone(), plan);
+        }
+    }
+    let (digest, summary) = (plan_digest(&plans), Summary::of(&known.request.handler, &examination, &plans));
+    Ok(Computed { examination, plans, digest, summary })
+}
+
+/// What a replay reads. Waits until the history is indexed.
+pub fn sources(shared: &Arc<Shared>, watch: &Watch) -> Result<Sources, ReplayError> {
+    loop {
+        let look = Arc::new(shared.indexing.history.look());
+        match look.of_handlers(Position::ZERO, 1) {
+            Err(HistoryError::NotReady { .. }) if !watch.is_cancelled() => thread::park_timeout(INDEX_PAUSE),
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(Sources { look, host: Arc::clone(shared.modules.host()) }),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a what-if found, in numbers. Pure.
+
+use std::collections::BTreeMap;
+
+use weirgate_types::HandlerName;
+
+use crate::replay::{Examination, Examined, KeyPlan};
+
+/// See the module documentation. The first three are of what differs, the others of the plan.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Keys on which the handler comes to something else.
+    pub keys: u64,
+    /// Those on which a delivery fails that completed, so that they cannot be repaired.
+    pub keys_failing: u64,
+    /// Keys of other handlers that come to something else where changed events reach them, and keys of the handler that only then do.
+    pub receivers: u64,
+    /// Keys for which something is to be done or said.
+    pub planned: u64,
+    pub values: u64,
+    /// Statuses that are set or removed.
+    pub statuses: u64,
+    pub events: u64,
+    pub timers: u64,
+    /// Timers that were due in the past.
+    pub past_timers: u64,
+    /// Emitted events and calls that cannot be taken back.
+    pub stays: u64,
+    /// Calls without a recorded answer, as far as they are listed.
+    pub unanswered_calls: u64,
+}
+
+impl Summary {
+    #[must_use]
+    pub fn of(handler: &HandlerName, examination: &Examination, plans: &BTreeMap<String, KeyPlan>) -> Self {
+        let Examination { alone, cascade, .. } = examination;
+        let unanswered =
+            |examined: &Examined| count(examined.notes.unanswered.first.len()) + examined.notes.unanswered.more;
+        let own = cascade.keys().filter(|(other, key)| other == handler && alone.contains_key(key));
+        let mut summary = Self {
+            keys: count(alone.len()),
+            keys_failing: count(alone.values().filter(|examined| examined.notes.fails.is_some()).count()),
+            receivers: count(cascade.len()).saturating_sub(count(own.count())),
+            planned: count(plans.len()),
+            unanswered_calls: alone.values().map(unanswered).sum(),
+            ..Self::default()
+        };
+        for plan in plans.values() {
+            summary.add(plan);
+        }
+        summary
+    }
+
+    fn add(&mut self, plan: &KeyPlan) {
+        self.values += count(plan.state.len());
+        self.statuses += count(plan.status.len() + plan.unset.len());
+        self.events += count(plan.emitted.len());
+        self.timers += count(plan.timers.len());
+        self.past_timers += count(plan.past_timers.len());
+        self.stays += count(plan.stays.len() + plan.calls.len());
+    }
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{Fails, Notes};
+
+    #[test]
+    fn receivers_are_those_that_the_handler_alone_does_not_explain() {
+        let handler = |name: &str| name.parse::<HandlerName>().expect("a name");
+        let fails = Some(Fails { event: weirgate_types::Position(7), reason: "no".into() });
+        let failing = Examined { notes: Notes { fails, ..Notes::default() }, ..Examined::default() };
+        let alone = BTreeMap::from([("k".into(), failing), ("l".into(), Examined::default())]);
+        let mut found = Examination { alone, ..Examination::default() };
+        for (name, key) in [("a", "k"), ("a", "l"), ("a", "m"), ("b", "k")] {
+            found.cascade.insert((handler(name), key.to_owned()), Examined::default());
+        }
+        let plan = KeyPlan { unset: vec!["s".into()], others: vec!["o".into()], ..KeyPlan::default() };
+        let summary = Summary::of(&handler("a"), &found, &BTreeMap::from([("l".to_owned(), plan)]));
+        let expected =
+            Summary { keys: 2, keys_failing: 1, receivers: 2, planned: 1, statuses: 1, ..Summary::default() };
+        assert_eq!(summary, expected);
+    }
+}

@@ -1,0 +1,115 @@
+//! A guest that creates keys for the members of an organisation once it is activated. With `forgets = "true"` in its configuration it
+//! has a defect: members who had registered before get no key. Deployed as another handler for `key.created`, it counts the keys of
+//! each member. The event's key is the organisation, members are subjects.
+
+use serde::{Deserialize, Serialize};
+use weirgate_sdk::prelude::*;
+
+#[derive(Debug, Clone, Serialize, Deserialize, EventType)]
+#[event("member.registered")]
+pub struct Registered {
+    pub member: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, EventType)]
+#[event("organisation.activated")]
+pub struct Activated {}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, EventType)]
+#[event("key.created")]
+pub struct KeyCreated {
+    pub member: String,
+}
+
+#[derive(Debug, Events)]
+pub enum Incoming {
+    Registered(Registered),
+    Activated(Activated),
+    KeyCreated(KeyCreated),
+}
+
+/// The state of an organisation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Organisation {
+    pub active: bool,
+    /// Members without a key.
+    pub waiting: Vec<String>,
+}
+
+/// # Errors
+/// Permanent, for the organisation that `fails_for` in the configuration names.
+#[handler]
+pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
+    let organisation_key = context.delivery().key.clone();
+    if context.config("fails_for").is_some_and(|fails| fails == organisation_key) {
+        return Err(Failure::permanent("this organisation has no contract"));
+    }
+    let forgets = context.config("forgets").is_some_and(|forgets| forgets == "true");
+    let mut organisation: Organisation = context.state().get("organisation")?.unwrap_or_default();
+    match event.data {
+        Incoming::KeyCreated(created) => return count(&created, context),
+        Incoming::Registered(Registered { member }) if organisation.active => {
+            create(context, &organisation_key, &member);
+        }
+        Incoming::Registered(Registered { member }) => {
+            context.set_status("registered", "Waits for the activation").on(format!("member/{member}"));
+            organisation.waiting.extend((!forgets).then_some(member));
+        }
+        Incoming::Activated(Activated {}) => {
+            organisation.active = true;
+            for member in std::mem::take(&mut organisation.waiting) {
+                create(context, &organisation_key, &member);
+            }
+        }
+    }
+    context.state().set("organisation", &organisation)
+}
+
+fn create(context: &mut Context, organisation_key: &str, member: &str) {
+    let subject = format!("member/{member}");
+    context.emit(&KeyCreated { member: member.to_owned() }).subject(subject.clone()).key(organisation_key);
+    context.set_status("active", "Has a key").on(subject);
+}
+
+fn count(created: &KeyCreated, context: &mut Context) -> Result<(), Failure> {
+    let name = format!("keys/{}", created.member);
+    let keys = context.state().get::<u64>(&name)?.unwrap_or_default() + 1;
+    context.state().set(&name, &keys)?;
+    context.set_status("issued", format!("{keys} keys")).on(format!("member/{}", created.member)).data(&keys);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weirgate_sdk::testing::{Delivery, World};
+
+    fn story(world: &mut World) -> Vec<KeyCreated> {
+        let registered = |member: &str| Delivery::of(&Registered { member: member.into() }).key("org/1");
+        world.run(registered("early"), handle).completed();
+        let activation = world.run(Delivery::of(&Activated {}).key("org/1"), handle).emitted::<KeyCreated>();
+        let late = world.run(registered("late"), handle).emitted::<KeyCreated>();
+        [activation, late].concat()
+    }
+
+    fn keys(members: &[&str]) -> Vec<KeyCreated> {
+        members.iter().map(|member| KeyCreated { member: (*member).to_owned() }).collect()
+    }
+
+    #[test]
+    fn members_get_a_key_whenever_they_registered() {
+        assert_eq!(story(&mut World::new()), keys(&["early", "late"]));
+    }
+
+    #[test]
+    fn the_defect_leaves_out_those_who_registered_before() {
+        assert_eq!(story(&mut World::new().config("forgets", "true")), keys(&["late"]));
+    }
+
+    #[test]
+    fn an_organisation_may_fail() {
+        let mut world = World::new().config("fails_for", "org/2");
+        world.run(Delivery::of(&Activated {}).key("org/1"), handle).completed();
+        assert!(world.run(Delivery::of(&Activated {}).key("org/2"), handle).failure().is_permanent());
+    }
+}
