@@ -154,20 +154,6 @@ impl From<Refusal> for Problem {
             Refusal::KeyOnHold(_) | Refusal::HoldOver => {
                 Self::new(StatusCode::CONFLICT, "key-on-hold", detail).retry_after(1)
             }
-            Refusal::UnknownReplay(_) => Self::new(StatusCode::NOT_FOUND, "unknown-replay", detail),
-            Refusal::ReplayState { .. } => Self::new(StatusCode::CONFLICT, "replay-state", detail),
-            Refusal::ReplayUnderWay { .. } => Self::new(StatusCode::CONFLICT, "replay-under-way", detail),
-            Refusal::ReplayText { .. } | Refusal::RepairTooLarge { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "replay-too-large", detail)
-            }
-            Refusal::HasDeliveries { .. } => Self::new(StatusCode::CONFLICT, "has-deliveries", detail),
-            Refusal::UnknownVersion { .. } => Self::new(StatusCode::NOT_FOUND, "unknown-version", detail),
-            Refusal::NoEarlierVersion(_) => Self::new(StatusCode::CONFLICT, "no-earlier-version", detail),
-            Refusal::VersionInForce { .. } => Self::new(StatusCode::CONFLICT, "version-in-force", detail),
-            Refusal::OlderState { .. } => Self::new(StatusCode::CONFLICT, "needs-rebuild", detail),
-            Refusal::NoMigration { .. } => Self::new(StatusCode::CONFLICT, "no-migration", detail),
-            Refusal::UnknownDigest(_) => Self::new(StatusCode::NOT_FOUND, "unknown-digest", detail),
-            Refusal::AmbiguousDigest(_) => Self::new(StatusCode::CONFLICT, "ambiguous-digest", detail),
             Refusal::Id(error) => error.into(),
             Refusal::UnknownBreaker(_) => Self::new(StatusCode::NOT_FOUND, "unknown-breaker", detail),
             Refusal::UnknownBulkJob(_) => Self::new(StatusCode::NOT_FOUND, "unknown-bulk-job", detail),
@@ -177,11 +163,51 @@ impl From<Refusal> for Problem {
             }
             Refusal::Manifest(error) => error.into(),
             Refusal::Module(error) => of_module(&error, detail),
-            refusal @ (Refusal::Storage(_) | Refusal::History(_) | Refusal::Replay(_) | Refusal::Panicked(_)) => {
-                Self::internal("storage", &refusal)
-            }
+            refusal => of_version(&refusal, detail),
         }
     }
+}
+
+fn of_version(refusal: &Refusal, detail: String) -> Problem {
+    let (status, code) = match refusal {
+        Refusal::HasDeliveries { .. } => (StatusCode::CONFLICT, "has-deliveries"),
+        Refusal::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
+        Refusal::NoEarlierVersion(_) => (StatusCode::CONFLICT, "no-earlier-version"),
+        Refusal::VersionInForce { .. } => (StatusCode::CONFLICT, "version-in-force"),
+        Refusal::OlderState { .. } => (StatusCode::CONFLICT, "needs-rebuild"),
+        Refusal::NoMigration { .. } => (StatusCode::CONFLICT, "no-migration"),
+        Refusal::UnknownDigest(_) => (StatusCode::NOT_FOUND, "unknown-digest"),
+        Refusal::AmbiguousDigest(_) => (StatusCode::CONFLICT, "ambiguous-digest"),
+        refusal => return of_replay(refusal, detail),
+    };
+    Problem::new(status, code, detail)
+}
+
+/// What a replay is refused for; other refusals are failures of the server.
+fn of_replay(refusal: &Refusal, detail: String) -> Problem {
+    let (status, code) = match refusal {
+        Refusal::UnknownReplay(_) => (StatusCode::NOT_FOUND, "unknown-replay"),
+        Refusal::ReplayUnderWay { .. } => (StatusCode::CONFLICT, "replay-under-way"),
+        Refusal::ReplayText { .. } | Refusal::RepairTooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "replay-too-large")
+        }
+        Refusal::Selection(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-selection"),
+        Refusal::ReplayNotReady(_) => {
+            return Problem::new(StatusCode::CONFLICT, "replay-not-ready", detail).retry_after(1);
+        }
+        Refusal::ReplayFailed { .. } => (StatusCode::CONFLICT, "replay-failed"),
+        Refusal::ReplayOver(_) => (StatusCode::CONFLICT, "replay-over"),
+        Refusal::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
+        Refusal::PlanNotWhole { .. } => (StatusCode::CONFLICT, "plan-not-whole"),
+        Refusal::NotApproved(_) => (StatusCode::CONFLICT, "not-approved"),
+        Refusal::ReplayRuns(_) => (StatusCode::CONFLICT, "replay-runs"),
+        Refusal::KeyNotPlanned { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "key-not-planned"),
+        Refusal::NothingToUndo(_) => (StatusCode::CONFLICT, "nothing-to-undo"),
+        Refusal::CandidateNotInForce(_) => (StatusCode::CONFLICT, "candidate-not-in-force"),
+        Refusal::ReplayState { .. } => (StatusCode::CONFLICT, "replay-state"),
+        failure => return Problem::internal("storage", failure),
+    };
+    Problem::new(status, code, detail)
 }
 
 fn of_module(error: &ModuleError, detail: String) -> Problem {

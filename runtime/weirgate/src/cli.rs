@@ -21,7 +21,10 @@ use crate::{
         handlers::{self, Handlers},
         log::{self, Log},
         new::{self, New},
-        replays::{self, Replays},
+        replays::{
+            self, Replays,
+            recorded::{self, Recorded},
+        },
         serve::{self, Serve},
         status::{self, Status},
         timeline::{self, Timeline},
@@ -82,7 +85,7 @@ pub enum Command {
     /// Verify and repair the log of a stopped server
     #[command(subcommand)]
     Log(Log),
-    /// Execute recorded attempts again
+    /// Ask what-if and repair keys; execute recorded attempts again
     #[command(subcommand)]
     Replays(Replays),
     /// Print the server's OpenAPI document
@@ -101,8 +104,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::New(command) => new::run(&command, output),
         Command::Serve(flags) => serve::run(&flags),
         Command::Log(command) => return log::run(&command, output),
-        Command::Replays(Replays::Verify(flags)) if flags.data.is_none() => return verify_online(&url, output, &flags),
-        Command::Replays(command) => return replays::run(&command, output),
+        Command::Replays(Replays::Recorded(Recorded::Verify(flags))) if flags.data.is_none() => {
+            return verify_online(&url, output, &flags);
+        }
+        Command::Replays(Replays::Recorded(command)) => return recorded::run(&command, output),
         // A child of the server, so that a module that is hard to compile affects only the child's time and memory.
         Command::CompileModule => return Ok(weirgate_host::compile_in_this_process()),
         Command::Openapi => output::json(&weirgate_server::openapi().to_pretty_json()?),
@@ -135,11 +140,12 @@ fn talk(url: &str, output: Output, command: Command) -> Result<()> {
             Command::Breakers(command) => breakers::run(&server, output, command).await,
             Command::Status(command) => status::run(&server, output, command).await,
             Command::Timeline(command) => timeline::run(&server, output, command).await,
+            Command::Replays(Replays::WhatIf(command)) => replays::run(&server, output, command).await,
             // They talk to no server.
             Command::New(_)
             | Command::Serve(_)
             | Command::Log(_)
-            | Command::Replays(_)
+            | Command::Replays(Replays::Recorded(_))
             | Command::CompileModule
             | Command::Openapi
             | Command::Completions(_) => Ok(()),

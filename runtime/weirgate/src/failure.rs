@@ -112,6 +112,10 @@ pub fn hint(error: &Error) -> Option<String> {
         }
         "unknown-breaker" => Some("`weirgate breakers list` shows what there is".into()),
         "unknown-bulk-job" => Some("`weirgate bulk-jobs list` shows those since the server started".into()),
+        "unknown-replay" => Some("`weirgate replays list` shows them".into()),
+        "plan-changed" => Some("`weirgate replays plan` shows the plan with its digest".into()),
+        "not-approved" => Some("`weirgate replays approve` comes first".into()),
+        "candidate-not-in-force" => Some("deploy the candidate first: `weirgate handlers deploy`".into()),
         "module-missing" => Some("`weirgate handlers deploy` uploads the module too".into()),
         _ if refused.retryable => Some("try again in a moment".into()),
         _ => None,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use console::Style;
 use tokio::{io::Interest, net::unix::pipe::Sender};
 
 /// The reader of standard output has gone, for instance `head`: the rest is not read.
@@ -18,6 +19,18 @@ pub struct OutputClosed;
 /// Prints one line of text.
 pub fn line(text: &str) -> Result<()> {
     write(format!("{}\n", printable(text)).as_bytes())
+}
+
+/// Prints a line that a mark begins: what is new is green at a terminal, what is missing red and what changed yellow.
+pub fn marked(mark: char, text: &str) -> Result<()> {
+    let style = match mark {
+        '+' => Style::new().green(),
+        '-' => Style::new().red(),
+        '~' | '!' => Style::new().yellow(),
+        _ => Style::new(),
+    };
+    // Styled after it was made printable; a pipe, a file and `NO_COLOR` get it plain.
+    write(format!("{}\n", style.apply_to(printable(&format!("  {mark} {text}")))).as_bytes())
 }
 
 /// Prints a JSON text as it is laid out.

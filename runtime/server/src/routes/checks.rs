@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use weirgate_engine::replay::{Checked, Difference, Differs, LeftOut, Verified};
 use weirgate_types::{Digest, Position};
 
-use super::{problems::ReplayRefused, query::Body};
+use super::{problems::VerificationRefused, query::Body};
 use crate::{Problem, app::App};
 
 /// The last recorded attempts of a handler, executed again under another version.
@@ -103,7 +103,7 @@ pub struct VerifiedItem {
     post, path = "/v1/replays/verify", operation_id = "verify_attempts", tag = "handlers", request_body = VerifyBody,
     responses(
         (status = 200, description = "What was executed", body = VerifiedItem),
-        ReplayRefused,
+        VerificationRefused,
     ),
 )]
 pub async fn verify(State(app): State<App>, Body(body): Body<VerifyBody>) -> Result<axum::Json<VerifiedItem>, Problem> {

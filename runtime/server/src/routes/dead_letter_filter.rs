@@ -90,8 +90,8 @@ impl DeadLetterFilterBody {
             text: self.text,
             r#type: self.r#type,
             key: self.key,
-            from_ms: self.from.map(|Moment(ms)| ms),
-            until_ms: self.until.map(|Moment(ms)| ms),
+            from_ms: self.from.map(Moment::ms),
+            until_ms: self.until.map(Moment::ms),
             through: self.through.map(Position),
         })
     }
@@ -100,6 +100,12 @@ impl DeadLetterFilterBody {
 /// A time, in Unix milliseconds or RFC 3339. A time before 1970 is 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(u64);
+
+impl Moment {
+    pub fn ms(self) -> u64 {
+        self.0
+    }
+}
 
 impl PartialSchema for Moment {
     fn schema() -> RefOr<Schema> {

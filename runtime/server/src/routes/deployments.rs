@@ -10,7 +10,7 @@ use super::{
     audit::{Actor, Reason, audit},
     checks::CheckItem,
     handlers::HandlerItem,
-    problems::{DeploymentConflict, ManifestRefused, NoSuchModule, ReplayRefused},
+    problems::{DeploymentConflict, ManifestRefused, NoSuchModule, VerificationRefused},
     query::{Json, Named, Query},
     versions::Change,
 };
@@ -131,7 +131,7 @@ pub enum Deployed {
     params(("name" = inline(HandlerName), Path), DeploymentQuery), request_body = Deployment,
     responses(
         (status = 200, description = "Durable; the handler, with the next three times of each schedule. Or the plan", body = Deployed),
-        NoSuchModule, DeploymentConflict, ManifestRefused, ReplayRefused,
+        NoSuchModule, DeploymentConflict, ManifestRefused, VerificationRefused,
     ),
 )]
 pub async fn put(

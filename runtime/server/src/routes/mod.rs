@@ -26,8 +26,10 @@ mod problem_pages;
 pub mod problems;
 mod query;
 mod removal;
+mod replays;
 pub mod root;
 pub mod shop;
+mod shown;
 mod status;
 mod subject_status;
 mod suspected;
@@ -54,6 +56,7 @@ pub use deployments::Growth;
         (name = "status", description = "The status of subjects, pushed live"),
         (name = "handlers", description = "Uploading, deploying, pausing, draining, rolling back and removing handlers"),
         (name = "deliveries", description = "Open deliveries, dead letters, and commands for them"),
+        (name = "replays", description = "What a candidate would have done with recorded deliveries, and the repair of keys"),
         (name = "breakers", description = "Circuit breakers of handlers and of the hosts that they call"),
         (name = "system", description = "Health and metrics"),
     ),
@@ -83,6 +86,7 @@ pub fn api(has_shop: bool) -> (Router<App>, Document) {
         .routes(routes!(events::post))
         .merge(deliveries())
         .merge(dead_letters())
+        .merge(replays::routes())
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::trip))
         .routes(routes!(breakers::reset))

@@ -29,6 +29,8 @@ problems! {
     NoSuchBulkJob: 404, "No such bulk job since the server started";
     NoSuchEvent: 404, "No event at this position";
     NoSuchHandler: 404, "No such handler";
+    NoSuchReplay: 404, "No such replay";
+    NoSuchReplayCandidate: 404, "No such handler, version or module";
     NoSuchVersion: 404, "No such handler or version, or its module is gone";
     NoSuchModule: 404, "No such module";
     UnknownKey: 404, "Nothing is known of the key";
@@ -40,6 +42,7 @@ problems! {
     HandlerHasDeliveries: 409, "It has open deliveries or dead letters";
     DeploymentConflict: 409, "The digits are the first of several modules' digests, the handler lags behind its last changes of subscriptions, it is being removed, or what the version may do needs approval";
     RollbackConflict: 409, "There is no earlier version, it is in force already, another was deployed meanwhile, or what the version may do needs approval";
+    ReplayConflict: 409, "The replay is in another state, or not computed yet; see `code`, and Retry-After if it is there";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
     VersionDiffers: 412, "`If-Match` names another version";
     DataTooLarge: 413, "The data is too large";
@@ -48,12 +51,13 @@ problems! {
     DataRefused: 422, "The data is invalid or does not fit the event";
     EventRefused: 422, "An event that Weirgate does not accept, for instance one without a key";
     EventsRefused: 422, "One of the events is invalid";
+    ReplayRefused: 422, "The candidate, the selection, the limits or the keys are invalid";
     ManifestRefused: 422, "The manifest is invalid";
     ModuleRefused: 422, "Not a valid handler component; see `code` and `detail`";
     OtherWebSocketVersion: 426, "A version of the WebSocket protocol other than 13; see Sec-WebSocket-Version";
     TooMuchInFlight: 429, "Too many events in flight; see Retry-After";
     HistoryNotReady: 503, "Too many lists are being read, or the index is being made; see Retry-After";
-    ReplayRefused: 503, "Too many replays wait, or the index is being made; see Retry-After";
+    VerificationRefused: 503, "Too many replays wait, or the index is being made; see Retry-After";
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";
     TooManyQueries: 503, "Too many lists are being read; see Retry-After";

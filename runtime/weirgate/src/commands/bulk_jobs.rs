@@ -8,6 +8,7 @@ use weirgate_types::json::Node;
 
 use super::{
     decide::nothing_matched,
+    members::{number, word},
     table::{self, Column},
 };
 use crate::{
@@ -107,14 +108,6 @@ pub fn print_ended(output: Output, job: Answer) -> Result<()> {
         _ if refused > 0 => Err(Failure::Refused(format!("{refused} of {done} were refused")).into()),
         _ => Ok(()),
     }
-}
-
-fn word(job: &Node, name: &str) -> String {
-    job.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
-}
-
-fn number(job: &Node, name: &str) -> u64 {
-    job.get(name).and_then(Node::as_u64).unwrap_or(0)
 }
 
 fn wrapped(job: Answer) -> Answer {

@@ -86,6 +86,14 @@ fn may_grow(growth: &[CapabilityChange], name: &str, yes: bool) -> Result<()> {
     consent::ask_unless(yes, &format!("let {name} do that"))
 }
 
+/// Uploads a module, and returns its digest.
+pub async fn upload_module(server: &Server, bytes: Vec<u8>) -> Result<String> {
+    let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
+    let uploaded = uploaded.node()?;
+    let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
+    Ok(digest.into_owned())
+}
+
 /// A version whose module is uploaded.
 struct Ready<'a> {
     server: &'a Server,
@@ -96,10 +104,7 @@ struct Ready<'a> {
 impl<'a> Ready<'a> {
     /// `body` has the other fields of the deployment.
     async fn upload(server: &'a Server, manifest: &Manifest, bytes: Vec<u8>, mut body: Body) -> Result<Self> {
-        let uploaded = server.send(Method::PUT, "/v1/modules", "application/wasm", bytes).await?;
-        let uploaded = uploaded.node()?;
-        let digest = uploaded.get("digest").and_then(Node::as_str).context("the answer has no digest")?;
-        body.insert("digest", to_raw_value(&digest)?);
+        body.insert("digest", to_raw_value(&upload_module(server, bytes).await?)?);
         body.insert("manifest", to_raw_value(manifest)?);
         let endpoint = path(&["handlers", manifest.name.as_str()])?;
         Ok(Self { server, endpoint, body: serde_json::to_string(&body)? })

@@ -10,6 +10,7 @@ use super::{
     bodies,
     deploy::{self, Deploy},
     events,
+    replays::affected::{self, Affected},
     table::{self, Column},
     versions::{self, Remove, Rollback},
 };
@@ -57,6 +58,8 @@ pub enum Handlers {
         #[command(flatten)]
         page: Page,
     },
+    /// Show which keys another version would have handled otherwise, among the deliveries of one version
+    Affected(Affected),
     /// Deploy an earlier version again
     Rollback(Rollback),
     /// Remove a handler, with its state, timers and schedules
@@ -96,6 +99,7 @@ pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<(
             return events::post(server, output, &path(&["handlers", &name, "events"])?, events::read(&file)?).await;
         }
         Handlers::Versions { name, page } => return versions::list(server, output, &name, page).await,
+        Handlers::Affected(affected) => return affected::run(server, output, affected).await,
         Handlers::Rollback(rollback) => return versions::roll_back(server, output, &rollback).await,
         Handlers::Remove(remove) => return versions::remove(server, output, &remove).await,
         Handlers::Deploy(deploy) if deploy.plan => {

@@ -17,7 +17,7 @@ use weirgate_types::{
 use super::{
     arguments::{Output, whole},
     replayed,
-    replays::{DIFFERENT, host, open},
+    replays::recorded::{DIFFERENT, host, open},
 };
 use crate::{
     client::{Body, Server},

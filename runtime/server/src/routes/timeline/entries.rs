@@ -7,6 +7,7 @@ use weirgate_types::{DeliveryId, Digest, HandlerName};
 use super::super::{
     attempts::{FailureItem, StatusItem},
     failures::LogItem,
+    shown::Shown,
 };
 
 /// Something that happened to the key, or to one of its handlers meanwhile.
@@ -50,18 +51,6 @@ pub enum What {
     ModeChanged(ModeEntry),
     /// The breaker of a handler of the key, or of a host that it calls, was opened or closed.
     BreakerChanged(BreakerEntry),
-}
-
-/// Data or a value, shortened.
-#[derive(Serialize, ToSchema)]
-pub struct Shown {
-    /// Its beginning; absent if it is no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// Whether the text is cut off.
-    pub is_cut: bool,
-    /// Its whole size.
-    pub bytes: u64,
 }
 
 #[derive(Serialize, ToSchema)]

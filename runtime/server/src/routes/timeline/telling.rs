@@ -10,11 +10,12 @@ use super::{
     super::{
         attempts::{FailureItem, StatusItem, ended},
         failures::LogItem,
+        shown::Shown,
         times::rfc3339,
     },
     entries::{
         AttemptBegan, AttemptEnded, BreakerEntry, DecisionEntry, DeliveryOf, DeployedEntry, EmittedItem, EventEntry,
-        GapEntry, ModeEntry, RefusedEntry, ReleasedEntry, RepairedEntry, ReplayEntry, Shown, StateChange, StepEntry,
+        GapEntry, ModeEntry, RefusedEntry, ReleasedEntry, RepairedEntry, ReplayEntry, StateChange, StepEntry,
         TimelineEntry, TimerFired, TimerItem, What,
     },
 };
@@ -49,7 +50,7 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
             due_at: rfc3339(*due_ms),
             due_at_ms: *due_ms,
             r#type: event.r#type.clone(),
-            data: shown(&event.data, DATA_CHARS_MAX),
+            data: Shown::of(&event.data, DATA_CHARS_MAX),
         }),
         Record::DeliveryDecided(decided) => decision(position, decided),
         Record::Released { delivery, emitted: events, .. } => What::Released(ReleasedEntry {
@@ -103,7 +104,7 @@ fn event(record: &Record, first: Position, position: Position) -> Option<What> {
         source: found.source.clone(),
         r#type: found.r#type.clone(),
         subject: found.subject.clone(),
-        data: shown(&found.data, DATA_CHARS_MAX),
+        data: Shown::of(&found.data, DATA_CHARS_MAX),
         to,
         emitted_by: emitter(record, offset).map(|delivery| delivery.to_string()),
         depth: record.depth_at(offset),
@@ -161,8 +162,8 @@ fn attempt_ended(commit: &Commit, next: Position, before: &[&Option<Vec<u8>>]) -
 fn state_changes(writes: &[StateWrite], before: &[&Option<Vec<u8>>]) -> Vec<StateChange> {
     let changes = writes.iter().enumerate().map(|(index, write)| StateChange {
         name: write.name.clone(),
-        before: before.get(index).and_then(|value| value.as_ref()).map(|value| shown(value, VALUE_CHARS_MAX)),
-        after: write.value.as_ref().map(|value| shown(value, VALUE_CHARS_MAX)),
+        before: before.get(index).and_then(|value| value.as_ref()).map(|value| Shown::of(value, VALUE_CHARS_MAX)),
+        after: write.value.as_ref().map(|value| Shown::of(value, VALUE_CHARS_MAX)),
     });
     changes.collect()
 }
@@ -252,7 +253,7 @@ fn step(stepped: &Stepped) -> What {
 fn decision(position: Position, decided: &DeliveryDecided) -> What {
     let (data, correction) = match &decided.command {
         DeliveryCommand::Correct(correction) => {
-            (Some(shown(&correction.data, DATA_CHARS_MAX)), correction.event.map(|event| event.0))
+            (Some(Shown::of(&correction.data, DATA_CHARS_MAX)), correction.event.map(|event| event.0))
         }
         _ => (None, None),
     };
@@ -289,29 +290,4 @@ fn breaker(changed: &BreakerChanged) -> What {
         actor: changed.actor.clone(),
         reason: changed.reason.clone(),
     })
-}
-
-/// The beginning of data or of a value.
-fn shown(bytes: &[u8], chars_max: usize) -> Shown {
-    let text = std::str::from_utf8(bytes).ok();
-    let end = text.and_then(|text| Some(text.char_indices().nth(chars_max)?.0));
-    let shown = text.map(|text| end.and_then(|end| text.get(..end)).unwrap_or(text).to_owned());
-    Shown { text: shown, is_cut: end.is_some(), bytes: bytes.len() as u64 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_is_shortened_at_a_character() {
-        let of = |bytes: &[u8]| {
-            let Shown { text, is_cut, bytes } = shown(bytes, 3);
-            (text, is_cut, bytes)
-        };
-        assert_eq!(of(b""), (Some(String::new()), false, 0));
-        assert_eq!(of("äöü".as_bytes()), (Some("äöü".into()), false, 6));
-        assert_eq!(of("äöüx".as_bytes()), (Some("äöü".into()), true, 7));
-        assert_eq!(of(&[0xff, 0]), (None, false, 2));
-    }
 }

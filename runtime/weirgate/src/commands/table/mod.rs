@@ -24,6 +24,11 @@ pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[Column]) ->
         return print_json(&answer);
     }
     print_rows(answer.get(rows).map(Node::items).unwrap_or_default(), columns)?;
+    print_next(&answer)
+}
+
+/// Says how to get the next page of an answer, if there is one.
+pub fn print_next(answer: &Node) -> Result<()> {
     match answer.get("next").filter(|next| !next.is_null()) {
         Some(next) => {
             let next = next.as_str().unwrap_or_else(|| next.text().into());

@@ -6,7 +6,10 @@ use std::collections::{HashMap, HashSet};
 use weirgate_types::json::Node;
 
 use super::{
-    super::table::{cut, moments},
+    super::{
+        members::number,
+        table::{cut, moments},
+    },
     words::{self, Told},
 };
 
@@ -68,10 +71,6 @@ pub fn since(ms: u64) -> String {
         1_000..60_000 => format!("+{}.{:03}s", ms / 1_000, ms % 1_000),
         _ => format!("+{}", moments::duration(ms)),
     }
-}
-
-fn number(entry: &Node, name: &str) -> u64 {
-    entry.get(name).and_then(Node::as_u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What an entry of a timeline says in words.
 
-use std::borrow::Cow;
-
-use weirgate_types::json::{Node, SHOWN_DEPTH_MAX, compact, difference};
+use weirgate_types::json::Node;
 
 use super::story::since;
+use crate::commands::{
+    members::{is_true, items, number, word},
+    values::{self, shown},
+};
 
 /// An entry: a mark, a line, and lines that belong to it.
 pub struct Told {
@@ -83,7 +85,7 @@ pub fn told(entry: &Node, took_ms: Option<u64>, started_ms: u64) -> Told {
             ('^', format!("{} is {}, by {}", word(entry, "handler"), word(entry, "mode"), by(entry)), Vec::new())
         }
         "breaker-changed" => {
-            let is_open = entry.get("is_open").is_some_and(|open| open.text() == "true");
+            let is_open = is_true(entry, "is_open");
             let state = if is_open { "opens" } else { "closes" };
             ('^', format!("breaker {} {state}, by {}", word(entry, "breaker"), by(entry)), Vec::new())
         }
@@ -176,40 +178,8 @@ fn replay(entry: &Node) -> (char, String, Vec<String>) {
     ('^', text, Vec::new())
 }
 
-/// A change of the state. Of an object, only the members that differ are told.
 fn state(change: &Node) -> String {
-    let name = word(change, "name");
-    let [before, after] = ["before", "after"].map(|side| change.get(side));
-    if let (Some(before), Some(after)) = (before.and_then(whole), after.and_then(whole)) {
-        let parsed = [&before, &after].map(|text| Node::parse(text, SHOWN_DEPTH_MAX).ok());
-        if let [Some(before), Some(after)] = parsed
-            && before.members().is_some()
-            && after.members().is_some()
-        {
-            return format!("state {name} changes: {}", changes(&difference(&before, &after)));
-        }
-    }
-    let [before, after] = [before, after].map(|side| side.map_or("nothing".to_owned(), shown));
-    format!("state {name}: {before} -> {after}")
-}
-
-/// A patch (RFC 6902) in words.
-fn changes(patch: &str) -> String {
-    let Ok(patch) = Node::parse(patch, SHOWN_DEPTH_MAX) else { return patch.to_owned() };
-    let change = |step: &Node| match step.get("value") {
-        Some(value) => {
-            let value = compact(value.text(), SHOWN_DEPTH_MAX).unwrap_or_else(|_| value.text().to_owned());
-            format!("{} = {value}", word(step, "path"))
-        }
-        None => format!("{} removed", word(step, "path")),
-    };
-    patch.items().iter().map(change).collect::<Vec<_>>().join(", ")
-}
-
-/// The text of a value, unless it is cut.
-fn whole<'a>(value: &Node<'a>) -> Option<Cow<'a, str>> {
-    let is_cut = value.get("is_cut").is_some_and(|cut| cut.text() == "true");
-    value.get("text").and_then(Node::as_str).filter(|_| !is_cut)
+    values::change(&format!("state {}", word(change, "name")), change.get("before"), change.get("after"))
 }
 
 fn step(entry: &Node) -> String {
@@ -258,29 +228,6 @@ fn emitted(entry: &Node) -> Vec<String> {
 fn data(entry: &Node) -> Vec<String> {
     let data = entry.get("data").filter(|data| number(data, "bytes") > 0);
     data.map(shown).into_iter().collect()
-}
-
-/// Data or a value, on one line.
-fn shown(value: &Node) -> String {
-    let Some(text) = value.get("text").and_then(Node::as_str) else {
-        return format!("{} bytes", number(value, "bytes"));
-    };
-    if value.get("is_cut").is_some_and(|cut| cut.text() == "true") {
-        return format!("{text}... ({} bytes)", number(value, "bytes"));
-    }
-    compact(&text, SHOWN_DEPTH_MAX).unwrap_or_else(|_| text.into_owned())
-}
-
-fn items<'a, 'b>(node: &'b Node<'a>, name: &str) -> &'b [Node<'a>] {
-    node.get(name).map(Node::items).unwrap_or_default()
-}
-
-fn word(node: &Node, name: &str) -> String {
-    node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
-}
-
-fn number(node: &Node, name: &str) -> u64 {
-    node.get(name).and_then(Node::as_u64).unwrap_or(0)
 }
 
 fn position(entry: &Node) -> u64 {

@@ -1,4 +1,4 @@
-//! `weirgate replays`: executes attempts of a log again, and writes them into files.
+//! `weirgate replays verify`, `bundle`, `export` and `run`: execute attempts of a log again.
 
 use std::{
     collections::BTreeSet,
@@ -20,18 +20,18 @@ use weirgate_engine::{
 use weirgate_host::{Host, HostOptions};
 use weirgate_types::DeliveryId;
 
-use super::{
-    arguments::Output,
-    log::DataDir,
-    verify::{self, Verify},
-};
 use crate::{
+    commands::{
+        arguments::Output,
+        log::DataDir,
+        verify::{self, Verify},
+    },
     failure::{Failure, usage},
     output, private,
 };
 
 #[derive(Debug, Subcommand)]
-pub enum Replays {
+pub enum Recorded {
     /// Execute recorded attempts again, and print each that comes to another result
     ///
     /// No host is called and nothing is changed. Attempts that were ended by time, by a stop of the server or by a lack of memory
@@ -105,15 +105,15 @@ pub const DIFFERENT: u8 = 1;
 const BUNDLE_BYTES_MAX: u64 = 1 << 30;
 
 /// Talks to no server; `verify` without a data directory is for [`super::verify::online`].
-pub fn run(command: &Replays, output: Output) -> Result<ExitCode> {
+pub fn run(command: &Recorded, output: Output) -> Result<ExitCode> {
     private::close_new_files();
     match command {
-        Replays::Verify(flags) => {
+        Recorded::Verify(flags) => {
             verify::offline(flags, flags.data.as_deref().unwrap_or_else(|| Path::new("data")), output)
         }
-        Replays::Bundle(flags) => bundle(flags, output),
-        Replays::Export(flags) => export(flags, output),
-        Replays::Run(flags) => run_bundle(flags, output),
+        Recorded::Bundle(flags) => bundle(flags, output),
+        Recorded::Export(flags) => export(flags, output),
+        Recorded::Run(flags) => run_bundle(flags, output),
     }
 }
 

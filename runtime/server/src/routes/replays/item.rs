@@ -1,0 +1,343 @@
+//! A replay in an answer: what was asked, how far it is, what was found, and what came of the plan.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use weirgate_engine::{
+    Applied, Computed, Known, PlanId, ReplayRow, ReplayState, Summary, WhatIfItem, WhatIfProgress,
+    replay::{Bound, Runs, WhatIf},
+};
+use weirgate_types::{Digest, HandlerName, Position};
+
+use super::{super::times::rfc3339, ReplayId, parts::Cut};
+
+/// What a candidate would have done with a handler's recorded deliveries, or what would be without the repairs of a replay (an undo).
+#[derive(Serialize, ToSchema)]
+pub struct ReplayItem {
+    #[schema(value_type = ReplayId, inline)]
+    id: String,
+    #[schema(value_type = HandlerName)]
+    handler: String,
+    /// `requested` (not computed since the start of the server), `computing`, `ready`, `failed`, `approved`, `applying`, `applied`,
+    /// `undone` or `cancelled`.
+    state: &'static str,
+    /// Absent for an undo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<CandidateItem>,
+    selection: SelectionItem,
+    /// `fail` or `last`.
+    #[schema(value_type = String)]
+    missing_answers: weirgate_engine::replay::MissingAnswers,
+    bounds: BoundsItem,
+    /// The last position that is looked at.
+    through: u64,
+    actor: String,
+    reason: String,
+    /// RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
+    asked_at: String,
+    asked_at_ms: u64,
+    /// While it is computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    /// Why it could not be computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Once it is computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<Found>,
+    /// Number of keys that are repaired; of an undo, of those whose repair is taken back.
+    repaired: u64,
+    /// What the last application came to, or has come to so far; absent if there was none since the start of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application: Option<Application>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct CandidateItem {
+    #[schema(value_type = Digest)]
+    digest: String,
+    /// The position of its deployment, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+/// Which deliveries the candidate handles; what is absent does not matter.
+#[derive(Serialize, ToSchema)]
+pub struct SelectionItem {
+    after: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<u64>,
+    /// RFC 3339, and in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    types: Vec<String>,
+    /// `completed` or `dead-lettered`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    outcome: Option<weirgate_engine::replay::Closed>,
+    /// The position of the deployment that ended them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// Conditions on the event's data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    filter: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_state: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BoundsItem {
+    keys: u64,
+    cpu_seconds: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Progress {
+    /// The position that is looked at. Where changed events reach other handlers, the range is passed a second time.
+    at: u64,
+    percent: u64,
+    /// Number of executed deliveries.
+    executed: u64,
+    /// Processor time that was used, and an estimate of what is still needed for this pass, in milliseconds.
+    cpu_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<u64>,
+}
+
+/// What was found, in numbers. The plan is what applying it appends.
+#[derive(Serialize, ToSchema)]
+pub struct Found {
+    /// Number of executed deliveries.
+    executed: u64,
+    /// Number of keys on which the handler comes to something else.
+    keys: u64,
+    /// Number of those on which a delivery fails that completed; they cannot be repaired.
+    keys_failing: u64,
+    /// Number of handlers and keys that changed events reach, and that come to something else then.
+    receivers: u64,
+    /// The plan's digest: what is approved.
+    #[schema(value_type = Digest)]
+    plan: String,
+    /// Number of keys of the plan.
+    planned_keys: u64,
+    values: u64,
+    statuses: u64,
+    events: u64,
+    timers: u64,
+    /// Number of timers that were due in the past; they are set only if that is approved.
+    past_timers: u64,
+    /// Number of emitted events and calls that cannot be taken back.
+    stays: u64,
+    /// Number of calls that the log has no answer for.
+    unanswered_calls: u64,
+    /// What was left out; absent if all was examined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_examined: Option<NotExamined>,
+}
+
+/// Events after a position were not examined, because a limit was reached.
+#[derive(Serialize, ToSchema)]
+pub struct NotExamined {
+    limit: &'static str,
+    after: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Application {
+    running: bool,
+    /// Number of the plan's keys, of those that were looked at, and of those that were repaired.
+    keys: u64,
+    looked_at: u64,
+    repaired: u64,
+    /// Keys that were not repaired, and why.
+    refused: Cut<Refused>,
+    /// The error that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Refused {
+    key: String,
+    reason: String,
+}
+
+impl ReplayItem {
+    pub fn of(item: WhatIfItem) -> Self {
+        let WhatIfItem { id, item, request, known } = item;
+        let result = known.as_ref().and_then(|known| known.result.as_ref());
+        let computed = result.and_then(|result| result.as_ref().ok());
+        let applied = known.as_ref().and_then(|known| known.applied.as_ref());
+        let is_computing = known.as_ref().filter(|known| known.result.is_none());
+        Self {
+            id: id.to_string(),
+            handler: request.handler.to_string(),
+            state: state(id, &item.row, known.as_ref()),
+            candidate: candidate(&request.runs),
+            selection: SelectionItem::of(&request),
+            missing_answers: request.missing_answers,
+            bounds: BoundsItem {
+                keys: request.bounds.keys,
+                cpu_seconds: request.bounds.cpu_seconds,
+                bytes: request.bounds.bytes,
+            },
+            through: request.through.0,
+            actor: item.requested.actor,
+            reason: item.requested.reason,
+            asked_at: rfc3339(item.requested.at_ms),
+            asked_at_ms: item.requested.at_ms,
+            progress: is_computing.map(|known| Progress::of(&known.watch, request.through)),
+            error: result.and_then(|result| result.as_ref().err().cloned()),
+            found: computed.map(|computed| Found::of(computed)),
+            repaired: if id.is_undo { item.row.keys_undone } else { item.row.keys },
+            application: applied.map(|applied| Application::of(applied, computed.map(|computed| computed.summary))),
+        }
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// The row tells of a replay or of its undo: of what was approved last.
+fn state(id: PlanId, row: &ReplayRow, known: Option<&Known>) -> &'static str {
+    let is_of_row = id.is_undo == row.undoes;
+    match (is_of_row, row.state) {
+        (true, ReplayState::Requested) => computed(known),
+        (true, state) => state.word(),
+        (false, _) if id.is_undo => computed(known),
+        (false, ReplayState::Undone) => ReplayState::Undone.word(),
+        (false, _) => ReplayState::Applied.word(),
+    }
+}
+
+fn computed(known: Option<&Known>) -> &'static str {
+    match known.map(|known| &known.result) {
+        None => "requested",
+        Some(None) => "computing",
+        Some(Some(Ok(_))) => "ready",
+        Some(Some(Err(_))) => "failed",
+    }
+}
+
+fn candidate(runs: &Runs) -> Option<CandidateItem> {
+    match runs {
+        Runs::Candidate(candidate) => Some(CandidateItem {
+            digest: candidate.module.to_string(),
+            version: candidate.version.map(|version| version.0),
+        }),
+        Runs::Without(_) => None,
+    }
+}
+
+impl SelectionItem {
+    fn of(request: &WhatIf) -> Self {
+        let selection = request.selection.clone();
+        Self {
+            after: selection.after.0,
+            through: selection.through.map(|through| through.0),
+            since: selection.since_ms.map(rfc3339),
+            since_ms: selection.since_ms,
+            until: selection.until_ms.map(rfc3339),
+            until_ms: selection.until_ms,
+            keys: selection.keys,
+            types: selection.types,
+            outcome: selection.outcome,
+            version: selection.version.map(|version| version.0),
+            filter: selection.filter.iter().map(ToString::to_string).collect(),
+            read_state: selection.read_state,
+        }
+    }
+}
+
+impl Progress {
+    fn of(watch: &WhatIfProgress, through: Position) -> Self {
+        let [from, at, executed, cpu_ms] =
+            [&watch.from, &watch.at, &watch.executed, &watch.cpu_ms].map(|value| value.load(Relaxed));
+        let (all, done) = (through.0.saturating_sub(from), at.saturating_sub(from));
+        let left_ms = (done > 0 && cpu_ms > 0).then(|| {
+            let left = u128::from(cpu_ms) * u128::from(all.saturating_sub(done)) / u128::from(done);
+            u64::try_from(left).unwrap_or(u64::MAX)
+        });
+        let percent = u128::from(done.min(all)) * 100 / u128::from(all.max(1));
+        Self { at, percent: u64::try_from(percent).unwrap_or(100), executed, cpu_ms, left_ms }
+    }
+}
+
+impl Found {
+    fn of(computed: &Computed) -> Self {
+        let summary = computed.summary;
+        let not_examined = |Bound { what, at }: Bound| NotExamined { limit: what, after: at.0 };
+        Self {
+            executed: computed.examination.executed,
+            keys: summary.keys,
+            keys_failing: summary.keys_failing,
+            receivers: summary.receivers,
+            plan: computed.digest.to_string(),
+            planned_keys: summary.planned,
+            values: summary.values,
+            statuses: summary.statuses,
+            events: summary.events,
+            timers: summary.timers,
+            past_timers: summary.past_timers,
+            stays: summary.stays,
+            unanswered_calls: summary.unanswered_calls,
+            not_examined: computed.examination.bound.map(not_examined),
+        }
+    }
+}
+
+impl Application {
+    fn of(applied: &Applied, found: Option<Summary>) -> Self {
+        let refused = |(key, reason): (&String, &String)| Refused { key: key.clone(), reason: reason.clone() };
+        Self {
+            running: applied.is_running,
+            keys: found.map_or(0, |found| found.planned),
+            looked_at: applied.looked_at,
+            repaired: applied.repaired,
+            refused: Cut::of(applied.refused.iter().map(refused)),
+            error: applied.error.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(from: u64, at: u64, cpu_ms: u64, through: u64) -> (u64, Option<u64>) {
+        let watch = WhatIfProgress::default();
+        for (value, is) in [(&watch.from, from), (&watch.at, at), (&watch.cpu_ms, cpu_ms)] {
+            value.store(is, Relaxed);
+        }
+        let Progress { percent, left_ms, .. } = Progress::of(&watch, Position(through));
+        (percent, left_ms)
+    }
+
+    #[test]
+    fn progress_is_a_share_of_the_range() {
+        for (from, at, cpu_ms, through, expected) in [
+            (0, 0, 0, 0, (0, None)),
+            (0, 50, 1_000, 100, (50, Some(1_000))),
+            (100, 125, 500, 200, (25, Some(1_500))),
+            (100, 0, 500, 200, (0, None)),
+            (0, 100, 500, 100, (100, Some(0))),
+            (0, u64::MAX, u64::MAX, 1, (100, Some(0))),
+            (0, 1, u64::MAX, u64::MAX, (0, Some(u64::MAX))),
+        ] {
+            assert_eq!(progress(from, at, cpu_ms, through), expected);
+        }
+    }
+}

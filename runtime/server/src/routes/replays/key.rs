@@ -1,0 +1,210 @@
+//! `GET /v1/replays/{id}/keys?key=...`: one key as it would have been, and what applying the replay appends.
+
+use axum::{extract::State, response::Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use weirgate_engine::{
+    KeyDifferences, KeyLane, PlanId,
+    replay::{Emission, Examined, OutcomeChange, PathStep, pair},
+};
+use weirgate_types::{Event, HandlerName, Position, StatusWrite};
+
+use super::{
+    super::{
+        lists::ListSlot,
+        problems::{HistoryNotReady, NoSuchReplay, ReplayConflict},
+        query::{Named, Query},
+        shown::Shown,
+    },
+    ReplayId,
+    differences::{Cause, FailsItem, StatusDifference},
+    parts::{CallShown, Cut, EmittedShown, LIST_MAX, StatusShown, TimerShown, value},
+    plan::KeyPlanItem,
+};
+use crate::{Problem, app::App};
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct KeyQuery {
+    /// For instance order/o-1.
+    #[param(min_length = 1, max_length = 1024)]
+    key: String,
+}
+
+/// What differs for a key. Without a handler and without a plan, nothing does.
+#[derive(Serialize, ToSchema)]
+pub struct ReplayKey {
+    key: String,
+    /// As it would have been, at each handler that comes to something else.
+    handlers: Vec<LaneItem>,
+    /// What applying the replay appends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<KeyPlanItem>,
+}
+
+/// What a handler comes to. `recorded` is what the log holds, `fork` what would have been.
+#[derive(Serialize, ToSchema)]
+pub struct LaneItem {
+    #[schema(value_type = HandlerName)]
+    handler: String,
+    /// The handler and key whose event reached it in another form; absent where the candidate itself ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caused_by: Option<Cause>,
+    /// The first event whose delivery was executed, and the record of the last one.
+    from: u64,
+    through: u64,
+    /// Number of executed deliveries.
+    executed: u64,
+    /// Why it cannot be repaired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fails: Option<FailsItem>,
+    /// Events that no delivery in the log was opened for, and events whose deliveries would not have been.
+    opened: Cut<u64>,
+    dropped: Cut<u64>,
+    outcomes: Cut<OutcomeItem>,
+    /// The statuses that deliveries set otherwise, in order.
+    path: Cut<PathItem>,
+    /// The last statuses that differ.
+    statuses: Cut<StatusDifference>,
+    values: Cut<ValueDifference>,
+    events_added: Cut<EmittedShown>,
+    events_removed: Cut<EmittedShown>,
+    /// Events in place of which others of the same type and key would have been emitted.
+    events_changed: Cut<EventDifference>,
+    /// Timers as they would be set.
+    timers: Cut<TimerShown>,
+    /// Calls that the log has no answer for, and calls of the log that would not have been made.
+    unanswered_calls: Cut<CallShown>,
+    unmade_calls: Cut<CallShown>,
+}
+
+/// A delivery that ends otherwise.
+#[derive(Serialize, ToSchema)]
+pub struct OutcomeItem {
+    event: u64,
+    /// `completed` or `dead-lettered`.
+    #[schema(value_type = String)]
+    recorded: weirgate_engine::replay::Closed,
+    /// The failure; absent: it completes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fork: Option<String>,
+}
+
+/// A status that a delivery sets on one side only, or otherwise.
+#[derive(Serialize, ToSchema)]
+pub struct PathItem {
+    event: u64,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<StatusShown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fork: Option<StatusShown>,
+}
+
+/// A value of the state; absent: there is none.
+#[derive(Serialize, ToSchema)]
+pub struct ValueDifference {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fork: Option<Shown>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct EventDifference {
+    recorded: EmittedShown,
+    fork: EmittedShown,
+}
+
+/// Read what differs for one key, at all handlers, and what applying the replay appends.
+#[utoipa::path(
+    get, path = "/v1/replays/{id}/keys", operation_id = "read_replay_key", tag = "replays",
+    params(("id" = inline(ReplayId), Path), KeyQuery),
+    responses((status = 200, description = "What differs", body = ReplayKey), NoSuchReplay, ReplayConflict, HistoryNotReady),
+)]
+pub async fn read(
+    State(app): State<App>,
+    Named(id): Named<PlanId>,
+    Query(KeyQuery { key }): Query<KeyQuery>,
+) -> Result<Response, Problem> {
+    let slot = ListSlot::take(&app).await?;
+    let KeyDifferences { lanes, plan } = app.engine.differences_of_key(id, &key, LIST_MAX).await?;
+    let handlers = lanes.iter().map(LaneItem::of).collect();
+    slot.answer(&ReplayKey { key, handlers, plan: plan.as_ref().map(KeyPlanItem::of) })
+}
+
+impl LaneItem {
+    fn of(KeyLane { handler, examined, recorded }: &KeyLane) -> Self {
+        let Examined { lane, notes, .. } = examined;
+        let position = |position: &Position| position.0;
+        let Emitted { added, removed, changed } = emitted(examined);
+        let of_state = |(name, fork): (&String, &Option<Vec<u8>>)| ValueDifference {
+            name: name.clone(),
+            recorded: recorded.get(name).and_then(Option::as_deref).map(value),
+            fork: fork.as_deref().map(value),
+        };
+        Self {
+            handler: handler.to_string(),
+            caused_by: notes.caused_by.as_ref().map(Cause::of),
+            from: notes.from.0,
+            through: notes.through.0,
+            executed: notes.executed,
+            fails: notes.fails.as_ref().map(|fails| FailsItem { event: fails.event.0, reason: fails.reason.clone() }),
+            opened: Cut::listed(&notes.opened, position),
+            dropped: Cut::listed(&notes.dropped, position),
+            outcomes: Cut::listed(&notes.outcomes, OutcomeItem::of),
+            path: Cut::listed(&notes.path, PathItem::of),
+            statuses: Cut::of(lane.status().iter().map(|(subject, sides)| StatusDifference::of(subject, sides))),
+            values: Cut::of(lane.state().iter().map(of_state)),
+            events_added: added,
+            events_removed: removed,
+            events_changed: changed,
+            timers: Cut::of(lane.timers().iter().map(|(name, set)| TimerShown::of(name, set.as_ref()))),
+            unanswered_calls: Cut::listed(&notes.unanswered, CallShown::unanswered),
+            unmade_calls: Cut::listed(&notes.not_made, CallShown::answered),
+        }
+    }
+}
+
+struct Emitted {
+    added: Cut<EmittedShown>,
+    removed: Cut<EmittedShown>,
+    changed: Cut<EventDifference>,
+}
+
+/// The emitted events of both sides. An event in place of which another one of its type and key was emitted has changed.
+fn emitted(examined: &Examined) -> Emitted {
+    let emissions = examined.lane.emissions();
+    let (recorded, fork) = (emissions.only_recorded(), emissions.only_fork());
+    let events = |emissions: &[&Emission]| -> Vec<Event> { emissions.iter().map(|one| one.event.clone()).collect() };
+    let [old, new] = [events(&recorded), events(&fork)];
+    let pairs = pair(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
+    let of_log =
+        |index: &usize| recorded.get(*index).map(|one| EmittedShown::of(one.delivery, Some(one.at), &one.event));
+    let of_fork = |index: &usize| fork.get(*index).map(|one| EmittedShown::of(one.delivery, None, &one.event));
+    let changed = |(old, new): &(usize, usize)| Some(EventDifference { recorded: of_log(old)?, fork: of_fork(new)? });
+    let removed: Vec<_> = pairs.removed.iter().filter_map(of_log).collect();
+    let added: Vec<_> = pairs.added.iter().filter_map(of_fork).collect();
+    let changed: Vec<_> = pairs.changed.iter().filter_map(changed).collect();
+    Emitted {
+        added: Cut::of(added.into_iter()),
+        removed: Cut::of(removed.into_iter()),
+        changed: Cut::of(changed.into_iter()),
+    }
+}
+
+impl OutcomeItem {
+    fn of(change: &OutcomeChange) -> Self {
+        Self { event: change.event.0, recorded: change.recorded, fork: change.fork.clone() }
+    }
+}
+
+impl PathItem {
+    fn of(step: &PathStep) -> Self {
+        let shown = |write: &Option<StatusWrite>| write.as_ref().map(StatusShown::of);
+        let (recorded, fork) = (shown(&step.recorded), shown(&step.fork));
+        Self { event: step.event.0, subject: step.subject.clone(), recorded, fork }
+    }
+}

@@ -1,0 +1,143 @@
+//! `GET /v1/replays/{id}/plan`: what applying a replay appends, key by key.
+
+use axum::{extract::State, response::Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use weirgate_engine::{
+    PlanId,
+    replay::{KeyPlan, Planned, Stays},
+};
+use weirgate_types::{Digest, StateWrite, StatusWrite, TimerSetting, TimerWrite};
+
+use super::{
+    super::{
+        lists::ListSlot,
+        problems::{NoSuchReplay, ReplayConflict, TooManyLists},
+        query::{Named, Query, limit},
+        shown::Shown,
+    },
+    ReplayId,
+    parts::{CallShown, Cut, EmittedShown, StatusShown, TimerShown, value},
+};
+use crate::{Problem, app::App};
+
+/// A page ends when its entries reach this many bytes.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PlanQuery {
+    /// Only keys after this one: the `next` of the previous page.
+    #[param(min_length = 1, max_length = 1024)]
+    after: Option<String>,
+    /// Maximum number of keys (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PlanList {
+    /// The digest of the whole plan: what is approved.
+    #[schema(value_type = Digest)]
+    plan: String,
+    /// In order.
+    #[schema(value_type = Vec<KeyPlanItem>)]
+    keys: Vec<Box<serde_json::value::RawValue>>,
+    /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// What is appended for a key, and what cannot be changed.
+#[derive(Serialize, ToSchema)]
+pub struct KeyPlanItem {
+    key: String,
+    /// Why it cannot be repaired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    /// Values of the state.
+    values: Cut<ValueItem>,
+    statuses: Cut<PlannedStatus>,
+    /// Subjects whose status loses the handler's part.
+    unset: Cut<String>,
+    events: Cut<EmittedShown>,
+    timers: Cut<TimerShown>,
+    /// Timers that were due in the past: they are set, and so fire at once, only if that is approved.
+    past_timers: Cut<TimerShown>,
+    /// Emitted events that cannot be withdrawn.
+    stays: Cut<EmittedShown>,
+    /// Calls that were made and would not have been.
+    calls: Cut<CallShown>,
+    /// Subjects whose status stays, because another key has set it since.
+    others: Cut<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ValueItem {
+    name: String,
+    /// Absent: it is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Shown>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PlannedStatus {
+    subject: String,
+    #[serde(flatten)]
+    status: StatusShown,
+}
+
+/// Read what applying a replay appends.
+#[utoipa::path(
+    get, path = "/v1/replays/{id}/plan", operation_id = "read_replay_plan", tag = "replays",
+    params(("id" = inline(ReplayId), Path), PlanQuery),
+    responses((status = 200, description = "The plan", body = PlanList), NoSuchReplay, ReplayConflict, TooManyLists),
+)]
+pub async fn read(
+    State(app): State<App>,
+    Named(id): Named<PlanId>,
+    Query(query): Query<PlanQuery>,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
+    let slot = ListSlot::take(&app).await?;
+    let page = app.engine.plan(id, query.after, limit).await?;
+    let (mut keys, mut bytes, mut next, mut last) = (Vec::new(), 0, page.next, None);
+    for plan in &page.plans {
+        if bytes >= PAGE_BYTES_MAX {
+            next = last;
+            break;
+        }
+        let item = serde_json::value::to_raw_value(&KeyPlanItem::of(plan));
+        let item = item.map_err(|error| Problem::internal("storage", &error))?;
+        (bytes, last) = (bytes + item.get().len(), Some(plan.key.clone()));
+        keys.push(item);
+    }
+    slot.answer(&PlanList { plan: page.digest.to_string(), keys, next })
+}
+
+impl KeyPlanItem {
+    pub fn of(plan: &KeyPlan) -> Self {
+        let of_state =
+            |write: &StateWrite| ValueItem { name: write.name.clone(), value: write.value.as_deref().map(value) };
+        let status =
+            |write: &StatusWrite| PlannedStatus { subject: write.subject.clone(), status: StatusShown::of(write) };
+        let event = |planned: &Planned| EmittedShown::of(planned.delivery, None, &planned.event);
+        let stays = |stays: &Stays| EmittedShown::of(stays.delivery, Some(stays.at), &stays.event);
+        let timer = |write: &TimerWrite| TimerShown::of(&write.name, write.set.as_ref());
+        let past = |(name, setting): &(String, TimerSetting)| TimerShown::of(name, Some(setting));
+        Self {
+            key: plan.key.clone(),
+            refused: plan.refused.clone(),
+            values: Cut::of(plan.state.iter().map(of_state)),
+            statuses: Cut::of(plan.status.iter().map(status)),
+            unset: Cut::of(plan.unset.iter().cloned()),
+            events: Cut::of(plan.emitted.iter().map(event)),
+            timers: Cut::of(plan.timers.iter().map(timer)),
+            past_timers: Cut::of(plan.past_timers.iter().map(past)),
+            stays: Cut::of(plan.stays.iter().map(stays)),
+            calls: Cut::of(plan.calls.iter().map(CallShown::answered)),
+            others: Cut::of(plan.others.iter().cloned()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `weirgate replays diff`: which keys differ, and what differs for one of them.
+
+use anyhow::Result;
+use clap::Args;
+use weirgate_types::json::Node;
+
+use super::words;
+use crate::{
+    client::{Server, path, query},
+    commands::{
+        arguments::{Output, Page},
+        members::{items, number, word},
+        table::{self, Column},
+    },
+    output,
+};
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The replay's id, as the list shows it; ID-undo for its undo
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Show what differs for this key, at all handlers
+    #[arg(value_name = "KEY", conflicts_with_all = ["subject", "after", "limit"])]
+    pub key: Option<String>,
+    /// Only keys on which the status of this subject differs
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+    #[command(flatten)]
+    pub page: Page,
+}
+
+const COLUMNS: [Column; 9] = [
+    Column::of("handler"),
+    Column::of("key"),
+    Column::of("executed").dropped(0),
+    Column::named("status", "counts.statuses"),
+    Column::named("state", "counts.values"),
+    Column::named("new events", "counts.events_added"),
+    Column::named("missing events", "counts.events_removed").dropped(2),
+    Column::named("outcomes", "counts.outcomes").dropped(1),
+    Column::named("fails", "fails.reason").wrapped(),
+];
+
+pub async fn run(server: &Server, output: Output, command: Diff) -> Result<()> {
+    let Diff { id, key, subject, page } = command;
+    match key {
+        Some(key) => of_key(server, output, &id, &key).await,
+        None => self::page(server, output, &id, subject, page).await,
+    }
+}
+
+/// The keys that differ, and below the table the statuses that do.
+pub async fn page(server: &Server, output: Output, id: &str, subject: Option<String>, page: Page) -> Result<()> {
+    let query = query(&[vec![("subject", subject)], page.parameters().to_vec()].concat());
+    let answer = server.get(&format!("{}{query}", path(&["replays", id, "differences"])?)).await?;
+    let node = answer.node()?;
+    let differences = items(&node, "differences");
+    if output == Output::Text && differences.is_empty() {
+        return output::line("nothing differs");
+    }
+    if output == Output::Json {
+        return table::print_json(&node);
+    }
+    table::print_rows(differences, &COLUMNS)?;
+    for difference in differences {
+        statuses(difference)?;
+    }
+    table::print_next(&node)
+}
+
+/// The statuses of a key that differ.
+fn statuses(difference: &Node) -> Result<()> {
+    let statuses = items(difference, "statuses");
+    let lines = statuses.iter().map(words::status);
+    for line in lines {
+        output::marked(line.mark, &format!("{}: {}", word(difference, "key"), line.text))?;
+    }
+    let more = number(difference, "more_statuses");
+    match more {
+        0 => Ok(()),
+        more => output::line(&format!("  {}: and {more} more subjects", word(difference, "key"))),
+    }
+}
+
+async fn of_key(server: &Server, output: Output, id: &str, key: &str) -> Result<()> {
+    // In the query, because clients and proxies change paths with dots or empty parts.
+    let query = query(&[("key", Some(key.to_owned()))]);
+    let answer = server.get(&format!("{}{query}", path(&["replays", id, "keys"])?)).await?;
+    if output == Output::Json {
+        return table::show(output, &answer);
+    }
+    let node = answer.node()?;
+    for lane in items(&node, "handlers") {
+        let (handler, executed) = (word(lane, "handler"), number(lane, "executed"));
+        output::line(&format!("{key} at {handler}, as it would have been ({executed} deliveries executed)"))?;
+        words::differences(lane).iter().try_for_each(|line| output::marked(line.mark, &line.text))?;
+    }
+    let plan = node.get("plan").map(words::plan).unwrap_or_default();
+    output::line(if plan.is_empty() { "applying it appends nothing" } else { "what applying it appends" })?;
+    plan.iter().try_for_each(|line| output::marked(line.mark, &line.text))
+}

@@ -1,0 +1,156 @@
+//! Waiting for a replay: until it is computed, or until its plan is applied. Progress is told on standard error.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use weirgate_types::json::Node;
+
+use super::{ask::id_of, differences, show::COLUMNS};
+use crate::{
+    client::{Answer, Server, path},
+    commands::{
+        arguments::{Output, Page},
+        members::{is_true, items, number, word},
+        table::{self, moments},
+    },
+    failure::Failure,
+    output,
+};
+
+/// Interval between polls of a waiting command, and number of polls between progress messages.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+const TELL_EVERY: u32 = 10;
+/// Number of keys that were not repaired that are told.
+const REFUSED_SHOWN_MAX: usize = 20;
+
+/// Prints a replay.
+pub fn print(output: Output, replay: Answer) -> Result<()> {
+    match output {
+        Output::Json => table::show(output, &replay),
+        Output::Text => table::print(output, &Answer::listed("replays", &[replay]), "replays", &COLUMNS),
+    }
+}
+
+/// Waits until a replay is computed, and prints what differs.
+///
+/// # Errors
+/// It failed, or was cancelled.
+pub async fn computed(server: &Server, output: Output, begun: Answer) -> Result<()> {
+    let (id, replay) = (id_of(&begun)?, wait(server, begun, is_computing).await?);
+    let (state, error, limit) = {
+        let node = replay.node()?;
+        let not_examined = node.get("found").and_then(|found| found.get("not_examined"));
+        let limit = not_examined.map(|part| (word(part, "limit"), number(part, "after")));
+        (word(&node, "state"), word(&node, "error"), limit)
+    };
+    match state.as_str() {
+        "failed" => bail!("replay {id} failed: {error}"),
+        "cancelled" => return Err(Failure::Refused(format!("replay {id} was cancelled")).into()),
+        _ => {}
+    }
+    if output == Output::Json {
+        return table::show(output, &replay);
+    }
+    print(output, replay)?;
+    if let Some((limit, after)) = limit {
+        output::note(&format!("the limit {limit} was reached: events after {after} were not examined"));
+    }
+    differences::page(server, output, &id, None, Page { after: None, limit: None }).await
+}
+
+/// Waits until the application of a replay has ended, and prints what came of it.
+///
+/// # Errors
+/// It ended early, or keys were not repaired.
+pub async fn applied(server: &Server, output: Output, begun: Answer) -> Result<()> {
+    let (id, replay) = (id_of(&begun)?, wait(server, begun, is_applying).await?);
+    let (error, (refused, count)) = {
+        let node = replay.node()?;
+        let application = node.get("application");
+        let error = application.map(|one| word(one, "error")).unwrap_or_default();
+        (error, application.and_then(|application| application.get("refused")).map(refusals).unwrap_or_default())
+    };
+    print(output, replay)?;
+    if !error.is_empty() {
+        bail!("the application of replay {id} ended early: {error}");
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    for line in refused.iter().take(REFUSED_SHOWN_MAX) {
+        output::note(line);
+    }
+    Err(Failure::Refused(format!("keys that were not repaired: {count}")).into())
+}
+
+/// The keys that were not repaired, as far as they are listed, and their number.
+fn refusals(refused: &Node) -> (Vec<String>, u64) {
+    let listed = items(refused, "first");
+    let lines: Vec<_> = listed.iter().map(|one| format!("{}: {}", word(one, "key"), word(one, "reason"))).collect();
+    let count = lines.len() as u64 + number(refused, "more");
+    (lines, count)
+}
+
+async fn wait(server: &Server, begun: Answer, is_pending: impl Fn(&Node) -> bool) -> Result<Answer> {
+    let id = id_of(&begun)?;
+    let mut replay = begun;
+    for asked in 1.. {
+        let node = replay.node()?;
+        if !is_pending(&node) {
+            break;
+        }
+        if asked % TELL_EVERY == 0 {
+            output::note(&told(&id, &node));
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+        replay = server.get(&path(&["replays", &id])?).await?;
+    }
+    Ok(replay)
+}
+
+fn is_computing(replay: &Node) -> bool {
+    replay.get("progress").is_some()
+}
+
+fn is_applying(replay: &Node) -> bool {
+    replay.get("application").is_some_and(|application| is_true(application, "running"))
+}
+
+/// How far a replay is.
+fn told(id: &str, replay: &Node) -> String {
+    if let Some(application) = replay.get("application") {
+        let [looked_at, of] = ["looked_at", "keys"].map(|name| number(application, name));
+        return format!("replay {id}: {looked_at} of {of} keys, {} repaired", number(application, "repaired"));
+    }
+    let Some(progress) = replay.get("progress") else { return format!("replay {id} is {}", word(replay, "state")) };
+    let left = progress.get("left_ms").and_then(Node::as_u64);
+    let left = left.map(|ms| format!(", about {} left", moments::duration(ms))).unwrap_or_default();
+    let (percent, executed) = (number(progress, "percent"), number(progress, "executed"));
+    format!("replay {id}: {percent}%, {executed} deliveries executed{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::json::SHOWN_DEPTH_MAX;
+
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_words() {
+        for (json, says) in [
+            (r#"{"state":"computing","progress":{"percent":0,"executed":0}}"#, "replay 7: 0%, 0 deliveries executed"),
+            (
+                r#"{"state":"computing","progress":{"percent":40,"executed":12,"left_ms":61000}}"#,
+                "replay 7: 40%, 12 deliveries executed, about 1m 1s left",
+            ),
+            (
+                r#"{"state":"applying","application":{"running":true,"looked_at":3,"keys":9,"repaired":2}}"#,
+                "replay 7: 3 of 9 keys, 2 repaired",
+            ),
+        ] {
+            let node = Node::parse(json, SHOWN_DEPTH_MAX).expect("JSON");
+            assert_eq!(told("7", &node), says);
+            assert!(is_computing(&node) || is_applying(&node));
+        }
+    }
+}
