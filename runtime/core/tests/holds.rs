@@ -24,7 +24,7 @@ fn end(world: &mut World, hold: HoldId) {
 }
 
 fn is_quiet(world: &World, id: HoldId, key: &str) -> bool {
-    world.machine.is_quiet(id, &name("a"), hash(key))
+    world.machine.is_quiet(id, &name("a"), hash(key), world.now_ms)
 }
 
 /// What it takes to run each kind of lane.

@@ -209,7 +209,7 @@ async fn bad_bundles_and_deliveries_are_refused() {
     for (bytes, says) in [
         (b"PK\x03\x04".to_vec(), "it is no bundle"),
         (b"WEIRBNDL\x09\0\0\0".to_vec(), "format version 9"),
-        ([b"WEIRBNDL\x01\0\0\0".as_slice(), &[7; 64]].concat(), "damaged"),
+        ([b"WEIRBNDL\x02\0\0\0".as_slice(), &[7; 64]].concat(), "damaged"),
     ] {
         std::fs::write(&file, bytes).expect("written");
         let (code, said) = failed(&["run", text(&file)]);

@@ -34,8 +34,9 @@ impl Machine {
 
     /// Whether a hold of this key is in force, and no attempt of it is running.
     #[must_use]
-    pub fn is_quiet(&self, id: HoldId, name: &HandlerName, key: KeyHash) -> bool {
-        self.holds.get(&id).is_some_and(|hold| hold.is_quiet && hold.handler == *name && hold.key == key)
+    pub fn is_quiet(&self, id: HoldId, name: &HandlerName, key: KeyHash, now: impl Into<Now>) -> bool {
+        let hold = self.holds.get(&id).filter(|hold| hold.is_quiet && hold.until_ms > now.into().elapsed_ms);
+        hold.is_some_and(|hold| hold.handler == *name && hold.key == key)
     }
 
     pub(super) fn begin_hold(&mut self, id: HoldId, name: &HandlerName, key: KeyHash, now: Now) {

@@ -92,10 +92,11 @@ impl Writer {
     }
 
     fn check_repair(&mut self, token: &HoldToken, repaired: &Repaired) -> Result<(), Refusal> {
+        let now = self.time.now();
         let (handler, machine) = (&repaired.handler, self.delivery.machine());
         let view = machine.handler(handler).ok_or_else(|| Refusal::UnknownHandler(handler.clone()))?;
         let is_its = token.handler == *handler && token.key == repaired.key;
-        if !is_its || !machine.is_quiet(token.hold, handler, machine.hash_key(&repaired.key)) {
+        if !is_its || !machine.is_quiet(token.hold, handler, machine.hash_key(&repaired.key), now) {
             return Err(Refusal::HoldOver);
         }
         if view.version != repaired.version {

@@ -197,6 +197,7 @@ impl History<'_> {
         effects.timers.extend(some_timer(&mut self.chance, self.ground.clock().wall_ms()));
         let corrected = self.chance.one_in(2).then(|| clients::event(&id, key, KEY_REPAIRED));
         let Audit { actor, reason } = audit();
+        let state_version = self.checks.state_versions.latest(&handler).unwrap_or(1);
         let (from, through, key) = (Position(1), self.checks.head, key.to_owned());
         Repaired {
             replay,
@@ -206,7 +207,7 @@ impl History<'_> {
             version,
             from,
             through,
-            state_version: 1,
+            state_version,
             depth: 1,
             effects,
             unset,

@@ -386,7 +386,7 @@ fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Effects
         calls.not_made().into_iter().for_each(|call| notes.not_made.push((event, call)));
     }
     match (result, closed) {
-        // A dead letter is history until somebody opens it again; so what it would do is not part of the fork.
+        // A dead letter is history until an operator opens it again; so what it would do is not part of the fork.
         (Ok(_), Some(Closed::DeadLettered)) => {
             notes.outcomes.push(OutcomeChange { event, recorded: Closed::DeadLettered, fork: None });
             Effects::default()
