@@ -100,7 +100,7 @@ pub struct VerifiedItem {
 /// Execute recorded attempts again, without effects, and name those that come to another result. An answer covers as much as five seconds
 /// of CPU time allow, at half of a processor; it ends when the client has gone.
 #[utoipa::path(
-    post, path = "/v1/replays/verify", operation_id = "verify_attempts", tag = "handlers", request_body = VerifyBody,
+    post, path = "/v1/replays/verify", operation_id = "verify_attempts", tag = "handlers", request_body(content = Option<VerifyBody>),
     responses(
         (status = 200, description = "What was executed", body = VerifiedItem),
         VerificationRefused,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weirgate_types::{Commit, Deployed, HandlerName, Manifest, Outcome, Position};
+use weirgate_types::{Commit, Deployed, HandlerName, Manifest, Outcome, Position, Repaired};
 
 use super::{Checked, Checks, Rule, check};
 
@@ -20,6 +20,13 @@ impl StateVersions {
     #[must_use]
     pub fn latest(&self, handler: &HandlerName) -> Option<u32> {
         self.deployments.values().rev().find(|(name, _)| name == handler).map(|(_, version)| *version)
+    }
+
+    /// A repair writes state of the version in force.
+    pub fn repaired(&mut self, repaired: &Repaired) {
+        if !repaired.effects.state.is_empty() {
+            self.keys.insert((repaired.handler.clone(), repaired.key.clone()), repaired.state_version);
+        }
     }
 
     /// A removed handler's state is gone.

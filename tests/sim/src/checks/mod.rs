@@ -200,8 +200,8 @@ pub struct Checks {
     pub inputs: Attempts,
     latest_at_ms: u64,
     emitted: BTreeSet<String>,
-    /// A key that may be on hold for a repair, with its handler.
-    pub on_hold: Option<(usize, KeyHash)>,
+    /// Keys that may be on hold for a repair, with their handlers, and when that is over at the latest.
+    pub on_hold: BTreeMap<(usize, KeyHash), u64>,
     /// The number of durable moments.
     pub pass: u64,
     from_beginning: [bool; 3],
@@ -243,7 +243,7 @@ impl Checks {
             inputs: Attempts::default(),
             latest_at_ms: 0,
             emitted: BTreeSet::new(),
-            on_hold: None,
+            on_hold: BTreeMap::new(),
             pass: 0,
             from_beginning: [0, 1, 2].map(|index: usize| plan.handlers.get(index).is_some_and(|s| s.from_beginning)),
         }

@@ -16,6 +16,7 @@ impl Checks {
         check(Rule::Repairs, in_force == Some(repaired.version), || {
             format!("{handler} is repaired under {}, in force is {in_force:?}", repaired.version)
         })?;
+        self.state_versions.repaired(repaired);
         self.check_emitted(&repaired.effects.emitted)?;
         self.write_timers(repaired.written());
         Ok(())

@@ -39,7 +39,7 @@ impl Checks {
         }
         for position in watched.open.range(..=scanned) {
             let Some(item) = watched.items.get(position) else { continue };
-            let is_on_hold = self.on_hold == Some((index, item.key));
+            let is_on_hold = self.on_hold.contains_key(&(index, item.key));
             if !matches!(item.life, Life::Retrying { .. }) || !watched.is_first(*position) || is_on_hold {
                 continue;
             }

@@ -322,7 +322,7 @@ impl History<'_> {
             self.calls.clear();
             self.people.are_cut_off();
             self.repairs.are_cut_off();
-            self.checks.on_hold = None;
+            self.checks.on_hold.clear();
             let crash = match self.chance.below(3) {
                 0 => Crash::Keep(u64::MAX),
                 1 => Crash::Keep(self.chance.below(self.ground.storage.unsynced_bytes() + 1)),

@@ -71,8 +71,15 @@ impl History<'_> {
             self.go_on_with_replay(index)?;
         }
         self.use_hold()?;
-        self.checks.on_hold = self.repairs.on_hold();
+        self.note_hold();
         Ok(())
+    }
+
+    /// A hold that its caller gave up lasts until its time is over.
+    fn note_hold(&mut self) {
+        let now_ms = self.checks.monotonic_ms;
+        self.checks.on_hold.retain(|_, over_ms| *over_ms > now_ms);
+        self.checks.on_hold.extend(self.repairs.on_hold().map(|held| (held, now_ms + HOLD_MS_MAX + 1)));
     }
 
     /// The newest replay of a handler that was not removed since.
@@ -223,7 +230,7 @@ impl History<'_> {
     pub(super) fn look_at_repairs(&mut self) -> Result<(), Stop> {
         self.hear_of_repair()?;
         self.look_at_hold()?;
-        self.checks.on_hold = self.repairs.on_hold();
+        self.note_hold();
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl History<'_> {
         self.calls.clear();
         self.people.are_cut_off();
         self.repairs.are_cut_off();
-        self.checks.on_hold = None;
+        self.checks.on_hold.clear();
         self.ground.storage = self.ground.storage.crash(Crash::Keep(0));
         self.ground.identities = self.ground.identities.crash(Crash::Keep(0));
         Ok(())

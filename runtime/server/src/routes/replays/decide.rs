@@ -27,6 +27,7 @@ pub struct ApprovalBody {
     #[schema(value_type = Digest)]
     plan: String,
     /// Only these keys of the plan, at most 1,000 (default: all).
+    #[schema(min_items = 1, max_items = 1_000)]
     keys: Option<Vec<String>>,
     /// Whether timers that were due in the past are set, and so fire at once (default: no).
     #[serde(default)]

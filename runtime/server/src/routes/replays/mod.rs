@@ -51,6 +51,7 @@ impl ToSchema for ReplayId {}
 #[into_params(parameter_in = Query)]
 pub struct ReplaysQuery {
     /// Only replays before this one: the `next` of the previous page.
+    #[param(value_type = Option<Position>, inline)]
     after: Option<u64>,
     /// Maximum number of replays (default 100, at most 1,000).
     #[param(minimum = 1, maximum = 1000)]
