@@ -93,7 +93,8 @@ async fn a_deployment_names_the_next_three_times_of_each_schedule() {
                 cron = \"0 0 29 feb *\"\ntype = \"mend.work\"\nkey = \"k\"\n";
     fs::write(&file, toml).expect("written");
     fs::write(dir.path().join("mender.wasm"), weirgate_guests::build("mender")).expect("written");
-    let printed = Cli::of(&server).prints(&["handlers", "deploy", &file, "--yes"]);
+    let deployed = Cli::of(&server).run(&["handlers", "deploy", &file, "--yes"]);
+    let printed = String::from_utf8_lossy(&deployed.stdout).into_owned();
     let line =
         printed.lines().find(|line| line.starts_with("schedule nightly of mender (0 0 29 feb *, UTC) is next due at "));
     let line = line.expect(&printed);
