@@ -2,6 +2,12 @@
 //!
 //! Knows no file and runs nothing.
 
+use std::{
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use wasmparser::{Chunk, ComponentTypeRef, Parser, Payload};
 use wasmtime::{
     Engine,
     component::{Component, InstancePre, Linker, types::ComponentItem},
@@ -47,6 +53,57 @@ pub(crate) fn preamble(bytes: &[u8]) -> Result<(), ModuleError> {
     }
 }
 
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Whether all imports of a component are offered, before it is compiled. What cannot be parsed is left to the compiler, which says
+/// more.
+pub(crate) fn imports(module: impl Read) -> Result<(), ModuleError> {
+    let path = PathBuf::default();
+    let names = import_names(module).map_err(|source| ModuleError::Storage { doing: "reading", path, source })?;
+    names.iter().try_for_each(|name| offered_import(name))
+}
+
+/// Only the component's own: what is nested in it is skipped.
+fn import_names(mut module: impl Read) -> io::Result<Vec<String>> {
+    let (mut parser, mut names) = (Parser::new(0), Vec::new());
+    let (mut bytes, mut is_complete) = (Vec::new(), false);
+    loop {
+        let (consumed, skipped) = match parser.parse(&bytes, is_complete) {
+            Err(_) => return Ok(names),
+            Ok(Chunk::NeedMoreData(_)) => {
+                is_complete = module.by_ref().take(READ_BYTES as u64).read_to_end(&mut bytes)? == 0;
+                continue;
+            }
+            Ok(Chunk::Parsed { consumed, payload }) => match payload {
+                Payload::ComponentImportSection(imports) => {
+                    // Types belong to the interface that is imported before them.
+                    let imports = imports.into_iter().map_while(Result::ok);
+                    let imports = imports.filter(|import| !matches!(import.ty, ComponentTypeRef::Type(_)));
+                    names.extend(imports.map(|import| import.name.name.to_owned()));
+                    (consumed, 0)
+                }
+                Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                    (consumed, unchecked_range.len())
+                }
+                Payload::End(_) => return Ok(names),
+                _ => (consumed, 0),
+            },
+        };
+        let end = consumed.saturating_add(skipped);
+        let unread = end.saturating_sub(bytes.len());
+        bytes.drain(..end.min(bytes.len()));
+        io::copy(&mut module.by_ref().take(unread as u64), &mut io::sink())?;
+    }
+}
+
+fn offered_import(name: &str) -> Result<(), ModuleError> {
+    match is_offered(name) {
+        true => Ok(()),
+        false => Err(ModuleError::ImportNotOffered { name: name.to_owned(), offered: offered() }),
+    }
+}
+
 /// The names of a component's imports and exports.
 pub(crate) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
     let component = component.component_type();
@@ -58,9 +115,7 @@ pub(crate) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec
 pub(crate) fn link(linker: &Linker<Attempt>, component: &Component) -> Result<Entry, ModuleError> {
     let engine = linker.engine();
     for (name, _) in component.component_type().imports(engine) {
-        if !is_offered(name) {
-            return Err(ModuleError::ImportNotOffered { name: name.to_owned(), offered: offered() });
-        }
+        offered_import(name)?;
     }
     let functions = functions(engine, component);
     let world = world(&functions).map_err(ModuleError::OtherWorld)?;
@@ -135,4 +190,42 @@ fn offered() -> Vec<String> {
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let causes: Vec<String> = error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect();
     causes.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a byte at a time.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let (Some(to), Some((first, rest))) = (buffer.first_mut(), self.0.split_first()) else { return Ok(0) };
+            (*to, self.0) = (*first, rest);
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn the_imports_of_a_component_are_known_before_it_is_compiled() {
+        let text = r#"(component
+            (import "weirgate:handler/state@0.1.0" (instance))
+            (core module (import "env" "x" (func)) (func unreachable))
+            (component (import "nested" (instance)))
+            (type $request (record (field "url" string)))
+            (import "request" (type (eq $request)))
+            (import "wasi:http/types@0.2.0" (instance))
+        )"#;
+        let bytes = wat::parse_str(text).expect("a component");
+        let names = ["weirgate:handler/state@0.1.0", "wasi:http/types@0.2.0"];
+        assert_eq!(import_names(&*bytes).expect("readable"), names);
+        assert_eq!(import_names(Slow(&bytes)).expect("readable"), names);
+        assert!(matches!(imports(&*bytes), Err(ModuleError::ImportNotOffered { name, .. }) if name == names[1]));
+        // What is damaged is the compiler's to describe.
+        for end in 0..bytes.len() {
+            let found = bytes.get(..end).map(|part| import_names(part).expect("readable")).unwrap_or_default();
+            assert!(names.starts_with(&found.iter().map(String::as_str).collect::<Vec<_>>()), "{found:?}");
+        }
+    }
 }

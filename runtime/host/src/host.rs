@@ -238,7 +238,7 @@ impl Host {
         ))
     }
 
-    fn compile(&self, module: File, bytes: u64) -> Result<Artefact, ModuleError> {
+    fn compile(&self, mut module: File, bytes: u64) -> Result<Artefact, ModuleError> {
         let limits = CompileLimits {
             cpu_seconds_max: self.options.compile_seconds_max,
             memory_bytes_max: self.options.compile_memory_bytes_max,
@@ -249,6 +249,9 @@ impl Host {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(ARTEFACT_PER_MODULE);
         let bytes = bytes.min(self.options.budget.share(Purpose::Uploads) / self.options.compiles_max.max(1));
         let _held = self.options.budget.take(Purpose::Uploads, bytes);
+        check::imports(&module)?;
+        let rewound = module.rewind();
+        rewound.map_err(|source| ModuleError::Storage { doing: "reading", path: self.options.dir.clone(), source })?;
         parent::compile(&self.options.compiler, limits, module)
     }
 
