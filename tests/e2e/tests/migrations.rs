@@ -295,3 +295,32 @@ async fn a_migrated_delivery_is_executed_again_out_of_a_bundle_and_as_a_test() {
         assert!(says.contains("began with a migration"), "{says}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_before_a_deployment_names_keys_that_are_not_migrated() {
+    let server = Setup::new().start().await;
+    let (client, none) = (&server.client, json!({}));
+    let digest = client.deploy(&counter(1, &none), weirgate_guests::build("counter")).await["digest"].clone();
+    for key in ["a", "b"] {
+        for number in 1..=2 {
+            take(client, key, &format!("{key}-{number}")).await;
+        }
+    }
+    let check = async |config: &Value| {
+        let plan = client.put_version(&counter(2, config), &digest, "?plan=true").await.ok();
+        plan["check"].clone()
+    };
+    let good = check(&none).await;
+    // The first event of a key met no state.
+    assert_eq!(
+        (&good["executed"], &good["migrated"], &good["migrations_failed"]),
+        (&json!(4), &json!(2), &none),
+        "{good:#}"
+    );
+    assert_eq!(good["by_part"]["outcome"], Value::Null, "{good:#}");
+    let bad = check(&json!({ "migration": "fails" })).await;
+    let failed = bad["migrations_failed"].as_object().expect("keys");
+    assert_eq!(failed.keys().collect::<Vec<_>>(), ["a", "b"], "{bad:#}");
+    assert!(failed["a"].as_str().is_some_and(|text| text.contains("no such counter")), "{bad:#}");
+    assert_eq!(client.handler("counter").await["version"], 1, "a plan does nothing");
+}

@@ -1,20 +1,22 @@
 //! The check before a deployment: the last recorded attempts of a handler are executed again with a candidate, and compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_host::CallError;
-use weirgate_types::{Commit, HandlerName, Position};
+use weirgate_types::{Commit, FailureKind, HandlerName, Position};
 
 use super::{
     Difference, Differs, Pace, Part, Recorded, Recording, Recordings, ReplayError,
     compare::{Repeated, differences},
-    execute::Executable,
+    execute::{CallInput, Executable, ItemInput},
     memory::{MemoryCalls, MemoryState, StateView},
 };
 
 /// Maximum number of differences that are kept, and the bytes of their texts; the others are counted.
 const DIFFERENCES_KEPT_MAX: usize = 100;
 const DIFFERENCES_BYTES_MAX: usize = 1 << 20;
+/// Maximum number of keys that are named because their migration failed.
+const MIGRATIONS_KEPT_MAX: usize = 100;
 /// Maximum number of bytes of events, state and answers that are read.
 const INPUT_BYTES_MAX: usize = 256 << 20;
 
@@ -29,6 +31,9 @@ pub struct Checked {
     pub by_part: BTreeMap<Part, u64>,
     /// The newest of them.
     pub differences: Vec<Difference>,
+    /// Attempts for which the candidate migrated the key's state first, and the keys of which that failed, with the newest message.
+    pub migrated: u64,
+    pub migrations_failed: BTreeMap<String, String>,
     pub left_out: LeftOut,
     /// The oldest record that was looked at; `None`: there was none.
     pub oldest: Option<Position>,
@@ -108,7 +113,7 @@ impl Checked {
             self.left_out.of_batches += attempts;
             return Ok(0);
         }
-        let inputs = recordings.input(recorded)?;
+        let mut inputs = recordings.input(recorded)?;
         let mut items = Vec::new();
         for (ended, commit) in recorded.call.iter().zip(&commits) {
             let state = recordings.inputs.state(&ended.begun, commit).views()?;
@@ -116,6 +121,7 @@ impl Checked {
         }
         let bytes = inputs.items.iter().map(|item| item.event.data.len()).sum::<usize>()
             + items.iter().map(|(state, _)| state.iter().map(StateView::bytes).sum::<usize>()).sum::<usize>();
+        migrate(&mut inputs, &commits, &items, candidate.state_version);
         let (repeated, _) = candidate.execute_for(&pace.processor(), &inputs, |index| {
             let (state, calls) = items.get(index).ok_or(ReplayError::NoItem(index))?;
             Ok((Box::new(MemoryState::new(state)), Box::new(calls.clone())))
@@ -123,9 +129,13 @@ impl Checked {
         if pace.is_cancelled() {
             return Ok(bytes);
         }
-        for (((ended, commit), (_, calls)), repeated) in recorded.call.iter().zip(&commits).zip(&items).zip(repeated) {
+        let ended = recorded.call.iter().zip(&inputs.items).zip(&commits).zip(&items).zip(repeated);
+        for ((((ended, item), commit), (_, calls)), repeated) in ended {
             self.executed += 1;
-            let parts = compared(commit, calls, repeated);
+            self.count_migration(item, &repeated);
+            let mut parts = compared(commit, calls, repeated);
+            // The state has another form.
+            parts.retain(|differs| item.migrate_from.is_none() || differs.part != Part::State);
             if !parts.is_empty() {
                 self.differs(Difference {
                     delivery: ended.begun.delivery.clone(),
@@ -139,6 +149,19 @@ impl Checked {
         Ok(bytes)
     }
 
+    fn count_migration(&mut self, item: &ItemInput, repeated: &Repeated) {
+        if item.migrate_from.is_none() {
+            return;
+        }
+        self.migrated += 1;
+        if let Err(CallError::Failed(failure)) = &repeated.result
+            && failure.kind == FailureKind::Migration
+            && self.migrations_failed.len() < MIGRATIONS_KEPT_MAX
+        {
+            self.migrations_failed.entry(item.event.key().to_owned()).or_insert_with(|| failure.message.clone());
+        }
+    }
+
     fn differs(&mut self, found: Difference) {
         self.different += 1;
         for differs in &found.parts {
@@ -149,6 +172,18 @@ impl Checked {
         if self.differences.len() < DIFFERENCES_KEPT_MAX && kept + bytes(&found) <= DIFFERENCES_BYTES_MAX {
             self.differences.push(found);
         }
+    }
+}
+
+/// Keys whose state has an earlier version than the candidate's are migrated by their first item, as their first delivery under it
+/// would.
+fn migrate<T>(inputs: &mut CallInput, commits: &[Commit], items: &[(Vec<StateView>, T)], wanted: u32) {
+    let mut keys = BTreeSet::new();
+    for ((item, commit), (state, _)) in inputs.items.iter_mut().zip(commits).zip(items) {
+        let had = commit.migrated_from.unwrap_or(commit.state_version);
+        let has_state = state.iter().any(|view| !view.values.is_empty());
+        let is_first = keys.insert(item.event.key().to_owned());
+        item.migrate_from = (is_first && has_state && had != 0 && had < wanted).then_some(had);
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weirgate_engine::replay::{Checked, Difference, Differs, LeftOut, Verified};
-use weirgate_types::{Digest, Position};
+use weirgate_types::{DeliveryId, Digest, Position};
 
 use super::{problems::VerificationRefused, query::Body};
 use crate::{Problem, app::App};
@@ -22,6 +22,10 @@ pub struct CheckItem {
     by_part: BTreeMap<String, u64>,
     /// The newest of them, 100 or 1 MiB at most.
     differences: Vec<DifferenceItem>,
+    /// Attempts before which the new version migrated the key's state: there the states are not compared.
+    migrated: u64,
+    /// Keys whose state it could not migrate, 100 at most, each with the reason.
+    migrations_failed: BTreeMap<String, String>,
     left_out: LeftOutItem,
     /// The oldest record that was looked at; absent if the handler has no attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +52,7 @@ pub struct LeftOutItem {
 /// An attempt that came to another result.
 #[derive(Serialize, ToSchema)]
 pub struct DifferenceItem {
-    /// `handler@position`.
+    #[schema(value_type = DeliveryId)]
     delivery: String,
     attempt: u32,
     /// The position of the record with its outcome.
@@ -115,13 +119,15 @@ pub async fn verify(State(app): State<App>, Body(body): Body<VerifyBody>) -> Res
 
 impl CheckItem {
     pub fn of(checked: Checked, not_covered: Vec<String>) -> Self {
-        let Checked { executed, different, by_part, differences, left_out, oldest, is_cut } = checked;
+        let Checked { executed, different, by_part, differences, left_out, oldest, is_cut, .. } = checked;
         let LeftOut { not_reproducible, of_lost_inputs, of_batches, too_far_back } = left_out;
         Self {
             executed,
             different,
             by_part: by_part.into_iter().map(|(part, count)| (part.as_str().to_owned(), count)).collect(),
             differences: differences.into_iter().map(Into::into).collect(),
+            migrated: checked.migrated,
+            migrations_failed: checked.migrations_failed,
             left_out: LeftOutItem { not_reproducible, of_lost_inputs, of_batches, too_far_back },
             from: oldest.map(|oldest| oldest.0),
             is_cut,

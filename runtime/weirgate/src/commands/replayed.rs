@@ -10,6 +10,7 @@ pub fn check_lines(check: &Node<'_>) -> Vec<String> {
     let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
     let (executed, different) = (number(check, "executed"), number(check, "different"));
     lines.push(format!("recorded attempts executed again: {executed}; different: {different}{parts}"));
+    lines.extend(migrations(check));
     if let Some(left_out) = check.get("left_out") {
         lines.extend(reasons(left_out));
     }
@@ -20,6 +21,22 @@ pub fn check_lines(check: &Node<'_>) -> Vec<String> {
     for subscription in check.get("not_covered").map(Node::items).unwrap_or_default() {
         let subscription = subscription.as_str().unwrap_or_default();
         lines.push(format!("not covered: events of the new subscription {subscription}, of which nothing is recorded"));
+    }
+    lines
+}
+
+fn migrations(check: &Node<'_>) -> Vec<String> {
+    let migrated = number(check, "migrated");
+    let mut lines = Vec::new();
+    if migrated > 0 {
+        lines.push(format!("attempts before which the state was migrated, so that it is not compared: {migrated}"));
+    }
+    for failed in check.get("migrations_failed").and_then(Node::members).unwrap_or_default() {
+        lines.push(format!(
+            "the state of {} is not migrated: {}",
+            failed.name,
+            failed.value.as_str().unwrap_or_default()
+        ));
     }
     lines
 }
