@@ -22,7 +22,15 @@ pub enum Action {
     /// Stage a change of a handler's mode or of a breaker; the engine adds the notice.
     ChangeState(StateChange),
     /// Call the handler once all records staged so far are durable. Attempts with the same `call` share one call.
-    Deliver { delivery: DeliveryId, attempt: u32, at_ms: u64, wall_ms: u64, carried: Carried, call: Position },
+    Deliver {
+        delivery: DeliveryId,
+        attempt: u32,
+        version: Position,
+        at_ms: u64,
+        wall_ms: u64,
+        carried: Carried,
+        call: Position,
+    },
     /// Read on for a handler that lags: events after `after` and up to `until`, or fewer if the engine's limit is smaller.
     /// Answered by [`crate::Input::Scanned`].
     Scan { handler: HandlerName, after: Position, until: Position },

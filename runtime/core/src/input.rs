@@ -21,10 +21,15 @@ pub enum Input<'a> {
     AttemptResults { handler: &'a HandlerName, results: &'a [AttemptResult<'a>] },
     /// A handler's calls to hosts ended.
     Called { handler: &'a HandlerName, calls: &'a [HostCall] },
-    /// The handler's module is loaded and can be called.
+    /// Before [`Input::Staged`] or [`Input::Scanned`], for a handler of [`Machine::finishing`]: keys of its events, each with the
+    /// earliest version that it has something under way with. Deliveries in memory can be left out.
+    ///
+    /// [`Machine::finishing`]: crate::Machine::finishing
+    UnderWay { handler: &'a HandlerName, keys: &'a [(KeyHash, Position)] },
+    /// A module of the handler is loaded and can be called.
     Ready { handler: &'a HandlerName, digest: Digest },
     /// The handler's module cannot be called at present; deliveries wait and spend no attempts.
-    Unready { handler: &'a HandlerName },
+    Unready { handler: &'a HandlerName, digest: Digest },
     /// Timers were fired; the first remaining timer is due then.
     TimersRead { next_due_ms: Option<u64> },
     /// An operator opens or closes a breaker.

@@ -24,6 +24,7 @@ mod view;
 pub use action::{Action, AttemptOutcome, Gap, Next, StateChange};
 pub use backoff::{Entropy, next_retry};
 pub use breaker::{Breaker, OpenPeriod, Transition};
+pub use handler::Version;
 pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of};
 pub use machine::{HOLD_MS_MAX, HOOK, HoldId, Limits, Machine};
 pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, Rank, Sequence};

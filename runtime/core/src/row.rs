@@ -55,6 +55,8 @@ pub struct DeliveryRow {
     pub attempt: u32,
     /// The deployment under which the newest attempt began.
     pub version: Position,
+    /// The position as of which its version is chosen: see `handler::versions`.
+    pub as_of: Position,
     /// How many of them count against the retry stages.
     pub spent: u32,
     /// Whether any attempt failed.
@@ -148,6 +150,7 @@ impl DeliveryRow {
             parallel: false,
             attempt: 0,
             version: Position::ZERO,
+            as_of: Position::ZERO,
             spent: 0,
             failed: false,
             hooked: false,
@@ -216,6 +219,8 @@ impl DeliveryRow {
     /// An attempt begins.
     pub(crate) fn start(&mut self, attempt: u32, version: Position) {
         (self.attempt, self.version, self.phase) = (attempt, version, DeliveryPhase::Running);
+        // From here on the log says so: a restart chooses the same.
+        self.as_of = version;
     }
 
     /// A correction was used or refused: only newer ones are offered.

@@ -2,7 +2,7 @@
 
 use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
 
-use crate::{DeliveryPhase, DeliveryRow, Now};
+use crate::{DeliveryPhase, DeliveryRow, Now, handler::Version};
 
 /// Whether an operator's command can be carried out; checked before its record is staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,8 @@ pub struct HandlerView<'a> {
     /// The position of that record.
     pub version: Position,
     pub manifest: &'a Manifest,
+    /// Earlier versions that finish what was under way.
+    pub finishing: &'a [Version],
     pub mode: Mode,
     pub ready: bool,
     /// Counts what is in memory: an earlier delivery may be on disk.

@@ -34,7 +34,17 @@ impl Bench {
         let manifest = format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
         let Now { at_ms, wall_ms, .. } = bench.keeper.now();
         let (handler, actor, reason, copied_from) = (name("a"), "test".to_owned(), String::new(), None);
-        let deployed = Deployed { handler, digest: DIGEST, manifest, actor, reason, copied_from, at_ms, wall_ms };
+        let deployed = Deployed {
+            handler,
+            digest: DIGEST,
+            manifest,
+            actor,
+            reason,
+            copied_from,
+            finishing: Vec::new(),
+            at_ms,
+            wall_ms,
+        };
         bench.stage(&Record::Deployed(deployed));
         bench.tell(Input::Ready { handler: &name("a"), digest: DIGEST });
         bench

@@ -6,7 +6,7 @@ mod world;
 
 use weirgate_core::Input;
 use weirgate_types::{HostCall, Mode, Record, Removed};
-use world::{World, name};
+use world::{DIGEST, World, name};
 
 fn remove(world: &mut World, handler: &str) {
     let (actor, reason, at_ms) = ("test".to_owned(), String::new(), world.now_ms);
@@ -63,6 +63,6 @@ fn late_inputs_about_a_removed_handler_change_nothing() {
     let length = world.log.len();
     world.feed(Input::Called { handler: &name("a"), calls: &calls });
     world.feed(Input::Scanned { handler: &name("a"), events: &[], through: world.head() });
-    world.feed(Input::Unready { handler: &name("a") });
+    world.feed(Input::Unready { handler: &name("a"), digest: DIGEST });
     assert_eq!((world.log.len(), world.machine.hosts().count()), (length, 0));
 }

@@ -225,8 +225,17 @@ pub struct HandlerItem {
     pub deployed_at_ms: u64,
     /// The position of the version in force.
     pub version: Position,
+    /// Earlier versions that finish what was under way, with their modules.
+    pub finishing: Vec<(Position, Digest)>,
     /// Its number; read by [`crate::Handle::described`].
     pub version_number: Option<u32>,
+}
+
+impl HandlerItem {
+    /// The modules of all versions that its deliveries run under.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.finishing.iter().map(|(_, digest)| *digest).chain([self.digest])
+    }
 }
 
 /// Which open deliveries to list.

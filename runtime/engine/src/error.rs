@@ -158,6 +158,16 @@ pub enum Refusal {
         "keys of {handler} may have state of an earlier version than {to}, and the component does not export `migrate-state`, which converts it (the version in force has `state_version = {from}`)"
     )]
     NoMigration { handler: HandlerName, from: u32, to: u32 },
+    #[error(
+        "`on_deploy = \"finish\"` is for handlers with `ordering = \"key\"` before and after: the deliveries of {0} have another order, or had one once; deploy with `on_deploy = \"move\"`"
+    )]
+    CannotFinish(HandlerName),
+    #[error(
+        "{most} earlier versions of {handler} have something to finish, the maximum: wait for one of them, or deploy with `on_deploy = \"move\"`"
+    )]
+    TooManyFinishing { handler: HandlerName, most: usize },
+    #[error("{key} finishes what it has under way with an earlier version of {handler}: repair it after that")]
+    KeyFinishes { handler: HandlerName, key: String },
     #[error("there is no replay {0}")]
     UnknownReplay(Position),
     #[error("replay {replay} is {}: this does not follow; look at it and try again", .state.word())]

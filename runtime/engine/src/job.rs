@@ -104,8 +104,8 @@ impl DeployedHandler {
 #[derive(Debug)]
 pub struct CallResult {
     pub handler: HandlerName,
-    pub digest: Digest,
-    pub state_version: u32,
+    /// The version that was called.
+    pub deployed: Arc<DeployedHandler>,
     /// The CPU time of the call, in microseconds.
     pub cpu_us: u64,
     /// Whether the same inputs give the same results.
@@ -118,9 +118,8 @@ pub struct CallResult {
 impl CallResult {
     /// The results of a job's items, of a call that took no time and called no host.
     pub fn of(job: &Job, items: Vec<ItemResult>) -> Self {
-        let (handler, DeployedHandler { digest, state_version, .. }) = (job.handler.clone(), &*job.deployed);
-        let (digest, state_version) = (*digest, *state_version);
-        Self { handler, digest, state_version, cpu_us: 0, reproducible: true, items, hosts: Vec::new() }
+        let (handler, deployed) = (job.handler.clone(), Arc::clone(&job.deployed));
+        Self { handler, deployed, cpu_us: 0, reproducible: true, items, hosts: Vec::new() }
     }
 
     /// The part of one attempt in the call's CPU time.

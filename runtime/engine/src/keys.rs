@@ -7,6 +7,7 @@ use weirgate_types::{CalledHost, DeliveryId, Digest, FIRST_STATE_VERSION, Handle
 use weirgate_views::Table;
 
 use crate::{
+    StorageError,
     replays::RepairId,
     tables::{
         DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, LAGGING, MODULES, NUMBERS, OFFERS, PARTS, QUEUE,
@@ -238,6 +239,14 @@ pub struct TimerRow {
     /// The record, and the index among its timer writes or its manifest's schedules.
     pub position: Position,
     pub index: u32,
+    /// The version that set it; a repair's is the repair's position, so that it is that in force then.
+    pub version: Position,
+}
+
+impl TimerRow {
+    pub fn decode(value: &[u8]) -> Result<Self, StorageError> {
+        postcard::from_bytes(value).map_err(StorageError::undecodable("a timer"))
+    }
 }
 
 /// The source of a timer.
@@ -253,9 +262,14 @@ pub fn timers(handler: &HandlerName, kind: TimerKind) -> Vec<u8> {
     [TIMERS.prefix(), handler.as_str().as_bytes(), &[0, kind]].concat()
 }
 
+/// All of them that belong to a key.
+pub fn timers_of_key(handler: &HandlerName, kind: TimerKind, key: &str) -> Vec<u8> {
+    let length = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [timers(handler, kind).as_slice(), &length, key.as_bytes()].concat()
+}
+
 pub fn timer(id: &TimerId, kind: TimerKind) -> Vec<u8> {
-    let length = u16::try_from(id.key.len()).unwrap_or(u16::MAX).to_be_bytes();
-    [timers(&id.handler, kind).as_slice(), &length, id.key.as_bytes(), id.name.as_bytes()].concat()
+    [timers_of_key(&id.handler, kind, &id.key).as_slice(), id.name.as_bytes()].concat()
 }
 
 /// The row of a timer in the order of time.

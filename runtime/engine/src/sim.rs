@@ -383,7 +383,8 @@ impl Engine {
     pub fn deploy_as(&self, handler: HandlerName, manifest: String, from: Option<Position>) -> Answer<HandlerItem> {
         let (digest, actor, reason) = (self.digest(), "operator".to_owned(), String::new());
         let (copied_from, at_ms, wall_ms, replaces) = (from, 0, 0, None);
-        let deployed = Deployed { handler, digest, manifest, actor, reason, copied_from, at_ms, wall_ms };
+        let finishing = Vec::new();
+        let deployed = Deployed { handler, digest, manifest, actor, reason, copied_from, finishing, at_ms, wall_ms };
         let (deployed, module) = (Box::new(deployed), self.module.clone());
         self.ask(|reply| Command::Deploy { deployed, module, replaces, reply })
     }

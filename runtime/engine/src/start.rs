@@ -11,7 +11,7 @@ use weirgate_types::{Digest, HandlerName};
 use weirgate_views::Views;
 
 use crate::{
-    Clock, EngineFault, Handle, Hub, Metrics, StartError,
+    Clock, EngineFault, Handle, HandlerItem, Hub, Metrics, StartError,
     ballast::Ballast,
     command::Command,
     handle::{BulkJobs, ReplaySlots, Shared},
@@ -177,7 +177,10 @@ fn run(
         // Recovery takes no command, so none can request a stop.
         Err(Exit::Asked) => return Ok(()),
     }
-    let modules = writer.list_handlers(None).into_iter().map(|item| (item.name, item.digest)).collect();
+    let modules = {
+        let modules = |item: &HandlerItem| item.digests().map(|digest| (item.name.clone(), digest)).collect::<Vec<_>>();
+        writer.list_handlers(None).iter().flat_map(modules).collect()
+    };
     thread::Builder::new().name("modules".into()).spawn(move || load(&host, modules, &commands))?;
     thread::Builder::new().name("writer".into()).spawn(move || {
         if let Err(fault) = writer.run() {

@@ -55,6 +55,8 @@ pub struct VersionItem {
     pub changes: Vec<SettingChange>,
     /// Whether its module differs from that of the version before.
     pub has_other_module: bool,
+    /// Whether it finishes what its keys had under way when it was replaced.
+    pub is_finishing: bool,
 }
 
 /// Some versions, the newest first.

@@ -85,7 +85,7 @@ impl Gatherer {
             self.rows.push(Row::posting(self.terms.commits(&commit.handler), position));
         }
         let mut index = 0;
-        for Written { handler, key, effects } in record.effects() {
+        for Written { handler, key, effects, .. } in record.effects() {
             self.lane(position, handler, key);
             let group = if effects.state.is_empty() { 0 } else { self.terms.state(handler, key) };
             for write in &effects.state {

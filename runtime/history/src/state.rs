@@ -104,7 +104,7 @@ impl StateAsOf {
         if let Record::Removed(removed) = record {
             self.held.retain(|(handler, _), _| *handler != removed.handler);
         }
-        for Written { handler, key, effects } in record.effects() {
+        for Written { handler, key, effects, .. } in record.effects() {
             let lane = (handler.clone(), key.to_owned());
             let Some(state) = self.held.get_mut(&lane) else { continue };
             for write in &effects.state {

@@ -56,7 +56,7 @@ impl Commit {
 
     #[must_use]
     pub fn written(&self) -> Written<'_> {
-        Written { handler: &self.handler, key: &self.key, effects: &self.effects }
+        Written { handler: &self.handler, key: &self.key, effects: &self.effects, version: Some(self.version) }
     }
 
     /// Size of the commit in a record, in bytes.

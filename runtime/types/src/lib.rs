@@ -35,8 +35,8 @@ pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};
 pub use key_repaired::{CallBefore, KEY_REPAIRED, KeyRepaired, LoggedEvent, ValueBefore};
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, CapabilityChange, DeadLetterStop, EmitOrder,
-    FIRST_STATE_VERSION, Interest, Jitter, Manifest, ManifestError, MayDo, Ordering, RUNTIME_TYPES, Resequence,
-    RetryStage, Schedule, SettingChange, Start, Subscription, default_stages, glob,
+    FIRST_STATE_VERSION, Interest, Jitter, Manifest, ManifestError, MayDo, OnDeploy, Ordering, RUNTIME_TYPES,
+    Resequence, RetryStage, Schedule, SettingChange, Start, Subscription, default_stages, glob,
 };
 pub use record::{
     Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,

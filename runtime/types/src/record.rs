@@ -95,6 +95,8 @@ pub struct Written<'a> {
     pub handler: &'a HandlerName,
     pub key: &'a str,
     pub effects: &'a Effects,
+    /// The version that wrote them; a repair is of none.
+    pub version: Option<Position>,
 }
 
 /// An outbound call of an attempt.
@@ -193,6 +195,9 @@ pub struct Deployed {
     pub reason: String,
     /// A rollback: the earlier `Deployed` whose module and manifest these are.
     pub copied_from: Option<Position>,
+    /// The earlier versions that finish what their keys have under way, in order of position. What is under way with any other
+    /// version moves to this one.
+    pub finishing: Vec<Position>,
     pub at_ms: u64,
     /// The wall clock: schedules count from here.
     pub wall_ms: u64,

@@ -68,7 +68,7 @@ pub struct Repaired {
 impl Repaired {
     #[must_use]
     pub fn written(&self) -> Written<'_> {
-        Written { handler: &self.handler, key: &self.key, effects: &self.effects }
+        Written { handler: &self.handler, key: &self.key, effects: &self.effects, version: None }
     }
 }
 

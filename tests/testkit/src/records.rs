@@ -157,6 +157,7 @@ pub fn every_record() -> Vec<Record> {
             actor: actor.clone(),
             reason: reason.clone(),
             copied_from: Some(Position(3)),
+            finishing: vec![Position(4), Position(7)],
             at_ms,
             wall_ms: at_ms,
         }),

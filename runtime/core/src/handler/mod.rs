@@ -2,10 +2,11 @@
 
 mod resequence;
 mod scan;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_types::{Deployed, EmitOrder, Interest, KeyHash, Manifest, Mode, Ordering, Position};
+use weirgate_types::{Deployed, Digest, EmitOrder, Interest, KeyHash, Manifest, Mode, Ordering, Position};
 
 use crate::{
     Action, DeliveryRow, HandlerRow, Limits, Sequence,
@@ -14,6 +15,7 @@ use crate::{
     lanes::{Inserted, Lanes},
 };
 pub use scan::Found;
+pub use versions::Version;
 
 /// The lane of a handler that handles one event at a time, regardless of key.
 const ONE_LANE: KeyHash = KeyHash(0);
@@ -22,12 +24,16 @@ const ONE_LANE: KeyHash = KeyHash(0);
 pub struct Handler {
     pub deployed: Deployed,
     deployed_at: Position,
+    /// Earlier versions that finish what was under way, in order of position.
+    finishing: Vec<Version>,
+    /// The modules that can be called, of those that deliveries run under.
+    loaded: BTreeSet<Digest>,
+    /// What keys of the next record or scan have under way besides open deliveries in memory, and since which position.
+    pub under_way: BTreeMap<KeyHash, Position>,
     /// The last deployment that turned resequencing on or off.
     era: Position,
     pub manifest: Manifest,
     pub mode: Mode,
-    /// Whether the module can be called.
-    pub ready: bool,
     pub lanes: Lanes,
     pub breaker: Option<Breaker>,
     pub since_deployed: SinceDeployed,
@@ -76,13 +82,15 @@ impl Handler {
         Self {
             deployed,
             deployed_at: position,
+            finishing: Vec::new(),
+            loaded: BTreeSet::new(),
+            under_way: BTreeMap::new(),
             era: position,
             subscriptions: vec![(position, Interest::new(&manifest.subscriptions))],
             breaker: manifest.breaker.map(Breaker::new),
             since_deployed: SinceDeployed::default(),
             manifest,
             mode: Mode::Running,
-            ready: false,
             lanes,
             scanned: from.position,
             seen: from.events,
@@ -96,12 +104,11 @@ impl Handler {
     }
 
     pub fn row(&self) -> HandlerRow {
-        let mut deployments: Vec<_> = self.subscriptions.iter().map(|(from, _)| *from).collect();
-        if deployments.last() != Some(&self.deployed_at) {
-            deployments.push(self.deployed_at);
-        }
+        let subscribed = self.subscriptions.iter().map(|(from, _)| *from);
+        let finishing = self.finishing.iter().map(|version| version.position);
+        let deployments: BTreeSet<_> = subscribed.chain(finishing).chain([self.deployed_at]).collect();
         HandlerRow {
-            deployments,
+            deployments: deployments.into_iter().collect(),
             mode: self.mode,
             era: self.era,
             seen: self.seen,
@@ -122,7 +129,8 @@ impl Handler {
         (self.seen, self.reordered) = (row.seen, row.reordered);
     }
 
-    /// A new deployment applies from `position` on. It is a fence: running attempts are discarded, unspent. Returns their rows.
+    /// A new deployment applies from `position` on. It is a fence: running attempts are discarded, unspent, but for those of
+    /// versions that finish. Returns their rows.
     pub fn redeploy(
         &mut self,
         position: Position,
@@ -130,7 +138,6 @@ impl Handler {
         manifest: Manifest,
         (limits, live): (&Limits, bool),
     ) -> Vec<(Position, DeliveryRow)> {
-        self.ready &= self.deployed.digest == deployed.digest;
         if self.manifest.subscriptions != manifest.subscriptions {
             self.subscriptions.push((position, Interest::new(&manifest.subscriptions)));
         }
@@ -144,9 +151,10 @@ impl Handler {
         self.emission_rate.change(manifest.limits.emitted_per_second);
         self.lanes.resequence(manifest.resequence.map(|policy| policy.first));
         self.lanes.set_lane_max(lane_max(&manifest, limits));
-        (self.deployed, self.deployed_at, self.manifest) = (deployed, position, manifest);
-        self.ahead.values_mut().flatten().for_each(DeliveryRow::discard);
-        self.lanes.discard_running(live)
+        self.replace(position, deployed, manifest);
+        let keeps = self.keeps_attempt();
+        self.ahead.values_mut().flatten().filter(|row| !keeps(row)).for_each(DeliveryRow::discard);
+        self.lanes.discard_running(keeps, live)
     }
 
     /// Called in order of position.
@@ -186,47 +194,58 @@ impl Handler {
         position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.spilled.rows() > 0
     }
 
-    /// The next deliveries to attempt together in one call.
-    pub fn next_call(&mut self, now_ms: u64) -> Vec<(Position, u32)> {
+    /// The next deliveries to attempt together in one call, all under one version.
+    pub fn next_call(&mut self, now_ms: u64) -> Vec<Begun> {
         if !self.emission_rate.allows(now_ms) {
             return Vec::new();
         }
-        let Some(most) = self.room_of_next_call(now_ms) else { return Vec::new() };
+        let Some(room) = self.room_of_next_call(now_ms) else { return Vec::new() };
         let Some(first) = self.lanes.pop_runnable() else { return Vec::new() };
+        let Some(version) = self.lanes.get(first).map(|row| self.version_of(row)) else { return Vec::new() };
+        let most = room.min(events_max(self.manifest_of(version)));
         let mut call = vec![first];
         while call.len() < most {
             let Some(last) = call.last().copied() else { break };
-            let Some(next) = self.next_of_batch(first, last) else { break };
+            let Some(next) = self.next_of_batch(first, last, version) else { break };
             call.push(next);
         }
-        call.into_iter().filter_map(|position| self.begin(position, first)).collect()
+        call.into_iter().filter_map(|position| self.begin(position, first, version)).collect()
     }
 
-    /// How many deliveries the next call may take; `None` if no call may begin.
+    /// How many deliveries the next call may take besides the limit of its version; `None` if no call may begin.
     fn room_of_next_call(&self, now_ms: u64) -> Option<usize> {
-        let batch = events_max(&self.manifest);
         let calls_max = self.breaker.as_ref().map_or(usize::MAX, |breaker| breaker.calls_max(now_ms));
         let has_place = self.lanes.calls() < calls_max.min(self.manifest.concurrency as usize);
         let is_stopped = self.mode == Mode::Paused || self.since_deployed.stopping;
-        let may = !is_stopped && self.ready && has_place;
+        let may = !is_stopped && self.is_ready() && has_place;
         // The half-open probe runs alone.
-        may.then_some(if calls_max == usize::MAX { batch } else { 1 })
+        may.then_some(if calls_max == usize::MAX { usize::MAX } else { 1 })
     }
 
-    fn next_of_batch(&mut self, first: Position, last: Position) -> Option<Position> {
+    fn next_of_batch(&mut self, first: Position, last: Position, version: Position) -> Option<Position> {
         if !self.lanes.get(first)?.may_share() {
             return None;
         }
+        let is_of_version = |handler: &Self, next: Position| {
+            handler.lanes.get(next).is_some_and(|row| handler.version_of(row) == version)
+        };
         let follower = self.lanes.followers(last, 1).first().copied();
-        follower.or_else(|| self.lanes.pop_fresh())
+        if let Some(follower) = follower.filter(|next| is_of_version(self, *next)) {
+            return Some(follower);
+        }
+        let next = self.lanes.pop_fresh()?;
+        if is_of_version(self, next) {
+            return Some(next);
+        }
+        self.lanes.put_back(next);
+        None
     }
 
     /// From now on it takes a slot, so that the next check counts it; the record of it follows at once.
-    fn begin(&mut self, position: Position, call: Position) -> Option<(Position, u32)> {
+    fn begin(&mut self, position: Position, call: Position, version: Position) -> Option<Begun> {
         let attempt = self.lanes.get(position)?.attempt + 1;
-        let version = self.deployed_at;
         self.lanes.start(position, call, |row| row.start(attempt, version));
-        Some((position, attempt))
+        Some(Begun { position, attempt, version })
     }
 
     /// Request that a delivery runs again, with the data of the event at `with` or with its hook's.
@@ -265,7 +284,10 @@ impl Handler {
     pub fn reopen(&mut self, position: Position, key: KeyHash, change: impl FnOnce(&mut DeliveryRow)) -> Opened {
         // Its number was passed already.
         let sequence = self.manifest.resequence.map(|_| Sequence { number: None, due_ms: 0 });
-        let mut row = DeliveryRow { sequence, ..self.row_for(position, key) };
+        let row = self.row_for(position, key);
+        // It was closed: under way is what its key has besides.
+        let as_of = self.as_of(row.lane, key, self.version().max(position));
+        let mut row = DeliveryRow { as_of, sequence, ..row };
         change(&mut row);
         self.place(position, row)
     }
@@ -285,7 +307,8 @@ impl Handler {
             (Ordering::None, EmitOrder::Any) => (alone, false),
             (Ordering::None, EmitOrder::Input) => (key, true),
         };
-        DeliveryRow { parallel, era: self.era, ..DeliveryRow::new(key, lane) }
+        let as_of = self.as_of(lane, key, position);
+        DeliveryRow { parallel, era: self.era, as_of, ..DeliveryRow::new(key, lane) }
     }
 
     fn has_room(&self, limits: &Limits) -> bool {
@@ -293,6 +316,14 @@ impl Handler {
             && self.lanes.active() < limits.active_max
             && self.lanes.in_memory() < limits.open_max
     }
+}
+
+/// An attempt that begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    pub position: Position,
+    pub attempt: u32,
+    pub version: Position,
 }
 
 /// The maximum number of deliveries of one call.

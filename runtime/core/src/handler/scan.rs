@@ -117,7 +117,9 @@ impl Handler {
             None => found.opened.push(self.place(head.position, row)),
             Some(Some(known)) => {
                 let DeliveryRow { key, lane, parallel, alone, sequence, era, .. } = row;
-                let row = DeliveryRow { key, lane, parallel, alone, sequence, era, ..known };
+                // A version under which it ran already is the one that it stays with.
+                let as_of = if known.attempt > 0 { known.as_of } else { row.as_of };
+                let row = DeliveryRow { key, lane, parallel, as_of, alone, sequence, era, ..known };
                 found.opened.push(self.place(head.position, row));
             }
             Some(None) => found.next.extend(self.lanes.pass(&row)),

@@ -7,12 +7,17 @@ use super::Lanes;
 use crate::{DeliveryPhase, DeliveryRow};
 
 impl Lanes {
-    /// Discards all running attempts, unspent. Returns the changed rows. `in_flight`: their calls are still to return; in a
-    /// replay of the log none is.
-    pub fn discard_running(&mut self, in_flight: bool) -> Vec<(Position, DeliveryRow)> {
+    /// Discards the running attempts, unspent, but for those that one `keeps`. Returns the changed rows. `in_flight`: their
+    /// calls are still to return; in a replay of the log none is.
+    pub fn discard_running(
+        &mut self,
+        keeps: impl Fn(&DeliveryRow) -> bool,
+        in_flight: bool,
+    ) -> Vec<(Position, DeliveryRow)> {
         let mut discarded = Vec::new();
         for position in self.running_now() {
-            if let Some(row) = self.open.get(&position).filter(|_| in_flight) {
+            let Some(row) = self.open.get(&position).filter(|row| !keeps(row)) else { continue };
+            if in_flight {
                 self.calls.discard(position, row.lane);
             }
             discarded.extend(self.change(position, DeliveryRow::discard).map(|row| (position, row.clone())));

@@ -99,6 +99,11 @@ impl Lanes {
         self.open.get(&position)
     }
 
+    /// The deliveries in memory.
+    pub fn rows(&self) -> impl Iterator<Item = &DeliveryRow> {
+        self.open.values()
+    }
+
     /// When the next delivery that waits for a time may run; includes those on disk if fewer than `runnable_max` are
     /// runnable already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
@@ -185,6 +190,13 @@ impl Lanes {
             next.is_some()
         };
         behind.copied().take_while(follows).take(most).collect()
+    }
+
+    /// A delivery that was taken does not run now.
+    pub fn put_back(&mut self, position: Position) {
+        if let Some(row) = self.open.get(&position) {
+            self.queues.list(position, row);
+        }
     }
 
     /// Takes a delivery whose emissions may be released now.

@@ -155,6 +155,11 @@ impl Spilled {
         rows.extract_if(.., |(other, row)| rank.is_none_or(|rank| row.rank(*other) < rank)).collect()
     }
 
+    /// The rows of a lane that may not be readable yet.
+    pub fn late_of(&self, lane: KeyHash) -> impl Iterator<Item = &DeliveryRow> {
+        self.late.get(&lane).into_iter().flatten().map(|(_, row)| row)
+    }
+
     /// The lane has nothing left on disk.
     pub fn emptied(&mut self, lane: KeyHash) {
         self.lanes.remove(&lane);

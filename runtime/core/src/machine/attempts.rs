@@ -1,11 +1,16 @@
 //! Attempts: which begin, and what follows when they end.
 
 use weirgate_types::{
-    AttemptFailure, BreakerId, DeliveryId, Digest, EmitOrder, FailureKind, HandlerName, Outcome, Position, Record,
+    AttemptFailure, BreakerId, Commit, DeliveryId, Digest, EmitOrder, FailureKind, HandlerName, Outcome, Position,
+    Record,
 };
 
 use super::{Machine, breakers::change_breaker};
-use crate::{Action, AttemptOutcome, AttemptResult, DeliveryRow, Now, StateChange, handler::Handler, outcome};
+use crate::{
+    Action, AttemptOutcome, AttemptResult, DeliveryRow, Now, StateChange,
+    handler::{Begun, Handler},
+    outcome,
+};
 
 /// The actor of corrections that a handler's hook makes.
 pub const HOOK: &str = "on-correctable";
@@ -33,7 +38,10 @@ impl Machine {
             }
             let outcome = match one.result {
                 Ok(()) => completed(handler, one.position, row),
-                Err(failure) => outcome::after_failure(&handler.manifest, row, failure, now, &mut self.entropy),
+                Err(failure) => {
+                    let manifest = handler.manifest_of(row.version);
+                    outcome::after_failure(manifest, row, failure, now, &mut self.entropy)
+                }
             };
             let may_be_hooked = one.corrected && !row.hooked && row.offered.is_none();
             if may_be_hooked && matches!(outcome, Outcome::AwaitingCorrection { .. }) {
@@ -58,9 +66,9 @@ impl Machine {
         }
     }
 
-    pub(super) fn set_ready(&mut self, name: &HandlerName, digest: Option<Digest>) {
+    pub(super) fn set_ready(&mut self, name: &HandlerName, digest: Digest, is_ready: bool) {
         if let Some(handler) = self.handlers.get_mut(name) {
-            handler.ready = digest == Some(handler.deployed.digest);
+            handler.set_loaded(digest, is_ready);
         }
     }
 
@@ -72,7 +80,8 @@ impl Machine {
         for (name, handler) in &mut self.handlers {
             for position in handler.lanes.running_now() {
                 let Some(row) = handler.lanes.get(position) else { continue };
-                let outcome = outcome::after_failure(&handler.manifest, row, &failure, now, &mut self.entropy);
+                let manifest = handler.manifest_of(row.version);
+                let outcome = outcome::after_failure(manifest, row, &failure, now, &mut self.entropy);
                 let outcome = AttemptOutcome { position, attempt: row.attempt, outcome, recovered: false };
                 actions.push(Action::Commit { handler: name.clone(), outcomes: vec![outcome], is_batch: false });
             }
@@ -100,12 +109,12 @@ impl Machine {
                 if call.is_empty() {
                     break;
                 }
-                let first = call.first().map_or(Position::ZERO, |(position, _)| *position);
-                for (position, attempt) in call {
+                let first = call.first().map_or(Position::ZERO, |begun| begun.position);
+                for Begun { position, attempt, version } in call {
                     actions.push(Action::Stage(Record::Attempted {
                         delivery: DeliveryId { handler: name.clone(), position },
                         attempt,
-                        version: handler.version(),
+                        version,
                         call: first,
                         at_ms: now.at_ms,
                         wall_behind_ms: now.at_ms.saturating_sub(now.wall_ms),
@@ -125,9 +134,14 @@ impl Machine {
         }
     }
 
-    /// A delivery of a handler ended. A version that makes too many dead letters is paused.
-    pub(super) fn count_outcome(&mut self, name: &HandlerName, outcome: &Outcome) {
-        let Some(handler) = self.handlers.get_mut(name) else { return };
+    /// A delivery of a handler ended. A version that makes too many dead letters is paused; what an earlier one finishes does
+    /// not count for it.
+    pub(super) fn count_outcome(&mut self, commit: &Commit) {
+        let Some(handler) = self.handlers.get_mut(&commit.handler) else { return };
+        if commit.version != handler.version() {
+            return;
+        }
+        let outcome = &commit.outcome;
         let is_dead = matches!(outcome, Outcome::DeadLettered { .. });
         if is_dead || matches!(outcome, Outcome::Completed | Outcome::Withheld) {
             handler.since_deployed.closed += 1;

@@ -9,7 +9,7 @@ mod resequence;
 mod spill;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use attempts::HOOK;
 use holds::Hold;
@@ -48,6 +48,8 @@ pub struct Machine {
     handlers: BTreeMap<HandlerName, Handler>,
     hosts: BTreeMap<CalledHost, Breaker>,
     holds: BTreeMap<HoldId, Hold>,
+    /// The handlers of which earlier versions may have something to finish.
+    finishing: BTreeSet<HandlerName>,
     limits: Limits,
     entropy: Entropy,
     keys: KeyHasher,
@@ -74,6 +76,7 @@ impl Machine {
             handlers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             holds: BTreeMap::new(),
+            finishing: BTreeSet::new(),
             limits,
             entropy,
             keys: KeyHasher::default(),
@@ -136,8 +139,9 @@ impl Machine {
             Input::Reloaded { handler, lanes, due } => self.reloaded(handler, lanes, due, actions),
             Input::AttemptResults { handler, results } => self.take_results(handler, results, now, actions),
             Input::Called { handler, calls } => self.called(handler, calls, now, actions),
-            Input::Ready { handler, digest } => self.set_ready(handler, Some(digest)),
-            Input::Unready { handler } => self.set_ready(handler, None),
+            Input::UnderWay { handler, keys } => return self.take_under_way(handler, keys),
+            Input::Ready { handler, digest } => self.set_ready(handler, digest, true),
+            Input::Unready { handler, digest } => self.set_ready(handler, digest, false),
             Input::TimersRead { next_due_ms } => self.timers.read(next_due_ms),
             Input::SetBreaker { breaker, open, actor, reason } => {
                 self.set_breaker(breaker, open, (actor, reason), actions);

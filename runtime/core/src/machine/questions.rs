@@ -1,5 +1,7 @@
 //! Queries of the machine's state.
 
+use std::collections::BTreeSet;
+
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Mode, Position};
 
 use super::Machine;
@@ -31,7 +33,7 @@ impl Machine {
         let wanted = working.clone().filter(|handler| handler.lanes.spilled.wants_any()).map(|_| 0);
         // A half-open breaker has its probe running, or is due at the end of its open time.
         let breakers =
-            working.filter(|handler| handler.ready && handler.lanes.active() > 0 && handler.lanes.running() == 0);
+            working.filter(|handler| handler.is_ready() && handler.lanes.active() > 0 && handler.lanes.running() == 0);
         let breakers = breakers.filter_map(|handler| handler.breaker.as_ref().and_then(Breaker::open));
         let breakers = breakers.map(|open| open.until_ms);
         let emitting =
@@ -151,6 +153,37 @@ impl Machine {
         })
     }
 
+    /// The handlers of which earlier versions may have something to finish. They need [`crate::Input::UnderWay`].
+    #[must_use]
+    pub fn finishing(&self) -> &BTreeSet<HandlerName> {
+        &self.finishing
+    }
+
+    /// The version of a handler that is chosen as of a position.
+    #[must_use]
+    pub fn version_as_of(&self, name: &HandlerName, as_of: Position) -> Option<Position> {
+        Some(self.handlers.get(name)?.version_as_of(as_of))
+    }
+
+    /// As of when the versions of a key's open deliveries in memory are chosen: the earliest.
+    #[must_use]
+    pub fn open_since(&self, name: &HandlerName, key: KeyHash) -> Option<Position> {
+        let rows = self.handlers.get(name)?.lanes.rows();
+        rows.filter(|row| row.key == key).map(|row| row.as_of).min()
+    }
+
+    /// The versions of a handler that its open deliveries may need.
+    #[must_use]
+    pub fn versions_of_open(&self, name: &HandlerName) -> BTreeSet<Position> {
+        self.handlers.get(name).map(Handler::versions_of_open).unwrap_or_default()
+    }
+
+    pub(super) fn take_under_way(&mut self, name: &HandlerName, keys: &[(KeyHash, Position)]) {
+        if let Some(handler) = self.handlers.get_mut(name) {
+            handler.under_way = keys.iter().copied().collect();
+        }
+    }
+
     fn view<'a>(&self, handler: &'a Handler) -> HandlerView<'a> {
         let (retrying, resting) = handler.lanes.count_waiting();
         HandlerView {
@@ -158,7 +191,8 @@ impl Machine {
             version: handler.version(),
             manifest: &handler.manifest,
             mode: handler.mode,
-            ready: handler.ready,
+            ready: handler.is_ready(),
+            finishing: handler.finishing(),
             checkpoint: handler.checkpoint(),
             scanned: handler.scanned(),
             lag: self.events.saturating_sub(handler.seen()),

@@ -63,6 +63,7 @@ impl Machine {
         let live = !self.recovering;
         for handler in self.handlers.values_mut() {
             let found = handler.follow(position, record.width(), &events, &self.limits);
+            handler.under_way.clear();
             take_found(handler, found, live, actions);
         }
         self.head = position.plus(record.width()).before();
@@ -83,6 +84,7 @@ impl Machine {
         };
         let Some(handler) = self.handlers.get_mut(name) else { return };
         let found = handler.scanned_to(&events, through);
+        handler.under_way.clear();
         take_found(handler, found, live, actions);
     }
 
@@ -104,7 +106,8 @@ impl Machine {
         let call = call.unwrap_or(delivery.position);
         actions.push(Action::Keep { delivery: delivery.clone(), row: Some(row), is_new: false });
         if !self.recovering {
-            actions.push(Action::Deliver { delivery: delivery.clone(), attempt, at_ms, wall_ms, carried, call });
+            let delivery = delivery.clone();
+            actions.push(Action::Deliver { delivery, attempt, version, at_ms, wall_ms, carried, call });
         }
     }
 
@@ -114,7 +117,7 @@ impl Machine {
         if let Some(handler) = self.handlers.get_mut(&commit.handler).filter(|_| !self.recovering) {
             handler.emission_rate.spend(commit.effects.emitted.len());
         }
-        self.count_outcome(&commit.handler, &commit.outcome);
+        self.count_outcome(commit);
         if !self.recovering {
             self.stop_if_dying(&commit.handler, actions);
         }
@@ -214,6 +217,10 @@ impl Machine {
         let Ok(manifest) = Manifest::from_record(&deployed.manifest) else { return };
         self.timers.deployed(deployed, &manifest);
         self.keep_hosts_of(&deployed.handler, &manifest.capabilities);
+        match deployed.finishing.is_empty() {
+            true => self.finishing.remove(&deployed.handler),
+            false => self.finishing.insert(deployed.handler.clone()),
+        };
         if let Some(handler) = self.handlers.get_mut(&deployed.handler) {
             let scope = (&self.limits, !self.recovering);
             for (discarded, row) in handler.redeploy(position, deployed.clone(), manifest, scope) {
@@ -232,6 +239,7 @@ impl Machine {
     /// Nothing of it is left: a later deployment of its name is a new handler.
     fn removed(&mut self, name: &HandlerName) {
         self.handlers.remove(name);
+        self.finishing.remove(name);
         self.hosts.retain(|called, _| called.handler.as_ref() != Some(name));
     }
 

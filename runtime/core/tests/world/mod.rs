@@ -54,6 +54,8 @@ pub struct World {
     pub reloads: usize,
     /// Timers by due time; their contents do not concern the machine.
     pub timers: Vec<u64>,
+    /// The keys with a timer of a handler, each with the version that set it.
+    pub timers_of: BTreeMap<(HandlerName, String), Position>,
     pub fired: Vec<(u64, u64)>,
     /// Holds that were reported as quiet, and as over.
     pub quiet: Vec<HoldId>,
@@ -114,7 +116,17 @@ pub fn correction() -> DeliveryCommand {
 
 pub fn deployed(handler: &str, manifest: String) -> Deployed {
     let (actor, reason, copied_from) = ("test".to_owned(), String::new(), None);
-    Deployed { handler: name(handler), digest: DIGEST, manifest, actor, reason, copied_from, at_ms: 0, wall_ms: 0 }
+    Deployed {
+        handler: name(handler),
+        digest: DIGEST,
+        manifest,
+        actor,
+        reason,
+        copied_from,
+        finishing: Vec::new(),
+        at_ms: 0,
+        wall_ms: 0,
+    }
 }
 
 impl World {
@@ -132,6 +144,7 @@ impl World {
             batches: Vec::new(),
             reloads: 0,
             timers: Vec::new(),
+            timers_of: BTreeMap::new(),
             fired: Vec::new(),
             quiet: Vec::new(),
             over: Vec::new(),
@@ -160,11 +173,28 @@ impl World {
     /// Deploy a handler for all `order.*` events, which `fix.*` events correct, with more settings as JSON
     /// (`,"concurrency":1`).
     pub fn deploy(&mut self, handler: &str, extra: &str) {
+        self.deploy_beside(handler, extra, Vec::new());
+    }
+
+    /// The same, with `on_deploy = "finish"`: earlier versions that have something under way finish it.
+    pub fn deploy_to_finish(&mut self, handler: &str, extra: &str) {
+        let handler_name = name(handler);
+        let mut needed = self.machine.versions_of_open(&handler_name);
+        let timers = self.timers_of.iter().filter(|((of, _), _)| *of == handler_name);
+        needed.extend(timers.filter_map(|(_, set_by)| self.machine.version_as_of(&handler_name, *set_by)));
+        let view = self.handler(handler);
+        let earlier = view.finishing.iter().map(|version| version.position);
+        let finishing = earlier.chain([view.version]).filter(|version| needed.contains(version)).collect();
+        self.deploy_beside(handler, extra, finishing);
+    }
+
+    fn deploy_beside(&mut self, handler: &str, extra: &str, finishing: Vec<Position>) {
         let subscription = r#"{"types":["order.*"],"corrections":["fix.*"]}"#;
         let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{extra}}}"#);
         self.stage(Record::Deployed(Deployed {
             at_ms: self.now_ms,
             wall_ms: self.now_ms,
+            finishing,
             ..deployed(handler, manifest)
         }));
         self.ready(handler);
@@ -391,6 +421,7 @@ impl World {
             for delivery in deliveries_of(record) {
                 self.reload_for(&delivery);
             }
+            self.report_under_way(*position, record);
             self.tell(Input::Staged { position: *position, record });
             self.perform();
         }

@@ -22,9 +22,26 @@ impl World {
 
     pub(super) fn record(&mut self, record: Record) -> Position {
         let position = self.head().next();
+        self.report_under_way(position, &record);
         self.tell(Input::Staged { position, record: &record });
         self.log.push((position, record));
         position
+    }
+
+    /// What keys of the record have under way, by timers and on disk, at handlers of which earlier versions finish.
+    pub(super) fn report_under_way(&mut self, position: Position, record: &Record) {
+        for handler in self.machine.finishing().clone() {
+            let keys = record.events(position).filter_map(|(_, event)| {
+                let timer = self.timers_of.get(&(handler.clone(), event.key().to_owned())).copied();
+                let lane = self.machine.hash_key(event.key());
+                let spilled =
+                    self.rows.iter().filter(|(id, row)| id.handler == handler && row.spilled && row.key == lane);
+                let since = spilled.map(|(_, row)| row.as_of).chain(timer).min()?;
+                Some((lane, since))
+            });
+            let keys: Vec<_> = keys.collect();
+            self.tell(Input::UnderWay { handler: &handler, keys: &keys });
+        }
     }
 
     pub(super) fn perform(&mut self) {
@@ -97,7 +114,10 @@ impl World {
             event: outcome.position,
             key,
             attempt: outcome.attempt,
-            version: Position::ZERO,
+            version: self
+                .machine
+                .row(&DeliveryId { handler: handler.clone(), position: outcome.position })
+                .map_or(Position::ZERO, |row| row.version),
             digest: super::DIGEST,
             at_ms: self.now_ms,
             outcome: outcome.outcome,

@@ -161,7 +161,10 @@ impl Handle {
         let (Audit { actor, reason }, replaces) = (audit, replaces.map(|item| item.version));
         // The writer sets the time.
         let (handler, digest, manifest, at_ms, wall_ms) = (manifest.name, module.info().digest, json, 0, 0);
-        let deployed = Box::new(Deployed { handler, digest, manifest, actor, reason, copied_from, at_ms, wall_ms });
+        // So are the versions that finish.
+        let finishing = Vec::new();
+        let deployed = Deployed { handler, digest, manifest, actor, reason, copied_from, finishing, at_ms, wall_ms };
+        let deployed = Box::new(deployed);
         self.ask(|reply| Command::Deploy { deployed, module, replaces, reply }).await
     }
 }

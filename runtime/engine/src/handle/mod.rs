@@ -181,9 +181,10 @@ impl Handle {
     /// [`Refusal::Module`] describes the problem with it.
     pub async fn put_upload(&self, upload: Upload) -> Result<ModuleInfo, Refusal> {
         let info = self.0.modules.put(upload).await?;
-        for item in self.handlers().await?.into_iter().filter(|item| item.digest == info.digest && !item.ready) {
-            let module = self.load(item.digest).await?;
-            self.send(Command::Loaded { handler: item.name, digest: item.digest, module: Some(module) })?;
+        let waits = |item: &HandlerItem| !item.ready && item.digests().any(|digest| digest == info.digest);
+        for item in self.handlers().await?.into_iter().filter(waits) {
+            let module = self.load(info.digest).await?;
+            self.send(Command::Loaded { handler: item.name, digest: info.digest, module: Some(module) })?;
         }
         Ok(info)
     }

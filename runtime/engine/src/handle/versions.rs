@@ -33,11 +33,15 @@ impl Handle {
         after: Option<Position>,
         limit: usize,
     ) -> Result<VersionPage, Refusal> {
-        self.handler(name.clone()).await?;
+        let finishing = self.handler(name.clone()).await?.finishing;
         let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
-            page(&statuses, &name, after, limit)
+            let mut page = page(&statuses, &name, after, limit)?;
+            for one in &mut page.versions {
+                one.is_finishing = finishing.iter().any(|(position, _)| *position == one.position);
+            }
+            Ok(page)
         })
         .await?
     }
@@ -133,7 +137,8 @@ fn item(
     };
     let has_other_module = before.is_some_and(|before| before.digest != deployed.digest);
     let until = newer.map(Position::before);
-    Ok(VersionItem { row, position, until, deployed, copied_from, changes, has_other_module })
+    let is_finishing = false;
+    Ok(VersionItem { row, position, until, deployed, copied_from, changes, has_other_module, is_finishing })
 }
 
 fn find_rollback(

@@ -11,7 +11,8 @@ mod versions;
 
 use std::collections::HashMap;
 
-use weirgate_types::{HandlerName, KeyHasher, PartDelivery, Position, Record, RuntimeVersion, StatusPart};
+use weirgate_core::DeliveryRow;
+use weirgate_types::{DeliveryId, HandlerName, KeyHasher, PartDelivery, Position, Record, RuntimeVersion, StatusPart};
 use weirgate_views::{Change, ViewEntry};
 
 use crate::{
@@ -142,6 +143,14 @@ impl Projection {
     /// The first rows with a prefix, as they will be once the gathered changes are written.
     pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<ViewEntry>, StorageError> {
         self.pending.scan(&self.statuses.views, prefix, limit)
+    }
+
+    /// The row of an open delivery that has one.
+    pub fn delivery(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, StorageError> {
+        let row = keys::delivery(delivery);
+        let found = self.scan(&row, 1)?.into_iter().find(|(key, _)| *key == row);
+        let decode = |(_, value): ViewEntry| postcard::from_bytes(&value);
+        found.map(decode).transpose().map_err(StorageError::undecodable("a delivery's row"))
     }
 
     /// Takes the gathered changes: the view's changes and the parts to publish.

@@ -39,7 +39,7 @@ impl Projection {
         if version <= FIRST_STATE_VERSION {
             return Ok(());
         }
-        let Written { handler, key, effects } = written;
+        let Written { handler, key, effects, .. } = written;
         let row = keys::state_version(handler, key);
         let removes = effects.state.iter().any(|write| write.value.is_none());
         if removes && self.scan_keys(&keys::states(handler, key), 1)?.is_empty() {

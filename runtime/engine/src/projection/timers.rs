@@ -16,13 +16,14 @@ impl Projection {
         &mut self,
         position: Position,
         index: usize,
-        Written { handler, key, .. }: Written<'_>,
+        Written { handler, key, version, .. }: Written<'_>,
         write: &TimerWrite,
     ) -> Result<(), StorageError> {
         let (handler, key, name) = (handler.clone(), key.to_owned(), write.name.clone());
         let row = keys::timer(&TimerId { handler, key, name }, TimerKind::Handler);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        self.set_timer(row, write.set.as_ref().map(|set| TimerRow { due_ms: set.due_ms, position, index }))
+        let version = version.unwrap_or(position);
+        self.set_timer(row, write.set.as_ref().map(|set| TimerRow { due_ms: set.due_ms, position, index, version }))
     }
 
     /// The schedules of a version replace those of the previous version.
@@ -34,7 +35,7 @@ impl Projection {
         for (index, schedule) in (0_u32..).zip(&manifest.schedules) {
             let row = keys::timer(&timers::schedule_id(&deployed.handler, schedule), TimerKind::Schedule);
             let due_ms = schedule::next_after(&schedule.cron, deployed.wall_ms);
-            self.set_timer(row, due_ms.map(|due_ms| TimerRow { due_ms, position, index }))?;
+            self.set_timer(row, due_ms.map(|due_ms| TimerRow { due_ms, position, index, version: position }))?;
         }
         Ok(())
     }
@@ -67,8 +68,7 @@ impl Projection {
     }
 
     pub fn timer(&mut self, row: &[u8]) -> Result<Option<TimerRow>, StorageError> {
-        let value = self.get(row)?;
-        value.map(|value| postcard::from_bytes(&value).map_err(StorageError::undecodable("a timer"))).transpose()
+        self.get(row)?.map(|value| TimerRow::decode(&value)).transpose()
     }
 
     /// Its handler was removed.

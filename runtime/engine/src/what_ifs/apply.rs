@@ -120,6 +120,9 @@ impl Applying<'_> {
                 Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
                     return Ok(KeyEnd::Refused(refusal.to_string()));
                 }
+                Err(ReplayError::Refused(refusal)) if matches!(*refusal, Refusal::KeyFinishes { .. }) => {
+                    return Ok(KeyEnd::Refused(refusal.to_string()));
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -34,13 +34,14 @@ impl Writer {
                 Action::Release { delivery, commit } => self.release(delivery, commit)?,
                 Action::PassGap(gap) => self.pass_gap(gap)?,
                 Action::ChangeState(change) => self.change_state(change)?,
-                Action::Deliver { delivery, attempt, at_ms, wall_ms, carried, call } => {
+                Action::Deliver { delivery, attempt, version, at_ms, wall_ms, carried, call } => {
                     let stored = self.durability.recent(delivery.position);
                     let item = JobItem { delivery, attempt, carried, stored };
-                    self.deliver(item, call, (at_ms, wall_ms))?;
+                    self.deliver(item, version, call, (at_ms, wall_ms))?;
                 }
                 Action::Scan { handler, after, until } => {
-                    self.delivery.scan(&handler, (after, until), self.durability.reader(), self.time.now())?;
+                    let (reader, projection) = (self.durability.reader(), self.durability.projection());
+                    self.delivery.scan(&handler, (after, until), reader, projection, self.time.now())?;
                 }
                 Action::Reload { handler, lanes, due_ms } => {
                     self.delivery.reload(&handler, lanes, due_ms, self.durability.views(), self.time.now())?;
@@ -68,6 +69,7 @@ impl Writer {
     }
 
     fn stage_without_anchor(&mut self, record: Record) -> Result<Position, Exit> {
+        let under_way = self.under_way(&record)?;
         // A batch has a size limit; further records go into the next one, after another commit.
         let position = loop {
             match self.durability.stage(&record)? {
@@ -75,6 +77,7 @@ impl Writer {
                 None => self.commit_log()?,
             }
         };
+        self.report_under_way(&under_way);
         self.tell(Input::Staged { position, record: &record });
         self.delivery.note(&record);
         self.operations.note(&record);
@@ -82,13 +85,19 @@ impl Writer {
         Ok(position)
     }
 
-    fn deliver(&mut self, item: JobItem, call: Position, (at_ms, wall_ms): (u64, u64)) -> Result<(), Exit> {
+    fn deliver(
+        &mut self,
+        item: JobItem,
+        version: Position,
+        call: Position,
+        (at_ms, wall_ms): (u64, u64),
+    ) -> Result<(), Exit> {
         let handler = item.delivery.handler.clone();
         if let Some(job) = self.durability.waiting_job(&handler, call) {
             job.items.push(item);
             return Ok(());
         }
-        let deployed = self.delivery.deployed(&handler).cloned();
+        let deployed = self.delivery.deployed(&handler, version).cloned();
         let deployed = deployed.ok_or_else(|| Exit::Fault(EngineFault::NoModule(handler.clone())))?;
         let job = Job { handler, call, at_ms, wall_ms, deployed, items: vec![item] };
         self.durability.when_durable(After::Deliver(job));

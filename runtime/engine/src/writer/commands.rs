@@ -7,7 +7,7 @@ use std::{
 
 use weirgate_core::{AttemptResult, Input, Now};
 use weirgate_host::{CallError, Module};
-use weirgate_types::{Deployed, Digest, Event, FIRST_STATE_VERSION, HandlerName, Manifest, Position, Record};
+use weirgate_types::{Deployed, Digest, Event, FIRST_STATE_VERSION, HandlerName, Manifest, OnDeploy, Position, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// Maximum number of handlers: each event is matched against each handler, so their number adds to the cost of every event.
 const HANDLERS_MAX: usize = 256;
+/// Maximum number of earlier versions of a handler that finish what was under way: each keeps its module in memory.
+const FINISHING_MAX: usize = 8;
 /// Maximum number of subscriptions of one handler that are still needed, because they are in force for events that are not
 /// scanned yet.
 const SUBSCRIPTIONS_PENDING_MAX: usize = 64;
@@ -107,7 +109,7 @@ impl Writer {
 
     fn take_call_result(&mut self, mut call: Box<CallResult>) -> Result<(), Exit> {
         let (handler, calls) = (call.handler.clone(), std::mem::take(&mut call.hosts));
-        self.check_depths(&mut call);
+        Self::check_depths(&mut call);
         self.check_migrations(&mut call)?;
         let failure = |item: &ItemResult| item.result.as_ref().err().map(recorded_failure);
         let answers: Vec<_> = call.items.iter().map(|item| (failure(item), item.correction.is_some())).collect();
@@ -123,11 +125,10 @@ impl Writer {
         if calls.is_empty() { Ok(()) } else { self.feed(Input::Called { handler: &handler, calls: &calls }) }
     }
 
-    fn check_depths(&self, call: &mut CallResult) {
-        let Some(view) = self.delivery.machine().handler(&call.handler) else { return };
+    fn check_depths(call: &mut CallResult) {
         for item in &mut call.items {
             let depth = item.stored.depth_at(item.position);
-            causation::check(&mut item.result, depth, &view.manifest.limits);
+            causation::check(&mut item.result, depth, &call.deployed.limits);
         }
     }
 
@@ -165,12 +166,41 @@ impl Writer {
             return Ok(());
         }
         if !self.is_deployed(&deployed) {
+            match self.finishing_beside(&deployed)? {
+                Ok(finishing) => deployed.finishing = finishing,
+                Err(refusal) => {
+                    drop(reply.send(Err(refusal)));
+                    return Ok(());
+                }
+            }
             Now { at_ms: deployed.at_ms, wall_ms: deployed.wall_ms, .. } = self.time.now();
             self.stage(Record::Deployed(deployed))?;
         }
         self.loaded(&name, digest, Some(module))?;
         self.after_handler(name, reply);
         Ok(())
+    }
+
+    /// The earlier versions that finish what their keys have under way, once this one is in force. A rollback leaves nothing to the
+    /// version that it replaces.
+    fn finishing_beside(&self, deployed: &Deployed) -> Result<Result<Vec<Position>, Refusal>, Exit> {
+        let manifest = match Manifest::from_record(&deployed.manifest) {
+            Ok(manifest) => manifest,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let before = self.delivery.machine().handler(&deployed.handler);
+        let Some(before) = before.filter(|_| manifest.on_deploy == OnDeploy::Finish && deployed.copied_from.is_none())
+        else {
+            return Ok(Ok(Vec::new()));
+        };
+        if before.overlaps || before.manifest.ordering != manifest.ordering {
+            return Ok(Err(Refusal::CannotFinish(deployed.handler.clone())));
+        }
+        let finishing = self.versions_under_way(&deployed.handler)?;
+        Ok(match finishing.len() > FINISHING_MAX {
+            true => Err(Refusal::TooManyFinishing { handler: deployed.handler.clone(), most: FINISHING_MAX }),
+            false => Ok(finishing),
+        })
     }
 
     /// Whether the same module and manifest are in force already: then nothing changes, and no attempt is discarded.
@@ -199,7 +229,7 @@ impl Writer {
         let name = &deployed.handler;
         let Some(view) = self.delivery.machine().handler(name) else { return Ok(()) };
         let (from, to) = (view.manifest.state_version, Manifest::from_record(&deployed.manifest)?.state_version);
-        let in_force = self.delivery.deployed(name);
+        let in_force = self.delivery.deployed(name, view.version);
         // A module that is not there may have migrated.
         let is_migrating = || in_force.map_or(from > FIRST_STATE_VERSION, |deployed| deployed.module.migrates());
         if to < from {
@@ -228,29 +258,31 @@ impl Writer {
     }
 
     fn loaded(&mut self, name: &HandlerName, digest: Digest, module: Option<Module>) -> Result<(), Exit> {
-        let Some(view) = self.delivery.machine().handler(name).filter(|view| view.deployed.digest == digest) else {
-            return Ok(());
-        };
+        let Some(view) = self.delivery.machine().handler(name) else { return Ok(()) };
+        let earlier = view.finishing.iter().map(|one| (one.position, one.deployed.digest, &one.manifest));
+        let in_force = (view.version, view.deployed.digest, view.manifest);
+        let versions = earlier.chain([in_force]).filter(|(_, of, _)| *of == digest);
+        let versions = versions.map(|(version, _, manifest)| (version, manifest));
         let Some(module) = module else {
             // A deployment with the same digest may have come while the module was being looked up without success.
-            let is_here = self.delivery.deployed(name).is_some_and(|deployed| deployed.digest == digest);
-            return if is_here { Ok(()) } else { self.feed(Input::Unready { handler: name }) };
+            let waits = versions.count() > 0 && !self.delivery.has_module(name, digest);
+            return if waits { self.feed(Input::Unready { handler: name, digest }) } else { Ok(()) };
         };
-        let (config, limits) = (Arc::new(view.manifest.config.clone()), view.manifest.limits);
-        let (version, overlaps, state_version) = (view.version, view.overlaps, view.manifest.state_version);
-        let (capabilities, discarded) = (view.manifest.capabilities.clone(), AtomicBool::new(false));
-        let deployed = DeployedHandler {
+        let deployed = versions.map(|(version, manifest)| DeployedHandler {
             version,
             digest,
-            state_version,
-            module,
-            config,
-            limits,
-            capabilities,
-            overlaps,
-            discarded,
-        };
-        self.delivery.set_deployed(name.clone(), deployed);
+            state_version: manifest.state_version,
+            module: module.clone(),
+            config: Arc::new(manifest.config.clone()),
+            limits: manifest.limits,
+            capabilities: manifest.capabilities.clone(),
+            overlaps: view.overlaps,
+            discarded: AtomicBool::new(false),
+        });
+        let deployed: Vec<_> = deployed.collect();
+        for deployed in deployed {
+            self.delivery.set_deployed(name, deployed);
+        }
         self.feed(Input::Ready { handler: name, digest })
     }
 

@@ -87,7 +87,7 @@ impl Writer {
         }
         let version = self.delivery.machine().row(&delivery).map_or(Position::ZERO, |row| row.version);
         let digest = match &call {
-            Some(call) => call.digest,
+            Some(call) => call.deployed.digest,
             None => self.digest_at(version, handler)?,
         };
         self.warn_if_suspected(&delivery, &outcome.outcome);
@@ -155,7 +155,7 @@ impl Writer {
     ) -> Result<(StoredRecord, Left), Exit> {
         let reproducible = call.as_ref().is_some_and(|call| call.reproducible);
         let cpu_us = call.as_ref().map_or(0, |call| call.cpu_us_of_each());
-        let state_version = call.as_ref().map_or(0, |call| call.state_version);
+        let state_version = call.as_ref().map_or(0, |call| call.deployed.state_version);
         match call.and_then(|call| item_of(call, delivery, attempt)) {
             Some(item) => {
                 let effects = item.result.as_mut().map(std::mem::take).unwrap_or_default();

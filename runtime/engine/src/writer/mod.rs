@@ -21,6 +21,7 @@ mod replays;
 mod space;
 mod stopping;
 mod timers;
+mod under_way;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -93,8 +94,18 @@ impl Writer {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (operations, removals, holds) = (Operations::default(), Removals::default(), Holds::default());
-        let (synced, suspected_at_ms) = (Duration::ZERO, BTreeMap::new());
-        Self { ingress, delivery, durability, time, metrics, operations, removals, holds, synced, suspected_at_ms }
+        Self {
+            ingress,
+            delivery,
+            durability,
+            time,
+            metrics,
+            operations,
+            removals,
+            holds,
+            synced: Duration::ZERO,
+            suspected_at_ms: BTreeMap::new(),
+        }
     }
 
     /// Runs until a stop is requested, or until a fault: then no request is answered any more, and the log shows what was

@@ -41,7 +41,9 @@ impl Writer {
             let (position, record) = read?;
             self.bring_back(&record, through)?;
             self.follow_removals(&record, through)?;
+            let under_way = self.under_way(&record)?;
             self.durability.projection_mut().project(position, &record)?;
+            self.report_under_way(&under_way);
             self.feed(Input::Staged { position, record: &record })?;
             through = position.plus(record.width()).before();
             if self.durability.projection().changes() >= STEP_CHANGES {

@@ -102,6 +102,9 @@ impl Writer {
         if view.version != repaired.version {
             return Err(Refusal::VersionChanged(handler.clone()));
         }
+        if self.is_finishing(handler, &repaired.key)? {
+            return Err(Refusal::KeyFinishes { handler: handler.clone(), key: repaired.key.clone() });
+        }
         if !self.durability.has_space() {
             return Err(Refusal::DiskFull);
         }

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use weirgate_engine::Candidate;
-use weirgate_types::{CapabilityChange, Digest, HandlerName, Manifest};
+use weirgate_engine::{Candidate, Refusal};
+use weirgate_types::{CapabilityChange, Digest, HandlerName, Manifest, ManifestError, OnDeploy};
 
 use super::{
     audit::{Actor, Reason, audit},
@@ -152,6 +152,12 @@ pub async fn put(
     if query.plan {
         let candidate = app.engine.candidate(manifest, digest).await?;
         return Ok(axum::Json(Deployed::Plan(Box::new(plan(&app, &candidate, sample).await?))));
+    }
+    if retry_waiting && manifest.on_deploy == OnDeploy::Finish {
+        return Err(Refusal::from(ManifestError::Conflict(
+            "with `on_deploy = \"finish\"` what waits for a retry stays with its version: leave out `retry_waiting`, or deploy with `move`",
+        ))
+        .into());
     }
     let item = app.engine.deploy(manifest, digest, approve, audit.clone()).await?;
     let handler = HandlerItem::deployed(&app, item, retry_waiting.then_some(audit)).await?;

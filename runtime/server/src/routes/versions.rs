@@ -45,6 +45,8 @@ pub struct VersionItem {
     version: u32,
     /// The position from which it is in force.
     position: u64,
+    /// Whether it finishes what its keys had under way when it was replaced (`on_deploy = "finish"`).
+    finishing: bool,
     /// The last position at which it was in force; absent for the version that is.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
@@ -196,10 +198,11 @@ pub async fn roll_back(
 
 impl VersionItem {
     fn of(item: Item) -> Result<Self, Problem> {
-        let Item { row, position, until, deployed, copied_from, changes, has_other_module } = item;
+        let Item { row, position, until, deployed, copied_from, changes, has_other_module, is_finishing } = item;
         Ok(Self {
             version: row.number,
             position: position.0,
+            finishing: is_finishing,
             until: until.map(|until| until.0),
             digest: deployed.digest.to_string(),
             deployed_at: rfc3339(deployed.at_ms),

@@ -24,8 +24,8 @@ pub use capability::{Capabilities, Schedule};
 pub use difference::SettingChange;
 pub use growth::{CapabilityChange, MayDo};
 pub use policy::{
-    AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, Ordering, Resequence, RetryStage,
-    default_stages,
+    AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, OnDeploy, Ordering, Resequence,
+    RetryStage, default_stages,
 };
 pub use subscription::{Interest, RUNTIME_TYPES, Subscription, glob};
 
@@ -45,6 +45,9 @@ pub struct Manifest {
     /// component that exports `migrate-state`.
     #[serde(default = "first_state_version")]
     pub state_version: u32,
+    /// Which version handles the rest of what is under way when this one is deployed.
+    #[serde(default)]
+    pub on_deploy: OnDeploy,
     /// Maximum number of calls in flight, over all keys. Each has one delivery, or up to `batch.events_max`.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
@@ -261,6 +264,10 @@ impl Manifest {
         conflict(
             self.resequence.is_some() && self.ordering != Ordering::Key,
             "`[resequence]` is for `ordering = \"key\"`: a sequence is that of a key",
+        )?;
+        conflict(
+            self.on_deploy == OnDeploy::Finish && self.ordering != Ordering::Key,
+            "`on_deploy = \"finish\"` is for `ordering = \"key\"`: it is keys that finish",
         )?;
         let takes_corrections = self.subscriptions.iter().any(|one| !one.corrections.is_empty());
         conflict(

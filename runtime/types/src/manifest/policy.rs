@@ -31,6 +31,18 @@ pub enum EmitOrder {
     Input,
 }
 
+/// What happens to a key that is under way, by an open delivery or a timer, when another version is deployed.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDeploy {
+    /// It moves to the version with this setting; attempts that run are discarded.
+    #[default]
+    Move,
+    /// It stays with the version that it has until it has no open delivery and no timer left.
+    Finish,
+}
+
 /// What happens to a key after a dead letter.
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

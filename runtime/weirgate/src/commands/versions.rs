@@ -50,8 +50,9 @@ pub struct Remove {
     pub audit: Audit,
 }
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     Column::of("version"),
+    Column::of("finishing").dropped(8),
     Column::digest("digest").dropped(3),
     Column::of("position").dropped(1),
     Column::of("until").dropped(0),

@@ -35,6 +35,7 @@ pub struct Counter {
 /// Correctable: nothing is added. Transient, permanent: as the setting `fails` says.
 #[handler(on_correctable = at_least_as_many, migrate_state = migrate)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
+    let is_due = matches!(event.data, Incoming::Due(_));
     let added = match event.data {
         Incoming::Add(Add { count: 0 }) => {
             return Err(Failure::correctable("nothing is added", "`count` has to be positive"));
@@ -55,7 +56,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     if context.config("handling").as_deref() == Some("fails") {
         return Err(Failure::transient("it is to fail"));
     }
-    if let Some(after_ms) = context.config("timer_ms").and_then(|ms| ms.parse().ok()) {
+    if let Some(after_ms) = context.config("timer_ms").and_then(|ms| ms.parse().ok()).filter(|_| !is_due) {
         context.start_timer("due", weirgate_sdk::Due::AfterMs(after_ms), &Due {});
     }
     let version = context.config("version").unwrap_or_default();

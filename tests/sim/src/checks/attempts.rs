@@ -21,12 +21,9 @@ impl Checks {
             self.check_begin(watched, delivery, attempt, at_ms)?;
             self.check_lane(watched, delivery)?;
             self.check_handler(watched, delivery, at_ms)?;
+            watched.check_version(delivery, version)?;
         }
         let watched = self.watched(&delivery.handler);
-        let in_force = watched.versions.last().map(|(from, _)| *from);
-        check(Rule::Versions, in_force == Some(version), || {
-            format!("{delivery} begins under {version}, in force is {in_force:?}")
-        })?;
         watched.running += 1;
         if let Some(item) = watched.items.get_mut(&delivery.position) {
             (item.life, item.attempt, item.version) = (Life::Running, attempt, version);

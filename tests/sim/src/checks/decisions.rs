@@ -24,12 +24,17 @@ impl Checks {
                 return Ok(());
             }
         }
+        let key = self.known(Rule::OnceOnly, delivery)?.key;
+        let index = super::index_of(&delivery.handler);
+        let in_force = self.watched(&delivery.handler).versions.last().map_or(at, |(from, _)| *from);
+        let as_of = self.as_of(index, key, in_force.max(delivery.position), None);
         let watched = self.watched(&delivery.handler);
         watched.settle(delivery.position, Life::Ready);
         if let Some(item) = watched.items.get_mut(&delivery.position) {
             (item.attempt, item.spent, item.tried) = (0, 0, true);
             if life == Life::Dead {
                 (item.opened_at, item.hooked, item.corrected) = (at, false, None);
+                (item.as_of, item.version) = (as_of, Position::ZERO);
             }
             if let DeliveryCommand::Correct(correction) = &one.command {
                 item.hooked |= one.actor == HOOK;

@@ -1,5 +1,7 @@
 //! Which handler takes which event: by the version in force at the event's position.
 
+use std::collections::BTreeSet;
+
 use weirgate_types::{Deployed, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Mode, Position, Record};
 
 use super::{Checked, Checks, Item, Life, Rule, Watched, check, index_of};
@@ -22,8 +24,12 @@ impl Checks {
             let to = record.addressee().filter(|_| position == own).map(index_of);
             let (key, number) = (KeyHasher::default().hash(event.key()), event.sequence());
             let seen = Seen { position, r#type: event.r#type.clone(), key, number, to };
-            for (index, watched) in self.handlers.iter_mut().enumerate().filter(|(_, watched)| watched.is_deployed()) {
-                watched.see(index, &seen);
+            for index in 0..self.handlers.len() {
+                let as_of = self.as_of(index, key, position, Some(record));
+                let Some(watched) = self.handlers.get_mut(index).filter(|watched| watched.is_deployed()) else {
+                    continue;
+                };
+                watched.see(index, &seen, as_of);
             }
             self.events.push(seen);
         }
@@ -33,11 +39,12 @@ impl Checks {
         let index = index_of(&deployed.handler);
         let is_from_beginning = self.from_beginning.get(index).is_some_and(|is| *is);
         let Some(watched) = self.handlers.get_mut(index) else { return };
+        watched.finishing.clone_from(&deployed.finishing);
         watched.discard_running();
         let is_first = watched.versions.is_empty();
         watched.versions.push((position, Takes::of_manifest(&deployed.manifest)));
         if is_first && is_from_beginning {
-            self.events.iter().for_each(|seen| watched.see(index, seen));
+            self.events.iter().for_each(|seen| watched.see(index, seen, BTreeSet::from([seen.position])));
         }
     }
 }
@@ -56,6 +63,7 @@ impl Checks {
         check(Rule::Versions, left.is_none(), || format!("{handler} is removed with {left:?}"))?;
         watched.forget();
         self.timers.retain(|timer, _| timer.handler != *handler);
+        self.timer_versions.forget(|timer| timer.handler == *handler);
         self.schedules.removed(handler);
         self.state_versions.removed(handler);
         // A new handler of its name may emit the same again.
@@ -68,6 +76,7 @@ impl Checks {
 impl Watched {
     fn forget(&mut self) {
         self.versions.clear();
+        self.finishing.clear();
         self.items.clear();
         self.open.clear();
         self.corrections.clear();
@@ -76,16 +85,18 @@ impl Watched {
         self.breaker_open_until_ms = None;
     }
 
-    /// A deployment is a fence: running attempts are discarded, and count for nothing.
+    /// A deployment is a fence: running attempts are discarded, and count for nothing, but for those of versions that finish.
     fn discard_running(&mut self) {
-        let is_running = |position: &Position| self.items.get(position).is_some_and(|item| item.life == Life::Running);
+        let is_running = |position: &Position| {
+            self.items.get(position).is_some_and(|item| item.life == Life::Running && !self.keeps_attempt(item))
+        };
         let running: Vec<_> = self.open.iter().copied().filter(is_running).collect();
         for position in running {
             self.settle(position, Life::Ready);
         }
     }
 
-    fn see(&mut self, own: usize, seen: &Seen) {
+    fn see(&mut self, own: usize, seen: &Seen, as_of: BTreeSet<Position>) {
         let in_force = self.versions.iter().rfind(|(from, _)| *from <= seen.position).or(self.versions.first());
         let Some((_, takes)) = in_force else { return };
         if seen.to.is_none_or(|to| to == own) && seen.r#type.starts_with("fix.") {
@@ -93,7 +104,7 @@ impl Watched {
         }
         if seen.to.map_or(takes.takes(&seen.r#type), |to| to == own) {
             let item = Item::opened(seen.position, seen.key, seen.number);
-            self.items.insert(seen.position, Item { alone: seen.r#type == KEY_REPAIRED, ..item });
+            self.items.insert(seen.position, Item { alone: seen.r#type == KEY_REPAIRED, as_of, ..item });
             self.open.insert(seen.position);
         }
     }
@@ -107,6 +118,7 @@ impl Item {
             life: Life::Ready,
             attempt: 0,
             version: Position::ZERO,
+            as_of: BTreeSet::from([at]),
             spent: 0,
             tried: false,
             hooked: false,

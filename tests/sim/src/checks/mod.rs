@@ -9,6 +9,7 @@ mod outcomes;
 mod repairs;
 mod resequence;
 mod time;
+pub mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ use crate::{
 };
 use events::Seen;
 use migrations::StateVersions;
+use versions::TimerVersions;
 
 /// The guarantees. Each is checked by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +59,8 @@ pub enum Rule {
     Timers,
     /// The time of records never decreases, and no wait is too long.
     Time,
-    /// An attempt begins under the version in force and is committed by it; a removed handler leaves nothing.
+    /// An attempt begins under the version in force, or one that finishes what its key has under way, and is committed by it; a removed
+    /// handler leaves nothing.
     Versions,
     /// A key's state is migrated once, from the version that it has; and no deployment has an earlier one.
     Migrations,
@@ -117,6 +120,8 @@ pub struct Item {
     attempt: u32,
     /// The version that its last attempt began under.
     version: Position,
+    /// As of which positions its version may be chosen.
+    as_of: BTreeSet<Position>,
     spent: u32,
     /// Whether it was ever tried, in an attempt that was not discarded.
     pub tried: bool,
@@ -167,6 +172,8 @@ pub struct Watched {
     pub kind: &'static Kind,
     pub concurrency: u64,
     versions: Vec<(Position, Takes)>,
+    /// Earlier versions that finish what is under way.
+    finishing: Vec<Position>,
     pub items: BTreeMap<Position, Item>,
     pub open: BTreeSet<Position>,
     running: usize,
@@ -185,6 +192,7 @@ pub struct Checks {
     pub head: Position,
     events: Vec<Seen>,
     pub timers: BTreeMap<TimerId, u64>,
+    timer_versions: TimerVersions,
     pub schedules: Schedules,
     pub state_versions: StateVersions,
     /// How often schedules have fired.
@@ -219,6 +227,7 @@ impl Checks {
             kind: plan.handlers.get(index).map_or(&crate::KINDS[0], |setting| setting.kind),
             concurrency: plan.handlers.get(index).map_or(u64::MAX, |setting| setting.concurrency),
             versions: Vec::new(),
+            finishing: Vec::new(),
             items: BTreeMap::new(),
             open: BTreeSet::new(),
             running: 0,
@@ -233,6 +242,7 @@ impl Checks {
             head: Position::ZERO,
             events: Vec::new(),
             timers: BTreeMap::new(),
+            timer_versions: TimerVersions::default(),
             schedules: Schedules::default(),
             state_versions: StateVersions::default(),
             schedules_fired: 0,

@@ -66,12 +66,18 @@ impl Checks {
         }
     }
 
-    pub(super) fn write_timers(&mut self, Written { handler, key, effects }: Written<'_>) {
+    pub(super) fn write_timers(&mut self, Written { handler, key, effects, version }: Written<'_>) {
         for write in &effects.timers {
             let timer = TimerId { handler: handler.clone(), key: key.to_owned(), name: write.name.clone() };
             match &write.set {
-                Some(set) => drop(self.timers.insert(timer, set.due_ms)),
-                None => drop(self.timers.remove(&timer)),
+                Some(set) => {
+                    self.timer_versions.set(timer.clone(), version.unwrap_or(self.head));
+                    self.timers.insert(timer, set.due_ms);
+                }
+                None => {
+                    self.timer_versions.ended(&timer, self.head);
+                    self.timers.remove(&timer);
+                }
             }
         }
     }
@@ -143,6 +149,7 @@ impl Checks {
     /// A timer fired.
     pub(super) fn fired(&mut self, timer: &TimerId, due_ms: u64, at_ms: u64) -> Checked {
         let known = self.timers.remove(timer);
+        self.timer_versions.ended(timer, self.head);
         if known != Some(due_ms) {
             let what = format!("{timer:?} was to go off at {known:?}, not {due_ms}");
             return Err(Violation { rule: Rule::Timers, what });

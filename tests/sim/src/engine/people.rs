@@ -7,8 +7,8 @@ use weirgate_types::{BreakerId, DeliveryId, Mode, Position, Record};
 
 use super::{History, Stop, unreadable};
 use crate::{
-    Checked, NAMES, Rule, Takes,
-    checks::{Life, check, migrations},
+    Checked, NAMES, Order, Rule, Takes,
+    checks::{Life, check, migrations, versions},
     clients,
     clients::Intent,
     plan::name,
@@ -220,6 +220,8 @@ impl History<'_> {
         let latest = self.checks.state_versions.latest(&name(index)).unwrap_or(1);
         let version = (latest + u32::from(is_later)).saturating_sub(u32::from(is_earlier)).max(1);
         let manifest = migrations::with(&manifest, version);
+        let finishes = setting.kind.order == Order::Key && self.chance.one_in(2);
+        let manifest = if finishes { versions::to_finish(&manifest) } else { manifest };
         drop(self.engine.deploy(name(index), manifest));
     }
 

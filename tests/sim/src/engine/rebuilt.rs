@@ -172,7 +172,9 @@ fn comparable(rows: &Rows, name: &HandlerName) -> BTreeMap<Position, DeliveryRow
             DeliveryPhase::OutOfOrder { .. } => DeliveryPhase::Ready,
             phase => phase,
         };
-        (delivery.position, DeliveryRow { spilled: false, leads: false, offered: None, phase, ..row.clone() })
+        // What its key had under way depends on when it was opened, until an attempt says in the log which version it has.
+        let as_of = if row.attempt > 0 { row.as_of } else { Position::ZERO };
+        (delivery.position, DeliveryRow { spilled: false, leads: false, offered: None, phase, as_of, ..row.clone() })
     })
     .collect()
 }

@@ -24,7 +24,7 @@ impl Values {
         record: &Record,
     ) -> Result<Vec<Option<Vec<u8>>>, HistoryError> {
         let mut all = Vec::new();
-        for Written { handler, key: of, effects } in record.effects() {
+        for Written { handler, key: of, effects, .. } in record.effects() {
             for write in &effects.state {
                 if of != key {
                     all.push(None);

@@ -29,6 +29,7 @@ impl Delivery {
                 retrying: view.retrying,
                 deployed_at_ms: view.deployed.at_ms,
                 version: view.version,
+                finishing: view.finishing.iter().map(|one| (one.position, one.deployed.digest)).collect(),
                 version_number: None,
             }
         };

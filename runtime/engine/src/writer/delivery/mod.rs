@@ -30,7 +30,8 @@ pub struct Delivery {
     keys: KeyHasher,
     actions: VecDeque<Action>,
     budget: Budget,
-    deployed: BTreeMap<HandlerName, Arc<DeployedHandler>>,
+    /// The versions that deliveries run under, as far as their modules are loaded.
+    deployed: BTreeMap<HandlerName, BTreeMap<Position, Arc<DeployedHandler>>>,
     jobs: Jobs,
     workers: Vec<JoinHandle<()>>,
     /// The open breakers of hosts, for the workers.
@@ -151,27 +152,31 @@ impl Delivery {
 
     /// The handler was removed: what was going to be read for it is not for a later handler of its name.
     fn forget(&mut self, handler: &HandlerName) {
-        if let Some(deployed) = self.deployed.remove(handler) {
-            deployed.discard();
-        }
+        self.deployed.remove(handler).into_iter().flatten().for_each(|(_, deployed)| deployed.discard());
         let is_its = |action: &Action| matches!(action, Action::Scan { handler: name, .. } | Action::Reload { handler: name, .. } if name == handler);
         self.actions.retain(|action| !is_its(action));
         self.budget.forget(is_its);
     }
 
-    /// The handler's module is loaded. Calls of its earlier version are discarded; the machine ignores their results.
-    pub fn set_deployed(&mut self, handler: HandlerName, deployed: DeployedHandler) {
-        match self.deployed.get(&handler) {
-            // It was loaded already.
-            Some(before) if before.version == deployed.version => return,
-            Some(before) => before.discard(),
-            None => {}
+    /// A module of the handler is loaded. Calls of versions that finish nothing are discarded; the machine ignores their results.
+    pub fn set_deployed(&mut self, handler: &HandlerName, deployed: DeployedHandler) {
+        let versions = self.deployed.entry(handler.clone()).or_default();
+        // It may have been loaded already.
+        versions.entry(deployed.version).or_insert_with(|| Arc::new(deployed));
+        let Some(view) = self.machine.handler(handler) else { return };
+        let is_needed = |version| version == view.version || view.finishing.iter().any(|one| one.position == version);
+        for (_, replaced) in versions.extract_if(.., |version, _| !is_needed(*version)) {
+            replaced.discard();
         }
-        self.deployed.insert(handler, Arc::new(deployed));
     }
 
-    pub fn deployed(&self, handler: &HandlerName) -> Option<&Arc<DeployedHandler>> {
-        self.deployed.get(handler)
+    pub fn deployed(&self, handler: &HandlerName, version: Position) -> Option<&Arc<DeployedHandler>> {
+        self.deployed.get(handler)?.get(&version)
+    }
+
+    /// Whether a module of the handler is loaded.
+    pub fn has_module(&self, handler: &HandlerName, digest: Digest) -> bool {
+        self.deployed.get(handler).is_some_and(|all| all.values().any(|one| one.digest == digest))
     }
 
     /// The digest of the handler's present version.

@@ -1,12 +1,14 @@
 //! Reads for the machine: spilled lanes from the views, and events for lagging handlers.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use weirgate_core::{DeliveryRow, EventHead, Input, NextDue, Now, ReloadedLane};
 use weirgate_log::LogReader;
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 use weirgate_views::Views;
 
-use super::Delivery;
-use crate::{StorageError, keys};
+use super::{super::under_way, Delivery};
+use crate::{StorageError, keys, projection::Projection};
 
 /// Maximum number of retry stages in a manifest.
 const STAGES: u8 = 8;
@@ -54,9 +56,11 @@ impl Delivery {
         handler: &HandlerName,
         (after, until): (Position, Position),
         reader: &LogReader,
+        projection: &Projection,
         now: Now,
     ) -> Result<(), StorageError> {
-        let mut events = Vec::new();
+        let is_finishing = self.machine.finishing().contains(handler);
+        let (mut events, mut under_way) = (Vec::new(), BTreeMap::new());
         let (mut through, mut bytes) = (after, 0);
         for read in reader.scan(after.next()) {
             let (first, record) = read?;
@@ -64,6 +68,12 @@ impl Delivery {
                 break;
             }
             events.extend(EventHead::of(first, &record, self.keys));
+            for (_, event) in record.events(first).filter(|_| is_finishing) {
+                let lane = self.keys.hash(event.key());
+                if let Entry::Vacant(entry) = under_way.entry(lane) {
+                    entry.insert(under_way::since(projection, handler, (event.key(), lane))?);
+                }
+            }
             through = first.plus(record.width()).before();
             bytes += record.events(first).map(|(_, event)| event.data.len()).sum::<usize>();
             if through.0 >= after.0.saturating_add(self.budget.steps.scan_positions) || bytes >= SCAN_BYTES {
@@ -72,6 +82,11 @@ impl Delivery {
         }
         self.budget.spend(usize::try_from(through.0.saturating_sub(after.0)).unwrap_or(usize::MAX));
         self.budget.spend(bytes / BYTES_PER_WORK);
+        let under_way: Vec<_> = under_way.into_iter().filter_map(|(lane, since)| Some((lane, since?))).collect();
+        if is_finishing {
+            self.budget.spend(events.len());
+            self.tell(Input::UnderWay { handler, keys: &under_way }, now);
+        }
         self.tell(Input::Scanned { handler, events: &events, through }, now);
         Ok(())
     }

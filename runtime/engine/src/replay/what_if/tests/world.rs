@@ -176,6 +176,7 @@ impl World {
             actor: String::new(),
             reason: String::new(),
             copied_from: None,
+            finishing: Vec::new(),
             at_ms: 0,
             wall_ms: 0,
         };

@@ -1,0 +1,135 @@
+//! Under which version a delivery runs: the one in force, or an earlier one that finishes what its key had under way when it
+//! was replaced.
+//!
+//! Each delivery has a position as of which its version is chosen. That is its event's own, unless its key has something
+//! under way when it is opened: then it is as early as that. So a fence changes no row, however many there are.
+
+use std::collections::BTreeSet;
+
+use weirgate_types::{Deployed, Digest, KeyHash, Manifest, Position};
+
+use super::Handler;
+use crate::DeliveryRow;
+
+/// An earlier version, with the position of its deployment.
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub position: Position,
+    pub deployed: Deployed,
+    pub manifest: Manifest,
+}
+
+impl Handler {
+    /// The version under which a delivery runs.
+    pub fn version_of(&self, row: &DeliveryRow) -> Position {
+        self.version_as_of(row.as_of)
+    }
+
+    pub fn version_as_of(&self, as_of: Position) -> Position {
+        choose(self.finishing.iter().map(|version| version.position), self.version(), as_of)
+    }
+
+    /// The manifest of a version that deliveries run under.
+    pub fn manifest_of(&self, version: Position) -> &Manifest {
+        let earlier = self.finishing.iter().find(|one| one.position == version);
+        earlier.map_or(&self.manifest, |one| &one.manifest)
+    }
+
+    /// The earlier versions that may still have something to finish, in order of position.
+    pub fn finishing(&self) -> &[Version] {
+        &self.finishing
+    }
+
+    /// The version in force and earlier ones, as far as open deliveries need them: all, if some deliveries are on disk or not
+    /// opened yet.
+    pub fn versions_of_open(&self) -> BTreeSet<Position> {
+        let has_unknown = self.lanes.spilled.rows() > 0 || self.scanned.next() <= self.version();
+        let all = self.finishing.iter().map(|one| one.position).chain([self.version()]);
+        match has_unknown {
+            true => all.collect(),
+            false => self.lanes.rows().map(|row| self.version_of(row)).collect(),
+        }
+    }
+
+    /// The modules of all versions that deliveries run under.
+    fn digests(&self) -> BTreeSet<Digest> {
+        self.finishing.iter().map(|one| one.deployed.digest).chain([self.deployed.digest]).collect()
+    }
+
+    /// Whether the modules of all its versions can be called.
+    pub fn is_ready(&self) -> bool {
+        self.loaded.contains(&self.deployed.digest)
+            && self.finishing.iter().all(|one| self.loaded.contains(&one.deployed.digest))
+    }
+
+    /// A module can be called, or cannot.
+    pub fn set_loaded(&mut self, digest: Digest, is_loaded: bool) {
+        match is_loaded && self.digests().contains(&digest) {
+            true => self.loaded.insert(digest),
+            false => self.loaded.remove(&digest),
+        };
+    }
+
+    /// The version in force is replaced. Those that `stay` finish what is under way.
+    pub(super) fn replace(&mut self, position: Position, deployed: Deployed, manifest: Manifest) {
+        let stay = deployed.finishing.clone();
+        let before = Version {
+            position: std::mem::replace(&mut self.deployed_at, position),
+            deployed: std::mem::replace(&mut self.deployed, deployed),
+            manifest: std::mem::replace(&mut self.manifest, manifest),
+        };
+        self.finishing.push(before);
+        self.finishing.retain(|version| stay.contains(&version.position));
+        let digests = self.digests();
+        self.loaded.retain(|digest| digests.contains(digest));
+    }
+
+    /// Whether the attempt that runs is of a version that may commit it.
+    pub(super) fn keeps_attempt(&self) -> impl Fn(&DeliveryRow) -> bool + use<> {
+        let earlier: Vec<_> = self.finishing.iter().map(|version| version.position).collect();
+        let version = self.version();
+        move |row| choose(earlier.iter().copied(), version, row.as_of) == row.version
+    }
+
+    /// As of which position the version of a delivery is chosen that is opened now. `own` is where it would be if its key had
+    /// nothing under way.
+    pub(super) fn as_of(&self, lane: KeyHash, key: KeyHash, own: Position) -> Position {
+        if self.finishing.is_empty() {
+            return own;
+        }
+        let open = self.lanes.of_lane(lane).into_iter().filter_map(|position| self.lanes.get(position));
+        let spilled = self.lanes.spilled.late_of(lane);
+        let open = open.chain(spilled).filter(|row| row.key == key).map(|row| row.as_of);
+        let reported = self.under_way.get(&key).copied();
+        open.chain(reported).chain([own]).min().unwrap_or(own)
+    }
+}
+
+/// The last version from before `as_of`; what is older moved to the first of them.
+fn choose(earlier: impl Iterator<Item = Position>, in_force: Position, as_of: Position) -> Position {
+    let mut chosen = None;
+    for version in earlier.chain([in_force]) {
+        if version <= as_of || chosen.is_none() {
+            chosen = Some(version);
+        }
+    }
+    chosen.unwrap_or(in_force)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_last_from_before_that_finishes() {
+        let chosen =
+            |earlier: &[u64], as_of| choose(earlier.iter().copied().map(Position), Position(30), Position(as_of)).0;
+        assert_eq!([5, 10, 29, 30, 31].map(|as_of| chosen(&[], as_of)), [30; 5], "everything moves");
+        assert_eq!([5, 10, 19, 20, 29, 30, 31].map(|as_of| chosen(&[10, 20], as_of)), [10, 10, 10, 20, 20, 30, 30]);
+        assert_eq!(
+            [5, 10, 25, 30].map(|as_of| chosen(&[10], as_of)),
+            [10, 10, 10, 30],
+            "20 moved nothing, and is gone"
+        );
+    }
+}

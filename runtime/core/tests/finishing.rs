@@ -1,0 +1,147 @@
+//! `on_deploy = "finish"`: what is under way at a fence stays with its version.
+
+mod world;
+
+use weirgate_core::Limits;
+use weirgate_types::{Position, Record};
+use world::{World, correctable, delivery, name, transient};
+
+const RETRY: &str = r#","concurrency":4,"retry":[{"attempts":9,"first_delay_ms":10,"jitter":"none"}]"#;
+
+/// The version of each recorded attempt at a delivery, 1 for the first deployment.
+fn versions(world: &World, position: Position) -> Vec<usize> {
+    let deployed = world.log.iter().filter(|(_, record)| matches!(record, Record::Deployed(_)));
+    let deployed: Vec<_> = deployed.map(|(position, _)| *position).collect();
+    let attempts = world.log.iter().filter_map(|(_, record)| match record {
+        Record::Attempted { delivery, version, .. } if delivery.position == position => Some(*version),
+        _ => None,
+    });
+    attempts.map(|version| deployed.partition_point(|one| *one <= version)).collect()
+}
+
+#[test]
+fn a_key_stays_until_it_has_no_open_delivery_left() {
+    let mut world = World::with(RETRY);
+    let [one, two] = [1, 2].map(|id| world.publish(id, "x"));
+    world.deploy_to_finish("a", RETRY);
+    let [three, other] = [(3, "x"), (4, "y")].map(|(id, key)| world.publish(id, key));
+    assert_eq!(world.called(), [one.0, other.0], "the running attempt is not discarded");
+    assert_eq!((versions(&world, one), versions(&world, other)), (vec![1], vec![2]));
+    world.answer_at(one, Err(&transient()));
+    world.wait(1_000);
+    world.answer_at(one, Ok(()));
+    assert_eq!(versions(&world, one), [1, 1], "a retry too");
+    world.answer_at(two, Ok(()));
+    assert_eq!((versions(&world, two), versions(&world, three)), (vec![1], vec![1]), "what came meanwhile too");
+    world.answer_at(three, Ok(()));
+    let four = world.publish(5, "x");
+    assert_eq!(versions(&world, four), [2], "nothing was under way any more");
+}
+
+#[test]
+fn a_key_stays_while_it_has_a_timer() {
+    let mut world = World::with(RETRY);
+    world.publish(1, "x");
+    world.answer(Ok(()));
+    let version = world.handler("a").version;
+    world.timers_of.insert((name("a"), "x".to_owned()), version);
+    world.deploy_to_finish("a", RETRY);
+    let position = world.publish(2, "x");
+    world.answer(Ok(()));
+    assert_eq!(versions(&world, position), [1]);
+    world.timers_of.clear();
+    let position = world.publish(3, "x");
+    assert_eq!(versions(&world, position), [2]);
+}
+
+#[test]
+fn a_deployment_that_moves_moves_all_and_one_that_finishes_keeps_what_was_moved() {
+    let mut world = World::with(RETRY);
+    let one = world.publish(1, "x");
+    world.deploy_to_finish("a", RETRY);
+    let two = world.publish(2, "y");
+    world.deploy("a", RETRY);
+    assert!(world.handler("a").finishing.is_empty());
+    world.deploy_to_finish("a", RETRY);
+    let three = world.publish(3, "z");
+    while !world.calls.is_empty() {
+        world.answer(Ok(()));
+    }
+    let last = |position| versions(&world, position).last().copied();
+    assert_eq!([one, two, three].map(last), [Some(3), Some(3), Some(4)]);
+    assert_eq!(world.handler("a").open, 0);
+}
+
+#[test]
+fn versions_without_anything_left_are_dropped_by_the_next_deployment() {
+    let mut world = World::with(RETRY);
+    let one = world.publish(1, "x");
+    world.answer(Err(&correctable()));
+    for _ in 0..3 {
+        world.deploy_to_finish("a", RETRY);
+    }
+    assert_eq!(world.handler("a").finishing.len(), 1, "2 and 3 had nothing under way");
+    world.retry(&delivery("a", one), "x");
+    world.answer(Ok(()));
+    assert_eq!(versions(&world, one), [1, 1], "an operator's retry of what is open too");
+    world.deploy_to_finish("a", RETRY);
+    assert!(world.handler("a").finishing.is_empty());
+    world.retry(&delivery("a", one), "x");
+    assert_eq!(versions(&world, one), [1, 1, 5], "it was closed: nothing was under way");
+}
+
+#[test]
+fn deliveries_of_two_versions_share_no_call() {
+    let batch = r#","concurrency":1,"batch":{"events_max":8}"#;
+    let mut world = World::with(batch);
+    world.pause("a", true);
+    let old = [(1, "x"), (2, "y")].map(|(id, key)| world.publish(id, key));
+    world.deploy_to_finish("a", r#","concurrency":1"#);
+    let new = [(3, "u"), (4, "x"), (5, "v")].map(|(id, key)| world.publish(id, key));
+    world.pause("a", false);
+    let mut calls = Vec::new();
+    while !world.calls.is_empty() {
+        let call = world.batch_of_first();
+        calls.push(call.iter().map(|one| (one.0, versions(&world, *one))).collect::<Vec<_>>());
+        world.answer_batch(|_| Ok(()));
+    }
+    let alone = |position: Position, version| vec![(position.0, vec![version])];
+    let together: Vec<_> = [old[0], new[1], old[1]].map(|one| (one.0, vec![1])).to_vec();
+    let mut wanted = vec![together, alone(new[0], 2), alone(new[2], 2)];
+    for calls in [&mut calls, &mut wanted] {
+        for call in calls.iter_mut() {
+            call.sort();
+        }
+        calls.sort();
+    }
+    assert_eq!(calls, wanted, "and each call has the size of its version");
+}
+
+/// Whatever is in memory, on disk or not opened yet, and whenever the process restarts.
+#[test]
+fn spilled_and_unscanned_deliveries_stay_too() {
+    let limits = Limits { lane_max: 2, waiting_max: 1, active_max: 4, open_max: 12, ..Limits::default() };
+    for restarts in [None, Some(false), Some(true)] {
+        let mut world = World::new(limits);
+        world.deploy("a", RETRY);
+        world.pause("a", true);
+        let old: Vec<_> =
+            (0..24).zip(["x", "y", "z"].into_iter().cycle()).map(|(id, key)| world.publish(id, key)).collect();
+        world.deploy_to_finish("a", RETRY);
+        assert_eq!(world.handler("a").finishing.len(), 1);
+        let new = [(100, "x"), (101, "new")].map(|(id, key)| world.publish(id, key));
+        world.keep_view();
+        if let Some(with_view) = restarts {
+            world.restart(with_view);
+        }
+        world.pause("a", false);
+        while !world.calls.is_empty() {
+            world.answer(Ok(()));
+        }
+        assert_eq!((world.handler("a").open, world.handler("a").lag), (0, 0));
+        for position in old {
+            assert_eq!(versions(&world, position), [1], "{position} {restarts:?}");
+        }
+        assert_eq!(new.map(|position| versions(&world, position)), [vec![1], vec![2]], "{restarts:?}");
+    }
+}
