@@ -3,24 +3,12 @@
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::Command,
-};
-use weirgate_tests::{Server, Setup, manifest, order_handlers, within};
+use weirgate_tests::{Journey, Server, Setup, manifest, order_handlers, within};
 
 const JOURNEY_PATIENCE: Duration = Duration::from_secs(150);
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
-}
 
 /// The shop as the demo starts it, except that its handlers work at once.
 async fn shop() -> Server {
@@ -28,8 +16,7 @@ async fn shop() -> Server {
 }
 
 async fn shop_with_pace(pace_ms: &str) -> Server {
-    let dist = root().join("web/storefront/dist");
-    assert!(dist.join("index.html").exists(), "the shop is not built: npm ci && npm run build, in web/");
+    let dist = Journey::shop_files();
     let server = Setup::new().arg("--shop").arg(dist.to_str().expect("a path")).start().await;
     for (mut manifest, wasm) in order_handlers() {
         if manifest["config"]["pace_ms"].is_string() {
@@ -37,34 +24,24 @@ async fn shop_with_pace(pace_ms: &str) -> Server {
         }
         server.client.deploy(&manifest, wasm).await;
     }
-    let stocktaking = std::fs::read(root().join("handlers/inventory/stocktaking.json")).expect("the stocktaking");
+    let stocktaking =
+        std::fs::read(Journey::root().join("handlers/inventory/stocktaking.json")).expect("the stocktaking");
     server.client.publish(&serde_json::from_slice::<Vec<Value>>(&stocktaking).expect("events")).await.ok();
     server
 }
 
-/// Runs a journey. By a line on its output it may request to kill or start the server, or to drain handlers, and gets an
-/// answer.
+/// Runs a journey. It may ask for the server to be killed, started or stopped.
 async fn travel(journey: &str, server: &mut Server) {
-    let mut command = Command::new("node");
-    command.arg(root().join("tests/e2e/browser").join(journey)).arg(server.url("/shop/"));
-    command.current_dir(root().join("web")).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().expect("node runs");
-    let mut asks = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let mut answers = child.stdin.take().expect("its input");
-    while let Some(line) = asks.next_line().await.expect("a line") {
-        match line.as_str() {
-            "ask kill" => server.kill9(),
-            "ask start" => drop(server.start().await),
-            "ask stop" => drop(server.terminate().await),
-            other => {
-                println!("{journey}: {other}");
-                continue;
-            }
+    let mut journey = Journey::begin(journey, &server.url("/shop/"), &[]);
+    while let Some(asked) = journey.asks().await {
+        match asked.as_str() {
+            "kill" => server.kill9(),
+            "start" => drop(server.start().await),
+            "stop" => drop(server.terminate().await),
+            other => panic!("the journey asks for {other:?}"),
         }
-        answers.write_all(b"done\n").await.expect("it listens");
+        journey.answer().await;
     }
-    let status = child.wait().await.expect("its end");
-    assert!(status.success(), "{journey} failed: {status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

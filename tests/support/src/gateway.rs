@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -115,7 +116,7 @@ impl Inner {
         }
         let mut stream = BufReader::new(stream);
         let request = read(&mut stream).await?;
-        let path = request.path.clone();
+        let (path, reference) = (request.path.clone(), request.header("idempotency-key").to_owned());
         self.requests.lock().unwrap().push(request);
         loop {
             let released = self.release.notified();
@@ -125,7 +126,8 @@ impl Inner {
             released.await;
         }
         let status = self.status.load(Ordering::SeqCst);
-        let body = format!(r#"{{"status":{status},"path":"{path}"}}"#);
+        // As a payment provider does: the same reference for a repeated request.
+        let body = json!({ "status": status, "path": path, "reference": reference }).to_string();
         let head = format!("HTTP/1.1 {status} So\r\ncontent-type: application/json\r\nconnection: close\r\n");
         let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
         stream.write_all(answer.as_bytes()).await.ok()?;

@@ -3,11 +3,13 @@
 // A test that cannot continue panics with the reason.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
 
+pub mod activation;
 mod cli;
 mod client;
 mod clock;
 mod events;
 mod gateway;
+mod journey;
 mod lines;
 mod live;
 mod python;
@@ -17,12 +19,14 @@ mod scripts;
 mod server;
 mod terminal;
 mod wait;
+mod what_if;
 
 pub use cli::Cli;
 pub use client::{Answer, Client};
 pub use clock::WallClock;
 pub use events::{event, from, handler, manifest, order_handlers, placed};
 pub use gateway::{Gateway, Request};
+pub use journey::Journey;
 pub use live::{Document, Live};
 pub use python::python_program;
 pub use raw_socket::{CLOSE, End, HANDSHAKE, PING, PONG, RawFrame, RawSocket, TEXT, closing, masked};
