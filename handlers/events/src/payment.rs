@@ -31,6 +31,9 @@ pub struct PaymentRefunded {
     /// The charge's reference.
     pub reference: String,
     pub reason: String,
+    /// The replay whose repair found that too much was charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
 }
 
 /// The customer has corrected the payment details. If the payment awaits correction, this is merged into the data of the

@@ -104,6 +104,7 @@ fn a_refunded_late_payment_causes_one_mail() {
         total_cents: 1910,
         reference: "r".into(),
         reason: "it was not paid within 10 min".into(),
+        replay: None,
     };
     let mut world = World::new();
     let late = vec![accepted(), cancelled(), charged];

@@ -21,8 +21,8 @@ struct Excess {
 /// Refunds each charge's excess.
 ///
 /// # Errors
-/// Transient: the gateway does not answer. Permanent, for a person to settle: the customer has paid too little, or the repair
-/// changed more than is listed.
+/// Transient: the gateway does not answer. Permanent, for a person to settle: the customer has paid too little, a repair after which the
+/// excess was paid back is undone, or the repair changed more than is listed.
 pub fn refund(repair: &Repair, context: &mut Context) -> Result<(), Failure> {
     if repair.truncated {
         return Err(Failure::permanent(format!(
@@ -30,7 +30,15 @@ pub fn refund(repair: &Repair, context: &mut Context) -> Result<(), Failure> {
             repair.replay
         )));
     }
-    let by_reference = excess(repair)?;
+    let undone = undone_cents(repair)?;
+    if undone > 0 {
+        return Err(Failure::permanent(format!(
+            "{} was paid back after a repair that is undone; ask for it again, or skip this",
+            euros(undone)
+        )));
+    }
+    let standing = context.state().get::<PaymentCharged>(CHARGE)?;
+    let by_reference = excess(repair, standing.as_ref())?;
     if let Some((reference, Excess { cents, .. })) = by_reference.iter().find(|(_, excess)| excess.cents < 0) {
         let missing = euros(u64::try_from(cents.unsigned_abs())?);
         return Err(Failure::permanent(format!(
@@ -44,17 +52,29 @@ pub fn refund(repair: &Repair, context: &mut Context) -> Result<(), Failure> {
         let step = format!("refund-excess-{n}");
         gateway::refund(&Refund { step: &step, order: &order, total_cents, reference: &reference }, context)?;
         show(total_cents, &reason, context)?;
-        context.emit(&PaymentRefunded { order, total_cents, reference, reason: reason.clone() });
+        let replay = Some(repair.replay.clone());
+        context.emit(&PaymentRefunded { order, total_cents, reference, reason: reason.clone(), replay });
     }
     Ok(())
 }
 
+/// What earlier repairs paid back that this one undoes: the charge stands again as it was made, and nothing can be charged anew.
+fn undone_cents(repair: &Repair) -> Result<u64, Failure> {
+    let refunds = repair.before::<PaymentRefunded>()?.into_iter().filter(|one| one.replay.is_some());
+    Ok(refunds.map(|one| one.total_cents).fold(0, u64::saturating_add))
+}
+
 /// What the old version charged too much, less what it refunded too much, by the charge's reference. A charge or refund by a
-/// reference that the old version did not use is a call that the corrected one has made: that money has moved.
-fn excess(repair: &Repair) -> Result<BTreeMap<String, Excess>, Failure> {
+/// reference that the old version did not use is a call that the corrected one has made: that money has moved. A charge that stands
+/// and is not among the events of the repair stands again as it was made, by an undo.
+fn excess(repair: &Repair, standing: Option<&PaymentCharged>) -> Result<BTreeMap<String, Excess>, Failure> {
     let charge = |one: PaymentCharged| (one.reference, one.order, i128::from(one.total_cents));
     let refund = |one: PaymentRefunded| (one.reference, one.order, i128::from(one.total_cents));
-    let charged = difference(repair.before()?.into_iter().map(charge), repair.now()?.into_iter().map(charge));
+    let now: Vec<PaymentCharged> = repair.now()?;
+    let again = standing.filter(|charge| now.iter().all(|one| one.reference != charge.reference));
+    let before: Vec<PaymentCharged> = repair.before()?;
+    let before = before.into_iter().filter(|one| again.is_none_or(|again| again.reference != one.reference));
+    let charged = difference(before.map(charge), now.into_iter().map(charge));
     let refunded = difference(repair.before()?.into_iter().map(refund), repair.now()?.into_iter().map(refund));
     let mut by_reference = charged;
     for (reference, Excess { order, cents }) in refunded {

@@ -151,7 +151,7 @@ fn pay_back(reason: &str, context: &mut Context) -> Result<(), Failure> {
     context
         .set_status("refunded", format!("Paid back {}: {reason}", euros(total_cents)))
         .data(&ReasonData { total_cents, reason });
-    context.emit(&PaymentRefunded { order, total_cents, reference, reason: reason.to_owned() });
+    context.emit(&PaymentRefunded { order, total_cents, reference, reason: reason.to_owned(), replay: None });
     Ok(())
 }
 

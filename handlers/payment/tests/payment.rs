@@ -165,6 +165,7 @@ fn a_late_charge_is_refunded_once() {
         total_cents: 1910,
         reference: "pay-payment@17".into(),
         reason: "nothing is left of it".into(),
+        replay: None,
     };
     assert_eq!(run.emitted::<PaymentRefunded>(), [refunded]);
     assert_eq!(run.status().state, "refunded");

@@ -46,6 +46,7 @@ fn what_was_charged_too_much_is_refunded() {
         total_cents: 189_090,
         reference: "pay-payment@17".into(),
         reason: "too much was charged: cents were euros".into(),
+        replay: Some(repair.replay.clone()),
     };
     assert_eq!(run.emitted::<PaymentRefunded>(), [refunded]);
     assert_eq!((run.status().state.as_str(), run.status().data["total_cents"].as_u64()), ("charged", Some(1_910)));
@@ -109,6 +110,27 @@ fn a_refund_counts_once() {
     both.run_repair(Delivery::of_repair(&with(vec![], refunds.emitted_now)).key(KEY), on_corrected).did_nothing();
     let nothing = Repair::between(&charge(&mut self::world("up"), 5), &charge(&mut self::world("up"), 5));
     Delivery::of_repair(&nothing).key(KEY).run_repair(on_corrected).did_nothing();
+}
+
+#[test]
+fn an_undo_before_anything_was_paid_back_leaves_the_charge_as_it_was_made() {
+    let (_, repair) = repaired(191_000, 1_910);
+    let mut old = world("up");
+    charge(&mut old, 191_000);
+    let undo = Repair { emitted_before: repair.emitted_now, ..Repair::default() };
+    old.run_repair(Delivery::of_repair(&undo).key(KEY), on_corrected).did_nothing();
+}
+
+#[test]
+fn what_was_paid_back_is_not_paid_back_again_by_an_undo() {
+    let (mut world, repair) = repaired(191_000, 1_910);
+    let paid_back = world.run_repair(Delivery::of_repair(&repair).key(KEY), on_corrected);
+    // The undo takes the corrected charge back, and the refund with it; the first charge stands again.
+    let refunded = Repair::between(&paid_back, &charge(&mut self::world("up"), 5)).emitted_before;
+    let undo = Repair { emitted_before: [repair.emitted_now, refunded].concat(), ..Repair::default() };
+    let run = world.run_repair(Delivery::of_repair(&undo).key(KEY), on_corrected);
+    let told = "€1,890.90 was paid back after a repair that is undone; ask for it again, or skip this";
+    assert!(run.failure().is_permanent() && run.failure().message() == told, "{:?}", run.failure());
 }
 
 #[test]
