@@ -6,10 +6,7 @@ need_rust; need_wasm
 build_server
 say "building the driver and its handler"
 cargo build --release --locked -p weirgate-bench
-RUSTC=${WASM_RUSTC:-rustc} cargo build --profile handler --locked --target "$WASM_TARGET" -p bench-handler
-if [ "$WASM_TARGET" != wasm32-wasip2 ]; then
-  mkdir -p "$MODULES"; cp target/"$WASM_TARGET"/handler/bench_handler.wasm "$MODULES"/
-fi
+build_bench_handler
 bench=target/release/weirgate-bench
 peer=()
 if [ -n "${RESTATE_SERVER:-}" ] && [ -n "${RESTATE_DRIVER:-}" ]; then

@@ -133,6 +133,14 @@ build_handlers() {
   fi
 }
 
+# The handler that `weirgate-bench` measures with.
+build_bench_handler() {
+  RUSTC=${WASM_RUSTC:-rustc} cargo build --profile handler --locked --target "$WASM_TARGET" -p bench-handler
+  if [ "$WASM_TARGET" != wasm32-wasip2 ]; then
+    mkdir -p "$MODULES"; cp target/"$WASM_TARGET"/handler/bench_handler.wasm "$MODULES"/
+  fi
+}
+
 build_web() {
   say "building the shop"
   (cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build)

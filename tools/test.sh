@@ -33,4 +33,6 @@ cargo test --release --locked --workspace
 say "simulator: 180,000 histories, or as many as fit into 9 minutes (docs/simulation.md)"
 target/release/weirgate-sim --threads 2 --schedules 180000 --minutes 9
 say "instructions an event, against tests/bench/budget.json (docs/performance.md)"; target/release/weirgate-bench budget
+say "what-ifs: no calls, and one state however they are run (docs/performance.md)"
+build_bench_handler; target/release/weirgate-bench replay --events 20000 --live 0
 say "all tests passed in $(( (SECONDS - started) / 60 )) min $(( (SECONDS - started) % 60 )) s"

@@ -11,11 +11,13 @@ mod figures;
 mod healing;
 mod http;
 mod ledger;
+mod listener;
 mod load;
 mod orders;
 mod plot;
 mod process;
 mod push;
+mod replay;
 mod report;
 mod restate;
 mod scale;
@@ -29,6 +31,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     budget::Budget,
     compare::Comparison,
+    replay::Replay,
     scale::{Draw, Scale},
     server::Place,
 };
@@ -74,6 +77,8 @@ enum Command {
         #[arg(long, default_value_t = 4_000)]
         events: usize,
     },
+    /// CPU of a what-if over a million events against live's, and what it does to live traffic beside it
+    Replay(Replay),
     /// The cost of a pushed message and of an idle connection
     Push {
         /// Number of watchers of one subject
@@ -110,6 +115,7 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Replay(replay) => replay.run(&place).await,
         Command::Fairness { events } => fairness::measure(&place, events).await,
         Command::Push { subscribers, rounds, keyed, idle } => {
             push::to_all(&place, subscribers, rounds).await?.print();

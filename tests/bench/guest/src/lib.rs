@@ -27,7 +27,13 @@ pub struct Line {
 struct Progress {
     count: u64,
     status: String,
+    /// By which a what-if's candidate leaves another state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
+
+/// An event whose number is a multiple of it makes a call, if the configuration has an address for `calls`.
+const CALLED_EACH: u64 = 1_000;
 
 /// The status's data: the event, and how many events the order has had.
 #[derive(Serialize)]
@@ -50,7 +56,12 @@ pub fn handle(event: Event<OrderMoved>, context: &mut Context) -> Result<(), Fai
         _ => {}
     }
     let before = context.state().get::<Progress>("progress")?.unwrap_or_default();
-    let progress = Progress { count: before.count + 1, status };
+    let calls = context.config("calls");
+    let note = calls.as_ref().and_then(|_| context.config("note"));
+    if let Some(url) = calls.filter(|_| seq % CALLED_EACH == 0) {
+        context.fetch("call", Request::get(format!("{url}/{seq}")))?.ok()?;
+    }
+    let progress = Progress { count: before.count + 1, status, note };
     context.state().set("progress", &progress)?;
     context.set_status(progress.status, "").data(&Seen { seq, count: progress.count });
     Ok(())
