@@ -55,12 +55,14 @@ async fn settings_are_accepted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_run_from_top_to_bottom() {
     let mut count = 0;
-    for (page, blocks) in pages() {
+    // A writer of one runs it alone: WEIRGATE_PAGE=fixing-a-bug.
+    let only = std::env::var("WEIRGATE_PAGE").unwrap_or_default();
+    for (page, blocks) in pages().into_iter().filter(|(page, _)| page.contains(&only)) {
         let runs = |block: &Block| matches!(block.kind(), Ok(Kind::Run { .. } | Kind::Background { .. }));
         if blocks.iter().any(runs) {
             count += 1;
             Page::new(&page).run(&blocks).await;
         }
     }
-    assert!(count >= 2, "{count} pages have commands");
+    assert!(count >= if only.is_empty() { 2 } else { 1 }, "{count} pages have commands");
 }

@@ -48,6 +48,7 @@ impl Page {
         }
         std::os::unix::fs::symlink(binary(), dir.path().join("bin/weirgate")).expect("a link");
         fs::write(dir.path().join("folder"), dir.path().join("page").to_str().expect("UTF-8")).expect("written");
+        fs::write(dir.path().join("exports"), "").expect("written");
         Self { name: name.to_owned(), dir, port: free_port(), printed: String::new(), background: Vec::new() }
     }
 
@@ -148,9 +149,10 @@ impl Page {
         assert_eq!(block.text.trim(), held.trim(), "{}:{} is not what {file} holds", self.name, block.line);
     }
 
-    /// The command, and a note of the folder that it ends in.
+    /// The command, and a note of the folder that it ends in and of what it exports: a reader's terminal keeps both.
     fn keeping_folder(&self, command: &str) -> String {
-        format!("{}\npwd > '{}'\n", self.here(command), self.dir.path().join("folder").display())
+        let [folder, exports] = ["folder", "exports"].map(|file| self.dir.path().join(file).display().to_string());
+        format!(". '{exports}'\n{}\npwd > '{folder}'\nexport -p > '{exports}'\n", self.here(command))
     }
 
     /// The command with the test's port.
@@ -163,7 +165,9 @@ impl Page {
         let folder = fs::read_to_string(self.dir.path().join("folder")).expect("a folder");
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", script]).current_dir(folder.trim()).stdin(Stdio::null());
-        bash.env("PATH", path).env("WEIRGATE_URL", format!("http://127.0.0.1:{}", self.port));
+        bash.env("WEIRGATE_SOURCES", sources())
+            .env("PATH", path)
+            .env("WEIRGATE_URL", format!("http://127.0.0.1:{}", self.port));
         // Projects share what they compile; their own results are where a reader finds them.
         bash.env("CARGO_BUILD_BUILD_DIR", build_dir()).env_remove("CARGO_TARGET_DIR").env_remove("RUST_LOG");
         // What a page writes there is not the tester's. Rust stays where it is.
@@ -209,6 +213,11 @@ impl Drop for Running {
 pub fn path() -> String {
     let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/unpacked/usr/bin");
     format!("{}:{unpacked}", std::env::var("PATH").unwrap_or_default())
+}
+
+/// The workspace's folder, for hidden commands.
+fn sources() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../..")
 }
 
 /// Kept between runs.
