@@ -136,6 +136,26 @@ async fn reset_points_are_too_coarse() {
     }
 }
 
+/// A repair of some keys is history for a what-if of others: their plan leaves it alone, also if it was undone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_some_keys_reverts_another() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    fixed_too_late(client, 8).await;
+    let of = |keys: &[&str]| json!({ "handler": "activation", "selection": { "keys": keys } });
+    let first = client.what_if(&of(&["org/0", "org/1"])).await;
+    client.apply_replay(&first, "applied").await;
+    let second = client.what_if(&of(&["org/3"])).await;
+    assert_eq!(client.planned_keys(id_of(&second)).await, ["org/3"]);
+    client.apply_replay(&second, "applied").await;
+    let undo = client.undo_replay(id_of(&first)).await;
+    client.apply_replay(&undo, "undone").await;
+    let third = client.what_if(&of(&["org/5"])).await;
+    assert_eq!(client.planned_keys(id_of(&third)).await, ["org/5"]);
+    let active = client.status("member/early-3").await["parts"]["activation"]["state"].clone();
+    assert_eq!(active, "active", "the second repair stands");
+}
+
 /// Axon: handlers took replayed events for new ones. Here no event is delivered again, by a what-if to none and by its application to those alone
 /// that are appended, and these name the replay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -310,7 +330,9 @@ async fn the_affected_set_is_gathered_by_hand() {
     let server = Setup::new().start().await;
     let (client, cli) = (&server.client, Cli::of(&server));
     fixed_too_late(client, ORGANISATIONS).await;
-    let asked = cli.json(&["handlers", "affected", "activation", "--between", "1", "2"]);
+    // On a busy machine it tells its progress on standard error.
+    let printed = cli.run(&["handlers", "affected", "activation", "--between", "1", "2", "--output", "json"]);
+    let asked: Value = serde_json::from_slice(&printed.stdout).expect("JSON");
     let found = client.computed(id_of(&asked)).await;
     let list = client.get(&format!("/v1/replays/{}/differences?limit=1000", id_of(&found))).await.ok();
     let named: BTreeSet<_> = list["differences"]

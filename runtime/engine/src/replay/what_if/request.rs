@@ -135,6 +135,12 @@ impl Selection {
         Self { after: Position::ZERO, since_ms: None, keys: Vec::new(), ..self.clone() }
     }
 
+    /// Whether it leaves a key in.
+    #[must_use]
+    pub fn names(&self, key: &str) -> bool {
+        self.keys.is_empty() || self.keys.iter().any(|one| one == key)
+    }
+
     /// Whether the candidate handles a delivery; `read_state` is asked for separately.
     #[must_use]
     pub fn takes(&self, facts: Facts<'_>) -> bool {
@@ -144,7 +150,7 @@ impl Selection {
             && self.through.is_none_or(|through| event <= through)
             && self.since_ms.is_none_or(|since| at_ms >= since)
             && self.until_ms.is_none_or(|until| at_ms < until)
-            && (self.keys.is_empty() || self.keys.iter().any(|one| one == key))
+            && self.names(key)
             && (self.types.is_empty() || self.types.iter().any(|pattern| weirgate_types::glob(pattern, r#type)))
             && self.filter.iter().all(|filter| filter.applies(data))
             && is_there(self.outcome.as_ref(), handled.map(|(closed, _)| closed))

@@ -281,7 +281,10 @@ impl<'a> Fork<'a> {
     /// What an earlier repair wrote is part of what stands, and not of the fork, where its handler's deliveries are executed again.
     fn repaired(&mut self, walk: &Walk, position: Position, repaired: &Repaired) -> Result<(), ReplayError> {
         let is_without = match self.request.runs {
-            Runs::Candidate(_) => repaired.handler == self.request.handler && repaired.through > self.after,
+            Runs::Candidate(_) => {
+                let is_selected = self.request.selection.names(&repaired.key);
+                repaired.handler == self.request.handler && is_selected && repaired.through > self.after
+            }
             Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
         };
         let lane = (repaired.handler.clone(), repaired.key.clone());
