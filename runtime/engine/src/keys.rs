@@ -10,8 +10,8 @@ use crate::{
     StorageError,
     replays::RepairId,
     tables::{
-        DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, LAGGING, MODULES, NUMBERS, OFFERS, PARTS, QUEUE,
-        REMOVALS, REMOVED, REPAIRS, REPLAYING, REPLAYS, SPILLED, STATE_VERSIONS, STATES, TIMERS, TIMERS_BY_TIME,
+        ANSWERS, DEAD_LETTERS, DELIVERIES, DEPLOYMENTS, HANDLERS, HOSTS, LAGGING, MODULES, NUMBERS, OFFERS, PARTS,
+        QUEUE, REMOVALS, REMOVED, REPAIRS, REPLAYING, REPLAYS, SPILLED, STATE_VERSIONS, STATES, TIMERS, TIMERS_BY_TIME,
         VERSIONS,
     },
 };
@@ -138,10 +138,25 @@ pub fn repair_of(row: &[u8]) -> Option<RepairId> {
     Some(RepairId { is_undo: *head.last()? == 1, key: KeyHash(key), position: Position(position) })
 }
 
+/// All answers that replays got for a handler's deliveries.
+pub fn answers_for(name: &HandlerName) -> Vec<u8> {
+    [ANSWERS.prefix(), name.as_str().as_bytes(), &[0]].concat()
+}
+
+/// Those for a delivery.
+pub fn answers_of(delivery: &DeliveryId) -> Vec<u8> {
+    by_position(ANSWERS, delivery)
+}
+
+pub fn answer(delivery: &DeliveryId, position: Position) -> Vec<u8> {
+    [answers_of(delivery), position_value(position)].concat()
+}
+
 /// The rows that a removed handler leaves, as prefixes of their keys; its timers first, so that none fires.
-pub fn left_by(name: &HandlerName) -> [Vec<u8>; 10] {
+pub fn left_by(name: &HandlerName) -> [Vec<u8>; 11] {
     let of = |table: Table| [table.prefix(), name.as_str().as_bytes(), &[0]].concat();
-    [TIMERS, DELIVERIES, SPILLED, QUEUE, OFFERS, NUMBERS, DEAD_LETTERS, VERSIONS, STATE_VERSIONS, STATES].map(of)
+    [TIMERS, DELIVERIES, SPILLED, QUEUE, OFFERS, NUMBERS, DEAD_LETTERS, VERSIONS, ANSWERS, STATE_VERSIONS, STATES]
+        .map(of)
 }
 
 /// All open deliveries of a handler.
@@ -175,7 +190,7 @@ pub fn host_of(key: &[u8]) -> Option<CalledHost> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
-/// The position that a row of a spilled lane ends with.
+/// The position that a row of a spilled lane, or of an answer, ends with.
 pub fn last_position(key: &[u8]) -> Option<Position> {
     key.last_chunk::<8>().map(|position| Position(u64::from_be_bytes(*position)))
 }

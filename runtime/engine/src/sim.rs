@@ -189,10 +189,10 @@ impl Engine {
         let workers = (Jobs::to(taker), Vec::new());
         let host_breakers = Arc::new(HostBreakers::new(clock));
         let machine = Machine::new(limits, Entropy::seeded(seed));
-        let delivery = Delivery::new(machine, log.key_hasher(), workers, host_breakers);
+        let delivery = Delivery::new(machine, log.key_hasher(), workers, Arc::clone(&host_breakers));
         let history = History::open(history, log.reader(), Arc::clone(log.epochs()), log.key_hasher());
         let history = history.map_err(|error| Exit::Disk(error.to_string()))?;
-        let services = (modules, Arc::default(), Indexing::idle(Arc::new(history)));
+        let services = (modules, Arc::default(), host_breakers, Indexing::idle(Arc::new(history)));
         let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
         let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
         let mut writer = Writer::new(ingress, delivery, durability, time, metrics);

@@ -93,11 +93,11 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let complete = runs::start(Arc::clone(&identities))?;
     let identities = (Arc::clone(&identities), complete, window);
     let ingress = Ingress::new(inbox, options.events_in_flight_max, identities);
-    let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), host_breakers);
+    let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), Arc::clone(&host_breakers));
     let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
     let history = storage::open_history(&options.dir, &log);
     let indexing = Indexing::start(history, storage::history_dir(&options.dir), options.disk_free_bytes_min)?;
-    let services = (modules, secrets, indexing);
+    let services = (modules, secrets, host_breakers, indexing);
     let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
     let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
     run(Writer::new(ingress, delivery, durability, time, metrics), host, commands, fault_sender)?;
@@ -114,7 +114,7 @@ pub fn share(
     log: &Log,
     views: Views,
     commands: Sender<Command>,
-    (modules, secrets, indexing): (Arc<Modules>, Arc<Secrets>, Indexing),
+    (modules, secrets, host_breakers, indexing): (Arc<Modules>, Arc<Secrets>, Arc<HostBreakers>, Indexing),
     metrics: &Arc<Metrics>,
     (ingress, space): (&Ingress, &DiskSpace),
     fault: watch::Receiver<Option<Arc<EngineFault>>>,
@@ -138,6 +138,7 @@ pub fn share(
         what_ifs: WhatIfs::default(),
         replays: ReplaySlots::default(),
         secrets,
+        host_breakers,
         indexing,
         identities: Arc::clone(ingress.identities()),
     }

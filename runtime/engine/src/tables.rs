@@ -32,6 +32,7 @@ pub const TABLES: Tables = Tables::new(&[
     REPLAYS,
     REPLAYING,
     REPAIRS,
+    ANSWERS,
 ]);
 
 /// No more of the key; the value is [`weirgate_core::Anchors`], postcard.
@@ -85,6 +86,8 @@ pub const REPLAYS: Table = Table { name: b'p', packed: false };
 pub const REPLAYING: Table = Table { name: b'f', packed: false };
 /// Replay, whether it is an undo, key hash, position of the `Repaired`; no value.
 pub const REPAIRS: Table = Table { name: b'P', packed: true };
+/// Handler, 0, position of the delivery's event, position of the `ReplayAnswered`; the replay: a position, 8 bytes.
+pub const ANSWERS: Table = Table { name: b'A', packed: true };
 
 #[cfg(test)]
 mod tests {
@@ -94,7 +97,7 @@ mod tests {
     #[test]
     fn tables_are_stored_as_they_always_were() {
         let of = |matches: fn(&[u8]) -> bool| -> Vec<u8> { (0..=u8::MAX).filter(|name| matches(&[*name])).collect() };
-        assert_eq!(of(|key| TABLES.hold(key)), b"CGKOPQSVXYZabdefhlmprstxy");
-        assert_eq!(of(|key| TABLES.is_packed(key)), b"CGKOPQSVXYZ");
+        assert_eq!(of(|key| TABLES.hold(key)), b"ACGKOPQSVXYZabdefhlmprstxy");
+        assert_eq!(of(|key| TABLES.is_packed(key)), b"ACGKOPQSVXYZ");
     }
 }

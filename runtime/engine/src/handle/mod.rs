@@ -1,6 +1,7 @@
 //! The handle: the server's access to the engine. Cheap to clone; every request to the engine goes through it.
 
 mod bulk_jobs;
+mod candidates;
 mod dead_letters;
 mod deliveries;
 mod deployment;
@@ -36,6 +37,7 @@ use weirgate_types::{
 use crate::{
     Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal, StorageError,
     command::{Command, Permit, Reply},
+    host_breakers::HostBreakers,
     identities::Identified,
     indexing::Indexing,
     modules::{Collected, Modules, Upload},
@@ -84,6 +86,7 @@ pub struct Shared {
     pub bulk_jobs: BulkJobs,
     pub replays: ReplaySlots,
     pub secrets: Arc<Secrets>,
+    pub host_breakers: Arc<HostBreakers>,
     pub indexing: Indexing,
     pub what_ifs: WhatIfs,
     pub identities: Arc<Identities>,

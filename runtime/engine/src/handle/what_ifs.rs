@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record, ReplayApproved, ReplayEnd};
+use weirgate_types::{Digest, HandlerName, Manifest, Position, Record, ReplayApproved, ReplayEnd};
 
-use super::{Handle, Shared, blocking, replays, versions};
+use super::{Handle, Shared, blocking, replays};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
-    replay::{Bounds, Candidate, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
+    replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
     what_ifs::{Apply, Computed, Known, PlanId},
 };
 
@@ -96,6 +96,8 @@ pub struct Choices {
     pub keys: Option<Vec<String>>,
     /// Whether timers of the fork that were due in the past fire.
     pub fire_past: bool,
+    /// Whether calls are made that the log holds no answer for, where the fork goes on after them.
+    pub allow_calls: bool,
 }
 
 impl Handle {
@@ -114,6 +116,9 @@ impl Handle {
             selection.version = Some(self.version_of_number(&handler, number).await?.0);
         }
         let candidate = self.what_if_candidate(&handler, candidate).await?;
+        if missing_answers == MissingAnswers::Call {
+            self.check_may_call(&candidate).await?;
+        }
         let (runs, through) = (Runs::Candidate(candidate), self.head());
         let request =
             WhatIf { handler: handler.clone(), runs, selection, missing_answers, bounds, through, asked_at_ms: 0 };
@@ -156,7 +161,7 @@ impl Handle {
         items.truncate(limit);
         let what_if = |item: ReplayItem| {
             let id = PlanId { replay: item.replay, is_undo: false };
-            Ok(WhatIfItem { id, request: Arc::new(request_of(&item)?), known: self.0.what_ifs.get(id), item })
+            Ok(WhatIfItem { id, request: Arc::new(request_of(&item)?), known: self.0.what_ifs.peek(id), item })
         };
         let what_ifs = items.into_iter().map(what_if).collect::<Result<Vec<_>, Refusal>>()?;
         let next = what_ifs.last().map(|last| last.id.replay).filter(|_| has_more);
@@ -303,50 +308,6 @@ impl Handle {
         self.step_replay(ReplayStep::End { replay, end: ReplayEnd::Cancelled }, audit).await?;
         self.0.what_ifs.cancel(replay);
         self.replay(replay).await
-    }
-
-    /// The candidate has to be in force: otherwise later deliveries would be handled by another version than the repaired ones.
-    async fn check_in_force(&self, request: &WhatIf) -> Result<(), Refusal> {
-        let Runs::Candidate(candidate) = &request.runs else { return Ok(()) };
-        let handler = &request.handler;
-        let version = self.handler(handler.clone()).await?.version;
-        let deployed = self.deployed(version).await?;
-        let [ours, theirs] = [&candidate.manifest, &deployed.manifest].map(|json| Manifest::from_record(json));
-        match deployed.digest == candidate.module && ours? == theirs? {
-            true => Ok(()),
-            false => Err(Refusal::CandidateNotInForce(handler.clone())),
-        }
-    }
-
-    async fn what_if_candidate(&self, handler: &HandlerName, asked: AskedCandidate) -> Result<Candidate, Refusal> {
-        let (position, deployed) = match asked {
-            AskedCandidate::Module(module, manifest) => {
-                self.handler(handler.clone()).await?;
-                if manifest.name != *handler {
-                    return Err(Refusal::Selection(format!("the candidate's manifest is that of {}", manifest.name)));
-                }
-                let manifest = self.candidate(*manifest, module).await?.manifest;
-                let manifest = serde_json::to_string(&manifest).map_err(StorageError::encode("the manifest"))?;
-                return Ok(Candidate { module, manifest, version: None });
-            }
-            AskedCandidate::InForce => {
-                let version = self.handler(handler.clone()).await?.version;
-                (version, self.deployed(version).await?)
-            }
-            AskedCandidate::Version(number) => self.version_of_number(handler, number).await?,
-        };
-        Ok(Candidate { module: deployed.digest, manifest: deployed.manifest, version: Some(position) })
-    }
-
-    async fn version_of_number(&self, handler: &HandlerName, number: u32) -> Result<(Position, Deployed), Refusal> {
-        self.handler(handler.clone()).await?;
-        let (statuses, handler) = (self.0.statuses.clone(), handler.clone());
-        self.0.queries.read(move || versions::by_number(&statuses, &handler, number)).await?
-    }
-
-    async fn deployed(&self, version: Position) -> Result<Deployed, Refusal> {
-        let statuses = self.0.statuses.clone();
-        Ok(self.0.queries.read(move || versions::deployed_at(&statuses, version)).await??)
     }
 
     async fn computed(&self, id: PlanId) -> Result<Arc<Computed>, Refusal> {

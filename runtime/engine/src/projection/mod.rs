@@ -89,6 +89,7 @@ impl Projection {
             Record::Fired { timer, due_ms, next_ms, event, .. } => {
                 self.fired(timer, crate::timers::kind_of(event), *due_ms, *next_ms)?;
             }
+            Record::ReplayAnswered(answered) => self.replay_answered(position, answered),
             Record::ModeChanged(changed) => self.mode_changed(position, changed),
             Record::Removed(removed) => self.removed(position, removed),
             Record::BreakerChanged(changed) => self.breaker_changed(position, changed),
@@ -101,7 +102,6 @@ impl Projection {
             | Record::Stepped(_)
             | Record::Released { .. }
             | Record::CorrectionRefused(_)
-            | Record::ReplayAnswered(_)
             | Record::Lost(_) => {}
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! A row for each replay, one for each of its repairs, and the replay that is being applied to a handler.
 
-use weirgate_types::{Position, Repaired, ReplayApproved, ReplayEnded, ReplayRequested};
+use weirgate_types::{Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested};
 
 use super::Projection;
 use crate::{
@@ -41,6 +41,10 @@ impl Projection {
             let keys = if is_undo { &mut row.keys_undone } else { &mut row.keys };
             *keys = keys.saturating_add(u64::from(is_new));
         })
+    }
+
+    pub(super) fn replay_answered(&mut self, position: Position, answered: &ReplayAnswered) {
+        self.put(keys::answer(&answered.delivery, position), keys::position_value(answered.replay));
     }
 
     /// A replay whose request was lost has no row.

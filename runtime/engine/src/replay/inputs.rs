@@ -59,13 +59,19 @@ impl Inputs {
 
     /// The commit that ended an attempt; `None` if it was discarded. `at` is a record that was read already.
     pub fn commit(&self, ended: &Ended, at: Option<&StoredRecord>) -> Result<Option<Commit>, ReplayError> {
+        let Some(stored) = self.commit_record(ended, at)? else { return Ok(None) };
+        let commit = stored.record.commit_of(&ended.begun.delivery);
+        Ok(Some(commit.cloned().ok_or(StorageError::Missing { what: "commit", position: stored.first })?))
+    }
+
+    /// The record with the commit that ended an attempt; `None` if it was discarded. `at` is a record that was read already.
+    pub fn commit_record(&self, ended: &Ended, at: Option<&StoredRecord>) -> Result<Option<StoredRecord>, ReplayError> {
         let Some(position) = ended.commit else { return Ok(None) };
-        let read = match at.filter(|at| at.first == position) {
-            Some(at) => Some(at.clone()),
-            None => StoredRecord::read(&self.log, position).map_err(StorageError::from)?,
-        };
-        let commit = read.as_ref().and_then(|stored| stored.record.commit_of(&ended.begun.delivery));
-        Ok(Some(commit.cloned().ok_or(StorageError::Missing { what: "commit", position })?))
+        if let Some(at) = at.filter(|at| at.first == position) {
+            return Ok(Some(at.clone()));
+        }
+        let read = StoredRecord::read(&self.log, position).map_err(StorageError::from)?;
+        Ok(Some(read.ok_or(StorageError::Missing { what: "commit", position })?))
     }
 
     /// `commits` are those of its attempts, where they have one.

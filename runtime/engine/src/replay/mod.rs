@@ -40,12 +40,14 @@ pub use find::{Finder, Found};
 pub use fixture::Fixture;
 pub use mask::{BadMask, Mask};
 pub use pace::Pace;
+pub(crate) use pace::cancellable;
 pub use recordings::{Recorded, Recording, Recordings};
 pub use verify::{Difference, Verified, verify, verify_range};
 pub use what_if::{
     AnsweredCall, Bound, Bounds, Candidate, Closed, Emission, Emissions, Examination, Examined, Fails, Filter, KeyPlan,
-    Lane, LaneId, Listed, MissingAnswers, Notes, OutcomeChange, Pairs, PathStep, Planned, Progress, Runs, Selection,
-    Side, Sources, Stands, StatusSides, Stays, UnansweredCall, WhatIf, pair, plan_digest,
+    Lane, LaneId, Listed, MayCall, MissingAnswers, NoOutside, Notes, OutcomeChange, Outside, Pairs, PathStep, Planned,
+    Progress, ReplayAnswer, Runs, Selection, Side, Sources, Stands, StatusSides, Stays, UnansweredCall, WhatIf, pair,
+    plan_digest,
 };
 
 /// Why a replay ended early.
@@ -75,6 +77,8 @@ pub enum ReplayError {
     Cancelled,
     #[error("the limit `{0}` is reached")]
     Bound(&'static str),
+    #[error("it ended by a defect of this program: {0}")]
+    Panicked(String),
     #[error("it is not computed")]
     NotComputed,
     #[error("a thread cannot wait")]

@@ -57,8 +57,14 @@ impl Pace {
     /// For the calls, which end soon when it is cancelled.
     #[must_use]
     pub fn processor(&self) -> Arc<dyn Processor> {
-        Arc::new(Cancellable(Arc::clone(&self.cancelled)))
+        cancellable(&self.cancelled)
     }
+}
+
+/// A processor for calls that end at their next tick once this is true.
+#[must_use]
+pub fn cancellable(cancelled: &Arc<AtomicBool>) -> Arc<dyn Processor> {
+    Arc::new(Cancellable(Arc::clone(cancelled)))
 }
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use weirgate_types::{
     Repaired, ReplayEnd, ValueBefore, json::JsonBytes,
 };
 
-use super::{Apply, Bounded, Known, PlanId, Watch, chain, compute::sources, stands::Now};
+use super::{Apply, Bounded, Known, PlanId, compute::sources, stands::Now};
 use crate::{
     Refusal,
     handle::{Handle, Shared},
@@ -46,18 +46,11 @@ enum KeyEnd {
     Refused(String),
 }
 
-pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) {
+pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> Result<(), ReplayError> {
     // The writer's answers are awaited on this thread.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let result = runtime.map_err(ReplayError::from).and_then(|runtime| {
-        let (handle, request) = (Handle::of(shared), &*known.request);
-        Applying { runtime, handle, shared, id, request, asked }.all(known)
-    });
-    shared.what_ifs.change(id, |known| {
-        let applied = known.applied.get_or_insert_with(Applied::default);
-        applied.is_running = false;
-        applied.error = result.err().map(|error| chain(&error));
-    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (handle, request) = (Handle::of(shared), &*known.request);
+    Applying { runtime, handle, shared, id, known, request, asked }.all()
 }
 
 struct Applying<'a> {
@@ -65,19 +58,20 @@ struct Applying<'a> {
     handle: Handle,
     shared: &'a Arc<Shared>,
     id: PlanId,
+    known: &'a Known,
     request: &'a WhatIf,
     asked: &'a Apply,
 }
 
 impl Applying<'_> {
-    fn all(&self, known: &Known) -> Result<(), ReplayError> {
-        let Some(computed) = known.result.as_ref().and_then(|result| result.as_ref().ok()) else {
+    fn all(&self) -> Result<(), ReplayError> {
+        let Some(computed) = self.known.result.as_ref().and_then(|result| result.as_ref().ok()) else {
             return Err(ReplayError::NotComputed);
         };
         let planned = computed.plans.keys().filter(|key| self.is_asked_for(key));
         let mut refused = 0_usize;
         for key in planned {
-            let end = self.key(key, &known.watch)?;
+            let end = self.key(key)?;
             self.shared.what_ifs.change(self.id, |known| {
                 let applied = known.applied.get_or_insert_with(|| Applied { is_running: true, ..Applied::default() });
                 applied.looked_at += 1;
@@ -103,11 +97,11 @@ impl Applying<'_> {
         self.asked.choices.keys.as_ref().is_none_or(|keys| keys.iter().any(|one| one == key))
     }
 
-    fn key(&self, key: &str, watch: &Watch) -> Result<KeyEnd, ReplayError> {
+    fn key(&self, key: &str) -> Result<KeyEnd, ReplayError> {
         let (mut end, mut tries) = (KeyEnd::Nothing, 0);
         let mut part = 0;
         while part < PARTS_MAX {
-            match self.part(key, part, watch) {
+            match self.part(key, part) {
                 Ok(Part::Whole) => return Ok(KeyEnd::Repaired),
                 Ok(Part::More) => {
                     (end, tries) = (KeyEnd::Repaired, 0);
@@ -130,16 +124,16 @@ impl Applying<'_> {
     }
 
     /// Looks at a key, holds it, takes in what came meanwhile, and appends one record.
-    fn part(&self, key: &str, part: u32, watch: &Watch) -> Result<Part, ReplayError> {
+    fn part(&self, key: &str, part: u32) -> Result<Part, ReplayError> {
         let handler = &self.request.handler;
-        let (mut through, mut found) = self.look(key, watch)?;
+        let (mut through, mut found) = self.look(key)?;
         let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.to_owned()))?;
         let look = self.shared.indexing.history.look();
         if !look.of_lane(handler, key, through, 1)?.is_empty() {
-            (through, found) = self.look(key, watch)?;
+            (through, found) = self.look(key)?;
         }
         let Some(examined) = found else { return Ok(Part::Nothing) };
-        let sources = sources(self.shared, watch)?;
+        let sources = self.sources()?;
         let stands = Now::new(self.shared, &sources, handler);
         let mut plan = KeyPlan::new(key, &examined, self.request.asked_at_ms, &stands)?;
         if self.asked.choices.fire_past {
@@ -185,12 +179,16 @@ impl Applying<'_> {
         Ok(if is_all { Part::Whole } else { Part::More })
     }
 
+    fn sources(&self) -> Result<Sources, ReplayError> {
+        sources(self.shared, self.known, self.asked.choices.allow_calls)
+    }
+
     /// The key as it stands now.
-    fn look(&self, key: &str, watch: &Watch) -> Result<(Position, Option<Examined>), ReplayError> {
-        let sources = sources(self.shared, watch)?;
+    fn look(&self, key: &str) -> Result<(Position, Option<Examined>), ReplayError> {
+        let sources = self.sources()?;
         let through = sources.look.log().head();
         let request = WhatIf { through, ..self.request.clone() };
-        let progress = Bounded::new(watch, &request);
+        let progress = Bounded::new(&self.known.watch, &request);
         progress.go_on(through, 0)?;
         Ok((through, sources.examine_key(&request, key, &progress)?))
     }

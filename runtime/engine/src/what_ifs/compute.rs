@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 use weirgate_history::HistoryError;
 use weirgate_types::Position;
 
-use super::{Bounded, Computed, Known, Summary, Watch, stands::Now};
+use super::{Bounded, Computed, Known, Summary, outside::Live, stands::Now};
 use crate::{
     handle::Shared,
-    replay::{KeyPlan, ReplayError, Sources, plan_digest},
+    replay::{KeyPlan, MayCall, MissingAnswers, ReplayError, Runs, Sources, plan_digest},
 };
 
 /// Until the index of the history is looked at again.
 const INDEX_PAUSE: Duration = Duration::from_millis(500);
 
 pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayError> {
-    let sources = sources(shared, &known.watch)?;
+    let sources = sources(shared, known, false)?;
     let progress = Bounded::new(&known.watch, &known.request);
     let examination = sources.examine(&known.request, &progress)?;
     let stands = Now::new(shared, &sources, &known.request.handler);
@@ -27,17 +27,27 @@ pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayEr
         }
     }
     let (digest, summary) = (plan_digest(&plans), Summary::of(&known.request.handler, &examination, &plans));
-    Ok(Computed { examination, plans, digest, summary })
+    let bytes = examination.bytes().saturating_add(plans.values().map(KeyPlan::bytes).fold(0, u64::saturating_add));
+    Ok(Computed { examination, plans, digest, summary, bytes })
 }
 
-/// What a replay reads. Waits until the history is indexed.
-pub fn sources(shared: &Arc<Shared>, watch: &Watch) -> Result<Sources, ReplayError> {
+/// What a replay reads. Waits until the history is indexed. Calls without a recorded answer are made where the request says so, or
+/// where the approver of its plan does.
+pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Result<Sources, ReplayError> {
+    let Known { request, watch, id, .. } = known;
+    let may_call = match (&request.runs, request.missing_answers) {
+        (Runs::Without(_), _) => MayCall::Nothing,
+        _ if calls_allowed => MayCall::All,
+        (_, MissingAnswers::Call) => MayCall::Safe,
+        (_, MissingAnswers::Fail | MissingAnswers::Last) => MayCall::Nothing,
+    };
+    let outside = Arc::new(Live::new(shared, id.replay, &request.handler)?);
     loop {
         let look = Arc::new(shared.indexing.history.look());
         match look.of_handlers(Position::ZERO, 1) {
             Err(HistoryError::NotReady { .. }) if !watch.is_cancelled() => thread::park_timeout(INDEX_PAUSE),
             Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(Sources { look, host: Arc::clone(shared.modules.host()) }),
+            Ok(_) => return Ok(Sources { look, host: Arc::clone(shared.modules.host()), outside, may_call }),
         }
     }
 }

@@ -3,32 +3,34 @@
 
 mod apply;
 mod compute;
+mod known;
+mod outside;
 mod plan_id;
 mod stands;
 mod summary;
+mod watch;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
 };
 
-use weirgate_types::{Digest, Position};
+use weirgate_types::Position;
 
 use crate::{
-    Audit, Refusal,
-    handle::{Choices, Shared},
-    replay::{Examination, KeyPlan, Progress, ReplayError, WhatIf},
+    Refusal,
+    handle::Shared,
+    replay::{ReplayError, WhatIf},
 };
 pub use apply::Applied;
+pub use known::{Apply, Computed, Known};
+use known::{Replays, Task};
 pub use plan_id::PlanId;
 pub use summary::Summary;
+use watch::Bounded;
+pub use watch::Watch;
 
-/// Maximum number of replays whose results are kept in memory; others are computed again when they are asked for.
-const KEPT_MAX: usize = 16;
 /// The nice value of the thread: a small part of a busy processor.
 const NICE: i32 = 15;
 
@@ -38,109 +40,14 @@ pub struct WhatIfs(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    known: BTreeMap<PlanId, Known>,
-    queue: VecDeque<(PlanId, Task)>,
+    replays: Replays,
     is_running: bool,
 }
 
-/// What is known of a replay.
-#[derive(Clone)]
-pub struct Known {
-    pub request: Arc<WhatIf>,
-    pub watch: Arc<Watch>,
-    /// `None` while it is computed.
-    pub result: Option<Result<Arc<Computed>, String>>,
-    /// What the last application came to, or has come to so far.
-    pub applied: Option<Applied>,
-}
-
-/// What a what-if found, and the plan.
-#[derive(Debug)]
-pub struct Computed {
-    pub examination: Examination,
-    /// By key; only keys for which something is to be done or said.
-    pub plans: BTreeMap<String, KeyPlan>,
-    pub digest: Digest,
-    pub summary: Summary,
-}
-
-/// How far a replay is, and whether it is to end.
-#[derive(Debug, Default)]
-pub struct Watch {
-    pub from: AtomicU64,
-    pub at: AtomicU64,
-    pub executed: AtomicU64,
-    /// Processor time that it has used, in milliseconds.
-    pub cpu_ms: AtomicU64,
-    is_cancelled: AtomicBool,
-}
-
-/// What the thread does.
-#[derive(Debug, Clone)]
-pub enum Task {
-    Compute,
-    Apply(Apply),
-}
-
-/// What is applied, and by whom.
-#[derive(Debug, Clone)]
-pub struct Apply {
-    pub choices: Choices,
-    pub audit: Audit,
-}
-
-impl Watch {
-    pub fn cancel(&self) {
-        self.is_cancelled.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.is_cancelled.load(Ordering::Relaxed)
-    }
-}
-
-/// A watched run with a limit of processor time.
-struct Bounded<'a> {
-    watch: &'a Watch,
-    /// In milliseconds, of the running thread.
-    began_cpu_ms: u64,
-    cpu_ms_max: u64,
-}
-
-/// Until the thread's processor time is looked at again, in executed deliveries.
-const LOOK_EVERY: u64 = 64;
-
-impl<'a> Bounded<'a> {
-    fn new(watch: &'a Watch, request: &WhatIf) -> Self {
-        let cpu_ms_max = request.bounds.cpu_seconds.saturating_mul(1_000);
-        Self { watch, began_cpu_ms: cpu_ms(), cpu_ms_max }
-    }
-}
-
-impl Progress for Bounded<'_> {
-    fn go_on(&self, at: Position, executed: u64) -> Result<(), ReplayError> {
-        if self.watch.is_cancelled() {
-            return Err(ReplayError::Cancelled);
-        }
-        self.watch.at.store(at.0, Ordering::Relaxed);
-        self.watch.executed.store(executed, Ordering::Relaxed);
-        if !executed.is_multiple_of(LOOK_EVERY) && !at.0.is_multiple_of(1_024) {
-            return Ok(());
-        }
-        let used_ms = cpu_ms().saturating_sub(self.began_cpu_ms);
-        self.watch.cpu_ms.store(used_ms, Ordering::Relaxed);
-        match used_ms > self.cpu_ms_max {
-            true => Err(ReplayError::Bound("cpu_seconds")),
-            false => Ok(()),
-        }
-    }
-}
-
-/// The processor time of this thread.
-fn cpu_ms() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000)
+/// What came of a task.
+enum Done {
+    Computed(Box<Computed>),
+    Applied,
 }
 
 impl WhatIfs {
@@ -149,26 +56,20 @@ impl WhatIfs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is known of a replay; its result is kept longer for that.
     pub fn get(&self, id: PlanId) -> Option<Known> {
-        self.inner().known.get(&id).cloned()
+        self.inner().replays.used(id)
+    }
+
+    /// What is known of a replay, for a list.
+    pub fn peek(&self, id: PlanId) -> Option<Known> {
+        self.inner().replays.seen(id)
     }
 
     /// Takes a replay, and starts to compute it.
     pub fn begin(&self, id: PlanId, request: WhatIf, shared: &Arc<Shared>) -> Known {
         let mut inner = self.inner();
-        if let Some(known) = inner.known.get(&id) {
-            return known.clone();
-        }
-        let watch = Arc::new(Watch::default());
-        watch.from.store(request.selection.after.0, Ordering::Relaxed);
-        let known = Known { request: Arc::new(request), watch, result: None, applied: None };
-        while inner.known.len() >= KEPT_MAX
-            && let Some(idle) = inner.oldest_idle()
-        {
-            inner.known.remove(&idle);
-        }
-        inner.known.insert(id, known.clone());
-        inner.queue.push_back((id, Task::Compute));
+        let known = inner.replays.begin(id, request);
         Self::run(inner, shared);
         known
     }
@@ -176,37 +77,22 @@ impl WhatIfs {
     /// Applies a replay whose plan was approved.
     ///
     /// # Errors
-    /// It is being applied already.
+    /// It is being applied already, or is not known any more.
     pub fn apply(&self, id: PlanId, apply: Apply, shared: &Arc<Shared>) -> Result<(), Refusal> {
         let mut inner = self.inner();
-        let is_queued = inner.queue.iter().any(|(other, task)| *other == id && matches!(task, Task::Apply(_)));
-        if let Some(known) = inner.known.get_mut(&id) {
-            if is_queued || known.applied.as_ref().is_some_and(|applied| applied.is_running) {
-                return Err(Refusal::ReplayRuns(id.replay));
-            }
-            known.applied = Some(Applied { is_running: true, ..Applied::default() });
-        }
-        inner.queue.push_back((id, Task::Apply(apply)));
+        inner.replays.apply(id, apply)?;
         Self::run(inner, shared);
         Ok(())
     }
 
     /// Ends all work; what was applied stays.
     pub fn stop(&self) {
-        let mut inner = self.inner();
-        inner.queue.clear();
-        inner.known.values().for_each(|known| known.watch.cancel());
+        self.inner().replays.stop();
     }
 
-    /// Ends the thread of a replay that is queued or runs.
+    /// Ends the thread's work for a replay that is queued or runs.
     pub fn cancel(&self, replay: Position) {
-        let mut inner = self.inner();
-        inner.queue.retain(|(id, _)| id.replay != replay);
-        for is_undo in [false, true] {
-            if let Some(known) = inner.known.remove(&PlanId { replay, is_undo }) {
-                known.watch.cancel();
-            }
-        }
+        self.inner().replays.cancel(replay);
     }
 
     /// Starts the thread, if it does not run.
@@ -222,35 +108,36 @@ impl WhatIfs {
         }
     }
 
-    fn next(&self) -> Option<(PlanId, Task, Known)> {
-        let mut inner = self.inner();
-        loop {
-            let Some((id, task)) = inner.queue.pop_front() else {
-                inner.is_running = false;
-                return None;
-            };
-            if let Some(known) = inner.known.get(&id) {
-                return Some((id, task, known.clone()));
-            }
-        }
-    }
-
     fn change(&self, id: PlanId, change: impl FnOnce(&mut Known)) {
-        if let Some(known) = self.inner().known.get_mut(&id) {
-            change(known);
-        }
+        self.inner().replays.change(id, change);
     }
-}
 
-impl Inner {
-    /// The oldest replay that is neither queued nor runs.
-    fn oldest_idle(&self) -> Option<PlanId> {
-        let is_idle = |(id, known): &(&PlanId, &Known)| {
-            known.result.is_some()
-                && known.applied.as_ref().is_none_or(|applied| !applied.is_running)
-                && !self.queue.iter().any(|(queued, _)| queued == *id)
+    /// Does what is next, if there is anything. A task that panics fails alone.
+    fn step(&self, does: impl FnOnce(PlanId, &Task, &Known) -> Result<Done, ReplayError>) -> bool {
+        let next = {
+            let mut inner = self.inner();
+            let next = inner.replays.next();
+            inner.is_running = next.is_some();
+            next
         };
-        self.known.iter().find(is_idle).map(|(id, _)| *id)
+        let Some((id, task, known)) = next else { return false };
+        let result = catch_unwind(AssertUnwindSafe(|| does(id, &task, &known)));
+        let result = result.unwrap_or_else(|panic| Err(ReplayError::Panicked(message_of(&*panic))));
+        if let Err(error) = &result
+            && !matches!(error, ReplayError::Cancelled)
+        {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(replay = %id, error, "a replay ended early");
+        }
+        let result = result.map_err(|error| chain(&error));
+        let mut inner = self.inner();
+        match (result, task) {
+            (Ok(Done::Computed(computed)), _) => inner.replays.computed(id, Ok(Arc::new(*computed))),
+            (Err(reason), Task::Compute) => inner.replays.computed(id, Err(reason)),
+            (Ok(Done::Applied), _) => inner.replays.applied(id, None),
+            (Err(reason), Task::Apply(_)) => inner.replays.applied(id, Some(reason)),
+        }
+        true
     }
 }
 
@@ -260,23 +147,24 @@ fn work(weak: &Weak<Shared>) {
         tracing::debug!(%error, "the priority of the thread of what-ifs stays as it is");
     }
     while let Some(shared) = weak.upgrade() {
-        let Some((id, task, known)) = shared.what_ifs.next() else { return };
-        match task {
-            Task::Compute => {
-                let result = compute::compute(&shared, &known);
-                if let Err(error) = &result
-                    && !matches!(error, ReplayError::Cancelled)
-                {
-                    let error = error as &dyn std::error::Error;
-                    tracing::warn!(replay = %id.replay, error, "a what-if ended early");
-                }
-                let result = result.map(Arc::new).map_err(|error| chain(&error));
-                shared.what_ifs.change(id, |known| known.result = Some(result));
-            }
-            Task::Apply(asked) => apply::apply(&shared, id, &known, &asked),
+        let does = |id, task: &Task, known: &Known| match task {
+            Task::Compute => compute::compute(&shared, known).map(|computed| Done::Computed(Box::new(computed))),
+            Task::Apply(asked) => apply::apply(&shared, id, known, asked).map(|()| Done::Applied),
+        };
+        if !shared.what_ifs.step(does) {
+            return;
         }
     }
 }
+
+/// What a panic says.
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+/// Maximum number of characters of a panic's message.
+const MESSAGE_CHARS_MAX: usize = 500;
 
 /// An error with its causes, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -289,3 +177,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,8 @@ pub struct Summary {
     pub stays: u64,
     /// Calls without a recorded answer, as far as they are listed.
     pub unanswered_calls: u64,
+    /// Planned keys that lack the answer of a call.
+    pub keys_needing_calls: u64,
 }
 
 impl Summary {
@@ -57,6 +59,7 @@ impl Summary {
         self.events += count(plan.emitted.len());
         self.timers += count(plan.timers.len());
         self.past_timers += count(plan.past_timers.len());
+        self.keys_needing_calls += u64::from(plan.needs.is_some());
         self.stays += count(plan.stays.len() + plan.calls.len());
     }
 }
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn receivers_are_those_that_the_handler_alone_does_not_explain() {
         let handler = |name: &str| name.parse::<HandlerName>().expect("a name");
-        let fails = Some(Fails { event: weirgate_types::Position(7), reason: "no".into() });
+        let fails = Some(Fails { event: weirgate_types::Position(7), reason: "no".into(), needs: None });
         let failing = Examined { notes: Notes { fails, ..Notes::default() }, ..Examined::default() };
         let alone = BTreeMap::from([("k".into(), failing), ("l".into(), Examined::default())]);
         let mut found = Examination { alone, ..Examination::default() };

@@ -177,6 +177,9 @@ impl Writer {
             ReplayStep::Answer { replay, delivery, step, request, answer } => {
                 let is_open = |row: &ReplayRow| row.ended_at_ms.is_none() && row.handler == delivery.handler;
                 self.check_replay(replay, is_open)?;
+                if !self.durability.has_space() {
+                    return Err(Refusal::DiskFull);
+                }
                 Record::ReplayAnswered(ReplayAnswered { replay, delivery, step, request, answer, at_ms })
             }
             ReplayStep::End { replay, end } => {

@@ -1,5 +1,7 @@
 //! The caller's part in outbound calls: it keeps the answers, knows the secrets, and says which hosts' breakers are open.
 
+use std::time::Duration;
+
 use weirgate_types::{StepAnswer, StepRequest, StepResult};
 
 use super::BoundSecret;
@@ -69,6 +71,11 @@ pub trait Outbound: Send {
 
     /// For the `Idempotency-Key` header, stable over attempts.
     fn idempotency_key(&self, step: &str) -> String;
+
+    /// How long a request may take at most, where that is less than the remaining time of its call.
+    fn request_time_max(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Nothing was recorded, nothing is stored, every host may be called and there are no secrets.

@@ -173,7 +173,8 @@ impl Steps {
         secrets: &Secrets,
     ) -> Result<StepAnswer, Refused> {
         let own = request.timeout_ms.map_or(time_left, |ms| Duration::from_millis(ms.into()));
-        let deadline = Deadline::within(own.min(time_left));
+        let most = self.engine.request_time_max().unwrap_or(time_left);
+        let deadline = Deadline::within(own.min(time_left).min(most));
         let mut request = Outgoing::check(request, secrets, &self.engine.idempotency_key(step))?;
         for _ in 0..=REDIRECTS_MAX {
             let answer = secrets.hide(self.exchange(&request, &deadline)?);

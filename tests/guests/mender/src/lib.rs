@@ -143,8 +143,16 @@ fn charged(charge: &Charge, context: &mut Context) -> Result<(), Failure> {
         let request = Request::post(format!("{url}/{step}")).header("Authorization", "Bearer {{secret:gateway}}");
         context.fetch(step, request.json(charge)?)?.ok()?;
     }
+    // Further steps, as the configuration names them: `GET rate, POST receipt`.
+    let also = context.config("also").unwrap_or_default();
+    for (method, step) in also.split(',').filter_map(|call| call.trim().split_once(' ')) {
+        let to = format!("{url}/{step}");
+        let request = if method == "GET" { Request::get(to) } else { Request::post(to).json(charge)? };
+        context.fetch(step, request)?.ok()?;
+    }
     context.emit(&Done { n: charge.amount });
-    context.set_status("charged", format!("{}", charge.amount));
+    let with = if also.is_empty() { also } else { format!(" with {also}") };
+    context.set_status("charged", format!("{}{with}", charge.amount));
     Ok(())
 }
 

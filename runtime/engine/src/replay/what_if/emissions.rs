@@ -2,24 +2,25 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, Event, Position};
 
 use super::lane::Both;
 
 /// Events that only one side emitted.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Emissions(BTreeMap<Digest, Surplus>);
 
 /// Events of equal content that one side emitted more often: one of the lists is empty.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 struct Surplus {
     recorded: VecDeque<Emission>,
     fork: VecDeque<Emission>,
 }
 
 /// An emitted event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Emission {
     /// The delivery that emitted it.
     pub delivery: Position,

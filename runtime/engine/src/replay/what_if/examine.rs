@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use weirgate_history::Look;
@@ -13,6 +14,7 @@ use weirgate_types::{Interest, Manifest, Position, Record};
 use super::{
     Progress,
     notes::Examined,
+    outside::{MayCall, Outside},
     request::{Runs, WhatIf},
     run::{Candidate, Fork, LaneId},
     walk::{Walk, in_force},
@@ -34,6 +36,17 @@ pub struct Examination {
     pub cascade: BTreeMap<LaneId, Examined>,
     pub executed: u64,
     pub bound: Option<Bound>,
+    /// A limit that ended the look at the receivers early; the plan does not depend on it.
+    pub cascade_bound: Option<Bound>,
+}
+
+impl Examination {
+    /// What it takes in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let examined = self.alone.values().chain(self.cascade.values());
+        examined.map(Examined::bytes).fold(0, u64::saturating_add)
+    }
 }
 
 /// A limit that ended it early: what lies behind the position was not examined.
@@ -48,6 +61,9 @@ pub struct Bound {
 pub struct Sources {
     pub look: Arc<Look>,
     pub host: Arc<Host>,
+    /// Where calls without a recorded answer go, and which are made.
+    pub outside: Arc<dyn Outside>,
+    pub may_call: MayCall,
 }
 
 impl Sources {
@@ -62,15 +78,18 @@ impl Sources {
     pub fn examine(&self, request: &WhatIf, progress: &dyn Progress) -> Result<Examination, ReplayError> {
         let after = self.first(request)?;
         let mut found = Examination::default();
-        let fork = Fork::alone(request, self.candidate(request)?, after, progress);
-        let alone = self.run(fork, after, self.scan(after, request.through), &mut found)?;
+        let fork = self.fork(request, after, progress)?;
+        let (alone, bound) = self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
+        found.bound = bound;
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().cloned().collect();
-            let fork = Fork::alone(request, self.candidate(request)?, after, progress).cascading(&differing);
-            found.cascade = self.run(fork, after, self.scan(after, request.through), &mut found)?;
+            let fork = self.fork(request, after, progress)?.cascading(&differing);
+            let records = self.scan(after, request.through);
+            (found.cascade, found.cascade_bound) = self.run(fork, after, records, &mut found.executed)?;
         } else {
             found.cascade.clone_from(&alone);
+            found.cascade_bound = found.bound.filter(|_| emits_otherwise);
         }
         let own = alone.into_iter().filter(|((handler, _), _)| *handler == request.handler);
         found.alone = own.map(|((_, key), examined)| (key, examined)).collect();
@@ -90,7 +109,7 @@ impl Sources {
         let after = self.first(request)?;
         let mut request = request.clone();
         request.selection.keys = vec![key.to_owned()];
-        let mut fork = Fork::alone(&request, self.candidate(&request)?, after, progress);
+        let mut fork = self.fork(&request, after, progress)?;
         self.begin(&mut fork, after)?;
         let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.host));
         let records = KeyRecords::new(self, key, &request, after);
@@ -98,24 +117,34 @@ impl Sources {
         Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
     }
 
+    fn fork<'a>(
+        &self,
+        request: &'a WhatIf,
+        after: Position,
+        progress: &'a dyn Progress,
+    ) -> Result<Fork<'a>, ReplayError> {
+        let fork = Fork::alone(request, self.candidate(request)?, after, progress);
+        Ok(fork.calling(Arc::clone(&self.outside), self.may_call))
+    }
+
     fn run(
         &self,
         mut fork: Fork<'_>,
         after: Position,
         records: impl Iterator<Item = Result<(Position, Record), ReplayError>>,
-        found: &mut Examination,
-    ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
+        executed: &mut u64,
+    ) -> Result<(BTreeMap<LaneId, Examined>, Option<Bound>), ReplayError> {
         self.begin(&mut fork, after)?;
         let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.host));
         let mut at = after;
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
-        match fork.run(&mut walk, records) {
-            Ok(()) => {}
-            Err(ReplayError::Bound(what)) => found.bound = Some(Bound { what, at }),
+        let bound = match fork.run(&mut walk, records) {
+            Ok(()) => None,
+            Err(ReplayError::Bound(what)) => Some(Bound { what, at }),
             Err(error) => return Err(error),
-        }
-        found.executed += fork.executed;
-        Ok(fork.into_examined())
+        };
+        *executed += fork.executed;
+        Ok((fork.into_examined(), bound))
     }
 
     fn begin(&self, fork: &mut Fork<'_>, after: Position) -> Result<(), ReplayError> {
@@ -146,7 +175,8 @@ impl Sources {
         let module = self.host.load(candidate.module);
         let module = module.map_err(|source| ReplayError::Module { digest: candidate.module, source })?;
         let executable = Executable::candidate(module, &manifest);
-        Ok(Some(Candidate { executable, interest: Interest::new(&manifest.subscriptions) }))
+        let call_time_max = Duration::from_millis(manifest.limits.wall_ms);
+        Ok(Some(Candidate { executable, interest: Interest::new(&manifest.subscriptions), call_time_max }))
     }
 
     /// The position after which the selected events are.

@@ -3,23 +3,30 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
+use weirgate_host::CallError;
 use weirgate_types::{Commit, DeliveryId, Event, HandlerName, Outcome, Position, RUNTIME_TYPES};
 
 use super::{
+    calls::{Asking, ForkCalls},
     notes::Examined,
     request::{Closed, Facts},
     run::{Earlier, Fork, LaneId},
-    services::{ForkCalls, ForkState, Names},
+    state::{ForkState, Names},
     walk::{HeldState, Walk},
 };
-use crate::replay::{
-    ReplayError,
-    attempts::{Begun, EndedCall},
-    compare::Repeated,
-    execute::{CallInput, Executable, ItemInput, Services},
-    recorded::RecordedCalls,
+use crate::{
+    StorageError,
+    job::StoredRecord,
+    replay::{
+        ReplayError,
+        attempts::{Begun, Ended, EndedCall},
+        compare::Repeated,
+        execute::{CallInput, Executable, ItemInput, Services},
+        recorded::RecordedCalls,
+    },
 };
 
 /// A delivery of the log, of the fork, or of both.
@@ -43,6 +50,18 @@ pub struct Delivered<'a> {
     accepted_at_ms: u64,
     /// It is for its handler whatever that subscribes to.
     is_addressed: bool,
+    pub answers: Answers,
+}
+
+/// Which answers the calls of a delivery get beside those that it got itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// None: the log does not hold its event, so no other answer could be found again.
+    Own,
+    /// Those that replays got.
+    OfReplays,
+    /// Hosts may be asked, too: the candidate executes it.
+    Asked,
 }
 
 /// What a delivery of the fork came to.
@@ -82,6 +101,7 @@ impl Delivered<'_> {
             times,
             accepted_at_ms: times.0,
             is_addressed: false,
+            answers: Answers::Own,
         }
     }
 
@@ -107,25 +127,24 @@ impl Delivered<'_> {
 impl Fork<'_> {
     /// Takes a call that ended: executes it where the selection, its events or their states say so.
     pub(super) fn fold_call(&mut self, walk: &mut Walk, call: &EndedCall) -> Result<(), ReplayError> {
-        let is_known = |fork: &Self| {
-            call.iter().any(|ended| {
-                let delivery = &ended.begun.delivery;
-                delivery.handler == fork.request.handler || fork.substitutes.has(delivery.position)
-            })
-        };
-        let commits = call.iter().map(|ended| walk.commit(ended)).collect::<Result<Vec<_>, _>>()?;
-        if self.examined.is_empty() && !is_known(self) {
+        let stored = call.iter().map(|ended| walk.commit_record(ended)).collect::<Result<Vec<_>, _>>()?;
+        let commits = call.iter().zip(&stored).map(|(ended, stored)| commit_of(ended, stored.as_ref()));
+        let commits = commits.collect::<Result<Vec<_>, _>>()?;
+        if !commits.iter().flatten().any(|commit| self.matters(commit)) {
             commits.iter().flatten().for_each(|commit| walk.committed(commit));
             return Ok(());
         }
         let mut delivered = Vec::new();
         for (ended, commit) in call.iter().zip(&commits) {
-            let (Some(commit), Some(at)) = (commit, ended.commit) else { continue };
+            let (Some(commit), Some(at)) = (*commit, ended.commit) else { continue };
             delivered.push(self.delivered(walk, &ended.begun, commit, at)?);
         }
         let by = delivered.iter().map(|one| self.by(walk, one)).collect::<Result<Vec<_>, _>>()?;
         for (one, by) in delivered.iter_mut().zip(&by) {
             one.is_dropped = *by == By::Dropped;
+            if *by == By::Candidate {
+                one.answers = Answers::Asked;
+            }
         }
         let mut ran: Vec<Option<Ran>> = delivered.iter().map(|_| None).collect();
         let mut versions: Vec<By> = by.iter().copied().filter(|by| !matches!(by, By::Record | By::Dropped)).collect();
@@ -162,6 +181,13 @@ impl Fork<'_> {
         Ok(())
     }
 
+    /// Whether a delivery may come to something else in the fork.
+    fn matters(&self, commit: &Commit) -> bool {
+        commit.handler == self.request.handler
+            || self.substitutes.has(commit.event)
+            || (!self.examined.is_empty() && self.examined.contains_key(&(commit.handler.clone(), commit.key.clone())))
+    }
+
     /// A delivery of the log, with what the fork delivers in place of its event.
     fn delivered<'c>(
         &self,
@@ -192,6 +218,7 @@ impl Fork<'_> {
             times: (begun.at_ms, begun.wall_ms),
             accepted_at_ms: found.accepted_at_ms,
             is_addressed: found.is_addressed,
+            answers: Answers::OfReplays,
         })
     }
 
@@ -315,8 +342,14 @@ impl Fork<'_> {
             }
             Ok(services)
         };
-        let (repeated, _) = executable.execute(&input, services)?;
+        let (repeated, _) = executable.execute_for(&self.processor, &input, services)?;
+        if repeated.iter().any(|one| matches!(one.result, Err(CallError::Discarded))) {
+            return Err(ReplayError::Cancelled);
+        }
         let calls = calls.into_inner();
+        if calls.iter().flatten().any(ForkCalls::is_over) {
+            return Err(ReplayError::Bound("calls"));
+        }
         let ran = repeated.into_iter().zip(calls).enumerate().map(|(index, (repeated, calls))| {
             Ok(Ran {
                 repeated,
@@ -371,12 +404,29 @@ impl Fork<'_> {
             }
             None => Vec::new(),
         };
-        let calls = ForkCalls::new(recorded, self.request.missing_answers);
+        let is_own = one.delivery.handler == self.request.handler && one.answers != Answers::Own;
+        let given = if is_own { self.outside.answers(&one.delivery)? } else { Vec::new() };
+        let candidate = self.candidate.as_ref().filter(|_| is_own && one.answers == Answers::Asked);
+        let asking = candidate.map(|candidate| Asking {
+            outside: Arc::clone(&self.outside),
+            may_call: self.may_call,
+            delivery: one.delivery.clone(),
+            left: Arc::clone(&self.calls_left),
+            time_max: candidate.call_time_max,
+        });
+        let calls = ForkCalls::new(recorded, given, self.request.missing_answers, asking);
         let none = BTreeMap::new();
         let differs = self.examined.get(&one.lane()).map_or(&none, |examined| examined.lane.state());
         let state = ForkState::new(Box::new(base), differs, names);
         Ok(((Box::new(state), Box::new(calls.clone())), calls))
     }
+}
+
+/// The commit of an attempt in the record that holds it; `None` if the attempt was discarded.
+fn commit_of<'r>(ended: &Ended, stored: Option<&'r StoredRecord>) -> Result<Option<&'r Commit>, ReplayError> {
+    let Some(stored) = stored else { return Ok(None) };
+    let commit = stored.record.commit_of(&ended.begun.delivery);
+    Ok(Some(commit.ok_or(StorageError::Missing { what: "commit", position: stored.first })?))
 }
 
 /// How a commit closed its delivery.

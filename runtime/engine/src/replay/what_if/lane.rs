@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use weirgate_types::{Effects, Event, Position, RUNTIME_TYPES, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
 use super::emissions::{Emission, Emissions, Pairs, pair};
 
 /// A handler's state, timers and effects for one key, as far as the fork differs from the log. It holds no difference that has
 /// vanished since, so a lane without differences is equal to a new one.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Lane {
     /// Values that differ: those of the fork, `None` where it has none.
     state: BTreeMap<String, Option<Vec<u8>>>,
@@ -19,7 +20,7 @@ pub struct Lane {
 }
 
 /// The last status of a subject on both sides.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusSides {
     pub recorded: Side,
     pub fork: Side,
@@ -30,7 +31,7 @@ pub struct StatusSides {
     pub since: Position,
 }
 
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub enum Side {
     /// As it was before they differed.
     #[default]

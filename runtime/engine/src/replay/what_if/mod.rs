@@ -1,30 +1,38 @@
-//! What-if: what a candidate would have done with recorded deliveries, in a fork of the state. No effect is kept and no host is called.
+//! What-if: what a candidate would have done with recorded deliveries, in a fork of the state. No effect is kept. Calls are answered from the
+//! record; only with consent is a host called, and its answer recorded.
 
+mod calls;
 mod emissions;
 mod examine;
 mod execute;
 mod filter;
 mod lane;
 mod notes;
+mod outcome;
+mod outside;
 mod plan;
 mod request;
 mod run;
-mod services;
+mod state;
 mod substitutes;
 mod walk;
 
+use std::sync::Arc;
+
+use weirgate_host::{OwnProcessor, Processor};
 use weirgate_types::Position;
 
 use super::ReplayError;
+pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall};
 pub use emissions::{Emission, Emissions, Pairs, pair};
 pub use examine::{Bound, Examination, Sources};
 pub use filter::Filter;
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
+pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
 pub use plan::{KeyPlan, Planned, Stands, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;
-pub use services::{AnsweredCall, MissingAnswers, UnansweredCall};
 
 /// Who follows a what-if.
 pub trait Progress {
@@ -33,6 +41,11 @@ pub trait Progress {
     /// # Errors
     /// It is to end: it was cancelled, or has used its time.
     fn go_on(&self, at: Position, executed: u64) -> Result<(), ReplayError>;
+
+    /// For the calls: those of a replay that is to end are discarded at their next tick.
+    fn processor(&self) -> Arc<dyn Processor> {
+        Arc::new(OwnProcessor)
+    }
 }
 
 #[cfg(test)]

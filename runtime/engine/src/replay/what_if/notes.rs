@@ -1,19 +1,21 @@
 //! What a what-if found out about one handler and key beside the differences that remain. Pure.
 
+use serde::Serialize;
 use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
 
 use super::{
+    calls::{AnsweredCall, UnansweredCall},
     emissions::Emission,
     lane::Lane,
+    outside::is_safe,
     request::Closed,
-    services::{AnsweredCall, UnansweredCall},
 };
 
 /// Maximum number of entries in each list of a key; the others are counted.
 pub const LISTED_MAX: usize = 100;
 
 /// A list that is cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed<T> {
     pub first: Vec<T>,
     /// Number of those that were left out.
@@ -42,7 +44,7 @@ impl<T> Listed<T> {
 }
 
 /// A handler and key on which the fork came to something else.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Examined {
     pub lane: Lane,
     pub notes: Notes,
@@ -51,7 +53,7 @@ pub struct Examined {
 }
 
 /// See the module documentation.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Notes {
     /// The first delivery that the fork executed, and the record of the last one.
     pub from: Position,
@@ -68,6 +70,8 @@ pub struct Notes {
     /// Calls that the log holds no answer for, and calls of the log that the fork did not make.
     pub unanswered: Listed<(Position, UnansweredCall)>,
     pub not_made: Listed<(Position, AnsweredCall)>,
+    /// Calls that this replay made, now or before.
+    pub made: Listed<(Position, AnsweredCall)>,
     /// Timers that were due in the past.
     pub past_timers: Listed<(String, u64)>,
     /// The handler and key whose emission first reached it in another form; `None` where the candidate itself ran.
@@ -77,7 +81,7 @@ pub struct Notes {
 }
 
 /// A delivery that comes to another outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutcomeChange {
     pub event: Position,
     pub recorded: Closed,
@@ -86,7 +90,7 @@ pub struct OutcomeChange {
 }
 
 /// A status that a delivery set on one side only, or differently.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PathStep {
     pub event: Position,
     pub subject: String,
@@ -95,10 +99,12 @@ pub struct PathStep {
 }
 
 /// A delivery that fails in the fork, though it completed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fails {
     pub event: Position,
     pub reason: String,
+    /// The call that it lacks the answer of; an application may make it.
+    pub needs: Option<UnansweredCall>,
 }
 
 impl Fails {
@@ -110,7 +116,7 @@ impl Fails {
             "the replay {replay} has repaired the key from event {from} on with another selection; ask again with that \
              selection, or undo it"
         );
-        Self { event: *from, reason }
+        Self { event: *from, reason, needs: None }
     }
 }
 
@@ -119,6 +125,13 @@ impl Examined {
     #[must_use]
     pub fn is_about(&self, subject: &str) -> bool {
         self.lane.status().contains_key(subject) || self.notes.path.first.iter().any(|step| step.subject == subject)
+    }
+
+    /// What it takes in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let content = postcard::experimental::serialized_size(self).unwrap_or(usize::MAX);
+        u64::try_from(content.saturating_add(size_of::<Self>())).unwrap_or(u64::MAX)
     }
 
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
@@ -157,6 +170,15 @@ impl Notes {
     pub fn begin(&mut self, event: Position) {
         if self.from == Position::ZERO {
             self.from = event;
+        }
+    }
+
+    /// Notes calls that would not have been made, each once.
+    pub fn unmade(&mut self, calls: Vec<(Position, AnsweredCall)>) {
+        for call in calls.into_iter().filter(|(_, call)| !is_safe(&call.request.method)) {
+            if !self.not_made.first.contains(&call) {
+                self.not_made.push(call);
+            }
         }
     }
 

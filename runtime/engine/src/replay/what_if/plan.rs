@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, Event, Position, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
 use super::{
+    calls::{AnsweredCall, UnansweredCall},
     emissions::{Emission, content},
     lane::{Side, StatusSides},
-    notes::Examined,
-    services::AnsweredCall,
+    notes::{Examined, Fails},
 };
 
 /// Maximum size of the events and values of one record, in bytes; the rest is left to the next.
@@ -36,6 +36,8 @@ pub struct KeyPlan {
     pub others: Vec<String>,
     /// Why it cannot be repaired.
     pub refused: Option<String>,
+    /// The call that it lacks the answer of, with the event whose delivery makes it. An application that may make calls makes it, and goes on.
+    pub needs: Option<(Position, UnansweredCall)>,
 }
 
 /// An event that is appended.
@@ -81,7 +83,9 @@ impl KeyPlan {
         let Examined { lane, notes, .. } = examined;
         let mut plan = Self { key: key.to_owned(), ..Self::default() };
         if let Some(fails) = &notes.fails {
-            plan.refused = Some(format!("the delivery of event {} fails: {}", fails.event, fails.reason));
+            let Fails { event, reason, needs } = fails;
+            plan.refused = Some(format!("the delivery of event {event} fails: {reason}"));
+            plan.needs = needs.clone().map(|call| (*event, call));
             return Ok(plan);
         }
         let write =
@@ -103,6 +107,13 @@ impl KeyPlan {
         plan.stays = lane.emissions().only_recorded().into_iter().map(stays).collect();
         plan.calls.clone_from(&notes.not_made.first);
         Ok(plan)
+    }
+
+    /// What it takes in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let content = postcard::experimental::serialized_size(self).unwrap_or(usize::MAX);
+        u64::try_from(content.saturating_add(size_of::<Self>())).unwrap_or(u64::MAX)
     }
 
     /// Whether nothing is appended.
@@ -160,9 +171,9 @@ impl KeyPlan {
         let emitted = self.emitted.iter().map(|one| (one.delivery, one.index, content(&one.event)));
         let stays = self.stays.iter().map(|one| (one.at, content(&one.event)));
         let calls = self.calls.iter().map(|(by, call)| (*by, &call.step, call.request.digest));
-        let Self { key, state, status, unset, timers, past_timers, refused, .. } = self;
+        let Self { key, state, status, unset, timers, past_timers, refused, needs, .. } = self;
         let parts = (
-            (key, state, status, unset, timers, past_timers, refused),
+            (key, state, status, unset, timers, past_timers, refused, needs),
             emitted.collect::<Vec<_>>(),
             stays.collect::<Vec<_>>(),
             calls.collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, Position};
 
-use super::{filter::Filter, services::MissingAnswers};
+use super::{calls::MissingAnswers, filter::Filter};
 
 /// Maximum number of keys or types that a selection names.
 const NAMED_MAX: usize = 1_000;
@@ -89,11 +89,13 @@ pub struct Bounds {
     pub cpu_seconds: u64,
     /// Bytes of differences in memory.
     pub bytes: u64,
+    /// Outbound calls without a recorded answer that are made.
+    pub calls: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { keys: 100_000, cpu_seconds: 3_600, bytes: 256 << 20 }
+        Self { keys: 100_000, cpu_seconds: 3_600, bytes: 256 << 20, calls: 1_000 }
     }
 }
 

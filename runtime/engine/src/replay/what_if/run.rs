@@ -4,9 +4,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
+use weirgate_host::Processor;
 use weirgate_types::{
     Commit, Deployed, Effects, Event, HandlerName, Interest, KeyRepaired, Manifest, Outcome, Position, Record,
     Repaired, TimerId,
@@ -14,10 +16,12 @@ use weirgate_types::{
 
 use super::{
     Progress,
-    execute::{Delivered, Ran},
+    execute::{Answers, Delivered, Ran},
     lane::Both,
-    notes::{Examined, Fails, OutcomeChange},
-    request::{Closed, Facts, Runs, WhatIf},
+    notes::{Examined, Fails},
+    outcome::note,
+    outside::{MayCall, NoOutside, Outside},
+    request::{Facts, Runs, WhatIf},
     substitutes::{Substitute, Substitutes},
     walk::Walk,
 };
@@ -43,6 +47,11 @@ pub struct Fork<'a> {
     pub(super) substitutes: Substitutes,
     waiting: VecDeque<Added>,
     progress: &'a dyn Progress,
+    pub(super) processor: Arc<dyn Processor>,
+    pub(super) outside: Arc<dyn Outside>,
+    pub(super) may_call: MayCall,
+    /// How many more calls may be made.
+    pub(super) calls_left: Arc<AtomicU64>,
     /// The range begins behind it.
     after: Position,
     /// Whether emitted events that differ reach their receivers in the fork; then all other keys of the handler are known to come to the
@@ -56,6 +65,8 @@ pub struct Fork<'a> {
 pub struct Candidate {
     pub executable: Executable,
     pub interest: Interest,
+    /// How long an outbound call may take.
+    pub call_time_max: Duration,
 }
 
 /// A version that is in force.
@@ -91,11 +102,21 @@ impl<'a> Fork<'a> {
             substitutes: Substitutes::default(),
             waiting: VecDeque::new(),
             progress,
+            processor: progress.processor(),
+            outside: Arc::new(NoOutside),
+            may_call: MayCall::Nothing,
+            calls_left: Arc::new(AtomicU64::new(request.bounds.calls)),
             after,
             cascade: None,
             executed: 0,
             bytes: 0,
         }
+    }
+
+    /// Calls without a recorded answer go there.
+    #[must_use]
+    pub fn calling(self, outside: Arc<dyn Outside>, may_call: MayCall) -> Self {
+        Self { outside, may_call, ..self }
     }
 
     /// Receivers have what the fork emits. `differing` are the keys on which the handler alone comes to something else.
@@ -183,8 +204,10 @@ impl<'a> Fork<'a> {
     fn keep(&mut self, lane: LaneId, examined: Examined, effects: [&Effects; 2]) -> Result<(), ReplayError> {
         let size = |effects: &&Effects| postcard::experimental::serialized_size(*effects).unwrap_or(usize::MAX);
         let bytes = effects.iter().map(size).fold(0_usize, usize::saturating_add);
+        let key_bytes = lane.1.len().saturating_add(size_of::<Examined>());
+        let is_new = self.examined.insert(lane, examined).is_none();
+        let bytes = bytes.saturating_add(if is_new { key_bytes } else { 0 });
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        self.examined.insert(lane, examined);
         let keys = u64::try_from(self.examined.len()).unwrap_or(u64::MAX);
         let bounds = self.request.bounds;
         if keys > bounds.keys {
@@ -217,7 +240,11 @@ impl<'a> Fork<'a> {
             for (handler, version) in takers {
                 self.progress.go_on(at, self.executed)?;
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
-                let delivered = Delivered::added(handler, &event, (at, depth), walk.times());
+                let mut delivered = Delivered::added(handler, &event, (at, depth), walk.times());
+                // Without a cause, the log holds the event, and the candidate takes it.
+                if cause.is_none() {
+                    delivered.answers = Answers::Asked;
+                }
                 let ran = match candidate {
                     Some(candidate) => self.execute_added(walk, &delivered, &candidate.executable)?,
                     None => {
@@ -280,14 +307,13 @@ impl<'a> Fork<'a> {
 
     /// What an earlier repair wrote is part of what stands, and not of the fork, where its handler's deliveries are executed again.
     fn repaired(&mut self, walk: &Walk, position: Position, repaired: &Repaired) -> Result<(), ReplayError> {
+        let lane = (repaired.handler.clone(), repaired.key.clone());
+        let is_own = repaired.handler == self.request.handler && repaired.through > self.after;
         let is_without = match self.request.runs {
-            Runs::Candidate(_) => {
-                let is_selected = self.request.selection.names(&repaired.key);
-                repaired.handler == self.request.handler && is_selected && repaired.through > self.after
-            }
+            // Of a key that is not executed again, all stands.
+            Runs::Candidate(_) => is_own && self.request.selection.names(&repaired.key) && self.may_differ(&lane),
             Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
         };
-        let lane = (repaired.handler.clone(), repaired.key.clone());
         let mut examined = self.examined.remove(&lane).unwrap_or_default();
         let nothing = Effects::default();
         let fork = if is_without { &nothing } else { &repaired.effects };
@@ -311,6 +337,9 @@ impl<'a> Fork<'a> {
             }
             (Some(handed_over), _) => examined.settle(&handed_over),
             (None, _) => {}
+        }
+        if let (true, Runs::Without(replay)) = (is_without, &self.request.runs) {
+            examined.notes.unmade(walk.answers_of(*replay, &lane)?);
         }
         if is_without && matches!(self.request.runs, Runs::Candidate(_)) {
             let is_whole =
@@ -371,38 +400,6 @@ impl Fork<'_> {
             _ => {}
         }
         self.open(position, record)
-    }
-}
-
-/// Notes what a delivery came to; returns its effects in the fork.
-fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Effects {
-    let event = delivered.delivery.position;
-    let Ran { repeated, calls, state_version } = ran;
-    examined.state_version = Some(state_version).filter(|_| repeated.result.is_ok()).or(examined.state_version);
-    let notes = &mut examined.notes;
-    notes.begin(event);
-    notes.executed += 1;
-    notes.caused_by = notes.caused_by.take().or_else(|| delivered.cause.clone());
-    calls.unanswered().into_iter().for_each(|call| notes.unanswered.push((event, call)));
-    let (result, closed) = (repeated.result, delivered.closed());
-    if result.is_ok() && closed != Some(Closed::DeadLettered) {
-        calls.not_made().into_iter().for_each(|call| notes.not_made.push((event, call)));
-    }
-    match (result, closed) {
-        // A dead letter is history until an operator opens it again; so what it would do is not part of the fork.
-        (Ok(_), Some(Closed::DeadLettered)) => {
-            notes.outcomes.push(OutcomeChange { event, recorded: Closed::DeadLettered, fork: None });
-            Effects::default()
-        }
-        (Ok(effects), _) => effects,
-        (Err(_), Some(Closed::DeadLettered)) => Effects::default(),
-        (Err(error), _) => {
-            let reason = error.to_string();
-            let fork = Some(reason.clone());
-            notes.outcomes.push(OutcomeChange { event, recorded: Closed::Completed, fork });
-            notes.fails.get_or_insert(Fails { event, reason });
-            Effects::default()
-        }
     }
 }
 

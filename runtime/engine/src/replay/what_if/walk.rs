@@ -9,9 +9,10 @@ use std::{
 use weirgate_history::Look;
 use weirgate_host::{Host, ReadState, StateError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, Deployed, Effects, HandlerName, Position, Record, TimerSetting};
+use weirgate_types::{Commit, Deployed, Effects, HandlerName, Position, Record, ReplayAnswered, TimerSetting};
 
 use super::{
+    calls::AnsweredCall,
     request::{Selection, WhatIf},
     run::LaneId,
 };
@@ -32,6 +33,9 @@ const RECENT_MAX: usize = 8_192;
 const RECENT_BYTES_MAX: usize = 32 << 20;
 /// Maximum number of bytes of state in memory; beyond it, it is looked up again.
 const STATES_BYTES_MAX: usize = 64 << 20;
+
+/// How many positions are asked for at once.
+const PAGE: usize = 1_024;
 
 type KeyState = BTreeMap<String, Vec<u8>>;
 
@@ -129,11 +133,15 @@ impl Walk {
 
     /// A commit of a call that ended has been taken.
     pub fn committed(&self, commit: &Commit) {
-        self.states.borrow_mut().apply(&lane_of(commit), &commit.effects);
+        let mut states = self.states.borrow_mut();
+        if !states.lanes.is_empty() {
+            states.apply(&lane_of(commit), &commit.effects);
+        }
     }
 
-    pub fn commit(&self, ended: &Ended) -> Result<Option<Commit>, ReplayError> {
-        self.inputs.commit(ended, self.at.as_ref())
+    /// The record with the commit of an attempt; `None` if the attempt was discarded.
+    pub fn commit_record(&self, ended: &Ended) -> Result<Option<StoredRecord>, ReplayError> {
+        self.inputs.commit_record(ended, self.at.as_ref())
     }
 
     pub fn calls(&self, begun: &Begun) -> Result<RecordedCalls, ReplayError> {
@@ -224,6 +232,34 @@ impl Walk {
         Ok(request.selection.filters())
     }
 
+    /// The answers that a replay got for calls of a lane's deliveries before the present record.
+    pub fn answers_of(
+        &self,
+        replay: Position,
+        (handler, key): &LaneId,
+    ) -> Result<Vec<(Position, AnsweredCall)>, ReplayError> {
+        let before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
+        let (mut found, mut after) = (Vec::new(), replay);
+        loop {
+            let page = self.look.of_lane(handler, key, after, PAGE)?;
+            for position in page.iter().copied().take_while(|position| *position < before) {
+                let Some((_, Record::ReplayAnswered(answered))) =
+                    self.log().read(position).map_err(StorageError::from)?
+                else {
+                    continue;
+                };
+                if answered.replay == replay {
+                    let ReplayAnswered { delivery, step, request, answer, .. } = answered;
+                    found.push((delivery.position, AnsweredCall { step, request, answer }));
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE && *last < before => after = *last,
+                _ => return Ok(found),
+            }
+        }
+    }
+
     fn stored(&self, position: Position) -> Result<Option<StoredRecord>, ReplayError> {
         let known = self.recent.range(..=position).next_back().map(|(_, stored)| stored);
         if let Some(known) = known.filter(|stored| position < stored.first.plus(stored.record.width())) {
@@ -267,7 +303,6 @@ fn lane_of(commit: &Commit) -> (HandlerName, String) {
 
 /// The deployments in force at a position.
 pub fn in_force(look: &Look, through: Position) -> Result<BTreeMap<HandlerName, (Position, Deployed)>, ReplayError> {
-    const PAGE: usize = 1_024;
     let (mut after, mut found) = (Position::ZERO, BTreeMap::new());
     loop {
         let page = look.of_handlers(after, PAGE)?;

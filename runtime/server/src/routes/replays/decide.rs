@@ -32,6 +32,10 @@ pub struct ApprovalBody {
     /// Whether timers that were due in the past are set, and so fire at once (default: no).
     #[serde(default)]
     fire_past: bool,
+    /// Whether calls are made that no record has an answer for, each with its own idempotency key, on keys that need them
+    /// (default: no).
+    #[serde(default)]
+    allow_calls: bool,
     /// The actor (default `operator`), at most 128 bytes.
     #[schema(value_type = Option<Actor>, inline)]
     actor: Option<String>,
@@ -51,13 +55,13 @@ pub async fn approve(
     Named(id): Named<PlanId>,
     Json(body): Json<ApprovalBody>,
 ) -> Result<axum::Json<ReplayItem>, Problem> {
-    let ApprovalBody { plan, keys, fire_past, actor, reason } = body;
+    let ApprovalBody { plan, keys, fire_past, allow_calls, actor, reason } = body;
     let audit = audit(actor, reason)?;
     let named = keys.as_ref().map_or(1, Vec::len);
     if !(1..=KEYS_MAX).contains(&named) {
         return Err(Problem::bad_command(format!("`keys` names {named} keys; allowed are 1 to {KEYS_MAX}")));
     }
-    let item = app.engine.approve(id, plan.parse()?, Choices { keys, fire_past }, audit).await?;
+    let item = app.engine.approve(id, plan.parse()?, Choices { keys, fire_past, allow_calls }, audit).await?;
     Ok(axum::Json(ReplayItem::of(item)))
 }
 

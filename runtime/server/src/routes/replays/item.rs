@@ -26,7 +26,7 @@ pub struct ReplayItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     candidate: Option<CandidateItem>,
     selection: SelectionItem,
-    /// `fail` or `last`.
+    /// `fail`, `last` or `call`.
     #[schema(value_type = String)]
     missing_answers: weirgate_engine::replay::MissingAnswers,
     bounds: BoundsItem,
@@ -101,6 +101,7 @@ pub struct BoundsItem {
     keys: u64,
     cpu_seconds: u64,
     bytes: u64,
+    calls: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -142,9 +143,14 @@ pub struct Found {
     stays: u64,
     /// Number of calls that the log has no answer for.
     unanswered_calls: u64,
+    /// Number of planned keys that an application repairs only if it may make calls.
+    keys_needing_calls: u64,
     /// What was left out; absent if all was examined.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_examined: Option<NotExamined>,
+    /// What was left out at the receivers of events alone: the plan does not depend on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receivers_not_examined: Option<NotExamined>,
 }
 
 /// Events after a position were not examined, because a limit was reached.
@@ -192,6 +198,7 @@ impl ReplayItem {
                 keys: request.bounds.keys,
                 cpu_seconds: request.bounds.cpu_seconds,
                 bytes: request.bounds.bytes,
+                calls: request.bounds.calls,
             },
             through: request.through.0,
             actor: item.requested.actor,
@@ -294,7 +301,9 @@ impl Found {
             past_timers: summary.past_timers,
             stays: summary.stays,
             unanswered_calls: summary.unanswered_calls,
+            keys_needing_calls: summary.keys_needing_calls,
             not_examined: computed.examination.bound.map(not_examined),
+            receivers_not_examined: computed.examination.cascade_bound.map(not_examined),
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct LaneItem {
     /// Calls that the log has no answer for, and calls of the log that would not have been made.
     unanswered_calls: Cut<CallShown>,
     unmade_calls: Cut<CallShown>,
+    /// Calls that the replay made, with their answers.
+    made_calls: Cut<CallShown>,
 }
 
 /// A delivery that ends otherwise.
@@ -164,6 +166,7 @@ impl LaneItem {
             timers: Cut::of(lane.timers().iter().map(|(name, set)| TimerShown::of(name, set.as_ref()))),
             unanswered_calls: Cut::listed(&notes.unanswered, CallShown::unanswered),
             unmade_calls: Cut::listed(&notes.not_made, CallShown::answered),
+            made_calls: Cut::listed(&notes.made, CallShown::answered),
         }
     }
 }

@@ -83,7 +83,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(decide::undo))
 }
 
-/// Ask what a candidate would have done with a handler's recorded deliveries. Nothing is changed and no host is called. Answers at once;
+/// Ask what a candidate would have done with a handler's recorded deliveries. Nothing is changed, and no host is called
+/// but with `missing_answers` of `call`, for calls that only read. Answers at once;
 /// the replay is computed in the background.
 #[utoipa::path(
     post, path = "/v1/replays", operation_id = "ask_replay", tag = "replays", request_body = ReplayBody,

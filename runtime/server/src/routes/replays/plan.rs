@@ -56,6 +56,9 @@ pub struct KeyPlanItem {
     /// Why it cannot be repaired.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// The call that it lacks the answer of: an application makes it if that is approved (`allow_calls`), and goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_call: Option<CallShown>,
     /// Values of the state.
     values: Cut<ValueItem>,
     statuses: Cut<PlannedStatus>,
@@ -129,6 +132,7 @@ impl KeyPlanItem {
         Self {
             key: plan.key.clone(),
             refused: plan.refused.clone(),
+            needs_call: plan.needs.as_ref().map(CallShown::unanswered),
             values: Cut::of(plan.state.iter().map(of_state)),
             statuses: Cut::of(plan.status.iter().map(status)),
             unset: Cut::of(plan.unset.iter().cloned()),

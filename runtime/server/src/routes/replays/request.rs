@@ -95,6 +95,8 @@ pub enum MissingAnswers {
     Fail,
     /// The last answer that the delivery got for a step of this name.
     Last,
+    /// The answer of the called host, where the call only reads (GET, HEAD); others fail. The answers are recorded, and used again.
+    Call,
 }
 
 /// Limits of a replay. What lies beyond is not examined, and then there is no plan to approve.
@@ -110,6 +112,9 @@ pub struct BoundsBody {
     /// Bytes of differences in memory (default 256 MiB, at most 1 GiB).
     #[schema(minimum = 1, maximum = 1_073_741_824)]
     bytes: Option<u64>,
+    /// Outbound calls without a recorded answer that are made (default 1,000, at most 100,000).
+    #[schema(minimum = 1, maximum = 100_000)]
+    calls: Option<u64>,
 }
 
 impl ReplayBody {
@@ -126,6 +131,7 @@ impl ReplayBody {
             missing_answers: match missing_answers {
                 None | Some(MissingAnswers::Fail) => replay::MissingAnswers::Fail,
                 Some(MissingAnswers::Last) => replay::MissingAnswers::Last,
+                Some(MissingAnswers::Call) => replay::MissingAnswers::Call,
             },
             bounds: bounds.checked()?,
         };
@@ -181,6 +187,7 @@ impl BoundsBody {
             keys: of("keys", self.keys, default.keys, 1_000_000)?,
             cpu_seconds: of("cpu_seconds", self.cpu_seconds, default.cpu_seconds, 86_400)?,
             bytes: of("bytes", self.bytes, default.bytes, 1 << 30)?,
+            calls: of("calls", self.calls, default.calls, 100_000)?,
         })
     }
 }

@@ -86,6 +86,9 @@ pub struct Run {
     /// Stop after this much processor time, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>)]
     pub cpu_seconds_max: Option<u64>,
+    /// Stop after this many calls of hosts that were made
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>)]
+    pub calls_max: Option<u64>,
     /// Wait until it is computed, and show what differs
     #[arg(long)]
     pub wait: bool,
@@ -106,6 +109,8 @@ pub enum MissingAnswers {
     Fail,
     /// The last answer that the delivery got for a step of this name
     Last,
+    /// That of the called host, where the call only reads (GET, HEAD); others fail
+    Call,
 }
 
 pub async fn run(server: &Server, output: Output, ask: Ask) -> Result<()> {
@@ -130,6 +135,7 @@ pub async fn begin(
     let mut bounds = Body::new();
     insert(&mut bounds, "keys", run.keys_max.as_ref())?;
     insert(&mut bounds, "cpu_seconds", run.cpu_seconds_max.as_ref())?;
+    insert(&mut bounds, "calls", run.calls_max.as_ref())?;
     body.insert("bounds", to_raw_value(&bounds)?);
     let asked = server.post("/v1/replays", &body).await?;
     match run.wait {

@@ -27,6 +27,9 @@ pub struct Approve {
     /// Set timers that were due in the past, too; they fire at once
     #[arg(long)]
     pub fire_past: bool,
+    /// Make calls that no record has an answer for, each with its own idempotency key, on keys that need them
+    #[arg(long)]
+    pub allow_calls: bool,
     #[command(flatten)]
     pub audit: Audit,
 }
@@ -66,6 +69,7 @@ pub async fn approve(server: &Server, output: Output, command: &Approve) -> Resu
     let mut body = bodies::body(&command.audit)?;
     body.insert("plan", to_raw_value(&command.plan)?);
     body.insert("fire_past", to_raw_value(&command.fire_past)?);
+    body.insert("allow_calls", to_raw_value(&command.allow_calls)?);
     if !command.keys.is_empty() {
         body.insert("keys", to_raw_value(&command.keys)?);
     }

@@ -27,7 +27,7 @@ pub enum Replays {
 /// Commands for replays of a server.
 #[derive(Debug, Subcommand)]
 pub enum WhatIf {
-    /// Ask what a candidate would have done with recorded deliveries; nothing is changed and no host is called
+    /// Ask what a candidate would have done with recorded deliveries; nothing is changed, and no host is called without consent
     ///
     /// The candidate is the version in force, an earlier version (--version) or a manifest with its component (--candidate). What the
     /// handler then would have left differs key by key: `replays diff` shows it, `replays plan` what would repair it.

@@ -37,11 +37,9 @@ pub fn print(output: Output, replay: Answer) -> Result<()> {
 /// It failed, or was cancelled.
 pub async fn computed(server: &Server, output: Output, begun: Answer) -> Result<()> {
     let (id, replay) = (id_of(&begun)?, wait(server, begun, is_computing).await?);
-    let (state, error, limit) = {
+    let (state, error, limits) = {
         let node = replay.node()?;
-        let not_examined = node.get("found").and_then(|found| found.get("not_examined"));
-        let limit = not_examined.map(|part| (word(part, "limit"), number(part, "after")));
-        (word(&node, "state"), word(&node, "error"), limit)
+        (word(&node, "state"), word(&node, "error"), node.get("found").map(not_examined).unwrap_or_default())
     };
     match state.as_str() {
         "failed" => bail!("replay {id} failed: {error}"),
@@ -52,10 +50,21 @@ pub async fn computed(server: &Server, output: Output, begun: Answer) -> Result<
         return table::show(output, &replay);
     }
     print(output, replay)?;
-    if let Some((limit, after)) = limit {
-        output::note(&format!("the limit {limit} was reached: events after {after} were not examined"));
+    for limit in &limits {
+        output::note(limit);
     }
     differences::page(server, output, &id, None, Page { after: None, limit: None }).await
+}
+
+/// What was left out.
+fn not_examined(found: &Node) -> Vec<String> {
+    let left_out = |name: &str, of: &str| {
+        let part = found.get(name)?;
+        let (limit, after) = (word(part, "limit"), number(part, "after"));
+        Some(format!("the limit {limit} was reached: events after {after} were not examined{of}"))
+    };
+    let receivers = " at the receivers of changed events, which does not matter for the plan";
+    [left_out("not_examined", ""), left_out("receivers_not_examined", receivers)].into_iter().flatten().collect()
 }
 
 /// Waits until the application of a replay has ended, and prints what came of it.

@@ -69,9 +69,11 @@ pub fn differences(lane: &Node) -> Vec<Marked> {
     lines.extend(more(lane, "values", "values of the state"));
     lines.extend(events(lane));
     lines.extend(list(lane, "timers").iter().map(timer));
-    for (name, mark, what) in
-        [("unanswered_calls", '!', "has no recorded answer"), ("unmade_calls", '-', "is not made")]
-    {
+    for (name, mark, what) in [
+        ("unanswered_calls", '!', "has no recorded answer"),
+        ("unmade_calls", '-', "is not made"),
+        ("made_calls", '+', "was made by the replay"),
+    ] {
         let call = |call: &Node| marked(mark, format!("{} {what}", called(call)));
         lines.extend(list(lane, name).iter().map(call));
         lines.extend(more(lane, name, "calls"));
@@ -133,6 +135,12 @@ pub fn plan(plan: &Node) -> Vec<Marked> {
     let mut lines = Vec::new();
     if let Some(refused) = plan.get("refused").and_then(Node::as_str) {
         lines.push(marked('!', format!("no plan: {refused}")));
+    }
+    if let Some(call) = plan.get("needs_call") {
+        lines.push(marked(
+            '!',
+            format!("needs a call: {}: made only if that is approved (--allow-calls)", called(call)),
+        ));
     }
     lines.extend(list(plan, "values").iter().map(|value| match value.get("value") {
         Some(written) => marked('~', format!("state {} = {}", word(value, "name"), shown(written))),
@@ -234,5 +242,8 @@ mod tests {
         ];
         assert_eq!(lines(planned, plan), expected);
         assert_eq!(lines(r#"{"refused":"it fails"}"#, plan), ["! no plan: it fails"]);
+        let needs = r#"{"needs_call":{"event":5,"step":"pay","method":"POST","url":"http://a/"}}"#;
+        let expected = "! needs a call: #5 step pay: POST http://a/: made only if that is approved (--allow-calls)";
+        assert_eq!(lines(needs, plan), [expected]);
     }
 }

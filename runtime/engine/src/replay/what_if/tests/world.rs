@@ -278,7 +278,7 @@ impl World {
         let json = manifest(TOTALS, "number");
         let interest = weirgate_types::Interest::new(&Manifest::from_record(&json).expect("a manifest").subscriptions);
         let executable = Executable::of_function(Arc::clone(candidate));
-        let candidate = Some(run::Candidate { executable, interest });
+        let candidate = Some(run::Candidate { executable, interest, call_time_max: std::time::Duration::ZERO });
         let mut fork = Fork::alone(&request, candidate, Position::ZERO, &Everything);
         if let Some(differing) = cascade {
             fork = fork.cascading(differing);

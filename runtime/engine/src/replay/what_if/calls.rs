@@ -1,0 +1,275 @@
+//! The outbound calls of a delivery of the fork: answered from the record where they are the same, otherwise as the policy says.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use weirgate_host::{BoundSecret, Outbound, OutboundCall, RecordedStep, Source, StateError};
+use weirgate_types::{DeliveryId, StepAnswer, StepRequest, StepResult, Stepped};
+
+use super::outside::{MayCall, Outside, ReplayAnswer, is_safe};
+
+/// What a call gets that the log holds no answer for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissingAnswers {
+    /// The delivery fails in the fork, and its key is reported.
+    #[default]
+    Fail,
+    /// The last answer that the delivery got for a step of this name.
+    Last,
+    /// The answer of the called host, where the call only reads (GET, HEAD); others fail.
+    Call,
+}
+
+/// The calls of a delivery of the fork. Clones share what was asked for.
+#[derive(Clone)]
+pub struct ForkCalls(Arc<Mutex<Calls>>);
+
+struct Calls {
+    recorded: Vec<RecordedCall>,
+    missing: MissingAnswers,
+    asking: Option<Asking>,
+    /// The call that is being made.
+    sending: Option<UnansweredCall>,
+    unanswered: Vec<UnansweredCall>,
+    /// The first call that was made and got no final answer.
+    failed: Option<String>,
+    /// A call was not made because no more are allowed.
+    is_over: bool,
+}
+
+struct RecordedCall {
+    step: String,
+    request: StepRequest,
+    result: StepResult,
+    requests: u32,
+    is_used: bool,
+    of: Origin,
+}
+
+/// Who made a recorded call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Delivery,
+    /// An earlier replay.
+    Replay,
+    ThisReplay,
+}
+
+/// How calls without a recorded answer are made.
+#[derive(Clone)]
+pub struct Asking {
+    pub outside: Arc<dyn Outside>,
+    pub may_call: MayCall,
+    pub delivery: DeliveryId,
+    /// How many more calls the replay may make.
+    pub left: Arc<AtomicU64>,
+    /// How long a request may take.
+    pub time_max: Duration,
+}
+
+/// A call of the fork that the log holds no answer for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnansweredCall {
+    pub step: String,
+    pub request: StepRequest,
+}
+
+/// A call with its final answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredCall {
+    pub step: String,
+    pub request: StepRequest,
+    pub answer: StepAnswer,
+}
+
+impl ForkCalls {
+    /// `recorded` are the delivery's calls of all its attempts, in order; `given` are answers of replays.
+    #[must_use]
+    pub fn new(
+        recorded: impl IntoIterator<Item = Stepped>,
+        given: impl IntoIterator<Item = ReplayAnswer>,
+        missing: MissingAnswers,
+        asking: Option<Asking>,
+    ) -> Self {
+        let call = |Stepped { step, request, result, requests, .. }: Stepped| RecordedCall {
+            step,
+            request,
+            result,
+            requests,
+            is_used: false,
+            of: Origin::Delivery,
+        };
+        let of_replay = |ReplayAnswer { is_own, step, request, answer }: ReplayAnswer| RecordedCall {
+            step,
+            request,
+            result: StepResult::Answered(answer),
+            requests: 1,
+            is_used: false,
+            of: if is_own { Origin::ThisReplay } else { Origin::Replay },
+        };
+        let mut recorded: Vec<_> = recorded.into_iter().map(call).collect();
+        recorded.extend(given.into_iter().map(of_replay));
+        let (sending, unanswered, failed) = (None, Vec::new(), None);
+        let calls = Calls { recorded, missing, asking, sending, unanswered, failed, is_over: false };
+        Self(Arc::new(Mutex::new(calls)))
+    }
+
+    /// The recorded calls that reached their host with a final answer, and were not made in the fork; of those that replays made, only
+    /// the ones that may have changed something.
+    #[must_use]
+    pub fn not_made(&self) -> Vec<AnsweredCall> {
+        let calls = self.calls();
+        let counts = |call: &&RecordedCall| call.of == Origin::Delivery || !is_safe(&call.request.method);
+        let not_made = calls.recorded.iter().filter(|call| !call.is_used).filter(counts);
+        not_made.filter_map(RecordedCall::answered).collect()
+    }
+
+    /// The calls that this replay made, now or before.
+    #[must_use]
+    pub fn made(&self) -> Vec<AnsweredCall> {
+        let calls = self.calls();
+        let made = calls.recorded.iter().filter(|call| call.is_used && call.of == Origin::ThisReplay);
+        made.filter_map(RecordedCall::answered).collect()
+    }
+
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<UnansweredCall> {
+        self.calls().unanswered.clone()
+    }
+
+    /// Why a call that was made has no answer to go on with.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.calls().failed.clone()
+    }
+
+    /// Whether the replay may make no more calls.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.calls().is_over
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Not held while a call is made.
+    fn asking(&self) -> Option<Asking> {
+        self.calls().asking.clone()
+    }
+}
+
+impl RecordedCall {
+    fn answered(&self) -> Option<AnsweredCall> {
+        let answer = self.result.finished()?.clone();
+        Some(AnsweredCall { step: self.step.clone(), request: self.request.clone(), answer })
+    }
+
+    fn repeated(&self, request: &StepRequest) -> Source {
+        let (result, requests) = (self.result.clone(), self.requests);
+        Source::Record(OutboundCall { request: request.clone(), result, requests })
+    }
+}
+
+impl Calls {
+    /// Where the answer to a call comes from that no record has.
+    fn missing(&mut self, call: UnansweredCall) -> Source {
+        let last =
+            self.recorded.iter().rev().find(|known| known.step == call.step && known.result.finished().is_some());
+        if let (MissingAnswers::Last, Some(last)) = (self.missing, last) {
+            let source = last.repeated(&call.request);
+            self.unanswered.push(call);
+            return source;
+        }
+        if let Some(asking) = self.asking.as_ref().filter(|asking| asking.may_call.may(&call.request.method)) {
+            let take = |left: u64| left.checked_sub(1);
+            self.is_over = asking.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err();
+            if !self.is_over {
+                self.sending = Some(call);
+                return Source::Network;
+            }
+        }
+        self.unanswered.push(call);
+        Source::Nothing
+    }
+}
+
+impl Outbound for ForkCalls {
+    /// Unlike a live attempt, one of the fork may make another request under the name of a finished step: that is a difference.
+    fn recorded(&self, _: &str, _: &StepRequest) -> Result<Option<RecordedStep>, StateError> {
+        Ok(None)
+    }
+
+    fn source(&self, step: &str, request: &StepRequest) -> Result<Source, StateError> {
+        let mut calls = self.calls();
+        // A final answer stands for all attempts; without one, each call gets the result of the next.
+        let is_same = |call: &RecordedCall| call.step == step && call.request == *request;
+        let index =
+            calls.recorded.iter().position(|call| is_same(call) && (call.result.finished().is_some() || !call.is_used));
+        if let Some(found) = index.and_then(|index| calls.recorded.get_mut(index)) {
+            found.is_used = true;
+            return Ok(found.repeated(request));
+        }
+        Ok(calls.missing(UnansweredCall { step: step.to_owned(), request: request.clone() }))
+    }
+
+    fn recorded_size(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn permit(&self, host: &str) -> Result<(), u64> {
+        self.asking().map_or(Ok(()), |asking| asking.outside.permit(&asking.delivery.handler, host))
+    }
+
+    /// Only what came of a call that was made is new.
+    fn record(&self, step: &str, call: OutboundCall) -> Result<(), StateError> {
+        let Some((asking, made)) = self.asking().zip(self.calls().sending.take()) else { return Ok(()) };
+        let OutboundCall { result, requests, .. } = call;
+        if let Some(answer) = result.finished() {
+            asking.outside.record(&asking.delivery, step, &made.request, answer)?;
+            let UnansweredCall { step, request } = made;
+            let (is_used, of) = (true, Origin::ThisReplay);
+            self.calls().recorded.push(RecordedCall { step, request, result, requests, is_used, of });
+            return Ok(());
+        }
+        let StepRequest { method, url, .. } = &made.request;
+        let failed = format!("{method} {url} (step `{step}`) {}", without_answer(&result));
+        self.calls().failed.get_or_insert(failed);
+        Ok(())
+    }
+
+    fn secret(&self, name: &str) -> Option<BoundSecret> {
+        self.asking().and_then(|asking| asking.outside.secret(&asking.delivery.handler, name))
+    }
+
+    fn idempotency_key(&self, step: &str) -> String {
+        self.asking().map_or_else(|| step.to_owned(), |asking| asking.outside.idempotency_key(&asking.delivery, step))
+    }
+
+    fn request_time_max(&self) -> Option<Duration> {
+        self.asking().map(|asking| asking.time_max)
+    }
+}
+
+/// What came of a call that has no final answer.
+fn without_answer(result: &StepResult) -> String {
+    match result {
+        StepResult::Answered(answer) => format!("was answered {}, which may change later", answer.status),
+        StepResult::Denied(reason) => format!("may not be made: {reason}"),
+        StepResult::Unreachable(reason) => format!("reached no host: {reason}"),
+        StepResult::TimedOut => "got no answer in time".to_owned(),
+        StepResult::TooLarge => "got too large an answer".to_owned(),
+        StepResult::CircuitOpen(open_ms) => format!("was not made: the host's breaker is open for {open_ms} ms"),
+        StepResult::TooManyCalls => "was not made: the delivery has made all the calls that it may make".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

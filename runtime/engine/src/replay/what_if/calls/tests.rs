@@ -1,0 +1,177 @@
+//! Where the calls of a delivery of the fork get their answers.
+
+use std::sync::Mutex;
+
+use weirgate_types::{Digest, HandlerName, Position};
+
+use super::*;
+
+fn request(method: &str, digest: u8) -> StepRequest {
+    StepRequest { method: method.into(), url: "https://pay.example/".into(), digest: Digest([digest; 32]) }
+}
+
+fn delivery() -> DeliveryId {
+    DeliveryId { handler: "pay".parse().expect("a name"), position: Position(1) }
+}
+
+fn answer(status: u16) -> StepAnswer {
+    StepAnswer { status, headers: Vec::new(), body: vec![7] }
+}
+
+fn stepped(step: &str, digest: u8, status: u16) -> Stepped {
+    Stepped {
+        delivery: delivery(),
+        attempt: 1,
+        step: step.into(),
+        request: request("POST", digest),
+        result: StepResult::Answered(answer(status)),
+        requests: 1,
+        previous: None,
+        at_ms: 0,
+    }
+}
+
+fn status(source: &Source) -> Option<u16> {
+    match source {
+        Source::Record(OutboundCall { result: StepResult::Answered(answer), .. }) => Some(answer.status),
+        _ => None,
+    }
+}
+
+fn ask(calls: &ForkCalls, method: &str, step: &str, digest: u8) -> Source {
+    calls.source(step, &request(method, digest)).expect("an answer")
+}
+
+/// What is stored, and a journal that can be full.
+#[derive(Default)]
+struct Stored {
+    answers: Mutex<Vec<(String, u16)>>,
+    is_full: bool,
+}
+
+impl Outside for Stored {
+    fn answers(&self, _: &DeliveryId) -> Result<Vec<ReplayAnswer>, StateError> {
+        Ok(Vec::new())
+    }
+
+    fn permit(&self, _: &HandlerName, host: &str) -> Result<(), u64> {
+        if host == "down" { Err(500) } else { Ok(()) }
+    }
+
+    fn secret(&self, _: &HandlerName, _: &str) -> Option<BoundSecret> {
+        None
+    }
+
+    fn idempotency_key(&self, delivery: &DeliveryId, step: &str) -> String {
+        format!("r41/{delivery}/{step}")
+    }
+
+    fn record(&self, _: &DeliveryId, step: &str, _: &StepRequest, answer: &StepAnswer) -> Result<(), StateError> {
+        if self.is_full {
+            return Err(StateError::new("the disk is full"));
+        }
+        self.answers.lock().expect("unpoisoned").push((step.to_owned(), answer.status));
+        Ok(())
+    }
+}
+
+fn asking(outside: &Arc<Stored>, may_call: MayCall, left: u64) -> Option<Asking> {
+    let (outside, left) = (Arc::clone(outside) as Arc<dyn Outside>, Arc::new(AtomicU64::new(left)));
+    Some(Asking { outside, may_call, delivery: delivery(), left, time_max: Duration::from_secs(1) })
+}
+
+/// What comes of a call that is made.
+fn made(calls: &ForkCalls, method: &str, step: &str, result: StepResult) -> Result<(), StateError> {
+    calls.record(step, OutboundCall { request: request(method, 1), result, requests: 1 })
+}
+
+#[test]
+fn the_same_request_gets_the_recorded_answers_and_another_one_none() {
+    let recorded = [stepped("charge", 1, 503), stepped("charge", 1, 200), stepped("refund", 2, 200)];
+    let calls = ForkCalls::new(recorded.clone(), [], MissingAnswers::Fail, None);
+    assert_eq!(status(&ask(&calls, "POST", "charge", 1)), Some(503));
+    assert_eq!(status(&ask(&calls, "POST", "charge", 1)), Some(200));
+    assert_eq!(status(&ask(&calls, "POST", "charge", 1)), Some(200), "a final answer stands");
+    assert_eq!(ask(&calls, "POST", "charge", 7), Source::Nothing, "105 is not 100");
+    assert_eq!(calls.unanswered(), [UnansweredCall { step: "charge".into(), request: request("POST", 7) }]);
+    assert_eq!(calls.not_made().iter().map(|call| call.step.as_str()).collect::<Vec<_>>(), ["refund"]);
+    let calls = ForkCalls::new(recorded, [], MissingAnswers::Last, None);
+    assert_eq!(status(&ask(&calls, "POST", "charge", 7)), Some(200));
+    assert_eq!(ask(&calls, "POST", "other", 1), Source::Nothing, "no step of this name has an answer");
+    assert_eq!(calls.unanswered().len(), 2);
+}
+
+#[test]
+fn only_calls_that_read_are_made_in_a_what_if_and_each_answer_is_stored_once() {
+    let outside = Arc::new(Stored::default());
+    let calls = ForkCalls::new([], [], MissingAnswers::Call, asking(&outside, MayCall::Safe, 10));
+    assert_eq!(ask(&calls, "POST", "charge", 1), Source::Nothing);
+    assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
+    made(&calls, "GET", "rate", StepResult::Answered(answer(404))).expect("stored");
+    assert_eq!(status(&ask(&calls, "GET", "rate", 1)), Some(404), "it is a recorded call now");
+    made(&calls, "GET", "rate", StepResult::Answered(answer(404))).expect("nothing to store");
+    assert_eq!(*outside.answers.lock().expect("unpoisoned"), [("rate".to_owned(), 404)]);
+    assert_eq!(calls.made().len(), 1);
+    assert_eq!(calls.idempotency_key("rate"), "r41/pay@1/rate");
+    assert_eq!((calls.permit("down"), calls.permit("up")), (Err(500), Ok(())));
+    // Without consent there is no call.
+    let calls = ForkCalls::new([], [], MissingAnswers::Fail, asking(&outside, MayCall::Nothing, 10));
+    assert_eq!(ask(&calls, "GET", "rate", 1), Source::Nothing);
+    // An application may make any.
+    let calls = ForkCalls::new([], [], MissingAnswers::Fail, asking(&outside, MayCall::All, 10));
+    assert_eq!(ask(&calls, "POST", "charge", 1), Source::Network);
+}
+
+#[test]
+fn a_call_without_a_final_answer_fails_its_delivery_and_is_not_stored() {
+    let outside = Arc::new(Stored::default());
+    for (result, says) in [
+        (StepResult::Answered(answer(503)), "was answered 503"),
+        (StepResult::TimedOut, "no answer in time"),
+        (StepResult::Denied("a private address".into()), "a private address"),
+        (StepResult::CircuitOpen(500), "breaker is open for 500 ms"),
+    ] {
+        let calls = ForkCalls::new([], [], MissingAnswers::Call, asking(&outside, MayCall::Safe, 10));
+        assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
+        made(&calls, "GET", "rate", result).expect("nothing is stored");
+        let failed = calls.failed().expect("it failed");
+        assert!(failed.starts_with("GET https://pay.example/ (step `rate`) ") && failed.contains(says), "{failed}");
+    }
+    assert!(outside.answers.lock().expect("unpoisoned").is_empty());
+    let full = Arc::new(Stored { is_full: true, ..Stored::default() });
+    let calls = ForkCalls::new([], [], MissingAnswers::Call, asking(&full, MayCall::Safe, 10));
+    assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
+    assert!(
+        made(&calls, "GET", "rate", StepResult::Answered(answer(200))).is_err(),
+        "it is used only once it is durable"
+    );
+}
+
+#[test]
+fn no_more_calls_are_made_than_the_bound_allows() {
+    let outside = Arc::new(Stored::default());
+    let shared = asking(&outside, MayCall::Safe, 2);
+    for expected in [true, true, false] {
+        let calls = ForkCalls::new([], [], MissingAnswers::Call, shared.clone());
+        assert_eq!(ask(&calls, "GET", "rate", 1) == Source::Network, expected);
+        assert_eq!(calls.is_over(), !expected);
+    }
+}
+
+#[test]
+fn answers_of_replays_are_records_and_what_they_changed_is_listed() {
+    let given = |is_own, method: &str, step: &str, digest| {
+        let (step, request) = (step.to_owned(), request(method, digest));
+        ReplayAnswer { is_own, step, request, answer: answer(200) }
+    };
+    let given = [given(true, "GET", "rate", 1), given(true, "POST", "charge", 2), given(false, "POST", "refund", 3)];
+    let calls = ForkCalls::new([stepped("charge", 9, 201)], given, MissingAnswers::Fail, None);
+    assert_eq!(status(&ask(&calls, "GET", "rate", 1)), Some(200));
+    let steps = |calls: Vec<AnsweredCall>| calls.into_iter().map(|call| (call.step, call.answer.status)).collect();
+    let not_made: Vec<(String, u16)> = steps(calls.not_made());
+    let named = |step: &str, status| (step.to_owned(), status);
+    assert_eq!(not_made, [named("charge", 201), named("charge", 200), named("refund", 200)]);
+    assert_eq!(status(&ask(&calls, "POST", "charge", 2)), Some(200));
+    assert_eq!(steps(calls.made()), [named("rate", 200), named("charge", 200)]);
+    assert_eq!(steps(calls.not_made()), [named("charge", 201), named("refund", 200)]);
+}

@@ -1,0 +1,107 @@
+//! What a replay reaches outside of its fork: the answers in the log, and the hosts that its handler may call.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::oneshot;
+use weirgate_host::{BoundSecret, StateError};
+use weirgate_types::{DeliveryId, HandlerName, Position, Record, ReplayAnswered, StepAnswer, StepRequest};
+
+use crate::{
+    Audit, Refusal, StorageError,
+    command::Command,
+    handle::Shared,
+    keys,
+    replay::{Outside, ReplayAnswer},
+    replays::{ReplayRow, ReplayState, ReplayStep},
+};
+
+/// See the module documentation.
+pub struct Live {
+    shared: Arc<Shared>,
+    replay: Position,
+    /// Whether any answer is known for the handler: most have none, and need no look-up.
+    has_answers: AtomicBool,
+}
+
+impl Live {
+    pub fn new(shared: &Arc<Shared>, replay: Position, handler: &HandlerName) -> Result<Self, StorageError> {
+        let some = shared.statuses.views.scan_keys(&keys::answers_for(handler), None, 1)?;
+        Ok(Self { shared: Arc::clone(shared), replay, has_answers: AtomicBool::new(!some.is_empty()) })
+    }
+
+    /// The answers for a delivery, the newest first. Those of a replay that was only looked at do not count, and those of one that was
+    /// undone no longer.
+    fn read(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StorageError> {
+        let statuses = &self.shared.statuses;
+        let mut answers = Vec::new();
+        for (key, value) in statuses.views.scan(&keys::answers_of(delivery), None, usize::MAX)?.into_iter().rev() {
+            let row = keys::last_position(&key).zip(keys::value_position(&value));
+            let (position, replay) = row.ok_or_else(|| StorageError::row("the position of an answer"))?;
+            if replay != self.replay && !self.counts(replay)? {
+                continue;
+            }
+            let Some((_, Record::ReplayAnswered(answered))) = statuses.log.read(position)? else {
+                return Err(StorageError::Missing { what: "answer", position });
+            };
+            let ReplayAnswered { step, request, answer, .. } = answered;
+            answers.push(ReplayAnswer { is_own: replay == self.replay, step, request, answer });
+        }
+        Ok(answers)
+    }
+
+    fn counts(&self, replay: Position) -> Result<bool, StorageError> {
+        let value = self.shared.statuses.views.get(&keys::replay(replay))?;
+        let row = value.map(|value| ReplayRow::decode(&value)).transpose()?;
+        Ok(row.is_some_and(|row| row.approved.is_some() && row.state != ReplayState::Undone))
+    }
+}
+
+impl Outside for Live {
+    fn answers(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StateError> {
+        if !self.has_answers.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        self.read(delivery).map_err(StateError::new)
+    }
+
+    fn permit(&self, handler: &HandlerName, host: &str) -> Result<(), u64> {
+        self.shared.host_breakers.permit(handler, host)
+    }
+
+    fn secret(&self, handler: &HandlerName, name: &str) -> Option<BoundSecret> {
+        self.shared.secrets.of(handler, name).cloned()
+    }
+
+    /// The replay's own: the called system has to tell its call from that of the delivery. It is the same after a crash.
+    fn idempotency_key(&self, delivery: &DeliveryId, step: &str) -> String {
+        format!("{}/r{}/{delivery}/{step}", self.shared.epochs.at(self.replay), self.replay)
+    }
+
+    /// Called on the thread of what-ifs, which waits.
+    fn record(
+        &self,
+        delivery: &DeliveryId,
+        step: &str,
+        request: &StepRequest,
+        answer: &StepAnswer,
+    ) -> Result<(), StateError> {
+        let (reply, durable) = oneshot::channel();
+        let step = ReplayStep::Answer {
+            replay: self.replay,
+            delivery: delivery.clone(),
+            step: step.to_owned(),
+            request: request.clone(),
+            answer: answer.clone(),
+        };
+        let audit = Audit { actor: String::new(), reason: String::new() };
+        let command = Command::StepReplay { step: Box::new(step), audit, reply };
+        let stopped = || StateError::new(Refusal::Stopped);
+        self.shared.commands.send(command).map_err(|_| stopped())?;
+        durable.blocking_recv().map_err(|_| stopped())?.map_err(StateError::new)?;
+        self.has_answers.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}

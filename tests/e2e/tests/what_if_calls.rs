@@ -1,0 +1,212 @@
+//! Calls of a what-if, and of its application, on the real binary: what the log has no answer for is called with consent only, each
+//! answer is recorded and used again, and what an application calls is called once.
+// JSON that lacks the requested member yields null, and the test reports it.
+#![allow(clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weirgate_tests::{Cli, Client, Gateway, Server, Setup, event, eventually, manifest};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SECRET: &str = "sk_live_4242";
+const CHARGES: usize = 3;
+
+fn mender(gateway: &Gateway, also: &str) -> Value {
+    let mut mender = manifest("mender", &["mend.*"]);
+    mender["capabilities"] = json!({ "hosts": [gateway.url()], "secrets": ["gateway"] });
+    mender["config"] = json!({ "gateway_url": gateway.url(), "also": also });
+    mender
+}
+
+/// A server on which charges were handled, and the digest of the handler's module.
+async fn charged(gateway: &Gateway) -> (Server, Value) {
+    let server = Setup::new()
+        .env("WEIRGATE__OUTBOUND__ALLOW_PRIVATE", gateway.host())
+        .env("WEIRGATE__SECRETS__GATEWAY", SECRET)
+        .env("WEIRGATE__SECRETS__GATEWAY__HANDLERS", "mender")
+        .env("WEIRGATE__SECRETS__GATEWAY__HOSTS", gateway.url())
+        .start()
+        .await;
+    let client = &server.client;
+    let digest = client.deploy(&mender(gateway, ""), weirgate_guests::build("mender")).await["digest"].clone();
+    for n in 0..CHARGES {
+        let charge = event("mend.charge", &format!("charge/{n}"), &format!("c-{n}"), &json!({ "amount": n }));
+        client.accept(charge).await;
+    }
+    client.drained(PATIENCE).await;
+    assert_eq!((gateway.requests("/charge").len(), gateway.requests("/confirm").len()), (CHARGES, CHARGES));
+    (server, digest)
+}
+
+async fn computed(client: &Client, id: &str) -> Value {
+    eventually("the replay to be computed", PATIENCE, async || {
+        let replay = client.get(&format!("/v1/replays/{id}")).await.ok();
+        if replay["found"].is_object() || replay["error"].is_string() { Ok(replay) } else { Err(replay) }
+    })
+    .await
+}
+
+fn id_of(replay: &Value) -> &str {
+    replay["id"].as_str().expect("an id")
+}
+
+async fn ask(client: &Client, missing_answers: &str) -> Value {
+    let request = json!({ "handler": "mender", "missing_answers": missing_answers });
+    let asked = client.ask("/v1/replays", &request).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    computed(client, id_of(&asked.json)).await
+}
+
+async fn approve(client: &Client, replay: &Value, allow_calls: bool) {
+    let approval =
+        json!({ "plan": replay["found"]["plan"], "allow_calls": allow_calls, "reason": "receipts are missing" });
+    client.ask(&format!("/v1/replays/{}/approve", id_of(replay)), &approval).await.ok();
+}
+
+/// Applies what was approved, and returns what came of it.
+async fn apply(client: &Client, replay: &Value) -> Value {
+    let path = format!("/v1/replays/{}", id_of(replay));
+    assert_eq!(client.ask(&format!("{path}/apply"), &json!({})).await.status, 202);
+    let ended = eventually("the application to end", PATIENCE, async || {
+        let replay = client.get(&path).await.ok();
+        if replay["application"]["running"] == false { Ok(replay) } else { Err(replay) }
+    })
+    .await;
+    client.drained(PATIENCE).await;
+    ended
+}
+
+/// Why the keys were not repaired.
+fn refusals(replay: &Value) -> Vec<&str> {
+    let refused = replay["application"]["refused"]["first"].as_array().expect("a list");
+    refused.iter().map(|one| one["reason"].as_str().expect("a reason")).collect()
+}
+
+async fn text_of(client: &Client, n: usize) -> String {
+    let status = client.status(&format!("charge/{n}")).await;
+    status["parts"]["mender"]["text"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_read_are_made_with_consent_and_their_answers_used_again() {
+    let gateway = Gateway::start().await;
+    let (mut server, digest) = charged(&gateway).await;
+    server.client.redeploy(&mender(&gateway, "GET rate"), &digest).await.ok();
+    let without = ask(&server.client, "fail").await;
+    let found = &without["found"];
+    assert_eq!(
+        (&found["keys_failing"], &found["keys_needing_calls"]),
+        (&json!(CHARGES), &json!(CHARGES)),
+        "{without:#}"
+    );
+    assert_eq!(gateway.requests("/rate").len(), 0, "no consent, no call");
+
+    gateway.answer(503);
+    let failed = ask(&server.client, "call").await;
+    assert_eq!(
+        (&failed["found"]["keys_failing"], &failed["found"]["statuses"]),
+        (&json!(CHARGES), &json!(0)),
+        "{failed:#}"
+    );
+    let key = server.client.get(&format!("/v1/replays/{}/keys?key=charge/0", id_of(&failed))).await.ok();
+    let reason = key["handlers"][0]["fails"]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.contains("GET http://") && reason.contains("was answered 503"), "{key:#}");
+    assert_eq!(gateway.requests("/rate").len(), CHARGES);
+
+    gateway.answer(200);
+    let asked = ask(&server.client, "call").await;
+    let found = asked["found"].clone();
+    assert_eq!((&found["keys_failing"], &found["planned_keys"]), (&json!(0), &json!(CHARGES)), "{asked:#}");
+    let key = server.client.get(&format!("/v1/replays/{}/keys?key=charge/1", id_of(&asked))).await.ok();
+    assert_eq!(key["handlers"][0]["made_calls"]["first"][0]["status"], 200, "{key:#}");
+    let called = gateway.requests("/rate");
+    assert_eq!(called.len(), 2 * CHARGES);
+    assert!(called.iter().all(|request| request.header("authorization").is_empty()), "the call names no secret");
+
+    // Computed again after a crash, and applied, it takes the recorded answers.
+    gateway.answer(500);
+    server.kill9();
+    server.restart().await;
+    let client = &server.client;
+    let again = computed(client, id_of(&asked)).await;
+    assert_eq!(again["found"], found);
+    approve(client, &again, false).await;
+    let applied = apply(client, &again).await;
+    assert_eq!((&applied["state"], &applied["repaired"]), (&json!("applied"), &json!(CHARGES)), "{applied:#}");
+    assert_eq!(text_of(client, 2).await, "2 with GET rate");
+    assert_eq!(
+        ask(client, "fail").await["found"]["planned_keys"],
+        0,
+        "the answers of an applied replay are recordings"
+    );
+    assert_eq!(gateway.requests("/rate").len(), 2 * CHARGES);
+    assert_eq!((gateway.requests("/charge").len(), gateway.requests("/undo").len()), (CHARGES, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_makes_missing_calls_once_if_that_was_approved() {
+    let gateway = Gateway::start().await;
+    let (server, digest) = charged(&gateway).await;
+    let (client, cli) = (&server.client, Cli::of(&server));
+    client.redeploy(&mender(&gateway, "POST receipt"), &digest).await.ok();
+    let asked = ask(client, "call").await;
+    let found = &asked["found"];
+    assert_eq!((&found["planned_keys"], &found["keys_needing_calls"]), (&json!(CHARGES), &json!(CHARGES)), "{asked:#}");
+    let plan = cli.prints(&["replays", "plan", id_of(&asked)]);
+    assert!(plan.contains("needs a call: ") && plan.contains("step receipt: POST http://"), "{plan}");
+    approve(client, &asked, false).await;
+    let refused = apply(client, &asked).await;
+    assert_eq!((refusals(&refused).len(), &refused["repaired"]), (CHARGES, &json!(0)), "{refused:#}");
+    assert_eq!(gateway.requests("/receipt").len(), 0, "consent in a what-if does not cover it");
+
+    gateway.answer(503);
+    approve(client, &asked, true).await;
+    let refused = apply(client, &asked).await;
+    let all = refusals(&refused);
+    assert!(all.len() == CHARGES && all.iter().all(|reason| reason.contains("was answered 503")), "{refused:#}");
+    gateway.answer(200);
+    let applied = apply(client, &asked).await;
+    assert_eq!((&applied["state"], &applied["repaired"]), (&json!("applied"), &json!(CHARGES)), "{applied:#}");
+    assert_eq!(text_of(client, 1).await, "1 with POST receipt");
+    let receipts = gateway.requests("/receipt");
+    assert_eq!((receipts.len(), gateway.keys("/receipt")), (2 * CHARGES, CHARGES), "one key for each, at each try");
+    let own = format!("/r{}/mender@", id_of(&asked));
+    assert!(receipts.iter().all(|request| request.header("idempotency-key").contains(&own)), "{receipts:?}");
+    assert!(gateway.requests("/charge").iter().all(|request| !request.header("idempotency-key").contains("/r")));
+    assert_eq!(ask(client, "fail").await["found"]["planned_keys"], 0);
+
+    // The undo hands the calls over to the handler, which takes each back.
+    let undo = client.ask(&format!("/v1/replays/{}/undo", id_of(&asked)), &json!({})).await;
+    let undo = computed(client, id_of(&undo.json)).await;
+    assert_eq!(undo["found"]["stays"], CHARGES, "{undo:#}");
+    approve(client, &undo, false).await;
+    let undone = apply(client, &undo).await;
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(gateway.requests("/undo/receipt").len(), CHARGES);
+    assert_eq!(gateway.requests("/receipt").len(), 2 * CHARGES);
+    assert_eq!(ask(client, "fail").await["found"]["keys_needing_calls"], CHARGES, "it stands as before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_a_what_if_keep_to_what_was_approved_and_to_their_bound() {
+    let gateway = Gateway::start().await;
+    let (server, digest) = charged(&gateway).await;
+    let client = &server.client;
+    let mut wider = mender(&gateway, "GET rate");
+    wider["capabilities"]["hosts"] = json!([gateway.url(), "https://elsewhere.example"]);
+    let request = |manifest: &Value| json!({ "handler": "mender", "missing_answers": "call", "candidate": { "digest": digest, "manifest": manifest } });
+    let refused = client.ask("/v1/replays", &request(&wider)).await;
+    refused.is_problem(422, "bad-selection");
+    assert!(refused.text.contains("elsewhere.example"), "{}", refused.text);
+    // One that is not deployed may call what its handler may call.
+    let mut bounded = request(&mender(&gateway, "GET rate"));
+    bounded["bounds"] = json!({ "calls": 2 });
+    let asked = client.ask("/v1/replays", &bounded).await.json;
+    let asked = computed(client, id_of(&asked)).await;
+    assert_eq!(asked["found"]["not_examined"]["limit"], "calls", "{asked:#}");
+    assert_eq!(gateway.requests("/rate").len(), 2);
+    let approval = json!({ "plan": asked["found"]["plan"] });
+    let path = format!("/v1/replays/{}/approve", id_of(&asked));
+    client.ask(&path, &approval).await.is_problem(409, "plan-not-whole");
+}
