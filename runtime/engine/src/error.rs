@@ -194,6 +194,10 @@ pub enum Refusal {
     ReplayRuns(Position),
     #[error("the plan of replay {replay} has no key {key:?}")]
     KeyNotPlanned { replay: Position, key: String },
+    #[error(
+        "{handler} cannot be folded again by replay {replay}: nothing differs for it, or its manifest does not allow it (`fold_again = true`)"
+    )]
+    NotFoldable { replay: Position, handler: HandlerName },
     #[error("replay {0} has repaired nothing that could be undone")]
     NothingToUndo(Position),
     #[error(

@@ -201,6 +201,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         Refusal::ReplayFailed { .. } => (StatusCode::CONFLICT, "replay-failed"),
         Refusal::ReplayOver(_) => (StatusCode::CONFLICT, "replay-over"),
         Refusal::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
+        Refusal::NotFoldable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not-foldable"),
         Refusal::PlanNotWhole { .. } => (StatusCode::CONFLICT, "plan-not-whole"),
         Refusal::NotApproved(_) => (StatusCode::CONFLICT, "not-approved"),
         Refusal::ReplayRuns(_) => (StatusCode::CONFLICT, "replay-runs"),

@@ -353,3 +353,47 @@ async fn a_replay_goes_on_after_a_kill() {
     let again = ask(&server.client, &json!({ "handler": "activation" })).await;
     assert_eq!(again["found"]["planned_keys"], 0, "{again:#}");
 }
+
+/// Who got the last key of an organisation, as the receiver says.
+async fn last_key(client: &Client, organisation: usize) -> String {
+    let status = client.status(&format!("last-key/org/{organisation}")).await;
+    status["parts"]["keyring"]["text"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A receiver gets what is appended late; folded again, it stands as if it had come in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_is_folded_again_where_that_is_approved_and_allowed() {
+    let server = fixed_too_late(4).await;
+    let (client, cli) = (&server.client, Cli::of(&server));
+    let asked = ask(client, &json!({ "handler": "activation" })).await;
+    let path = format!("/v1/replays/{}", id_of(&asked));
+    let approval = json!({ "plan": asked["found"]["plan"], "fold_again": ["keyring"] });
+    client.ask(&format!("{path}/approve"), &approval).await.is_problem(422, "not-foldable");
+
+    let keyring = client.handler("keyring").await;
+    let mut allows = manifest("keyring", &["key.created"]);
+    allows["fold_again"] = json!(true);
+    client.redeploy(&allows, &keyring["digest"]).await.ok();
+    let asked = ask(client, &json!({ "handler": "activation" })).await;
+    let (id, plan) = (id_of(&asked), asked["found"]["plan"].as_str().expect("a plan"));
+    let shown = cli.prints(&["replays", "plan", id]);
+    assert!(shown.contains("keyring, only if that is approved (--fold-again keyring):"), "{shown}");
+    cli.prints(&["replays", "approve", id, "--plan", plan, "--fold-again", "keyring", "--reason", "late keys"]);
+    let done = cli.run(&["replays", "apply", id, "--wait"]);
+    assert!(done.status.success(), "{done:?}");
+    let done = replay(client, id).await;
+    assert_eq!((&done["state"], &done["application"]["folded"]), (&json!("applied"), &json!(2)), "{done:#}");
+    assert_eq!(keys(client).await, ["early-1", "early-3", "late-1", "late-3"], "nothing is emitted again");
+    assert_eq!([last_key(client, 1).await, last_key(client, 3).await], ["late-1", "late-3"], "as if in time");
+    let status = client.status("member/early-1").await;
+    assert_eq!(status["parts"]["keyring"]["data"], 1, "it counts once: {status:#}");
+    let again = ask(client, &json!({ "handler": "activation" })).await;
+    let found = &again["found"];
+    assert_eq!((&found["planned_keys"], &found["receivers"]), (&json!(0), &json!(0)), "{again:#}");
+
+    let undo = client.ask(&format!("/v1/replays/{id}/undo"), &json!({})).await;
+    let undo = computed(client, undo.json["id"].as_str().expect("an id")).await;
+    let undone = applied(client, &undo, "undone").await;
+    assert_eq!(undone["application"]["folded"], 2, "{undone:#}");
+    assert_eq!(last_key(client, 1).await, "early-1", "what came late came last");
+}

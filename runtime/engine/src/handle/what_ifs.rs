@@ -84,6 +84,8 @@ pub struct PlanPage {
     pub plans: Vec<KeyPlan>,
     /// That of the whole plan.
     pub digest: Digest,
+    /// The receivers that have a plan of their own.
+    pub receivers: Vec<HandlerName>,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<String>,
 }
@@ -98,6 +100,8 @@ pub struct Choices {
     pub fire_past: bool,
     /// Whether calls are made that the log holds no answer for, where the fork goes on after them.
     pub allow_calls: bool,
+    /// The receivers whose keys are folded again; of an undo, those that were.
+    pub fold_again: Vec<HandlerName>,
 }
 
 impl Handle {
@@ -133,20 +137,32 @@ impl Handle {
     /// # Errors
     /// There is no such replay, or it has repaired nothing that could be undone.
     pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
+        let found = self.what_if_as_it_is(id).await?;
+        let row = &found.item.row;
+        let is_over = row.ended_at_ms.is_some() && !row.may_be_approved(true);
+        match self.0.what_ifs.get(id) {
+            None if is_over => Ok(found),
+            known => {
+                let known = known.unwrap_or_else(|| self.0.what_ifs.begin(id, (*found.request).clone(), &self.0));
+                Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found })
+            }
+        }
+    }
+
+    /// A what-if, which is not computed for that.
+    ///
+    /// # Errors
+    /// As for [`Self::what_if`].
+    pub async fn what_if_as_it_is(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
         let item = self.replay(id.replay).await?;
         if id.is_undo && item.row.keys == 0 {
             return Err(Refusal::NothingToUndo(id.replay));
         }
         let mut request = request_of(&item)?;
-        let is_over = item.row.ended_at_ms.is_some() && !item.row.may_be_approved(true);
         if id.is_undo {
             request = undo_of(request, id.replay, self.head());
         }
-        let known = match self.0.what_ifs.get(id) {
-            Some(known) => Some(known),
-            None if is_over => None,
-            None => Some(self.0.what_ifs.begin(id, request.clone(), &self.0)),
-        };
+        let known = self.0.what_ifs.peek(id);
         let request = known.as_ref().map_or_else(|| Arc::new(request), |known| Arc::clone(&known.request));
         Ok(WhatIfItem { id, item, request, known })
     }
@@ -217,17 +233,26 @@ impl Handle {
         .await?
     }
 
-    /// The plan of keys behind `after`; at most `limit`.
+    /// The plan of keys behind `after`; at most `limit`. `receiver`: that of a receiver, if it is folded again.
     ///
     /// # Errors
     /// There is no such replay, or it is not computed yet.
-    pub async fn plan(&self, id: PlanId, after: Option<String>, limit: usize) -> Result<PlanPage, Refusal> {
+    pub async fn plan(
+        &self,
+        id: PlanId,
+        receiver: Option<HandlerName>,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<PlanPage, Refusal> {
         let computed = self.computed(id).await?;
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut found = computed.plans.range((start, Bound::Unbounded));
-        let plans: Vec<_> = found.by_ref().take(limit).map(|(_, plan)| plan.clone()).collect();
+        let own = receiver.is_none().then_some(computed.plans.values()).into_iter().flatten();
+        let is_its = |lane: &LaneId| receiver.as_ref().is_some_and(|receiver| lane.0 == *receiver);
+        let of_receiver = computed.receivers.iter().filter(|(lane, _)| is_its(lane)).map(|(_, plan)| plan);
+        let is_behind = |plan: &&KeyPlan| after.as_ref().is_none_or(|after| plan.key > *after);
+        let mut found = own.chain(of_receiver).filter(is_behind);
+        let plans: Vec<_> = found.by_ref().take(limit).cloned().collect();
         let next = found.next().and_then(|_| plans.last().map(|plan| plan.key.clone()));
-        Ok(PlanPage { plans, digest: computed.digest, next })
+        Ok(PlanPage { plans, digest: computed.digest, receivers: receivers_of(&computed), next })
     }
 
     /// Records that the plan of this digest may be applied.
@@ -239,7 +264,7 @@ impl Handle {
         &self,
         id: PlanId,
         plan: Digest,
-        choices: Choices,
+        mut choices: Choices,
         audit: Audit,
     ) -> Result<WhatIfItem, Refusal> {
         let found = self.what_if(id).await?;
@@ -250,6 +275,10 @@ impl Handle {
         if let Some(bound) = computed.examination.bound {
             return Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at });
         }
+        if id.is_undo {
+            choices.fold_again = receivers_of(&computed);
+        }
+        check_fold(replay, &choices, &computed)?;
         if let Some(unknown) = choices.keys.iter().flatten().find(|key| !computed.plans.contains_key(*key)) {
             return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
         }
@@ -327,6 +356,25 @@ impl Handle {
             _ => Err(StorageError::Missing { what: "approval", position }.into()),
         };
         self.0.queries.read(read).await?
+    }
+}
+
+/// The receivers that have a plan, in order.
+fn receivers_of(computed: &Computed) -> Vec<HandlerName> {
+    let mut receivers: Vec<_> = computed.receivers.keys().map(|(handler, _)| handler.clone()).collect();
+    receivers.dedup();
+    receivers
+}
+
+/// Only receivers that have a plan can be folded again, and only if all of it was examined.
+fn check_fold(replay: Position, choices: &Choices, computed: &Computed) -> Result<(), Refusal> {
+    let receivers = receivers_of(computed);
+    if let Some(handler) = choices.fold_again.iter().find(|handler| !receivers.contains(handler)) {
+        return Err(Refusal::NotFoldable { replay, handler: handler.clone() });
+    }
+    match computed.examination.cascade_bound.filter(|_| !choices.fold_again.is_empty()) {
+        Some(bound) => Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at }),
+        None => Ok(()),
     }
 }
 

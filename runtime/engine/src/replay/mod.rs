@@ -43,6 +43,7 @@ pub use pace::Pace;
 pub(crate) use pace::cancellable;
 pub use recordings::{Recorded, Recording, Recordings};
 pub use verify::{Difference, Verified, verify, verify_range};
+pub(crate) use what_if::in_force;
 pub use what_if::{
     AnsweredCall, Bound, Bounds, Candidate, Closed, Emission, Emissions, Examination, Examined, Fails, Filter, KeyPlan,
     Lane, LaneId, Listed, MayCall, MissingAnswers, NoOutside, Notes, OutcomeChange, Outside, Pairs, PathStep, Planned,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 use weirgate_history::HistoryError;
 use weirgate_types::Position;
 
-use super::{Bounded, Computed, Known, Summary, outside::Live, stands::Now};
+use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands::Now};
 use crate::{
     handle::Shared,
     replay::{KeyPlan, MayCall, MissingAnswers, ReplayError, Runs, Sources, plan_digest},
@@ -26,9 +26,13 @@ pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayEr
             plans.insert(key.clone(), plan);
         }
     }
-    let (digest, summary) = (plan_digest(&plans), Summary::of(&known.request.handler, &examination, &plans));
-    let bytes = examination.bytes().saturating_add(plans.values().map(KeyPlan::bytes).fold(0, u64::saturating_add));
-    Ok(Computed { examination, plans, digest, summary, bytes })
+    let receivers = receivers::plans(shared, &sources, &known.request, &examination)?;
+    let digest = receivers::digest(plan_digest(&plans), &receivers);
+    let summary = Summary::of(&known.request.handler, &examination, &plans);
+    let bytes = examination
+        .bytes()
+        .saturating_add(plans.values().chain(receivers.values()).map(KeyPlan::bytes).fold(0, u64::saturating_add));
+    Ok(Computed { examination, plans, receivers, digest, summary, bytes })
 }
 
 /// What a replay reads. Waits until the history is indexed. Calls without a recorded answer are made where the request says so, or

@@ -11,7 +11,7 @@ use super::{Applied, PlanId, Summary, Watch};
 use crate::{
     Audit, Refusal,
     handle::Choices,
-    replay::{Examination, KeyPlan, WhatIf},
+    replay::{Examination, KeyPlan, LaneId, WhatIf},
 };
 
 /// Maximum number of replays whose results are kept in memory, and of the bytes that these take together. Others are computed again
@@ -39,6 +39,8 @@ pub struct Computed {
     pub examination: Examination,
     /// By key; only keys for which something is to be done or said.
     pub plans: BTreeMap<String, KeyPlan>,
+    /// By handler and key: receivers that may be folded again; of an undo, those that were.
+    pub receivers: BTreeMap<LaneId, KeyPlan>,
     pub digest: Digest,
     pub summary: Summary,
     /// What it takes in memory, about.
@@ -50,7 +52,8 @@ impl Computed {
     #[cfg(test)]
     pub fn nothing(bytes: u64) -> Self {
         let (examination, plans, summary) = (Examination::default(), BTreeMap::new(), Summary::default());
-        Self { examination, digest: crate::replay::plan_digest(&plans), plans, summary, bytes }
+        let (digest, receivers) = (crate::replay::plan_digest(&plans), BTreeMap::new());
+        Self { examination, plans, receivers, digest, summary, bytes }
     }
 }
 

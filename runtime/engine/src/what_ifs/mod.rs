@@ -3,9 +3,12 @@
 
 mod apply;
 mod compute;
+mod fold;
 mod known;
 mod outside;
 mod plan_id;
+mod receivers;
+mod repair;
 mod stands;
 mod summary;
 mod watch;

@@ -9,8 +9,9 @@ use weirgate_types::{
 
 use super::{After, Exit, Writer};
 use crate::{
-    Refusal,
+    Refusal, StorageError,
     command::{Audit, HoldToken, Reply},
+    handle::Choices,
     replays::{ReplayRow, ReplayStep},
 };
 
@@ -109,7 +110,8 @@ impl Writer {
             return Err(Refusal::DiskFull);
         }
         let row = self.replay_of(repaired.replay)?;
-        if row.handler != *handler || !row.may_repair(repaired.is_undo) {
+        let is_approved = row.handler == *handler || self.may_fold(&row, handler)?;
+        if !is_approved || !row.may_repair(repaired.is_undo) {
             return Err(Refusal::ReplayState { replay: repaired.replay, state: row.state });
         }
         let bytes = postcard::experimental::serialized_size(repaired).unwrap_or(usize::MAX);
@@ -117,6 +119,17 @@ impl Writer {
             true => Err(Refusal::RepairTooLarge { bytes, bytes_max: REPAIR_BYTES_MAX }),
             false => Ok(()),
         }
+    }
+
+    /// Whether it was approved that a receiver is folded again.
+    fn may_fold(&self, row: &ReplayRow, handler: &HandlerName) -> Result<bool, Refusal> {
+        let Some(position) = row.approved else { return Ok(false) };
+        let Some((_, Record::ReplayApproved(approved))) = self.durability.reader().read(position)? else {
+            return Err(StorageError::Missing { what: "approval", position }.into());
+        };
+        let choices: Choices =
+            serde_json::from_str(&approved.choices).map_err(StorageError::undecodable("the choices of an approval"))?;
+        Ok(choices.fold_again.contains(handler))
     }
 
     /// The row of a replay whose handler is still there.

@@ -56,6 +56,9 @@ pub struct Manifest {
     pub ordering: Ordering,
     #[serde(default)]
     pub emit_order: EmitOrder,
+    /// Whether its keys may be folded again where a replay of another handler changes the events that it gets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fold_again: bool,
     #[serde(default)]
     pub after_dead_letter: AfterDeadLetter,
     /// The retry stages in order. Empty: the first failure is a dead letter.

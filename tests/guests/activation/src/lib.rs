@@ -1,6 +1,6 @@
 //! A guest that creates keys for the members of an organisation once it is activated. With `forgets = "true"` in its configuration it
 //! has a defect: members who had registered before get no key. Deployed as another handler for `key.created`, it counts the keys of
-//! each member. The event's key is the organisation, members are subjects.
+//! each member, and says who got the last one. The event's key is the organisation, members are subjects.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
@@ -75,6 +75,8 @@ fn count(created: &KeyCreated, context: &mut Context) -> Result<(), Failure> {
     let name = format!("keys/{}", created.member);
     let keys = context.state().get::<u64>(&name)?.unwrap_or_default() + 1;
     context.state().set(&name, &keys)?;
+    let subject = format!("last-key/{}", context.delivery().key);
+    context.set_status("last", created.member.clone()).on(subject);
     context.set_status("issued", format!("{keys} keys")).on(format!("member/{}", created.member)).data(&keys);
     Ok(())
 }

@@ -34,6 +34,8 @@ pub struct Examination {
     pub alone: BTreeMap<String, Examined>,
     /// Handlers and keys that come to something else where changed events reach their receivers.
     pub cascade: BTreeMap<LaneId, Examined>,
+    /// Keys of other handlers that differ without that: those that an undone replay has folded again.
+    pub others: BTreeMap<LaneId, Examined>,
     pub executed: u64,
     pub bound: Option<Bound>,
     /// A limit that ended the look at the receivers early; the plan does not depend on it.
@@ -44,7 +46,7 @@ impl Examination {
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let examined = self.alone.values().chain(self.cascade.values());
+        let examined = self.alone.values().chain(self.cascade.values()).chain(self.others.values());
         examined.map(Examined::bytes).fold(0, u64::saturating_add)
     }
 }
@@ -91,9 +93,29 @@ impl Sources {
             found.cascade.clone_from(&alone);
             found.cascade_bound = found.bound.filter(|_| emits_otherwise);
         }
-        let own = alone.into_iter().filter(|((handler, _), _)| *handler == request.handler);
-        found.alone = own.map(|((_, key), examined)| (key, examined)).collect();
+        for (lane, examined) in alone {
+            match lane.0 == request.handler {
+                true => drop(found.alone.insert(lane.1, examined)),
+                false => drop(found.others.insert(lane, examined)),
+            }
+        }
         Ok(found)
+    }
+
+    /// Examines the receivers of what the candidate emits for the handler's keys in `differing`.
+    ///
+    /// # Errors
+    /// As for [`Self::examine`]; [`ReplayError::Bound`].
+    pub fn examine_receivers(
+        &self,
+        request: &WhatIf,
+        differing: &BTreeSet<LaneId>,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
+        let after = self.first(request)?;
+        let fork = self.fork(request, after, progress)?.cascading(differing);
+        let (examined, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
+        bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
     }
 
     /// Examines one key alone, through the index: nothing but its records is read. `None`: nothing differs.

@@ -33,6 +33,7 @@ pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
 pub use plan::{KeyPlan, Planned, Stands, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;
+pub(crate) use walk::in_force;
 
 /// Who follows a what-if.
 pub trait Progress {

@@ -305,13 +305,24 @@ impl<'a> Fork<'a> {
         }
     }
 
+    /// Whether a receiver was folded again because of this handler's keys; in the fork, receivers have the right events from the beginning.
+    fn was_folded(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<bool, ReplayError> {
+        let is_receiver = self.cascade.is_some() && repaired.handler != self.request.handler;
+        // Where no other event has reached it, all stands.
+        let is_reached = is_receiver && repaired.through > self.after && self.examined.contains_key(lane);
+        Ok(is_reached && walk.handler_of(repaired.replay)? == self.request.handler)
+    }
+
     /// What an earlier repair wrote is part of what stands, and not of the fork, where its handler's deliveries are executed again.
     fn repaired(&mut self, walk: &Walk, position: Position, repaired: &Repaired) -> Result<(), ReplayError> {
         let lane = (repaired.handler.clone(), repaired.key.clone());
         let is_own = repaired.handler == self.request.handler && repaired.through > self.after;
         let is_without = match self.request.runs {
             // Of a key that is not executed again, all stands.
-            Runs::Candidate(_) => is_own && self.request.selection.names(&repaired.key) && self.may_differ(&lane),
+            Runs::Candidate(_) => {
+                let is_executed = is_own && self.request.selection.names(&repaired.key) && self.may_differ(&lane);
+                is_executed || self.was_folded(walk, repaired, &lane)?
+            }
             Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
         };
         let mut examined = self.examined.remove(&lane).unwrap_or_default();
@@ -341,7 +352,7 @@ impl<'a> Fork<'a> {
         if let (true, Runs::Without(replay)) = (is_without, &self.request.runs) {
             examined.notes.unmade(walk.answers_of(*replay, &lane)?);
         }
-        if is_without && matches!(self.request.runs, Runs::Candidate(_)) {
+        if is_own && is_without && matches!(self.request.runs, Runs::Candidate(_)) {
             let is_whole =
                 repaired.from > self.after && walk.filters_of(repaired.replay)? == self.request.selection.filters();
             if !is_whole {

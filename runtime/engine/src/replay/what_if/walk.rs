@@ -9,7 +9,9 @@ use std::{
 use weirgate_history::Look;
 use weirgate_host::{Host, ReadState, StateError};
 use weirgate_log::LogReader;
-use weirgate_types::{Commit, Deployed, Effects, HandlerName, Position, Record, ReplayAnswered, TimerSetting};
+use weirgate_types::{
+    Commit, Deployed, Effects, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
+};
 
 use super::{
     calls::AnsweredCall,
@@ -221,12 +223,21 @@ impl Walk {
         Ok(None)
     }
 
+    /// The handler that a replay is about.
+    pub fn handler_of(&self, replay: Position) -> Result<HandlerName, ReplayError> {
+        Ok(self.requested(replay)?.handler)
+    }
+
+    fn requested(&self, replay: Position) -> Result<ReplayRequested, ReplayError> {
+        match self.log().read(replay).map_err(StorageError::from)? {
+            Some((_, Record::ReplayRequested(requested))) => Ok(requested),
+            _ => Err(StorageError::Missing { what: "what-if", position: replay }.into()),
+        }
+    }
+
     /// What a replay's selection left out.
     pub fn filters_of(&self, replay: Position) -> Result<Selection, ReplayError> {
-        let read = self.log().read(replay).map_err(StorageError::from)?;
-        let Some((_, Record::ReplayRequested(requested))) = read else {
-            return Err(StorageError::Missing { what: "what-if", position: replay }.into());
-        };
+        let requested = self.requested(replay)?;
         let request: WhatIf =
             serde_json::from_str(&requested.request).map_err(StorageError::undecodable("a what-if"))?;
         Ok(request.selection.filters())

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use weirgate_engine::{Choices, PlanId};
-use weirgate_types::Digest;
+use weirgate_types::{Digest, HandlerName};
 
 use super::{
     super::{
@@ -36,6 +36,10 @@ pub struct ApprovalBody {
     /// (default: no).
     #[serde(default)]
     allow_calls: bool,
+    /// Receivers that are folded again; the plan names those that may be (default: none).
+    #[serde(default)]
+    #[schema(value_type = Vec<HandlerName>)]
+    fold_again: Vec<String>,
     /// The actor (default `operator`), at most 128 bytes.
     #[schema(value_type = Option<Actor>, inline)]
     actor: Option<String>,
@@ -55,13 +59,15 @@ pub async fn approve(
     Named(id): Named<PlanId>,
     Json(body): Json<ApprovalBody>,
 ) -> Result<axum::Json<ReplayItem>, Problem> {
-    let ApprovalBody { plan, keys, fire_past, allow_calls, actor, reason } = body;
+    let ApprovalBody { plan, keys, fire_past, allow_calls, fold_again, actor, reason } = body;
     let audit = audit(actor, reason)?;
     let named = keys.as_ref().map_or(1, Vec::len);
     if !(1..=KEYS_MAX).contains(&named) {
         return Err(Problem::bad_command(format!("`keys` names {named} keys; allowed are 1 to {KEYS_MAX}")));
     }
-    let item = app.engine.approve(id, plan.parse()?, Choices { keys, fire_past, allow_calls }, audit).await?;
+    let fold_again = fold_again.iter().map(|handler| handler.parse()).collect::<Result<_, _>>()?;
+    let choices = Choices { keys, fire_past, allow_calls, fold_again };
+    let item = app.engine.approve(id, plan.parse()?, choices, audit).await?;
     Ok(axum::Json(ReplayItem::of(item)))
 }
 

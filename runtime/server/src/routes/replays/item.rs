@@ -167,6 +167,8 @@ pub struct Application {
     keys: u64,
     looked_at: u64,
     repaired: u64,
+    /// Number of keys of receivers that were folded again, or whose folding was taken back.
+    folded: u64,
     /// Keys that were not repaired, and why.
     refused: Cut<Refused>,
     /// The error that ended it.
@@ -316,6 +318,7 @@ impl Application {
             keys: found.map_or(0, |found| found.planned),
             looked_at: applied.looked_at,
             repaired: applied.repaired,
+            folded: applied.folded,
             refused: Cut::of(applied.refused.iter().map(refused)),
             error: applied.error.clone(),
         }

@@ -7,7 +7,7 @@ use weirgate_engine::{
     PlanId,
     replay::{KeyPlan, Planned, Stays},
 };
-use weirgate_types::{Digest, StateWrite, StatusWrite, TimerSetting, TimerWrite};
+use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
 use super::{
     super::{
@@ -28,6 +28,9 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PlanQuery {
+    /// The plan of this receiver, if it is folded again (default: that of the handler).
+    #[param(value_type = Option<HandlerName>, inline)]
+    receiver: Option<String>,
     /// Only keys after this one: the `next` of the previous page.
     #[param(min_length = 1, max_length = 1024)]
     after: Option<String>,
@@ -41,6 +44,9 @@ pub struct PlanList {
     /// The digest of the whole plan: what is approved.
     #[schema(value_type = Digest)]
     plan: String,
+    /// Receivers of changed events that may be folded again, and have a plan of their own; it is applied where that is approved.
+    #[schema(value_type = Vec<HandlerName>)]
+    receivers: Vec<String>,
     /// In order.
     #[schema(value_type = Vec<KeyPlanItem>)]
     keys: Vec<Box<serde_json::value::RawValue>>,
@@ -104,7 +110,8 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
     let slot = ListSlot::take(&app).await?;
-    let page = app.engine.plan(id, query.after, limit).await?;
+    let receiver = query.receiver.map(|receiver| receiver.parse::<HandlerName>()).transpose()?;
+    let page = app.engine.plan(id, receiver, query.after, limit).await?;
     let (mut keys, mut bytes, mut next, mut last) = (Vec::new(), 0, page.next, None);
     for plan in &page.plans {
         if bytes >= PAGE_BYTES_MAX {
@@ -116,7 +123,8 @@ pub async fn read(
         (bytes, last) = (bytes + item.get().len(), Some(plan.key.clone()));
         keys.push(item);
     }
-    slot.answer(&PlanList { plan: page.digest.to_string(), keys, next })
+    let receivers = page.receivers.iter().map(ToString::to_string).collect();
+    slot.answer(&PlanList { plan: page.digest.to_string(), receivers, keys, next })
 }
 
 impl KeyPlanItem {

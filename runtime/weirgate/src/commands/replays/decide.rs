@@ -30,6 +30,9 @@ pub struct Approve {
     /// Make calls that no record has an answer for, each with its own idempotency key, on keys that need them
     #[arg(long)]
     pub allow_calls: bool,
+    /// Fold this receiver again; `replays plan` shows those that may be
+    #[arg(long, value_name = "HANDLER")]
+    pub fold_again: Vec<String>,
     #[command(flatten)]
     pub audit: Audit,
 }
@@ -70,6 +73,7 @@ pub async fn approve(server: &Server, output: Output, command: &Approve) -> Resu
     body.insert("plan", to_raw_value(&command.plan)?);
     body.insert("fire_past", to_raw_value(&command.fire_past)?);
     body.insert("allow_calls", to_raw_value(&command.allow_calls)?);
+    body.insert("fold_again", to_raw_value(&command.fold_again)?);
     if !command.keys.is_empty() {
         body.insert("keys", to_raw_value(&command.keys)?);
     }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use weirgate_types::json::Node;
 
 use super::words;
 use crate::{
@@ -57,18 +58,30 @@ pub async fn show(server: &Server, output: Output, command: &Show) -> Result<()>
     table::show(output, &server.get(&path(&["replays", &command.id])?).await?)
 }
 
-pub async fn plan(server: &Server, output: Output, Plan { id, page }: Plan) -> Result<()> {
-    let query = query(&page.parameters());
-    let answer = server.get(&format!("{}{query}", path(&["replays", &id, "plan"])?)).await?;
-    if output == Output::Json {
-        return table::show(output, &answer);
-    }
-    let node = answer.node()?;
-    for plan in items(&node, "keys") {
+/// The keys of a plan, with what is done for each.
+fn print_keys(plan: &Node) -> Result<()> {
+    for plan in items(plan, "keys") {
         output::line(&word(plan, "key"))?;
         for line in words::plan(plan) {
             output::marked(line.mark, &line.text)?;
         }
+    }
+    Ok(())
+}
+
+pub async fn plan(server: &Server, output: Output, Plan { id, page }: Plan) -> Result<()> {
+    let (path, limit) = (path(&["replays", &id, "plan"])?, page.limit.map(|limit| limit.to_string()));
+    let answer = server.get(&format!("{path}{}", query(&page.parameters()))).await?;
+    if output == Output::Json {
+        return table::show(output, &answer);
+    }
+    let node = answer.node()?;
+    print_keys(&node)?;
+    for receiver in items(&node, "receivers").iter().filter_map(Node::as_str) {
+        let parameters = [("receiver", Some(receiver.to_string())), ("limit", limit.clone())];
+        let answer = server.get(&format!("{path}{}", query(&parameters))).await?;
+        output::line(&format!("{receiver}, only if that is approved (--fold-again {receiver}):"))?;
+        print_keys(&answer.node()?)?;
     }
     output::line(&format!("plan {}", word(&node, "plan")))?;
     table::print_next(&node)

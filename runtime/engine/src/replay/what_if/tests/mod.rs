@@ -4,12 +4,15 @@
 
 mod world;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use weirgate_types::{Digest, Effects, Position, Record, Repaired, ReplayRequested};
+use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayRequested};
 
 use super::*;
-use world::{ALL, Chance, Handler, TOTALS, World, manifest, name, totals};
+use world::{ALL, Chance, Handler, REPORTS, TOTALS, World, manifest, name, totals};
 
 fn request() -> WhatIf {
     let candidate = Candidate { module: Digest([0; 32]), manifest: manifest(TOTALS, "number"), version: None };
@@ -94,70 +97,123 @@ fn the_same_version_differs_nowhere() {
     });
 }
 
+/// A replay of the first handler is asked for.
+fn asked(lived: &mut World) -> Position {
+    let requested = ReplayRequested {
+        handler: name(TOTALS),
+        request: serde_json::to_string(&request()).expect("JSON"),
+        actor: String::new(),
+        reason: String::new(),
+        at_ms: 0,
+    };
+    lived.stage(&Record::ReplayRequested(requested))
+}
+
+/// Appends what a plan says. Returns its record's position, and the appended events.
+fn append(
+    lived: &mut World,
+    replay: Position,
+    (lane, examined): (&LaneId, &Examined),
+    plan: KeyPlan,
+) -> (Position, Vec<Event>) {
+    let effects = Effects {
+        state: plan.state,
+        status: plan.status,
+        emitted: plan.emitted.into_iter().map(|planned| planned.event).collect(),
+        ..Effects::default()
+    };
+    let repaired = Repaired {
+        replay,
+        handler: lane.0.clone(),
+        key: lane.1.clone(),
+        part: 0,
+        version: Position(1),
+        from: examined.notes.from,
+        through: lived.log.head(),
+        depth: 1,
+        state_version: 1,
+        effects: effects.clone(),
+        unset: plan.unset,
+        corrected: None,
+        is_undo: false,
+        actor: String::new(),
+        reason: String::new(),
+        at_ms: 0,
+    };
+    let at = lived.stage(&Record::Repaired(Box::new(repaired)));
+    lived.keep(lane, &effects);
+    (at, effects.emitted)
+}
+
+fn planned(lived: &World, (lane, examined): (&LaneId, &Examined)) -> KeyPlan {
+    let plan = KeyPlan::new(&lane.1, examined, 0, lived).expect("a plan");
+    assert_eq!(plan.digest(), KeyPlan::new(&lane.1, examined, 0, lived).expect("a plan").digest());
+    plan
+}
+
+/// The state of some handlers, without empty ones.
+fn states_of(world: &World, handlers: &[&str]) -> BTreeMap<LaneId, BTreeMap<String, Vec<u8>>> {
+    let mut states = world.states.clone();
+    states.retain(|(handler, _), state| handlers.contains(&handler.as_str()) && !state.is_empty());
+    states
+}
+
 #[test]
 fn with_the_plan_appended_nothing_is_left_but_what_the_plan_listed() {
     for seed in 0..300 {
         let (new, numbers) = (totals(0), numbers(seed));
         let mut lived = live(totals(5), &numbers);
-        let through = lived.log.head();
-        let json = serde_json::to_string(&request()).expect("JSON");
-        let (actor, reason) = (String::new(), String::new());
-        let requested = ReplayRequested {
-            handler: name(TOTALS),
-            request: json,
-            actor: actor.clone(),
-            reason: reason.clone(),
-            at_ms: 0,
-        };
-        let replay = lived.stage(&Record::ReplayRequested(requested));
-        let alone = lived.examine(&new, None);
+        let replay = asked(&mut lived);
         let mut listed = BTreeMap::new();
-        for ((handler, key), examined) in &alone {
-            let plan = KeyPlan::new(key, examined, 0, &lived).expect("a plan");
-            assert_eq!(plan.digest(), KeyPlan::new(key, examined, 0, &lived).expect("a plan").digest());
-            listed.insert(key.clone(), plan.stays.iter().map(|stays| stays.at).collect::<Vec<_>>());
-            let effects = Effects {
-                state: plan.state,
-                status: plan.status,
-                emitted: plan.emitted.into_iter().map(|planned| planned.event).collect(),
-                ..Effects::default()
-            };
-            let repaired = Repaired {
-                replay,
-                handler: handler.clone(),
-                key: key.clone(),
-                part: 0,
-                version: Position(1),
-                from: examined.notes.from,
-                through,
-                depth: 1,
-                state_version: 1,
-                effects: effects.clone(),
-                unset: plan.unset,
-                corrected: None,
-                is_undo: false,
-                actor: actor.clone(),
-                reason: reason.clone(),
-                at_ms: 0,
-            };
-            lived.stage(&Record::Repaired(Box::new(repaired)));
-            lived.keep(&(handler.clone(), key.clone()), &effects);
+        for (lane, examined) in &lived.examine(&new, None) {
+            let plan = planned(&lived, (lane, examined));
+            listed.insert(lane.1.clone(), plan.stays.iter().map(|stays| stays.at).collect::<Vec<_>>());
+            append(&mut lived, replay, (lane, examined), plan);
         }
         let other = live(Arc::clone(&new), &numbers);
-        let of_totals = |states: &BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>| {
-            let mut states = states.clone();
-            states.retain(|(handler, _), state| *handler == name(TOTALS) && !state.is_empty());
-            states
-        };
-        assert_eq!(of_totals(&lived.states), of_totals(&other.states), "seed {seed}: {numbers:?}");
+        assert_eq!(states_of(&lived, &[TOTALS]), states_of(&other, &[TOTALS]), "seed {seed}: {numbers:?}");
         for (part, status) in &other.statuses {
             assert_eq!(lived.statuses.get(part), Some(status), "seed {seed}: {part:?} {numbers:?}");
         }
-        for ((_, key), examined) in lived.examine(&new, None) {
-            let plan = KeyPlan::new(&key, &examined, 0, &lived).expect("a plan");
+        for (lane, examined) in &lived.examine(&new, None) {
+            let plan = planned(&lived, (lane, examined));
             assert!(plan.is_empty(), "seed {seed}: {plan:?}");
             let stays: Vec<_> = plan.stays.iter().map(|stays| stays.at).collect();
-            assert_eq!(Some(&stays), listed.get(&key), "seed {seed}");
+            assert_eq!(Some(&stays), listed.get(&lane.1), "seed {seed}");
+        }
+    }
+}
+
+/// Appended events reach their receiver late, beside the wrong ones that it had; folded again, it stands as if it had had the right ones.
+#[test]
+fn a_receiver_that_is_folded_again_stands_as_in_the_world_of_the_candidate() {
+    for seed in 0..300 {
+        let (new, numbers) = (totals(0), numbers(seed));
+        let mut lived = live(totals(5), &numbers);
+        let replay = asked(&mut lived);
+        let alone = lived.examine(&new, None);
+        for (lane, examined) in &alone {
+            let plan = planned(&lived, (lane, examined));
+            let (at, appended) = append(&mut lived, replay, (lane, examined), plan);
+            let positions = (1_u64..).map(|offset| at.plus(offset));
+            lived.follow(positions.zip(appended).map(|(position, event)| (position, event, 1)).collect());
+        }
+        let differing: BTreeSet<LaneId> = alone.into_keys().collect();
+        let receivers = |lived: &World| {
+            let mut examined = lived.examine(&new, Some(&differing));
+            examined.retain(|(handler, _), _| *handler == name(REPORTS));
+            examined
+        };
+        for (lane, examined) in &receivers(&lived) {
+            let plan = planned(&lived, (lane, examined));
+            assert_eq!(plan.refused, None, "seed {seed}");
+            append(&mut lived, replay, (lane, examined), plan);
+        }
+        let (both, other) = ([TOTALS, REPORTS], live(Arc::clone(&new), &numbers));
+        assert_eq!(states_of(&lived, &both), states_of(&other, &both), "seed {seed}: {numbers:?}");
+        for (lane, examined) in &receivers(&lived) {
+            let plan = planned(&lived, (lane, examined));
+            assert!(plan.is_empty(), "seed {seed}: it is folded once: {plan:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::replay::{
 };
 
 pub const TOTALS: &str = "totals";
-const REPORTS: &str = "reports";
+pub const REPORTS: &str = "reports";
 pub const ALL: Position = Position(u64::MAX);
 
 struct Everything;
@@ -188,7 +188,11 @@ impl World {
     pub fn accept(&mut self, id: usize, key: &str, n: u64) {
         let event = event(id.to_string(), "/numbers", "number", key, n);
         let position = self.stage(&Record::Accepted { event: event.clone(), to: None, at_ms: 0 });
-        let mut waiting = VecDeque::from([(position, event, 0)]);
+        self.follow([(position, event, 0)].into());
+    }
+
+    /// Delivers events, and what follows from them.
+    pub fn follow(&mut self, mut waiting: VecDeque<(Position, Event, u32)>) {
         while let Some((position, event, depth)) = waiting.pop_front() {
             let handler = match event.r#type.as_str() {
                 "number" => name(TOTALS),

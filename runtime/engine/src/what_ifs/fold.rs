@@ -1,0 +1,130 @@
+//! Folds receivers again: what they would have come to, had they had the right events from the beginning, takes the place of what they
+//! have come to with the appended ones, which came late.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
+
+use weirgate_types::{HandlerName, Position};
+
+use super::{
+    Bounded,
+    apply::{Applying, is_busy},
+    repair::{Looked, Part},
+};
+use crate::{
+    Refusal,
+    replay::{Examined, LaneId, Progress as _, ReplayError, WhatIf},
+};
+
+/// How often receivers are looked at again that change meanwhile, or whose repair has several records.
+const ROUNDS_MAX: u32 = 20;
+/// How often it is looked whether a receiver has handled what was appended, and the time between.
+const WAITS_MAX: u32 = 300;
+const WAIT: Duration = Duration::from_millis(200);
+
+/// What came of the receivers.
+#[derive(Default)]
+pub struct Folded {
+    pub repaired: BTreeSet<LaneId>,
+    pub refused: BTreeMap<String, String>,
+}
+
+impl Applying<'_> {
+    /// Folds the approved receivers again; `keys` are those of the handler that are repaired.
+    pub fn fold(&self, keys: BTreeSet<String>) -> Result<Folded, ReplayError> {
+        let mut folded = Folded::default();
+        let appended = self.sources()?.look.log().head();
+        let mut handlers = BTreeSet::new();
+        for handler in &self.asked.choices.fold_again {
+            match self.is_behind(handler, appended)? {
+                Some(reason) => drop(folded.refused.insert(handler.to_string(), reason)),
+                None => drop(handlers.insert(handler.clone())),
+            }
+        }
+        let differing: BTreeSet<LaneId> = keys.into_iter().map(|key| (self.request.handler.clone(), key)).collect();
+        if handlers.is_empty() || differing.is_empty() {
+            return Ok(folded);
+        }
+        let mut refused = BTreeMap::new();
+        for round in 0..ROUNDS_MAX {
+            refused.clear();
+            let mut is_over = true;
+            let (through, lanes) = self.receivers(&differing, &handlers)?;
+            for (lane, examined) in &lanes {
+                let name = || format!("{} {}", lane.0, lane.1);
+                match self.receiver(&Looked { lane, through, examined, part: round }) {
+                    Ok(Part::Nothing) => {}
+                    Ok(Part::Refused(reason)) => drop(refused.insert(name(), reason)),
+                    Ok(Part::More | Part::Whole) => {
+                        is_over = false;
+                        folded.repaired.insert(lane.clone());
+                    }
+                    // It changed meanwhile, or took too long.
+                    Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
+                        is_over = false;
+                        refused.insert(name(), refusal.to_string());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if is_over {
+                break;
+            }
+        }
+        folded.refused.append(&mut refused);
+        Ok(folded)
+    }
+
+    /// Waits until a receiver has handled everything up to a position; why it has not.
+    fn is_behind(&self, handler: &HandlerName, through: Position) -> Result<Option<String>, ReplayError> {
+        let mut checkpoint = Position::ZERO;
+        for _ in 0..WAITS_MAX {
+            if self.known.watch.is_cancelled() {
+                return Err(ReplayError::Cancelled);
+            }
+            let item = match self.runtime.block_on(self.handle.handler(handler.clone())) {
+                Err(refusal @ Refusal::UnknownHandler(_)) => return Ok(Some(refusal.to_string())),
+                item => item?,
+            };
+            if item.checkpoint >= through {
+                return Ok(None);
+            }
+            checkpoint = item.checkpoint;
+            thread::park_timeout(WAIT);
+        }
+        Ok(Some(format!(
+            "it has open deliveries before position {through} (its checkpoint is {checkpoint}): what was appended has to be handled \
+             before it is folded again; apply again later"
+        )))
+    }
+
+    /// What differs at receivers now, and up to where that was looked at.
+    fn receivers(
+        &self,
+        differing: &BTreeSet<LaneId>,
+        handlers: &BTreeSet<HandlerName>,
+    ) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
+        let sources = self.sources()?;
+        let through = sources.look.log().head();
+        let request = WhatIf { through, ..self.request.clone() };
+        let progress = Bounded::new(&self.known.watch, &request);
+        progress.go_on(through, 0)?;
+        let mut lanes = sources.examine_receivers(&request, differing, &progress)?;
+        lanes.retain(|(handler, _), _| handlers.contains(handler));
+        Ok((through, lanes))
+    }
+
+    /// Repairs a key of a receiver, if it is as it was looked at.
+    fn receiver(&self, looked: &Looked<'_>) -> Result<Part, ReplayError> {
+        let (handler, key) = looked.lane;
+        let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
+        let look = self.shared.indexing.history.look();
+        if !look.of_lane(handler, key, looked.through, 1)?.is_empty() {
+            return Err(Refusal::HoldOver.into());
+        }
+        self.append(looked, hold)
+    }
+}

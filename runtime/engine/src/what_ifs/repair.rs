@@ -1,0 +1,166 @@
+//! Appends a repair: what a key's plan says, as one record, with what its handler compensates itself.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+use weirgate_types::{
+    CallBefore, Digest, Effects, Event, EventLimits, HandlerName, KEY_REPAIRED, KeyRepaired, LoggedEvent, Position,
+    Repaired, ValueBefore, json::JsonBytes,
+};
+
+use super::{apply::Applying, stands::Now};
+use crate::{
+    handle::KeyHold,
+    replay::{Examined, KeyPlan, LaneId, Planned, ReplayError, Sources},
+};
+
+/// Values of the state that are longer are not handed over to the handler, in bytes.
+const VALUE_BYTES_MAX: usize = 4 * 1_024;
+
+/// What came of one record of a key.
+pub enum Part {
+    Nothing,
+    /// Something may be left.
+    More,
+    Whole,
+    Refused(String),
+}
+
+/// A key as it stands, up to a position, and the number of the record that is appended for it.
+pub struct Looked<'a> {
+    pub lane: &'a LaneId,
+    pub through: Position,
+    pub examined: &'a Examined,
+    pub part: u32,
+}
+
+impl Applying<'_> {
+    /// Appends one record for a key that is on hold, if anything is to be done.
+    pub fn append(&self, looked: &Looked<'_>, hold: KeyHold) -> Result<Part, ReplayError> {
+        let Looked { lane: (handler, key), through, examined, part } = looked;
+        let sources = self.sources()?;
+        let stands = Now::new(self.shared, &sources, handler);
+        let mut plan = KeyPlan::new(key, examined, self.request.asked_at_ms, &stands)?;
+        if self.asked.choices.fire_past {
+            plan = plan.firing_past();
+        }
+        if let Some(reason) = plan.refused {
+            return Ok(Part::Refused(reason));
+        }
+        let in_force = self.runtime.block_on(self.handle.handler(handler.clone()))?;
+        let takes_corrected =
+            self.shared.modules.host().load(in_force.digest).is_ok_and(|module| module.has_on_corrected());
+        let hands_over = takes_corrected && plan.leaves();
+        if plan.is_empty() && !hands_over {
+            return Ok(Part::Nothing);
+        }
+        let is_all = plan.cut();
+        let repaired = Repaired {
+            replay: self.id.replay,
+            handler: handler.clone(),
+            key: key.clone(),
+            part: *part,
+            version: in_force.version,
+            state_version: in_force.manifest.state_version,
+            from: examined.notes.from,
+            through: *through,
+            depth: plan.emitted.iter().map(|planned| planned.depth).max().unwrap_or(1),
+            corrected: (hands_over && is_all)
+                .then(|| self.corrected(handler, &plan, &sources, *through))
+                .transpose()?,
+            effects: Effects {
+                state: plan.state,
+                status: plan.status,
+                emitted: plan.emitted.iter().map(|planned| self.appended(handler, planned)).collect(),
+                timers: plan.timers,
+                withheld: Vec::new(),
+            },
+            unset: plan.unset,
+            is_undo: self.id.is_undo,
+            actor: self.asked.audit.actor.clone(),
+            reason: self.asked.audit.reason.clone(),
+            at_ms: 0,
+        };
+        self.runtime.block_on(hold.repair(repaired))?;
+        // Another look would have to wait for the handler to compensate what was handed over to it.
+        Ok(if is_all { Part::Whole } else { Part::More })
+    }
+
+    /// An event of the fork, as it is appended: its identity names the replay. Several deliveries of a receiver may be ones that the log does
+    /// not hold, and have one position; so the identity of its events has their content, too.
+    fn appended(&self, handler: &HandlerName, planned: &Planned) -> Event {
+        let mut event = planned.event.clone();
+        event.id = format!("{}/{}/{}", self.id.replay, planned.delivery, planned.index.saturating_add(1));
+        if *handler != self.request.handler {
+            let content = Digest(Sha256::digest(&planned.event.data).into()).to_hex();
+            event.id = format!("{}/{}", event.id, content.get(..16).unwrap_or_default());
+        }
+        event.extensions.insert("replayid".into(), self.id.replay.to_string().into());
+        event.extensions.insert("replayof".into(), planned.delivery.to_string().into());
+        event
+    }
+
+    /// What the handler compensates itself.
+    fn corrected(
+        &self,
+        handler: &HandlerName,
+        plan: &KeyPlan,
+        sources: &Sources,
+        through: Position,
+    ) -> Result<Event, ReplayError> {
+        let mut state_before = Vec::new();
+        for write in &plan.state {
+            let value = sources.look.value_before(handler, &plan.key, &write.name, Position(u64::MAX))?;
+            let value = value.filter(|value| value.len() <= VALUE_BYTES_MAX);
+            state_before.push(ValueBefore { name: write.name.clone(), value: value.map(JsonBytes) });
+        }
+        let emitted_before = plan.stays.iter().map(|stays| LoggedEvent {
+            position: stays.at,
+            by: stays.delivery,
+            event: stays.event.clone(),
+        });
+        let emitted_now = plan.emitted.iter().map(|planned| LoggedEvent {
+            position: Position::ZERO,
+            by: planned.delivery,
+            event: self.appended(handler, planned),
+        });
+        let calls_before = plan.calls.iter().map(|(by, call)| CallBefore {
+            by: *by,
+            step: call.step.clone(),
+            method: call.request.method.clone(),
+            url: call.request.url.clone(),
+            status: Some(call.answer.status),
+            body: (call.answer.body.len() <= VALUE_BYTES_MAX).then(|| JsonBytes(call.answer.body.clone())),
+        });
+        let data = KeyRepaired {
+            replay: self.id.replay.to_string(),
+            reason: self.asked.audit.reason.clone(),
+            emitted_before: emitted_before.collect(),
+            emitted_now: emitted_now.collect(),
+            calls_before: calls_before.collect(),
+            state_before,
+            truncated: false,
+        };
+        Ok(event(self.id.replay, handler, &plan.key, through, data.into_data(EventLimits::default().data_bytes_max)))
+    }
+}
+
+/// The event that hands over to the handler what it compensates itself.
+fn event(replay: Position, handler: &HandlerName, key: &str, through: Position, data: Vec<u8>) -> Event {
+    let digest = Digest(Sha256::digest(key).into());
+    Event {
+        id: format!("{replay}/{through}/{}", digest.to_hex()),
+        source: format!("/weirgate/replays/{handler}"),
+        r#type: KEY_REPAIRED.into(),
+        subject: None,
+        time: None,
+        data_content_type: None,
+        data_schema: None,
+        extensions: BTreeMap::from([
+            ("partitionkey".to_owned(), key.to_owned().into()),
+            ("replayid".to_owned(), replay.to_string().into()),
+        ]),
+        implied_key: None,
+        data,
+    }
+}
