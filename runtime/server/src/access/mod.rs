@@ -36,6 +36,10 @@ const LIVENESS: &str = "/livez";
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
+/// Marks a request of a program, or of a page of this server: it may do what operators may.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnPage;
+
 /// The rules, as configured.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
@@ -74,7 +78,11 @@ pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Resp
     let public = Public::of(request.uri().path());
     let is_preflight = cors::is_preflight(request.method(), request.headers());
     let mut response = match app.options.access.judge(&request, public) {
-        Verdict::Serve => next.run(request).await,
+        Verdict::Serve => {
+            let mut request = request;
+            request.extensions_mut().insert(OwnPage);
+            next.run(request).await
+        }
         Verdict::ServeAnyone => {
             let mut response = next.run(request).await;
             cors::allow_anyone(&mut response);

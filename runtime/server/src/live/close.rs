@@ -1,6 +1,6 @@
 //! Why a live connection ends: the close codes of `weirgate.v1`, and those of RFC 6455.
 
-use super::{SUBJECTS_MAX, websocket::Violation};
+use super::{SUBJECTS_MAX, follows::REPLAYS_MAX, websocket::Violation};
 
 /// A close code and a reason. Those of `weirgate.v1` have a stable word, sent in an `error` frame before.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +54,15 @@ impl Close {
 
     pub fn too_many_subjects() -> Self {
         Self::new(4501, "too-many-subjects", format!("at most {SUBJECTS_MAX} subjects a connection"))
+    }
+
+    pub fn too_many_replays() -> Self {
+        Self::new(4504, "too-many-replays", format!("at most {REPLAYS_MAX} replays a connection"))
+    }
+
+    /// Found when the page asks for more than statuses.
+    pub fn not_own_page() -> Self {
+        Self::new(4502, "origin-not-allowed", "pages of other origins may follow statuses, nothing else")
     }
 
     pub fn bad_subject(reason: String) -> Self {

@@ -3,16 +3,18 @@
 use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use weirgate_engine::{Epoch, SharedDelta};
+use weirgate_engine::{Epoch, PlanId, SharedDelta};
 use weirgate_types::{Position, StatusDelta, StatusDocument};
 
-use crate::{objects::Objects, problem::bounded};
+use crate::{Problem, objects::Objects, problem::bounded, routes::ReplayItem};
 
 /// A client's message.
 #[derive(Debug)]
 pub enum Request {
     Subscribe { subjects: Vec<Wanted> },
     Unsubscribe { subjects: Vec<String> },
+    Follow { replays: Vec<String> },
+    Unfollow { replays: Vec<String> },
 }
 
 /// What a message says first. Read by itself, because a tag inside an enum would take an array for an object.
@@ -26,11 +28,18 @@ struct Head {
 enum Kind {
     Subscribe,
     Unsubscribe,
+    Follow,
+    Unfollow,
 }
 
 #[derive(Deserialize)]
 struct Subjects<T> {
     subjects: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Replays {
+    replays: Vec<String>,
 }
 
 /// A subject, and the version that the client already has.
@@ -64,11 +73,25 @@ enum Frame<'a> {
         #[serde(flatten)]
         document: Versioned<'a>,
     },
+    Replay {
+        id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replay: Option<&'a ReplayItem>,
+        #[serde(flatten)]
+        refused: Option<Refused<'a>>,
+    },
     Heartbeat,
     Error {
         code: &'a str,
         message: &'a str,
     },
+}
+
+/// Why a replay cannot be followed.
+#[derive(Serialize)]
+struct Refused<'a> {
+    code: &'a str,
+    message: &'a str,
 }
 
 impl Request {
@@ -81,6 +104,8 @@ impl Request {
             Kind::Unsubscribe => {
                 serde_json::from_str(text).map(|Objects(Subjects { subjects })| Self::Unsubscribe { subjects })
             }
+            Kind::Follow => serde_json::from_str(text).map(|Objects(Replays { replays })| Self::Follow { replays }),
+            Kind::Unfollow => serde_json::from_str(text).map(|Objects(Replays { replays })| Self::Unfollow { replays }),
         });
         request.map_err(|error| bounded(error.to_string()))
     }
@@ -91,6 +116,7 @@ impl Request {
         match self {
             Self::Subscribe { subjects } => subjects.into_iter().map(|wanted| wanted.subject).collect(),
             Self::Unsubscribe { subjects } => subjects,
+            Self::Follow { replays } | Self::Unfollow { replays } => replays,
         }
     }
 }
@@ -110,6 +136,17 @@ fn text(frame: &Frame<'_>) -> String {
 
 pub fn hello(epoch: Epoch, heartbeat_ms: u128, subjects_max: usize) -> String {
     text(&Frame::Hello { epoch: epoch.to_string(), heartbeat_ms, subjects_max })
+}
+
+/// A replay as it is now.
+pub fn replay(item: &ReplayItem) -> String {
+    text(&Frame::Replay { id: item.id().to_owned(), replay: Some(item), refused: None })
+}
+
+/// A replay that cannot be followed.
+pub fn no_replay(id: PlanId, problem: &Problem) -> String {
+    let refused = Some(Refused { code: &problem.code, message: &problem.detail });
+    text(&Frame::Replay { id: id.to_string(), replay: None, refused })
 }
 
 pub fn heartbeat() -> String {
@@ -246,6 +283,8 @@ mod tests {
         for good in [
             r#"{"type":"subscribe","subjects":[{"subject":"a"},{"subject":"b","epoch":"x","version":3}]}"#,
             r#"{"subjects":["a"],"type":"unsubscribe","more":[1]}"#,
+            r#"{"type":"follow","replays":["42","42-undo"]}"#,
+            r#"{"type":"unfollow","replays":[]}"#,
         ] {
             assert!(Request::parse(good).is_ok(), "{good}: {:?}", Request::parse(good));
         }
@@ -260,6 +299,8 @@ mod tests {
             r#"{"type":"unsubscribe","subjects":[{"subject":"a"}]}"#,
             r#"{"type":"subscribe","type":"subscribe","subjects":[]}"#,
             r#"{"type":"other","subjects":[]}"#,
+            r#"{"type":"follow","subjects":[]}"#,
+            r#"{"type":"follow","replays":[42]}"#,
             r#"{"type":"subscribe"}"#,
         ] {
             assert!(Request::parse(bad).is_err(), "{bad}");

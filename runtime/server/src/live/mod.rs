@@ -2,6 +2,7 @@
 //! `docs/protocols/live.md` is the protocol.
 
 mod close;
+mod follows;
 mod frames;
 mod session;
 mod sse;
@@ -16,7 +17,7 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 
 use crate::routes::problems::{NoLiveRequest, OtherWebSocketVersion, TooManyConnections};
-use crate::{Problem, app::App, slot::ConnectionSlot};
+use crate::{Problem, access::OwnPage, app::App, slot::ConnectionSlot};
 
 /// Maximum number of subjects that one connection may watch.
 const SUBJECTS_MAX: usize = 128;
@@ -91,12 +92,13 @@ fn websocket(mut request: Request, app: App, slot: ConnectionSlot) -> Result<Res
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return Err(Problem::bad_request("not-a-websocket", "this connection cannot become a WebSocket"));
     };
+    let is_own_page = request.extensions().get::<OwnPage>().is_some();
     let sessions = std::sync::Arc::clone(&app.sessions);
     sessions.start(async move {
         // An error means that the client is gone before the connection became a WebSocket.
         let Ok(upgraded) = on_upgrade.await else { return };
         let (reader, writer) = websocket::open(upgraded);
-        session::Session::new(app, slot, reader, writer).run().await;
+        session::Session::new(app, slot, (reader, writer), is_own_page).run().await;
     });
     Ok(websocket::switching_protocols(accept, PROTOCOL))
 }

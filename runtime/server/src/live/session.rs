@@ -8,16 +8,17 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep_until};
-use weirgate_engine::{Grant, Watch};
+use weirgate_engine::{Grant, PlanId, Watch};
 
 use super::{
     SUBJECTS_MAX, check_subject,
     close::Close,
+    follows::Follows,
     frames::{self, Request, Wanted},
     timers::{Due, Intervals, Timers},
     websocket::{self, Ended, Received, SocketReader, SocketWriter},
 };
-use crate::{admission::hold, app::App, slot::ConnectionSlot};
+use crate::{Problem, admission::hold, app::App, routes::ReplayItem, slot::ConnectionSlot};
 
 /// Maximum number of pings that wait for the socket.
 const PINGS_MAX: usize = 16;
@@ -37,6 +38,9 @@ pub struct Session {
     /// The payloads of the client's pings that are not answered yet: the newest ones.
     pings: VecDeque<Vec<u8>>,
     changed: BTreeSet<Arc<str>>,
+    follows: Follows,
+    /// Whether it may follow replays, as operators do.
+    is_own_page: bool,
     slot: ConnectionSlot,
 }
 
@@ -54,14 +58,20 @@ impl From<Close> for End {
 }
 
 impl Session {
-    pub fn new(app: App, slot: ConnectionSlot, reader: SocketReader, writer: SocketWriter) -> Self {
+    pub fn new(
+        app: App,
+        slot: ConnectionSlot,
+        (reader, writer): (SocketReader, SocketWriter),
+        is_own_page: bool,
+    ) -> Self {
         let options = &app.options;
         let intervals =
             Intervals { heartbeat: options.heartbeat, ping: options.ping_interval, pong_timeout: options.pong_timeout };
         let timers = Timers::new(intervals, Instant::now());
         let watch = Watch::new(Arc::clone(app.engine.hub()));
         let (held, wanted, pings, changed) = (HashMap::new(), VecDeque::new(), VecDeque::new(), BTreeSet::new());
-        Self { app, watch, held, reader, writer, timers, wanted, waiting: None, pings, changed, slot }
+        let (waiting, follows) = (None, Follows::default());
+        Self { app, watch, held, reader, writer, timers, wanted, waiting, pings, changed, follows, is_own_page, slot }
     }
 
     pub async fn run(mut self) {
@@ -95,6 +105,10 @@ impl Session {
             }
             changed = self.watch.changed(), if self.changed.is_empty() => {
                 self.changed = changed;
+                Ok(())
+            }
+            () = sleep_until(self.follows.next(Instant::now())), if self.follows.is_waiting() => {
+                self.follows.look(Instant::now());
                 Ok(())
             }
             () = sleep_until(self.timers.next(is_idle)) => self.send_due(is_idle),
@@ -149,11 +163,34 @@ impl Session {
                 if let Some(shared) = self.watch.news(&subject) {
                     self.send(&frames::shared_delta(&subject, &shared));
                 }
+            } else if let Some((id, is_new)) = self.follows.pop() {
+                self.look_at(id, is_new).await;
             } else {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Sends what is new of a replay. The first look begins to compute it; the others take it as it is.
+    async fn look_at(&mut self, id: PlanId, is_new: bool) {
+        let engine = &self.app.engine;
+        let found = if is_new { engine.what_if(id).await } else { engine.what_if_as_it_is(id).await };
+        let frame = match found {
+            Ok(item) => frames::replay(&ReplayItem::of(item)),
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                if problem.retryable {
+                    return;
+                }
+                let frame = frames::no_replay(id, &problem);
+                self.follows.forget(id);
+                return self.send(&frame);
+            }
+        };
+        if self.follows.is_news(id, &frame) {
+            self.send(&frame);
+        }
     }
 
     fn handle(&mut self, text: &str) -> Result<(), Close> {
@@ -164,6 +201,12 @@ impl Session {
                     self.watch.remove(&subject);
                     self.held.remove(&subject);
                 }
+                Ok(())
+            }
+            Request::Follow { .. } if !self.is_own_page => Err(Close::not_own_page()),
+            Request::Follow { replays } => self.follows.add(&replays),
+            Request::Unfollow { replays } => {
+                self.follows.remove(&replays);
                 Ok(())
             }
         }

@@ -43,6 +43,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{Problem, app::App, live};
 pub use deployments::Growth;
+pub use replays::ReplayItem;
 
 #[derive(OpenApi)]
 #[openapi(

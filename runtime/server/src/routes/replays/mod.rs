@@ -28,7 +28,7 @@ use super::{
     query::{Json, Named, Query, limit},
 };
 use crate::{Problem, app::App};
-use item::ReplayItem;
+pub use item::ReplayItem;
 use request::ReplayBody;
 
 /// The form of a replay's id, for the OpenAPI document.
