@@ -11,6 +11,8 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use weirgate_history::{History, HistoryError, Made};
 
+use crate::scrub::Scrub;
+
 /// How long it sleeps when everything is made.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it waits after an error, and while the disk is nearly full.
@@ -18,10 +20,11 @@ const TROUBLE: Duration = Duration::from_secs(20);
 /// Its nice value: a tenth of a busy processor.
 const NICE: i32 = 10;
 
-/// The history, and the thread that makes it, which ends when this is dropped.
+/// The history, the thread that makes it, and the one that checks the log. They end when this is dropped.
 pub struct Indexing {
     pub history: Arc<History>,
     _ends: Sender<Infallible>,
+    _scrub: Option<Scrub>,
 }
 
 impl Indexing {
@@ -34,13 +37,18 @@ impl Indexing {
             free.is_ok_and(|free| free >= bytes_min.saturating_add(bytes))
         };
         thread::Builder::new().name("history".into()).spawn(move || run(&weak, &end, &has_room))?;
-        Ok(Self { history, _ends: ends })
+        Ok(Self { history, _ends: ends, _scrub: None })
+    }
+
+    /// With the thread that checks the log.
+    pub fn with(self, scrub: Scrub) -> Self {
+        Self { _scrub: Some(scrub), ..self }
     }
 
     /// A history without a thread.
     #[cfg(feature = "sim")]
     pub fn idle(history: Arc<History>) -> Self {
-        Self { history, _ends: bounded(0).0 }
+        Self { history, _ends: bounded(0).0, _scrub: None }
     }
 }
 

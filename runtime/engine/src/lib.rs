@@ -30,6 +30,7 @@ mod recent;
 pub mod replay;
 mod replays;
 mod runs;
+mod scrub;
 mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;

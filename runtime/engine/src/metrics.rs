@@ -82,6 +82,8 @@ pub struct Metrics {
     pub sequence_gaps: Family<HandlerLabels, Counter>,
     pub batch_records: Histogram,
     pub log_position: Gauge,
+    pub log_damaged_segments: Gauge,
+    pub log_verified_bytes: Counter,
     handler_lag: Family<HandlerLabels, Gauge>,
     handler_oldest_open: Family<HandlerLabels, Gauge<f64, AtomicU64>>,
     handler_open: Family<HandlerLabels, Gauge>,
@@ -114,6 +116,8 @@ impl Default for Metrics {
             sequence_gaps: Family::default(),
             batch_records: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             log_position: Gauge::default(),
+            log_damaged_segments: Gauge::default(),
+            log_verified_bytes: Counter::default(),
             handler_lag: Family::default(),
             handler_oldest_open: Family::default(),
             handler_open: Family::default(),
@@ -151,6 +155,10 @@ impl Metrics {
         let low = "1 while the disk is nearly full: no events are accepted, no deliveries begin";
         r.register("disk_low", low, self.disk_low.clone());
         r.register("log_position", "The last durable position", self.log_position.clone());
+        let damaged = "Segments of the log that were found to be damaged when they were read again in the background";
+        r.register("log_damaged_segments", damaged, self.log_damaged_segments.clone());
+        let verified = "Bytes of the log that were read again in the background";
+        r.register("log_verified_bytes", verified, self.log_verified_bytes.clone());
         r.register("handler_lag_events", "Events that a handler has not looked at yet", self.handler_lag.clone());
         r.register(
             "handler_oldest_open_delivery_age_seconds",

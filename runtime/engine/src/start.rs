@@ -22,6 +22,7 @@ use crate::{
     modules::{ModuleDisk, ModuleOptions, Modules},
     queries::Queries,
     runs,
+    scrub::Scrub,
     secrets::Secrets,
     statuses::Statuses,
     storage,
@@ -97,6 +98,7 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
     let history = storage::open_history(&options.dir, &log);
     let indexing = Indexing::start(history, storage::history_dir(&options.dir), options.disk_free_bytes_min)?;
+    let indexing = indexing.with(Scrub::start(log.reader(), Arc::clone(&metrics))?);
     let services = (modules, secrets, host_breakers, indexing);
     let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
     let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);

@@ -16,7 +16,9 @@ use crate::{
     LogError, Storage, StorageFile,
     error::is_out_of_descriptors,
     format::Checks,
+    seal,
     segment::{Sealed, Segment},
+    walk::WalkFault,
 };
 
 /// Maximum number of segments kept open for reading.
@@ -31,11 +33,40 @@ pub struct Catalog {
     segments: RwLock<Vec<Arc<Segment>>>,
     /// Most recently used last.
     files: Mutex<VecDeque<(Position, Arc<dyn StorageFile>)>>,
+    /// Whether a damaged segment loses its seal.
+    unseals: bool,
 }
 
 impl Catalog {
     pub fn new(storage: Arc<dyn Storage>, checks: Checks, segments: Vec<Arc<Segment>>, head: Position) -> Self {
-        Self { storage, checks, head: head.0.into(), segments: RwLock::new(segments), files: Mutex::default() }
+        let (segments, files) = (RwLock::new(segments), Mutex::default());
+        Self { storage, checks, head: head.0.into(), segments, files, unseals: true }
+    }
+
+    /// The same for readers that change nothing.
+    pub fn read_only(self) -> Self {
+        Self { unseals: false, ..self }
+    }
+
+    /// A fault as an error. A segment that is damaged loses its seal: so the next opening reads all of it, and refuses it if it is
+    /// still damaged then.
+    pub fn fault(&self, segment: &Segment, fault: WalkFault) -> LogError {
+        if matches!(fault, WalkFault::Damage { .. }) {
+            self.unseal(segment);
+        }
+        fault.into_error(&segment.name)
+    }
+
+    pub fn unseal(&self, segment: &Segment) {
+        if !self.unseals || !segment.is_sealed() {
+            return;
+        }
+        match seal::unseal(&*self.storage, segment.first) {
+            Ok(()) => segment.set_sealed(false),
+            Err(error) => {
+                tracing::warn!(segment = segment.name, %error, "the seal of a damaged segment cannot be removed")
+            }
+        }
     }
 
     pub fn head(&self) -> Position {

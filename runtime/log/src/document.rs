@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use weirgate_testkit::records::every_record;
 use weirgate_types::*;
 
-use crate::{LogOptions, format, log, note};
+use crate::{LogOptions, format, log, note, seal};
 
 const DOCUMENT: &str = include_str!("../../../docs/formats/log.md");
 const MIB: u64 = 1 << 20;
@@ -66,11 +66,13 @@ fn headers_have_the_sizes_of_the_code() {
     fills("### Batch: a header of 32 bytes, then frames", format::BATCH_HEADER_BYTES);
     fills("### Frame: 12 bytes, then a record", format::FRAME_HEADER_BYTES);
     fills("## The note of the durable head", note::BYTES);
+    fills("### Seal: a header of 64 bytes, then the index", seal::SEAL_HEADER_BYTES);
     for (heading, bytes) in [
         ("### Segment header, ", format::SEGMENT_HEADER_BYTES),
         ("### Batch: a header of ", format::BATCH_HEADER_BYTES),
         ("### Frame: ", format::FRAME_HEADER_BYTES),
         ("The file `head`, ", note::BYTES),
+        ("### Seal: a header of ", seal::SEAL_HEADER_BYTES),
     ] {
         assert_eq!(numbers_after(heading), [bytes as u64], "{heading}");
     }

@@ -131,7 +131,7 @@ impl FrameHeader {
 }
 
 /// Values derived from a log's salt: the mark of its batches, and the start of its checksums.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checks {
     mark: [u8; 8],
     seed: u32,
@@ -153,6 +153,11 @@ impl Checks {
         let mut checksum = crc32c_append(self.seed, &position.0.to_le_bytes());
         checksum = crc32c_append(checksum, &width.to_le_bytes());
         crc32c_append(checksum, record)
+    }
+
+    /// The checksum of other bytes of the log.
+    pub fn bytes(&self, bytes: &[u8]) -> u32 {
+        crc32c_append(self.seed, bytes)
     }
 
     pub fn encode_batch(&self, header: &BatchHeader) -> Vec<u8> {

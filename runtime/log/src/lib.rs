@@ -16,6 +16,7 @@ mod recovery;
 mod repair;
 mod salvage;
 mod scan;
+mod seal;
 mod segment;
 mod sources;
 mod storage;

@@ -11,6 +11,7 @@ use crate::{
     format::Checks,
     note::Note,
     recovery::Recovered,
+    seal,
     segment::{Index, Segment},
     tail::Tail,
 };
@@ -55,8 +56,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log in `storage`, or creates it as `if_new`. Checks all of it, and cuts off a batch that was being written
-    /// when the last process stopped.
+    /// Opens the log in `storage`, or creates it as `if_new`. Checks all of it but sealed segments, and cuts off a batch that was
+    /// being written when the last process stopped.
     ///
     /// # Errors
     /// As [`Opening::read`] and [`Opening::finish`].
@@ -82,6 +83,7 @@ impl Log {
         let options = bounded(options);
         let tail = Tail::resume(&recovered, &options);
         let Recovered { salt, epochs, segments, next, closed, .. } = recovered;
+        seal_all(&*storage, Checks::of(salt), &epochs, &segments);
         let (checks, epochs) = (Checks::of(salt), Arc::new(epochs));
         // There is a segment: a log without segments is a new one.
         let segment = segments.last().map_or_else(|| Arc::new(Segment::new(Position(1), Index::default())), Arc::clone);
@@ -209,10 +211,21 @@ impl Log {
         let identity = Identity { epoch: self.epoch(), salt: self.salt };
         let tail = Tail::create(&*self.storage, identity, first, &self.options)?;
         self.tail.give_back()?;
-        self.tail = tail;
+        let before = std::mem::replace(&mut self.tail, tail);
+        seal::seal(&*self.storage, Checks::of(self.salt), (self.epoch(), first), &self.segment, before.file());
         self.segment = Arc::new(Segment::new(first, Index::default()));
         self.catalog.add(Arc::clone(&self.segment));
         Ok(())
+    }
+}
+
+/// Seals the segments that had to be read: all of them are sound.
+fn seal_all(storage: &dyn Storage, checks: Checks, epochs: &Epochs, segments: &[Arc<Segment>]) {
+    for (segment, next) in segments.iter().zip(segments.iter().skip(1)).filter(|(segment, _)| !segment.is_sealed()) {
+        match storage.open(&segment.name) {
+            Ok(file) => seal::seal(storage, checks, (epochs.at(segment.first), next.first), segment, &*file),
+            Err(error) => tracing::debug!(segment = segment.name, %error, "a segment cannot be sealed"),
+        }
     }
 }
 

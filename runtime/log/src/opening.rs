@@ -1,4 +1,4 @@
-//! Opening a log in two steps: first read all of it without changing anything, and compare it with the evidence of what was
+//! Opening a log in two steps: first read it without changing anything, and compare it with the evidence of what was
 //! acknowledged; then cut off a batch that was being written, and continue.
 //!
 //! A torn end and a damaged one look the same. Only evidence of a later position tells them apart: the note of the durable
@@ -29,7 +29,8 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Reads and checks the whole log in `storage`. If there is none, it will be created as `if_new`.
+    /// Reads the log in `storage` and checks it: all of it but the segments that have a seal. If there is none, it will be created as
+    /// `if_new`.
     ///
     /// # Errors
     /// [`LogError::Corrupt`] if durable data is damaged; [`LogError::Version`]; [`LogError::Io`].
@@ -121,7 +122,7 @@ impl Opening {
     #[must_use]
     pub fn into_reader(self) -> Option<LogReader> {
         let Recovered { salt, segments, next, .. } = self.remains.recovered?;
-        let catalog = Catalog::new(self.storage, Checks::of(salt), segments, next.before());
+        let catalog = Catalog::new(self.storage, Checks::of(salt), segments, next.before()).read_only();
         Some(LogReader::new(Arc::new(catalog)))
     }
 

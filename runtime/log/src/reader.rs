@@ -7,10 +7,14 @@ use weirgate_types::{Position, Record};
 use crate::{
     Corruption, LogError, Scan, Sealed,
     catalog::Catalog,
+    format::{Checks, SEGMENT_HEADER_BYTES, SegmentHeader},
     scan,
-    segment::Segment,
-    walk::{Step, Walk, Walker},
+    segment::{Mark, Segment},
+    walk::{Step, Walk, WalkFault, Walker},
 };
+
+/// How much is read at once where all of a segment is.
+const VERIFY_CHUNK_BYTES: usize = 1024 * 1024;
 
 /// The durable part of the log. Cheap to clone; any number of threads may read at once.
 #[derive(Clone)]
@@ -47,10 +51,10 @@ impl LogReader {
         let Some(segment) = self.catalog.segment_of(position) else { return Ok(None) };
         let mut walker = self.walker(&segment, position, None)?;
         loop {
-            match walker.step(position).map_err(|fault| fault.into_error(&segment.name))? {
+            match walker.step(position).map_err(|fault| self.catalog.fault(&segment, fault))? {
                 Step::Record { mark, bytes } => return decode(&segment, mark.offset, mark.position, bytes).map(Some),
                 Step::Batch(_) | Step::Passed => {}
-                Step::End => return Err(missing(&segment, position)),
+                Step::End => return Err(missing(&self.catalog, &segment, position)),
             }
         }
     }
@@ -76,6 +80,43 @@ impl LogReader {
         scan::each(Arc::clone(&self.catalog), (from, through), look)
     }
 
+    /// Reads all of a sealed segment and compares every checksum, as an opening does that has no seal of it. After each batch
+    /// `goes_on` gets the number of bytes read so far, and may end it.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] if the segment differs from what was written: it has lost its seal; [`LogError::Io`].
+    pub fn verify(&self, sealed: &Sealed, mut goes_on: impl FnMut(u64) -> bool) -> Result<(), LogError> {
+        let Some(segment) = self.catalog.segment_of(sealed.first) else { return Ok(()) };
+        let file = self.catalog.file(&segment)?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        file.read_at(&mut header, 0).map_err(LogError::io("reading", &segment.name))?;
+        let ours = SegmentHeader::decode(&header).is_ok_and(|header| {
+            header.first == sealed.first && Checks::of(header.identity.salt) == self.catalog.checks
+        });
+        let position = sealed.first;
+        if !ours {
+            let what = "the segment's header is damaged";
+            return Err(self.catalog.fault(&segment, WalkFault::Damage { offset: 0, position, what }));
+        }
+        let offset = SEGMENT_HEADER_BYTES as u64;
+        let start = Mark { position, offset, batch_end: offset };
+        let (checks, chunk_bytes) = (self.catalog.checks, VERIFY_CHUNK_BYTES);
+        let mut walker = Walker::new(Walk { file, checks, start, end: sealed.end, chunk_bytes });
+        loop {
+            let is_end = match walker.step(Position::ZERO).map_err(|fault| self.catalog.fault(&segment, fault))? {
+                Step::Record { .. } | Step::Passed => continue,
+                Step::Batch(_) => false,
+                Step::End => true,
+            };
+            if is_end && walker.position() != sealed.last.next() {
+                return Err(missing(&self.catalog, &segment, walker.position()));
+            }
+            if is_end || !goes_on(walker.batch_start().0) {
+                return Ok(());
+            }
+        }
+    }
+
     fn walker(&self, segment: &Segment, position: Position, chunk: Option<usize>) -> Result<Walker, LogError> {
         walker(&self.catalog, segment, position, chunk)
     }
@@ -89,7 +130,7 @@ pub(crate) fn walker(
     position: Position,
     chunk: Option<usize>,
 ) -> Result<Walker, LogError> {
-    let span = segment.span(position).ok_or_else(|| missing(segment, position))?;
+    let span = segment.span(position).ok_or_else(|| missing(catalog, segment, position))?;
     let span_bytes = usize::try_from(span.end - span.start.offset).unwrap_or(usize::MAX);
     Ok(Walker::new(Walk {
         file: catalog.file(segment)?,
@@ -115,7 +156,8 @@ pub(crate) fn undecodable(segment: &Segment, offset: u64, position: Position) ->
     Corruption { file: segment.name.clone(), offset, position, what }
 }
 
-pub(crate) fn missing(segment: &Segment, position: Position) -> LogError {
+pub(crate) fn missing(catalog: &Catalog, segment: &Segment, position: Position) -> LogError {
+    catalog.unseal(segment);
     let what = "the position is not where the index says";
     Corruption { file: segment.name.clone(), offset: segment.end(), position, what }.into()
 }

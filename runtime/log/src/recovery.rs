@@ -1,11 +1,11 @@
-//! Reads the files of a stopped process and checks every byte. Refuses damaged durable data; finds the batch that was being
-//! written when the process stopped, and removes it in a second step.
+//! Reads the files of a stopped process and checks every byte of them, except in segments that have a seal. Refuses damaged durable
+//! data; finds the batch that was being written when the process stopped, and removes it in a second step.
 //!
 //! A batch is written only once the previous one is durable. So damage followed by anything sound is corruption. Damage at
 //! the end is a batch that was being written, unless other evidence proves that the batch was durable: `opening` decides
 //! that between the two steps.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use weirgate_types::Position;
 
@@ -14,6 +14,7 @@ use crate::{
     format::{
         BATCH_HEADER_BYTES, Checks, HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_position,
     },
+    seal::{self, Seal},
     segment::{Index, Mark, Segment},
     walk::{Step, Walk, WalkFault, Walker},
 };
@@ -44,11 +45,14 @@ pub struct Remains {
     pub recovered: Option<Recovered>,
     /// The segment that was being created.
     unborn: Option<String>,
+    /// Seals of no segment, or of the last one.
+    stray: Vec<Position>,
 }
 
 /// Determines what is durable.
 pub fn read_remains(storage: &dyn Storage) -> Result<Remains, LogError> {
-    let mut firsts = segments(storage)?;
+    let names = names(storage)?;
+    let (mut firsts, mut seals) = (positions(&names), seals(&names));
     let mut unborn = None;
     if let Some(last) = firsts.last().copied()
         && is_unborn(storage, last)?
@@ -57,21 +61,39 @@ pub fn read_remains(storage: &dyn Storage) -> Result<Remains, LogError> {
         firsts.pop();
     }
     let mut recovered: Option<Recovered> = None;
+    let last = firsts.last().copied();
     for first in firsts {
-        recovered = Some(add(storage, recovered, first)?);
+        // The last segment grows.
+        let sealed = seals.contains(&first) && Some(first) != last;
+        if sealed {
+            seals.remove(&first);
+        }
+        recovered = Some(add(storage, recovered, first, sealed)?);
     }
     if let Some(recovered) = &mut recovered {
         find_tail(recovered)?;
     }
-    Ok(Remains { recovered, unborn })
+    Ok(Remains { recovered, unborn, stray: seals.into_iter().collect() })
 }
 
 /// The first positions of all segments, sorted.
 pub fn segments(storage: &dyn Storage) -> Result<Vec<Position>, LogError> {
-    let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
+    Ok(positions(&names(storage)?))
+}
+
+fn names(storage: &dyn Storage) -> Result<Vec<String>, LogError> {
+    storage.list().map_err(LogError::io("listing", "the segments"))
+}
+
+fn positions(names: &[String]) -> Vec<Position> {
     let mut firsts: Vec<Position> = names.iter().filter_map(|name| segment_position(name)).collect();
     firsts.sort_unstable();
-    Ok(firsts)
+    firsts
+}
+
+/// The first positions of the segments that seals are of.
+fn seals(names: &[String]) -> BTreeSet<Position> {
+    names.iter().filter_map(|name| seal::seal_position(name)).collect()
 }
 
 impl Remains {
@@ -81,6 +103,12 @@ impl Remains {
             storage.remove(&name).map_err(LogError::io("removing", &name))?;
             storage.sync_dir().map_err(LogError::io("syncing the folder of", &name))?;
             tracing::info!(segment = name, "removed a segment that was being created when the process stopped");
+        }
+        for first in self.stray {
+            // It would be found to be of other bytes.
+            if let Err(error) = seal::unseal(storage, first) {
+                tracing::debug!(%first, %error, "a seal of no segment cannot be removed");
+            }
         }
         self.recovered.map(cut_tail).transpose()
     }
@@ -102,8 +130,9 @@ fn is_unborn(storage: &dyn Storage, first: Position) -> Result<bool, LogError> {
     Ok(true)
 }
 
-/// Recover the segment that begins at `first` as the one after `before`.
-fn add(storage: &dyn Storage, before: Option<Recovered>, first: Position) -> Result<Recovered, LogError> {
+/// Recover the segment that begins at `first` as the one after `before`. One that is `sealed` is read only where its seal is not
+/// sound, or not of this segment.
+fn add(storage: &dyn Storage, before: Option<Recovered>, first: Position, sealed: bool) -> Result<Recovered, LogError> {
     let name = segment_name(first);
     let file = storage.open(&name).map_err(LogError::io("opening", &name))?;
     let size = file.size().map_err(LogError::io("measuring", &name))?;
@@ -119,7 +148,26 @@ fn add(storage: &dyn Storage, before: Option<Recovered>, first: Position) -> Res
     let mut recovered =
         Recovered { salt, epochs, segments, file, end: 0, size, next: first, closed: false, torn: None };
     recovered.epochs.begin(first, header.identity.epoch);
+    let checks = Checks::of(salt);
+    if let Some(seal) = sealed.then(|| seal::load(storage, checks, first)).flatten()
+        && is_of(&seal, checks, &recovered, &header)?
+    {
+        (recovered.end, recovered.next) = (seal.index.end(), seal.next);
+        let segment = Segment::new(first, seal.index);
+        segment.set_sealed(true);
+        recovered.segments.push(Arc::new(segment));
+        return Ok(recovered);
+    }
     fill(recovered, first)
+}
+
+/// Whether the seal is of the segment that is being recovered, as it is now.
+fn is_of(seal: &Seal, checks: Checks, recovered: &Recovered, header: &SegmentHeader) -> Result<bool, LogError> {
+    let (name, file, size) = (segment_name(header.first), &*recovered.file, recovered.size);
+    let identity = (header.identity.epoch, header.first);
+    let is_of = seal.is_of(checks, identity, file, size).map_err(LogError::io("reading", &name))?;
+    // Records behind the sealed ones: it has grown since.
+    Ok(is_of && content_end(file, &name, seal.index.end(), size)?.is_none())
 }
 
 fn check_follows(
@@ -163,9 +211,14 @@ fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError
         chunk_bytes: CHUNK_BYTES,
     });
     let mut index = Index::default();
+    // The batch that the walk is in, and the one before it.
+    let (mut batch, mut before) = (offset, offset);
     let (end, next) = loop {
         match walker.step(Position::ZERO) {
-            Ok(Step::Batch(header)) => recovered.closed = header.records == 0,
+            Ok(Step::Batch(header)) => {
+                recovered.closed = header.records == 0;
+                (before, batch) = (batch, walker.batch_start().0);
+            }
             Ok(Step::Record { mark, .. }) => index.note(mark),
             Ok(Step::Passed) => {}
             Ok(Step::End) => break (recovered.size, walker.position()),
@@ -173,7 +226,7 @@ fn fill(mut recovered: Recovered, first: Position) -> Result<Recovered, LogError
             Err(fault) => return Err(fault.into_error(&name)),
         }
     };
-    index.end_at(end);
+    index.end_at(if end == batch { before } else { batch }, end);
     (recovered.end, recovered.next) = (end, next);
     recovered.segments.push(Arc::new(Segment::new(first, index)));
     Ok(recovered)

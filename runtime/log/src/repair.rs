@@ -13,6 +13,7 @@ use crate::{
     format::{Checks, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name},
     note::Note,
     salvage::Part,
+    seal::unseal,
     sources::read_whole,
     survey::Pieces,
 };
@@ -65,10 +66,10 @@ pub fn repair(storage: &dyn Storage, how: &Repair) -> Result<Option<Repaired>, L
         copies.extend(copy_aside(storage, &empty)?);
     }
     let header = SegmentHeader { identity: Identity { epoch: how.epoch, salt }, first: next };
-    replace(storage, &segment_name(next), &header.encode())?;
+    replace(storage, next, &header.encode())?;
     for pieces in survey.pieces.iter().filter(|pieces| pieces.damaged) {
         copies.extend(copy_aside(storage, pieces)?);
-        replace(storage, &segment_name(pieces.header.first), &rebuilt(storage, Checks::of(salt), pieces, how.at_ms)?)?;
+        replace(storage, pieces.header.first, &rebuilt(storage, Checks::of(salt), pieces, how.at_ms)?)?;
     }
     let note = Note { log: survey.epochs.first(), epoch: how.epoch, head: next.before() };
     storage.note(&note.encode()).map_err(LogError::io("writing", "the note of the durable head"))?;
@@ -92,8 +93,10 @@ fn copy_aside(storage: &dyn Storage, pieces: &Pieces) -> Result<Option<String>, 
     Ok(Some(copy))
 }
 
-/// Puts a segment in place of the one with its name, if there is one, atomically.
-fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+/// Puts a segment in place of the one with its name, if there is one, atomically. Its seal is of the other one.
+fn replace(storage: &dyn Storage, first: Position, bytes: &[u8]) -> Result<(), LogError> {
+    let name = &segment_name(first);
+    unseal(storage, first).map_err(LogError::io("removing the seal of", name))?;
     let names = storage.list().map_err(LogError::io("listing", "the segments"))?;
     if names.iter().any(|name| name == TEMPORARY) {
         storage.remove(TEMPORARY).map_err(LogError::io("removing", TEMPORARY))?;

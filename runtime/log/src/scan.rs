@@ -42,7 +42,7 @@ impl Scan {
                 Some(current) => current,
                 none => none.insert(open(&self.catalog, self.next)?),
             };
-            match walker.step(self.next).map_err(|fault| fault.into_error(&segment.name))? {
+            match walker.step(self.next).map_err(|fault| self.catalog.fault(segment, fault))? {
                 Step::Batch(_) | Step::Passed => {}
                 Step::Record { mark, bytes } => {
                     let found = read(segment, mark, bytes)?;
@@ -53,7 +53,7 @@ impl Scan {
                     // The next record is in the next segment; otherwise this would loop forever.
                     let after = self.catalog.segment_after(segment.first);
                     if after.is_none_or(|after| after.first != self.next) {
-                        return Err(missing(segment, self.next));
+                        return Err(missing(&self.catalog, segment, self.next));
                     }
                     self.current = None;
                 }

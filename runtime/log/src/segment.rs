@@ -1,5 +1,7 @@
 //! The in-memory state of a segment: its name, its durable end, and a sparse index from positions to offsets.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::RwLock;
 use weirgate_types::Position;
 
@@ -31,6 +33,8 @@ pub struct Segment {
     pub first: Position,
     pub name: String,
     index: RwLock<Index>,
+    /// Whether there is a seal of it.
+    sealed: AtomicBool,
 }
 
 /// The range of a segment that holds a position.
@@ -44,13 +48,27 @@ pub struct Span {
 pub struct Index {
     /// Sorted by position, and so by offset.
     marks: Vec<Mark>,
+    /// Where the last batch begins.
+    last_batch: u64,
     /// Where the durable part ends.
     end: u64,
 }
 
 impl Segment {
     pub fn new(first: Position, index: Index) -> Self {
-        Self { first, name: segment_name(first), index: RwLock::new(index) }
+        Self { first, name: segment_name(first), index: RwLock::new(index), sealed: AtomicBool::new(false) }
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    pub fn set_sealed(&self, sealed: bool) {
+        self.sealed.store(sealed, Ordering::Release);
+    }
+
+    pub fn copy_of_index(&self) -> Index {
+        self.index.read().clone()
     }
 
     pub fn end(&self) -> u64 {
@@ -69,17 +87,39 @@ impl Segment {
         for &(position, start) in batch.starts() {
             index.note(Mark { position, offset: offset + start as u64, batch_end });
         }
-        index.end = batch_end;
+        (index.last_batch, index.end) = (offset, batch_end);
     }
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { marks: Vec::new(), end: SEGMENT_HEADER_BYTES as u64 }
+        let end = SEGMENT_HEADER_BYTES as u64;
+        Self { marks: Vec::new(), last_batch: end, end }
     }
 }
 
 impl Index {
+    /// An index with these entries; `None` if no segment has such entries.
+    pub fn of(marks: Vec<Mark>, last_batch: u64, end: u64) -> Option<Self> {
+        let begins = SEGMENT_HEADER_BYTES as u64;
+        let rises = marks.is_sorted_by(|one, next| one.position < next.position && one.offset < next.offset);
+        let inside = |mark: &Mark| begins < mark.offset && mark.offset < mark.batch_end && mark.batch_end <= end;
+        let is_sound = !marks.is_empty() && rises && marks.iter().all(inside) && (begins..end).contains(&last_batch);
+        is_sound.then_some(Self { marks, last_batch, end })
+    }
+
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    pub fn last_batch(&self) -> u64 {
+        self.last_batch
+    }
+
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Adds the mark if the last one is far enough before it.
     pub fn note(&mut self, mark: Mark) {
         if self.marks.last().is_none_or(|last| mark.offset - last.offset >= INDEX_BYTES as u64) {
@@ -87,10 +127,10 @@ impl Index {
         }
     }
 
-    /// The durable part ends here; later index entries are dropped.
-    pub fn end_at(&mut self, end: u64) {
+    /// The durable part ends here, with a batch that begins at `last_batch`; later index entries are dropped.
+    pub fn end_at(&mut self, last_batch: u64, end: u64) {
         self.marks.truncate(self.marks.partition_point(|mark| mark.offset < end));
-        self.end = end;
+        (self.last_batch, self.end) = (last_batch, end);
     }
 
     fn span(&self, position: Position) -> Option<Span> {
@@ -115,14 +155,14 @@ mod tests {
         for (position, offset) in [(1, 96), (2, 200), (10, 96 + step), (11, 97 + step), (30, 96 + 3 * step)] {
             index.note(mark(position, offset));
         }
-        index.end_at(100 + 4 * step);
+        index.end_at(96, 100 + 4 * step);
         for (position, start, end) in [(1, 96, 96 + step), (9, 96, 96 + step), (10, 96 + step, 96 + 3 * step)] {
             let span = index.span(Position(position)).expect("a span");
             assert_eq!((span.start.offset, span.end), (start, end), "{position}");
         }
         assert_eq!(index.span(Position(31)).expect("a span").end, 100 + 4 * step);
         assert_eq!(index.span(Position(0)), None);
-        index.end_at(96 + step);
+        index.end_at(96, 96 + step);
         assert_eq!(index.span(Position(30)).expect("a span").start, mark(1, 96));
     }
 }

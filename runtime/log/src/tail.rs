@@ -63,6 +63,10 @@ impl Tail {
         Ok(Self::new(name, file, at, at, options))
     }
 
+    pub fn file(&self) -> &dyn StorageFile {
+        &*self.file
+    }
+
     /// Whether a batch of this size belongs here, not into a new segment. The first one always does.
     pub fn takes(&self, bytes: u64) -> bool {
         self.at == SEGMENT_HEADER_BYTES as u64 || self.at + bytes <= self.segment_bytes_max

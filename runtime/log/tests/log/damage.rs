@@ -1,40 +1,16 @@
 //! Damage to durable data: it is refused and reported, nothing is changed, nothing skipped.
 
 use weirgate_log::{Corruption, Known, LogError, Opening, Storage};
-use weirgate_testkit::Crash;
 
 use super::*;
 
 const FIRST: &str = "00000000000000000001.seg";
 
-/// A closed log of three segments or more.
-fn closed_log() -> (SimStorage, LogOptions, Model) {
-    let disk = SimStorage::new();
-    let options = small(700, 0);
-    let mut log = open(&disk, &options).expect("a new log");
-    let mut model = Model::new();
-    let mut chance = Chance(11);
-    for _ in 0..6 {
-        push(&mut log, &mut model, chance.record(120));
-        push(&mut log, &mut model, chance.record(120));
-        log.commit().expect("a sync");
-    }
-    log.close().expect("a clean end");
-    assert!(names(&disk).len() >= 3);
-    (disk, options, model)
-}
-
-fn names(disk: &SimStorage) -> Vec<String> {
-    let mut names = Storage::list(disk).expect("names");
-    names.sort();
-    names
-}
-
-fn copy(disk: &SimStorage) -> SimStorage {
+pub fn copy(disk: &SimStorage) -> SimStorage {
     disk.crash(Crash::Keep(u64::MAX))
 }
 
-fn corruption(opened: Result<Log, LogError>) -> Corruption {
+pub fn corruption(opened: Result<Log, LogError>) -> Corruption {
     match opened {
         Err(LogError::Corrupt(corruption)) => corruption,
         Err(other) => panic!("not named as corruption: {other}"),
@@ -45,8 +21,9 @@ fn corruption(opened: Result<Log, LogError>) -> Corruption {
 #[test]
 fn a_flipped_bit_is_found_wherever_it_is() {
     let (disk, options, model) = closed_log();
+    let disk = without_seals(&disk);
     let (mut refused, mut harmless) = (0, 0);
-    for name in names(&disk) {
+    for name in segments(&disk) {
         let bytes = disk.contents(&name).expect("a segment");
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
@@ -153,7 +130,7 @@ fn views_ahead_of_the_log_prove_a_loss() {
 #[test]
 fn damage_found_by_a_read_is_reported_and_not_skipped() {
     let (disk, options, model) = closed_log();
-    let name = names(&disk).get(1).expect("a second segment").clone();
+    let name = segments(&disk).get(1).expect("a second segment").clone();
     let bytes = disk.contents(&name).expect("a segment");
     let mut named = 0;
     for at in (64..bytes.len()).step_by(3) {
@@ -185,7 +162,7 @@ fn damage_found_by_a_read_is_reported_and_not_skipped() {
 #[test]
 fn missing_and_foreign_segments_are_refused() {
     let (disk, options, _) = closed_log();
-    let all = names(&disk);
+    let all = segments(&disk);
     let (first, second, last) = (&all[0], &all[1], &all[all.len() - 1]);
 
     let image = copy(&disk);

@@ -9,12 +9,13 @@ mod golden;
 mod model;
 mod power;
 mod repair;
+mod seals;
 
 use std::sync::Arc;
 
-use weirgate_log::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt};
+use weirgate_log::{Epoch, Identity, Log, LogError, LogOptions, LogReader, Salt, Storage};
 use weirgate_testkit::{
-    SimStorage,
+    Crash, SimStorage,
     records::{commit, event, every_record},
 };
 use weirgate_types::{Position, Record};
@@ -30,6 +31,40 @@ fn open(disk: &SimStorage, options: &LogOptions) -> Result<Log, LogError> {
 
 fn small(segment_bytes_max: u64, reserve_bytes: u64) -> LogOptions {
     LogOptions { segment_bytes_max, reserve_bytes, ..LogOptions::default() }
+}
+
+/// The names of the segments, in order.
+fn segments(disk: &SimStorage) -> Vec<String> {
+    let mut names = Storage::list(disk).expect("names");
+    names.retain(|name| name.ends_with(".seg"));
+    names.sort();
+    names
+}
+
+/// A copy of the disk without seals.
+fn without_seals(disk: &SimStorage) -> SimStorage {
+    let copy = disk.crash(Crash::Keep(u64::MAX));
+    for name in Storage::list(&copy).expect("names").iter().filter(|name| name.ends_with(".seal")) {
+        Storage::remove(&copy, name).expect("removed");
+    }
+    copy
+}
+
+/// A closed log of three segments or more.
+fn closed_log() -> (SimStorage, LogOptions, Model) {
+    let disk = SimStorage::new();
+    let options = small(700, 0);
+    let mut log = open(&disk, &options).expect("a new log");
+    let mut model = Model::new();
+    let mut chance = Chance(11);
+    for _ in 0..6 {
+        push(&mut log, &mut model, chance.record(120));
+        push(&mut log, &mut model, chance.record(120));
+        log.commit().expect("a sync");
+    }
+    log.close().expect("a clean end");
+    assert!(segments(&disk).len() >= 3);
+    (disk, options, model)
 }
 
 /// Everything in the log, after checking that `read` and `scan` agree.

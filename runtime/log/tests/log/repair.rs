@@ -82,7 +82,11 @@ fn a_repaired_log_opens_and_keeps_all_sound_records() {
         for _ in 0..=chance.below(3) {
             damage(&image, &mut chance);
         }
-        let refused = open(&image, &options).err();
+        // An opening that has seals finds less of it than a repair does.
+        let refused = open(&without_seals(&image), &options).err();
+        if refused.is_none() {
+            open(&image, &options).expect("with seals too");
+        }
         let (is_sound, case) = (refused.is_none(), format!("seed {seed}, {refused:?}"));
         if segments(&image).is_empty() {
             continue;
