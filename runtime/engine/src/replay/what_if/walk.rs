@@ -172,8 +172,11 @@ impl Walk {
         Ok(Found { item, accepted_at_ms: stored.record.at_ms(), is_addressed })
     }
 
-    /// The first position of a commit's emitted events.
+    /// The first position of a commit's emitted events, if it has any.
     pub fn first_emitted(&self, at: Position, commit: &Commit) -> Result<Position, ReplayError> {
+        if commit.effects.emitted.is_empty() {
+            return Ok(at.next());
+        }
         let stored = self.stored(at)?.ok_or(StorageError::Missing { what: "commit", position: at })?;
         let before = stored.record.commits().iter().take_while(|other| other.delivery() != commit.delivery());
         let events: usize = before.map(|other| other.effects.emitted.len()).sum();
@@ -272,8 +275,10 @@ impl Walk {
     }
 
     fn stored(&self, position: Position) -> Result<Option<StoredRecord>, ReplayError> {
-        let known = self.recent.range(..=position).next_back().map(|(_, stored)| stored);
-        if let Some(known) = known.filter(|stored| position < stored.first.plus(stored.record.width())) {
+        let recent = self.recent.range(..=position).next_back().map(|(_, stored)| stored);
+        let holds =
+            |stored: &&StoredRecord| stored.first <= position && position < stored.first.plus(stored.record.width());
+        if let Some(known) = recent.into_iter().chain(&self.at).find(holds) {
             return Ok(Some(known.clone()));
         }
         Ok(StoredRecord::read(self.log(), position).map_err(StorageError::from)?)
