@@ -92,20 +92,22 @@ impl Round<'_> {
         }
     }
 
-    /// The defect has left its traces in the round's organisations, and is fixed.
-    async fn prepare(&self, digest: &Value) {
+    /// The defect has left its traces in the round's organisations, and is fixed. Returns the position after which their events are.
+    async fn prepare(&self, digest: &Value) -> Value {
         let client = self.client();
+        let head = client.get("/v1/events?limit=1").await.ok()["head"].clone();
         client.redeploy(&version(true), digest).await.ok();
         let events: Vec<_> = self.organisations().flat_map(story).collect();
         client.publish(&events).await.ok();
         client.drained(PATIENCE).await;
         client.redeploy(&version(false), digest).await.ok();
+        head
     }
 
     /// Asks, and returns the computed replay.
-    async fn ask(&mut self) -> Value {
+    async fn ask(&mut self, after: &Value) -> Value {
         let keys: Vec<_> = self.organisations().map(|n| format!("org/{n}")).collect();
-        let request = json!({ "handler": "activation", "selection": { "keys": keys } });
+        let request = json!({ "handler": "activation", "selection": { "keys": keys, "after": after } });
         let before = newest(&self.client()).await;
         let answer = self.request(Step::WhatIf, "/v1/replays", &request).await;
         let newest = newest(&self.client()).await;
@@ -189,8 +191,8 @@ impl Round<'_> {
     }
 
     async fn run(&mut self, digest: &Value) {
-        self.prepare(digest).await;
-        let asked = self.ask().await;
+        let after = self.prepare(digest).await;
+        let asked = self.ask(&after).await;
         let (id, planned) = (asked["id"].as_str().expect("an id").to_owned(), asked["found"]["planned_keys"].clone());
         assert_eq!(planned, ORGANISATIONS, "{asked:#}");
         self.approve(Step::Approve, &id, &asked["found"]["plan"]).await;
