@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::{Value, json};
 use weirgate_tests::{Cli, Client, Server, Setup, event, eventually, manifest};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn activation(config: &Value) -> Value {
     let mut manifest = manifest("activation", &["member.registered", "organisation.activated"]);
