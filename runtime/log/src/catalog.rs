@@ -64,7 +64,7 @@ impl Catalog {
         match seal::unseal(&*self.storage, segment.first) {
             Ok(()) => segment.set_sealed(false),
             Err(error) => {
-                tracing::warn!(segment = segment.name, %error, "the seal of a damaged segment cannot be removed")
+                tracing::warn!(segment = segment.name, %error, "the seal of a damaged segment cannot be removed");
             }
         }
     }

@@ -161,9 +161,11 @@ impl Round<'_> {
     async fn register(&self, organisation: usize, member: &str) {
         let event = registered(organisation, member);
         let client = self.client();
-        eventually("a member to be registered", PATIENCE, async || match client.try_publish(&[event.clone()]).await {
-            Some(answer) if answer.status == 202 => Ok(()),
-            answer => Err(answer.map(|answer| answer.text)),
+        eventually("a member to be registered", PATIENCE, async || {
+            match client.try_publish(std::slice::from_ref(&event)).await {
+                Some(answer) if answer.status == 202 => Ok(()),
+                answer => Err(answer.map(|answer| answer.text)),
+            }
         })
         .await;
     }

@@ -50,6 +50,7 @@ pub struct Computed {
 impl Computed {
     /// Nothing that differs, as if it were of a size.
     #[cfg(test)]
+    #[must_use]
     pub fn nothing(bytes: u64) -> Self {
         let (examination, plans, summary) = (Examination::default(), BTreeMap::new(), Summary::default());
         let (digest, receivers) = (crate::replay::plan_digest(&plans), BTreeMap::new());

@@ -36,7 +36,7 @@ fn small(segment_bytes_max: u64, reserve_bytes: u64) -> LogOptions {
 /// The names of the segments, in order.
 fn segments(disk: &SimStorage) -> Vec<String> {
     let mut names = Storage::list(disk).expect("names");
-    names.retain(|name| name.ends_with(".seg"));
+    names.retain(|name| name.strip_suffix(".seg").is_some());
     names.sort();
     names
 }
@@ -44,7 +44,7 @@ fn segments(disk: &SimStorage) -> Vec<String> {
 /// A copy of the disk without seals.
 fn without_seals(disk: &SimStorage) -> SimStorage {
     let copy = disk.crash(Crash::Keep(u64::MAX));
-    for name in Storage::list(&copy).expect("names").iter().filter(|name| name.ends_with(".seal")) {
+    for name in Storage::list(&copy).expect("names").iter().filter(|name| name.strip_suffix(".seal").is_some()) {
         Storage::remove(&copy, name).expect("removed");
     }
     copy

@@ -10,7 +10,7 @@ use super::{
 
 fn seals(disk: &SimStorage) -> Vec<String> {
     let mut names = Storage::list(disk).expect("names");
-    names.retain(|name| name.ends_with(".seal"));
+    names.retain(|name| name.strip_suffix(".seal").is_some());
     names.sort();
     names
 }

@@ -75,9 +75,9 @@ impl Outside for Stored {
     }
 }
 
-fn asking(outside: &Arc<Stored>, may_call: MayCall, left: u64) -> Option<Asking> {
+fn asking(outside: &Arc<Stored>, may_call: MayCall, left: u64) -> Asking {
     let (outside, left) = (Arc::clone(outside) as Arc<dyn Outside>, Arc::new(AtomicU64::new(left)));
-    Some(Asking { outside, may_call, delivery: delivery(), left, time_max: Duration::from_secs(1) })
+    Asking { outside, may_call, delivery: delivery(), left, time_max: Duration::from_secs(1) }
 }
 
 /// What comes of a call that is made.
@@ -104,7 +104,7 @@ fn the_same_request_gets_the_recorded_answers_and_another_one_none() {
 #[test]
 fn only_calls_that_read_are_made_in_a_what_if_and_each_answer_is_stored_once() {
     let outside = Arc::new(Stored::default());
-    let calls = ForkCalls::new([], [], MissingAnswers::Call, asking(&outside, MayCall::Safe, 10));
+    let calls = ForkCalls::new([], [], MissingAnswers::Call, Some(asking(&outside, MayCall::Safe, 10)));
     assert_eq!(ask(&calls, "POST", "charge", 1), Source::Nothing);
     assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
     made(&calls, "GET", "rate", StepResult::Answered(answer(404))).expect("stored");
@@ -115,10 +115,10 @@ fn only_calls_that_read_are_made_in_a_what_if_and_each_answer_is_stored_once() {
     assert_eq!(calls.idempotency_key("rate"), "r41/pay@1/rate");
     assert_eq!((calls.permit("down"), calls.permit("up")), (Err(500), Ok(())));
     // Without consent there is no call.
-    let calls = ForkCalls::new([], [], MissingAnswers::Fail, asking(&outside, MayCall::Nothing, 10));
+    let calls = ForkCalls::new([], [], MissingAnswers::Fail, Some(asking(&outside, MayCall::Nothing, 10)));
     assert_eq!(ask(&calls, "GET", "rate", 1), Source::Nothing);
     // An application may make any.
-    let calls = ForkCalls::new([], [], MissingAnswers::Fail, asking(&outside, MayCall::All, 10));
+    let calls = ForkCalls::new([], [], MissingAnswers::Fail, Some(asking(&outside, MayCall::All, 10)));
     assert_eq!(ask(&calls, "POST", "charge", 1), Source::Network);
 }
 
@@ -131,7 +131,7 @@ fn a_call_without_a_final_answer_fails_its_delivery_and_is_not_stored() {
         (StepResult::Denied("a private address".into()), "a private address"),
         (StepResult::CircuitOpen(500), "breaker is open for 500 ms"),
     ] {
-        let calls = ForkCalls::new([], [], MissingAnswers::Call, asking(&outside, MayCall::Safe, 10));
+        let calls = ForkCalls::new([], [], MissingAnswers::Call, Some(asking(&outside, MayCall::Safe, 10)));
         assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
         made(&calls, "GET", "rate", result).expect("nothing is stored");
         let failed = calls.failed().expect("it failed");
@@ -139,7 +139,7 @@ fn a_call_without_a_final_answer_fails_its_delivery_and_is_not_stored() {
     }
     assert!(outside.answers.lock().expect("unpoisoned").is_empty());
     let full = Arc::new(Stored { is_full: true, ..Stored::default() });
-    let calls = ForkCalls::new([], [], MissingAnswers::Call, asking(&full, MayCall::Safe, 10));
+    let calls = ForkCalls::new([], [], MissingAnswers::Call, Some(asking(&full, MayCall::Safe, 10)));
     assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
     assert!(
         made(&calls, "GET", "rate", StepResult::Answered(answer(200))).is_err(),
@@ -152,7 +152,7 @@ fn no_more_calls_are_made_than_the_bound_allows() {
     let outside = Arc::new(Stored::default());
     let shared = asking(&outside, MayCall::Safe, 2);
     for expected in [true, true, false] {
-        let calls = ForkCalls::new([], [], MissingAnswers::Call, shared.clone());
+        let calls = ForkCalls::new([], [], MissingAnswers::Call, Some(shared.clone()));
         assert_eq!(ask(&calls, "GET", "rate", 1) == Source::Network, expected);
         assert_eq!(calls.is_over(), !expected);
     }
