@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::must_use_candidate, clippy::missing_panics_doc, reason = "each test file uses its part")]
 
+mod deployments;
 mod questions;
 pub mod resequence;
 mod shell;
@@ -15,7 +16,7 @@ use weirgate_core::{
 };
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest,
-    Event, FailureClass, FailureKind, HandlerName, KeyHash, Mode, ModeChanged, Position, Record,
+    Event, FailureClass, FailureKind, HandlerName, KeyHash, Position, Record,
 };
 
 pub const DIGEST: Digest = Digest([1; 32]);
@@ -168,51 +169,6 @@ impl World {
         let mut world = Self::new(Limits::default());
         world.deploy("a", extra);
         world
-    }
-
-    /// Deploy a handler for all `order.*` events, which `fix.*` events correct, with more settings as JSON
-    /// (`,"concurrency":1`).
-    pub fn deploy(&mut self, handler: &str, extra: &str) {
-        self.deploy_beside(handler, extra, Vec::new());
-    }
-
-    /// The same, with `on_deploy = "finish"`: earlier versions that have something under way finish it.
-    pub fn deploy_to_finish(&mut self, handler: &str, extra: &str) {
-        let handler_name = name(handler);
-        let mut needed = self.machine.versions_of_open(&handler_name);
-        let timers = self.timers_of.iter().filter(|((of, _), _)| *of == handler_name);
-        needed.extend(timers.filter_map(|(_, set_by)| self.machine.version_as_of(&handler_name, *set_by)));
-        let view = self.handler(handler);
-        let earlier = view.finishing.iter().map(|version| version.position);
-        let finishing = earlier.chain([view.version]).filter(|version| needed.contains(version)).collect();
-        self.deploy_beside(handler, extra, finishing);
-    }
-
-    fn deploy_beside(&mut self, handler: &str, extra: &str, finishing: Vec<Position>) {
-        let subscription = r#"{"types":["order.*"],"corrections":["fix.*"]}"#;
-        let manifest = format!(r#"{{"name":"{handler}","subscriptions":[{subscription}]{extra}}}"#);
-        self.stage(Record::Deployed(Deployed {
-            at_ms: self.now_ms,
-            wall_ms: self.now_ms,
-            finishing,
-            ..deployed(handler, manifest)
-        }));
-        self.ready(handler);
-    }
-
-    pub fn ready(&mut self, handler: &str) {
-        self.feed(Input::Ready { handler: &name(handler), digest: DIGEST });
-    }
-
-    pub fn pause(&mut self, handler: &str, pause: bool) {
-        self.set_mode(handler, if pause { Mode::Paused } else { Mode::Running });
-    }
-
-    pub fn set_mode(&mut self, handler: &str, mode: Mode) {
-        let (handler, at_ms) = (name(handler), self.now_ms);
-        let (actor, reason, notice) = ("test".into(), String::new(), notice());
-        self.stage(Record::ModeChanged(ModeChanged { handler, mode, actor, reason, at_ms, notice }));
-        self.feed(Input::Tick);
     }
 
     /// An operator's command for a delivery; running and completed ones are left unchanged.
