@@ -39,6 +39,8 @@ tests:
         values: "3x60"
       - series: 'weirgate_deliveries_total{handler="poisoned",outcome="dead-lettered"}'
         values: "0x30 1x30"
+      - series: 'weirgate_log_damaged_segments{instance="shop"}'
+        values: "0x30 1x30"
     alert_rule_test:
       - eval_time: 30m
         alertname: WeirgateHandlerLags
@@ -58,6 +60,16 @@ tests:
         alertname: WeirgateDeliveryStuck
         exp_alerts: []
       - eval_time: 20m
+        alertname: WeirgateLogDamaged
+        exp_alerts: []
+      - eval_time: 40m
+        alertname: WeirgateLogDamaged
+        exp_alerts:
+          - exp_labels: { severity: critical, instance: shop }
+            exp_annotations:
+              summary: "the log of shop is damaged"
+              description: "Its own log names the file and the position. Copy the data directory before a restart: the next start refuses the log."
+      - eval_time: 20m
         alertname: WeirgateDeadLetters
         exp_alerts: []
       - eval_time: 35m
@@ -75,6 +87,6 @@ fn the_rules_of_the_guide_are_valid_and_tell_lag_from_stuck() {
     fs::write(dir.path().join("rules.yml"), rules()).expect("written");
     fs::write(dir.path().join("series.yml"), SERIES).expect("written");
     let checked = promtool(dir.path(), &["check", "rules", "rules.yml"]);
-    assert!(checked.contains("7 rules found"), "{checked}");
+    assert!(checked.contains("8 rules found"), "{checked}");
     promtool(dir.path(), &["test", "rules", "series.yml"]);
 }
