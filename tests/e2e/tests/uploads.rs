@@ -132,8 +132,10 @@ async fn an_upload_checks_free_space_first() {
     // It is not ready then, but answers.
     let mut server = Setup::new().env("WEIRGATE__DATA__DISK_FREE_BYTES_MIN", (1_u64 << 60).to_string()).prepare();
     server.spawn();
-    eventually("the server to answer", PATIENCE, async || {
-        server.client.try_get("/livez").await.filter(|answer| answer.status == 200).map(drop).ok_or("no answer")
+    // While it reads its log, it answers so.
+    eventually("the server to have started", PATIENCE, async || {
+        let answer = server.client.try_get("/v1/status").await.ok_or("no answer".to_owned())?;
+        if answer.code() == "starting" { Err(answer.text) } else { Ok(()) }
     })
     .await;
     server.client.upload(module(1)).await.is_problem(507, "disk-full");

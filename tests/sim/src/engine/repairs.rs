@@ -70,16 +70,19 @@ impl History<'_> {
             let index = self.chance.index(NAMES.len());
             self.go_on_with_replay(index)?;
         }
+        // It may have begun just now, after a stall of the disk.
+        let given_up = self.repairs.on_hold();
         self.use_hold()?;
-        self.note_hold();
+        self.note_holds(given_up);
         Ok(())
     }
 
     /// A hold that its caller gave up lasts until its time is over.
-    fn note_hold(&mut self) {
+    fn note_holds(&mut self, given_up: Option<(usize, KeyHash)>) {
         let now_ms = self.checks.monotonic_ms;
         self.checks.on_hold.retain(|_, over_ms| *over_ms > now_ms);
-        self.checks.on_hold.extend(self.repairs.on_hold().map(|held| (held, now_ms + HOLD_MS_MAX + 1)));
+        let held = given_up.into_iter().chain(self.repairs.on_hold());
+        self.checks.on_hold.extend(held.map(|held| (held, now_ms + HOLD_MS_MAX + 1)));
     }
 
     /// The newest replay of a handler that was not removed since.
@@ -228,9 +231,10 @@ impl History<'_> {
 
     /// What came of it, after a pass.
     pub(super) fn look_at_repairs(&mut self) -> Result<(), Stop> {
+        let given_up = self.repairs.on_hold();
         self.hear_of_repair()?;
         self.look_at_hold()?;
-        self.note_hold();
+        self.note_holds(given_up);
         Ok(())
     }
 
