@@ -92,6 +92,10 @@ impl Queues {
         self.gaps.first().map(|(due_ms, _)| *due_ms)
     }
 
+    pub fn is_passing(&self, position: Position) -> bool {
+        self.passing.contains(&position)
+    }
+
     pub fn gap_passed(&mut self, position: Position) {
         self.passing.remove(&position);
     }

@@ -148,6 +148,12 @@ impl Lanes {
         loop {
             let position = self.queues.pop_gap(until_ms)?;
             let Some(row) = self.open.get(&position) else { continue };
+            // A gap behind it is being passed: the record of that makes this one due.
+            let lane = self.by_key.get(&row.lane).map(|lane| &lane.positions).into_iter().flatten();
+            if { lane }.any(|other| *other != position && self.queues.is_passing(*other)) {
+                self.queues.gap_passed(position);
+                continue;
+            }
             let expected = self.resequencer.next.get(&row.lane).copied();
             if let (Some(expected), Some((found, _))) = (expected, row.waiting_number()) {
                 return Some((position, expected, found));
