@@ -11,7 +11,7 @@ use weirgate_types::{
     Anchor, AttemptFailure, Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Outcome, Position, Record,
     TimerId,
 };
-use world::{DIGEST, event, name, transient};
+use world::{DIGEST, deployed, event, name, transient};
 
 const HOUR_MS: u64 = 3_600_000;
 const START_MS: u64 = 100 * HOUR_MS;
@@ -33,18 +33,7 @@ impl Bench {
         let mut bench = Self::start(Vec::new(), START_MS);
         let manifest = format!(r#"{{"name":"a","subscriptions":[{{"types":["order.*"]}}]{extra}}}"#);
         let Now { at_ms, wall_ms, .. } = bench.keeper.now();
-        let (handler, actor, reason, copied_from) = (name("a"), "test".to_owned(), String::new(), None);
-        let deployed = Deployed {
-            handler,
-            digest: DIGEST,
-            manifest,
-            actor,
-            reason,
-            copied_from,
-            finishing: Vec::new(),
-            at_ms,
-            wall_ms,
-        };
+        let deployed = Deployed { at_ms, wall_ms, ..deployed("a", manifest) };
         bench.stage(&Record::Deployed(deployed));
         bench.tell(Input::Ready { handler: &name("a"), digest: DIGEST });
         bench

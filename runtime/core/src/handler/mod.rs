@@ -284,10 +284,8 @@ impl Handler {
     pub fn reopen(&mut self, position: Position, key: KeyHash, change: impl FnOnce(&mut DeliveryRow)) -> Opened {
         // Its number was passed already.
         let sequence = self.manifest.resequence.map(|_| Sequence { number: None, due_ms: 0 });
-        let row = self.row_for(position, key);
         // It was closed: under way is what its key has besides.
-        let as_of = self.as_of(row.lane, key, self.version().max(position));
-        let mut row = DeliveryRow { as_of, sequence, ..row };
+        let mut row = DeliveryRow { sequence, ..self.row_for(position, key, self.version().max(position)) };
         change(&mut row);
         self.place(position, row)
     }
@@ -298,8 +296,9 @@ impl Handler {
         Opened { position, row: DeliveryRow { spilled, ..row } }
     }
 
-    /// The row of a delivery that is being opened.
-    fn row_for(&self, position: Position, key: KeyHash) -> DeliveryRow {
+    /// The row of a delivery that is being opened. `own`: as of which position its version is chosen, if its key has nothing
+    /// under way.
+    fn row_for(&self, position: Position, key: KeyHash, own: Position) -> DeliveryRow {
         let alone = KeyHash(position.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (lane, parallel) = match (self.manifest.ordering, self.manifest.emit_order) {
             (Ordering::Key, _) => (key, false),
@@ -307,7 +306,7 @@ impl Handler {
             (Ordering::None, EmitOrder::Any) => (alone, false),
             (Ordering::None, EmitOrder::Input) => (key, true),
         };
-        let as_of = self.as_of(lane, key, position);
+        let as_of = self.as_of(lane, key, own);
         DeliveryRow { parallel, era: self.era, as_of, ..DeliveryRow::new(key, lane) }
     }
 

@@ -112,7 +112,7 @@ impl Handler {
 
     fn open(&mut self, head: &EventHead, found: &mut Found) {
         let (alone, sequence) = (head.r#type == KEY_REPAIRED, self.sequence_of(head));
-        let row = DeliveryRow { alone, sequence, ..self.row_for(head.position, head.key) };
+        let row = DeliveryRow { alone, sequence, ..self.row_for(head.position, head.key, head.position) };
         match self.ahead.remove(&head.position) {
             None => found.opened.push(self.place(head.position, row)),
             Some(Some(known)) => {

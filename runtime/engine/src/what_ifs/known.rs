@@ -194,23 +194,7 @@ impl Replays {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{Bounds, MissingAnswers, Runs, Selection};
-
-    fn id(replay: u64) -> PlanId {
-        PlanId { replay: Position(replay), is_undo: false }
-    }
-
-    fn request() -> WhatIf {
-        WhatIf {
-            handler: "invoice".parse().expect("a name"),
-            runs: Runs::Without(Position(1)),
-            selection: Selection::default(),
-            missing_answers: MissingAnswers::Fail,
-            bounds: Bounds::default(),
-            through: Position(9),
-            asked_at_ms: 0,
-        }
-    }
+    use crate::what_ifs::tests::{id, request};
 
     fn compute(replays: &mut Replays, replay: u64, bytes: u64) {
         replays.begin(id(replay), request());

@@ -7,13 +7,12 @@ use crate::{
     replay::{Bounds, MissingAnswers, Runs, Selection},
 };
 
-fn id(replay: u64) -> PlanId {
+pub fn id(replay: u64) -> PlanId {
     PlanId { replay: Position(replay), is_undo: false }
 }
 
-/// Takes a replay without starting the thread.
-fn take(what_ifs: &WhatIfs, replay: u64) {
-    let request = WhatIf {
+pub fn request() -> WhatIf {
+    WhatIf {
         handler: "invoice".parse().expect("a name"),
         runs: Runs::Without(Position(1)),
         selection: Selection::default(),
@@ -21,10 +20,14 @@ fn take(what_ifs: &WhatIfs, replay: u64) {
         bounds: Bounds::default(),
         through: Position(9),
         asked_at_ms: 0,
-    };
+    }
+}
+
+/// Takes a replay without starting the thread.
+fn take(what_ifs: &WhatIfs, replay: u64) {
     let mut inner = what_ifs.inner();
     inner.is_running = true;
-    inner.replays.begin(id(replay), request);
+    inner.replays.begin(id(replay), request());
 }
 
 fn apply(what_ifs: &WhatIfs, replay: u64) {

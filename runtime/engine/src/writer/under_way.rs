@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use weirgate_core::Input;
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
+use weirgate_views::ViewEntry;
 
 use super::Writer;
 use crate::{
@@ -28,8 +29,7 @@ pub fn since(
     (key, lane): (&str, KeyHash),
 ) -> Result<Option<Position>, StorageError> {
     let timers = projection.scan(&keys::timers_of_key(handler, TimerKind::Handler, key), TIMERS_OF_KEY_READ)?;
-    let timers = timers.iter().map(|(_, value)| Ok(TimerRow::decode(value)?.version));
-    let timers = timers.collect::<Result<Vec<_>, StorageError>>()?;
+    let timers = set_by(&timers)?;
     let mut spilled = None;
     if let Some(first) = projection.scan_keys(&keys::spilled_lane(handler, lane), 1)?.first() {
         let position = keys::last_position(first).ok_or_else(|| StorageError::row("a lane's row"))?;
@@ -37,6 +37,11 @@ pub fn since(
         spilled = row.filter(|row| row.key == lane).map(|row| row.as_of);
     }
     Ok(timers.into_iter().chain(spilled).min())
+}
+
+/// The versions that set these timers.
+fn set_by(timers: &[ViewEntry]) -> Result<Vec<Position>, StorageError> {
+    timers.iter().map(|(_, value)| Ok(TimerRow::decode(value)?.version)).collect()
 }
 
 impl Writer {
@@ -101,9 +106,7 @@ impl Writer {
             return Ok(all.collect());
         }
         let mut needed = machine.versions_of_open(handler);
-        let timers = timers.iter().map(|(_, value)| Ok(TimerRow::decode(value)?.version));
-        let timers = timers.collect::<Result<Vec<_>, StorageError>>()?;
-        needed.extend(timers.into_iter().filter_map(|as_of| machine.version_as_of(handler, as_of)));
+        needed.extend(set_by(&timers)?.into_iter().filter_map(|as_of| machine.version_as_of(handler, as_of)));
         Ok(all.filter(|version| needed.contains(version)).collect())
     }
 }
