@@ -2,7 +2,7 @@
 
 use weirgate_types::{Carried, DeliveryId, HandlerName, KeyHash, Outcome, Position, Record};
 
-use crate::{DeliveryRow, HoldId};
+use crate::{DeliveryRow, HoldId, PerWait};
 
 /// An action; the engine carries actions out in the order in which they were added.
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each attempt")]
@@ -34,9 +34,9 @@ pub enum Action {
     /// Read on for a handler that lags: events after `after` and up to `until`, or fewer if the engine's limit is smaller.
     /// Answered by [`crate::Input::Scanned`].
     Scan { handler: HandlerName, after: Position, until: Position },
-    /// Reload these spilled lanes, with their next numbers, and with `due_ms` the lanes that are due by then, stage by
-    /// stage, as many as the engine's limit allows. Answered by [`crate::Input::Reloaded`].
-    Reload { handler: HandlerName, lanes: Vec<KeyHash>, due_ms: Option<u64> },
+    /// Reload these spilled lanes, with their next numbers, and the lanes that are `due` by then, stage by stage, as
+    /// many as the engine's limit allows. Answered by [`crate::Input::Reloaded`].
+    Reload { handler: HandlerName, lanes: Vec<KeyHash>, due: PerWait<Option<u64>> },
     /// Stage the firing of timers that are due by `now_ms`, as many as the engine's limit allows. Answered by
     /// [`crate::Input::TimersRead`].
     FireTimers { now_ms: u64 },

@@ -4,7 +4,7 @@ use weirgate_types::{
     AttemptFailure, BreakerId, Commit, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
 };
 
-use crate::{DeliveryRow, HoldId};
+use crate::{DeliveryRow, HoldId, PerWait};
 
 /// One input.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +15,8 @@ pub enum Input<'a> {
     Durable { position: Position },
     /// The result of an [`crate::Action::Scan`]: all events after the handler's scanned position, up to `through`.
     Scanned { handler: &'a HandlerName, events: &'a [EventHead], through: Position },
-    /// The result of an [`crate::Action::Reload`]; with `due` if due lanes were requested.
-    Reloaded { handler: &'a HandlerName, lanes: &'a [ReloadedLane], due: Option<NextDue> },
+    /// The result of an [`crate::Action::Reload`]; with what is due next where due lanes were requested.
+    Reloaded { handler: &'a HandlerName, lanes: &'a [ReloadedLane], due: PerWait<Option<NextDue>> },
     /// The results of the attempts of one call: one, or those of a batch.
     AttemptResults { handler: &'a HandlerName, results: &'a [AttemptResult<'a>] },
     /// A handler's calls to hosts ended.

@@ -27,7 +27,7 @@ pub use breaker::{Breaker, OpenPeriod, Transition};
 pub use handler::Version;
 pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of};
 pub use machine::{HOLD_MS_MAX, HOOK, HoldId, Limits, Machine};
-pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, Rank, Sequence};
+pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, PerWait, Rank, Sequence, Wait};
 pub use shares::{CallId, Grant, Shares, WorkerSlots};
 pub use suspicion::Suspicion;
 pub use time::{Anchors, Now, Timekeeper};

@@ -130,13 +130,41 @@ pub enum DeliveryPhase {
 }
 
 impl DeliveryPhase {
-    /// When it is due, and in which retry stage, if it waits for a time.
+    /// When it is due, and what it waits for, if it waits for a time.
     #[must_use]
-    pub fn due(self) -> Option<(u64, u8)> {
+    pub fn due(self) -> Option<(u64, Wait)> {
         match self {
-            Self::Retrying { due_ms, stage } => Some((due_ms, stage)),
-            Self::OutOfOrder { due_ms } => Some((due_ms, 0)),
+            Self::Retrying { due_ms, stage } => Some((due_ms, Wait::Retry { stage })),
+            Self::OutOfOrder { due_ms } => Some((due_ms, Wait::Gap)),
             _ => None,
+        }
+    }
+}
+
+/// What a delivery waits for until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Retry {
+        stage: u8,
+    },
+    /// For missing numbers. A handler that lags does not pass the gap when its time has come: the missing events may be in
+    /// the log, not scanned yet.
+    Gap,
+}
+
+/// One for the deliveries on disk that wait for a retry, and one for those that wait at gaps: they do not become due at the
+/// same times.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct PerWait<T> {
+    pub retries: T,
+    pub gaps: T,
+}
+
+impl<T> PerWait<T> {
+    pub fn of(&mut self, wait: Wait) -> &mut T {
+        match wait {
+            Wait::Retry { .. } => &mut self.retries,
+            Wait::Gap => &mut self.gaps,
         }
     }
 }

@@ -5,7 +5,7 @@
 mod world;
 
 use weirgate_core::{
-    Action, AttemptResult, DeliveryState, Entropy, Input, Limits, Machine, Now, StateName, Timekeeper,
+    Action, AttemptResult, DeliveryState, Entropy, Input, Limits, Machine, Now, PerWait, StateName, Timekeeper,
 };
 use weirgate_types::{
     Anchor, AttemptFailure, Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Outcome, Position, Record,
@@ -246,7 +246,7 @@ fn gap_waits_use_elapsed_time() {
         bench.settle();
         let lane = weirgate_types::KeyHasher::default().hash("k");
         let reloaded = [weirgate_core::ReloadedLane { lane, rows: Vec::new(), more: false, next: None }];
-        bench.tell(Input::Reloaded { handler: &name("a"), lanes: &reloaded, due: None });
+        bench.tell(Input::Reloaded { handler: &name("a"), lanes: &reloaded, due: PerWait::default() });
         bench.set_wall(wall_ms);
         assert_eq!(bench.wakes_in_ms(), Some(5_000));
         let delivery = DeliveryId { handler: name("a"), position };

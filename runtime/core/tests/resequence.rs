@@ -240,6 +240,35 @@ fn a_lagging_handler_reports_no_gap_before_it_has_scanned() {
     }
 }
 
+/// In memory they could only wait, and be spilled again: the handler would do nothing else.
+#[test]
+fn gaps_that_are_due_stay_on_disk_while_the_handler_lags() {
+    let mut world = World::new(Limits { active_max: 2, waiting_max: 1, ..Limits::default() });
+    world.deploy("a", SEQUENCE);
+    world.pause("a", true);
+    for key in ["u", "v", "w", "x"] {
+        publish(&mut world, key, &[2]);
+    }
+    publish(&mut world, "y", &[1]);
+    publish(&mut world, "z", &[1]);
+    let first = publish(&mut world, "x", &[1])[0];
+    assert!(world.handler("a").scanned < first && world.handler("a").spilled >= 3);
+    world.pause("a", false);
+    world.wait(10 * TIMEOUT_MS);
+    let reloads = world.reloads;
+    for _ in 0..9 {
+        world.wait(1);
+    }
+    assert_eq!((world.reloads - reloads, world.wake_at_ms()), (0, None), "time alone changes nothing");
+    let mut done = run(&mut world);
+    for _ in 0..9 {
+        world.wait(1);
+        done.extend(run(&mut world));
+    }
+    done.sort_unstable();
+    assert_eq!((done, gaps(&world)), (vec![1, 1, 1, 2, 2, 2, 2], vec![(1, 2); 3]));
+}
+
 #[test]
 fn a_delivery_added_to_a_spilled_lane_survives_a_crash() {
     let mut world = World::new(Limits { waiting_max: 0, ..Limits::default() });

@@ -2,7 +2,7 @@
 //! log again.
 
 use serde::{Deserialize, Serialize};
-use weirgate_core::{DeliveryRow, Rank};
+use weirgate_core::{DeliveryRow, Rank, Wait};
 use weirgate_types::{CalledHost, DeliveryId, Digest, FIRST_STATE_VERSION, HandlerName, KeyHash, Position, TimerId};
 use weirgate_views::Table;
 
@@ -224,13 +224,17 @@ pub fn value_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// The spilled deliveries of one retry stage that wait for a time.
-pub fn queue(handler: &HandlerName, stage: u8) -> Vec<u8> {
-    [QUEUE.prefix(), handler.as_str().as_bytes(), &[0, stage]].concat()
+/// The spilled deliveries that wait for a time: those of one retry stage, or those at gaps.
+pub fn queue(handler: &HandlerName, wait: Wait) -> Vec<u8> {
+    let queue = match wait {
+        Wait::Retry { stage } => stage,
+        Wait::Gap => u8::MAX,
+    };
+    [QUEUE.prefix(), handler.as_str().as_bytes(), &[0, queue]].concat()
 }
 
-pub fn queued(delivery: &DeliveryId, stage: u8, due_ms: u64) -> Vec<u8> {
-    [queue(&delivery.handler, stage), due_ms.to_be_bytes().to_vec(), position_value(delivery.position)].concat()
+pub fn queued(delivery: &DeliveryId, wait: Wait, due_ms: u64) -> Vec<u8> {
+    [queue(&delivery.handler, wait), due_ms.to_be_bytes().to_vec(), position_value(delivery.position)].concat()
 }
 
 /// When the delivery of a row of [`queue`] is due.
@@ -424,7 +428,7 @@ mod tests {
         assert!(!parts("order/o-12").starts_with(&parts("order/o-1")));
         let delivery_id = DeliveryId { handler: name, position: Position(258) };
         assert_eq!(delivery_of(&delivery(&delivery_id)), Some(delivery_id.clone()));
-        assert_eq!(queued_due_ms(&queued(&delivery_id, 2, 77)), Some(77));
+        assert_eq!(queued_due_ms(&queued(&delivery_id, Wait::Retry { stage: 2 }, 77)), Some(77));
         let id = TimerId { handler: delivery_id.handler.clone(), key: "order/o-1".into(), name: "deadline".into() };
         let at = |position| version(&delivery_id.handler, Position(position));
         assert_eq!((at(9) < at(8), version_of(&at(8))), (true, Some(Position(8))), "the newest first");

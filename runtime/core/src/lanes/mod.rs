@@ -104,10 +104,10 @@ impl Lanes {
         self.open.values()
     }
 
-    /// When the next delivery that waits for a time may run; includes those on disk if fewer than `runnable_max` are
+    /// When the next delivery that waits for a retry may run; includes those on disk if fewer than `runnable_max` are
     /// runnable already.
     pub fn next_due_ms(&self, runnable_max: usize) -> Option<u64> {
-        let spilled = self.spilled.next_due_ms().filter(|_| self.active() < runnable_max);
+        let spilled = self.spilled.next_due_ms().retries.filter(|_| self.active() < runnable_max);
         self.queues.next_due_ms().into_iter().chain(spilled).min()
     }
 

@@ -161,9 +161,10 @@ impl Lanes {
         }
     }
 
-    /// When the wait for the next gap ends.
-    pub fn next_gap_ms(&self) -> Option<u64> {
-        self.queues.next_gap_ms()
+    /// When the wait for the next gap ends; includes those on disk if fewer than `runnable_max` are runnable already.
+    pub fn next_gap_ms(&self, runnable_max: usize) -> Option<u64> {
+        let spilled = self.spilled.next_due_ms().gaps.filter(|_| self.active() < runnable_max);
+        self.queues.next_gap_ms().into_iter().chain(spilled).min()
     }
 
     /// A gap was passed: the number behind it is next. Returns what has to be stored.

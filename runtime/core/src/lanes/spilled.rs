@@ -10,16 +10,16 @@ use std::{
 
 use weirgate_types::{KeyHash, Position};
 
-use crate::{DeliveryRow, OfferChange, Rank};
+use crate::{DeliveryRow, NextDue, OfferChange, PerWait, Rank};
 
 #[derive(Debug, Default)]
 pub struct Spilled {
     /// The lanes with deliveries on disk: nine to eighteen bytes per lane. Never iterated.
     lanes: HashSet<KeyHash, BuildHasherDefault<OwnHash>>,
     rows: usize,
-    next_due_ms: Option<u64>,
-    /// The lanes that may not be readable yet.
-    next_late_due_ms: Option<u64>,
+    next_due_ms: PerWait<Option<u64>>,
+    /// That of the lanes that may not be readable yet.
+    next_late_due_ms: PerWait<Option<u64>>,
     /// Spilled rows that may not be readable yet.
     late: BTreeMap<KeyHash, Vec<(Position, DeliveryRow)>>,
     /// Lanes to reload.
@@ -59,7 +59,7 @@ impl Spilled {
         self.lanes.contains(&lane)
     }
 
-    pub fn next_due_ms(&self) -> Option<u64> {
+    pub fn next_due_ms(&self) -> PerWait<Option<u64>> {
         self.next_due_ms
     }
 
@@ -67,10 +67,10 @@ impl Spilled {
     pub fn put(&mut self, row: &DeliveryRow) {
         self.rows += 1;
         self.lanes.insert(row.lane);
-        if let Some((due_ms, _)) = row.phase.due()
+        if let Some((due_ms, wait)) = row.phase.due()
             && row.leads
         {
-            for next in [&mut self.next_due_ms, &mut self.next_late_due_ms] {
+            for next in [self.next_due_ms.of(wait), self.next_late_due_ms.of(wait)] {
                 *next = Some(next.map_or(due_ms, |next| next.min(due_ms)));
             }
         }
@@ -86,7 +86,7 @@ impl Spilled {
     /// All rows spilled so far are readable now.
     pub fn settled(&mut self) {
         self.late.clear();
-        self.next_late_due_ms = None;
+        self.next_late_due_ms = PerWait::default();
     }
 
     /// The lane's last delivery in memory has left; those on disk are next.
@@ -139,9 +139,16 @@ impl Spilled {
         taken
     }
 
-    /// The due lanes were reloaded; the next one that is readable is due then.
-    pub fn set_next_due_ms(&mut self, next_due_ms: Option<u64>) {
-        self.next_due_ms = next_due_ms.into_iter().chain(self.next_late_due_ms).min();
+    /// Due lanes were reloaded; the next one that is readable is due then.
+    pub fn set_next_due_ms(&mut self, next: PerWait<Option<NextDue>>) {
+        let (known, late) = (&mut self.next_due_ms, self.next_late_due_ms);
+        for (known, next, late) in
+            [(&mut known.retries, next.retries, late.retries), (&mut known.gaps, next.gaps, late.gaps)]
+        {
+            if let Some(NextDue(next_due_ms)) = next {
+                *known = next_due_ms.into_iter().chain(late).min();
+            }
+        }
     }
 
     /// A delivery was reloaded.
@@ -171,7 +178,7 @@ impl Spilled {
             self.offers_changed.insert(offer);
         }
         if self.lanes.is_empty() {
-            self.next_due_ms = None;
+            self.next_due_ms = PerWait::default();
         }
     }
 }

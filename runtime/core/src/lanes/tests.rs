@@ -157,11 +157,11 @@ fn the_longest_waits_are_spilled_first() {
     }
     let spilled: Vec<_> = lanes.spill_excess(3).into_iter().map(|(position, _)| position.0).collect();
     assert_eq!(spilled, [1]);
-    assert_eq!((lanes.spilled.next_due_ms(), runnable(&lanes)), (Some(30), vec![5]));
+    assert_eq!((lanes.spilled.next_due_ms().retries, runnable(&lanes)), (Some(30), vec![5]));
     let spilled: Vec<_> = lanes.spill_excess(2).into_iter().map(|(position, _)| position.0).collect();
     assert_eq!(spilled, [3, 4], "a lane goes whole");
     assert_eq!(
-        (lanes.spilled.next_due_ms(), lanes.next_due_ms(9), lanes.next_due_ms(1)),
+        (lanes.spilled.next_due_ms().retries, lanes.next_due_ms(9), lanes.next_due_ms(1)),
         (Some(20), Some(10), Some(10))
     );
 }
@@ -184,7 +184,7 @@ fn a_gap_is_passed_once() {
     let mut lanes = Lanes::new(LANE_MAX).resequencing(Some(1));
     lanes.insert(Position(1), numbered(3));
     assert_eq!(
-        (lanes.spilled.take_wanted(9), lanes.next_gap_ms()),
+        (lanes.spilled.take_wanted(9), lanes.next_gap_ms(9)),
         (vec![KeyHash(7)], None),
         "what is next is not known"
     );
@@ -216,6 +216,6 @@ fn a_due_lane_is_reloaded_after_a_restart() {
         let phase = DeliveryPhase::Retrying { due_ms: 5, stage: 0 };
         lanes.restore_spilled(&DeliveryRow { spilled: true, leads, phase, ..row(7) });
         lanes.restore_spilled(&DeliveryRow { spilled: true, ..row(7) });
-        assert_eq!((lanes.spilled.next_due_ms().is_some(), lanes.spilled.take_wanted(9)), (leads, wanted));
+        assert_eq!((lanes.spilled.next_due_ms().retries.is_some(), lanes.spilled.take_wanted(9)), (leads, wanted));
     }
 }

@@ -28,7 +28,7 @@ impl Machine {
     fn due_elapsed_ms(&self) -> Option<u64> {
         let working = self.handlers.values().filter(|handler| handler.mode != Mode::Paused);
         let deliveries = working.clone().filter_map(|handler| handler.lanes.next_due_ms(super::spill::RUNNABLE_MAX));
-        let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head));
+        let gaps = working.clone().filter_map(|handler| handler.next_gap_ms(self.head, super::spill::RUNNABLE_MAX));
         // Lanes that could not be reloaded all at once.
         let wanted = working.clone().filter(|handler| handler.lanes.spilled.wants_any()).map(|_| 0);
         // A half-open breaker has its probe running, or is due at the end of its open time.

@@ -4,7 +4,7 @@
 use weirgate_types::{HandlerName, Position};
 
 use super::Machine;
-use crate::{Action, DeliveryPhase, DeliveryRow, NextDue, Now, ReloadedLane, handler::Handler};
+use crate::{Action, DeliveryPhase, DeliveryRow, NextDue, Now, PerWait, ReloadedLane, handler::Handler};
 
 /// Maximum number of lanes in one reload.
 const RELOAD_LANES_MAX: usize = 64;
@@ -14,16 +14,15 @@ pub(super) const RUNNABLE_MAX: usize = 1_024;
 impl Machine {
     /// All written rows are readable now: reload needed lanes, then spill the excess.
     pub(super) fn spill_and_reload(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let now_ms = now.elapsed_ms;
+        let (now_ms, head) = (now.elapsed_ms, self.head);
         for (name, handler) in &mut self.handlers {
             let lanes = &mut handler.lanes;
             lanes.spilled.settled();
             lanes.forget_idle();
-            let is_due = lanes.spilled.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
-            let due_ms = (is_due && lanes.active() < RUNNABLE_MAX && !self.recovering).then_some(now_ms);
             let wanted = lanes.spilled.take_wanted(RELOAD_LANES_MAX);
-            if due_ms.is_some() || !wanted.is_empty() {
-                actions.push(Action::Reload { handler: name.clone(), lanes: wanted, due_ms });
+            let due = if self.recovering { PerWait::default() } else { due(handler, now_ms, head) };
+            if due != PerWait::default() || !wanted.is_empty() {
+                actions.push(Action::Reload { handler: name.clone(), lanes: wanted, due });
             }
             for (position, row) in handler.lanes.spill_excess(self.limits.waiting_max) {
                 actions.push(Action::Spill { delivery: handler.id(position), row, on: true });
@@ -35,13 +34,11 @@ impl Machine {
         &mut self,
         name: &HandlerName,
         lanes: &[ReloadedLane],
-        due: Option<NextDue>,
+        due: PerWait<Option<NextDue>>,
         actions: &mut Vec<Action>,
     ) {
         let Some(handler) = self.handlers.get_mut(name) else { return };
-        if let Some(NextDue(next_due_ms)) = due {
-            handler.lanes.spilled.set_next_due_ms(next_due_ms);
-        }
+        handler.lanes.spilled.set_next_due_ms(due);
         for reloaded in lanes {
             handler.lanes.learn_next(reloaded.lane, reloaded.next);
             let through = reloaded.rows.last().map(|(position, row)| row.rank(*position));
@@ -65,6 +62,18 @@ impl Machine {
     pub fn may_be_spilled(&self, name: &HandlerName, position: Position) -> bool {
         self.handlers.get(name).is_some_and(|handler| handler.may_be_spilled(position))
     }
+}
+
+/// The times up to which lanes on disk are to be reloaded, where some are due. A gap that may not be passed yet stays there: in
+/// memory it would only wait, and be spilled again.
+fn due(handler: &Handler, now_ms: u64, head: Position) -> PerWait<Option<u64>> {
+    if handler.lanes.active() >= RUNNABLE_MAX {
+        return PerWait::default();
+    }
+    let next = handler.lanes.spilled.next_due_ms();
+    let by = |next: Option<u64>, until_ms: u64| next.filter(|due_ms| *due_ms <= until_ms).map(|_| until_ms);
+    let gaps = handler.gaps_until_ms(now_ms, head).and_then(|until_ms| by(next.gaps, until_ms));
+    PerWait { retries: by(next.retries, now_ms), gaps }
 }
 
 /// A delivery is reloaded. A correction that came for it meanwhile is used if the delivery awaits one.

@@ -1,6 +1,8 @@
 //! The world as the engine: actions are carried out at once, and only from what is readable.
 
-use weirgate_core::{Action, AttemptOutcome, EventHead, Gap, HOOK, Input, NextDue, ReloadedLane, StateChange};
+use weirgate_core::{
+    Action, AttemptOutcome, EventHead, Gap, HOOK, Input, NextDue, PerWait, ReloadedLane, StateChange, Wait,
+};
 use weirgate_types::{
     BreakerChanged, Carried, Commit, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Effects, Event,
     GapPassed, HandlerName, KeyHash, Mode, ModeChanged, Outcome, Position, Record,
@@ -59,7 +61,7 @@ impl World {
                 Action::PassGap(gap) => self.pass_gap(gap),
                 Action::ChangeState(change) => self.change_state(change),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
-                Action::Reload { handler, lanes, due_ms } => self.reload(&handler, lanes, due_ms),
+                Action::Reload { handler, lanes, due } => self.reload(&handler, lanes, due),
                 Action::ReportQuiet { hold } => self.quiet.push(hold),
                 Action::ReportHoldOver { hold } => self.over.push(hold),
                 Action::FireTimers { now_ms } => self.fire(now_ms),
@@ -202,7 +204,7 @@ impl World {
         let last = reloaded.rows.iter().position(|(position, _)| *position == through).expect("it is on disk");
         reloaded.more = reloaded.rows.len() > last + 1;
         reloaded.rows.truncate(last + 1);
-        self.tell(Input::Reloaded { handler, lanes: &[reloaded], due: None });
+        self.tell(Input::Reloaded { handler, lanes: &[reloaded], due: PerWait::default() });
         self.perform();
     }
 
@@ -216,23 +218,37 @@ impl World {
     }
 
     /// Answers from readable rows: lanes by name, or by due time.
-    fn reload(&mut self, handler: &HandlerName, mut names: Vec<KeyHash>, due_ms: Option<u64>) {
+    fn reload(&mut self, handler: &HandlerName, mut names: Vec<KeyHash>, due: PerWait<Option<u64>>) {
         self.reloads += 1;
-        let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.spilled);
-        let due = of_handler.filter(|(_, row)| row.leads);
-        let mut due: Vec<_> =
-            due.filter_map(|(_, row)| row.phase.due().map(|(due_ms, _)| (due_ms, row.lane))).collect();
-        due.sort();
-        let taken = due.iter().take_while(|(due, _)| due_ms.is_some_and(|now_ms| *due <= now_ms)).take(DUE_LANES);
-        let taken = taken.count();
-        names.extend(due.iter().take(taken).map(|(_, lane)| *lane));
+        let retries = self.due_lanes(handler, |wait| wait != Wait::Gap, due.retries, &mut names);
+        let gaps = self.due_lanes(handler, |wait| wait == Wait::Gap, due.gaps, &mut names);
         names.sort_unstable();
         names.dedup();
-        let next = due_ms.map(|_| NextDue(due.get(taken).map(|(due_ms, _)| *due_ms)));
         let events_max = self.handler(handler.as_str()).manifest.batch.map_or(1, |batch| batch.events_max as usize);
         let most = LANE_ROWS.next_multiple_of(events_max);
         let lanes: Vec<_> = names.into_iter().map(|lane| self.lane(handler, lane, most)).collect();
-        self.tell(Input::Reloaded { handler, lanes: &lanes, due: next });
+        self.tell(Input::Reloaded { handler, lanes: &lanes, due: PerWait { retries, gaps } });
+    }
+
+    fn due_lanes(
+        &self,
+        handler: &HandlerName,
+        is_kind: impl Fn(Wait) -> bool,
+        until_ms: Option<u64>,
+        names: &mut Vec<KeyHash>,
+    ) -> Option<NextDue> {
+        let of_handler = self.readable.iter().filter(|(id, row)| id.handler == *handler && row.spilled && row.leads);
+        let due = of_handler.filter_map(|(_, row)| Some((row.phase.due()?, row.lane)));
+        let mut due: Vec<_> =
+            due.filter(|((_, wait), _)| is_kind(*wait)).map(|((due_ms, _), lane)| (due_ms, lane)).collect();
+        due.sort();
+        let taken = due
+            .iter()
+            .take_while(|(due_ms, _)| until_ms.is_some_and(|until_ms| *due_ms <= until_ms))
+            .take(DUE_LANES)
+            .count();
+        names.extend(due.iter().take(taken).map(|(_, lane)| *lane));
+        until_ms.map(|_| NextDue(due.get(taken).map(|(due_ms, _)| *due_ms)))
     }
 
     /// Answer a scan.

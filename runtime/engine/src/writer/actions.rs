@@ -43,8 +43,8 @@ impl Writer {
                     let (reader, projection) = (self.durability.reader(), self.durability.projection());
                     self.delivery.scan(&handler, (after, until), reader, projection, self.time.now())?;
                 }
-                Action::Reload { handler, lanes, due_ms } => {
-                    self.delivery.reload(&handler, lanes, due_ms, self.durability.views(), self.time.now())?;
+                Action::Reload { handler, lanes, due } => {
+                    self.delivery.reload(&handler, lanes, due, self.durability.views(), self.time.now())?;
                 }
                 Action::ReportQuiet { hold } => self.report_quiet(hold),
                 Action::ReportHoldOver { hold } => self.report_hold_over(hold),
@@ -124,7 +124,7 @@ impl Writer {
         self.keep(delivery, Some(row), false)?;
         let by_lane = keys::spilled(delivery, row);
         let due = row.phase.due().filter(|_| row.leads || !on);
-        let by_time = due.map(|(due_ms, stage)| keys::queued(delivery, stage, due_ms));
+        let by_time = due.map(|(due_ms, wait)| keys::queued(delivery, wait, due_ms));
         if on {
             self.durability.projection_mut().put(by_lane, Vec::new());
             if let Some(key) = by_time {

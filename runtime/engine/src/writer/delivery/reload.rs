@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use weirgate_core::{DeliveryRow, EventHead, Input, NextDue, Now, ReloadedLane};
+use weirgate_core::{DeliveryRow, EventHead, Input, NextDue, Now, PerWait, ReloadedLane, Wait};
 use weirgate_log::LogReader;
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position};
 use weirgate_views::Views;
@@ -18,17 +18,23 @@ const SCAN_BYTES: usize = 4 << 20;
 const BYTES_PER_WORK: usize = 1_024;
 
 impl Delivery {
-    /// Reloads lanes, and with `due_ms` those that are due by then.
+    /// Reloads lanes, and those that are `due` by then.
     pub fn reload(
         &mut self,
         handler: &HandlerName,
         mut lanes: Vec<KeyHash>,
-        due_ms: Option<u64>,
+        due: PerWait<Option<u64>>,
         views: &Views,
         now: Now,
     ) -> Result<(), StorageError> {
         let steps = self.budget.steps;
-        let due = due_ms.map(|now_ms| due_lanes(handler, (now_ms, steps.stage_due), &mut lanes, views)).transpose()?;
+        let mut find = |waits: &[Wait], until_ms: Option<u64>| {
+            until_ms
+                .map(|until_ms| due_lanes(handler, waits, (until_ms, steps.stage_due), &mut lanes, views))
+                .transpose()
+        };
+        let stages: Vec<_> = (0..STAGES).map(|stage| Wait::Retry { stage }).collect();
+        let due = PerWait { retries: find(&stages, due.retries)?, gaps: find(&[Wait::Gap], due.gaps)? };
         lanes.sort_unstable();
         lanes.dedup();
         // Enough for full calls, if the handler takes several deliveries per call.
@@ -46,7 +52,7 @@ impl Delivery {
     pub fn reload_for(&mut self, delivery: &DeliveryId, views: &Views, now: Now) -> Result<(), StorageError> {
         let Some(row) = kept_row(delivery, views)?.filter(|row| row.spilled) else { return Ok(()) };
         let lane = spilled_lane(&delivery.handler, row.lane, delivery.position, usize::MAX - 1, views)?;
-        self.tell(Input::Reloaded { handler: &delivery.handler, lanes: &[lane], due: None }, now);
+        self.tell(Input::Reloaded { handler: &delivery.handler, lanes: &[lane], due: PerWait::default() }, now);
         Ok(())
     }
 
@@ -92,19 +98,20 @@ impl Delivery {
     }
 }
 
-/// Finds the due lanes, stage by stage, and when the next one is due.
+/// Finds the due lanes, queue by queue, and when the next one is due.
 fn due_lanes(
     handler: &HandlerName,
-    (now_ms, most): (u64, usize),
+    waits: &[Wait],
+    (until_ms, most): (u64, usize),
     lanes: &mut Vec<KeyHash>,
     views: &Views,
 ) -> Result<NextDue, StorageError> {
     let mut next_due_ms = None::<u64>;
-    for stage in 0..STAGES {
-        let queue = views.scan(&keys::queue(handler, stage), None, most + 1)?;
+    for wait in waits {
+        let queue = views.scan(&keys::queue(handler, *wait), None, most + 1)?;
         for (taken, (key, value)) in queue.iter().enumerate() {
             let due_ms = keys::queued_due_ms(key).ok_or_else(|| StorageError::row("when a delivery is due"))?;
-            if due_ms > now_ms || taken == most {
+            if due_ms > until_ms || taken == most {
                 next_due_ms = Some(next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
                 break;
             }
