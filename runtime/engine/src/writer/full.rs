@@ -34,8 +34,11 @@ impl Writer {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
             Command::Decide { reply, .. } | Command::Remove { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Command::StepReplay { reply, .. } | Command::Repair { reply, .. } => {
+            Command::StepReplay { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Repair { token, reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
+                // A repair that is refused ends the hold: what would be written next builds on it.
+                self.ingress.hold(Command::EndHold { hold: token.hold });
             }
             Command::HoldKey { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
@@ -50,9 +53,9 @@ impl Writer {
                 drop(reply.send(Ok(self.delivery.known_states(&deliveries, self.time.now()))));
             }
             Command::WorkerFailed(_) => self.take(command)?,
-            // Attempts of the key begin when there is space again, or the hold is over by then.
-            Command::EndHold { .. } => {}
-            Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => self.ingress.hold(command),
+            Command::EndHold { .. } | Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => {
+                self.ingress.hold(command);
+            }
         }
         Ok(())
     }

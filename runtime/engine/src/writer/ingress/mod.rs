@@ -107,7 +107,8 @@ impl Ingress {
         }
     }
 
-    /// Holds back a command until there is disk space. Their number is limited by the calls in flight and the handlers.
+    /// Holds back a command until there is disk space. Their number is limited by the calls in flight, the handlers and the
+    /// keys on hold.
     pub fn hold(&mut self, command: Command) {
         self.held.push_back(command);
     }
