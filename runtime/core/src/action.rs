@@ -37,6 +37,8 @@ pub enum Action {
     /// Reload these spilled lanes, with their next numbers, and the lanes that are `due` by then, stage by stage, as
     /// many as the engine's limit allows. Answered by [`crate::Input::Reloaded`].
     Reload { handler: HandlerName, lanes: Vec<KeyHash>, due: PerWait<Option<u64>> },
+    /// The deliveries of a lane on disk move to a version.
+    MoveSpilled { handler: HandlerName, lane: KeyHash, version: Position },
     /// Stage the firing of timers that are due by `now_ms`, as many as the engine's limit allows. Answered by
     /// [`crate::Input::TimersRead`].
     FireTimers { now_ms: u64 },

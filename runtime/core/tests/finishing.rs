@@ -3,7 +3,7 @@
 mod world;
 
 use weirgate_core::Limits;
-use weirgate_types::{Position, Record};
+use weirgate_types::{Mode, Position, Record};
 use world::{World, correctable, delivery, name, transient};
 
 const RETRY: &str = r#","concurrency":4,"retry":[{"attempts":9,"first_delay_ms":10,"jitter":"none"}]"#;
@@ -143,5 +143,55 @@ fn spilled_and_unscanned_deliveries_stay_too() {
             assert_eq!(versions(&world, position), [1], "{position} {restarts:?}");
         }
         assert_eq!(new.map(|position| versions(&world, position)), [vec![1], vec![2]], "{restarts:?}");
+    }
+}
+
+/// What came under it is not opened yet, so it is not known to have nothing left.
+#[test]
+fn a_version_with_events_that_are_not_scanned_is_kept() {
+    let mut world = World::with(RETRY);
+    let one = world.publish(1, "x");
+    world.deploy_to_finish("a", RETRY);
+    let two = world.publish(2, "y");
+    world.answer_at(two, Ok(()));
+    world.set_mode("a", Mode::Draining);
+    let three = world.publish(3, "y");
+    assert!(world.handler("a").scanned < three);
+    world.deploy_to_finish("a", RETRY);
+    world.set_mode("a", Mode::Running);
+    let four = world.publish(4, "z");
+    while !world.calls.is_empty() {
+        world.answer(Ok(()));
+    }
+    assert_eq!([one, two, three, four].map(|position| versions(&world, position)), [[1], [2], [2], [3]]);
+}
+
+/// A handler that lagged opened them when nothing of their key was under way any more. In the replay of the log it does not lag,
+/// and opens them earlier.
+#[test]
+fn a_key_never_goes_back_to_an_earlier_version_after_a_restart() {
+    for (lane_max, restarts) in [(64, 1), (64, 2), (2, 1), (2, 2)] {
+        let mut world = World::new(Limits { active_max: 1, lane_max, ..Limits::default() });
+        world.deploy("a", RETRY);
+        let one = world.publish(1, "x");
+        world.deploy_to_finish("a", RETRY);
+        let rest: Vec<_> = (2..12).map(|id| world.publish(id, "x")).collect();
+        world.answer(Ok(()));
+        assert_eq!((versions(&world, one), versions(&world, rest[0])), (vec![1], vec![2]));
+        world.limits.active_max = 64;
+        for _ in 0..restarts {
+            world.restart(true);
+            world.keep_view();
+        }
+        while !world.calls.is_empty() || world.wake_at_ms().is_some() {
+            world.wait(1_000);
+            if !world.calls.is_empty() {
+                world.answer(Ok(()));
+            }
+        }
+        assert_eq!(world.handler("a").open, 0);
+        for position in rest {
+            assert!(versions(&world, position).iter().all(|version| *version == 2), "{position}, {lane_max}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     lanes::{Inserted, Lanes},
 };
 pub use scan::Found;
-pub use versions::Version;
+pub use versions::{MovedLane, Version};
 
 /// The lane of a handler that handles one event at a time, regardless of key.
 const ONE_LANE: KeyHash = KeyHash(0);

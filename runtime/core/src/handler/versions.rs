@@ -19,6 +19,15 @@ pub struct Version {
     pub manifest: Manifest,
 }
 
+/// Deliveries of a lane that moved to another version.
+#[derive(Debug)]
+pub struct MovedLane {
+    pub lane: KeyHash,
+    pub rows: Vec<(Position, DeliveryRow)>,
+    /// Whether the lane has deliveries on disk, too.
+    pub has_more: bool,
+}
+
 impl Handler {
     /// The version under which a delivery runs.
     pub fn version_of(&self, row: &DeliveryRow) -> Position {
@@ -41,9 +50,9 @@ impl Handler {
     }
 
     /// The version in force and earlier ones, as far as open deliveries need them: all, if some deliveries are on disk or not
-    /// opened yet.
-    pub fn versions_of_open(&self) -> BTreeSet<Position> {
-        let has_unknown = self.lanes.spilled.rows() > 0 || self.scanned.next() <= self.version();
+    /// opened yet. `head` is the log's.
+    pub fn versions_of_open(&self, head: Position) -> BTreeSet<Position> {
+        let has_unknown = self.lanes.spilled.rows() > 0 || self.scanned < head;
         let all = self.finishing.iter().map(|one| one.position).chain([self.version()]);
         match has_unknown {
             true => all.collect(),
@@ -89,6 +98,20 @@ impl Handler {
         let earlier: Vec<_> = self.finishing.iter().map(|version| version.position).collect();
         let version = self.version();
         move |row| choose(earlier.iter().copied(), version, row.as_of) == row.version
+    }
+
+    /// An attempt begins under another version than is chosen here. Only in a replay of the log: a handler that lagged then, or lags
+    /// now, opens a delivery before or after what its key has under way has ended. All open deliveries of a key run under one
+    /// version, so the others move to that one too. Returns the changed rows; `None` if nothing moves.
+    pub fn move_lane(&mut self, position: Position, version: Position) -> Option<MovedLane> {
+        let row = self.lanes.get(position).filter(|row| self.version_of(row) != version)?;
+        let lane = row.lane;
+        let mut rows = self.lanes.spilled.move_late(lane, version);
+        for other in self.lanes.of_lane(lane).into_iter().filter(|other| *other != position) {
+            let changed = self.lanes.change(other, |row| row.as_of = version);
+            rows.extend(changed.map(|row| (other, row.clone())));
+        }
+        Some(MovedLane { lane, rows, has_more: self.lanes.spilled.holds(lane) })
     }
 
     /// As of which position the version of a delivery is chosen that is opened now. `own` is where it would be if its key had

@@ -175,7 +175,7 @@ impl Machine {
     /// The versions of a handler that its open deliveries may need.
     #[must_use]
     pub fn versions_of_open(&self, name: &HandlerName) -> BTreeSet<Position> {
-        self.handlers.get(name).map(Handler::versions_of_open).unwrap_or_default()
+        self.handlers.get(name).map(|handler| handler.versions_of_open(self.head)).unwrap_or_default()
     }
 
     pub(super) fn take_under_way(&mut self, name: &HandlerName, keys: &[(KeyHash, Position)]) {

@@ -10,7 +10,7 @@ use weirgate_types::{
 use super::{Machine, resequence::keep_next};
 use crate::{
     Action, DeliveryPhase, DeliveryRow, EventHead,
-    handler::{Found, Handler, Opened, Scanned},
+    handler::{Found, Handler, MovedLane, Opened, Scanned},
 };
 
 impl Machine {
@@ -101,6 +101,9 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
+        if let Some(moved) = handler.move_lane(delivery.position, version) {
+            keep_moved(handler, version, moved, actions);
+        }
         let Some(row) = handler.change(delivery.position, |row| row.start(attempt, version)) else { return };
         let (carried, call) = (row.carried.clone(), handler.lanes.call_of(delivery.position));
         let call = call.unwrap_or(delivery.position);
@@ -286,6 +289,16 @@ fn take_found(handler: &mut Handler, found: Found, live: bool, actions: &mut Vec
     keep_next(&handler.deployed.handler, found.next, actions);
     for (position, correction) in found.corrected.into_iter().filter(|_| live) {
         handler.correct(position, Some(correction), actions);
+    }
+}
+
+fn keep_moved(handler: &Handler, version: Position, moved: MovedLane, actions: &mut Vec<Action>) {
+    for (position, row) in moved.rows {
+        actions.push(Action::Keep { delivery: handler.id(position), row: Some(row), is_new: false });
+    }
+    if moved.has_more {
+        let handler = handler.deployed.handler.clone();
+        actions.push(Action::MoveSpilled { handler, lane: moved.lane, version });
     }
 }
 

@@ -62,6 +62,11 @@ impl World {
                 Action::ChangeState(change) => self.change_state(change),
                 Action::Scan { handler, after, until } => self.scan(&handler, after, until),
                 Action::Reload { handler, lanes, due } => self.reload(&handler, lanes, due),
+                Action::MoveSpilled { handler, lane, version } => {
+                    let of_lane = self.rows.iter_mut().filter(|(id, _)| id.handler == handler);
+                    let moved = of_lane.filter(|(_, row)| row.spilled && row.lane == lane);
+                    moved.for_each(|(_, row)| row.as_of = version);
+                }
                 Action::ReportQuiet { hold } => self.quiet.push(hold),
                 Action::ReportHoldOver { hold } => self.over.push(hold),
                 Action::FireTimers { now_ms } => self.fire(now_ms),

@@ -46,6 +46,7 @@ impl Writer {
                 Action::Reload { handler, lanes, due } => {
                     self.delivery.reload(&handler, lanes, due, self.durability.views(), self.time.now())?;
                 }
+                Action::MoveSpilled { handler, lane, version } => self.move_spilled(&handler, lane, version)?,
                 Action::ReportQuiet { hold } => self.report_quiet(hold),
                 Action::ReportHoldOver { hold } => self.report_hold_over(hold),
                 Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
@@ -104,7 +105,7 @@ impl Writer {
         Ok(())
     }
 
-    fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), Exit> {
+    pub(super) fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), Exit> {
         let key = keys::delivery(delivery);
         match row {
             Some(row) => {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use weirgate_core::Input;
+use weirgate_core::{DeliveryRow, Input};
 use weirgate_types::{DeliveryId, HandlerName, KeyHash, Position, Record};
 use weirgate_views::ViewEntry;
 
-use super::Writer;
+use super::{Exit, Writer};
 use crate::{
     StorageError,
     keys::{self, TimerKind, TimerRow},
@@ -75,6 +75,19 @@ impl Writer {
         for (handler, keys) in found.iter().filter(|(_, keys)| !keys.is_empty()) {
             self.tell(Input::UnderWay { handler, keys });
         }
+    }
+
+    /// The deliveries of a lane on disk move to a version.
+    pub(super) fn move_spilled(&mut self, handler: &HandlerName, lane: KeyHash, version: Position) -> Result<(), Exit> {
+        for key in self.durability.projection().scan_keys(&keys::spilled_lane(handler, lane), usize::MAX)? {
+            let position = keys::last_position(&key).ok_or_else(|| StorageError::row("a lane's row"))?;
+            let delivery = DeliveryId { handler: handler.clone(), position };
+            let row = self.durability.projection().delivery(&delivery)?;
+            if let Some(row) = row {
+                self.keep(&delivery, Some(&DeliveryRow { as_of: version, ..row }), false)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether an earlier version finishes what a key has under way: its state is in the form of that version.

@@ -21,9 +21,9 @@ impl Checks {
             self.check_begin(watched, delivery, attempt, at_ms)?;
             self.check_lane(watched, delivery)?;
             self.check_handler(watched, delivery, at_ms)?;
-            watched.check_version(delivery, version)?;
         }
         let watched = self.watched(&delivery.handler);
+        watched.check_version(delivery, version)?;
         watched.running += 1;
         if let Some(item) = watched.items.get_mut(&delivery.position) {
             (item.life, item.attempt, item.version) = (Life::Running, attempt, version);

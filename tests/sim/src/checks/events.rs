@@ -81,6 +81,7 @@ impl Watched {
         self.open.clear();
         self.corrections.clear();
         self.next.clear();
+        self.key_versions.clear();
         (self.running, self.mode, self.mode_at) = (0, Mode::Running, Position::ZERO);
         self.breaker_open_until_ms = None;
     }

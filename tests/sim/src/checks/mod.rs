@@ -184,6 +184,8 @@ pub struct Watched {
     corrections: Vec<(Position, KeyHash)>,
     /// The next number, by key, if it is not the first.
     next: BTreeMap<KeyHash, u64>,
+    /// The version under which the last attempt at each key began.
+    key_versions: BTreeMap<KeyHash, Position>,
 }
 
 #[derive(Debug)]
@@ -236,6 +238,7 @@ impl Checks {
             breaker_open_until_ms: None,
             corrections: Vec::new(),
             next: BTreeMap::new(),
+            key_versions: BTreeMap::new(),
         };
         Self {
             handlers: [0, 1, 2].map(watched),

@@ -59,8 +59,11 @@ impl Checks {
 }
 
 impl Watched {
-    pub(super) fn check_version(&self, delivery: &DeliveryId, version: Position) -> Checked {
+    pub(super) fn check_version(&mut self, delivery: &DeliveryId, version: Position) -> Checked {
         let Some(item) = self.items.get(&delivery.position) else { return Ok(()) };
+        let before = self.key_versions.insert(item.key, version);
+        let never_back = || format!("{delivery} begins under {version}, and its key was at {before:?}");
+        check(Rule::Versions, before <= Some(version), never_back)?;
         let in_force = self.versions.last().map(|(from, _)| *from);
         let stays = item.attempt > 0 && self.finishing.contains(&item.version);
         let may: Vec<_> = match stays {
