@@ -30,8 +30,8 @@ say "web: types and unit tests"; (cd web && npm run --silent check && npm test -
 say "tests, crash rounds and browser journeys among them"
 export CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
 cargo test --release --locked --workspace
-say "simulator: 180,000 histories, or as many as fit into 9 minutes (docs/simulation.md)"
-target/release/weirgate-sim --threads 2 --schedules 180000 --minutes 9
+say "simulator: 150,000 histories, or as many as fit into 6 minutes (docs/simulation.md)"
+target/release/weirgate-sim --threads 2 --schedules 150000 --minutes 6
 say "instructions an event, against tests/bench/budget.json (docs/performance.md)"; target/release/weirgate-bench budget
 say "what-ifs: no calls, and one state however they are run (docs/performance.md)"
 build_bench_handler; target/release/weirgate-bench replay --events 20000 --live 0
