@@ -4,10 +4,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    pin::{Pin, pin},
     sync::Arc,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use weirgate_engine::{Grant, PlanId, Watch};
 
 use super::{
@@ -78,8 +79,10 @@ impl Session {
         let heartbeat = self.app.options.heartbeat;
         self.send(&frames::hello(self.app.engine.epoch(), heartbeat.as_millis(), SUBJECTS_MAX));
         let app = self.app.clone();
+        let mut stopped = pin!(app.stopped());
+        let mut alarm = pin!(sleep_until(Instant::now()));
         let end = loop {
-            if let Err(end) = self.step(&app).await {
+            if let Err(end) = self.step(stopped.as_mut(), alarm.as_mut()).await {
                 break end;
             }
         };
@@ -94,9 +97,27 @@ impl Session {
         websocket::close(reader, writer, close.is_answered).await;
     }
 
-    async fn step(&mut self, app: &App) -> Result<(), End> {
+    /// `alarm` may go off before anything is due: then it is set again. So what is due later after each message costs no change of the
+    /// runtime's timers.
+    async fn step(
+        &mut self,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+        mut alarm: Pin<&mut Sleep>,
+    ) -> Result<(), End> {
         self.fill().await?;
+        if !self.writer.is_idle() {
+            if self.writer.write_now().await.map_err(|_| End::Gone)? {
+                self.timers.wrote(Instant::now());
+            }
+            if self.writer.is_idle() {
+                return Ok(());
+            }
+        }
         let is_idle = self.writer.is_idle();
+        let due = self.due_at(is_idle);
+        if alarm.is_elapsed() || alarm.deadline() > due {
+            alarm.as_mut().reset(due);
+        }
         tokio::select! {
             received = self.reader.next(), if self.waiting.is_none() => self.receive(received),
             written = self.writer.write_some(), if !is_idle => {
@@ -107,13 +128,15 @@ impl Session {
                 self.changed = changed;
                 Ok(())
             }
-            () = sleep_until(self.follows.next(Instant::now())), if self.follows.is_waiting() => {
-                self.follows.look(Instant::now());
-                Ok(())
-            }
-            () = sleep_until(self.timers.next(is_idle)) => self.send_due(is_idle),
-            () = app.stopped() => Err(Close::going_away().into()),
+            () = alarm => self.send_due(is_idle),
+            () = stopped => Err(Close::going_away().into()),
         }
+    }
+
+    /// When something is due next.
+    fn due_at(&self, is_idle: bool) -> Instant {
+        let due = self.timers.next(is_idle);
+        if self.follows.is_waiting() { due.min(self.follows.next(Instant::now())) } else { due }
     }
 
     fn receive(&mut self, received: Result<Received, Ended>) -> Result<(), End> {
@@ -137,10 +160,14 @@ impl Session {
     }
 
     fn send_due(&mut self, is_idle: bool) -> Result<(), End> {
-        match self.timers.due(is_idle, Instant::now())? {
+        let now = Instant::now();
+        if self.follows.is_waiting() && now >= self.follows.next(now) {
+            self.follows.look(now);
+        }
+        match self.timers.due(is_idle, now)? {
             Some(Due::Heartbeat) => self.send(&frames::heartbeat()),
             Some(Due::Ping(payload)) => {
-                self.timers.wrote(Instant::now());
+                self.timers.wrote(now);
                 self.writer.ping(&payload);
             }
             None => {}

@@ -1,17 +1,27 @@
 //! The receiving side of a connection.
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Received, Violation, inbound::Inbound};
 
-const BUFFER_BYTES: usize = 4 * 1024;
+/// Maximum number of bytes that are read at once.
+const READ_BYTES: usize = 4 * 1024;
 
+/// Holds no buffer while nothing arrives: most connections are idle most of the time.
 pub struct Reader<R> {
     socket: R,
-    buffer: Box<[u8]>,
-    /// The part of the buffer that was received and not yet taken.
-    begin: usize,
-    end: usize,
+    /// The bytes that were read last.
+    bytes: Vec<u8>,
+    /// How many of them were taken.
+    taken: usize,
     inbound: Inbound,
 }
 
@@ -25,29 +35,36 @@ pub enum Ended {
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     pub fn new(socket: R) -> Self {
-        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Self { socket, buffer, begin: 0, end: 0, inbound: Inbound::default() }
+        Self { socket, bytes: Vec::new(), taken: 0, inbound: Inbound::default() }
     }
 
     /// The next message. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Received, Ended> {
         loop {
-            let mut input = self.buffer.get(self.begin..self.end).unwrap_or_default();
-            let taken = self.inbound.take(&mut input);
-            self.begin = self.end - input.len();
-            if let Some(received) = taken.map_err(Ended::Violated)? {
+            let mut input = self.bytes.get(self.taken..).unwrap_or_default();
+            let message = self.inbound.take(&mut input);
+            self.taken = self.bytes.len() - input.len();
+            if let Some(received) = message.map_err(Ended::Violated)? {
                 return Ok(received);
             }
-            let count = self.socket.read(&mut self.buffer).await.map_err(|_| Ended::Gone)?;
-            if count == 0 {
+            (self.bytes, self.taken) = (Vec::new(), 0);
+            if poll_fn(|context| self.poll_read(context)).await.map_err(|_| Ended::Gone)? == 0 {
                 return Err(Ended::Gone);
             }
-            (self.begin, self.end) = (0, count);
         }
+    }
+
+    /// Reads into a buffer on the stack, and keeps what was read.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut self.socket).poll_read(context, &mut read))?;
+        self.bytes = read.filled().to_vec();
+        Poll::Ready(Ok(self.bytes.len()))
     }
 
     /// Reads until the peer closes its side, and ignores what comes.
     pub async fn drain(&mut self) {
-        while self.socket.read(&mut self.buffer).await.is_ok_and(|count| count > 0) {}
+        while poll_fn(|context| self.poll_read(context)).await.is_ok_and(|count| count > 0) {}
     }
 }

@@ -1,7 +1,7 @@
 //! The sending side of a connection: the frames that wait for the socket. Its owner adds one when the previous ones are
 //! written, so it holds one message.
 
-use std::io;
+use std::{future::poll_fn, io, pin::pin, task::Poll};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -54,6 +54,16 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         // Writing to memory does not fail.
         let _ = header.format(payload.len() as u64, &mut self.bytes);
         self.bytes.extend_from_slice(payload);
+    }
+
+    /// Writes what the socket accepts at once, and waits for nothing. Returns whether it accepted something.
+    pub async fn write_now(&mut self) -> io::Result<bool> {
+        let mut written = pin!(self.write_some());
+        poll_fn(|context| match written.as_mut().poll(context) {
+            Poll::Pending => Poll::Ready(Ok(false)),
+            Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
+        })
+        .await
     }
 
     /// Writes what the socket accepts now, or waits until it accepts something. Dropping the future loses nothing.
