@@ -18,4 +18,4 @@ else
 fi
 say "machine: $(nproc) processors, $(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg)"
 say "orders"; "$bench" orders "${peer[@]}" "$@"
-say "status push"; "$bench" push
+say "status push, beside its floor"; "$bench" push

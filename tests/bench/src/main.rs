@@ -8,6 +8,7 @@ mod disk;
 mod events;
 mod fairness;
 mod figures;
+mod floor;
 mod healing;
 mod http;
 mod ledger;
@@ -31,6 +32,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     budget::Budget,
     compare::Comparison,
+    push::Pushes,
     replay::Replay,
     scale::{Draw, Scale},
     server::Place,
@@ -79,21 +81,10 @@ enum Command {
     },
     /// CPU of a what-if over a million events against live's, and what it does to live traffic beside it
     Replay(Replay),
-    /// The cost of a pushed message and of an idle connection
-    Push {
-        /// Number of watchers of one subject
-        #[arg(long, default_value_t = 1_000)]
-        subscribers: usize,
-        /// Number of events pushed to them
-        #[arg(long, default_value_t = 100)]
-        rounds: u64,
-        /// Number of messages to connections with a subject each
-        #[arg(long, default_value_t = 20_000)]
-        keyed: usize,
-        /// Number of idle connections
-        #[arg(long, default_value_t = 5_000)]
-        idle: usize,
-    },
+    /// The cost of a pushed message and of an idle connection, each beside the least that tokio-tungstenite takes for it
+    Push(Pushes),
+    #[command(hide = true)]
+    ServeFloor { live: u16, publish: u16 },
 }
 
 // One thread: the driver uses as little of the machine as possible.
@@ -117,11 +108,7 @@ async fn main() -> Result<()> {
         }
         Command::Replay(replay) => replay.run(&place).await,
         Command::Fairness { events } => fairness::measure(&place, events).await,
-        Command::Push { subscribers, rounds, keyed, idle } => {
-            push::to_all(&place, subscribers, rounds).await?.print();
-            push::keyed(&place, keyed).await?.print();
-            push::idle(&place, idle).await?.print();
-            Ok(())
-        }
+        Command::Push(pushes) => pushes.run(&place).await,
+        Command::ServeFloor { live, publish } => floor::serve(live, publish).await,
     }
 }

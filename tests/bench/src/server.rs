@@ -178,6 +178,9 @@ fn serve(mut command: Command, authority: &str, dir: &Path) -> Result<Running> {
 }
 
 /// A port without a listener at present.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
