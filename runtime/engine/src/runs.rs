@@ -1,10 +1,13 @@
-//! The thread that writes and merges the runs of the index of identities, when the writer says that there is something to write.
+//! The thread that writes and merges the runs of the index of identities, when the writer says that there is something to write, and
+//! makes damaged ones again.
 
 use std::{sync::Arc, thread, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use weirgate_history::{HistoryError, Identities, Progress};
 
+/// How often it looks for damaged runs: those who find one do not wake it.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long to wait after an error before trying again.
 const TROUBLE: Duration = Duration::from_secs(5);
 
@@ -19,10 +22,10 @@ fn run(identities: &Identities, woken: &Receiver<()>) {
     loop {
         let made = make_all(identities, woken);
         let pause = match &made {
-            Ok(()) => Duration::MAX,
+            Ok(()) => IDLE,
             Err(error) => {
                 let error = error as &dyn std::error::Error;
-                tracing::warn!(error, "the index of identities stays in memory for now: its run was not written");
+                tracing::warn!(error, "a run of the index of identities was not made; this is tried again");
                 TROUBLE
             }
         };

@@ -7,7 +7,7 @@ use crate::table::TableError;
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// Try again later.
-    #[error("the index of the log is being made: {missing} of {segments} segments are not indexed yet")]
+    #[error("the index of the log is being made: {missing} of {segments} parts are not indexed yet")]
     NotReady { missing: usize, segments: usize },
     #[error(transparent)]
     Log(#[from] LogError),

@@ -3,7 +3,10 @@
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -254,4 +257,70 @@ async fn identities_are_known_whatever_is_left_of_their_index() {
     server.start().await;
     assert_eq!(duplicates(&server, 0).await, AT_ONCE, "a damaged run is made again");
     assert_eq!(duplicates(&server, MANY).await, 0);
+}
+
+/// Damages the rows of a run in the file that the server has open. Its end, which the server has in memory, is left as it was.
+fn damage(run: &Path) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options().read(true).write(true).open(run).expect("a run");
+    let rows = file.metadata().expect("its length").len() / 2;
+    for page in (0..rows).step_by(4_096) {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, page + 100).expect("a byte");
+        file.write_all_at(&[byte[0] ^ 1], page + 100).expect("written");
+    }
+}
+
+/// Publishes a batch that was accepted before until it is answered: that its events are duplicates, and before that only that it
+/// cannot be known yet. Returns how often that was the answer.
+async fn refusals_until_known(server: &Server, first: usize) -> usize {
+    let events: Vec<_> = (first..first + AT_ONCE).map(|n| good(&format!("many-{n}"))).collect();
+    let mut refusals = 0;
+    let answer = eventually("an answer", Duration::from_secs(30), async || {
+        let answer = server.client.publish(&events).await;
+        if answer.status == 202 {
+            return Ok(answer.json);
+        }
+        answer.is_problem(503, "history-not-ready");
+        assert_eq!(answer.header("retry-after"), "5");
+        refusals += 1;
+        Err(answer.text)
+    });
+    let answer = answer.await;
+    let accepted = answer["events"].as_array().expect("events");
+    assert!(accepted.iter().all(|event| event["duplicate"] == true), "an event was accepted twice: {answer}");
+    refusals
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_run_of_identities_is_made_again_while_the_server_runs() {
+    let mut server = Setup::new().expect_line("a run of identities is damaged").start().await;
+    for first in (0..MANY).step_by(AT_ONCE) {
+        assert_eq!(duplicates(&server, first).await, 0);
+    }
+    let written = async || run_of(&server).ok_or("no run is written");
+    let run = eventually("a run of identities", Duration::from_secs(30), written).await;
+    damage(&run);
+    assert!(refusals_until_known(&server, 0).await > 0, "nothing noticed the damage");
+    for first in (0..MANY).step_by(AT_ONCE) {
+        assert_eq!(duplicates(&server, first).await, AT_ONCE, "from {first}");
+    }
+    // By the position of an identity, which is read from the same rows.
+    damage(&run_of(&server).expect("the new run"));
+    let by_identity = eventually("the event", Duration::from_secs(30), async || {
+        let answer = server.client.get("/v1/events?source=/tests&id=many-7").await;
+        if answer.status == 200 { Ok(answer.json) } else { Err(answer.code().to_owned()) }
+    });
+    assert_eq!(by_identity.await["events"][0]["event"]["id"], "many-7");
+    // A kill before it has been made again, or in the middle.
+    for _ in 0..3 {
+        damage(&run_of(&server).expect("a run"));
+        let event = [good("many-1"), good("many-2"), good("many-3")];
+        server.client.publish(&event).await.is_problem(503, "history-not-ready");
+        server.kill9();
+        server.start().await;
+        refusals_until_known(&server, 0).await;
+        eventually("a sound run", Duration::from_secs(30), async || run_of(&server).ok_or("no run")).await;
+    }
+    assert_eq!(duplicates(&server, MANY).await, 0, "new events are accepted");
 }

@@ -35,7 +35,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal, StorageError,
+    Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal,
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
     identities::Identified,
@@ -167,7 +167,7 @@ impl Handle {
         let identities = Arc::clone(&self.0.identities);
         let look_up = move || events.into_iter().map(|event| Identified::look_up(event, &identities)).collect();
         let identified: Result<_, HistoryError> = blocking(look_up).await?;
-        Ok(identified.map_err(StorageError::from)?)
+        Ok(identified?)
     }
 
     /// Begins the upload of a component of at most `bytes`.
@@ -324,7 +324,7 @@ impl Handle {
     pub async fn position_of(&self, source: &str, id: &str) -> Result<Option<Position>, Refusal> {
         let (handle, identity) = (self.clone(), IdentityHash::of(source, id));
         let read = move || handle.0.identities.look_up(identity);
-        Ok(self.0.queries.read(read).await?.map_err(StorageError::from)?.position)
+        Ok(self.0.queries.read(read).await??.position)
     }
 
     /// The last durable position.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use weirgate_core::{AttemptResult, Input, Now};
+use weirgate_history::HistoryError;
 use weirgate_host::{CallError, Module};
 use weirgate_types::{Deployed, Digest, Event, FIRST_STATE_VERSION, HandlerName, Manifest, OnDeploy, Position, Record};
 
@@ -71,7 +72,7 @@ impl Writer {
 
     fn accept(
         &mut self,
-        events: Vec<Identified>,
+        mut events: Vec<Identified>,
         to: Option<&HandlerName>,
         permit: Permit,
         reply: Reply<Vec<Ingested>>,
@@ -84,10 +85,17 @@ impl Writer {
             drop(reply.send(Err(Refusal::DiskFull)));
             return Ok(());
         }
+        match self.ingress.renew(&mut events) {
+            Err(error @ HistoryError::NotReady { .. }) => {
+                drop(reply.send(Err(error.into())));
+                return Ok(());
+            }
+            renewed => renewed?,
+        }
         let mut ingested = Vec::with_capacity(events.len());
         for one in events {
             let head = self.delivery.machine().head();
-            let first = self.ingress.first_position(&one, head)?;
+            let first = self.ingress.first_position(&one, head);
             let Identified { event, identity, .. } = one;
             let (id, source, key) = (event.id.clone(), event.source.clone(), event.key().to_owned());
             let (position, duplicate) = match first {

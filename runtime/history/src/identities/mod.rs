@@ -71,6 +71,7 @@ pub enum Progress {
 /// See the module documentation. One thread appends, one makes runs, any number look up.
 pub struct Identities {
     folder: Folder,
+    log: LogReader,
     sizes: Sizes,
     state: RwLock<State>,
     /// Held while runs are made.
@@ -102,7 +103,7 @@ impl Identities {
         let Complete { runs, waiting, open } = rebuild::complete(&folder, log, floor, sizes)?;
         let waiting = waiting.into_iter().map(Arc::new).collect();
         let state = RwLock::new(State { floor, open, waiting, runs });
-        Ok(Self { folder, sizes, state, making: Mutex::new(()) })
+        Ok(Self { folder, log: log.clone(), sizes, state, making: Mutex::new(()) })
     }
 
     /// Everything up to here is in the index.
@@ -114,7 +115,7 @@ impl Identities {
     /// What it knows of an identity.
     ///
     /// # Errors
-    /// A run cannot be read. One that is damaged has been removed: the next start makes it again.
+    /// [`HistoryError::NotReady`]: the run that may hold it cannot be read, until it has been made again.
     pub fn look_up(&self, identity: IdentityHash) -> Result<Answer, HistoryError> {
         let (floor, as_of, found, runs) = {
             let state = self.state.read();
@@ -124,11 +125,17 @@ impl Identities {
             (state.floor, state.open.last, found, runs)
         };
         let mut position = found;
-        for run in runs.iter().rev() {
+        for run in runs.iter().rev().take_while(|run| run.span.last > floor) {
             if position.is_some() {
                 break;
             }
-            position = run.get(identity).inspect_err(|error| self.drop_damaged(run, error))?;
+            if run.is_damaged() && run.may_hold(identity) {
+                return Err(not_ready(&runs));
+            }
+            position = run.get(identity).map_err(|error| {
+                found_damaged(run, &error);
+                not_ready(&runs)
+            })?;
         }
         Ok(Answer { position: position.filter(|position| *position > floor), as_of })
     }
@@ -189,12 +196,33 @@ impl Identities {
         }
     }
 
-    /// Writes the oldest complete generation as a run, or else merges runs, or removes those that are forgotten.
+    /// Makes a damaged run again from the log. Returns whether there was one.
+    fn heal_next(&self) -> Result<bool, HistoryError> {
+        let (damaged, floor) = {
+            let state = self.state.read();
+            (state.runs.iter().find(|run| run.is_damaged()).cloned(), state.floor)
+        };
+        let Some(damaged) = damaged else { return Ok(false) };
+        let Span { first, last } = damaged.span;
+        // Its parts have other names, and it must not come back beside them. A start reads from the log what is missing.
+        self.folder.remove(damaged.span)?;
+        let made = rebuild::part(&self.folder, &self.log, Span { first: first.max(floor.next()), last }, self.sizes)?;
+        let mut state = self.state.write();
+        if let Some(at) = state.runs.iter().position(|run| Arc::ptr_eq(run, &damaged)) {
+            state.runs.splice(at..=at, made.into_iter().map(Arc::new));
+        }
+        tracing::info!(%first, %last, "a damaged run of identities was made again");
+        Ok(true)
+    }
+
+    /// Writes the oldest complete generation as a run, or makes a damaged run again, or removes runs that are forgotten and merges
+    /// others.
     ///
     /// # Errors
     /// A run cannot be read or written: nothing has changed.
     pub fn make_next(&self) -> Result<Progress, HistoryError> {
         let _making = self.making.lock();
+        // First, so that events are accepted even if the log cannot be read where a run is damaged.
         let oldest = self.state.read().waiting.front().cloned();
         if let Some(generation) = oldest {
             let span = Span { first: generation.base.next(), last: generation.last };
@@ -205,13 +233,18 @@ impl Identities {
             return Ok(Progress::Wrote);
         }
         self.remove_forgotten()?;
+        if self.heal_next()? {
+            return Ok(Progress::Wrote);
+        }
         let runs = self.state.read().runs.clone();
         let rows: Vec<u64> = runs.iter().map(|run| run.table.len()).collect();
         let Some(range) = plan::merge(&rows, FAN, self.sizes.generation as u64, ROWS_MAX) else {
             return Ok(Progress::Nothing);
         };
-        self.merge(runs.get(range.clone()).unwrap_or_default(), range)?;
-        Ok(Progress::Merged)
+        match self.merge(runs.get(range.clone()).unwrap_or_default(), range) {
+            Err(_) if self.heal_next()? => Ok(Progress::Wrote),
+            merged => merged.map(|()| Progress::Merged),
+        }
     }
 
     fn merge(&self, parts: &[Arc<Run>], range: Range<usize>) -> Result<(), HistoryError> {
@@ -220,17 +253,17 @@ impl Identities {
         let floor = self.state.read().floor;
         let mut merge = Merge::default();
         for run in parts {
-            merge.add(run.table.rows()).inspect_err(|error| self.drop_damaged(run, error))?;
+            merge.add(run.table.rows()).inspect_err(|error| found_damaged(run, error))?;
         }
         let rows = merge.filter(|row: &Result<Row, TableError>| row.as_ref().map_or(true, |row| row.position > floor));
         let merged = match self.folder.put(span, rows) {
-            Err(error @ TableError::Damaged(_)) => {
-                for run in parts.iter().filter(|run| run.table.verify().is_err()) {
-                    self.drop_damaged(run, &error);
+            Err(error) => {
+                if !error.is_lack_of_space() {
+                    parts.iter().for_each(|run| run.table.verify().unwrap_or_else(|error| found_damaged(run, &error)));
                 }
                 return Err(error.into());
             }
-            merged => merged?,
+            Ok(merged) => merged,
         };
         self.state.write().runs.splice(range, [Arc::new(merged)]);
         for run in parts {
@@ -247,17 +280,6 @@ impl Identities {
             state.runs.drain(..count).collect()
         };
         forgotten.iter().try_for_each(|run| self.folder.remove(run.span))
-    }
-
-    /// Removes the file of a damaged run. What it held is still in the log, so it is not answered without it: the next start reads it
-    /// again.
-    fn drop_damaged(&self, run: &Run, error: &TableError) {
-        if matches!(error, TableError::Io(_)) {
-            return;
-        }
-        let removed = self.folder.remove(run.span).err();
-        let error = error as &dyn std::error::Error;
-        tracing::error!(first = %run.span.first, last = %run.span.last, error, ?removed, "a run of identities is damaged");
     }
 
     /// All identities that are not forgotten, with their newest positions.
@@ -287,6 +309,18 @@ impl Identities {
         let state = self.state.read();
         (state.runs.len(), state.runs.iter().map(|run| run.table.len()).sum())
     }
+}
+
+/// A part of a run cannot be read. What it holds is in the log too, so nothing is answered without it until it has been made again.
+fn found_damaged(run: &Run, error: &TableError) {
+    if !run.set_damaged() {
+        let (Span { first, last }, error) = (run.span, error as &dyn std::error::Error);
+        tracing::error!(%first, %last, error, "a run of identities is damaged: it is made again from the log");
+    }
+}
+
+fn not_ready(runs: &[Arc<Run>]) -> HistoryError {
+    HistoryError::NotReady { missing: runs.iter().filter(|run| run.is_damaged()).count(), segments: runs.len() }
 }
 
 impl State {

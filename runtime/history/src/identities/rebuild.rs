@@ -1,4 +1,5 @@
-//! Brings the index up to the log's head when it is opened: reads what no run covers, sorts it, and writes it once.
+//! Brings the index up to the log's head when it is opened, and makes damaged runs again: reads what no run covers, sorts it, and
+//! writes it once.
 
 use std::sync::Arc;
 
@@ -33,17 +34,7 @@ pub fn complete(folder: &Folder, log: &LogReader, floor: Position, sizes: Sizes)
     let mut waiting = None;
     for gap in plan::gaps(&spans, floor, head) {
         let mut bulk = Bulk { folder, sizes, rows: Vec::new(), first: gap.first, written: Vec::new() };
-        let mut failed = None;
-        log.each(gap.first, gap.last, |position, record| {
-            let accepted = Record::accepted_identity(record)?;
-            if let Some((source, id)) = accepted {
-                failed = bulk.take(IdentityHash::of(source, id), position).err();
-            }
-            Some(failed.is_none())
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        bulk.read(log, gap)?;
         if gap.last == head && bulk.rows.len() < sizes.generation {
             open = bulk.generation(head);
         } else if let Err(error) = bulk.write(gap.last) {
@@ -62,6 +53,14 @@ pub fn complete(folder: &Folder, log: &LogReader, floor: Position, sizes: Sizes)
     Ok(Complete { runs: runs.into_values().map(Arc::new).collect(), waiting, open })
 }
 
+/// The runs of a part of the log.
+pub fn part(folder: &Folder, log: &LogReader, span: Span, sizes: Sizes) -> Result<Vec<Run>, HistoryError> {
+    let mut bulk = Bulk { folder, sizes, rows: Vec::new(), first: span.first, written: Vec::new() };
+    bulk.read(log, span)?;
+    bulk.write(span.last)?;
+    Ok(bulk.written)
+}
+
 /// What was read and is not written yet.
 struct Bulk<'a> {
     folder: &'a Folder,
@@ -73,6 +72,19 @@ struct Bulk<'a> {
 }
 
 impl Bulk<'_> {
+    /// Reads a part of the log.
+    fn read(&mut self, log: &LogReader, span: Span) -> Result<(), HistoryError> {
+        let mut failed = None;
+        log.each(span.first, span.last, |position, record| {
+            let accepted = Record::accepted_identity(record)?;
+            if let Some((source, id)) = accepted {
+                failed = self.take(IdentityHash::of(source, id), position).err();
+            }
+            Some(failed.is_none())
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
     fn take(&mut self, identity: IdentityHash, position: Position) -> Result<(), HistoryError> {
         self.rows.push(identity.row(position));
         if self.rows.len() < self.sizes.bulk { Ok(()) } else { self.write(position) }

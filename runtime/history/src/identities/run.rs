@@ -1,6 +1,13 @@
 //! A run: the identities of one part of the log, sorted, in a file. And the folder of all runs.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use weirgate_log::{Epochs, Storage};
 use weirgate_types::Position;
@@ -20,9 +27,20 @@ pub struct Run {
     pub span: Span,
     pub table: Table,
     guide: Guide,
+    damaged: AtomicBool,
 }
 
 impl Run {
+    /// Whether a part of it could not be read.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    /// Returns whether that was known.
+    pub fn set_damaged(&self) -> bool {
+        self.damaged.swap(true, Ordering::AcqRel)
+    }
+
     /// Whether it may hold an identity. Reads no file.
     pub fn may_hold(&self, identity: IdentityHash) -> bool {
         self.guide.may_hold(identity.group())
@@ -101,7 +119,7 @@ impl Folder {
         let file = self.storage.open(&name(span))?;
         let table = Table::open(Source::File(file), &self.origin(span))?;
         let guide = table.guide()?;
-        Ok(Run { span, table, guide })
+        Ok(Run { span, table, guide, damaged: AtomicBool::new(false) })
     }
 
     fn origin(&self, Span { first, last }: Span) -> Origin {

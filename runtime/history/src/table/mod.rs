@@ -28,3 +28,11 @@ pub enum TableError {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+impl TableError {
+    /// Whether it is about the disk, and no table.
+    pub fn is_lack_of_space(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod crashes;
+mod healing;
 mod identities;
 mod model;
 mod pages;

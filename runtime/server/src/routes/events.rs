@@ -16,7 +16,7 @@ use super::{
     binary_mode::BinaryMode,
     document::Bytes,
     lists::ListSlot,
-    problems::{EventRefused, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooManyLists, TooMuchInFlight},
+    problems::{EventRefused, HistoryNotReady, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooMuchInFlight},
     query::{ForHandler, Path, Query, limit},
     subject_status,
     times::rfc3339,
@@ -66,7 +66,8 @@ pub struct AcceptedEvent {
     ),
     responses(
         (status = 202, description = "Durable", body = Accepted),
-        NotACloudEvent, EventRefused, TooMuchInFlight,     ),
+        NotACloudEvent, EventRefused, TooMuchInFlight, HistoryNotReady,
+    ),
 )]
 pub async fn publish(State(app): State<App>, request: Request) -> Response {
     counted(&app, accept(&app, request, None).await)
@@ -88,7 +89,8 @@ pub async fn publish(State(app): State<App>, request: Request) -> Response {
     ),
     responses(
         (status = 202, description = "Durable", body = Accepted),
-        NotACloudEvent, NoSuchHandler, EventRefused, TooMuchInFlight,     ),
+        NotACloudEvent, NoSuchHandler, EventRefused, TooMuchInFlight, HistoryNotReady,
+    ),
 )]
 pub async fn post(State(app): State<App>, name: Result<ForHandler, Problem>, request: Request) -> Response {
     let accepted = match name {
@@ -198,7 +200,7 @@ pub struct EventItem {
     get, path = "/v1/events", operation_id = "list_events", tag = "events", params(ListQuery),
     responses(
         (status = 200, description = "Events in order of position", body = EventList),
-        TooManyLists,
+        HistoryNotReady,
     ),
 )]
 pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {

@@ -127,13 +127,21 @@ impl Ingress {
         Some((slow, reason))
     }
 
+    /// What the index knows of these events by now.
+    ///
+    /// # Errors
+    /// As [`Identities::renew`].
+    pub fn renew(&self, events: &mut [Identified]) -> Result<(), HistoryError> {
+        for event in events {
+            event.known = self.identities.renew(event.identity, event.known)?;
+        }
+        Ok(())
+    }
+
     /// The position of an event that was accepted before under the same identity, within the window.
-    pub fn first_position(&self, event: &Identified, head: Position) -> Result<Option<Position>, HistoryError> {
-        let first = match self.accepted.get(&event.identity) {
-            Some(position) => Some(*position),
-            None => self.identities.renew(event.identity, event.known)?.position,
-        };
-        Ok(first.filter(|first| self.window.holds(*first, head)))
+    pub fn first_position(&self, event: &Identified, head: Position) -> Option<Position> {
+        let first = self.accepted.get(&event.identity).copied().or(event.known.position);
+        first.filter(|first| self.window.holds(*first, head))
     }
 
     pub fn accepted(&mut self, identity: IdentityHash, position: Position) {
