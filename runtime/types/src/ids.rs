@@ -78,7 +78,22 @@ impl FromStr for HandlerName {
 
 impl<'de> Deserialize<'de> for HandlerName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        /// Records name handlers often, so the text is not copied twice.
+        struct Name;
+
+        impl serde::de::Visitor<'_> for Name {
+            type Value = HandlerName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<HandlerName, E> {
+                name.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Name)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod commits;
 mod decisions;
+mod deliveries;
 mod pending;
 mod replays;
 mod resequence;
@@ -20,6 +21,7 @@ use crate::{
     statuses::{self, Statuses, WriteRef},
     tables,
 };
+use deliveries::Deliveries;
 use pending::Pending;
 use versions::Counts;
 
@@ -34,7 +36,12 @@ pub struct Projection {
     /// The log's hash function for keys.
     keys: KeyHasher,
     pending: Pending,
+    deliveries: Deliveries,
     parts: Vec<PublicPart>,
+    /// Approximate bytes of keys, values and parts.
+    bytes: usize,
+    /// Whether all parts are broadcast; otherwise only the newest of each handler and subject counts.
+    watched: bool,
     /// The newest of `parts` for each handler and subject.
     newest: HashMap<HandlerName, HashMap<String, usize>>,
     /// The delivery phases that parts show, of those written or read lately, by handler and subject: most show none.
@@ -60,7 +67,10 @@ impl Projection {
             statuses,
             keys,
             pending: Pending::default(),
+            deliveries: Deliveries::default(),
             parts: Vec::new(),
+            bytes: 0,
+            watched: true,
             newest: HashMap::new(),
             shown: HashMap::new(),
             shown_count: 0,
@@ -114,20 +124,32 @@ impl Projection {
     }
 
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.bytes += key.len() + value.len();
         self.pending.push(Change::put(key, value));
-    }
-
-    /// Put a value under a key that is known to have none.
-    pub fn insert_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.pending.push(Change::insert_new(key, value));
     }
 
     pub fn remove(&mut self, key: Vec<u8>) {
         self.pending.push(Change::remove(key));
     }
 
+    /// The delivery's newest row; `is_new` if the views are known to have none. It is encoded when the changes are taken, so these rows
+    /// are read with [`Projection::delivery`] and [`Projection::first_delivery`] only.
+    pub fn keep(&mut self, delivery: DeliveryId, row: Option<DeliveryRow>, is_new: bool) {
+        self.deliveries.keep(delivery, row, is_new);
+    }
+
+    /// Whether all parts of statuses are broadcast.
+    pub fn set_watched(&mut self, watched: bool) {
+        self.watched = watched;
+    }
+
     pub fn changes(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.deliveries.len() + self.parts.len()
+    }
+
+    /// Approximate bytes of the gathered changes, without those of deliveries, which are small.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// A row as it will be once the gathered changes are written.
@@ -145,18 +167,37 @@ impl Projection {
         self.pending.scan(&self.statuses.views, prefix, limit)
     }
 
-    /// The row of an open delivery that has one.
+    /// The row of an open delivery that has one, as it will be once the gathered changes are written.
     pub fn delivery(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, StorageError> {
+        if let Some(changed) = self.deliveries.get(delivery) {
+            return Ok(changed.cloned());
+        }
         let row = keys::delivery(delivery);
         let found = self.scan(&row, 1)?.into_iter().find(|(key, _)| *key == row);
         let decode = |(_, value): ViewEntry| postcard::from_bytes(&value);
         found.map(decode).transpose().map_err(StorageError::undecodable("a delivery's row"))
     }
 
+    /// The first of a handler's open deliveries that have a row, once the gathered changes are written.
+    pub fn first_delivery(&self, handler: &HandlerName) -> Result<Option<Position>, StorageError> {
+        let (first, changed) = self.deliveries.of(handler);
+        let rows = self.scan_keys(&keys::deliveries_of(handler), changed.saturating_add(1))?;
+        let written = rows.iter().filter_map(|row| keys::delivery_of(row));
+        let unchanged = written.filter(|delivery| self.deliveries.get(delivery).is_none());
+        Ok(unchanged.map(|delivery| delivery.position).chain(first).min())
+    }
+
     /// Takes the gathered changes: the view's changes and the parts to publish.
     pub fn take(&mut self) -> Result<(Vec<Change>, Vec<PublicPart>), StorageError> {
         self.add_counts()?;
+        self.deliveries.take()?.into_iter().for_each(|change| self.pending.push(change));
+        for at in self.newest.values().flat_map(HashMap::values) {
+            if let Some(PublicPart { subject, handler, part, write_ref }) = self.parts.get(*at) {
+                self.pending.push(statuses::row(subject, handler, part, *write_ref));
+            }
+        }
         self.newest.clear();
+        self.bytes = 0;
         Ok((self.pending.take(), std::mem::take(&mut self.parts)))
     }
 
@@ -197,9 +238,22 @@ impl Projection {
     }
 
     fn stage_part(&mut self, subject: &str, handler: &HandlerName, part: StatusPart, write_ref: Option<WriteRef>) {
-        self.pending.push(statuses::row(subject, handler, &part, write_ref));
         self.remember_shown(subject, handler, part.delivery.clone());
-        self.newest.entry(handler.clone()).or_default().insert(subject.to_owned(), self.parts.len());
+        let data_bytes = part.data.as_ref().map_or(0, |data| data.get().len());
+        self.bytes += subject.len() + part.state.len() + part.text.len() + data_bytes;
+        let newest = match self.newest.get_mut(handler) {
+            Some(newest) => newest,
+            None => self.newest.entry(handler.clone()).or_default(),
+        };
+        let known = newest.get_mut(subject);
+        if let Some(before) = known.as_deref().filter(|_| !self.watched).and_then(|at| self.parts.get_mut(*at)) {
+            (before.part, before.write_ref) = (part, write_ref);
+            return;
+        }
+        match known {
+            Some(at) => *at = self.parts.len(),
+            None => drop(newest.insert(subject.to_owned(), self.parts.len())),
+        }
         self.parts.push(PublicPart { subject: subject.to_owned(), handler: handler.clone(), part, write_ref });
     }
 }

@@ -5,7 +5,7 @@ use weirgate_types::{DeliveryId, Position, Record};
 
 use super::{After, Exit, Writer};
 use crate::{
-    EngineFault, StorageError,
+    EngineFault,
     job::{CallResult, Job, JobItem},
     keys,
 };
@@ -50,11 +50,13 @@ impl Writer {
                 Action::ReportQuiet { hold } => self.report_quiet(hold),
                 Action::ReportHoldOver { hold } => self.report_hold_over(hold),
                 Action::FireTimers { now_ms } => self.fire_timers(now_ms)?,
-                Action::Keep { delivery, row, is_new } => self.keep(&delivery, row.as_ref(), is_new)?,
+                Action::Keep { delivery, row, is_new } => {
+                    self.durability.projection_mut().keep(delivery, row, is_new);
+                }
                 Action::KeepNext { handler, lane, next } => {
                     self.durability.projection_mut().keep_next(&handler, lane, next)?;
                 }
-                Action::Spill { delivery, row, on } => self.spill(&delivery, &row, on)?,
+                Action::Spill { delivery, row, on } => self.spill(delivery, row, on),
             }
         }
         Ok(())
@@ -105,31 +107,17 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn keep(&mut self, delivery: &DeliveryId, row: Option<&DeliveryRow>, is_new: bool) -> Result<(), Exit> {
-        let key = keys::delivery(delivery);
-        match row {
-            Some(row) => {
-                let value = postcard::to_stdvec(row).map_err(StorageError::encode("a delivery's row"))?;
-                match is_new {
-                    true => self.durability.projection_mut().insert_new(key, value),
-                    false => self.durability.projection_mut().put(key, value),
-                }
-            }
-            None => self.durability.projection_mut().remove(key),
-        }
-        Ok(())
-    }
-
     /// A spilled delivery is indexed by its lane, and by its due time if it has one and is first in its lane.
-    fn spill(&mut self, delivery: &DeliveryId, row: &DeliveryRow, on: bool) -> Result<(), Exit> {
-        self.keep(delivery, Some(row), false)?;
-        let by_lane = keys::spilled(delivery, row);
+    fn spill(&mut self, delivery: DeliveryId, row: DeliveryRow, on: bool) {
+        let by_lane = keys::spilled(&delivery, &row);
         let due = row.phase.due().filter(|_| row.leads || !on);
-        let by_time = due.map(|(due_ms, wait)| keys::queued(delivery, wait, due_ms));
+        let by_time = due.map(|(due_ms, wait)| keys::queued(&delivery, wait, due_ms));
+        let lane = row.lane;
+        self.durability.projection_mut().keep(delivery, Some(row), false);
         if on {
             self.durability.projection_mut().put(by_lane, Vec::new());
             if let Some(key) = by_time {
-                self.durability.projection_mut().put(key, keys::lane_value(row.lane));
+                self.durability.projection_mut().put(key, keys::lane_value(lane));
             }
         } else {
             self.durability.projection_mut().remove(by_lane);
@@ -137,6 +125,5 @@ impl Writer {
                 self.durability.projection_mut().remove(key);
             }
         }
-        Ok(())
     }
 }

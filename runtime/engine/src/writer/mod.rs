@@ -15,6 +15,7 @@ mod durability;
 mod full;
 mod ingress;
 mod operators;
+mod read_ahead;
 mod recovery;
 mod removals;
 mod replays;

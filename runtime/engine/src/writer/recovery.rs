@@ -3,18 +3,22 @@
 use weirgate_core::{Input, deliveries_of};
 use weirgate_types::{Position, Record, RuntimeChanged, RuntimeVersion};
 
-use super::{Exit, Writer};
+use super::{Exit, Writer, read_ahead::ReadAhead};
 use crate::tables;
 
-/// The views are brought forward in steps of about this many changes.
-const STEP_CHANGES: usize = 4_096;
+/// The views are brought forward in steps of about this many changes: of a row that changes often, only the newest is encoded.
+const STEP_CHANGES: usize = 16_384;
+/// Or of about this many bytes.
+const STEP_BYTES: usize = 8 << 20;
 
 impl Writer {
     /// Brings machine and views up to the log's head, ends the attempts that were interrupted, and makes that durable. `runtime`
     /// is what executes handlers from now on.
     pub fn recover(&mut self, runtime: &RuntimeVersion) -> Result<(), Exit> {
         self.delivery.set_unlimited(true);
+        self.durability.projection_mut().set_watched(false);
         self.replay()?;
+        self.durability.projection_mut().set_watched(true);
         self.delivery.set_unlimited(false);
         self.note_runtime(runtime)?;
         self.end_pass()
@@ -37,18 +41,12 @@ impl Writer {
         self.removals.restore(self.durability.views())?;
         self.feed(Input::Durable { position: self.durability.head() })?;
         let mut through = applied;
-        for read in self.durability.reader().clone().scan(applied.next()) {
-            let (position, record) = read?;
-            self.bring_back(&record, through)?;
-            self.follow_removals(&record, through)?;
-            let under_way = self.under_way(&record)?;
-            self.durability.projection_mut().project(position, &record)?;
-            self.report_under_way(&under_way);
-            self.feed(Input::Staged { position, record: &record })?;
-            through = position.plus(record.width()).before();
-            if self.durability.projection().changes() >= STEP_CHANGES {
-                self.bring_forward(through)?;
+        let mut ahead = ReadAhead::begin(self.durability.reader(), applied.next());
+        while let Some(part) = ahead.next_part()? {
+            for (position, record) in &part {
+                through = self.execute_again(*position, record, through)?;
             }
+            ahead.done(part);
         }
         self.bring_forward(through)?;
         self.delete_all_left_rows(through)?;
@@ -60,6 +58,22 @@ impl Writer {
         self.feed(Input::Recovered)?;
         tracing::info!(from = applied.0, through = through.0, "recovered");
         Ok(())
+    }
+
+    /// Executes a record of the log; all up to `through` are executed. Returns up to where they are then.
+    fn execute_again(&mut self, position: Position, record: &Record, through: Position) -> Result<Position, Exit> {
+        self.bring_back(record, through)?;
+        self.follow_removals(record, through)?;
+        let under_way = self.under_way(record)?;
+        self.durability.projection_mut().project(position, record)?;
+        self.report_under_way(&under_way);
+        self.feed(Input::Staged { position, record })?;
+        let through = position.plus(record.width()).before();
+        let projection = self.durability.projection();
+        if projection.changes() >= STEP_CHANGES || projection.bytes() >= STEP_BYTES {
+            self.bring_forward(through)?;
+        }
+        Ok(through)
     }
 
     /// A record follows about deliveries that may be spilled: the machine has to reload them before.

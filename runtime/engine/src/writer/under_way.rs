@@ -82,9 +82,9 @@ impl Writer {
         for key in self.durability.projection().scan_keys(&keys::spilled_lane(handler, lane), usize::MAX)? {
             let position = keys::last_position(&key).ok_or_else(|| StorageError::row("a lane's row"))?;
             let delivery = DeliveryId { handler: handler.clone(), position };
-            let row = self.durability.projection().delivery(&delivery)?;
-            if let Some(row) = row {
-                self.keep(&delivery, Some(&DeliveryRow { as_of: version, ..row }), false)?;
+            if let Some(row) = self.durability.projection().delivery(&delivery)? {
+                let moved = DeliveryRow { as_of: version, ..row };
+                self.durability.projection_mut().keep(delivery, Some(moved), false);
             }
         }
         Ok(())

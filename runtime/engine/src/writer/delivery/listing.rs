@@ -4,7 +4,7 @@ use weirgate_core::{HandlerView, Now};
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, KeyHash, Position};
 
 use super::Delivery;
-use crate::{BreakerItem, HandlerItem, command::KnownState, keys, projection::Projection};
+use crate::{BreakerItem, HandlerItem, command::KnownState, projection::Projection};
 
 impl Delivery {
     /// All handlers, or the named one.
@@ -70,7 +70,6 @@ fn checkpoint(name: &HandlerName, view: &HandlerView<'_>, projection: &Projectio
     if view.spilled == 0 {
         return view.checkpoint;
     }
-    let first = projection.scan_keys(&keys::deliveries_of(name), 1).unwrap_or_default();
-    let first = first.first().and_then(|key| keys::delivery_of(key)).map(|delivery| delivery.position.before());
-    first.map_or(view.checkpoint, |first| first.min(view.checkpoint))
+    let first = projection.first_delivery(name).unwrap_or_default();
+    first.map(Position::before).map_or(view.checkpoint, |first| first.min(view.checkpoint))
 }

@@ -120,22 +120,33 @@ impl Delivery {
 
     /// Passes an input to the machine; its actions are queued.
     pub fn tell(&mut self, input: Input<'_>, now: Now) {
-        let mut actions = Vec::new();
-        self.machine.apply(input, now, &mut actions);
-        self.actions.extend(actions);
+        let mut queued = std::mem::take(&mut self.actions);
+        if queued.is_empty() {
+            // So most often: actions are large, and these are moved no further. The memory of the queue is used again.
+            let mut actions = Vec::from(queued);
+            self.machine.apply(input, now, &mut actions);
+            self.actions = actions.into();
+        } else {
+            let mut actions = Vec::new();
+            self.machine.apply(input, now, &mut actions);
+            queued.extend(actions);
+            self.actions = queued;
+        }
     }
 
     /// The machine's next action. Scans are left to the next pass once this one has read enough; timers stay due, so the
     /// machine requests them again.
     pub fn next_action(&mut self) -> Option<Action> {
-        while let Some(action) = self.actions.pop_front() {
-            match action {
-                action @ Action::Scan { .. } if self.budget.is_used_up() => self.budget.defer(action),
-                Action::FireTimers { .. } if self.budget.is_used_up() => {}
-                action => return Some(action),
+        loop {
+            let is_read = matches!(self.actions.front()?, Action::Scan { .. } | Action::FireTimers { .. });
+            let action = self.actions.pop_front();
+            if !is_read || !self.budget.is_used_up() {
+                return action;
+            }
+            if let Some(scan @ Action::Scan { .. }) = action {
+                self.budget.defer(scan);
             }
         }
-        None
     }
 
     /// A record was staged: notes which rows it changes.
