@@ -190,7 +190,7 @@ pub enum Refusal {
     PlanNotWhole { replay: Position, what: &'static str, at: Position },
     #[error("replay {0} is not approved, or has ended")]
     NotApproved(Position),
-    #[error("replay {0} is being applied already")]
+    #[error("replay {0} is being applied: approve again when that is over, or cancel it")]
     ReplayRuns(Position),
     #[error("the plan of replay {replay} has no key {key:?}")]
     KeyNotPlanned { replay: Position, key: String },

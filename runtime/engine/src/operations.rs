@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use weirgate_types::{
-    AttemptFailure, BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, FailureKind,
-    HandlerName, Mode, ModeChanged, Outcome, Position, Record, Removed, ReplayApproved, ReplayEnded,
+    ApplyBegun, AttemptFailure, BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed,
+    FailureKind, HandlerName, Mode, ModeChanged, Outcome, Position, Record, Removed, ReplayApproved, ReplayEnded,
 };
 
 use crate::{Audit, command::LastFailure, notices};
@@ -182,6 +182,11 @@ fn lines_of(record: &Record, lines: &mut Vec<Line>) {
         }
         Record::ReplayApproved(ReplayApproved { handler, replay, undoes, actor, reason, .. }) => {
             let step = if *undoes { "undo-approved" } else { "approved" }.to_owned();
+            let (handler, actor, reason) = (handler.clone(), actor.clone(), cut(reason));
+            lines.push(Line::Replay { handler, replay: *replay, step, actor, reason });
+        }
+        Record::ApplyBegun(ApplyBegun { handler, replay, undoes, actor, reason, .. }) => {
+            let step = if *undoes { "undo-begun" } else { "apply-begun" }.to_owned();
             let (handler, actor, reason) = (handler.clone(), actor.clone(), cut(reason));
             lines.push(Line::Replay { handler, replay: *replay, step, actor, reason });
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, KeyHash, Position, Repaired, ReplayEnd, ReplayRequested};
 
-use crate::StorageError;
+use crate::{Refusal, StorageError};
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +11,9 @@ use crate::StorageError;
 pub enum ReplayState {
     /// Its plan is not approved.
     Requested,
-    /// Its plan, or that of its undo, is approved, and nothing of it is written yet.
+    /// Its plan, or that of its undo, is approved, and is not applied yet.
     Approved,
-    /// Keys are being repaired.
+    /// It was asked to apply what is approved: keys are being repaired.
     Applying,
     Applied,
     Undone,
@@ -50,6 +50,8 @@ pub struct ReplayRow {
     pub records: u64,
     /// The newest `ReplayApproved`.
     pub approved: Option<Position>,
+    /// The newest `ApplyBegun` of that approval.
+    pub begun: Option<Position>,
     pub requested_at_ms: u64,
     pub approved_at_ms: Option<u64>,
     pub ended_at_ms: Option<u64>,
@@ -65,6 +67,7 @@ impl ReplayRow {
             keys_undone: 0,
             records: 0,
             approved: None,
+            begun: None,
             requested_at_ms: requested.at_ms,
             approved_at_ms: None,
             ended_at_ms: None,
@@ -79,7 +82,7 @@ impl ReplayRow {
         postcard::to_stdvec(self).map_err(StorageError::encode("a replay"))
     }
 
-    /// Whether repairs may be written.
+    /// Whether a plan of it is approved, and not over.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         matches!(self.state, ReplayState::Approved | ReplayState::Applying)
@@ -96,9 +99,16 @@ impl ReplayRow {
         }
     }
 
+    /// It may begin again, for instance because keys were refused.
+    #[must_use]
+    pub fn may_begin(&self, is_undo: bool) -> bool {
+        self.is_under_way() && self.undoes == is_undo
+    }
+
+    /// No key is repaired before it is durable who asked for that.
     #[must_use]
     pub fn may_repair(&self, is_undo: bool) -> bool {
-        self.is_under_way() && self.undoes == is_undo
+        self.state == ReplayState::Applying && self.undoes == is_undo
     }
 
     #[must_use]
@@ -164,6 +174,13 @@ pub enum ReplayStep {
         choices: String,
         undoes: bool,
     },
+    /// What was approved is applied from here on.
+    Begin {
+        replay: Position,
+        /// The `ReplayApproved`: it has to be the newest one.
+        approved: Position,
+        undoes: bool,
+    },
     /// An outbound call was answered that no record had an answer for.
     Answer {
         replay: Position,
@@ -176,6 +193,17 @@ pub enum ReplayStep {
         replay: Position,
         end: ReplayEnd,
     },
+}
+
+/// Maximum size of what a replay is asked for, and of the choices of an approval, in bytes.
+const TEXT_BYTES_MAX: usize = 256 << 10;
+
+/// Whether a text of a replay may be recorded.
+pub(crate) fn check_text(what: &'static str, text: &str) -> Result<(), Refusal> {
+    match text.len() > TEXT_BYTES_MAX {
+        true => Err(Refusal::ReplayText { what, bytes_max: TEXT_BYTES_MAX }),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -193,28 +221,30 @@ mod tests {
         ReplayRow { state, undoes, keys, ..ReplayRow::requested(&requested) }
     }
 
-    /// Each state, with the steps that may follow it: approval, approval of the undo, repair, repair of the undo, the ends.
+    /// Each state, with the steps that may follow it: approval, approval of the undo, beginning, repair, the same of the undo, the ends.
     #[test]
     fn only_the_right_steps_follow() {
         use ReplayState::{Applied, Applying, Approved, Cancelled, Requested, Undone};
         for (row, may) in [
-            (row(Requested, false, 0), "a....c"),
-            (row(Approved, false, 0), "a.r.Ac"),
-            (row(Applying, false, 3), "a.r.Ac"),
-            (row(Applied, false, 3), ".u...."),
-            (row(Applied, false, 0), "......"),
-            (row(Cancelled, false, 0), "......"),
-            (row(Cancelled, false, 1), ".u...."),
-            (row(Approved, true, 3), ".u.RUc"),
-            (row(Applying, true, 3), ".u.RUc"),
-            (row(Cancelled, true, 3), ".u...."),
-            (row(Undone, true, 3), "......"),
+            (row(Requested, false, 0), "a......c"),
+            (row(Approved, false, 0), "a.b....c"),
+            (row(Applying, false, 3), "a.br..Ac"),
+            (row(Applied, false, 3), ".u......"),
+            (row(Applied, false, 0), "........"),
+            (row(Cancelled, false, 0), "........"),
+            (row(Cancelled, false, 1), ".u......"),
+            (row(Approved, true, 3), ".u..B..c"),
+            (row(Applying, true, 3), ".u..BRUc"),
+            (row(Cancelled, true, 3), ".u......"),
+            (row(Undone, true, 3), "........"),
         ] {
             let end = |end| row.may_end(end);
             let found = [
                 (row.may_be_approved(false), 'a'),
                 (row.may_be_approved(true), 'u'),
+                (row.may_begin(false), 'b'),
                 (row.may_repair(false), 'r'),
+                (row.may_begin(true), 'B'),
                 (row.may_repair(true), 'R'),
                 (end(ReplayEnd::Applied) || end(ReplayEnd::Undone), if row.undoes { 'U' } else { 'A' }),
                 (end(ReplayEnd::Cancelled), 'c'),
@@ -228,7 +258,8 @@ mod tests {
     fn a_rows_size_is_bounded() {
         let handler = "h".repeat(64).parse().expect("a name");
         let [keys, keys_undone, records, requested_at_ms] = [u64::MAX; 4];
-        let (approved, approved_at_ms, ended_at_ms) = (Some(Position(u64::MAX)), Some(u64::MAX), Some(u64::MAX));
+        let [approved, begun] = [Some(Position(u64::MAX)); 2];
+        let [approved_at_ms, ended_at_ms] = [Some(u64::MAX); 2];
         let state = ReplayState::Cancelled;
         let row = ReplayRow {
             handler,
@@ -238,6 +269,7 @@ mod tests {
             keys_undone,
             records,
             approved,
+            begun,
             requested_at_ms,
             approved_at_ms,
             ended_at_ms,

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Effects, Event, HandlerName, ModeChanged, Position,
-    Removed, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested, StepRequest, StepResult, TimerId,
+    ApplyBegun, BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Effects, Event, HandlerName, ModeChanged,
+    Position, Removed, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested, StepRequest, StepResult,
+    TimerId,
 };
 
 /// The number of [`Record::Accepted`] among the variants, in their encoding.
@@ -87,6 +88,7 @@ pub enum Record {
     Repaired(Box<Repaired>),
     ReplayAnswered(ReplayAnswered),
     ReplayEnded(ReplayEnded),
+    ApplyBegun(ApplyBegun),
 }
 
 /// Effects of a handler for a key, as a record holds them.
@@ -247,6 +249,7 @@ impl Record {
             Self::Repaired(_) => "repaired",
             Self::ReplayAnswered(_) => "replay-answered",
             Self::ReplayEnded(_) => "replay-ended",
+            Self::ApplyBegun(_) => "apply-begun",
         }
     }
 
@@ -327,6 +330,7 @@ impl Record {
             Self::Repaired(repaired) => repaired.at_ms,
             Self::ReplayAnswered(answered) => answered.at_ms,
             Self::ReplayEnded(ended) => ended.at_ms,
+            Self::ApplyBegun(begun) => begun.at_ms,
         }
     }
 

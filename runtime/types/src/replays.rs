@@ -34,6 +34,21 @@ pub struct ReplayApproved {
     pub at_ms: u64,
 }
 
+/// What was approved begins to be applied: each of the keys that the approval chose is repaired. It is not over until the
+/// replay ends, so it goes on after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyBegun {
+    pub replay: Position,
+    pub handler: HandlerName,
+    /// The `ReplayApproved` that is applied.
+    pub approved: Position,
+    /// Whether it takes back what the replay has applied.
+    pub undoes: bool,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
 /// A key was repaired: these effects take the place of what earlier deliveries of the key had left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repaired {

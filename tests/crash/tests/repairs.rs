@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use weirgate_crash::Chance;
 use weirgate_tests::{
     Answer, Client, Server, Setup,
@@ -32,14 +35,32 @@ enum Step {
 
 const STEPS: [Step; 6] = [Step::WhatIf, Step::Approve, Step::Apply, Step::Undo, Step::ApproveUndo, Step::ApplyUndo];
 
+/// When the server is killed.
+enum Moment {
+    /// This long after the request was sent.
+    After(Duration),
+    /// Once this many keys are repaired.
+    Repaired(u64),
+}
+
+/// What was found of the interrupted step after the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Absent,
+    /// The server was killed before all keys were repaired.
+    UnderWay,
+    Done,
+}
+
 /// A round: its organisations, and the step that is interrupted.
 struct Round<'a> {
     server: &'a mut Server,
     chance: &'a mut Chance,
     number: usize,
     interrupted: Step,
-    /// Whether that step was there after the start.
-    was_done: Option<bool>,
+    /// How many keys were repaired when the server was killed.
+    repaired: u64,
+    found: Option<Found>,
 }
 
 impl Round<'_> {
@@ -59,36 +80,44 @@ impl Round<'_> {
     /// Makes a step's request. If it is the round's, the server is killed meanwhile and started again; `None` if there was no answer.
     async fn request(&mut self, step: Step, path: &str, body: &Value) -> Option<Answer> {
         let client = self.client();
-        if step != self.interrupted || self.was_done.is_some() {
+        if step != self.interrupted || self.found.is_some() {
             return Some(client.ask(path, body).await);
         }
         let request = client.request("POST".parse().expect("a method"), path);
         let request = request.header("content-type", "application/json").body(body.to_string());
         let (sender, mut sent) = (client.clone(), JoinSet::new());
         sent.spawn(async move { sender.attempt(request).await });
-        sleep(self.moment(step)).await;
+        match self.moment(step) {
+            Moment::After(time) => sleep(time).await,
+            Moment::Repaired(keys) => self.repaired = repaired(&client, path, keys).await,
+        }
         self.server.kill9();
         let answer = sent.join_next().await.expect("a request").expect("no panic");
         self.server.start().await;
         answer
     }
 
-    /// When the server is killed: an application repairs key by key, other requests are answered at once.
-    fn moment(&mut self, step: Step) -> Duration {
-        let most = match step {
-            Step::Apply | Step::ApplyUndo => 600,
-            Step::WhatIf if self.chance.one_in(2) => 60,
-            _ => 3,
-        };
-        self.chance.millis(0, most)
+    /// Requests are answered at once; what an application begins goes on key by key.
+    fn moment(&mut self, step: Step) -> Moment {
+        let is_application = matches!(step, Step::Apply | Step::ApplyUndo);
+        if is_application && !self.chance.one_in(3) {
+            return Moment::Repaired(self.chance.between(0, ORGANISATIONS as u64 - 1));
+        }
+        let most = if step == Step::WhatIf && self.chance.one_in(2) { 60 } else { 5 };
+        Moment::After(self.chance.millis(0, most))
     }
 
     /// Notes whether the interrupted step is there. What was acknowledged is.
     fn note(&mut self, step: Step, answer: Option<&Answer>, is_there: bool) {
-        if step == self.interrupted && self.was_done.is_none() {
+        if step == self.interrupted && self.found.is_none() {
             let is_acknowledged = answer.is_some_and(|answer| (200..300).contains(&answer.status));
             assert!(is_there || !is_acknowledged, "round {}: {step:?} was acknowledged and is absent", self.number);
-            self.was_done = Some(is_there);
+            let is_application = matches!(step, Step::Apply | Step::ApplyUndo);
+            self.found = Some(match is_there {
+                false => Found::Absent,
+                true if is_application && self.repaired < ORGANISATIONS as u64 => Found::UnderWay,
+                true => Found::Done,
+            });
         }
     }
 
@@ -96,11 +125,11 @@ impl Round<'_> {
     async fn prepare(&self, digest: &Value) -> Value {
         let client = self.client();
         let head = client.get("/v1/events?limit=1").await.ok()["head"].clone();
-        client.redeploy(&version(true), digest).await.ok();
+        client.redeploy(&patient(true), digest).await.ok();
         let events: Vec<_> = self.organisations().flat_map(story).collect();
         client.publish(&events).await.ok();
         client.drained(PATIENCE).await;
-        client.redeploy(&version(false), digest).await.ok();
+        client.redeploy(&patient(false), digest).await.ok();
         head
     }
 
@@ -133,13 +162,13 @@ impl Round<'_> {
         }
     }
 
-    /// Applies it. Once it has repaired a key it goes on after a start; before that it is absent, and can be asked for again.
+    /// Applies it. Once that is durable it goes on after a start by itself; before that it is absent, and can be asked for again.
     async fn apply(&mut self, step: Step, id: &str, ends: &str) -> Value {
         let path = format!("/v1/replays/{id}/apply");
         let is_interrupted = step == self.interrupted;
-        self.request(step, &path, &json!({})).await;
+        let answer = self.request(step, &path, &json!({})).await;
         let is_there = !is_interrupted || self.client().replay(id).await["state"] != "approved";
-        self.note(step, None, is_there);
+        self.note(step, answer.as_ref(), is_there);
         if !is_there {
             self.client().computed(id).await;
             self.client().ask(&path, &json!({})).await.ok();
@@ -219,12 +248,35 @@ impl Round<'_> {
     }
 }
 
+/// A version that tries again: a kill may interrupt its attempts.
+fn patient(forgets: bool) -> Value {
+    let mut manifest = version(forgets);
+    manifest["retry"] = json!([{ "attempts": 5, "first_delay_ms": 10 }]);
+    manifest
+}
+
 /// An early member, the activation of every second organisation, a late member.
 fn story(n: usize) -> Vec<Value> {
     let activated = of_organisation("organisation.activated", n, &format!("activated-{n}"), &json!({}));
     let activated = (n % 2 == 1).then_some(activated);
     let [early, late] = ["early", "late"].map(|name| registered(n, &format!("{name}-{n}")));
     [Some(early), activated, Some(late)].into_iter().flatten().collect()
+}
+
+/// Waits until an application has repaired this number of keys, or has ended. Returns their number.
+async fn repaired(client: &Client, path: &str, keys: u64) -> u64 {
+    let path = path.strip_suffix("/apply").expect("an application");
+    let since = Instant::now();
+    loop {
+        let replay = client.get(path).await.ok();
+        let repaired = replay["repaired"].as_u64().expect("a number");
+        let is_over = replay["state"] == "applied" || replay["state"] == "undone";
+        if repaired >= keys && replay["state"] != "approved" || is_over {
+            return repaired;
+        }
+        assert!(since.elapsed() < PATIENCE, "{replay:#}");
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// The id of the newest replay.
@@ -238,13 +290,17 @@ async fn a_replay_that_kill_9_interrupts_goes_on_or_is_absent() {
     let (mut chance, _) = Chance::announced("replays");
     let mut server = Setup::new().start().await;
     let digest = forgetful(&server.client, 0).await;
-    let mut done = STEPS.map(|step| (step, [0, 0]));
+    let mut all = STEPS.map(|step| (step, [0; 3]));
     for number in 0..usize::try_from(rounds).expect("a number") {
-        let (step, counts) = &mut done[number % STEPS.len()];
-        let mut round = Round { server: &mut server, chance: &mut chance, number, interrupted: *step, was_done: None };
+        let (step, counts) = &mut all[number % STEPS.len()];
+        let interrupted = *step;
+        let mut round =
+            Round { server: &mut server, chance: &mut chance, number, interrupted, repaired: 0, found: None };
         round.run(&digest).await;
-        counts[usize::from(round.was_done.expect("it was interrupted"))] += 1;
+        counts[round.found.expect("it was interrupted") as usize] += 1;
     }
-    let counts = done.map(|(step, [absent, done])| format!("{step:?} {done} done, {absent} absent"));
+    let counts = all.map(|(step, [absent, under_way, done])| {
+        format!("{step:?} {absent} absent, {under_way} under way, {done} done")
+    });
     eprintln!("replays: {rounds} interrupted by kill -9: {}", counts.join("; "));
 }

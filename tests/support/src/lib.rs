@@ -4,6 +4,7 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::indexing_slicing, clippy::unwrap_used)]
 
 pub mod activation;
+pub mod charges;
 mod cli;
 mod client;
 mod clock;

@@ -1,11 +1,12 @@
 //! Records of each kind, and their parts.
 
 use weirgate_types::{
-    Anchor, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused, DeliveryCommand,
-    DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind, GapPassed, HandlerName,
-    LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, Repaired, ReplayAnswered,
-    ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, RuntimeChanged, RuntimeVersion, StateReads, StateWrite,
-    StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting, TimerWrite,
+    Anchor, ApplyBegun, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused,
+    DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind,
+    GapPassed, HandlerName, LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, Repaired,
+    ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, RuntimeChanged, RuntimeVersion,
+    StateReads, StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting,
+    TimerWrite,
 };
 
 /// The handler that all records are about.
@@ -228,7 +229,7 @@ pub fn every_record() -> Vec<Record> {
 }
 
 /// The records of a replay, except its repairs.
-fn replay() -> [Record; 4] {
+fn replay() -> [Record; 5] {
     let (replay, at_ms) = (Position(5), 1_700_000_000_000);
     let (actor, reason) = ("support".to_owned(), "the old version lost a line".to_owned());
     let request = StepRequest { method: "GET".into(), url: "https://tax.example/".into(), digest: Digest([8; 32]) };
@@ -264,6 +265,15 @@ fn replay() -> [Record; 4] {
             handler: handler(),
             end: ReplayEnd::Applied,
             repaired: 1,
+            actor: actor.clone(),
+            reason: reason.clone(),
+            at_ms,
+        }),
+        Record::ApplyBegun(ApplyBegun {
+            replay,
+            handler: handler(),
+            approved: Position(301),
+            undoes: false,
             actor,
             reason,
             at_ms,

@@ -31,7 +31,8 @@ impl Machine {
             | Record::ReplayRequested(_)
             | Record::ReplayApproved(_)
             | Record::ReplayAnswered(_)
-            | Record::ReplayEnded(_) => {}
+            | Record::ReplayEnded(_)
+            | Record::ApplyBegun(_) => {}
             Record::Repaired(repaired) => self.timers.written(&repaired.effects),
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
             Record::Attempted { delivery, attempt, version, at_ms, wall_behind_ms, .. } => {

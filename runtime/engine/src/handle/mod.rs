@@ -1,5 +1,6 @@
 //! The handle: the server's access to the engine. Cheap to clone; every request to the engine goes through it.
 
+mod applications;
 mod bulk_jobs;
 mod candidates;
 mod dead_letters;

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use weirgate_types::{Digest, HandlerName, Manifest, Position, Record, ReplayApproved, ReplayEnd};
+use weirgate_types::{Digest, HandlerName, Manifest, Position};
 
-use super::{Handle, Shared, blocking, replays};
+use super::{Handle, Shared, blocking};
 use crate::{
-    Audit, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
+    Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
-    what_ifs::{Apply, Computed, Known, PlanId},
+    replays::check_text,
+    what_ifs::{Computed, Known, PlanId},
 };
 
 /// What is asked.
@@ -255,11 +256,11 @@ impl Handle {
         Ok(PlanPage { plans, digest: computed.digest, receivers: receivers_of(&computed), next })
     }
 
-    /// Records that the plan of this digest may be applied.
+    /// Records that the plan of this digest may be applied. It takes the place of an earlier approval.
     ///
     /// # Errors
-    /// The plan is another one by now or is not whole, its candidate is not in force, or another replay of the handler is being
-    /// applied.
+    /// The plan is another one by now or is not whole, its candidate is not in force, or this or another replay of the handler is
+    /// being applied.
     pub async fn approve(
         &self,
         id: PlanId,
@@ -267,8 +268,13 @@ impl Handle {
         mut choices: Choices,
         audit: Audit,
     ) -> Result<WhatIfItem, Refusal> {
+        recorded(&choices)?;
+        let _decision = self.0.what_ifs.decision().await;
         let found = self.what_if(id).await?;
         let (replay, computed) = (id.replay, self.computed(id).await?);
+        if is_applied(&found) {
+            return Err(Refusal::ReplayRuns(replay));
+        }
         if computed.digest != plan {
             return Err(Refusal::PlanChanged { replay, plan: computed.digest });
         }
@@ -283,63 +289,13 @@ impl Handle {
             return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
         }
         self.check_in_force(&found.request).await?;
-        let choices = serde_json::to_string(&choices).map_err(StorageError::encode("the choices"))?;
+        let choices = recorded(&choices)?;
         let (through, undoes) = (found.request.through, id.is_undo);
         self.step_replay(ReplayStep::Approve { replay, plan, through, choices, undoes }, audit).await?;
         self.what_if(id).await
     }
 
-    /// Applies what was approved of a plan; the work continues after the answer, and after a restart.
-    ///
-    /// # Errors
-    /// It is not approved, it is being applied, or its candidate is not in force.
-    pub async fn apply(&self, id: PlanId, audit: Audit) -> Result<WhatIfItem, Refusal> {
-        let found = self.what_if(id).await?;
-        let (replay, row) = (id.replay, &found.item.row);
-        let approved = row.approved.filter(|_| row.may_repair(id.is_undo)).ok_or(Refusal::NotApproved(replay))?;
-        self.check_in_force(&found.request).await?;
-        let approved = self.approval(approved).await?;
-        let choices: Choices =
-            serde_json::from_str(&approved.choices).map_err(StorageError::undecodable("the choices of an approval"))?;
-        self.computed(id).await?;
-        self.0.what_ifs.apply(id, Apply { choices, audit }, &self.0)?;
-        self.what_if(id).await
-    }
-
-    /// Goes on with the replays that were being applied when the process ended.
-    pub(crate) fn resume_replays(&self) -> Result<(), StorageError> {
-        for item in
-            replays::under_way(&self.0.statuses)?.into_iter().filter(|item| item.row.state == ReplayState::Applying)
-        {
-            let Some(position) = item.row.approved else { continue };
-            let Some((_, Record::ReplayApproved(approved))) = self.0.statuses.log.read(position)? else { continue };
-            let choices: Choices = serde_json::from_str(&approved.choices)
-                .map_err(StorageError::undecodable("the choices of an approval"))?;
-            let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
-            let mut request = request_of(&item)?;
-            if id.is_undo {
-                request = undo_of(request, id.replay, approved.through);
-            }
-            tracing::info!(replay = %id.replay, handler = %request.handler, "a replay goes on");
-            self.0.what_ifs.begin(id, request, &self.0);
-            let audit = Audit { actor: approved.actor, reason: approved.reason };
-            // It cannot run yet.
-            drop(self.0.what_ifs.apply(id, Apply { choices, audit }, &self.0));
-        }
-        Ok(())
-    }
-
-    /// Ends a replay: it is neither computed nor applied any further. Keys that are repaired stay so.
-    ///
-    /// # Errors
-    /// There is no such replay, or it has ended.
-    pub async fn cancel_replay(&self, replay: Position, audit: Audit) -> Result<ReplayItem, Refusal> {
-        self.step_replay(ReplayStep::End { replay, end: ReplayEnd::Cancelled }, audit).await?;
-        self.0.what_ifs.cancel(replay);
-        self.replay(replay).await
-    }
-
-    async fn computed(&self, id: PlanId) -> Result<Arc<Computed>, Refusal> {
+    pub(super) async fn computed(&self, id: PlanId) -> Result<Arc<Computed>, Refusal> {
         let replay = id.replay;
         match self.what_if(id).await?.known.map(|known| known.result) {
             Some(Some(Ok(computed))) => Ok(computed),
@@ -348,15 +304,12 @@ impl Handle {
             None => Err(Refusal::ReplayOver(replay)),
         }
     }
+}
 
-    async fn approval(&self, position: Position) -> Result<ReplayApproved, Refusal> {
-        let log = self.0.statuses.log.clone();
-        let read = move || match log.read(position)? {
-            Some((_, Record::ReplayApproved(approved))) => Ok(approved),
-            _ => Err(StorageError::Missing { what: "approval", position }.into()),
-        };
-        self.0.queries.read(read).await?
-    }
+/// The choices as the approval holds them, if they are not too large for it.
+fn recorded(choices: &Choices) -> Result<String, Refusal> {
+    let text = serde_json::to_string(choices).map_err(StorageError::encode("the choices"))?;
+    check_text("the choices of an approval", &text).map(|()| text)
 }
 
 /// The receivers that have a plan, in order.
@@ -378,13 +331,19 @@ fn check_fold(replay: Position, choices: &Choices, computed: &Computed) -> Resul
     }
 }
 
+/// Whether it is being applied, or waits for that.
+pub(super) fn is_applied(found: &WhatIfItem) -> bool {
+    let applied = found.known.as_ref().and_then(|known| known.applied.as_ref());
+    applied.is_some_and(|applied| applied.is_running)
+}
+
 /// What would be without a replay's repairs.
-fn undo_of(request: WhatIf, replay: Position, through: Position) -> WhatIf {
+pub(super) fn undo_of(request: WhatIf, replay: Position, through: Position) -> WhatIf {
     let selection = Selection { after: replay, ..Selection::default() };
     WhatIf { runs: Runs::Without(replay), selection, through, ..request }
 }
 
-fn request_of(item: &ReplayItem) -> Result<WhatIf, StorageError> {
+pub(super) fn request_of(item: &ReplayItem) -> Result<WhatIf, StorageError> {
     let request: WhatIf =
         serde_json::from_str(&item.requested.request).map_err(StorageError::undecodable("a what-if"))?;
     Ok(WhatIf { asked_at_ms: item.requested.at_ms, ..request })

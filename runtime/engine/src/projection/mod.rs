@@ -88,6 +88,7 @@ impl Projection {
             }
             Record::ReplayRequested(requested) => self.replay_requested(position, requested)?,
             Record::ReplayApproved(approved) => self.replay_approved(position, approved)?,
+            Record::ApplyBegun(begun) => self.apply_begun(position, begun)?,
             Record::ReplayEnded(ended) => self.replay_ended(ended)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {

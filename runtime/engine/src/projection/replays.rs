@@ -1,6 +1,6 @@
 //! A row for each replay, one for each of its repairs, and the replay that is being applied to a handler.
 
-use weirgate_types::{Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested};
+use weirgate_types::{ApplyBegun, Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested};
 
 use super::Projection;
 use crate::{
@@ -23,6 +23,13 @@ impl Projection {
         self.change_replay(one.replay, |row| {
             (row.state, row.undoes) = (ReplayState::Approved, one.undoes);
             (row.approved, row.approved_at_ms, row.ended_at_ms) = (Some(position), Some(one.at_ms), None);
+            row.begun = None;
+        })
+    }
+
+    pub(super) fn apply_begun(&mut self, position: Position, begun: &ApplyBegun) -> Result<(), StorageError> {
+        self.change_replay(begun.replay, |row| {
+            (row.state, row.begun) = (ReplayState::Applying, Some(position));
         })
     }
 

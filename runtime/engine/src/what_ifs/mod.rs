@@ -37,9 +37,17 @@ pub use watch::Watch;
 /// The nice value of the thread: a small part of a busy processor.
 const NICE: i32 = 15;
 
-/// See the module documentation. A std mutex: held for a few map operations.
+/// See the module documentation.
 #[derive(Default)]
-pub struct WhatIfs(Mutex<Inner>);
+pub struct WhatIfs {
+    /// A std mutex: held for a few map operations.
+    inner: Mutex<Inner>,
+    /// An async mutex: held until a decision is durable, and what follows from it has begun.
+    decisions: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The right to decide about a replay: one decision at a time, so that the next sees what came of it.
+pub type Decision = tokio::sync::OwnedMutexGuard<()>;
 
 #[derive(Default)]
 struct Inner {
@@ -56,7 +64,11 @@ enum Done {
 impl WhatIfs {
     /// A panic while it is held leaves no inconsistent state.
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub async fn decision(&self) -> Decision {
+        Arc::clone(&self.decisions).lock_owned().await
     }
 
     /// What is known of a replay; its result is kept longer for that.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use weirgate_core::{HoldId, Input};
 use weirgate_types::{
-    HandlerName, KeyHash, Position, Record, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested,
+    ApplyBegun, HandlerName, KeyHash, Position, Record, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded,
+    ReplayRequested,
 };
 
 use super::{After, Exit, Writer};
@@ -12,13 +13,11 @@ use crate::{
     Refusal, StorageError,
     command::{Audit, HoldToken, Reply},
     handle::Choices,
-    replays::{ReplayRow, ReplayStep},
+    replays::{ReplayRow, ReplayStep, check_text},
 };
 
 /// Maximum size of a repair's record, in bytes.
 const REPAIR_BYTES_MAX: usize = 10 << 20;
-/// Maximum size of what a replay is asked for, and of the choices of an approval, in bytes.
-const TEXT_BYTES_MAX: usize = 256 << 10;
 
 /// Callers that wait for their hold, until no attempt of its key is running.
 #[derive(Debug, Default)]
@@ -187,6 +186,11 @@ impl Writer {
                     at_ms,
                 })
             }
+            ReplayStep::Begin { replay, approved, undoes } => {
+                let may = |row: &ReplayRow| row.may_begin(undoes) && row.approved == Some(approved);
+                let ReplayRow { handler, .. } = self.check_replay(replay, may)?;
+                Record::ApplyBegun(ApplyBegun { replay, handler, approved, undoes, actor, reason, at_ms })
+            }
             ReplayStep::Answer { replay, delivery, step, request, answer } => {
                 let is_open = |row: &ReplayRow| row.ended_at_ms.is_none() && row.handler == delivery.handler;
                 self.check_replay(replay, is_open)?;
@@ -206,12 +210,5 @@ impl Writer {
     fn check_replay(&mut self, replay: Position, may: impl FnOnce(&ReplayRow) -> bool) -> Result<ReplayRow, Refusal> {
         let row = self.replay_of(replay)?;
         if may(&row) { Ok(row) } else { Err(Refusal::ReplayState { replay, state: row.state }) }
-    }
-}
-
-fn check_text(what: &'static str, text: &str) -> Result<(), Refusal> {
-    match text.len() > TEXT_BYTES_MAX {
-        true => Err(Refusal::ReplayText { what, bytes_max: TEXT_BYTES_MAX }),
-        false => Ok(()),
     }
 }

@@ -56,6 +56,7 @@ fn handler_of(record: &Record) -> (bool, Option<&HandlerName>) {
         Record::ReplayRequested(requested) => (true, Some(&requested.handler)),
         Record::ReplayApproved(approved) => (true, Some(&approved.handler)),
         Record::ReplayEnded(ended) => (true, Some(&ended.handler)),
+        Record::ApplyBegun(begun) => (true, Some(&begun.handler)),
         Record::RuntimeChanged(_) => (true, None),
         _ => (false, None),
     }

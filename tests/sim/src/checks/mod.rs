@@ -310,6 +310,7 @@ impl Checks {
             | Record::ReplayApproved(_)
             | Record::ReplayAnswered(_)
             | Record::ReplayEnded(_)
+            | Record::ApplyBegun(_)
             | Record::Lost(_) => {}
         }
         self.see_events(position, record);

@@ -1,6 +1,8 @@
 //! Operators repair keys while events of the same keys come in: a replay is requested and approved, a key is put on hold, and a
 //! repair that builds on its state is written. Some holds are never ended.
 
+use std::collections::BTreeMap;
+
 use weirgate_core::HOLD_MS_MAX;
 use weirgate_engine::{
     Audit, Refusal, ReplayRow, ReplayState, ReplayStep,
@@ -110,6 +112,10 @@ impl History<'_> {
         };
         let step = match found {
             Some((replay, row)) if row.state == ReplayState::Requested => approve(replay, false),
+            Some((replay, row)) if row.state == ReplayState::Approved && !self.chance.one_in(8) => {
+                let approved = row.approved.unwrap_or(Position::ZERO);
+                ReplayStep::Begin { replay, approved, undoes: row.undoes }
+            }
             Some((_, row)) if row.is_under_way() && !self.chance.one_in(8) => {
                 self.ask_for_hold(index);
                 return Ok(());
@@ -321,8 +327,20 @@ impl History<'_> {
         Ok(())
     }
 
-    /// The rows of replays say what the records say.
+    /// The rows of replays say what the records say, and no key is repaired before an approved plan begins to be applied.
     pub(super) fn check_replays(&self) -> Result<(), Stop> {
+        let mut begun: BTreeMap<Position, bool> = BTreeMap::new();
+        for (position, record) in &self.records {
+            match record {
+                Record::ReplayApproved(one) => drop(begun.remove(&one.replay)),
+                Record::ReplayEnded(one) => drop(begun.remove(&one.replay)),
+                Record::ApplyBegun(one) => drop(begun.insert(one.replay, one.undoes)),
+                Record::Repaired(one) => check(Rule::Repairs, begun.get(&one.replay) == Some(&one.is_undo), || {
+                    format!("{position} repairs a key for replay {}, which was not begun", one.replay)
+                })?,
+                _ => {}
+            }
+        }
         for (replay, record) in &self.records {
             let Record::ReplayRequested(_) = record else { continue };
             let row = self.engine.replay_row(*replay).map_err(unreadable)?;

@@ -27,6 +27,13 @@ fn approval(replay: Position, undoes: bool) -> ReplayStep {
     ReplayStep::Approve { replay, plan: Digest([7; 32]), through: replay, choices: "{}".to_owned(), undoes }
 }
 
+/// Approves a replay, and begins to apply it. Returns the position of the approval.
+fn begin(engine: &mut Engine, replay: Position) -> Position {
+    let approved = step(engine, approval(replay, false)).expect("approved");
+    step(engine, ReplayStep::Begin { replay, approved, undoes: false }).expect("begun");
+    approved
+}
+
 fn hold(engine: &mut Engine) -> Hold {
     let mut holding = engine.hold_key(handler(), "k1".to_owned());
     engine.pass().expect("a pass");
@@ -78,10 +85,21 @@ fn a_key_is_repaired_and_its_status_corrected_and_removed() {
     deploy(&mut engine);
     let replay = step(&mut engine, ReplayStep::Request { handler: handler(), request: "{}".to_owned() });
     let replay = replay.expect("a replay");
-    let unapproved = hold(&mut engine);
-    let refused = engine.repair(&unapproved, repaired(&engine, replay, Some("done"), 1), false);
-    assert!(matches!(answered(&mut engine, refused), Err(Refusal::ReplayState { .. })));
+    let refused = |engine: &mut Engine| {
+        let held = hold(engine);
+        let refused = engine.repair(&held, repaired(engine, replay, Some("done"), 1), false);
+        assert!(matches!(answered(engine, refused), Err(Refusal::ReplayState { .. })));
+    };
+    let begin_of = |approved| ReplayStep::Begin { replay, approved, undoes: false };
+    refused(&mut engine);
+    assert!(matches!(step(&mut engine, begin_of(replay)), Err(Refusal::ReplayState { .. })), "it is not approved");
     step(&mut engine, approval(replay, false)).expect("approved");
+    refused(&mut engine);
+    let earlier = begin(&mut engine, replay);
+    step(&mut engine, approval(replay, false)).expect("approved anew");
+    refused(&mut engine);
+    assert!(matches!(step(&mut engine, begin_of(earlier)), Err(Refusal::ReplayState { .. })), "that approval is over");
+    begin(&mut engine, replay);
     // Its hold ended with the refusal; it does not matter that a value is large.
     for (state, bytes) in [(Some("done"), 100_000), (None, 1)] {
         let hold = hold(&mut engine);
@@ -114,7 +132,7 @@ fn a_repair_is_refused_when_it_no_longer_fits() {
     let requested = |handler| ReplayStep::Request { handler, request: "{}".to_owned() };
     assert!(matches!(step(&mut engine, requested("b".parse().expect("a name"))), Err(Refusal::UnknownHandler(_))));
     let [replay, other] = [1, 2].map(|_| step(&mut engine, requested(handler())).expect("a replay"));
-    step(&mut engine, approval(replay, false)).expect("approved");
+    begin(&mut engine, replay);
     let busy = step(&mut engine, approval(other, false));
     assert!(matches!(busy, Err(Refusal::ReplayUnderWay { replay: one, .. }) if one == replay), "{busy:?}");
     let removed = engine.remove(handler(), audit());

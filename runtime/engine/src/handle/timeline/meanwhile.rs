@@ -170,6 +170,7 @@ fn handler_of(record: &Record) -> Option<&HandlerName> {
         Record::ReplayRequested(requested) => Some(&requested.handler),
         Record::ReplayApproved(approved) => Some(&approved.handler),
         Record::ReplayEnded(ended) => Some(&ended.handler),
+        Record::ApplyBegun(begun) => Some(&begun.handler),
         Record::BreakerChanged(changed) => match &changed.breaker {
             BreakerId::Handler(handler) => Some(handler),
             BreakerId::Host(host) => host.handler.as_ref(),

@@ -80,7 +80,7 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
         }),
         Record::BreakerChanged(changed) => breaker(changed),
         Record::Repaired(one) => What::Repaired(Box::new(repaired(one, moment))),
-        Record::ReplayRequested(_) | Record::ReplayApproved(_) | Record::ReplayEnded(_) => {
+        Record::ReplayRequested(_) | Record::ReplayApproved(_) | Record::ApplyBegun(_) | Record::ReplayEnded(_) => {
             return replay(position, record).into_iter().collect();
         }
         Record::Paced { .. }
@@ -194,6 +194,10 @@ fn replay(position: Position, record: &Record) -> Option<What> {
         Record::ReplayRequested(one) => (position, &one.handler, "requested", None, &one.actor, &one.reason),
         Record::ReplayApproved(one) => {
             let step = if one.undoes { "undo-approved" } else { "approved" };
+            (one.replay, &one.handler, step, None, &one.actor, &one.reason)
+        }
+        Record::ApplyBegun(one) => {
+            let step = if one.undoes { "undo-begun" } else { "apply-begun" };
             (one.replay, &one.handler, step, None, &one.actor, &one.reason)
         }
         Record::ReplayEnded(one) => {

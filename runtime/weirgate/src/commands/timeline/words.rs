@@ -170,6 +170,8 @@ fn repaired(entry: &Node, started_ms: u64) -> (char, String, Vec<String>) {
 fn replay(entry: &Node) -> (char, String, Vec<String>) {
     let step = match word(entry, "step").as_str() {
         "undo-approved" => ": its undo is approved".to_owned(),
+        "apply-begun" => " begins to be applied".to_owned(),
+        "undo-begun" => " begins to be undone".to_owned(),
         "applied" => format!(" is applied, {} keys", number(entry, "repaired")),
         "undone" => format!(" is undone, {} keys", number(entry, "repaired")),
         step => format!(" is {step}"),
