@@ -5,8 +5,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::{DeliveryState, HoldId, StateName};
 use weirgate_host::{Grant, Module};
 use weirgate_types::{
-    AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, Deployed, Digest, Event, HandlerName, KeyHash,
-    LogLine, Manifest, Mode, Position, Repaired, StateWrite, Stepped,
+    AttemptFailure, BreakerId, Carried, DeliveryCommand, DeliveryId, Deployed, Digest, Event, HandlerName, HostCall,
+    KeyHash, LogLine, Manifest, Mode, Position, Repaired, StateWrite, Stepped,
 };
 
 use crate::{
@@ -87,6 +87,11 @@ pub enum Command {
     Step {
         stepped: Box<Stepped>,
         reply: Option<crossbeam_channel::Sender<Result<(), Refusal>>>,
+    },
+    /// A replay has called hosts for a handler.
+    Called {
+        handler: HandlerName,
+        calls: Vec<HostCall>,
     },
     Handlers {
         /// Only this one, where one is named.

@@ -29,7 +29,7 @@ impl Reading {
 }
 
 /// A time limit.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     begun: Reading,
     within: Duration,

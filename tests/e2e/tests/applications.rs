@@ -1,4 +1,5 @@
-//! Applications on the real binary: what was acknowledged is durable, and goes on after a kill.
+//! Applications on the real binary: what was acknowledged is durable, and goes on after a kill; what waits for a host ends soon when it is
+//! to end, and keys whose host cannot be called wait for it.
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
@@ -8,10 +9,15 @@ use serde_json::{Value, json};
 use weirgate_tests::{
     Client, Gateway, Server,
     charges::{CHARGES, approve, ask, charged, computed, id_of, mender, text_of},
-    event, eventually,
+    event, eventually, within,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a call may take that is not cut off; the tests' patience with it is less.
+const CALL_MS_MAX: u64 = 30_000;
+const SOON: Duration = Duration::from_secs(15);
+/// Keys whose calls are enough to open a breaker.
+const MANY: usize = 60;
 
 /// Charges that a fixed version would have handled otherwise: it asks for a rate, and the plan of that is approved.
 async fn approved(gateway: &Gateway) -> (Server, Value, Value) {
@@ -28,7 +34,7 @@ async fn waits(client: &Client, gateway: &Gateway, digest: &Value) -> String {
     gateway.hold(Some("/slow"));
     let before = gateway.requests("/slow").len();
     let mut slow = mender(gateway, "GET slow");
-    slow["limits"] = json!({ "wall_ms": 30_000 });
+    slow["limits"] = json!({ "wall_ms": CALL_MS_MAX });
     let request = json!({
         "handler": "mender", "missing_answers": "call", "candidate": { "digest": digest, "manifest": slow },
     });
@@ -169,4 +175,86 @@ async fn an_application_that_refused_keys_is_begun_again() {
     let steps_of_it = steps(client, id).await;
     let expected = [("apply-begun", "eva"), ("apply-begun", "bo"), ("applied", "bo")];
     assert!(steps_of_it.ends_with(&named(&expected)), "{steps_of_it:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_an_answer_is_cut_off_by_a_cancel_and_by_a_stop() {
+    let gateway = Gateway::start().await;
+    let (mut server, digest) = charged(&gateway).await;
+    let client = server.client.clone();
+    let waiting = waits(&client, &gateway, &digest).await;
+    client.about_replay(&waiting, "cancel", &json!({})).await.ok();
+    // The next one is computed at once, while the gateway still holds its answer.
+    let next = within("the next what-if", SOON, ask(&client, "fail")).await;
+    assert_eq!(next["found"]["keys"], 0, "{next:#}");
+    let cut = client.replay(&waiting).await;
+    assert_eq!((&cut["state"], &cut["found"]), (&json!("cancelled"), &Value::Null), "{cut:#}");
+    let breakers = client.get("/v1/breakers").await.ok();
+    assert!(!breakers.to_string().contains("\"open\""), "what was cut off is no failure of the host: {breakers:#}");
+
+    waits(&client, &gateway, &digest).await;
+    let status = within("the server to stop", SOON, server.terminate()).await;
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+/// The state of the breaker of the handler's calls to the gateway.
+async fn breaker(client: &Client, gateway: &Gateway) -> Value {
+    let breakers = client.get("/v1/breakers").await.ok();
+    let of_host = |breaker: &&Value| {
+        breaker["kind"] == "host" && breaker["name"].as_str().is_some_and(|name| name.ends_with(&gateway.host()))
+    };
+    breakers["breakers"]
+        .as_array()
+        .expect("breakers")
+        .iter()
+        .find(of_host)
+        .map_or(Value::Null, |one| one["state"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_calls_of_a_what_if_open_the_breaker_and_other_keys_are_not_examined() {
+    let gateway = Gateway::start().await;
+    let (mut server, digest) = charged(&gateway).await;
+    let charge =
+        |n: usize| event("mend.charge", &format!("charge/many-{n}"), &format!("m-{n}"), &json!({ "amount": n }));
+    server.client.publish(&(0..MANY).map(charge).collect::<Vec<_>>()).await.ok();
+    server.client.drained(PATIENCE).await;
+    server.client.redeploy(&mender(&gateway, "GET rate"), &digest).await.ok();
+    // The successful calls are in no window any more.
+    server.restart().await;
+    let client = &server.client;
+    gateway.answer(503);
+    let asked = ask(client, "call").await;
+    let [failing, not_examined] = ["keys_failing", "keys_not_examined"].map(|name| asked["found"][name].as_u64());
+    let (failing, not_examined) = (failing.expect("a number"), not_examined.expect("a number"));
+    assert_eq!(failing + not_examined, (CHARGES + MANY) as u64, "{asked:#}");
+    assert!(failing >= 10 && not_examined > 0, "{asked:#}");
+    assert!(gateway.requests("/rate").len() < CHARGES + MANY, "an open breaker lets none through");
+    assert_ne!(breaker(client, &gateway).await, "closed");
+    let key = client.get(&format!("/v1/replays/{}/plan?limit=1000", id_of(&asked))).await.ok().to_string();
+    assert!(key.contains("was not examined: GET http://") && key.contains("the breaker of the host is open"), "{key}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_whose_host_cannot_be_called_wait_for_it() {
+    let gateway = Gateway::start().await;
+    let (server, digest) = charged(&gateway).await;
+    let client = &server.client;
+    client.redeploy(&mender(&gateway, "POST receipt"), &digest).await.ok();
+    let asked = ask(client, "fail").await;
+    let id = id_of(&asked);
+    approve(client, &asked, true).await;
+    let of_host = format!("/v1/breakers/host/{}", gateway.host());
+    client.ask(&format!("{of_host}/trip"), &json!({ "reason": "maintenance" })).await.ok();
+    apply_as(client, id, "eva").await;
+    eventually("the keys to wait", PATIENCE, async || {
+        let application = client.replay(id).await["application"].clone();
+        if application["waiting"] == CHARGES { Ok(()) } else { Err(application) }
+    })
+    .await;
+    assert_eq!(gateway.requests("/receipt").len(), 0);
+    client.ask(&format!("{of_host}/reset"), &json!({})).await.ok();
+    let applied = client.replay_is(id, "applied").await;
+    assert_eq!((&applied["repaired"], gateway.requests("/receipt").len()), (&json!(CHARGES), CHARGES), "{applied:#}");
+    assert_eq!(applied["application"]["waiting"], 0);
 }

@@ -122,14 +122,14 @@ impl Checked {
         let bytes = inputs.items.iter().map(|item| item.event.data.len()).sum::<usize>()
             + items.iter().map(|(state, _)| state.iter().map(StateView::bytes).sum::<usize>()).sum::<usize>();
         migrate(&mut inputs, &commits, &items, candidate.state_version);
-        let (repeated, _) = candidate.execute_for(&pace.processor(), &inputs, |index| {
+        let execution = candidate.execute_for(&pace.processor(), &inputs, |index| {
             let (state, calls) = items.get(index).ok_or(ReplayError::NoItem(index))?;
             Ok((Box::new(MemoryState::new(state)), Box::new(calls.clone())))
         })?;
         if pace.is_cancelled() {
             return Ok(bytes);
         }
-        let ended = recorded.call.iter().zip(&inputs.items).zip(&commits).zip(&items).zip(repeated);
+        let ended = recorded.call.iter().zip(&inputs.items).zip(&commits).zip(&items).zip(execution.repeated);
         for ((((ended, item), commit), (_, calls)), repeated) in ended {
             self.executed += 1;
             self.count_migration(item, &repeated);

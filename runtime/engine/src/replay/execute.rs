@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use weirgate_host::{Call, CallError, Module, Outbound, OwnProcessor, Processor, ReadState};
-use weirgate_types::{CallLimits, Capabilities, Correction, DeliveryId, Event, Manifest};
+use weirgate_types::{CallLimits, Capabilities, Correction, DeliveryId, Event, HostCall, Manifest};
 
 use super::{ReplayError, compare::Repeated};
 use crate::causation;
@@ -67,6 +67,16 @@ pub struct ItemInput {
     pub migrate_from: Option<u32>,
 }
 
+/// What a call came to.
+#[derive(Debug, Default)]
+pub struct Execution {
+    /// In the order of its items.
+    pub repeated: Vec<Repeated>,
+    pub correction: Option<Correction>,
+    /// The hosts that were called: recorded calls are none.
+    pub hosts: Vec<HostCall>,
+}
+
 /// Where an attempt reads its state, and the results of its calls.
 pub type Services = (Box<dyn ReadState>, Box<dyn Outbound>);
 
@@ -106,7 +116,8 @@ impl Executable {
         services: impl Fn(usize) -> Result<Services, ReplayError>,
     ) -> Result<(Vec<Repeated>, Option<Correction>), ReplayError> {
         let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
-        self.execute_for(&processor, call, services)
+        let Execution { repeated, correction, .. } = self.execute_for(&processor, call, services)?;
+        Ok((repeated, correction))
     }
 
     /// The same, as long as `processor` does not discard it.
@@ -115,25 +126,25 @@ impl Executable {
         processor: &Arc<dyn Processor>,
         call: &CallInput,
         services: impl Fn(usize) -> Result<Services, ReplayError>,
-    ) -> Result<(Vec<Repeated>, Option<Correction>), ReplayError> {
+    ) -> Result<Execution, ReplayError> {
         let calls: Vec<_> = call.items.iter().map(|item| self.call(call, item, processor)).collect();
-        let (mut repeated, correction) = loop {
+        let mut execution = loop {
             let services = (0..call.items.len()).map(&services).collect::<Result<Vec<_>, _>>()?;
-            let (repeated, correction) = self.run(&calls, services);
-            match repeated.first() {
+            let execution = self.run(&calls, services);
+            match execution.repeated.first() {
                 Some(Repeated { result: Err(CallError::Busy), .. }) if !processor.is_discarded() => {
                     thread::park_timeout(BUSY_PAUSE);
                 }
-                _ => break (repeated, correction),
+                _ => break execution,
             }
         };
-        for (one, item) in repeated.iter_mut().zip(&call.items) {
+        for (one, item) in execution.repeated.iter_mut().zip(&call.items) {
             if let Err(source @ CallError::State(_)) = &one.result {
                 return Err(ReplayError::Call { delivery: item.delivery.clone(), source: source.clone() });
             }
             causation::check(&mut one.result, item.depth, &self.limits);
         }
-        Ok((repeated, correction))
+        Ok(execution)
     }
 
     fn call<'a>(&'a self, call: &CallInput, item: &'a ItemInput, processor: &'a Arc<dyn Processor>) -> Call<'a> {
@@ -152,7 +163,7 @@ impl Executable {
         }
     }
 
-    fn run(&self, calls: &[Call<'_>], mut services: Vec<Services>) -> (Vec<Repeated>, Option<Correction>) {
+    fn run(&self, calls: &[Call<'_>], mut services: Vec<Services>) -> Execution {
         #[cfg(test)]
         if let Code::Function(Function(function)) = &self.code {
             let item = |call: &Call<'_>| ItemInput {
@@ -166,20 +177,22 @@ impl Executable {
                 result: Ok(function(&item(call), &**state)),
                 log: Vec::new(),
             };
-            return (calls.iter().zip(&services).map(run).collect(), None);
+            let repeated = calls.iter().zip(&services).map(run).collect();
+            return Execution { repeated, ..Execution::default() };
         }
         #[cfg_attr(not(test), expect(irrefutable_let_patterns, reason = "tests have another kind"))]
-        let Code::Module(module) = &self.code else { return (Vec::new(), None) };
+        let Code::Module(module) = &self.code else { return Execution::default() };
         if let ([call], false) = (calls, module.is_batch())
             && let Some((state, outbound)) = services.pop()
         {
             let report = module.call(call, state, outbound);
-            return (vec![Repeated { result: report.result, log: report.log }], report.correction);
+            let repeated = vec![Repeated { result: report.result, log: report.log }];
+            return Execution { repeated, correction: report.correction, hosts: report.hosts };
         }
         let (states, outbound) = services.into_iter().unzip();
         let report = module.call_batch(calls, states, outbound);
         let repeated = report.results.into_iter().zip(report.logs).map(|(result, log)| Repeated { result, log });
-        (repeated.collect(), None)
+        Execution { repeated: repeated.collect(), correction: None, hosts: report.hosts }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Applies a replay, key by key: each is held, looked at again, and repaired by one record. What came since the what-if is part of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use weirgate_types::{Position, ReplayEnd};
@@ -23,8 +25,15 @@ use crate::{
 const TRIES_MAX: u32 = 5;
 /// Maximum number of records of one key.
 const PARTS_MAX: u32 = 10_000;
-/// Maximum number of keys that are listed with the reason why they were not repaired.
+/// Maximum number of keys that are listed with the reason why they were not repaired, those of receivers included.
 const REFUSED_MAX: usize = 1_000;
+/// Maximum number of characters of such a reason.
+const REASON_CHARS_MAX: usize = 2_000;
+/// How often keys that wait for a host are looked at again, all together, and the time between.
+const OPEN_WAITS_MAX: u32 = 60;
+const OPEN_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked whether to go on waiting.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What an application came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -35,10 +44,35 @@ pub struct Applied {
     pub repaired: u64,
     /// Keys of receivers that were folded again, or whose folding was taken back.
     pub folded: u64,
+    /// Keys that wait until a host may be called.
+    pub waiting: u64,
     /// Keys that were not repaired, and why.
-    pub refused: BTreeMap<String, String>,
+    pub refused: Refused,
     /// The error that ended it.
     pub error: Option<String>,
+}
+
+/// Keys that were not repaired: the first of them with the reason.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub first: BTreeMap<String, String>,
+    /// Number of all of them.
+    pub count: u64,
+}
+
+impl Refused {
+    pub fn add(&mut self, name: String, reason: &str) {
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < REFUSED_MAX {
+            self.first.insert(name, reason.chars().take(REASON_CHARS_MAX).collect());
+        }
+    }
+
+    pub fn append(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        let room = REFUSED_MAX.saturating_sub(self.first.len());
+        self.first.extend(other.first.into_iter().take(room));
+    }
 }
 
 /// What came of a key.
@@ -47,13 +81,24 @@ enum KeyEnd {
     /// It stands as the fork has it.
     Nothing,
     Refused(String),
+    /// The breaker of a host that its deliveries call is open.
+    Waits(String),
+}
+
+/// What came of the handler's keys.
+#[derive(Default)]
+struct Ends {
+    /// Those that stand as the fork has them.
+    standing: BTreeSet<String>,
+    refused: u64,
 }
 
 pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> Result<(), ReplayError> {
     // The writer's answers are awaited on this thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (handle, request) = (Handle::of(shared), &*known.request);
-    Applying { runtime, handle, shared, id, known, request, asked }.all()
+    let keys = asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
+    Applying { runtime, handle, shared, id, known, request, asked, keys }.all()
 }
 
 pub struct Applying<'a> {
@@ -64,6 +109,8 @@ pub struct Applying<'a> {
     pub known: &'a Known,
     pub request: &'a WhatIf,
     pub asked: &'a Apply,
+    /// The keys that the approval names; `None`: all of the plan.
+    keys: Option<BTreeSet<&'a str>>,
 }
 
 impl Applying<'_> {
@@ -76,25 +123,17 @@ impl Applying<'_> {
         if self.id.is_undo {
             lanes.extend(computed.receivers.keys().filter(|(_, key)| self.is_asked_for(key)).cloned());
         }
-        let (mut standing, mut refused) = (BTreeSet::new(), 0_usize);
-        for lane in lanes {
-            let end = self.key(&lane)?;
-            refused += usize::from(matches!(end, KeyEnd::Refused(_)));
-            self.note(&lane, &end);
-            if !matches!(end, KeyEnd::Refused(_)) {
-                standing.insert(lane.1);
-            }
-        }
+        let Ends { standing, mut refused } = self.lanes(lanes)?;
         if !self.id.is_undo && !self.asked.choices.fold_again.is_empty() {
             let folded = self.fold(standing)?;
-            refused += folded.refused.len();
+            refused = refused.saturating_add(folded.refused.count);
             self.shared.what_ifs.change(self.id, |known| {
                 let applied = known.applied.get_or_insert_with(Applied::default);
                 applied.folded += u64::try_from(folded.repaired.len()).unwrap_or(u64::MAX);
-                applied.refused.extend(folded.refused.into_iter().take(REFUSED_MAX));
+                applied.refused.append(folded.refused);
             });
         }
-        if self.asked.choices.keys.is_none() && refused == 0 {
+        if self.keys.is_none() && refused == 0 {
             let end = if self.id.is_undo { ReplayEnd::Undone } else { ReplayEnd::Applied };
             let step = ReplayStep::End { replay: self.id.replay, end };
             self.runtime.block_on(self.handle.step_replay(step, self.asked.audit.clone()))?;
@@ -102,26 +141,83 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Notes what came of a key, for those who follow the replay.
-    fn note(&self, (handler, key): &LaneId, end: &KeyEnd) {
+    /// Repairs keys, each in its turn. Those whose hosts cannot be called wait for the others, and then for the breakers.
+    fn lanes(&self, lanes: Vec<LaneId>) -> Result<Ends, ReplayError> {
+        let (mut ends, mut waiting) = (Ends::default(), VecDeque::new());
+        for lane in lanes {
+            match self.key(&lane)? {
+                KeyEnd::Waits(_) => {
+                    waiting.push_back(lane);
+                    self.note_waiting(waiting.len());
+                }
+                end => self.note(&mut ends, lane, &end),
+            }
+        }
+        let mut waits = 0;
+        while let Some(lane) = waiting.pop_front() {
+            let end = self.key(&lane)?;
+            if !matches!(end, KeyEnd::Waits(_)) {
+                self.note_waiting(waiting.len());
+            }
+            match end {
+                KeyEnd::Waits(_) if waits < OPEN_WAITS_MAX => {
+                    waits += 1;
+                    waiting.push_back(lane);
+                    self.wait()?;
+                }
+                KeyEnd::Waits(reason) => {
+                    let reason = format!("{reason}; apply again when it is closed");
+                    self.note(&mut ends, lane, &KeyEnd::Refused(reason));
+                    self.note_waiting(waiting.len());
+                }
+                end => self.note(&mut ends, lane, &end),
+            }
+        }
+        Ok(ends)
+    }
+
+    fn note_waiting(&self, keys: usize) {
         self.shared.what_ifs.change(self.id, |known| {
             let applied = known.applied.get_or_insert_with(|| Applied { is_running: true, ..Applied::default() });
-            let is_own = *handler == self.request.handler;
+            applied.waiting = u64::try_from(keys).unwrap_or(u64::MAX);
+        });
+    }
+
+    fn wait(&self) -> Result<(), ReplayError> {
+        let mut waited = Duration::ZERO;
+        while waited < OPEN_WAIT {
+            if self.known.watch.is_cancelled() {
+                return Err(ReplayError::Cancelled);
+            }
+            thread::park_timeout(LOOK);
+            waited += LOOK;
+        }
+        Ok(())
+    }
+
+    /// Notes what came of a key, also for those who follow the replay.
+    fn note(&self, ends: &mut Ends, (handler, key): LaneId, end: &KeyEnd) {
+        let is_own = handler == self.request.handler;
+        self.shared.what_ifs.change(self.id, |known| {
+            let applied = known.applied.get_or_insert_with(|| Applied { is_running: true, ..Applied::default() });
             applied.looked_at += u64::from(is_own);
             match end {
                 KeyEnd::Repaired if is_own => applied.repaired += 1,
                 KeyEnd::Repaired => applied.folded += 1,
-                KeyEnd::Refused(reason) if applied.refused.len() < REFUSED_MAX => {
-                    let name = if is_own { key.clone() } else { format!("{handler} {key}") };
-                    applied.refused.insert(name, reason.clone());
+                KeyEnd::Refused(reason) | KeyEnd::Waits(reason) => {
+                    applied.refused.add(if is_own { key.clone() } else { format!("{handler} {key}") }, reason);
                 }
-                KeyEnd::Nothing | KeyEnd::Refused(_) => {}
+                KeyEnd::Nothing => {}
             }
         });
+        match end {
+            KeyEnd::Refused(_) | KeyEnd::Waits(_) => ends.refused += 1,
+            KeyEnd::Repaired | KeyEnd::Nothing => drop(ends.standing.insert(key)),
+        }
     }
 
     fn is_asked_for(&self, key: &str) -> bool {
-        self.asked.choices.keys.as_ref().is_none_or(|keys| keys.iter().any(|one| one == key))
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 
     fn key(&self, lane: &LaneId) -> Result<KeyEnd, ReplayError> {
@@ -136,12 +232,13 @@ impl Applying<'_> {
                 }
                 Ok(Part::Nothing) => return Ok(end),
                 Ok(Part::Refused(reason)) => return Ok(KeyEnd::Refused(reason)),
+                Ok(Part::Waits(reason)) => return Ok(KeyEnd::Waits(reason)),
                 // It changed meanwhile, or took too long.
                 Err(ReplayError::Refused(refusal)) if is_busy(&refusal) && tries < TRIES_MAX => tries += 1,
                 Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
                     return Ok(KeyEnd::Refused(refusal.to_string()));
                 }
-                Err(ReplayError::Refused(refusal)) if matches!(*refusal, Refusal::KeyFinishes { .. }) => {
+                Err(ReplayError::Refused(refusal)) if is_of_key(&refusal) => {
                     return Ok(KeyEnd::Refused(refusal.to_string()));
                 }
                 Err(error) => return Err(error),
@@ -180,7 +277,30 @@ impl Applying<'_> {
     }
 }
 
+/// Whether the key alone cannot be repaired.
+fn is_of_key(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::KeyFinishes { .. } | Refusal::RepairTooLarge { .. })
+}
+
 /// Whether the key can be tried again: an attempt of it ran for too long.
 pub fn is_busy(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::HoldOver | Refusal::KeyOnHold(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_keys_are_counted_and_the_first_of_them_listed() {
+        let refused = |name: &str| {
+            let mut refused = Refused::default();
+            (0..100_000).for_each(|n| refused.add(format!("{name}/{n}"), &"no".repeat(REASON_CHARS_MAX)));
+            refused
+        };
+        let mut all = refused("own");
+        all.append(refused("receiver"));
+        assert_eq!((all.count, all.first.len()), (200_000, REFUSED_MAX));
+        assert!(all.first.values().all(|reason| reason.len() == REASON_CHARS_MAX));
+    }
 }

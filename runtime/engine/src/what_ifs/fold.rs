@@ -11,7 +11,7 @@ use weirgate_types::{HandlerName, Position};
 
 use super::{
     Bounded,
-    apply::{Applying, is_busy},
+    apply::{Applying, Refused, is_busy},
     repair::{Looked, Part},
 };
 use crate::{
@@ -29,7 +29,7 @@ const WAIT: Duration = Duration::from_millis(200);
 #[derive(Default)]
 pub struct Folded {
     pub repaired: BTreeSet<LaneId>,
-    pub refused: BTreeMap<String, String>,
+    pub refused: Refused,
 }
 
 impl Applying<'_> {
@@ -40,7 +40,7 @@ impl Applying<'_> {
         let mut handlers = BTreeSet::new();
         for handler in &self.asked.choices.fold_again {
             match self.is_behind(handler, appended)? {
-                Some(reason) => drop(folded.refused.insert(handler.to_string(), reason)),
+                Some(reason) => folded.refused.add(handler.to_string(), &reason),
                 None => drop(handlers.insert(handler.clone())),
             }
         }
@@ -48,16 +48,16 @@ impl Applying<'_> {
         if handlers.is_empty() || differing.is_empty() {
             return Ok(folded);
         }
-        let mut refused = BTreeMap::new();
+        let mut refused = Refused::default();
         for round in 0..ROUNDS_MAX {
-            refused.clear();
+            refused = Refused::default();
             let mut is_over = true;
             let (through, lanes) = self.receivers(&differing, &handlers)?;
             for (lane, examined) in &lanes {
                 let name = || format!("{} {}", lane.0, lane.1);
                 match self.receiver(&Looked { lane, through, examined, part: round }) {
                     Ok(Part::Nothing) => {}
-                    Ok(Part::Refused(reason)) => drop(refused.insert(name(), reason)),
+                    Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
                     Ok(Part::More | Part::Whole) => {
                         is_over = false;
                         folded.repaired.insert(lane.clone());
@@ -65,7 +65,7 @@ impl Applying<'_> {
                     // It changed meanwhile, or took too long.
                     Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
                         is_over = false;
-                        refused.insert(name(), refusal.to_string());
+                        refused.add(name(), &refusal.to_string());
                     }
                     Err(error) => return Err(error),
                 }
@@ -74,7 +74,7 @@ impl Applying<'_> {
                 break;
             }
         }
-        folded.refused.append(&mut refused);
+        folded.refused.append(refused);
         Ok(folded)
     }
 

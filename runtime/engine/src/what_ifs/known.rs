@@ -160,7 +160,7 @@ impl Replays {
     pub fn applied(&mut self, id: PlanId, error: Option<String>) {
         self.change(id, |known| {
             let applied = known.applied.get_or_insert_with(Applied::default);
-            (applied.is_running, applied.error) = (false, error);
+            (applied.is_running, applied.waiting, applied.error) = (false, 0, error);
         });
     }
 

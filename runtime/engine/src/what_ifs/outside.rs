@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::oneshot;
 use weirgate_host::{BoundSecret, StateError};
-use weirgate_types::{DeliveryId, HandlerName, Position, Record, ReplayAnswered, StepAnswer, StepRequest};
+use weirgate_types::{DeliveryId, HandlerName, HostCall, Position, Record, ReplayAnswered, StepAnswer, StepRequest};
 
 use crate::{
     Audit, Refusal, StorageError,
@@ -69,6 +69,13 @@ impl Outside for Live {
 
     fn permit(&self, handler: &HandlerName, host: &str) -> Result<(), u64> {
         self.shared.host_breakers.permit(handler, host)
+    }
+
+    fn called(&self, handler: &HandlerName, calls: Vec<HostCall>) {
+        if !calls.is_empty() {
+            // An engine that has stopped has no breakers.
+            drop(self.shared.commands.send(Command::Called { handler: handler.clone(), calls }));
+        }
     }
 
     fn secret(&self, handler: &HandlerName, name: &str) -> Option<BoundSecret> {

@@ -24,6 +24,8 @@ pub enum Part {
     More,
     Whole,
     Refused(String),
+    /// The breaker of a host that its deliveries call is open.
+    Waits(String),
 }
 
 /// A key as it stands, up to a position, and the number of the record that is appended for it.
@@ -45,7 +47,8 @@ impl Applying<'_> {
             plan = plan.firing_past();
         }
         if let Some(reason) = plan.refused {
-            return Ok(Part::Refused(reason));
+            let is_open = examined.notes.fails.as_ref().is_some_and(|fails| fails.is_open);
+            return Ok(if is_open { Part::Waits(reason) } else { Part::Refused(reason) });
         }
         let in_force = self.runtime.block_on(self.handle.handler(handler.clone()))?;
         let takes_corrected =

@@ -6,13 +6,15 @@ use weirgate_types::HandlerName;
 
 use crate::replay::{Examination, Examined, KeyPlan};
 
-/// See the module documentation. The first three are of what differs, the others of the plan.
+/// See the module documentation. The first four are of what differs, the others of the plan.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Keys on which the handler comes to something else.
     pub keys: u64,
     /// Those on which a delivery fails that completed, so that they cannot be repaired.
     pub keys_failing: u64,
+    /// Those of which it is not known, because the breaker of a called host was open.
+    pub keys_not_examined: u64,
     /// Keys of other handlers that come to something else where changed events reach them, and keys of the handler that only then do.
     pub receivers: u64,
     /// Keys for which something is to be done or said.
@@ -38,10 +40,12 @@ impl Summary {
         let Examination { alone, cascade, .. } = examination;
         let unanswered =
             |examined: &Examined| count(examined.notes.unanswered.first.len()) + examined.notes.unanswered.more;
+        let fails = || alone.values().filter_map(|examined| examined.notes.fails.as_ref());
         let own = cascade.keys().filter(|(other, key)| other == handler && alone.contains_key(key));
         let mut summary = Self {
             keys: count(alone.len()),
-            keys_failing: count(alone.values().filter(|examined| examined.notes.fails.is_some()).count()),
+            keys_failing: count(fails().filter(|fails| !fails.is_open).count()),
+            keys_not_examined: count(fails().filter(|fails| fails.is_open).count()),
             receivers: count(cascade.len()).saturating_sub(count(own.count())),
             planned: count(plans.len()),
             unanswered_calls: alone.values().map(unanswered).sum(),
@@ -76,17 +80,27 @@ mod tests {
     #[test]
     fn receivers_are_those_that_the_handler_alone_does_not_explain() {
         let handler = |name: &str| name.parse::<HandlerName>().expect("a name");
-        let fails = Some(Fails { event: weirgate_types::Position(7), reason: "no".into(), needs: None });
-        let failing = Examined { notes: Notes { fails, ..Notes::default() }, ..Examined::default() };
-        let alone = BTreeMap::from([("k".into(), failing), ("l".into(), Examined::default())]);
+        let failing = |is_open| {
+            let fails = Fails { event: weirgate_types::Position(7), reason: "no".into(), needs: None, is_open };
+            Examined { notes: Notes { fails: Some(fails), ..Notes::default() }, ..Examined::default() }
+        };
+        let alone =
+            [("k".into(), failing(false)), ("l".into(), Examined::default()), ("o".into(), failing(true))].into();
         let mut found = Examination { alone, ..Examination::default() };
         for (name, key) in [("a", "k"), ("a", "l"), ("a", "m"), ("b", "k")] {
             found.cascade.insert((handler(name), key.to_owned()), Examined::default());
         }
         let plan = KeyPlan { unset: vec!["s".into()], others: vec!["o".into()], ..KeyPlan::default() };
         let summary = Summary::of(&handler("a"), &found, &BTreeMap::from([("l".to_owned(), plan)]));
-        let expected =
-            Summary { keys: 2, keys_failing: 1, receivers: 2, planned: 1, statuses: 1, ..Summary::default() };
+        let expected = Summary {
+            keys: 3,
+            keys_failing: 1,
+            keys_not_examined: 1,
+            receivers: 2,
+            planned: 1,
+            statuses: 1,
+            ..Summary::default()
+        };
         assert_eq!(summary, expected);
     }
 }

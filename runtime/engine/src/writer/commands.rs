@@ -50,6 +50,7 @@ impl Writer {
                 }
                 self.perform(None)?;
             }
+            Command::Called { handler, calls } => self.feed(Input::Called { handler: &handler, calls: &calls })?,
             Command::Handlers { name, reply } => {
                 let items = self.list_handlers(name.as_ref());
                 self.durability.when_durable(After::Handlers { reply, items });

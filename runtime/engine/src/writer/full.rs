@@ -53,7 +53,11 @@ impl Writer {
                 drop(reply.send(Ok(self.delivery.known_states(&deliveries, self.time.now()))));
             }
             Command::WorkerFailed(_) => self.take(command)?,
-            Command::EndHold { .. } | Command::CallResult(_) | Command::Step { .. } | Command::Loaded { .. } => {
+            Command::EndHold { .. }
+            | Command::CallResult(_)
+            | Command::Step { .. }
+            | Command::Called { .. }
+            | Command::Loaded { .. } => {
                 self.ingress.hold(command);
             }
         }

@@ -4,7 +4,15 @@
 //! Each exchange has its own connection. A shared one would be open to addresses that were checked for another handler, and
 //! a host with mixed-up answers could give one handler's answer to another.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use ureq::{
     Agent, Error,
@@ -37,11 +45,17 @@ pub(crate) struct Network {
     budget: Budget,
     /// Kept because creating it reads all root certificates.
     tls: Arc<RustlsConnector>,
+    /// Number of exchanges in progress that can be cut off.
+    cuttable: Arc<AtomicUsize>,
 }
 
 impl Network {
     pub(crate) fn new(options: OutboundOptions, budget: Budget) -> Self {
-        Self { options, budget, tls: Arc::default() }
+        Self { options, budget, tls: Arc::default(), cuttable: Arc::default() }
+    }
+
+    pub(super) fn cuttable(&self) -> &Arc<AtomicUsize> {
+        &self.cuttable
     }
 
     pub(crate) fn budget(&self) -> &Budget {
@@ -65,11 +79,22 @@ impl Network {
         deadline: &Deadline,
         body_bytes_max: u64,
     ) -> Result<StepAnswer, FetchError> {
+        self.exchange_unless(Arc::default(), request, deadline, body_bytes_max)
+    }
+
+    /// The same, but for a request that is not sent if `cut` is true by then.
+    pub(super) fn exchange_unless(
+        &self,
+        cut: Arc<AtomicBool>,
+        request: &Outgoing,
+        deadline: &Deadline,
+        body_bytes_max: u64,
+    ) -> Result<StepAnswer, FetchError> {
         let judged = addresses(&request.target, &self.options, deadline.left().ok_or(FetchError::TimedOut)?)?;
         let left = deadline.left().ok_or(FetchError::TimedOut)?;
         let outgoing = to_http(request)?;
         let told = |error| told(&error, &request.target.host_and_port());
-        let agent = self.agent(judged, left);
+        let agent = self.agent(judged, cut, left);
         let answer = match &request.body {
             Some(body) => agent.run(outgoing.map(|()| body.as_slice())),
             // Requests of these methods declare an empty body; others declare nothing.
@@ -87,7 +112,7 @@ impl Network {
     }
 
     /// A client for one exchange, which knows only these addresses.
-    fn agent(&self, addresses: Vec<SocketAddr>, timeout: Duration) -> Agent {
+    fn agent(&self, addresses: Vec<SocketAddr>, cut: Arc<AtomicBool>, timeout: Duration) -> Agent {
         let config = Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -97,7 +122,7 @@ impl Network {
             .user_agent(USER_AGENT)
             .timeout_global(Some(timeout))
             .build();
-        let connector = TcpConnector::default().chain(Tls(Arc::clone(&self.tls)));
+        let connector = TcpConnector::default().chain(Unless(cut)).chain(Tls(Arc::clone(&self.tls)));
         Agent::with_parts(config, connector, Judged(addresses))
     }
 }
@@ -143,6 +168,21 @@ impl Resolver for Judged {
             addresses.push(*address);
         }
         Ok(addresses)
+    }
+}
+
+/// No connection is used if the exchange was cut off meanwhile.
+#[derive(Debug)]
+struct Unless(Arc<AtomicBool>);
+
+impl<In: Transport> Connector<In> for Unless {
+    type Out = In;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(Error::Io(io::Error::from(io::ErrorKind::Interrupted))),
+            false => Ok(chained),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use weirgate_types::{StepAnswer, StepResult};
 
+use crate::failure::Stop;
+
 /// The guest's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FetchError {
@@ -27,6 +29,8 @@ pub(super) enum Refused {
     Told(FetchError),
     /// The guest's call ends.
     TooManyCalls,
+    /// It was cut off: the guest's call is not needed any more.
+    Discarded,
 }
 
 pub(super) fn denied(message: impl Into<String>) -> FetchError {
@@ -39,20 +43,21 @@ impl From<FetchError> for Refused {
     }
 }
 
-/// What is recorded of a call.
-pub(super) fn result_of(call: Result<StepAnswer, Refused>) -> StepResult {
+/// What is recorded of a call; nothing of one that was cut off.
+pub(super) fn result_of(call: Result<StepAnswer, Refused>) -> Result<StepResult, Stop> {
     let error = match call {
-        Ok(answer) => return StepResult::Answered(answer),
-        Err(Refused::TooManyCalls) => return StepResult::TooManyCalls,
+        Ok(answer) => return Ok(StepResult::Answered(answer)),
+        Err(Refused::TooManyCalls) => return Ok(StepResult::TooManyCalls),
+        Err(Refused::Discarded) => return Err(Stop::Discarded),
         Err(Refused::Told(error)) => error,
     };
-    match error {
+    Ok(match error {
         FetchError::Denied(message) => StepResult::Denied(message),
         FetchError::Unreachable(message) => StepResult::Unreachable(message),
         FetchError::TimedOut => StepResult::TimedOut,
         FetchError::TooLarge => StepResult::TooLarge,
         FetchError::CircuitOpen(open_ms) => StepResult::CircuitOpen(open_ms),
-    }
+    })
 }
 
 /// The answer of a recorded call, or why it has none.

@@ -1,11 +1,11 @@
 //! The caller's part in outbound calls: it keeps the answers, knows the secrets, and says which hosts' breakers are open.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use weirgate_types::{StepAnswer, StepRequest, StepResult};
 
 use super::BoundSecret;
-use crate::StateError;
+use crate::{Processor, StateError};
 
 /// A final answer, and the request that it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,11 @@ pub trait Outbound: Send {
 
     /// For the `Idempotency-Key` header, stable over attempts.
     fn idempotency_key(&self, step: &str) -> String;
+
+    /// A request in flight is cut off once this discards the call; `None`: its end is awaited.
+    fn cut_by(&self) -> Option<Arc<dyn Processor>> {
+        None
+    }
 
     /// How long a request may take at most, where that is less than the remaining time of its call.
     fn request_time_max(&self) -> Option<Duration> {

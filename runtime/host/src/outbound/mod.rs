@@ -6,6 +6,7 @@
 mod address;
 mod binding;
 mod client;
+mod cut;
 mod error;
 mod headers;
 mod journal;

@@ -6,13 +6,14 @@ use weirgate_types::{CallLimits, Capabilities, HostCall, StepAnswer, StepRequest
 
 use super::{
     Network, Outbound, OutboundCall, RecordedStep, Request, Source,
+    cut::{self, Exchange},
     error::{FetchError, Refused, answer_of, result_of},
     redirect::{self, REDIRECTS_MAX},
     request::Outgoing,
     secrets::Secrets,
 };
 use crate::{
-    Grant,
+    Grant, Processor,
     clock::Deadline,
     failure::{Stop, contract, effect_limit},
 };
@@ -97,7 +98,7 @@ impl Steps {
         }
         self.check_recorded()?;
         let call = match self.engine.source(step, &made)? {
-            Source::Network => self.send(step, request, made, time_left),
+            Source::Network => self.send(step, request, made, time_left)?,
             Source::Record(call) => self.repeat(call),
             Source::Nothing => return Err(Stop::Unrecorded(step.to_owned())),
         };
@@ -109,19 +110,26 @@ impl Steps {
             Err(Refused::TooManyCalls) => {
                 Err(effect_limit("too many outbound calls", self.calls_max, "limits.outbound_calls"))
             }
+            Err(Refused::Discarded) => Err(Stop::Discarded),
         }
     }
 
-    fn send(&mut self, step: &str, request: Request, made: StepRequest, time_left: Duration) -> OutboundCall {
+    fn send(
+        &mut self,
+        step: &str,
+        request: Request,
+        made: StepRequest,
+        time_left: Duration,
+    ) -> Result<OutboundCall, Stop> {
         let secrets = self.secrets.take();
         let secrets = secrets.unwrap_or_else(|| Secrets::load(&self.capabilities.secrets, &*self.engine));
         let before = self.calls;
         let result = self.ask(step, request, time_left, &secrets).map_err(|refused| match refused {
             Refused::Told(error) => Refused::Told(secrets.hide_in_error(error)),
-            Refused::TooManyCalls => Refused::TooManyCalls,
+            other => other,
         });
         self.secrets = Some(secrets);
-        OutboundCall { request: made, result: result_of(result), requests: self.calls - before }
+        Ok(OutboundCall { request: made, result: result_of(result)?, requests: self.calls - before })
     }
 
     /// A recorded call counts like one that is made.
@@ -194,7 +202,8 @@ impl Steps {
         }
         // The answer that a redirect has replaced is released.
         self.reading = None;
-        self.reading = Some(self.network.room_for(self.answer_bytes_max, deadline)?);
+        let cut_by = self.engine.cut_by();
+        let room = self.room(deadline, cut_by.as_deref())?;
         let host = request.target.host_and_port();
         if let Err(open_ms) = self.engine.permit(&host) {
             self.seen.open_ms = self.seen.open_ms.max(Some(open_ms));
@@ -204,9 +213,32 @@ impl Steps {
             return Err(Refused::TooManyCalls);
         }
         self.calls += 1;
-        let answer = self.network.exchange(request, deadline, self.answer_bytes_max);
+        let answer_bytes_max = self.answer_bytes_max;
+        let (answer, room) = match cut_by {
+            None => (self.network.exchange(request, deadline, answer_bytes_max), Some(room)),
+            Some(processor) => {
+                let exchange = Exchange { request, deadline: *deadline, answer_bytes_max, room };
+                cut::exchange(&self.network, exchange, &*processor).ok_or(Refused::Discarded)?
+            }
+        };
+        self.reading = room;
         self.seen.note(host, &answer);
         Ok(answer?)
+    }
+
+    /// The bytes for reading an answer.
+    fn room(&self, deadline: &Deadline, cut_by: Option<&dyn Processor>) -> Result<Grant, Refused> {
+        let Some(processor) = cut_by else { return Ok(self.network.room_for(self.answer_bytes_max, deadline)?) };
+        while let Some(left) = deadline.left() {
+            if processor.is_discarded() {
+                return Err(Refused::Discarded);
+            }
+            let soon = Deadline::within(left.min(cut::LOOK));
+            if let Ok(room) = self.network.room_for(self.answer_bytes_max, &soon) {
+                return Ok(room);
+            }
+        }
+        Err(FetchError::TimedOut.into())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use weirgate_host::{BoundSecret, Outbound, OutboundCall, RecordedStep, Source, StateError};
+use weirgate_host::{BoundSecret, Outbound, OutboundCall, Processor, RecordedStep, Source, StateError};
 use weirgate_types::{DeliveryId, StepAnswer, StepRequest, StepResult, Stepped};
 
 use super::outside::{MayCall, Outside, ReplayAnswer, is_safe};
@@ -39,7 +39,7 @@ struct Calls {
     sending: Option<UnansweredCall>,
     unanswered: Vec<UnansweredCall>,
     /// The first call that was made and got no final answer.
-    failed: Option<String>,
+    failed: Option<NoAnswer>,
     /// A call was not made because no more are allowed.
     is_over: bool,
 }
@@ -72,6 +72,16 @@ pub struct Asking {
     pub left: Arc<AtomicU64>,
     /// How long a request may take.
     pub time_max: Duration,
+    /// It cuts requests off when the replay is to end.
+    pub processor: Arc<dyn Processor>,
+}
+
+/// Why a call has no answer to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer {
+    pub reason: String,
+    /// It was not made, because the breaker of its host is open.
+    pub is_open: bool,
 }
 
 /// A call of the fork that the log holds no answer for.
@@ -146,7 +156,7 @@ impl ForkCalls {
 
     /// Why a call that was made has no answer to go on with.
     #[must_use]
-    pub fn failed(&self) -> Option<String> {
+    pub fn failed(&self) -> Option<NoAnswer> {
         self.calls().failed.clone()
     }
 
@@ -240,8 +250,9 @@ impl Outbound for ForkCalls {
             return Ok(());
         }
         let StepRequest { method, url, .. } = &made.request;
-        let failed = format!("{method} {url} (step `{step}`) {}", without_answer(&result));
-        self.calls().failed.get_or_insert(failed);
+        let reason = format!("{method} {url} (step `{step}`) {}", without_answer(&result));
+        let is_open = matches!(result, StepResult::CircuitOpen(_));
+        self.calls().failed.get_or_insert(NoAnswer { reason, is_open });
         Ok(())
     }
 
@@ -251,6 +262,10 @@ impl Outbound for ForkCalls {
 
     fn idempotency_key(&self, step: &str) -> String {
         self.asking().map_or_else(|| step.to_owned(), |asking| asking.outside.idempotency_key(&asking.delivery, step))
+    }
+
+    fn cut_by(&self) -> Option<Arc<dyn Processor>> {
+        self.asking().map(|asking| asking.processor)
     }
 
     fn request_time_max(&self) -> Option<Duration> {
@@ -266,7 +281,8 @@ fn without_answer(result: &StepResult) -> String {
         StepResult::Unreachable(reason) => format!("reached no host: {reason}"),
         StepResult::TimedOut => "got no answer in time".to_owned(),
         StepResult::TooLarge => "got too large an answer".to_owned(),
-        StepResult::CircuitOpen(open_ms) => format!("was not made: the host's breaker is open for {open_ms} ms"),
+        // Without the time that is left: it would make another plan of it each time.
+        StepResult::CircuitOpen(_) => "was not made: the breaker of the host is open".to_owned(),
         StepResult::TooManyCalls => "was not made: the delivery has made all the calls that it may make".to_owned(),
     }
 }

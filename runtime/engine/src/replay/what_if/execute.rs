@@ -24,7 +24,7 @@ use crate::{
         ReplayError,
         attempts::{Begun, Ended, EndedCall},
         compare::Repeated,
-        execute::{CallInput, Executable, ItemInput, Services},
+        execute::{CallInput, Executable, Execution, ItemInput, Services},
         recorded::RecordedCalls,
     },
 };
@@ -342,7 +342,8 @@ impl Fork<'_> {
             }
             Ok(services)
         };
-        let (repeated, _) = executable.execute_for(&self.processor, &input, services)?;
+        let Execution { repeated, hosts, .. } = executable.execute_for(&self.processor, &input, services)?;
+        self.outside.called(&self.request.handler, hosts);
         if repeated.iter().any(|one| matches!(one.result, Err(CallError::Discarded))) {
             return Err(ReplayError::Cancelled);
         }
@@ -413,6 +414,7 @@ impl Fork<'_> {
             delivery: one.delivery.clone(),
             left: Arc::clone(&self.calls_left),
             time_max: candidate.call_time_max,
+            processor: Arc::clone(&self.processor),
         });
         let calls = ForkCalls::new(recorded, given, self.request.missing_answers, asking);
         let none = BTreeMap::new();

@@ -98,13 +98,15 @@ pub struct PathStep {
     pub fork: Option<StatusWrite>,
 }
 
-/// A delivery that fails in the fork, though it completed.
+/// A delivery that fails in the fork, though it completed; or one that was not examined, because a host could not be called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fails {
     pub event: Position,
     pub reason: String,
     /// The call that it lacks the answer of; an application may make it.
     pub needs: Option<UnansweredCall>,
+    /// The breaker of a host that it calls is open: it is not known what it comes to.
+    pub is_open: bool,
 }
 
 impl Fails {
@@ -116,7 +118,7 @@ impl Fails {
             "the replay {replay} has repaired the key from event {from} on with another selection; ask again with that \
              selection, or undo it"
         );
-        Self { event: *from, reason, needs: None }
+        Self { event: *from, reason, needs: None, is_open: false }
     }
 }
 

@@ -27,7 +27,9 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
     calls.made().into_iter().for_each(|call| notes.made.push((event, call)));
     let (result, closed) = (repeated.result.map_err(|error| error.to_string()), delivered.closed());
     // Whatever it made of a call without a final answer, it may make something else of it at the next try.
-    let result = calls.failed().map_or(result, Err);
+    let failed = calls.failed();
+    let is_open = failed.as_ref().is_some_and(|failed| failed.is_open);
+    let result = failed.map_or(result, |failed| Err(failed.reason));
     if result.is_ok() && closed != Some(Closed::DeadLettered) {
         calls.not_made().into_iter().for_each(|call| notes.not_made.push((event, call)));
     }
@@ -43,7 +45,7 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
             let reason = needs.as_ref().map_or(reason, lacking);
             let fork = Some(reason.clone());
             notes.outcomes.push(OutcomeChange { event, recorded: Closed::Completed, fork });
-            notes.fails.get_or_insert(Fails { event, reason, needs });
+            notes.fails.get_or_insert(Fails { event, reason, needs, is_open });
             Effects::default()
         }
     }

@@ -1,7 +1,7 @@
 //! The world outside of a fork, as far as a replay may reach it: answers that replays got before, and hosts that it may call.
 
 use weirgate_host::{BoundSecret, StateError};
-use weirgate_types::{DeliveryId, HandlerName, StepAnswer, StepRequest};
+use weirgate_types::{DeliveryId, HandlerName, HostCall, StepAnswer, StepRequest};
 
 /// Which calls are made that no record has an answer for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub trait Outside: Send + Sync {
     /// For how many more milliseconds its breaker is open.
     fn permit(&self, handler: &HandlerName, host: &str) -> Result<(), u64>;
 
+    /// Hosts were called: that counts for their breakers, as live calls do.
+    fn called(&self, handler: &HandlerName, calls: Vec<HostCall>);
+
     fn secret(&self, handler: &HandlerName, name: &str) -> Option<BoundSecret>;
 
     /// Another one than that of the delivery's own call.
@@ -85,6 +88,8 @@ impl Outside for NoOutside {
     fn permit(&self, _: &HandlerName, _: &str) -> Result<(), u64> {
         Ok(())
     }
+
+    fn called(&self, _: &HandlerName, _: Vec<HostCall>) {}
 
     fn secret(&self, _: &HandlerName, _: &str) -> Option<BoundSecret> {
         None

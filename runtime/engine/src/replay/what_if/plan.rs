@@ -83,8 +83,9 @@ impl KeyPlan {
         let Examined { lane, notes, .. } = examined;
         let mut plan = Self { key: key.to_owned(), ..Self::default() };
         if let Some(fails) = &notes.fails {
-            let Fails { event, reason, needs } = fails;
-            plan.refused = Some(format!("the delivery of event {event} fails: {reason}"));
+            let Fails { event, reason, needs, is_open } = fails;
+            let ends = if *is_open { "was not examined" } else { "fails" };
+            plan.refused = Some(format!("the delivery of event {event} {ends}: {reason}"));
             plan.needs = needs.clone().map(|call| (*event, call));
             return Ok(plan);
         }

@@ -126,6 +126,8 @@ pub struct Found {
     keys: u64,
     /// Number of those on which a delivery fails that completed; they cannot be repaired.
     keys_failing: u64,
+    /// Number of those of which it is not known, because the breaker of a called host was open: ask again when it is closed.
+    keys_not_examined: u64,
     /// Number of handlers and keys that changed events reach, and that come to something else then.
     receivers: u64,
     /// The plan's digest: what is approved.
@@ -169,6 +171,8 @@ pub struct Application {
     repaired: u64,
     /// Number of keys of receivers that were folded again, or whose folding was taken back.
     folded: u64,
+    /// Number of keys that wait until a host may be called: its breaker is open.
+    waiting: u64,
     /// Keys that were not repaired, and why.
     refused: Cut<Refused>,
     /// The error that ended it.
@@ -293,6 +297,7 @@ impl Found {
             executed: computed.examination.executed,
             keys: summary.keys,
             keys_failing: summary.keys_failing,
+            keys_not_examined: summary.keys_not_examined,
             receivers: summary.receivers,
             plan: computed.digest.to_string(),
             planned_keys: summary.planned,
@@ -319,7 +324,8 @@ impl Application {
             looked_at: applied.looked_at,
             repaired: applied.repaired,
             folded: applied.folded,
-            refused: Cut::of(applied.refused.iter().map(refused)),
+            waiting: applied.waiting,
+            refused: Cut::of_many(applied.refused.first.iter().map(refused), applied.refused.count),
             error: applied.error.clone(),
         }
     }

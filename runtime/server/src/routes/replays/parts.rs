@@ -22,8 +22,14 @@ pub struct Cut<T> {
 
 impl<T> Cut<T> {
     pub fn of(items: impl ExactSizeIterator<Item = T>) -> Self {
-        let more = items.len().saturating_sub(LIST_MAX) as u64;
-        Self { first: items.take(LIST_MAX).collect(), more }
+        let count = items.len() as u64;
+        Self::of_many(items, count)
+    }
+
+    /// The first of `count` items.
+    pub fn of_many(items: impl Iterator<Item = T>, count: u64) -> Self {
+        let first: Vec<T> = items.take(LIST_MAX).collect();
+        Self { more: count.saturating_sub(first.len() as u64), first }
     }
 
     pub fn listed<U>(listed: &Listed<U>, item: impl Fn(&U) -> T) -> Self {

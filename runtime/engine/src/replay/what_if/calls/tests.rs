@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use weirgate_types::{Digest, HandlerName, Position};
+use weirgate_host::OwnProcessor;
+use weirgate_types::{Digest, HandlerName, HostCall, Position};
 
 use super::*;
 
@@ -58,6 +59,8 @@ impl Outside for Stored {
         if host == "down" { Err(500) } else { Ok(()) }
     }
 
+    fn called(&self, _: &HandlerName, _: Vec<HostCall>) {}
+
     fn secret(&self, _: &HandlerName, _: &str) -> Option<BoundSecret> {
         None
     }
@@ -77,7 +80,8 @@ impl Outside for Stored {
 
 fn asking(outside: &Arc<Stored>, may_call: MayCall, left: u64) -> Asking {
     let (outside, left) = (Arc::clone(outside) as Arc<dyn Outside>, Arc::new(AtomicU64::new(left)));
-    Asking { outside, may_call, delivery: delivery(), left, time_max: Duration::from_secs(1) }
+    let (time_max, processor) = (Duration::from_secs(1), Arc::new(OwnProcessor));
+    Asking { outside, may_call, delivery: delivery(), left, time_max, processor }
 }
 
 /// What comes of a call that is made.
@@ -129,13 +133,14 @@ fn a_call_without_a_final_answer_fails_its_delivery_and_is_not_stored() {
         (StepResult::Answered(answer(503)), "was answered 503"),
         (StepResult::TimedOut, "no answer in time"),
         (StepResult::Denied("a private address".into()), "a private address"),
-        (StepResult::CircuitOpen(500), "breaker is open for 500 ms"),
+        (StepResult::CircuitOpen(500), "was not made: the breaker of the host is open"),
     ] {
         let calls = ForkCalls::new([], [], MissingAnswers::Call, Some(asking(&outside, MayCall::Safe, 10)));
         assert_eq!(ask(&calls, "GET", "rate", 1), Source::Network);
         made(&calls, "GET", "rate", result).expect("nothing is stored");
-        let failed = calls.failed().expect("it failed");
-        assert!(failed.starts_with("GET https://pay.example/ (step `rate`) ") && failed.contains(says), "{failed}");
+        let NoAnswer { reason, is_open } = calls.failed().expect("it failed");
+        assert!(reason.starts_with("GET https://pay.example/ (step `rate`) ") && reason.contains(says), "{reason}");
+        assert_eq!(is_open, says.contains("breaker"));
     }
     assert!(outside.answers.lock().expect("unpoisoned").is_empty());
     let full = Arc::new(Stored { is_full: true, ..Stored::default() });
