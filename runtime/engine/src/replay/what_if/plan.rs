@@ -145,25 +145,17 @@ impl KeyPlan {
         self
     }
 
-    /// As much as fits into a record, at least one event. Returns whether that is all.
+    /// As much as fits into a record, at least one item; what comes first in a record of effects comes first. Returns whether that is all.
     pub fn cut(&mut self) -> bool {
-        let size = |value: usize| value;
-        let state: usize =
-            self.state.iter().map(|write| write.name.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
-        let status: usize =
-            self.status.iter().map(|write| write.text.len() + write.data.as_ref().map_or(0, String::len)).sum();
-        let mut bytes = size(state.saturating_add(status));
-        let mut fits = 0;
-        for planned in &self.emitted {
-            bytes = bytes.saturating_add(planned.event.encoded_size());
-            if bytes > RECORD_BYTES_MAX && fits > 0 {
-                break;
-            }
-            fits += 1;
-        }
-        let is_all = fits == self.emitted.len();
-        self.emitted.truncate(fits);
-        is_all
+        let mut room = Room { bytes: RECORD_BYTES_MAX, is_used: false };
+        let is_all = [
+            room.take(&mut self.state, encoded_size),
+            room.take(&mut self.status, encoded_size),
+            room.take(&mut self.unset, encoded_size),
+            room.take(&mut self.timers, encoded_size),
+            room.take(&mut self.emitted, |planned| planned.event.encoded_size()),
+        ];
+        is_all.into_iter().all(|is_all| is_all)
     }
 
     /// Identifies what it does. Equal plans have equal digests whenever they are made.
@@ -214,6 +206,34 @@ impl KeyPlan {
     }
 }
 
+/// What is left of a record.
+struct Room {
+    bytes: usize,
+    is_used: bool,
+}
+
+impl Room {
+    /// Takes items as long as they fit, and leaves out the others, and all that are asked for after them. Returns whether all fit.
+    fn take<T>(&mut self, items: &mut Vec<T>, size: impl Fn(&T) -> usize) -> bool {
+        let mut fits = 0;
+        for bytes in items.iter().map(size) {
+            if bytes > self.bytes && self.is_used {
+                self.bytes = 0;
+                break;
+            }
+            (self.bytes, self.is_used) = (self.bytes.saturating_sub(bytes), true);
+            fits += 1;
+        }
+        let is_all = fits == items.len();
+        items.truncate(fits);
+        is_all
+    }
+}
+
+fn encoded_size(item: &impl Serialize) -> usize {
+    postcard::experimental::serialized_size(item).unwrap_or(usize::MAX)
+}
+
 /// Identifies the plan of all keys.
 #[must_use]
 pub fn digest(plans: &BTreeMap<String, KeyPlan>) -> Digest {
@@ -222,4 +242,69 @@ pub fn digest(plans: &BTreeMap<String, KeyPlan>) -> Digest {
         hash.update(plan.digest().0);
     }
     Digest(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::Effects;
+
+    use super::*;
+
+    const MANY: usize = 100_000;
+
+    /// A key with more values, statuses, timers and events than a record may hold.
+    fn large() -> KeyPlan {
+        let all = || (0..MANY).map(|n| format!("item/{n}/{}", "x".repeat(100)));
+        let event = |id: String| Event {
+            id,
+            source: "/handlers/payment".into(),
+            r#type: "payment.charged".into(),
+            subject: None,
+            time: None,
+            data_content_type: None,
+            data_schema: None,
+            extensions: BTreeMap::new(),
+            implied_key: None,
+            data: Vec::new(),
+        };
+        let status = |subject| StatusWrite { subject, state: "s".into(), text: String::new(), data: None };
+        KeyPlan {
+            key: "k".into(),
+            state: all().map(|name| StateWrite { name, value: Some(vec![7; 50]) }).collect(),
+            status: all().map(status).collect(),
+            unset: all().collect(),
+            timers: all().map(|name| TimerWrite { name, set: None }).collect(),
+            emitted: all().map(|id| Planned { delivery: Position(1), index: 0, depth: 1, event: event(id) }).collect(),
+            ..KeyPlan::default()
+        }
+    }
+
+    #[test]
+    fn a_large_repair_is_split_into_records_of_a_bounded_size() {
+        let whole = large();
+        let (mut left, mut parts) = (whole.clone(), 0);
+        loop {
+            let mut part = left.clone();
+            let is_all = part.cut();
+            let emitted = part.emitted.iter().map(|planned| planned.event.clone()).collect();
+            let KeyPlan { state, status, unset, timers, .. } = part.clone();
+            let effects = Effects { state, status, emitted, timers, withheld: Vec::new() };
+            let bytes = encoded_size(&(effects, unset));
+            assert!(bytes < RECORD_BYTES_MAX + 100, "{bytes} bytes in part {parts}");
+            parts += 1;
+            assert_eq!(is_all, part == left);
+            if is_all {
+                break;
+            }
+            assert!(!part.is_empty(), "each part gets on");
+            left.state.drain(..part.state.len());
+            left.status.drain(..part.status.len());
+            left.unset.drain(..part.unset.len());
+            left.timers.drain(..part.timers.len());
+            left.emitted.drain(..part.emitted.len());
+        }
+        assert!(parts > 5, "{parts}");
+        let mut one = KeyPlan { state: vec![StateWrite { name: "n".into(), value: Some(vec![0; 9 << 20]) }], ..whole };
+        assert!(!one.cut() && one.state.len() == 1 && one.status.is_empty() && one.emitted.is_empty());
+    }
 }

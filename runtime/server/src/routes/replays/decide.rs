@@ -19,6 +19,8 @@ use crate::{Problem, app::App};
 
 /// Maximum number of keys that an approval names.
 const KEYS_MAX: usize = 1_000;
+/// Maximum number of receivers that an approval names.
+const RECEIVERS_MAX: usize = 100;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,9 +38,9 @@ pub struct ApprovalBody {
     /// (default: no).
     #[serde(default)]
     allow_calls: bool,
-    /// Receivers that are folded again; the plan names those that may be (default: none).
+    /// Receivers that are folded again, at most 100; the plan names those that may be (default: none).
     #[serde(default)]
-    #[schema(value_type = Vec<HandlerName>)]
+    #[schema(value_type = Vec<HandlerName>, max_items = 100)]
     fold_again: Vec<String>,
     /// The actor (default `operator`), at most 128 bytes.
     #[schema(value_type = Option<Actor>, inline)]
@@ -64,6 +66,12 @@ pub async fn approve(
     let named = keys.as_ref().map_or(1, Vec::len);
     if !(1..=KEYS_MAX).contains(&named) {
         return Err(Problem::bad_command(format!("`keys` names {named} keys; allowed are 1 to {KEYS_MAX}")));
+    }
+    if fold_again.len() > RECEIVERS_MAX {
+        let named = fold_again.len();
+        return Err(Problem::bad_command(format!(
+            "`fold_again` names {named} receivers; at most {RECEIVERS_MAX} may be"
+        )));
     }
     let fold_again = fold_again.iter().map(|handler| handler.parse()).collect::<Result<_, _>>()?;
     let choices = Choices { keys, fire_past, allow_calls, fold_again };
