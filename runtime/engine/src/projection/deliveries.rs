@@ -15,6 +15,13 @@ const CAPACITY_MAX: usize = 8_192;
 #[derive(Debug, Default)]
 pub struct Deliveries(HashMap<DeliveryId, Kept>);
 
+/// A delivery that has changed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changed<'a> {
+    Open(&'a DeliveryRow),
+    Ended,
+}
+
 #[derive(Debug)]
 struct Kept {
     /// `None`: it has ended.
@@ -28,9 +35,9 @@ impl Deliveries {
         self.0.len()
     }
 
-    /// The row of a delivery that has changed; `Some(None)`: it has ended. One that came and went is not known.
-    pub fn get(&self, delivery: &DeliveryId) -> Option<Option<&DeliveryRow>> {
-        self.0.get(delivery).map(|kept| kept.row.as_ref())
+    /// What became of a delivery. `None`: it has not changed, or it came and went.
+    pub fn get(&self, delivery: &DeliveryId) -> Option<Changed<'_>> {
+        self.0.get(delivery).map(|kept| kept.row.as_ref().map_or(Changed::Ended, Changed::Open))
     }
 
     /// The first changed delivery of a handler that is open, and how many have changed. Looks at all of them.
@@ -126,8 +133,10 @@ mod tests {
             deliveries.keep(delivery(position), kept, is_new);
         }
         assert_eq!(deliveries.len(), 5);
-        let attempt = |position| deliveries.get(&delivery(position)).map(|row| row.map(|row| row.attempt));
-        assert_eq!([1, 2, 3, 6].map(attempt), [Some(Some(2)), None, Some(None), Some(Some(1))]);
+        let changed = |position| deliveries.get(&delivery(position));
+        let (first, last) = (row(2), row(1));
+        let expected = [Some(Changed::Open(&first)), None, Some(Changed::Ended), Some(Changed::Open(&last))];
+        assert_eq!([1, 2, 3, 6].map(changed), expected);
         assert_eq!(deliveries.of(&delivery(1).handler), (Some(Position(1)), 5));
         assert_eq!(deliveries.of(&"other".parse().expect("a name")), (None, 0));
         let key = |position| keys::delivery(&delivery(position));

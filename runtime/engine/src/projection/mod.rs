@@ -21,7 +21,7 @@ use crate::{
     statuses::{self, Statuses, WriteRef},
     tables,
 };
-use deliveries::Deliveries;
+use deliveries::{Changed, Deliveries};
 use pending::Pending;
 use versions::Counts;
 
@@ -170,8 +170,10 @@ impl Projection {
 
     /// The row of an open delivery that has one, as it will be once the gathered changes are written.
     pub fn delivery(&self, delivery: &DeliveryId) -> Result<Option<DeliveryRow>, StorageError> {
-        if let Some(changed) = self.deliveries.get(delivery) {
-            return Ok(changed.cloned());
+        match self.deliveries.get(delivery) {
+            Some(Changed::Open(row)) => return Ok(Some(row.clone())),
+            Some(Changed::Ended) => return Ok(None),
+            None => {}
         }
         let row = keys::delivery(delivery);
         let found = self.scan(&row, 1)?.into_iter().find(|(key, _)| *key == row);
@@ -191,7 +193,9 @@ impl Projection {
     /// Takes the gathered changes: the view's changes and the parts to publish.
     pub fn take(&mut self) -> Result<(Vec<Change>, Vec<PublicPart>), StorageError> {
         self.add_counts()?;
-        self.deliveries.take()?.into_iter().for_each(|change| self.pending.push(change));
+        for change in self.deliveries.take()? {
+            self.pending.push(change);
+        }
         for at in self.newest.values().flat_map(HashMap::values) {
             if let Some(PublicPart { subject, handler, part, write_ref }) = self.parts.get(*at) {
                 self.pending.push(statuses::row(subject, handler, part, *write_ref));

@@ -258,8 +258,8 @@ impl Identities {
         let rows = merge.filter(|row: &Result<Row, TableError>| row.as_ref().map_or(true, |row| row.position > floor));
         let merged = match self.folder.put(span, rows) {
             Err(error) => {
-                if !error.is_lack_of_space() {
-                    parts.iter().for_each(|run| run.table.verify().unwrap_or_else(|error| found_damaged(run, &error)));
+                for run in parts.iter().filter(|_| !error.is_lack_of_space()) {
+                    run.table.verify().unwrap_or_else(|error| found_damaged(run, &error));
                 }
                 return Err(error.into());
             }
