@@ -64,7 +64,12 @@ fn not_examined(found: &Node) -> Vec<String> {
         Some(format!("the limit {limit} was reached: events after {after} were not examined{of}"))
     };
     let receivers = " at the receivers of changed events, which does not matter for the plan";
-    [left_out("not_examined", ""), left_out("receivers_not_examined", receivers)].into_iter().flatten().collect()
+    let keys = number(found, "keys_not_examined");
+    let of_hosts = (keys > 0).then(|| {
+        format!("keys that were not examined, because the breaker of a called host was open: {keys}; ask again when it is closed")
+    });
+    let left_out = [left_out("not_examined", ""), left_out("receivers_not_examined", receivers), of_hosts];
+    left_out.into_iter().flatten().collect()
 }
 
 /// Waits until the application of a replay has ended, and prints what came of it.
@@ -129,7 +134,11 @@ fn is_applying(replay: &Node) -> bool {
 fn told(id: &str, replay: &Node) -> String {
     if let Some(application) = replay.get("application") {
         let [looked_at, of] = ["looked_at", "keys"].map(|name| number(application, name));
-        return format!("replay {id}: {looked_at} of {of} keys, {} repaired", number(application, "repaired"));
+        let waiting = match number(application, "waiting") {
+            0 => String::new(),
+            waiting => format!(", {waiting} wait until a host may be called"),
+        };
+        return format!("replay {id}: {looked_at} of {of} keys, {} repaired{waiting}", number(application, "repaired"));
     }
     let Some(progress) = replay.get("progress") else { return format!("replay {id} is {}", word(replay, "state")) };
     let left = progress.get("left_ms").and_then(Node::as_u64);
@@ -145,6 +154,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_left_out_is_said() {
+        let said = |json: &str| not_examined(&Node::parse(json, SHOWN_DEPTH_MAX).expect("JSON"));
+        assert_eq!(said(r#"{"keys_not_examined":0}"#), Vec::<String>::new());
+        let both = said(r#"{"keys_not_examined":3,"not_examined":{"limit":"calls","after":9}}"#);
+        assert!(both[0].starts_with("the limit calls was reached: events after 9"), "{both:?}");
+        assert!(both[1].contains("breaker of a called host was open: 3;"), "{both:?}");
+    }
+
+    #[test]
     fn progress_is_told_in_words() {
         for (json, says) in [
             (r#"{"state":"computing","progress":{"percent":0,"executed":0}}"#, "replay 7: 0%, 0 deliveries executed"),
@@ -155,6 +173,10 @@ mod tests {
             (
                 r#"{"state":"applying","application":{"running":true,"looked_at":3,"keys":9,"repaired":2}}"#,
                 "replay 7: 3 of 9 keys, 2 repaired",
+            ),
+            (
+                r#"{"state":"applying","application":{"running":true,"looked_at":3,"keys":9,"repaired":2,"waiting":6}}"#,
+                "replay 7: 3 of 9 keys, 2 repaired, 6 wait until a host may be called",
             ),
         ] {
             let node = Node::parse(json, SHOWN_DEPTH_MAX).expect("JSON");
