@@ -169,12 +169,12 @@ impl Spilled {
 
     /// The rows of a lane that may not be readable yet move to another version. Returns them.
     pub fn move_late(&mut self, lane: KeyHash, version: Position) -> Vec<(Position, DeliveryRow)> {
-        let late = self.late.get_mut(&lane).into_iter().flatten();
+        let rows = self.late.get_mut(&lane).into_iter().flatten();
         let change = |(position, row): &mut (Position, DeliveryRow)| {
             row.as_of = version;
             (*position, row.clone())
         };
-        late.map(change).collect()
+        rows.map(change).collect()
     }
 
     /// The lane has nothing left on disk.
