@@ -56,7 +56,7 @@ async fn steps(client: &Client, id: &str) -> Vec<(String, String)> {
     client.drained(PATIENCE).await;
     let timeline = client.get("/v1/timeline?limit=1000&key=charge/1").await.ok();
     let entries = timeline["entries"].as_array().expect("entries").iter();
-    let of_replay = entries.filter(|entry| entry["kind"] == "replay" && entry["replay"].to_string() == *id);
+    let of_replay = entries.filter(|entry| entry["kind"] == "replay" && entry["replay"].as_u64() == id.parse().ok());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     of_replay.map(|entry| (text(&entry["step"]), text(&entry["actor"]))).collect()
 }

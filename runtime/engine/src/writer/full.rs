@@ -33,8 +33,9 @@ impl Writer {
             Command::Deploy { reply, .. } | Command::ChangeMode { reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
-            Command::Decide { reply, .. } | Command::Remove { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Command::StepReplay { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Command::Decide { reply, .. } | Command::Remove { reply, .. } | Command::StepReplay { reply, .. } => {
+                drop(reply.send(Err(Refusal::DiskFull)));
+            }
             Command::Repair { token, reply, .. } => {
                 drop(reply.send(Err(Refusal::DiskFull)));
                 // A repair that is refused ends the hold: what would be written next builds on it.
