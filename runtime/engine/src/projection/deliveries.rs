@@ -75,8 +75,7 @@ impl Deliveries {
 
 #[cfg(test)]
 mod tests {
-    use weirgate_core::DeliveryPhase;
-    use weirgate_types::{Carried, KeyHash};
+    use weirgate_types::KeyHash;
 
     use super::*;
 
@@ -85,26 +84,7 @@ mod tests {
     }
 
     fn row(attempt: u32) -> DeliveryRow {
-        DeliveryRow {
-            key: KeyHash(1),
-            lane: KeyHash(1),
-            parallel: false,
-            attempt,
-            version: Position(1),
-            as_of: Position(1),
-            spent: 0,
-            failed: false,
-            hooked: false,
-            alone: false,
-            phase: DeliveryPhase::Ready,
-            carried: Carried::default(),
-            offered: None,
-            corrected: None,
-            spilled: false,
-            leads: false,
-            sequence: None,
-            era: Position(1),
-        }
+        DeliveryRow { attempt, ..DeliveryRow::new(KeyHash(1), KeyHash(1)) }
     }
 
     fn taken(deliveries: &mut Deliveries) -> Vec<Change> {
