@@ -46,6 +46,8 @@ struct KeyHold {
 pub struct Repairs {
     hold: Option<KeyHold>,
     sent: Option<(Repaired, Answer<Position>)>,
+    /// The handler whose replay is gone on with, mostly.
+    index: usize,
     /// Makes the ids of emissions unique.
     made: u64,
 }
@@ -68,9 +70,11 @@ fn audit() -> Audit {
 impl History<'_> {
     /// A step of what operators do before a pass.
     pub(super) fn repair_step(&mut self) -> Result<(), Stop> {
-        if self.chance.one_in(3) {
-            let index = self.chance.index(NAMES.len());
-            self.go_on_with_replay(index)?;
+        if self.chance.one_in(2) {
+            if self.chance.one_in(5) {
+                self.repairs.index = self.chance.index(NAMES.len());
+            }
+            self.go_on_with_replay(self.repairs.index)?;
         }
         // It may have begun just now, after a stall of the disk.
         let given_up = self.repairs.on_hold();
