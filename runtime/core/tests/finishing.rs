@@ -4,7 +4,11 @@ mod world;
 
 use weirgate_core::Limits;
 use weirgate_types::{Mode, Position, Record};
-use world::{World, correctable, delivery, name, transient};
+use world::{
+    World, correctable, delivery, name,
+    resequence::{SEQUENCE, TIMEOUT_MS},
+    transient,
+};
 
 const RETRY: &str = r#","concurrency":4,"retry":[{"attempts":9,"first_delay_ms":10,"jitter":"none"}]"#;
 
@@ -171,7 +175,7 @@ fn a_version_with_events_that_are_not_scanned_is_kept() {
 #[test]
 fn a_key_never_goes_back_to_an_earlier_version_after_a_restart() {
     for (lane_max, restarts) in [(64, 1), (64, 2), (2, 1), (2, 2)] {
-        let mut world = World::new(Limits { active_max: 1, lane_max, ..Limits::default() });
+        let mut world = World::new(Limits { open_max: 1, lane_max, ..Limits::default() });
         world.deploy("a", RETRY);
         let one = world.publish(1, "x");
         world.deploy_to_finish("a", RETRY);
@@ -193,5 +197,35 @@ fn a_key_never_goes_back_to_an_earlier_version_after_a_restart() {
         for position in rest {
             assert!(versions(&world, position).iter().all(|version| *version == 2), "{position}, {lane_max}");
         }
+    }
+}
+
+/// In the replay of the log, a handler that lags hears of an attempt when it has opened others of the key, and not yet that delivery.
+#[test]
+fn a_key_stays_at_the_version_of_an_attempt_that_is_known_before_its_delivery() {
+    let numbers = |world: &mut World, id, number| world.publish_numbered(id, "x", number);
+    for lane_max in [64, 1] {
+        let mut world = World::with(SEQUENCE);
+        let one = numbers(&mut world, 1, 1);
+        world.deploy_to_finish("a", SEQUENCE);
+        let waits = numbers(&mut world, 2, 5);
+        for id in 100..120 {
+            world.publish_as(id, "z", "not.taken");
+        }
+        let two = world.publish(3, "x");
+        world.answer(Ok(()));
+        world.answer_at(two, Err(&transient()));
+        assert_eq!((versions(&world, one), versions(&world, two)), (vec![1], vec![1]));
+        world.limits = Limits { open_max: 1, waiting_max: 0, lane_max, ..Limits::default() };
+        world.restart(false);
+        let three = numbers(&mut world, 4, 6);
+        while !world.calls.is_empty() || world.wake_at_ms().is_some() {
+            world.wait(TIMEOUT_MS);
+            if !world.calls.is_empty() {
+                world.answer(Ok(()));
+            }
+        }
+        let all = [one, two, waits, three].map(|position| versions(&world, position));
+        assert_eq!(all, [vec![1], vec![1, 1], vec![1], vec![1]], "{lane_max}");
     }
 }

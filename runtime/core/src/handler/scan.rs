@@ -2,13 +2,15 @@
 
 use weirgate_types::{DeliveryId, Interest, KEY_REPAIRED, KeyHash, Position};
 
-use super::{Handler, ONE_LANE, Opened};
+use super::{Handler, MovedLane, ONE_LANE, Opened};
 use crate::{DeliveryPhase, DeliveryRow, EventHead, Limits, Next};
 
 /// What a handler makes of scanned events.
 #[derive(Debug, Default)]
 pub struct Found {
     pub opened: Vec<Opened>,
+    /// Lanes that moved to the version of an opened delivery's attempts.
+    pub moved: Vec<MovedLane>,
     /// Rows that were offered a correction.
     pub offered: Vec<(Position, DeliveryRow)>,
     /// Deliveries that run again, each with the correction at the second position.
@@ -117,9 +119,11 @@ impl Handler {
             None => found.opened.push(self.place(head.position, row)),
             Some(Some(known)) => {
                 let DeliveryRow { key, lane, parallel, alone, sequence, era, .. } = row;
-                // A version under which it ran already is the one that it stays with.
                 let as_of = if known.attempt > 0 { known.as_of } else { row.as_of };
-                let row = DeliveryRow { key, lane, parallel, as_of, alone, sequence, era, ..known };
+                let mut row = DeliveryRow { key, lane, parallel, as_of, alone, sequence, era, ..known };
+                if row.attempt > 0 && !self.finishing.is_empty() {
+                    found.moved.extend(self.join_lane(head.position, &mut row));
+                }
                 found.opened.push(self.place(head.position, row));
             }
             Some(None) => found.next.extend(self.lanes.pass(&row)),

@@ -23,6 +23,8 @@ pub struct Version {
 #[derive(Debug)]
 pub struct MovedLane {
     pub lane: KeyHash,
+    pub version: Position,
+    /// Changed rows.
     pub rows: Vec<(Position, DeliveryRow)>,
     /// Whether the lane has deliveries on disk, too.
     pub has_more: bool,
@@ -102,16 +104,35 @@ impl Handler {
 
     /// An attempt begins under another version than is chosen here. Only in a replay of the log: a handler that lagged then, or lags
     /// now, opens a delivery before or after what its key has under way has ended. All open deliveries of a key run under one
-    /// version, so the others move to that one too. Returns the changed rows; `None` if nothing moves.
+    /// version, so the others move to that one too. `None` if nothing moves.
     pub fn move_lane(&mut self, position: Position, version: Position) -> Option<MovedLane> {
         let row = self.lanes.get(position).filter(|row| self.version_of(row) != version)?;
+        Some(self.move_others(row.lane, position, version))
+    }
+
+    /// The same for a delivery that is opened now and whose attempts are known already.
+    pub(super) fn join_lane(&mut self, position: Position, row: &mut DeliveryRow) -> Option<MovedLane> {
         let lane = row.lane;
+        let attempted = self.open_of(lane).filter(|other| other.attempt > 0).map(|other| self.version_of(other));
+        let version = attempted.chain([self.version_of(row)]).max()?;
+        row.as_of = version;
+        let differs = self.open_of(lane).any(|other| self.version_of(other) != version);
+        (differs || self.lanes.spilled.holds(lane)).then(|| self.move_others(lane, position, version))
+    }
+
+    fn move_others(&mut self, lane: KeyHash, position: Position, version: Position) -> MovedLane {
         let mut rows = self.lanes.spilled.move_late(lane, version);
         for other in self.lanes.of_lane(lane).into_iter().filter(|other| *other != position) {
             let changed = self.lanes.change(other, |row| row.as_of = version);
             rows.extend(changed.map(|row| (other, row.clone())));
         }
-        Some(MovedLane { lane, rows, has_more: self.lanes.spilled.holds(lane) })
+        MovedLane { lane, version, rows, has_more: self.lanes.spilled.holds(lane) }
+    }
+
+    /// The open deliveries of a lane, but for those that can be read on disk.
+    fn open_of(&self, lane: KeyHash) -> impl Iterator<Item = &DeliveryRow> {
+        let open = self.lanes.of_lane(lane).into_iter().filter_map(|position| self.lanes.get(position));
+        open.chain(self.lanes.spilled.late_of(lane))
     }
 
     /// As of which position the version of a delivery is chosen that is opened now. `own` is where it would be if its key had
@@ -120,9 +141,7 @@ impl Handler {
         if self.finishing.is_empty() {
             return own;
         }
-        let open = self.lanes.of_lane(lane).into_iter().filter_map(|position| self.lanes.get(position));
-        let spilled = self.lanes.spilled.late_of(lane);
-        let open = open.chain(spilled).filter(|row| row.key == key).map(|row| row.as_of);
+        let open = self.open_of(lane).filter(|row| row.key == key).map(|row| row.as_of);
         let reported = self.under_way.get(&key).copied();
         open.chain(reported).chain([own]).min().unwrap_or(own)
     }

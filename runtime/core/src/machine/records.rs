@@ -103,7 +103,7 @@ impl Machine {
     ) {
         let Some(handler) = self.handlers.get_mut(&delivery.handler) else { return };
         if let Some(moved) = handler.move_lane(delivery.position, version) {
-            keep_moved(handler, version, moved, actions);
+            keep_moved(handler, moved, actions);
         }
         let Some(row) = handler.change(delivery.position, |row| row.start(attempt, version)) else { return };
         let (carried, call) = (row.carried.clone(), handler.lanes.call_of(delivery.position));
@@ -284,6 +284,9 @@ fn take_found(handler: &mut Handler, found: Found, live: bool, actions: &mut Vec
     for opened in found.opened {
         keep_opened(&handler.deployed.handler, opened, true, actions);
     }
+    for moved in found.moved {
+        keep_moved(handler, moved, actions);
+    }
     for (position, row) in found.offered {
         actions.push(Action::Keep { delivery: handler.id(position), row: Some(row), is_new: false });
     }
@@ -293,13 +296,14 @@ fn take_found(handler: &mut Handler, found: Found, live: bool, actions: &mut Vec
     }
 }
 
-fn keep_moved(handler: &Handler, version: Position, moved: MovedLane, actions: &mut Vec<Action>) {
-    for (position, row) in moved.rows {
+fn keep_moved(handler: &Handler, moved: MovedLane, actions: &mut Vec<Action>) {
+    let MovedLane { lane, version, rows, has_more } = moved;
+    for (position, row) in rows {
         actions.push(Action::Keep { delivery: handler.id(position), row: Some(row), is_new: false });
     }
-    if moved.has_more {
+    if has_more {
         let handler = handler.deployed.handler.clone();
-        actions.push(Action::MoveSpilled { handler, lane: moved.lane, version });
+        actions.push(Action::MoveSpilled { handler, lane, version });
     }
 }
 
