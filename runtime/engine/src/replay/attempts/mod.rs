@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use weirgate_types::{
-    Carried, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, HandlerName, Outcome, Position, Record, Stepped,
+    Carried, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, Outcome, Position, Record,
+    Stepped,
 };
 
 /// An attempt as it began, and the outbound calls that it made.
@@ -77,7 +78,7 @@ impl Attempts {
                 record.commits().iter().filter_map(|commit| self.committed(position, commit)).collect()
             }
             Record::DeliveryDecided(decided) => self.decided(position, decided).into_iter().collect(),
-            Record::Deployed(deployed) => self.discard_all(&deployed.handler),
+            Record::Deployed(deployed) => self.deployed(deployed),
             Record::Removed(removed) => {
                 self.carried.retain(|delivery, _| delivery.handler != removed.handler);
                 Vec::new()
@@ -115,9 +116,11 @@ impl Attempts {
         discarded.into_iter().collect()
     }
 
-    /// A deployment is a fence: what runs is discarded.
-    fn discard_all(&mut self, handler: &HandlerName) -> Vec<EndedCall> {
-        let ids: Vec<_> = self.calls.keys().filter(|(name, _)| name == handler).cloned().collect();
+    /// A deployment is a fence: what runs is discarded, unless its version finishes what it has under way.
+    fn deployed(&mut self, deployed: &Deployed) -> Vec<EndedCall> {
+        let ends = |call: &[(Begun, State)]| call.iter().any(|(begun, _)| !deployed.finishing.contains(&begun.version));
+        let of_handler = self.calls.iter().filter(|((name, _), call)| *name == deployed.handler && ends(call));
+        let ids: Vec<_> = of_handler.map(|(id, _)| id.clone()).collect();
         ids.iter().filter_map(|id| self.discard(id)).collect()
     }
 

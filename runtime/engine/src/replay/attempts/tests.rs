@@ -52,6 +52,20 @@ fn decided(position: u64, command: DeliveryCommand, carried: Carried) -> Record 
     Record::DeliveryDecided(DeliveryDecided { delivery, key, command, carried, actor, reason, at_ms: 1_000, emitted })
 }
 
+fn deployed(finishing: &[u64]) -> Record {
+    Record::Deployed(Deployed {
+        handler: delivery(5).handler,
+        digest: Digest([0; 32]),
+        manifest: "{}".into(),
+        actor: "a".into(),
+        reason: String::new(),
+        copied_from: None,
+        finishing: finishing.iter().copied().map(Position).collect(),
+        at_ms: 1_000,
+        wall_ms: 1_000,
+    })
+}
+
 /// The calls that end, with the position of the record that ends them.
 fn ended(records: &[Record]) -> Vec<(u64, EndedCall)> {
     let mut attempts = Attempts::default();
@@ -153,4 +167,16 @@ fn a_correction_stays_until_the_delivery_is_closed() {
     let carried: Vec<_> = calls.iter().map(|(_, call)| call[0].begun.carried.clone()).collect();
     assert_eq!(carried[0].correction, Some(Position(10)));
     assert_eq!((&carried[1], &carried[2]), (&Carried::default(), &reopened));
+}
+
+#[test]
+fn a_deployment_discards_what_runs_unless_its_version_finishes_it() {
+    let commits = |finishing: &[u64]| {
+        let records = [attempted(5, 1, 5), deployed(finishing), Record::Committed(commit(5, 1, Outcome::Completed))];
+        let ended = ended(&records).into_iter();
+        ended.flat_map(|(at, call)| call.into_iter().map(move |one| (at, one.commit))).collect::<Vec<_>>()
+    };
+    assert_eq!(commits(&[]), [(11, None)]);
+    assert_eq!(commits(&[2]), [(11, None)], "it is another version that finishes");
+    assert_eq!(commits(&[1]), [(12, Some(Position(12)))]);
 }
