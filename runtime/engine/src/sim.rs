@@ -4,6 +4,7 @@
 mod exit;
 mod operators;
 mod replays;
+mod what_ifs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,11 +44,15 @@ pub use exit::Exit;
 pub use weirgate_history::{Progress, Sizes};
 
 pub use crate::{
-    replay::{Attempts, Begun, EndedCall, Finder, Found},
+    replay::{
+        Attempts, Begun, Candidate, Closed, EndedCall, Executable, Finder, Found, Load, MissingAnswers, Runs,
+        Selection, WhatIf,
+    },
     tables::TABLES,
     writer::StepSizes,
 };
 pub use replays::{Hold, Holding};
+pub use what_ifs::{KeyRepair, LookedKey, Replay};
 
 /// What an engine runs on.
 pub struct Ground {
@@ -129,6 +134,18 @@ impl Call {
     /// Its deliveries' positions and attempts.
     pub fn items(&self) -> impl Iterator<Item = (Position, u32)> {
         self.0.items.iter().map(|item| (item.delivery.position, item.attempt))
+    }
+
+    /// The settings of the version that is called.
+    #[must_use]
+    pub fn has_setting(&self, name: &str) -> bool {
+        self.0.deployed.config.contains_key(name)
+    }
+
+    /// The time from which timers that it starts are counted.
+    #[must_use]
+    pub fn wall_ms(&self) -> u64 {
+        self.0.wall_ms
     }
 
     /// Whether its attempts got what the log says that they began with.

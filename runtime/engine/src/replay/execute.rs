@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use weirgate_host::{Call, CallError, Module, Outbound, OwnProcessor, Processor, ReadState};
-use weirgate_types::{CallLimits, Capabilities, Correction, DeliveryId, Event, HostCall, Manifest};
+use weirgate_host::{Call, CallError, Host, Module, ModuleError, Outbound, OwnProcessor, Processor, ReadState};
+use weirgate_types::{CallLimits, Capabilities, Correction, DeliveryId, Digest, Event, HostCall, Manifest};
 
 use super::{ReplayError, compare::Repeated};
 use crate::causation;
@@ -29,18 +29,36 @@ pub struct Executable {
 #[derive(Debug)]
 enum Code {
     Module(Module),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     Function(Function),
 }
 
-/// A handler as a function of its event and state.
-#[cfg(test)]
-pub type HandlerFunction = dyn Fn(&ItemInput, &dyn ReadState) -> weirgate_types::Effects + Send + Sync;
+/// Where modules come from.
+pub trait Load: Send + Sync {
+    /// The module of a digest, with the settings of a manifest.
+    ///
+    /// # Errors
+    /// It is missing, or cannot be loaded.
+    fn load_for(&self, digest: Digest, manifest: &Manifest) -> Result<Executable, ModuleError>;
+}
 
-#[cfg(test)]
-pub struct Function(Arc<HandlerFunction>);
+impl Load for Host {
+    fn load_for(&self, digest: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
+        Ok(Executable::new(self.load(digest)?, manifest))
+    }
+}
 
-#[cfg(test)]
+/// A handler as a function of the deliveries of a call and of what each of them reads.
+#[cfg(any(test, feature = "sim"))]
+pub type HandlerFunction = dyn Fn(&[Call<'_>], &[&dyn ReadState]) -> Vec<weirgate_types::Effects> + Send + Sync;
+
+#[cfg(any(test, feature = "sim"))]
+struct Function {
+    function: Arc<HandlerFunction>,
+    is_batch: bool,
+}
+
+#[cfg(any(test, feature = "sim"))]
 impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Function")
@@ -82,30 +100,33 @@ pub type Services = (Box<dyn ReadState>, Box<dyn Outbound>);
 
 impl Executable {
     pub fn new(module: Module, manifest: &Manifest) -> Self {
-        let (config, limits) = (Arc::new(manifest.config.clone()), patient(manifest.limits));
-        let (state_version, capabilities) = (manifest.state_version, manifest.capabilities.clone());
-        Self { code: Code::Module(module), state_version, config, limits, capabilities }
+        Self::of(Code::Module(module), manifest)
     }
 
-    #[cfg(test)]
-    pub fn of_function(function: Arc<HandlerFunction>) -> Self {
-        let (config, limits, capabilities) = (Arc::default(), CallLimits::default(), Capabilities::default());
-        Self { code: Code::Function(Function(function)), state_version: 1, config, limits, capabilities }
+    fn of(code: Code, manifest: &Manifest) -> Self {
+        let (config, limits) = (Arc::new(manifest.config.clone()), patient(manifest.limits));
+        let (state_version, capabilities) = (manifest.state_version, manifest.capabilities.clone());
+        Self { code, state_version, config, limits, capabilities }
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub fn of_function(function: Arc<HandlerFunction>, manifest: &Manifest) -> Self {
+        Self::of(Code::Function(Function { function, is_batch: manifest.batch.is_some() }), manifest)
     }
 
     /// A version that is not deployed yet. It gets its own limits, but for the time that it waits for a processor.
-    pub fn candidate(module: Module, manifest: &Manifest) -> Self {
-        let executable = Self::new(module, manifest);
+    #[must_use]
+    pub fn as_candidate(self, manifest: &Manifest) -> Self {
         let cpu_ms = manifest.limits.cpu_ms.saturating_mul(CANDIDATE_CPU_FACTOR);
-        Self { limits: CallLimits { cpu_ms, ..executable.limits }, ..executable }
+        Self { limits: CallLimits { cpu_ms, ..self.limits }, ..self }
     }
 
     /// Whether it takes several deliveries per call.
     pub fn is_batch(&self) -> bool {
         match &self.code {
             Code::Module(module) => module.is_batch(),
-            #[cfg(test)]
-            Code::Function(_) => false,
+            #[cfg(any(test, feature = "sim"))]
+            Code::Function(function) => function.is_batch,
         }
     }
 
@@ -164,24 +185,11 @@ impl Executable {
     }
 
     fn run(&self, calls: &[Call<'_>], mut services: Vec<Services>) -> Execution {
-        #[cfg(test)]
-        if let Code::Function(Function(function)) = &self.code {
-            let item = |call: &Call<'_>| ItemInput {
-                delivery: call.delivery.clone(),
-                attempt: call.attempt,
-                event: call.event.clone(),
-                depth: 0,
-                migrate_from: None,
-            };
-            let run = |(call, (state, _)): (&Call<'_>, &Services)| Repeated {
-                result: Ok(function(&item(call), &**state)),
-                log: Vec::new(),
-            };
-            let repeated = calls.iter().zip(&services).map(run).collect();
-            return Execution { repeated, ..Execution::default() };
-        }
-        #[cfg_attr(not(test), expect(irrefutable_let_patterns, reason = "tests have another kind"))]
-        let Code::Module(module) = &self.code else { return Execution::default() };
+        let module = match &self.code {
+            Code::Module(module) => module,
+            #[cfg(any(test, feature = "sim"))]
+            Code::Function(function) => return function.run(calls, &services),
+        };
         if let ([call], false) = (calls, module.is_batch())
             && let Some((state, outbound)) = services.pop()
         {
@@ -193,6 +201,16 @@ impl Executable {
         let report = module.call_batch(calls, states, outbound);
         let repeated = report.results.into_iter().zip(report.logs).map(|(result, log)| Repeated { result, log });
         Execution { repeated: repeated.collect(), correction: None, hosts: report.hosts }
+    }
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Function {
+    fn run(&self, calls: &[Call<'_>], services: &[Services]) -> Execution {
+        let states: Vec<&dyn ReadState> = services.iter().map(|(state, _)| &**state).collect();
+        let effects = (self.function)(calls, &states);
+        let repeated = effects.into_iter().map(|effects| Repeated { result: Ok(effects), log: Vec::new() });
+        Execution { repeated: repeated.collect(), ..Execution::default() }
     }
 }
 

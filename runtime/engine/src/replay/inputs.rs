@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_history::Look;
-use weirgate_host::{Host, ModuleError};
+use weirgate_host::ModuleError;
 use weirgate_log::LogReader;
 use weirgate_types::{Commit, Deployed, Manifest, Position, Record, Stepped};
 
 use super::{
     ReplayError,
     attempts::{Begun, Ended, EndedCall},
-    execute::{CallInput, Executable, ItemInput, Services},
+    execute::{CallInput, Executable, ItemInput, Load, Services},
     memory::{MemoryCalls, Step},
     past::{KeyInPast, Past},
     recorded::RecordedCalls,
@@ -24,7 +24,7 @@ const DEPLOYMENTS_MAX: usize = 64;
 /// See the module documentation.
 pub struct Inputs {
     log: LogReader,
-    host: Arc<Host>,
+    modules: Arc<dyn Load>,
     states: States,
     deployments: BTreeMap<Position, Arc<Deployment>>,
 }
@@ -44,13 +44,8 @@ pub struct Deployment {
 }
 
 impl Inputs {
-    pub fn new(log: LogReader, host: Arc<Host>, states: States) -> Self {
-        Self { log, host, states, deployments: BTreeMap::new() }
-    }
-
-    #[cfg(test)]
-    pub fn know(&mut self, version: Position, deployment: Arc<Deployment>) {
-        self.deployments.insert(version, deployment);
+    pub fn new(log: LogReader, modules: Arc<dyn Load>, states: States) -> Self {
+        Self { log, modules, states, deployments: BTreeMap::new() }
     }
 
     pub fn log(&self) -> &LogReader {
@@ -137,8 +132,8 @@ impl Inputs {
         };
         let manifest = Manifest::from_record(&record.manifest)
             .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
-        let executable = match self.host.load(record.digest) {
-            Ok(module) => Some(Executable::new(module, &manifest)),
+        let executable = match self.modules.load_for(record.digest, &manifest) {
+            Ok(executable) => Some(executable),
             Err(ModuleError::Missing(_)) => None,
             Err(source) => return Err(ReplayError::Module { digest: record.digest, source }),
         };

@@ -34,7 +34,7 @@ pub use bundle::{Bundle, BundleError, Ran, collect};
 pub(crate) use check::check;
 pub use check::{Checked, LeftOut};
 pub use compare::{Differs, Part};
-pub(crate) use execute::Executable;
+pub use execute::{Executable, Load};
 #[cfg(feature = "sim")]
 pub use find::{Finder, Found};
 pub use fixture::Fixture;

@@ -12,7 +12,7 @@ use weirgate_types::{Position, ReplayEnd};
 use super::{
     Apply, Bounded, Known, PlanId,
     compute::sources,
-    repair::{Looked, Part},
+    repair::{Looked, Part, has_changed},
 };
 use crate::{
     Refusal,
@@ -252,8 +252,7 @@ impl Applying<'_> {
         let (handler, key) = lane;
         let (mut through, mut found) = self.look(lane)?;
         let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
-        let look = self.shared.indexing.history.look();
-        if !look.of_lane(handler, key, through, 1)?.is_empty() {
+        if has_changed(&self.shared.indexing.history.look(), lane, through)? {
             (through, found) = self.look(lane)?;
         }
         match &found {

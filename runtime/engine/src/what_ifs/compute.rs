@@ -8,27 +8,35 @@ use weirgate_types::Position;
 use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands::Now};
 use crate::{
     handle::Shared,
-    replay::{KeyPlan, MayCall, MissingAnswers, ReplayError, Runs, Sources, plan_digest},
+    replay::{KeyPlan, Load, MayCall, MissingAnswers, Progress, ReplayError, Runs, Sources, WhatIf, plan_digest},
 };
 
 /// Until the index of the history is looked at again.
 const INDEX_PAUSE: Duration = Duration::from_millis(500);
 
 pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayError> {
-    let sources = sources(shared, known, false)?;
     let progress = Bounded::new(&known.watch, &known.request);
-    let examination = sources.examine(&known.request, &progress)?;
-    let stands = Now::new(shared, &sources, &known.request.handler);
+    compute_from(&sources(shared, known, false)?, shared, &known.request, &progress)
+}
+
+pub fn compute_from(
+    sources: &Sources,
+    shared: &Arc<Shared>,
+    request: &WhatIf,
+    progress: &dyn Progress,
+) -> Result<Computed, ReplayError> {
+    let examination = sources.examine(request, progress)?;
+    let stands = Now::new(shared, sources, &request.handler);
     let mut plans = BTreeMap::new();
     for (key, examined) in &examination.alone {
-        let plan = KeyPlan::new(key, examined, known.request.asked_at_ms, &stands)?;
+        let plan = KeyPlan::new(key, examined, request.asked_at_ms, &stands)?;
         if !plan.is_nothing() {
             plans.insert(key.clone(), plan);
         }
     }
-    let receivers = receivers::plans(shared, &sources, &known.request, &examination)?;
+    let receivers = receivers::plans(shared, sources, request, &examination)?;
     let digest = receivers::digest(plan_digest(&plans), &receivers);
-    let summary = Summary::of(&known.request.handler, &examination, &plans);
+    let summary = Summary::of(&request.handler, &examination, &plans);
     let bytes = examination
         .bytes()
         .saturating_add(plans.values().chain(receivers.values()).map(KeyPlan::bytes).fold(0, u64::saturating_add));
@@ -51,7 +59,10 @@ pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Resu
         match look.of_handlers(Position::ZERO, 1) {
             Err(HistoryError::NotReady { .. }) if !watch.is_cancelled() => thread::park_timeout(INDEX_PAUSE),
             Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(Sources { look, host: Arc::clone(shared.modules.host()), outside, may_call }),
+            Ok(_) => {
+                let modules = Arc::clone(shared.modules.host()) as Arc<dyn Load>;
+                return Ok(Sources { look, modules, outside, may_call });
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use weirgate_types::{HandlerName, Position};
 use super::{
     Bounded,
     apply::{Applying, Refused, is_busy},
-    repair::{Looked, Part},
+    repair::{Looked, Part, has_changed},
 };
 use crate::{
     Refusal,
@@ -121,8 +121,7 @@ impl Applying<'_> {
     fn receiver(&self, looked: &Looked<'_>) -> Result<Part, ReplayError> {
         let (handler, key) = looked.lane;
         let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
-        let look = self.shared.indexing.history.look();
-        if !look.of_lane(handler, key, looked.through, 1)?.is_empty() {
+        if has_changed(&self.shared.indexing.history.look(), looked.lane, looked.through)? {
             return Err(Refusal::HoldOver.into());
         }
         self.append(looked, hold)

@@ -27,12 +27,15 @@ use crate::{
     replay::{ReplayError, WhatIf},
 };
 pub use apply::Applied;
+#[cfg(feature = "sim")]
+pub use compute::compute_from;
 pub use known::{Apply, Computed, Known};
 use known::{Replays, Task};
 pub use plan_id::PlanId;
+#[cfg(feature = "sim")]
+pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed};
 pub use summary::Summary;
-use watch::Bounded;
-pub use watch::Watch;
+pub use watch::{Bounded, Watch};
 
 /// The nice value of the thread: a small part of a busy processor.
 const NICE: i32 = 15;

@@ -1,17 +1,19 @@
 //! Appends a repair: what a key's plan says, as one record, with what its handler compensates itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
+use weirgate_history::Look;
 use weirgate_types::{
     CallBefore, Digest, Effects, Event, EventLimits, HandlerName, KEY_REPAIRED, KeyRepaired, LoggedEvent, Position,
     Repaired, ValueBefore, json::JsonBytes,
 };
 
-use super::{apply::Applying, stands::Now};
+use super::{PlanId, apply::Applying, stands::Now};
 use crate::{
-    handle::KeyHold,
-    replay::{Examined, KeyPlan, LaneId, Planned, ReplayError, Sources},
+    Audit,
+    handle::{Choices, KeyHold, Shared},
+    replay::{Examined, KeyPlan, LaneId, Planned, ReplayError, Sources, WhatIf},
 };
 
 /// Values of the state that are longer are not handed over to the handler, in bytes.
@@ -36,41 +38,92 @@ pub struct Looked<'a> {
     pub part: u32,
 }
 
+/// What is appended for a key.
+pub enum Made {
+    /// Nothing, or what was refused.
+    Not(Part),
+    /// `is_all`: nothing is left to another record.
+    Record { repaired: Box<Repaired>, is_all: bool },
+}
+
+/// Makes the records of a replay's repairs.
+pub struct Repairing<'a> {
+    pub shared: &'a Arc<Shared>,
+    pub id: PlanId,
+    pub request: &'a WhatIf,
+    pub choices: &'a Choices,
+    pub audit: &'a Audit,
+}
+
+/// The deployment in force of a key's handler.
+pub struct InForce {
+    pub version: Position,
+    pub state_version: u32,
+    /// Whether it is asked to compensate what cannot be taken back.
+    pub takes_corrected: bool,
+}
+
+/// Whether the log has more of a key than what was looked at.
+pub fn has_changed(look: &Look, (handler, key): &LaneId, through: Position) -> Result<bool, ReplayError> {
+    Ok(!look.of_lane(handler, key, through, 1)?.is_empty())
+}
+
 impl Applying<'_> {
     /// Appends one record for a key that is on hold, if anything is to be done.
     pub fn append(&self, looked: &Looked<'_>, hold: KeyHold) -> Result<Part, ReplayError> {
+        let handler = self.runtime.block_on(self.handle.handler(looked.lane.0.clone()))?;
+        let module = self.shared.modules.host().load(handler.digest);
+        let in_force = InForce {
+            version: handler.version,
+            state_version: handler.manifest.state_version,
+            takes_corrected: module.is_ok_and(|module| module.has_on_corrected()),
+        };
+        match self.repairing().record(&self.sources()?, looked, &in_force)? {
+            Made::Not(part) => Ok(part),
+            Made::Record { repaired, is_all } => {
+                self.runtime.block_on(hold.repair(*repaired))?;
+                // Another look would have to wait for the handler to compensate what was handed over to it.
+                Ok(if is_all { Part::Whole } else { Part::More })
+            }
+        }
+    }
+
+    fn repairing(&self) -> Repairing<'_> {
+        let Self { shared, id, request, asked, .. } = self;
+        Repairing { shared, id: *id, request, choices: &asked.choices, audit: &asked.audit }
+    }
+}
+
+impl Repairing<'_> {
+    pub fn record(&self, sources: &Sources, looked: &Looked<'_>, in_force: &InForce) -> Result<Made, ReplayError> {
         let Looked { lane: (handler, key), through, examined, part } = looked;
-        let sources = self.sources()?;
-        let stands = Now::new(self.shared, &sources, handler);
+        let stands = Now::new(self.shared, sources, handler);
         let mut plan = KeyPlan::new(key, examined, self.request.asked_at_ms, &stands)?;
-        if self.asked.choices.fire_past {
+        if self.choices.fire_past {
             plan = plan.firing_past();
         }
         if let Some(reason) = plan.refused {
             let is_open = examined.notes.fails.as_ref().is_some_and(|fails| fails.is_open);
-            return Ok(if is_open { Part::Waits(reason) } else { Part::Refused(reason) });
+            return Ok(Made::Not(if is_open { Part::Waits(reason) } else { Part::Refused(reason) }));
         }
-        let in_force = self.runtime.block_on(self.handle.handler(handler.clone()))?;
-        let takes_corrected =
-            self.shared.modules.host().load(in_force.digest).is_ok_and(|module| module.has_on_corrected());
-        let hands_over = takes_corrected && plan.leaves();
+        let hands_over = in_force.takes_corrected && plan.leaves();
         if plan.is_empty() && !hands_over {
-            return Ok(Part::Nothing);
+            return Ok(Made::Not(Part::Nothing));
         }
         let is_all = plan.cut();
+        let corrected =
+            (hands_over && is_all).then(|| self.corrected(handler, &plan, sources, *through)).transpose()?;
         let repaired = Repaired {
             replay: self.id.replay,
             handler: handler.clone(),
             key: key.clone(),
             part: *part,
             version: in_force.version,
-            state_version: in_force.manifest.state_version,
+            state_version: in_force.state_version,
             from: examined.notes.from,
             through: *through,
             depth: plan.emitted.iter().map(|planned| planned.depth).max().unwrap_or(1),
-            corrected: (hands_over && is_all)
-                .then(|| self.corrected(handler, &plan, &sources, *through))
-                .transpose()?,
+            corrected,
             effects: Effects {
                 state: plan.state,
                 status: plan.status,
@@ -80,13 +133,11 @@ impl Applying<'_> {
             },
             unset: plan.unset,
             is_undo: self.id.is_undo,
-            actor: self.asked.audit.actor.clone(),
-            reason: self.asked.audit.reason.clone(),
+            actor: self.audit.actor.clone(),
+            reason: self.audit.reason.clone(),
             at_ms: 0,
         };
-        self.runtime.block_on(hold.repair(repaired))?;
-        // Another look would have to wait for the handler to compensate what was handed over to it.
-        Ok(if is_all { Part::Whole } else { Part::More })
+        Ok(Made::Record { repaired: Box::new(repaired), is_all })
     }
 
     /// An event of the fork, as it is appended: its identity names the replay. Several deliveries of a receiver may be ones that the log does
@@ -137,7 +188,7 @@ impl Applying<'_> {
         });
         let data = KeyRepaired {
             replay: self.id.replay.to_string(),
-            reason: self.asked.audit.reason.clone(),
+            reason: self.audit.reason.clone(),
             emitted_before: emitted_before.collect(),
             emitted_now: emitted_now.collect(),
             calls_before: calls_before.collect(),

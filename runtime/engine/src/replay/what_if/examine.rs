@@ -7,7 +7,6 @@ use std::{
 };
 
 use weirgate_history::Look;
-use weirgate_host::Host;
 use weirgate_log::LogReader;
 use weirgate_types::{Interest, Manifest, Position, Record};
 
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::{
     StorageError,
-    replay::{ReplayError, execute::Executable},
+    replay::{ReplayError, execute::Load},
 };
 
 /// How many positions of a key are asked for at once.
@@ -62,7 +61,7 @@ pub struct Bound {
 #[derive(Clone)]
 pub struct Sources {
     pub look: Arc<Look>,
-    pub host: Arc<Host>,
+    pub modules: Arc<dyn Load>,
     /// Where calls without a recorded answer go, and which are made.
     pub outside: Arc<dyn Outside>,
     pub may_call: MayCall,
@@ -133,7 +132,7 @@ impl Sources {
         request.selection.keys = vec![key.to_owned()];
         let mut fork = self.fork(&request, after, progress)?;
         self.begin(&mut fork, after)?;
-        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.host));
+        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules));
         let records = KeyRecords::new(self, key, &request, after);
         fork.run(&mut walk, records)?;
         Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
@@ -157,7 +156,7 @@ impl Sources {
         executed: &mut u64,
     ) -> Result<(BTreeMap<LaneId, Examined>, Option<Bound>), ReplayError> {
         self.begin(&mut fork, after)?;
-        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.host));
+        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules));
         let mut at = after;
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
         let bound = match fork.run(&mut walk, records) {
@@ -194,9 +193,9 @@ impl Sources {
             position: candidate.version.unwrap_or_default(),
             reason: error.to_string(),
         })?;
-        let module = self.host.load(candidate.module);
-        let module = module.map_err(|source| ReplayError::Module { digest: candidate.module, source })?;
-        let executable = Executable::candidate(module, &manifest);
+        let executable = self.modules.load_for(candidate.module, &manifest);
+        let executable = executable.map_err(|source| ReplayError::Module { digest: candidate.module, source })?;
+        let executable = executable.as_candidate(&manifest);
         let call_time_max = Duration::from_millis(manifest.limits.wall_ms);
         Ok(Some(Candidate { executable, interest: Interest::new(&manifest.subscriptions), call_time_max }))
     }

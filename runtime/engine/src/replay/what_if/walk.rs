@@ -7,7 +7,7 @@ use std::{
 };
 
 use weirgate_history::Look;
-use weirgate_host::{Host, ReadState, StateError};
+use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
 use weirgate_types::{
     Commit, Deployed, Effects, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
@@ -24,7 +24,7 @@ use crate::{
     replay::{
         ReplayError,
         attempts::{Attempts, Begun, Ended, EndedCall},
-        execute::ItemInput,
+        execute::{ItemInput, Load},
         inputs::{Deployment, Inputs, States},
         recorded::RecordedCalls,
     },
@@ -71,8 +71,8 @@ pub struct Found {
 }
 
 impl Walk {
-    pub fn new(look: Arc<Look>, host: Arc<Host>) -> Self {
-        let inputs = Inputs::new(look.log().clone(), host, States::History(Arc::clone(&look)));
+    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>) -> Self {
+        let inputs = Inputs::new(look.log().clone(), modules, States::History(Arc::clone(&look)));
         Self {
             inputs,
             look,
@@ -82,12 +82,6 @@ impl Walk {
             recent_bytes: 0,
             states: RefCell::default(),
         }
-    }
-
-    /// Takes a deployment whose module is not the host's.
-    #[cfg(test)]
-    pub fn know(&mut self, version: Position, deployment: Arc<Deployment>) {
-        self.inputs.know(version, deployment);
     }
 
     pub fn log(&self) -> &LogReader {

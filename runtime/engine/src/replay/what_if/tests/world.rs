@@ -7,7 +7,7 @@ use std::{
 };
 
 use weirgate_history::History;
-use weirgate_host::{Host, HostOptions, ReadState};
+use weirgate_host::{Call, ModuleError, ReadState};
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
 use weirgate_testkit::SimStorage;
 use weirgate_types::{
@@ -19,10 +19,7 @@ use super::{
     super::{run::Fork, walk::Walk, *},
     request,
 };
-use crate::replay::{
-    execute::{Executable, HandlerFunction, ItemInput},
-    inputs::Deployment,
-};
+use crate::replay::execute::{Executable, ItemInput, Load};
 
 pub const TOTALS: &str = "totals";
 pub const REPORTS: &str = "reports";
@@ -49,7 +46,32 @@ impl Chance {
 }
 
 /// What a version of a handler does with an event.
-pub type Handler = Arc<HandlerFunction>;
+pub type Handler = Arc<dyn Fn(&ItemInput, &dyn ReadState) -> Effects + Send + Sync>;
+
+/// The versions in force, as a fork executes them.
+struct Functions(BTreeMap<HandlerName, Handler>);
+
+impl Load for Functions {
+    fn load_for(&self, digest: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
+        let handler = self.0.get(&manifest.name).ok_or(ModuleError::Missing(digest))?;
+        Ok(executable(handler, manifest))
+    }
+}
+
+fn executable(handler: &Handler, manifest: &Manifest) -> Executable {
+    let handler = Arc::clone(handler);
+    let function = move |calls: &[Call<'_>], states: &[&dyn ReadState]| {
+        let item = |call: &Call<'_>| ItemInput {
+            delivery: call.delivery.clone(),
+            attempt: call.attempt,
+            event: call.event.clone(),
+            depth: 0,
+            migrate_from: None,
+        };
+        calls.iter().zip(states).map(|(call, state)| handler(&item(call), *state)).collect()
+    };
+    Executable::of_function(Arc::new(function), manifest)
+}
 
 fn number(state: &dyn ReadState, name: &str) -> u64 {
     let value = state.get(name).expect("a state");
@@ -269,19 +291,12 @@ impl World {
         let reader = self.log.reader();
         let history = History::without_files(reader.clone(), Arc::clone(self.log.epochs()), self.log.key_hasher());
         let look = Arc::new(Arc::new(history).look());
-        let dir = tempfile::tempdir().expect("a folder");
-        let host =
-            Arc::new(Host::new(HostOptions::new(dir.path().into(), vec!["never-called".into()])).expect("a host"));
-        let mut walk = Walk::new(look, host);
-        for (position, code) in self.versions.values() {
-            let Some((_, Record::Deployed(record))) = reader.read(*position).expect("a record") else { continue };
-            let executable = Some(Executable::of_function(Arc::clone(code)));
-            walk.know(*position, Arc::new(Deployment { record, executable }));
-        }
+        let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
+        let mut walk = Walk::new(look, Arc::new(Functions(functions.collect())));
         let request = request();
-        let json = manifest(TOTALS, "number");
-        let interest = weirgate_types::Interest::new(&Manifest::from_record(&json).expect("a manifest").subscriptions);
-        let executable = Executable::of_function(Arc::clone(candidate));
+        let manifest = Manifest::from_record(&manifest(TOTALS, "number")).expect("a manifest");
+        let interest = weirgate_types::Interest::new(&manifest.subscriptions);
+        let executable = executable(candidate, &manifest);
         let candidate = Some(run::Candidate { executable, interest, call_time_max: std::time::Duration::ZERO });
         let mut fork = Fork::alone(&request, candidate, Position::ZERO, &Everything);
         if let Some(differing) = cascade {

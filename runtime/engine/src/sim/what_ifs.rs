@@ -1,0 +1,98 @@
+//! What-ifs of a simulated engine, computed and turned into repairs as the thread of what-ifs does it. Handlers are functions.
+
+use std::sync::Arc;
+
+use weirgate_types::{HandlerName, Position, Repaired};
+
+use super::Engine;
+use crate::{
+    Audit, Choices, Computed, PlanId, WhatIfProgress,
+    replay::{Examined, LaneId, Load, MayCall, NoOutside, ReplayError, Sources, WhatIf},
+    what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed},
+};
+
+/// A what-if, or the undo of one, and what it is applied with.
+pub struct Replay {
+    pub id: PlanId,
+    pub request: WhatIf,
+    pub choices: Choices,
+    pub audit: Audit,
+    pub modules: Arc<dyn Load>,
+    /// Whether handlers are asked to compensate what cannot be taken back.
+    pub takes_corrected: bool,
+}
+
+/// A key as it was looked at.
+pub struct LookedKey {
+    lane: LaneId,
+    through: Position,
+    examined: Option<Examined>,
+}
+
+/// What an application does about a key that is on hold.
+#[derive(Debug)]
+pub enum KeyRepair {
+    Nothing,
+    Refused(String),
+    /// `is_all`: nothing is left to another record.
+    Record {
+        repaired: Box<Repaired>,
+        is_all: bool,
+    },
+}
+
+impl Engine {
+    /// # Errors
+    /// An input cannot be read.
+    pub fn compute(&self, replay: &Replay) -> Result<Computed, ReplayError> {
+        let watch = WhatIfProgress::default();
+        let progress = Bounded::new(&watch, &replay.request);
+        compute_from(&self.sources(replay), self.handle.shared(), &replay.request, &progress)
+    }
+
+    /// Looks at a key as it stands.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn look_at_key(&self, replay: &Replay, key: &str) -> Result<LookedKey, ReplayError> {
+        let sources = self.sources(replay);
+        let through = sources.look.log().head();
+        let request = WhatIf { through, ..replay.request.clone() };
+        let watch = WhatIfProgress::default();
+        let examined = sources.examine_key(&request, key, &Bounded::new(&watch, &request))?;
+        Ok(LookedKey { lane: (request.handler, key.to_owned()), through, examined })
+    }
+
+    /// The next record of a key that is on hold, and was looked at before that.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn repair_of(&self, replay: &Replay, looked: LookedKey, part: u32) -> Result<KeyRepair, ReplayError> {
+        let sources = self.sources(replay);
+        let looked = match has_changed(&sources.look, &looked.lane, looked.through)? {
+            true => self.look_at_key(replay, &looked.lane.1)?,
+            false => looked,
+        };
+        let LookedKey { lane, through, examined: Some(examined) } = &looked else { return Ok(KeyRepair::Nothing) };
+        let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
+        let Replay { id, request, choices, audit, .. } = replay;
+        let repairing = Repairing { shared: self.handle.shared(), id: *id, request, choices, audit };
+        let looked = Looked { lane, through: *through, examined, part };
+        Ok(match repairing.record(&sources, &looked, &in_force)? {
+            Made::Record { repaired, is_all } => KeyRepair::Record { repaired, is_all },
+            Made::Not(Part::Refused(reason) | Part::Waits(reason)) => KeyRepair::Refused(reason),
+            Made::Not(_) => KeyRepair::Nothing,
+        })
+    }
+
+    fn in_force(&self, handler: &HandlerName, takes_corrected: bool) -> Option<InForce> {
+        let item = self.handlers().into_iter().find(|item| item.name == *handler)?;
+        Some(InForce { version: item.version, state_version: item.manifest.state_version, takes_corrected })
+    }
+
+    fn sources(&self, replay: &Replay) -> Sources {
+        let look = Arc::new(self.handle.history().look());
+        let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(NoOutside));
+        Sources { look, modules, outside, may_call: MayCall::Nothing }
+    }
+}
