@@ -12,6 +12,7 @@ mod clients;
 mod clock;
 pub mod engine;
 mod figures;
+mod handlers;
 mod kinds;
 pub mod limits;
 mod plan;

@@ -42,6 +42,10 @@ pub struct Plan {
     pub rates: Rates,
     pub limits: Limits,
     pub log: LogOptions,
+    /// Whether repairs are those of what-ifs; otherwise they are any.
+    pub has_what_ifs: bool,
+    /// Whether handlers compensate themselves what a repair cannot take back.
+    pub takes_corrected: bool,
 }
 
 impl std::fmt::Display for Plan {
@@ -54,7 +58,8 @@ impl std::fmt::Display for Plan {
                 kind.name
             )?;
         }
-        writeln!(f, "{} steps, {} keys, {:?}", self.steps, self.keys, self.rates)?;
+        writeln!(f, "{} steps, {} keys, what-ifs: {}", self.steps, self.keys, self.has_what_ifs)?;
+        writeln!(f, "{:?}", self.rates)?;
         writeln!(f, "{:?}", self.limits)?;
         write!(f, "{:?}", self.log)
     }
@@ -88,6 +93,7 @@ impl Plan {
             reserve_bytes: chance.below(3) * 3_000,
             ..LogOptions::default()
         };
-        Self { seed, handlers, steps, keys, rates, limits, log }
+        let (has_what_ifs, takes_corrected) = (chance.one_in(2), chance.one_in(2));
+        Self { seed, handlers, steps, keys, rates, limits, log, has_what_ifs, takes_corrected }
     }
 }

@@ -82,6 +82,7 @@ impl Watched {
         self.corrections.clear();
         self.next.clear();
         self.key_versions.clear();
+        self.written.clear();
         (self.running, self.mode, self.mode_at) = (0, Mode::Running, Position::ZERO);
         self.breaker_open_until_ms = None;
     }

@@ -186,6 +186,8 @@ pub struct Watched {
     next: BTreeMap<KeyHash, u64>,
     /// The version under which the last attempt at each key began.
     key_versions: BTreeMap<KeyHash, Position>,
+    /// The record that last wrote a key's state.
+    written: BTreeMap<KeyHash, Position>,
 }
 
 #[derive(Debug)]
@@ -239,6 +241,7 @@ impl Checks {
             corrections: Vec::new(),
             next: BTreeMap::new(),
             key_versions: BTreeMap::new(),
+            written: BTreeMap::new(),
         };
         Self {
             handlers: [0, 1, 2].map(watched),
@@ -280,6 +283,7 @@ impl Checks {
                     self.committed(position, commit)?;
                     self.migrated(commit)?;
                 }
+                record.effects().for_each(|written| self.key_written(position, written));
             }
             Record::DeliveryDecided(one) => self.decided(position, one)?,
             Record::Released { delivery, emitted, .. } => self.released(delivery, emitted)?,
@@ -299,7 +303,7 @@ impl Checks {
             }
             Record::BreakerChanged(changed) => self.breaker_changed(changed),
             Record::GapPassed(gap) => self.gap_passed(gap)?,
-            Record::Repaired(repaired) => self.repaired(repaired)?,
+            Record::Repaired(repaired) => self.repaired(position, repaired)?,
             Record::TimeAnchored(anchor) => self.anchor = *anchor,
             Record::Accepted { .. }
             | Record::Stepped(_)

@@ -1,11 +1,12 @@
-//! What must hold for a repair: no attempt of its key is running, and it was made for the version in force.
+//! What must hold for a repair: no attempt of its key is running, it was made for the version in force, and it takes in all that was
+//! written before it.
 
-use weirgate_types::{KeyHasher, Repaired};
+use weirgate_types::{KeyHasher, Position, Repaired, Written};
 
 use super::{Checked, Checks, Life, Rule, check};
 
 impl Checks {
-    pub(super) fn repaired(&mut self, repaired: &Repaired) -> Checked {
+    pub(super) fn repaired(&mut self, position: Position, repaired: &Repaired) -> Checked {
         let (handler, key) = (&repaired.handler, KeyHasher::default().hash(&repaired.key));
         let watched = self.watched(handler);
         let running = watched.items.iter().find(|(_, item)| item.key == key && item.life == Life::Running);
@@ -16,9 +17,23 @@ impl Checks {
         check(Rule::Repairs, in_force == Some(repaired.version), || {
             format!("{handler} is repaired under {}, in force is {in_force:?}", repaired.version)
         })?;
+        let written = watched.written.get(&key).copied().unwrap_or_default();
+        check(Rule::Repairs, written <= repaired.through, || {
+            format!(
+                "{handler} {} is repaired as it was at {}, and was written at {written}",
+                repaired.key, repaired.through
+            )
+        })?;
+        self.key_written(position, repaired.written());
         self.state_versions.repaired(repaired);
         self.check_emitted(&repaired.effects.emitted)?;
         self.write_timers(repaired.written());
         Ok(())
+    }
+
+    pub(super) fn key_written(&mut self, position: Position, Written { handler, key, effects, .. }: Written<'_>) {
+        if !effects.state.is_empty() {
+            self.watched(handler).written.insert(KeyHasher::default().hash(key), position);
+        }
     }
 }

@@ -4,7 +4,7 @@
 use weirgate_engine::CommandRequest;
 use weirgate_types::{DeliveryId, Mode};
 
-use super::{COUNT, History, Stop, people::correction};
+use super::{History, Stop, people::correction};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{Life, check, index_of},
@@ -41,6 +41,7 @@ impl History<'_> {
                 break;
             }
         }
+        self.repair_all(&mut passes)?;
         if self.chance.one_in(3) {
             self.remove_at_the_end(&mut passes)?;
         }
@@ -70,7 +71,7 @@ impl History<'_> {
     }
 
     /// Continues until nothing is in flight and nothing will be due.
-    fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
+    pub(super) fn run_dry(&mut self, passes: &mut u64) -> Result<(), Stop> {
         let mut quiet = 0;
         while quiet < LOOKS {
             quiet = if self.go_on(passes)? { 0 } else { quiet + 1 };
@@ -161,9 +162,9 @@ impl History<'_> {
             if kind.is_some_and(|kind| matches!(kind.order, Order::None { .. })) {
                 continue;
             }
-            let count = self.count(&handler, &key);
+            let count = self.counts(&handler, &key).all;
             check(Rule::OnceOnly, count == completed, || {
-                format!("{COUNT} of {handler} and {key} is {count} after {completed} were completed")
+                format!("the count of {handler} and {key} is {count} after {completed} were completed")
             })?;
         }
         Ok(())

@@ -7,9 +7,11 @@ mod losses;
 mod memory;
 mod people;
 mod rebuilt;
+mod repaired;
 mod repairs;
 mod stopping;
 mod watching;
+mod what_ifs;
 
 use std::{
     collections::BTreeMap,
@@ -25,23 +27,23 @@ use watching::Watching;
 use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
 use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_types::{
-    AttemptFailure, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, HostCall,
-    KeyHasher, Position, Record, StateWrite, StatusWrite,
+    AttemptFailure, Correction, DeliveryId, Event, FailureClass, FailureKind, HandlerName, HostCall, KeyHasher,
+    Position, Record, Written,
 };
 use weirgate_views::MemoryStore;
 
 use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
-    attempts::{some_emission, some_failure, some_timer},
+    attempts::some_failure,
     checks::{Life, check},
-    clock, story,
+    clock,
+    handlers::{self, COUNT, Counts, Delivered, Handlers},
+    story,
     trace::Trace,
 };
 
 /// A history continues until it has had this many faults.
 const FAULTS_MIN: u64 = 10;
-/// The state value that counts completed deliveries of a key.
-const COUNT: &str = "count";
 
 /// Why a step ends the history.
 pub(crate) enum Stop {
@@ -81,6 +83,7 @@ struct History<'a> {
     records: Vec<(Position, Record)>,
     calls: Vec<Call>,
     people: People,
+    handlers: Handlers,
     repairs: Repairs,
     watching: Watching,
     /// Whether deployments bring schedules.
@@ -129,6 +132,7 @@ fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
         records: Vec::new(),
         calls: Vec::new(),
         people: People::default(),
+        handlers: Handlers { seed },
         repairs: Repairs::default(),
         watching: Watching::default(),
         has_schedules: true,
@@ -367,7 +371,7 @@ impl History<'_> {
         let items: Vec<_> = call.items().collect();
         let attempted = items.into_iter().map(|(position, _)| {
             let event = self.event_at(position);
-            let (key, is_timer) = (event.key().to_owned(), event.r#type == "timer.due");
+            let (key, r#type) = (event.key().to_owned(), event.r#type.clone());
             let failure = match failed.contains(&KeyHasher::default().hash(&key)) {
                 true => Some(AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")),
                 false => self.chance.one_in(fails).then(|| some_failure(&mut self.chance)),
@@ -375,9 +379,10 @@ impl History<'_> {
             self.figures.attempts += 1;
             let Some(failure) = failure else {
                 // The writes of an earlier item of the call are visible.
-                let count = counts.entry(key.clone()).or_insert_with(|| self.count(call.handler(), &key));
-                *count += 1;
-                let effects = self.effects(call.handler(), (&key, *count), position, is_timer || fails == 0);
+                let counts = counts.entry(key.clone()).or_insert_with(|| self.counts(call.handler(), &key));
+                let (handler, wall_ms) = (call.handler(), call.wall_ms());
+                let delivered = Delivered { handler, key: &key, r#type: &r#type, position, wall_ms };
+                let effects = self.handlers.handle(delivered, call.has_setting(handlers::FIXED), counts);
                 return Attempted { result: Ok(effects), correction: None, log: Vec::new() };
             };
             self.figures.faults += 1;
@@ -395,31 +400,8 @@ impl History<'_> {
         self.engine.end(call, attempted, hosts);
     }
 
-    fn effects(
-        &mut self,
-        handler: &HandlerName,
-        (key, count): (&str, u64),
-        position: Position,
-        plain: bool,
-    ) -> Effects {
-        let mut effects = Effects::default();
-        let value = Some(count.to_le_bytes().to_vec());
-        effects.state.push(StateWrite { name: COUNT.to_owned(), value });
-        if self.chance.one_in(2) {
-            let (state, data) = (format!("s{}", count % 5), Some(format!("{{\"count\":{count}}}")));
-            effects.status.push(StatusWrite { subject: key.to_owned(), state, text: String::new(), data });
-        }
-        effects.emitted.extend(some_emission(&mut self.chance, handler, key, position));
-        if !plain {
-            effects.timers.extend(some_timer(&mut self.chance, self.ground.clock().wall_ms()));
-        }
-        effects
-    }
-
-    /// The number of completed deliveries, according to the state.
-    fn count(&self, handler: &HandlerName, key: &str) -> u64 {
-        let value = self.engine.state(handler, key, COUNT);
-        value.and_then(|value| value.try_into().ok()).map_or(0, u64::from_le_bytes)
+    fn counts(&self, handler: &HandlerName, key: &str) -> Counts {
+        Counts::read(|name| self.engine.state(handler, key, name))
     }
 
     fn event_at(&self, position: Position) -> &Event {
@@ -436,9 +418,15 @@ impl History<'_> {
             if let Record::Removed(removed) = record {
                 completed.retain(|(handler, _), _| *handler != removed.handler);
             }
-            let added = if matches!(record, Record::Repaired(_)) { repairs::ADDED } else { 1 };
-            for written in record.effects().filter(|written| !written.effects.state.is_empty()) {
-                *completed.entry((written.handler.clone(), written.key.to_owned())).or_default() += added;
+            for Written { handler, key, effects, .. } in record.effects() {
+                let Some(write) = effects.state.iter().find(|write| write.name == COUNT) else { continue };
+                let count = completed.entry((handler.clone(), key.to_owned())).or_default();
+                *count = match record {
+                    // The candidate of a what-if may take fewer events.
+                    Record::Repaired(_) if self.plan.has_what_ifs => Counts::read(|_| write.value.clone()).all,
+                    Record::Repaired(_) => *count + repairs::ADDED,
+                    _ => *count + 1,
+                };
             }
         }
         completed

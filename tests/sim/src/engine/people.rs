@@ -11,6 +11,7 @@ use crate::{
     checks::{Life, check, migrations, versions},
     clients,
     clients::Intent,
+    handlers,
     plan::name,
     schedules,
 };
@@ -212,6 +213,11 @@ impl History<'_> {
     }
 
     pub(super) fn deploy(&mut self, index: usize, takes: Takes) {
+        let is_fixed = self.chance.one_in(2);
+        self.deploy_version(index, takes, is_fixed);
+    }
+
+    pub(super) fn deploy_version(&mut self, index: usize, takes: Takes, is_fixed: bool) {
         let Some(setting) = self.plan.handlers.get(index) else { return };
         let variant = if self.has_schedules { self.chance.below(8) } else { 0 };
         let manifest = schedules::with(&setting.manifest(name(index).as_str(), takes), variant);
@@ -222,6 +228,7 @@ impl History<'_> {
         let manifest = migrations::with(&manifest, version);
         let finishes = setting.kind.order == Order::Key && self.chance.one_in(2);
         let manifest = if finishes { versions::to_finish(&manifest) } else { manifest };
+        let manifest = if is_fixed { handlers::fixed(&manifest) } else { manifest };
         drop(self.engine.deploy(name(index), manifest));
     }
 

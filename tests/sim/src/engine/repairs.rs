@@ -6,19 +6,20 @@ use std::collections::BTreeMap;
 use weirgate_core::HOLD_MS_MAX;
 use weirgate_engine::{
     Audit, Refusal, ReplayRow, ReplayState, ReplayStep,
-    sim::{Answer, Hold, Holding},
+    sim::{Answer, Hold, Holding, LookedKey},
 };
 use weirgate_types::{
     Digest, Effects, Event, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Position, Record, Repaired, ReplayEnd,
     StateWrite, StatusWrite,
 };
 
-use super::{COUNT, History, Stop, unreadable};
+use super::{History, Stop, unreadable, what_ifs::WhatIfs};
 use crate::{
     Checked, NAMES, Rule,
     attempts::some_timer,
     checks::{check, index_of},
     clients,
+    handlers::COUNT,
     plan::name,
 };
 
@@ -40,12 +41,23 @@ struct KeyHold {
     is_ended: bool,
     /// How many records there were when it was known to be quiet.
     quiet_at: Option<usize>,
+    /// How a what-if saw the key before.
+    looked: Option<LookedKey>,
+}
+
+/// A repair that waits for its answer.
+pub struct Sent {
+    pub repaired: Repaired,
+    /// Nothing is left to another record.
+    pub is_all: bool,
+    pub answer: Answer<Position>,
 }
 
 #[derive(Default)]
 pub struct Repairs {
     hold: Option<KeyHold>,
-    sent: Option<(Repaired, Answer<Position>)>,
+    pub sent: Option<Sent>,
+    pub what_ifs: WhatIfs,
     /// The handler whose replay is gone on with, mostly.
     index: usize,
     /// Makes the ids of emissions unique.
@@ -55,6 +67,20 @@ pub struct Repairs {
 impl Repairs {
     pub fn are_cut_off(&mut self) {
         (self.hold, self.sent) = (None, None);
+        self.what_ifs.are_cut_off();
+    }
+
+    /// A key is on hold, or about to be repaired.
+    pub fn is_busy(&self) -> bool {
+        self.hold.is_some() || self.sent.is_some()
+    }
+
+    /// The hold that a what-if uses now. It ends with that.
+    pub fn take_looked(&mut self) -> Option<(Hold, String, LookedKey)> {
+        let current = self.hold.as_mut()?;
+        let looked = current.looked.take()?;
+        current.is_ended = true;
+        Some((current.hold.take()?, current.key.clone(), looked))
     }
 
     /// The key that may be on hold, with its handler.
@@ -63,7 +89,7 @@ impl Repairs {
     }
 }
 
-fn audit() -> Audit {
+pub fn audit() -> Audit {
     Audit { actor: "operator".to_owned(), reason: "a bug".to_owned() }
 }
 
@@ -74,7 +100,10 @@ impl History<'_> {
             if self.chance.one_in(5) {
                 self.repairs.index = self.chance.index(NAMES.len());
             }
-            self.go_on_with_replay(self.repairs.index)?;
+            match self.plan.has_what_ifs {
+                true => self.go_on_with_what_if(self.repairs.index)?,
+                false => self.go_on_with_replay(self.repairs.index)?,
+            }
         }
         // It may have begun just now, after a stall of the disk.
         let given_up = self.repairs.on_hold();
@@ -92,7 +121,7 @@ impl History<'_> {
     }
 
     /// The newest replay of a handler that was not removed since.
-    fn replay_of(&self, handler: &HandlerName) -> Result<Option<(Position, ReplayRow)>, Stop> {
+    pub(super) fn replay_of(&self, handler: &HandlerName) -> Result<Option<(Position, ReplayRow)>, Stop> {
         let mut newest = None;
         for (position, record) in &self.records {
             match record {
@@ -137,10 +166,13 @@ impl History<'_> {
     }
 
     fn ask_for_hold(&mut self, index: usize) {
-        if self.repairs.hold.is_some() {
-            return;
+        if self.repairs.hold.is_none() {
+            let key = format!("k{}", self.chance.below(self.plan.keys));
+            self.hold(index, key, None);
         }
-        let key = format!("k{}", self.chance.below(self.plan.keys));
+    }
+
+    pub(super) fn hold(&mut self, index: usize, key: String, looked: Option<LookedKey>) {
         self.repairs.hold = Some(KeyHold {
             index,
             holding: Some(self.engine.hold_key(name(index), key.clone())),
@@ -151,11 +183,12 @@ impl History<'_> {
             seen: (0, Position::ZERO),
             is_ended: false,
             quiet_at: None,
+            looked,
         });
     }
 
     /// A hold that is quiet is used, ended, or forgotten until its time is over.
-    fn use_hold(&mut self) -> Result<(), Stop> {
+    pub(super) fn use_hold(&mut self) -> Result<(), Stop> {
         let Some(current) = self.repairs.hold.as_ref().filter(|current| current.hold.is_some() && !current.is_ended)
         else {
             return Ok(());
@@ -165,6 +198,7 @@ impl History<'_> {
         }
         let (index, key, seen) = (current.index, current.key.clone(), current.seen);
         match self.chance.below(6) {
+            0 | 1 if current.looked.is_some() => self.repair_looked_at()?,
             0 | 1 => {
                 let Some((replay, row)) = self.replay_of(&name(index))? else { return Ok(()) };
                 let repaired = self.some_repair((replay, row.undoes), index, &key, seen);
@@ -172,7 +206,7 @@ impl History<'_> {
                 let Some(current) = self.repairs.hold.as_mut() else { return Ok(()) };
                 let Some(hold) = &current.hold else { return Ok(()) };
                 let answer = self.engine.repair(hold, repaired.clone(), has_more);
-                self.repairs.sent = Some((repaired, answer));
+                self.repairs.sent = Some(Sent { repaired, is_all: true, answer });
                 current.is_ended = !has_more;
                 if has_more {
                     // If this part is refused, the hold is over.
@@ -262,7 +296,7 @@ impl History<'_> {
             Some(Ok(hold)) => {
                 let version = self.engine.handlers().into_iter().find(|item| item.name == name(current.index));
                 current.seen = (
-                    self.count(&name(current.index), &current.key),
+                    self.counts(&name(current.index), &current.key).all,
                     version.map_or(Position::ZERO, |item| item.version),
                 );
                 (current.hold, current.holding, current.quiet_at) = (Some(hold), None, Some(self.records.len()));
@@ -295,11 +329,12 @@ impl History<'_> {
 
     /// A repair that was accepted is in the log as it was sent.
     fn hear_of_repair(&mut self) -> Result<(), Stop> {
-        let Some((sent, mut answer)) = self.repairs.sent.take() else { return Ok(()) };
+        let Some(Sent { repaired: sent, is_all, mut answer }) = self.repairs.sent.take() else { return Ok(()) };
         match answer.poll() {
-            None => self.repairs.sent = Some((sent, answer)),
+            None => self.repairs.sent = Some(Sent { repaired: sent, is_all, answer }),
             Some(Ok(position)) => {
                 self.figures.repairs += 1;
+                self.repairs.what_ifs.repaired(&sent.key, is_all);
                 let found = self.records.binary_search_by_key(&position, |(first, _)| *first).ok();
                 let record = found.and_then(|found| self.records.get(found)).map(|(_, record)| record);
                 let is_it =

@@ -55,6 +55,14 @@ impl Watching {
     }
 }
 
+impl Watching {
+    /// The state and data of a handler's part of a key's status, as browsers show it; empty if it has set none.
+    pub fn shown(&self, key: &str, handler: &HandlerName) -> (&str, &str) {
+        let part = self.documents.get(key).and_then(|document| document.parts.get(handler.as_str()));
+        part.map_or(("", ""), |part| (&part.state, part.data.as_ref().map_or("", |data| data.get())))
+    }
+}
+
 impl History<'_> {
     /// The phases that they see are those of the records.
     pub(super) fn check_parts(&self) -> Result<(), Stop> {

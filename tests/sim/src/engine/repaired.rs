@@ -1,0 +1,156 @@
+//! The end of a history with what-ifs: the fix is in force, nothing else goes on, and a handler is repaired whole. Then its keys stand as if
+//! the fix had handled all that they have completed.
+
+use std::collections::BTreeMap;
+
+use weirgate_engine::ReplayState;
+use weirgate_types::{HandlerName, Outcome, Position, Record, StatusWrite};
+
+use super::{History, Stop, unreadable};
+use crate::{
+    NAMES, Order, Rule, Takes,
+    checks::{check, index_of},
+    handlers::{Counts, Delivered},
+    plan::name,
+};
+
+/// Maximum number of passes until a replay has been applied.
+const PASSES_MAX: u32 = 2_000;
+
+/// What a key comes to.
+#[derive(Debug, Default)]
+struct Fixed {
+    counts: Counts,
+    status: Option<StatusWrite>,
+    /// Number of emitted events, by their data.
+    emitted: BTreeMap<Vec<u8>, usize>,
+    /// What its deliveries and other replays have emitted in fact.
+    others: BTreeMap<Vec<u8>, usize>,
+    /// What the replay has appended.
+    appended: BTreeMap<Vec<u8>, usize>,
+}
+
+impl History<'_> {
+    pub(super) fn repair_all(&mut self, passes: &mut u64) -> Result<(), Stop> {
+        if !self.plan.has_what_ifs {
+            return Ok(());
+        }
+        let index = self.chance.index(NAMES.len());
+        let handler = name(index);
+        self.end_replays()?;
+        // It takes all that any version has taken.
+        self.deploy_version(index, Takes { payments: true, emissions: index == 2 }, true);
+        self.ready_all();
+        self.run_dry(passes)?;
+        self.repairs.what_ifs.is_last = true;
+        self.ask_what_if(&handler)?;
+        self.pass()?;
+        let Some((replay, _)) = self.replay_of(&handler)? else {
+            return Err(unreadable(format!("there is no replay of {handler}")).into());
+        };
+        self.apply_all(index, ReplayState::Applied)?;
+        self.run_dry(passes)?;
+        self.check_nothing_left(replay, false)?;
+        self.check_fixed(&handler, replay)?;
+        let is_undone = self.replay_of(&handler)?.is_some_and(|(_, row)| row.may_be_approved(true));
+        if is_undone && self.chance.one_in(2) {
+            self.approve(replay, true)?;
+            self.pass()?;
+            self.apply_all(index, ReplayState::Undone)?;
+            self.run_dry(passes)?;
+            self.check_nothing_left(replay, true)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the handler's newest replay until it has ended.
+    fn apply_all(&mut self, index: usize, wanted: ReplayState) -> Result<(), Stop> {
+        let mut row = None;
+        for _ in 0..PASSES_MAX {
+            self.go_on_with_what_if(index)?;
+            self.use_hold()?;
+            self.pass()?;
+            for call in std::mem::take(&mut self.calls) {
+                self.end(call, 0);
+            }
+            row = self.replay_of(&name(index))?;
+            if row.as_ref().is_some_and(|(_, row)| row.state == wanted) {
+                return Ok(());
+            }
+        }
+        Ok(check(Rule::Liveness, false, || format!("a replay does not come to {wanted:?}: {row:?}"))?)
+    }
+
+    /// Computed again over all that has happened, it appends nothing: to apply it twice is to apply it once.
+    fn check_nothing_left(&mut self, replay: Position, is_undo: bool) -> Result<(), Stop> {
+        let head = self.checks.head;
+        let Some(mut asked) = self.asked(replay, is_undo.then_some(head)) else { return Ok(()) };
+        asked.request.through = head;
+        let left = self.compute(&asked)?.plans.into_values().find(|plan| !plan.is_empty());
+        Ok(check(Rule::Repairs, left.is_none(), || format!("replay {} was applied, and leaves {left:?}", asked.id))?)
+    }
+
+    /// The keys stand as if the fix had handled all that they have completed, and no event was appended that was there.
+    fn check_fixed(&self, handler: &HandlerName, replay: Position) -> Result<(), Stop> {
+        let order = self.checks.handlers.get(index_of(handler)).map(|watched| watched.kind.order);
+        if matches!(order, Some(Order::None { .. })) {
+            return Ok(());
+        }
+        let removes = |record: &Record| matches!(record, Record::Removed(removed) if removed.handler == *handler);
+        let was_removed = self.records.iter().any(|(_, record)| removes(record));
+        for (key, fixed) in self.fixed(handler, replay) {
+            let counts = self.counts(handler, key);
+            check(Rule::Repairs, counts == fixed.counts, || format!("{handler} {key} has {counts:?}, not {fixed:?}"))?;
+            let shown = self.watching.shown(key, handler);
+            let wanted = fixed.status.as_ref().map(|status| (&*status.state, status.data.as_deref().unwrap_or("")));
+            // What a removed handler of that name has shown stays.
+            let is_shown = wanted.map_or(shown == ("", "") || was_removed, |wanted| shown == wanted);
+            check(Rule::Repairs, is_shown, || format!("{handler} {key} is shown as {shown:?}, not {wanted:?}"))?;
+            let missing = fixed
+                .emitted
+                .iter()
+                .map(|(data, wanted)| (data, wanted.saturating_sub(fixed.others.get(data).copied().unwrap_or(0))));
+            let missing: BTreeMap<_, _> = missing.filter(|(_, missing)| *missing > 0).collect();
+            let is_right = missing
+                .iter()
+                .map(|(data, count)| (*data, *count))
+                .eq(fixed.appended.iter().map(|(data, count)| (data, *count)));
+            check(Rule::Repairs, is_right, || {
+                format!("{handler} {key}: {missing:?} were to be appended, of {fixed:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// By key.
+    fn fixed(&self, handler: &HandlerName, replay: Position) -> BTreeMap<&str, Fixed> {
+        let mut keys: BTreeMap<&str, Fixed> = BTreeMap::new();
+        for (_, record) in &self.records {
+            if matches!(record, Record::Removed(removed) if removed.handler == *handler) {
+                keys.clear();
+            }
+            for written in record.effects().filter(|written| written.handler == handler) {
+                let fixed = keys.entry(written.key).or_default();
+                let is_its = matches!(record, Record::Repaired(repaired) if repaired.replay == replay);
+                let emitted = if is_its { &mut fixed.appended } else { &mut fixed.others };
+                // Not the runtime's notices.
+                for event in written.effects.emitted.iter().filter(|event| event.r#type == "out.done") {
+                    *emitted.entry(event.data.clone()).or_default() += 1;
+                }
+            }
+            let completed = |outcome: &Outcome| matches!(outcome, Outcome::Completed | Outcome::Withheld);
+            let commits = record.commits().iter();
+            for commit in commits.filter(|commit| commit.handler == *handler && completed(&commit.outcome)) {
+                let fixed = keys.entry(&commit.key).or_default();
+                let (key, position, r#type) = (commit.key.as_str(), commit.event, &*self.event_at(commit.event).r#type);
+                let delivered = Delivered { handler, key, r#type, position, wall_ms: 0 };
+                let effects = self.handlers.handle(delivered, true, &mut fixed.counts);
+                fixed.status = effects.status.into_iter().last().or_else(|| fixed.status.take());
+                for event in effects.emitted {
+                    *fixed.emitted.entry(event.data).or_default() += 1;
+                }
+            }
+        }
+        keys
+    }
+}

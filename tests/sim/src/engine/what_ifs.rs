@@ -1,0 +1,205 @@
+//! Operators compute what-ifs of a fix, approve them, apply them key by key and undo them, beside the traffic of the same keys and through
+//! crashes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weirgate_engine::{
+    Computed, PlanId, ReplayRow, ReplayState, ReplayStep,
+    replay::Examination,
+    sim::{Candidate, Closed, KeyRepair, MissingAnswers, Replay, Runs, Selection, WhatIf},
+};
+use weirgate_types::{HandlerName, Position, Record, ReplayApproved, ReplayEnd, ReplayRequested};
+
+use super::{
+    History, Stop,
+    repairs::{Sent, audit},
+    unreadable,
+};
+use crate::{Rule, checks::check, handlers, plan::name};
+
+/// A replay that is being applied, or undone.
+pub struct Applying {
+    replay: Replay,
+    /// The keys of the plan that are left, each with the number of its next record.
+    left: BTreeMap<String, u32>,
+}
+
+/// What operators know of what-ifs.
+#[derive(Default)]
+pub struct WhatIfs {
+    /// Lost with the process, and computed again.
+    applying: Option<Applying>,
+    /// What each was found to come to, by the end of its range.
+    found: BTreeMap<(PlanId, Position), Examination>,
+    /// No replay is cancelled any more.
+    pub is_last: bool,
+}
+
+impl WhatIfs {
+    pub fn are_cut_off(&mut self) {
+        self.applying = None;
+    }
+
+    /// A repair is in the log.
+    pub fn repaired(&mut self, key: &str, is_all: bool) {
+        let Some(applying) = &mut self.applying else { return };
+        match applying.left.get_mut(key) {
+            Some(part) if !is_all => *part += 1,
+            _ => drop(applying.left.remove(key)),
+        }
+    }
+}
+
+impl History<'_> {
+    /// The next step of the newest replay of a handler.
+    pub(super) fn go_on_with_what_if(&mut self, index: usize) -> Result<(), Stop> {
+        let handler = name(index);
+        let Some((replay, row)) = self.replay_of(&handler)? else { return self.ask_what_if(&handler) };
+        let is_cancelled = row.is_under_way() && !self.repairs.what_ifs.is_last && self.chance.one_in(10);
+        let step = match row.state {
+            _ if is_cancelled => ReplayStep::End { replay, end: ReplayEnd::Cancelled },
+            ReplayState::Requested => return self.approve(replay, false),
+            ReplayState::Approved => {
+                let approved = row.approved.unwrap_or_default();
+                ReplayStep::Begin { replay, approved, undoes: row.undoes }
+            }
+            ReplayState::Applying => return self.apply_next(index, replay, &row),
+            _ if row.may_be_approved(true) && self.chance.one_in(2) => return self.approve(replay, true),
+            _ => return self.ask_what_if(&handler),
+        };
+        drop(self.engine.step_replay(step, audit()));
+        Ok(())
+    }
+
+    /// What if the version in force had handled all that was completed?
+    pub(super) fn ask_what_if(&mut self, handler: &HandlerName) -> Result<(), Stop> {
+        let item = self.engine.handlers().into_iter().find(|item| item.name == *handler);
+        let Some(item) = item.filter(|item| handlers::is_fixed(&item.manifest)) else { return Ok(()) };
+        let Some(Record::Deployed(deployed)) = self.record_at(item.version) else { return Ok(()) };
+        let candidate =
+            Candidate { module: item.digest, manifest: deployed.manifest.clone(), version: Some(item.version) };
+        let request = WhatIf {
+            handler: handler.clone(),
+            runs: Runs::Candidate(candidate),
+            selection: Selection { outcome: Some(Closed::Completed), ..Selection::default() },
+            missing_answers: MissingAnswers::Fail,
+            bounds: weirgate_engine::replay::Bounds::default(),
+            through: self.checks.head,
+            asked_at_ms: 0,
+        };
+        let request = serde_json::to_string(&request).map_err(unreadable)?;
+        drop(self.engine.step_replay(ReplayStep::Request { handler: handler.clone(), request }, audit()));
+        Ok(())
+    }
+
+    /// Approves a plan, or that of its undo, as far as the log goes.
+    pub(super) fn approve(&mut self, replay: Position, undoes: bool) -> Result<(), Stop> {
+        let Some(asked) = self.asked(replay, undoes.then_some(self.checks.head)) else { return Ok(()) };
+        let (plan, through) = (self.compute(&asked)?.digest, asked.request.through);
+        let step = ReplayStep::Approve { replay, plan, through, choices: "{}".to_owned(), undoes };
+        drop(self.engine.step_replay(step, audit()));
+        Ok(())
+    }
+
+    /// Puts the next key on hold. When there is none, the replay ends.
+    fn apply_next(&mut self, index: usize, replay: Position, row: &ReplayRow) -> Result<(), Stop> {
+        if self.repairs.is_busy() {
+            return Ok(());
+        }
+        let id = PlanId { replay, is_undo: row.undoes };
+        let applying = self.repairs.what_ifs.applying.take().filter(|applying| applying.replay.id == id);
+        let applying = match applying {
+            Some(applying) => applying,
+            None => {
+                let through = row.approved.and_then(|approved| self.record_at(approved)).and_then(through_of);
+                let Some(asked) = self.asked(replay, row.undoes.then_some(through.unwrap_or_default())) else {
+                    return Ok(());
+                };
+                let plans = self.compute(&asked)?.plans;
+                Applying { replay: asked, left: plans.into_keys().map(|key| (key, 0)).collect() }
+            }
+        };
+        let keys: Vec<_> = applying.left.keys().cloned().collect();
+        match self.chance.pick(&keys) {
+            Some(key) => {
+                let looked = self.engine.look_at_key(&applying.replay, key).map_err(unreadable)?;
+                self.hold(index, key.clone(), Some(looked));
+            }
+            None => {
+                let end = if row.undoes { ReplayEnd::Undone } else { ReplayEnd::Applied };
+                drop(self.engine.step_replay(ReplayStep::End { replay, end }, audit()));
+            }
+        }
+        self.repairs.what_ifs.applying = Some(applying);
+        Ok(())
+    }
+
+    /// Repairs the key that is on hold, as it stands now.
+    pub(super) fn repair_looked_at(&mut self) -> Result<(), Stop> {
+        let Some((hold, key, looked)) = self.repairs.take_looked() else { return Ok(()) };
+        let applying = self.repairs.what_ifs.applying.as_mut();
+        let Some((applying, part)) =
+            applying.and_then(|applying| applying.left.get(&key).copied().map(|part| (applying, part)))
+        else {
+            self.engine.end_hold(&hold);
+            return Ok(());
+        };
+        match self.engine.repair_of(&applying.replay, looked, part).map_err(unreadable)? {
+            KeyRepair::Nothing | KeyRepair::Refused(_) => {
+                applying.left.remove(&key);
+                self.engine.end_hold(&hold);
+            }
+            KeyRepair::Record { repaired, is_all } => {
+                let answer = self.engine.repair(&hold, (*repaired).clone(), false);
+                self.repairs.sent = Some(Sent { repaired: *repaired, is_all, answer });
+            }
+        }
+        Ok(())
+    }
+
+    /// A replay as it was asked for; with `undo_through`, its undo.
+    pub(super) fn asked(&self, replay: Position, undo_through: Option<Position>) -> Option<Replay> {
+        let Some(Record::ReplayRequested(ReplayRequested { request, at_ms, .. })) = self.record_at(replay) else {
+            return None;
+        };
+        let mut request: WhatIf = serde_json::from_str(request).ok()?;
+        request.asked_at_ms = *at_ms;
+        if let Some(through) = undo_through {
+            let selection = Selection { after: replay, ..Selection::default() };
+            request = WhatIf { runs: Runs::Without(replay), selection, through, ..request };
+        }
+        Some(Replay {
+            id: PlanId { replay, is_undo: undo_through.is_some() },
+            request,
+            choices: weirgate_engine::Choices::default(),
+            audit: audit(),
+            modules: Arc::new(self.handlers),
+            takes_corrected: self.plan.takes_corrected,
+        })
+    }
+
+    /// What is found does not depend on when it is computed, and by which process.
+    pub(super) fn compute(&mut self, asked: &Replay) -> Result<Computed, Stop> {
+        let history = self.engine.handle().history();
+        while history.make_next(&|_| true).map_err(unreadable)? != weirgate_engine::Made::Nothing {}
+        let computed = self.engine.compute(asked).map_err(unreadable)?;
+        let through = asked.request.through;
+        let known = self.repairs.what_ifs.found.entry((asked.id, through)).or_insert(computed.examination.clone());
+        check(Rule::Repairs, *known == computed.examination, || {
+            format!("replay {} through {through} found {known:?}, and now {:?}", asked.id, computed.examination)
+        })?;
+        Ok(computed)
+    }
+
+    fn record_at(&self, position: Position) -> Option<&Record> {
+        let found = self.records.binary_search_by_key(&position, |(first, _)| *first).ok()?;
+        self.records.get(found).map(|(_, record)| record)
+    }
+}
+
+fn through_of(record: &Record) -> Option<Position> {
+    match record {
+        Record::ReplayApproved(ReplayApproved { through, .. }) => Some(*through),
+        _ => None,
+    }
+}

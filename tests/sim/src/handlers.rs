@@ -1,0 +1,133 @@
+//! What the handlers of a history do with a delivery that succeeds: a function of its event, its state and the time, so that what-ifs can
+//! execute it again. A version without the setting [`FIXED`] has a bug.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weirgate_engine::sim::{Executable, Load};
+use weirgate_host::{Call, ModuleError, ReadState};
+use weirgate_types::{Digest, Effects, Event, HandlerName, KEY_REPAIRED, Manifest, Position, StateWrite, StatusWrite};
+
+use crate::{
+    Chance,
+    attempts::{some_emission, some_timer},
+    checks::index_of,
+};
+
+/// The state value that counts completed deliveries of a key.
+pub const COUNT: &str = "count";
+/// Counts them too, but for those that the bug is about.
+pub const RIGHT: &str = "right";
+/// Where the last compensation of a key was asked for.
+const COMPENSATED: &str = "compensated";
+/// A setting of versions without the bug.
+pub const FIXED: &str = "fixed";
+
+/// A delivery that succeeds.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered<'a> {
+    pub handler: &'a HandlerName,
+    pub key: &'a str,
+    pub r#type: &'a str,
+    pub position: Position,
+    pub wall_ms: u64,
+}
+
+/// The state of a key.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub all: u64,
+    pub right: u64,
+}
+
+/// The handlers of a history.
+#[derive(Debug, Clone, Copy)]
+pub struct Handlers {
+    pub seed: u64,
+}
+
+impl Counts {
+    pub fn read(read: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
+        let number = |name| read(name).and_then(|value| value.try_into().ok()).map_or(0, u64::from_le_bytes);
+        Self { all: number(COUNT), right: number(RIGHT) }
+    }
+
+    fn writes(self) -> Vec<StateWrite> {
+        vec![write(COUNT, self.all), write(RIGHT, self.right)]
+    }
+}
+
+fn write(name: &str, number: u64) -> StateWrite {
+    StateWrite { name: name.to_owned(), value: Some(number.to_le_bytes().to_vec()) }
+}
+
+impl Handlers {
+    /// What a delivery comes to, and what it makes of the state.
+    pub fn handle(self, delivered: Delivered<'_>, is_fixed: bool, counts: &mut Counts) -> Effects {
+        let Delivered { handler, key, r#type, position, wall_ms } = delivered;
+        if r#type == KEY_REPAIRED {
+            return Effects { state: vec![write(COMPENSATED, position.0)], ..Effects::default() };
+        }
+        let mut chance = self.chance(handler, position);
+        let is_wrong = chance.one_in(3) && !is_fixed;
+        counts.all += 1;
+        counts.right += u64::from(!is_wrong);
+        let mut effects = Effects { state: counts.writes(), ..Effects::default() };
+        if chance.one_in(2) {
+            let (state, data) = (format!("s{}", position.0 % 5), Some(format!("{{\"right\":{}}}", counts.right)));
+            let state = if is_wrong { "wrong".to_owned() } else { state };
+            effects.status.push(StatusWrite { subject: key.to_owned(), state, text: String::new(), data });
+        }
+        let emission = some_emission(&mut chance, handler, key, position);
+        effects.emitted.extend(emission.filter(|_| !is_wrong).map(|event| Event { data: data_of(position), ..event }));
+        if r#type != "timer.due" {
+            effects.timers.extend(some_timer(&mut chance, wall_ms));
+        }
+        effects
+    }
+
+    fn chance(self, handler: &HandlerName, position: Position) -> Chance {
+        Chance::seeded(self.seed.wrapping_mul(31).wrapping_add(position.0 * 3 + index_of(handler) as u64))
+    }
+
+    /// The deliveries of a call: later ones see what earlier ones of their key have written.
+    fn call(self, calls: &[Call<'_>], states: &[&dyn ReadState], is_fixed: bool) -> Vec<Effects> {
+        let mut written: BTreeMap<&str, Counts> = BTreeMap::new();
+        let handled = calls.iter().zip(states).map(|(call, state)| {
+            let read = || Counts::read(|name| state.get(name).ok().flatten());
+            let counts = written.entry(call.key).or_insert_with(read);
+            let delivered = Delivered {
+                handler: &call.delivery.handler,
+                key: call.key,
+                r#type: &call.event.r#type,
+                position: call.delivery.position,
+                wall_ms: call.wall_ms,
+            };
+            self.handle(delivered, is_fixed, counts)
+        });
+        handled.collect()
+    }
+}
+
+/// Some emitted events of a key are equal.
+fn data_of(position: Position) -> Vec<u8> {
+    format!("{{\"n\":{}}}", position.0 % 3).into_bytes()
+}
+
+/// The manifest of a version without the bug.
+#[must_use]
+pub fn fixed(manifest: &str) -> String {
+    format!(r#"{},"config":{{"{FIXED}":"yes"}}}}"#, manifest.strip_suffix('}').unwrap_or(manifest))
+}
+
+#[must_use]
+pub fn is_fixed(manifest: &Manifest) -> bool {
+    manifest.config.contains_key(FIXED)
+}
+
+impl Load for Handlers {
+    fn load_for(&self, _: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
+        let (handlers, is_fixed) = (*self, is_fixed(manifest));
+        let call = move |calls: &[Call<'_>], states: &[&dyn ReadState]| handlers.call(calls, states, is_fixed);
+        Ok(Executable::of_function(Arc::new(call), manifest))
+    }
+}
