@@ -56,7 +56,7 @@ impl Handle {
     /// [`Refusal::TooManyQueries`], [`Refusal::HistoryNotReady`]; the log cannot be read, or the candidate not be executed.
     pub async fn check(&self, candidate: &Candidate, sample: usize) -> Result<Checked, Refusal> {
         let executable =
-            Executable::new(candidate.module.clone(), &candidate.manifest).as_candidate(&candidate.manifest);
+            Executable::new(candidate.module.clone(), &candidate.manifest).into_candidate(&candidate.manifest);
         let handler = candidate.manifest.name.clone();
         let mut recordings = self.recordings(self.head());
         let work = move |pace: &mut Pace| replay::check(&mut recordings, &executable, (&handler, sample), pace);

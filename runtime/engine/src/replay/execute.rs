@@ -99,7 +99,7 @@ pub struct Execution {
 pub type Services = (Box<dyn ReadState>, Box<dyn Outbound>);
 
 impl Executable {
-    pub fn new(module: Module, manifest: &Manifest) -> Self {
+    pub(crate) fn new(module: Module, manifest: &Manifest) -> Self {
         Self::of(Code::Module(module), manifest)
     }
 
@@ -115,14 +115,13 @@ impl Executable {
     }
 
     /// A version that is not deployed yet. It gets its own limits, but for the time that it waits for a processor.
-    #[must_use]
-    pub fn as_candidate(self, manifest: &Manifest) -> Self {
+    pub(crate) fn into_candidate(self, manifest: &Manifest) -> Self {
         let cpu_ms = manifest.limits.cpu_ms.saturating_mul(CANDIDATE_CPU_FACTOR);
         Self { limits: CallLimits { cpu_ms, ..self.limits }, ..self }
     }
 
     /// Whether it takes several deliveries per call.
-    pub fn is_batch(&self) -> bool {
+    pub(crate) fn is_batch(&self) -> bool {
         match &self.code {
             Code::Module(module) => module.is_batch(),
             #[cfg(any(test, feature = "sim"))]
@@ -131,7 +130,7 @@ impl Executable {
     }
 
     /// `services` are those of the item at an index; asked for again if the host has no room at first.
-    pub fn execute(
+    pub(crate) fn execute(
         &self,
         call: &CallInput,
         services: impl Fn(usize) -> Result<Services, ReplayError>,
@@ -142,7 +141,7 @@ impl Executable {
     }
 
     /// The same, as long as `processor` does not discard it.
-    pub fn execute_for(
+    pub(crate) fn execute_for(
         &self,
         processor: &Arc<dyn Processor>,
         call: &CallInput,

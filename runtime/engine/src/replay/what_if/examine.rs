@@ -195,7 +195,7 @@ impl Sources {
         })?;
         let executable = self.modules.load_for(candidate.module, &manifest);
         let executable = executable.map_err(|source| ReplayError::Module { digest: candidate.module, source })?;
-        let executable = executable.as_candidate(&manifest);
+        let executable = executable.into_candidate(&manifest);
         let call_time_max = Duration::from_millis(manifest.limits.wall_ms);
         Ok(Some(Candidate { executable, interest: Interest::new(&manifest.subscriptions), call_time_max }))
     }
