@@ -3,7 +3,7 @@
 use weirgate_sim::{engine, engine::Stage, limits};
 
 /// About half a minute of one core.
-const HISTORIES: u64 = 7_000;
+const HISTORIES: u64 = 3_000;
 const LOSSES: u64 = 1_500;
 
 /// The environment of histories, besides their seeds.
@@ -20,7 +20,7 @@ fn every_history_keeps_the_rules() {
         assert!(outcome.figures.faults >= 10, "seed {seed} has seen {} faults", outcome.figures.faults);
         repairs += outcome.figures.repairs;
     }
-    assert!(repairs > HISTORIES / 10, "{repairs} repairs");
+    assert!(repairs > HISTORIES / 2, "{repairs} repairs");
 }
 
 #[test]
