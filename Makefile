@@ -9,7 +9,7 @@ install: ; @PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" tools/install.sh
 check: ; @tools/check.sh
 # Whether the simulator finds each seeded bug; see docs/simulation.md.
 mutants: ; @tools/mutants.sh
-# The orders workload; see docs/performance.md.
+# Everything that there is a goal for, as a table in docs/performance.md.
 bench: ; @tools/bench.sh
 # Forget the demo's orders.
 clean-demo: ; rm -rf target/demo

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Runs the benchmarks: the orders workload and status push, on the real binary. With RESTATE_SERVER and RESTATE_DRIVER set,
-# Restate alternates with it. docs/performance.md has the method. Arguments go to the orders runs: tools/bench.sh --repeats 1
+# Measures everything that docs/performance.md has a goal for, in one run, and writes its table. EVENTS says how far the log grows
+# (1000000; most goals are for 10000000), MINUTES how long that may take (30). WEIRGATE_BASELINE is an earlier build of the server
+# that alternates with this one; with RESTATE_SERVER and RESTATE_DRIVER set, Restate does too. Arguments go to `weirgate-bench table`.
 source "$(dirname "$0")/lib.sh"
 need_rust; need_wasm
-build_server
-say "building the driver and its handler"
-cargo build --release --locked -p weirgate-bench
+export EVENTS=${EVENTS:-1000000} MINUTES=${MINUTES:-30}
+# As the tests are built, so that they share dependencies: one crate alone is resolved with other features.
+say "building Weirgate, the driver and its handler"
+cargo build --release --locked --workspace --bins
 build_bench_handler
 bench=target/release/weirgate-bench
-peer=()
-if [ -n "${RESTATE_SERVER:-}" ] && [ -n "${RESTATE_DRIVER:-}" ]; then
-  peer=(--peer restate)
-else
-  # An empty value counts as unset.
-  unset RESTATE_SERVER RESTATE_DRIVER
+# An empty value counts as unset.
+for name in RESTATE_SERVER RESTATE_DRIVER WEIRGATE_BASELINE; do [ -n "${!name:-}" ] || unset "$name"; done
+[ -n "${RESTATE_SERVER:-}" ] && [ -n "${RESTATE_DRIVER:-}" ] ||
   say "without Restate: set RESTATE_SERVER and RESTATE_DRIVER to its server and a driver (docs/performance.md)"
-fi
-say "machine: $(nproc) processors, $(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg)"
-say "orders"; "$bench" orders "${peer[@]}" "$@"
-say "status push, beside its floor"; "$bench" push
+[ -n "${WEIRGATE_BASELINE:-}" ] || say "without a baseline: set WEIRGATE_BASELINE to the server's binary of an earlier build"
+mkdir -p target/bench
+say "calls in fresh instances"
+cargo bench --locked --workspace --bench call_cost -- 20000 5 | tee target/bench/calls
+say "orders, status push, a growing log: $EVENTS events"
+"$bench" table --events "$EVENTS" --minutes "$MINUTES" --calls target/bench/calls --into docs/performance.md "$@"

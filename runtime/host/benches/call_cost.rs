@@ -1,7 +1,7 @@
 //! The cost of a call: CPU time of a fresh instance and one call of the guest `hostile`'s `plain`, which parses a small JSON
-//! event, reads and writes one state value and sets one status. On one thread and on two.
+//! event, reads and writes one state value and sets one status. On one thread and on two, a line of text and one of JSON for each.
 //!
-//! `cargo bench -p weirgate-host --bench call_cost -- [calls] [component.wasm event-type]`
+//! `cargo bench --workspace --bench call_cost -- [calls] [times] [component.wasm event-type]`
 
 use std::{
     collections::BTreeMap,
@@ -34,13 +34,14 @@ fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
         return Ok(compile_in_this_process());
     }
     let calls = arguments.first().map_or(Ok(20_000), |calls| calls.parse())?;
-    let bytes = arguments.get(1).map_or_else(|| Ok(weirgate_guests::build("hostile")), std::fs::read)?;
-    let event_type = arguments.get(2).map_or("hostile.plain", String::as_str).to_owned();
+    let times = arguments.get(1).map_or(Ok(1), |times| times.parse())?;
+    let bytes = arguments.get(2).map_or_else(|| Ok(weirgate_guests::build("hostile")), std::fs::read)?;
+    let event_type = arguments.get(3).map_or("hostile.plain", String::as_str).to_owned();
     let dir = tempfile::tempdir()?;
     let compiler = vec![std::env::current_exe()?.into(), "compile".into()];
     let host = Host::new(HostOptions::new(dir.path().to_owned(), compiler))?;
     let module = host.load(host.put_module(&bytes)?.digest)?;
-    for threads in [1, 2] {
+    for threads in [1, 2].repeat(times) {
         measure(&module, &event_type, threads, calls);
     }
     Ok(std::process::ExitCode::SUCCESS)
@@ -67,6 +68,8 @@ fn measure(module: &Module, event_type: &str, threads: u32, calls: u32) {
         at(99),
         f64::from(calls * threads) / wall.as_secs_f64(),
     );
+    let median_us = at(50).as_secs_f64() * 1e6;
+    println!("{}", serde_json::json!({ "threads": threads, "count": calls, "median_us": median_us }));
 }
 
 /// The CPU time of each call, after a warm-up.

@@ -1,8 +1,10 @@
 //! The runs of the orders workload: each load several times, alternating with the peer, then medians and ratios.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     figures,
@@ -15,30 +17,44 @@ use crate::{
 
 /// Restate is slower; its runs should take about as long.
 const PEER_EVENTS_SHARE: usize = 6;
+/// The system of a baseline's runs.
+const BASELINE: &str = "baseline";
 /// Duration of an open-loop run, in seconds.
 const OPEN_SECONDS: usize = 10;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Comparison {
     /// Loads: closed-N (in flight), batch-N (in flight, 16 a request), open-N (a second)
     #[arg(long = "load", value_delimiter = ',', default_value = "closed-64,closed-256,batch-256,open-200")]
-    loads: Vec<Load>,
+    pub loads: Vec<Load>,
     /// Runs per load; medians are printed at the end
     #[arg(long, default_value_t = 3)]
-    repeats: usize,
+    pub repeats: usize,
     /// Events per closed-loop run, enough for views to be written in the background; a peer gets a sixth of them
     #[arg(long, default_value_t = 60_000)]
-    events: usize,
+    pub events: usize,
+    /// Also run this build of the server, alternating
+    #[arg(long, env = "WEIRGATE_BASELINE", value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// Also run this system, alternating
     #[arg(long, value_enum)]
-    peer: Option<Peer>,
+    pub peer: Option<Peer>,
     #[command(flatten)]
-    programs: Programs,
+    pub programs: Programs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Peer {
+pub enum Peer {
     Restate,
+}
+
+/// The runs of one load: each system has the same number, or none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Turns {
+    pub load: String,
+    pub own: Vec<Report>,
+    pub baseline: Vec<Report>,
+    pub peer: Vec<Report>,
 }
 
 /// Weirgate's medians over the peer's.
@@ -51,39 +67,42 @@ struct Ratio<'a> {
 }
 
 impl Comparison {
-    /// Runs and prints everything.
+    /// Measures and prints everything.
     ///
     /// # Errors
     /// A run fails.
-    pub async fn run(self, place: &Place) -> Result<()> {
+    pub async fn run(&self, place: &Place) -> Result<Vec<Turns>> {
         let restate = match self.peer {
             Some(Peer::Restate) => Some(Restate::new(self.programs.clone())?),
             None => None,
         };
-        let mut medians = Vec::new();
+        let mut all = Vec::new();
         for load in &self.loads {
-            let (own, peers) = self.turns(place, *load, restate.as_ref()).await?;
-            medians.extend([Report::median(&own), Report::median(&peers)].into_iter().flatten());
+            all.push(self.turns(place, *load, restate.as_ref()).await?);
         }
         println!("\nMedians of {}:", self.repeats);
+        let runs = all.iter().flat_map(|turns| [&turns.own, &turns.baseline, &turns.peer]);
+        let medians: Vec<Report> = runs.filter_map(|runs| Report::median(runs)).collect();
         medians.iter().for_each(Report::print);
         medians.windows(2).filter_map(ratio).for_each(|ratio| ratio.print());
-        Ok(())
+        Ok(all)
     }
 
-    /// Weirgate, peer, Weirgate, peer: other activity of the machine affects both.
-    async fn turns(&self, place: &Place, load: Load, restate: Option<&Restate>) -> Result<(Vec<Report>, Vec<Report>)> {
-        let (mut own, mut peers) = (Vec::new(), Vec::new());
+    /// Weirgate, its baseline, the peer, Weirgate, ...: other activity of the machine affects all.
+    async fn turns(&self, place: &Place, load: Load, restate: Option<&Restate>) -> Result<Turns> {
+        let mut turns = Turns { load: load.to_string(), own: Vec::new(), baseline: Vec::new(), peer: Vec::new() };
+        let run = |number| Run::new(load, events(load, self.events), number);
         for number in 1..=self.repeats {
-            let report = Run::new(load, events(load, self.events), number).measure(place).await?;
-            report.print();
-            own.push(report);
+            turns.own.push(run(number).measure(place).await?.printed());
+            if let Some(weirgate) = self.baseline.clone() {
+                let report = run(number).measure(&Place { weirgate, ..place.clone() }).await?;
+                turns.baseline.push(Report { system: BASELINE.into(), ..report }.printed());
+            }
             let Some(restate) = restate.filter(|_| !matches!(load, Load::Batched { .. })) else { continue };
             let report = restate.measure(place, load, events(load, self.events / PEER_EVENTS_SHARE), number).await?;
-            report.print();
-            peers.push(report);
+            turns.peer.push(report.printed());
         }
-        Ok((own, peers))
+        Ok(turns)
     }
 }
 

@@ -1,9 +1,12 @@
 //! The floor of status push: a process that speaks as much of `weirgate.v1` as the driver needs, on tokio-tungstenite and nothing
-//! else. It has no log, no handler and no subjects; a byte on a connection of its own makes it send one delta to all.
+//! else. It has no log, no handler and no subjects; two bytes on a connection of its own make it send one delta, to all
+//! connections or to one.
 
 use std::{io::Write as _, net::TcpStream as BlockingStream, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use bytes::{Buf, BytesMut};
+use clap::ValueEnum;
 use futures_util::{SinkExt, StreamExt};
 use tempfile::TempDir;
 use tokio::{
@@ -31,6 +34,24 @@ const START: Duration = Duration::from_secs(20);
 /// Deltas that wait for a connection; the next is sent when all have the last.
 const WAITING_MAX: usize = 16;
 
+/// Who gets a delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Deltas {
+    /// All connections.
+    Shared,
+    /// One connection.
+    Own,
+}
+
+impl Deltas {
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Own => "own",
+        }
+    }
+}
+
 /// The running process.
 pub struct Floor {
     running: Running,
@@ -44,12 +65,12 @@ impl Floor {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(place: &Place) -> Result<Self> {
+    pub async fn start(place: &Place, deltas: Deltas) -> Result<Self> {
         std::fs::create_dir_all(&place.work_dir)?;
         let dir = tempfile::Builder::new().prefix("floor-").tempdir_in(&place.work_dir)?;
         let (live, publish) = (free_port()?, free_port()?);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve-floor", &live.to_string(), &publish.to_string()]);
+        command.args(["serve-floor", &live.to_string(), &publish.to_string(), deltas.argument()]);
         let running = Running::start(&mut command, &dir.path().join("floor.log"))?;
         let publish = timeout(START, connected(publish)).await.context("the floor does not start")?;
         Ok(Self { running, authority: format!("{HOST}:{live}"), publish, _dir: dir })
@@ -65,7 +86,15 @@ impl Floor {
     /// # Errors
     /// It is gone.
     pub fn publish(&mut self) -> Result<()> {
-        Ok(self.publish.write_all(&[1])?)
+        self.publish_to(&[0])
+    }
+
+    /// Has a delta sent to each of these connections, by their number, if each has deltas of its own.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn publish_to(&mut self, connections: &[u16]) -> Result<()> {
+        Ok(self.publish.write_all(&connections.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>())?)
     }
 }
 
@@ -82,19 +111,28 @@ async fn connected(port: u16) -> BlockingStream {
 ///
 /// # Errors
 /// A port is taken, or the driver is gone.
-pub async fn serve(live: u16, publish: u16) -> Result<()> {
-    let (deltas, _) = broadcast::channel(WAITING_MAX);
+pub async fn serve(live: u16, publish: u16, deltas: Deltas) -> Result<()> {
     let live = TcpListener::bind((HOST, live)).await?;
     let (mut publisher, _) = TcpListener::bind((HOST, publish)).await?.accept().await?;
-    let (mut connections, mut number, mut byte) = (JoinSet::new(), 0_u64, [0]);
+    let (mut connections, mut number, mut read) = (JoinSet::new(), 0_u64, BytesMut::new());
+    let mut senders = vec![broadcast::channel(WAITING_MAX).0];
     loop {
         tokio::select! {
-            accepted = live.accept() => drop(connections.spawn(connection(accepted?.0, deltas.subscribe()))),
-            count = publisher.read(&mut byte) => {
+            accepted = live.accept() => {
+                let sender = senders.last().context("there is one at the beginning")?;
+                connections.spawn(connection(accepted?.0, sender.subscribe()));
+                if deltas == Deltas::Own {
+                    senders.push(broadcast::channel(WAITING_MAX).0);
+                }
+            }
+            count = publisher.read_buf(&mut read) => {
                 ensure!(count? > 0, "the driver is gone");
-                number += 1;
-                // An error means that there is no connection.
-                let _ = deltas.send(delta(number));
+                while let Ok(connection) = read.try_get_u16() {
+                    number += 1;
+                    let sender = senders.get(usize::from(connection)).context("there is no such connection")?;
+                    // An error means that there is no connection.
+                    let _ = sender.send(delta(number));
+                }
             }
             Some(ended) = connections.join_next() => ended??,
         }

@@ -24,6 +24,7 @@ mod restate;
 mod scale;
 mod scrape;
 mod server;
+mod table;
 mod watch;
 
 use anyhow::Result;
@@ -32,10 +33,12 @@ use clap::{Parser, Subcommand};
 use crate::{
     budget::Budget,
     compare::Comparison,
+    floor::Deltas,
     push::Pushes,
     replay::Replay,
     scale::{Draw, Scale},
     server::Place,
+    table::Table,
 };
 
 #[derive(Debug, Parser)]
@@ -53,6 +56,8 @@ enum Command {
     Orders(Comparison),
     /// CPU an event, memory and disk space as the log grows, and how long it takes to open the log
     Scale(Scale),
+    /// Measures everything that there is a goal for, and writes one table of it into a document
+    Table(Table),
     /// Draws what `scale` has measured
     Draw(Draw),
     /// Instructions an event against a checked-in budget (needs valgrind)
@@ -84,7 +89,7 @@ enum Command {
     /// The cost of a pushed message and of an idle connection, each beside the least that tokio-tungstenite takes for it
     Push(Pushes),
     #[command(hide = true)]
-    ServeFloor { live: u16, publish: u16 },
+    ServeFloor { live: u16, publish: u16, deltas: Deltas },
 }
 
 // One thread: the driver uses as little of the machine as possible.
@@ -93,9 +98,10 @@ async fn main() -> Result<()> {
     process::raise_open_files()?;
     let Cli { place, command } = Cli::parse();
     match command {
-        Command::Orders(comparison) => comparison.run(&place).await,
+        Command::Orders(comparison) => comparison.run(&place).await.map(drop),
         Command::Budget(budget) => budget.run(&place).await,
-        Command::Scale(scale) => scale.run(&place).await,
+        Command::Scale(scale) => scale.run(&place).await.map(drop),
+        Command::Table(table) => table.run(&place).await,
         Command::Draw(draw) => draw.run(),
         Command::Healing { waiting, keys, poisoned, events } => {
             if waiting > 0 {
@@ -108,7 +114,7 @@ async fn main() -> Result<()> {
         }
         Command::Replay(replay) => replay.run(&place).await,
         Command::Fairness { events } => fairness::measure(&place, events).await,
-        Command::Push(pushes) => pushes.run(&place).await,
-        Command::ServeFloor { live, publish } => floor::serve(live, publish).await,
+        Command::Push(pushes) => pushes.run(&place).await.map(drop),
+        Command::ServeFloor { live, publish, deltas } => floor::serve(live, publish, deltas).await,
     }
 }

@@ -108,6 +108,7 @@ mod tests {
         Mark {
             events,
             cpu_us,
+            parts_cpu_us: Vec::new(),
             events_per_s: 1.0,
             resident_mib: 100.0,
             log_mib: 1.0,

@@ -12,28 +12,31 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     clock, events, figures,
-    floor::Floor,
+    floor::{Deltas, Floor},
     load::Load,
     orders::{KEYS, Run},
     process,
     server::{Place, Server},
-    watch::{OnStatus, Watchers},
+    watch::{OnStatus, SUBJECTS_MAX, Watchers},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Events sent before the measurement.
 const WARM_UP_EVENTS: u64 = 10;
+/// As `batch-256` of the orders workload: so many messages at once, so many in a request.
+const KEYED_AT_ONCE: usize = 256;
+const KEYED_IN_REQUEST: usize = 16;
 
 /// The cost of one of the two.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PushReport {
-    pub system: &'static str,
-    pub case: &'static str,
+    pub system: String,
+    pub case: String,
     pub subscribers: usize,
     pub messages: usize,
     pub messages_per_s: f64,
@@ -44,30 +47,53 @@ pub struct PushReport {
 }
 
 /// The cost of idle connections.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IdleReport {
-    pub system: &'static str,
+    pub system: String,
     pub sockets: usize,
     pub resident_kib_per_socket: f64,
 }
 
-#[derive(Debug, Args)]
+/// The server, and the floor right after it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside<T> {
+    pub own: T,
+    pub floor: T,
+}
+
+/// A connection for each key: the server, the floor, and the server with all keys on eight connections.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Keyed {
+    pub own: PushReport,
+    pub floor: PushReport,
+    pub on_eight: PushReport,
+}
+
+/// Everything, as often as it was measured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Pushed {
+    pub to_all: Vec<Beside<PushReport>>,
+    pub keyed: Vec<Keyed>,
+    pub idle: Vec<Beside<IdleReport>>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub struct Pushes {
     /// Number of watchers of one subject
     #[arg(long, default_value_t = 1_000)]
-    subscribers: usize,
+    pub subscribers: usize,
     /// Number of events pushed to them
     #[arg(long, default_value_t = 100)]
-    rounds: u64,
+    pub rounds: u64,
     /// Number of messages to connections with a subject each
     #[arg(long, default_value_t = 20_000)]
-    keyed: usize,
+    pub keyed: usize,
     /// Number of idle connections
     #[arg(long, default_value_t = 5_000)]
-    idle: usize,
+    pub idle: usize,
     /// How often each is measured, the server and the floor in turn
     #[arg(long, default_value_t = 3)]
-    repeats: usize,
+    pub repeats: usize,
 }
 
 impl Pushes {
@@ -75,28 +101,46 @@ impl Pushes {
     ///
     /// # Errors
     /// A connection cannot be made, ends, or receives nothing in time.
-    pub async fn run(self, place: &Place) -> Result<()> {
-        let (mut ratios, mut resident) = (Vec::new(), Vec::new());
+    pub async fn run(&self, place: &Place) -> Result<Pushed> {
+        let mut pushed = Pushed::default();
         for _ in 0..self.repeats {
             let own = to_all(Pusher::weirgate(place).await?, self.subscribers, self.rounds).await?;
-            own.print();
             let floor = to_all(Pusher::floor(place).await?, self.subscribers, self.rounds).await?;
-            floor.print();
-            ratios.push(own.server_cpu_us_per_message / floor.server_cpu_us_per_message);
-            keyed(place, self.keyed).await?.print();
-            let (own, floor) = (
-                idle(Pusher::weirgate(place).await?, self.idle).await?,
-                idle(Pusher::floor(place).await?, self.idle).await?,
-            );
-            own.print();
-            floor.print();
-            resident.push(own.resident_kib_per_socket / floor.resident_kib_per_socket);
+            pushed.to_all.push(Beside { own, floor }.printed(PushReport::print));
+            pushed.keyed.push(Keyed::measure(place, self.keyed).await?);
+            let own = idle(Pusher::weirgate(place).await?, self.idle).await?;
+            let floor = idle(Pusher::floor(place).await?, self.idle).await?;
+            pushed.idle.push(Beside { own, floor }.printed(IdleReport::print));
         }
-        let [ratio, resident] = [ratios, resident].map(|ratios| figures::rounded(figures::median(ratios)));
+        let cpu = pushed.to_all.iter().map(|both| both.ratio(|report| report.server_cpu_us_per_message));
+        let resident = pushed.idle.iter().map(|both| both.ratio(|report| report.resident_kib_per_socket));
+        let [cpu, resident] = [figures::median(cpu), figures::median(resident)].map(figures::rounded);
         println!(
-            "weirgate / floor, medians: server CPU a message {ratio}, resident memory of an idle connection {resident}"
+            "weirgate / floor, medians: server CPU a message {cpu}, resident memory of an idle connection {resident}"
         );
-        Ok(())
+        Ok(pushed)
+    }
+}
+
+impl<T> Beside<T> {
+    /// The server's figure over the floor's.
+    pub fn ratio(&self, figure: impl Fn(&T) -> f64) -> f64 {
+        figure(&self.own) / figure(&self.floor)
+    }
+
+    fn printed(self, print: fn(&T)) -> Self {
+        print(&self.own);
+        print(&self.floor);
+        self
+    }
+}
+
+impl Keyed {
+    async fn measure(place: &Place, messages: usize) -> Result<Self> {
+        let (own, floor) = (keyed(place, messages, 1).await?, keyed_floor(place, messages).await?);
+        let on_eight = keyed(place, messages, SUBJECTS_MAX).await?;
+        [&own, &floor, &on_eight].into_iter().for_each(PushReport::print);
+        Ok(Self { own, floor, on_eight })
     }
 }
 
@@ -116,7 +160,7 @@ impl Pusher {
     /// # Errors
     /// It does not start.
     pub async fn floor(place: &Place) -> Result<Self> {
-        Ok(Self::Floor(Floor::start(place).await?))
+        Ok(Self::Floor(Floor::start(place, Deltas::Shared).await?))
     }
 
     fn system(&self) -> &'static str {
@@ -158,11 +202,7 @@ impl Pusher {
 /// # Errors
 /// A connection ends, or receives nothing in time.
 pub async fn to_all(mut pusher: Pusher, subscribers: usize, rounds: u64) -> Result<PushReport> {
-    let arrivals = Arc::new(Arrivals::default());
-    let on_status: OnStatus = {
-        let arrivals = Arc::clone(&arrivals);
-        Arc::new(move |_, _| arrivals.one())
-    };
+    let (arrivals, on_status) = Arrivals::counted();
     let mut watchers =
         Watchers::connect(pusher.authority(), vec![vec![events::subject(0)]; subscribers], &on_status).await?;
     tell(&mut pusher, &mut watchers, &arrivals, (0..WARM_UP_EVENTS, subscribers)).await?;
@@ -174,8 +214,8 @@ pub async fn to_all(mut pusher: Pusher, subscribers: usize, rounds: u64) -> Resu
     let (server_cpu, own_cpu) = (process::cpu(pusher.pid())?, process::cpu(std::process::id())?);
     let messages = subscribers * usize::try_from(rounds)?;
     Ok(PushReport {
-        system: pusher.system(),
-        case: "to-all",
+        system: pusher.system().into(),
+        case: "to-all".into(),
         subscribers,
         messages,
         messages_per_s: figures::rate_per_s(messages, took),
@@ -185,22 +225,58 @@ pub async fn to_all(mut pusher: Pusher, subscribers: usize, rounds: u64) -> Resu
     })
 }
 
-/// A connection for each of the 1,000 keys, under a closed-loop load.
+/// Connections for the 1,000 keys, so many to a connection, under a closed-loop load.
 ///
 /// # Errors
 /// As for the orders workload.
-pub async fn keyed(place: &Place, messages: usize) -> Result<PushReport> {
-    let load = Load::Batched { in_flight: 256 };
-    let report = Run { subjects_each: 1, ..Run::new(load, messages, 1) }.measure(place).await?;
+pub async fn keyed(place: &Place, messages: usize, subjects_each: usize) -> Result<PushReport> {
+    let load = Load::Batched { in_flight: KEYED_AT_ONCE };
+    let report = Run { subjects_each, ..Run::new(load, messages, 1) }.measure(place).await?;
     Ok(PushReport {
-        system: "weirgate",
-        case: "keyed",
-        subscribers: KEYS,
+        system: "weirgate".into(),
+        case: "keyed".into(),
+        subscribers: KEYS.div_ceil(subjects_each),
         messages,
         messages_per_s: report.events_per_s,
         server_cpu_us_per_message: report.server_cpu_us_per_event,
         own_cpu_us_per_message: report.own_cpu_us_per_event,
         load_average: report.load_average,
+    })
+}
+
+/// The floor of `keyed`: it sends as many messages, each to one of as many connections, and is asked for as many at once.
+///
+/// # Errors
+/// A connection ends, or receives nothing in time.
+pub async fn keyed_floor(place: &Place, messages: usize) -> Result<PushReport> {
+    let mut floor = Floor::start(place, Deltas::Own).await?;
+    let (arrivals, on_status) = Arrivals::counted();
+    let subjects = (0..KEYS).map(|key| vec![events::subject(key)]).collect();
+    let mut watchers = Watchers::connect(&floor.authority, subjects, &on_status).await?;
+    let load_average = process::load_average()?;
+    let (server_before, own_before) = (process::cpu(floor.pid())?, process::cpu(std::process::id())?);
+    let begun = clock::now();
+    let receivers: Vec<u16> = (0..messages).map(|number| u16::try_from(number % KEYS)).collect::<Result<_, _>>()?;
+    for receivers in receivers.chunks(KEYED_AT_ONCE) {
+        arrivals.expect(receivers.len());
+        for receivers in receivers.chunks(KEYED_IN_REQUEST) {
+            floor.publish_to(receivers)?;
+            // The driver's one thread reads what has arrived.
+            tokio::task::yield_now().await;
+        }
+        arrivals.wait(&mut watchers).await?;
+    }
+    let took = begun.elapsed();
+    let (server_cpu, own_cpu) = (process::cpu(floor.pid())?, process::cpu(std::process::id())?);
+    Ok(PushReport {
+        system: "floor".into(),
+        case: "keyed".into(),
+        subscribers: KEYS,
+        messages,
+        messages_per_s: figures::rate_per_s(messages, took),
+        server_cpu_us_per_message: figures::us_each(server_cpu.saturating_sub(server_before), messages),
+        own_cpu_us_per_message: figures::us_each(own_cpu.saturating_sub(own_before), messages),
+        load_average,
     })
 }
 
@@ -218,7 +294,7 @@ pub async fn idle(pusher: Pusher, sockets: usize) -> Result<IdleReport> {
     let after_kib = process::resident_kib(pusher.pid())?;
     drop((first, watchers));
     let grown_kib = figures::float(usize::try_from(after_kib.saturating_sub(before_kib))?);
-    let system = pusher.system();
+    let system = pusher.system().into();
     Ok(IdleReport {
         system,
         sockets,
@@ -236,10 +312,7 @@ async fn tell(
     for seq in range {
         arrivals.expect(subscribers);
         pusher.publish(seq).await?;
-        tokio::select! {
-            all = timeout(PATIENCE, arrivals.all()) => all.context("not every subscriber received it")?,
-            reason = watchers.ended() => return Err(reason),
-        }
+        arrivals.wait(watchers).await?;
     }
     Ok(())
 }
@@ -252,6 +325,13 @@ struct Arrivals {
 }
 
 impl Arrivals {
+    /// What counts them down for watchers.
+    fn counted() -> (Arc<Self>, OnStatus) {
+        let arrivals = Arc::new(Self::default());
+        let counted = Arc::clone(&arrivals);
+        (arrivals, Arc::new(move |_, _| counted.one()))
+    }
+
     fn expect(&self, count: usize) {
         self.left.store(count, Ordering::Relaxed);
     }
@@ -262,8 +342,11 @@ impl Arrivals {
         }
     }
 
-    async fn all(&self) {
-        self.all.notified().await;
+    async fn wait(&self, watchers: &mut Watchers) -> Result<()> {
+        tokio::select! {
+            all = timeout(PATIENCE, self.all.notified()) => all.context("not every subscriber received it"),
+            reason = watchers.ended() => Err(reason),
+        }
     }
 }
 

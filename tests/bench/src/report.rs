@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{disk::Calibration, figures};
 
 /// One run of one load, or the medians of several.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     pub system: String,
     pub load: String,
@@ -63,6 +63,13 @@ impl Report {
         println!("{}", self.text());
         // Strings and numbers: writing these cannot fail.
         println!("{}", serde_json::to_string(self).unwrap_or_default());
+    }
+
+    /// Prints it on the way.
+    #[must_use]
+    pub fn printed(self) -> Self {
+        self.print();
+        self
     }
 
     fn text(&self) -> String {

@@ -23,9 +23,9 @@ use crate::{
 
 /// As `batch-256` of the orders workload: 16 events a request, 256 in flight.
 const LOAD: Load = Load::Batched { in_flight: 256 };
-/// A load has a time limit, so a long one is split.
-const PART: usize = 50_000;
-/// The first mark, in events; the others are 2, 5 and 10 times as many, and so on.
+/// A load has a time limit, so a long one is split; and the parts show how much a figure varies.
+pub const PART: usize = 25_000;
+/// The first mark, in events; the others are 2, 4 and 10 times as many, and so on.
 const FIRST: usize = 100_000;
 /// How long an opening may take.
 const PATIENCE: Duration = Duration::from_mins(20);
@@ -36,13 +36,16 @@ const DERIVED: [&str; 3] = ["views", "history", "identities"];
 pub struct Scale {
     /// Up to how many events
     #[arg(long, default_value_t = 10_000_000)]
-    events: usize,
+    pub events: usize,
     /// Stop adding events after this time
     #[arg(long, default_value_t = 30)]
-    minutes: u64,
+    pub minutes: u64,
+    /// How often it is killed and opened, and as often without views
+    #[arg(long, default_value_t = 1)]
+    pub openings: usize,
     /// Where to write the marks, a line of JSON each
     #[arg(long, default_value = "target/bench/scale.jsonl", value_name = "FILE")]
-    marks: PathBuf,
+    pub marks: PathBuf,
 }
 
 /// Draws the marks of a run.
@@ -70,11 +73,14 @@ impl Draw {
 }
 
 /// The figures with a number of events behind them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Mark {
     pub events: usize,
     /// The server's CPU time for each event since the mark before.
     pub cpu_us: f64,
+    /// The same of each part that the events were sent in.
+    #[serde(default)]
+    pub parts_cpu_us: Vec<f64>,
     pub events_per_s: f64,
     pub resident_mib: f64,
     pub log_mib: f64,
@@ -84,36 +90,58 @@ pub struct Mark {
     pub written_bytes: f64,
 }
 
+/// What is removed before an opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Removed {
+    Nothing,
+    Views,
+    AllButTheLog,
+}
+
+/// An opening after a kill.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Opening {
+    pub removed: Removed,
+    /// Number of events behind it.
+    pub events: usize,
+    /// From the start of the process until it is ready.
+    pub ready_s: f64,
+    /// Until a subject's status is answered.
+    pub answers_s: f64,
+    pub cpu_s: f64,
+    pub resident_mib: f64,
+}
+
+/// What a growing log cost.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Scaled {
+    pub marks: Vec<Mark>,
+    pub openings: Vec<Opening>,
+}
+
 impl Scale {
+    /// Measures and prints everything, and writes the marks.
+    ///
     /// # Errors
     /// The server does not run, an event was lost or counted twice, or a file cannot be written.
-    pub async fn run(&self, place: &Place) -> Result<()> {
+    pub async fn run(&self, place: &Place) -> Result<Scaled> {
         let mut server = Server::start(place).await?;
         let marks = self.fill(&server).await?;
         let lines: Vec<String> = marks.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         fs::write(&self.marks, lines.join("\n") + "\n")?;
         let behind = marks.last().map_or(0, |mark| mark.events);
-        for (what, removed) in [
-            ("after kill -9", [].as_slice()),
-            ("after kill -9, without views", &["views"]),
-            ("after kill -9, with nothing but the log", &DERIVED),
-        ] {
-            let before = process::cpu(std::process::id())?;
-            let ready = server.restart(place, removed, PATIENCE).await?;
-            let answers = ready + self.first_status(&server).await?;
-            let cpu = process::cpu(server.pid())?;
-            let own = process::cpu(std::process::id())?.saturating_sub(before);
-            let rss = figures::mib(process::resident_kib(server.pid())?);
-            println!(
-                "opened {what}, {behind} events: ready after {:.2} s, a subject answers after {:.2} s, {:.1} s of CPU \
-                 (driver {:.1}), {rss} MiB resident",
-                ready.as_secs_f64(),
-                answers.as_secs_f64(),
-                cpu.as_secs_f64(),
-                own.as_secs_f64()
-            );
+        let mut openings = Vec::new();
+        for removed in [Removed::Nothing, Removed::Views, Removed::AllButTheLog] {
+            // The last is the first thing that an operator does, once.
+            let times = if removed == Removed::AllButTheLog { 1 } else { self.openings };
+            for _ in 0..times {
+                let opening = open(place, &mut server, removed, behind).await?;
+                opening.print();
+                openings.push(opening);
+            }
         }
-        Ok(())
+        Ok(Scaled { marks, openings })
     }
 
     /// Sends events up to each mark, and measures there.
@@ -125,10 +153,13 @@ impl Scale {
         for until in marks_until(self.events) {
             let (begun, before, first) = (clock::now(), Used::now(server).await?, ledger.next());
             let written = process::written_bytes(server.pid())?;
+            let mut parts_cpu_us = Vec::new();
             while ledger.next() < until && clock::now() < deadline {
+                let (count, before) = (PART.min(until - ledger.next()), process::cpu(server.pid())?);
                 let mut driver = Driver { http: &server.http, ledger: &ledger, watchers: &mut watchers };
-                driver.drive(LOAD, PART.min(until - ledger.next())).await?;
+                driver.drive(LOAD, count).await?;
                 ledger.forget();
+                parts_cpu_us.push(figures::us_each(process::cpu(server.pid())?.saturating_sub(before), count));
             }
             let sent = ledger.next() - first;
             if sent == 0 {
@@ -141,6 +172,7 @@ impl Scale {
             let mark = Mark {
                 events: ledger.next(),
                 cpu_us: figures::us_each(used.server_cpu, sent),
+                parts_cpu_us,
                 events_per_s: figures::rate_per_s(sent, begun.elapsed()),
                 resident_mib: figures::mib(process::resident_kib(server.pid())?),
                 log_mib: figures::mib(bytes_of(&data.join("log"))? / 1024),
@@ -153,16 +185,55 @@ impl Scale {
         ledger.check()?;
         Ok(marks)
     }
+}
 
-    /// How long the first answer about a subject takes.
-    async fn first_status(&self, server: &Server) -> Result<Duration> {
-        let (begun, path) = (clock::now(), format!("/v1/status/{}", events::subject(0)));
-        loop {
-            match server.http.get(&path).await {
-                Ok(_) => return Ok(begun.elapsed()),
-                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
+impl Removed {
+    fn folders(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing => &[],
+            Self::Views => &["views"],
+            Self::AllButTheLog => &DERIVED,
+        }
+    }
+}
+
+impl Opening {
+    fn print(&self) {
+        let removed = match self.removed {
+            Removed::Nothing => "",
+            Removed::Views => ", without views",
+            Removed::AllButTheLog => ", with nothing but the log",
+        };
+        let Self { events, ready_s, answers_s, cpu_s, resident_mib, .. } = self;
+        println!(
+            "opened after kill -9{removed}, {events} events: ready after {ready_s} s, a subject answers after {answers_s} s, \
+             {cpu_s} s of CPU, {resident_mib} MiB resident"
+        );
+    }
+}
+
+/// Kills the server and opens its data directory, without what is `removed`.
+async fn open(place: &Place, server: &mut Server, removed: Removed, events: usize) -> Result<Opening> {
+    let ready = server.restart(place, removed.folders(), PATIENCE).await?;
+    let answers = ready + first_status(server).await?;
+    Ok(Opening {
+        removed,
+        events,
+        ready_s: figures::rounded(ready.as_secs_f64()),
+        answers_s: figures::rounded(answers.as_secs_f64()),
+        cpu_s: figures::rounded(process::cpu(server.pid())?.as_secs_f64()),
+        resident_mib: figures::mib(process::resident_kib(server.pid())?),
+    })
+}
+
+/// How long the first answer about a subject takes.
+async fn first_status(server: &Server) -> Result<Duration> {
+    let (begun, path) = (clock::now(), format!("/v1/status/{}", events::subject(0)));
+    loop {
+        match server.http.get(&path).await {
+            Ok(_) => return Ok(begun.elapsed()),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
@@ -175,7 +246,7 @@ fn read(file: &Path) -> Result<Vec<Mark>> {
 /// The marks up to a number of events, which is the last.
 fn marks_until(events: usize) -> Vec<usize> {
     let steps = std::iter::successors(Some(FIRST), |decade| decade.checked_mul(10));
-    let marks = steps.flat_map(|decade| [1, 2, 5].map(|times| decade.saturating_mul(times)));
+    let marks = steps.flat_map(|decade| [1, 2, 4].map(|times| decade.saturating_mul(times)));
     marks.take_while(|mark| *mark < events).chain([events]).collect()
 }
 
@@ -202,7 +273,7 @@ mod tests {
 
     #[test]
     fn marks_end_with_the_number_of_events() {
-        assert_eq!(marks_until(1_000_000), [100_000, 200_000, 500_000, 1_000_000]);
+        assert_eq!(marks_until(1_000_000), [100_000, 200_000, 400_000, 1_000_000]);
         assert_eq!(marks_until(150_000), [100_000, 150_000]);
         assert_eq!(marks_until(7), [7]);
     }
