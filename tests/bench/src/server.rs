@@ -112,9 +112,19 @@ impl Server {
     /// # Errors
     /// The server refuses it.
     pub fn deploy(&self, place: &Place, manifest: &Path) -> Result<()> {
-        let mut deploy = Command::new(&place.weirgate);
-        deploy.args(["--url", &format!("http://{}", self.authority), "handlers", "deploy", "--yes"]).arg(manifest);
-        let output = deploy.output().context("the command line does not run")?;
+        let deploy = |consent: &[&str]| {
+            let mut deploy = Command::new(&place.weirgate);
+            deploy
+                .args(["--url", &format!("http://{}", self.authority), "handlers", "deploy"])
+                .args(consent)
+                .arg(manifest);
+            deploy.output().context("the command line does not run")
+        };
+        let mut output = deploy(&["--yes"])?;
+        // A baseline may be a build that asked for no consent.
+        if String::from_utf8_lossy(&output.stderr).contains("unexpected argument '--yes'") {
+            output = deploy(&[])?;
+        }
         if !output.status.success() {
             bail!("the handler was not deployed: {}", String::from_utf8_lossy(&output.stderr));
         }
