@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_engine::sim::{Executable, Load};
 use weirgate_host::{Call, ModuleError, ReadState};
-use weirgate_types::{Digest, Effects, Event, HandlerName, KEY_REPAIRED, Manifest, Position, StateWrite, StatusWrite};
+use weirgate_types::{
+    Deployed, Digest, Effects, Event, HandlerName, KEY_REPAIRED, Manifest, Position, StateWrite, StatusWrite,
+};
 
 use crate::{
     Chance,
@@ -61,6 +63,12 @@ fn write(name: &str, number: u64) -> StateWrite {
 }
 
 impl Handlers {
+    /// Whether the bug is about a delivery.
+    #[must_use]
+    pub fn is_hit(self, handler: &HandlerName, position: Position) -> bool {
+        self.chance(handler, position).one_in(3)
+    }
+
     /// What a delivery comes to, and what it makes of the state.
     pub fn handle(self, delivered: Delivered<'_>, is_fixed: bool, counts: &mut Counts) -> Effects {
         let Delivered { handler, key, r#type, position, wall_ms } = delivered;
@@ -122,6 +130,15 @@ pub fn fixed(manifest: &str) -> String {
 #[must_use]
 pub fn is_fixed(manifest: &Manifest) -> bool {
     manifest.config.contains_key(FIXED)
+}
+
+/// The same, of a deployment's record.
+///
+/// # Panics
+/// Its manifest is invalid.
+#[must_use]
+pub fn is_fixed_record(deployed: &Deployed) -> bool {
+    is_fixed(&Manifest::from_record(&deployed.manifest).unwrap_or_else(|error| panic!("{error}")))
 }
 
 impl Load for Handlers {

@@ -1,7 +1,7 @@
 //! The end of a history with what-ifs: the fix is in force, nothing else goes on, and a handler is repaired whole. Then its keys stand as if
 //! the fix had handled all that they have completed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_engine::ReplayState;
 use weirgate_types::{HandlerName, Outcome, Position, Record, StatusWrite};
@@ -10,7 +10,7 @@ use super::{History, Stop, unreadable};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{check, index_of},
-    handlers::{Counts, Delivered},
+    handlers::{self, Counts, Delivered},
     plan::name,
 };
 
@@ -28,6 +28,10 @@ struct Fixed {
     others: BTreeMap<Vec<u8>, usize>,
     /// What the replay has appended.
     appended: BTreeMap<Vec<u8>, usize>,
+    /// Whether a version with the bug has handled a delivery that this is about, or another replay has repaired the key.
+    is_affected: bool,
+    /// Whether the replay has a record of it.
+    is_repaired: bool,
 }
 
 impl History<'_> {
@@ -101,6 +105,9 @@ impl History<'_> {
         for (key, fixed) in self.fixed(handler, replay) {
             let counts = self.counts(handler, key);
             check(Rule::Repairs, counts == fixed.counts, || format!("{handler} {key} has {counts:?}, not {fixed:?}"))?;
+            check(Rule::Repairs, fixed.is_affected || !fixed.is_repaired, || {
+                format!("{handler} {key} was right, and is repaired")
+            })?;
             let shown = self.watching.shown(key, handler);
             let wanted = fixed.status.as_ref().map(|status| (&*status.state, status.data.as_deref().unwrap_or("")));
             // What a removed handler of that name has shown stays.
@@ -124,19 +131,30 @@ impl History<'_> {
 
     /// By key.
     fn fixed(&self, handler: &HandlerName, replay: Position) -> BTreeMap<&str, Fixed> {
-        let mut keys: BTreeMap<&str, Fixed> = BTreeMap::new();
-        for (_, record) in &self.records {
+        let (mut keys, mut wrong): (BTreeMap<&str, Fixed>, BTreeSet<Position>) = Default::default();
+        for (position, record) in &self.records {
+            if matches!(record, Record::Deployed(deployed) if !handlers::is_fixed_record(deployed)) {
+                wrong.insert(*position);
+            }
             if matches!(record, Record::Removed(removed) if removed.handler == *handler) {
                 keys.clear();
             }
             for written in record.effects().filter(|written| written.handler == handler) {
                 let fixed = keys.entry(written.key).or_default();
                 let is_its = matches!(record, Record::Repaired(repaired) if repaired.replay == replay);
+                fixed.is_repaired |= is_its;
+                fixed.is_affected |= !is_its && matches!(record, Record::Repaired(_));
                 let emitted = if is_its { &mut fixed.appended } else { &mut fixed.others };
                 // Not the runtime's notices.
                 for event in written.effects.emitted.iter().filter(|event| event.r#type == "out.done") {
                     *emitted.entry(event.data.clone()).or_default() += 1;
                 }
+            }
+            // What-ifs execute functions, which make no calls: those of the log are listed.
+            if let Record::Stepped(stepped) = record
+                && stepped.delivery.handler == *handler
+            {
+                keys.entry(self.event_at(stepped.delivery.position).key()).or_default().is_affected = true;
             }
             let completed = |outcome: &Outcome| matches!(outcome, Outcome::Completed | Outcome::Withheld);
             let commits = record.commits().iter();
@@ -144,6 +162,7 @@ impl History<'_> {
                 let fixed = keys.entry(&commit.key).or_default();
                 let (key, position, r#type) = (commit.key.as_str(), commit.event, &*self.event_at(commit.event).r#type);
                 let delivered = Delivered { handler, key, r#type, position, wall_ms: 0 };
+                fixed.is_affected |= wrong.contains(&commit.version) && self.handlers.is_hit(handler, position);
                 let effects = self.handlers.handle(delivered, true, &mut fixed.counts);
                 fixed.status = effects.status.into_iter().last().or_else(|| fixed.status.take());
                 for event in effects.emitted {
