@@ -1,6 +1,7 @@
 //! Replies and jobs that wait until the pass's records are durable.
 
 use crossbeam_channel::Sender;
+use weirgate_core::HoldId;
 use weirgate_types::Position;
 
 use super::Delivery;
@@ -23,8 +24,8 @@ pub enum After {
 }
 
 impl After {
-    /// A reply to a client that has disconnected is dropped.
-    pub fn perform(self, delivery: &Delivery) {
+    /// A reply to a client that has disconnected is dropped. Returns the hold that it was about, which nothing would end.
+    pub fn perform(self, delivery: &Delivery) -> Option<HoldId> {
         match self {
             Self::Ingested { reply, ingested, permit } => {
                 drop(permit);
@@ -35,20 +36,26 @@ impl After {
             Self::Handler { reply, item } => drop(reply.send(*item)),
             Self::Commanded { reply, position } => drop(reply.send(Ok(position))),
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
-            Self::Held { reply, token } => drop(reply.send(Ok(token))),
+            Self::Held { reply, token } => {
+                return reply.send(Ok(token)).err().and_then(Result::ok).map(|token| token.hold);
+            }
             Self::Stepped(reply) => drop(reply.send(Ok(()))),
             Self::Deliver(job) => delivery.send(job),
         }
+        None
     }
 
     /// Answers queries, and tells callers of pending writes that the outcome is not known yet; commands without a caller are
-    /// kept for later.
-    pub fn answer_outcome_unknown(self) -> Option<Self> {
+    /// kept for later. Holds are refused, and so added to `over`.
+    pub fn answer_outcome_unknown(self, over: &mut Vec<HoldId>) -> Option<Self> {
         match self {
             Self::Ingested { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
             Self::Handler { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
             Self::Commanded { reply, .. } => drop(reply.send(Err(Refusal::OutcomeUnknown))),
-            Self::Held { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
+            Self::Held { reply, token } => {
+                over.push(token.hold);
+                drop(reply.send(Err(Refusal::DiskFull)));
+            }
             Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weirgate_core::HoldId;
 use weirgate_log::{Log, LogError, LogReader};
 use weirgate_types::{HandlerName, Outcome, Position, Record};
 use weirgate_views::Views;
@@ -133,10 +134,12 @@ impl Durability {
         std::mem::take(&mut self.after)
     }
 
-    /// Tells the clients that wait for a commit that its outcome is not known yet. Entries without a client remain.
-    pub fn answer_outcome_unknown(&mut self) {
-        let waiting = std::mem::take(&mut self.after);
-        self.after = waiting.into_iter().filter_map(After::answer_outcome_unknown).collect();
+    /// Tells the clients that wait for a commit that its outcome is not known yet. Entries without a client remain. Returns the holds
+    /// that are over.
+    pub fn answer_outcome_unknown(&mut self) -> Vec<HoldId> {
+        let (waiting, mut over) = (std::mem::take(&mut self.after), Vec::new());
+        self.after = waiting.into_iter().filter_map(|after| after.answer_outcome_unknown(&mut over)).collect();
+        over
     }
 
     /// Makes the staged records durable.

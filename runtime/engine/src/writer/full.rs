@@ -16,7 +16,9 @@ impl Writer {
         if self.durability.space().exhausted(error) {
             return Ok(());
         }
-        self.durability.answer_outcome_unknown();
+        for hold in self.durability.answer_outcome_unknown() {
+            self.ingress.hold(Command::EndHold { hold });
+        }
         let until = self.time.monotonic() + RETRY;
         loop {
             let patience = self.time.sleep_for(until.saturating_sub(self.time.monotonic()));

@@ -199,7 +199,9 @@ impl Writer {
             self.apply_views()?;
             self.operations.write(self.time.now().elapsed_ms);
             for after in self.durability.take_waiting() {
-                after.perform(&self.delivery);
+                if let Some(hold) = after.perform(&self.delivery) {
+                    self.end_hold(hold)?;
+                }
             }
             self.time.look();
             self.feed(Input::Durable { position: self.durability.head() })?;

@@ -4,6 +4,7 @@ use weirgate_engine::{
     Audit, Refusal, ReplayState, ReplayStep,
     sim::{Answer, Engine, Hold},
 };
+use weirgate_testkit::Fault;
 use weirgate_types::{Digest, Effects, Position, Repaired, ReplayEnd, StateWrite, StatusWrite};
 
 use super::{MANIFEST, World, deploy, handler};
@@ -162,6 +163,28 @@ fn a_repair_is_refused_when_it_no_longer_fits() {
     deploy_when_free(&mut engine);
     let gone = step(&mut engine, approval(other, false));
     assert!(matches!(gone, Err(Refusal::UnknownHandler(_))), "{gone:?}");
+}
+
+#[test]
+fn a_hold_that_no_caller_has_is_over() {
+    let world = World::new();
+    let module = world.module("m");
+    let mut engine = world.start(&module);
+    deploy(&mut engine);
+    // Its caller has gone before it began.
+    drop(engine.hold_key(handler(), "k1".to_owned()));
+    engine.pass().expect("a pass");
+    let held = hold(&mut engine);
+    engine.end_hold(&held);
+    // The disk is full when it begins, because of another record.
+    let mut refused = engine.hold_key(handler(), "k1".to_owned());
+    let request = engine.step_replay(ReplayStep::Request { handler: handler(), request: "{}".to_owned() }, audit());
+    world.disk.fail(world.disk.operations() + 1, Fault::Full);
+    engine.pass().expect("a pass");
+    world.disk.fail(0, Fault::Io);
+    assert!(matches!(refused.poll(), Some(Err(Refusal::DiskFull))));
+    drop(request);
+    hold(&mut engine);
 }
 
 /// While the rows of a removed handler are deleted its name is taken.
