@@ -5,6 +5,9 @@
 /// noncharacters.
 #[must_use]
 pub fn not_in_attributes(text: &str) -> Option<&'static str> {
+    if is_printable_ascii(text) {
+        return None;
+    }
     let has = |is: fn(char) -> bool| text.chars().any(is);
     match text {
         _ if has(char::is_control) => Some("holds a control character"),
@@ -17,9 +20,17 @@ pub fn not_in_attributes(text: &str) -> Option<&'static str> {
 /// other text in another order.
 #[must_use]
 pub fn not_in_keys(text: &str) -> Option<&'static str> {
+    if is_printable_ascii(text) {
+        return None;
+    }
     let reordered =
         || text.chars().any(is_bidi_control).then_some("holds a character that changes the direction of text");
     not_in_attributes(text).or_else(reordered)
+}
+
+/// So nearly all are, and then there is nothing to look for.
+fn is_printable_ascii(text: &str) -> bool {
+    text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
 }
 
 fn is_noncharacter(character: char) -> bool {

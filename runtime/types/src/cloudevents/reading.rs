@@ -1,7 +1,7 @@
 //! Parses an unchecked event from JSON. Hand-written because serde's support for unknown names loses the spelling of
 //! numbers.
 
-use std::{collections::BTreeSet, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -19,6 +19,8 @@ impl<'de> Deserialize<'de> for RawEvent {
 
 /// Maximum number of attributes parsed; the lower limit of extensions is checked later.
 const ATTRIBUTES_MAX: usize = 256;
+/// Hardly an event has more names than this.
+const NAMES: usize = 16;
 
 struct Attributes;
 
@@ -30,17 +32,45 @@ impl<'de> Visitor<'de> for Attributes {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEvent, A::Error> {
-        let (mut event, mut names) = (RawEvent::default(), BTreeSet::new());
-        while let Some(name) = map.next_key::<String>()? {
+        let (mut event, mut names) = (RawEvent::default(), Vec::with_capacity(NAMES));
+        while let Some(name) = map.next_key_seed(Name)? {
             read(&mut event, &name, &mut map)?;
-            if let Some(name) = names.replace(name) {
-                return Err(A::Error::custom(format!("`{name}` is there twice")));
+            match names.binary_search(&name) {
+                Ok(_) => return Err(A::Error::custom(format!("`{name}` is there twice"))),
+                Err(place) => names.insert(place, name),
             }
             if names.len() > ATTRIBUTES_MAX {
                 return Err(A::Error::custom(format!("it has over {ATTRIBUTES_MAX} attributes")));
             }
         }
         Ok(event)
+    }
+}
+
+/// The name of an attribute, copied only if it has escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the name of an attribute")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 

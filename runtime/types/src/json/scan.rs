@@ -133,6 +133,26 @@ enum Container {
     Array,
 }
 
+/// Number of bytes before the first quote, backslash or control character. Looks at eight at a time: most of a text is strings.
+pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The highest bit of each byte below `limit`, which is at most 128. Bytes behind one of those may get it too.
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ (EACH * u64::from(b'"')), 1);
+        let backslash = below(word ^ (EACH * u64::from(b'\\')), 1);
+        let found = quote | backslash | below(word, 0x20);
+        if found != 0 {
+            return at * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    words.len() * 8 + rest.iter().take_while(is_plain).count()
+}
+
 /// Reads a JSON text token by token. The text is JSON if every call until the one that returns `None` succeeds.
 #[derive(Debug)]
 pub struct Tokens<'a> {
@@ -252,14 +272,14 @@ impl<'a> Tokens<'a> {
         let start = self.at;
         self.at += 1;
         loop {
+            self.at += self.text.as_bytes().get(self.at..).map_or(0, plain_bytes);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(self.since(start));
                 }
                 Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) => return self.fail(JsonErrorKind::ControlCharacter),
-                Some(_) => self.at += 1,
+                Some(_) => return self.fail(JsonErrorKind::ControlCharacter),
                 None => return self.fail(JsonErrorKind::Truncated),
             }
         }

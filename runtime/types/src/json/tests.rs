@@ -194,3 +194,40 @@ fn the_layout_for_people_keeps_every_value() {
         serde_json::to_string_pretty(&serde).expect("JSON")
     );
 }
+
+#[test]
+fn what_ends_or_breaks_a_string_is_found_at_every_place() {
+    for length in 1..24 {
+        for at in 0..length {
+            let with = |piece: &str| format!("\"{}{piece}{}\"", "x".repeat(at), "é".repeat(length - at));
+            for plain in ["", " ", "!", "#", "[", "]", "\u{7f}", "\u{80}", "\\n", "\\\"", "\\\\", "é😀"] {
+                let text = with(plain);
+                assert_eq!(check(text.as_bytes(), 9), Ok(text.as_str()));
+            }
+            for control in ["\u{0}", "\u{1f}", "\n"] {
+                let text = with(control);
+                let error = JsonError { kind: JsonErrorKind::ControlCharacter, at: at + 1 };
+                assert_eq!(check(text.as_bytes(), 9), Err(error), "{text:?}");
+            }
+            let (two, cut) = (with("\""), with(""));
+            let error = JsonError { kind: JsonErrorKind::Trailing, at: at + 2 };
+            assert_eq!(check(two.as_bytes(), 9), Err(error), "{two:?}");
+            let cut = cut.as_bytes().get(..=at).expect("its beginning");
+            let error = JsonError { kind: JsonErrorKind::Truncated, at: at + 1 };
+            assert_eq!(check(cut, 9), Err(error), "{cut:?}");
+        }
+    }
+}
+
+#[test]
+fn each_pair_of_bytes_is_scanned_as_one_by_one() {
+    let one_by_one = |bytes: &[u8]| bytes.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count();
+    for pair in 0..=u16::MAX {
+        // Across the words' borders, and in the bytes behind the last word.
+        for at in 0..17 {
+            let mut bytes = [0x80; 18];
+            bytes[at..at + 2].copy_from_slice(&pair.to_be_bytes());
+            assert_eq!(scan::plain_bytes(&bytes), one_by_one(&bytes), "{bytes:?}");
+        }
+    }
+}
