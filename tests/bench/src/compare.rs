@@ -57,10 +57,11 @@ pub struct Turns {
     pub peer: Vec<Report>,
 }
 
-/// Weirgate's medians over the peer's.
+/// Weirgate's medians over another system's.
 #[derive(Debug, Serialize)]
 struct Ratio<'a> {
     load: &'a str,
+    to: &'a str,
     server_cpu: f64,
     p99: f64,
     events_per_s: f64,
@@ -81,10 +82,7 @@ impl Comparison {
             all.push(self.turns(place, *load, restate.as_ref()).await?);
         }
         println!("\nMedians of {}:", self.repeats);
-        let runs = all.iter().flat_map(|turns| [&turns.own, &turns.baseline, &turns.peer]);
-        let medians: Vec<Report> = runs.filter_map(|runs| Report::median(runs)).collect();
-        medians.iter().for_each(Report::print);
-        medians.windows(2).filter_map(ratio).for_each(|ratio| ratio.print());
+        all.iter().for_each(Turns::print);
         Ok(all)
     }
 
@@ -106,6 +104,18 @@ impl Comparison {
     }
 }
 
+impl Turns {
+    /// Prints the medians, and the ratios to the other systems'.
+    fn print(&self) {
+        let Some(own) = Report::median(&self.own) else { return };
+        own.print();
+        for other in [&self.baseline, &self.peer].into_iter().filter_map(|runs| Report::median(runs)) {
+            other.print();
+            ratio(&own, &other).print();
+        }
+    }
+}
+
 fn events(load: Load, closed: usize) -> usize {
     match load {
         Load::Open { per_s } => usize::try_from(per_s).unwrap_or(usize::MAX).saturating_mul(OPEN_SECONDS),
@@ -113,22 +123,22 @@ fn events(load: Load, closed: usize) -> usize {
     }
 }
 
-/// The ratio, if two neighbours are the same load on two systems.
-fn ratio(pair: &[Report]) -> Option<Ratio<'_>> {
-    let [own, peer] = pair else { return None };
-    let of = |figure: fn(&Report) -> f64| figures::rounded(figure(own) / figure(peer));
-    (own.load == peer.load && own.system != peer.system).then(|| Ratio {
+/// One system's figures over another's, of the same load.
+fn ratio<'a>(own: &'a Report, other: &'a Report) -> Ratio<'a> {
+    let of = |figure: fn(&Report) -> f64| figures::rounded(figure(own) / figure(other));
+    Ratio {
         load: &own.load,
+        to: &other.system,
         server_cpu: of(|r| r.server_cpu_us_per_event),
         p99: of(|r| r.p99_ms),
         events_per_s: of(|r| r.events_per_s),
-    })
+    }
 }
 
 impl Ratio<'_> {
     fn print(&self) {
-        let Self { load, server_cpu, p99, events_per_s } = self;
-        println!("weirgate / peer at {load}: server CPU per event {server_cpu}, p99 {p99}, events/s {events_per_s}");
+        let Self { load, to, server_cpu, p99, events_per_s } = self;
+        println!("weirgate / {to} at {load}: server CPU per event {server_cpu}, p99 {p99}, events/s {events_per_s}");
         println!("{}", serde_json::to_string(self).unwrap_or_default());
     }
 }
@@ -139,14 +149,12 @@ mod tests {
     use crate::report::tests::report;
 
     #[test]
-    fn a_ratio_is_of_the_same_load_on_two_systems() {
+    fn a_ratio_names_the_other_system() {
         let own = report(1, 5.0);
         let peer = Report { system: "restate".into(), server_cpu_us_per_event: 500.0, ..report(1, 20.0) };
-        let pair = [own.clone(), peer.clone()];
-        let ratio = ratio(&pair).expect("a ratio");
+        let ratio = ratio(&own, &peer);
         assert!((ratio.server_cpu - 0.1).abs() < 1e-9 && (ratio.p99 - 0.25).abs() < 1e-9);
-        assert!(super::ratio(&[peer, Report { load: "open-200".into(), ..own.clone() }]).is_none());
-        assert!(super::ratio(&[own.clone(), own]).is_none());
+        assert_eq!((ratio.load, ratio.to), ("closed-64", "restate"));
     }
 
     #[test]
