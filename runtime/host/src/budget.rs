@@ -40,11 +40,19 @@ pub struct Budget(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     bytes_max: usize,
-    /// By purpose. A std mutex: held for an addition.
-    held: Mutex<[usize; Purpose::ALL.len()]>,
+    /// A std mutex: held for an addition.
+    held: Mutex<Held>,
     /// Wakes threads that wait for bytes.
     given_back: Condvar,
     refused: [AtomicU64; Purpose::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// By purpose.
+    bytes: [usize; Purpose::ALL.len()],
+    /// Number of threads that wait for bytes: to wake none is a system call, too.
+    waiting: usize,
 }
 
 /// Held bytes. Dropping it releases them.
@@ -121,7 +129,7 @@ impl Budget {
 
     #[must_use]
     pub fn held_bytes(&self, purpose: Purpose) -> usize {
-        self.held().get(purpose as usize).copied().unwrap_or(0)
+        self.held().bytes.get(purpose as usize).copied().unwrap_or(0)
     }
 
     /// Number of refusals of a purpose.
@@ -131,13 +139,13 @@ impl Budget {
     }
 
     /// Whether a holder of `own` bytes may take `more`.
-    fn fits(&self, held: &[usize; Purpose::ALL.len()], purpose: Purpose, own: usize, more: usize) -> bool {
-        let held = held.get(purpose as usize).copied().unwrap_or(0);
+    fn fits(&self, held: &Held, purpose: Purpose, own: usize, more: usize) -> bool {
+        let held = held.bytes.get(purpose as usize).copied().unwrap_or(0);
         let is_alone = purpose == Purpose::Instances && held == own;
         is_alone || held.saturating_add(more) <= self.share(purpose)
     }
 
-    fn held(&self) -> MutexGuard<'_, [usize; Purpose::ALL.len()]> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,13 +162,15 @@ impl Grant {
     pub fn grow_within(&mut self, more: usize, patience: Duration) -> bool {
         let (budget, purpose, own) = (&self.budget, self.purpose, self.bytes);
         let mut held = budget.held();
-        if !patience.is_zero() {
-            let is_short = |held: &mut [usize; Purpose::ALL.len()]| !budget.fits(held, purpose, own, more);
+        if !patience.is_zero() && !budget.fits(&held, purpose, own, more) {
+            held.waiting += 1;
+            let is_short = |held: &mut Held| !budget.fits(held, purpose, own, more);
             let waited = budget.0.given_back.wait_timeout_while(held, patience, is_short);
             held = waited.unwrap_or_else(PoisonError::into_inner).0;
+            held.waiting -= 1;
         }
         let fits = budget.fits(&held, purpose, own, more);
-        match held.get_mut(purpose as usize) {
+        match held.bytes.get_mut(purpose as usize) {
             Some(held) if fits => *held = held.saturating_add(more),
             _ => {
                 if let Some(refused) = budget.0.refused.get(purpose as usize) {
@@ -176,11 +186,17 @@ impl Grant {
     /// Releases all but `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
-        if let Some(held) = self.budget.held().get_mut(self.purpose as usize) {
-            *held = held.saturating_sub(less);
-        }
+        let is_waited_for = {
+            let mut held = self.budget.held();
+            if let Some(held) = held.bytes.get_mut(self.purpose as usize) {
+                *held = held.saturating_sub(less);
+            }
+            held.waiting > 0
+        };
         self.bytes -= less;
-        self.budget.0.given_back.notify_all();
+        if is_waited_for {
+            self.budget.0.given_back.notify_all();
+        }
     }
 
     /// Number of held bytes.

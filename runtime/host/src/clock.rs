@@ -31,19 +31,20 @@ impl Reading {
 /// A time limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
-    begun: Reading,
+    /// By the monotonic clock: reading the other one is a system call.
+    begun: Duration,
     within: Duration,
 }
 
 impl Deadline {
     /// The limit starts now.
     pub(crate) fn within(within: Duration) -> Self {
-        Self { begun: Reading::now(), within }
+        Self { begun: read(ClockId::Monotonic), within }
     }
 
     /// The remaining time, if it is at least a millisecond.
     pub(crate) fn left(&self) -> Option<Duration> {
-        let left = self.within.saturating_sub(self.begun.wall_since());
+        let left = self.within.saturating_sub(read(ClockId::Monotonic).saturating_sub(self.begun));
         (left >= Duration::from_millis(1)).then_some(left)
     }
 }

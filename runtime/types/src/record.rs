@@ -356,7 +356,7 @@ impl Record {
     /// A delivery's commit in the record.
     #[must_use]
     pub fn commit_of(&self, delivery: &DeliveryId) -> Option<&Commit> {
-        let is_its = |commit: &&Commit| commit.handler == delivery.handler && commit.event == delivery.position;
+        let is_its = |commit: &&Commit| commit.event == delivery.position && commit.handler == delivery.handler;
         self.commits().iter().find(is_its)
     }
 
