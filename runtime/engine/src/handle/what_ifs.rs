@@ -66,7 +66,7 @@ pub struct KeyDifferences {
 #[derive(Debug, Clone)]
 pub struct KeyLane {
     pub handler: HandlerName,
-    pub examined: Examined,
+    pub examined: Arc<Examined>,
     /// The values of the state that differ, as the log has them.
     pub recorded: BTreeMap<String, Option<Vec<u8>>>,
 }
@@ -74,7 +74,7 @@ pub struct KeyLane {
 /// A page of what differs.
 #[derive(Debug, Clone)]
 pub struct DifferencePage {
-    pub differences: Vec<(LaneId, Examined)>,
+    pub differences: Vec<(LaneId, Arc<Examined>)>,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<LaneId>,
 }
@@ -199,9 +199,11 @@ impl Handle {
     ) -> Result<DifferencePage, Refusal> {
         let computed = self.computed(id).await?;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let is_about = |(_, examined): &(&LaneId, &Examined)| subject.is_none_or(|subject| examined.is_about(subject));
+        let is_about =
+            |(_, examined): &(&LaneId, &Arc<Examined>)| subject.is_none_or(|subject| examined.is_about(subject));
         let mut found = computed.examination.cascade.range((start, Bound::Unbounded)).filter(is_about);
-        let differences: Vec<_> = found.by_ref().take(limit).map(|(lane, one)| (lane.clone(), one.clone())).collect();
+        let differences: Vec<_> =
+            found.by_ref().take(limit).map(|(lane, one)| (lane.clone(), Arc::clone(one))).collect();
         let next = found.next().and_then(|_| differences.last().map(|(lane, _)| lane.clone()));
         Ok(DifferencePage { differences, next })
     }
@@ -226,7 +228,7 @@ impl Handle {
                 let names = examined.lane.state().keys().take(values_max);
                 let value = |name: &String| Ok((name.clone(), look.value_before(handler, &key, name, through.next())?));
                 let recorded = names.map(value).collect::<Result<_, Refusal>>()?;
-                Ok(KeyLane { handler: handler.clone(), examined: examined.clone(), recorded })
+                Ok(KeyLane { handler: handler.clone(), examined: Arc::clone(examined), recorded })
             });
             let lanes = lanes.collect::<Result<Vec<_>, Refusal>>()?;
             Ok(KeyDifferences { lanes, plan: computed.plans.get(&key).cloned() })

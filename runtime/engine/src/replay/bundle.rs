@@ -46,7 +46,7 @@ pub struct BundledCall {
     digest: Digest,
     /// JSON, as recorded.
     pub manifest: String,
-    pub input: CallInput,
+    pub input: CallInput<'static>,
     pub items: Vec<BundledItem>,
 }
 
@@ -148,7 +148,7 @@ impl Collecting<'_> {
         let digest = deployment.record.digest;
         let mut input = walk.inputs.call(call, commits.iter().map(Some))?;
         for item in &mut input.items {
-            item.event.data = masked(self.masks, &item.event.data);
+            item.event.to_mut().data = masked(self.masks, &item.event.data);
         }
         let items = call.iter().zip(commits).map(|(ended, commit)| self.item(walk, &ended.begun, commit));
         let items = items.collect::<Result<Vec<_>, _>>()?;

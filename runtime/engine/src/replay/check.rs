@@ -149,7 +149,7 @@ impl Checked {
         Ok(bytes)
     }
 
-    fn count_migration(&mut self, item: &ItemInput, repeated: &Repeated) {
+    fn count_migration(&mut self, item: &ItemInput<'_>, repeated: &Repeated) {
         if item.migrate_from.is_none() {
             return;
         }
@@ -177,7 +177,7 @@ impl Checked {
 
 /// Keys whose state has an earlier version than the candidate's are migrated by their first item, as their first delivery under it
 /// would.
-fn migrate<T>(inputs: &mut CallInput, commits: &[Commit], items: &[(Vec<StateView>, T)], wanted: u32) {
+fn migrate<T>(inputs: &mut CallInput<'_>, commits: &[Commit], items: &[(Vec<StateView>, T)], wanted: u32) {
     let mut keys = BTreeSet::new();
     for ((item, commit), (state, _)) in inputs.items.iter_mut().zip(commits).zip(items) {
         let had = commit.migrated_from.unwrap_or(commit.state_version);

@@ -1,6 +1,6 @@
 //! Executes the attempts of one call on given inputs.
 
-use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use weirgate_host::{Call, CallError, Host, Module, ModuleError, Outbound, OwnProcessor, Processor, ReadState};
@@ -67,18 +67,18 @@ impl std::fmt::Debug for Function {
 
 /// What all attempts of a call have in common, and each of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallInput {
+pub struct CallInput<'a> {
     pub at_ms: u64,
     pub wall_ms: u64,
-    pub items: Vec<ItemInput>,
+    pub items: Vec<ItemInput<'a>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemInput {
+pub struct ItemInput<'a> {
     pub delivery: DeliveryId,
     pub attempt: u32,
-    /// As it was delivered: with its correction.
-    pub event: Event,
+    /// As it was delivered: with its correction. A what-if borrows it from the record.
+    pub event: Cow<'a, Event>,
     /// Its causation depth.
     pub depth: u32,
     /// The version of the key's state that is migrated first.
@@ -132,7 +132,7 @@ impl Executable {
     /// `services` are those of the item at an index; asked for again if the host has no room at first.
     pub(crate) fn execute(
         &self,
-        call: &CallInput,
+        call: &CallInput<'_>,
         services: impl Fn(usize) -> Result<Services, ReplayError>,
     ) -> Result<(Vec<Repeated>, Option<Correction>), ReplayError> {
         let processor: Arc<dyn Processor> = Arc::new(OwnProcessor);
@@ -144,7 +144,7 @@ impl Executable {
     pub(crate) fn execute_for(
         &self,
         processor: &Arc<dyn Processor>,
-        call: &CallInput,
+        call: &CallInput<'_>,
         services: impl Fn(usize) -> Result<Services, ReplayError>,
     ) -> Result<Execution, ReplayError> {
         let calls: Vec<_> = call.items.iter().map(|item| self.call(call, item, processor)).collect();
@@ -167,7 +167,12 @@ impl Executable {
         Ok(execution)
     }
 
-    fn call<'a>(&'a self, call: &CallInput, item: &'a ItemInput, processor: &'a Arc<dyn Processor>) -> Call<'a> {
+    fn call<'a>(
+        &'a self,
+        call: &CallInput<'_>,
+        item: &'a ItemInput<'_>,
+        processor: &'a Arc<dyn Processor>,
+    ) -> Call<'a> {
         Call {
             event: &item.event,
             delivery: &item.delivery,

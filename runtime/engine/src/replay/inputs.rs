@@ -1,6 +1,6 @@
 //! The inputs of recorded attempts, as the log holds them: events and corrections, versions, state and answers of calls.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use weirgate_history::Look;
 use weirgate_host::ModuleError;
@@ -74,14 +74,14 @@ impl Inputs {
         &self,
         call: &EndedCall,
         commits: impl IntoIterator<Item = Option<&'a Commit>>,
-    ) -> Result<CallInput, ReplayError> {
+    ) -> Result<CallInput<'static>, ReplayError> {
         let (at_ms, wall_ms) = call.first().map_or((0, 0), |first| (first.begun.at_ms, first.begun.wall_ms));
         let items = call.iter().zip(commits);
         let items = items.map(|(ended, commit)| self.item(&ended.begun, commit.and_then(|one| one.migrated_from)));
         Ok(CallInput { at_ms, wall_ms, items: items.collect::<Result<_, _>>()? })
     }
 
-    fn item(&self, begun: &Begun, migrate_from: Option<u32>) -> Result<ItemInput, ReplayError> {
+    fn item(&self, begun: &Begun, migrate_from: Option<u32>) -> Result<ItemInput<'static>, ReplayError> {
         let position = begun.delivery.position;
         let missing = || StorageError::Missing { what: "event", position };
         let stored = StoredRecord::read(&self.log, position).map_err(StorageError::from)?.ok_or_else(missing)?;
@@ -92,7 +92,7 @@ impl Inputs {
             attempt: begun.attempt,
             depth: stored.depth_at(position),
             migrate_from,
-            event: corrected.unwrap_or_else(|| event.clone()),
+            event: Cow::Owned(corrected.unwrap_or_else(|| event.clone())),
         })
     }
 

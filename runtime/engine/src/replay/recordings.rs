@@ -113,7 +113,7 @@ impl Recordings {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn input(&self, recorded: &Recorded) -> Result<CallInput, ReplayError> {
+    pub fn input(&self, recorded: &Recorded) -> Result<CallInput<'static>, ReplayError> {
         self.inputs.call(&recorded.call, recorded.commits.iter().map(Option::as_ref))
     }
 

@@ -21,7 +21,7 @@ pub fn plans(
     request: &WhatIf,
     examination: &Examination,
 ) -> Result<BTreeMap<LaneId, KeyPlan>, ReplayError> {
-    let lanes: Vec<(&LaneId, &Examined)> = match &request.runs {
+    let lanes: Vec<(&LaneId, &Arc<Examined>)> = match &request.runs {
         Runs::Without(_) => examination.others.iter().collect(),
         Runs::Candidate(_) => {
             let allowed = allowed(sources, request)?;

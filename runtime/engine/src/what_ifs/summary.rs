@@ -48,7 +48,7 @@ impl Summary {
             keys_not_examined: count(fails().filter(|fails| fails.is_open).count()),
             receivers: count(cascade.len()).saturating_sub(count(own.count())),
             planned: count(plans.len()),
-            unanswered_calls: alone.values().map(unanswered).sum(),
+            unanswered_calls: alone.values().map(|examined| unanswered(examined)).sum(),
             ..Self::default()
         };
         for plan in plans.values() {
@@ -74,6 +74,8 @@ fn count(count: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::replay::{Fails, Notes};
 
@@ -82,13 +84,12 @@ mod tests {
         let handler = |name: &str| name.parse::<HandlerName>().expect("a name");
         let failing = |is_open| {
             let fails = Fails { event: weirgate_types::Position(7), reason: "no".into(), needs: None, is_open };
-            Examined { notes: Notes { fails: Some(fails), ..Notes::default() }, ..Examined::default() }
+            Arc::new(Examined { notes: Notes { fails: Some(fails), ..Notes::default() }, ..Examined::default() })
         };
-        let alone =
-            [("k".into(), failing(false)), ("l".into(), Examined::default()), ("o".into(), failing(true))].into();
+        let alone = [("k".into(), failing(false)), ("l".into(), Arc::default()), ("o".into(), failing(true))].into();
         let mut found = Examination { alone, ..Examination::default() };
         for (name, key) in [("a", "k"), ("a", "l"), ("a", "m"), ("b", "k")] {
-            found.cascade.insert((handler(name), key.to_owned()), Examined::default());
+            found.cascade.insert((handler(name), key.to_owned()), Arc::default());
         }
         let plan = KeyPlan { unset: vec!["s".into()], others: vec!["o".into()], ..KeyPlan::default() };
         let summary = Summary::of(&handler("a"), &found, &BTreeMap::from([("l".to_owned(), plan)]));

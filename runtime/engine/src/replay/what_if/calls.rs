@@ -135,10 +135,15 @@ impl ForkCalls {
     /// the ones that may have changed something.
     #[must_use]
     pub fn not_made(&self) -> Vec<AnsweredCall> {
+        self.calls().not_made().filter_map(RecordedCall::answered).collect()
+    }
+
+    /// Whether all recorded calls were made, and no others.
+    #[must_use]
+    pub fn is_as_recorded(&self) -> bool {
         let calls = self.calls();
-        let counts = |call: &&RecordedCall| call.of == Origin::Delivery || !is_safe(&call.request.method);
-        let not_made = calls.recorded.iter().filter(|call| !call.is_used).filter(counts);
-        not_made.filter_map(RecordedCall::answered).collect()
+        let is_finished = |call: &RecordedCall| call.result.finished().is_some();
+        calls.unanswered.is_empty() && calls.failed.is_none() && !calls.not_made().any(is_finished)
     }
 
     /// The calls that this replay made, now or before.
@@ -189,6 +194,11 @@ impl RecordedCall {
 }
 
 impl Calls {
+    fn not_made(&self) -> impl Iterator<Item = &RecordedCall> {
+        let counts = |call: &&RecordedCall| call.of == Origin::Delivery || !is_safe(&call.request.method);
+        self.recorded.iter().filter(|call| !call.is_used).filter(counts)
+    }
+
     /// Where the answer to a call comes from that no record has.
     fn missing(&mut self, call: UnansweredCall) -> Source {
         let last =

@@ -6,17 +6,25 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, Event, Position};
 
-use super::lane::Both;
+use super::{held::held_bytes, lane::Both};
+
+/// What events of equal content take beside themselves: twice their place in the map, and the places of a queue.
+const SURPLUS_BYTES: usize = 2 * size_of::<(Digest, Surplus)>() + 4 * size_of::<Box<Emission>>();
 
 /// Events that only one side emitted.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
-pub struct Emissions(BTreeMap<Digest, Surplus>);
+pub struct Emissions {
+    surplus: BTreeMap<Digest, Surplus>,
+    #[serde(skip)]
+    bytes: usize,
+}
 
 /// Events of equal content that one side emitted more often: one of the lists is empty.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 struct Surplus {
-    recorded: VecDeque<Emission>,
-    fork: VecDeque<Emission>,
+    // Boxed: a queue has places for four with its first one.
+    recorded: VecDeque<Box<Emission>>,
+    fork: VecDeque<Box<Emission>>,
 }
 
 /// An emitted event.
@@ -131,15 +139,20 @@ impl Emissions {
     fn take(
         &mut self,
         emission: Emission,
-        sides: impl Fn(&mut Surplus) -> (&mut VecDeque<Emission>, &mut VecDeque<Emission>),
+        sides: impl Fn(&mut Surplus) -> (&mut VecDeque<Box<Emission>>, &mut VecDeque<Box<Emission>>),
     ) {
         let digest = content(&emission.event);
-        let surplus = self.0.entry(digest).or_default();
+        let surplus = self.surplus.entry(digest).or_default();
         let (other, own) = sides(surplus);
-        if other.pop_front().is_none() {
-            own.push_back(emission);
-        } else if other.is_empty() && own.is_empty() {
-            self.0.remove(&digest);
+        match other.pop_front() {
+            Some(cancelled) => self.bytes = self.bytes.saturating_sub(held_bytes(&*cancelled)),
+            None => {
+                self.bytes = self.bytes.saturating_add(held_bytes(&emission));
+                own.push_back(Box::new(emission));
+            }
+        }
+        if other.is_empty() && own.is_empty() {
+            self.surplus.remove(&digest);
         }
     }
 
@@ -152,23 +165,30 @@ impl Emissions {
     /// Events that the log holds and the fork does not, in order.
     #[must_use]
     pub fn only_recorded(&self) -> Vec<&Emission> {
-        in_order(self.0.values().flat_map(|surplus| &surplus.recorded))
+        in_order(self.surplus.values().flat_map(|surplus| &surplus.recorded))
     }
 
     /// Events that the fork emitted and the log does not hold, in order.
     #[must_use]
     pub fn only_fork(&self) -> Vec<&Emission> {
-        in_order(self.0.values().flat_map(|surplus| &surplus.fork))
+        in_order(self.surplus.values().flat_map(|surplus| &surplus.fork))
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.surplus.is_empty()
+    }
+
+    /// What they take in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let places = self.surplus.len().saturating_mul(SURPLUS_BYTES);
+        self.bytes.saturating_add(places)
     }
 }
 
-fn in_order<'a>(emissions: impl Iterator<Item = &'a Emission>) -> Vec<&'a Emission> {
-    let mut emissions: Vec<_> = emissions.collect();
+fn in_order<'a>(emissions: impl Iterator<Item = &'a Box<Emission>>) -> Vec<&'a Emission> {
+    let mut emissions: Vec<_> = emissions.map(|emission| &**emission).collect();
     emissions.sort_by_key(|emission| (emission.delivery, emission.index));
     emissions
 }

@@ -30,11 +30,11 @@ const PAGE: usize = 1_024;
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Examination {
     /// Keys on which the handler comes to something else, given the events of the log. The plan follows from it.
-    pub alone: BTreeMap<String, Examined>,
+    pub alone: BTreeMap<String, Arc<Examined>>,
     /// Handlers and keys that come to something else where changed events reach their receivers.
-    pub cascade: BTreeMap<LaneId, Examined>,
+    pub cascade: BTreeMap<LaneId, Arc<Examined>>,
     /// Keys of other handlers that differ without that: those that an undone replay has folded again.
-    pub others: BTreeMap<LaneId, Examined>,
+    pub others: BTreeMap<LaneId, Arc<Examined>>,
     pub executed: u64,
     pub bound: Option<Bound>,
     /// A limit that ended the look at the receivers early; the plan does not depend on it.
@@ -45,8 +45,11 @@ impl Examination {
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
+        let mut seen = BTreeSet::new();
         let examined = self.alone.values().chain(self.cascade.values()).chain(self.others.values());
-        examined.map(Examined::bytes).fold(0, u64::saturating_add)
+        // Without a look at the receivers, the same is in two of them.
+        let each = examined.filter(|examined| seen.insert(Arc::as_ptr(examined)));
+        each.map(|examined| examined.bytes()).fold(0, u64::saturating_add)
     }
 }
 
@@ -82,14 +85,16 @@ impl Sources {
         let fork = self.fork(request, after, progress)?;
         let (alone, bound) = self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
         found.bound = bound;
+        let alone: BTreeMap<LaneId, Arc<Examined>> = shared(alone).collect();
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().cloned().collect();
             let fork = self.fork(request, after, progress)?.cascading(&differing);
             let records = self.scan(after, request.through);
-            (found.cascade, found.cascade_bound) = self.run(fork, after, records, &mut found.executed)?;
+            let (cascade, bound) = self.run(fork, after, records, &mut found.executed)?;
+            (found.cascade, found.cascade_bound) = (shared(cascade).collect(), bound);
         } else {
-            found.cascade.clone_from(&alone);
+            found.cascade = alone.clone();
             found.cascade_bound = found.bound.filter(|_| emits_otherwise);
         }
         for (lane, examined) in alone {
@@ -225,6 +230,10 @@ impl Sources {
         }
         Ok(Position(low))
     }
+}
+
+fn shared(examined: BTreeMap<LaneId, Examined>) -> impl Iterator<Item = (LaneId, Arc<Examined>)> {
+    examined.into_iter().map(|(lane, examined)| (lane, Arc::new(examined)))
 }
 
 /// The records of one key, and those of its handler's deployments, through the index.

@@ -1,21 +1,23 @@
 //! Executes deliveries of the fork: by the candidate, or again under the version that handled them.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use weirgate_host::CallError;
-use weirgate_types::{Commit, DeliveryId, Event, HandlerName, Outcome, Position, RUNTIME_TYPES};
+use weirgate_types::{Commit, Position, RUNTIME_TYPES};
 
 use super::{
     calls::{Asking, ForkCalls},
+    delivered::{Answers, Delivered, Ran},
     notes::Examined,
     request::{Closed, Facts},
-    run::{Earlier, Fork, LaneId},
+    run::{Earlier, Fork},
     state::{ForkState, Names},
-    walk::{HeldState, Walk},
+    walk::{Found, HeldState, Walk},
 };
 use crate::{
     StorageError,
@@ -23,54 +25,10 @@ use crate::{
     replay::{
         ReplayError,
         attempts::{Begun, Ended, EndedCall},
-        compare::Repeated,
         execute::{CallInput, Executable, Execution, ItemInput, Services},
         recorded::RecordedCalls,
     },
 };
-
-/// A delivery of the log, of the fork, or of both.
-pub struct Delivered<'a> {
-    pub delivery: DeliveryId,
-    pub key: String,
-    /// As the fork delivers it.
-    pub event: Event,
-    pub depth: u32,
-    /// The record that committed it; in the fork, where that would have been.
-    pub at: Position,
-    /// The attempt that closed it, and its commit; `None` for one that only the fork has.
-    pub begun: Option<Begun>,
-    pub commit: Option<&'a Commit>,
-    pub first_emitted: Position,
-    /// The fork does not have it.
-    pub is_dropped: bool,
-    /// Who emitted its event in another form.
-    pub cause: Option<LaneId>,
-    times: (u64, u64),
-    accepted_at_ms: u64,
-    /// It is for its handler whatever that subscribes to.
-    is_addressed: bool,
-    pub answers: Answers,
-}
-
-/// Which answers the calls of a delivery get beside those that it got itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// None: the log does not hold its event, so no other answer could be found again.
-    Own,
-    /// Those that replays got.
-    OfReplays,
-    /// Hosts may be asked, too: the candidate executes it.
-    Asked,
-}
-
-/// What a delivery of the fork came to.
-pub struct Ran {
-    pub repeated: Repeated,
-    pub calls: ForkCalls,
-    /// The form of the state that it left.
-    pub state_version: u32,
-}
 
 /// Who handles a delivery in the fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,46 +42,6 @@ enum By {
     Version(Position),
 }
 
-impl Delivered<'_> {
-    /// A delivery that the log does not hold.
-    pub fn added(handler: HandlerName, event: &Event, (at, depth): (Position, u32), times: (u64, u64)) -> Self {
-        Self {
-            delivery: DeliveryId { handler, position: at },
-            key: event.key().to_owned(),
-            event: event.clone(),
-            depth,
-            at,
-            begun: None,
-            commit: None,
-            first_emitted: at,
-            is_dropped: false,
-            cause: None,
-            times,
-            accepted_at_ms: times.0,
-            is_addressed: false,
-            answers: Answers::Own,
-        }
-    }
-
-    pub fn closed(&self) -> Option<Closed> {
-        self.commit.and_then(closed)
-    }
-
-    fn lane(&self) -> LaneId {
-        (self.delivery.handler.clone(), self.key.clone())
-    }
-
-    fn input(&self) -> ItemInput {
-        ItemInput {
-            delivery: self.delivery.clone(),
-            attempt: self.begun.as_ref().map_or(1, |begun| begun.attempt),
-            event: self.event.clone(),
-            depth: self.depth,
-            migrate_from: None,
-        }
-    }
-}
-
 impl Fork<'_> {
     /// Takes a call that ended: executes it where the selection, its events or their states say so.
     pub(super) fn fold_call(&mut self, walk: &mut Walk, call: &EndedCall) -> Result<(), ReplayError> {
@@ -134,10 +52,16 @@ impl Fork<'_> {
             commits.iter().flatten().for_each(|commit| walk.committed(commit));
             return Ok(());
         }
+        let events = call.iter().zip(&commits).map(|(ended, commit)| match commit {
+            Some(_) => walk.delivered(&ended.begun).map(Some),
+            None => Ok(None),
+        });
+        let events = events.collect::<Result<Vec<_>, _>>()?;
         let mut delivered = Vec::new();
-        for (ended, commit) in call.iter().zip(&commits) {
-            let (Some(commit), Some(at)) = (*commit, ended.commit) else { continue };
-            delivered.push(self.delivered(walk, &ended.begun, commit, at)?);
+        for ((ended, commit), event) in call.iter().zip(&commits).zip(&events) {
+            let (Some(commit), Some(at), Some(event)) = (*commit, ended.commit, event) else { continue };
+            let first_emitted = walk.first_emitted(at, commit)?;
+            delivered.push(self.delivered(event, &ended.begun, commit, (at, first_emitted))?);
         }
         let by = delivered.iter().map(|one| self.by(walk, one)).collect::<Result<Vec<_>, _>>()?;
         for (one, by) in delivered.iter_mut().zip(&by) {
@@ -146,6 +70,29 @@ impl Fork<'_> {
                 one.answers = Answers::Asked;
             }
         }
+        let ran = self.execute_by(walk, &delivered, &by)?;
+        let mut earlier = Earlier::new();
+        for (one, ran) in delivered.iter().zip(ran) {
+            let is_open = one.closed().is_none();
+            if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane)) {
+                self.take(walk, one, ran, &earlier)?;
+            }
+            if delivered.len() > 1 {
+                let writes = one.commit.iter().flat_map(|commit| &commit.effects.state);
+                earlier.extend(writes.map(|write| ((one.lane.clone(), write.name.clone()), write.value.clone())));
+            }
+        }
+        commits.iter().flatten().for_each(|commit| walk.committed(commit));
+        Ok(())
+    }
+
+    /// Executes the deliveries of a call, each by what handles it.
+    fn execute_by(
+        &self,
+        walk: &mut Walk,
+        delivered: &[Delivered<'_>],
+        by: &[By],
+    ) -> Result<Vec<Option<Ran>>, ReplayError> {
         let mut ran: Vec<Option<Ran>> = delivered.iter().map(|_| None).collect();
         let mut versions: Vec<By> = by.iter().copied().filter(|by| !matches!(by, By::Record | By::Dropped)).collect();
         versions.dedup();
@@ -154,11 +101,11 @@ impl Fork<'_> {
             let results = match version {
                 By::Record | By::Dropped => continue,
                 By::Candidate => match &self.candidate {
-                    Some(candidate) => self.execute(walk, &candidate.executable, &delivered, &wanted)?,
+                    Some(candidate) => self.execute(walk, &candidate.executable, delivered, &wanted)?,
                     None => continue,
                 },
                 By::Version(version) => match &walk.deployment(version)?.executable {
-                    Some(executable) => self.execute(walk, executable, &delivered, &wanted)?,
+                    Some(executable) => self.execute(walk, executable, delivered, &wanted)?,
                     None => return Err(ReplayError::NoModule(version)),
                 },
             };
@@ -168,17 +115,7 @@ impl Fork<'_> {
                 }
             }
         }
-        let mut earlier = Earlier::new();
-        for (one, ran) in delivered.iter().zip(ran) {
-            let is_open = one.closed().is_none();
-            if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane())) {
-                self.take(walk, one, ran, &earlier)?;
-            }
-            let writes = one.commit.iter().flat_map(|commit| &commit.effects.state);
-            earlier.extend(writes.map(|write| ((one.lane(), write.name.clone()), write.value.clone())));
-        }
-        commits.iter().flatten().for_each(|commit| walk.committed(commit));
-        Ok(())
+        Ok(ran)
     }
 
     /// Whether a delivery may come to something else in the fork.
@@ -191,39 +128,38 @@ impl Fork<'_> {
     /// A delivery of the log, with what the fork delivers in place of its event.
     fn delivered<'c>(
         &self,
-        walk: &Walk,
-        begun: &Begun,
+        found: &'c Found,
+        begun: &'c Begun,
         commit: &'c Commit,
-        at: Position,
+        (at, first_emitted): (Position, Position),
     ) -> Result<Delivered<'c>, ReplayError> {
-        let found = walk.delivered(begun)?;
         let substitute = self.substitutes.get(begun.delivery.position);
-        let (mut event, mut is_gone) = (found.item.event, false);
+        let (mut event, mut is_gone) = (Cow::Borrowed(found.event()?), false);
         match substitute.map(|substitute| &substitute.event) {
-            Some(Some(other)) => event = other.clone(),
+            Some(Some(other)) => event = Cow::Owned(other.clone()),
             Some(None) => is_gone = true,
             None => {}
         }
         Ok(Delivered {
             delivery: begun.delivery.clone(),
-            key: commit.key.clone(),
+            lane: (commit.handler.clone(), commit.key.clone()),
             event,
-            depth: found.item.depth,
+            depth: found.depth(),
             at,
-            first_emitted: walk.first_emitted(at, commit)?,
-            begun: Some(begun.clone()),
+            first_emitted,
+            begun: Some(begun),
             commit: Some(commit),
             is_dropped: is_gone,
             cause: substitute.map(|substitute| substitute.cause.clone()),
             times: (begun.at_ms, begun.wall_ms),
-            accepted_at_ms: found.accepted_at_ms,
-            is_addressed: found.is_addressed,
+            accepted_at_ms: found.accepted_at_ms(),
+            is_addressed: found.is_addressed(),
             answers: Answers::OfReplays,
         })
     }
 
     fn by(&self, walk: &mut Walk, one: &Delivered<'_>) -> Result<By, ReplayError> {
-        let Some((closed, version)) = one.closed().zip(one.begun.as_ref().map(|begun| begun.version)) else {
+        let Some((closed, version)) = one.closed().zip(one.begun.map(|begun| begun.version)) else {
             return Ok(By::Record);
         };
         if one.is_dropped {
@@ -236,7 +172,7 @@ impl Fork<'_> {
             return Ok(if takes { By::Candidate } else { By::Dropped });
         }
         let reads_otherwise = |examined: &Examined| examined.lane.reads_otherwise();
-        let differs = one.cause.is_some() || self.examined.get(&one.lane()).is_some_and(reads_otherwise);
+        let differs = one.cause.is_some() || self.examined.get(&one.lane).is_some_and(reads_otherwise);
         // What a dead letter would do is asked of the candidate alone.
         let again = differs && closed == Closed::Completed;
         Ok(if again { By::Version(version) } else { By::Record })
@@ -250,14 +186,14 @@ impl Fork<'_> {
     ) -> Result<bool, ReplayError> {
         // What the runtime sent is history.
         let is_runtimes = one.event.r#type.starts_with(RUNTIME_TYPES);
-        let may_differ = one.cause.is_some() || self.may_differ(&one.lane());
+        let may_differ = one.cause.is_some() || self.may_differ(&one.lane);
         if one.delivery.handler != self.request.handler || is_runtimes || !may_differ {
             return Ok(false);
         }
         let facts = Facts {
             event: one.delivery.position,
             at_ms: one.accepted_at_ms,
-            key: &one.key,
+            key: &one.lane.1,
             r#type: &one.event.r#type,
             data: &one.event.data,
             handled: Some(handled),
@@ -361,18 +297,18 @@ impl Fork<'_> {
         ran.collect()
     }
 
-    fn inputs(
+    fn inputs<'c>(
         &self,
         walk: &Walk,
         executable: &Executable,
-        items: &[&Delivered<'_>],
-    ) -> Result<Vec<ItemInput>, ReplayError> {
+        items: &'c [&Delivered<'_>],
+    ) -> Result<Vec<ItemInput<'c>>, ReplayError> {
         let mut seen = BTreeSet::new();
         let inputs = items.iter().map(|one| {
             // The first of a key in a call migrates its state for the others.
-            let is_first = seen.insert(one.lane());
+            let is_first = seen.insert(&one.lane);
             let migrate_from = if is_first { self.migrates_from(walk, executable, one)? } else { None };
-            Ok(ItemInput { migrate_from, ..one.input() })
+            Ok(one.input(migrate_from))
         });
         inputs.collect()
     }
@@ -385,20 +321,23 @@ impl Fork<'_> {
         executable: &Executable,
         one: &Delivered<'_>,
     ) -> Result<Option<u32>, ReplayError> {
-        let lane = one.lane();
-        let migrated = self.examined.get(&lane).and_then(|examined| examined.state_version);
+        let lane = &one.lane;
+        let migrated = self.examined.get(lane).and_then(|examined| examined.state_version);
         let from = match (migrated, one.commit) {
             (Some(migrated), _) => migrated,
             (None, Some(commit)) => commit.migrated_from.unwrap_or(commit.state_version),
             (None, None) => self.in_force.get(&lane.0).map_or(executable.state_version, |one| one.state_version),
         };
-        let has_state = !walk.state(&lane)?.is_empty() || self.examined.contains_key(&lane);
-        Ok(Some(from).filter(|from| *from < executable.state_version && has_state))
+        if from >= executable.state_version {
+            return Ok(None);
+        }
+        let has_state = self.examined.contains_key(lane) || !walk.state(lane)?.is_empty();
+        Ok(Some(from).filter(|_| has_state))
     }
 
     fn services(&self, walk: &Walk, one: &Delivered<'_>, names: &Names) -> Result<(Services, ForkCalls), ReplayError> {
-        let base = HeldState(walk.state(&one.lane())?);
-        let recorded = match &one.begun {
+        let base = HeldState(walk.state(&one.lane)?);
+        let recorded = match one.begun {
             Some(begun) => {
                 let RecordedCalls { before, own } = walk.calls(begun)?;
                 before.into_iter().chain(own).collect()
@@ -418,7 +357,7 @@ impl Fork<'_> {
         });
         let calls = ForkCalls::new(recorded, given, self.request.missing_answers, asking);
         let none = BTreeMap::new();
-        let differs = self.examined.get(&one.lane()).map_or(&none, |examined| examined.lane.state());
+        let differs = self.examined.get(&one.lane).map_or(&none, |examined| examined.lane.state());
         let state = ForkState::new(Box::new(base), differs, names);
         Ok(((Box::new(state), Box::new(calls.clone())), calls))
     }
@@ -429,13 +368,4 @@ fn commit_of<'r>(ended: &Ended, stored: Option<&'r StoredRecord>) -> Result<Opti
     let Some(stored) = stored else { return Ok(None) };
     let commit = stored.record.commit_of(&ended.begun.delivery);
     Ok(Some(commit.ok_or(StorageError::Missing { what: "commit", position: stored.first })?))
-}
-
-/// How a commit closed its delivery.
-fn closed(commit: &Commit) -> Option<Closed> {
-    match &commit.outcome {
-        Outcome::Completed | Outcome::Withheld => Some(Closed::Completed),
-        Outcome::DeadLettered { .. } => Some(Closed::DeadLettered),
-        Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. } => None,
-    }
 }

@@ -5,17 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use weirgate_types::{Effects, Event, Position, RUNTIME_TYPES, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
-use super::emissions::{Emission, Emissions, Pairs, pair};
+use super::{
+    emissions::{Emission, Emissions, Pairs, pair},
+    held::Measured,
+};
 
 /// A handler's state, timers and effects for one key, as far as the fork differs from the log. It holds no difference that has
 /// vanished since, so a lane without differences is equal to a new one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Lane {
     /// Values that differ: those of the fork, `None` where it has none.
-    state: BTreeMap<String, Option<Vec<u8>>>,
+    state: Measured<Option<Vec<u8>>>,
     /// Timers that differ, likewise.
-    timers: BTreeMap<String, Option<TimerSetting>>,
-    status: BTreeMap<String, StatusSides>,
+    timers: Measured<Option<TimerSetting>>,
+    status: Measured<StatusSides>,
     emissions: Emissions,
 }
 
@@ -62,6 +65,14 @@ impl Lane {
         *self == Self::default()
     }
 
+    /// What it takes in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self { state, timers, status, emissions } = self;
+        let parts = [state.bytes(), timers.bytes(), status.bytes(), emissions.bytes()];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
     /// Whether the next delivery would see another state or other timers than in the log.
     #[must_use]
     pub fn reads_otherwise(&self) -> bool {
@@ -101,10 +112,10 @@ impl Lane {
         timer: impl Fn(&str) -> Result<Option<TimerSetting>, E>,
     ) -> Result<Pairs, E> {
         let Both { recorded, fork, .. } = both;
-        let of = |write: &StateWrite| (write.name.clone(), write.value.clone());
-        overlay(&mut self.state, recorded.state.iter().map(of), fork.state.iter().map(of), value)?;
-        let of = |write: &TimerWrite| (write.name.clone(), write.set.clone());
-        overlay(&mut self.timers, recorded.timers.iter().map(of), fork.timers.iter().map(of), timer)?;
+        let (stands, now) = (recorded.state.iter().map(value_of), fork.state.iter().map(value_of));
+        overlay(&mut self.state, stands, now, value)?;
+        let (stands, now) = (recorded.timers.iter().map(setting_of), fork.timers.iter().map(setting_of));
+        overlay(&mut self.timers, stands, now, timer)?;
         self.fold_status(both);
         let [recorded, now] = [recorded, fork].map(emitted);
         let pairs = pair(&recorded, &now);
@@ -115,10 +126,10 @@ impl Lane {
     /// A repair removed the handler's part of these subjects' status.
     pub fn unset(&mut self, subjects: &[String], at: Position) {
         for subject in subjects {
-            let sides = self.status.entry(subject.clone()).or_insert_with(|| StatusSides::since(at));
+            let mut sides = self.status.remove(subject).unwrap_or_else(|| StatusSides::since(at));
             (sides.recorded, sides.recorded_at) = (Side::Unset, at);
-            if sides.is_same() {
-                self.status.remove(subject);
+            if !sides.is_same() {
+                self.status.insert(subject.clone(), sides);
             }
         }
     }
@@ -143,21 +154,26 @@ impl Lane {
     }
 
     fn fold_status(&mut self, Both { at, recorded, fork, .. }: Both<'_>) {
-        let of = |effects: &Effects| -> BTreeMap<String, StatusWrite> {
-            effects.status.iter().map(|write| (write.subject.clone(), write.clone())).collect()
-        };
-        let [mut recorded, mut fork] = [recorded, fork].map(of);
-        let subjects: BTreeSet<String> = recorded.keys().chain(fork.keys()).cloned().collect();
+        if self.status.is_empty() && recorded.status == fork.status {
+            return;
+        }
+        let [recorded, fork] = [recorded, fork].map(by_subject);
+        let subjects: BTreeSet<&str> = recorded.keys().chain(fork.keys()).copied().collect();
         for subject in subjects {
-            let sides = self.status.entry(subject.clone()).or_insert_with(|| StatusSides::since(at));
-            if let Some(write) = recorded.remove(&subject) {
-                (sides.recorded, sides.recorded_at) = (Side::Written(write), at);
+            let (written, now) = (recorded.get(subject), fork.get(subject));
+            let sides = self.status.remove(subject);
+            if written == now {
+                continue;
             }
-            if let Some(write) = fork.remove(&subject) {
-                (sides.fork, sides.fork_at) = (Side::Written(write), at);
+            let mut sides = sides.unwrap_or_else(|| StatusSides::since(at));
+            if let Some(write) = written {
+                (sides.recorded, sides.recorded_at) = (Side::Written((*write).clone()), at);
             }
-            if sides.is_same() {
-                self.status.remove(&subject);
+            if let Some(write) = now {
+                (sides.fork, sides.fork_at) = (Side::Written((*write).clone()), at);
+            }
+            if !sides.is_same() {
+                self.status.insert(subject.to_owned(), sides);
             }
         }
     }
@@ -179,27 +195,44 @@ pub fn emitted(effects: &Effects) -> Vec<&Event> {
     effects.withheld.iter().chain(effects.emitted.iter().filter(own)).collect()
 }
 
-/// Takes the writes of both sides into the names that differ.
-fn overlay<V: PartialEq, E>(
-    differs: &mut BTreeMap<String, Option<V>>,
-    recorded: impl Iterator<Item = (String, Option<V>)>,
-    fork: impl Iterator<Item = (String, Option<V>)>,
+fn value_of(write: &StateWrite) -> (&str, Option<&Vec<u8>>) {
+    (&write.name, write.value.as_ref())
+}
+
+fn setting_of(write: &TimerWrite) -> (&str, Option<&TimerSetting>) {
+    (&write.name, write.set.as_ref())
+}
+
+fn by_subject(effects: &Effects) -> BTreeMap<&str, &StatusWrite> {
+    effects.status.iter().map(|write| (write.subject.as_str(), write)).collect()
+}
+
+/// Takes the writes of both sides into the names that differ. Copies a value only where it differs.
+fn overlay<'a, V: Clone + PartialEq + Serialize + 'a, E>(
+    differs: &mut Measured<Option<V>>,
+    recorded: impl Iterator<Item = (&'a str, Option<&'a V>)>,
+    fork: impl Iterator<Item = (&'a str, Option<&'a V>)>,
     before: impl Fn(&str) -> Result<Option<V>, E>,
 ) -> Result<(), E> {
-    let (mut recorded, mut fork): (BTreeMap<_, _>, BTreeMap<_, _>) = (recorded.collect(), fork.collect());
-    let names: BTreeSet<String> = recorded.keys().chain(fork.keys()).cloned().collect();
+    let (recorded, fork): (BTreeMap<_, _>, BTreeMap<_, _>) = (recorded.collect(), fork.collect());
+    let names: BTreeSet<&str> = recorded.keys().chain(fork.keys()).copied().collect();
     for name in names {
-        let now = match (fork.remove(&name), differs.remove(&name)) {
-            (Some(written), _) => written,
+        let differing = differs.remove(name);
+        let (written, now) = (recorded.get(name), fork.get(name));
+        if written.is_some() && written == now {
+            continue;
+        }
+        let now = match (now, differing) {
+            (Some(now), _) => now.cloned(),
             (None, Some(differing)) => differing,
-            (None, None) => before(&name)?,
+            (None, None) => before(name)?,
         };
-        let stands = match recorded.remove(&name) {
-            Some(written) => written,
-            None => before(&name)?,
+        let is_same = match written {
+            Some(written) => now.as_ref() == *written,
+            None => now == before(name)?,
         };
-        if now != stands {
-            differs.insert(name, now);
+        if !is_same {
+            differs.insert(name.to_owned(), now);
         }
     }
     Ok(())
@@ -252,6 +285,24 @@ mod tests {
         assert_eq!(lane.state.get("a"), Some(&Some(b"1".to_vec())));
         fold(&mut lane, &state(&[]), &state(&[("a", None)]), &[]);
         assert!(lane.is_same());
+    }
+
+    #[test]
+    fn a_key_takes_what_it_holds_and_not_what_it_held() {
+        let mut lane = Lane::default();
+        let mut after = |recorded: &str, now: &str| {
+            let both =
+                [recorded, now].map(|one| Effects { status: status("o", one).status, ..state(&[("a", Some(one))]) });
+            fold(&mut lane, &both[0], &both[1], &[]);
+            lane.bytes()
+        };
+        let first = after("1", "2");
+        assert!(first > size_of::<StatusSides>(), "{first}");
+        for _ in 0..1_000 {
+            assert_eq!(after("3", "4"), first, "as long, so as large");
+        }
+        assert!(after("3", &"4".repeat(1_000)) > first + 1_000);
+        assert_eq!(after("5", "5"), 0, "nothing differs");
     }
 
     #[test]

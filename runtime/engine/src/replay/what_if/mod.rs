@@ -2,10 +2,12 @@
 //! record; only with consent is a host called, and its answer recorded.
 
 mod calls;
+mod delivered;
 mod emissions;
 mod examine;
 mod execute;
 mod filter;
+mod held;
 mod lane;
 mod notes;
 mod outcome;

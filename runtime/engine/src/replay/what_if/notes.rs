@@ -6,6 +6,7 @@ use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, Stat
 use super::{
     calls::{AnsweredCall, UnansweredCall},
     emissions::Emission,
+    held::held_bytes,
     lane::Lane,
     outside::is_safe,
     request::Closed,
@@ -20,21 +21,30 @@ pub struct Listed<T> {
     pub first: Vec<T>,
     /// Number of those that were left out.
     pub more: u64,
+    #[serde(skip)]
+    bytes: usize,
 }
 
 impl<T> Default for Listed<T> {
     fn default() -> Self {
-        Self { first: Vec::new(), more: 0 }
+        Self { first: Vec::new(), more: 0, bytes: 0 }
     }
 }
 
-impl<T> Listed<T> {
+impl<T: Serialize> Listed<T> {
     pub fn push(&mut self, one: T) {
         if self.first.len() < LISTED_MAX {
+            self.bytes = self.bytes.saturating_add(held_bytes(&one));
             self.first.push(one);
         } else {
             self.more = self.more.saturating_add(1);
         }
+    }
+
+    /// Leaves out those of the first that are not wanted.
+    pub fn retain(&mut self, is_wanted: impl FnMut(&T) -> bool) {
+        self.first.retain(is_wanted);
+        self.bytes = self.first.iter().map(held_bytes).fold(0, usize::saturating_add);
     }
 
     #[must_use]
@@ -132,8 +142,8 @@ impl Examined {
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let content = postcard::experimental::serialized_size(self).unwrap_or(usize::MAX);
-        u64::try_from(content.saturating_add(size_of::<Self>())).unwrap_or(u64::MAX)
+        let parts = [2 * size_of::<Self>(), self.lane.bytes(), self.notes.bytes()];
+        u64::try_from(parts.into_iter().fold(0, usize::saturating_add)).unwrap_or(u64::MAX)
     }
 
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
@@ -163,11 +173,22 @@ impl Examined {
         let is_handed_over = |(by, call): &(Position, AnsweredCall)| {
             handed_over.calls_before.iter().any(|one| one.by == *by && one.step == call.step)
         };
-        self.notes.not_made.first.retain(|call| !is_handed_over(call));
+        self.notes.not_made.retain(|call| !is_handed_over(call));
     }
 }
 
 impl Notes {
+    /// What the lists take in memory beside their own places, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self { opened, dropped, outcomes, path, unanswered, not_made, made, past_timers, caused_by, fails, .. } =
+            self;
+        let lists = [opened.bytes, dropped.bytes, outcomes.bytes, path.bytes, unanswered.bytes, not_made.bytes];
+        let others = [made.bytes, past_timers.bytes, caused_by.as_ref().map_or(0, held_bytes)];
+        let fails = fails.as_ref().map_or(0, held_bytes);
+        lists.into_iter().chain(others).chain([fails]).fold(0, usize::saturating_add)
+    }
+
     /// Notes the first delivery that was looked at.
     pub fn begin(&mut self, event: Position) {
         if self.from == Position::ZERO {
@@ -186,6 +207,9 @@ impl Notes {
 
     /// Notes a delivery's statuses that differ.
     pub fn statuses(&mut self, event: Position, recorded: &Effects, fork: &Effects) {
+        if recorded.status == fork.status {
+            return;
+        }
         let find =
             |effects: &Effects, subject: &str| effects.status.iter().find(|write| write.subject == subject).cloned();
         let added = fork.status.iter().filter(|write| find(recorded, &write.subject).is_none());

@@ -5,7 +5,7 @@ use weirgate_types::{Effects, StepRequest};
 
 use super::{
     calls::UnansweredCall,
-    execute::{Answers, Delivered, Ran},
+    delivered::{Answers, Delivered, Ran},
     notes::{Examined, Fails, OutcomeChange},
     request::Closed,
 };

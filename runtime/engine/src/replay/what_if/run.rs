@@ -16,12 +16,12 @@ use weirgate_types::{
 
 use super::{
     Progress,
-    execute::{Answers, Delivered, Ran},
+    delivered::{Answers, Delivered, Ran},
     lane::Both,
     notes::{Examined, Fails},
     outcome::note,
     outside::{MayCall, NoOutside, Outside},
-    request::{Facts, Runs, WhatIf},
+    request::{Closed, Facts, Runs, WhatIf},
     substitutes::{Substitute, Substitutes},
     walk::Walk,
 };
@@ -29,6 +29,10 @@ use crate::replay::{ReplayError, execute::Executable};
 
 /// Maximum number of events of the fork that wait for their deliveries.
 const WAITING_MAX: usize = 100_000;
+
+/// The effects of a delivery that has none.
+static NOTHING: Effects =
+    Effects { state: Vec::new(), status: Vec::new(), emitted: Vec::new(), timers: Vec::new(), withheld: Vec::new() };
 
 /// A handler and key.
 pub type LaneId = (HandlerName, String);
@@ -58,7 +62,7 @@ pub struct Fork<'a> {
     /// same unless such an event reaches them.
     cascade: Option<&'a BTreeSet<LaneId>>,
     pub(super) executed: u64,
-    /// Bytes of what was kept.
+    /// What is kept of the keys takes in memory, about.
     bytes: u64,
 }
 
@@ -156,29 +160,36 @@ impl<'a> Fork<'a> {
         ran: Option<Ran>,
         earlier: &Earlier,
     ) -> Result<(), ReplayError> {
-        let recorded = delivered.commit.map_or_else(Effects::default, recorded_effects);
-        let lane = (delivered.delivery.handler.clone(), delivered.key.clone());
-        let mut examined = self.examined.remove(&lane).unwrap_or_default();
+        let recorded = delivered.commit.map_or(&NOTHING, recorded_effects);
+        let lane = delivered.lane.clone();
+        self.executed += u64::from(ran.is_some());
+        let is_same = |ran: &Ran| delivered.closed() == Some(Closed::Completed) && ran.is_as_recorded(recorded);
+        if !self.examined.contains_key(&lane) && ran.as_ref().is_some_and(is_same) {
+            // Nearly always: where nothing differs and nothing will, there is nothing to note.
+            return Ok(());
+        }
+        let mut examined = self.open_lane(&lane);
+        let own;
         let fork = match ran {
             Some(ran) => {
-                self.executed += 1;
-                note(&mut examined, delivered, ran)
+                own = note(&mut examined, delivered, ran);
+                &own
             }
             None if delivered.is_dropped => {
                 examined.notes.dropped.push(delivered.delivery.position);
-                Effects::default()
+                &NOTHING
             }
-            None => recorded.clone(),
+            None => recorded,
         };
         examined.notes.through = delivered.at;
-        examined.notes.statuses(delivered.delivery.position, &recorded, &fork);
+        examined.notes.statuses(delivered.delivery.position, recorded, fork);
         let both = Both {
             event: delivered.delivery.position,
             at: delivered.at,
             depth: delivered.depth.saturating_add(1),
-            recorded: &recorded,
+            recorded,
             first_emitted: delivered.first_emitted,
-            fork: &fork,
+            fork,
         };
         let value = |name: &str| match earlier.get(&(lane.clone(), name.to_owned())) {
             Some(written) => Ok(written.clone()),
@@ -188,7 +199,7 @@ impl<'a> Fork<'a> {
         let pairs = examined.lane.fold::<ReplayError>(both, value, timer)?;
         if self.cascade.is_some() {
             let first = (Some(&delivered.delivery), delivered.first_emitted);
-            self.substitutes.emitted((&recorded, &fork), first, &pairs, &lane);
+            self.substitutes.emitted((recorded, fork), first, &pairs, &lane);
         }
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
@@ -196,24 +207,29 @@ impl<'a> Fork<'a> {
             self.add(Added { event, at: delivered.at, depth, cause: Some(lane.clone()) })?;
         }
         if !examined.is_same() {
-            self.keep(lane, examined, [&recorded, &fork])?;
+            self.keep(lane, examined)?;
         }
         Ok(())
     }
 
-    fn keep(&mut self, lane: LaneId, examined: Examined, effects: [&Effects; 2]) -> Result<(), ReplayError> {
-        let size = |effects: &&Effects| postcard::experimental::serialized_size(*effects).unwrap_or(usize::MAX);
-        let bytes = effects.iter().map(size).fold(0_usize, usize::saturating_add);
-        let key_bytes = lane.1.len().saturating_add(size_of::<Examined>());
-        let is_new = self.examined.insert(lane, examined).is_none();
-        let bytes = bytes.saturating_add(if is_new { key_bytes } else { 0 });
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    /// Takes out what is known of a key, to change it.
+    fn open_lane(&mut self, lane: &LaneId) -> Examined {
+        let Some(examined) = self.examined.remove(lane) else { return Examined::default() };
+        self.bytes = self.bytes.saturating_sub(held_bytes(lane, &examined));
+        examined
+    }
+
+    /// Keeps what is known of a key that was taken out.
+    fn keep(&mut self, lane: LaneId, examined: Examined) -> Result<(), ReplayError> {
+        self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
+        self.examined.insert(lane, examined);
         let keys = u64::try_from(self.examined.len()).unwrap_or(u64::MAX);
         let bounds = self.request.bounds;
         if keys > bounds.keys {
             return Err(ReplayError::Bound("keys"));
         }
-        if self.bytes > bounds.bytes {
+        let substitutes = u64::try_from(self.substitutes.bytes()).unwrap_or(u64::MAX);
+        if self.bytes.saturating_add(substitutes) > bounds.bytes {
             return Err(ReplayError::Bound("bytes"));
         }
         Ok(())
@@ -253,15 +269,17 @@ impl<'a> Fork<'a> {
                         self.execute_added(walk, &delivered, executable)?
                     }
                 };
-                let lane = (delivered.delivery.handler.clone(), delivered.key.clone());
+                let lane = delivered.lane.clone();
                 self.take(walk, &delivered, Some(ran), &Earlier::new())?;
-                if let Some(examined) = self.examined.get_mut(&lane) {
+                if self.examined.contains_key(&lane) {
+                    let mut examined = self.open_lane(&lane);
                     match &cause {
                         Some(cause) => {
                             examined.notes.caused_by = examined.notes.caused_by.take().or(Some(cause.clone()));
                         }
                         None => examined.notes.opened.push(delivered.delivery.position),
                     }
+                    self.keep(lane, examined)?;
                 }
             }
         }
@@ -275,8 +293,8 @@ impl<'a> Fork<'a> {
         let mut opened = Vec::new();
         let is_addressed = record.addressee().is_some();
         for (at, event) in record.events(position).filter(|(at, _)| !is_addressed || *at != position) {
-            let is_new = candidate.interest.matches(&event.r#type, &event.source)
-                && !in_force.interest.matches(&event.r#type, &event.source);
+            let is_new = !in_force.interest.matches(&event.r#type, &event.source)
+                && candidate.interest.matches(&event.r#type, &event.source);
             let facts = Facts {
                 event: at,
                 at_ms: record.at_ms(),
@@ -294,15 +312,16 @@ impl<'a> Fork<'a> {
     }
 
     /// A timer that the fork has not set does not fire there.
-    fn fired(&mut self, position: Position, TimerId { handler, key, name }: &TimerId) {
+    fn fired(&mut self, position: Position, TimerId { handler, key, name }: &TimerId) -> Result<(), ReplayError> {
         let lane = (handler.clone(), key.clone());
-        let Some(examined) = self.examined.get_mut(&lane) else { return };
+        if !self.examined.contains_key(&lane) {
+            return Ok(());
+        }
+        let mut examined = self.open_lane(&lane);
         if !examined.lane.fires(name) {
             self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
         }
-        if examined.is_same() {
-            self.examined.remove(&lane);
-        }
+        if examined.is_same() { Ok(()) } else { self.keep(lane, examined) }
     }
 
     /// Whether a receiver was folded again because of this handler's keys; in the fork, receivers have the right events from the beginning.
@@ -325,9 +344,8 @@ impl<'a> Fork<'a> {
             }
             Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
         };
-        let mut examined = self.examined.remove(&lane).unwrap_or_default();
-        let nothing = Effects::default();
-        let fork = if is_without { &nothing } else { &repaired.effects };
+        let mut examined = self.open_lane(&lane);
+        let fork = if is_without { &NOTHING } else { &repaired.effects };
         let (recorded, first_emitted) = (&repaired.effects, position.next());
         let (event, at, depth) = (repaired.from, position, repaired.depth);
         let both = Both { event, at, depth, recorded, first_emitted, fork };
@@ -366,7 +384,7 @@ impl<'a> Fork<'a> {
         if !examined.is_same() {
             examined.notes.begin(repaired.from);
             examined.notes.through = position;
-            self.keep(lane, examined, [recorded, fork])?;
+            self.keep(lane, examined)?;
         }
         Ok(())
     }
@@ -404,8 +422,9 @@ impl Fork<'_> {
             Record::Removed(removed) => {
                 self.in_force.remove(&removed.handler);
                 self.examined.retain(|(handler, _), _| *handler != removed.handler);
+                self.bytes = self.examined.iter().map(|(lane, one)| held_bytes(lane, one)).fold(0, u64::saturating_add);
             }
-            Record::Fired { timer, .. } => self.fired(position, timer),
+            Record::Fired { timer, .. } => self.fired(position, timer)?,
             Record::Released { delivery, .. } => self.substitutes.released(delivery, position),
             Record::Repaired(repaired) => self.repaired(walk, position, repaired)?,
             _ => {}
@@ -414,10 +433,16 @@ impl Fork<'_> {
     }
 }
 
+/// What is known of a key takes in memory, about.
+fn held_bytes(lane: &LaneId, examined: &Examined) -> u64 {
+    let name = lane.1.len().saturating_add(2 * size_of::<LaneId>());
+    examined.bytes().saturating_add(u64::try_from(name).unwrap_or(u64::MAX))
+}
+
 /// The effects that stand of a commit.
-fn recorded_effects(commit: &Commit) -> Effects {
+fn recorded_effects(commit: &Commit) -> &Effects {
     match commit.outcome {
-        Outcome::Completed | Outcome::Withheld => commit.effects.clone(),
-        _ => Effects::default(),
+        Outcome::Completed | Outcome::Withheld => &commit.effects,
+        _ => &NOTHING,
     }
 }

@@ -12,6 +12,7 @@ pub struct Substitutes {
     by_position: HashMap<Position, Substitute>,
     /// Of events without a position yet, by their index.
     withheld: HashMap<DeliveryId, Vec<(usize, Substitute)>>,
+    bytes: usize,
 }
 
 /// What the fork has in place of an event.
@@ -23,9 +24,26 @@ pub struct Substitute {
     pub cause: LaneId,
 }
 
+impl Substitute {
+    /// What it takes, about: its contents, and twice its place in a map.
+    fn bytes(&self) -> usize {
+        let event = self.event.as_ref().map_or(0, Event::encoded_size);
+        event.saturating_add(self.cause.1.len()).saturating_add(2 * size_of::<(Position, Self)>())
+    }
+}
+
 impl Substitutes {
     pub fn insert(&mut self, position: Position, substitute: Substitute) {
-        self.by_position.insert(position, substitute);
+        self.bytes = self.bytes.saturating_add(substitute.bytes());
+        if let Some(replaced) = self.by_position.insert(position, substitute) {
+            self.bytes = self.bytes.saturating_sub(replaced.bytes());
+        }
+    }
+
+    /// What they take in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     #[must_use]
@@ -55,7 +73,10 @@ impl Substitutes {
         let withheld = sides.0.withheld.len();
         for (index, substitute) in changed.chain(removed) {
             match delivery.filter(|_| index < withheld) {
-                Some(delivery) => self.withheld.entry(delivery.clone()).or_default().push((index, substitute)),
+                Some(delivery) => {
+                    self.bytes = self.bytes.saturating_add(substitute.bytes());
+                    self.withheld.entry(delivery.clone()).or_default().push((index, substitute));
+                }
                 None => {
                     let offset = u64::try_from(index.saturating_sub(withheld)).unwrap_or(u64::MAX);
                     self.insert(first.plus(offset), substitute);
@@ -68,6 +89,7 @@ impl Substitutes {
     pub fn released(&mut self, delivery: &DeliveryId, position: Position) {
         for (index, substitute) in self.withheld.remove(delivery).unwrap_or_default() {
             let offset = u64::try_from(index).unwrap_or(u64::MAX);
+            self.bytes = self.bytes.saturating_sub(substitute.bytes());
             self.insert(position.next().plus(offset), substitute);
         }
     }

@@ -10,7 +10,7 @@ use weirgate_history::Look;
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
 use weirgate_types::{
-    Commit, Deployed, Effects, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
+    Commit, Deployed, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
 };
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
     replay::{
         ReplayError,
         attempts::{Attempts, Begun, Ended, EndedCall},
-        execute::{ItemInput, Load},
+        execute::Load,
         inputs::{Deployment, Inputs, States},
         recorded::RecordedCalls,
     },
@@ -48,7 +48,8 @@ pub struct Walk {
     /// The record that it is at.
     at: Option<StoredRecord>,
     attempts: Attempts,
-    recent: BTreeMap<Position, StoredRecord>,
+    /// With their sizes.
+    recent: BTreeMap<Position, (StoredRecord, usize)>,
     recent_bytes: usize,
     states: RefCell<Held>,
 }
@@ -62,12 +63,12 @@ struct Held {
     through: Position,
 }
 
-/// The event of a delivery.
+/// The event of a delivery, in its record.
 pub struct Found {
-    pub item: ItemInput,
-    pub accepted_at_ms: u64,
-    /// It is for one handler, whatever that subscribes to.
-    pub is_addressed: bool,
+    position: Position,
+    stored: StoredRecord,
+    /// The event with the correction that it was delivered with.
+    corrected: Option<Event>,
 }
 
 impl Walk {
@@ -93,12 +94,13 @@ impl Walk {
         let stored = StoredRecord { first: position, record: Arc::clone(record) };
         self.at = Some(stored.clone());
         if stored.record.events(position).next().is_some() {
-            self.recent_bytes = self.recent_bytes.saturating_add(record.encoded_size());
-            self.recent.insert(position, stored);
+            let bytes = record.encoded_size();
+            self.recent_bytes = self.recent_bytes.saturating_add(bytes);
+            self.recent.insert(position, (stored, bytes));
             while (self.recent.len() > RECENT_MAX || self.recent_bytes > RECENT_BYTES_MAX)
-                && let Some((_, oldest)) = self.recent.pop_first()
+                && let Some((_, (_, bytes))) = self.recent.pop_first()
             {
-                self.recent_bytes = self.recent_bytes.saturating_sub(oldest.record.encoded_size());
+                self.recent_bytes = self.recent_bytes.saturating_sub(bytes);
             }
         }
         // The writes of attempts that began before the walk count at once; those of others when their call has ended.
@@ -130,7 +132,7 @@ impl Walk {
     /// A commit of a call that ended has been taken.
     pub fn committed(&self, commit: &Commit) {
         let mut states = self.states.borrow_mut();
-        if !states.lanes.is_empty() {
+        if !states.lanes.is_empty() && !commit.effects.state.is_empty() {
             states.apply(&lane_of(commit), &commit.effects);
         }
     }
@@ -155,15 +157,7 @@ impl Walk {
         let stored = self.stored(position)?.ok_or_else(missing)?;
         let event = stored.event(position).ok_or_else(missing)?;
         let corrected = corrections::as_delivered(self.log(), event, begun.carried.correction)?;
-        let item = ItemInput {
-            delivery: begun.delivery.clone(),
-            attempt: begun.attempt,
-            depth: stored.depth_at(position),
-            event: corrected.unwrap_or_else(|| event.clone()),
-            migrate_from: None,
-        };
-        let is_addressed = stored.first == position && stored.record.addressee().is_some();
-        Ok(Found { item, accepted_at_ms: stored.record.at_ms(), is_addressed })
+        Ok(Found { position, stored, corrected })
     }
 
     /// The first position of a commit's emitted events, if it has any.
@@ -269,13 +263,35 @@ impl Walk {
     }
 
     fn stored(&self, position: Position) -> Result<Option<StoredRecord>, ReplayError> {
-        let recent = self.recent.range(..=position).next_back().map(|(_, stored)| stored);
+        let recent = self.recent.range(..=position).next_back().map(|(_, (stored, _))| stored);
         let holds =
             |stored: &&StoredRecord| stored.first <= position && position < stored.first.plus(stored.record.width());
         if let Some(known) = recent.into_iter().chain(&self.at).find(holds) {
             return Ok(Some(known.clone()));
         }
         Ok(StoredRecord::read(self.log(), position).map_err(StorageError::from)?)
+    }
+}
+
+impl Found {
+    /// As it was delivered.
+    pub fn event(&self) -> Result<&Event, ReplayError> {
+        let missing = StorageError::Missing { what: "event", position: self.position };
+        let event = self.corrected.as_ref().or_else(|| self.stored.event(self.position));
+        Ok(event.ok_or(missing)?)
+    }
+
+    pub fn depth(&self) -> u32 {
+        self.stored.depth_at(self.position)
+    }
+
+    pub fn accepted_at_ms(&self) -> u64 {
+        self.stored.record.at_ms()
+    }
+
+    /// Whether it is for one handler, whatever that subscribes to.
+    pub fn is_addressed(&self) -> bool {
+        self.stored.first == self.position && self.stored.record.addressee().is_some()
     }
 }
 

@@ -139,7 +139,7 @@ pub async fn read(
 
 impl LaneItem {
     fn of(KeyLane { handler, examined, recorded }: &KeyLane) -> Self {
-        let Examined { lane, notes, .. } = examined;
+        let Examined { lane, notes, .. } = &**examined;
         let position = |position: &Position| position.0;
         let Emitted { added, removed, changed } = emitted(examined);
         let of_state = |(name, fork): (&String, &Option<Vec<u8>>)| ValueDifference {

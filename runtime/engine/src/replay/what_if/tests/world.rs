@@ -2,6 +2,7 @@
 //! that follows from it before the next one is accepted.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
@@ -46,7 +47,7 @@ impl Chance {
 }
 
 /// What a version of a handler does with an event.
-pub type Handler = Arc<dyn Fn(&ItemInput, &dyn ReadState) -> Effects + Send + Sync>;
+pub type Handler = Arc<dyn Fn(&ItemInput<'_>, &dyn ReadState) -> Effects + Send + Sync>;
 
 /// The versions in force, as a fork executes them.
 struct Functions(BTreeMap<HandlerName, Handler>);
@@ -58,16 +59,14 @@ impl Load for Functions {
     }
 }
 
+fn item<'a>(call: &Call<'a>) -> ItemInput<'a> {
+    let event = Cow::Borrowed(call.event);
+    ItemInput { delivery: call.delivery.clone(), attempt: call.attempt, event, depth: 0, migrate_from: None }
+}
+
 fn executable(handler: &Handler, manifest: &Manifest) -> Executable {
     let handler = Arc::clone(handler);
     let function = move |calls: &[Call<'_>], states: &[&dyn ReadState]| {
-        let item = |call: &Call<'_>| ItemInput {
-            delivery: call.delivery.clone(),
-            attempt: call.attempt,
-            event: call.event.clone(),
-            depth: 0,
-            migrate_from: None,
-        };
         calls.iter().zip(states).map(|(call, state)| handler(&item(call), *state)).collect()
     };
     Executable::of_function(Arc::new(function), manifest)
@@ -244,7 +243,7 @@ impl World {
             wall_behind_ms: 0,
         });
         let lane = (handler.clone(), event.key().to_owned());
-        let item = ItemInput { delivery, attempt, event: event.clone(), depth, migrate_from: None };
+        let item = ItemInput { delivery, attempt, event: Cow::Borrowed(event), depth, migrate_from: None };
         let effects = code(&item, &KeyState(self.states.get(&lane).cloned().unwrap_or_default()));
         let commit = Commit {
             handler: handler.clone(),

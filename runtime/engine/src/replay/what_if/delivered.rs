@@ -1,0 +1,103 @@
+//! A delivery of the log, of the fork, or of both, and what it came to. Pure.
+
+use std::borrow::Cow;
+
+use weirgate_types::{Commit, DeliveryId, Effects, Event, HandlerName, Outcome, Position};
+
+use super::{calls::ForkCalls, request::Closed, run::LaneId};
+use crate::replay::{attempts::Begun, compare::Repeated, execute::ItemInput};
+
+/// A delivery of the log, of the fork, or of both.
+pub struct Delivered<'a> {
+    pub delivery: DeliveryId,
+    pub lane: LaneId,
+    /// As the fork delivers it.
+    pub event: Cow<'a, Event>,
+    pub depth: u32,
+    /// The record that committed it; in the fork, where that would have been.
+    pub at: Position,
+    /// The attempt that closed it, and its commit; `None` for one that only the fork has.
+    pub begun: Option<&'a Begun>,
+    pub commit: Option<&'a Commit>,
+    pub first_emitted: Position,
+    /// The fork does not have it.
+    pub is_dropped: bool,
+    /// Who emitted its event in another form.
+    pub cause: Option<LaneId>,
+    pub times: (u64, u64),
+    pub accepted_at_ms: u64,
+    /// It is for its handler whatever that subscribes to.
+    pub is_addressed: bool,
+    pub answers: Answers,
+}
+
+/// Which answers the calls of a delivery get beside those that it got itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// None: the log does not hold its event, so no other answer could be found again.
+    Own,
+    /// Those that replays got.
+    OfReplays,
+    /// Hosts may be asked, too: the candidate executes it.
+    Asked,
+}
+
+/// What a delivery of the fork came to.
+pub struct Ran {
+    pub repeated: Repeated,
+    pub calls: ForkCalls,
+    /// The form of the state that it left.
+    pub state_version: u32,
+}
+
+impl Ran {
+    /// Whether it came to the effects that the log holds, and its calls to nothing else.
+    pub fn is_as_recorded(&self, recorded: &Effects) -> bool {
+        self.repeated.result.as_ref() == Ok(recorded) && self.calls.is_as_recorded()
+    }
+}
+
+impl<'a> Delivered<'a> {
+    /// A delivery that the log does not hold.
+    pub fn added(handler: HandlerName, event: &'a Event, (at, depth): (Position, u32), times: (u64, u64)) -> Self {
+        Self {
+            lane: (handler.clone(), event.key().to_owned()),
+            delivery: DeliveryId { handler, position: at },
+            event: Cow::Borrowed(event),
+            depth,
+            at,
+            begun: None,
+            commit: None,
+            first_emitted: at,
+            is_dropped: false,
+            cause: None,
+            times,
+            accepted_at_ms: times.0,
+            is_addressed: false,
+            answers: Answers::Own,
+        }
+    }
+
+    pub fn closed(&self) -> Option<Closed> {
+        self.commit.and_then(closed)
+    }
+
+    pub fn input(&self, migrate_from: Option<u32>) -> ItemInput<'_> {
+        ItemInput {
+            delivery: self.delivery.clone(),
+            attempt: self.begun.map_or(1, |begun| begun.attempt),
+            event: Cow::Borrowed(&self.event),
+            depth: self.depth,
+            migrate_from,
+        }
+    }
+}
+
+/// How a commit closed its delivery.
+fn closed(commit: &Commit) -> Option<Closed> {
+    match &commit.outcome {
+        Outcome::Completed | Outcome::Withheld => Some(Closed::Completed),
+        Outcome::DeadLettered { .. } => Some(Closed::DeadLettered),
+        Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. } => None,
+    }
+}
