@@ -104,3 +104,28 @@ fn crates_use_no_forbidden_dependencies() {
         }
     }
 }
+
+/// The fuzz programs are no members of the workspace: a new dependency of a crate has to come into their lock file, too.
+#[test]
+fn the_lock_file_of_the_fuzz_programs_has_the_dependencies_of_the_crates() {
+    let lock = std::fs::read_to_string(weirgate_house::root().join("fuzz/Cargo.lock")).expect("a lock file");
+    let locked =
+        |name: &str| lock.split("[[package]]\n").find(|entry| entry.starts_with(&format!("name = \"{name}\"")));
+    let mut seen = 0;
+    for package in metadata().packages {
+        let Some(entry) = locked(&package.name) else { continue };
+        seen += 1;
+        let normal = package.dependencies.iter().filter(|one| one.kind == DependencyKind::Normal && !one.optional);
+        for dependency in normal.map(|one| one.name.as_str()) {
+            // Where several versions are there, the version follows.
+            let is_there =
+                [format!("\"{dependency}\""), format!("\"{dependency} ")].iter().any(|one| entry.contains(one));
+            assert!(
+                is_there,
+                "fuzz/Cargo.lock lacks {dependency} of {}: `cargo fetch --manifest-path fuzz/Cargo.toml`",
+                package.name
+            );
+        }
+    }
+    assert!(seen > 5, "{seen} crates");
+}
