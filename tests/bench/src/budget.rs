@@ -72,7 +72,7 @@ impl Budget {
     }
 }
 
-/// Instructions of an event, sent in requests of so many, one after the other.
+/// Instructions of an event, sent in requests of `at_once` events, one after the other.
 async fn count(place: &Place, at_once: usize) -> Result<f64> {
     fs::create_dir_all(&place.work_dir)?;
     let out = tempfile::Builder::new().prefix("callgrind-").tempdir_in(&place.work_dir)?;

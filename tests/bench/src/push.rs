@@ -28,7 +28,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Events sent before the measurement.
 const WARM_UP_EVENTS: u64 = 10;
-/// As `batch-256` of the orders workload: so many messages at once, so many in a request.
+/// As `batch-256` of the orders workload: the number of messages in flight, and of those in a request.
 const KEYED_AT_ONCE: usize = 256;
 const KEYED_IN_REQUEST: usize = 16;
 
@@ -225,7 +225,7 @@ pub async fn to_all(mut pusher: Pusher, subscribers: usize, rounds: u64) -> Resu
     })
 }
 
-/// Connections for the 1,000 keys, so many to a connection, under a closed-loop load.
+/// Connections for the 1,000 keys, each with `subjects_each` of them, under a closed-loop load.
 ///
 /// # Errors
 /// As for the orders workload.

@@ -7,7 +7,7 @@ use crate::{
     scale::{Mark, PART, Removed},
 };
 
-/// The goals of a grown log are for so many events.
+/// The number of events in the log that the goals of a grown log are for.
 const FULL: usize = 10_000_000;
 
 /// One line of the table.
