@@ -8,7 +8,7 @@ use super::Engine;
 use crate::{
     Audit, Choices, Computed, PlanId, WhatIfProgress,
     replay::{Examined, LaneId, Load, MayCall, NoOutside, ReplayError, Sources, WhatIf},
-    what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed},
+    what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look},
 };
 
 /// A what-if, or the undo of one, and what it is applied with.
@@ -55,12 +55,9 @@ impl Engine {
     /// # Errors
     /// An input cannot be read.
     pub fn look_at_key(&self, replay: &Replay, key: &str) -> Result<LookedKey, ReplayError> {
-        let sources = self.sources(replay);
-        let through = sources.look.log().head();
-        let request = WhatIf { through, ..replay.request.clone() };
-        let watch = WhatIfProgress::default();
-        let examined = sources.examine_key(&request, key, &Bounded::new(&watch, &request))?;
-        Ok(LookedKey { lane: (request.handler, key.to_owned()), through, examined })
+        let lane = (replay.request.handler.clone(), key.to_owned());
+        let (through, examined) = look(&self.sources(replay), &replay.request, &lane, &WhatIfProgress::default())?;
+        Ok(LookedKey { lane, through, examined })
     }
 
     /// The next record of a key that is on hold, and was looked at before that.

@@ -10,14 +10,14 @@ use std::{
 use weirgate_types::{Position, ReplayEnd};
 
 use super::{
-    Apply, Bounded, Known, PlanId,
+    Apply, Known, PlanId,
     compute::sources,
-    repair::{Looked, Part, has_changed},
+    repair::{Looked, Part, has_changed, look},
 };
 use crate::{
     Refusal,
     handle::{Handle, Shared},
-    replay::{Examined, LaneId, Progress as _, ReplayError, Sources, WhatIf},
+    replay::{Examined, LaneId, ReplayError, Sources, WhatIf},
     replays::ReplayStep,
 };
 
@@ -265,14 +265,8 @@ impl Applying<'_> {
         sources(self.shared, self.known, self.asked.choices.allow_calls)
     }
 
-    /// The key as it stands now.
-    fn look(&self, (handler, key): &LaneId) -> Result<(Position, Option<Examined>), ReplayError> {
-        let sources = self.sources()?;
-        let through = sources.look.log().head();
-        let request = WhatIf { handler: handler.clone(), through, ..self.request.clone() };
-        let progress = Bounded::new(&self.known.watch, &request);
-        progress.go_on(through, 0)?;
-        Ok((through, sources.examine_key(&request, key, &progress)?))
+    fn look(&self, lane: &LaneId) -> Result<(Position, Option<Examined>), ReplayError> {
+        look(&self.sources()?, self.request, lane, &self.known.watch)
     }
 }
 

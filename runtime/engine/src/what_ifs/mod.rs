@@ -33,7 +33,7 @@ pub use known::{Apply, Computed, Known};
 use known::{Replays, Task};
 pub use plan_id::PlanId;
 #[cfg(feature = "sim")]
-pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed};
+pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed, look};
 pub use summary::Summary;
 pub use watch::{Bounded, Watch};
 

@@ -9,11 +9,11 @@ use weirgate_types::{
     Repaired, ValueBefore, json::JsonBytes,
 };
 
-use super::{PlanId, apply::Applying, stands::Now};
+use super::{Bounded, PlanId, Watch, apply::Applying, stands::Now};
 use crate::{
     Audit,
     handle::{Choices, KeyHold, Shared},
-    replay::{Examined, KeyPlan, LaneId, Planned, ReplayError, Sources, WhatIf},
+    replay::{Examined, KeyPlan, LaneId, Planned, Progress as _, ReplayError, Sources, WhatIf},
 };
 
 /// Values of the state that are longer are not handed over to the handler, in bytes.
@@ -61,6 +61,20 @@ pub struct InForce {
     pub state_version: u32,
     /// Whether it is asked to compensate what cannot be taken back.
     pub takes_corrected: bool,
+}
+
+/// A key as it stands now, and up to where that is; `None`: nothing differs.
+pub fn look(
+    sources: &Sources,
+    request: &WhatIf,
+    (handler, key): &LaneId,
+    watch: &Watch,
+) -> Result<(Position, Option<Examined>), ReplayError> {
+    let through = sources.look.log().head();
+    let request = WhatIf { handler: handler.clone(), through, ..request.clone() };
+    let progress = Bounded::new(watch, &request);
+    progress.go_on(through, 0)?;
+    Ok((through, sources.examine_key(&request, key, &progress)?))
 }
 
 /// Whether the log has more of a key than what was looked at.
