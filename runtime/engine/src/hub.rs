@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -24,7 +24,8 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Topic {
     document: StatusDocument,
-    watchers: Vec<Weak<Watcher>>,
+    /// By their address, since 100,000 of them may begin or end at once. Each ends its own watches.
+    watchers: HashMap<usize, Arc<Watcher>>,
     /// The newest requested delta: most watchers request the same one.
     newest: Option<Arc<SharedDelta>>,
 }
@@ -156,9 +157,7 @@ impl Hub {
     fn watch(&self, watcher: &Arc<Watcher>, subject: &str) {
         let mut topics = lock(&self.topics);
         let topic = topics.entry(subject.into()).or_default();
-        if !topic.watchers.iter().any(|other| other.as_ptr() == Arc::as_ptr(watcher)) {
-            topic.watchers.push(Arc::downgrade(watcher));
-        }
+        topic.watchers.insert(Arc::as_ptr(watcher).addr(), Arc::clone(watcher));
     }
 
     /// The document read for a watched subject, merged with parts published since.
@@ -176,7 +175,7 @@ impl Hub {
     fn unwatch(&self, watcher: &Arc<Watcher>, subject: &str) {
         let mut topics = lock(&self.topics);
         if let Some(topic) = topics.get_mut(subject) {
-            topic.watchers.retain(|other| other.strong_count() > 0 && other.as_ptr() != Arc::as_ptr(watcher));
+            topic.watchers.remove(&Arc::as_ptr(watcher).addr());
             if topic.watchers.is_empty() {
                 topics.remove(subject);
             }
@@ -229,10 +228,7 @@ impl Hub {
                 continue;
             };
             topic.document.set(handler.as_str(), part);
-            topic.watchers.retain(|watcher| watcher.upgrade().inspect(|watcher| watcher.mark(&name)).is_some());
-            if topic.watchers.is_empty() {
-                topics.remove(&name);
-            }
+            topic.watchers.values().for_each(|watcher| watcher.mark(&name));
         }
     }
 }
