@@ -1,6 +1,6 @@
 //! The state shared by all routes: the engine, the options, and the limits of requests.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, watch};
 use weirgate_engine::{Clock, Handle};
@@ -64,9 +64,11 @@ impl Default for Options {
     }
 }
 
-/// The state shared by all routes.
+/// The state shared by all routes. One reference: the layers around a route clone it for each request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+pub struct Shared {
     pub engine: Handle,
     pub options: Arc<Options>,
     pub clock: Arc<dyn Clock>,
@@ -83,7 +85,19 @@ pub struct App {
     pub stopping: watch::Receiver<bool>,
 }
 
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl App {
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
     /// Resolves when the server stops.
     pub async fn stopped(&self) {
         let mut stopping = self.stopping.clone();

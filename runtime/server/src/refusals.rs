@@ -1,11 +1,8 @@
 //! What is refused before a route sees it, and errors of the libraries around the routes as problems.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 
@@ -19,25 +16,26 @@ use crate::{
 const TARGET_BYTES_MAX: usize = 32 * 1024;
 
 /// Refuses what no route takes: a target that is too long, parameters that the endpoint does not have, an encoded body.
-pub async fn before_routes(State(parameters): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
+pub fn check_request(parameters: &Parameters, request: &Request) -> Result<(), Response> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > TARGET_BYTES_MAX {
         let detail = format!("the path and the query are {target} bytes long; the maximum is {TARGET_BYTES_MAX}");
-        return Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail).into_response();
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail).into_response());
     }
     let path = request.extensions().get::<MatchedPath>();
-    let Some(known) = path.and_then(|path| parameters.of(path.as_str(), request.method())) else {
-        return next.run(request).await;
-    };
-    if let Err(problem) = check(request.uri().query().unwrap_or_default(), known) {
-        return problem.into_response();
-    }
+    let Some(known) = path.and_then(|path| parameters.of(path.as_str(), request.method())) else { return Ok(()) };
+    check(request.uri().query().unwrap_or_default(), known).map_err(Problem::into_response)?;
     if is_encoded(request.headers()) {
         let detail = "the body has a Content-Encoding, and none is undone; send it as it is";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-encoding", detail);
-        return ([(header::ACCEPT_ENCODING, "identity")], problem).into_response();
+        return Err(([(header::ACCEPT_ENCODING, "identity")], problem).into_response());
     }
-    next.run(request).await
+    Ok(())
+}
+
+/// The answer after a panic.
+pub fn internal() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the server's log")
 }
 
 /// Whether the body has an encoding besides `identity`.
@@ -48,7 +46,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 /// Makes a problem of an error that is none, for instance of a missing page. Its headers stay, `Allow` among them.
-pub async fn as_problems(response: Response) -> Response {
+pub fn as_problem(response: Response) -> Response {
     let status = response.status();
     let content_type = response.headers().get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     // The shop has a page for what it does not have.

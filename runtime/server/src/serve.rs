@@ -1,31 +1,32 @@
 //! The router and the server around it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
-    middleware,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::get,
 };
+use futures_util::FutureExt;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
-use tower_http::{
-    catch_panic::CatchPanicLayer, services::fs::ServeFileSystemResponseBody, set_header::SetResponseHeader,
-};
+use tower_http::{services::fs::ServeFileSystemResponseBody, set_header::SetResponseHeader};
 use weirgate_engine::{Clock, Handle};
 
 use crate::{
     Options, Problem, access,
     admission::Admission,
-    app::App,
+    app::{App, Shared},
     connections::{self, ConnectionLimits},
     pages,
     parameters::Parameters,
     parsing::Parsers,
-    refusals::{as_problems, before_routes},
+    refusals::{as_problem, check_request, internal},
     routes,
     unread::discard_the_rest,
 };
@@ -44,7 +45,7 @@ pub async fn serve(
     let (stopping, stopped) = watch::channel(false);
     let limits = ConnectionLimits { connections_max: options.connections_max, header_timeout: options.header_timeout };
     let live_max = options.live_connections_max.min(limits.connections_max / 4 * 3).max(1);
-    let app = App {
+    let app = App::new(Shared {
         engine: engine.clone(),
         options: Arc::new(options),
         clock,
@@ -55,7 +56,7 @@ pub async fn serve(
         discards: Arc::new(Semaphore::new(DISCARDS_MAX)),
         lists: Arc::new(Semaphore::new(LISTS_MAX)),
         stopping: stopped.clone(),
-    };
+    });
     app.tasks.start(collect_modules(app.engine.clone(), app.options.collect_interval));
     let shutdown = async move {
         stop.await;
@@ -110,19 +111,24 @@ fn router(app: App) -> Router {
                 "this endpoint does not have this method; see /openapi.json",
             )
         })
-        .layer(middleware::from_fn_with_state(parameters, before_routes))
-        .layer(middleware::map_response(as_problems))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            use axum::response::IntoResponse as _;
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the server's log")
-                .into_response()
-        }))
+        .layer(middleware::from_fn_with_state(parameters, around_route))
         .with_state(app.clone());
-    // Around everything that answers, the choice of the route included.
-    Router::new()
-        .fallback_service(answering)
-        .layer(middleware::from_fn_with_state(app.clone(), access::admit))
-        .layer(middleware::from_fn_with_state(app, discard_the_rest))
+    Router::new().fallback_service(answering).layer(middleware::from_fn_with_state(app, around_router))
+}
+
+/// Around everything that answers, the choice of the route included. One layer: each costs a request several allocations.
+async fn around_router(State(app): State<App>, request: Request, next: Next) -> Response {
+    access::admit(&app, discard_the_rest(&app, request), next).await
+}
+
+/// Around each route, the choice of the method included.
+async fn around_route(State(parameters): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
+    if let Err(refused) = check_request(&parameters, &request) {
+        return refused;
+    }
+    // After a panic nothing of the request is used.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.map_or_else(|_| internal().into_response(), as_problem)
 }
 
 type File = axum::http::Response<ServeFileSystemResponseBody>;

@@ -1,5 +1,5 @@
 //! Reads and drops what a request's body still has when its reader is done with it: a connection that is closed with unread
-//! bytes is reset, and a client that is still sending never sees its answer. A layer around everything that answers, so that no
+//! bytes is reset, and a client that is still sending never sees its answer. Around everything that answers, so that no
 //! refusal has to think of it. Bounded in time, and in the number of bodies that are read so at once.
 
 use std::{
@@ -12,10 +12,8 @@ use std::{
 use axum::{
     BoxError,
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
+    extract::Request,
     http::HeaderMap,
-    middleware::Next,
-    response::Response,
 };
 use futures_util::StreamExt;
 use hyper::body::{Frame, SizeHint};
@@ -30,14 +28,14 @@ use crate::{app::App, payload::waits_to_be_asked, tasks::Tasks};
 /// How long the rest of a body is read and dropped.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The layer around the routes.
-pub async fn discard_the_rest(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_coming = is_coming(request.headers());
+/// The same request, with a body whose rest is read when its reader drops it.
+pub fn discard_the_rest(app: &App, request: Request) -> Request {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return request;
     }
-    let (discards, tasks) = (app.discards, app.tasks);
-    next.run(request.map(|body| Body::new(Watched { body, is_coming, discards, tasks }))).await
+    let is_coming = is_coming(request.headers());
+    let (discards, tasks) = (Arc::clone(&app.discards), Arc::clone(&app.tasks));
+    request.map(|body| Body::new(Watched { body, is_coming, discards, tasks }))
 }
 
 /// Reads the body of a refused request to its end, for at most `time_max`. One that waits to be asked for is not.

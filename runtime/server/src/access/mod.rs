@@ -14,7 +14,7 @@ mod settings;
 use std::net::IpAddr;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -73,8 +73,8 @@ enum Site {
     Foreign(String),
 }
 
-/// The layer around the routes.
-pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Answers a request as the rules say.
+pub async fn admit(app: &App, request: Request, next: Next) -> Response {
     let public = Public::of(request.uri().path());
     let is_preflight = cors::is_preflight(request.method(), request.headers());
     let mut response = match app.options.access.judge(&request, public) {
