@@ -5,11 +5,11 @@
 source "$(dirname "$0")/lib.sh"
 need_rust; need_wasm
 export EVENTS=${EVENTS:-1000000} MINUTES=${MINUTES:-30}
-# As the tests are built, so that they share dependencies: one crate alone is resolved with other features.
-say "building Weirgate, the driver and its handler"
-cargo build --release --locked --workspace --bins
+build_dist
+say "building the driver, which is the floor of status push too, and its handler"
+cargo build --profile dist --locked -p weirgate-bench
 build_bench_handler
-bench=target/release/weirgate-bench
+bench=(target/dist/weirgate-bench --weirgate target/dist/weirgate)
 # An empty value counts as unset.
 for name in RESTATE_SERVER RESTATE_DRIVER WEIRGATE_BASELINE; do [ -n "${!name:-}" ] || unset "$name"; done
 [ -n "${RESTATE_SERVER:-}" ] && [ -n "${RESTATE_DRIVER:-}" ] ||
@@ -17,6 +17,6 @@ for name in RESTATE_SERVER RESTATE_DRIVER WEIRGATE_BASELINE; do [ -n "${!name:-}
 [ -n "${WEIRGATE_BASELINE:-}" ] || say "without a baseline: set WEIRGATE_BASELINE to the server's binary of an earlier build"
 mkdir -p target/bench
 say "calls in fresh instances"
-cargo bench --locked --workspace --bench call_cost -- 20000 5 | tee target/bench/calls
+cargo bench --profile dist --locked -p weirgate-host --bench call_cost -- 20000 5 | tee target/bench/calls
 say "orders, status push, a growing log: $EVENTS events"
-"$bench" table --events "$EVENTS" --minutes "$MINUTES" --calls target/bench/calls --into docs/performance.md "$@"
+"${bench[@]}" table --events "$EVENTS" --minutes "$MINUTES" --calls target/bench/calls --into docs/performance.md "$@"

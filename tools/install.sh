@@ -2,9 +2,9 @@
 # Builds the server and installs it as DESTDIR/PREFIX/bin/weirgate. WEIRGATE_BIN names a built one to install instead.
 source "$(dirname "$0")/lib.sh"
 prefix=${PREFIX:-/usr/local}; to=${DESTDIR:-}$prefix/bin
-if [ -z "${WEIRGATE_BIN:-}" ]; then need_rust; build_server; fi
 command install -d "$to" 2>/dev/null || die "$to cannot be written: try 'sudo make install', or PREFIX=\$HOME/.local"
-command install -m 755 "${WEIRGATE_BIN:-target/release/weirgate}" "$to/weirgate" ||
+if [ -z "${WEIRGATE_BIN:-}" ]; then need_rust; build_dist; fi
+command install -m 755 "${WEIRGATE_BIN:-target/dist/weirgate}" "$to/weirgate" ||
   die "$to cannot be written: try 'sudo make install', or PREFIX=\$HOME/.local"
 say "installed $to/weirgate"
 if [ -z "${DESTDIR:-}" ] && [ "$(command -v weirgate || true)" != "$to/weirgate" ]; then
