@@ -16,6 +16,10 @@ use weirgate_host::{
 };
 use weirgate_types::{CallLimits, Capabilities, DeliveryId, Event, Position};
 
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct OneValue;
 
 impl ReadState for OneValue {
