@@ -94,7 +94,28 @@ impl Gatherer {
                 self.rows.push(Row { group, part, position, index, removed });
                 index = index.saturating_add(1);
             }
+            let subjects = effects.status.iter().map(|write| &write.subject);
+            self.parts(position, handler, key, subjects);
         }
+        if let Record::Repaired(repaired) = record {
+            self.parts(position, &repaired.handler, &repaired.key, repaired.unset.iter());
+        }
+    }
+
+    /// Statuses of the key itself are found by it.
+    fn parts<'r>(
+        &mut self,
+        position: Position,
+        handler: &HandlerName,
+        key: &str,
+        subjects: impl Iterator<Item = &'r String>,
+    ) {
+        let terms = self.terms;
+        self.rows.extend(
+            subjects
+                .filter(|subject| *subject != key)
+                .map(|subject| Row::posting(terms.part(handler, subject), position)),
+        );
     }
 
     fn lane(&mut self, position: Position, handler: &HandlerName, key: &str) {

@@ -68,6 +68,19 @@ impl Look {
         self.posting_before(self.history.terms.lane(handler, key), before)
     }
 
+    /// The last record before a position in which the handler wrote its part of a subject's status, handling a key of another name.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn of_part_before(
+        &self,
+        handler: &HandlerName,
+        subject: &str,
+        before: Position,
+    ) -> Result<Option<Position>, HistoryError> {
+        self.posting_before(self.history.terms.part(handler, subject), before)
+    }
+
     /// The last record before a position that deployed a handler, or changed its mode or breaker.
     ///
     /// # Errors

@@ -29,6 +29,11 @@ impl Terms {
         self.hash('v', &[handler.as_str(), &length, key, name]).max(1)
     }
 
+    /// Writes of a handler's part of a subject's status, handling other keys than the one of that name.
+    pub fn part(self, handler: &HandlerName, subject: &str) -> u64 {
+        self.hash('p', &[handler.as_str(), subject])
+    }
+
     /// Removals of a handler: what it wrote before one is no state of a later handler of its name.
     pub fn removals(self, handler: &HandlerName) -> u64 {
         self.hash('r', &[handler.as_str()])
@@ -88,6 +93,8 @@ mod tests {
             terms.value(&a, "b\0c", ""),
             terms.value(&a, "b", "\0c"),
             terms.value(&b, "a", "c"),
+            terms.part(&a, "b"),
+            terms.part(&b, "b"),
             terms.handler(&a),
             terms.handler(&b),
             terms.handlers(),

@@ -9,7 +9,7 @@ use super::{
 
 const MAGIC: &[u8; 8] = b"WEIRHIST";
 /// Tables of another version are made again.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 pub const FOOTER_BYTES: usize = 104;
 
 /// What a table holds.
