@@ -124,11 +124,6 @@ impl Handle {
     }
 
     #[cfg(feature = "sim")]
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
-    }
-
-    #[cfg(feature = "sim")]
     pub(crate) fn identities(&self) -> &Identities {
         &self.0.identities
     }

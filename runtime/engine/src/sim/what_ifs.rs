@@ -47,7 +47,7 @@ impl Engine {
     pub fn compute(&self, replay: &Replay) -> Result<Computed, ReplayError> {
         let watch = WhatIfProgress::default();
         let progress = Bounded::new(&watch, &replay.request);
-        compute_from(&self.sources(replay), self.handle.shared(), &replay.request, &progress)
+        compute_from(&self.sources(replay), &replay.request, &progress)
     }
 
     /// Looks at a key as it stands.
@@ -73,7 +73,7 @@ impl Engine {
         let LookedKey { lane, through, examined: Some(examined) } = &looked else { return Ok(KeyRepair::Nothing) };
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
         let Replay { id, request, choices, audit, .. } = replay;
-        let repairing = Repairing { shared: self.handle.shared(), id: *id, request, choices, audit };
+        let repairing = Repairing { id: *id, request, choices, audit };
         let looked = Looked { lane, through: *through, examined, part };
         Ok(match repairing.record(&sources, &looked, &in_force)? {
             Made::Record { repaired, is_all } => KeyRepair::Record { repaired, is_all },

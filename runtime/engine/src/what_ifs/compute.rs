@@ -16,17 +16,12 @@ const INDEX_PAUSE: Duration = Duration::from_millis(500);
 
 pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayError> {
     let progress = Bounded::new(&known.watch, &known.request);
-    compute_from(&sources(shared, known, false)?, shared, &known.request, &progress)
+    compute_from(&sources(shared, known, false)?, &known.request, &progress)
 }
 
-pub fn compute_from(
-    sources: &Sources,
-    shared: &Arc<Shared>,
-    request: &WhatIf,
-    progress: &dyn Progress,
-) -> Result<Computed, ReplayError> {
+pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress) -> Result<Computed, ReplayError> {
     let examination = sources.examine(request, progress)?;
-    let stands = Now::new(shared, sources, &request.handler);
+    let stands = Now::new(sources, &request.handler);
     let mut plans = BTreeMap::new();
     for (key, examined) in &examination.alone {
         let plan = KeyPlan::new(key, examined, request.asked_at_ms, &stands)?;
@@ -34,7 +29,7 @@ pub fn compute_from(
             plans.insert(key.clone(), plan);
         }
     }
-    let receivers = receivers::plans(shared, sources, request, &examination)?;
+    let receivers = receivers::plans(sources, request, &examination)?;
     let digest = receivers::digest(plan_digest(&plans), &receivers);
     let summary = Summary::of(&request.handler, &examination, &plans);
     let bytes = examination

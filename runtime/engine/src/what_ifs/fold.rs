@@ -48,17 +48,22 @@ impl Applying<'_> {
         if handlers.is_empty() || differing.is_empty() {
             return Ok(folded);
         }
-        let mut refused = Refused::default();
+        let (mut refused, mut whole) = (Refused::default(), BTreeSet::new());
         for round in 0..ROUNDS_MAX {
             refused = Refused::default();
             let mut is_over = true;
-            let (through, lanes) = self.receivers(&differing, &handlers)?;
+            let (through, mut lanes) = self.receivers(&differing, &handlers)?;
+            lanes.retain(|lane, _| !whole.contains(lane));
             for (lane, examined) in &lanes {
                 let name = || format!("{} {}", lane.0, lane.1);
                 match self.receiver(&Looked { lane, through, examined, part: round }) {
                     Ok(Part::Nothing) => {}
                     Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
-                    Ok(Part::More | Part::Whole) => {
+                    Ok(Part::Whole) => {
+                        folded.repaired.insert(lane.clone());
+                        whole.insert(lane.clone());
+                    }
+                    Ok(Part::More) => {
                         is_over = false;
                         folded.repaired.insert(lane.clone());
                     }

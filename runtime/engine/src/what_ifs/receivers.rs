@@ -9,14 +9,10 @@ use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, HandlerName, Manifest};
 
 use super::stands::Now;
-use crate::{
-    handle::Shared,
-    replay::{Examination, Examined, KeyPlan, LaneId, ReplayError, Runs, Sources, WhatIf, in_force},
-};
+use crate::replay::{Examination, Examined, KeyPlan, LaneId, ReplayError, Runs, Sources, WhatIf, in_force};
 
 /// By handler and key: of a what-if, receivers whose manifests allow it; of an undo, those that the replay has folded.
 pub fn plans(
-    shared: &Arc<Shared>,
     sources: &Sources,
     request: &WhatIf,
     examination: &Examination,
@@ -30,7 +26,7 @@ pub fn plans(
     };
     let mut plans = BTreeMap::new();
     for (lane, examined) in lanes {
-        let stands = Now::new(shared, sources, &lane.0);
+        let stands = Now::new(sources, &lane.0);
         let plan = KeyPlan::new(&lane.1, examined, request.asked_at_ms, &stands)?;
         if !plan.is_nothing() {
             plans.insert(lane.clone(), plan);

@@ -1,6 +1,6 @@
 //! Appends a repair: what a key's plan says, as one record, with what its handler compensates itself.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 use weirgate_history::Look;
@@ -12,7 +12,7 @@ use weirgate_types::{
 use super::{Bounded, PlanId, Watch, apply::Applying, stands::Now};
 use crate::{
     Audit,
-    handle::{Choices, KeyHold, Shared},
+    handle::{Choices, KeyHold},
     replay::{Examined, KeyPlan, LaneId, Planned, Progress as _, ReplayError, Sources, WhatIf},
 };
 
@@ -48,7 +48,6 @@ pub enum Made {
 
 /// Makes the records of a replay's repairs.
 pub struct Repairing<'a> {
-    pub shared: &'a Arc<Shared>,
     pub id: PlanId,
     pub request: &'a WhatIf,
     pub choices: &'a Choices,
@@ -103,21 +102,21 @@ impl Applying<'_> {
     }
 
     fn repairing(&self) -> Repairing<'_> {
-        let Self { shared, id, request, asked, .. } = self;
-        Repairing { shared, id: *id, request, choices: &asked.choices, audit: &asked.audit }
+        let Self { id, request, asked, .. } = self;
+        Repairing { id: *id, request, choices: &asked.choices, audit: &asked.audit }
     }
 }
 
 impl Repairing<'_> {
     pub fn record(&self, sources: &Sources, looked: &Looked<'_>, in_force: &InForce) -> Result<Made, ReplayError> {
         let Looked { lane: (handler, key), through, examined, part } = looked;
-        let stands = Now::new(self.shared, sources, handler);
+        let stands = Now::new(sources, handler);
         let mut plan = KeyPlan::new(key, examined, self.request.asked_at_ms, &stands)?;
         if self.choices.fire_past {
             plan = plan.firing_past();
         }
         if let Some(reason) = plan.refused {
-            let is_open = examined.notes.fails.as_ref().is_some_and(|fails| fails.is_open);
+            let is_open = examined.notes.fails().is_some_and(|fails| fails.is_open);
             return Ok(Made::Not(if is_open { Part::Waits(reason) } else { Part::Refused(reason) }));
         }
         let hands_over = in_force.takes_corrected && plan.leaves();

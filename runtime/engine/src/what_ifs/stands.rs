@@ -1,52 +1,66 @@
-//! What stands now, in the views and the log.
-
-use std::sync::Arc;
+//! What stands now, in the log.
 
 use weirgate_types::{HandlerName, Position, Record, StatusWrite};
 
 use crate::{
     StorageError,
-    handle::Shared,
-    replay::{ReplayError, Sources, Stands},
-    statuses::{Statuses, WriteRef},
+    replay::{PartWrite, ReplayError, Sources, Stands},
 };
 
 /// See the module documentation.
 pub struct Now<'a> {
-    statuses: &'a Statuses,
     sources: &'a Sources,
     handler: &'a HandlerName,
 }
 
 impl<'a> Now<'a> {
-    pub fn new(shared: &'a Arc<Shared>, sources: &'a Sources, handler: &'a HandlerName) -> Self {
-        Self { statuses: &shared.statuses, sources, handler }
+    pub fn new(sources: &'a Sources, handler: &'a HandlerName) -> Self {
+        Self { sources, handler }
+    }
+
+    /// The last write of a subject's part in the records that `before` finds, one before the other.
+    fn last_write(
+        &self,
+        subject: &str,
+        mut from: Position,
+        before: impl Fn(Position) -> Result<Option<Position>, ReplayError>,
+        counts: impl Fn(Position, &str) -> bool,
+    ) -> Result<Option<PartWrite>, ReplayError> {
+        while let Some(at) = before(from)? {
+            let Some((first, record)) = self.sources.look.log().read(at).map_err(StorageError::from)? else { break };
+            if let Some(status) = self.write_in(&record, subject, |key| counts(first, key)) {
+                return Ok(Some(PartWrite { at: first, status }));
+            }
+            from = first;
+        }
+        Ok(None)
+    }
+
+    /// What a record leaves of a subject's part, of the keys that count.
+    fn write_in(&self, record: &Record, subject: &str, counts: impl Fn(&str) -> bool) -> Option<Option<StatusWrite>> {
+        if let Record::Repaired(repaired) = record
+            && repaired.handler == *self.handler
+            && counts(&repaired.key)
+            && repaired.unset.iter().any(|unset| unset == subject)
+        {
+            return Some(None);
+        }
+        let written = record.effects().filter(|written| written.handler == self.handler && counts(written.key));
+        let writes = written.flat_map(|written| &written.effects.status);
+        writes.filter(|write| write.subject == subject).last().map(|write| Some(write.clone()))
     }
 }
 
 impl Stands for Now<'_> {
     type Error = ReplayError;
 
-    fn status_written_at(&self, subject: &str) -> Result<Option<Position>, ReplayError> {
-        let part = self.statuses.part(subject, self.handler)?;
-        Ok(part.and_then(|(_, written)| written).map(|WriteRef(position, _)| position))
-    }
-
-    fn status_before(&self, key: &str, subject: &str, before: Position) -> Result<Option<StatusWrite>, ReplayError> {
-        let mut before = before;
-        while let Some(at) = self.sources.look.of_lane_before(self.handler, key, before)? {
-            let Some((first, record)) = self.sources.look.log().read(at).map_err(StorageError::from)? else { break };
-            if matches!(&record, Record::Repaired(repaired) if repaired.unset.iter().any(|unset| unset == subject)) {
-                return Ok(None);
-            }
-            let of_lane = record.effects().filter(|written| written.handler == self.handler && written.key == key);
-            let found =
-                of_lane.flat_map(|written| &written.effects.status).filter(|write| write.subject == subject).last();
-            if let Some(write) = found {
-                return Ok(Some(write.clone()));
-            }
-            before = first;
-        }
-        Ok(None)
+    fn part_beside(&self, key: &str, subject: &str, since: Position) -> Result<Option<PartWrite>, ReplayError> {
+        let (look, end) = (&self.sources.look, Position(u64::MAX));
+        let counts = |at: Position, by: &str| by != key || at < since;
+        // The key that has the subject's name, and all others.
+        let from = if subject == key { since } else { end };
+        let named = self.last_write(subject, from, |at| Ok(look.of_lane_before(self.handler, subject, at)?), counts)?;
+        let others = self.last_write(subject, end, |at| Ok(look.of_part_before(self.handler, subject, at)?), counts)?;
+        Ok(named.into_iter().chain(others).max_by_key(|write| write.at))
     }
 }

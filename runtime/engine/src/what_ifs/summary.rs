@@ -40,7 +40,7 @@ impl Summary {
         let Examination { alone, cascade, .. } = examination;
         let unanswered =
             |examined: &Examined| count(examined.notes.unanswered.first.len()) + examined.notes.unanswered.more;
-        let fails = || alone.values().filter_map(|examined| examined.notes.fails.as_ref());
+        let fails = || alone.values().filter_map(|examined| examined.notes.fails());
         let own = cascade.keys().filter(|(other, key)| other == handler && alone.contains_key(key));
         let mut summary = Self {
             keys: count(alone.len()),

@@ -132,6 +132,9 @@ impl Sources {
         key: &str,
         progress: &dyn Progress,
     ) -> Result<Option<Examined>, ReplayError> {
+        if matches!(request.runs, Runs::Candidate(_)) && !request.selection.names(key) {
+            return Ok(None);
+        }
         let after = self.first(request)?;
         let mut request = request.clone();
         request.selection.keys = vec![key.to_owned()];

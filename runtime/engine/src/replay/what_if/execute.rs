@@ -65,6 +65,9 @@ impl Fork<'_> {
         }
         let by = delivered.iter().map(|one| self.by(walk, one)).collect::<Result<Vec<_>, _>>()?;
         for (one, by) in delivered.iter_mut().zip(&by) {
+            if *by == By::Candidate || *by == By::Dropped && !one.is_dropped {
+                self.selected.insert(&one.lane);
+            }
             one.is_dropped = *by == By::Dropped;
             if *by == By::Candidate {
                 one.answers = Answers::Asked;

@@ -1,5 +1,7 @@
 //! What a what-if found out about one handler and key beside the differences that remain. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
 
@@ -88,6 +90,8 @@ pub struct Notes {
     pub caused_by: Option<(HandlerName, String)>,
     /// Why no plan can be made for it.
     pub fails: Option<Fails>,
+    /// Earlier repairs, by their replays, that took deliveries which this selection does not take: no plan can be made for it either.
+    pub repairs_left_out: BTreeMap<Position, Fails>,
 }
 
 /// A delivery that comes to another outcome.
@@ -120,13 +124,13 @@ pub struct Fails {
 }
 
 impl Fails {
-    /// An earlier repair with another selection: what is left of it cannot be told apart.
+    /// An earlier repair that took more: what is left of it cannot be told apart.
     #[must_use]
     pub fn repaired(repaired: &Repaired) -> Self {
         let Repaired { replay, from, .. } = repaired;
         let reason = format!(
-            "the replay {replay} has repaired the key from event {from} on with another selection; ask again with that \
-             selection, or undo it"
+            "the replay {replay} has repaired the key from event {from} on, and took deliveries that this selection leaves out; ask again \
+             with that replay's selection, or undo it"
         );
         Self { event: *from, reason, needs: None, is_open: false }
     }
@@ -149,7 +153,7 @@ impl Examined {
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        let Notes { opened, outcomes, path, unanswered, not_made, fails, past_timers, .. } = &self.notes;
+        let Notes { opened, outcomes, path, unanswered, not_made, past_timers, .. } = &self.notes;
         self.lane.is_same()
             && opened.is_empty()
             && outcomes.is_empty()
@@ -157,7 +161,7 @@ impl Examined {
             && unanswered.is_empty()
             && not_made.is_empty()
             && past_timers.is_empty()
-            && fails.is_none()
+            && self.notes.fails().is_none()
     }
 }
 
@@ -181,12 +185,17 @@ impl Notes {
     /// What the lists take in memory beside their own places, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let Self { opened, dropped, outcomes, path, unanswered, not_made, made, past_timers, caused_by, fails, .. } =
-            self;
+        let Self { opened, dropped, outcomes, path, unanswered, not_made, made, past_timers, caused_by, .. } = self;
         let lists = [opened.bytes, dropped.bytes, outcomes.bytes, path.bytes, unanswered.bytes, not_made.bytes];
         let others = [made.bytes, past_timers.bytes, caused_by.as_ref().map_or(0, held_bytes)];
-        let fails = fails.as_ref().map_or(0, held_bytes);
-        lists.into_iter().chain(others).chain([fails]).fold(0, usize::saturating_add)
+        let fails = self.fails.iter().chain(self.repairs_left_out.values()).map(held_bytes);
+        lists.into_iter().chain(others).chain(fails).fold(0, usize::saturating_add)
+    }
+
+    /// Why no plan can be made.
+    #[must_use]
+    pub fn fails(&self) -> Option<&Fails> {
+        self.fails.as_ref().or_else(|| self.repairs_left_out.values().next())
     }
 
     /// Notes the first delivery that was looked at.

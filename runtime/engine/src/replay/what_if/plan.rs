@@ -63,17 +63,20 @@ pub struct Stays {
 pub trait Stands {
     type Error;
 
-    /// The record that last wrote the handler's part of a subject's status; `None` if there is none.
-    ///
-    /// # Errors
-    /// The views cannot be read.
-    fn status_written_at(&self, subject: &str) -> Result<Option<Position>, Self::Error>;
-
-    /// The status that the handler had set for a subject, handling this key, before a record.
+    /// The last write of the handler's part of a subject's status, without those of this key from the record `since` on; `None` if there is
+    /// none.
     ///
     /// # Errors
     /// The log cannot be read.
-    fn status_before(&self, key: &str, subject: &str, before: Position) -> Result<Option<StatusWrite>, Self::Error>;
+    fn part_beside(&self, key: &str, subject: &str, since: Position) -> Result<Option<PartWrite>, Self::Error>;
+}
+
+/// A write of the handler's part of a subject's status, and the record that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartWrite {
+    pub at: Position,
+    /// `None`: a repair removed it.
+    pub status: Option<StatusWrite>,
 }
 
 impl KeyPlan {
@@ -82,7 +85,7 @@ impl KeyPlan {
     pub fn new<S: Stands>(key: &str, examined: &Examined, now_ms: u64, stands: &S) -> Result<Self, S::Error> {
         let Examined { lane, notes, .. } = examined;
         let mut plan = Self { key: key.to_owned(), ..Self::default() };
-        if let Some(fails) = &notes.fails {
+        if let Some(fails) = notes.fails() {
             let Fails { event, reason, needs, is_open } = fails;
             let ends = if *is_open { "was not examined" } else { "fails" };
             plan.refused = Some(format!("the delivery of event {event} {ends}: {reason}"));
@@ -184,25 +187,31 @@ impl KeyPlan {
         }
     }
 
-    /// The last writer by position owns a part: where that is another key, its status stays.
+    /// The last writer by position owns a part, in the log and in the fork: where that is another key, its status stays.
     fn take_status<S: Stands>(&mut self, subject: &str, sides: &StatusSides, stands: &S) -> Result<(), S::Error> {
-        let written = stands.status_written_at(subject)?.unwrap_or_default();
-        let own = sides.recorded_at.max(sides.fork_at);
-        if written > own && written > sides.recorded_at {
+        let StatusSides { recorded, fork, recorded_at, fork_at, since } = sides;
+        let beside = stands.part_beside(&self.key, subject, *since)?;
+        if beside.as_ref().is_some_and(|beside| beside.at > *(recorded_at.max(fork_at))) {
             self.others.push(subject.to_owned());
             return Ok(());
         }
-        let fork = match &sides.fork {
-            Side::Written(write) => Some(write.clone()),
-            Side::Unset => None,
-            Side::AsBefore => stands.status_before(&self.key, subject, sides.since)?,
-        };
-        match fork {
-            Some(write) => self.status.push(write),
-            None if written > Position::ZERO => self.unset.push(subject.to_owned()),
-            None => {}
+        let stood = last(recorded, *recorded_at, beside.as_ref());
+        match last(fork, *fork_at, beside.as_ref()) {
+            fork if fork == stood => {}
+            Some(write) => self.status.push(write.clone()),
+            None => self.unset.push(subject.to_owned()),
         }
         Ok(())
+    }
+}
+
+/// What stands of a part on one side: what the key wrote, or what was written beside it later.
+fn last<'a>(side: &'a Side, at: Position, beside: Option<&'a PartWrite>) -> Option<&'a StatusWrite> {
+    let before = beside.filter(|beside| matches!(side, Side::AsBefore) || beside.at > at);
+    match (before, side) {
+        (Some(beside), _) => beside.status.as_ref(),
+        (None, Side::Written(write)) => Some(write),
+        (None, Side::Unset | Side::AsBefore) => None,
     }
 }
 

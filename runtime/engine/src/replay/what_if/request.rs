@@ -131,10 +131,18 @@ impl Selection {
         Ok(())
     }
 
-    /// What it leaves out of the deliveries from its first one on.
+    /// Whether it certainly takes all that another one takes, of the deliveries from its first one on and of a key that both leave in.
     #[must_use]
-    pub fn filters(&self) -> Self {
-        Self { after: Position::ZERO, since_ms: None, keys: Vec::new(), ..self.clone() }
+    pub fn takes_all_of(&self, other: &Self) -> bool {
+        let Self { after: _, through, since_ms: _, until_ms, keys: _, types, outcome, version, filter, read_state } =
+            self;
+        is_no_earlier(through.as_ref(), other.through.as_ref())
+            && is_no_earlier(until_ms.as_ref(), other.until_ms.as_ref())
+            && (types.is_empty() || !other.types.is_empty() && other.types.iter().all(|one| types.contains(one)))
+            && (outcome.is_none() || *outcome == other.outcome)
+            && (version.is_none() || *version == other.version)
+            && filter.iter().all(|one| other.filter.contains(one))
+            && (read_state.is_none() || *read_state == other.read_state)
     }
 
     /// Whether it leaves a key in.
@@ -158,6 +166,11 @@ impl Selection {
             && is_there(self.outcome.as_ref(), handled.map(|(closed, _)| closed))
             && self.version.is_none_or(|version| handled.is_some_and(|(_, by)| by == version))
     }
+}
+
+/// Whether an end of a range is that of another range or comes later; without one it has no end.
+fn is_no_earlier<T: Ord>(end: Option<&T>, other: Option<&T>) -> bool {
+    end.is_none_or(|end| other.is_some_and(|other| end >= other))
 }
 
 #[cfg(test)]

@@ -10,18 +10,18 @@ use std::{
 
 use weirgate_host::Processor;
 use weirgate_types::{
-    Commit, Deployed, Effects, Event, HandlerName, Interest, KeyRepaired, Manifest, Outcome, Position, Record,
-    Repaired, TimerId,
+    Commit, Deployed, Effects, Event, HandlerName, Interest, Manifest, Outcome, Position, Record, TimerId,
 };
 
 use super::{
     Progress,
     delivered::{Answers, Delivered, Ran},
     lane::Both,
-    notes::{Examined, Fails},
+    notes::Examined,
     outcome::note,
     outside::{MayCall, NoOutside, Outside},
-    request::{Closed, Facts, Runs, WhatIf},
+    repaired::Lanes,
+    request::{Closed, Facts, WhatIf},
     substitutes::{Substitute, Substitutes},
     walk::Walk,
 };
@@ -31,7 +31,7 @@ use crate::replay::{ReplayError, execute::Executable};
 const WAITING_MAX: usize = 100_000;
 
 /// The effects of a delivery that has none.
-static NOTHING: Effects =
+pub(super) static NOTHING: Effects =
     Effects { state: Vec::new(), status: Vec::new(), emitted: Vec::new(), timers: Vec::new(), withheld: Vec::new() };
 
 /// A handler and key.
@@ -57,13 +57,15 @@ pub struct Fork<'a> {
     /// How many more calls may be made.
     pub(super) calls_left: Arc<AtomicU64>,
     /// The range begins behind it.
-    after: Position,
+    pub(super) after: Position,
     /// Whether emitted events that differ reach their receivers in the fork; then all other keys of the handler are known to come to the
     /// same unless such an event reaches them.
-    cascade: Option<&'a BTreeSet<LaneId>>,
+    pub(super) cascade: Option<&'a BTreeSet<LaneId>>,
     pub(super) executed: u64,
     /// What is kept of the keys takes in memory, about.
     bytes: u64,
+    /// Keys of which a delivery was selected.
+    pub(super) selected: Lanes,
 }
 
 pub struct Candidate {
@@ -114,6 +116,7 @@ impl<'a> Fork<'a> {
             cascade: None,
             executed: 0,
             bytes: 0,
+            selected: Lanes::default(),
         }
     }
 
@@ -176,6 +179,7 @@ impl<'a> Fork<'a> {
                 &own
             }
             None if delivered.is_dropped => {
+                examined.notes.begin(delivered.delivery.position);
                 examined.notes.dropped.push(delivered.delivery.position);
                 &NOTHING
             }
@@ -213,14 +217,14 @@ impl<'a> Fork<'a> {
     }
 
     /// Takes out what is known of a key, to change it.
-    fn open_lane(&mut self, lane: &LaneId) -> Examined {
+    pub(super) fn open_lane(&mut self, lane: &LaneId) -> Examined {
         let Some(examined) = self.examined.remove(lane) else { return Examined::default() };
         self.bytes = self.bytes.saturating_sub(held_bytes(lane, &examined));
         examined
     }
 
     /// Keeps what is known of a key that was taken out.
-    fn keep(&mut self, lane: LaneId, examined: Examined) -> Result<(), ReplayError> {
+    pub(super) fn keep(&mut self, lane: LaneId, examined: Examined) -> Result<(), ReplayError> {
         self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
         self.examined.insert(lane, examined);
         let keys = u64::try_from(self.examined.len()).unwrap_or(u64::MAX);
@@ -228,8 +232,8 @@ impl<'a> Fork<'a> {
         if keys > bounds.keys {
             return Err(ReplayError::Bound("keys"));
         }
-        let substitutes = u64::try_from(self.substitutes.bytes()).unwrap_or(u64::MAX);
-        if self.bytes.saturating_add(substitutes) > bounds.bytes {
+        let beside = self.substitutes.bytes().saturating_add(self.selected.bytes());
+        if self.bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX)) > bounds.bytes {
             return Err(ReplayError::Bound("bytes"));
         }
         Ok(())
@@ -304,6 +308,7 @@ impl<'a> Fork<'a> {
                 handled: None,
             };
             if is_new && self.request.selection.takes(facts) && !self.substitutes.has(at) {
+                self.selected.insert(&(self.request.handler.clone(), event.key().to_owned()));
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
                 opened.push(Added { event: event.clone(), at, depth, cause: None });
             }
@@ -322,71 +327,6 @@ impl<'a> Fork<'a> {
             self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
         }
         if examined.is_same() { Ok(()) } else { self.keep(lane, examined) }
-    }
-
-    /// Whether a receiver was folded again because of this handler's keys; in the fork, receivers have the right events from the beginning.
-    fn was_folded(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<bool, ReplayError> {
-        let is_receiver = self.cascade.is_some() && repaired.handler != self.request.handler;
-        // Where no other event has reached it, all stands.
-        let is_reached = is_receiver && repaired.through > self.after && self.examined.contains_key(lane);
-        Ok(is_reached && walk.handler_of(repaired.replay)? == self.request.handler)
-    }
-
-    /// What an earlier repair wrote is part of what stands, and not of the fork, where its handler's deliveries are executed again.
-    fn repaired(&mut self, walk: &Walk, position: Position, repaired: &Repaired) -> Result<(), ReplayError> {
-        let lane = (repaired.handler.clone(), repaired.key.clone());
-        let is_own = repaired.handler == self.request.handler && repaired.through > self.after;
-        let is_without = match self.request.runs {
-            // Of a key that is not executed again, all stands.
-            Runs::Candidate(_) => {
-                let is_executed = is_own && self.request.selection.names(&repaired.key) && self.may_differ(&lane);
-                is_executed || self.was_folded(walk, repaired, &lane)?
-            }
-            Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
-        };
-        let mut examined = self.open_lane(&lane);
-        let fork = if is_without { &NOTHING } else { &repaired.effects };
-        let (recorded, first_emitted) = (&repaired.effects, position.next());
-        let (event, at, depth) = (repaired.from, position, repaired.depth);
-        let both = Both { event, at, depth, recorded, first_emitted, fork };
-        let value = |name: &str| Ok(walk.state(&lane)?.get(name).cloned());
-        let timer = |name: &str| walk.timer(&lane, name);
-        let pairs = examined.lane.fold::<ReplayError>(both, value, timer)?;
-        if is_without {
-            examined.lane.unset(&repaired.unset, position);
-        }
-        if self.cascade.is_some() {
-            self.substitutes.emitted((&repaired.effects, fork), (None, first_emitted), &pairs, &lane);
-        }
-        let handed_over = repaired.corrected.as_ref().and_then(|event| KeyRepaired::from_data(&event.data).ok());
-        match (handed_over, &self.request.runs) {
-            // Without the repair its handler would not have been asked to compensate it.
-            (Some(_), Runs::Without(_)) if is_without => {
-                self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
-            }
-            (Some(handed_over), _) => examined.settle(&handed_over),
-            (None, _) => {}
-        }
-        if let (true, Runs::Without(replay)) = (is_without, &self.request.runs) {
-            examined.notes.unmade(walk.answers_of(*replay, &lane)?);
-        }
-        if is_own && is_without && matches!(self.request.runs, Runs::Candidate(_)) {
-            let is_whole =
-                repaired.from > self.after && walk.filters_of(repaired.replay)? == self.request.selection.filters();
-            if !is_whole {
-                examined.notes.fails.get_or_insert_with(|| Fails::repaired(repaired));
-            }
-        }
-        if is_without && examined.lane.is_same() && examined.notes.fails.is_none() {
-            // What differed on the way was repaired.
-            examined = Examined::default();
-        }
-        if !examined.is_same() {
-            examined.notes.begin(repaired.from);
-            examined.notes.through = position;
-            self.keep(lane, examined)?;
-        }
-        Ok(())
     }
 }
 

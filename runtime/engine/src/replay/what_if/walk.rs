@@ -226,12 +226,12 @@ impl Walk {
         }
     }
 
-    /// What a replay's selection left out.
-    pub fn filters_of(&self, replay: Position) -> Result<Selection, ReplayError> {
+    /// Which deliveries a replay took.
+    pub fn selection_of(&self, replay: Position) -> Result<Selection, ReplayError> {
         let requested = self.requested(replay)?;
         let request: WhatIf =
             serde_json::from_str(&requested.request).map_err(StorageError::undecodable("a what-if"))?;
-        Ok(request.selection.filters())
+        Ok(request.selection)
     }
 
     /// The answers that a replay got for calls of a lane's deliveries before the present record.

@@ -171,7 +171,7 @@ impl DifferenceItem {
                 outcomes: notes.outcomes.first.len() as u64 + notes.outcomes.more,
                 unanswered_calls: notes.unanswered.first.len() as u64 + notes.unanswered.more,
             },
-            fails: notes.fails.as_ref().map(|fails| FailsItem { event: fails.event.0, reason: fails.reason.clone() }),
+            fails: notes.fails().map(|fails| FailsItem { event: fails.event.0, reason: fails.reason.clone() }),
             more_statuses: matching.saturating_sub(statuses.len()) as u64,
             statuses,
         }

@@ -153,7 +153,7 @@ impl LaneItem {
             from: notes.from.0,
             through: notes.through.0,
             executed: notes.executed,
-            fails: notes.fails.as_ref().map(|fails| FailsItem { event: fails.event.0, reason: fails.reason.clone() }),
+            fails: notes.fails().map(|fails| FailsItem { event: fails.event.0, reason: fails.reason.clone() }),
             opened: Cut::listed(&notes.opened, position),
             dropped: Cut::listed(&notes.dropped, position),
             outcomes: Cut::listed(&notes.outcomes, OutcomeItem::of),

@@ -118,7 +118,9 @@ pub fn totals(leaves_out: u64) -> Handler {
             ));
         }
         if n % 7 < 4 {
-            let (subject, text, data) = (format!("{key}/{}", n % 2), total.to_string(), None);
+            // Some subjects have a part that several keys write.
+            let owner = if n.is_multiple_of(11) { "all" } else { key };
+            let (subject, text, data) = (format!("{owner}/{}", n % 2), (total % 5).to_string(), None);
             effects.status.push(StatusWrite { subject, state: "total".into(), text, data });
         }
         if n % 13 == 5 {
@@ -287,17 +289,30 @@ impl World {
 
     /// What-ifs of the candidate over all that happened.
     pub fn examine(&self, candidate: &Handler, cascade: Option<&BTreeSet<LaneId>>) -> BTreeMap<LaneId, Examined> {
+        self.examine_as(&request(), candidate, cascade)
+    }
+
+    pub fn examine_as(
+        &self,
+        request: &WhatIf,
+        candidate: &Handler,
+        cascade: Option<&BTreeSet<LaneId>>,
+    ) -> BTreeMap<LaneId, Examined> {
         let reader = self.log.reader();
         let history = History::without_files(reader.clone(), Arc::clone(self.log.epochs()), self.log.key_hasher());
         let look = Arc::new(Arc::new(history).look());
         let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
         let mut walk = Walk::new(look, Arc::new(Functions(functions.collect())));
-        let request = request();
-        let manifest = Manifest::from_record(&manifest(TOTALS, "number")).expect("a manifest");
-        let interest = weirgate_types::Interest::new(&manifest.subscriptions);
-        let executable = executable(candidate, &manifest);
-        let candidate = Some(run::Candidate { executable, interest, call_time_max: std::time::Duration::ZERO });
-        let mut fork = Fork::alone(&request, candidate, Position::ZERO, &Everything);
+        let candidate = match &request.runs {
+            Runs::Candidate(Candidate { manifest, .. }) => {
+                let manifest = Manifest::from_record(manifest).expect("a manifest");
+                let interest = weirgate_types::Interest::new(&manifest.subscriptions);
+                let executable = executable(candidate, &manifest);
+                Some(run::Candidate { executable, interest, call_time_max: std::time::Duration::ZERO })
+            }
+            Runs::Without(_) => None,
+        };
+        let mut fork = Fork::alone(request, candidate, Position::ZERO, &Everything);
         if let Some(differing) = cascade {
             fork = fork.cascading(differing);
         }
@@ -305,32 +320,19 @@ impl World {
         fork.run(&mut walk, records).expect("a what-if");
         fork.into_examined()
     }
-
-    /// What the handler's part of a subject is, and where it was written.
-    fn written_at(&self, subject: &str) -> Option<Position> {
-        let writes = |record: &Record| {
-            let of_handler = record.effects().filter(|written| *written.handler == name(TOTALS));
-            of_handler.flat_map(|written| &written.effects.status).any(|write| write.subject == subject)
-        };
-        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
-        records.filter(|(_, record)| writes(record)).map(|(position, _)| position).last()
-    }
 }
 
 impl Stands for World {
     type Error = ReplayError;
 
-    fn status_written_at(&self, subject: &str) -> Result<Option<Position>, ReplayError> {
-        Ok(self.written_at(subject))
-    }
-
-    fn status_before(&self, key: &str, subject: &str, before: Position) -> Result<Option<StatusWrite>, ReplayError> {
+    fn part_beside(&self, key: &str, subject: &str, since: Position) -> Result<Option<PartWrite>, ReplayError> {
         let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
         let mut found = None;
-        for (_, record) in records.take_while(|(position, _)| *position < before) {
-            let of_lane = record.effects().filter(|written| *written.handler == name(TOTALS) && written.key == key);
-            let status = of_lane.flat_map(|written| &written.effects.status).filter(|write| write.subject == subject);
-            found = status.last().cloned().or(found);
+        for (at, record) in records {
+            let counts = |by: &str| by != key || at < since;
+            let written = record.effects().filter(|one| *one.handler == name(TOTALS) && counts(one.key));
+            let status = written.flat_map(|one| &one.effects.status).filter(|write| write.subject == subject).last();
+            found = status.map(|status| PartWrite { at, status: Some(status.clone()) }).or(found);
         }
         Ok(found)
     }

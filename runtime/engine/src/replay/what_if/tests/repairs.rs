@@ -1,0 +1,156 @@
+//! What-ifs over logs in which keys were repaired before.
+
+use weirgate_types::{KEY_REPAIRED, KeyRepaired, LoggedEvent};
+
+use super::*;
+
+const SEEDS: u64 = 150;
+
+/// What a repair hands over to its handler.
+fn handed_over(plan: &KeyPlan) -> Event {
+    let logged = |stays: &Stays| LoggedEvent { position: stays.at, by: stays.delivery, event: stays.event.clone() };
+    let data = KeyRepaired {
+        replay: String::new(),
+        reason: String::new(),
+        emitted_before: plan.stays.iter().map(logged).collect(),
+        emitted_now: Vec::new(),
+        calls_before: Vec::new(),
+        state_before: Vec::new(),
+        truncated: false,
+    };
+    let extensions = std::collections::BTreeMap::from([("partitionkey".to_owned(), plan.key.clone().into())]);
+    Event {
+        id: plan.key.clone(),
+        source: "/weirgate/replays/totals".into(),
+        r#type: KEY_REPAIRED.into(),
+        subject: None,
+        time: None,
+        data_content_type: None,
+        data_schema: None,
+        extensions,
+        implied_key: None,
+        data: data.into_data(1 << 20),
+    }
+}
+
+/// Repairs all keys that differ, or undoes that, and hands over what stays.
+fn repair(lived: &mut World, replay: Position, request: &WhatIf, new: &Handler) -> usize {
+    let is_undo = matches!(request.runs, Runs::Without(_));
+    let examined = lived.examine_as(request, new, None);
+    for (lane, examined) in &examined {
+        let plan = planned(lived, (lane, examined));
+        assert_eq!(plan.refused, None);
+        let corrected = (!plan.stays.is_empty()).then(|| handed_over(&plan));
+        append_as(lived, replay, (lane, examined), plan, |repaired| {
+            (repaired.corrected, repaired.is_undo) = (corrected, is_undo);
+        });
+    }
+    examined.len()
+}
+
+fn selecting(change: impl FnOnce(&mut Selection)) -> WhatIf {
+    let mut request = request();
+    change(&mut request.selection);
+    request
+}
+
+fn undoing(replay: Position) -> WhatIf {
+    WhatIf { runs: Runs::Without(replay), ..request() }
+}
+
+/// That a what-if finds nothing to do, and no key of which it cannot say what to do.
+fn finds_nothing_to_do(lived: &World, request: &WhatIf, new: &Handler, seed: u64) {
+    for (lane, examined) in &lived.examine_as(request, new, None) {
+        let plan = planned(lived, (lane, examined));
+        assert!(plan.is_empty() && plan.refused.is_none(), "seed {seed}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_key_of_which_nothing_is_selected_stands_as_it_was_repaired() {
+    let mut repaired = 0;
+    for seed in 0..SEEDS {
+        let (new, mut lived) = (totals(0), live(totals(5), &numbers(seed)));
+        let replay = asked(&mut lived);
+        repaired += repair(&mut lived, replay, &request(), &new);
+        let head = lived.log.head();
+        for nothing in [
+            selecting(|selection| selection.keys = vec!["nobody".into()]),
+            selecting(|selection| selection.types = vec!["nothing.here".into()]),
+            selecting(|selection| selection.after = head),
+            selecting(|selection| selection.version = Some(head)),
+        ] {
+            assert_eq!(lived.examine_as(&nothing, &new, None), BTreeMap::new(), "seed {seed}");
+        }
+    }
+    assert!(repaired > 50, "{repaired}");
+}
+
+#[test]
+fn deliveries_that_the_candidate_does_not_take_are_repaired_once() {
+    let takes_none = Candidate { module: Digest([0; 32]), manifest: manifest(TOTALS, "other"), version: None };
+    let request = WhatIf { runs: Runs::Candidate(takes_none), ..request() };
+    for seed in 0..SEEDS {
+        let (new, mut lived) = (totals(0), live(totals(5), &numbers(seed)));
+        let replay = asked_as(&mut lived, &request);
+        repair(&mut lived, replay, &request, &new);
+        assert_eq!(states_of(&lived, &[TOTALS]), BTreeMap::new(), "seed {seed}: it has handled nothing");
+        finds_nothing_to_do(&lived, &request, &new, seed);
+    }
+}
+
+#[test]
+fn a_selection_that_takes_more_than_that_of_a_repair_finds_nothing_to_do() {
+    for seed in 0..SEEDS {
+        let (new, mut lived) = (totals(0), live(totals(5), &numbers(seed)));
+        let of_version = selecting(|selection| selection.version = Some(Position(1)));
+        let replay = asked_as(&mut lived, &of_version);
+        repair(&mut lived, replay, &of_version, &new);
+        finds_nothing_to_do(&lived, &of_version, &new, seed);
+        finds_nothing_to_do(&lived, &request(), &new, seed);
+    }
+}
+
+#[test]
+fn a_selection_that_takes_less_than_that_of_a_repair_has_no_plan_until_it_is_undone() {
+    let mut refused = 0;
+    for seed in 0..SEEDS {
+        let (new, mut lived) = (totals(0), live(totals(5), &numbers(seed)));
+        let (states, statuses, middle) =
+            (lived.states.clone(), lived.statuses.clone(), Position(lived.log.head().0 / 2));
+        let replay = asked(&mut lived);
+        repair(&mut lived, replay, &request(), &new);
+        let first_half = selecting(|selection| selection.through = Some(middle));
+        for (lane, examined) in &lived.examine_as(&first_half, &new, None) {
+            let plan = planned(&lived, (lane, examined));
+            refused += usize::from(plan.refused.is_some_and(|reason| reason.contains("undo it")));
+        }
+        repair(&mut lived, replay, &undoing(replay), &new);
+        assert_eq!((&lived.states, &lived.statuses), (&states, &statuses), "seed {seed}: all is back");
+        for (lane, examined) in &lived.examine_as(&first_half, &new, None) {
+            assert_eq!(planned(&lived, (lane, examined)).refused, None, "seed {seed}");
+        }
+        let again = asked(&mut lived);
+        repair(&mut lived, again, &request(), &new);
+        assert_eq!(states_of(&lived, &[TOTALS]), states_of(&live(totals(0), &numbers(seed)), &[TOTALS]), "seed {seed}");
+        finds_nothing_to_do(&lived, &request(), &new, seed);
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[test]
+fn no_repair_writes_a_status_that_stands() {
+    let mut written = 0;
+    for seed in 0..SEEDS {
+        let (new, lived) = (totals(0), live(totals(5), &numbers(seed)));
+        for (lane, examined) in &lived.examine(&new, None) {
+            let plan = planned(&lived, (lane, examined));
+            written += plan.status.len();
+            for status in plan.status {
+                let stands = lived.statuses.get(&(lane.0.clone(), status.subject.clone()));
+                assert_ne!(stands, Some(&status), "seed {seed}");
+            }
+        }
+    }
+    assert!(written > 50, "{written}");
+}
