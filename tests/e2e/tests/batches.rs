@@ -5,7 +5,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weirgate_tests::{Setup, event, manifest};
+use weirgate_tests::{
+    Setup,
+    charges::{apply, approve, computed, id_of},
+    event, manifest,
+};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -55,4 +59,37 @@ async fn a_batch_component_gets_one_delivery_per_call_by_default() {
     client.drained(PATIENCE).await;
     let part = client.status("meter/9").await["parts"]["meters"].clone();
     assert_eq!(part["text"], "1 in all, 100% of these 1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_executes_calls_whole() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let mut good_alone = meters(10);
+    good_alone["subscriptions"][0]["source"] = json!("/good");
+    let digest = client.deploy(&good_alone, weirgate_guests::build("meters")).await["digest"].clone();
+    client.ask("/v1/handlers/meters/pause", &json!({})).await.ok();
+    let read = |id: &str, source: &str, meter: &str, watts: u64| {
+        let mut event = event("meter.read", meter, id, &json!({ "watts": watts }));
+        event["source"] = json!(source);
+        event
+    };
+    let events = [read("r1", "/good", "a", 1), read("r2", "/good", "b", 3), read("r3", "/bad", "a", 4)];
+    client.publish(&events).await.ok();
+    client.ask("/v1/handlers/meters/resume", &json!({})).await.ok();
+    client.drained(PATIENCE).await;
+    client.redeploy(&meters(10), &digest).await.ok();
+
+    let found = async || {
+        let asked = client.ask("/v1/replays", &json!({ "handler": "meters" })).await.ok();
+        computed(client, id_of(&asked)).await
+    };
+    let asked = found().await;
+    assert_eq!(asked["found"]["planned_keys"], 1, "{asked:#}");
+    approve(client, &asked, false).await;
+    apply(client, &asked).await;
+    for (meter, text) in [("a", "5 in all, 25% of these 4"), ("b", "3 in all, 75% of these 4")] {
+        assert_eq!(client.status(meter).await["parts"]["meters"]["text"], text);
+    }
+    assert_eq!(found().await["found"]["planned_keys"], 0);
 }

@@ -76,7 +76,7 @@ impl Refused {
 }
 
 /// What came of a key.
-enum KeyEnd {
+pub enum KeyEnd {
     Repaired,
     /// It stands as the fork has it.
     Nothing,
@@ -87,7 +87,7 @@ enum KeyEnd {
 
 /// What came of the handler's keys.
 #[derive(Default)]
-struct Ends {
+pub struct Ends {
     /// Those that stand as the fork has them.
     standing: BTreeSet<String>,
     refused: u64,
@@ -123,7 +123,8 @@ impl Applying<'_> {
         if self.id.is_undo {
             lanes.extend(computed.receivers.keys().filter(|(_, key)| self.is_asked_for(key)).cloned());
         }
-        let Ends { standing, mut refused } = self.lanes(lanes)?;
+        let Ends { standing, mut refused } =
+            if self.takes_batches()? { self.batched(lanes)? } else { self.lanes(lanes)? };
         if !self.id.is_undo && !self.asked.choices.fold_again.is_empty() {
             let folded = self.fold(standing)?;
             refused = refused.saturating_add(folded.refused.count);
@@ -196,7 +197,7 @@ impl Applying<'_> {
     }
 
     /// Notes what came of a key, also for those who follow the replay.
-    fn note(&self, ends: &mut Ends, (handler, key): LaneId, end: &KeyEnd) {
+    pub fn note(&self, ends: &mut Ends, (handler, key): LaneId, end: &KeyEnd) {
         let is_own = handler == self.request.handler;
         self.shared.what_ifs.change(self.id, |known| {
             let applied = known.applied.get_or_insert_with(|| Applied { is_running: true, ..Applied::default() });
@@ -271,7 +272,7 @@ impl Applying<'_> {
 }
 
 /// Whether the key alone cannot be repaired.
-fn is_of_key(refusal: &Refusal) -> bool {
+pub fn is_of_key(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::KeyFinishes { .. } | Refusal::RepairTooLarge { .. })
 }
 

@@ -56,7 +56,7 @@ impl Applying<'_> {
             lanes.retain(|lane, _| !whole.contains(lane));
             for (lane, examined) in &lanes {
                 let name = || format!("{} {}", lane.0, lane.1);
-                match self.receiver(&Looked { lane, through, examined, part: round }) {
+                match self.looked_at(&Looked { lane, through, examined, part: round }) {
                     Ok(Part::Nothing) => {}
                     Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
                     Ok(Part::Whole) => {
@@ -122,8 +122,8 @@ impl Applying<'_> {
         Ok((through, lanes))
     }
 
-    /// Repairs a key of a receiver, if it is as it was looked at.
-    fn receiver(&self, looked: &Looked<'_>) -> Result<Part, ReplayError> {
+    /// Repairs a key, if it is as it was looked at.
+    pub fn looked_at(&self, looked: &Looked<'_>) -> Result<Part, ReplayError> {
         let (handler, key) = looked.lane;
         let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
         if has_changed(&self.shared.indexing.history.look(), looked.lane, looked.through)? {

@@ -2,6 +2,7 @@
 //! lost with the process can be computed again from the log.
 
 mod apply;
+mod batches;
 mod compute;
 mod fold;
 mod known;

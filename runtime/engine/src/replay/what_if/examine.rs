@@ -106,6 +106,21 @@ impl Sources {
         Ok(found)
     }
 
+    /// Examines the whole range without the receivers: what differs given the events of the log.
+    ///
+    /// # Errors
+    /// As for [`Self::examine`]; [`ReplayError::Bound`].
+    pub fn examine_handler(
+        &self,
+        request: &WhatIf,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
+        let after = self.first(request)?;
+        let fork = self.fork(request, after, progress)?;
+        let (examined, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
+        bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
+    }
+
     /// Examines the receivers of what the candidate emits for the handler's keys in `differing`.
     ///
     /// # Errors

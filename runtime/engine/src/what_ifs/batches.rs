@@ -1,0 +1,97 @@
+//! Repairs the keys of a handler that takes batches: what comes of a key depends on the others of its calls, so all keys are looked at
+//! together, in rounds, and each is repaired that has not changed since.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weirgate_types::{Manifest, Position, Record};
+
+use super::{
+    Bounded,
+    apply::{Applying, Ends, KeyEnd, is_busy, is_of_key},
+    repair::{Looked, Part},
+};
+use crate::{
+    StorageError,
+    replay::{Examined, LaneId, Progress as _, ReplayError, WhatIf},
+};
+
+/// How often the keys are looked at again that change meanwhile, or whose repair has several records.
+const ROUNDS_MAX: u32 = 20;
+/// How many records of the handler are asked for at once.
+const PAGE: usize = 1_024;
+
+impl Applying<'_> {
+    /// Whether a version of the handler takes batches, or took them.
+    pub fn takes_batches(&self) -> Result<bool, ReplayError> {
+        let (sources, mut after) = (self.sources()?, Position::ZERO);
+        loop {
+            let page = sources.look.of_handler(&self.request.handler, after, PAGE)?;
+            for position in &page {
+                let read = sources.look.log().read(*position).map_err(StorageError::from)?;
+                if read.is_some_and(|(_, record)| self.is_of_batches(&record)) {
+                    return Ok(true);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = *last,
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    fn is_of_batches(&self, record: &Record) -> bool {
+        let Record::Deployed(deployed) = record else { return false };
+        let manifest = Manifest::from_record(&deployed.manifest);
+        deployed.handler == self.request.handler && manifest.is_ok_and(|manifest| manifest.batch.is_some())
+    }
+
+    pub fn batched(&self, lanes: Vec<LaneId>) -> Result<Ends, ReplayError> {
+        let (mut ends, mut begun) = (Ends::default(), BTreeSet::new());
+        let mut left: BTreeMap<LaneId, KeyEnd> = lanes.into_iter().map(|lane| (lane, KeyEnd::Nothing)).collect();
+        for round in 0..ROUNDS_MAX {
+            if left.is_empty() {
+                break;
+            }
+            let (through, examined) = self.look_at_all()?;
+            for lane in std::mem::take(&mut left).into_keys() {
+                let part = match examined.get(&lane) {
+                    Some(examined) => self.looked_at(&Looked { lane: &lane, through, examined, part: round }),
+                    None => Ok(Part::Nothing),
+                };
+                let end = match part {
+                    Ok(Part::More) => {
+                        begun.insert(lane.clone());
+                        left.insert(lane, KeyEnd::Repaired);
+                        continue;
+                    }
+                    Ok(Part::Nothing) if !begun.contains(&lane) => KeyEnd::Nothing,
+                    Ok(Part::Nothing | Part::Whole) => KeyEnd::Repaired,
+                    Ok(Part::Refused(reason)) => KeyEnd::Refused(reason),
+                    Ok(Part::Waits(reason)) => KeyEnd::Refused(format!("{reason}; apply again when it is closed")),
+                    // It changed meanwhile, or took too long.
+                    Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
+                        left.insert(lane, KeyEnd::Refused(refusal.to_string()));
+                        continue;
+                    }
+                    Err(ReplayError::Refused(refusal)) if is_of_key(&refusal) => KeyEnd::Refused(refusal.to_string()),
+                    Err(error) => return Err(error),
+                };
+                self.note(&mut ends, lane, &end);
+            }
+        }
+        for (lane, end) in left {
+            self.note(&mut ends, lane, &end);
+        }
+        Ok(ends)
+    }
+
+    /// What differs on all keys now, and up to where that was looked at.
+    fn look_at_all(&self) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
+        let sources = self.sources()?;
+        let through = sources.look.log().head();
+        let request = WhatIf { through, ..self.request.clone() };
+        let progress = Bounded::new(&self.known.watch, &request);
+        progress.go_on(through, 0)?;
+        Ok((through, sources.examine_handler(&request, &progress)?))
+    }
+}
