@@ -46,6 +46,13 @@ impl Ballast {
         }
     }
 
+    /// Releases the space if less than as much is free: opening the log and its views writes, too.
+    pub fn make_room(&mut self) {
+        if self.free_bytes().is_some_and(|free| free < self.bytes) {
+            self.release();
+        }
+    }
+
     /// Releases the space. Returns whether any was reserved.
     pub fn release(&mut self) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| std::mem::take(&mut self.is_held)) else { return false };
@@ -55,9 +62,12 @@ impl Ballast {
 
     fn is_much_free(&self) -> bool {
         let needed = self.bytes.saturating_mul(FREE_TIMES_MIN).saturating_add(self.disk_free_bytes_min);
+        self.free_bytes().is_some_and(|free| free >= needed)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
         let dir = self.file.as_ref().and_then(|file| file.parent());
-        let free = dir.and_then(|dir| statvfs(dir).ok()).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        free.is_some_and(|free| free >= needed)
+        dir.and_then(|dir| statvfs(dir).ok()).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 }
 
@@ -82,6 +92,20 @@ mod tests {
         ballast.take();
         let mut after_restart = Ballast::new(file.clone(), 1 << 20, 0);
         assert!(after_restart.release() && !file.exists());
+    }
+
+    #[test]
+    fn room_is_made_where_less_than_the_ballast_is_free() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("ballast");
+        let mut ballast = Ballast::new(file.clone(), 1 << 20, 0);
+        ballast.take();
+        ballast.make_room();
+        assert!(file.exists(), "there is room");
+        // More than any disk has.
+        ballast.bytes = u64::MAX;
+        ballast.make_room();
+        assert!(!file.exists() && !ballast.is_held);
     }
 
     #[test]

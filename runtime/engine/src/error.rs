@@ -114,6 +114,8 @@ pub enum Refusal {
     KeyOnHold(HandlerName),
     #[error("the key was not repaired: its hold ended, or an attempt of it took too long; try again")]
     HoldOver,
+    #[error("{0} bulk jobs run, the maximum; cancel one, or wait until one has ended")]
+    TooManyJobs(usize),
     #[error("the server is stopping")]
     Stopped,
     // The request is wrong.

@@ -65,6 +65,8 @@ pub struct Options {
 /// # Errors
 /// The log is damaged, lacks acknowledged records or is in use, or the directory cannot be used.
 pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
+    let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
+    ballast.make_room();
     let (log, views) = storage::open(&options.dir, options.accept_loss, clock.now_ms())?;
     let module_disk = ModuleDisk { dir: options.host.dir.clone(), free_bytes_min: options.disk_free_bytes_min };
     let host = Arc::new(Host::new(options.host)?);
@@ -84,7 +86,6 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     };
     let (jobs, workers) = workers::start(options.slots, &worker, Arc::clone(&clock))?;
     drop(worker);
-    let mut ballast = Ballast::new(options.dir.join("ballast"), options.ballast_bytes, options.disk_free_bytes_min);
     ballast.take();
     let space = DiskSpace::new(free_space(storage::log_dir(&options.dir), options.disk_free_bytes_min), ballast);
     let (fault_sender, fault) = watch::channel(None);

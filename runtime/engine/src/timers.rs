@@ -23,11 +23,19 @@ pub fn schedule_id(handler: &HandlerName, schedule: &Schedule) -> TimerId {
     TimerId { handler: handler.clone(), key: schedule.key.clone(), name: schedule.name.clone() }
 }
 
-/// The schedule that a row refers to.
-fn schedule_at(log: &LogReader, timer: TimerRow) -> Result<Option<Schedule>, StorageError> {
+/// The schedule that a row refers to, in the manifest of its deployment if that is known.
+fn schedule_at(
+    log: &LogReader,
+    timer: TimerRow,
+    manifest: Option<&Manifest>,
+) -> Result<Option<Schedule>, StorageError> {
+    let index = usize::try_from(timer.index).unwrap_or(usize::MAX);
+    if let Some(manifest) = manifest {
+        return Ok(manifest.schedules.get(index).cloned());
+    }
     let Some((_, Record::Deployed(Deployed { manifest, .. }))) = log.read(timer.position)? else { return Ok(None) };
     let manifest = Manifest::from_record(&manifest).map_err(StorageError::undecodable("the manifest of a schedule"))?;
-    Ok(manifest.schedules.into_iter().nth(usize::try_from(timer.index).unwrap_or(usize::MAX)))
+    Ok(manifest.schedules.into_iter().nth(index))
 }
 
 /// What a timer does when it fires.
@@ -37,18 +45,19 @@ pub struct Firing {
     pub next_ms: Option<u64>,
 }
 
-/// What the timer does when it fires at `now_ms`; `None` if the log has no definition of it.
+/// What the timer does when it fires at `now_ms`; `None` if the log has no definition of it. `manifest` is that of the deployment which the
+/// row refers to, if that is in force.
 pub fn firing(
     log: &LogReader,
-    id: &TimerId,
-    kind: TimerKind,
+    (id, kind): (&TimerId, TimerKind),
     timer: TimerRow,
+    manifest: Option<&Manifest>,
     now_ms: u64,
 ) -> Result<Option<Firing>, StorageError> {
     let mut next_ms = None;
     let (r#type, data_content_type, data) = match kind {
         TimerKind::Schedule => {
-            let Some(schedule) = schedule_at(log, timer)? else { return Ok(None) };
+            let Some(schedule) = schedule_at(log, timer, manifest)? else { return Ok(None) };
             next_ms = schedule::next_after(&schedule.cron, timer.due_ms.max(now_ms));
             let data = schedule.data.map(|data| data.get().as_bytes().to_vec()).unwrap_or_default();
             (schedule.r#type, None, data)

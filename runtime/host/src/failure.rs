@@ -51,7 +51,7 @@ pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallEr
         Some(Stop::Discarded) => return CallError::Discarded,
         None => {}
     }
-    if error.is::<PoolConcurrencyLimitError>() {
+    if error.is::<PoolConcurrencyLimitError>() || is_out_of_descriptors(error.root_cause()) {
         return CallError::Busy;
     }
     if let Some(denied) = attempt.memory.denied() {
@@ -63,6 +63,12 @@ pub(crate) fn classify(error: &wasmtime::Error, attempt: &mut Attempt) -> CallEr
     }
     let said = attempt.item.log.last_words().map(|words| format!("; it said: {words}")).unwrap_or_default();
     failed(FailureKind::Trap, &format!("{}{}{said}", trap(error, &cause), stack(error)))
+}
+
+/// Whether the host has no descriptor left, for instance for the image of a module's memory: that is no failure of the guest.
+fn is_out_of_descriptors(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let code = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    code.is_some_and(|code| [libc::EMFILE, libc::ENFILE].contains(&code))
 }
 
 /// The host itself failed inside the call.
@@ -105,4 +111,19 @@ fn stack(error: &wasmtime::Error) -> String {
     // A mangled name can be very long.
     let names: Vec<String> = names.map(|name| name.chars().take(120).collect()).collect();
     if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_descriptors_is_one() {
+        for (code, is) in [(libc::EMFILE, true), (libc::ENFILE, true), (libc::ENOENT, false)] {
+            assert_eq!(is_out_of_descriptors(&io::Error::from_raw_os_error(code)), is, "{code}");
+        }
+        assert!(!is_out_of_descriptors(&io::Error::other("EMFILE")));
+    }
 }

@@ -121,7 +121,8 @@ impl std::fmt::Display for Code<'_> {
 
 /// Whether the error says that a resource has temporarily run out: disk space, a quota, or file descriptors.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) || is_out_of_descriptors(error)
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+        || is_out_of_descriptors(error)
 }
 
 /// Whether the process (`EMFILE`) or the machine (`ENFILE`) has no file descriptor left.

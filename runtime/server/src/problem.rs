@@ -136,6 +136,9 @@ impl From<Refusal> for Problem {
             Refusal::TooManyModules { .. } => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "too-many-modules", detail).retry_after(600)
             }
+            Refusal::TooManyJobs(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-jobs", detail).retry_after(5)
+            }
             Refusal::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(2),
             Refusal::TooManyHandlers(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-handlers", detail),
             Refusal::TooFarBehind(_) => Self::new(StatusCode::CONFLICT, "too-far-behind", detail).retry_after(5),

@@ -12,7 +12,7 @@ use weirgate_types::DeliveryId;
 use super::{CommandRequest, DeadLetterFilter, Handle};
 use crate::{Audit, Refusal};
 
-/// Number of bulk jobs remembered.
+/// Number of bulk jobs remembered, and so the maximum of those that run.
 const KEPT_MAX: usize = 100;
 const PAGE: usize = 100;
 
@@ -66,17 +66,19 @@ impl BulkJobs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> u64 {
+    /// Forgets the oldest that has ended, where there are too many.
+    fn begin(&self, command: &'static str, audit: &Audit, started_at_ms: u64) -> Result<u64, Refusal> {
         let mut known = self.known();
+        if known.len() >= KEPT_MAX {
+            let ended = known.values().find(|job| job.state != BulkJobState::Running).map(|job| job.id);
+            known.remove(&ended.ok_or(Refusal::TooManyJobs(KEPT_MAX))?);
+        }
         let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
         let Audit { actor, reason } = audit.clone();
         let state = BulkJobState::Running;
         known
             .insert(id, BulkJob { id, command, actor, reason, state, started_at_ms, done: 0, refused: 0, error: None });
-        if known.len() > KEPT_MAX {
-            known.pop_first();
-        }
-        id
+        Ok(id)
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut BulkJob)) {
@@ -100,13 +102,16 @@ impl BulkJobs {
 
 impl Handle {
     /// Creates a bulk job; the returned future carries it out, and dropping the future ends it.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyJobs`].
     pub fn begin_bulk_job(
         &self,
         filter: DeadLetterFilter,
         request: CommandRequest,
         audit: Audit,
         (per_second, now_ms): (u32, u64),
-    ) -> (u64, impl Future<Output = ()> + Send + use<>) {
+    ) -> Result<(u64, impl Future<Output = ()> + Send + use<>), Refusal> {
         let command = request.word();
         self.begin_job(command, audit, now_ms, move |handle, id, audit| async move {
             handle.carry_out(id, filter, request, audit, per_second).await
@@ -120,18 +125,18 @@ impl Handle {
         audit: Audit,
         now_ms: u64,
         work: F,
-    ) -> (u64, impl Future<Output = ()> + Send + use<F, W>)
+    ) -> Result<(u64, impl Future<Output = ()> + Send + use<F, W>), Refusal>
     where
         F: FnOnce(Self, u64, Audit) -> W + Send,
         W: Future<Output = Result<(), Refusal>> + Send,
     {
-        let id = self.0.bulk_jobs.begin(command, &audit, now_ms);
+        let id = self.0.bulk_jobs.begin(command, &audit, now_ms)?;
         let handle = self.clone();
         let job = async move {
             let result = work(handle.clone(), id, audit).await;
             handle.end_job(id, result);
         };
-        (id, job)
+        Ok((id, job))
     }
 
     fn end_job(&self, id: u64, result: Result<(), Refusal>) {
@@ -220,5 +225,27 @@ impl CommandRequest {
             Self::Discard => "discard",
             Self::DeadLetter => "dead-letter",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_runs_is_not_forgotten() {
+        let (jobs, audit) = (BulkJobs::default(), Audit { actor: "eva".into(), reason: String::new() });
+        let begin = || jobs.begin("discard", &audit, 0);
+        let first = begin().expect("a job");
+        for _ in 0..2 * KEPT_MAX {
+            let id = begin().expect("a job");
+            jobs.change(id, |job| job.state = BulkJobState::Done);
+            assert!(jobs.is_running(first) && jobs.known().len() <= KEPT_MAX);
+        }
+        let last = (0..KEPT_MAX - 1).map(|_| begin().expect("those that ended are forgotten")).last();
+        assert!(matches!(begin(), Err(Refusal::TooManyJobs(KEPT_MAX))));
+        jobs.change(first, |job| job.state = BulkJobState::Cancelled);
+        assert_eq!(begin().ok(), last.map(|last| last + 1));
+        assert!(!jobs.known().contains_key(&first));
     }
 }

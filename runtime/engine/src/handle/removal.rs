@@ -44,24 +44,30 @@ impl Handle {
 
     /// Creates a job that drains a handler, skips what is open, discards its dead letters and removes it. The returned
     /// future carries it out.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyJobs`].
     pub fn begin_removal(
         &self,
         handler: HandlerName,
         audit: Audit,
         now_ms: u64,
-    ) -> (u64, impl Future<Output = ()> + Send + use<>) {
+    ) -> Result<(u64, impl Future<Output = ()> + Send + use<>), Refusal> {
         self.begin_job("remove", audit, now_ms, move |own, id, audit| async move {
             own.remove_with_open(id, handler, audit).await
         })
     }
 
     /// Creates a job that runs a handler's deliveries that wait for a retry now, with all their attempts.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyJobs`].
     pub fn begin_retry_of_waiting(
         &self,
         handler: HandlerName,
         audit: Audit,
         now_ms: u64,
-    ) -> (u64, impl Future<Output = ()> + Send + use<>) {
+    ) -> Result<(u64, impl Future<Output = ()> + Send + use<>), Refusal> {
         self.begin_job("retry", audit, now_ms, move |own, id, audit| async move {
             own.decide_each(id, &handler, Which::Retrying, &audit).await
         })

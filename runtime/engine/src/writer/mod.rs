@@ -66,6 +66,8 @@ pub struct Writer {
     operations: Operations,
     removals: Removals,
     holds: Holds,
+    /// When this pass began, by the monotonic clock.
+    begun: Duration,
     /// How long this pass has waited for the disk.
     synced: Duration,
     /// When the last warning about a delivery that may wait for itself was logged, by handler.
@@ -104,6 +106,7 @@ impl Writer {
             operations,
             removals,
             holds,
+            begun: Duration::ZERO,
             synced: Duration::ZERO,
             suspected_at_ms: BTreeMap::new(),
         }
@@ -134,7 +137,7 @@ impl Writer {
     /// A pass that begins with this command, if any, and takes the other waiting ones.
     pub fn run_pass(&mut self, mut next: Option<Command>) -> Result<(), Exit> {
         self.time.look();
-        let begun = self.time.monotonic();
+        self.begun = self.time.monotonic();
         self.synced = Duration::ZERO;
         self.delivery.begin_pass();
         self.perform(None)?;
@@ -144,8 +147,7 @@ impl Writer {
         while let Some(command) = next.take() {
             self.take(command)?;
             taken += 1;
-            let has_time =
-                !taken.is_multiple_of(TIME_LOOK_EVERY) || self.time.monotonic().saturating_sub(begun) < PASS_TIME_MAX;
+            let has_time = !taken.is_multiple_of(TIME_LOOK_EVERY) || self.has_time();
             if taken < PASS_COMMANDS_MAX && self.durability.staged_bytes() < PASS_BYTES_MAX && has_time {
                 next = self.ingress.next();
             }
@@ -153,9 +155,14 @@ impl Writer {
         self.pace()?;
         self.feed(Input::Tick)?;
         self.end_pass()?;
-        let took = self.time.monotonic().saturating_sub(begun).saturating_sub(self.synced);
+        let took = self.time.monotonic().saturating_sub(self.begun).saturating_sub(self.synced);
         self.metrics.pass_seconds.observe(took.as_secs_f64());
         if self.may_stop() { Err(Exit::Asked) } else { Ok(()) }
+    }
+
+    /// Whether this pass may begin more work.
+    fn has_time(&self) -> bool {
+        self.time.monotonic().saturating_sub(self.begun) < PASS_TIME_MAX
     }
 
     /// When space is short no event is accepted, no attempt begins and no timer fires: the rest is for calls in flight, and

@@ -33,6 +33,6 @@ impl TableError {
     /// Whether it is about the disk, and no table.
     pub fn is_lack_of_space(&self) -> bool {
         let Self::Io(error) = self else { return false };
-        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
     }
 }

@@ -108,7 +108,7 @@ pub async fn begin(
     }
     let audit = audit(actor, reason)?;
     let filter = filter.checked(&app.engine).await?;
-    let (id, work) = app.engine.begin_bulk_job(filter, request, audit, (per_second, app.clock.now_ms()));
+    let (id, work) = app.engine.begin_bulk_job(filter, request, audit, (per_second, app.clock.now_ms()))?;
     app.tasks.start(work);
     Ok((StatusCode::ACCEPTED, axum::Json(app.engine.bulk_job(id)?.into())))
 }

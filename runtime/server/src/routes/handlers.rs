@@ -138,11 +138,15 @@ impl HandlerItem {
 
     /// The item of a handler that was just deployed. With `retry_waiting`, a bulk job retries what waits.
     pub async fn deployed(app: &App, item: Item, retry_waiting: Option<Audit>) -> Result<Self, Problem> {
-        let bulk_job = retry_waiting.map(|audit| {
-            let (id, work) = app.engine.begin_retry_of_waiting(item.name.clone(), audit, app.clock.now_ms());
-            app.tasks.start(work);
-            id
-        });
+        let bulk_job = match retry_waiting {
+            Some(audit) => {
+                // Refused, it is begun by the same request again, which deploys nothing more.
+                let (id, work) = app.engine.begin_retry_of_waiting(item.name.clone(), audit, app.clock.now_ms())?;
+                app.tasks.start(work);
+                Some(id)
+            }
+            None => None,
+        };
         Ok(Self { bulk_job, ..Self::described(app, item).await? })
     }
 

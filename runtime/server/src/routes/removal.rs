@@ -75,7 +75,7 @@ pub async fn remove(
         return Ok((StatusCode::OK, axum::Json(item)));
     }
     if skip_open {
-        let (id, work) = app.engine.begin_removal(name, audit, app.clock.now_ms());
+        let (id, work) = app.engine.begin_removal(name, audit, app.clock.now_ms())?;
         app.tasks.start(work);
         let bulk_job = Some(app.engine.bulk_job(id)?.into());
         return Ok((StatusCode::ACCEPTED, axum::Json(RemovalItem { bulk_job, ..item })));

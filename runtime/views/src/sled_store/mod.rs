@@ -301,7 +301,9 @@ fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
 
 fn failure(error: &sled::Error) -> ViewError {
     match error {
-        sled::Error::Io(io) if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+        sled::Error::Io(io)
+            if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) =>
+        {
             ViewError::Full(error.to_string())
         }
         _ => ViewError::Failed(error.to_string()),

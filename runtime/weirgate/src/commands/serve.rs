@@ -203,10 +203,16 @@ fn timeout(ms: u64) -> Duration {
 fn asked_to_stop(with_stdin: bool) -> Result<impl Future<Output = ()>> {
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    // A terminal that is closed.
+    let mut hangup = unix::signal(unix::SignalKind::hangup())?;
+    // With a handler, a write beyond the limit on a file's size fails instead of ending the process.
+    let too_large = unix::signal(unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     Ok(async move {
+        let _too_large = too_large;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
             () = stdin_ended(), if with_stdin => {}
         }
     })

@@ -17,6 +17,9 @@ pub use secrets::Secrets;
 
 /// Threads that wait cost little, but each holds an instance and its memory.
 const OUTBOUND_WORKERS_MAX: usize = 1_024;
+/// Each is a thread.
+const WORKERS_MAX: usize = 1_024;
+const EVENTS_IN_FLIGHT_MAX: usize = 1_000_000;
 
 /// At this minimum, the smallest shares still hold some of the largest request bodies, and one of the largest outbound
 /// answers.
@@ -269,11 +272,14 @@ impl Configuration {
     }
 
     fn check(&self) -> Result<()> {
-        let workers = self.engine.outbound_workers;
-        ensure!(
-            (1..=OUTBOUND_WORKERS_MAX).contains(&workers),
-            "`engine.outbound_workers` is {workers}; allowed are 1 to {OUTBOUND_WORKERS_MAX}"
-        );
+        let Engine { workers, outbound_workers, events_in_flight_max, .. } = self.engine;
+        for (setting, is, least, most) in [
+            ("workers", workers, 0, WORKERS_MAX),
+            ("outbound_workers", outbound_workers, 1, OUTBOUND_WORKERS_MAX),
+            ("events_in_flight_max", events_in_flight_max, 1, EVENTS_IN_FLIGHT_MAX),
+        ] {
+            ensure!((least..=most).contains(&is), "`engine.{setting}` is {is}; allowed are {least} to {most}");
+        }
         let Server { connections_max, budget_bytes, .. } = self.server;
         ensure!(connections_max > 0, "`server.connections_max` is 0; allowed are 1 or more");
         ensure!(
@@ -423,6 +429,9 @@ mod tests {
     fn wrong_settings_are_reported_without_secrets() {
         for (file, variables, says) in [
             ("[engine]\noutbound_workers = 0", [("A", "")], "`engine.outbound_workers` is 0"),
+            ("[engine]\nworkers = 1025", [("A", "")], "`engine.workers` is 1025; allowed are 0 to 1024"),
+            ("[engine]\nevents_in_flight_max = 0", [("A", "")], "is 0; allowed are 1 to 1000000"),
+            ("[engine]\nevents_in_flight_max = 9223372036854775807", [("A", "")], "allowed are 1 to 1000000"),
             ("[outbound]\nallow_private = [\"127.0.0.1\"]", [("A", "")], "names \"127.0.0.1\"; write name:port"),
             ("[outbound]\nallow_private = [\"http://a:80\"]", [("A", "")], "write name:port"),
             ("[host_breaker]\nfailure_ratio = 2.0", [("A", "")], "`breaker.failure_ratio` is 2"),

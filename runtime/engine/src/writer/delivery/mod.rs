@@ -98,6 +98,11 @@ impl Delivery {
         self.budget.is_unlimited = is_unlimited;
     }
 
+    /// Leaves what else is to be read to the next pass.
+    pub fn use_up(&mut self) {
+        self.budget.spend(budget::PASS_WORK_MAX);
+    }
+
     /// Counts rows or positions that this pass has read.
     pub fn spend(&mut self, work: usize) {
         self.budget.spend(work);
