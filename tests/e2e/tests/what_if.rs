@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use weirgate_tests::{Cli, Client, Server, Setup, event, eventually, manifest};
+use weirgate_tests::{Cli, Client, Server, Setup, charges::apply, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -396,4 +396,26 @@ async fn a_receiver_is_folded_again_where_that_is_approved_and_allowed() {
     let undone = applied(client, &undo, "undone").await;
     assert_eq!(undone["application"]["folded"], 2, "{undone:#}");
     assert_eq!(last_key(client, 1).await, "early-1", "what came late came last");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_candidates_hook_corrects_in_a_what_if_as_it_does_live() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let mut prices = manifest("prices", &["price.set"]);
+    prices["subscriptions"][0]["source"] = json!("/good");
+    let digest = client.deploy(&prices, weirgate_guests::build("prices")).await["digest"].clone();
+    let set = |id: &str, cents: i64| {
+        let mut event = event("price.set", "sku/1", id, &json!({ "cents": cents }));
+        event["source"] = json!("/bad");
+        event
+    };
+    client.publish(&[set("p1", 70), set("p2", -1)]).await.ok();
+    client.drained(PATIENCE).await;
+    client.redeploy(&manifest("prices", &["price.set"]), &digest).await.ok();
+    let asked = ask(client, &json!({ "handler": "prices" })).await;
+    assert_eq!((&asked["found"]["planned_keys"], &asked["found"]["keys_failing"]), (&json!(1), &json!(0)), "{asked:#}");
+    let applied = applied(client, &asked, "applied").await;
+    assert_eq!(applied["repaired"], 1, "{applied:#}");
+    assert_eq!(client.status("sku/1").await["parts"]["prices"]["text"], "70 cents");
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use weirgate_types::{Commit, DeliveryId, Effects, Event, HandlerName, Outcome, Position};
+use weirgate_types::{Commit, Correction, DeliveryId, Effects, Event, HandlerName, Outcome, Position};
 
 use super::{calls::ForkCalls, request::Closed, run::LaneId};
 use crate::replay::{attempts::Begun, compare::Repeated, execute::ItemInput};
@@ -75,6 +75,18 @@ impl<'a> Delivered<'a> {
             accepted_at_ms: times.0,
             is_addressed: false,
             answers: Answers::Own,
+        }
+    }
+
+    /// The same with the data of a correction.
+    pub fn corrected(&self, correction: Correction) -> Self {
+        let Correction { data, data_content_type, .. } = correction;
+        Self {
+            event: Cow::Owned(Event { data, data_content_type, ..self.event.clone().into_owned() }),
+            delivery: self.delivery.clone(),
+            lane: self.lane.clone(),
+            cause: self.cause.clone(),
+            ..*self
         }
     }
 

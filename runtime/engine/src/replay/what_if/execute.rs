@@ -8,7 +8,7 @@ use std::{
 };
 
 use weirgate_host::CallError;
-use weirgate_types::{Commit, Position, RUNTIME_TYPES};
+use weirgate_types::{Commit, Correction, Position, RUNTIME_TYPES};
 
 use super::{
     calls::{Asking, ForkCalls},
@@ -262,6 +262,7 @@ impl Fork<'_> {
         ran.pop().ok_or(ReplayError::NoItem(0))
     }
 
+    /// Executes a call. As live, a component's hook corrects a delivery once, which is then executed with the corrected data.
     fn execute_items(
         &self,
         walk: &Walk,
@@ -269,6 +270,22 @@ impl Fork<'_> {
         items: &[&Delivered<'_>],
         names: &Names,
     ) -> Result<Vec<Ran>, ReplayError> {
+        let (ran, correction) = self.execute_once(walk, executable, items, names)?;
+        match (items, correction) {
+            ([one], Some(correction)) => {
+                Ok(self.execute_once(walk, executable, &[&one.corrected(correction)], names)?.0)
+            }
+            _ => Ok(ran),
+        }
+    }
+
+    fn execute_once(
+        &self,
+        walk: &Walk,
+        executable: &Executable,
+        items: &[&Delivered<'_>],
+        names: &Names,
+    ) -> Result<(Vec<Ran>, Option<Correction>), ReplayError> {
         let (at_ms, wall_ms) = items.first().map_or((0, 0), |first| first.times);
         let input = CallInput { at_ms, wall_ms, items: self.inputs(walk, executable, items)? };
         // A call for which the host has no room at first is tried again, with new services.
@@ -281,7 +298,7 @@ impl Fork<'_> {
             }
             Ok(services)
         };
-        let Execution { repeated, hosts, .. } = executable.execute_for(&self.processor, &input, services)?;
+        let Execution { repeated, correction, hosts } = executable.execute_for(&self.processor, &input, services)?;
         self.outside.called(&self.request.handler, hosts);
         if repeated.iter().any(|one| matches!(one.result, Err(CallError::Discarded))) {
             return Err(ReplayError::Cancelled);
@@ -297,7 +314,7 @@ impl Fork<'_> {
                 state_version: executable.state_version,
             })
         });
-        ran.collect()
+        Ok((ran.collect::<Result<_, ReplayError>>()?, correction))
     }
 
     fn inputs<'c>(
