@@ -3,6 +3,7 @@
 
 mod bytes;
 mod node;
+mod number;
 mod patch;
 mod pretty;
 mod scan;
@@ -10,6 +11,7 @@ mod text;
 
 pub use bytes::JsonBytes;
 pub use node::{Member, Node};
+pub use number::compare_numbers;
 pub use patch::{difference, merge};
 pub use pretty::{compact, pretty};
 pub use scan::{JsonError, JsonErrorKind, Token, Tokens, check, unquoted};

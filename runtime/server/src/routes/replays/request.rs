@@ -72,7 +72,9 @@ pub struct SelectionBody {
     /// Only deliveries that the version of this number ended.
     version: Option<u32>,
     /// Only deliveries whose event's data fulfils each of these conditions, at most 1,000: a JSON pointer, and what the value there
-    /// is compared with, for instance `/total_cents >= 1000`, `/country = "DE"` or `/coupon`.
+    /// is compared with by `=`, `!=`, `<`, `<=`, `>` or `>=`: a text in quotes, a number, `true`, `false` or `null`. For instance
+    /// `/total_cents >= 1000`, `/country = "DE"`, `/coupon` (there is one), or `"/first name" = "Ada"`: a pointer with other characters
+    /// than letters, digits and `/ ~ _ - . $ @` is in quotes. Numbers are compared exactly.
     #[serde(default)]
     filter: Vec<String>,
     /// Only deliveries that read this value of the state.

@@ -66,7 +66,7 @@ pub struct Selection {
     /// Only deliveries that this version of the handler ended
     #[arg(long, value_name = "VERSION", value_parser = whole::<u32>)]
     pub handled_by: Option<u32>,
-    /// Only deliveries whose event's data fulfils this condition, for instance '/amount >= 1000'; may be repeated
+    /// Only deliveries whose event's data fulfils this condition, for instance '/amount >= 1000' or '/country = "DE"'; may be repeated
     #[arg(long, value_name = "CONDITION")]
     pub filter: Vec<String>,
     /// Only deliveries that read this value of the state
