@@ -185,7 +185,7 @@ impl Fork<'_> {
         &self,
         walk: &mut Walk,
         one: &Delivered<'_>,
-        handled: (Closed, Position),
+        (closed, version): (Closed, Position),
     ) -> Result<bool, ReplayError> {
         // What the runtime sent is history.
         let is_runtimes = one.event.r#type.starts_with(RUNTIME_TYPES);
@@ -199,13 +199,14 @@ impl Fork<'_> {
             key: &one.lane.1,
             r#type: &one.event.r#type,
             data: &one.event.data,
-            handled: Some(handled),
+            closed: Some(closed),
+            version,
         };
         if !self.request.selection.takes(facts) {
             return Ok(false);
         }
         let Some(name) = &self.request.selection.read_state else { return Ok(true) };
-        self.has_read(walk, one, handled.1, name)
+        self.has_read(walk, one, version, name)
     }
 
     /// Whether a delivery read a value of the state when it was handled.

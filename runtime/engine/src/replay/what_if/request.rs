@@ -64,7 +64,7 @@ pub struct Selection {
     /// Any of these types; `*` as in subscriptions.
     pub types: Vec<String>,
     pub outcome: Option<Closed>,
-    /// Handled by this deployment.
+    /// Handled by this deployment, or not taken by it while it was in force.
     pub version: Option<Position>,
     /// Conditions on the event's data; all have to apply.
     pub filter: Vec<Filter>,
@@ -109,7 +109,9 @@ pub struct Facts<'a> {
     pub r#type: &'a str,
     pub data: &'a [u8],
     /// `None` for a delivery that the log does not hold.
-    pub handled: Option<(Closed, Position)>,
+    pub closed: Option<Closed>,
+    /// The deployment that handled it, or that was in force and did not take the event.
+    pub version: Position,
 }
 
 impl Selection {
@@ -151,11 +153,10 @@ impl Selection {
         self.keys.is_empty() || self.keys.iter().any(|one| one == key)
     }
 
-    /// Whether the candidate handles a delivery; `read_state` is asked for separately.
+    /// Whether the candidate handles a delivery; what one of the log has read is asked for separately.
     #[must_use]
     pub fn takes(&self, facts: Facts<'_>) -> bool {
-        let Facts { event, at_ms, key, r#type, data, handled } = facts;
-        let is_there = |wanted: Option<&Closed>, is: Option<Closed>| wanted.is_none_or(|wanted| is == Some(*wanted));
+        let Facts { event, at_ms, key, r#type, data, closed, version } = facts;
         event > self.after
             && self.through.is_none_or(|through| event <= through)
             && self.since_ms.is_none_or(|since| at_ms >= since)
@@ -163,8 +164,9 @@ impl Selection {
             && self.names(key)
             && (self.types.is_empty() || self.types.iter().any(|pattern| weirgate_types::glob(pattern, r#type)))
             && self.filter.iter().all(|filter| filter.applies(data))
-            && is_there(self.outcome.as_ref(), handled.map(|(closed, _)| closed))
-            && self.version.is_none_or(|version| handled.is_some_and(|(_, by)| by == version))
+            && self.outcome.is_none_or(|outcome| closed == Some(outcome))
+            && self.version.is_none_or(|wanted| wanted == version)
+            && (self.read_state.is_none() || closed.is_some())
     }
 }
 
@@ -183,7 +185,8 @@ mod tests {
         key: "order/o-1",
         r#type: "order.placed",
         data: br#"{"total":5}"#,
-        handled: Some((Closed::Completed, Position(3))),
+        closed: Some(Closed::Completed),
+        version: Position(3),
     };
 
     type Change = fn(&mut Selection);
@@ -221,7 +224,18 @@ mod tests {
             leaves(&mut one);
             assert!(!one.takes(FACTS), "{index}: {one:?}");
         }
-        assert!(!all.takes(Facts { handled: None, ..FACTS }), "no version handled it");
+    }
+
+    #[test]
+    fn events_that_a_version_did_not_take_are_its_own_too() {
+        let left = Facts { closed: None, ..FACTS };
+        let of = |version| Selection { version: Some(Position(version)), ..Selection::default() };
+        assert!(of(3).takes(left), "it was in force, and a candidate may take the event");
+        assert!(!of(4).takes(left));
+        let selection = Selection { outcome: Some(Closed::Completed), ..of(3) };
+        assert!(!selection.takes(left), "it has no outcome");
+        let selection = Selection { read_state: Some("n".into()), ..of(3) };
+        assert!(!selection.takes(left) && selection.takes(FACTS), "nothing has read the state for it");
     }
 
     #[test]

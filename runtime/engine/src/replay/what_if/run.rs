@@ -305,7 +305,8 @@ impl<'a> Fork<'a> {
                 key: event.key(),
                 r#type: &event.r#type,
                 data: &event.data,
-                handled: None,
+                closed: None,
+                version: in_force.version,
             };
             if is_new && self.request.selection.takes(facts) && !self.substitutes.has(at) {
                 self.selected.insert(&(self.request.handler.clone(), event.key().to_owned()));

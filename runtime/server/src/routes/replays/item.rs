@@ -86,7 +86,7 @@ pub struct SelectionItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     outcome: Option<weirgate_engine::replay::Closed>,
-    /// The position of the deployment that ended them.
+    /// The position of the deployment that ended them, or was in force and did not take the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
     /// Conditions on the event's data.

@@ -69,7 +69,7 @@ pub struct SelectionBody {
     types: Vec<String>,
     /// Only deliveries that ended so.
     outcome: Option<Ended>,
-    /// Only deliveries that the version of this number ended.
+    /// Only deliveries that the version of this number ended, and events that it did not take while it was in force.
     version: Option<u32>,
     /// Only deliveries whose event's data fulfils each of these conditions, at most 1,000: a JSON pointer, and what the value there
     /// is compared with by `=`, `!=`, `<`, `<=`, `>` or `>=`: a text in quotes, a number, `true`, `false` or `null`. For instance

@@ -1,4 +1,5 @@
-//! `weirgate handlers affected`: what one version would have done with the deliveries that another one handled.
+//! `weirgate handlers affected`: what one version would have done with the deliveries that another one handled, and with the events that
+//! it did not take.
 
 use anyhow::Result;
 use clap::Args;

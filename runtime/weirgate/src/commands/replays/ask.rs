@@ -63,7 +63,7 @@ pub struct Selection {
     /// Only deliveries that ended so
     #[arg(long, value_enum)]
     pub outcome: Option<Ended>,
-    /// Only deliveries that this version of the handler ended
+    /// Only deliveries that this version of the handler ended, and events that it did not take while it was in force
     #[arg(long, value_name = "VERSION", value_parser = whole::<u32>)]
     pub handled_by: Option<u32>,
     /// Only deliveries whose event's data fulfils this condition, for instance '/amount >= 1000' or '/country = "DE"'; may be repeated
