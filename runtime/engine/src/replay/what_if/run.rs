@@ -225,13 +225,12 @@ impl<'a> Fork<'a> {
 
     /// Keeps what is known of a key that was taken out.
     pub(super) fn keep(&mut self, lane: LaneId, examined: Examined) -> Result<(), ReplayError> {
-        self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
-        self.examined.insert(lane, examined);
-        let keys = u64::try_from(self.examined.len()).unwrap_or(u64::MAX);
         let bounds = self.request.bounds;
-        if keys > bounds.keys {
+        if u64::try_from(self.examined.len()).unwrap_or(u64::MAX) >= bounds.keys {
             return Err(ReplayError::Bound("keys"));
         }
+        self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
+        self.examined.insert(lane, examined);
         let beside = self.substitutes.bytes().saturating_add(self.selected.bytes());
         if self.bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX)) > bounds.bytes {
             return Err(ReplayError::Bound("bytes"));
