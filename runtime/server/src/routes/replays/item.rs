@@ -108,10 +108,11 @@ pub struct BoundsItem {
 pub struct Progress {
     /// The position that is looked at. Where changed events reach other handlers, the range is passed a second time.
     at: u64,
+    /// Of both passes: at 50 it is done, or begins with the second one.
     percent: u64,
     /// Number of executed deliveries.
     executed: u64,
-    /// Processor time that was used, and an estimate of what is still needed for this pass, in milliseconds.
+    /// Processor time that was used, and an estimate of what is still needed for both passes, in milliseconds.
     cpu_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u64>,
@@ -277,9 +278,10 @@ impl SelectionItem {
 
 impl Progress {
     fn of(watch: &WhatIfProgress, through: Position) -> Self {
-        let [from, at, executed, cpu_ms] =
-            [&watch.from, &watch.at, &watch.executed, &watch.cpu_ms].map(|value| value.load(Relaxed));
-        let (all, done) = (through.0.saturating_sub(from), at.saturating_sub(from));
+        let [from, at, done, executed, cpu_ms] =
+            [&watch.from, &watch.at, &watch.passed, &watch.executed, &watch.cpu_ms].map(|value| value.load(Relaxed));
+        // The range may be passed twice.
+        let all = through.0.saturating_sub(from).saturating_mul(2);
         let left_ms = (done > 0 && cpu_ms > 0).then(|| {
             let left = u128::from(cpu_ms) * u128::from(all.saturating_sub(done)) / u128::from(done);
             u64::try_from(left).unwrap_or(u64::MAX)
@@ -335,9 +337,9 @@ impl Application {
 mod tests {
     use super::*;
 
-    fn progress(from: u64, at: u64, cpu_ms: u64, through: u64) -> (u64, Option<u64>) {
+    fn progress(from: u64, passed: u64, cpu_ms: u64, through: u64) -> (u64, Option<u64>) {
         let watch = WhatIfProgress::default();
-        for (value, is) in [(&watch.from, from), (&watch.at, at), (&watch.cpu_ms, cpu_ms)] {
+        for (value, is) in [(&watch.from, from), (&watch.passed, passed), (&watch.cpu_ms, cpu_ms)] {
             value.store(is, Relaxed);
         }
         let Progress { percent, left_ms, .. } = Progress::of(&watch, Position(through));
@@ -348,10 +350,11 @@ mod tests {
     fn progress_is_a_share_of_the_range() {
         for (from, at, cpu_ms, through, expected) in [
             (0, 0, 0, 0, (0, None)),
-            (0, 50, 1_000, 100, (50, Some(1_000))),
-            (100, 125, 500, 200, (25, Some(1_500))),
+            (0, 50, 1_000, 100, (25, Some(3_000))),
+            (100, 50, 500, 200, (25, Some(1_500))),
+            (100, 100, 500, 200, (50, Some(500))),
             (100, 0, 500, 200, (0, None)),
-            (0, 100, 500, 100, (100, Some(0))),
+            (0, 200, 500, 100, (100, Some(0))),
             (0, u64::MAX, u64::MAX, 1, (100, Some(0))),
             (0, 1, u64::MAX, u64::MAX, (0, Some(u64::MAX))),
         ] {
