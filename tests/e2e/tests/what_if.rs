@@ -261,6 +261,7 @@ async fn a_candidate_that_is_not_in_force_is_only_looked_at() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_asked_is_refused() {
+    const TIME: u64 = 1_790_000_000_000;
     let server = fixed_too_late(2).await;
     let client = &server.client;
     for (request, status, code) in [
@@ -275,8 +276,13 @@ async fn what_cannot_be_asked_is_refused() {
             "unknown-digest",
         ),
         (json!({ "handler": "activation", "selection": { "after": 7, "through": 7 } }), 422, "bad-selection"),
-        (json!({ "handler": "activation", "selection": { "since": 7, "until": 7 } }), 422, "bad-selection"),
+        (json!({ "handler": "activation", "selection": { "since": TIME, "until": TIME } }), 422, "bad-selection"),
+        (json!({ "handler": "activation", "selection": { "since": "1790000000" } }), 422, "bad-json"),
         (json!({ "handler": "activation", "selection": { "keys": vec!["k"; 1_001] } }), 422, "bad-selection"),
+        (json!({ "handler": "activation", "selection": { "keys": [] } }), 422, "bad-selection"),
+        (json!({ "handler": "activation", "selection": { "keys": [""] } }), 422, "bad-selection"),
+        (json!({ "handler": "activation", "selection": { "types": [] } }), 422, "bad-selection"),
+        (json!({ "handler": "activation", "selection": { "filter": ["/member == 1"] } }), 422, "bad-selection"),
         (json!({ "handler": "activation", "selection": { "version": 9 } }), 404, "unknown-version"),
         (json!({ "handler": "activation", "selection": { "other": 9 } }), 422, "bad-json"),
         (json!({ "handler": "activation", "bounds": { "keys": 0 } }), 422, "bad-command"),
@@ -320,7 +326,8 @@ async fn a_plan_that_is_not_whole_is_not_approved() {
     let server = fixed_too_late(6).await;
     let client = &server.client;
     let asked = ask(client, &json!({ "handler": "activation", "bounds": { "keys": 1 } })).await;
-    assert_eq!(asked["found"]["not_examined"]["limit"], "keys", "{asked:#}");
+    let found = &asked["found"];
+    assert_eq!((&found["not_examined"]["limit"], &found["keys"]), (&json!("keys"), &json!(1)), "{asked:#}");
     let path = format!("/v1/replays/{}/approve", id_of(&asked));
     client.ask(&path, &json!({ "plan": asked["found"]["plan"] })).await.is_problem(409, "plan-not-whole");
     let pages = client.get("/v1/replays?limit=1").await.ok();

@@ -128,7 +128,7 @@ impl Selection {
             return Err("`through` is not behind `after`".into());
         }
         if self.since_ms.zip(self.until_ms).is_some_and(|(since, until)| until <= since) {
-            return Err("`until_ms` is not later than `since_ms`".into());
+            return Err("`until` is not later than `since`".into());
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ mod tests {
         let selection = Selection { after: Position(5), through: Some(Position(5)), ..Selection::default() };
         assert!(selection.check().is_err_and(|reason| reason.contains("`through`")));
         let selection = Selection { since_ms: Some(5), until_ms: Some(5), ..Selection::default() };
-        assert!(selection.check().is_err_and(|reason| reason.contains("`until_ms`")));
+        assert!(selection.check().is_err_and(|reason| reason.contains("`until` is not later than `since`")));
         let selection = Selection { keys: vec!["k".into(); NAMED_MAX + 1], ..Selection::default() };
         assert!(selection.check().is_err_and(|reason| reason.contains("1001")));
         let selection = Selection { keys: vec!["k".into(); NAMED_MAX], ..Selection::default() };

@@ -61,12 +61,12 @@ pub struct SelectionBody {
     since: Option<Moment>,
     /// Only events accepted before this time: RFC 3339, or Unix milliseconds.
     until: Option<Moment>,
-    /// Only events of these keys, at most 1,000.
-    #[serde(default)]
-    keys: Vec<String>,
-    /// Only events of these types, at most 1,000; `*` as in subscriptions.
-    #[serde(default)]
-    types: Vec<String>,
+    /// Only events of these keys, at most 1,000 (default: of all).
+    #[schema(min_items = 1, max_items = 1_000)]
+    keys: Option<Vec<String>>,
+    /// Only events of these types, at most 1,000; `*` as in subscriptions (default: of all).
+    #[schema(min_items = 1, max_items = 1_000)]
+    types: Option<Vec<String>>,
     /// Only deliveries that ended so.
     outcome: Option<Ended>,
     /// Only deliveries that the version of this number ended, and events that it did not take while it was in force.
@@ -165,8 +165,8 @@ impl SelectionBody {
             through: through.map(Position),
             since_ms: since.map(Moment::ms),
             until_ms: until.map(Moment::ms),
-            keys,
-            types,
+            keys: named("keys", keys)?,
+            types: named("types", types)?,
             outcome: outcome.map(|outcome| match outcome {
                 Ended::Completed => Closed::Completed,
                 Ended::DeadLettered => Closed::DeadLettered,
@@ -175,6 +175,19 @@ impl SelectionBody {
             filter: filter.collect::<Result<_, _>>()?,
             read_state,
         })
+    }
+}
+
+/// Keys or types that are named. An empty list would be taken for all of them, and an empty name for one that has no events.
+fn named(what: &str, names: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
+    match names {
+        Some(names) if names.is_empty() => {
+            Err(Refusal::Selection(format!("`{what}` is an empty list; leave it out to select all {what}")))
+        }
+        Some(names) if names.iter().any(String::is_empty) => {
+            Err(Refusal::Selection(format!("`{what}` holds an empty text; no event has that")))
+        }
+        names => Ok(names.unwrap_or_default()),
     }
 }
 
