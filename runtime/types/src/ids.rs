@@ -44,6 +44,8 @@ pub enum IdError {
     HandlerName(String),
     #[error("a module's digest is 'sha256:' and 64 hexadecimal digits, or at least the first 4 of them; got {0:?}")]
     Digest(String),
+    #[error("what is approved is named by its whole digest, 'sha256:' and 64 hexadecimal digits; got {0:?}")]
+    WholeDigest(String),
     #[error("a delivery's id is <handler>@<position>, for instance inventory@42; got {0:?}")]
     DeliveryId(String),
     #[error("a replay's id is a position, for instance 42, or 42-undo for its undo; got {0:?}")]
@@ -112,6 +114,14 @@ impl Digest {
     #[must_use]
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
+    }
+
+    /// The digest of what is approved, which may not be shortened: it is the approval of nothing else.
+    ///
+    /// # Errors
+    /// The text is not a whole digest.
+    pub fn whole(text: &str) -> Result<Self, IdError> {
+        text.parse().map_err(|_| IdError::WholeDigest(text.chars().take(80).collect()))
     }
 }
 
@@ -213,5 +223,7 @@ mod tests {
         let digest = Digest([7; 32]);
         assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
         assert!("sha256:12".parse::<Digest>().is_err());
+        assert_eq!(Digest::whole(&digest.to_string()), Ok(digest));
+        assert_eq!(Digest::whole("07070707"), Err(IdError::WholeDigest("07070707".into())));
     }
 }

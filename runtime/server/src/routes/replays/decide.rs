@@ -25,7 +25,7 @@ const RECEIVERS_MAX: usize = 100;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalBody {
-    /// The plan's digest.
+    /// The plan's digest, all of it.
     #[schema(value_type = Digest)]
     plan: String,
     /// Only these keys of the plan, at most 1,000 (default: all).
@@ -75,7 +75,7 @@ pub async fn approve(
     }
     let fold_again = fold_again.iter().map(|handler| handler.parse()).collect::<Result<_, _>>()?;
     let choices = Choices { keys, fire_past, allow_calls, fold_again };
-    let item = app.engine.approve(id, plan.parse()?, choices, audit).await?;
+    let item = app.engine.approve(id, Digest::whole(&plan)?, choices, audit).await?;
     Ok(axum::Json(ReplayItem::of(item)))
 }
 

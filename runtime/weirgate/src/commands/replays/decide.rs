@@ -18,7 +18,7 @@ pub struct Approve {
     /// The replay's id, as the list shows it; ID-undo for its undo
     #[arg(value_name = "ID")]
     pub id: String,
-    /// The plan's digest, as `replays plan` shows it
+    /// The plan's whole digest, as the last line of `replays plan` shows it
     #[arg(long, value_name = "DIGEST")]
     pub plan: String,
     /// Only these keys of the plan
