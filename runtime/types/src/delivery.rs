@@ -25,9 +25,10 @@ impl FromStr for DeliveryId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let wrong = || IdError::DeliveryId(text.chars().take(80).collect());
         let (handler, position) = text.split_once('@').ok_or_else(wrong)?;
+        let is_number = position.bytes().all(|byte| byte.is_ascii_digit());
         Ok(Self {
             handler: handler.parse().map_err(|_| wrong())?,
-            position: Position(position.parse().map_err(|_| wrong())?),
+            position: Position(position.parse().ok().filter(|_| is_number).ok_or_else(wrong)?),
         })
     }
 }

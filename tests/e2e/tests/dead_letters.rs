@@ -69,7 +69,7 @@ async fn dead_letters_are_found_by_each_filter() {
         ("key=order/3".to_owned(), 1),
         ("from=2020-01-01T00:00:00Z".to_owned(), 10),
         ("from=2100-01-01T00:00:00%2B02:00".to_owned(), 0),
-        ("until=1000".to_owned(), 0),
+        ("until=1000000000000".to_owned(), 0),
         ("until=2100-01-01T00:00:00Z".to_owned(), 10),
     ] {
         assert_eq!(found(client, &query).await.len(), count, "{query}");
@@ -79,6 +79,9 @@ async fn dead_letters_are_found_by_each_filter() {
         ("digest=sha256:12", 400, "bad-id"),
         ("from=yesterday", 400, "bad-query"),
         ("until=-1", 400, "bad-query"),
+        // Seconds, which would be taken for a time in January 1970.
+        ("from=1790000000", 400, "bad-query"),
+        ("from=2100-01-01T00:00:00Z&until=2020-01-01T00:00:00Z", 400, "bad-query"),
         ("after=mender", 400, "bad-id"),
         ("limit=many", 400, "bad-query"),
         ("handler=absent", 404, "unknown-handler"),
@@ -179,6 +182,11 @@ async fn an_invalid_bulk_job_does_not_begin() {
         (json!({ "filter": {}, "command": "dance" }), 422, "bad-json"),
         (json!({ "filter": { "colour": "red" }, "command": "retry" }), 422, "bad-json"),
         (json!({ "filter": { "from": "yesterday" }, "command": "retry" }), 422, "bad-json"),
+        (
+            json!({ "filter": { "from": 1_790_000_000_000_u64, "until": 1_790_000_000_000_u64 }, "command": "retry" }),
+            422,
+            "bad-command",
+        ),
         (json!({ "filter": { "handler": "absent" }, "command": "retry" }), 404, "unknown-handler"),
         (json!({ "filter": { "digest": "12" }, "command": "retry" }), 400, "bad-id"),
         (json!({ "filter": {}, "command": "correct" }), 422, "bad-command"),

@@ -79,6 +79,15 @@ impl DeadLettersQuery {
 }
 
 impl DeadLetterFilterBody {
+    /// # Errors
+    /// The times leave nothing between them.
+    pub fn check_times(&self) -> Result<(), &'static str> {
+        match self.from.zip(self.until) {
+            Some((from, until)) if until <= from => Err("`until` is not later than `from`"),
+            _ => Ok(()),
+        }
+    }
+
     pub async fn checked(self, engine: &Handle) -> Result<DeadLetterFilter, Problem> {
         Ok(DeadLetterFilter {
             handler: known_handler(engine, self.handler.as_deref()).await?,
@@ -97,8 +106,11 @@ impl DeadLetterFilterBody {
     }
 }
 
+/// The smallest number but 0 that is taken for Unix milliseconds: no Unix time in seconds reaches it for 3,000 years.
+const UNIX_MS_MIN: u64 = 100_000_000_000;
+
 /// A time, in Unix milliseconds or RFC 3339. A time before 1970 is 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
@@ -121,14 +133,25 @@ impl FromStr for Moment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ms = match text.parse() {
-            Ok(ms) => Some(ms),
-            Err(_) => DateTime::parse_from_rfc3339(text)
-                .ok()
-                .and_then(|time| u64::try_from(time.timestamp_millis().max(0)).ok()),
-        };
+        if let Ok(ms) = text.parse() {
+            return Self::of_ms(ms);
+        }
+        let time = DateTime::parse_from_rfc3339(text).ok();
+        let ms = time.and_then(|time| u64::try_from(time.timestamp_millis().max(0)).ok());
         let wrong = || format!("{text:?} is no time; write for instance 2026-07-01T12:00:00Z, or Unix milliseconds");
         ms.map(Self).ok_or_else(wrong)
+    }
+}
+
+impl Moment {
+    /// Unix seconds or a year would be taken for a time soon after the beginning of 1970.
+    fn of_ms(ms: u64) -> Result<Self, String> {
+        match ms {
+            1..UNIX_MS_MIN => {
+                Err(format!("{ms} milliseconds are a time before 1974; write Unix milliseconds, not seconds"))
+            }
+            ms => Ok(Self(ms)),
+        }
     }
 }
 
@@ -141,7 +164,7 @@ impl<'de> Deserialize<'de> for Moment {
             Text(String),
         }
         match Written::deserialize(deserializer)? {
-            Written::Ms(ms) => Ok(Self(ms)),
+            Written::Ms(ms) => Self::of_ms(ms).map_err(D::Error::custom),
             Written::Text(text) => text.parse().map_err(D::Error::custom),
         }
     }
@@ -156,13 +179,14 @@ mod tests {
         for (json, ms) in [
             ("0", 0),
             ("\"1790000000000\"", 1_790_000_000_000),
+            ("100000000000", 100_000_000_000),
             ("\"1970-01-01T00:00:01.5Z\"", 1_500),
             ("\"1970-01-01T02:00:00+02:00\"", 0),
             ("\"1969-01-01T00:00:00Z\"", 0),
         ] {
             assert_eq!(serde_json::from_str::<Moment>(json).expect(json), Moment(ms));
         }
-        for json in ["\"\"", "\"yesterday\"", "-1", "\"2026-07-01\""] {
+        for json in ["\"\"", "\"yesterday\"", "-1", "\"2026-07-01\"", "2026", "\"1790000000\"", "1790000000"] {
             assert!(serde_json::from_str::<Moment>(json).is_err(), "{json}");
         }
     }
