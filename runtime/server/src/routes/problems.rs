@@ -51,7 +51,7 @@ problems! {
     DataRefused: 422, "The data is invalid or does not fit the event";
     EventRefused: 422, "An event that Weirgate does not accept, for instance one without a key";
     EventsRefused: 422, "One of the events is invalid";
-    ReplayRefused: 422, "The candidate, the selection, the limits or the keys are invalid";
+    ReplayRefused: 422, "The candidate, the selection, the limits, the keys or the receivers are invalid";
     ManifestRefused: 422, "The manifest is invalid";
     ModuleRefused: 422, "Not a valid handler component; see `code` and `detail`";
     OtherWebSocketVersion: 426, "A version of the WebSocket protocol other than 13; see Sec-WebSocket-Version";

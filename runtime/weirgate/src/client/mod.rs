@@ -37,6 +37,14 @@ impl Answer {
         Self(format!(r#"{{"{name}":[{}]}}"#, items.join(",")))
     }
 
+    /// The members of two answers that are objects, in one.
+    pub fn with(&self, other: &Answer) -> Result<Answer> {
+        let (one, other) = (self.node()?, other.node()?);
+        let members = [&one, &other].into_iter().filter_map(Node::members).flatten();
+        let members: Vec<_> = members.map(|member| format!("{}:{}", member.name_text, member.value.text())).collect();
+        Ok(Self(format!("{{{}}}", members.join(","))))
+    }
+
     /// A part of an answer.
     pub fn of(node: &Node) -> Self {
         Self(node.text().to_owned())

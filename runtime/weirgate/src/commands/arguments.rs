@@ -6,7 +6,7 @@ use chrono::DateTime;
 use clap::{Args, ValueEnum};
 
 /// Maximum number of entries of a page.
-const LIMIT_MAX: u16 = 1_000;
+pub const LIMIT_MAX: u16 = 1_000;
 
 /// The format of what a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

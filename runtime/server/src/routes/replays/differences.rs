@@ -103,12 +103,14 @@ pub struct FailsItem {
     pub reason: String,
 }
 
-/// A subject's last status as it is, and as it would be; absent: as it was before they differed, or removed by a repair.
+/// A subject's last status as it is, and as it would be; absent: as it was before they differed.
 #[derive(Serialize, ToSchema)]
 pub struct StatusDifference {
     pub subject: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<StatusShown>,
+    /// `recorded` is absent because a repair has removed the status.
+    pub is_removed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fork: Option<StatusShown>,
 }
@@ -199,7 +201,12 @@ impl StatusDifference {
             Side::Written(write) => Some(StatusShown::of(write)),
             Side::AsBefore | Side::Unset => None,
         };
-        Self { subject: subject.to_owned(), recorded: shown(&sides.recorded), fork: shown(&sides.fork) }
+        Self {
+            subject: subject.to_owned(),
+            recorded: shown(&sides.recorded),
+            is_removed: sides.recorded == Side::Unset,
+            fork: shown(&sides.fork),
+        }
     }
 }
 

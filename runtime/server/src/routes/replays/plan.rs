@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{
-    PlanId,
+    PlanId, Refusal,
     replay::{KeyPlan, Planned, Stays},
 };
 use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting, TimerWrite};
@@ -12,7 +12,7 @@ use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting,
 use super::{
     super::{
         lists::ListSlot,
-        problems::{NoSuchReplay, ReplayConflict, TooManyLists},
+        problems::{NoSuchReplay, ReplayConflict, ReplayRefused, TooManyLists},
         query::{Named, Query, limit},
         shown::Shown,
     },
@@ -28,7 +28,7 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PlanQuery {
-    /// The plan of this receiver, if it is folded again (default: that of the handler).
+    /// The plan of this receiver, if it is folded again: one of `receivers` (default: that of the handler).
     #[param(value_type = Option<HandlerName>, inline)]
     receiver: Option<String>,
     /// Only keys after this one: the `next` of the previous page.
@@ -101,7 +101,7 @@ pub struct PlannedStatus {
 #[utoipa::path(
     get, path = "/v1/replays/{id}/plan", operation_id = "read_replay_plan", tag = "replays",
     params(("id" = inline(ReplayId), Path), PlanQuery),
-    responses((status = 200, description = "The plan", body = PlanList), NoSuchReplay, ReplayConflict, TooManyLists),
+    responses((status = 200, description = "The plan", body = PlanList), NoSuchReplay, ReplayConflict, ReplayRefused, TooManyLists),
 )]
 pub async fn read(
     State(app): State<App>,
@@ -111,7 +111,11 @@ pub async fn read(
     let limit = limit(query.limit)?;
     let slot = ListSlot::take(&app).await?;
     let receiver = query.receiver.map(|receiver| receiver.parse::<HandlerName>()).transpose()?;
-    let page = app.engine.plan(id, receiver, query.after, limit).await?;
+    let page = app.engine.plan(id, receiver.clone(), query.after, limit).await?;
+    // Without a plan it would look like one that nothing is planned for.
+    if let Some(handler) = receiver.filter(|receiver| !page.receivers.contains(receiver)) {
+        return Err(Refusal::NotFoldable { replay: id.replay, handler }.into());
+    }
     let (mut keys, mut bytes, mut next, mut last) = (Vec::new(), 0, page.next, None);
     for plan in &page.plans {
         if bytes >= PAGE_BYTES_MAX {

@@ -6,7 +6,7 @@ use weirgate_types::json::Node;
 
 use super::words;
 use crate::{
-    client::{Server, path, query},
+    client::{Answer, Server, path, query},
     commands::{
         arguments::{Output, Page},
         members::{items, number, word},
@@ -46,27 +46,32 @@ pub async fn run(server: &Server, output: Output, command: Diff) -> Result<()> {
     let Diff { id, key, subject, page } = command;
     match key {
         Some(key) => of_key(server, output, &id, &key).await,
-        None => self::page(server, output, &id, subject, page).await,
+        None => {
+            let answer = read(server, &id, subject, page).await?;
+            if output == Output::Json {
+                return table::show(output, &answer);
+            }
+            let node = answer.node()?;
+            print(&node)?;
+            table::print_next(&node)
+        }
     }
 }
 
-/// The keys that differ, and below the table the statuses that do.
-pub async fn page(server: &Server, output: Output, id: &str, subject: Option<String>, page: Page) -> Result<()> {
+/// A page of the keys that differ.
+pub async fn read(server: &Server, id: &str, subject: Option<String>, page: Page) -> Result<Answer> {
     let query = query(&[vec![("subject", subject)], page.parameters().to_vec()].concat());
-    let answer = server.get(&format!("{}{query}", path(&["replays", id, "differences"])?)).await?;
-    let node = answer.node()?;
-    let differences = items(&node, "differences");
-    if output == Output::Text && differences.is_empty() {
+    server.get(&format!("{}{query}", path(&["replays", id, "differences"])?)).await
+}
+
+/// The keys that differ, and below the table the statuses that do.
+pub fn print(page: &Node) -> Result<()> {
+    let differences = items(page, "differences");
+    if differences.is_empty() {
         return output::line("nothing differs");
     }
-    if output == Output::Json {
-        return table::print_json(&node);
-    }
     table::print_rows(differences, &COLUMNS)?;
-    for difference in differences {
-        statuses(difference)?;
-    }
-    table::print_next(&node)
+    differences.iter().try_for_each(statuses)
 }
 
 /// The statuses of a key that differ.

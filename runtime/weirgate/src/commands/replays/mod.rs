@@ -4,6 +4,7 @@ pub mod affected;
 mod ask;
 mod decide;
 mod differences;
+mod plan;
 mod progress;
 pub mod recorded;
 mod show;
@@ -39,8 +40,8 @@ pub enum WhatIf {
     Show(show::Show),
     /// Show which keys differ, or what differs for one key
     Diff(differences::Diff),
-    /// Show what applying a replay appends, key by key
-    Plan(show::Plan),
+    /// Show what applying a replay appends, key by key, and in the last line the plan's digest
+    Plan(plan::Plan),
     /// Approve a plan, named by its digest, so that it may be applied
     Approve(decide::Approve),
     /// Apply an approved plan: append its repairs, each key by itself
@@ -57,7 +58,7 @@ pub async fn run(server: &Server, output: Output, command: WhatIf) -> Result<()>
         WhatIf::List(command) => show::list(server, output, command).await,
         WhatIf::Show(command) => show::show(server, output, &command).await,
         WhatIf::Diff(command) => differences::run(server, output, command).await,
-        WhatIf::Plan(command) => show::plan(server, output, command).await,
+        WhatIf::Plan(command) => plan::run(server, output, command).await,
         WhatIf::Approve(command) => decide::approve(server, output, &command).await,
         WhatIf::Apply(command) => decide::apply(server, output, &command).await,
         WhatIf::Undo(command) => decide::undo(server, output, &command).await,

@@ -9,7 +9,7 @@ use super::{ask::id_of, differences, show::COLUMNS};
 use crate::{
     client::{Answer, Server, path},
     commands::{
-        arguments::{Output, Page},
+        arguments::{LIMIT_MAX, Output, Page},
         members::{is_true, items, number, word},
         table::{self, moments},
     },
@@ -46,14 +46,18 @@ pub async fn computed(server: &Server, output: Output, begun: Answer) -> Result<
         "cancelled" => return Err(Failure::Refused(format!("replay {id} was cancelled")).into()),
         _ => {}
     }
+    let limit = (output == Output::Json).then_some(LIMIT_MAX);
+    let page = differences::read(server, &id, None, Page { after: None, limit }).await?;
     if output == Output::Json {
-        return table::show(output, &replay);
+        return table::show(output, &replay.with(&page)?);
     }
     print(output, replay)?;
     for limit in &limits {
         output::note(limit);
     }
-    differences::page(server, output, &id, None, Page { after: None, limit: None }).await
+    let page = page.node()?;
+    differences::print(&page)?;
+    table::print_next_by(&page, &format!("weirgate replays diff {id} "))
 }
 
 /// What was left out.

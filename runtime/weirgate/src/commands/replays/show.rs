@@ -1,18 +1,14 @@
-//! `weirgate replays list`, `show` and `plan`.
+//! `weirgate replays list` and `show`.
 
 use anyhow::Result;
 use clap::Args;
-use weirgate_types::json::Node;
 
-use super::words;
 use crate::{
     client::{Server, path, query},
     commands::{
         arguments::{Output, Page},
-        members::{items, word},
         table::{self, Column},
     },
-    output,
 };
 
 #[derive(Debug, Args)]
@@ -26,15 +22,6 @@ pub struct Show {
     /// The replay's id, as the list shows it; ID-undo for its undo
     #[arg(value_name = "ID")]
     pub id: String,
-}
-
-#[derive(Debug, Args)]
-pub struct Plan {
-    /// The replay's id, as the list shows it; ID-undo for its undo
-    #[arg(value_name = "ID")]
-    pub id: String,
-    #[command(flatten)]
-    pub page: Page,
 }
 
 pub const COLUMNS: [Column; 9] = [
@@ -56,33 +43,4 @@ pub async fn list(server: &Server, output: Output, command: List) -> Result<()> 
 
 pub async fn show(server: &Server, output: Output, command: &Show) -> Result<()> {
     table::show(output, &server.get(&path(&["replays", &command.id])?).await?)
-}
-
-/// The keys of a plan, with what is done for each.
-fn print_keys(plan: &Node) -> Result<()> {
-    for plan in items(plan, "keys") {
-        output::line(&word(plan, "key"))?;
-        for line in words::plan(plan) {
-            output::marked(line.mark, &line.text)?;
-        }
-    }
-    Ok(())
-}
-
-pub async fn plan(server: &Server, output: Output, Plan { id, page }: Plan) -> Result<()> {
-    let (path, limit) = (path(&["replays", &id, "plan"])?, page.limit.map(|limit| limit.to_string()));
-    let answer = server.get(&format!("{path}{}", query(&page.parameters()))).await?;
-    if output == Output::Json {
-        return table::show(output, &answer);
-    }
-    let node = answer.node()?;
-    print_keys(&node)?;
-    for receiver in items(&node, "receivers").iter().filter_map(Node::as_str) {
-        let parameters = [("receiver", Some(receiver.to_string())), ("limit", limit.clone())];
-        let answer = server.get(&format!("{path}{}", query(&parameters))).await?;
-        output::line(&format!("{receiver}, only if that is approved (--fold-again {receiver}):"))?;
-        print_keys(&answer.node()?)?;
-    }
-    output::line(&format!("plan {}", word(&node, "plan")))?;
-    table::print_next(&node)
 }

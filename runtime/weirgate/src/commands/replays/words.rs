@@ -4,7 +4,7 @@
 use weirgate_types::json::Node;
 
 use crate::commands::{
-    members::{items, number, word},
+    members::{is_true, items, number, word},
     table,
     values::{change, shown},
 };
@@ -28,15 +28,24 @@ pub fn status(item: &Node) -> Marked {
         (_, None) => '-',
         _ => '~',
     };
-    let [recorded, fork] = [recorded, fork].map(side);
-    marked(mark, format!("{}: {recorded} -> {fork}", word(item, "subject")))
+    let is_removed = is_true(item, "is_removed");
+    let [before, after] = [(recorded, is_removed), (fork, false)].map(|(status, is_removed)| side(status, is_removed));
+    let subject = word(item, "subject");
+    match (recorded, fork) {
+        (Some(recorded), Some(fork)) if before == after => {
+            marked(mark, format!("{subject}: {before}, {}", change("data", recorded.get("data"), fork.get("data"))))
+        }
+        _ => marked(mark, format!("{subject}: {before} -> {after}")),
+    }
 }
 
-fn side(status: Option<&Node>) -> String {
-    status.map_or_else(
-        || "as before".to_owned(),
-        |status| format!("{} ({})", word(status, "state"), word(status, "text")),
-    )
+/// The status of one side; none is as it was before, unless a repair has removed it.
+fn side(status: Option<&Node>, is_removed: bool) -> String {
+    match status {
+        Some(status) => format!("{} ({})", word(status, "state"), word(status, "text")),
+        None if is_removed => "removed".to_owned(),
+        None => "as before".to_owned(),
+    }
 }
 
 /// What differs for a handler and key.
@@ -69,6 +78,7 @@ pub fn differences(lane: &Node) -> Vec<Marked> {
     lines.extend(more(lane, "values", "values of the state"));
     lines.extend(events(lane));
     lines.extend(list(lane, "timers").iter().map(timer));
+    lines.extend(more(lane, "timers", "timers"));
     for (name, mark, what) in [
         ("unanswered_calls", '!', "has no recorded answer"),
         ("unmade_calls", '-', "is not made"),
@@ -157,10 +167,12 @@ pub fn plan(plan: &Node) -> Vec<Marked> {
     lines.extend(list(plan, "events").iter().map(|event| marked('+', emitted(event))));
     lines.extend(more(plan, "events", "events"));
     lines.extend(list(plan, "timers").iter().map(timer));
+    lines.extend(more(plan, "timers", "timers"));
     lines.extend(list(plan, "past_timers").iter().map(|one| {
         let Marked { text, .. } = timer(one);
         marked('!', format!("{text} is past: it fires only if that is approved (--fire-past)"))
     }));
+    lines.extend(more(plan, "past_timers", "timers that are past"));
     lines.extend(list(plan, "stays").iter().map(|event| {
         marked('!', format!("{} #{} stays: it cannot be withdrawn", named(event), number(event, "position")))
     }));
@@ -171,6 +183,7 @@ pub fn plan(plan: &Node) -> Vec<Marked> {
     lines.extend(
         others.iter().map(|one| marked('!', format!("status of {} stays: another key has set it since", text(one)))),
     );
+    lines.extend(more(plan, "others", "statuses stay"));
     lines
 }
 
@@ -225,6 +238,45 @@ mod tests {
         ];
         assert_eq!(lines(lane, differences), expected);
         assert!(lines("{}", differences).is_empty());
+    }
+
+    #[test]
+    fn a_status_is_told_by_what_differs() {
+        let told = |json: &str| {
+            let node = Node::parse(json, SHOWN_DEPTH_MAX).expect("JSON");
+            let Marked { mark, text } = status(&node);
+            format!("{mark} {text}")
+        };
+        let done = r#"{"state":"done","text":"1 so far","data":{"text":"{\"n\":1}","is_cut":false,"bytes":7}}"#;
+        let other = done.replace(r#"{\"n\":1}"#, r#"{\"n\":2}"#);
+        for (json, says) in [
+            (format!(r#"{{"subject":"s","fork":{done}}}"#), "+ s: as before -> done (1 so far)"),
+            (format!(r#"{{"subject":"s","recorded":{done}}}"#), "- s: done (1 so far) -> as before"),
+            (r#"{"subject":"s","is_removed":true}"#.to_owned(), "+ s: removed -> as before"),
+            (format!(r#"{{"subject":"s","is_removed":true,"fork":{done}}}"#), "+ s: removed -> done (1 so far)"),
+            (
+                format!(r#"{{"subject":"s","recorded":{done},"fork":{other}}}"#),
+                "~ s: done (1 so far), data changes: /n = 2",
+            ),
+        ] {
+            assert_eq!(told(&json), says);
+        }
+    }
+
+    #[test]
+    fn lists_that_are_cut_say_so() {
+        let cut = |names: &[&str]| {
+            let lists: Vec<_> = names.iter().map(|name| format!(r#""{name}":{{"first":[],"more":7}}"#)).collect();
+            format!("{{{}}}", lists.join(","))
+        };
+        let of_lane = ["opened", "dropped", "outcomes", "path", "values", "events_added", "events_removed"];
+        let more = ["events_changed", "timers", "unanswered_calls", "unmade_calls", "made_calls"];
+        let lane = lines(&cut(&[&of_lane[..], &more].concat()), differences);
+        assert_eq!(lane.len(), of_lane.len() + more.len(), "{lane:?}");
+        let of_plan = ["values", "statuses", "unset", "events", "timers", "past_timers", "stays", "calls", "others"];
+        let planned = lines(&cut(&of_plan), plan);
+        assert_eq!(planned.len(), of_plan.len(), "{planned:?}");
+        assert!(lane.iter().chain(&planned).all(|line| line.starts_with("  and 7 more ")), "{lane:?} {planned:?}");
     }
 
     #[test]

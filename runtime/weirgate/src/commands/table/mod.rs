@@ -29,10 +29,15 @@ pub fn print(output: Output, answer: &Answer, rows: &str, columns: &[Column]) ->
 
 /// Says how to get the next page of an answer, if there is one.
 pub fn print_next(answer: &Node) -> Result<()> {
+    print_next_by(answer, "")
+}
+
+/// The same, for an answer whose next page another command prints: `command` is it, with a space behind it.
+pub fn print_next_by(answer: &Node, command: &str) -> Result<()> {
     match answer.get("next").filter(|next| !next.is_null()) {
         Some(next) => {
             let next = next.as_str().unwrap_or_else(|| next.text().into());
-            output::line(&format!("there are more: --after {next}"))
+            output::line(&format!("there are more: {command}--after {next}"))
         }
         None => Ok(()),
     }
