@@ -81,8 +81,8 @@ async fn dead_letters_are_found_by_each_filter() {
         ("until=-1", 400, "bad-query"),
         // Seconds, which would be taken for a time in January 1970.
         ("from=1790000000", 400, "bad-query"),
-        ("from=2100-01-01T00:00:00Z&until=2020-01-01T00:00:00Z", 400, "bad-query"),
         ("after=mender", 400, "bad-id"),
+        ("after=mender@%2B1", 400, "bad-id"),
         ("limit=many", 400, "bad-query"),
         ("handler=absent", 404, "unknown-handler"),
         ("handler=A", 400, "bad-id"),
@@ -182,11 +182,7 @@ async fn an_invalid_bulk_job_does_not_begin() {
         (json!({ "filter": {}, "command": "dance" }), 422, "bad-json"),
         (json!({ "filter": { "colour": "red" }, "command": "retry" }), 422, "bad-json"),
         (json!({ "filter": { "from": "yesterday" }, "command": "retry" }), 422, "bad-json"),
-        (
-            json!({ "filter": { "from": 1_790_000_000_000_u64, "until": 1_790_000_000_000_u64 }, "command": "retry" }),
-            422,
-            "bad-command",
-        ),
+        (json!({ "filter": { "from": 1_790_000_000 }, "command": "retry" }), 422, "bad-json"),
         (json!({ "filter": { "handler": "absent" }, "command": "retry" }), 404, "unknown-handler"),
         (json!({ "filter": { "digest": "12" }, "command": "retry" }), 400, "bad-id"),
         (json!({ "filter": {}, "command": "correct" }), 422, "bad-command"),

@@ -107,7 +107,6 @@ pub async fn begin(
         return Err(Problem::bad_command(detail));
     }
     let audit = audit(actor, reason)?;
-    filter.check_times().map_err(Problem::bad_command)?;
     let filter = filter.checked(&app.engine).await?;
     let (id, work) = app.engine.begin_bulk_job(filter, request, audit, (per_second, app.clock.now_ms()))?;
     app.tasks.start(work);

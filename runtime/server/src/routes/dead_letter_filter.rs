@@ -79,15 +79,6 @@ impl DeadLettersQuery {
 }
 
 impl DeadLetterFilterBody {
-    /// # Errors
-    /// The times leave nothing between them.
-    pub fn check_times(&self) -> Result<(), &'static str> {
-        match self.from.zip(self.until) {
-            Some((from, until)) if until <= from => Err("`until` is not later than `from`"),
-            _ => Ok(()),
-        }
-    }
-
     pub async fn checked(self, engine: &Handle) -> Result<DeadLetterFilter, Problem> {
         Ok(DeadLetterFilter {
             handler: known_handler(engine, self.handler.as_deref()).await?,
@@ -110,7 +101,7 @@ impl DeadLetterFilterBody {
 const UNIX_MS_MIN: u64 = 100_000_000_000;
 
 /// A time, in Unix milliseconds or RFC 3339. A time before 1970 is 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(u64);
 
 impl Moment {
@@ -123,7 +114,7 @@ impl PartialSchema for Moment {
     fn schema() -> RefOr<Schema> {
         let text = || ObjectBuilder::new().schema_type(Type::String);
         let rfc3339 = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-        OneOfBuilder::new().item(rfc3339).item(text().pattern(Some("^[0-9]{1,15}$"))).into()
+        OneOfBuilder::new().item(rfc3339).item(text().pattern(Some("^(0|[1-9][0-9]{11,14})$"))).into()
     }
 }
 

@@ -129,9 +129,7 @@ impl StateItem {
 pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>) -> Result<Response, Problem> {
     let after = query.after.as_ref().map(|id| id.parse()).transpose()?;
     let limit = limit(query.limit)?;
-    let filter = query.into_filter();
-    filter.check_times().map_err(|detail| Problem::bad_request("bad-query", detail))?;
-    let filter = filter.checked(&app.engine).await?;
+    let filter = query.into_filter().checked(&app.engine).await?;
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.dead_letters(filter, after, limit).await?;
     let dead_letters = page.dead_letters.into_iter().map(DeadLetterItem::from).collect();
