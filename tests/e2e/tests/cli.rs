@@ -151,3 +151,20 @@ async fn a_status_is_watched_as_it_changes() {
     watching.kill().expect("killed");
     watching.wait().expect("reaped");
 }
+
+/// Each needs no server. A file without an end is read no further than a module may be long.
+#[test]
+fn files_without_an_end_and_missing_logs_are_refused() {
+    let absent = tempfile::tempdir().expect("a directory").path().join("absent");
+    let absent = absent.to_str().expect("a path");
+    let cases: [(&[&str], i32, &str); 3] = [
+        (&["log", "repair", "--accept-loss", "--data", absent], 4, "there is no log in"),
+        (&["handlers", "deploy", "/dev/zero"], 2, "it is larger than 33554432 bytes"),
+        (&["serve", "--config", "/dev/zero", "--data", absent], 2, "it is larger than 33554432 bytes"),
+    ];
+    for (args, code, says) in cases {
+        let output = Command::new(binary()).args(args).output().expect("the command line");
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(code) && said.contains(says), "{args:?}: {:?}: {said}", output.status);
+    }
+}

@@ -207,12 +207,15 @@ async fn bad_bundles_and_deliveries_are_refused() {
     let (code, says) = failed(&["verify", "--data", text(dir.path())]);
     assert!(code == Some(4) && says.contains("there is no log in"), "{says}");
     for (bytes, says) in [
+        (Vec::new(), "it is no bundle"),
         (b"PK\x03\x04".to_vec(), "it is no bundle"),
         (b"WEIRBNDL\x09\0\0\0".to_vec(), "format version 9"),
         ([b"WEIRBNDL\x02\0\0\0".as_slice(), &[7; 64]].concat(), "damaged"),
     ] {
         std::fs::write(&file, bytes).expect("written");
         let (code, said) = failed(&["run", text(&file)]);
-        assert!(code == Some(1) && said.contains(says), "{said}");
+        assert!(code == Some(2) && said.contains(says), "{said}");
     }
+    let (code, said) = failed(&["run", text(&dir.path().join("missing"))]);
+    assert!(code == Some(2) && said.contains("cannot read"), "{said}");
 }

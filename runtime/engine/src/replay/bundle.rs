@@ -288,6 +288,9 @@ impl Bundle {
         if Sha256::digest(body).as_slice() != checksum {
             return Err(BundleError::Damaged);
         }
-        Ok(postcard::from_bytes(body)?)
+        match postcard::take_from_bytes(body)? {
+            (bundle, []) => Ok(bundle),
+            _ => Err(BundleError::Damaged),
+        }
     }
 }

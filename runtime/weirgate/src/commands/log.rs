@@ -81,13 +81,11 @@ fn verify(data: &Path, output: Output) -> Result<ExitCode> {
 
 fn repair(flags: &Repair, output: Output) -> Result<ExitCode> {
     let data = &flags.dir.data;
-    if !flags.accept_loss {
-        let survey = storage::verify(data).with_context(|| refused(data))?;
-        if survey.is_some_and(|survey| survey.findings.iter().any(Finding::is_damage)) {
-            return Err(usage(
-                "a repair loses the unreadable records; list them with `weirgate log verify`, then add --accept-loss",
-            ));
-        }
+    let Some(survey) = storage::verify(data).with_context(|| refused(data))? else { return no_log(data) };
+    if !flags.accept_loss && survey.findings.iter().any(Finding::is_damage) {
+        return Err(usage(
+            "a repair loses the unreadable records; list them with `weirgate log verify`, then add --accept-loss",
+        ));
     }
     let repaired = storage::repair(data, false, SystemClock::default().now_ms()).with_context(|| refused(data))?;
     let Some(repaired) = repaired else {

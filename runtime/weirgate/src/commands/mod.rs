@@ -14,7 +14,7 @@ mod deploy;
 pub mod dev;
 mod event_log;
 pub mod events;
-mod files;
+pub mod files;
 pub mod handlers;
 pub mod log;
 mod members;

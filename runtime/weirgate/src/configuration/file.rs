@@ -9,6 +9,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use crate::commands::files;
+
 /// The settings that are texts or lists of texts: a table, and a setting, or all of the table's.
 const TEXTS: [(&str, Option<&str>); 8] = [
     ("secrets", None),
@@ -24,7 +26,7 @@ const TEXTS: [(&str, Option<&str>); 8] = [
 /// Reads a file, with the values of its text settings as written.
 pub fn read(path: &Path) -> Result<String> {
     let file = || path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("the configuration file {} cannot be read", file()))?;
+    let bytes = files::bounded(path).with_context(|| format!("the configuration file {} cannot be read", file()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         anyhow!("the configuration file {} is not UTF-8 at byte {at}; save it as UTF-8", file())

@@ -26,7 +26,7 @@ use crate::{
         log::DataDir,
         verify::{self, Verify},
     },
-    failure::{Failure, usage},
+    failure::{Failure, system, usage},
     output, private,
 };
 
@@ -163,7 +163,8 @@ fn export(flags: &Export, output: Output) -> Result<ExitCode> {
 fn run_bundle(flags: &Run, output: Output) -> Result<ExitCode> {
     let path = flags.bundle.display();
     let unusable = || format!("{path} cannot be executed");
-    let bundle = Bundle::decode(&read(&flags.bundle, BUNDLE_BYTES_MAX)?).with_context(unusable)?;
+    let bundle = read(&flags.bundle, BUNDLE_BYTES_MAX)?;
+    let bundle = Bundle::decode(&bundle).map_err(|error| usage(format!("{}: {error}", unusable())))?;
     let module_bytes_max = u64::try_from(HostOptions::new(PathBuf::new(), Vec::new()).module_bytes_max)?;
     let candidate = flags.candidate.as_deref().map(|path| read(path, module_bytes_max)).transpose()?;
     let modules = tempfile::tempdir().context("no temporary directory for modules")?;
@@ -184,9 +185,9 @@ fn run_bundle(flags: &Run, output: Output) -> Result<ExitCode> {
 
 /// The bytes of a file that a user names.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
-    let cannot = || format!("cannot read {}", path.display());
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes)).with_context(cannot)?;
+    let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    read.map_err(|error| usage(format!("cannot read {}: {}", path.display(), system(&error))))?;
     if bytes.len() as u64 > bytes_max {
         return Err(usage(format!("{} is larger than {bytes_max} bytes", path.display())));
     }
