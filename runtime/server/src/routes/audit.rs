@@ -6,6 +6,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 use weirgate_engine::Audit;
+use weirgate_types::not_in_keys;
 
 use crate::Problem;
 
@@ -49,12 +50,10 @@ impl ToSchema for Actor {}
 impl ToSchema for Reason {}
 
 fn one_line(bytes_max: usize) -> RefOr<Schema> {
-    let no_control_character = r"^[^\u0000-\u001f\u007f-\u009f]*$";
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .max_length(Some(bytes_max))
-        .pattern(Some(no_control_character))
-        .into()
+    // Neither control characters, nor noncharacters, nor characters that change the direction of text.
+    let plain =
+        r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]*$";
+    ObjectBuilder::new().schema_type(Type::String).max_length(Some(bytes_max)).pattern(Some(plain)).into()
 }
 
 impl AuditBody {
@@ -79,6 +78,10 @@ fn text(name: &str, text: Option<String>, bytes_max: usize) -> Result<String, Pr
     if text.chars().any(char::is_control) {
         return Err(Problem::bad_command(format!("`{name}` has a control character; it has to be one line")));
     }
+    // It is shown beside what the runtime says, in terminals too.
+    if let Some(wrong) = not_in_keys(&text) {
+        return Err(Problem::bad_command(format!("`{name}` {wrong}")));
+    }
     Ok(text.trim().to_owned())
 }
 
@@ -96,7 +99,10 @@ mod tests {
         assert_eq!(kept(None, None), is("operator", ""));
         assert_eq!(kept(Some(" ada "), Some("the gateway is back")), is("ada", "the gateway is back"));
         assert_eq!(kept(Some(" "), None), is("operator", ""));
-        for (actor, reason) in [("a\nb", ""), (&*"b".repeat(129), ""), ("ada", &*"w".repeat(1_025))] {
+        let long = ["b".repeat(129), "w".repeat(1_025)];
+        let refused =
+            [("a\nb", ""), (&long[0], ""), ("ada", &long[1]), ("ada", "paid \u{202e}000,1"), ("a\u{2066}b", "")];
+        for (actor, reason) in refused {
             assert_eq!(kept(Some(actor), Some(reason)), Err("bad-command".to_owned()));
         }
     }
