@@ -284,6 +284,29 @@ async fn server_sent_events_are_the_same_and_resume_too() {
     }
 }
 
+/// The others are looked up after the first is sent: its id says what the client has of each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_sent_events_that_end_after_the_first_go_on_behind_it() {
+    let server = start(Setup::new()).await;
+    for account in ["account/1", "account/2"] {
+        add(&server.client, account, 1).await;
+    }
+    server.client.drained(PATIENCE).await;
+    let open = async |last: &str| {
+        let request = server.client.request(Method::GET, "/v1/live?subject=account/1&subject=account/2");
+        request.header("accept", "text/event-stream").header("last-event-id", last).send().await.expect("a stream")
+    };
+    let (mut stream, mut buffer) = (open("").await, String::new());
+    let (id, first) = sse_event(&mut stream, &mut buffer).await;
+    assert_eq!((&first["type"], &first["subject"]), (&json!("snapshot"), &json!("account/1")));
+    assert_eq!(id.split_once(':').expect("an epoch and versions").1, format!("{},", first["version"]));
+    let (mut stream, mut buffer) = (open(&id).await, String::new());
+    for (subject, kind) in [("account/1", "delta"), ("account/2", "snapshot")] {
+        let (_, message) = sse_event(&mut stream, &mut buffer).await;
+        assert_eq!((&message["type"], &message["subject"]), (&json!(kind), &json!(subject)));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_long_poll_answers_when_the_status_changes() {
     let server = start(Setup::new()).await;

@@ -43,7 +43,7 @@ struct Replays {
 }
 
 /// A subject, and the version that the client already has.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Wanted {
     pub subject: String,
     #[serde(default)]

@@ -1,6 +1,11 @@
-//! The same stream as server-sent events, for clients without WebSockets.
+//! The same stream as server-sent events, for clients without WebSockets. A connection holds one message: the next one is looked up
+//! when the socket has taken the last, so a client that does not read costs the memory of one, however many subjects it follows.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    convert::Infallible,
+    sync::Arc,
+};
 
 use axum::{
     http::{HeaderMap, StatusCode},
@@ -8,7 +13,7 @@ use axum::{
 };
 use futures_util::Stream;
 use weirgate_engine::{Grant, Watch};
-use weirgate_types::Position;
+use weirgate_types::{Epoch, Position};
 
 use super::{
     SUBJECTS_MAX, check_subject,
@@ -20,12 +25,14 @@ struct Events {
     app: App,
     watch: Watch,
     /// The subjects in the order of the query, which is the order of the versions in an event's id.
-    subjects: Vec<String>,
+    subjects: Vec<Wanted>,
+    /// The subjects that are not answered yet.
+    unanswered: VecDeque<Wanted>,
     changed: BTreeSet<Arc<str>>,
     /// The budget's bytes for the subjects.
-    held: Vec<Grant>,
-    /// Messages to send, the first of them last.
-    ready: Vec<Event>,
+    _held: Vec<Grant>,
+    /// The first message, which waits for the stream to begin.
+    first: Option<Event>,
     _slot: ConnectionSlot,
 }
 
@@ -41,19 +48,27 @@ pub async fn stream(
         let detail = format!("name 1 to {SUBJECTS_MAX} subjects: ?subject=order/o-1");
         return Err(Problem::bad_request("bad-query", detail));
     }
+    let held = subjects.iter().map(|wanted| take(&app, wanted)).collect::<Result<Vec<_>, _>>()?;
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
-    let (subjects_followed, changed, held, ready) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
-    let mut events = Events { app, watch, subjects: subjects_followed, changed, held, ready, _slot: slot };
-    for wanted in &subjects {
-        events.follow(wanted).await?;
-    }
-    events.ready.reverse();
+    let (unanswered, changed) = (subjects.iter().cloned().collect(), BTreeSet::new());
+    let mut events = Events { app, watch, subjects, unanswered, changed, _held: held, first: None, _slot: slot };
+    // While no byte is sent, a view that cannot be read is still told by a status.
+    events.first = events.answer().await?;
     let stream = futures_util::stream::unfold(events, |mut events| async move {
         let event = events.next().await?;
         Some((Ok(event), events))
     });
     Ok(Sse::new(stream).keep_alive(keep_alive))
+}
+
+/// The budget's bytes for a subject.
+fn take(app: &App, wanted: &Wanted) -> Result<Grant, Problem> {
+    check_subject(&wanted.subject)?;
+    hold(&app.engine, &wanted.subject).ok_or_else(|| {
+        let detail = "the budget for watched subjects is used up; try again later";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(5)
+    })
 }
 
 /// The subjects of the query, each once. The last event's id has the versions in the same order; one of another list of
@@ -72,33 +87,36 @@ fn wanted(query: &str, last_id: &str) -> Vec<Wanted> {
 }
 
 impl Events {
-    async fn follow(&mut self, wanted: &Wanted) -> Result<(), Problem> {
+    /// Begins to watch the next subject, and says what the client does not have of it; `None` if all are answered.
+    async fn answer(&mut self) -> Result<Option<Event>, Problem> {
+        let Some(wanted) = self.unanswered.pop_front() else { return Ok(None) };
         let epoch = self.app.engine.epoch();
-        check_subject(&wanted.subject)?;
-        let over_budget = || {
-            let detail = "the budget for watched subjects is used up; try again later";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "over-budget", detail).retry_after(5)
-        };
-        self.held.push(hold(&self.app.engine, &wanted.subject).ok_or_else(over_budget)?);
         let document = self.watch.add(&wanted.subject).await?;
-        self.subjects.push(wanted.subject.clone());
-        let answer = frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch));
-        self.ready.push(self.event(&answer));
-        Ok(())
+        Ok(Some(self.event(&frames::answer(&wanted.subject, epoch, &document, wanted.seen(epoch)))))
     }
 
-    /// The next message; `None` when the server stops.
+    /// The next message; `None` when the stream ends: the server stops, or a view cannot be read. The client comes back with the id of
+    /// the last one.
     async fn next(&mut self) -> Option<Event> {
+        let event = match self.first.take() {
+            Some(first) => first,
+            None => match self.answer().await.ok()? {
+                Some(answer) => answer,
+                None => self.news().await?,
+            },
+        };
+        self.app.engine.metrics().live_messages.inc();
+        Some(event)
+    }
+
+    /// The next change; `None` when the server stops.
+    async fn news(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.ready.pop() {
-                self.app.engine.metrics().live_messages.inc();
-                return Some(event);
-            }
             // One subject at a time, so that an id never covers changes that come after its event.
             while let Some(subject) = self.changed.pop_first() {
-                let Some(shared) = self.watch.news(&subject) else { continue };
-                self.app.engine.metrics().live_messages.inc();
-                return Some(self.event(&frames::shared_delta(&subject, &shared)));
+                if let Some(shared) = self.watch.news(&subject) {
+                    return Some(self.event(&frames::shared_delta(&subject, &shared)));
+                }
             }
             self.changed = tokio::select! {
                 changed = self.watch.changed() => changed,
@@ -107,12 +125,19 @@ impl Events {
         }
     }
 
-    /// An event whose id contains the sent version of each subject.
+    /// An event whose id contains the version of each subject that the client has.
     fn event(&self, data: &str) -> Event {
-        let versions = self.subjects.iter().filter_map(|subject| self.watch.version(subject));
-        let versions: Vec<_> = versions.map(|version| version.to_string()).collect();
-        Event::default().id(format!("{}:{}", self.app.engine.epoch(), versions.join(","))).data(data)
+        let epoch = self.app.engine.epoch();
+        Event::default().id(id(epoch, &self.subjects, &self.watch)).data(data)
     }
+}
+
+/// The versions that were sent. Of a subject that is not answered yet, the one that the client had; empty if it had none.
+fn id(epoch: Epoch, subjects: &[Wanted], watch: &Watch) -> String {
+    let version = |wanted: &Wanted| watch.version(&wanted.subject).or_else(|| wanted.seen(epoch));
+    let versions =
+        subjects.iter().map(|wanted| version(wanted).map_or_else(String::new, |version| version.to_string()));
+    format!("{epoch}:{}", versions.collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]
@@ -129,7 +154,9 @@ mod tests {
         let unseen = |subject: &str| (subject.to_owned(), None, None);
         let twice = "subject=a&subject=b%2F1&other=x&subject=a";
         assert_eq!(wanted(twice, "e:3,5"), [seen("a", Some(3)), seen("b/1", Some(5))]);
-        assert_eq!(wanted(twice, "e:3,x"), [seen("a", Some(3)), seen("b/1", None)]);
+        for unknown in ["e:3,x", "e:3,"] {
+            assert_eq!(wanted(twice, unknown), [seen("a", Some(3)), seen("b/1", None)], "{unknown}");
+        }
         for id in ["", "e", "e:", "e:3", "e:3,5,3", ":"] {
             assert_eq!(wanted(twice, id), [unseen("a"), unseen("b/1")], "{id}");
         }
