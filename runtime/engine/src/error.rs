@@ -96,7 +96,7 @@ pub enum Refusal {
     // Retry later.
     #[error("too many events are in flight; send them again later")]
     Busy,
-    #[error("too many concurrent lists; try again later")]
+    #[error("too many concurrent lists or reads; try again later")]
     TooManyQueries,
     #[error("{0}; try again later")]
     HistoryNotReady(HistoryError),

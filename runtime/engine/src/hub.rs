@@ -201,7 +201,7 @@ impl Hub {
     /// The view cannot be read.
     pub async fn document(&self, subject: &str) -> Result<StatusDocument, Refusal> {
         let (statuses, subject) = (self.statuses.clone(), subject.to_owned());
-        Ok(self.queries.read(move || statuses.document(&subject)).await??)
+        Ok(self.queries.watched_status(move || statuses.document(&subject)).await??)
     }
 
     /// The same, on a thread that may wait for the disk.

@@ -117,7 +117,7 @@ impl Handle {
             Some((_, Record::ReplayApproved(approved))) => Ok(approved),
             _ => Err(StorageError::Missing { what: "approval", position }.into()),
         };
-        self.0.queries.read(read).await?
+        self.0.queries.own_read(read).await?
     }
 }
 

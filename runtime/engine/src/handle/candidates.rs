@@ -56,12 +56,12 @@ impl Handle {
     ) -> Result<(Position, Deployed), Refusal> {
         self.handler(handler.clone()).await?;
         let (statuses, handler) = (self.0.statuses.clone(), handler.clone());
-        self.0.queries.read(move || versions::by_number(&statuses, &handler, number)).await?
+        self.0.queries.own_read(move || versions::by_number(&statuses, &handler, number)).await?
     }
 
     async fn deployed(&self, version: Position) -> Result<Deployed, Refusal> {
         let statuses = self.0.statuses.clone();
-        Ok(self.0.queries.read(move || versions::deployed_at(&statuses, version)).await??)
+        Ok(self.0.queries.own_read(move || versions::deployed_at(&statuses, version)).await??)
     }
 
     /// A candidate that makes calls reaches no host, and sends no secret, that was not approved for its handler.

@@ -7,7 +7,7 @@ use weirgate_types::{
 };
 
 use super::{Handle, blocking};
-use crate::{DeadLetter, Refusal, command::LastFailure, job::StoredRecord, keys, notices, queries::Scan, tables};
+use crate::{DeadLetter, Refusal, command::LastFailure, job::StoredRecord, keys, notices, queries::Slot, tables};
 
 /// Maximum number of dead letters scanned for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -90,7 +90,7 @@ impl Handle {
 
     pub(super) async fn dead_letters_in(
         &self,
-        scan: Scan,
+        scan: Slot,
         filter: DeadLetterFilter,
         after: Option<DeliveryId>,
         limit: usize,

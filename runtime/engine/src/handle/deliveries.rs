@@ -122,7 +122,7 @@ impl Handle {
     ) -> Result<(Position, Option<Box<RawValue>>), Refusal> {
         let handle = self.clone();
         let (command, difference) =
-            self.0.queries.read(move || handle.prepare_command(delivery, request, audit)).await??;
+            self.0.queries.own_read(move || handle.prepare_command(delivery, request, audit)).await??;
         let command = Box::new(command);
         Ok((self.ask(|reply| Command::Decide { command, reply }).await?, difference))
     }
@@ -205,7 +205,7 @@ impl Handle {
             let DeliveryDecided { actor, reason, at_ms, .. } = one;
             Ok(Some(Corrected { position, actor, reason, at_ms, data, difference }))
         };
-        self.0.queries.read(read).await?
+        self.0.queries.own_read(read).await?
     }
 
     /// `firsts`: the first numbers of the handlers that put events back into order.

@@ -33,7 +33,7 @@ impl Handle {
             }
             Ok(items)
         };
-        self.0.queries.read(read).await?
+        self.0.queries.own_read(read).await?
     }
 
     /// The same breakers with their last change.
@@ -48,7 +48,7 @@ impl Handle {
             }
             Ok(items)
         };
-        self.0.queries.read(read).await?
+        self.0.queries.own_read(read).await?
     }
 
     fn changed(&self, subject: &str, part: &str) -> Result<Option<Changed>, Refusal> {

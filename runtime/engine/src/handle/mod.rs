@@ -234,16 +234,16 @@ impl Handle {
     /// The status of a subject; version 0 when there is none.
     ///
     /// # Errors
-    /// The view cannot be read.
+    /// The view cannot be read; [`Refusal::TooManyQueries`].
     pub async fn status(&self, subject: String) -> Result<StatusDocument, Refusal> {
         let handle = self.clone();
-        Ok(self.0.queries.read(move || handle.0.statuses.document(&subject)).await??)
+        Ok(self.0.queries.status(move || handle.0.statuses.document(&subject)).await??)
     }
 
     /// The event at a position, if there is one.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log cannot be read; [`Refusal::TooManyQueries`].
     pub async fn event(&self, position: Position) -> Result<Option<StoredEvent>, Refusal> {
         let handle = self.clone();
         let read = move || {
@@ -321,7 +321,7 @@ impl Handle {
     /// The position of the event with this source and id, if one was accepted within the window of identities.
     ///
     /// # Errors
-    /// The index cannot be read.
+    /// The index cannot be read; [`Refusal::TooManyQueries`].
     pub async fn position_of(&self, source: &str, id: &str) -> Result<Option<Position>, Refusal> {
         let (handle, identity) = (self.clone(), IdentityHash::of(source, id));
         let read = move || handle.0.identities.look_up(identity);

@@ -39,7 +39,7 @@ impl Handle {
     pub async fn count_dead_letters(&self, handler: HandlerName, most: usize) -> Result<usize, Refusal> {
         let views = self.0.statuses.views.clone();
         let count = move || views.scan_keys(&keys::dead_letters_of(&handler), None, most).map(|keys| keys.len());
-        Ok(self.0.queries.read(count).await??)
+        Ok(self.0.queries.own_read(count).await??)
     }
 
     /// Creates a job that drains a handler, skips what is open, discards its dead letters and removes it. The returned

@@ -109,7 +109,7 @@ impl Handle {
             let value = statuses.views.get(&keys::replay(replay))?;
             value.map(|value| item(&statuses, replay, &value)).transpose()
         };
-        self.0.queries.read(read).await??.ok_or(Refusal::UnknownReplay(replay))
+        self.0.queries.own_read(read).await??.ok_or(Refusal::UnknownReplay(replay))
     }
 
     /// The repairs of a replay after one, those of a key together; at most `limit`, and fewer if they are large.
