@@ -1,5 +1,7 @@
 //! The machine as operators see it.
 
+use std::sync::Arc;
+
 use weirgate_types::{DeliveryId, Deployed, KeyHash, Manifest, Mode, Position};
 
 use crate::{DeliveryPhase, DeliveryRow, Now, handler::Version};
@@ -144,7 +146,7 @@ pub struct HandlerView<'a> {
     pub deployed: &'a Deployed,
     /// The position of that record.
     pub version: Position,
-    pub manifest: &'a Manifest,
+    pub manifest: &'a Arc<Manifest>,
     /// Earlier versions that finish what was under way.
     pub finishing: &'a [Version],
     pub mode: Mode,

@@ -1,5 +1,7 @@
 //! The writer's commands and their replies. A closed list.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weirgate_core::{DeliveryState, HoldId, StateName};
@@ -206,7 +208,7 @@ pub struct Ingested {
 pub struct HandlerItem {
     pub name: HandlerName,
     pub digest: Digest,
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     pub mode: Mode,
     /// Whether the module is loaded and can be called.
     pub ready: bool,

@@ -1,5 +1,5 @@
 //! One budget of bytes for everything whose size clients and guests determine: request bodies, uploads, subscriptions,
-//! answers to outbound calls, the memory of components. Bytes are taken before they are read or allocated, and released on
+//! answers to outbound calls and to requests, the memory of components. Bytes are taken before they are read or allocated, and released on
 //! drop.
 //!
 //! Each purpose has its own share, so that none can use up the others'. Knows nothing about the use of the bytes.
@@ -22,6 +22,8 @@ const SHARES: usize = 16;
 pub enum Purpose {
     /// Bodies of requests, until the events in them are durable.
     Requests,
+    /// Answers to requests, until their clients have read them.
+    Answers,
     /// The memory for compiling an uploaded module.
     Uploads,
     /// Watched subjects and their documents.
@@ -64,13 +66,15 @@ pub struct Grant {
 }
 
 impl Purpose {
-    pub const ALL: [Self; 5] = [Self::Requests, Self::Uploads, Self::Subscriptions, Self::Outbound, Self::Instances];
+    pub const ALL: [Self; 6] =
+        [Self::Requests, Self::Answers, Self::Uploads, Self::Subscriptions, Self::Outbound, Self::Instances];
 
     /// Its name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
+            Self::Answers => "answers",
             Self::Uploads => "uploads",
             Self::Subscriptions => "subscriptions",
             Self::Outbound => "outbound",
@@ -81,9 +85,8 @@ impl Purpose {
     fn sixteenths(self) -> usize {
         match self {
             Self::Instances => 8,
-            Self::Requests => 3,
-            Self::Outbound | Self::Subscriptions => 2,
-            Self::Uploads => 1,
+            Self::Requests | Self::Outbound | Self::Subscriptions => 2,
+            Self::Answers | Self::Uploads => 1,
         }
     }
 }

@@ -85,7 +85,8 @@ async fn collect_modules(engine: Handle, interval: Duration) {
 fn router(app: App) -> Router {
     let (api, document) = routes::api(app.options.shop.is_some());
     let parameters = Arc::new(Parameters::new(&document));
-    let mut router = api.route("/openapi.json", get(routes::document::read).layer(Extension(Arc::new(document))));
+    let encoded = Extension(routes::document::Encoded::of(&document));
+    let mut router = api.route("/openapi.json", get(routes::document::read).layer(encoded));
     if app.options.shop.is_none() {
         router = router.route("/", get(routes::root::read));
     }

@@ -4,7 +4,10 @@ mod resequence;
 mod scan;
 mod versions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weirgate_types::{Deployed, Digest, EmitOrder, Interest, KeyHash, Manifest, Mode, Ordering, Position};
 
@@ -32,7 +35,8 @@ pub struct Handler {
     pub under_way: BTreeMap<KeyHash, Position>,
     /// The last deployment that turned resequencing on or off.
     era: Position,
-    pub manifest: Manifest,
+    /// Shared with those who list the handlers: it may be large.
+    pub manifest: Arc<Manifest>,
     pub mode: Mode,
     pub lanes: Lanes,
     pub breaker: Option<Breaker>,
@@ -89,7 +93,7 @@ impl Handler {
             subscriptions: vec![(position, Interest::new(&manifest.subscriptions))],
             breaker: manifest.breaker.map(Breaker::new),
             since_deployed: SinceDeployed::default(),
-            manifest,
+            manifest: Arc::new(manifest),
             mode: Mode::Running,
             lanes,
             scanned: from.position,

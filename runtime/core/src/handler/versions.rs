@@ -4,7 +4,7 @@
 //! Each delivery has a position as of which its version is chosen. That is its event's own, unless its key has something
 //! under way when it is opened: then it is as early as that. So a fence changes no row, however many there are.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use weirgate_types::{Deployed, Digest, KeyHash, Manifest, Position};
 
@@ -16,7 +16,7 @@ use crate::DeliveryRow;
 pub struct Version {
     pub position: Position,
     pub deployed: Deployed,
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
 }
 
 /// Deliveries of a lane that moved to another version.
@@ -87,7 +87,7 @@ impl Handler {
         let before = Version {
             position: std::mem::replace(&mut self.deployed_at, position),
             deployed: std::mem::replace(&mut self.deployed, deployed),
-            manifest: std::mem::replace(&mut self.manifest, manifest),
+            manifest: std::mem::replace(&mut self.manifest, Arc::new(manifest)),
         };
         self.finishing.push(before);
         self.finishing.retain(|version| stay.contains(&version.position));

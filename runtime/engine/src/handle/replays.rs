@@ -2,11 +2,12 @@
 
 use weirgate_types::{HandlerName, Position, Record, Repaired};
 
-use super::{Handle, blocking};
+use super::{Handle, blocking, what_ifs::request_of};
 use crate::{
     Audit, Refusal, RepairId, RepairPage, ReplayItem, ReplayStep, StorageError,
     command::{Command, HoldToken},
     keys,
+    replay::WhatIf,
     replays::ReplayRow,
     statuses::Statuses,
     tables::REPLAYING,
@@ -14,6 +15,8 @@ use crate::{
 
 /// Maximum bytes of the repairs of a page; the repair that reaches it is the last.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Maximum bytes of what the replays of a page were asked for; the replay that reaches it is the last.
+const REQUESTS_BYTES_MAX: usize = 4 << 20;
 
 /// A key on hold: no attempt of it is running and none begins, for at most a second. Dropping it ends the hold.
 pub struct KeyHold {
@@ -82,21 +85,34 @@ impl Handle {
         self.ask(|reply| Command::Repair { token, repaired, has_more, reply }).await
     }
 
-    /// The replays before one, the newest first; at most `limit`.
+    /// The replays before one, the newest first, with what was asked; at most `limit`, and fewer if that is large. And where the
+    /// next page begins.
     ///
     /// # Errors
     /// The views cannot be read; [`Refusal::TooManyQueries`].
-    pub async fn replays(&self, before: Option<Position>, limit: usize) -> Result<Vec<ReplayItem>, Refusal> {
+    pub(super) async fn replays(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<(Vec<(ReplayItem, WhatIf)>, Option<Position>), Refusal> {
         let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
             let start = before.map(keys::replay);
-            let rows = statuses.views.scan(keys::replays(), start.as_deref(), limit)?;
-            let items = rows.into_iter().map(|(key, value)| {
+            let rows = statuses.views.scan(keys::replays(), start.as_deref(), limit.saturating_add(1))?;
+            let (count, mut items, mut bytes) = (rows.len(), Vec::new(), 0_usize);
+            for (key, value) in rows.into_iter().take(limit) {
+                if bytes >= REQUESTS_BYTES_MAX {
+                    break;
+                }
                 let replay = keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?;
-                item(&statuses, replay, &value)
-            });
-            Ok(items.collect::<Result<_, StorageError>>()?)
+                let item = item(&statuses, replay, &value)?;
+                bytes = bytes.saturating_add(item.requested.request.len());
+                let request = request_of(&item)?;
+                items.push((item, request));
+            }
+            let next = items.last().map(|(last, _)| last.replay).filter(|_| items.len() < count);
+            Ok((items, next))
         })
         .await?
     }

@@ -1,6 +1,6 @@
 //! The versions of a handler: listed from the views and the log, and rolled back.
 
-use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record};
+use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record, SettingChange};
 
 use super::{Candidate, Handle, blocking};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 
 /// Rows per scan step.
 const SLICE: usize = 256;
-/// Maximum bytes of the manifests of a page; the version that reaches it is the last.
+/// Maximum bytes of the manifests of a page and of what changed; the version that reaches it is the last.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// What a rollback does.
@@ -105,7 +105,7 @@ fn page(
             None => oldest.as_ref().filter(|_| has_more).map(|(key, _)| self::position(key)).transpose()?,
         };
         let item = item(statuses, name, (position, VersionRow::decode(&value)?), before, newer)?;
-        bytes += item.deployed.manifest.len();
+        bytes += item.deployed.manifest.len() + item.changes.iter().map(bytes_of).sum::<usize>();
         newer = Some(position);
         versions.push(item);
         if bytes >= ANSWER_BYTES_MAX {
@@ -114,6 +114,11 @@ fn page(
     }
     let next = newer.filter(|_| has_more || rows.peek().is_some());
     Ok(VersionPage { versions, next })
+}
+
+/// Its size in an answer.
+fn bytes_of(change: &SettingChange) -> usize {
+    change.setting.len() + [&change.before, &change.after].into_iter().flatten().map(String::len).sum::<usize>()
 }
 
 /// `before` is the version before it, `newer` the one after it.

@@ -168,21 +168,17 @@ impl Handle {
         Ok(WhatIfItem { id, item, request, known })
     }
 
-    /// Replays before one, the newest first; at most `limit`. None is computed for that.
+    /// Replays before one, the newest first; at most `limit`, and fewer if what was asked is large. None is computed for that.
     ///
     /// # Errors
     /// The views or the log cannot be read.
     pub async fn what_ifs(&self, before: Option<Position>, limit: usize) -> Result<WhatIfPage, Refusal> {
-        let mut items = self.replays(before, limit.saturating_add(1)).await?;
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let what_if = |item: ReplayItem| {
+        let (items, next) = self.replays(before, limit).await?;
+        let what_if = |(item, request): (ReplayItem, WhatIf)| {
             let id = PlanId { replay: item.replay, is_undo: false };
-            Ok(WhatIfItem { id, request: Arc::new(request_of(&item)?), known: self.0.what_ifs.peek(id), item })
+            WhatIfItem { id, request: Arc::new(request), known: self.0.what_ifs.peek(id), item }
         };
-        let what_ifs = items.into_iter().map(what_if).collect::<Result<Vec<_>, Refusal>>()?;
-        let next = what_ifs.last().map(|last| last.id.replay).filter(|_| has_more);
-        Ok(WhatIfPage { what_ifs, next })
+        Ok(WhatIfPage { what_ifs: items.into_iter().map(what_if).collect(), next })
     }
 
     /// What differs on handlers and keys behind `after`, the receivers of changed events included; at most `limit`. `subject`: only

@@ -217,7 +217,7 @@ impl Writer {
         let view = self.delivery.machine().handler(&deployed.handler);
         view.is_some_and(|view| {
             view.deployed.digest == deployed.digest
-                && Manifest::from_record(&deployed.manifest).is_ok_and(|manifest| manifest == *view.manifest)
+                && Manifest::from_record(&deployed.manifest).is_ok_and(|manifest| manifest == **view.manifest)
         })
     }
 

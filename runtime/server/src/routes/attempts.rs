@@ -11,7 +11,7 @@ use weirgate_types::{
 
 use super::{
     failures::LogItem,
-    lists::ListSlot,
+    lists::{ListSlot, PAGE_BYTES_MAX},
     problems::{NoSuchHandler, TooManyLists, TooManyQueries},
     query::{Query, known_handler, limit},
     times::rfc3339,
@@ -20,8 +20,6 @@ use crate::{Problem, app::App};
 
 /// Maximum number of positions that one request scans.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
-/// A list ends when what it shows of its attempts reaches this many bytes.
-const LIST_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -134,7 +132,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<AttemptsQuery>) ->
         };
         for commit in commits.iter().filter(is_wanted) {
             // The one that is too many tells that there is a next page.
-            if (count >= limit || bytes >= LIST_BYTES_MAX) && last != Some(position) {
+            if (count >= limit || bytes >= PAGE_BYTES_MAX) && last != Some(position) {
                 // The receiver outlives the scan.
                 let _ = sender.send(None);
                 return ControlFlow::Break(());
@@ -156,7 +154,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<AttemptsQuery>) ->
     let last = attempts.last().map_or(after.0, |last| last.position);
     let next_after = if is_full { last } else { through.0 };
     let next = (is_full || next_after < head).then_some(next_after);
-    slot.answer(&AttemptList { attempts, next_after, next, head })
+    slot.answer(AttemptList { attempts, next_after, next, head }).await
 }
 
 /// The name of an outcome, when the next attempt is due, and why it failed.

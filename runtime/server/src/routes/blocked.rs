@@ -86,12 +86,13 @@ pub async fn list(State(app): State<App>, Query(query): Query<BlockedQuery>) -> 
     let slot = ListSlot::take(&app).await?;
     let (skip, limit) = (query.after.unwrap_or(0), limit(query.limit)?);
     let page = app.engine.blocked(handler, (skip, limit)).await?;
-    slot.answer(&BlockedList {
+    slot.answer(BlockedList {
         blocked: page.blocked.into_iter().map(BlockedItem::from).collect(),
         next: page.has_more.then(|| skip.saturating_add(limit)),
         examined: page.examined,
         complete: page.is_complete,
     })
+    .await
 }
 
 impl From<Blocked> for BlockedItem {

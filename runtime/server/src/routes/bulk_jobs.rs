@@ -1,6 +1,6 @@
 //! `/v1/dead-letters/bulk-jobs` and `/v1/bulk-jobs`: one command for all dead letters that match a filter.
 
-use axum::{extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -10,7 +10,8 @@ use super::{
     audit::{Actor, Reason, audit},
     corrected::{Brought, present},
     dead_letter_filter::DeadLetterFilterBody,
-    problems::{AmbiguousDigest, CommandRefused, DataTooLarge, NoSuchBulkJob, NoSuchHandler},
+    lists::ListSlot,
+    problems::{AmbiguousDigest, CommandRefused, DataTooLarge, NoSuchBulkJob, NoSuchHandler, TooManyLists},
     query::{Json, Path},
     times::rfc3339,
 };
@@ -132,10 +133,11 @@ fn command_request(command: BulkCommand, brought: Brought, app: &App) -> Result<
 /// The newest bulk jobs since the server started, oldest first.
 #[utoipa::path(
     get, path = "/v1/bulk-jobs", operation_id = "list_bulk_jobs", tag = "deliveries",
-    responses((status = 200, description = "BulkJobs", body = BulkJobList)),
+    responses((status = 200, description = "BulkJobs", body = BulkJobList), TooManyLists),
 )]
-pub async fn list(State(app): State<App>) -> axum::Json<BulkJobList> {
-    axum::Json(BulkJobList { bulk_jobs: app.engine.bulk_jobs().into_iter().map(BulkJobItem::from).collect() })
+pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
+    let slot = ListSlot::take(&app).await?;
+    slot.answer(BulkJobList { bulk_jobs: app.engine.bulk_jobs().into_iter().map(BulkJobItem::from).collect() }).await
 }
 
 /// The progress of a bulk job.

@@ -133,7 +133,8 @@ pub async fn list(State(app): State<App>, Query(query): Query<DeadLettersQuery>)
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.dead_letters(filter, after, limit).await?;
     let dead_letters = page.dead_letters.into_iter().map(DeadLetterItem::from).collect();
-    slot.answer(&DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()), through: page.through.0 })
+    slot.answer(DeadLetterList { dead_letters, next: page.next.map(|id| id.to_string()), through: page.through.0 })
+        .await
 }
 
 /// Read one dead letter.
@@ -150,7 +151,7 @@ pub async fn read(State(app): State<App>, Named(id): Named<DeliveryId>) -> Resul
     let state = std::mem::take(&mut dead_letter.state).into_iter().filter_map(StateItem::of).collect();
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
     let (event, _) = event_of(&app, &id).await?;
-    slot.answer(&DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state })
+    slot.answer(DeadLetterDetail { dead_letter: dead_letter.into(), event, failures, state }).await
 }
 
 /// Reopen a dead letter, with attempts counted from zero, and optionally with corrected data.

@@ -121,7 +121,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<DeliveriesQuery>) 
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.deliveries(filter).await?;
     let deliveries = page.deliveries.into_iter().map(DeliveryItem::from).collect();
-    slot.answer(&DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) })
+    slot.answer(DeliveryList { deliveries, next: page.next.map(|id| id.to_string()) }).await
 }
 
 fn unknown_state(name: &str) -> Problem {
@@ -208,7 +208,7 @@ pub async fn read(State(app): State<App>, Named(id): Named<DeliveryId>) -> Resul
     let failures = app.engine.failures(id.clone()).await?.into_iter().map(FailedAttempt::from).collect();
     let correction = app.engine.corrected(id.clone()).await?.map(CorrectionItem::from);
     let dead_letter = dead_letter.map(DeadLetterItem::from);
-    slot.answer(&DeliveryDetail { delivery, event, correction, failures, dead_letter, hint })
+    slot.answer(DeliveryDetail { delivery, event, correction, failures, dead_letter, hint }).await
 }
 
 /// A delivery, if it is open: the first one after its predecessor.

@@ -1,8 +1,6 @@
 //! Completes the OpenAPI document with what holds for many routes, so that no route has to repeat it.
 
-use std::sync::Arc;
-
-use axum::{Extension, Json};
+use axum::{Extension, http::header, response::IntoResponse};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{Content, KnownFormat, ObjectBuilder, OpenApi, RefOr, Schema, SchemaFormat, Type, path::Operation},
@@ -46,8 +44,19 @@ impl ToSchema for Bytes {}
     get, path = "/openapi.json", operation_id = "read_openapi", tag = "system",
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
 )]
-pub async fn read(Extension(document): Extension<Arc<OpenApi>>) -> Json<OpenApi> {
-    Json((*document).clone())
+pub async fn read(Extension(Encoded(document)): Extension<Encoded>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document)
+}
+
+/// The document as it is sent: encoded once, and shared by all answers.
+#[derive(Clone)]
+pub struct Encoded(axum::body::Bytes);
+
+impl Encoded {
+    pub fn of(document: &OpenApi) -> Self {
+        // It consists of texts, lists and maps, so that it can always be encoded.
+        Self(document.to_json().unwrap_or_default().into())
+    }
 }
 
 /// Adds the answers that an operation does not describe itself, and writes paths as OpenAPI does.

@@ -13,9 +13,10 @@ use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{DeliveryId, Event, HandlerName, Position, RawEvent};
 
 use super::{
+    answers::answer,
     binary_mode::BinaryMode,
     document::Bytes,
-    lists::ListSlot,
+    lists::{ListSlot, PAGE_BYTES_MAX},
     problems::{EventRefused, HistoryNotReady, NoSuchEvent, NoSuchHandler, NotACloudEvent, TooMuchInFlight},
     query::{ForHandler, Path, Query, limit},
     subject_status,
@@ -25,8 +26,6 @@ use crate::{Problem, app::App, content::Mode, payload::Payload};
 
 /// Maximum number of positions that one request scans for matching events.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
-/// A list ends when its events' data reach this many bytes.
-const LIST_BYTES_MAX: usize = 4 << 20;
 
 /// The accepted events of a request, in their order.
 #[derive(Serialize, ToSchema)]
@@ -207,7 +206,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
     let slot = ListSlot::take(&app).await?;
     let limit = limit(query.limit)?;
     if let (Some(source), Some(id)) = (&query.source, &query.id) {
-        return slot.answer(&one(&app, &query, source, id).await?);
+        return slot.answer(one(&app, &query, source, id).await?).await;
     }
     let after = Position(query.after.unwrap_or(0));
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
@@ -217,7 +216,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
             return ControlFlow::Continue(());
         }
         // The one that is too many tells that there is a next page.
-        let is_full = count >= limit || bytes >= LIST_BYTES_MAX;
+        let is_full = count >= limit || bytes >= PAGE_BYTES_MAX;
         (count, bytes) = (count + 1, bytes + stored.event.data.len());
         // The receiver outlives the scan.
         let _ = sender.send((!is_full).then(|| EventItem::from(stored)));
@@ -234,7 +233,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Res
     let last = events.last().map_or(after.0, |last| last.position);
     let next_after = if is_full { last } else { through.0 };
     let next = (is_full || next_after < head).then_some(next_after);
-    slot.answer(&EventList { events, next_after, next, head })
+    slot.answer(EventList { events, next_after, next, head }).await
 }
 
 /// The list that a lookup by identity gives: one event, or none.
@@ -262,7 +261,7 @@ pub async fn read(State(app): State<App>, Path(position): Path<u64>) -> Result<R
     let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event at position {position}")))?;
     // An event never changes.
     let headers = [(header::CACHE_CONTROL, "private, max-age=31536000, immutable")];
-    Ok((headers, axum::Json(EventItem::from(stored))).into_response())
+    Ok((headers, answer(&app, &EventItem::from(stored))?).into_response())
 }
 
 impl From<StoredEvent> for EventItem {

@@ -1,22 +1,41 @@
 //! `/v1/handlers`: reading the state of handlers.
 
+use std::sync::Arc;
+
 use axum::{extract::State, response::Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{Audit, HandlerItem as Item, schedule};
 use weirgate_types::{Digest, HandlerName, Manifest, Mode, Schedule};
 
 use super::{
-    lists::ListSlot,
-    problems::{NoSuchHandler, TooManyLists},
-    query::Named,
+    answers::answer,
+    lists::{ListSlot, page},
+    problems::{NoSuchHandler, TooManyLists, TooManyReads},
+    query::{LIST_ITEMS_MAX, Named, Query, limit},
     times::rfc3339,
 };
 use crate::{Problem, app::App};
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HandlersQuery {
+    /// Only handlers behind this one: the `next` of the previous page.
+    #[param(value_type = Option<HandlerName>, inline)]
+    after: Option<String>,
+    /// Maximum number of handlers (default and at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct HandlerList {
     handlers: Vec<HandlerItem>,
+    /// The value of `after` for the next page; absent at the end. A page ends early when its manifests are large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<HandlerName>)]
+    next: Option<String>,
 }
 
 /// A handler and its state.
@@ -31,7 +50,8 @@ pub struct HandlerItem {
     /// The number of the version in force: 1 for the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
-    manifest: Manifest,
+    #[schema(value_type = Manifest)]
+    manifest: Arc<Manifest>,
     /// RFC 3339.
     #[schema(format = DateTime)]
     deployed_at: String,
@@ -98,20 +118,30 @@ impl ScheduleItem {
     }
 }
 
-/// All handlers.
+/// List handlers.
 #[utoipa::path(
-    get, path = "/v1/handlers", operation_id = "list_handlers", tag = "handlers",
+    get, path = "/v1/handlers", operation_id = "list_handlers", tag = "handlers", params(HandlersQuery),
     responses(
         (status = 200, description = "In order of name", body = HandlerList),
         TooManyLists,
     ),
 )]
-pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
+pub async fn list(State(app): State<App>, Query(query): Query<HandlersQuery>) -> Result<Response, Problem> {
+    let after = query.after.map(|name| name.parse::<HandlerName>()).transpose()?;
+    let limit = limit(query.limit.or(Some(LIST_ITEMS_MAX)))?;
     let slot = ListSlot::take(&app).await?;
     let now_ms = app.clock.now_ms();
-    let handlers = app.engine.described(app.engine.handlers().await?).await?;
-    let handlers = handlers.into_iter().map(|item| HandlerItem::of(item, now_ms)).collect();
-    slot.answer(&HandlerList { handlers })
+    let mut handlers = app.engine.handlers().await?;
+    handlers.retain(|item| after.as_ref().is_none_or(|after| item.name > *after));
+    let has_more = handlers.len() > limit;
+    handlers.truncate(limit);
+    let handlers = app.engine.described(handlers).await?;
+    slot.make(move || {
+        let (handlers, is_cut) = page(handlers.into_iter().map(|item| Ok(HandlerItem::of(item, now_ms))))?;
+        let next = handlers.last().map(|last| last.name.clone()).filter(|_| has_more || is_cut);
+        Ok(HandlerList { handlers, next })
+    })
+    .await
 }
 
 /// One handler.
@@ -119,12 +149,12 @@ pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
     get, path = "/v1/handlers/{name}", operation_id = "read_handler", tag = "handlers", params(("name" = inline(HandlerName), Path)),
     responses(
         (status = 200, description = "The handler", body = HandlerItem),
-        NoSuchHandler,
+        NoSuchHandler, TooManyReads,
     ),
 )]
-pub async fn read(State(app): State<App>, Named(name): Named<HandlerName>) -> Result<axum::Json<HandlerItem>, Problem> {
+pub async fn read(State(app): State<App>, Named(name): Named<HandlerName>) -> Result<Response, Problem> {
     let item = app.engine.handler(name).await?;
-    Ok(axum::Json(HandlerItem::described(&app, item).await?))
+    answer(&app, &HandlerItem::described(&app, item).await?)
 }
 
 impl HandlerItem {

@@ -1,5 +1,6 @@
 //! The table of routes, and the OpenAPI document that is made from it.
 
+mod answers;
 mod attempts;
 mod audit;
 mod binary_mode;

@@ -61,6 +61,7 @@ problems! {
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";
     TooManyQueries: 503, "Too many lists are being read; see Retry-After";
+    TooManyReads: 503, "Too many reads wait, or answers that are not read yet are too large; see Retry-After";
     TooManyUploads: 503, "Too many concurrent uploads; see Retry-After";
     NoRoomForModules: 507, "The disk is nearly full, or modules that were never deployed take too much space";
 }

@@ -13,6 +13,7 @@ use weirgate_engine::Watch;
 use weirgate_types::{Epoch, Position, StatusDocument};
 
 use super::{
+    answers::answer,
     preconditions::{self, Conditions, Verdict},
     problems::{SubjectRefused, UnknownSubject, VersionDiffers},
     query::{Path, Query},
@@ -92,7 +93,8 @@ pub async fn read(
         Verdict::Failed => (fields, version_differs(&tag)).into_response(),
         Verdict::Respond => {
             let (epoch, version) = (epoch.to_string(), document.version.0);
-            (fields, axum::Json(Status { subject, epoch, version, parts: document.shown().parts })).into_response()
+            let status = Status { subject, epoch, version, parts: document.shown().parts };
+            (fields, answer(&app, &status)?).into_response()
         }
     })
 }

@@ -156,7 +156,7 @@ pub async fn list(
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.versions(name, query.after.map(Position), limit(query.limit)?).await?;
     let versions = page.versions.into_iter().map(VersionItem::of).collect::<Result<_, Problem>>()?;
-    slot.answer(&VersionList { versions, next: page.next.map(|next| next.0) })
+    slot.answer(VersionList { versions, next: page.next.map(|next| next.0) }).await
 }
 
 /// Deploy an earlier version again: its module and its manifest, as a new version.

@@ -3,7 +3,7 @@
 mod address;
 mod path;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -132,6 +132,20 @@ impl Server {
 
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.json(self.request(Method::GET, path)).await
+    }
+
+    /// All items of a list, page by page.
+    pub async fn list(&self, path: &str, name: &str) -> Result<Answer> {
+        let (mut items, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.get(&format!("{path}{}", query(&[("after", after)]))).await?;
+            let node = page.node()?;
+            items.extend(node.get(name).map(Node::items).unwrap_or_default().iter().map(Answer::of));
+            after = node.get("next").and_then(Node::as_str).map(Cow::into_owned);
+            if after.is_none() {
+                return Ok(Answer::listed(name, &items));
+            }
+        }
     }
 
     /// The text of a successful answer.

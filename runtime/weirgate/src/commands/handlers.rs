@@ -91,7 +91,7 @@ const COLUMNS: [Column; 10] = [
 pub async fn run(server: &Server, output: Output, command: Handlers) -> Result<()> {
     let is_deployment = matches!(command, Handlers::Deploy(_));
     let answer = match command {
-        Handlers::List => server.get("/v1/handlers").await?,
+        Handlers::List => server.list("/v1/handlers", "handlers").await?,
         Handlers::Pause { name, audit } => change(server, &name, "pause", &audit).await?,
         Handlers::Drain { name, audit } => change(server, &name, "drain", &audit).await?,
         Handlers::Resume { name, audit } => change(server, &name, "resume", &audit).await?,

@@ -11,7 +11,7 @@ use weirgate_types::HandlerName;
 
 use super::{
     super::{
-        lists::ListSlot,
+        lists::{self, ListSlot},
         problems::{NoSuchReplay, ReplayConflict, TooManyLists},
         query::{Named, Query, limit},
     },
@@ -22,8 +22,6 @@ use crate::{Problem, app::App};
 
 /// Maximum number of statuses that are shown of a key; the others are counted.
 const STATUSES_MAX: usize = 20;
-/// A page ends when its entries reach about this many bytes.
-const PAGE_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -130,18 +128,17 @@ pub async fn list(
     let after = query.after.as_deref().map(lane).transpose()?;
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.differences(id, after, query.subject.as_deref(), limit).await?;
-    let (mut differences, mut bytes, mut next) = (Vec::new(), 0_usize, page.next);
-    for (lane, examined) in &page.differences {
-        if bytes >= PAGE_BYTES_MAX {
-            next = differences.last().map(|item: &DifferenceItem| item.lane()).transpose()?;
-            break;
-        }
-        let item = DifferenceItem::of(lane, examined, query.subject.as_deref());
-        bytes = bytes.saturating_add(item.bytes());
-        differences.push(item);
-    }
-    let next = next.map(|(handler, key)| format!("{handler}/{key}"));
-    slot.answer(&DifferenceList { differences, next })
+    slot.make(move || {
+        let items = page.differences.iter();
+        let items = items.map(|(lane, examined)| Ok(DifferenceItem::of(lane, examined, query.subject.as_deref())));
+        let (differences, is_cut) = lists::page(items)?;
+        let next = match is_cut {
+            true => differences.last().map(DifferenceItem::lane).transpose()?,
+            false => page.next,
+        };
+        Ok(DifferenceList { differences, next: next.map(|(handler, key)| format!("{handler}/{key}")) })
+    })
+    .await
 }
 
 /// The name of a handler and a key, as pages end with it.
@@ -181,17 +178,6 @@ impl DifferenceItem {
 
     fn lane(&self) -> Result<LaneId, Problem> {
         Ok((self.handler.parse()?, self.key.clone()))
-    }
-
-    /// Approximate size in an answer.
-    fn bytes(&self) -> usize {
-        let side = |status: &Option<StatusShown>| {
-            let data =
-                |status: &StatusShown| status.data.as_ref().and_then(|data| data.text.as_ref()).map_or(0, String::len);
-            status.as_ref().map_or(0, |status| status.state.len() + status.text.len() + data(status))
-        };
-        let statuses = self.statuses.iter().map(|one| one.subject.len() + side(&one.recorded) + side(&one.fork));
-        self.key.len() + self.fails.as_ref().map_or(0, |fails| fails.reason.len()) + statuses.sum::<usize>() + 400
     }
 }
 

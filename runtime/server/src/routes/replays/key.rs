@@ -11,7 +11,7 @@ use weirgate_types::{Event, HandlerName, Position, StatusWrite};
 
 use super::{
     super::{
-        lists::ListSlot,
+        lists::{self, ListSlot},
         problems::{HistoryNotReady, NoSuchReplay, ReplayConflict},
         query::{Named, Query},
         shown::Shown,
@@ -38,6 +38,8 @@ pub struct ReplayKey {
     key: String,
     /// As it would have been, at each handler that comes to something else.
     handlers: Vec<LaneItem>,
+    /// Number of handlers that were left out, because the answer would be too large.
+    more_handlers: u64,
     /// What applying the replay appends.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<KeyPlanItem>,
@@ -133,8 +135,12 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let slot = ListSlot::take(&app).await?;
     let KeyDifferences { lanes, plan } = app.engine.differences_of_key(id, &key, LIST_MAX).await?;
-    let handlers = lanes.iter().map(LaneItem::of).collect();
-    slot.answer(&ReplayKey { key, handlers, plan: plan.as_ref().map(KeyPlanItem::of) })
+    slot.make(move || {
+        let (handlers, _) = lists::page(lanes.iter().map(|lane| Ok(LaneItem::of(lane))))?;
+        let more_handlers = lanes.len().saturating_sub(handlers.len()) as u64;
+        Ok(ReplayKey { key, handlers, more_handlers, plan: plan.as_ref().map(KeyPlanItem::of) })
+    })
+    .await
 }
 
 impl LaneItem {

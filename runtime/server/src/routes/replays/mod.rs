@@ -23,8 +23,9 @@ use weirgate_engine::PlanId;
 use weirgate_types::Position;
 
 use super::{
-    lists::ListSlot,
-    problems::{NoSuchReplay, NoSuchReplayCandidate, ReplayConflict, ReplayRefused, TooManyLists, TooManyQueries},
+    answers::answer,
+    lists::{self, ListSlot},
+    problems::{NoSuchReplay, NoSuchReplayCandidate, ReplayConflict, ReplayRefused, TooManyLists, TooManyReads},
     query::{Json, Named, Query, limit},
 };
 use crate::{Problem, app::App};
@@ -62,7 +63,7 @@ pub struct ReplaysQuery {
 pub struct ReplayList {
     /// The newest first.
     replays: Vec<ReplayItem>,
-    /// The value of `after` for the next page; absent at the end.
+    /// The value of `after` for the next page; absent at the end. A page ends early when it is large.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
 }
@@ -107,18 +108,23 @@ pub async fn list(State(app): State<App>, Query(query): Query<ReplaysQuery>) -> 
     let limit = limit(query.limit)?;
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.what_ifs(query.after.map(Position), limit).await?;
-    let replays = page.what_ifs.into_iter().map(ReplayItem::of).collect();
-    slot.answer(&ReplayList { replays, next: page.next.map(|next| next.0) })
+    slot.make(move || {
+        let (replays, is_cut) = lists::page(page.what_ifs.iter().cloned().map(|item| Ok(ReplayItem::of(item))))?;
+        let last = replays.len().checked_sub(1).and_then(|last| page.what_ifs.get(last));
+        let next = if is_cut { last.map(|last| last.id.replay) } else { page.next };
+        Ok(ReplayList { replays, next: next.map(|next| next.0) })
+    })
+    .await
 }
 
 /// Read what was asked, how far a replay is, what was found, and what came of its plan. A replay that is not known since the start of
 /// the server is computed again.
 #[utoipa::path(
     get, path = "/v1/replays/{id}", operation_id = "read_replay", tag = "replays", params(("id" = inline(ReplayId), Path)),
-    responses((status = 200, description = "The replay", body = ReplayItem), NoSuchReplay, ReplayConflict, TooManyQueries),
+    responses((status = 200, description = "The replay", body = ReplayItem), NoSuchReplay, ReplayConflict, TooManyReads),
 )]
-pub async fn read(State(app): State<App>, Named(id): Named<PlanId>) -> Result<axum::Json<ReplayItem>, Problem> {
-    Ok(axum::Json(ReplayItem::of(app.engine.what_if(id).await?)))
+pub async fn read(State(app): State<App>, Named(id): Named<PlanId>) -> Result<Response, Problem> {
+    answer(&app, &ReplayItem::of(app.engine.what_if(id).await?))
 }
 
 /// The answer to a request that began a replay.

@@ -11,7 +11,7 @@ use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting,
 
 use super::{
     super::{
-        lists::ListSlot,
+        lists::{self, ListSlot},
         problems::{NoSuchReplay, ReplayConflict, ReplayRefused, TooManyLists},
         query::{Named, Query, limit},
         shown::Shown,
@@ -20,9 +20,6 @@ use super::{
     parts::{CallShown, Cut, EmittedShown, StatusShown, TimerShown, value},
 };
 use crate::{Problem, app::App};
-
-/// A page ends when its entries reach this many bytes.
-const PAGE_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -48,8 +45,7 @@ pub struct PlanList {
     #[schema(value_type = Vec<HandlerName>)]
     receivers: Vec<String>,
     /// In order.
-    #[schema(value_type = Vec<KeyPlanItem>)]
-    keys: Vec<Box<serde_json::value::RawValue>>,
+    keys: Vec<KeyPlanItem>,
     /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -116,19 +112,13 @@ pub async fn read(
     if let Some(handler) = receiver.filter(|receiver| !page.receivers.contains(receiver)) {
         return Err(Refusal::NotFoldable { replay: id.replay, handler }.into());
     }
-    let (mut keys, mut bytes, mut next, mut last) = (Vec::new(), 0, page.next, None);
-    for plan in &page.plans {
-        if bytes >= PAGE_BYTES_MAX {
-            next = last;
-            break;
-        }
-        let item = serde_json::value::to_raw_value(&KeyPlanItem::of(plan));
-        let item = item.map_err(|error| Problem::internal("storage", &error))?;
-        (bytes, last) = (bytes + item.get().len(), Some(plan.key.clone()));
-        keys.push(item);
-    }
-    let receivers = page.receivers.iter().map(ToString::to_string).collect();
-    slot.answer(&PlanList { plan: page.digest.to_string(), receivers, keys, next })
+    slot.make(move || {
+        let (keys, is_cut) = lists::page(page.plans.iter().map(|plan| Ok(KeyPlanItem::of(plan))))?;
+        let next = if is_cut { keys.last().map(|last| last.key.clone()) } else { page.next };
+        let receivers = page.receivers.iter().map(ToString::to_string).collect();
+        Ok(PlanList { plan: page.digest.to_string(), receivers, keys, next })
+    })
+    .await
 }
 
 impl KeyPlanItem {

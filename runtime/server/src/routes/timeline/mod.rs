@@ -13,15 +13,12 @@ use weirgate_engine::Moment;
 use weirgate_types::Position;
 
 use super::{
-    lists::ListSlot,
+    lists::{ListSlot, PAGE_BYTES_MAX},
     problems::{HistoryNotReady, KeyRefused, UnknownKey},
     query::{Path, Query, limit},
 };
 use crate::{Problem, app::App, live::SUBJECT_BYTES_MAX};
 use entries::TimelineEntry;
-
-/// A page ends when its entries reach this many bytes.
-const PAGE_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -120,5 +117,5 @@ async fn page_of(app: &App, key: String, page: PageQuery) -> Result<Response, Pr
         return Err(Problem::not_found(format!("nothing is known of the key {key}")));
     }
     let next = has_more.then_some(through.0);
-    slot.answer(&Timeline { key, entries, next, head: app.engine.head().0 })
+    slot.answer(Timeline { key, entries, next, head: app.engine.head().0 }).await
 }
