@@ -79,10 +79,13 @@ pub enum Command {
         breaker: BreakerId,
         open: bool,
         audit: Audit,
-        reply: Reply<Vec<BreakerItem>>,
+        reply: Reply<BreakerItem>,
     },
+    /// The breakers after one, at most `limit`.
     Breakers {
-        reply: Reply<Vec<BreakerItem>>,
+        after: Option<BreakerId>,
+        limit: usize,
+        reply: Reply<BreakerPage>,
     },
     /// An outbound call ended; the writer adds time and previous answer. If the answer is final, the caller waits until it is
     /// durable.
@@ -183,6 +186,14 @@ pub struct BreakerItem {
     pub open_until_ms: Option<u64>,
     /// Why it was opened or closed last; read by [`crate::Handle::described_breakers`].
     pub changed: Option<Changed>,
+}
+
+/// A page of breakers: those of handlers first, in order of name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BreakerPage {
+    pub breakers: Vec<BreakerItem>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<BreakerId>,
 }
 
 /// The last change of a handler's mode or of a breaker.

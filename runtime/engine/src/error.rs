@@ -121,6 +121,10 @@ pub enum Refusal {
     // The request is wrong.
     #[error("{0} handlers are deployed, the maximum; deploy another version of one of them")]
     TooManyHandlers(usize),
+    #[error(
+        "breakers of {0} hosts are open for all handlers, the maximum; reset one of them, or trip it for one handler"
+    )]
+    TooManyBreakers(usize),
     #[error("{0} lags behind its last 64 changes of subscriptions; change them again when it has caught up")]
     TooFarBehind(HandlerName),
     #[error("there is no handler {0}")]

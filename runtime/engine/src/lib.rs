@@ -47,7 +47,9 @@ mod workers;
 mod writer;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{Audit, BreakerItem, Changed, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested};
+pub use command::{
+    Audit, BreakerItem, BreakerPage, Changed, DeadLetter, DeliveryFilter, DeliveryItem, HandlerItem, Ingested,
+};
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,

@@ -174,6 +174,7 @@ impl From<Refusal> for Problem {
 fn of_version(refusal: &Refusal, detail: String) -> Problem {
     let (status, code) = match refusal {
         Refusal::HasDeliveries { .. } => (StatusCode::CONFLICT, "has-deliveries"),
+        Refusal::TooManyBreakers(_) => (StatusCode::CONFLICT, "too-many-breakers"),
         Refusal::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
         Refusal::NoEarlierVersion(_) => (StatusCode::CONFLICT, "no-earlier-version"),
         Refusal::VersionInForce { .. } => (StatusCode::CONFLICT, "version-in-force"),

@@ -262,8 +262,11 @@ async fn an_operator_opens_and_resets_breakers() {
     // A host's breaker may be opened before any handler calls it.
     let host = client.post("/v1/breakers/host/api.example.com:8443/trip").await.ok();
     assert_eq!((&host["kind"], &host["state"]), (&json!("host"), &json!("open")));
-    client.post("/v1/breakers/host/API.example.com:8443/reset").await.ok();
-    assert_eq!(client.get("/v1/breakers").await.ok()["breakers"][1]["state"], "closed");
+    assert_eq!(client.get("/v1/breakers").await.ok()["breakers"][1]["state"], "open");
+    let reset = client.post("/v1/breakers/host/API.example.com:8443/reset").await.ok();
+    assert_eq!(reset["state"], "closed");
+    // For all handlers, calls are counted only while it is open.
+    assert_eq!(client.get("/v1/breakers").await.ok()["breakers"].as_array().map(Vec::len), Some(1));
     client.post("/v1/breakers/handler/absent/trip").await.is_problem(404, "unknown-breaker");
     client.post("/v1/breakers/colour/red/trip").await.is_problem(400, "bad-path");
     client.post("/v1/breakers/host/a%20b/trip").await.is_problem(400, "bad-path");

@@ -67,6 +67,27 @@ async fn replays_that_name_many_keys_are_listed_in_pages() {
     assert_eq!(listed.iter().map(|item| item["id"].clone()).collect::<Vec<_>>(), asked);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_open_breakers_of_hosts_are_limited_and_listed_in_pages() {
+    let server = Setup::new().start().await;
+    let path = |n: usize, command: &str| format!("/v1/breakers/host/h{n:03}.example.com/{command}");
+    for n in 0..256 {
+        let tripped = server.client.ask(&path(n, "trip"), &json!({ "reason": "r" })).await.ok();
+        assert_eq!((&tripped["name"], &tripped["state"]), (&json!(format!("h{n:03}.example.com")), &json!("open")));
+    }
+    server.client.post(&path(256, "trip")).await.is_problem(409, "too-many-breakers");
+    server.client.post(&path(7, "trip")).await.ok();
+    assert_eq!(server.client.post(&path(300, "reset")).await.ok()["state"], "closed", "it takes no place");
+    let expected: Vec<_> = (0..256).map(|n| json!(format!("h{n:03}.example.com"))).collect();
+    let names = |items: &[Value]| items.iter().map(|item| item["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&all(&server.client, "/v1/breakers?limit=100", "breakers").await), expected);
+    let listed = Cli::of(&server).json(&["breakers", "list"]);
+    assert_eq!(names(listed["breakers"].as_array().expect("a list")), expected);
+    server.client.get("/v1/breakers?after=h000").await.is_problem(400, "bad-query");
+    server.client.post(&path(0, "reset")).await.ok();
+    server.client.post(&path(256, "trip")).await.ok();
+}
+
 /// Sends a request, of whose answer it has room for little, and reads no more than the status.
 async fn ask_and_stop(server: &Server, path: &str) -> (TcpStream, String) {
     let socket = TcpSocket::new_v4().expect("a socket");

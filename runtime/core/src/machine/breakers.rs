@@ -1,6 +1,8 @@
 //! Breakers: of handlers, by their attempts, and of hosts, by each handler's calls to them, so that one handler's bad calls
 //! shut no other handler out. An operator may open a host's breaker for all handlers.
 
+use std::ops::Bound;
+
 use weirgate_types::{BreakerChanged, BreakerId, CalledHost, HandlerName, HostCall, Position};
 
 use super::Machine;
@@ -66,6 +68,11 @@ impl Machine {
     pub(super) fn breaker_changed(&mut self, position: Position, changed: &BreakerChanged) {
         let elapsed_ms = self.anchors.elapsed_ms(position, changed.at_ms);
         let breaker = match &changed.breaker {
+            // The calls of all handlers are counted only while it is open.
+            BreakerId::Host(host) if host.handler.is_none() && changed.open_ms.is_none() => {
+                self.hosts.remove(host);
+                None
+            }
             BreakerId::Handler(name) => self.handlers.get_mut(name).and_then(|handler| handler.breaker.as_mut()),
             BreakerId::Host(host) => {
                 let policy = self.limits.host_breaker;
@@ -84,7 +91,26 @@ impl Machine {
 
     /// The hosts that have been called, and the open time of those whose breaker is open.
     pub fn hosts(&self) -> impl Iterator<Item = (&CalledHost, Option<OpenPeriod>)> {
-        self.hosts.iter().map(|(host, breaker)| (host, breaker.open()))
+        self.hosts_after(None)
+    }
+
+    /// Those behind one, in order: the hosts of all handlers first.
+    pub fn hosts_after(&self, after: Option<&CalledHost>) -> impl Iterator<Item = (&CalledHost, Option<OpenPeriod>)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let hosts = self.hosts.range::<CalledHost, _>((start, Bound::Unbounded));
+        hosts.map(|(host, breaker)| (host, breaker.open()))
+    }
+
+    /// The open time of a host's breaker, if it is known.
+    #[must_use]
+    pub fn host(&self, host: &CalledHost) -> Option<Option<OpenPeriod>> {
+        self.hosts.get(host).map(Breaker::open)
+    }
+
+    /// Number of hosts whose breakers are open for all handlers.
+    #[must_use]
+    pub fn hosts_of_all(&self) -> usize {
+        self.hosts.keys().take_while(|host| host.handler.is_none()).count()
     }
 }
 

@@ -36,7 +36,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Audit, BreakerItem, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal,
+    Audit, BreakerItem, BreakerPage, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal,
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
     identities::Identified,
@@ -201,19 +201,19 @@ impl Handle {
         self.ask(|reply| Command::ChangeMode { handler, mode, audit, reply }).await
     }
 
-    /// The breakers of handlers and of the hosts that were called.
+    /// The breakers after one, of handlers and of the hosts that were called; at most `limit`.
     ///
     /// # Errors
     /// The engine has stopped.
-    pub async fn breakers(&self) -> Result<Vec<BreakerItem>, Refusal> {
-        self.ask(|reply| Command::Breakers { reply }).await
+    pub async fn breakers(&self, after: Option<BreakerId>, limit: usize) -> Result<BreakerPage, Refusal> {
+        self.ask(|reply| Command::Breakers { after, limit, reply }).await
     }
 
     /// Opens or closes a breaker by an operator's command.
     ///
     /// # Errors
-    /// There is no such breaker.
-    pub async fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Result<Vec<BreakerItem>, Refusal> {
+    /// There is no such breaker, or too many are open.
+    pub async fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Result<BreakerItem, Refusal> {
         self.ask(|reply| Command::SetBreaker { breaker, open, audit, reply }).await
     }
 

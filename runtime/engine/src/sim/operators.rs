@@ -17,7 +17,7 @@ impl Engine {
     }
 
     #[must_use]
-    pub fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Answer<Vec<BreakerItem>> {
+    pub fn set_breaker(&self, breaker: BreakerId, open: bool, audit: Audit) -> Answer<BreakerItem> {
         self.ask(|reply| Command::SetBreaker { breaker, open, audit, reply })
     }
 

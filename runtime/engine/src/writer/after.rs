@@ -6,7 +6,7 @@ use weirgate_types::Position;
 
 use super::Delivery;
 use crate::{
-    BreakerItem, HandlerItem, Ingested, Refusal,
+    BreakerItem, BreakerPage, HandlerItem, Ingested, Refusal,
     command::{HoldToken, KnownState, Permit, Reply},
     job::Job,
 };
@@ -17,7 +17,8 @@ pub enum After {
     KnownStates { reply: Reply<Vec<KnownState>>, known: Vec<KnownState> },
     Handler { reply: Reply<HandlerItem>, item: Box<Result<HandlerItem, Refusal>> },
     Commanded { reply: Reply<Position>, position: Position },
-    Breakers { reply: Reply<Vec<BreakerItem>>, items: Vec<BreakerItem> },
+    Breakers { reply: Reply<BreakerPage>, page: BreakerPage },
+    Breaker { reply: Reply<BreakerItem>, item: BreakerItem },
     Held { reply: Reply<HoldToken>, token: HoldToken },
     Stepped(Sender<Result<(), Refusal>>),
     Deliver(Job),
@@ -35,7 +36,8 @@ impl After {
             Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),
             Self::Handler { reply, item } => drop(reply.send(*item)),
             Self::Commanded { reply, position } => drop(reply.send(Ok(position))),
-            Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
+            Self::Breakers { reply, page } => drop(reply.send(Ok(page))),
+            Self::Breaker { reply, item } => drop(reply.send(Ok(item))),
             Self::Held { reply, token } => {
                 return reply.send(Ok(token)).err().and_then(Result::ok).map(|token| token.hold);
             }
@@ -56,7 +58,8 @@ impl After {
                 over.push(token.hold);
                 drop(reply.send(Err(Refusal::DiskFull)));
             }
-            Self::Breakers { reply, items } => drop(reply.send(Ok(items))),
+            Self::Breakers { reply, page } => drop(reply.send(Ok(page))),
+            Self::Breaker { reply, item } => drop(reply.send(Ok(item))),
             Self::Handlers { reply, items } => drop(reply.send(Ok(items))),
             Self::KnownStates { reply, known } => drop(reply.send(Ok(known))),
             // The guest waits until its outbound call is durable.

@@ -37,9 +37,9 @@ impl Writer {
             Command::ChangeMode { handler, mode, audit, reply } => self.change_mode(handler, mode, audit, reply)?,
             Command::Decide { command, reply } => self.command_delivery(*command, reply)?,
             Command::SetBreaker { breaker, open, audit, reply } => self.set_breaker(&breaker, open, &audit, reply)?,
-            Command::Breakers { reply } => {
-                let items = self.delivery.list_breakers(self.time.now());
-                self.durability.when_durable(After::Breakers { reply, items });
+            Command::Breakers { after, limit, reply } => {
+                let page = self.delivery.list_breakers(after.as_ref(), limit, self.time.now());
+                self.durability.when_durable(After::Breakers { reply, page });
             }
             Command::Step { mut stepped, reply } => {
                 stepped.at_ms = self.time.at_ms();

@@ -45,7 +45,9 @@ impl Writer {
             }
             Command::HoldKey { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
             Command::SetBreaker { reply, .. } => drop(reply.send(Err(Refusal::DiskFull))),
-            Command::Breakers { reply } => drop(reply.send(Ok(self.delivery.list_breakers(self.time.now())))),
+            Command::Breakers { after, limit, reply } => {
+                drop(reply.send(Ok(self.delivery.list_breakers(after.as_ref(), limit, self.time.now()))));
+            }
             // Pending records will not become durable any more: no caller was told that they would.
             Command::Stop { reply } => {
                 self.ingress.stop(self.time.monotonic(), reply);

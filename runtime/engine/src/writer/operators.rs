@@ -1,10 +1,8 @@
 //! How the writer carries out operators' commands for deliveries, handlers and breakers. Each is a record with its actor and
 //! reason.
 
-use weirgate_core::{DeliveryPhase, Input, Verdict};
-use weirgate_types::{
-    BreakerId, CalledHost, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, Position, Record,
-};
+use weirgate_core::{DeliveryPhase, HandlerView, Input, Verdict};
+use weirgate_types::{BreakerId, DeliveryCommand, DeliveryDecided, HandlerName, Mode, ModeChanged, Position, Record};
 
 use super::{After, Exit, Writer, commits::no_event};
 use crate::{
@@ -12,6 +10,9 @@ use crate::{
     command::{Audit, PreparedCommand, Reply},
     keys, notices,
 };
+
+/// Maximum number of hosts whose breakers are open for all handlers: each is kept in memory, and looked at for each call.
+const HOSTS_OF_ALL_MAX: usize = 256;
 
 impl Writer {
     pub(super) fn change_mode(
@@ -124,23 +125,39 @@ impl Writer {
         breaker: &BreakerId,
         open: bool,
         audit: &Audit,
-        reply: Reply<Vec<BreakerItem>>,
+        reply: Reply<BreakerItem>,
     ) -> Result<(), Exit> {
-        let known = self.delivery.list_breakers(self.time.now()).into_iter().any(|item| item.breaker == *breaker);
-        // A host that was never called may be blocked in advance.
-        let may_come = match breaker {
-            BreakerId::Handler(_) => false,
-            BreakerId::Host(CalledHost { handler, host }) => handler.as_ref().is_none_or(|name| {
-                self.delivery.machine().handler(name).is_some_and(|view| view.manifest.capabilities.names_host(host))
-            }),
-        };
-        if !known && !may_come {
-            drop(reply.send(Err(Refusal::UnknownBreaker(breaker.clone()))));
+        if let Err(refusal) = self.may_set_breaker(breaker, open) {
+            drop(reply.send(Err(refusal)));
             return Ok(());
         }
         self.feed(Input::SetBreaker { breaker, open, actor: &audit.actor, reason: &audit.reason })?;
-        let items = self.delivery.list_breakers(self.time.now());
-        self.durability.when_durable(After::Breakers { reply, items });
+        let item = self.delivery.breaker(breaker, self.time.now());
+        self.durability.when_durable(After::Breaker { reply, item });
         Ok(())
+    }
+
+    fn may_set_breaker(&self, breaker: &BreakerId, open: bool) -> Result<(), Refusal> {
+        let machine = self.delivery.machine();
+        let is_known = match breaker {
+            BreakerId::Handler(name) => machine.handler(name).is_some_and(|view| view.manifest.breaker.is_some()),
+            // A host that was never called may be blocked in advance.
+            BreakerId::Host(called) => called.handler.as_ref().is_none_or(|name| {
+                let names = |view: HandlerView<'_>| view.manifest.capabilities.names_host(&called.host);
+                machine.host(called).is_some() || machine.handler(name).is_some_and(names)
+            }),
+        };
+        if !is_known {
+            return Err(Refusal::UnknownBreaker(breaker.clone()));
+        }
+        // The hosts of one handler are those that its manifest names. Any host may be blocked for all handlers.
+        let is_one_more = match breaker {
+            BreakerId::Host(called) if called.handler.is_none() => open && machine.host(called).is_none(),
+            _ => false,
+        };
+        match is_one_more && machine.hosts_of_all() >= HOSTS_OF_ALL_MAX {
+            true => Err(Refusal::TooManyBreakers(HOSTS_OF_ALL_MAX)),
+            false => Ok(()),
+        }
     }
 }

@@ -3,25 +3,41 @@
 use axum::{
     extract::{FromRequestParts, State},
     http::request::Parts,
+    response::Response,
 };
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::BreakerItem as Item;
 use weirgate_types::{BreakerId, CalledHost};
 
 use super::{
     audit::AuditBody,
-    problems::{AuditRefused, NoSuchBreaker},
-    query::{Body, Path},
+    lists::ListSlot,
+    problems::{AuditRefused, NoSuchBreaker, TooManyBreakers, TooManyLists},
+    query::{Body, Path, Query, limit},
     times::rfc3339,
 };
 use crate::{Problem, app::App};
 
 const HOST_BYTES_MAX: usize = 256;
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BreakersQuery {
+    /// Only breakers behind this one: the `next` of the previous page.
+    after: Option<String>,
+    /// Maximum number of breakers (default 100, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct BreakerList {
     breakers: Vec<BreakerItem>,
+    /// The value of `after` for the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A circuit breaker and its state.
@@ -52,17 +68,29 @@ pub struct BreakerItem {
 
 /// The circuit breakers of handlers that have one, and of called hosts.
 #[utoipa::path(
-    get, path = "/v1/breakers", operation_id = "list_breakers", tag = "breakers",
-    responses((status = 200, description = "Handlers first, in order of name", body = BreakerList)),
+    get, path = "/v1/breakers", operation_id = "list_breakers", tag = "breakers", params(BreakersQuery),
+    responses((status = 200, description = "Handlers first, in order of name", body = BreakerList), TooManyLists),
 )]
-pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Problem> {
+pub async fn list(State(app): State<App>, Query(query): Query<BreakersQuery>) -> Result<Response, Problem> {
+    let after = query.after.as_deref().map(after).transpose()?;
+    let limit = limit(query.limit)?;
+    let slot = ListSlot::take(&app).await?;
     let now_ms = app.clock.now_ms();
-    let breakers = app.engine.described_breakers(app.engine.breakers().await?).await?;
-    Ok(axum::Json(BreakerList { breakers: breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect() }))
+    let page = app.engine.breakers(after, limit).await?;
+    let breakers = app.engine.described_breakers(page.breakers).await?;
+    let breakers = breakers.into_iter().map(|item| BreakerItem::of(item, now_ms)).collect();
+    slot.answer(BreakerList { breakers, next: page.next.map(|next| next.to_string()) }).await
+}
+
+/// The breaker that pages end with.
+fn after(text: &str) -> Result<BreakerId, Problem> {
+    let found = text.split_once('/').and_then(|(kind, name)| breaker(kind, name).ok());
+    found.ok_or_else(|| Problem::bad_request("bad-query", "`after` is the `next` of the previous page: <kind>/<name>"))
 }
 
 /// Open a breaker until it is reset; meanwhile deliveries wait without using up attempts. A host's breaker may be opened
-/// before any handler has called the host: for one handler (`payment@api.example.com`), or for all (`api.example.com`).
+/// before any handler has called the host: for one handler (`payment@api.example.com`), or for all (`api.example.com`), up to
+/// 256 hosts.
 #[utoipa::path(
     post, path = "/v1/breakers/{kind}/{name}/trip", operation_id = "trip_breaker", tag = "breakers",
     params(
@@ -72,7 +100,7 @@ pub async fn list(State(app): State<App>) -> Result<axum::Json<BreakerList>, Pro
     request_body(content = Option<AuditBody>),
     responses(
         (status = 200, description = "Durable; the breaker's present state", body = BreakerItem),
-        NoSuchBreaker, AuditRefused,
+        NoSuchBreaker, TooManyBreakers, AuditRefused,
     ),
 )]
 pub async fn trip(
@@ -105,9 +133,7 @@ pub async fn reset(
 }
 
 async fn set(app: &App, breaker: BreakerId, open: bool, audit: AuditBody) -> Result<axum::Json<BreakerItem>, Problem> {
-    let breakers = app.engine.set_breaker(breaker.clone(), open, audit.checked()?).await?;
-    let found = breakers.into_iter().find(|item| item.breaker == breaker);
-    let item = found.unwrap_or(Item { breaker: breaker.clone(), open_until_ms: None, changed: None });
+    let item = app.engine.set_breaker(breaker.clone(), open, audit.checked()?).await?;
     let described = app.engine.described_breakers(vec![item]).await?.pop();
     let item = described.ok_or(weirgate_engine::Refusal::UnknownBreaker(breaker))?;
     Ok(axum::Json(BreakerItem::of(item, app.clock.now_ms())))

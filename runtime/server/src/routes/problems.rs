@@ -43,6 +43,7 @@ problems! {
     DeploymentConflict: 409, "The digits are the first of several modules' digests, the handler lags behind its last changes of subscriptions, it is being removed, or what the version may do needs approval";
     RollbackConflict: 409, "There is no earlier version, it is in force already, another was deployed meanwhile, or what the version may do needs approval";
     ReplayConflict: 409, "The replay is in another state, or not computed yet; see `code`, and Retry-After if it is there";
+    TooManyBreakers: 409, "Too many hosts' breakers are open for all handlers";
     DeliveryRunning: 409, "An attempt is running; see Retry-After";
     VersionDiffers: 412, "`If-Match` names another version";
     DataTooLarge: 413, "The data is too large";
@@ -60,8 +61,8 @@ problems! {
     VerificationRefused: 503, "Too many replays wait, or the index is being made; see Retry-After";
     TooManyConnections: 503, "Too many connections; see Retry-After";
     TooManyLists: 503, "Too many concurrent lists; see Retry-After";
-    TooManyQueries: 503, "Too many lists are being read; see Retry-After";
     TooManyReads: 503, "Too many reads wait, or answers that are not read yet are too large; see Retry-After";
+    TooManyQueries: 503, "Too many lists are being read; see Retry-After";
     TooManyUploads: 503, "Too many concurrent uploads; see Retry-After";
     NoRoomForModules: 507, "The disk is nearly full, or modules that were never deployed take too much space";
 }

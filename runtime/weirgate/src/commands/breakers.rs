@@ -46,7 +46,7 @@ const COLUMNS: [Column; 6] = [
 
 pub async fn run(server: &Server, output: Output, command: Breakers) -> Result<()> {
     let answer = match command {
-        Breakers::List => server.get("/v1/breakers").await?,
+        Breakers::List => server.list("/v1/breakers", "breakers").await?,
         Breakers::Trip { breaker, audit } => set(server, &breaker, "trip", &audit).await?,
         Breakers::Reset { breaker, audit } => set(server, &breaker, "reset", &audit).await?,
     };

@@ -4,7 +4,7 @@ use weirgate_core::{HandlerView, Now};
 use weirgate_types::{BreakerId, DeliveryId, HandlerName, KeyHash, Position};
 
 use super::Delivery;
-use crate::{BreakerItem, HandlerItem, command::KnownState, projection::Projection};
+use crate::{BreakerItem, BreakerPage, HandlerItem, command::KnownState, projection::Projection};
 
 impl Delivery {
     /// All handlers, or the named one.
@@ -49,20 +49,41 @@ impl Delivery {
         known.collect()
     }
 
-    pub fn list_breakers(&self, now: Now) -> Vec<BreakerItem> {
-        let handlers = self.machine.handlers().filter(|(_, view)| view.manifest.breaker.is_some());
-        let handlers = handlers.map(|(name, view)| BreakerItem {
-            breaker: BreakerId::Handler(name.clone()),
-            open_until_ms: view.breaker_open_until_ms.map(|until_ms| now.wall_at(until_ms)),
-            changed: None,
+    /// The breakers after one, at most `limit`.
+    pub fn list_breakers(&self, after: Option<&BreakerId>, limit: usize, now: Now) -> BreakerPage {
+        let is_after = |name: &HandlerName| match after {
+            None => true,
+            Some(BreakerId::Handler(after)) => name > after,
+            Some(BreakerId::Host(_)) => false,
+        };
+        let handlers = self.machine.handlers().filter(|(name, view)| view.manifest.breaker.is_some() && is_after(name));
+        let handlers =
+            handlers.map(|(name, view)| item(BreakerId::Handler(name.clone()), view.breaker_open_until_ms, now));
+        let after_host = after.and_then(|after| match after {
+            BreakerId::Host(host) => Some(host),
+            BreakerId::Handler(_) => None,
         });
-        let hosts = self.machine.hosts().map(|(host, open)| BreakerItem {
-            breaker: BreakerId::Host(host.clone()),
-            open_until_ms: open.map(|open| now.wall_at(open.until_ms)),
-            changed: None,
-        });
-        handlers.chain(hosts).collect()
+        let hosts = self.machine.hosts_after(after_host);
+        let hosts = hosts.map(|(host, open)| item(BreakerId::Host(host.clone()), open.map(|open| open.until_ms), now));
+        let mut found = handlers.chain(hosts);
+        let breakers: Vec<_> = found.by_ref().take(limit).collect();
+        let next = found.next().and_then(|_| breakers.last().map(|last| last.breaker.clone()));
+        BreakerPage { breakers, next }
     }
+
+    /// One breaker: closed, if nothing is known of it.
+    pub fn breaker(&self, breaker: &BreakerId, now: Now) -> BreakerItem {
+        let until_ms = match breaker {
+            BreakerId::Handler(name) => self.machine.handler(name).and_then(|view| view.breaker_open_until_ms),
+            BreakerId::Host(host) => self.machine.host(host).flatten().map(|open| open.until_ms),
+        };
+        item(breaker.clone(), until_ms, now)
+    }
+}
+
+/// `until_ms`: when its open time ends, in elapsed time.
+fn item(breaker: BreakerId, until_ms: Option<u64>, now: Now) -> BreakerItem {
+    BreakerItem { breaker, open_until_ms: until_ms.map(|until_ms| now.wall_at(until_ms)), changed: None }
 }
 
 /// All deliveries up to here are closed. The first spilled one is the first row.
