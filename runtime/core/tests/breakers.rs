@@ -167,8 +167,10 @@ fn an_operator_opens_a_host_breaker_for_all_handlers_until_reset() {
     world.set_breaker(&breaker, true);
     call_host(&mut world, "a", 20, true);
     assert_eq!(open_hosts(&world), ["api.example.com"], "what was under way says nothing new");
+    assert_eq!(world.machine.hosts_of_all(), 1);
     world.set_breaker(&breaker, false);
     assert_eq!(open_hosts(&world), [] as [&str; 0]);
+    assert_eq!(world.machine.hosts_of_all(), 0, "it is forgotten");
 }
 
 #[test]
