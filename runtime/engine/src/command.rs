@@ -144,6 +144,8 @@ pub struct HoldToken {
     pub hold: HoldId,
     pub handler: HandlerName,
     pub key: String,
+    /// The writer's time when it was known that no attempt runs.
+    pub at_ms: u64,
 }
 
 /// The actor of a command and the reason, recorded with it.

@@ -176,10 +176,21 @@ pub enum Refusal {
     KeyFinishes { handler: HandlerName, key: String },
     #[error("there is no replay {0}")]
     UnknownReplay(Position),
-    #[error("replay {replay} is {}: this does not follow; look at it and try again", .state.word())]
+    #[error("replay {replay} is {}: {}", .state.word(), .state.next())]
     ReplayState { replay: Position, state: ReplayState },
-    #[error("replay {replay} of {handler} is being applied: wait until it has ended, or cancel it")]
-    ReplayUnderWay { handler: HandlerName, replay: Position },
+    #[error("replay {replay} of {handler} is {}: {}", .state.word(), .state.next())]
+    ReplayUnderWay { handler: HandlerName, replay: Position, state: ReplayState },
+    #[error(
+        "another version of {handler} was deployed since the plan of replay {replay} was approved: deploy the candidate again if it is \
+         not in force, look at the plan, and approve it again"
+    )]
+    ApprovalOver { handler: HandlerName, replay: Position },
+    #[error(
+        "{handler} was removed since replay {replay} was asked for, and a later handler of that name is another one: ask anew"
+    )]
+    HandlerReplaced { handler: HandlerName, replay: Position },
+    #[error("a timer of the repair came due meanwhile: look at the key again")]
+    TimerDue,
     #[error("{0}")]
     Selection(String),
     #[error("what replay {0} would do is not computed yet; try again later")]

@@ -53,8 +53,9 @@ pub use command::{
 pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,
-    Corrected, DeadLetterFilter, DeadLetterPage, DeliveryPage, DifferencePage, Failure, Growth, Handle, KeyDifferences,
-    KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Suspected, WhatIfItem, WhatIfPage,
+    Corrected, DeadLetterFilter, DeadLetterPage, Decided, DeliveryPage, DifferencePage, Failure, Growth, Handle,
+    KeyDifferences, KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Suspected, WhatIfItem,
+    WhatIfPage,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use weirgate_types::{
     ApplyBegun, AttemptFailure, BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed,
-    FailureKind, HandlerName, Mode, ModeChanged, Outcome, Position, Record, Removed, ReplayApproved, ReplayEnded,
+    FailureKind, HandlerName, Mode, ModeChanged, Outcome, Position, Record, Removed, ReplayApproved, ReplayEnd,
+    ReplayEnded,
 };
 
 use crate::{Audit, command::LastFailure, notices};
@@ -192,7 +193,11 @@ fn lines_of(record: &Record, lines: &mut Vec<Line>) {
         }
         Record::ReplayEnded(ReplayEnded { handler, replay, end, actor, reason, .. }) => {
             let (handler, actor, reason) = (handler.clone(), actor.clone(), cut(reason));
-            lines.push(Line::Replay { handler, replay: *replay, step: word(end), actor, reason });
+            let step = match end {
+                ReplayEnd::InPart => "ended-in-part".to_owned(),
+                end => word(end),
+            };
+            lines.push(Line::Replay { handler, replay: *replay, step, actor, reason });
         }
         record => lines.extend(record.commits().iter().filter_map(line_of_commit)),
     }

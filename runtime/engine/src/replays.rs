@@ -15,7 +15,11 @@ pub enum ReplayState {
     Approved,
     /// It was asked to apply what is approved: keys are being repaired.
     Applying,
+    /// The application has ended, and keys of the plan are left; nothing runs, and it may go on.
+    AppliedInPart,
     Applied,
+    /// The same of the undo.
+    UndoneInPart,
     Undone,
     /// It was ended before all keys were repaired, or before all repairs were undone.
     Cancelled,
@@ -29,9 +33,26 @@ impl ReplayState {
             Self::Requested => "requested",
             Self::Approved => "approved",
             Self::Applying => "applying",
+            Self::AppliedInPart => "applied-in-part",
             Self::Applied => "applied",
+            Self::UndoneInPart => "undone-in-part",
             Self::Undone => "undone",
             Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What an operator can do about a replay in this state.
+    #[must_use]
+    pub fn next(self) -> &'static str {
+        match self {
+            Self::Requested => "approve its plan, or cancel it",
+            Self::Approved => "apply it, or cancel it",
+            Self::Applying => "wait until that has ended, or cancel it",
+            Self::AppliedInPart => "approve its plan again, apply it, undo it or cancel it",
+            Self::UndoneInPart => "approve its undo again, apply that or cancel it",
+            Self::Applied => "what it has repaired can be undone",
+            Self::Undone => "ask again what would be",
+            Self::Cancelled => "ask again what would be; what it has repaired can be undone",
         }
     }
 }
@@ -52,6 +73,10 @@ pub struct ReplayRow {
     pub approved: Option<Position>,
     /// The newest `ApplyBegun` of that approval.
     pub begun: Option<Position>,
+    /// Both of the application, once an undo was approved.
+    pub applied: (Option<Position>, Option<Position>),
+    /// The newest repair that is no undo.
+    pub last_repair: Option<Position>,
     pub requested_at_ms: u64,
     pub approved_at_ms: Option<u64>,
     pub ended_at_ms: Option<u64>,
@@ -68,6 +93,8 @@ impl ReplayRow {
             records: 0,
             approved: None,
             begun: None,
+            applied: (None, None),
+            last_repair: None,
             requested_at_ms: requested.at_ms,
             approved_at_ms: None,
             ended_at_ms: None,
@@ -88,21 +115,33 @@ impl ReplayRow {
         matches!(self.state, ReplayState::Approved | ReplayState::Applying)
     }
 
+    /// Whether keys of an approved plan are left, and nothing runs.
+    #[must_use]
+    pub fn is_in_part(&self) -> bool {
+        matches!(self.state, ReplayState::AppliedInPart | ReplayState::UndoneInPart)
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == ReplayState::Requested || self.is_under_way() || self.is_in_part()
+    }
+
     /// A plan may be approved again, since keys change meanwhile. What is written can be undone.
     #[must_use]
     pub fn may_be_approved(&self, undoes: bool) -> bool {
-        let is_open = self.state == ReplayState::Requested || self.is_under_way();
-        let is_over = matches!(self.state, ReplayState::Applied | ReplayState::Cancelled);
+        use ReplayState::{Applied, AppliedInPart, Cancelled};
+        let may_be_undone = matches!(self.state, Applied | AppliedInPart | Cancelled);
         match undoes {
-            false => is_open && !self.undoes,
-            true => self.keys > 0 && (is_over || self.is_under_way() && self.undoes),
+            false => self.is_open() && !self.undoes,
+            true => self.keys > 0 && (may_be_undone || self.is_open() && self.undoes),
         }
     }
 
     /// It may begin again, for instance because keys were refused.
     #[must_use]
     pub fn may_begin(&self, is_undo: bool) -> bool {
-        self.is_under_way() && self.undoes == is_undo
+        (self.is_under_way() || self.is_in_part()) && self.undoes == is_undo
     }
 
     /// No key is repaired before it is durable who asked for that.
@@ -116,17 +155,45 @@ impl ReplayRow {
         match end {
             ReplayEnd::Applied => self.may_repair(false),
             ReplayEnd::Undone => self.may_repair(true),
-            ReplayEnd::Cancelled => self.state == ReplayState::Requested || self.is_under_way(),
+            ReplayEnd::Cancelled => self.is_open(),
+            ReplayEnd::InPart => self.state == ReplayState::Applying,
         }
     }
 
+    /// Whether its undo was computed before its newest repair: it would leave that in place.
+    #[must_use]
+    pub fn is_undo_outdated(&self, through: Position) -> bool {
+        self.last_repair.is_some_and(|last| last > through)
+    }
+
+    /// The newest approval of the application, or of the undo, and its beginning.
+    #[must_use]
+    pub fn decisions(&self, of_undo: bool) -> (Option<Position>, Option<Position>) {
+        match (of_undo, self.undoes) {
+            (false, true) => self.applied,
+            (true, false) => (None, None),
+            _ => (self.approved, self.begun),
+        }
+    }
+
+    pub(crate) fn approved(&mut self, position: Position, undoes: bool, at_ms: u64) {
+        if undoes && !self.undoes {
+            self.applied = (self.approved, self.begun);
+        }
+        (self.state, self.undoes) = (ReplayState::Approved, undoes);
+        (self.approved, self.begun) = (Some(position), None);
+        (self.approved_at_ms, self.ended_at_ms) = (Some(at_ms), None);
+    }
+
     pub(crate) fn ended(&mut self, end: ReplayEnd, at_ms: u64) {
-        self.ended_at_ms = Some(at_ms);
         self.state = match end {
             ReplayEnd::Applied => ReplayState::Applied,
             ReplayEnd::Undone => ReplayState::Undone,
             ReplayEnd::Cancelled => ReplayState::Cancelled,
+            ReplayEnd::InPart if self.undoes => ReplayState::UndoneInPart,
+            ReplayEnd::InPart => ReplayState::AppliedInPart,
         };
+        self.ended_at_ms = (!self.is_in_part()).then_some(at_ms);
     }
 }
 
@@ -173,6 +240,8 @@ pub enum ReplayStep {
         /// As JSON.
         choices: String,
         undoes: bool,
+        /// The version in force that is the candidate; an undo has none.
+        version: Option<Position>,
     },
     /// What was approved is applied from here on.
     Begin {
@@ -224,19 +293,22 @@ mod tests {
     /// Each state, with the steps that may follow it: approval, approval of the undo, beginning, repair, the same of the undo, the ends.
     #[test]
     fn only_the_right_steps_follow() {
-        use ReplayState::{Applied, Applying, Approved, Cancelled, Requested, Undone};
+        use ReplayState::{Applied, AppliedInPart, Applying, Approved, Cancelled, Requested, Undone, UndoneInPart};
         for (row, may) in [
-            (row(Requested, false, 0), "a......c"),
-            (row(Approved, false, 0), "a.b....c"),
-            (row(Applying, false, 3), "a.br..Ac"),
-            (row(Applied, false, 3), ".u......"),
-            (row(Applied, false, 0), "........"),
-            (row(Cancelled, false, 0), "........"),
-            (row(Cancelled, false, 1), ".u......"),
-            (row(Approved, true, 3), ".u..B..c"),
-            (row(Applying, true, 3), ".u..BRUc"),
-            (row(Cancelled, true, 3), ".u......"),
-            (row(Undone, true, 3), "........"),
+            (row(Requested, false, 0), "a......c."),
+            (row(Approved, false, 0), "a.b....c."),
+            (row(Applying, false, 3), "a.br..Acp"),
+            (row(AppliedInPart, false, 0), "a.b....c."),
+            (row(AppliedInPart, false, 3), "aub....c."),
+            (row(Applied, false, 3), ".u......."),
+            (row(Applied, false, 0), "........."),
+            (row(Cancelled, false, 0), "........."),
+            (row(Cancelled, false, 1), ".u......."),
+            (row(Approved, true, 3), ".u..B..c."),
+            (row(Applying, true, 3), ".u..BRUcp"),
+            (row(UndoneInPart, true, 3), ".u..B..c."),
+            (row(Cancelled, true, 3), ".u......."),
+            (row(Undone, true, 3), "........."),
         ] {
             let end = |end| row.may_end(end);
             let found = [
@@ -248,6 +320,7 @@ mod tests {
                 (row.may_repair(true), 'R'),
                 (end(ReplayEnd::Applied) || end(ReplayEnd::Undone), if row.undoes { 'U' } else { 'A' }),
                 (end(ReplayEnd::Cancelled), 'c'),
+                (end(ReplayEnd::InPart), 'p'),
             ];
             let found: String = found.map(|(is, letter)| if is { letter } else { '.' }).into_iter().collect();
             assert_eq!(found, may, "{row:?}");
@@ -255,10 +328,19 @@ mod tests {
     }
 
     #[test]
+    fn an_end_in_part_is_none_for_good() {
+        for (undoes, word) in [(false, "applied-in-part"), (true, "undone-in-part")] {
+            let mut row = row(ReplayState::Applying, undoes, 3);
+            row.ended(ReplayEnd::InPart, 9);
+            assert_eq!((row.state.word(), row.ended_at_ms, row.is_under_way()), (word, None, false));
+        }
+    }
+
+    #[test]
     fn a_rows_size_is_bounded() {
         let handler = "h".repeat(64).parse().expect("a name");
         let [keys, keys_undone, records, requested_at_ms] = [u64::MAX; 4];
-        let [approved, begun] = [Some(Position(u64::MAX)); 2];
+        let [approved, begun, last_repair] = [Some(Position(u64::MAX)); 3];
         let [approved_at_ms, ended_at_ms] = [Some(u64::MAX); 2];
         let state = ReplayState::Cancelled;
         let row = ReplayRow {
@@ -270,6 +352,8 @@ mod tests {
             records,
             approved,
             begun,
+            applied: (approved, begun),
+            last_repair,
             requested_at_ms,
             approved_at_ms,
             ended_at_ms,

@@ -204,12 +204,12 @@ impl Engine {
         let identities = Arc::new(identities.map_err(|error| Exit::Disk(error.to_string()))?);
         let ingress = Ingress::new(inbox, events_in_flight_max, (identities, bounded(1).0, identity_window));
         let workers = (Jobs::to(taker), Vec::new());
-        let host_breakers = Arc::new(HostBreakers::new(clock));
+        let host_breakers = Arc::new(HostBreakers::new(Arc::clone(&clock)));
         let machine = Machine::new(limits, Entropy::seeded(seed));
         let delivery = Delivery::new(machine, log.key_hasher(), workers, Arc::clone(&host_breakers));
         let history = History::open(history, log.reader(), Arc::clone(log.epochs()), log.key_hasher());
         let history = history.map_err(|error| Exit::Disk(error.to_string()))?;
-        let services = (modules, Arc::default(), host_breakers, Indexing::idle(Arc::new(history)));
+        let services = (modules, Arc::default(), host_breakers, Indexing::idle(Arc::new(history)), clock);
         let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
         let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
         let mut writer = Writer::new(ingress, delivery, durability, time, metrics);

@@ -96,11 +96,11 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     let identities = (Arc::clone(&identities), complete, window);
     let ingress = Ingress::new(inbox, options.events_in_flight_max, identities);
     let delivery = Delivery::new(machine, log.key_hasher(), (jobs, workers), Arc::clone(&host_breakers));
-    let modules = Modules::new(Arc::clone(&host), views.clone(), clock, options.modules, module_disk);
+    let modules = Modules::new(Arc::clone(&host), views.clone(), Arc::clone(&clock), options.modules, module_disk);
     let history = storage::open_history(&options.dir, &log);
     let indexing = Indexing::start(history, storage::history_dir(&options.dir), options.disk_free_bytes_min)?;
     let indexing = indexing.with(Scrub::start(log.reader(), Arc::clone(&metrics))?);
-    let services = (modules, secrets, host_breakers, indexing);
+    let services = (modules, secrets, host_breakers, indexing, clock);
     let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
     let durability = Durability::new(log, shared.statuses.clone(), Arc::clone(&shared.hub), space);
     run(Writer::new(ingress, delivery, durability, time, metrics), host, commands, fault_sender)?;
@@ -112,12 +112,15 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
     Ok(handle)
 }
 
+/// What handles and workers share.
+pub type Services = (Arc<Modules>, Arc<Secrets>, Arc<HostBreakers>, Indexing, Arc<dyn Clock>);
+
 /// Shared by all handles of an engine.
 pub fn share(
     log: &Log,
     views: Views,
     commands: Sender<Command>,
-    (modules, secrets, host_breakers, indexing): (Arc<Modules>, Arc<Secrets>, Arc<HostBreakers>, Indexing),
+    (modules, secrets, host_breakers, indexing, clock): Services,
     metrics: &Arc<Metrics>,
     (ingress, space): (&Ingress, &DiskSpace),
     fault: watch::Receiver<Option<Arc<EngineFault>>>,
@@ -144,6 +147,7 @@ pub fn share(
         host_breakers,
         indexing,
         identities: Arc::clone(ingress.identities()),
+        clock,
     }
 }
 

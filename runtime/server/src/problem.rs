@@ -154,7 +154,7 @@ impl From<Refusal> for Problem {
                 ..Self::new(StatusCode::CONFLICT, "needs-approval", detail)
             },
             Refusal::BeingRemoved(_) => Self::new(StatusCode::CONFLICT, "being-removed", detail).retry_after(1),
-            Refusal::KeyOnHold(_) | Refusal::HoldOver => {
+            Refusal::KeyOnHold(_) | Refusal::HoldOver | Refusal::TimerDue => {
                 Self::new(StatusCode::CONFLICT, "key-on-hold", detail).retry_after(1)
             }
             Refusal::Id(error) => error.into(),
@@ -203,7 +203,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
             return Problem::new(StatusCode::CONFLICT, "replay-not-ready", detail).retry_after(1);
         }
         Refusal::ReplayFailed { .. } => (StatusCode::CONFLICT, "replay-failed"),
-        Refusal::ReplayOver(_) => (StatusCode::CONFLICT, "replay-over"),
+        Refusal::ReplayOver(_) | Refusal::HandlerReplaced { .. } => (StatusCode::CONFLICT, "replay-over"),
         Refusal::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
         Refusal::NotFoldable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not-foldable"),
         Refusal::PlanNotWhole { .. } => (StatusCode::CONFLICT, "plan-not-whole"),
@@ -212,6 +212,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         Refusal::KeyNotPlanned { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "key-not-planned"),
         Refusal::NothingToUndo(_) => (StatusCode::CONFLICT, "nothing-to-undo"),
         Refusal::CandidateNotInForce(_) => (StatusCode::CONFLICT, "candidate-not-in-force"),
+        Refusal::ApprovalOver { .. } => (StatusCode::CONFLICT, "version-changed"),
         Refusal::ReplayState { .. } => (StatusCode::CONFLICT, "replay-state"),
         failure => return Problem::internal("storage", failure),
     };

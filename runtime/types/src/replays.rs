@@ -34,8 +34,8 @@ pub struct ReplayApproved {
     pub at_ms: u64,
 }
 
-/// What was approved begins to be applied: each of the keys that the approval chose is repaired. It is not over until the
-/// replay ends, so it goes on after a restart.
+/// What was approved begins to be applied: each of the keys that the approval chose is repaired. It is not over until a
+/// `ReplayEnded` follows, so it goes on after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyBegun {
     pub replay: Position,
@@ -99,7 +99,7 @@ pub struct ReplayAnswered {
     pub at_ms: u64,
 }
 
-/// The replay is over, until its undo is approved.
+/// The replay is over, until its undo is approved; or, of an end in part, until it is applied again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayEnded {
     pub replay: Position,
@@ -122,4 +122,6 @@ pub enum ReplayEnd {
     Cancelled,
     /// All repairs are taken back.
     Undone,
+    /// The application, or that of the undo, has ended, and keys of the plan are left: they were not approved, or could not be repaired.
+    InPart,
 }

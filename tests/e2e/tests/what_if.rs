@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use weirgate_tests::{Cli, Client, Server, Setup, charges::apply, event, eventually, manifest};
+use weirgate_tests::{Cli, Client, Server, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 

@@ -1,21 +1,59 @@
 //! Approved plans are applied, and replays cancelled. Each is durable before it is answered; an application that was begun goes on after
-//! a restart, until its replay ends.
+//! a restart, until it ends.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use weirgate_types::{Position, Record, ReplayApproved, ReplayEnd};
+use weirgate_log::LogReader;
+use weirgate_types::{ApplyBegun, Position, Record, ReplayApproved, ReplayEnd};
 
 use super::{
     Handle, Shared, WhatIfItem, blocking, replays,
-    what_ifs::{Choices, is_applied, request_of, undo_of},
+    what_ifs::{Choices, check_handler, is_applied, request_of, undo_of},
 };
 use crate::{
-    Audit, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
+    Audit, Refusal, ReplayState, ReplayStep, StorageError,
     command::Command,
     replay::WhatIf,
     what_ifs::{Apply, Decision, PlanId},
 };
+
+/// The newest decisions about a plan: its approval, and the request to apply it.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    pub approved: ReplayApproved,
+    pub choices: Choices,
+    /// `None`: it was not applied since it was approved.
+    pub begun: Option<ApplyBegun>,
+}
+
+impl Decided {
+    /// `None`: there is none, or the record is lost.
+    pub(super) fn read(
+        log: &LogReader,
+        (approved, begun): (Option<Position>, Option<Position>),
+    ) -> Result<Option<Self>, StorageError> {
+        let read = |position: Option<Position>| {
+            Ok::<_, StorageError>(position.map(|position| log.read(position)).transpose()?.flatten())
+        };
+        let Some((_, Record::ReplayApproved(approved))) = read(approved)? else { return Ok(None) };
+        let begun = match read(begun)? {
+            Some((_, Record::ApplyBegun(begun))) => Some(begun),
+            _ => None,
+        };
+        let choices = serde_json::from_str(&approved.choices);
+        let choices = choices.map_err(StorageError::undecodable("the choices of an approval"))?;
+        Ok(Some(Self { approved, choices, begun }))
+    }
+
+    /// What is applied in whose name. The reason is the approver's, where the applier gives none.
+    fn apply(self, position: Position, mut audit: Audit) -> Apply {
+        if audit.reason.is_empty() {
+            audit.reason = self.approved.reason;
+        }
+        Apply { choices: self.choices, approved: position, audit }
+    }
+}
 
 impl Handle {
     /// Applies what was approved of a plan. That is durable before the answer; the work continues after it, and after a restart.
@@ -32,64 +70,56 @@ impl Handle {
         if is_applied(&found) {
             return Ok(found);
         }
+        check_handler(&found.item)?;
         self.check_in_force(&found.request).await?;
-        let choices = choices_of(&self.approval(approved).await?)?;
+        let decided = found.decided.ok_or(StorageError::Missing { what: "approval", position: approved })?;
         self.computed(id).await?;
-        let (request, apply) = ((*found.request).clone(), Apply { choices, audit: audit.clone() });
+        let (request, apply) = ((*found.request).clone(), decided.apply(approved, audit.clone()));
         let begin = ReplayStep::Begin { replay, approved, undoes };
         let run = move |shared: &Arc<Shared>| begin_application(shared, id, request, apply);
         self.decide(decision, begin, audit, run).await??;
         self.what_if(id).await
     }
 
-    /// Ends a replay: it is neither computed nor applied any further. Keys that are repaired stay so.
+    /// Ends a replay: it is neither computed nor applied any further. Keys that are repaired stay so. An undo that is not approved is
+    /// forgotten: the log does not know of it.
     ///
     /// # Errors
     /// There is no such replay, or it has ended.
-    pub async fn cancel_replay(&self, replay: Position, audit: Audit) -> Result<ReplayItem, Refusal> {
+    pub async fn cancel_replay(&self, id: PlanId, audit: Audit) -> Result<WhatIfItem, Refusal> {
         let decision = self.0.what_ifs.decision().await;
-        let end = ReplayStep::End { replay, end: ReplayEnd::Cancelled };
-        self.decide(decision, end, audit, move |shared| shared.what_ifs.cancel(replay)).await?;
-        self.replay(replay).await
+        let (replay, row) = (id.replay, self.what_if_as_it_is(id).await?.item.row);
+        if id.is_undo && !row.undoes {
+            self.0.what_ifs.forget(id);
+        } else {
+            let end = ReplayStep::End { replay, end: ReplayEnd::Cancelled };
+            self.decide(decision, end, audit, move |shared| shared.what_ifs.cancel(replay)).await?;
+        }
+        self.what_if_as_it_is(id).await
     }
 
     /// Goes on with the replays that were being applied when the process ended.
     pub(crate) fn resume_replays(&self) -> Result<(), StorageError> {
         let under_way = replays::under_way(&self.0.statuses)?;
         for item in under_way.into_iter().filter(|item| item.row.state == ReplayState::Applying) {
-            let Some((approved, audit)) = self.begun(&item)? else { continue };
             let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
+            let decided = Decided::read(&self.0.statuses.log, item.row.decisions(id.is_undo))?;
+            let Some((position, decided)) = item.row.approved.zip(decided) else { continue };
             let mut request = request_of(&item)?;
             if id.is_undo {
-                request = undo_of(request, id.replay, approved.through);
+                request = undo_of(request, id.replay, (decided.approved.through, decided.approved.at_ms));
             }
-            let choices = choices_of(&approved)?;
-            tracing::info!(replay = %id, handler = %request.handler, actor = audit.actor, "a replay goes on");
+            // A log of an earlier build does not say who asked: there it is the approver.
+            let (actor, reason) = match &decided.begun {
+                Some(begun) => (begun.actor.clone(), begun.reason.clone()),
+                None => (decided.approved.actor.clone(), decided.approved.reason.clone()),
+            };
+            tracing::info!(replay = %id, handler = %request.handler, actor, "a replay goes on");
+            let apply = decided.apply(position, Audit { actor, reason });
             // It cannot run yet.
-            drop(begin_application(&self.0, id, request, Apply { choices, audit }));
+            drop(begin_application(&self.0, id, request, apply));
         }
         Ok(())
-    }
-
-    /// What is being applied, and who asked for that; `None`: the records are lost. A log of an earlier build does not say who asked:
-    /// there it is the approver.
-    fn begun(&self, item: &ReplayItem) -> Result<Option<(ReplayApproved, Audit)>, StorageError> {
-        let log = &self.0.statuses.log;
-        let begun = match item.row.begun.map(|position| log.read(position)).transpose()?.flatten() {
-            Some((_, Record::ApplyBegun(begun))) => Some(begun),
-            _ => None,
-        };
-        let approved = begun.as_ref().map(|begun| begun.approved).or(item.row.approved);
-        let Some((_, Record::ReplayApproved(approved))) =
-            approved.map(|position| log.read(position)).transpose()?.flatten()
-        else {
-            return Ok(None);
-        };
-        let audit = match begun {
-            Some(begun) => Audit { actor: begun.actor, reason: begun.reason },
-            None => Audit { actor: approved.actor.clone(), reason: approved.reason.clone() },
-        };
-        Ok(Some((approved, audit)))
     }
 
     /// Records a step, and then does what follows from it, also if the caller has gone meanwhile.
@@ -110,23 +140,10 @@ impl Handle {
         })
         .await?
     }
-
-    async fn approval(&self, position: Position) -> Result<ReplayApproved, Refusal> {
-        let log = self.0.statuses.log.clone();
-        let read = move || match log.read(position)? {
-            Some((_, Record::ReplayApproved(approved))) => Ok(approved),
-            _ => Err(StorageError::Missing { what: "approval", position }.into()),
-        };
-        self.0.queries.own_read(read).await?
-    }
 }
 
 /// Applies a replay, once it is computed.
 fn begin_application(shared: &Arc<Shared>, id: PlanId, request: WhatIf, apply: Apply) -> Result<(), Refusal> {
     shared.what_ifs.begin(id, request, shared);
     shared.what_ifs.apply(id, apply, shared)
-}
-
-fn choices_of(approved: &ReplayApproved) -> Result<Choices, StorageError> {
-    serde_json::from_str(&approved.choices).map_err(StorageError::undecodable("the choices of an approval"))
 }

@@ -13,14 +13,15 @@ const OUTSIDE: [&str; 2] = ["hosts", "secrets"];
 
 impl Handle {
     /// The candidate has to be in force: otherwise later deliveries would be handled by another version than the repaired ones.
-    pub(super) async fn check_in_force(&self, request: &WhatIf) -> Result<(), Refusal> {
-        let Runs::Candidate(candidate) = &request.runs else { return Ok(()) };
+    /// Returns that version; an undo has none.
+    pub(super) async fn check_in_force(&self, request: &WhatIf) -> Result<Option<Position>, Refusal> {
+        let Runs::Candidate(candidate) = &request.runs else { return Ok(None) };
         let handler = &request.handler;
         let version = self.handler(handler.clone()).await?.version;
         let deployed = self.deployed(version).await?;
         let [ours, theirs] = [&candidate.manifest, &deployed.manifest].map(|json| Manifest::from_record(json));
         match deployed.digest == candidate.module && ours? == theirs? {
-            true => Ok(()),
+            true => Ok(Some(version)),
             false => Err(Refusal::CandidateNotInForce(handler.clone())),
         }
     }

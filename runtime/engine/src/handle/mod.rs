@@ -36,7 +36,7 @@ use weirgate_types::{
 };
 
 use crate::{
-    Audit, BreakerItem, BreakerPage, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal,
+    Audit, BreakerItem, BreakerPage, Clock, EngineFault, HandlerItem, Hub, Ingested, Metrics, Refusal,
     command::{Command, Permit, Reply},
     host_breakers::HostBreakers,
     identities::Identified,
@@ -47,6 +47,7 @@ use crate::{
     statuses::Statuses,
     what_ifs::WhatIfs,
 };
+pub use applications::Decided;
 pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
@@ -91,6 +92,7 @@ pub struct Shared {
     pub indexing: Indexing,
     pub what_ifs: WhatIfs,
     pub identities: Arc<Identities>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// An event as stored in the log.

@@ -25,11 +25,18 @@ pub struct KeyHold {
 }
 
 impl KeyHold {
+    /// The writer's time when it was known that no attempt runs.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        self.token.as_ref().map_or(0, |token| token.at_ms)
+    }
+
     /// Writes the repair, or the last part of it; that ends the hold.
     ///
     /// # Errors
     /// Nothing was written: the hold is over ([`Refusal::HoldOver`]), another version is in force
-    /// ([`Refusal::VersionChanged`]), the replay is not under way, the repair is too large, or there is no space.
+    /// ([`Refusal::VersionChanged`]) than the approved one ([`Refusal::ApprovalOver`]), a timer came due ([`Refusal::TimerDue`]), the
+    /// replay is not under way, the repair is too large, or there is no space.
     pub async fn repair(mut self, repaired: Repaired) -> Result<Position, Refusal> {
         match self.token.take() {
             Some(token) => self.handle.repair(token, repaired, false).await,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, Manifest, Position};
 
-use super::{Handle, Shared, blocking};
+use super::{Decided, Handle, Shared, blocking};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
@@ -43,6 +43,8 @@ pub struct WhatIfItem {
     pub id: PlanId,
     pub item: ReplayItem,
     pub request: Arc<WhatIf>,
+    /// `None`: it was not approved, or it is one of a list.
+    pub decided: Option<Decided>,
     /// `None`: it was not asked for since the start, or it was cancelled.
     pub known: Option<Known>,
 }
@@ -140,8 +142,12 @@ impl Handle {
     pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
         let found = self.what_if_as_it_is(id).await?;
         let row = &found.item.row;
-        let is_over = row.ended_at_ms.is_some() && !row.may_be_approved(true);
-        match self.0.what_ifs.get(id) {
+        let is_over = !row.is_open() && !row.may_be_approved(true);
+        let known = self.0.what_ifs.get(id);
+        // What it has repaired since is taken back, too.
+        let is_outdated = |known: &Known| id.is_undo && row.is_undo_outdated(known.request.through);
+        let known = known.filter(|known| !(is_outdated(known) && self.0.what_ifs.forget(id)));
+        match known {
             None if is_over => Ok(found),
             known => {
                 let known = known.unwrap_or_else(|| self.0.what_ifs.begin(id, (*found.request).clone(), &self.0));
@@ -161,11 +167,13 @@ impl Handle {
         }
         let mut request = request_of(&item)?;
         if id.is_undo {
-            request = undo_of(request, id.replay, self.head());
+            request = undo_of(request, id.replay, (self.head(), self.0.clock.now_ms()));
         }
         let known = self.0.what_ifs.peek(id);
         let request = known.as_ref().map_or_else(|| Arc::new(request), |known| Arc::clone(&known.request));
-        Ok(WhatIfItem { id, item, request, known })
+        let (log, decisions) = (self.0.statuses.log.clone(), item.row.decisions(id.is_undo));
+        let decided = self.0.queries.read(move || Decided::read(&log, decisions)).await??;
+        Ok(WhatIfItem { id, item, request, decided, known })
     }
 
     /// Replays before one, the newest first; at most `limit`, and fewer if what was asked is large. None is computed for that.
@@ -176,7 +184,7 @@ impl Handle {
         let (items, next) = self.replays(before, limit).await?;
         let what_if = |(item, request): (ReplayItem, WhatIf)| {
             let id = PlanId { replay: item.replay, is_undo: false };
-            WhatIfItem { id, request: Arc::new(request), known: self.0.what_ifs.peek(id), item }
+            WhatIfItem { id, request: Arc::new(request), decided: None, known: self.0.what_ifs.peek(id), item }
         };
         Ok(WhatIfPage { what_ifs: items.into_iter().map(what_if).collect(), next })
     }
@@ -217,6 +225,7 @@ impl Handle {
         let computed = self.computed(id).await?;
         let through = self.what_if(id).await?.request.through;
         let (look, key, scan) = (self.history().look(), key.to_owned(), self.0.queries.scan().await?);
+        let now_ms = self.0.clock.now_ms();
         blocking(move || {
             let _scan = scan;
             let of_key = computed.examination.cascade.iter().filter(|((_, other), _)| *other == key);
@@ -227,7 +236,7 @@ impl Handle {
                 Ok(KeyLane { handler: handler.clone(), examined: Arc::clone(examined), recorded })
             });
             let lanes = lanes.collect::<Result<Vec<_>, Refusal>>()?;
-            Ok(KeyDifferences { lanes, plan: computed.plans.get(&key).cloned() })
+            Ok(KeyDifferences { lanes, plan: computed.plans.get(&key).map(|plan| plan.as_of(now_ms)) })
         })
         .await?
     }
@@ -249,7 +258,8 @@ impl Handle {
         let of_receiver = computed.receivers.iter().filter(|(lane, _)| is_its(lane)).map(|(_, plan)| plan);
         let is_behind = |plan: &&KeyPlan| after.as_ref().is_none_or(|after| plan.key > *after);
         let mut found = own.chain(of_receiver).filter(is_behind);
-        let plans: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        let now_ms = self.0.clock.now_ms();
+        let plans: Vec<_> = found.by_ref().take(limit).map(|plan| plan.as_of(now_ms)).collect();
         let next = found.next().and_then(|_| plans.last().map(|plan| plan.key.clone()));
         Ok(PlanPage { plans, digest: computed.digest, receivers: receivers_of(&computed), next })
     }
@@ -269,6 +279,7 @@ impl Handle {
         recorded(&choices)?;
         let _decision = self.0.what_ifs.decision().await;
         let found = self.what_if(id).await?;
+        check_handler(&found.item)?;
         let (replay, computed) = (id.replay, self.computed(id).await?);
         if is_applied(&found) {
             return Err(Refusal::ReplayRuns(replay));
@@ -286,10 +297,10 @@ impl Handle {
         if let Some(unknown) = choices.keys.iter().flatten().find(|key| !computed.plans.contains_key(*key)) {
             return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
         }
-        self.check_in_force(&found.request).await?;
+        let version = self.check_in_force(&found.request).await?;
         let choices = recorded(&choices)?;
         let (through, undoes) = (found.request.through, id.is_undo);
-        self.step_replay(ReplayStep::Approve { replay, plan, through, choices, undoes }, audit).await?;
+        self.step_replay(ReplayStep::Approve { replay, plan, through, choices, undoes, version }, audit).await?;
         self.what_if(id).await
     }
 
@@ -335,10 +346,18 @@ pub(super) fn is_applied(found: &WhatIfItem) -> bool {
     applied.is_some_and(|applied| applied.is_running)
 }
 
-/// What would be without a replay's repairs.
-pub(super) fn undo_of(request: WhatIf, replay: Position, through: Position) -> WhatIf {
+/// A replay is of the handler that it was asked for.
+pub(super) fn check_handler(item: &ReplayItem) -> Result<(), Refusal> {
+    match item.is_handler_removed {
+        true => Err(Refusal::HandlerReplaced { handler: item.row.handler.clone(), replay: item.replay }),
+        false => Ok(()),
+    }
+}
+
+/// What would be without a replay's repairs, asked at a time of its own.
+pub(super) fn undo_of(request: WhatIf, replay: Position, (through, asked_at_ms): (Position, u64)) -> WhatIf {
     let selection = Selection { after: replay, ..Selection::default() };
-    WhatIf { runs: Runs::Without(replay), selection, through, ..request }
+    WhatIf { runs: Runs::Without(replay), selection, through, asked_at_ms, ..request }
 }
 
 pub(super) fn request_of(item: &ReplayItem) -> Result<WhatIf, StorageError> {

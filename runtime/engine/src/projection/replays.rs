@@ -20,21 +20,22 @@ impl Projection {
 
     pub(super) fn replay_approved(&mut self, position: Position, one: &ReplayApproved) -> Result<(), StorageError> {
         self.put(keys::replaying(&one.handler), keys::position_value(one.replay));
-        self.change_replay(one.replay, |row| {
-            (row.state, row.undoes) = (ReplayState::Approved, one.undoes);
-            (row.approved, row.approved_at_ms, row.ended_at_ms) = (Some(position), Some(one.at_ms), None);
-            row.begun = None;
-        })
+        self.change_replay(one.replay, |row| row.approved(position, one.undoes, one.at_ms))
     }
 
     pub(super) fn apply_begun(&mut self, position: Position, begun: &ApplyBegun) -> Result<(), StorageError> {
+        // After an end in part, it is under way again.
+        self.put(keys::replaying(&begun.handler), keys::position_value(begun.replay));
         self.change_replay(begun.replay, |row| {
             (row.state, row.begun) = (ReplayState::Applying, Some(position));
         })
     }
 
     pub(super) fn replay_ended(&mut self, ended: &ReplayEnded) -> Result<(), StorageError> {
-        self.remove(keys::replaying(&ended.handler));
+        // One that ended in part, and is cancelled, leaves another under way.
+        if self.replay_under_way(&ended.handler)? == Some(ended.replay) {
+            self.remove(keys::replaying(&ended.handler));
+        }
         self.change_replay(ended.replay, |row| row.ended(ended.end, ended.at_ms))
     }
 
@@ -45,6 +46,9 @@ impl Projection {
         self.change_replay(replay, |row| {
             row.state = ReplayState::Applying;
             row.records = row.records.saturating_add(1);
+            if !is_undo {
+                row.last_repair = Some(position);
+            }
             let keys = if is_undo { &mut row.keys_undone } else { &mut row.keys };
             *keys = keys.saturating_add(u64::from(is_new));
         })

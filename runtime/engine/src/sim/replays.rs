@@ -13,6 +13,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Hold(HoldToken);
 
+impl Hold {
+    /// The writer's time when it was known that no attempt runs.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        self.0.at_ms
+    }
+}
+
 /// A hold that was asked for.
 #[derive(Debug)]
 pub struct Holding(Answer<HoldToken>);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weirgate_types::{HandlerName, Position, Repaired};
 
-use super::Engine;
+use super::{Engine, Hold};
 use crate::{
     Audit, Choices, Computed, PlanId, WhatIfProgress,
     replay::{Examined, LaneId, Load, MayCall, NoOutside, ReplayError, Sources, WhatIf},
@@ -64,7 +64,13 @@ impl Engine {
     ///
     /// # Errors
     /// An input cannot be read.
-    pub fn repair_of(&self, replay: &Replay, looked: LookedKey, part: u32) -> Result<KeyRepair, ReplayError> {
+    pub fn repair_of(
+        &self,
+        replay: &Replay,
+        hold: &Hold,
+        looked: LookedKey,
+        part: u32,
+    ) -> Result<KeyRepair, ReplayError> {
         let sources = self.sources(replay);
         let looked = match has_changed(&sources.look, &looked.lane, looked.through)? {
             true => self.look_at_key(replay, &looked.lane.1)?,
@@ -74,7 +80,7 @@ impl Engine {
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
         let Replay { id, request, choices, audit, .. } = replay;
         let repairing = Repairing { id: *id, request, choices, audit };
-        let looked = Looked { lane, through: *through, examined, part };
+        let looked = Looked { lane, through: *through, examined, part, at_ms: hold.at_ms() };
         Ok(match repairing.record(&sources, &looked, &in_force)? {
             Made::Record { repaired, is_all } => KeyRepair::Record { repaired, is_all },
             Made::Not(Part::Refused(reason) | Part::Waits(reason)) => KeyRepair::Refused(reason),

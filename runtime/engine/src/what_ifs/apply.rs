@@ -10,12 +10,12 @@ use std::{
 use weirgate_types::{Position, ReplayEnd};
 
 use super::{
-    Apply, Known, PlanId,
+    Apply, Computed, Known, PlanId, chain,
     compute::sources,
     repair::{Looked, Part, has_changed, look},
 };
 use crate::{
-    Refusal,
+    Audit, Refusal,
     handle::{Handle, Shared},
     replay::{Examined, LaneId, ReplayError, Sources, WhatIf},
     replays::ReplayStep,
@@ -98,7 +98,7 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (handle, request) = (Handle::of(shared), &*known.request);
     let keys = asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
-    Applying { runtime, handle, shared, id, known, request, asked, keys }.all()
+    Applying { runtime, handle, shared, id, known, request, asked, keys }.until_its_end()
 }
 
 pub struct Applying<'a> {
@@ -114,7 +114,27 @@ pub struct Applying<'a> {
 }
 
 impl Applying<'_> {
-    fn all(&self) -> Result<(), ReplayError> {
+    /// Applies, and records how that ended. An application that an error ends does not go on at the next start, which would be without
+    /// anyone asking. One that the process stops does; one that is cancelled has its end in the log.
+    fn until_its_end(&self) -> Result<(), ReplayError> {
+        let ended = self.all();
+        let (end, audit) = match &ended {
+            Err(ReplayError::Cancelled) => return ended.map(drop),
+            Err(ReplayError::Refused(refusal)) if matches!(**refusal, Refusal::Stopped) => return ended.map(drop),
+            Ok(end) => (*end, self.asked.audit.clone()),
+            Err(error) => {
+                let reason = chain(error).chars().take(REASON_CHARS_MAX).collect();
+                (ReplayEnd::InPart, Audit { reason, ..self.asked.audit.clone() })
+            }
+        };
+        let step = ReplayStep::End { replay: self.id.replay, end };
+        let recorded = self.runtime.block_on(self.handle.step_replay(step, audit));
+        ended?;
+        recorded?;
+        Ok(())
+    }
+
+    fn all(&self) -> Result<ReplayEnd, ReplayError> {
         let Some(computed) = self.known.result.as_ref().and_then(|result| result.as_ref().ok()) else {
             return Err(ReplayError::NotComputed);
         };
@@ -134,10 +154,33 @@ impl Applying<'_> {
                 applied.refused.append(folded.refused);
             });
         }
-        if self.keys.is_none() && refused == 0 {
-            let end = if self.id.is_undo { ReplayEnd::Undone } else { ReplayEnd::Applied };
-            let step = ReplayStep::End { replay: self.id.replay, end };
-            self.runtime.block_on(self.handle.step_replay(step, self.asked.audit.clone()))?;
+        Ok(match (refused == 0 && self.is_whole(computed)?, self.id.is_undo) {
+            (false, _) => ReplayEnd::InPart,
+            (true, true) => ReplayEnd::Undone,
+            (true, false) => ReplayEnd::Applied,
+        })
+    }
+
+    /// Whether all keys of the plan were approved, and the undo is one of all repairs.
+    fn is_whole(&self, computed: &Computed) -> Result<bool, ReplayError> {
+        if self.id.is_undo {
+            let row = self.runtime.block_on(self.handle.replay(self.id.replay))?.row;
+            let mut receivers = computed.receivers.keys();
+            if row.is_undo_outdated(self.request.through) || !receivers.all(|(_, key)| self.is_asked_for(key)) {
+                return Ok(false);
+            }
+        }
+        Ok(computed.plans.keys().all(|key| self.is_asked_for(key)))
+    }
+
+    /// Deliveries that come are handled by the version in force: keys are repaired to be as if that had always been so, and no host is
+    /// called for another one. The writer looks at it again for each record.
+    pub fn check_version(&self) -> Result<(), ReplayError> {
+        let handler = &self.request.handler;
+        let in_force = self.runtime.block_on(self.handle.handler(handler.clone()))?.version;
+        if !self.id.is_undo && in_force > self.asked.approved {
+            let (handler, replay) = (handler.clone(), self.id.replay);
+            return Err(Refusal::ApprovalOver { handler, replay }.into());
         }
         Ok(())
     }
@@ -251,13 +294,15 @@ impl Applying<'_> {
     /// Looks at a key, holds it, takes in what came meanwhile, and appends one record.
     fn part(&self, lane: &LaneId, part: u32) -> Result<Part, ReplayError> {
         let (handler, key) = lane;
+        self.check_version()?;
         let (mut through, mut found) = self.look(lane)?;
         let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
+        let at_ms = hold.at_ms();
         if has_changed(&self.shared.indexing.history.look(), lane, through)? {
             (through, found) = self.look(lane)?;
         }
         match &found {
-            Some(examined) => self.append(&Looked { lane, through, examined, part }, hold),
+            Some(examined) => self.append(&Looked { lane, through, examined, part, at_ms }, hold),
             None => Ok(Part::Nothing),
         }
     }
@@ -276,9 +321,10 @@ pub fn is_of_key(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::KeyFinishes { .. } | Refusal::RepairTooLarge { .. })
 }
 
-/// Whether the key can be tried again: an attempt of it ran for too long.
+/// Whether the key can be tried again: an attempt of it ran for too long, a timer came due meanwhile, or another version was deployed:
+/// if that is of the candidate's handler, the next try ends the application.
 pub fn is_busy(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::HoldOver | Refusal::KeyOnHold(_))
+    matches!(refusal, Refusal::HoldOver | Refusal::KeyOnHold(_) | Refusal::TimerDue | Refusal::VersionChanged(_))
 }
 
 #[cfg(test)]

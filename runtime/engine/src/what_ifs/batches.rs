@@ -8,7 +8,7 @@ use weirgate_types::{Manifest, Position, Record};
 use super::{
     Bounded,
     apply::{Applying, Ends, KeyEnd, is_busy, is_of_key},
-    repair::{Looked, Part},
+    repair::Part,
 };
 use crate::{
     StorageError,
@@ -55,7 +55,7 @@ impl Applying<'_> {
             let (through, examined) = self.look_at_all()?;
             for lane in std::mem::take(&mut left).into_keys() {
                 let part = match examined.get(&lane) {
-                    Some(examined) => self.looked_at(&Looked { lane: &lane, through, examined, part: round }),
+                    Some(examined) => self.looked_at(&lane, (through, examined), round),
                     None => Ok(Part::Nothing),
                 };
                 let end = match part {

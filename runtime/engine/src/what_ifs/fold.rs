@@ -56,7 +56,7 @@ impl Applying<'_> {
             lanes.retain(|lane, _| !whole.contains(lane));
             for (lane, examined) in &lanes {
                 let name = || format!("{} {}", lane.0, lane.1);
-                match self.looked_at(&Looked { lane, through, examined, part: round }) {
+                match self.looked_at(lane, (through, examined), round) {
                     Ok(Part::Nothing) => {}
                     Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
                     Ok(Part::Whole) => {
@@ -123,12 +123,18 @@ impl Applying<'_> {
     }
 
     /// Repairs a key, if it is as it was looked at.
-    pub fn looked_at(&self, looked: &Looked<'_>) -> Result<Part, ReplayError> {
-        let (handler, key) = looked.lane;
-        let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
-        if has_changed(&self.shared.indexing.history.look(), looked.lane, looked.through)? {
+    pub fn looked_at(
+        &self,
+        lane: &LaneId,
+        (through, examined): (Position, &Examined),
+        part: u32,
+    ) -> Result<Part, ReplayError> {
+        self.check_version()?;
+        let hold = self.runtime.block_on(self.handle.hold_key(lane.0.clone(), lane.1.clone()))?;
+        if has_changed(&self.shared.indexing.history.look(), lane, through)? {
             return Err(Refusal::HoldOver.into());
         }
-        self.append(looked, hold)
+        let at_ms = hold.at_ms();
+        self.append(&Looked { lane, through, examined, part, at_ms }, hold)
     }
 }

@@ -69,6 +69,8 @@ pub enum Task {
 #[derive(Debug, Clone)]
 pub struct Apply {
     pub choices: Choices,
+    /// The `ReplayApproved`: the version that was in force then is the candidate.
+    pub approved: Position,
     pub audit: Audit,
 }
 
@@ -139,6 +141,24 @@ impl Replays {
                 known.watch.cancel();
             }
         }
+    }
+
+    /// Ends the computation of a replay, and forgets it, unless it is being applied. Returns whether it is forgotten.
+    pub fn forget_one(&mut self, id: PlanId) -> bool {
+        let is_running = |known: &Known| known.applied.as_ref().is_some_and(|applied| applied.is_running);
+        if self.known.get(&id).is_some_and(is_running) {
+            return false;
+        }
+        self.queue.retain(|(queued, _)| *queued != id);
+        if let Some(known) = self.known.remove(&id) {
+            known.watch.cancel();
+        }
+        true
+    }
+
+    /// Whether a task's replay was not forgotten, and begun anew, since the task began.
+    pub fn is_current(&self, task: &Known) -> bool {
+        self.known.get(&task.id).is_some_and(|known| Arc::ptr_eq(&known.watch, &task.watch))
     }
 
     pub fn next(&mut self) -> Option<(PlanId, Task, Known)> {
@@ -226,8 +246,8 @@ mod tests {
         let mut replays = Replays::default();
         (0..100).for_each(|replay| drop(replays.begin(id(replay), request())));
         assert_eq!(kept(&replays).len(), 100);
-        let apply =
-            || Apply { choices: Choices::default(), audit: Audit { actor: "ada".into(), reason: String::new() } };
+        let audit = || Audit { actor: "ada".into(), reason: String::new() };
+        let apply = || Apply { choices: Choices::default(), approved: Position(2), audit: audit() };
         compute(&mut replays, 100, 0);
         let mut order = Vec::new();
         replays.apply(id(3), apply()).expect("it is queued");
@@ -242,6 +262,24 @@ mod tests {
         assert_eq!(order.last(), Some(&3), "it is applied after it was computed");
         assert_eq!(kept(&replays).len(), KEPT_MAX);
         assert!(replays.seen(id(3)).is_some_and(|known| known.applied.is_some()), "it is being applied");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_computed_anew() {
+        let mut replays = Replays::default();
+        let first = replays.begin(id(1), request());
+        let (_, _, task) = replays.next().expect("it is queued");
+        assert!(replays.is_current(&task) && replays.forget_one(id(1)));
+        assert!(first.watch.is_cancelled() && replays.seen(id(1)).is_none());
+        replays.begin(id(1), request());
+        assert!(!replays.is_current(&task), "what came of the first is not taken for the second");
+        let (_, _, task) = replays.next().expect("it is queued again");
+        assert!(replays.is_current(&task));
+        replays.computed(id(1), Ok(Arc::new(Computed::nothing(0))));
+        let audit = Audit { actor: "ada".into(), reason: String::new() };
+        let apply = Apply { choices: Choices::default(), approved: Position(2), audit };
+        replays.apply(id(1), apply).expect("it is queued");
+        assert!(!replays.forget_one(id(1)), "it is being applied");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod apply;
 mod batches;
 mod compute;
+mod due;
 mod fold;
 mod known;
 mod outside;
@@ -114,6 +115,11 @@ impl WhatIfs {
         self.inner().replays.cancel(replay);
     }
 
+    /// Forgets what was computed of a replay, unless it is being applied. Returns whether it is forgotten.
+    pub fn forget(&self, id: PlanId) -> bool {
+        self.inner().replays.forget_one(id)
+    }
+
     /// Starts the thread, if it does not run.
     fn run(mut inner: MutexGuard<'_, Inner>, shared: &Arc<Shared>) {
         if std::mem::replace(&mut inner.is_running, true) {
@@ -150,6 +156,9 @@ impl WhatIfs {
         }
         let result = result.map_err(|error| chain(&error));
         let mut inner = self.inner();
+        if !inner.replays.is_current(&known) {
+            return true;
+        }
         match (result, task) {
             (Ok(Done::Computed(computed)), _) => inner.replays.computed(id, Ok(Arc::new(*computed))),
             (Err(reason), Task::Compute) => inner.replays.computed(id, Err(reason)),

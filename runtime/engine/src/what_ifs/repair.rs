@@ -36,6 +36,8 @@ pub struct Looked<'a> {
     pub through: Position,
     pub examined: &'a Examined,
     pub part: u32,
+    /// The writer's time when it was put on hold: timers that are due by then are past.
+    pub at_ms: u64,
 }
 
 /// What is appended for a key.
@@ -109,9 +111,9 @@ impl Applying<'_> {
 
 impl Repairing<'_> {
     pub fn record(&self, sources: &Sources, looked: &Looked<'_>, in_force: &InForce) -> Result<Made, ReplayError> {
-        let Looked { lane: (handler, key), through, examined, part } = looked;
+        let Looked { lane: (handler, key), through, examined, part, at_ms } = looked;
         let stands = Now::new(sources, handler);
-        let mut plan = KeyPlan::new(key, examined, self.request.asked_at_ms, &stands)?;
+        let mut plan = KeyPlan::new(key, examined, *at_ms, &stands)?;
         if self.choices.fire_past {
             plan = plan.firing_past();
         }

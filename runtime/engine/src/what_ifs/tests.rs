@@ -32,7 +32,7 @@ fn take(what_ifs: &WhatIfs, replay: u64) {
 
 fn apply(what_ifs: &WhatIfs, replay: u64) {
     let audit = Audit { actor: "ada".into(), reason: String::new() };
-    let apply = Apply { choices: Choices::default(), audit };
+    let apply = Apply { choices: Choices::default(), approved: Position(2), audit };
     what_ifs.inner().replays.apply(id(replay), apply).expect("it is queued");
 }
 

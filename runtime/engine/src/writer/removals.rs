@@ -96,10 +96,7 @@ impl Writer {
         if view.open > 0 || view.calls > 0 || has_dead_letters {
             return Err(Refusal::HasDeliveries { handler: handler.clone(), open: view.open.max(view.calls) });
         }
-        if let Some(replay) = self.durability.projection_mut().replay_under_way(handler)? {
-            return Err(Refusal::ReplayUnderWay { handler: handler.clone(), replay });
-        }
-        Ok(())
+        self.check_alone(handler, None)
     }
 
     /// Deletes some rows of removed handlers.

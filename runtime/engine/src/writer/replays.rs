@@ -13,7 +13,7 @@ use crate::{
     Refusal, StorageError,
     command::{Audit, HoldToken, Reply},
     handle::Choices,
-    replays::{ReplayRow, ReplayStep, check_text},
+    replays::{ReplayRow, ReplayState, ReplayStep, check_text},
 };
 
 /// Maximum size of a repair's record, in bytes.
@@ -35,7 +35,7 @@ impl Writer {
         }
         self.holds.begun += 1;
         let hold = HoldId(self.holds.begun);
-        let token = HoldToken { hold, handler: handler.clone(), key };
+        let token = HoldToken { hold, handler: handler.clone(), key, at_ms: 0 };
         self.holds.waiting.insert(hold, (token, reply));
         self.feed(Input::Hold { hold, handler, key: hash })
     }
@@ -53,7 +53,8 @@ impl Writer {
 
     /// The reply is sent when the last attempt of the key is durable and in the views.
     pub(super) fn report_quiet(&mut self, hold: HoldId) {
-        if let Some((token, reply)) = self.holds.waiting.remove(&hold) {
+        if let Some((mut token, reply)) = self.holds.waiting.remove(&hold) {
+            token.at_ms = self.time.at_ms();
             self.durability.when_durable(After::Held { reply, token });
         }
     }
@@ -113,6 +114,10 @@ impl Writer {
         if !is_approved || !row.may_repair(repaired.is_undo) {
             return Err(Refusal::ReplayState { replay: repaired.replay, state: row.state });
         }
+        self.check_approval(repaired.replay, &row)?;
+        if is_late(repaired) && !self.choices(&row)?.fire_past {
+            return Err(Refusal::TimerDue);
+        }
         let bytes = postcard::experimental::serialized_size(repaired).unwrap_or(usize::MAX);
         match bytes > REPAIR_BYTES_MAX {
             true => Err(Refusal::RepairTooLarge { bytes, bytes_max: REPAIR_BYTES_MAX }),
@@ -122,13 +127,26 @@ impl Writer {
 
     /// Whether it was approved that a receiver is folded again.
     fn may_fold(&self, row: &ReplayRow, handler: &HandlerName) -> Result<bool, Refusal> {
-        let Some(position) = row.approved else { return Ok(false) };
+        Ok(self.choices(row)?.fold_again.contains(handler))
+    }
+
+    /// The plan was approved for the version that was in force, the candidate. That of an undo is of no version.
+    fn check_approval(&self, replay: Position, row: &ReplayRow) -> Result<(), Refusal> {
+        let in_force = self.delivery.machine().handler(&row.handler).map(|view| view.version);
+        match row.undoes || in_force < row.approved {
+            true => Ok(()),
+            false => Err(Refusal::ApprovalOver { handler: row.handler.clone(), replay }),
+        }
+    }
+
+    /// What the newest approval chose.
+    fn choices(&self, row: &ReplayRow) -> Result<Choices, Refusal> {
+        let Some(position) = row.approved else { return Ok(Choices::default()) };
         let Some((_, Record::ReplayApproved(approved))) = self.durability.reader().read(position)? else {
             return Err(StorageError::Missing { what: "approval", position }.into());
         };
-        let choices: Choices =
-            serde_json::from_str(&approved.choices).map_err(StorageError::undecodable("the choices of an approval"))?;
-        Ok(choices.fold_again.contains(handler))
+        let choices = serde_json::from_str(&approved.choices);
+        Ok(choices.map_err(StorageError::undecodable("the choices of an approval"))?)
     }
 
     /// The row of a replay whose handler is still there.
@@ -137,9 +155,18 @@ impl Writer {
         let row = projection.replay(replay)?.ok_or(Refusal::UnknownReplay(replay))?;
         let is_gone = projection.is_removed_since(&row.handler, replay)?;
         match is_gone || self.delivery.machine().handler(&row.handler).is_none() {
-            true => Err(Refusal::UnknownHandler(row.handler)),
+            true => Err(Refusal::HandlerReplaced { handler: row.handler, replay }),
             false => Ok(row),
         }
+    }
+
+    /// One replay of a handler is approved or applied at a time.
+    pub(super) fn check_alone(&mut self, handler: &HandlerName, replay: Option<Position>) -> Result<(), Refusal> {
+        let projection = self.durability.projection_mut();
+        let other = projection.replay_under_way(handler)?.filter(|other| Some(*other) != replay);
+        let Some(other) = other else { return Ok(()) };
+        let state = projection.replay(other)?.map_or(ReplayState::Applying, |row| row.state);
+        Err(Refusal::ReplayUnderWay { handler: handler.clone(), replay: other, state })
     }
 
     pub(super) fn step_replay(&mut self, step: ReplayStep, audit: Audit, reply: Reply<Position>) -> Result<(), Exit> {
@@ -166,12 +193,16 @@ impl Writer {
                 check_text("what a replay is asked for", &request)?;
                 Record::ReplayRequested(ReplayRequested { handler, request, actor, reason, at_ms })
             }
-            ReplayStep::Approve { replay, plan, through, choices, undoes } => {
-                let ReplayRow { handler, .. } = self.check_replay(replay, |row| row.may_be_approved(undoes))?;
-                if let Some(other) = self.durability.projection_mut().replay_under_way(&handler)?
-                    && other != replay
-                {
-                    return Err(Refusal::ReplayUnderWay { handler, replay: other });
+            ReplayStep::Approve { replay, plan, through, choices, undoes, version } => {
+                let row = self.check_replay(replay, |row| row.may_be_approved(undoes))?;
+                if undoes && row.is_undo_outdated(through) {
+                    return Err(Refusal::ReplayNotReady(replay));
+                }
+                let handler = row.handler;
+                self.check_alone(&handler, Some(replay))?;
+                let in_force = self.delivery.machine().handler(&handler).map(|view| view.version);
+                if version.is_some() && version != in_force {
+                    return Err(Refusal::VersionChanged(handler));
                 }
                 check_text("the choices of an approval", &choices)?;
                 Record::ReplayApproved(ReplayApproved {
@@ -188,11 +219,14 @@ impl Writer {
             }
             ReplayStep::Begin { replay, approved, undoes } => {
                 let may = |row: &ReplayRow| row.may_begin(undoes) && row.approved == Some(approved);
-                let ReplayRow { handler, .. } = self.check_replay(replay, may)?;
+                let row = self.check_replay(replay, may)?;
+                self.check_approval(replay, &row)?;
+                let handler = row.handler;
+                self.check_alone(&handler, Some(replay))?;
                 Record::ApplyBegun(ApplyBegun { replay, handler, approved, undoes, actor, reason, at_ms })
             }
             ReplayStep::Answer { replay, delivery, step, request, answer } => {
-                let is_open = |row: &ReplayRow| row.ended_at_ms.is_none() && row.handler == delivery.handler;
+                let is_open = |row: &ReplayRow| row.is_open() && row.handler == delivery.handler;
                 self.check_replay(replay, is_open)?;
                 if !self.durability.has_space() {
                     return Err(Refusal::DiskFull);
@@ -211,4 +245,10 @@ impl Writer {
         let row = self.replay_of(replay)?;
         if may(&row) { Ok(row) } else { Err(Refusal::ReplayState { replay, state: row.state }) }
     }
+}
+
+/// Whether a timer of it was due before the repair is written, and so would fire at once.
+fn is_late(repaired: &Repaired) -> bool {
+    let set = repaired.effects.timers.iter().filter_map(|timer| timer.set.as_ref());
+    set.into_iter().any(|setting| setting.due_ms <= repaired.at_ms)
 }

@@ -41,7 +41,7 @@ impl Writer {
             self.durability.projection_mut().timer(row)?.ok_or_else(|| StorageError::row("a timer without its row"))?;
         let Now { at_ms, wall_ms, .. } = self.time.now();
         let in_force = self.delivery.machine().handler(&timer.handler).filter(|view| view.version == kept.position);
-        let manifest = in_force.map(|view| view.manifest);
+        let manifest = in_force.map(|view| &**view.manifest);
         let firing = timers::firing(self.durability.reader(), (&timer, kind), kept, manifest, wall_ms)?;
         let firing = firing.ok_or(StorageError::Missing { what: "timer", position: kept.position })?;
         let timers::Firing { event, next_ms } = firing;

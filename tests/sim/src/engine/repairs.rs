@@ -10,7 +10,7 @@ use weirgate_engine::{
 };
 use weirgate_types::{
     Digest, Effects, Event, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Position, Record, Repaired, ReplayEnd,
-    StateWrite, StatusWrite,
+    StateWrite, StatusWrite, TimerWrite,
 };
 
 use super::{History, Stop, unreadable, what_ifs::WhatIfs};
@@ -139,9 +139,10 @@ impl History<'_> {
     fn go_on_with_replay(&mut self, index: usize) -> Result<(), Stop> {
         let handler = name(index);
         let found = self.replay_of(&handler)?;
+        let head = self.checks.head;
         let approve = |replay, undoes| {
-            let (plan, through, choices) = (Digest([7; 32]), replay, "{}".to_owned());
-            ReplayStep::Approve { replay, plan, through, choices, undoes }
+            let (plan, through, choices) = (Digest([7; 32]), head, "{}".to_owned());
+            ReplayStep::Approve { replay, plan, through, choices, undoes, version: None }
         };
         let step = match found {
             Some((replay, row)) if row.state == ReplayState::Requested => approve(replay, false),
@@ -155,9 +156,10 @@ impl History<'_> {
             }
             Some((replay, row)) if row.is_under_way() => {
                 let done = if row.undoes { ReplayEnd::Undone } else { ReplayEnd::Applied };
-                let end = if self.chance.one_in(3) { ReplayEnd::Cancelled } else { done };
+                let end = self.chance.pick(&[ReplayEnd::Cancelled, ReplayEnd::InPart, done]).copied().unwrap_or(done);
                 ReplayStep::End { replay, end }
             }
+            Some((replay, row)) if row.is_in_part() && self.chance.one_in(2) => approve(replay, row.undoes),
             Some((replay, _)) if self.chance.one_in(2) => approve(replay, true),
             _ => ReplayStep::Request { handler, request: "{}".to_owned() },
         };
@@ -366,8 +368,41 @@ impl History<'_> {
         Ok(())
     }
 
+    /// A repair is of the version that was in force when its plan was approved, and sets no timer that is due: none was approved to fire
+    /// at once. An undo is one of all repairs that its replay has made.
+    fn check_approvals(&self) -> Checked {
+        let mut approved: BTreeMap<Position, Position> = BTreeMap::new();
+        let mut repaired: BTreeMap<Position, Position> = BTreeMap::new();
+        let mut deployed: BTreeMap<&HandlerName, Position> = BTreeMap::new();
+        for (position, record) in &self.records {
+            match record {
+                Record::Deployed(one) => drop(deployed.insert(&one.handler, *position)),
+                Record::ReplayApproved(one) => {
+                    approved.insert(one.replay, *position);
+                    let is_whole = !one.undoes || repaired.get(&one.replay).is_none_or(|last| *last <= one.through);
+                    check(Rule::Repairs, is_whole, || format!("{position} approves an undo that leaves repairs"))?;
+                }
+                Record::Repaired(one) => {
+                    let is_late = |timer: &TimerWrite| timer.set.as_ref().is_some_and(|set| set.due_ms <= one.at_ms);
+                    let fires = one.effects.timers.iter().any(is_late);
+                    check(Rule::Repairs, !fires, || format!("{position} sets a timer that was due"))?;
+                    let is_approved = deployed.get(&one.handler) < approved.get(&one.replay);
+                    check(Rule::Repairs, is_approved || one.is_undo, || {
+                        format!("{position} repairs a key under another version than the approved one")
+                    })?;
+                    if !one.is_undo {
+                        repaired.insert(one.replay, *position);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The rows of replays say what the records say, and no key is repaired before an approved plan begins to be applied.
     pub(super) fn check_replays(&self) -> Result<(), Stop> {
+        self.check_approvals()?;
         let mut begun: BTreeMap<Position, bool> = BTreeMap::new();
         for (position, record) in &self.records {
             match record {

@@ -63,7 +63,11 @@ impl History<'_> {
                 let approved = row.approved.unwrap_or_default();
                 ReplayStep::Begin { replay, approved, undoes: row.undoes }
             }
+            ReplayState::Applying if self.is_other_version(&handler, &row) => {
+                ReplayStep::End { replay, end: ReplayEnd::InPart }
+            }
             ReplayState::Applying => return self.apply_next(index, replay, &row),
+            _ if row.is_in_part() && self.chance.one_in(3) => return self.approve(replay, row.undoes),
             _ if row.may_be_approved(true) && self.chance.one_in(2) => return self.approve(replay, true),
             _ => return self.ask_what_if(&handler),
         };
@@ -95,10 +99,27 @@ impl History<'_> {
     /// Approves a plan, or that of its undo, as far as the log goes.
     pub(super) fn approve(&mut self, replay: Position, undoes: bool) -> Result<(), Stop> {
         let Some(asked) = self.asked(replay, undoes.then_some(self.checks.head)) else { return Ok(()) };
+        let version = match &asked.request.runs {
+            Runs::Candidate(candidate) => candidate.version,
+            Runs::Without(_) => None,
+        };
+        let handler = asked.request.handler.clone();
+        if version.is_some() && version != self.in_force(&handler) {
+            return self.ask_what_if(&handler);
+        }
         let (plan, through) = (self.compute(&asked)?.digest, asked.request.through);
-        let step = ReplayStep::Approve { replay, plan, through, choices: "{}".to_owned(), undoes };
+        let step = ReplayStep::Approve { replay, plan, through, choices: "{}".to_owned(), undoes, version };
         drop(self.engine.step_replay(step, audit()));
         Ok(())
+    }
+
+    fn in_force(&self, handler: &HandlerName) -> Option<Position> {
+        self.engine.handlers().into_iter().find(|item| item.name == *handler).map(|item| item.version)
+    }
+
+    /// Whether another version is in force than the one for which a plan was approved.
+    fn is_other_version(&self, handler: &HandlerName, row: &ReplayRow) -> bool {
+        !row.undoes && self.in_force(handler) > row.approved
     }
 
     /// Puts the next key on hold. When there is none, the replay ends.
@@ -120,6 +141,11 @@ impl History<'_> {
             }
         };
         let keys: Vec<_> = applying.left.keys().cloned().collect();
+        if !self.repairs.what_ifs.is_last && self.chance.one_in(12) {
+            // The others were not approved, or are refused.
+            drop(self.engine.step_replay(ReplayStep::End { replay, end: ReplayEnd::InPart }, audit()));
+            return Ok(());
+        }
         match self.chance.pick(&keys) {
             Some(key) => {
                 let looked = self.engine.look_at_key(&applying.replay, key).map_err(unreadable)?;
@@ -144,7 +170,7 @@ impl History<'_> {
             self.engine.end_hold(&hold);
             return Ok(());
         };
-        match self.engine.repair_of(&applying.replay, looked, part).map_err(unreadable)? {
+        match self.engine.repair_of(&applying.replay, &hold, looked, part).map_err(unreadable)? {
             KeyRepair::Nothing | KeyRepair::Refused(_) => {
                 applying.left.remove(&key);
                 self.engine.end_hold(&hold);

@@ -5,7 +5,9 @@ use weirgate_engine::{
     sim::{Answer, Engine, Hold},
 };
 use weirgate_testkit::Fault;
-use weirgate_types::{Digest, Effects, Position, Repaired, ReplayEnd, StateWrite, StatusWrite};
+use weirgate_types::{
+    Digest, Effects, Position, Repaired, ReplayEnd, StateWrite, StatusWrite, TimerSetting, TimerWrite,
+};
 
 use super::{MANIFEST, World, deploy, handler};
 
@@ -25,7 +27,16 @@ fn step(engine: &mut Engine, step: ReplayStep) -> Result<Position, Refusal> {
 }
 
 fn approval(replay: Position, undoes: bool) -> ReplayStep {
-    ReplayStep::Approve { replay, plan: Digest([7; 32]), through: replay, choices: "{}".to_owned(), undoes }
+    let (plan, choices) = (Digest([7; 32]), "{}".to_owned());
+    ReplayStep::Approve { replay, plan, through: replay, choices, undoes, version: None }
+}
+
+fn request(engine: &mut Engine) -> Position {
+    step(engine, ReplayStep::Request { handler: handler(), request: "{}".to_owned() }).expect("a replay")
+}
+
+fn state(engine: &Engine, replay: Position) -> ReplayState {
+    engine.replay_row(replay).expect("views that can be read").expect("a row").state
 }
 
 /// Approves a replay, and begins to apply it. Returns the position of the approval.
@@ -144,7 +155,8 @@ fn a_repair_is_refused_when_it_no_longer_fits() {
     deploy(&mut engine);
     let answer = engine.repair(&held, old, false);
     assert!(matches!(answered(&mut engine, answer), Err(Refusal::VersionChanged(_))));
-    // It is too large, by a byte or so.
+    // It is too large, by a byte or so. For the version that is in force now it has to be approved again.
+    begin(&mut engine, replay);
     let held = hold(&mut engine);
     let answer = engine.repair(&held, repaired(&engine, replay, None, 10 << 20), false);
     assert!(matches!(answered(&mut engine, answer), Err(Refusal::RepairTooLarge { .. })));
@@ -162,7 +174,132 @@ fn a_repair_is_refused_when_it_no_longer_fits() {
     // The name's next handler is another one.
     deploy_when_free(&mut engine);
     let gone = step(&mut engine, approval(other, false));
-    assert!(matches!(gone, Err(Refusal::UnknownHandler(_))), "{gone:?}");
+    assert!(matches!(gone, Err(Refusal::HandlerReplaced { .. })), "{gone:?}");
+}
+
+/// An application went on under a version that its approver never saw.
+#[test]
+fn another_version_ends_what_was_approved_for_the_one_before() {
+    let world = World::new();
+    let [first, second] = ["first", "second"].map(|name| world.module(name));
+    let mut engine = world.start(&first);
+    deploy(&mut engine);
+    let replay = request(&mut engine);
+    let approved = begin(&mut engine, replay);
+    let repair = |engine: &mut Engine| {
+        let held = hold(engine);
+        let answer = engine.repair(&held, repaired(engine, replay, Some("done"), 1), false);
+        answered(engine, answer)
+    };
+    repair(&mut engine).expect("repaired");
+    let version = engine.handlers().first().map(|item| item.version);
+    engine.use_module(second);
+    deploy(&mut engine);
+    let refused = repair(&mut engine);
+    assert!(matches!(refused, Err(Refusal::ApprovalOver { .. })), "{refused:?}");
+    let begin_again = ReplayStep::Begin { replay, approved, undoes: false };
+    assert!(matches!(step(&mut engine, begin_again.clone()), Err(Refusal::ApprovalOver { .. })));
+    step(&mut engine, ReplayStep::End { replay, end: ReplayEnd::InPart }).expect("ended");
+    assert_eq!(state(&engine, replay), ReplayState::AppliedInPart);
+    assert!(matches!(step(&mut engine, begin_again), Err(Refusal::ApprovalOver { .. })), "it is not begun again");
+    // Between the look at the version in force and the approval, another was deployed.
+    let approval_of = |version| {
+        let (plan, choices) = (Digest([7; 32]), "{}".to_owned());
+        ReplayStep::Approve { replay, plan, through: replay, choices, undoes: false, version }
+    };
+    assert!(matches!(step(&mut engine, approval_of(version)), Err(Refusal::VersionChanged(_))));
+    let in_force = engine.handlers().first().map(|item| item.version);
+    let approved = step(&mut engine, approval_of(in_force)).expect("approved");
+    step(&mut engine, ReplayStep::Begin { replay, approved, undoes: false }).expect("begun");
+    repair(&mut engine).expect("repaired");
+}
+
+/// A replay of which keys were left blocked the others of its handler, and its removal, though nothing ran.
+#[test]
+fn a_replay_that_ended_in_part_leaves_its_handler_to_others() {
+    let world = World::new();
+    let module = world.module("m");
+    let mut engine = world.start(&module);
+    deploy(&mut engine);
+    let [replay, other] = [1, 2].map(|_| request(&mut engine));
+    let approved = begin(&mut engine, replay);
+    let in_part = ReplayStep::End { replay, end: ReplayEnd::InPart };
+    step(&mut engine, in_part.clone()).expect("ended");
+    assert!(matches!(step(&mut engine, in_part.clone()), Err(Refusal::ReplayState { .. })), "it ends once");
+    step(&mut engine, approval(other, false)).expect("approved beside it");
+    let begin_again = ReplayStep::Begin { replay, approved, undoes: false };
+    let busy = step(&mut engine, begin_again.clone());
+    assert!(matches!(busy, Err(Refusal::ReplayUnderWay { replay: one, .. }) if one == other), "{busy:?}");
+    let busy = busy.expect_err("it is busy").to_string();
+    assert!(busy.contains("is approved: apply it, or cancel it"), "{busy}");
+    step(&mut engine, ReplayStep::End { replay: other, end: ReplayEnd::Cancelled }).expect("cancelled");
+    step(&mut engine, begin_again).expect("it goes on");
+    step(&mut engine, in_part).expect("ended");
+    let third = request(&mut engine);
+    step(&mut engine, approval(third, false)).expect("approved");
+    step(&mut engine, ReplayStep::End { replay, end: ReplayEnd::Cancelled }).expect("cancelled");
+    let removed = engine.remove(handler(), audit());
+    let refused = answered(&mut engine, removed);
+    assert!(matches!(refused, Err(Refusal::ReplayUnderWay { replay: one, .. }) if one == third), "{refused:?}");
+    step(&mut engine, ReplayStep::End { replay: third, end: ReplayEnd::Cancelled }).expect("cancelled");
+    let removed = engine.remove(handler(), audit());
+    answered(&mut engine, removed).expect("removed");
+}
+
+/// An undo that was computed before later repairs of its replay left these in place, and ended it for good.
+#[test]
+fn an_undo_from_before_a_repair_is_not_approved() {
+    let world = World::new();
+    let module = world.module("m");
+    let mut engine = world.start(&module);
+    deploy(&mut engine);
+    let replay = request(&mut engine);
+    begin(&mut engine, replay);
+    let held = hold(&mut engine);
+    let answer = engine.repair(&held, repaired(&engine, replay, Some("done"), 1), false);
+    let last = answered(&mut engine, answer).expect("repaired");
+    step(&mut engine, ReplayStep::End { replay, end: ReplayEnd::InPart }).expect("ended");
+    let undo = |through| {
+        let (plan, choices) = (Digest([7; 32]), "{}".to_owned());
+        ReplayStep::Approve { replay, plan, through, choices, undoes: true, version: None }
+    };
+    assert!(matches!(step(&mut engine, undo(Position(last.0 - 1))), Err(Refusal::ReplayNotReady(_))));
+    let approved = step(&mut engine, undo(last)).expect("approved");
+    step(&mut engine, ReplayStep::Begin { replay, approved, undoes: true }).expect("begun");
+    step(&mut engine, ReplayStep::End { replay, end: ReplayEnd::InPart }).expect("ended");
+    assert_eq!(state(&engine, replay), ReplayState::UndoneInPart);
+    assert!(matches!(step(&mut engine, approval(replay, false)), Err(Refusal::ReplayState { .. })));
+    step(&mut engine, undo(last)).expect("approved again");
+}
+
+/// A timer that was pending when its plan was computed fired at once when the plan was applied later.
+#[test]
+fn a_timer_that_came_due_is_not_set() {
+    let world = World::new();
+    let module = world.module("m");
+    let mut engine = world.start(&module);
+    deploy(&mut engine);
+    let replay = request(&mut engine);
+    begin(&mut engine, replay);
+    let due_ms = world.clock.wall_ms() + 500;
+    let repair = |engine: &mut Engine| {
+        let held = hold(engine);
+        let mut repaired = repaired(engine, replay, Some("done"), 1);
+        let setting = TimerSetting { due_ms, r#type: "end".into(), data_content_type: None, data: Vec::new() };
+        repaired.effects.timers = vec![TimerWrite { name: "end".into(), set: Some(setting) }];
+        let answer = engine.repair(&held, repaired, false);
+        answered(engine, answer)
+    };
+    repair(&mut engine).expect("repaired");
+    world.clock.pass(1_000);
+    let refused = repair(&mut engine);
+    assert!(matches!(refused, Err(Refusal::TimerDue)), "{refused:?}");
+    let choices = r#"{"fire_past":true}"#.to_owned();
+    let plan = Digest([7; 32]);
+    let approve = ReplayStep::Approve { replay, plan, through: replay, choices, undoes: false, version: None };
+    let approved = step(&mut engine, approve).expect("approved");
+    step(&mut engine, ReplayStep::Begin { replay, approved, undoes: false }).expect("begun");
+    repair(&mut engine).expect("it may fire");
 }
 
 #[test]

@@ -105,8 +105,8 @@ pub async fn cancel(
     Named(id): Named<PlanId>,
     Body(body): Body<AuditBody>,
 ) -> Result<axum::Json<ReplayItem>, Problem> {
-    app.engine.cancel_replay(id.replay, body.checked()?).await?;
-    Ok(axum::Json(ReplayItem::of(app.engine.what_if(id).await?)))
+    let item = app.engine.cancel_replay(id, body.checked()?).await?;
+    Ok(axum::Json(ReplayItem::cancelled(item)))
 }
 
 /// Ask what would be without the repairs of a replay. The plan of the undo takes them back; it is approved and applied like any other.

@@ -10,7 +10,12 @@ use weirgate_engine::{
 };
 use weirgate_types::{Digest, HandlerName, Position};
 
-use super::{super::times::rfc3339, ReplayId, parts::Cut};
+use super::{
+    super::times::rfc3339,
+    ReplayId,
+    approval::{ApprovalItem, BegunItem},
+    parts::Cut,
+};
 
 /// What a candidate would have done with a handler's recorded deliveries, or what would be without the repairs of a replay (an undo).
 #[derive(Serialize, ToSchema)]
@@ -19,8 +24,8 @@ pub struct ReplayItem {
     id: String,
     #[schema(value_type = HandlerName)]
     handler: String,
-    /// `requested` (not computed since the start of the server), `computing`, `ready`, `failed`, `approved`, `applying`, `applied`,
-    /// `undone` or `cancelled`.
+    /// `requested` (not computed since the start of the server), `computing`, `ready`, `failed`, `approved`, `applying`,
+    /// `applied-in-part` (nothing runs, and keys of the plan are left), `applied`, `undone-in-part`, `undone` or `cancelled`.
     state: &'static str,
     /// Absent for an undo.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,12 +37,19 @@ pub struct ReplayItem {
     bounds: BoundsItem,
     /// The last position that is looked at.
     through: u64,
+    /// Who asked, and why; of an undo, who approved it.
     actor: String,
     reason: String,
     /// RFC 3339, and in Unix milliseconds.
     #[schema(format = DateTime)]
     asked_at: String,
     asked_at_ms: u64,
+    /// The newest approval of the plan; absent if there is none, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalItem>,
+    /// Who asked to apply what that approved, the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begun: Option<BegunItem>,
     /// While it is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
@@ -189,7 +201,13 @@ pub struct Refused {
 
 impl ReplayItem {
     pub fn of(item: WhatIfItem) -> Self {
-        let WhatIfItem { id, item, request, known } = item;
+        let WhatIfItem { id, item, request, decided, known } = item;
+        let approval = decided.as_ref().map(ApprovalItem::of);
+        let (actor, reason) = match (id.is_undo, &approval) {
+            (false, _) => (item.requested.actor, item.requested.reason),
+            (true, Some(approval)) => (approval.actor.clone(), approval.reason.clone()),
+            (true, None) => (String::new(), String::new()),
+        };
         let result = known.as_ref().and_then(|known| known.result.as_ref());
         let computed = result.and_then(|result| result.as_ref().ok());
         let applied = known.as_ref().and_then(|known| known.applied.as_ref());
@@ -208,16 +226,23 @@ impl ReplayItem {
                 calls: request.bounds.calls,
             },
             through: request.through.0,
-            actor: item.requested.actor,
-            reason: item.requested.reason,
-            asked_at: rfc3339(item.requested.at_ms),
-            asked_at_ms: item.requested.at_ms,
+            actor,
+            reason,
+            asked_at: rfc3339(request.asked_at_ms),
+            asked_at_ms: request.asked_at_ms,
+            approval,
+            begun: decided.and_then(|decided| decided.begun).map(BegunItem::of),
             progress: is_computing.map(|known| Progress::of(&known.watch, request.through)),
             error: result.and_then(|result| result.as_ref().err().cloned()),
             found: computed.map(|computed| Found::of(computed)),
             repaired: if id.is_undo { item.row.keys_undone } else { item.row.keys },
             application: applied.map(|applied| Application::of(applied, computed.map(|computed| computed.summary))),
         }
+    }
+
+    /// A replay that was cancelled just now. The log does not know of an undo that was not approved.
+    pub fn cancelled(item: WhatIfItem) -> Self {
+        Self { state: ReplayState::Cancelled.word(), ..Self::of(item) }
     }
 
     pub fn id(&self) -> &str {
@@ -232,7 +257,7 @@ fn state(id: PlanId, row: &ReplayRow, known: Option<&Known>) -> &'static str {
         (true, ReplayState::Requested) => computed(known),
         (true, state) => state.word(),
         (false, _) if id.is_undo => computed(known),
-        (false, ReplayState::Undone) => ReplayState::Undone.word(),
+        (false, state @ (ReplayState::Undone | ReplayState::UndoneInPart)) => state.word(),
         (false, _) => ReplayState::Applied.word(),
     }
 }

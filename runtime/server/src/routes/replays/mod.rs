@@ -1,5 +1,6 @@
 //! `/v1/replays`: what a candidate would have done with recorded deliveries, and the repair of the keys that differ.
 
+mod approval;
 mod decide;
 mod differences;
 mod item;

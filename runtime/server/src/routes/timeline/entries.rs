@@ -263,7 +263,8 @@ pub struct ReplayEntry {
     pub handler: String,
     /// The replay's number: the position of its request.
     pub replay: u64,
-    /// `requested`, `approved`, `apply-begun`, `applied`, `undo-approved`, `undo-begun`, `undone` or `cancelled`.
+    /// `requested`, `approved`, `apply-begun`, `applied`, `undo-approved`, `undo-begun`, `undone`,
+    /// `ended-in-part` (keys are left) or `cancelled`.
     pub step: &'static str,
     /// At its end: number of keys that were repaired, or whose repairs were undone.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -205,6 +205,7 @@ fn replay(position: Position, record: &Record) -> Option<What> {
                 ReplayEnd::Applied => "applied",
                 ReplayEnd::Cancelled => "cancelled",
                 ReplayEnd::Undone => "undone",
+                ReplayEnd::InPart => "ended-in-part",
             };
             (one.replay, &one.handler, step, Some(one.repaired), &one.actor, &one.reason)
         }

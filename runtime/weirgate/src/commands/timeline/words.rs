@@ -174,6 +174,7 @@ fn replay(entry: &Node) -> (char, String, Vec<String>) {
         "undo-begun" => " begins to be undone".to_owned(),
         "applied" => format!(" is applied, {} keys", number(entry, "repaired")),
         "undone" => format!(" is undone, {} keys", number(entry, "repaired")),
+        "ended-in-part" => format!(" has ended in part, {} keys", number(entry, "repaired")),
         step => format!(" is {step}"),
     };
     let text = format!("replay {} of {}{step}, by {}", number(entry, "replay"), word(entry, "handler"), by(entry));
