@@ -162,18 +162,19 @@ async fn an_application_that_refused_keys_is_begun_again() {
     };
     apply_as(&server.client, id, "eva").await;
     let refused = ended(&server.client).await;
-    assert_eq!((&refused["state"], &refused["repaired"]), (&json!("applying"), &json!(0)), "{refused:#}");
-    // It is not over: so it is tried again after a start, and when it is asked for.
+    assert_eq!((&refused["state"], &refused["repaired"]), (&json!("applied-in-part"), &json!(0)), "{refused:#}");
+    // It has ended: so it is tried again when that is asked for, and not by a start.
+    gateway.answer(200);
     killed(&mut server, &gateway).await;
     let client = &server.client;
-    computed(client, id).await;
-    assert_eq!(ended(client).await["repaired"], 0);
-    gateway.answer(200);
+    let computed = computed(client, id).await;
+    assert_eq!((&computed["state"], &computed["application"]), (&json!("applied-in-part"), &Value::Null));
+    assert_eq!(client.replay(id).await["repaired"], 0);
     apply_as(client, id, "bo").await;
     let applied = client.replay_is(id, "applied").await;
     assert_eq!(applied["repaired"], CHARGES, "{applied:#}");
     let steps_of_it = steps(client, id).await;
-    let expected = [("apply-begun", "eva"), ("apply-begun", "bo"), ("applied", "bo")];
+    let expected = [("apply-begun", "eva"), ("ended-in-part", "eva"), ("apply-begun", "bo"), ("applied", "bo")];
     assert!(steps_of_it.ends_with(&named(&expected)), "{steps_of_it:?}");
 }
 
