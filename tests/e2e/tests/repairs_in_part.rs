@@ -92,7 +92,10 @@ async fn an_application_ends_where_another_version_is_deployed() {
     let repaired_then = client.replay(id).await["repaired"].as_u64().expect("a number");
     let stopped = ended(client, id).await;
     assert_eq!(stopped["state"], "applied-in-part", "{stopped:#}");
-    assert!(text(&stopped["application"]["error"]).contains("another version of activation was deployed"), "{stopped:#}");
+    assert!(
+        text(&stopped["application"]["error"]).contains("another version of activation was deployed"),
+        "{stopped:#}"
+    );
     let repaired = stopped["repaired"].as_u64().expect("a number");
     assert!(repaired <= repaired_then && repaired < MANY as u64 / 2, "{repaired_then} then, {repaired} in the end");
 }

@@ -281,8 +281,8 @@ fn a_timer_that_came_due_is_not_set() {
     deploy(&mut engine);
     let replay = request(&mut engine);
     begin(&mut engine, replay);
-    let due_ms = world.clock.wall_ms() + 500;
-    let repair = |engine: &mut Engine| {
+    let now_ms = world.clock.wall_ms();
+    let repair = |engine: &mut Engine, due_ms| {
         let held = hold(engine);
         let mut repaired = repaired(engine, replay, Some("done"), 1);
         let setting = TimerSetting { due_ms, r#type: "end".into(), data_content_type: None, data: Vec::new() };
@@ -290,16 +290,16 @@ fn a_timer_that_came_due_is_not_set() {
         let answer = engine.repair(&held, repaired, false);
         answered(engine, answer)
     };
-    repair(&mut engine).expect("repaired");
+    repair(&mut engine, now_ms + 3_600_000).expect("it is to come");
     world.clock.pass(1_000);
-    let refused = repair(&mut engine);
+    let refused = repair(&mut engine, now_ms + 500);
     assert!(matches!(refused, Err(Refusal::TimerDue)), "{refused:?}");
     let choices = r#"{"fire_past":true}"#.to_owned();
     let plan = Digest([7; 32]);
     let approve = ReplayStep::Approve { replay, plan, through: replay, choices, undoes: false, version: None };
     let approved = step(&mut engine, approve).expect("approved");
     step(&mut engine, ReplayStep::Begin { replay, approved, undoes: false }).expect("begun");
-    repair(&mut engine).expect("it may fire");
+    repair(&mut engine, now_ms + 500).expect("it may fire");
 }
 
 #[test]
