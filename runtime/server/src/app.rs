@@ -79,8 +79,10 @@ pub struct Shared {
     pub parsers: Parsers,
     /// Maximum number of refused bodies that are read to their end at once.
     pub discards: Arc<Semaphore>,
-    /// Maximum number of event lists answered at once.
+    /// Maximum number of lists answered at once.
     pub lists: Arc<Semaphore>,
+    /// Maximum number of answers with metrics at once.
+    pub scrapes: Arc<Semaphore>,
     /// Turns true when the server stops.
     pub stopping: watch::Receiver<bool>,
 }

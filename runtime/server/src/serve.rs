@@ -33,6 +33,7 @@ use crate::{
 
 const DISCARDS_MAX: usize = 32;
 const LISTS_MAX: usize = 8;
+const SCRAPES_MAX: usize = 4;
 
 /// Serves until `stop` resolves; then refuses new connections, ends the live ones, and answers the requests in progress.
 pub async fn serve(
@@ -55,6 +56,7 @@ pub async fn serve(
         parsers: Parsers::default(),
         discards: Arc::new(Semaphore::new(DISCARDS_MAX)),
         lists: Arc::new(Semaphore::new(LISTS_MAX)),
+        scrapes: Arc::new(Semaphore::new(SCRAPES_MAX)),
         stopping: stopped.clone(),
     });
     app.tasks.start(collect_modules(app.engine.clone(), app.options.collect_interval));

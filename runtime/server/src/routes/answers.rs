@@ -15,6 +15,7 @@ use crate::{Problem, app::App};
 
 /// An answer of at most this many bytes belongs to its connection, like the buffers for reading.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
+pub const JSON: &str = "application/json";
 
 /// Answer with JSON.
 ///
@@ -23,10 +24,10 @@ const SMALL_BYTES_MAX: usize = 16 * 1024;
 pub fn answer(app: &App, what: &impl Serialize) -> Result<Response, Problem> {
     let json = encoded(what)?;
     if json.len() <= SMALL_BYTES_MAX {
-        return Ok(held(json, ()));
+        return Ok(held(JSON, json, ()));
     }
     let grant = app.engine.budget().take(Purpose::Answers, json.len()).ok_or_else(over_budget)?;
-    Ok(held(json, grant))
+    Ok(held(JSON, json, grant))
 }
 
 pub fn encoded(what: &impl Serialize) -> Result<Vec<u8>, Problem> {
@@ -34,11 +35,10 @@ pub fn encoded(what: &impl Serialize) -> Result<Vec<u8>, Problem> {
 }
 
 /// An answer that keeps something until the client has read it.
-pub fn held(json: Vec<u8>, kept: impl Send + 'static) -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, json.len().to_string())];
+pub fn held(content_type: &str, bytes: Vec<u8>, kept: impl Send + 'static) -> Response {
+    let headers = [(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_LENGTH, bytes.len().to_string())];
     // What is kept goes with the stream, after the bytes have been taken from it.
-    let parts = futures_util::stream::unfold((Some(Bytes::from(json)), kept), |(bytes, kept)| async move {
+    let parts = futures_util::stream::unfold((Some(Bytes::from(bytes)), kept), |(bytes, kept)| async move {
         bytes.map(|bytes| (Ok::<_, Infallible>(bytes), (None, kept)))
     });
     (headers, Body::from_stream(parts)).into_response()

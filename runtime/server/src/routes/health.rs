@@ -3,9 +3,10 @@
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 
+use super::{answers::held, lists::ListSlot};
 use crate::{
     Problem,
     app::App,
@@ -46,6 +47,7 @@ pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     ),
 )]
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    let slot = ListSlot::of(&app.scrapes).await?;
     let handlers = app.engine.described(app.engine.handlers().await?).await?;
     let metrics = app.engine.metrics();
     metrics.live_subjects.set(i64::try_from(app.engine.hub().watched()).unwrap_or(i64::MAX));
@@ -55,5 +57,5 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Respo
         true => (OPEN_METRICS_TYPE, text),
         false => (PROMETHEUS_TYPE, prometheus(&text)),
     };
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response())
+    Ok(held(content_type, text.into_bytes(), slot))
 }

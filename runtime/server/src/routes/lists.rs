@@ -6,9 +6,12 @@ use std::{io, sync::Arc, time::Duration};
 
 use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use super::answers::{encoded, held};
+use super::answers::{JSON, encoded, held};
 use crate::{Problem, app::App};
 
 /// How long a request waits for a slot.
@@ -25,7 +28,15 @@ impl ListSlot {
     /// # Errors
     /// `over-budget`: no slot is free within five seconds.
     pub async fn take(app: &App) -> Result<Self, Problem> {
-        match timeout(PATIENCE, Arc::clone(&app.lists).acquire_owned()).await {
+        Self::of(&app.lists).await
+    }
+
+    /// A slot among others than the lists'.
+    ///
+    /// # Errors
+    /// As for [`Self::take`].
+    pub async fn of(slots: &Arc<Semaphore>) -> Result<Self, Problem> {
+        match timeout(PATIENCE, Arc::clone(slots).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Self { _permit: permit }),
             _ => Err(too_many()),
         }
@@ -50,7 +61,7 @@ impl ListSlot {
     ) -> Result<Response, Problem> {
         let making = tokio::task::spawn_blocking(move || encoded(&make()?));
         let json = making.await.unwrap_or_else(|error| Err(Problem::internal("internal", &error)))?;
-        Ok(held(json, self))
+        Ok(held(JSON, json, self))
     }
 }
 
