@@ -75,7 +75,7 @@ fn a_key_of_which_nothing_is_selected_stands_as_it_was_repaired() {
         repaired += repair(&mut lived, replay, &request(), &new);
         let head = lived.log.head();
         for nothing in [
-            selecting(|selection| selection.keys = vec!["nobody".into()]),
+            selecting(|selection| selection.keys = vec!["none".into()]),
             selecting(|selection| selection.types = vec!["nothing.here".into()]),
             selecting(|selection| selection.after = head),
             selecting(|selection| selection.version = Some(head)),
