@@ -72,8 +72,8 @@ async fn what_was_applied_in_part_is_not_gone_on_with_under_another_version() {
     assert_eq!(keys(&client).await, expected.into_iter().collect::<Vec<_>>(), "the later member has none");
     // The same candidate again is another version: it is approved again.
     client.redeploy(&version(false), &digest).await.ok();
-    client.about_replay(id, "apply", &json!({})).await.is_problem(409, "version-changed");
     let asked = client.computed(id).await;
+    client.about_replay(id, "apply", &json!({})).await.is_problem(409, "version-changed");
     let whole = applied(&client, &asked, None).await;
     assert_eq!((&whole["state"], &whole["repaired"]), (&json!("applied"), &json!(2)), "{whole:#}");
 }

@@ -140,14 +140,14 @@ impl Handle {
     /// # Errors
     /// There is no such replay, or it has repaired nothing that could be undone.
     pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
-        let found = self.what_if_as_it_is(id).await?;
+        let mut found = self.what_if_as_it_is(id).await?;
+        // What it has repaired since is taken back, too: the undo is asked for anew, up to now.
+        if id.is_undo && found.item.row.is_undo_outdated(found.request.through) && self.0.what_ifs.forget(id) {
+            found = self.what_if_as_it_is(id).await?;
+        }
         let row = &found.item.row;
         let is_over = !row.is_open() && !row.may_be_approved(true);
-        let known = self.0.what_ifs.get(id);
-        // What it has repaired since is taken back, too.
-        let is_outdated = |known: &Known| id.is_undo && row.is_undo_outdated(known.request.through);
-        let known = known.filter(|known| !(is_outdated(known) && self.0.what_ifs.forget(id)));
-        match known {
+        match self.0.what_ifs.get(id) {
             None if is_over => Ok(found),
             known => {
                 let known = known.unwrap_or_else(|| self.0.what_ifs.begin(id, (*found.request).clone(), &self.0));
