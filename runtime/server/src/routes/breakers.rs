@@ -26,6 +26,7 @@ const HOST_BYTES_MAX: usize = 256;
 #[into_params(parameter_in = Query)]
 pub struct BreakersQuery {
     /// Only breakers behind this one: the `next` of the previous page.
+    #[param(pattern = r"^(handler/[a-z][a-z0-9\-]{0,63}|host/([a-z][a-z0-9\-]{0,63}@)?[A-Za-z0-9.:_\[\]\-]{1,256})$")]
     after: Option<String>,
     /// Maximum number of breakers (default 100, at most 1,000).
     #[param(minimum = 1, maximum = 1000)]
