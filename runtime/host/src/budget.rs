@@ -222,14 +222,14 @@ mod tests {
     #[test]
     fn a_share_is_never_exceeded_and_freed_with_its_grants() {
         let budget = Budget::new(1600);
-        assert_eq!((budget.share(Purpose::Requests), budget.share(Purpose::Uploads)), (300, 100));
-        let mut first = budget.take(Purpose::Requests, 250).expect("there are 300");
-        assert!(budget.take(Purpose::Requests, 51).is_none() && !first.grow(51), "301 in all");
-        assert!(first.grow(50), "300 in all");
-        assert_eq!((first.bytes(), budget.held_bytes(Purpose::Requests)), (300, 300));
+        assert_eq!((budget.share(Purpose::Requests), budget.share(Purpose::Uploads)), (200, 100));
+        let mut first = budget.take(Purpose::Requests, 150).expect("there are 200");
+        assert!(budget.take(Purpose::Requests, 51).is_none() && !first.grow(51), "201 in all");
+        assert!(first.grow(50), "200 in all");
+        assert_eq!((first.bytes(), budget.held_bytes(Purpose::Requests)), (200, 200));
         assert_eq!((budget.refusals(Purpose::Requests), budget.refusals(Purpose::Uploads)), (2, 0));
         budget.take(Purpose::Uploads, 100).expect("a share of its own");
-        first.shrink_to(220);
+        first.shrink_to(120);
         assert!(budget.take(Purpose::Requests, usize::MAX).is_none());
         drop(budget.take(Purpose::Requests, 80).expect("80 were given back"));
         drop(first);
@@ -246,7 +246,7 @@ mod tests {
         let other = budget.take(Purpose::Instances, 60).expect("70 in all");
         assert!(!large.grow(20), "there is another one");
         drop(other);
-        assert!(large.grow(200) && budget.take(Purpose::Requests, 31).is_none(), "others have their own share");
+        assert!(large.grow(200) && budget.take(Purpose::Requests, 21).is_none(), "others have their own share");
     }
 
     #[test]
