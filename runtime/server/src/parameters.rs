@@ -88,7 +88,7 @@ mod tests {
     fn the_parameters_are_those_of_the_document() {
         let parameters = Parameters::new(&crate::openapi());
         let of = |path: &str, method: Method| parameters.of(path, &method).map(BTreeSet::len);
-        assert_eq!(of("/v1/handlers", Method::GET), Some(0));
+        assert_eq!(of("/v1/handlers", Method::GET), Some(2));
         assert_eq!(of("/v1/events", Method::POST), Some(0));
         assert!(of("/v1/events", Method::GET).is_some_and(|names| names >= 4));
         assert_eq!(of("/v1/status/{*subject}", Method::HEAD), of("/v1/status/{*subject}", Method::GET));

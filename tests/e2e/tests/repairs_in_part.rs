@@ -1,5 +1,5 @@
 //! Repairs of which a part is left, on the real binary: keys that were not approved, keys that were refused, and versions that are deployed
-//! meanwhile. Nothing goes on that nobody asked for, and an undo is one of all repairs.
+//! meanwhile. Nothing goes on without being asked for, and an undo is one of all repairs.
 // JSON that lacks the requested member yields null, and the test reports it.
 #![allow(clippy::indexing_slicing)]
 
