@@ -15,22 +15,24 @@ use crate::{
 /// the HTTP library.
 const TARGET_BYTES_MAX: usize = 32 * 1024;
 
-/// Refuses what no route takes: a target that is too long, parameters that the endpoint does not have, an encoded body.
-pub fn check_request(parameters: &Parameters, request: &Request) -> Result<(), Response> {
+/// The refusal of what no route takes: a target that is too long, parameters that the endpoint does not have, an encoded body.
+pub fn refusal(parameters: &Parameters, request: &Request) -> Option<Response> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > TARGET_BYTES_MAX {
         let detail = format!("the path and the query are {target} bytes long; the maximum is {TARGET_BYTES_MAX}");
-        return Err(Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail).into_response());
+        return Some(Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail).into_response());
     }
     let path = request.extensions().get::<MatchedPath>();
-    let Some(known) = path.and_then(|path| parameters.of(path.as_str(), request.method())) else { return Ok(()) };
-    check(request.uri().query().unwrap_or_default(), known).map_err(Problem::into_response)?;
+    let known = path.and_then(|path| parameters.of(path.as_str(), request.method()))?;
+    if let Err(problem) = check(request.uri().query().unwrap_or_default(), known) {
+        return Some(problem.into_response());
+    }
     if is_encoded(request.headers()) {
         let detail = "the body has a Content-Encoding, and none is undone; send it as it is";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-encoding", detail);
-        return Err(([(header::ACCEPT_ENCODING, "identity")], problem).into_response());
+        return Some(([(header::ACCEPT_ENCODING, "identity")], problem).into_response());
     }
-    Ok(())
+    None
 }
 
 /// The answer after a panic.

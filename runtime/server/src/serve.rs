@@ -26,7 +26,7 @@ use crate::{
     pages,
     parameters::Parameters,
     parsing::Parsers,
-    refusals::{as_problem, check_request, internal},
+    refusals::{as_problem, internal, refusal},
     routes,
     unread::discard_the_rest,
 };
@@ -126,8 +126,8 @@ async fn around_router(State(app): State<App>, request: Request, next: Next) -> 
 
 /// Around each route, the choice of the method included.
 async fn around_route(State(parameters): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
-    if let Err(refused) = check_request(&parameters, &request) {
-        return refused;
+    if let Some(refusal) = refusal(&parameters, &request) {
+        return refusal;
     }
     // After a panic nothing of the request is used.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;

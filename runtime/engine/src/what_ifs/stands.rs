@@ -1,6 +1,6 @@
 //! What stands now, in the log.
 
-use weirgate_types::{HandlerName, Position, Record, StatusWrite};
+use weirgate_types::{HandlerName, Position, Record};
 
 use crate::{
     StorageError,
@@ -28,8 +28,8 @@ impl<'a> Now<'a> {
     ) -> Result<Option<PartWrite>, ReplayError> {
         while let Some(at) = before(from)? {
             let Some((first, record)) = self.sources.look.log().read(at).map_err(StorageError::from)? else { break };
-            if let Some(status) = self.write_in(&record, subject, |key| counts(first, key)) {
-                return Ok(Some(PartWrite { at: first, status }));
+            if let Some(found) = self.write_in((first, &record), subject, |key| counts(first, key)) {
+                return Ok(Some(found));
             }
             from = first;
         }
@@ -37,17 +37,23 @@ impl<'a> Now<'a> {
     }
 
     /// What a record leaves of a subject's part, of the keys that count.
-    fn write_in(&self, record: &Record, subject: &str, counts: impl Fn(&str) -> bool) -> Option<Option<StatusWrite>> {
+    fn write_in(
+        &self,
+        (at, record): (Position, &Record),
+        subject: &str,
+        counts: impl Fn(&str) -> bool,
+    ) -> Option<PartWrite> {
         if let Record::Repaired(repaired) = record
             && repaired.handler == *self.handler
             && counts(&repaired.key)
             && repaired.unset.iter().any(|unset| unset == subject)
         {
-            return Some(None);
+            return Some(PartWrite { at, status: None });
         }
         let written = record.effects().filter(|written| written.handler == self.handler && counts(written.key));
         let writes = written.flat_map(|written| &written.effects.status);
-        writes.filter(|write| write.subject == subject).last().map(|write| Some(write.clone()))
+        let last = writes.filter(|write| write.subject == subject).last()?;
+        Some(PartWrite { at, status: Some(last.clone()) })
     }
 }
 

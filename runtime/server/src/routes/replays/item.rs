@@ -255,9 +255,8 @@ fn state(id: PlanId, row: &ReplayRow, known: Option<&Known>) -> &'static str {
     let is_of_row = id.is_undo == row.undoes;
     match (is_of_row, row.state) {
         (true, ReplayState::Requested) => computed(known),
-        (true, state) => state.word(),
         (false, _) if id.is_undo => computed(known),
-        (false, state @ (ReplayState::Undone | ReplayState::UndoneInPart)) => state.word(),
+        (true, state) | (false, state @ (ReplayState::Undone | ReplayState::UndoneInPart)) => state.word(),
         (false, _) => ReplayState::Applied.word(),
     }
 }
