@@ -91,8 +91,7 @@ impl ModuleError {
     /// Whether the disk is full.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
-        matches!(self, Self::Storage { source, .. } if kinds.contains(&source.kind()))
+        matches!(self, Self::Storage { source, .. } if weirgate_types::is_out_of_space(source))
     }
 
     /// Whether the module is the cause, and not this machine.

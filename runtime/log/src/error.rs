@@ -121,8 +121,7 @@ impl std::fmt::Display for Code<'_> {
 
 /// Whether the error says that a resource has temporarily run out: disk space, a quota, or file descriptors.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-        || is_out_of_descriptors(error)
+    weirgate_types::is_out_of_space(error) || is_out_of_descriptors(error)
 }
 
 /// Whether the process (`EMFILE`) or the machine (`ENFILE`) has no file descriptor left.

@@ -6,6 +6,7 @@ mod cloudevents;
 mod commit;
 mod decisions;
 mod delivery;
+mod disk;
 mod epoch;
 mod event;
 mod ids;
@@ -29,6 +30,7 @@ pub use decisions::{
     Removed, TimerId,
 };
 pub use delivery::{AttemptFailure, DeliveryId, FailureClass, FailureKind};
+pub use disk::is_out_of_space;
 pub use epoch::{Epoch, Epochs, Known};
 pub use event::{Event, EventError, EventLimits, ExtensionValue, ImpliedKey};
 pub use ids::{Digest, HandlerName, IdError, KeyHash, KeyHasher, Position};

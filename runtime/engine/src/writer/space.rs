@@ -66,11 +66,8 @@ impl DiskSpace {
         }
         self.is_ready.store(false, Ordering::Relaxed);
         if !std::mem::replace(&mut self.is_full, true) {
-            let is_disk = matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-            );
-            let lack = if is_disk { "the disk is full" } else { "no file descriptor is free" };
+            let lack =
+                if weirgate_types::is_out_of_space(error) { "the disk is full" } else { "no file descriptor is free" };
             tracing::error!(%error, "{lack}; no new events are accepted until there is space");
         }
         false

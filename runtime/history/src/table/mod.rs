@@ -32,7 +32,6 @@ pub enum TableError {
 impl TableError {
     /// Whether it is about the disk, and no table.
     pub fn is_lack_of_space(&self) -> bool {
-        let Self::Io(error) = self else { return false };
-        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+        matches!(self, Self::Io(error) if weirgate_types::is_out_of_space(error))
     }
 }

@@ -7,7 +7,6 @@ mod sum;
 
 use std::{
     borrow::Cow,
-    io::ErrorKind,
     ops::Bound::{Excluded, Included, Unbounded},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -301,11 +300,7 @@ fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
 
 fn failure(error: &sled::Error) -> ViewError {
     match error {
-        sled::Error::Io(io)
-            if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) =>
-        {
-            ViewError::Full(error.to_string())
-        }
+        sled::Error::Io(io) if weirgate_types::is_out_of_space(io) => ViewError::Full(error.to_string()),
         _ => ViewError::Failed(error.to_string()),
     }
 }
@@ -313,6 +308,8 @@ fn failure(error: &sled::Error) -> ViewError {
 #[cfg(test)]
 mod tests {
     use weirgate_types::Epoch;
+
+    use std::io::ErrorKind;
 
     use super::*;
     use crate::table::Table;
