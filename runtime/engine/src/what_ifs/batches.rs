@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use weirgate_types::{Manifest, Position, Record};
 
 use super::{
-    Bounded,
     apply::{Applying, Ends, KeyEnd, is_busy, is_of_key},
     repair::Part,
 };
 use crate::{
     StorageError,
-    replay::{Examined, LaneId, Progress as _, ReplayError, WhatIf},
+    replay::{LaneId, ReplayError},
 };
 
 /// How often the keys are looked at again that change meanwhile, or whose repair has several records.
@@ -52,7 +51,7 @@ impl Applying<'_> {
             if left.is_empty() {
                 break;
             }
-            let (through, examined) = self.look_at_all()?;
+            let (through, examined) = self.look_at_all(None)?;
             for lane in std::mem::take(&mut left).into_keys() {
                 let part = match examined.get(&lane) {
                     Some(examined) => self.looked_at(&lane, (through, examined), round),
@@ -83,15 +82,5 @@ impl Applying<'_> {
             self.note(&mut ends, lane, &end);
         }
         Ok(ends)
-    }
-
-    /// What differs on all keys now, and up to where that was looked at.
-    fn look_at_all(&self) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
-        let sources = self.sources()?;
-        let through = sources.look.log().head();
-        let request = WhatIf { through, ..self.request.clone() };
-        let progress = Bounded::new(&self.known.watch, &request);
-        progress.go_on(through, 0)?;
-        Ok((through, sources.examine_handler(&request, &progress)?))
     }
 }

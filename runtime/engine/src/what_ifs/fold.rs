@@ -52,8 +52,8 @@ impl Applying<'_> {
         for round in 0..ROUNDS_MAX {
             refused = Refused::default();
             let mut is_over = true;
-            let (through, mut lanes) = self.receivers(&differing, &handlers)?;
-            lanes.retain(|lane, _| !whole.contains(lane));
+            let (through, mut lanes) = self.look_at_all(Some(&differing))?;
+            lanes.retain(|lane, _| handlers.contains(&lane.0) && !whole.contains(lane));
             for (lane, examined) in &lanes {
                 let name = || format!("{} {}", lane.0, lane.1);
                 match self.looked_at(lane, (through, examined), round) {
@@ -106,20 +106,17 @@ impl Applying<'_> {
         )))
     }
 
-    /// What differs at receivers now, and up to where that was looked at.
-    fn receivers(
+    /// What differs on all keys now, and up to where that was looked at; `emitting` as for [`Sources::examine_once`].
+    pub fn look_at_all(
         &self,
-        differing: &BTreeSet<LaneId>,
-        handlers: &BTreeSet<HandlerName>,
+        emitting: Option<&BTreeSet<LaneId>>,
     ) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
         let sources = self.sources()?;
         let through = sources.look.log().head();
         let request = WhatIf { through, ..self.request.clone() };
         let progress = Bounded::new(&self.known.watch, &request);
         progress.go_on(through, 0)?;
-        let mut lanes = sources.examine_receivers(&request, differing, &progress)?;
-        lanes.retain(|(handler, _), _| handlers.contains(handler));
-        Ok((through, lanes))
+        Ok((through, sources.examine_once(&request, emitting, &progress)?))
     }
 
     /// Repairs a key, if it is as it was looked at.

@@ -83,6 +83,12 @@ pub struct Replays {
     is_stopped: bool,
 }
 
+impl Known {
+    fn is_being_applied(&self) -> bool {
+        self.applied.as_ref().is_some_and(|applied| applied.is_running)
+    }
+}
+
 impl Replays {
     /// What is known of a replay. That counts as a use of it.
     pub fn used(&mut self, id: PlanId) -> Option<Known> {
@@ -118,7 +124,7 @@ impl Replays {
     pub fn apply(&mut self, id: PlanId, apply: Apply) -> Result<(), Refusal> {
         let is_queued = self.queue.iter().any(|(other, task)| *other == id && matches!(task, Task::Apply(_)));
         let known = self.known.get_mut(&id).ok_or(Refusal::ReplayNotReady(id.replay))?;
-        if is_queued || known.applied.as_ref().is_some_and(|applied| applied.is_running) {
+        if is_queued || known.is_being_applied() {
             return Err(Refusal::ReplayRuns(id.replay));
         }
         known.applied = Some(Applied { is_running: true, ..Applied::default() });
@@ -145,8 +151,7 @@ impl Replays {
 
     /// Ends the computation of a replay, and forgets it, unless it is being applied. Returns whether it is forgotten.
     pub fn forget_one(&mut self, id: PlanId) -> bool {
-        let is_running = |known: &Known| known.applied.as_ref().is_some_and(|applied| applied.is_running);
-        if self.known.get(&id).is_some_and(is_running) {
+        if self.known.get(&id).is_some_and(Known::is_being_applied) {
             return false;
         }
         self.queue.retain(|(queued, _)| *queued != id);
@@ -205,9 +210,7 @@ impl Replays {
     }
 
     fn is_idle(&self, id: PlanId, known: &Known) -> bool {
-        known.result.is_some()
-            && known.applied.as_ref().is_none_or(|applied| !applied.is_running)
-            && !self.queue.iter().any(|(queued, _)| *queued == id)
+        known.result.is_some() && !known.is_being_applied() && !self.queue.iter().any(|(queued, _)| *queued == id)
     }
 }
 

@@ -106,33 +106,22 @@ impl Sources {
         Ok(found)
     }
 
-    /// Examines the whole range without the receivers: what differs given the events of the log.
+    /// Examines the whole range once: what differs given the events of the log or, with keys of the handler in `emitting`, where receivers
+    /// have what the fork emits for these.
     ///
     /// # Errors
     /// As for [`Self::examine`]; [`ReplayError::Bound`].
-    pub fn examine_handler(
+    pub fn examine_once(
         &self,
         request: &WhatIf,
+        emitting: Option<&BTreeSet<LaneId>>,
         progress: &dyn Progress,
     ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
         let after = self.first(request)?;
-        let fork = self.fork(request, after, progress)?;
-        let (examined, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
-        bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
-    }
-
-    /// Examines the receivers of what the candidate emits for the handler's keys in `differing`.
-    ///
-    /// # Errors
-    /// As for [`Self::examine`]; [`ReplayError::Bound`].
-    pub fn examine_receivers(
-        &self,
-        request: &WhatIf,
-        differing: &BTreeSet<LaneId>,
-        progress: &dyn Progress,
-    ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
-        let after = self.first(request)?;
-        let fork = self.fork(request, after, progress)?.cascading(differing);
+        let mut fork = self.fork(request, after, progress)?;
+        if let Some(emitting) = emitting {
+            fork = fork.cascading(emitting);
+        }
         let (examined, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
         bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
     }
