@@ -21,6 +21,13 @@ fn answered<T>(engine: &mut Engine, mut answer: Answer<T>) -> Result<T, Refusal>
     answer.poll().expect("an answer")
 }
 
+/// An engine on which the handler is deployed.
+fn deployed(world: &World) -> Engine {
+    let mut engine = world.start(&world.module("m"));
+    deploy(&mut engine);
+    engine
+}
+
 fn step(engine: &mut Engine, step: ReplayStep) -> Result<Position, Refusal> {
     let answer = engine.step_replay(step, audit());
     answered(engine, answer)
@@ -218,9 +225,7 @@ fn another_version_ends_what_was_approved_for_the_one_before() {
 #[test]
 fn a_replay_that_ended_in_part_leaves_its_handler_to_others() {
     let world = World::new();
-    let module = world.module("m");
-    let mut engine = world.start(&module);
-    deploy(&mut engine);
+    let mut engine = deployed(&world);
     let [replay, other] = [1, 2].map(|_| request(&mut engine));
     let approved = begin(&mut engine, replay);
     let in_part = ReplayStep::End { replay, end: ReplayEnd::InPart };
@@ -250,9 +255,7 @@ fn a_replay_that_ended_in_part_leaves_its_handler_to_others() {
 #[test]
 fn an_undo_from_before_a_repair_is_not_approved() {
     let world = World::new();
-    let module = world.module("m");
-    let mut engine = world.start(&module);
-    deploy(&mut engine);
+    let mut engine = deployed(&world);
     let replay = request(&mut engine);
     begin(&mut engine, replay);
     let held = hold(&mut engine);
@@ -276,9 +279,7 @@ fn an_undo_from_before_a_repair_is_not_approved() {
 #[test]
 fn a_timer_that_came_due_is_not_set() {
     let world = World::new();
-    let module = world.module("m");
-    let mut engine = world.start(&module);
-    deploy(&mut engine);
+    let mut engine = deployed(&world);
     let replay = request(&mut engine);
     begin(&mut engine, replay);
     let now_ms = world.clock.wall_ms();
@@ -305,9 +306,7 @@ fn a_timer_that_came_due_is_not_set() {
 #[test]
 fn a_hold_that_no_caller_has_is_over() {
     let world = World::new();
-    let module = world.module("m");
-    let mut engine = world.start(&module);
-    deploy(&mut engine);
+    let mut engine = deployed(&world);
     // Its caller has gone before it began.
     drop(engine.hold_key(handler(), "k1".to_owned()));
     engine.pass().expect("a pass");
