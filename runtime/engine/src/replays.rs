@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, KeyHash, Position, Repaired, ReplayEnd, ReplayRequested};
+use weirgate_views::Views;
 
-use crate::{Refusal, StorageError};
+use crate::{Refusal, StorageError, keys};
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +108,12 @@ impl ReplayRow {
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StorageError> {
         postcard::to_stdvec(self).map_err(StorageError::encode("a replay"))
+    }
+
+    /// Whether the repairs of a replay were undone, all of them.
+    pub(crate) fn is_undone_in(views: &Views, replay: Position) -> Result<bool, StorageError> {
+        let row = views.get(&keys::replay(replay))?.map(|value| Self::decode(&value)).transpose()?;
+        Ok(row.is_some_and(|row| row.state == ReplayState::Undone))
     }
 
     /// Whether a plan of it is approved, and not over.

@@ -59,6 +59,13 @@ impl Commit {
         Written { handler: &self.handler, key: &self.key, effects: &self.effects, version: Some(self.version) }
     }
 
+    /// Whether it leaves its key's state in its version: it may have found nothing to rewrite.
+    #[must_use]
+    pub fn sets_state_version(&self) -> bool {
+        let is_kept = matches!(self.outcome, Outcome::Completed | Outcome::Withheld);
+        is_kept && (!self.effects.state.is_empty() || self.migrated_from.is_some())
+    }
+
     /// Size of the commit in a record, in bytes.
     #[must_use]
     pub fn encoded_size(&self) -> usize {

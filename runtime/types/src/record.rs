@@ -353,6 +353,18 @@ impl Record {
         self.commits().iter().map(Commit::written).chain(repaired)
     }
 
+    /// The version that a record leaves the state of a handler and key in; `None`: it writes none.
+    #[must_use]
+    pub fn state_version_of(&self, handler: &HandlerName, key: &str) -> Option<u32> {
+        if let Self::Repaired(repaired) = self {
+            let writes = repaired.handler == *handler && repaired.key == key && !repaired.effects.state.is_empty();
+            return writes.then_some(repaired.state_version);
+        }
+        let of_lane = self.commits().iter().filter(|commit| commit.handler == *handler && commit.key == key);
+        let mut writes = of_lane.filter(|commit| commit.sets_state_version());
+        writes.next_back().map(|commit| commit.state_version)
+    }
+
     /// A delivery's commit in the record.
     #[must_use]
     pub fn commit_of(&self, delivery: &DeliveryId) -> Option<&Commit> {

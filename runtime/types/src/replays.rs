@@ -67,7 +67,7 @@ pub struct Repaired {
     pub depth: u32,
     /// Nothing is withheld.
     pub effects: Effects,
-    /// The form of its state writes: the `state_version` of the deployment in force.
+    /// The version of the state that its writes leave: that of the deployment which came to it, or what the state had before.
     pub state_version: u32,
     /// The subjects whose status loses the handler's part.
     pub unset: Vec<String>,

@@ -197,7 +197,7 @@ async fn the_command_line_asks_shows_approves_applies_and_undoes() {
     let asked = cli.run(&["replays", "what-if", "activation", "--wait", "--reason", "who has no key?"]);
     let text = String::from_utf8_lossy(&asked.stdout).into_owned();
     assert!(asked.status.success(), "{asked:?}");
-    assert!(text.contains("org/1: member/early-1: as before -> active (Has a key)"), "{text}");
+    assert!(text.contains("org/1: member/early-1: none -> active (Has a key)"), "{text}");
     let listed = cli.json(&["replays", "list"]);
     let replay = &listed["replays"][0];
     let (id, plan) = (id_of(replay), replay["found"]["plan"].as_str().expect("a plan"));

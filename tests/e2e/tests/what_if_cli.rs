@@ -62,7 +62,7 @@ async fn events_that_only_the_new_version_takes_are_affected() {
     client.redeploy(&wide, &digest).await.ok();
     let affected = ["handlers", "affected", "mender", "--between", "1", "2"];
     let text = printed(&cli, &affected);
-    assert!(text.contains("left: left: as before -> done") && !text.contains("taken"), "{text}");
+    assert!(text.contains("left: left: none -> done") && !text.contains("taken"), "{text}");
     let asked = printed_json(&cli, &affected);
     let keys: Vec<_> = asked["differences"].as_array().expect("differences").iter().map(|one| &one["key"]).collect();
     assert_eq!((keys.as_slice(), &asked["found"]["keys"]), (&[&json!("left")][..], &json!(1)), "{asked:#}");

@@ -1,6 +1,6 @@
 //! The state of keys, and its version.
 
-use weirgate_types::{Commit, FIRST_STATE_VERSION, HandlerName, Outcome, Position, Written};
+use weirgate_types::{Commit, FIRST_STATE_VERSION, HandlerName, Position, Written};
 
 use super::Projection;
 use crate::{
@@ -23,9 +23,12 @@ impl Projection {
 
     /// A commit may change the version of its key's state, also where it found nothing to rewrite.
     pub(super) fn migrated(&mut self, commit: &Commit) -> Result<(), StorageError> {
-        let is_kept = matches!(commit.outcome, Outcome::Completed | Outcome::Withheld);
-        let writes = !commit.effects.state.is_empty() || commit.migrated_from.is_some();
-        if is_kept && writes { self.keep_state_version(commit.written(), commit.state_version) } else { Ok(()) }
+        // No version of the handler goes back to the first: only repairs do.
+        let is_later = commit.state_version > FIRST_STATE_VERSION;
+        if is_later && commit.sets_state_version() {
+            return self.keep_state_version(commit.written(), commit.state_version);
+        }
+        Ok(())
     }
 
     /// The version of a key's state, as it will be once the gathered changes are written.
@@ -36,16 +39,15 @@ impl Projection {
 
     /// A key has a row only while it has state, and only of a later version than the first.
     pub(super) fn keep_state_version(&mut self, written: Written<'_>, version: u32) -> Result<(), StorageError> {
-        if version <= FIRST_STATE_VERSION {
-            return Ok(());
-        }
         let Written { handler, key, effects, .. } = written;
         let row = keys::state_version(handler, key);
         let removes = effects.state.iter().any(|write| write.value.is_none());
-        if removes && self.scan_keys(&keys::states(handler, key), 1)?.is_empty() {
-            self.remove(row);
-        } else if self.state_version(handler, key)? != version {
-            self.put(row, keys::state_version_value(version));
+        let is_empty = removes && self.scan_keys(&keys::states(handler, key), 1)?.is_empty();
+        let stood = self.state_version(handler, key)?;
+        match version > FIRST_STATE_VERSION && !is_empty {
+            true if stood != version => self.put(row, keys::state_version_value(version)),
+            false if stood > FIRST_STATE_VERSION => self.remove(row),
+            _ => {}
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use weirgate_types::{HandlerName, Position, Repaired};
 
 use super::{Engine, Hold};
 use crate::{
-    Audit, Choices, Computed, PlanId, WhatIfProgress,
+    Audit, Choices, Computed, PlanId, ReplayRow, WhatIfProgress,
     replay::{Examined, LaneId, Load, MayCall, NoOutside, ReplayError, Sources, WhatIf},
     what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look},
 };
@@ -96,6 +96,8 @@ impl Engine {
     fn sources(&self, replay: &Replay) -> Sources {
         let look = Arc::new(self.handle.history().look());
         let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(NoOutside));
-        Sources { look, modules, outside, may_call: MayCall::Nothing }
+        let views = self.views().clone();
+        let is_undone = Arc::new(move |replay| ReplayRow::is_undone_in(&views, replay));
+        Sources { look, modules, outside, may_call: MayCall::Nothing, is_undone }
     }
 }

@@ -7,6 +7,7 @@ use weirgate_types::Position;
 
 use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands::Now};
 use crate::{
+    ReplayRow,
     handle::Shared,
     replay::{KeyPlan, Load, MayCall, MissingAnswers, Progress, ReplayError, Runs, Sources, WhatIf, plan_digest},
 };
@@ -56,7 +57,9 @@ pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Resu
             Err(error) => return Err(error.into()),
             Ok(_) => {
                 let modules = Arc::clone(shared.modules.host()) as Arc<dyn Load>;
-                return Ok(Sources { look, modules, outside, may_call });
+                let views = shared.statuses.views.clone();
+                let is_undone = Arc::new(move |replay| ReplayRow::is_undone_in(&views, replay));
+                return Ok(Sources { look, modules, outside, may_call, is_undone });
             }
         }
     }

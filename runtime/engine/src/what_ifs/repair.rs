@@ -134,7 +134,7 @@ impl Repairing<'_> {
             key: key.clone(),
             part: *part,
             version: in_force.version,
-            state_version: in_force.state_version,
+            state_version: plan.state_version.unwrap_or(in_force.state_version),
             from: examined.notes.from,
             through: *through,
             depth: plan.emitted.iter().map(|planned| planned.depth).max().unwrap_or(1),

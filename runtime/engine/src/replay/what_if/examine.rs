@@ -16,7 +16,7 @@ use super::{
     outside::{MayCall, Outside},
     request::{Runs, WhatIf},
     run::{Candidate, Fork, LaneId},
-    walk::{Walk, in_force},
+    walk::{IsUndone, Walk, in_force},
 };
 use crate::{
     StorageError,
@@ -68,6 +68,7 @@ pub struct Sources {
     /// Where calls without a recorded answer go, and which are made.
     pub outside: Arc<dyn Outside>,
     pub may_call: MayCall,
+    pub is_undone: IsUndone,
 }
 
 impl Sources {
@@ -144,7 +145,7 @@ impl Sources {
         request.selection.keys = vec![key.to_owned()];
         let mut fork = self.fork(&request, after, progress)?;
         self.begin(&mut fork, after)?;
-        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules));
+        let mut walk = self.walk();
         let records = KeyRecords::new(self, key, &request, after);
         fork.run(&mut walk, records)?;
         Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
@@ -168,7 +169,7 @@ impl Sources {
         executed: &mut u64,
     ) -> Result<(BTreeMap<LaneId, Examined>, Option<Bound>), ReplayError> {
         self.begin(&mut fork, after)?;
-        let mut walk = Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules));
+        let mut walk = self.walk();
         let mut at = after;
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
         let bound = match fork.run(&mut walk, records) {
@@ -178,6 +179,10 @@ impl Sources {
         };
         *executed += fork.executed;
         Ok((fork.into_examined(), bound))
+    }
+
+    fn walk(&self) -> Walk {
+        Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), Arc::clone(&self.is_undone))
     }
 
     fn begin(&self, fork: &mut Fork<'_>, after: Position) -> Result<(), ReplayError> {

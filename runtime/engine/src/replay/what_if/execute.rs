@@ -67,6 +67,8 @@ impl Fork<'_> {
         for (one, by) in delivered.iter_mut().zip(&by) {
             if *by == By::Candidate || *by == By::Dropped && !one.is_dropped {
                 self.selected.insert(&one.lane);
+            } else if *by != By::Dropped && self.is_of_the_handlers(one) && one.closed().is_some() {
+                self.left_out.insert(&one.lane);
             }
             one.is_dropped = *by == By::Dropped;
             if *by == By::Candidate {
@@ -181,16 +183,19 @@ impl Fork<'_> {
         Ok(if again { By::Version(version) } else { By::Record })
     }
 
+    /// Whether it is a delivery of the handler that is asked about. What the runtime sent is history.
+    fn is_of_the_handlers(&self, one: &Delivered<'_>) -> bool {
+        one.delivery.handler == self.request.handler && !one.event.r#type.starts_with(RUNTIME_TYPES)
+    }
+
     fn is_selected(
         &self,
         walk: &mut Walk,
         one: &Delivered<'_>,
         (closed, version): (Closed, Position),
     ) -> Result<bool, ReplayError> {
-        // What the runtime sent is history.
-        let is_runtimes = one.event.r#type.starts_with(RUNTIME_TYPES);
         let may_differ = one.cause.is_some() || self.may_differ(&one.lane);
-        if one.delivery.handler != self.request.handler || is_runtimes || !may_differ {
+        if !self.is_of_the_handlers(one) || !may_differ {
             return Ok(false);
         }
         let facts = Facts {

@@ -32,6 +32,8 @@ pub struct StatusSides {
     pub fork_at: Position,
     /// The record with which they began to differ.
     pub since: Position,
+    /// The handler's part of the status before that, if one side has not written it since.
+    stood: Option<StatusWrite>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -100,38 +102,51 @@ impl Lane {
         &self.emissions
     }
 
-    /// Takes a delivery. `value` and `timer` say what the log holds just before it. Returns which of the emitted events
-    /// correspond.
+    /// Takes a delivery. `value`, `timer` and `part` say what the log holds just before it: of a subject's status, the handler's part.
+    /// Returns which of the emitted events correspond.
     ///
     /// # Errors
-    /// Those of `value` and `timer`.
+    /// Those of `value`, `timer` and `part`.
     pub fn fold<E>(
         &mut self,
         both: Both<'_>,
         value: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
         timer: impl Fn(&str) -> Result<Option<TimerSetting>, E>,
+        part: impl Fn(&str) -> Result<Option<StatusWrite>, E>,
     ) -> Result<Pairs, E> {
         let Both { recorded, fork, .. } = both;
         let (stands, now) = (recorded.state.iter().map(value_of), fork.state.iter().map(value_of));
         overlay(&mut self.state, stands, now, value)?;
         let (stands, now) = (recorded.timers.iter().map(setting_of), fork.timers.iter().map(setting_of));
         overlay(&mut self.timers, stands, now, timer)?;
-        self.fold_status(both);
+        self.fold_status(both, part)?;
         let [recorded, now] = [recorded, fork].map(emitted);
         let pairs = pair(&recorded, &now);
         self.emissions.fold(both, &recorded, &now, &pairs);
         Ok(pairs)
     }
 
-    /// A repair removed the handler's part of these subjects' status.
-    pub fn unset(&mut self, subjects: &[String], at: Position) {
+    /// A repair removed the handler's part of these subjects' status; `part` says what it was just before.
+    ///
+    /// # Errors
+    /// Those of `part`.
+    pub fn unset<E>(
+        &mut self,
+        subjects: &[String],
+        at: Position,
+        part: impl Fn(&str) -> Result<Option<StatusWrite>, E>,
+    ) -> Result<(), E> {
         for subject in subjects {
-            let mut sides = self.status.remove(subject).unwrap_or_else(|| StatusSides::since(at));
+            let mut sides = match self.status.remove(subject) {
+                Some(sides) => sides,
+                None => StatusSides::since(at, part(subject)?),
+            };
             (sides.recorded, sides.recorded_at) = (Side::Unset, at);
             if !sides.is_same() {
                 self.status.insert(subject.clone(), sides);
             }
         }
+        Ok(())
     }
 
     /// A repair has handed an event of the log over to the handler.
@@ -153,9 +168,13 @@ impl Lane {
         }
     }
 
-    fn fold_status(&mut self, Both { at, recorded, fork, .. }: Both<'_>) {
+    fn fold_status<E>(
+        &mut self,
+        Both { at, recorded, fork, .. }: Both<'_>,
+        part: impl Fn(&str) -> Result<Option<StatusWrite>, E>,
+    ) -> Result<(), E> {
         if self.status.is_empty() && recorded.status == fork.status {
-            return;
+            return Ok(());
         }
         let [recorded, fork] = [recorded, fork].map(by_subject);
         let subjects: BTreeSet<&str> = recorded.keys().chain(fork.keys()).copied().collect();
@@ -165,7 +184,11 @@ impl Lane {
             if written == now {
                 continue;
             }
-            let mut sides = sides.unwrap_or_else(|| StatusSides::since(at));
+            let mut sides = match sides {
+                Some(sides) => sides,
+                None if written.is_some() && now.is_some() => StatusSides::since(at, None),
+                None => StatusSides::since(at, part(subject)?),
+            };
             if let Some(write) = written {
                 (sides.recorded, sides.recorded_at) = (Side::Written((*write).clone()), at);
             }
@@ -176,16 +199,37 @@ impl Lane {
                 self.status.insert(subject.to_owned(), sides);
             }
         }
+        Ok(())
     }
 }
 
 impl StatusSides {
-    fn since(at: Position) -> Self {
-        Self { since: at, ..Self::default() }
+    fn since(at: Position, stood: Option<StatusWrite>) -> Self {
+        Self { since: at, stood, ..Self::default() }
+    }
+
+    /// The handler's part as the log has it, by what this key wrote; `None`: it has none.
+    #[must_use]
+    pub fn is(&self) -> Option<&StatusWrite> {
+        self.part(&self.recorded)
+    }
+
+    /// The handler's part in the fork.
+    #[must_use]
+    pub fn would_be(&self) -> Option<&StatusWrite> {
+        self.part(&self.fork)
+    }
+
+    fn part<'a>(&'a self, side: &'a Side) -> Option<&'a StatusWrite> {
+        match side {
+            Side::Written(write) => Some(write),
+            Side::AsBefore => self.stood.as_ref(),
+            Side::Unset => None,
+        }
     }
 
     fn is_same(&self) -> bool {
-        self.recorded == self.fork
+        self.is() == self.would_be()
     }
 }
 
@@ -259,7 +303,13 @@ mod tests {
         let (event, at, first_emitted) = (Position(1), Position(2), Position(3));
         let both = Both { event, at, depth: 1, recorded, first_emitted, fork };
         let stands: BTreeMap<_, _> = stands.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-        lane.fold(both, |name| Ok::<_, ()>(stands.get(name).cloned()), |_| Ok(None)).expect("no error");
+        lane.fold(
+            both,
+            |name| Ok::<_, ()>(stands.get(name).cloned()),
+            |_| Ok(None),
+            |subject| Ok((subject == "known").then(|| status("known", "a").status.swap_remove(0))),
+        )
+        .expect("no error");
     }
 
     #[test]
@@ -315,6 +365,25 @@ mod tests {
         assert!(matches!((&sides.recorded, &sides.fork), (Side::Written(_), Side::AsBefore)));
         fold(&mut lane, &status("o", "c"), &status("o", "c"), &[]);
         assert!(lane.is_same(), "{lane:?}");
+    }
+
+    #[test]
+    fn a_status_that_one_side_writes_as_it_was_before_does_not_differ() {
+        let write = |state: &str| status("known", state);
+        let mut lane = Lane::default();
+        fold(&mut lane, &write("a"), &Effects::default(), &[]);
+        fold(&mut lane, &Effects::default(), &write("a"), &[]);
+        assert!(lane.is_same(), "{lane:?}");
+        fold(&mut lane, &write("b"), &Effects::default(), &[]);
+        assert_eq!(lane.status.get("known").and_then(StatusSides::would_be), write("a").status.first());
+        fold(&mut lane, &write("a"), &Effects::default(), &[]);
+        assert!(lane.is_same(), "{lane:?}");
+        let unset = |lane: &mut Lane, stood: Option<StatusWrite>| {
+            lane.unset(&["known".to_owned()], Position(2), |_| Ok::<_, ()>(stood.clone())).expect("no error");
+            lane.is_same()
+        };
+        assert!(!unset(&mut lane, write("a").status.pop()));
+        assert!(unset(&mut Lane::default(), None), "there was none");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod lane;
 mod notes;
 mod outcome;
 mod outside;
+mod parts;
 mod plan;
 mod repaired;
 mod request;
@@ -33,9 +34,11 @@ pub use filter::Filter;
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
 pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
+pub use parts::Parts;
 pub use plan::{KeyPlan, PartWrite, Planned, Stands, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;
+pub use walk::IsUndone;
 pub(crate) use walk::in_force;
 
 /// Who follows a what-if.

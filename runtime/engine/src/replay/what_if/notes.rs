@@ -60,7 +60,7 @@ impl<T: Serialize> Listed<T> {
 pub struct Examined {
     pub lane: Lane,
     pub notes: Notes,
-    /// The form of its state in the fork, once a delivery was executed.
+    /// The version of its state in the fork, once that follows from other records than in the log.
     pub state_version: Option<u32>,
 }
 
@@ -134,6 +134,17 @@ impl Fails {
         );
         Self { event: *from, reason, needs: None, is_open: false }
     }
+
+    /// A replay of another handler that folded the key again, with events that the log does not have.
+    #[must_use]
+    pub fn folded(repaired: &Repaired) -> Self {
+        let Repaired { replay, from, .. } = repaired;
+        let reason = format!(
+            "the replay {replay} of another handler has folded the key again, and what the candidate would come to with its events cannot be \
+             told; undo that replay first"
+        );
+        Self { event: *from, reason, needs: None, is_open: false }
+    }
 }
 
 impl Examined {
@@ -153,9 +164,8 @@ impl Examined {
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        let Notes { opened, outcomes, path, unanswered, not_made, past_timers, .. } = &self.notes;
+        let Notes { outcomes, path, unanswered, not_made, past_timers, .. } = &self.notes;
         self.lane.is_same()
-            && opened.is_empty()
             && outcomes.is_empty()
             && path.is_empty()
             && unanswered.is_empty()

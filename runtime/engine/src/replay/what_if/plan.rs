@@ -21,6 +21,8 @@ pub const RECORD_BYTES_MAX: usize = 8 << 20;
 pub struct KeyPlan {
     pub key: String,
     pub state: Vec<StateWrite>,
+    /// The version of the state that these leave; `None`: that of the version in force.
+    pub state_version: Option<u32>,
     pub status: Vec<StatusWrite>,
     /// Subjects whose status loses the handler's part.
     pub unset: Vec<String>,
@@ -95,6 +97,7 @@ impl KeyPlan {
         let write =
             |(name, value): (&String, &Option<Vec<u8>>)| StateWrite { name: name.clone(), value: value.clone() };
         plan.state = lane.state().iter().map(write).collect();
+        plan.state_version = examined.state_version.filter(|_| !plan.state.is_empty());
         plan.take_timers(lane.timers(), now_ms);
         for (subject, sides) in lane.status() {
             plan.take_status(subject, sides, stands)?;
@@ -167,9 +170,9 @@ impl KeyPlan {
         let emitted = self.emitted.iter().map(|one| (one.delivery, one.index, content(&one.event)));
         let stays = self.stays.iter().map(|one| (one.at, content(&one.event)));
         let calls = self.calls.iter().map(|(by, call)| (*by, &call.step, call.request.digest));
-        let Self { key, state, status, unset, timers, past_timers, refused, needs, .. } = self;
+        let Self { key, state, state_version, status, unset, timers, past_timers, refused, needs, .. } = self;
         let parts = (
-            (key, state, status, unset, timers, past_timers, refused, needs),
+            (key, state, state_version, status, unset, timers, past_timers, refused, needs),
             emitted.collect::<Vec<_>>(),
             stays.collect::<Vec<_>>(),
             calls.collect::<Vec<_>>(),
@@ -189,7 +192,7 @@ impl KeyPlan {
 
     /// The last writer by position owns a part, in the log and in the fork: where that is another key, its status stays.
     fn take_status<S: Stands>(&mut self, subject: &str, sides: &StatusSides, stands: &S) -> Result<(), S::Error> {
-        let StatusSides { recorded, fork, recorded_at, fork_at, since } = sides;
+        let StatusSides { recorded, fork, recorded_at, fork_at, since, .. } = sides;
         let beside = stands.part_beside(&self.key, subject, *since)?;
         if beside.as_ref().is_some_and(|beside| beside.at > *(recorded_at.max(fork_at))) {
             self.others.push(subject.to_owned());

@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use weirgate_types::{KeyRepaired, Position, Repaired};
+use weirgate_types::{Effects, KeyRepaired, Position, Repaired};
 
 use super::{
     lane::Both,
@@ -39,68 +39,91 @@ impl Lanes {
     }
 }
 
+/// What of an earlier repair is in the fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Has {
+    All,
+    /// Its events: they are not withdrawn, and the undo of the repair has dealt with them.
+    Events,
+    /// The fork's own deliveries take its place, or it is asked what would be without it.
+    Nothing,
+}
+
 impl Fork<'_> {
-    /// Whether a receiver was folded again because of this handler's keys; in the fork, receivers have the right events from the beginning.
-    fn was_folded(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<bool, ReplayError> {
-        let is_receiver = self.cascade.is_some() && repaired.handler != self.request.handler;
-        // Where no other event has reached it, all stands.
-        let is_reached = is_receiver && repaired.through > self.after && self.examined.contains_key(lane);
-        Ok(is_reached && walk.handler_of(repaired.replay)? == self.request.handler)
+    /// What of an earlier repair is in the fork: what it wrote is part of what stands, and not of the fork, where its handler's deliveries
+    /// are executed again.
+    fn has(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<Has, ReplayError> {
+        let without = |is_without| if is_without { Has::Nothing } else { Has::All };
+        let asked = walk.asked(repaired.replay)?;
+        if let Runs::Without(replay) = self.request.runs {
+            return Ok(match repaired.replay == replay {
+                _ if repaired.is_undo => Has::All,
+                // It was undone while others stood on it; without them it would come back.
+                false if asked.is_undone => Has::Events,
+                is_it => without(is_it),
+            });
+        }
+        if repaired.through <= self.after {
+            return Ok(Has::All);
+        }
+        Ok(without(match repaired.handler == self.request.handler {
+            // Of a key that is not executed again, all stands; and what it came to when it was folded again, with other events than the
+            // log has.
+            true => self.selected.has(lane) && self.may_differ(lane) && asked.handler == self.request.handler,
+            // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
+            // beginning. Where no other event has reached it, all stands.
+            false => {
+                let is_reached = self.cascade.is_some() && self.examined.contains_key(lane);
+                is_reached && asked.handler == self.request.handler
+            }
+        }))
     }
 
     /// Whether the selection takes all deliveries that an earlier repair has taken.
-    fn takes_all_of(&self, walk: &Walk, repaired: &Repaired) -> Result<bool, ReplayError> {
-        let earlier = walk.selection_of(repaired.replay)?;
-        Ok(repaired.from > self.after && self.request.selection.takes_all_of(&earlier))
+    fn takes_all_of(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<bool, ReplayError> {
+        let is_no_less = || {
+            let asked = walk.asked(repaired.replay)?;
+            Ok::<_, ReplayError>(self.request.selection.takes_all_of(&asked.selection))
+        };
+        Ok(repaired.from > self.after && (!self.left_out.has(lane) || is_no_less()?))
     }
 
-    /// What an earlier repair wrote is part of what stands, and not of the fork, where its handler's deliveries are executed again.
+    /// Takes an earlier repair.
     pub(super) fn repaired(&mut self, walk: &Walk, position: Position, repaired: &Repaired) -> Result<(), ReplayError> {
         let lane = (repaired.handler.clone(), repaired.key.clone());
-        let is_own = repaired.handler == self.request.handler && repaired.through > self.after;
-        let is_without = match self.request.runs {
-            // Of a key that is not executed again, all stands.
-            Runs::Candidate(_) => {
-                let is_executed = is_own && self.selected.has(&lane) && self.may_differ(&lane);
-                is_executed || self.was_folded(walk, repaired, &lane)?
-            }
-            Runs::Without(replay) => repaired.replay == replay && !repaired.is_undo,
-        };
+        let has = self.has(walk, repaired, &lane)?;
+        let is_without = has == Has::Nothing;
         let mut examined = self.open_lane(&lane);
-        let fork = if is_without { &NOTHING } else { &repaired.effects };
+        self.note_folded(walk, repaired, &mut examined)?;
+        let events = Effects { emitted: repaired.effects.emitted.clone(), ..NOTHING.clone() };
+        let fork = match has {
+            Has::All => &repaired.effects,
+            Has::Events => &events,
+            Has::Nothing => &NOTHING,
+        };
         let (recorded, first_emitted) = (&repaired.effects, position.next());
         let (event, at, depth) = (repaired.from, position, repaired.depth);
         let both = Both { event, at, depth, recorded, first_emitted, fork };
         let value = |name: &str| Ok(walk.state(&lane)?.get(name).cloned());
         let timer = |name: &str| walk.timer(&lane, name);
-        let pairs = examined.lane.fold::<ReplayError>(both, value, timer)?;
-        if is_without {
-            examined.lane.unset(&repaired.unset, position);
+        let part = |subject: &str| walk.part_before(&lane.0, subject, position);
+        let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
+        if has != Has::All {
+            examined.lane.unset::<ReplayError>(&repaired.unset, position, part)?;
+        }
+        if !repaired.effects.state.is_empty() {
+            examined.state_version = match has {
+                Has::All => examined.state_version.map(|_| repaired.state_version),
+                Has::Events | Has::Nothing => examined.state_version.or(walk.state_version(&lane)?),
+            };
         }
         if self.cascade.is_some() {
             self.substitutes.emitted((&repaired.effects, fork), (None, first_emitted), &pairs, &lane);
         }
-        let handed_over = repaired.corrected.as_ref().and_then(|event| KeyRepaired::from_data(&event.data).ok());
-        match (handed_over.filter(|_| is_without), &self.request.runs) {
-            (Some(handed_over), Runs::Candidate(_)) => examined.settle(&handed_over),
-            // Without the repair its handler would not have been asked to compensate it.
-            (Some(_), Runs::Without(_)) => {
-                self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
-            }
-            // What stands in the fork too was compensated there too.
-            (None, _) => {}
+        if is_without {
+            self.left_out_repair(walk, (position, repaired), &lane, &mut examined)?;
         }
-        if let (true, Runs::Without(replay)) = (is_without, &self.request.runs) {
-            examined.notes.unmade(walk.answers_of(*replay, &lane)?);
-        }
-        if is_own && is_without && matches!(self.request.runs, Runs::Candidate(_)) {
-            if repaired.is_undo {
-                examined.notes.repairs_left_out.remove(&repaired.replay);
-            } else if !self.takes_all_of(walk, repaired)? {
-                examined.notes.repairs_left_out.insert(repaired.replay, Fails::repaired(repaired));
-            }
-        }
-        if is_without && examined.lane.is_same() && examined.notes.fails().is_none() {
+        if has != Has::All && examined.lane.is_same() && examined.notes.fails().is_none() {
             // What differed on the way was repaired.
             examined = Examined::default();
         }
@@ -108,6 +131,47 @@ impl Fork<'_> {
             examined.notes.begin(repaired.from);
             examined.notes.through = position;
             self.keep(lane, examined)?;
+        }
+        Ok(())
+    }
+
+    /// What a key came to when another handler's replay folded it again stands, unless the candidate comes to something else before that: what
+    /// that would be with the events of the fold cannot be told.
+    fn note_folded(&self, walk: &Walk, repaired: &Repaired, examined: &mut Examined) -> Result<(), ReplayError> {
+        let is_own = repaired.handler == self.request.handler && matches!(self.request.runs, Runs::Candidate(_));
+        if is_own && !examined.lane.is_same() && walk.asked(repaired.replay)?.handler != self.request.handler {
+            examined.notes.repairs_left_out.insert(repaired.replay, Fails::folded(repaired));
+        }
+        Ok(())
+    }
+
+    /// What follows from a repair that is not in the fork.
+    fn left_out_repair(
+        &mut self,
+        walk: &Walk,
+        (position, repaired): (Position, &Repaired),
+        lane: &LaneId,
+        examined: &mut Examined,
+    ) -> Result<(), ReplayError> {
+        let is_undone = !repaired.is_undo && walk.asked(repaired.replay)?.is_undone;
+        let handed_over = repaired.corrected.as_ref().and_then(|event| KeyRepaired::from_data(&event.data).ok());
+        match (handed_over, &self.request.runs) {
+            (Some(handed_over), Runs::Candidate(_)) if !is_undone => examined.settle(&handed_over),
+            // Its handler would not have been asked to compensate it; of a repair that was undone, that was undone too.
+            (Some(_), _) => self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() }),
+            (None, _) => {}
+        }
+        match self.request.runs {
+            Runs::Without(replay) => examined.notes.unmade(walk.answers_of(replay, lane)?),
+            Runs::Candidate(_) if lane.0 != self.request.handler || is_undone => {}
+            Runs::Candidate(_) if repaired.is_undo => {
+                examined.notes.repairs_left_out.remove(&repaired.replay);
+            }
+            Runs::Candidate(_) => {
+                if !self.takes_all_of(walk, repaired, lane)? {
+                    examined.notes.repairs_left_out.insert(repaired.replay, Fails::repaired(repaired));
+                }
+            }
         }
         Ok(())
     }

@@ -64,8 +64,9 @@ pub struct Fork<'a> {
     pub(super) executed: u64,
     /// What is kept of the keys takes in memory, about.
     bytes: u64,
-    /// Keys of which a delivery was selected.
+    /// Keys of which a delivery was selected, and those of which one was not.
     pub(super) selected: Lanes,
+    pub(super) left_out: Lanes,
 }
 
 pub struct Candidate {
@@ -117,6 +118,7 @@ impl<'a> Fork<'a> {
             executed: 0,
             bytes: 0,
             selected: Lanes::default(),
+            left_out: Lanes::default(),
         }
     }
 
@@ -181,6 +183,8 @@ impl<'a> Fork<'a> {
             None if delivered.is_dropped => {
                 examined.notes.begin(delivered.delivery.position);
                 examined.notes.dropped.push(delivered.delivery.position);
+                let stood = delivered.commit.map(|commit| commit.migrated_from.unwrap_or(commit.state_version));
+                examined.state_version = examined.state_version.or(stood);
                 &NOTHING
             }
             None => recorded,
@@ -200,7 +204,8 @@ impl<'a> Fork<'a> {
             None => Ok(walk.state(&lane)?.get(name).cloned()),
         };
         let timer = |name: &str| walk.timer(&lane, name);
-        let pairs = examined.lane.fold::<ReplayError>(both, value, timer)?;
+        let part = |subject: &str| walk.part(delivered, subject);
+        let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
         if self.cascade.is_some() {
             let first = (Some(&delivered.delivery), delivered.first_emitted);
             self.substitutes.emitted((recorded, fork), first, &pairs, &lane);
@@ -231,7 +236,8 @@ impl<'a> Fork<'a> {
         }
         self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
         self.examined.insert(lane, examined);
-        let beside = self.substitutes.bytes().saturating_add(self.selected.bytes());
+        let beside = [self.substitutes.bytes(), self.selected.bytes(), self.left_out.bytes()];
+        let beside = beside.into_iter().fold(0, usize::saturating_add);
         if self.bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX)) > bounds.bytes {
             return Err(ReplayError::Bound("bytes"));
         }
@@ -307,8 +313,14 @@ impl<'a> Fork<'a> {
                 closed: None,
                 version: in_force.version,
             };
-            if is_new && self.request.selection.takes(facts) && !self.substitutes.has(at) {
-                self.selected.insert(&(self.request.handler.clone(), event.key().to_owned()));
+            if !is_new || self.substitutes.has(at) {
+                continue;
+            }
+            let lane = (self.request.handler.clone(), event.key().to_owned());
+            if !self.request.selection.takes(facts) {
+                self.left_out.insert(&lane);
+            } else {
+                self.selected.insert(&lane);
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
                 opened.push(Added { event: event.clone(), at, depth, cause: None });
             }

@@ -10,11 +10,14 @@ use weirgate_history::Look;
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
 use weirgate_types::{
-    Commit, Deployed, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
+    Commit, Deployed, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, StatusWrite,
+    TimerSetting,
 };
 
 use super::{
     calls::AnsweredCall,
+    delivered::Delivered,
+    parts::Parts,
     request::{Selection, WhatIf},
     run::LaneId,
 };
@@ -41,6 +44,17 @@ const PAGE: usize = 1_024;
 
 type KeyState = BTreeMap<String, Vec<u8>>;
 
+/// Whether a replay's repairs were undone, all of them.
+pub type IsUndone = Arc<dyn Fn(Position) -> Result<bool, StorageError> + Send + Sync>;
+
+/// What is known of a replay that has repaired keys.
+pub struct Asked {
+    pub handler: HandlerName,
+    /// Which deliveries it took.
+    pub selection: Selection,
+    pub is_undone: bool,
+}
+
 /// See the module documentation.
 pub struct Walk {
     inputs: Inputs,
@@ -52,6 +66,8 @@ pub struct Walk {
     recent: BTreeMap<Position, (StoredRecord, usize)>,
     recent_bytes: usize,
     states: RefCell<Held>,
+    is_undone: IsUndone,
+    asked: RefCell<HashMap<Position, Arc<Asked>>>,
 }
 
 /// The state of handlers and keys that were asked for, as the log has it at the present record.
@@ -72,7 +88,7 @@ pub struct Found {
 }
 
 impl Walk {
-    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>) -> Self {
+    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>, is_undone: IsUndone) -> Self {
         let inputs = Inputs::new(look.log().clone(), modules, States::History(Arc::clone(&look)));
         Self {
             inputs,
@@ -82,6 +98,8 @@ impl Walk {
             recent: BTreeMap::new(),
             recent_bytes: 0,
             states: RefCell::default(),
+            is_undone,
+            asked: RefCell::default(),
         }
     }
 
@@ -193,6 +211,23 @@ impl Walk {
         Ok(state)
     }
 
+    /// The version of a handler's state for a key, as the log has it before the present record; `None` without state.
+    pub fn state_version(&self, lane: &LaneId) -> Result<Option<u32>, ReplayError> {
+        if self.state(lane)?.is_empty() {
+            return Ok(None);
+        }
+        let mut before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
+        while let Some(at) = self.look.of_lane_before(&lane.0, &lane.1, before)? {
+            let Some((first, record)) = self.log().read(at).map_err(StorageError::from)? else { break };
+            let version = record.state_version_of(&lane.0, &lane.1);
+            if version.is_some() {
+                return Ok(version);
+            }
+            before = first;
+        }
+        Ok(None)
+    }
+
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
     /// fired since.
     pub fn timer(&self, (handler, key): &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
@@ -214,24 +249,45 @@ impl Walk {
         Ok(None)
     }
 
-    /// The handler that a replay is about.
-    pub fn handler_of(&self, replay: Position) -> Result<HandlerName, ReplayError> {
-        Ok(self.requested(replay)?.handler)
-    }
-
-    fn requested(&self, replay: Position) -> Result<ReplayRequested, ReplayError> {
-        match self.log().read(replay).map_err(StorageError::from)? {
-            Some((_, Record::ReplayRequested(requested))) => Ok(requested),
-            _ => Err(StorageError::Missing { what: "what-if", position: replay }.into()),
+    /// The handler's part of a subject's status, as the log has it before a delivery is committed.
+    pub fn part(&self, delivered: &Delivered<'_>, subject: &str) -> Result<Option<StatusWrite>, ReplayError> {
+        let Delivered { delivery, commit, at, .. } = delivered;
+        if commit.is_none() {
+            let after = self.at.as_ref().map_or(*at, |at| at.first.plus(at.record.width()));
+            return self.part_before(&delivery.handler, subject, after);
+        }
+        let stored = self.stored(*at)?.ok_or(StorageError::Missing { what: "commit", position: *at })?;
+        let earlier = stored.record.commits().iter().take_while(|other| other.delivery() != *delivery);
+        let writes = earlier.filter(|other| other.handler == delivery.handler).flat_map(|other| &other.effects.status);
+        match writes.filter(|write| write.subject == subject).last() {
+            Some(write) => Ok(Some(write.clone())),
+            None => self.part_before(&delivery.handler, subject, stored.first),
         }
     }
 
-    /// Which deliveries a replay took.
-    pub fn selection_of(&self, replay: Position) -> Result<Selection, ReplayError> {
-        let requested = self.requested(replay)?;
-        let request: WhatIf =
-            serde_json::from_str(&requested.request).map_err(StorageError::undecodable("a what-if"))?;
-        Ok(request.selection)
+    /// The same before a position.
+    pub fn part_before(
+        &self,
+        handler: &HandlerName,
+        subject: &str,
+        before: Position,
+    ) -> Result<Option<StatusWrite>, ReplayError> {
+        let parts = Parts { look: &self.look, handler };
+        Ok(parts.last(subject, (before, before), |_, _| true)?.and_then(|write| write.status))
+    }
+
+    /// What is known of a replay that has repaired keys.
+    pub fn asked(&self, replay: Position) -> Result<Arc<Asked>, ReplayError> {
+        if let Some(known) = self.asked.borrow().get(&replay) {
+            return Ok(Arc::clone(known));
+        }
+        let read = self.log().read(replay).map_err(StorageError::from)?;
+        let Some((_, Record::ReplayRequested(ReplayRequested { handler, request, .. }))) = read else {
+            return Err(StorageError::Missing { what: "what-if", position: replay }.into());
+        };
+        let request: WhatIf = serde_json::from_str(&request).map_err(StorageError::undecodable("a what-if"))?;
+        let asked = Asked { handler, selection: request.selection, is_undone: (self.is_undone)(replay)? };
+        Ok(Arc::clone(self.asked.borrow_mut().entry(replay).or_insert(Arc::new(asked))))
     }
 
     /// The answers that a replay got for calls of a lane's deliveries before the present record.

@@ -101,7 +101,7 @@ pub struct FailsItem {
     pub reason: String,
 }
 
-/// A subject's last status as it is, and as it would be; absent: as it was before they differed.
+/// A subject's last status as it is, and as it would be; absent: the handler has set none.
 #[derive(Serialize, ToSchema)]
 pub struct StatusDifference {
     pub subject: String,
@@ -183,15 +183,11 @@ impl DifferenceItem {
 
 impl StatusDifference {
     pub fn of(subject: &str, sides: &StatusSides) -> Self {
-        let shown = |side: &Side| match side {
-            Side::Written(write) => Some(StatusShown::of(write)),
-            Side::AsBefore | Side::Unset => None,
-        };
         Self {
             subject: subject.to_owned(),
-            recorded: shown(&sides.recorded),
+            recorded: sides.is().map(StatusShown::of),
             is_removed: sides.recorded == Side::Unset,
-            fork: shown(&sides.fork),
+            fork: sides.would_be().map(StatusShown::of),
         }
     }
 }

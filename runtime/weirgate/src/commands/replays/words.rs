@@ -22,6 +22,11 @@ fn marked(mark: char, text: String) -> Marked {
 
 /// A subject's last status on both sides.
 pub fn status(item: &Node) -> Marked {
+    change_of_status(item, "none")
+}
+
+/// `absent` says that a side has no status, or set none.
+fn change_of_status(item: &Node, absent: &str) -> Marked {
     let [recorded, fork] = ["recorded", "fork"].map(|side| item.get(side));
     let mark = match (recorded, fork) {
         (None, _) => '+',
@@ -29,7 +34,8 @@ pub fn status(item: &Node) -> Marked {
         _ => '~',
     };
     let is_removed = is_true(item, "is_removed");
-    let [before, after] = [(recorded, is_removed), (fork, false)].map(|(status, is_removed)| side(status, is_removed));
+    let [before, after] =
+        [(recorded, is_removed), (fork, false)].map(|(status, is_removed)| side(status, is_removed, absent));
     let subject = word(item, "subject");
     match (recorded, fork) {
         (Some(recorded), Some(fork)) if before == after => {
@@ -39,12 +45,12 @@ pub fn status(item: &Node) -> Marked {
     }
 }
 
-/// The status of one side; none is as it was before, unless a repair has removed it.
-fn side(status: Option<&Node>, is_removed: bool) -> String {
+/// The status of one side.
+fn side(status: Option<&Node>, is_removed: bool, absent: &str) -> String {
     match status {
         Some(status) => format!("{} ({})", word(status, "state"), word(status, "text")),
         None if is_removed => "removed".to_owned(),
-        None => "as before".to_owned(),
+        None => absent.to_owned(),
     }
 }
 
@@ -66,7 +72,7 @@ pub fn differences(lane: &Node) -> Vec<Marked> {
     lines.extend(list(lane, "outcomes").iter().map(outcome));
     lines.extend(more(lane, "outcomes", "outcomes"));
     lines.extend(list(lane, "path").iter().map(|step| {
-        let Marked { mark, text } = status(step);
+        let Marked { mark, text } = change_of_status(step, "not set");
         marked(mark, format!("#{} {text}", number(step, "event")))
     }));
     lines.extend(more(lane, "path", "statuses"));
@@ -250,9 +256,9 @@ mod tests {
         let done = r#"{"state":"done","text":"1 so far","data":{"text":"{\"n\":1}","is_cut":false,"bytes":7}}"#;
         let other = done.replace(r#"{\"n\":1}"#, r#"{\"n\":2}"#);
         for (json, says) in [
-            (format!(r#"{{"subject":"s","fork":{done}}}"#), "+ s: as before -> done (1 so far)"),
-            (format!(r#"{{"subject":"s","recorded":{done}}}"#), "- s: done (1 so far) -> as before"),
-            (r#"{"subject":"s","is_removed":true}"#.to_owned(), "+ s: removed -> as before"),
+            (format!(r#"{{"subject":"s","fork":{done}}}"#), "+ s: none -> done (1 so far)"),
+            (format!(r#"{{"subject":"s","recorded":{done}}}"#), "- s: done (1 so far) -> none"),
+            (r#"{"subject":"s","is_removed":true}"#.to_owned(), "+ s: removed -> none"),
             (format!(r#"{{"subject":"s","is_removed":true,"fork":{done}}}"#), "+ s: removed -> done (1 so far)"),
             (
                 format!(r#"{{"subject":"s","recorded":{done},"fork":{other}}}"#),

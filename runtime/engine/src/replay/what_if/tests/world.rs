@@ -151,6 +151,8 @@ pub struct World {
     pub states: BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>,
     pub statuses: BTreeMap<(HandlerName, String), StatusWrite>,
     pub emitted: BTreeMap<LaneId, Vec<Digest>>,
+    /// Replays whose repairs were undone.
+    pub undone: BTreeSet<Position>,
 }
 
 struct KeyState(BTreeMap<String, Vec<u8>>);
@@ -179,7 +181,14 @@ impl World {
         let options = LogOptions { segment_bytes_max: 60_000, reserve_bytes: 0, ..LogOptions::default() };
         let log = Log::open(Arc::new(SimStorage::default()), identity, options).expect("a log");
         let (versions, states) = (BTreeMap::new(), BTreeMap::new());
-        let mut world = Self { log, versions, states, statuses: BTreeMap::new(), emitted: BTreeMap::new() };
+        let mut world = Self {
+            log,
+            versions,
+            states,
+            statuses: BTreeMap::new(),
+            emitted: BTreeMap::new(),
+            undone: BTreeSet::new(),
+        };
         world.deploy(TOTALS, "number", old);
         world.deploy(REPORTS, "total", reports());
         world
@@ -302,7 +311,9 @@ impl World {
         let history = History::without_files(reader.clone(), Arc::clone(self.log.epochs()), self.log.key_hasher());
         let look = Arc::new(Arc::new(history).look());
         let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
-        let mut walk = Walk::new(look, Arc::new(Functions(functions.collect())));
+        let undone = self.undone.clone();
+        let is_undone = Arc::new(move |replay| Ok(undone.contains(&replay)));
+        let mut walk = Walk::new(look, Arc::new(Functions(functions.collect())), is_undone);
         let candidate = match &request.runs {
             Runs::Candidate(Candidate { manifest, .. }) => {
                 let manifest = Manifest::from_record(manifest).expect("a manifest");
