@@ -218,6 +218,10 @@ pub enum Refusal {
     #[error("replay {0} has repaired nothing that could be undone")]
     NothingToUndo(Position),
     #[error(
+        "the undo of replay {0} was not asked for, or was cancelled: ask for it first (`weirgate replays undo {0}`)"
+    )]
+    UndoNotRequested(Position),
+    #[error(
         "the candidate is not in force: deploy it to {0} first, so that later events are handled as the repaired ones"
     )]
     CandidateNotInForce(HandlerName),

@@ -54,7 +54,7 @@ pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,
     Corrected, DeadLetterFilter, DeadLetterPage, Decided, DeliveryPage, DifferencePage, Failure, Growth, Handle,
-    KeyDifferences, KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Suspected, WhatIfItem,
+    KeyDifferences, KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Story, Suspected, WhatIfItem,
     WhatIfPage,
 };
 pub use hub::{Hub, SharedDelta, Watch};
@@ -62,7 +62,7 @@ pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
-pub use replays::{RepairId, RepairPage, ReplayItem, ReplayRow, ReplayState, ReplayStep};
+pub use replays::{Decisions, RepairId, RepairPage, ReplayItem, ReplayRow, ReplayState, ReplayStep};
 pub use start::{Options, start};
 pub use versions::{VersionItem, VersionPage, VersionRow};
 pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};

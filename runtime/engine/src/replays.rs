@@ -58,6 +58,17 @@ impl ReplayState {
     }
 }
 
+/// What was decided about a plan, by position.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decisions {
+    /// The newest `ReplayApproved`.
+    pub approved: Option<Position>,
+    /// The newest `ApplyBegun` of that approval.
+    pub begun: Option<Position>,
+    /// The `ReplayEnded` that followed.
+    pub ended: Option<Position>,
+}
+
 /// A replay's row. Its size is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayRow {
@@ -72,12 +83,16 @@ pub struct ReplayRow {
     pub records: u64,
     /// The newest `ReplayApproved`.
     pub approved: Option<Position>,
-    /// The newest `ApplyBegun` of that approval.
+    /// The newest `ApplyBegun` of that approval, and the `ReplayEnded` that followed.
     pub begun: Option<Position>,
-    /// Both of the application, once an undo was approved.
-    pub applied: (Option<Position>, Option<Position>),
-    /// The newest repair that is no undo.
+    pub ended: Option<Position>,
+    /// Those of the application, once an undo was approved.
+    pub applied: Decisions,
+    /// The newest repair, and the newest one that takes one back.
     pub last_repair: Option<Position>,
+    pub last_undone: Option<Position>,
+    /// The `UndoRequested` that stands.
+    pub undo_requested: Option<Position>,
     pub requested_at_ms: u64,
     pub approved_at_ms: Option<u64>,
     pub ended_at_ms: Option<u64>,
@@ -94,8 +109,11 @@ impl ReplayRow {
             records: 0,
             approved: None,
             begun: None,
-            applied: (None, None),
+            ended: None,
+            applied: Decisions::default(),
             last_repair: None,
+            last_undone: None,
+            undo_requested: None,
             requested_at_ms: requested.at_ms,
             approved_at_ms: None,
             ended_at_ms: None,
@@ -134,14 +152,28 @@ impl ReplayRow {
         self.state == ReplayState::Requested || self.is_under_way() || self.is_in_part()
     }
 
-    /// A plan may be approved again, since keys change meanwhile. What is written can be undone.
+    /// An undo is asked for once, and again when there are other repairs than at the time.
+    #[must_use]
+    pub fn may_request_undo(&self) -> bool {
+        let is_being_undone = self.undoes && self.is_under_way();
+        let is_of_all = self.undo_requested.is_some() && self.undo_through() == self.undo_requested;
+        self.keys > 0 && self.state != ReplayState::Undone && !is_being_undone && !is_of_all
+    }
+
+    /// Up to where its undo is computed: from when it was asked for, and with what it has repaired or taken back since.
+    #[must_use]
+    pub fn undo_through(&self) -> Option<Position> {
+        self.undo_requested.max(self.last_repair).max(self.last_undone)
+    }
+
+    /// A plan may be approved again, since keys change meanwhile. What is written can be undone, once that was asked for.
     #[must_use]
     pub fn may_be_approved(&self, undoes: bool) -> bool {
         use ReplayState::{Applied, AppliedInPart, Cancelled};
         let may_be_undone = matches!(self.state, Applied | AppliedInPart | Cancelled);
         match undoes {
             false => self.is_open() && !self.undoes,
-            true => self.keys > 0 && (may_be_undone || self.is_open() && self.undoes),
+            true => self.undo_requested.is_some() && (may_be_undone || self.is_open() && self.undoes),
         }
     }
 
@@ -164,6 +196,7 @@ impl ReplayRow {
             ReplayEnd::Undone => self.may_repair(true),
             ReplayEnd::Cancelled => self.is_open(),
             ReplayEnd::InPart => self.state == ReplayState::Applying,
+            ReplayEnd::UndoCancelled => self.undo_requested.is_some() && !self.undoes,
         }
     }
 
@@ -173,33 +206,38 @@ impl ReplayRow {
         self.last_repair.is_some_and(|last| last > through)
     }
 
-    /// The newest approval of the application, or of the undo, and its beginning.
+    /// The newest decisions about the application, or about the undo.
     #[must_use]
-    pub fn decisions(&self, of_undo: bool) -> (Option<Position>, Option<Position>) {
+    pub fn decisions(&self, of_undo: bool) -> Decisions {
         match (of_undo, self.undoes) {
             (false, true) => self.applied,
-            (true, false) => (None, None),
-            _ => (self.approved, self.begun),
+            (true, false) => Decisions::default(),
+            _ => Decisions { approved: self.approved, begun: self.begun, ended: self.ended },
         }
     }
 
     pub(crate) fn approved(&mut self, position: Position, undoes: bool, at_ms: u64) {
         if undoes && !self.undoes {
-            self.applied = (self.approved, self.begun);
+            self.applied = self.decisions(false);
         }
         (self.state, self.undoes) = (ReplayState::Approved, undoes);
-        (self.approved, self.begun) = (Some(position), None);
+        (self.approved, self.begun, self.ended) = (Some(position), None, None);
         (self.approved_at_ms, self.ended_at_ms) = (Some(at_ms), None);
     }
 
-    pub(crate) fn ended(&mut self, end: ReplayEnd, at_ms: u64) {
+    pub(crate) fn ended(&mut self, end: ReplayEnd, (position, at_ms): (Position, u64)) {
+        if matches!(end, ReplayEnd::Cancelled | ReplayEnd::UndoCancelled) {
+            self.undo_requested = None;
+        }
         self.state = match end {
+            ReplayEnd::UndoCancelled => return,
             ReplayEnd::Applied => ReplayState::Applied,
             ReplayEnd::Undone => ReplayState::Undone,
             ReplayEnd::Cancelled => ReplayState::Cancelled,
             ReplayEnd::InPart if self.undoes => ReplayState::UndoneInPart,
             ReplayEnd::InPart => ReplayState::AppliedInPart,
         };
+        self.ended = Some(position);
         self.ended_at_ms = (!self.is_in_part()).then_some(at_ms);
     }
 }
@@ -250,6 +288,10 @@ pub enum ReplayStep {
         /// The version in force that is the candidate; an undo has none.
         version: Option<Position>,
     },
+    /// What the replay has repaired is to be taken back.
+    RequestUndo {
+        replay: Position,
+    },
     /// What was approved is applied from here on.
     Begin {
         replay: Position,
@@ -294,7 +336,8 @@ mod tests {
             reason: String::new(),
             at_ms: 7,
         };
-        ReplayRow { state, undoes, keys, ..ReplayRow::requested(&requested) }
+        let [last_repair, undo_requested] = [5, 6].map(|position| (keys > 0).then_some(Position(position)));
+        ReplayRow { state, undoes, keys, last_repair, undo_requested, ..ReplayRow::requested(&requested) }
     }
 
     /// Each state, with the steps that may follow it: approval, approval of the undo, beginning, repair, the same of the undo, the ends.
@@ -335,10 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn an_undo_is_asked_for_once_and_again_when_there_are_other_repairs() {
+        use ReplayState::{Applied, AppliedInPart, Applying, Cancelled, Undone, UndoneInPart};
+        let asked = |state, undoes, asked: Option<u64>, (repair, undone): (u64, u64)| {
+            let [last_repair, last_undone] = [repair, undone].map(|at| Some(Position(at)).filter(|at| at.0 > 0));
+            ReplayRow { undo_requested: asked.map(Position), last_repair, last_undone, ..row(state, undoes, 3) }
+        };
+        for (row, may, through) in [
+            (asked(Applied, false, None, (5, 0)), true, 5),
+            (asked(Applied, false, Some(6), (5, 0)), false, 6),
+            (asked(AppliedInPart, false, Some(6), (7, 0)), true, 7),
+            (asked(Cancelled, false, None, (5, 0)), true, 5),
+            (asked(Applying, true, Some(6), (5, 9)), false, 9),
+            (asked(UndoneInPart, true, Some(6), (5, 9)), true, 9),
+            (asked(UndoneInPart, true, Some(10), (5, 9)), false, 10),
+            (asked(Undone, true, Some(6), (5, 9)), false, 9),
+        ] {
+            assert_eq!((row.may_request_undo(), row.undo_through()), (may, Some(Position(through))), "{row:?}");
+        }
+        assert!(!row(Applied, false, 0).may_request_undo(), "there is nothing to undo");
+        let mut withdrawn = row(Applied, false, 3);
+        assert!(withdrawn.may_end(ReplayEnd::UndoCancelled) && withdrawn.may_be_approved(true));
+        withdrawn.ended(ReplayEnd::UndoCancelled, (Position(9), 9));
+        assert_eq!((withdrawn.state, withdrawn.ended), (Applied, None), "the replay stays as it is");
+        assert!(!withdrawn.may_be_approved(true) && withdrawn.may_request_undo());
+    }
+
+    #[test]
     fn an_end_in_part_is_none_for_good() {
         for (undoes, word) in [(false, "applied-in-part"), (true, "undone-in-part")] {
             let mut row = row(ReplayState::Applying, undoes, 3);
-            row.ended(ReplayEnd::InPart, 9);
+            row.ended(ReplayEnd::InPart, (Position(8), 9));
             assert_eq!((row.state.word(), row.ended_at_ms, row.is_under_way()), (word, None, false));
         }
     }
@@ -347,7 +417,7 @@ mod tests {
     fn a_rows_size_is_bounded() {
         let handler = "h".repeat(64).parse().expect("a name");
         let [keys, keys_undone, records, requested_at_ms] = [u64::MAX; 4];
-        let [approved, begun, last_repair] = [Some(Position(u64::MAX)); 3];
+        let [approved, begun, ended, last_repair, last_undone, undo_requested] = [Some(Position(u64::MAX)); 6];
         let [approved_at_ms, ended_at_ms] = [Some(u64::MAX); 2];
         let state = ReplayState::Cancelled;
         let row = ReplayRow {
@@ -359,8 +429,11 @@ mod tests {
             records,
             approved,
             begun,
-            applied: (approved, begun),
+            ended,
+            applied: Decisions { approved, begun, ended },
             last_repair,
+            last_undone,
+            undo_requested,
             requested_at_ms,
             approved_at_ms,
             ended_at_ms,

@@ -53,6 +53,7 @@ impl Gatherer {
             Record::ReplayApproved(approved) => self.handler(position, Some(&approved.handler)),
             Record::ReplayEnded(ended) => self.handler(position, Some(&ended.handler)),
             Record::ApplyBegun(begun) => self.handler(position, Some(&begun.handler)),
+            Record::UndoRequested(requested) => self.handler(position, Some(&requested.handler)),
             Record::Lost(_) => self.rows.push(Row::posting(self.terms.losses(), position)),
             Record::Accepted { .. } | Record::Paced { .. } | Record::TimeAnchored(_) => {}
         }

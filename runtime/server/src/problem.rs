@@ -211,6 +211,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         Refusal::ReplayRuns(_) => (StatusCode::CONFLICT, "replay-runs"),
         Refusal::KeyNotPlanned { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "key-not-planned"),
         Refusal::NothingToUndo(_) => (StatusCode::CONFLICT, "nothing-to-undo"),
+        Refusal::UndoNotRequested(_) => (StatusCode::CONFLICT, "undo-not-requested"),
         Refusal::CandidateNotInForce(_) => (StatusCode::CONFLICT, "candidate-not-in-force"),
         Refusal::ApprovalOver { .. } => (StatusCode::CONFLICT, "version-changed"),
         Refusal::ReplayState { .. } => (StatusCode::CONFLICT, "replay-state"),

@@ -44,6 +44,8 @@ pub use record::{
     Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,
     Written,
 };
-pub use replays::{ApplyBegun, Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested};
+pub use replays::{
+    ApplyBegun, Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, UndoRequested,
+};
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};
 pub use step::{StepAnswer, StepRequest, StepResult};

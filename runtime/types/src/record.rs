@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ApplyBegun, BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Effects, Event, HandlerName, ModeChanged,
     Position, Removed, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested, StepRequest, StepResult,
-    TimerId,
+    TimerId, UndoRequested,
 };
 
 /// The number of [`Record::Accepted`] among the variants, in their encoding.
@@ -89,6 +89,7 @@ pub enum Record {
     ReplayAnswered(ReplayAnswered),
     ReplayEnded(ReplayEnded),
     ApplyBegun(ApplyBegun),
+    UndoRequested(UndoRequested),
 }
 
 /// Effects of a handler for a key, as a record holds them.
@@ -250,6 +251,7 @@ impl Record {
             Self::ReplayAnswered(_) => "replay-answered",
             Self::ReplayEnded(_) => "replay-ended",
             Self::ApplyBegun(_) => "apply-begun",
+            Self::UndoRequested(_) => "undo-requested",
         }
     }
 
@@ -331,6 +333,7 @@ impl Record {
             Self::ReplayAnswered(answered) => answered.at_ms,
             Self::ReplayEnded(ended) => ended.at_ms,
             Self::ApplyBegun(begun) => begun.at_ms,
+            Self::UndoRequested(requested) => requested.at_ms,
         }
     }
 

@@ -34,6 +34,16 @@ pub struct ReplayApproved {
     pub at_ms: u64,
 }
 
+/// What the replay has repaired up to here is to be taken back: the plan of that is computed, and nothing else begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoRequested {
+    pub replay: Position,
+    pub handler: HandlerName,
+    pub actor: String,
+    pub reason: String,
+    pub at_ms: u64,
+}
+
 /// What was approved begins to be applied: each of the keys that the approval chose is repaired. It is not over until a
 /// `ReplayEnded` follows, so it goes on after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,4 +134,6 @@ pub enum ReplayEnd {
     Undone,
     /// The application, or that of the undo, has ended, and keys of the plan are left: they were not approved, or could not be repaired.
     InPart,
+    /// The undo that was asked for, and not approved, is withdrawn. The replay stays as it is.
+    UndoCancelled,
 }

@@ -2,7 +2,7 @@
 
 use weirgate_types::{Epoch, Epochs, Known, Position};
 
-pub const VERSION: u8 = 10;
+pub const VERSION: u8 = 11;
 
 /// The log that the views belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

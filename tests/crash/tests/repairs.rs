@@ -179,11 +179,18 @@ impl Round<'_> {
     }
 
     async fn undo(&mut self, id: &str) -> Value {
-        let path = format!("/v1/replays/{id}/undo");
-        let answer = self.request(Step::Undo, &path, &json!({})).await;
-        // The undo is a plan: it can be asked for as often as one likes, and begins nothing.
-        self.note(Step::Undo, answer.as_ref(), true);
-        self.client().undo_replay(id).await
+        let (path, body) = (format!("/v1/replays/{id}/undo"), json!({ "actor": "eva", "reason": "it was ours" }));
+        let answer = self.request(Step::Undo, &path, &body).await;
+        let found = self.client().get(&format!("/v1/replays/{id}-undo")).await;
+        let is_there = found.status == 200;
+        self.note(Step::Undo, answer.as_ref(), is_there);
+        if !is_there {
+            found.is_problem(409, "undo-not-requested");
+            self.client().ask(&path, &body).await;
+        }
+        let undo = self.client().computed(&format!("{id}-undo")).await;
+        assert_eq!((&undo["actor"], &undo["reason"]), (&body["actor"], &body["reason"]), "{undo:#}");
+        undo
     }
 
     /// A member registers while the server may be down.

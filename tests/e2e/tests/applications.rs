@@ -101,20 +101,36 @@ async fn what_was_acknowledged_goes_on_after_a_kill_before_the_first_key() {
     assert_eq!(applied["repaired"], CHARGES, "{applied:#}");
     assert_eq!(text_of(&client, 2).await, "2 with GET rate");
 
-    // So does an undo.
-    let undo = client.undo_replay(id).await;
-    approve(&client, &undo, false).await;
-    waits(&client, &gateway, &digest).await;
-    apply_as(&client, id_of(&undo), "cleo").await;
+    // So does an undo, from when it is asked for.
+    let undo_id = format!("{id}-undo");
+    client.get(&format!("/v1/replays/{undo_id}")).await.is_problem(409, "undo-not-requested");
+    for actor in ["dora", "bo"] {
+        let asked = client.about_replay(id, "undo", &json!({ "actor": actor, "reason": "the rate was right" })).await;
+        assert_eq!((asked.status, &asked.json["actor"]), (202, &json!("dora")), "it is asked for once: {}", asked.text);
+    }
+    let undo = client.computed(&undo_id).await;
     killed(&mut server, &gateway).await;
-    let undone = client.replay_is(id_of(&undo), "undone").await;
+    let again = client.computed(&undo_id).await;
+    for name in ["actor", "reason", "asked_at_ms", "through", "found"] {
+        assert_eq!(undo[name], again[name], "{name}: {again:#}");
+    }
+    let approval = json!({ "plan": undo["found"]["plan"], "actor": "ada" });
+    client.about_replay(&undo_id, "approve", &approval).await.ok();
+    waits(&client, &gateway, &digest).await;
+    client.about_replay(&undo_id, "apply", &json!({ "actor": "cleo" })).await.ok();
+    killed(&mut server, &gateway).await;
+    let undone = client.replay_is(&undo_id, "undone").await;
     client.drained(PATIENCE).await;
     assert_eq!(undone["repaired"], CHARGES, "{undone:#}");
+    let by = |name: &str| (undone[name]["actor"].clone(), undone[name]["reason"].clone());
+    assert_eq!((&undone["actor"], by("approval").0), (&json!("dora"), json!("ada")), "{undone:#}");
+    assert_eq!(by("ended"), (json!("cleo"), json!("the rate was right")), "as it was asked for: {undone:#}");
     let expected = [
         ("approved", "operator"),
         ("apply-begun", "eva"),
         ("applied", "eva"),
-        ("undo-approved", "operator"),
+        ("undo-requested", "dora"),
+        ("undo-approved", "ada"),
         ("undo-begun", "cleo"),
         ("undone", "cleo"),
     ];
@@ -138,8 +154,37 @@ async fn what_was_cancelled_does_not_go_on_after_a_kill() {
     let replay = client.replay(id).await;
     assert_eq!((&replay["state"], &replay["repaired"]), (&json!("cancelled"), &json!(0)), "{replay:#}");
     client.about_replay(id, "apply", &json!({})).await.is_problem(409, "not-approved");
+    let by = ["approval", "begun", "ended"].map(|step| replay[step]["actor"].clone());
+    assert_eq!(by, [json!("operator"), json!("eva"), json!("bo")], "{replay:#}");
+    assert_eq!(steps(client, id).await, [], "it has changed nothing of the key");
+}
+
+/// An undo that was asked for can be withdrawn until it is approved; that is durable, and the replay stays applied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_that_was_withdrawn_is_asked_for_anew() {
+    let gateway = Gateway::start().await;
+    let (mut server, _, asked) = approved(&gateway).await;
+    let (id, undo_id) = (id_of(&asked), format!("{}-undo", id_of(&asked)));
+    apply_as(&server.client, id, "eva").await;
+    server.client.replay_is(id, "applied").await;
+    let undo = server.client.undo_replay(id).await;
+    let cancelled = server.client.about_replay(&undo_id, "cancel", &json!({ "actor": "bo" })).await.ok();
+    assert_eq!(cancelled["state"], "cancelled", "{cancelled:#}");
+    killed(&mut server, &gateway).await;
+    let client = &server.client;
+    let replay = client.replay(id).await;
+    assert_eq!((&replay["state"], &replay["ended"]["actor"]), (&json!("applied"), &json!("eva")), "{replay:#}");
+    client.get(&format!("/v1/replays/{undo_id}")).await.is_problem(409, "undo-not-requested");
+    for (command, body) in [("cancel", json!({})), ("approve", json!({ "plan": undo["found"]["plan"] }))] {
+        client.about_replay(&undo_id, command, &body).await.is_problem(409, "undo-not-requested");
+    }
+    let again = client.about_replay(&undo_id, "undo", &json!({ "actor": "dora" })).await;
+    assert_eq!((again.status, &again.json["actor"]), (202, &json!("dora")), "{}", again.text);
+    let computed = client.computed(&undo_id).await;
+    assert_eq!(computed["found"]["planned_keys"], CHARGES, "{computed:#}");
     let steps_of_it = steps(client, id).await;
-    let expected = [("approved", "operator"), ("apply-begun", "eva"), ("cancelled", "bo")];
+    let expected =
+        [("applied", "eva"), ("undo-requested", "operator"), ("undo-cancelled", "bo"), ("undo-requested", "dora")];
     assert!(steps_of_it.ends_with(&named(&expected)), "{steps_of_it:?}");
 }
 

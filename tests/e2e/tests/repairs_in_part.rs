@@ -154,20 +154,53 @@ async fn what_is_left_can_be_cancelled_undone_or_left_to_another_replay() {
     refused.is_problem(409, "replay-under-way");
     assert!(refused.text.contains("is approved: apply it, or cancel it"), "{}", refused.text);
     client.about_replay(id_of(&second), "cancel", &json!({})).await.ok();
-    // An undo that is only computed is forgotten; the log does not know of it.
+    // An undo that is not approved is withdrawn.
     let undo = client.undo_replay(id).await;
-    assert_eq!((&undo["actor"], &undo["reason"]), (&json!(""), &json!("")), "{undo:#}");
+    assert_eq!((&undo["actor"], &undo["reason"]), (&json!("operator"), &json!("")), "{undo:#}");
     assert!(undo["asked_at_ms"].as_u64() > first["asked_at_ms"].as_u64(), "it has a time of its own: {undo:#}");
     let cancelled = client.about_replay(id_of(&undo), "cancel", &json!({})).await.ok();
     assert_eq!(cancelled["state"], "cancelled", "{cancelled:#}");
     assert_eq!(client.replay(id).await["state"], "applied-in-part");
     let undone = applied(client, &client.undo_replay(id).await, None).await;
-    assert_eq!((&undone["state"], &undone["repaired"], &undone["actor"]), (&json!("undone"), &json!(2), &json!("ada")));
+    let by = (&undone["actor"], &undone["approval"]["actor"], &undone["begun"]["actor"]);
+    assert_eq!((&undone["state"], &undone["repaired"]), (&json!("undone"), &json!(2)), "{undone:#}");
+    assert_eq!(by, (&json!("operator"), &json!("ada"), &json!("eva")), "{undone:#}");
     let whole = client.replay(id).await;
     assert_eq!(whole["approval"]["keys"]["first"], json!(["org/1", "org/3"]), "its own approval: {whole:#}");
     let refused = client.about_replay(id, "cancel", &json!({})).await;
     refused.is_problem(409, "replay-state");
     assert!(refused.text.contains("is undone: ask again what would be"), "{}", refused.text);
+}
+
+/// The replays that the story of a key names.
+async fn replays_of(client: &Client, key: &str) -> BTreeSet<String> {
+    let timeline = client.get(&format!("/v1/timeline?limit=1000&key={key}")).await.ok();
+    let entries = timeline["entries"].as_array().expect("entries").iter();
+    entries.filter(|entry| entry["kind"] == "replay").map(|entry| entry["replay"].to_string()).collect()
+}
+
+/// The story of a key named all replays of its handlers, also those that had nothing to do with the key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_story_of_a_key_names_the_replays_that_repaired_it() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    fixed_too_late(client, 4).await;
+    let first = client.what_if(&json!({ "handler": "activation" })).await;
+    applied(client, &first, Some(&["org/1"])).await;
+    let undo = client.undo_replay(id_of(&first)).await;
+    applied(client, &undo, None).await;
+    let second = client.what_if(&json!({ "handler": "activation" })).await;
+    applied(client, &second, Some(&["org/3"])).await;
+    // A timeline ends with the last record of its key.
+    for n in 0..4 {
+        client.accept(registered(n, &format!("later-{n}"))).await;
+    }
+    client.drained(PATIENCE).await;
+    let of = |replays: &[&Value]| replays.iter().map(|replay| id_of(replay).to_owned()).collect::<BTreeSet<_>>();
+    for (key, expected) in [("org/0", of(&[])), ("org/1", of(&[&first])), ("org/2", of(&[])), ("org/3", of(&[&second]))]
+    {
+        assert_eq!(replays_of(client, key).await, expected, "{key}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -220,8 +220,10 @@ async fn the_command_line_asks_shows_approves_applies_and_undoes() {
     assert!(applied.status.success(), "{applied:?}");
     client.drained(PATIENCE).await;
     assert_eq!(self::keys(client).await, ["early-1", "late-1", "late-3"], "only the key that was named");
-    let undo = cli.run(&["replays", "undo", id, "--wait"]);
+    let undo = cli.run(&["replays", "undo", id, "--wait", "--actor", "dora", "--reason", "it was ours"]);
     assert!(undo.status.success(), "{undo:?}");
+    let undo = cli.prints(&["replays", "show", &format!("{id}-undo")]);
+    assert!(undo.contains("dora") && undo.contains("it was ours"), "{undo}");
     assert_eq!(cli.run(&["replays", "show", "9999999"]).status.code(), Some(4));
     let cancelled = cli.json(&["replays", "what-if", "activation", "--key", "org/3", "--handled-by", "1"]);
     assert_eq!(cancelled["selection"]["keys"], json!(["org/3"]), "{cancelled:#}");

@@ -99,13 +99,25 @@ async fn an_application_makes_missing_calls_once_if_that_was_approved() {
     assert_eq!(ask(client, "fail").await["found"]["planned_keys"], 0);
 
     // The undo hands the calls over to the handler, which takes each back.
-    let undo = client.ask(&format!("/v1/replays/{}/undo", id_of(&asked)), &json!({})).await;
+    let why = json!({ "actor": "dora", "reason": "the receipts were right" });
+    let undo = client.ask(&format!("/v1/replays/{}/undo", id_of(&asked)), &why).await;
     let undo = computed(client, id_of(&undo.json)).await;
     assert_eq!(undo["found"]["stays"], CHARGES, "{undo:#}");
-    approve(client, &undo, false).await;
+    let approval = json!({ "plan": undo["found"]["plan"] });
+    client.about_replay(id_of(&undo), "approve", &approval).await.ok();
     let undone = apply(client, &undo).await;
     assert_eq!(undone["state"], "undone", "{undone:#}");
     assert_eq!(gateway.requests("/undo/receipt").len(), CHARGES);
+    let timeline = client.get("/v1/timeline?limit=1000&key=charge/1").await.ok();
+    let entries = timeline["entries"].as_array().expect("entries").iter();
+    let handed_over: Vec<_> = entries.filter(|entry| entry["is_undo"] == true && entry["has_event"] == true).collect();
+    let [handed_over] = handed_over.as_slice() else { panic!("{timeline:#}") };
+    let event = client.get(&format!("/v1/events/{}", handed_over["position"])).await.ok();
+    assert_eq!(
+        (&event["event"]["type"], &event["event"]["data"]["reason"], &handed_over["reason"]),
+        (&json!("weirgate.key.repaired"), &why["reason"], &why["reason"]),
+        "why it is undone: {event:#}"
+    );
     assert_eq!(gateway.requests("/receipt").len(), 2 * CHARGES);
     assert_eq!(ask(client, "fail").await["found"]["keys_needing_calls"], CHARGES, "it stands as before");
 }

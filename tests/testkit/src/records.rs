@@ -6,7 +6,7 @@ use weirgate_types::{
     GapPassed, HandlerName, LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, Repaired,
     ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, RuntimeChanged, RuntimeVersion,
     StateReads, StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting,
-    TimerWrite,
+    TimerWrite, UndoRequested,
 };
 
 /// The handler that all records are about.
@@ -229,7 +229,7 @@ pub fn every_record() -> Vec<Record> {
 }
 
 /// The records of a replay, except its repairs.
-fn replay() -> [Record; 5] {
+fn replay() -> [Record; 6] {
     let (replay, at_ms) = (Position(5), 1_700_000_000_000);
     let (actor, reason) = ("support".to_owned(), "the old version lost a line".to_owned());
     let request = StepRequest { method: "GET".into(), url: "https://tax.example/".into(), digest: Digest([8; 32]) };
@@ -274,10 +274,11 @@ fn replay() -> [Record; 5] {
             handler: handler(),
             approved: Position(301),
             undoes: false,
-            actor,
-            reason,
+            actor: actor.clone(),
+            reason: reason.clone(),
             at_ms,
         }),
+        Record::UndoRequested(UndoRequested { replay, handler: handler(), actor, reason, at_ms }),
     ]
 }
 

@@ -32,7 +32,8 @@ impl Machine {
             | Record::ReplayApproved(_)
             | Record::ReplayAnswered(_)
             | Record::ReplayEnded(_)
-            | Record::ApplyBegun(_) => {}
+            | Record::ApplyBegun(_)
+            | Record::UndoRequested(_) => {}
             Record::Repaired(repaired) => self.timers.written(&repaired.effects),
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
             Record::Attempted { delivery, attempt, version, at_ms, wall_behind_ms, .. } => {

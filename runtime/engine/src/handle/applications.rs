@@ -1,20 +1,20 @@
-//! Approved plans are applied, and replays cancelled. Each is durable before it is answered; an application that was begun goes on after
-//! a restart, until it ends.
+//! Undos are asked for, approved plans applied, and replays cancelled. Each is durable before it is answered; an application that was begun
+//! goes on after a restart, until it ends.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use weirgate_log::LogReader;
-use weirgate_types::{ApplyBegun, Position, Record, ReplayApproved, ReplayEnd};
+use weirgate_types::{ApplyBegun, Position, Record, ReplayApproved, ReplayEnd, ReplayEnded, UndoRequested};
 
 use super::{
     Handle, Shared, WhatIfItem, blocking, replays,
-    what_ifs::{Choices, check_handler, is_applied, request_of, undo_of},
+    what_ifs::{Choices, check_handler, is_applied, request_of},
 };
 use crate::{
-    Audit, Refusal, ReplayState, ReplayStep, StorageError,
+    Audit, Decisions, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
     command::Command,
-    replay::WhatIf,
+    replay::{Runs, Selection, WhatIf},
     what_ifs::{Apply, Decision, PlanId},
 };
 
@@ -27,11 +27,54 @@ pub struct Decided {
     pub begun: Option<ApplyBegun>,
 }
 
+/// What the log says of a plan beside the request: of an undo, who asked for it, and what was decided.
+#[derive(Debug, Default, Clone)]
+pub struct Story {
+    /// `None`: it was not asked for, or that was withdrawn.
+    pub undo: Option<UndoRequested>,
+    /// `None`: it was not approved.
+    pub decided: Option<Decided>,
+    /// `None`: it has not ended.
+    pub ended: Option<ReplayEnded>,
+}
+
+impl Story {
+    pub(super) fn read(log: &LogReader, item: &ReplayItem, is_undo: bool) -> Result<Self, StorageError> {
+        let undo = match item.row.undo_requested.filter(|_| is_undo).map(|position| log.read(position)).transpose()? {
+            Some(Some((_, Record::UndoRequested(undo)))) => Some(undo),
+            _ => None,
+        };
+        let decisions = item.row.decisions(is_undo);
+        let ended = match decisions.ended.map(|position| log.read(position)).transpose()? {
+            Some(Some((_, Record::ReplayEnded(ended)))) => Some(ended),
+            _ => None,
+        };
+        Ok(Self { undo, decided: Decided::read(log, decisions)?, ended })
+    }
+
+    /// What would be without the replay's repairs, as it was asked for; what is approved is the plan up to a position. `None`: neither was.
+    pub(super) fn undo_of(&self, request: WhatIf, item: &ReplayItem) -> Option<WhatIf> {
+        let approved = self.decided.as_ref().map(|decided| &decided.approved);
+        let is_decided = item.row.undoes && (item.row.is_under_way() || item.row.state == ReplayState::Undone);
+        let approved_through = approved.filter(|_| is_decided || self.undo.is_none()).map(|approved| approved.through);
+        let through = approved_through.or_else(|| item.row.undo_through())?;
+        // A log of an earlier build does not say when it was asked for.
+        let asked_at_ms = self.undo.as_ref().map(|undo| undo.at_ms).or_else(|| approved.map(|one| one.at_ms))?;
+        let selection = Selection { after: item.replay, ..Selection::default() };
+        Some(WhatIf { runs: Runs::Without(item.replay), selection, through, asked_at_ms, ..request })
+    }
+
+    /// The reason of who asked: for the undo, or for the replay.
+    fn asked_for(&self, item: &ReplayItem) -> String {
+        self.undo.as_ref().map_or(&item.requested.reason, |undo| &undo.reason).clone()
+    }
+}
+
 impl Decided {
     /// `None`: there is none, or the record is lost.
     pub(super) fn read(
         log: &LogReader,
-        (approved, begun): (Option<Position>, Option<Position>),
+        Decisions { approved, begun, .. }: Decisions,
     ) -> Result<Option<Self>, StorageError> {
         let read = |position: Option<Position>| {
             Ok::<_, StorageError>(position.map(|position| log.read(position)).transpose()?.flatten())
@@ -46,16 +89,34 @@ impl Decided {
         Ok(Some(Self { approved, choices, begun }))
     }
 
-    /// What is applied in whose name. The reason is the approver's, where the applier gives none.
-    fn apply(self, position: Position, mut audit: Audit) -> Apply {
+    /// What is applied in whose name. Where the applier gives no reason, it is the approver's, or that of who asked.
+    fn apply(self, position: Position, mut audit: Audit, asked_for: String) -> Apply {
         if audit.reason.is_empty() {
-            audit.reason = self.approved.reason;
+            audit.reason = Some(self.approved.reason).filter(|reason| !reason.is_empty()).unwrap_or(asked_for);
         }
         Apply { choices: self.choices, approved: position, audit }
     }
 }
 
 impl Handle {
+    /// Asks what would be without the repairs of a replay: that is durable before the answer. The same again changes nothing, until there are
+    /// other repairs.
+    ///
+    /// # Errors
+    /// There is no such replay, its handler was removed, or it has repaired nothing that could be undone.
+    pub async fn undo(&self, replay: Position, audit: Audit) -> Result<WhatIfItem, Refusal> {
+        let decision = self.0.what_ifs.decision().await;
+        let (id, row) = (PlanId { replay, is_undo: true }, self.replay(replay).await?.row);
+        if row.keys == 0 {
+            return Err(Refusal::NothingToUndo(replay));
+        }
+        if row.may_request_undo() {
+            let step = ReplayStep::RequestUndo { replay };
+            self.decide(decision, step, audit, move |shared| shared.what_ifs.forget(id)).await?;
+        }
+        self.what_if(id).await
+    }
+
     /// Applies what was approved of a plan. That is durable before the answer; the work continues after it, and after a restart.
     /// Changes nothing while it is being applied; begins it again where it has stopped without an end, for instance because keys
     /// were refused.
@@ -72,9 +133,10 @@ impl Handle {
         }
         check_handler(&found.item)?;
         self.check_in_force(&found.request).await?;
-        let decided = found.decided.ok_or(StorageError::Missing { what: "approval", position: approved })?;
+        let asked_for = found.story.asked_for(&found.item);
+        let decided = found.story.decided.ok_or(StorageError::Missing { what: "approval", position: approved })?;
         self.computed(id).await?;
-        let (request, apply) = ((*found.request).clone(), decided.apply(approved, audit.clone()));
+        let (request, apply) = ((*found.request).clone(), decided.apply(approved, audit.clone(), asked_for));
         let begin = ReplayStep::Begin { replay, approved, undoes };
         let run = move |shared: &Arc<Shared>| begin_application(shared, id, request, apply);
         self.decide(decision, begin, audit, run).await??;
@@ -82,19 +144,20 @@ impl Handle {
     }
 
     /// Ends a replay: it is neither computed nor applied any further. Keys that are repaired stay so. An undo that is not approved is
-    /// forgotten: the log does not know of it.
+    /// withdrawn, and the replay stays as it is.
     ///
     /// # Errors
     /// There is no such replay, or it has ended.
     pub async fn cancel_replay(&self, id: PlanId, audit: Audit) -> Result<WhatIfItem, Refusal> {
         let decision = self.0.what_ifs.decision().await;
-        let (replay, row) = (id.replay, self.what_if_as_it_is(id).await?.item.row);
-        if id.is_undo && !row.undoes {
-            self.0.what_ifs.forget(id);
-        } else {
-            let end = ReplayStep::End { replay, end: ReplayEnd::Cancelled };
-            self.decide(decision, end, audit, move |shared| shared.what_ifs.cancel(replay)).await?;
+        let (replay, found) = (id.replay, self.what_if_as_it_is(id).await?);
+        if id.is_undo && !found.item.row.undoes {
+            let end = ReplayStep::End { replay, end: ReplayEnd::UndoCancelled };
+            self.decide(decision, end, audit, move |shared| shared.what_ifs.forget(id)).await?;
+            return Ok(WhatIfItem { known: None, ..found });
         }
+        let end = ReplayStep::End { replay, end: ReplayEnd::Cancelled };
+        self.decide(decision, end, audit, move |shared| shared.what_ifs.cancel(replay)).await?;
         self.what_if_as_it_is(id).await
     }
 
@@ -103,19 +166,19 @@ impl Handle {
         let under_way = replays::under_way(&self.0.statuses)?;
         for item in under_way.into_iter().filter(|item| item.row.state == ReplayState::Applying) {
             let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
-            let decided = Decided::read(&self.0.statuses.log, item.row.decisions(id.is_undo))?;
-            let Some((position, decided)) = item.row.approved.zip(decided) else { continue };
-            let mut request = request_of(&item)?;
-            if id.is_undo {
-                request = undo_of(request, id.replay, (decided.approved.through, decided.approved.at_ms));
-            }
+            let (story, asked) = (Story::read(&self.0.statuses.log, &item, id.is_undo)?, request_of(&item)?);
+            let request = if id.is_undo { story.undo_of(asked, &item) } else { Some(asked) };
+            let asked_for = story.asked_for(&item);
+            let Some(((position, decided), request)) = item.row.approved.zip(story.decided).zip(request) else {
+                continue;
+            };
             // A log of an earlier build does not say who asked: there it is the approver.
             let (actor, reason) = match &decided.begun {
                 Some(begun) => (begun.actor.clone(), begun.reason.clone()),
                 None => (decided.approved.actor.clone(), decided.approved.reason.clone()),
             };
             tracing::info!(replay = %id, handler = %request.handler, actor, "a replay goes on");
-            let apply = decided.apply(position, Audit { actor, reason });
+            let apply = decided.apply(position, Audit { actor, reason }, asked_for);
             // It cannot run yet.
             drop(begin_application(&self.0, id, request, apply));
         }

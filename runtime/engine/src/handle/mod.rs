@@ -47,7 +47,7 @@ use crate::{
     statuses::Statuses,
     what_ifs::WhatIfs,
 };
-pub use applications::Decided;
+pub use applications::{Decided, Story};
 pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, Manifest, Position};
 
-use super::{Decided, Handle, Shared, blocking};
+use super::{Handle, Shared, Story, blocking};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
@@ -43,8 +43,8 @@ pub struct WhatIfItem {
     pub id: PlanId,
     pub item: ReplayItem,
     pub request: Arc<WhatIf>,
-    /// `None`: it was not approved, or it is one of a list.
-    pub decided: Option<Decided>,
+    /// Empty in a list.
+    pub story: Story,
     /// `None`: it was not asked for since the start, or it was cancelled.
     pub known: Option<Known>,
 }
@@ -138,7 +138,7 @@ impl Handle {
     /// repairs. Its plan takes them back.
     ///
     /// # Errors
-    /// There is no such replay, or it has repaired nothing that could be undone.
+    /// There is no such replay; it has repaired nothing that could be undone, or its undo was not asked for.
     pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
         let mut found = self.what_if_as_it_is(id).await?;
         // What it has repaired since is taken back, too: the undo is asked for anew, up to now.
@@ -165,15 +165,18 @@ impl Handle {
         if id.is_undo && item.row.keys == 0 {
             return Err(Refusal::NothingToUndo(id.replay));
         }
+        let (log, of) = (self.0.statuses.log.clone(), item.clone());
+        let story = self.0.queries.read(move || Story::read(&log, &of, id.is_undo)).await??;
         let mut request = request_of(&item)?;
         if id.is_undo {
-            request = undo_of(request, id.replay, (self.head(), self.0.clock.now_ms()));
+            request = story.undo_of(request, &item).ok_or_else(|| match check_handler(&item) {
+                Err(replaced) => replaced,
+                Ok(()) => Refusal::UndoNotRequested(id.replay),
+            })?;
         }
         let known = self.0.what_ifs.peek(id);
         let request = known.as_ref().map_or_else(|| Arc::new(request), |known| Arc::clone(&known.request));
-        let (log, decisions) = (self.0.statuses.log.clone(), item.row.decisions(id.is_undo));
-        let decided = self.0.queries.read(move || Decided::read(&log, decisions)).await??;
-        Ok(WhatIfItem { id, item, request, decided, known })
+        Ok(WhatIfItem { id, item, request, story, known })
     }
 
     /// Replays before one, the newest first; at most `limit`, and fewer if what was asked is large. None is computed for that.
@@ -184,7 +187,8 @@ impl Handle {
         let (items, next) = self.replays(before, limit).await?;
         let what_if = |(item, request): (ReplayItem, WhatIf)| {
             let id = PlanId { replay: item.replay, is_undo: false };
-            WhatIfItem { id, request: Arc::new(request), decided: None, known: self.0.what_ifs.peek(id), item }
+            let (story, known) = (Story::default(), self.0.what_ifs.peek(id));
+            WhatIfItem { id, request: Arc::new(request), story, known, item }
         };
         Ok(WhatIfPage { what_ifs: items.into_iter().map(what_if).collect(), next })
     }
@@ -352,12 +356,6 @@ pub(super) fn check_handler(item: &ReplayItem) -> Result<(), Refusal> {
         true => Err(Refusal::HandlerReplaced { handler: item.row.handler.clone(), replay: item.replay }),
         false => Ok(()),
     }
-}
-
-/// What would be without a replay's repairs, asked at a time of its own.
-pub(super) fn undo_of(request: WhatIf, replay: Position, (through, asked_at_ms): (Position, u64)) -> WhatIf {
-    let selection = Selection { after: replay, ..Selection::default() };
-    WhatIf { runs: Runs::Without(replay), selection, through, asked_at_ms, ..request }
 }
 
 pub(super) fn request_of(item: &ReplayItem) -> Result<WhatIf, StorageError> {

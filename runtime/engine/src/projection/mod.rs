@@ -89,7 +89,8 @@ impl Projection {
             Record::ReplayRequested(requested) => self.replay_requested(position, requested)?,
             Record::ReplayApproved(approved) => self.replay_approved(position, approved)?,
             Record::ApplyBegun(begun) => self.apply_begun(position, begun)?,
-            Record::ReplayEnded(ended) => self.replay_ended(ended)?,
+            Record::UndoRequested(requested) => self.undo_requested(position, requested)?,
+            Record::ReplayEnded(ended) => self.replay_ended(position, ended)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {
                 self.put(keys::deployed_module(deployed.digest), Vec::new());

@@ -1,6 +1,9 @@
 //! A row for each replay, one for each of its repairs, and the replay that is being applied to a handler.
 
-use weirgate_types::{ApplyBegun, Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested};
+use weirgate_types::{
+    ApplyBegun, Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested,
+    UndoRequested,
+};
 
 use super::Projection;
 use crate::{
@@ -23,20 +26,25 @@ impl Projection {
         self.change_replay(one.replay, |row| row.approved(position, one.undoes, one.at_ms))
     }
 
+    pub(super) fn undo_requested(&mut self, position: Position, one: &UndoRequested) -> Result<(), StorageError> {
+        self.change_replay(one.replay, |row| row.undo_requested = Some(position))
+    }
+
     pub(super) fn apply_begun(&mut self, position: Position, begun: &ApplyBegun) -> Result<(), StorageError> {
         // After an end in part, it is under way again.
         self.put(keys::replaying(&begun.handler), keys::position_value(begun.replay));
         self.change_replay(begun.replay, |row| {
-            (row.state, row.begun) = (ReplayState::Applying, Some(position));
+            (row.state, row.begun, row.ended) = (ReplayState::Applying, Some(position), None);
         })
     }
 
-    pub(super) fn replay_ended(&mut self, ended: &ReplayEnded) -> Result<(), StorageError> {
-        // One that ended in part, and is cancelled, leaves another under way.
-        if self.replay_under_way(&ended.handler)? == Some(ended.replay) {
+    pub(super) fn replay_ended(&mut self, position: Position, ended: &ReplayEnded) -> Result<(), StorageError> {
+        // One that ended in part, and is cancelled, leaves another under way; so does an undo that was only asked for.
+        let is_over = ended.end != ReplayEnd::UndoCancelled;
+        if is_over && self.replay_under_way(&ended.handler)? == Some(ended.replay) {
             self.remove(keys::replaying(&ended.handler));
         }
-        self.change_replay(ended.replay, |row| row.ended(ended.end, ended.at_ms))
+        self.change_replay(ended.replay, |row| row.ended(ended.end, (position, ended.at_ms)))
     }
 
     pub(super) fn count_repair(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
@@ -46,9 +54,8 @@ impl Projection {
         self.change_replay(replay, |row| {
             row.state = ReplayState::Applying;
             row.records = row.records.saturating_add(1);
-            if !is_undo {
-                row.last_repair = Some(position);
-            }
+            let last = if is_undo { &mut row.last_undone } else { &mut row.last_repair };
+            *last = Some(position);
             let keys = if is_undo { &mut row.keys_undone } else { &mut row.keys };
             *keys = keys.saturating_add(u64::from(is_new));
         })

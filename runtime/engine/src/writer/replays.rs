@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weirgate_core::{HoldId, Input};
 use weirgate_types::{
     ApplyBegun, HandlerName, KeyHash, Position, Record, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded,
-    ReplayRequested,
+    ReplayRequested, UndoRequested,
 };
 
 use super::{After, Exit, Writer};
@@ -194,16 +194,7 @@ impl Writer {
                 Record::ReplayRequested(ReplayRequested { handler, request, actor, reason, at_ms })
             }
             ReplayStep::Approve { replay, plan, through, choices, undoes, version } => {
-                let row = self.check_replay(replay, |row| row.may_be_approved(undoes))?;
-                if undoes && row.is_undo_outdated(through) {
-                    return Err(Refusal::ReplayNotReady(replay));
-                }
-                let handler = row.handler;
-                self.check_alone(&handler, Some(replay))?;
-                let in_force = self.delivery.machine().handler(&handler).map(|view| view.version);
-                if version.is_some() && version != in_force {
-                    return Err(Refusal::VersionChanged(handler));
-                }
+                let handler = self.check_approved((replay, undoes), through, version)?;
                 check_text("the choices of an approval", &choices)?;
                 Record::ReplayApproved(ReplayApproved {
                     replay,
@@ -216,6 +207,10 @@ impl Writer {
                     reason,
                     at_ms,
                 })
+            }
+            ReplayStep::RequestUndo { replay } => {
+                let handler = self.check_replay(replay, ReplayRow::may_request_undo)?.handler;
+                Record::UndoRequested(UndoRequested { replay, handler, actor, reason, at_ms })
             }
             ReplayStep::Begin { replay, approved, undoes } => {
                 let may = |row: &ReplayRow| row.may_begin(undoes) && row.approved == Some(approved);
@@ -239,6 +234,26 @@ impl Writer {
                 Record::ReplayEnded(ReplayEnded { replay, handler, end, repaired, actor, reason, at_ms })
             }
         })
+    }
+
+    /// Whether a plan that was computed up to a position may be approved.
+    fn check_approved(
+        &mut self,
+        (replay, undoes): (Position, bool),
+        through: Position,
+        version: Option<Position>,
+    ) -> Result<HandlerName, Refusal> {
+        let row = self.check_replay(replay, |row| row.may_be_approved(undoes))?;
+        if undoes && row.is_undo_outdated(through) {
+            return Err(Refusal::ReplayNotReady(replay));
+        }
+        let handler = row.handler;
+        self.check_alone(&handler, Some(replay))?;
+        let in_force = self.delivery.machine().handler(&handler).map(|view| view.version);
+        match version.is_some() && version != in_force {
+            true => Err(Refusal::VersionChanged(handler)),
+            false => Ok(handler),
+        }
     }
 
     fn check_replay(&mut self, replay: Position, may: impl FnOnce(&ReplayRow) -> bool) -> Result<ReplayRow, Refusal> {

@@ -57,6 +57,7 @@ fn handler_of(record: &Record) -> (bool, Option<&HandlerName>) {
         Record::ReplayApproved(approved) => (true, Some(&approved.handler)),
         Record::ReplayEnded(ended) => (true, Some(&ended.handler)),
         Record::ApplyBegun(begun) => (true, Some(&begun.handler)),
+        Record::UndoRequested(requested) => (true, Some(&requested.handler)),
         Record::RuntimeChanged(_) => (true, None),
         _ => (false, None),
     }

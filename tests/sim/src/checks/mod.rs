@@ -315,6 +315,7 @@ impl Checks {
             | Record::ReplayAnswered(_)
             | Record::ReplayEnded(_)
             | Record::ApplyBegun(_)
+            | Record::UndoRequested(_)
             | Record::Lost(_) => {}
         }
         self.see_events(position, record);

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_engine::ReplayState;
-use weirgate_types::{HandlerName, Outcome, Position, Record, StatusWrite};
+use weirgate_engine::{ReplayState, ReplayStep};
+use weirgate_types::{HandlerName, Outcome, Position, Record, ReplayEnd, StatusWrite};
 
-use super::{History, Stop, unreadable};
+use super::{History, Stop, repairs::audit, unreadable};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{check, index_of},
@@ -56,13 +56,35 @@ impl History<'_> {
         self.run_dry(passes)?;
         self.check_nothing_left(replay, false)?;
         self.check_fixed(&handler, replay)?;
-        let is_undone = self.replay_of(&handler)?.is_some_and(|(_, row)| row.may_be_approved(true));
+        let is_undone = self.replay_of(&handler)?.is_some_and(|(_, row)| row.may_request_undo());
         if is_undone && self.chance.one_in(2) {
+            drop(self.engine.step_replay(ReplayStep::RequestUndo { replay }, audit()));
+            self.pass()?;
             self.approve(replay, true)?;
             self.pass()?;
             self.apply_all(index, ReplayState::Undone)?;
             self.run_dry(passes)?;
             self.check_nothing_left(replay, true)?;
+        }
+        Ok(())
+    }
+
+    /// No undo is approved that was not asked for, or that was withdrawn since.
+    pub(super) fn check_undos(&self) -> Result<(), Stop> {
+        let mut asked = BTreeMap::new();
+        for (position, record) in &self.records {
+            match record {
+                Record::UndoRequested(one) => drop(asked.insert(one.replay, *position)),
+                Record::ReplayEnded(one) if matches!(one.end, ReplayEnd::Cancelled | ReplayEnd::UndoCancelled) => {
+                    asked.remove(&one.replay);
+                }
+                Record::ReplayApproved(one) => {
+                    check(Rule::Repairs, !one.undoes || asked.contains_key(&one.replay), || {
+                        format!("{position} approves the undo of replay {}, which was not asked for", one.replay)
+                    })?;
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

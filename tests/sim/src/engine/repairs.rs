@@ -160,6 +160,10 @@ impl History<'_> {
                 ReplayStep::End { replay, end }
             }
             Some((replay, row)) if row.is_in_part() && self.chance.one_in(2) => approve(replay, row.undoes),
+            Some((replay, row)) if row.may_request_undo() && self.chance.one_in(2) => {
+                ReplayStep::RequestUndo { replay }
+            }
+            Some((replay, _)) if self.chance.one_in(10) => ReplayStep::End { replay, end: ReplayEnd::UndoCancelled },
             Some((replay, _)) if self.chance.one_in(2) => approve(replay, true),
             _ => ReplayStep::Request { handler, request: "{}".to_owned() },
         };
@@ -403,10 +407,13 @@ impl History<'_> {
     /// The rows of replays say what the records say, and no key is repaired before an approved plan begins to be applied.
     pub(super) fn check_replays(&self) -> Result<(), Stop> {
         self.check_approvals()?;
+        self.check_undos()?;
         let mut begun: BTreeMap<Position, bool> = BTreeMap::new();
         for (position, record) in &self.records {
             match record {
                 Record::ReplayApproved(one) => drop(begun.remove(&one.replay)),
+                // Nothing but an undo that was not approved has ended.
+                Record::ReplayEnded(one) if one.end == ReplayEnd::UndoCancelled => {}
                 Record::ReplayEnded(one) => drop(begun.remove(&one.replay)),
                 Record::ApplyBegun(one) => drop(begun.insert(one.replay, one.undoes)),
                 Record::Repaired(one) => check(Rule::Repairs, begun.get(&one.replay) == Some(&one.is_undo), || {

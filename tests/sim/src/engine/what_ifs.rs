@@ -68,6 +68,10 @@ impl History<'_> {
             }
             ReplayState::Applying => return self.apply_next(index, replay, &row),
             _ if row.is_in_part() && self.chance.one_in(3) => return self.approve(replay, row.undoes),
+            _ if row.may_request_undo() && self.chance.one_in(2) => ReplayStep::RequestUndo { replay },
+            _ if row.may_end(ReplayEnd::UndoCancelled) && self.chance.one_in(10) => {
+                ReplayStep::End { replay, end: ReplayEnd::UndoCancelled }
+            }
             _ if row.may_be_approved(true) && self.chance.one_in(2) => return self.approve(replay, true),
             _ => return self.ask_what_if(&handler),
         };

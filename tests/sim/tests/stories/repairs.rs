@@ -266,6 +266,11 @@ fn an_undo_from_before_a_repair_is_not_approved() {
         let (plan, choices) = (Digest([7; 32]), "{}".to_owned());
         ReplayStep::Approve { replay, plan, through, choices, undoes: true, version: None }
     };
+    let refused = step(&mut engine, undo(last));
+    assert!(matches!(refused, Err(Refusal::ReplayState { .. })), "it was not asked for: {refused:?}");
+    step(&mut engine, ReplayStep::RequestUndo { replay }).expect("asked for");
+    let again = step(&mut engine, ReplayStep::RequestUndo { replay });
+    assert!(matches!(again, Err(Refusal::ReplayState { .. })), "once is enough: {again:?}");
     assert!(matches!(step(&mut engine, undo(Position(last.0 - 1))), Err(Refusal::ReplayNotReady(_))));
     let approved = step(&mut engine, undo(last)).expect("approved");
     step(&mut engine, ReplayStep::Begin { replay, approved, undoes: true }).expect("begun");

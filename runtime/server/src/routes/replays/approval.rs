@@ -1,9 +1,9 @@
-//! The decisions about a plan in an answer: who approved it and what was chosen, and who asked to apply that.
+//! The decisions about a plan in an answer: who approved it and what was chosen, who asked to apply that, and who ended it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::{Choices, Decided};
-use weirgate_types::{ApplyBegun, Digest, HandlerName};
+use weirgate_types::{ApplyBegun, Digest, HandlerName, ReplayEnded};
 
 use super::{super::times::rfc3339, parts::Cut};
 
@@ -53,6 +53,24 @@ impl ApprovalItem {
             allow_calls: *allow_calls,
             fold_again: fold_again.iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+/// The end of that, or of the replay.
+#[derive(Serialize, ToSchema)]
+pub struct EndedItem {
+    actor: String,
+    reason: String,
+    /// RFC 3339, and in Unix milliseconds.
+    #[schema(format = DateTime)]
+    ended_at: String,
+    ended_at_ms: u64,
+}
+
+impl EndedItem {
+    pub fn of(ended: ReplayEnded) -> Self {
+        let ReplayEnded { actor, reason, at_ms, .. } = ended;
+        Self { actor, reason, ended_at: rfc3339(at_ms), ended_at_ms: at_ms }
     }
 }
 

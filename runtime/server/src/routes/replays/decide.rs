@@ -110,13 +110,19 @@ pub async fn cancel(
 }
 
 /// Ask what would be without the repairs of a replay. The plan of the undo takes them back; it is approved and applied like any other.
+/// The same again changes nothing, until there are other repairs.
 #[utoipa::path(
     post, path = "/v1/replays/{id}/undo", operation_id = "undo_replay", tag = "replays", params(("id" = inline(ReplayId), Path)),
+    request_body(content = Option<AuditBody>),
     responses(
-        (status = 202, description = "Begun; read its progress at `Location`", body = ReplayItem, headers(("location" = String))),
-        NoSuchReplay, ReplayConflict,
+        (status = 202, description = "Durable; read its progress at `Location`", body = ReplayItem, headers(("location" = String))),
+        NoSuchReplay, ReplayConflict, AuditRefused,
     ),
 )]
-pub async fn undo(State(app): State<App>, Named(id): Named<PlanId>) -> Result<Begun, Problem> {
-    begun(ReplayItem::of(app.engine.what_if(PlanId { is_undo: true, ..id }).await?))
+pub async fn undo(
+    State(app): State<App>,
+    Named(id): Named<PlanId>,
+    Body(body): Body<AuditBody>,
+) -> Result<Begun, Problem> {
+    begun(ReplayItem::of(app.engine.undo(id.replay, body.checked()?).await?))
 }

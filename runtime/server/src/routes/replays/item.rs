@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::{
-    Applied, Computed, Known, PlanId, ReplayRow, ReplayState, Summary, WhatIfItem, WhatIfProgress,
+    Applied, Computed, Known, PlanId, ReplayRow, ReplayState, Story, Summary, WhatIfItem, WhatIfProgress,
     replay::{Bound, Runs, WhatIf},
 };
 use weirgate_types::{Digest, HandlerName, Position};
@@ -13,7 +13,7 @@ use weirgate_types::{Digest, HandlerName, Position};
 use super::{
     super::times::rfc3339,
     ReplayId,
-    approval::{ApprovalItem, BegunItem},
+    approval::{ApprovalItem, BegunItem, EndedItem},
     parts::Cut,
 };
 
@@ -37,7 +37,7 @@ pub struct ReplayItem {
     bounds: BoundsItem,
     /// The last position that is looked at.
     through: u64,
-    /// Who asked, and why; of an undo, who approved it.
+    /// Who asked, and why.
     actor: String,
     reason: String,
     /// RFC 3339, and in Unix milliseconds.
@@ -50,6 +50,9 @@ pub struct ReplayItem {
     /// Who asked to apply what that approved, the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     begun: Option<BegunItem>,
+    /// Who ended it, for instance by a cancel, and why; an application ends in the name of who asked for it. Absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<EndedItem>,
     /// While it is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
@@ -201,13 +204,15 @@ pub struct Refused {
 
 impl ReplayItem {
     pub fn of(item: WhatIfItem) -> Self {
-        let WhatIfItem { id, item, request, decided, known } = item;
+        let WhatIfItem { id, item, request, story: Story { undo, decided, ended }, known } = item;
         let approval = decided.as_ref().map(ApprovalItem::of);
-        let (actor, reason) = match (id.is_undo, &approval) {
-            (false, _) => (item.requested.actor, item.requested.reason),
-            (true, Some(approval)) => (approval.actor.clone(), approval.reason.clone()),
-            (true, None) => (String::new(), String::new()),
+        let (actor, reason) = match (undo, &approval) {
+            (Some(undo), _) => (undo.actor, undo.reason),
+            // A log of an earlier build does not say who asked for the undo.
+            (None, Some(approval)) if id.is_undo => (approval.actor.clone(), approval.reason.clone()),
+            (None, _) => (item.requested.actor, item.requested.reason),
         };
+        let begun = decided.and_then(|decided| decided.begun);
         let result = known.as_ref().and_then(|known| known.result.as_ref());
         let computed = result.and_then(|result| result.as_ref().ok());
         let applied = known.as_ref().and_then(|known| known.applied.as_ref());
@@ -231,7 +236,8 @@ impl ReplayItem {
             asked_at: rfc3339(request.asked_at_ms),
             asked_at_ms: request.asked_at_ms,
             approval,
-            begun: decided.and_then(|decided| decided.begun).map(BegunItem::of),
+            begun: begun.map(BegunItem::of),
+            ended: ended.map(EndedItem::of),
             progress: is_computing.map(|known| Progress::of(&known.watch, request.through)),
             error: result.and_then(|result| result.as_ref().err().cloned()),
             found: computed.map(|computed| Found::of(computed)),

@@ -43,7 +43,7 @@ pub enum What {
     CorrectionRefused(RefusedEntry),
     /// A replay repaired the key: what its handler would have done stands in the place of what it did.
     Repaired(Box<RepairedEntry>),
-    /// A replay of a handler of the key was requested, approved or ended.
+    /// A replay that repaired the key was requested, approved, applied, undone or ended.
     Replay(ReplayEntry),
     /// Another version of a handler of the key.
     Deployed(DeployedEntry),
@@ -263,8 +263,8 @@ pub struct ReplayEntry {
     pub handler: String,
     /// The replay's number: the position of its request.
     pub replay: u64,
-    /// `requested`, `approved`, `apply-begun`, `applied`, `undo-approved`, `undo-begun`, `undone`,
-    /// `ended-in-part` (keys are left) or `cancelled`.
+    /// `requested`, `approved`, `apply-begun`, `applied`, `undo-requested`, `undo-approved`, `undo-begun`, `undone`,
+    /// `ended-in-part` (keys are left), `undo-cancelled` (it was not approved) or `cancelled`.
     pub step: &'static str,
     /// At its end: number of keys that were repaired, or whose repairs were undone.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -80,14 +80,16 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
         }),
         Record::BreakerChanged(changed) => breaker(changed),
         Record::Repaired(one) => What::Repaired(Box::new(repaired(one, moment))),
-        Record::ReplayRequested(_) | Record::ReplayApproved(_) | Record::ApplyBegun(_) | Record::ReplayEnded(_) => {
-            return replay(position, record).into_iter().collect();
-        }
-        Record::Paced { .. }
+        Record::ReplayRequested(_)
+        | Record::ReplayApproved(_)
+        | Record::UndoRequested(_)
+        | Record::ApplyBegun(_)
+        | Record::ReplayEnded(_)
+        | Record::Paced { .. }
         | Record::Lost(_)
         | Record::TimeAnchored(_)
         | Record::RuntimeChanged(_)
-        | Record::ReplayAnswered(_) => return Vec::new(),
+        | Record::ReplayAnswered(_) => return replay(position, record).into_iter().collect(),
     };
     vec![one]
 }
@@ -188,7 +190,7 @@ fn repaired(repaired: &Repaired, moment: &Moment<'_>) -> RepairedEntry {
     }
 }
 
-/// A step of a replay. `position` names it if it is the request.
+/// A step of a replay, if the record is one. `position` names it if it is the request.
 fn replay(position: Position, record: &Record) -> Option<What> {
     let (replay, handler, step, repaired, actor, reason) = match record {
         Record::ReplayRequested(one) => (position, &one.handler, "requested", None, &one.actor, &one.reason),
@@ -196,6 +198,7 @@ fn replay(position: Position, record: &Record) -> Option<What> {
             let step = if one.undoes { "undo-approved" } else { "approved" };
             (one.replay, &one.handler, step, None, &one.actor, &one.reason)
         }
+        Record::UndoRequested(one) => (one.replay, &one.handler, "undo-requested", None, &one.actor, &one.reason),
         Record::ApplyBegun(one) => {
             let step = if one.undoes { "undo-begun" } else { "apply-begun" };
             (one.replay, &one.handler, step, None, &one.actor, &one.reason)
@@ -206,6 +209,7 @@ fn replay(position: Position, record: &Record) -> Option<What> {
                 ReplayEnd::Cancelled => "cancelled",
                 ReplayEnd::Undone => "undone",
                 ReplayEnd::InPart => "ended-in-part",
+                ReplayEnd::UndoCancelled => "undo-cancelled",
             };
             (one.replay, &one.handler, step, Some(one.repaired), &one.actor, &one.reason)
         }

@@ -57,6 +57,8 @@ pub struct Undo {
     /// Wait until it is computed, and show what differs
     #[arg(long)]
     pub wait: bool,
+    #[command(flatten)]
+    pub audit: Audit,
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +91,7 @@ pub async fn apply(server: &Server, output: Output, command: &Apply) -> Result<(
 }
 
 pub async fn undo(server: &Server, output: Output, command: &Undo) -> Result<()> {
-    let asked = send(server, &command.id, "undo", &Body::new()).await?;
+    let asked = send(server, &command.id, "undo", &bodies::body(&command.audit)?).await?;
     match command.wait {
         true => progress::computed(server, output, asked).await,
         false => progress::print(output, asked),

@@ -169,6 +169,8 @@ fn repaired(entry: &Node, started_ms: u64) -> (char, String, Vec<String>) {
 
 fn replay(entry: &Node) -> (char, String, Vec<String>) {
     let step = match word(entry, "step").as_str() {
+        "undo-requested" => ": its undo is asked for".to_owned(),
+        "undo-cancelled" => ": its undo is cancelled".to_owned(),
         "undo-approved" => ": its undo is approved".to_owned(),
         "apply-begun" => " begins to be applied".to_owned(),
         "undo-begun" => " begins to be undone".to_owned(),
