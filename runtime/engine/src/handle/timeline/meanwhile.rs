@@ -1,12 +1,12 @@
-//! What happened to the handlers of a key while it was under way with them: deployments, modes, breakers, replays. A key is under way with a
-//! handler from the first event that the handler got to the last record about it.
+//! What happened to the handlers of a key while it was under way with them: deployments, modes, breakers, and the replays that repaired the
+//! key. A key is under way with a handler from the first event that the handler got to the last record about it.
 
 use std::collections::{HashMap, VecDeque};
 
 use weirgate_history::{HistoryError, Look};
-use weirgate_types::{BreakerId, DeliveryId, HandlerName, Mode, Position, Record};
+use weirgate_types::{BreakerId, DeliveryId, HandlerName, KeyHash, Mode, Position, Record};
 
-use crate::job::StoredRecord;
+use crate::{Refusal, StorageError, job::StoredRecord, keys, statuses::Statuses};
 
 /// Maximum number of records about handlers that one page reads.
 const RECORDS_MAX: usize = 1_000;
@@ -17,9 +17,21 @@ const BEGINNING: usize = 64;
 /// How many records about a handler are read back for its mode and breaker.
 const BACK_MAX: usize = 16;
 
+/// How many repairs of keys with the same hash are read back for one of the key.
+const REPAIRS_MAX: usize = 16;
+
+/// A key, and its hash in the views.
+#[derive(Clone, Copy)]
+pub struct Hashed<'a> {
+    pub key: &'a str,
+    pub hash: KeyHash,
+}
+
 pub struct Meanwhile<'a> {
     look: &'a Look,
+    statuses: &'a Statuses,
     key: &'a str,
+    hash: KeyHash,
     /// What was in force when the key began: paused handlers, open breakers.
     beginning: VecDeque<(Position, StoredRecord)>,
     /// The last position that was read.
@@ -28,18 +40,28 @@ pub struct Meanwhile<'a> {
     read: usize,
     /// From when to when the key is under way with each handler; `None`: never.
     ways: HashMap<HandlerName, Option<(Position, Position)>>,
+    /// Whether each replay has repaired the key.
+    repaired: HashMap<Position, bool>,
 }
 
 impl<'a> Meanwhile<'a> {
-    pub fn new(look: &'a Look, key: &'a str, after: Position) -> Result<Self, HistoryError> {
+    pub fn new(
+        look: &'a Look,
+        statuses: &'a Statuses,
+        Hashed { key, hash }: Hashed<'a>,
+        after: Position,
+    ) -> Result<Self, HistoryError> {
         let mut meanwhile = Self {
             look,
+            statuses,
             key,
+            hash,
             beginning: VecDeque::new(),
             through: after,
             next: VecDeque::new(),
             read: 0,
             ways: HashMap::new(),
+            repaired: HashMap::new(),
         };
         if after == Position::ZERO {
             meanwhile.begin()?;
@@ -48,7 +70,7 @@ impl<'a> Meanwhile<'a> {
     }
 
     /// The next record about a handler of the key, if it is before a position.
-    pub fn next_before(&mut self, before: Position) -> Result<Option<(Position, StoredRecord)>, HistoryError> {
+    pub fn next_before(&mut self, before: Position) -> Result<Option<(Position, StoredRecord)>, Refusal> {
         if let Some(found) = self.beginning.pop_front() {
             return Ok(Some(found));
         }
@@ -63,7 +85,9 @@ impl<'a> Meanwhile<'a> {
             (self.through, self.read) = (position, self.read + 1);
             let Some(stored) = StoredRecord::read(self.look.log(), position)? else { continue };
             let Some(handler) = handler_of(&stored.record) else { continue };
-            if self.way(handler)?.is_some_and(|(from, to)| from < position && position < to) {
+            let is_meanwhile = self.way(handler)?.is_some_and(|(from, to)| from < position && position < to);
+            let replay = replay_of(&stored.record, position);
+            if is_meanwhile && replay.map_or(Ok(true), |replay| self.was_repaired(replay))? {
                 return Ok(Some((position, stored)));
             }
         }
@@ -130,6 +154,30 @@ impl<'a> Meanwhile<'a> {
         Ok(found)
     }
 
+    /// Whether a replay has repaired the key, or has taken that back. Others change nothing of it.
+    fn was_repaired(&mut self, replay: Position) -> Result<bool, Refusal> {
+        if let Some(was_repaired) = self.repaired.get(&replay) {
+            return Ok(*was_repaired);
+        }
+        let was_repaired = self.find_repair(replay)?;
+        self.repaired.insert(replay, was_repaired);
+        Ok(was_repaired)
+    }
+
+    fn find_repair(&self, replay: Position) -> Result<bool, StorageError> {
+        for is_undo in [false, true] {
+            let of_key = keys::repairs_of_key(replay, is_undo, self.hash);
+            for row in self.statuses.views.scan_keys(&of_key, None, REPAIRS_MAX)? {
+                let Some(repair) = keys::repair_of(&row) else { continue };
+                let stored = self.look.log().read(repair.position)?;
+                if matches!(stored, Some((_, Record::Repaired(repaired))) if repaired.key == self.key) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn way(&mut self, handler: &HandlerName) -> Result<Option<(Position, Position)>, HistoryError> {
         if let Some(way) = self.ways.get(handler) {
             return Ok(*way);
@@ -171,10 +219,23 @@ fn handler_of(record: &Record) -> Option<&HandlerName> {
         Record::ReplayApproved(approved) => Some(&approved.handler),
         Record::ReplayEnded(ended) => Some(&ended.handler),
         Record::ApplyBegun(begun) => Some(&begun.handler),
+        Record::UndoRequested(requested) => Some(&requested.handler),
         Record::BreakerChanged(changed) => match &changed.breaker {
             BreakerId::Handler(handler) => Some(handler),
             BreakerId::Host(host) => host.handler.as_ref(),
         },
+        _ => None,
+    }
+}
+
+/// The replay that a record is a step of.
+fn replay_of(record: &Record, position: Position) -> Option<Position> {
+    match record {
+        Record::ReplayRequested(_) => Some(position),
+        Record::ReplayApproved(approved) => Some(approved.replay),
+        Record::UndoRequested(requested) => Some(requested.replay),
+        Record::ApplyBegun(begun) => Some(begun.replay),
+        Record::ReplayEnded(ended) => Some(ended.replay),
         _ => None,
     }
 }

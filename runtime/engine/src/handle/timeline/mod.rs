@@ -7,13 +7,12 @@ mod values;
 
 use std::ops::ControlFlow;
 
-use weirgate_history::HistoryError;
 use weirgate_types::{Position, Record};
 
 use super::{Handle, blocking};
 use crate::Refusal;
 use cursor::Cursor;
-use meanwhile::Meanwhile;
+use meanwhile::{Hashed, Meanwhile};
 use values::Values;
 
 /// Something that happened to a key.
@@ -53,10 +52,11 @@ fn tell(
     key: &str,
     after: Position,
     look: &mut impl FnMut(&Moment<'_>) -> ControlFlow<()>,
-) -> Result<(Position, bool), HistoryError> {
+) -> Result<(Position, bool), Refusal> {
     let history = handle.0.indexing.history.look();
     let mut cursor = Cursor::new(&history, key, after);
-    let mut meanwhile = Meanwhile::new(&history, key, after)?;
+    let hashed = Hashed { key, hash: handle.0.keys.hash(key) };
+    let mut meanwhile = Meanwhile::new(&history, &handle.0.statuses, hashed, after)?;
     let mut values = Values::default();
     let mut through = after;
     loop {
