@@ -109,6 +109,10 @@ pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartErr
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "replays that were being applied do not go on; apply them again");
     }
+    if let Err(error) = handle.resume_what_ifs() {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "what-ifs are not computed again until they are asked for");
+    }
     Ok(handle)
 }
 

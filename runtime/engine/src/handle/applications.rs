@@ -18,6 +18,9 @@ use crate::{
     what_ifs::{Apply, Decision, PlanId},
 };
 
+/// How many of the newest what-ifs are computed again at a start, if they are open.
+const RESUMED_MAX: usize = 4;
+
 /// The newest decisions about a plan: its approval, and the request to apply it.
 #[derive(Debug, Clone)]
 pub struct Decided {
@@ -53,14 +56,15 @@ impl Story {
     }
 
     /// What would be without the replay's repairs, as it was asked for; what is approved is the plan up to a position. `None`: neither was.
-    pub(super) fn undo_of(&self, request: WhatIf, item: &ReplayItem) -> Option<WhatIf> {
+    /// Looks at what is behind `after`.
+    pub(super) fn undo_of(&self, request: WhatIf, item: &ReplayItem, after: Position) -> Option<WhatIf> {
         let approved = self.decided.as_ref().map(|decided| &decided.approved);
         let is_decided = item.row.undoes && (item.row.is_under_way() || item.row.state == ReplayState::Undone);
         let approved_through = approved.filter(|_| is_decided || self.undo.is_none()).map(|approved| approved.through);
         let through = approved_through.or_else(|| item.row.undo_through())?;
         // A log of an earlier build does not say when it was asked for.
         let asked_at_ms = self.undo.as_ref().map(|undo| undo.at_ms).or_else(|| approved.map(|one| one.at_ms))?;
-        let selection = Selection { after: item.replay, ..Selection::default() };
+        let selection = Selection { after, ..Selection::default() };
         Some(WhatIf { runs: Runs::Without(item.replay), selection, through, asked_at_ms, ..request })
     }
 
@@ -167,7 +171,10 @@ impl Handle {
         for item in under_way.into_iter().filter(|item| item.row.state == ReplayState::Applying) {
             let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
             let (story, asked) = (Story::read(&self.0.statuses.log, &item, id.is_undo)?, request_of(&item)?);
-            let request = if id.is_undo { story.undo_of(asked, &item) } else { Some(asked) };
+            let request = match id.is_undo {
+                true => story.undo_of(asked, &item, replays::undo_after(&self.0.statuses, &item)?),
+                false => Some(asked),
+            };
             let asked_for = story.asked_for(&item);
             let Some(((position, decided), request)) = item.row.approved.zip(story.decided).zip(request) else {
                 continue;
@@ -181,6 +188,16 @@ impl Handle {
             let apply = decided.apply(position, Audit { actor, reason }, asked_for);
             // It cannot run yet.
             drop(begin_application(&self.0, id, request, apply));
+        }
+        Ok(())
+    }
+
+    /// Computes again what was asked last and may not have been computed when the process ended.
+    pub(crate) fn resume_what_ifs(&self) -> Result<(), StorageError> {
+        let mut newest = replays::newest(&self.0.statuses, RESUMED_MAX)?;
+        newest.retain(|item| item.row.state == ReplayState::Requested && check_handler(item).is_ok());
+        for item in newest.iter().rev() {
+            self.0.what_ifs.begin(PlanId { replay: item.replay, is_undo: false }, request_of(item)?, &self.0);
         }
         Ok(())
     }

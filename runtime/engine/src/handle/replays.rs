@@ -8,7 +8,7 @@ use crate::{
     command::{Command, HoldToken},
     keys,
     replay::WhatIf,
-    replays::ReplayRow,
+    replays::{ReplayRow, ReplayState},
     statuses::Statuses,
     tables::REPLAYING,
 };
@@ -176,6 +176,31 @@ impl Handle {
         })
         .await?
     }
+}
+
+/// The position behind which an undo looks: its replay, or an older one of the handler that was undone while it stood. Without it, that
+/// would come back.
+pub(super) fn undo_after(statuses: &Statuses, item: &ReplayItem) -> Result<Position, StorageError> {
+    let rows = statuses.views.scan(keys::replays(), Some(&keys::replay(item.replay)), usize::MAX)?;
+    let mut after = item.replay;
+    for (key, value) in rows {
+        let row = ReplayRow::decode(&value)?;
+        let was_undone = row.state == ReplayState::Undone && row.ended_at_ms >= Some(item.row.requested_at_ms);
+        if row.handler == item.row.handler && was_undone {
+            after = after.min(keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?);
+        }
+    }
+    Ok(after)
+}
+
+/// The newest replays.
+pub(super) fn newest(statuses: &Statuses, limit: usize) -> Result<Vec<ReplayItem>, StorageError> {
+    let rows = statuses.views.scan(keys::replays(), None, limit)?;
+    let items = rows.into_iter().map(|(key, value)| {
+        let replay = keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?;
+        item(statuses, replay, &value)
+    });
+    items.collect()
 }
 
 /// The replays whose plans are approved, and not applied to all keys.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, Manifest, Position};
 
-use super::{Handle, Shared, Story, blocking};
+use super::{Handle, Shared, Story, blocking, replays};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
@@ -165,11 +165,15 @@ impl Handle {
         if id.is_undo && item.row.keys == 0 {
             return Err(Refusal::NothingToUndo(id.replay));
         }
-        let (log, of) = (self.0.statuses.log.clone(), item.clone());
-        let story = self.0.queries.read(move || Story::read(&log, &of, id.is_undo)).await??;
+        let (statuses, of) = (self.0.statuses.clone(), item.clone());
+        let read = move || {
+            let after = if id.is_undo { replays::undo_after(&statuses, &of)? } else { of.replay };
+            Ok::<_, StorageError>((Story::read(&statuses.log, &of, id.is_undo)?, after))
+        };
+        let (story, after) = self.0.queries.read(read).await??;
         let mut request = request_of(&item)?;
         if id.is_undo {
-            request = story.undo_of(request, &item).ok_or_else(|| match check_handler(&item) {
+            request = story.undo_of(request, &item, after).ok_or_else(|| match check_handler(&item) {
                 Err(replaced) => replaced,
                 Ok(()) => Refusal::UndoNotRequested(id.replay),
             })?;

@@ -195,7 +195,8 @@ impl History<'_> {
         let mut request: WhatIf = serde_json::from_str(request).ok()?;
         request.asked_at_ms = *at_ms;
         if let Some(through) = undo_through {
-            let selection = Selection { after: replay, ..Selection::default() };
+            // From the beginning: an older replay may have been undone while this one stood.
+            let selection = Selection::default();
             request = WhatIf { runs: Runs::Without(replay), selection, through, ..request };
         }
         Some(Replay {

@@ -2,9 +2,17 @@
 
 use std::borrow::Cow;
 
-use weirgate_types::{Commit, Correction, DeliveryId, Effects, Event, HandlerName, Outcome, Position};
+use weirgate_host::CallError;
+use weirgate_types::{
+    AttemptFailure, Commit, Correction, DeliveryId, Effects, Event, FailureClass, FailureKind, HandlerName, Outcome,
+    Position,
+};
 
-use super::{calls::ForkCalls, request::Closed, run::LaneId};
+use super::{
+    calls::{ForkCalls, MissingAnswers},
+    request::Closed,
+    run::LaneId,
+};
 use crate::replay::{attempts::Begun, compare::Repeated, execute::ItemInput};
 
 /// A delivery of the log, of the fork, or of both.
@@ -51,6 +59,18 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// A delivery whose key has state of a later version than the code that is to handle it: that is not converted back.
+    pub fn not_converted(had: u32, version: u32) -> Self {
+        let message = format!(
+            "the key's state has version {had}, and the version that handles it has `state_version = {version}`: a later form is not \
+             converted back"
+        );
+        let failure = AttemptFailure::found(FailureKind::Migration, message);
+        let failed = CallError::Failed(AttemptFailure { class: FailureClass::Permanent, ..failure });
+        let calls = ForkCalls::new([], [], MissingAnswers::Fail, None);
+        Self { repeated: Repeated { result: Err(failed), log: Vec::new() }, calls, state_version: version }
+    }
+
     /// Whether it came to the effects that the log holds, and its calls to nothing else.
     pub fn is_as_recorded(&self, recorded: &Effects) -> bool {
         self.repeated.result.as_ref() == Ok(recorded) && self.calls.is_as_recorded()

@@ -8,14 +8,14 @@ use std::{
 };
 
 use weirgate_host::CallError;
-use weirgate_types::{Commit, Correction, Position, RUNTIME_TYPES};
+use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_TYPES};
 
 use super::{
     calls::{Asking, ForkCalls},
     delivered::{Answers, Delivered, Ran},
     notes::Examined,
     request::{Closed, Facts},
-    run::{Earlier, Fork},
+    run::{Earlier, Fork, LaneId},
     state::{ForkState, Names},
     walk::{Found, HeldState, Walk},
 };
@@ -276,6 +276,12 @@ impl Fork<'_> {
         items: &[&Delivered<'_>],
         names: &Names,
     ) -> Result<Vec<Ran>, ReplayError> {
+        for one in items {
+            if let Some(had) = self.state_version(walk, executable, one)?.filter(|had| *had > executable.state_version)
+            {
+                return Ok(items.iter().map(|_| Ran::not_converted(had, executable.state_version)).collect());
+            }
+        }
         let (ran, correction) = self.execute_once(walk, executable, items, names)?;
         match (items, correction) {
             ([one], Some(correction)) => {
@@ -339,9 +345,19 @@ impl Fork<'_> {
         inputs.collect()
     }
 
-    /// The version of the key's state that is migrated before a delivery: where the fork still has the form of the log, that of the
-    /// version that handled the delivery.
+    /// The version of the key's state that is migrated before a delivery.
     fn migrates_from(
+        &self,
+        walk: &Walk,
+        executable: &Executable,
+        one: &Delivered<'_>,
+    ) -> Result<Option<u32>, ReplayError> {
+        Ok(self.state_version(walk, executable, one)?.filter(|had| *had < executable.state_version))
+    }
+
+    /// The version of the key's state before a delivery, if it has state: where the fork still has the form of the log, that of the
+    /// version that handled the delivery.
+    fn state_version(
         &self,
         walk: &Walk,
         executable: &Executable,
@@ -349,16 +365,24 @@ impl Fork<'_> {
     ) -> Result<Option<u32>, ReplayError> {
         let lane = &one.lane;
         let migrated = self.examined.get(lane).and_then(|examined| examined.state_version);
-        let from = match (migrated, one.commit) {
+        let had = match (migrated, one.commit) {
             (Some(migrated), _) => migrated,
-            (None, Some(commit)) => commit.migrated_from.unwrap_or(commit.state_version),
-            (None, None) => self.in_force.get(&lane.0).map_or(executable.state_version, |one| one.state_version),
+            // 0: no call returned.
+            (None, Some(commit)) if commit.state_version > 0 => commit.migrated_from.unwrap_or(commit.state_version),
+            (None, _) if self.has_one_version(lane, executable) => executable.state_version,
+            (None, _) => walk.state_version(lane)?.unwrap_or(executable.state_version),
         };
-        if from >= executable.state_version {
+        if had == executable.state_version {
             return Ok(None);
         }
         let has_state = self.examined.contains_key(lane) || !walk.state(lane)?.is_empty();
-        Ok(Some(from).filter(|_| has_state))
+        Ok(Some(had).filter(|_| has_state))
+    }
+
+    /// Whether no version of the handler can have left state of another version.
+    fn has_one_version(&self, lane: &LaneId, executable: &Executable) -> bool {
+        let in_force = self.in_force.get(&lane.0).map_or(FIRST_STATE_VERSION, |one| one.state_version);
+        in_force.max(executable.state_version) == FIRST_STATE_VERSION
     }
 
     fn services(&self, walk: &Walk, one: &Delivered<'_>, names: &Names) -> Result<(Services, ForkCalls), ReplayError> {

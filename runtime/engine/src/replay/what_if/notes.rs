@@ -98,7 +98,8 @@ pub struct Notes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutcomeChange {
     pub event: Position,
-    pub recorded: Closed,
+    /// `None`: the log has no delivery of it.
+    pub recorded: Option<Closed>,
     /// The failure; `None`: it completes.
     pub fork: Option<String>,
 }

@@ -36,7 +36,7 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
     match (result, closed) {
         // A dead letter is history until an operator opens it again; so what it would do is not part of the fork.
         (Ok(_), Some(Closed::DeadLettered)) => {
-            notes.outcomes.push(OutcomeChange { event, recorded: Closed::DeadLettered, fork: None });
+            notes.outcomes.push(OutcomeChange { event, recorded: closed, fork: None });
             Effects::default()
         }
         (Ok(effects), _) => effects,
@@ -44,7 +44,7 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
         (Err(reason), _) => {
             let reason = needs.as_ref().map_or(reason, lacking);
             let fork = Some(reason.clone());
-            notes.outcomes.push(OutcomeChange { event, recorded: Closed::Completed, fork });
+            notes.outcomes.push(OutcomeChange { event, recorded: closed, fork });
             notes.fails.get_or_insert(Fails { event, reason, needs, is_open });
             Effects::default()
         }

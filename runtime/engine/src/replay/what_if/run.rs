@@ -255,10 +255,13 @@ impl<'a> Fork<'a> {
     /// Delivers the events that only the fork has, and those that they lead to.
     fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
         while let Some(Added { event, at, depth, cause }) = self.waiting.pop_front() {
-            let is_taken = |name: &HandlerName, in_force: &InForce| match &cause {
+            let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
                 // The log holds it.
-                None => *name == self.request.handler,
-                Some(_) => in_force.interest.matches(&event.r#type, &event.source),
+                (None, _) => *name == self.request.handler,
+                (Some(_), Some(candidate)) if *name == self.request.handler => {
+                    candidate.interest.matches(&event.r#type, &event.source)
+                }
+                (Some(_), _) => in_force.interest.matches(&event.r#type, &event.source),
             };
             let takers = self.in_force.iter().filter(|(name, in_force)| is_taken(name, in_force));
             let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
@@ -317,12 +320,12 @@ impl<'a> Fork<'a> {
                 continue;
             }
             let lane = (self.request.handler.clone(), event.key().to_owned());
-            if !self.request.selection.takes(facts) {
-                self.left_out.insert(&lane);
-            } else {
+            if self.request.selection.takes(facts) {
                 self.selected.insert(&lane);
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
                 opened.push(Added { event: event.clone(), at, depth, cause: None });
+            } else {
+                self.left_out.insert(&lane);
             }
         }
         opened.into_iter().try_for_each(|added| self.add(added))

@@ -89,7 +89,9 @@ pub struct OutcomeItem {
     event: u64,
     /// `completed` or `dead-lettered`.
     #[schema(value_type = String)]
-    recorded: weirgate_engine::replay::Closed,
+    /// Absent: it was not delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<weirgate_engine::replay::Closed>,
     /// The failure; absent: it completes.
     #[serde(skip_serializing_if = "Option::is_none")]
     fork: Option<String>,

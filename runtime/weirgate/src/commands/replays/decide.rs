@@ -79,6 +79,7 @@ pub async fn approve(server: &Server, output: Output, command: &Approve) -> Resu
     if !command.keys.is_empty() {
         body.insert("keys", to_raw_value(&command.keys)?);
     }
+    progress::ready(server, &command.id).await?;
     progress::print(output, send(server, &command.id, "approve", &body).await?)
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use weirgate_types::json::Node;
 
-use super::words;
+use super::{progress, words};
 use crate::{
     client::{Answer, Server, path, query},
     commands::{
@@ -44,6 +44,7 @@ const COLUMNS: [Column; 9] = [
 
 pub async fn run(server: &Server, output: Output, command: Diff) -> Result<()> {
     let Diff { id, key, subject, page } = command;
+    progress::ready(server, &id).await?;
     match key {
         Some(key) => of_key(server, output, &id, &key).await,
         None => {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Args;
 use weirgate_types::json::Node;
 
-use super::words;
+use super::{progress, words};
 use crate::{
     client::{Answer, Server, path, query},
     commands::{
@@ -31,6 +31,7 @@ pub struct Plan {
 
 pub async fn run(server: &Server, output: Output, command: Plan) -> Result<()> {
     let Plan { id, receiver, page } = command;
+    progress::ready(server, &id).await?;
     let plan = Pages { server, path: path(&["replays", &id, "plan"])? };
     let is_whole = page.after.is_none() && page.limit.is_none();
     match output {

@@ -31,6 +31,12 @@ pub fn print(output: Output, replay: Answer) -> Result<()> {
     }
 }
 
+/// Waits until a replay is computed, or is known not to be: a server that has started since computes it again.
+pub async fn ready(server: &Server, id: &str) -> Result<()> {
+    let replay = server.get(&path(&["replays", id])?).await?;
+    wait(server, replay, is_computing).await.map(drop)
+}
+
 /// Waits until a replay is computed, and prints what differs.
 ///
 /// # Errors

@@ -102,7 +102,11 @@ fn outcome(change: &Node) -> Marked {
         completes if completes.is_empty() => "completes".to_owned(),
         failure => format!("fails: {failure}"),
     };
-    marked('~', format!("#{} {}: {fork}", number(change, "event"), word(change, "recorded")))
+    let recorded = match word(change, "recorded") {
+        absent if absent.is_empty() => "not delivered".to_owned(),
+        recorded => recorded,
+    };
+    marked('~', format!("#{} {recorded}: {fork}", number(change, "event")))
 }
 
 /// Emitted events: missing, new, and those in place of which others were emitted.
