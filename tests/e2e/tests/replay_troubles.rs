@@ -107,7 +107,9 @@ async fn later_updates_are_applied_again_by_a_reset() {
     let expected: BTreeSet<_> = all_members(4).into_iter().chain(["after-1".to_owned()]).collect();
     assert_eq!(keys(client).await, expected.into_iter().collect::<Vec<_>>(), "each has one key, the later member too");
     let after = timeline(client, "org/1").await;
-    assert_eq!(after.iter().take(before.len()).collect::<Vec<_>>(), before.iter().collect::<Vec<_>>(), "history stays");
+    // That the replay was asked for is part of the story since it has repaired the key.
+    let history = after.iter().filter(|entry| entry["kind"] != "replay").take(before.len());
+    assert_eq!(history.collect::<Vec<_>>(), before.iter().collect::<Vec<_>>(), "history stays");
     let issued = client.status("member/after-1").await["parts"]["keyring"]["data"].clone();
     assert_eq!(issued, 1, "its key was counted once");
 }

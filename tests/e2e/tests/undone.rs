@@ -87,7 +87,7 @@ async fn a_state_returns_in_the_version_that_it_had_and_is_migrated_again() {
     let reason = differs["differences"][0]["fails"]["reason"].as_str().unwrap_or_default();
     assert!(reason.is_empty(), "it handles all of them: {differs:#}");
     let head = client.get("/v1/timeline?limit=1000&key=b").await.ok();
-    let last = head["entries"].as_array().expect("entries").iter().filter(|entry| entry["kind"] == "event").last();
+    let last = head["entries"].as_array().expect("entries").iter().rfind(|entry| entry["kind"] == "event");
     let after = last.and_then(|entry| entry["position"].as_u64()).expect("a position") - 1;
     let selection = json!({ "keys": ["b"], "after": after });
     let asked =

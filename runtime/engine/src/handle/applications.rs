@@ -59,7 +59,7 @@ impl Story {
     /// Looks at what is behind `after`.
     pub(super) fn undo_of(&self, request: WhatIf, item: &ReplayItem, after: Position) -> Option<WhatIf> {
         let approved = self.decided.as_ref().map(|decided| &decided.approved);
-        let is_decided = item.row.undoes && (item.row.is_under_way() || item.row.state == ReplayState::Undone);
+        let is_decided = item.row.undoes && item.row.undo_requested < item.row.approved;
         let approved_through = approved.filter(|_| is_decided || self.undo.is_none()).map(|approved| approved.through);
         let through = approved_through.or_else(|| item.row.undo_through())?;
         // A log of an earlier build does not say when it was asked for.
@@ -98,7 +98,7 @@ impl Decided {
         if audit.reason.is_empty() {
             audit.reason = Some(self.approved.reason).filter(|reason| !reason.is_empty()).unwrap_or(asked_for);
         }
-        Apply { choices: self.choices, approved: position, audit }
+        Apply { choices: self.choices, plan: self.approved.plan, approved: position, audit }
     }
 }
 
@@ -139,8 +139,11 @@ impl Handle {
         self.check_in_force(&found.request).await?;
         let asked_for = found.story.asked_for(&found.item);
         let decided = found.story.decided.ok_or(StorageError::Missing { what: "approval", position: approved })?;
-        self.computed(id).await?;
+        let plan = self.computed(id).await?.digest;
         let (request, apply) = ((*found.request).clone(), decided.apply(approved, audit.clone(), asked_for));
+        if !apply.is_of(plan) {
+            return Err(Refusal::PlanChanged { replay, plan });
+        }
         let begin = ReplayStep::Begin { replay, approved, undoes };
         let run = move |shared: &Arc<Shared>| begin_application(shared, id, request, apply);
         self.decide(decision, begin, audit, run).await??;

@@ -47,8 +47,8 @@ pub(crate) use what_if::in_force;
 pub use what_if::{
     AnsweredCall, Bound, Bounds, Candidate, Closed, Emission, Emissions, Examination, Examined, Fails, Filter,
     IsUndone, KeyPlan, Lane, LaneId, Listed, MayCall, MissingAnswers, NoOutside, Notes, OutcomeChange, Outside, Pairs,
-    PartWrite, Parts, PathStep, Planned, Progress, ReplayAnswer, Runs, Selection, Side, Sources, Stands, StatusSides,
-    Stays, UnansweredCall, WhatIf, pair, plan_digest,
+    PartWrite, PartWrites, Parts, PathStep, Planned, Progress, ReplayAnswer, Runs, Selection, Side, Sources, Stands,
+    StatusSides, Stays, UnansweredCall, WhatIf, pair, plan_digest,
 };
 
 /// Why a replay ended early.

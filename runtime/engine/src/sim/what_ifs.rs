@@ -7,7 +7,7 @@ use weirgate_types::{HandlerName, Position, Repaired};
 use super::{Engine, Hold};
 use crate::{
     Audit, Choices, Computed, PlanId, ReplayRow, WhatIfProgress,
-    replay::{Examined, LaneId, Load, MayCall, NoOutside, ReplayError, Sources, WhatIf},
+    replay::{Examined, LaneId, Load, MayCall, NoOutside, Parts, ReplayError, Sources, WhatIf},
     what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look},
 };
 
@@ -79,7 +79,9 @@ impl Engine {
         let LookedKey { lane, through, examined: Some(examined) } = &looked else { return Ok(KeyRepair::Nothing) };
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
         let Replay { id, request, choices, audit, .. } = replay;
-        let repairing = Repairing { id: *id, request, choices, audit };
+        // In a history, each key has a status of its own.
+        let parts = Parts::default();
+        let repairing = Repairing { id: *id, request, choices, audit, parts: &parts };
         let looked = Looked { lane, through: *through, examined, part, at_ms: hold.at_ms() };
         Ok(match repairing.record(&sources, &looked, &in_force)? {
             Made::Record { repaired, is_all } => KeyRepair::Record { repaired, is_all },

@@ -15,9 +15,10 @@ use super::{
     repair::{Looked, Part, has_changed, look},
 };
 use crate::{
-    Audit, Refusal,
+    Audit, Refusal, StorageError,
     handle::{Handle, Shared},
-    replay::{Examined, LaneId, ReplayError, Sources, WhatIf},
+    keys,
+    replay::{Examined, LaneId, Parts, ReplayError, Sources, WhatIf},
     replays::ReplayStep,
 };
 
@@ -97,8 +98,30 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     // The writer's answers are awaited on this thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (handle, request) = (Handle::of(shared), &*known.request);
-    let keys = asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
-    Applying { runtime, handle, shared, id, known, request, asked, keys }.until_its_end()
+    let keys: Option<BTreeSet<&str>> =
+        asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
+    let parts = parts(shared, id, known, keys.as_ref())?;
+    Applying { runtime, handle, shared, id, known, request, asked, keys, parts }.until_its_end()
+}
+
+/// The parts that the plan's keys write. Those keys are repaired that are approved now, or were before.
+fn parts<'a>(
+    shared: &Shared,
+    id: PlanId,
+    known: &'a Known,
+    keys: Option<&BTreeSet<&str>>,
+) -> Result<Parts<'a>, ReplayError> {
+    let Some(Ok(computed)) = &known.result else { return Ok(Parts::default()) };
+    let is_repaired = |key: &str, examined: &Examined| {
+        if examined.notes.fails().is_some() {
+            return Ok(false);
+        }
+        let of_key = keys::repairs_of_key(id.replay, id.is_undo, shared.keys.hash(key));
+        let is_approved = keys.is_none_or(|keys| keys.contains(key));
+        Ok::<_, StorageError>(is_approved || !shared.statuses.views.scan_keys(&of_key, None, 1)?.is_empty())
+    };
+    let examined = computed.examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
+    Ok(Parts::new(examined, known.request.through, is_repaired)?.repaired_by(id.replay, id.is_undo))
 }
 
 pub struct Applying<'a> {
@@ -111,6 +134,7 @@ pub struct Applying<'a> {
     pub asked: &'a Apply,
     /// The keys that the approval names; `None`: all of the plan.
     keys: Option<BTreeSet<&'a str>>,
+    pub parts: Parts<'a>,
 }
 
 impl Applying<'_> {
@@ -135,9 +159,10 @@ impl Applying<'_> {
     }
 
     fn all(&self) -> Result<ReplayEnd, ReplayError> {
-        let Some(computed) = self.known.result.as_ref().and_then(|result| result.as_ref().ok()) else {
-            return Err(ReplayError::NotComputed);
-        };
+        let computed = self.computed()?;
+        if !self.asked.is_of(computed.digest) {
+            return Err(Refusal::PlanChanged { replay: self.id.replay, plan: computed.digest }.into());
+        }
         let own = computed.plans.keys().filter(|key| self.is_asked_for(key));
         let mut lanes: Vec<LaneId> = own.map(|key| (self.request.handler.clone(), key.clone())).collect();
         if self.id.is_undo {
@@ -159,6 +184,11 @@ impl Applying<'_> {
             (true, true) => ReplayEnd::Undone,
             (true, false) => ReplayEnd::Applied,
         })
+    }
+
+    pub fn computed(&self) -> Result<&Computed, ReplayError> {
+        let result = self.known.result.as_ref().and_then(|result| result.as_ref().ok());
+        result.map(|computed| &**computed).ok_or(ReplayError::NotComputed)
     }
 
     /// Whether all keys of the plan were approved, and the undo is one of all repairs.
@@ -300,6 +330,9 @@ impl Applying<'_> {
         let at_ms = hold.at_ms();
         if has_changed(&self.shared.indexing.history.look(), lane, through)? {
             (through, found) = self.look(lane)?;
+        }
+        if let Some(part) = self.is_otherwise(lane, found.as_ref())? {
+            return Ok(part);
         }
         match &found {
             Some(examined) => self.append(&Looked { lane, through, examined, part, at_ms }, hold),

@@ -53,9 +53,10 @@ impl Applying<'_> {
             }
             let (through, examined) = self.look_at_all(None)?;
             for lane in std::mem::take(&mut left).into_keys() {
-                let part = match examined.get(&lane) {
-                    Some(examined) => self.looked_at(&lane, (through, examined), round),
-                    None => Ok(Part::Nothing),
+                let part = match (self.is_otherwise(&lane, examined.get(&lane))?, examined.get(&lane)) {
+                    (Some(otherwise), _) => Ok(otherwise),
+                    (None, Some(examined)) => self.looked_at(&lane, (through, examined), round),
+                    (None, None) => Ok(Part::Nothing),
                 };
                 let end = match part {
                     Ok(Part::More) => {

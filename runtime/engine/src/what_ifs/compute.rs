@@ -1,6 +1,6 @@
 //! Computes a what-if and its plan.
 
-use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, thread, time::Duration};
 
 use weirgate_history::HistoryError;
 use weirgate_types::Position;
@@ -9,7 +9,10 @@ use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands:
 use crate::{
     ReplayRow,
     handle::Shared,
-    replay::{KeyPlan, Load, MayCall, MissingAnswers, Progress, ReplayError, Runs, Sources, WhatIf, plan_digest},
+    replay::{
+        Examination, KeyPlan, Load, MayCall, MissingAnswers, Parts, Progress, ReplayError, Runs, Sources, WhatIf,
+        plan_digest,
+    },
 };
 
 /// Until the index of the history is looked at again.
@@ -22,7 +25,8 @@ pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayEr
 
 pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress) -> Result<Computed, ReplayError> {
     let examination = sources.examine(request, progress)?;
-    let stands = Now::new(sources, &request.handler);
+    let parts = planned_parts(&examination, request.through);
+    let stands = Now::new(sources, &request.handler, &parts).through(request.through);
     let mut plans = BTreeMap::new();
     for (key, examined) in &examination.alone {
         let plan = KeyPlan::new(key, examined, request.asked_at_ms, &stands)?;
@@ -37,6 +41,13 @@ pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress
         .bytes()
         .saturating_add(plans.values().chain(receivers.values()).map(KeyPlan::bytes).fold(0, u64::saturating_add));
     Ok(Computed { examination, plans, receivers, digest, summary, bytes })
+}
+
+/// The parts that keys write, where all are repaired that have a plan.
+pub fn planned_parts(examination: &Examination, through: Position) -> Parts<'_> {
+    let examined = examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
+    let Ok(parts) = Parts::new(examined, through, |_, examined| Ok::<_, Infallible>(examined.notes.fails().is_none()));
+    parts
 }
 
 /// What a replay reads. Waits until the history is indexed. Calls without a recorded answer are made where the request says so, or

@@ -69,9 +69,18 @@ pub enum Task {
 #[derive(Debug, Clone)]
 pub struct Apply {
     pub choices: Choices,
+    /// The digest of the plan that was approved.
+    pub plan: Digest,
     /// The `ReplayApproved`: the version that was in force then is the candidate.
     pub approved: Position,
     pub audit: Audit,
+}
+
+impl Apply {
+    /// Whether the plan of this digest was approved. Where calls are allowed, it changes with the answers that the application gets.
+    pub fn is_of(&self, plan: Digest) -> bool {
+        self.choices.allow_calls || self.plan == plan
+    }
 }
 
 /// See the module documentation.
@@ -250,7 +259,8 @@ mod tests {
         (0..100).for_each(|replay| drop(replays.begin(id(replay), request())));
         assert_eq!(kept(&replays).len(), 100);
         let audit = || Audit { actor: "ada".into(), reason: String::new() };
-        let apply = || Apply { choices: Choices::default(), approved: Position(2), audit: audit() };
+        let apply =
+            || Apply { choices: Choices::default(), plan: Digest([0; 32]), approved: Position(2), audit: audit() };
         compute(&mut replays, 100, 0);
         let mut order = Vec::new();
         replays.apply(id(3), apply()).expect("it is queued");
@@ -280,7 +290,7 @@ mod tests {
         assert!(replays.is_current(&task));
         replays.computed(id(1), Ok(Arc::new(Computed::nothing(0))));
         let audit = Audit { actor: "ada".into(), reason: String::new() };
-        let apply = Apply { choices: Choices::default(), approved: Position(2), audit };
+        let apply = Apply { choices: Choices::default(), plan: Digest([0; 32]), approved: Position(2), audit };
         replays.apply(id(1), apply).expect("it is queued");
         assert!(!replays.forget_one(id(1)), "it is being applied");
     }

@@ -1,6 +1,7 @@
 //! The what-ifs of this process: what was found of each, and the thread that computes and applies them, one at a time. All that is
 //! lost with the process can be computed again from the log.
 
+mod agreed;
 mod apply;
 mod batches;
 mod compute;

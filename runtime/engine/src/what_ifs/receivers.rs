@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, HandlerName, Manifest};
 
 use super::stands::Now;
-use crate::replay::{Examination, Examined, KeyPlan, LaneId, ReplayError, Runs, Sources, WhatIf, in_force};
+use crate::replay::{Examination, Examined, KeyPlan, LaneId, Parts, ReplayError, Runs, Sources, WhatIf, in_force};
 
 /// By handler and key: of a what-if, receivers whose manifests allow it; of an undo, those that the replay has folded.
 pub fn plans(
@@ -24,9 +24,9 @@ pub fn plans(
             examination.cascade.iter().filter(|((handler, _), _)| allowed.contains(handler)).collect()
         }
     };
-    let mut plans = BTreeMap::new();
+    let (mut plans, parts) = (BTreeMap::new(), Parts::default());
     for (lane, examined) in lanes {
-        let stands = Now::new(sources, &lane.0);
+        let stands = Now::new(sources, &lane.0, &parts).through(request.through);
         let plan = KeyPlan::new(&lane.1, examined, request.asked_at_ms, &stands)?;
         if !plan.is_nothing() {
             plans.insert(lane.clone(), plan);

@@ -6,18 +6,21 @@ use sha2::{Digest as _, Sha256};
 use weirgate_history::Look;
 use weirgate_types::{
     CallBefore, Digest, Effects, Event, EventLimits, HandlerName, KEY_REPAIRED, KeyRepaired, LoggedEvent, Position,
-    Repaired, ValueBefore, json::JsonBytes,
+    Record, Repaired, ValueBefore, json::JsonBytes,
 };
 
-use super::{Bounded, PlanId, Watch, apply::Applying, stands::Now};
+use super::{Bounded, PlanId, Watch, agreed::is_otherwise, apply::Applying, compute::planned_parts, stands::Now};
 use crate::{
-    Audit,
+    Audit, StorageError,
     handle::{Choices, KeyHold},
-    replay::{Examined, KeyPlan, LaneId, Planned, Progress as _, ReplayError, Sources, WhatIf},
+    replay::{Examined, KeyPlan, LaneId, Parts, Planned, Progress as _, ReplayError, Sources, WhatIf},
 };
 
 /// Values of the state that are longer are not handed over to the handler, in bytes.
 const VALUE_BYTES_MAX: usize = 4 * 1_024;
+
+/// How many records of a key are asked for at once.
+const PAGE: usize = 64;
 
 /// What came of one record of a key.
 pub enum Part {
@@ -54,6 +57,8 @@ pub struct Repairing<'a> {
     pub request: &'a WhatIf,
     pub choices: &'a Choices,
     pub audit: &'a Audit,
+    /// The parts that keys write, and which of these keys are repaired.
+    pub parts: &'a Parts<'a>,
 }
 
 /// The deployment in force of a key's handler.
@@ -83,7 +88,39 @@ pub fn has_changed(look: &Look, (handler, key): &LaneId, through: Position) -> R
     Ok(!look.of_lane(handler, key, through, 1)?.is_empty())
 }
 
+/// Whether the log has more of a key than a plan was made of. The answers that the plan's replay has got since are none of that.
+fn has_more(look: &Look, (handler, key): &LaneId, mut after: Position) -> Result<bool, ReplayError> {
+    loop {
+        let page = look.of_lane(handler, key, after, PAGE)?;
+        for position in &page {
+            let read = look.log().read(*position).map_err(StorageError::from)?;
+            if !matches!(read, Some((_, Record::ReplayAnswered(_)))) {
+                return Ok(true);
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = *last,
+            _ => return Ok(false),
+        }
+    }
+}
+
 impl Applying<'_> {
+    /// Why a key is not repaired as it was looked at: it is not what was approved. Parts of a status are compared as they stood then: the
+    /// last writer by position owns one, also if that is another key that has written it since.
+    pub fn is_otherwise(&self, lane: &LaneId, examined: Option<&Examined>) -> Result<Option<Part>, ReplayError> {
+        let (sources, computed) = (self.sources()?, self.computed()?);
+        let approved = match lane.0 == self.request.handler {
+            true => computed.plans.get(&lane.1),
+            false => computed.receivers.get(lane),
+        };
+        let parts = self.parts_of(&lane.0, || planned_parts(&computed.examination, self.request.through));
+        let stands = Now::new(&sources, &lane.0, &parts).through(self.request.through);
+        let plan = |examined| KeyPlan::new(&lane.1, examined, self.request.asked_at_ms, &stands);
+        let (now, has_more) = (examined.map(plan).transpose()?, has_more(&sources.look, lane, self.request.through)?);
+        Ok(is_otherwise(approved, now.as_ref(), || has_more).map(Part::Refused))
+    }
+
     /// Appends one record for a key that is on hold, if anything is to be done.
     pub fn append(&self, looked: &Looked<'_>, hold: KeyHold) -> Result<Part, ReplayError> {
         let handler = self.runtime.block_on(self.handle.handler(looked.lane.0.clone()))?;
@@ -93,7 +130,9 @@ impl Applying<'_> {
             state_version: handler.manifest.state_version,
             takes_corrected: module.is_ok_and(|module| module.has_on_corrected()),
         };
-        match self.repairing().record(&self.sources()?, looked, &in_force)? {
+        let none = Parts::default();
+        let parts = if looked.lane.0 == self.request.handler { &self.parts } else { &none };
+        match self.repairing(parts).record(&self.sources()?, looked, &in_force)? {
             Made::Not(part) => Ok(part),
             Made::Record { repaired, is_all } => {
                 self.runtime.block_on(hold.repair(*repaired))?;
@@ -103,16 +142,21 @@ impl Applying<'_> {
         }
     }
 
-    fn repairing(&self) -> Repairing<'_> {
+    /// Parts that receivers write are owned by the last writer in the log.
+    fn parts_of<'b>(&self, handler: &HandlerName, own: impl FnOnce() -> Parts<'b>) -> Parts<'b> {
+        if *handler == self.request.handler { own() } else { Parts::default() }
+    }
+
+    fn repairing<'b>(&'b self, parts: &'b Parts<'b>) -> Repairing<'b> {
         let Self { id, request, asked, .. } = self;
-        Repairing { id: *id, request, choices: &asked.choices, audit: &asked.audit }
+        Repairing { id: *id, request, choices: &asked.choices, audit: &asked.audit, parts }
     }
 }
 
 impl Repairing<'_> {
     pub fn record(&self, sources: &Sources, looked: &Looked<'_>, in_force: &InForce) -> Result<Made, ReplayError> {
         let Looked { lane: (handler, key), through, examined, part, at_ms } = looked;
-        let stands = Now::new(sources, handler);
+        let stands = Now::new(sources, handler, self.parts);
         let mut plan = KeyPlan::new(key, examined, *at_ms, &stands)?;
         if self.choices.fire_past {
             plan = plan.firing_past();

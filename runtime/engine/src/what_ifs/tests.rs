@@ -1,5 +1,7 @@
 //! What the thread of what-ifs does with its tasks, each in turn.
 
+use weirgate_types::Digest;
+
 use super::*;
 use crate::{
     Audit,
@@ -32,7 +34,7 @@ fn take(what_ifs: &WhatIfs, replay: u64) {
 
 fn apply(what_ifs: &WhatIfs, replay: u64) {
     let audit = Audit { actor: "ada".into(), reason: String::new() };
-    let apply = Apply { choices: Choices::default(), approved: Position(2), audit };
+    let apply = Apply { choices: Choices::default(), plan: Digest([0; 32]), approved: Position(2), audit };
     what_ifs.inner().replays.apply(id(replay), apply).expect("it is queued");
 }
 

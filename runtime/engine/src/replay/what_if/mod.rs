@@ -20,6 +20,7 @@ mod run;
 mod state;
 mod substitutes;
 mod walk;
+mod written;
 
 use std::sync::Arc;
 
@@ -34,12 +35,13 @@ pub use filter::Filter;
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
 pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
-pub use parts::Parts;
-pub use plan::{KeyPlan, PartWrite, Planned, Stands, Stays, digest as plan_digest};
+pub use parts::{PartWrite, Parts, Stands};
+pub use plan::{KeyPlan, Planned, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;
 pub use walk::IsUndone;
 pub(crate) use walk::in_force;
+pub use written::PartWrites;
 
 /// Who follows a what-if.
 pub trait Progress {

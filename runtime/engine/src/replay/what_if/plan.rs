@@ -9,8 +9,9 @@ use weirgate_types::{Digest, Event, Position, StateWrite, StatusWrite, TimerSett
 use super::{
     calls::{AnsweredCall, UnansweredCall},
     emissions::{Emission, content},
-    lane::{Side, StatusSides},
+    lane::StatusSides,
     notes::{Examined, Fails},
+    parts::{PartChange, Stands, owned},
 };
 
 /// Maximum size of the events and values of one record, in bytes; the rest is left to the next.
@@ -34,7 +35,7 @@ pub struct KeyPlan {
     pub stays: Vec<Stays>,
     /// Outbound calls of the log that the fork did not make.
     pub calls: Vec<(Position, AnsweredCall)>,
-    /// Subjects whose status another key has set since.
+    /// Subjects whose part another key owns: the last writer by position does.
     pub others: Vec<String>,
     /// Why it cannot be repaired.
     pub refused: Option<String>,
@@ -59,26 +60,6 @@ pub struct Stays {
     pub at: Position,
     pub delivery: Position,
     pub event: Event,
-}
-
-/// What stands now.
-pub trait Stands {
-    type Error;
-
-    /// The last write of the handler's part of a subject's status, without those of this key from the record `since` on; `None` if there is
-    /// none.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    fn part_beside(&self, key: &str, subject: &str, since: Position) -> Result<Option<PartWrite>, Self::Error>;
-}
-
-/// A write of the handler's part of a subject's status, and the record that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartWrite {
-    pub at: Position,
-    /// `None`: a repair removed it.
-    pub status: Option<StatusWrite>,
 }
 
 impl KeyPlan {
@@ -190,31 +171,14 @@ impl KeyPlan {
         }
     }
 
-    /// The last writer by position owns a part, in the log and in the fork: where that is another key, its status stays.
     fn take_status<S: Stands>(&mut self, subject: &str, sides: &StatusSides, stands: &S) -> Result<(), S::Error> {
-        let StatusSides { recorded, fork, recorded_at, fork_at, since, .. } = sides;
-        let beside = stands.part_beside(&self.key, subject, *since)?;
-        if beside.as_ref().is_some_and(|beside| beside.at > *(recorded_at.max(fork_at))) {
-            self.others.push(subject.to_owned());
-            return Ok(());
-        }
-        let stood = last(recorded, *recorded_at, beside.as_ref());
-        match last(fork, *fork_at, beside.as_ref()) {
-            fork if fork == stood => {}
-            Some(write) => self.status.push(write.clone()),
-            None => self.unset.push(subject.to_owned()),
+        match owned(&self.key, (subject, sides), stands)? {
+            None => self.others.push(subject.to_owned()),
+            Some(PartChange::Nothing) => {}
+            Some(PartChange::Set(write)) => self.status.push(write),
+            Some(PartChange::Unset) => self.unset.push(subject.to_owned()),
         }
         Ok(())
-    }
-}
-
-/// What stands of a part on one side: what the key wrote, or what was written beside it later.
-fn last<'a>(side: &'a Side, at: Position, beside: Option<&'a PartWrite>) -> Option<&'a StatusWrite> {
-    let before = beside.filter(|beside| matches!(side, Side::AsBefore) || beside.at > at);
-    match (before, side) {
-        (Some(beside), _) => beside.status.as_ref(),
-        (None, Side::Written(write)) => Some(write),
-        (None, Side::Unset | Side::AsBefore) => None,
     }
 }
 

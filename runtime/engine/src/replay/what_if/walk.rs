@@ -17,9 +17,9 @@ use weirgate_types::{
 use super::{
     calls::AnsweredCall,
     delivered::Delivered,
-    parts::Parts,
     request::{Selection, WhatIf},
     run::LaneId,
+    written::PartWrites,
 };
 use crate::{
     StorageError, corrections,
@@ -272,7 +272,7 @@ impl Walk {
         subject: &str,
         before: Position,
     ) -> Result<Option<StatusWrite>, ReplayError> {
-        let parts = Parts { look: &self.look, handler };
+        let parts = PartWrites { look: &self.look, handler };
         Ok(parts.last(subject, (before, before), |_, _| true)?.and_then(|write| write.status))
     }
 

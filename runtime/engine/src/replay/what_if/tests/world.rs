@@ -333,14 +333,36 @@ impl World {
     }
 }
 
-impl Stands for World {
+/// A world, and what the keys that differ have of the parts that they write.
+pub struct Now<'a> {
+    pub world: &'a World,
+    pub parts: &'a Parts<'a>,
+}
+
+impl Stands for Now<'_> {
     type Error = ReplayError;
 
-    fn part_beside(&self, key: &str, subject: &str, since: Position) -> Result<Option<PartWrite>, ReplayError> {
-        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
+    fn parts(&self) -> &Parts<'_> {
+        self.parts
+    }
+
+    fn last_write(
+        &self,
+        subject: &str,
+        (key, since): (&str, Position),
+        counts: impl Fn((Position, &Record), &str) -> bool,
+    ) -> Result<Option<PartWrite>, ReplayError> {
+        let records = self.world.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
         let mut found = None;
         for (at, record) in records {
-            let counts = |by: &str| by != key || at < since;
+            let counts = |by: &str| (by != key || at < since) && counts((at, &record), by);
+            if let Record::Repaired(one) = &record
+                && one.handler == name(TOTALS)
+                && counts(&one.key)
+                && one.unset.iter().any(|unset| unset == subject)
+            {
+                found = Some(PartWrite { at, status: None });
+            }
             let written = record.effects().filter(|one| *one.handler == name(TOTALS) && counts(one.key));
             let status = written.flat_map(|one| &one.effects.status).filter(|write| write.subject == subject).last();
             found = status.map(|status| PartWrite { at, status: Some(status.clone()) }).or(found);

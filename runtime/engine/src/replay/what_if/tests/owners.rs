@@ -1,0 +1,110 @@
+//! Parts of a status that several keys write: the last writer by position owns them, in whatever order the keys are repaired, and undone.
+
+use weirgate_types::{HandlerName, StatusWrite};
+
+use super::*;
+
+const SEEDS: u64 = 300;
+
+/// An order in which keys are repaired.
+type Order = fn(&[LaneId], u64) -> Vec<LaneId>;
+
+const ORDERS: [(&str, Order); 3] = [
+    ("as they are sorted", |lanes, _| lanes.to_vec()),
+    ("the other way round", |lanes, _| lanes.iter().rev().cloned().collect()),
+    ("in turn", |lanes, seed| {
+        let turn = usize::try_from(seed).expect("a number") % lanes.len().max(1);
+        lanes.iter().cycle().skip(turn).take(lanes.len()).cloned().collect()
+    }),
+];
+
+fn undoing(replay: Position) -> WhatIf {
+    WhatIf { runs: Runs::Without(replay), ..request() }
+}
+
+/// Repairs some keys, or takes that back, each as it is when its turn comes. All that an application holds in memory is made anew for each
+/// key, as after a kill.
+fn repair(
+    lived: &mut World,
+    (replay, request): (Position, &WhatIf),
+    new: &Handler,
+    (approved, order): (&dyn Fn(&str) -> bool, Order),
+    seed: u64,
+) {
+    let is_undo = matches!(request.runs, Runs::Without(_));
+    let (alone, through) = (lived.examine_as(request, new, None), lived.log.head());
+    let lanes: Vec<LaneId> = alone.keys().filter(|(_, key)| approved(key)).cloned().collect();
+    for lane in order(&lanes, seed) {
+        let parts = parts(&alone, through, approved).repaired_by(replay, is_undo);
+        let now = lived.examine_as(request, new, None);
+        let Some(examined) = now.get(&lane) else { continue };
+        let plan = planned_among(lived, (&lane, examined), &parts);
+        append_as(lived, replay, (&lane, examined), plan, |repaired| repaired.is_undo = is_undo);
+    }
+}
+
+#[test]
+fn the_last_writer_by_position_owns_a_part_whatever_order_the_keys_are_repaired_in() {
+    let (mut shared, mut differ) = (0, 0);
+    for (name, order) in ORDERS {
+        for seed in 0..SEEDS {
+            let (new, numbers) = (totals(0), numbers(seed));
+            let (mut lived, other) = (live(totals(5), &numbers), live(Arc::clone(&new), &numbers));
+            let before = lived.statuses.clone();
+            let replay = asked(&mut lived);
+            repair(&mut lived, (replay, &request()), &new, (&|_| true, order), seed);
+            assert_eq!(lived.statuses, other.statuses, "seed {seed}, {name}: {numbers:?}");
+            let is_shared = |subject: &str| subject.starts_with("all/");
+            shared += other.statuses.keys().filter(|(_, subject)| is_shared(subject)).count();
+            for (lane, examined) in &lived.examine(&new, None) {
+                let plan = planned(&lived, (lane, examined));
+                assert!(plan.is_empty(), "seed {seed}, {name}: it is repaired once: {plan:?}");
+            }
+            differ += usize::from(repaired_alone(&numbers, &new, order, seed) != other.statuses);
+            repair(&mut lived, (replay, &undoing(replay)), &new, (&|_| true, order), seed);
+            assert_eq!(lived.statuses, before, "seed {seed}, {name}: it is undone: {numbers:?}");
+        }
+    }
+    assert!(shared > 300 && differ > 20, "{shared} shared parts, {differ} worlds in which it matters");
+}
+
+/// The statuses of a world of which each key is repaired as if no other were.
+fn repaired_alone(
+    numbers: &[(String, u64)],
+    new: &Handler,
+    order: Order,
+    seed: u64,
+) -> BTreeMap<(HandlerName, String), StatusWrite> {
+    let mut lived = live(totals(5), numbers);
+    let (replay, alone) = (asked(&mut lived), lived.examine(new, None));
+    let lanes: Vec<LaneId> = alone.keys().cloned().collect();
+    for lane in order(&lanes, seed) {
+        let Some(examined) = alone.get(&lane) else { continue };
+        let plan = planned(&lived, (&lane, examined));
+        append(&mut lived, replay, (&lane, examined), plan);
+    }
+    lived.statuses
+}
+
+/// One key is approved first, and the others later.
+#[test]
+fn the_last_writer_by_position_owns_a_part_also_if_the_keys_are_approved_one_after_the_other() {
+    for (name, order) in ORDERS {
+        for seed in 0..SEEDS {
+            let (new, numbers) = (totals(0), numbers(seed));
+            let (mut lived, other) = (live(totals(5), &numbers), live(Arc::clone(&new), &numbers));
+            let replay = asked(&mut lived);
+            let (alone, through) = (lived.examine(&new, None), lived.log.head());
+            let lanes: Vec<LaneId> = alone.keys().cloned().collect();
+            let mut repaired = BTreeSet::new();
+            for lane in order(&lanes, seed) {
+                repaired.insert(lane.1.clone());
+                let parts = parts(&alone, through, |key| repaired.contains(key)).repaired_by(replay, false);
+                let Some(examined) = alone.get(&lane) else { continue };
+                let plan = planned_among(&lived, (&lane, examined), &parts);
+                append(&mut lived, replay, (&lane, examined), plan);
+            }
+            assert_eq!(lived.statuses, other.statuses, "seed {seed}, {name}: {numbers:?}");
+        }
+    }
+}
