@@ -203,6 +203,32 @@ async fn the_story_of_a_key_names_the_replays_that_repaired_it() {
     }
 }
 
+/// Of an undo that ended in part, what is left is another plan once it is asked for: it is not applied with the approval of the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_an_undo_is_approved_anew() {
+    let mut server = Setup::new().start().await;
+    let client = server.client.clone();
+    fixed_too_late(&client, 4).await;
+    let asked = client.what_if(&json!({ "handler": "activation" })).await;
+    applied(&client, &asked, None).await;
+    let undo = client.undo_replay(id_of(&asked)).await;
+    let undo_id = id_of(&undo);
+    let planned = undo["found"]["planned_keys"].as_u64().expect("a number");
+    let part = applied(&client, &undo, Some(&["org/1"])).await;
+    assert_eq!((&part["state"], &part["repaired"]), (&json!("undone-in-part"), &json!(1)), "{part:#}");
+    // It is the same after a start, and may be applied again as it was approved.
+    server.restart().await;
+    let again = client.computed(undo_id).await;
+    assert_eq!((&again["found"]["plan"], &again["through"]), (&undo["found"]["plan"], &undo["through"]), "{again:#}");
+    client.about_replay(undo_id, "apply", &json!({})).await.ok();
+    assert_eq!(ended(&client, undo_id).await["state"], "undone-in-part");
+    let left = client.undo_replay(id_of(&asked)).await;
+    assert_eq!(left["found"]["planned_keys"], planned - 1, "{left:#}");
+    client.about_replay(undo_id, "apply", &json!({})).await.is_problem(409, "plan-changed");
+    let undone = applied(&client, &left, None).await;
+    assert_eq!((&undone["state"], &undone["repaired"]), (&json!("undone"), &json!(planned)), "{undone:#}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_of_a_handler_that_was_removed_says_so() {
     let server = Setup::new().start().await;

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weirgate_engine::{
     Computed, PlanId, ReplayRow, ReplayState, ReplayStep,
-    replay::Examination,
+    replay::{Examination, KeyPlan},
     sim::{Candidate, Closed, KeyRepair, MissingAnswers, Replay, Runs, Selection, WhatIf},
 };
-use weirgate_types::{HandlerName, Position, Record, ReplayApproved, ReplayEnd, ReplayRequested};
+use weirgate_types::{Event, HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd, ReplayRequested};
 
 use super::{
     History, Stop,
@@ -22,6 +22,8 @@ pub struct Applying {
     replay: Replay,
     /// The keys of the plan that are left, each with the number of its next record.
     left: BTreeMap<String, u32>,
+    /// What was approved of each.
+    plans: BTreeMap<String, KeyPlan>,
 }
 
 /// What operators know of what-ifs.
@@ -48,6 +50,19 @@ impl WhatIfs {
             _ => drop(applying.left.remove(key)),
         }
     }
+}
+
+/// A key of which nothing has come since its plan was approved gets what that says.
+fn check_approved(plan: Option<&KeyPlan>, repaired: &Repaired) -> Result<(), Stop> {
+    let plan = plan.cloned().unwrap_or_default();
+    let (effects, data) = (&repaired.effects, |event: &Event| (event.r#type.clone(), event.data.clone()));
+    let is_same = effects.state == plan.state
+        && effects.status == plan.status
+        && repaired.unset == plan.unset
+        && effects.emitted.iter().map(data).eq(plan.emitted.iter().map(|planned| data(&planned.event)));
+    Ok(check(Rule::Repairs, is_same, || {
+        format!("{} is repaired with {repaired:?}, and approved was {plan:?}", repaired.key)
+    })?)
 }
 
 impl History<'_> {
@@ -141,7 +156,7 @@ impl History<'_> {
                     return Ok(());
                 };
                 let plans = self.compute(&asked)?.plans;
-                Applying { replay: asked, left: plans.into_keys().map(|key| (key, 0)).collect() }
+                Applying { replay: asked, left: plans.keys().map(|key| (key.clone(), 0)).collect(), plans }
             }
         };
         let keys: Vec<_> = applying.left.keys().cloned().collect();
@@ -180,6 +195,11 @@ impl History<'_> {
                 self.engine.end_hold(&hold);
             }
             KeyRepair::Record { repaired, is_all } => {
+                let look = self.engine.handle().history().look();
+                let (handler, through) = (&repaired.handler, applying.replay.request.through);
+                if look.of_lane(handler, &key, through, 1).map_err(unreadable)?.is_empty() {
+                    check_approved(applying.plans.get(&key), &repaired)?;
+                }
                 let answer = self.engine.repair(&hold, (*repaired).clone(), false);
                 self.repairs.sent = Some(Sent { repaired: *repaired, is_all, answer });
             }
