@@ -32,8 +32,17 @@ pub struct StatusSides {
     pub fork_at: Position,
     /// The record with which they began to differ.
     pub since: Position,
-    /// The handler's part of the status before that, if one side has not written it since.
-    stood: Option<StatusWrite>,
+    /// The handler's part of the status before that.
+    stood: Stood,
+}
+
+/// A handler's part of a status, as it stood before both sides differed.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct Stood {
+    /// `None`: it had none, or no side is as before.
+    pub status: Option<StatusWrite>,
+    /// Whether it was not another key that had written it: that may not do so in the fork.
+    pub is_own: bool,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -112,7 +121,7 @@ impl Lane {
         both: Both<'_>,
         value: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
         timer: impl Fn(&str) -> Result<Option<TimerSetting>, E>,
-        part: impl Fn(&str) -> Result<Option<StatusWrite>, E>,
+        part: impl Fn(&str) -> Result<Stood, E>,
     ) -> Result<Pairs, E> {
         let Both { recorded, fork, .. } = both;
         let (stands, now) = (recorded.state.iter().map(value_of), fork.state.iter().map(value_of));
@@ -134,7 +143,7 @@ impl Lane {
         &mut self,
         subjects: &[String],
         at: Position,
-        part: impl Fn(&str) -> Result<Option<StatusWrite>, E>,
+        part: impl Fn(&str) -> Result<Stood, E>,
     ) -> Result<(), E> {
         for subject in subjects {
             let mut sides = match self.status.remove(subject) {
@@ -171,7 +180,7 @@ impl Lane {
     fn fold_status<E>(
         &mut self,
         Both { at, recorded, fork, .. }: Both<'_>,
-        part: impl Fn(&str) -> Result<Option<StatusWrite>, E>,
+        part: impl Fn(&str) -> Result<Stood, E>,
     ) -> Result<(), E> {
         if self.status.is_empty() && recorded.status == fork.status {
             return Ok(());
@@ -186,7 +195,7 @@ impl Lane {
             }
             let mut sides = match sides {
                 Some(sides) => sides,
-                None if written.is_some() && now.is_some() => StatusSides::since(at, None),
+                None if written.is_some() && now.is_some() => StatusSides::since(at, Stood::default()),
                 None => StatusSides::since(at, part(subject)?),
             };
             if let Some(write) = written {
@@ -204,7 +213,7 @@ impl Lane {
 }
 
 impl StatusSides {
-    fn since(at: Position, stood: Option<StatusWrite>) -> Self {
+    fn since(at: Position, stood: Stood) -> Self {
         Self { since: at, stood, ..Self::default() }
     }
 
@@ -223,13 +232,14 @@ impl StatusSides {
     fn part<'a>(&'a self, side: &'a Side) -> Option<&'a StatusWrite> {
         match side {
             Side::Written(write) => Some(write),
-            Side::AsBefore => self.stood.as_ref(),
+            Side::AsBefore => self.stood.status.as_ref(),
             Side::Unset => None,
         }
     }
 
     fn is_same(&self) -> bool {
-        self.is() == self.would_be()
+        let is_known = |side| self.stood.is_own || !matches!(side, &Side::AsBefore);
+        self.recorded == self.fork || self.is() == self.would_be() && is_known(&self.recorded) && is_known(&self.fork)
     }
 }
 
@@ -307,7 +317,10 @@ mod tests {
             both,
             |name| Ok::<_, ()>(stands.get(name).cloned()),
             |_| Ok(None),
-            |subject| Ok((subject == "known").then(|| status("known", "a").status.swap_remove(0))),
+            |subject| {
+                let status = (subject != "o").then(|| status(subject, "a").status.swap_remove(0));
+                Ok(Stood { status, is_own: subject != "other" })
+            },
         )
         .expect("no error");
     }
@@ -378,12 +391,15 @@ mod tests {
         assert_eq!(lane.status.get("known").and_then(StatusSides::would_be), write("a").status.first());
         fold(&mut lane, &write("a"), &Effects::default(), &[]);
         assert!(lane.is_same(), "{lane:?}");
-        let unset = |lane: &mut Lane, stood: Option<StatusWrite>| {
+        let unset = |lane: &mut Lane, status: Option<StatusWrite>| {
+            let stood = Stood { status, is_own: true };
             lane.unset(&["known".to_owned()], Position(2), |_| Ok::<_, ()>(stood.clone())).expect("no error");
             lane.is_same()
         };
         assert!(!unset(&mut lane, write("a").status.pop()));
         assert!(unset(&mut Lane::default(), None), "there was none");
+        fold(&mut lane, &status("other", "a"), &Effects::default(), &[]);
+        assert!(!lane.is_same(), "the other key may not write it in the fork");
     }
 
     #[test]

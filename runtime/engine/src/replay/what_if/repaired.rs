@@ -106,7 +106,7 @@ impl Fork<'_> {
         let both = Both { event, at, depth, recorded, first_emitted, fork };
         let value = |name: &str| Ok(walk.state(&lane)?.get(name).cloned());
         let timer = |name: &str| walk.timer(&lane, name);
-        let part = |subject: &str| walk.part_before(&lane.0, subject, position);
+        let part = |subject: &str| walk.part_before(&lane, subject, position);
         let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
         if has != Has::All {
             examined.lane.unset::<ReplayError>(&repaired.unset, position, part)?;

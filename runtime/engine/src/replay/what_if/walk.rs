@@ -10,13 +10,13 @@ use weirgate_history::Look;
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
 use weirgate_types::{
-    Commit, Deployed, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, StatusWrite,
-    TimerSetting,
+    Commit, Deployed, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
 };
 
 use super::{
     calls::AnsweredCall,
     delivered::Delivered,
+    lane::Stood,
     request::{Selection, WhatIf},
     run::LaneId,
     written::PartWrites,
@@ -250,30 +250,28 @@ impl Walk {
     }
 
     /// The handler's part of a subject's status, as the log has it before a delivery is committed.
-    pub fn part(&self, delivered: &Delivered<'_>, subject: &str) -> Result<Option<StatusWrite>, ReplayError> {
-        let Delivered { delivery, commit, at, .. } = delivered;
+    pub fn part(&self, delivered: &Delivered<'_>, subject: &str) -> Result<Stood, ReplayError> {
+        let Delivered { delivery, lane, commit, at, .. } = delivered;
         if commit.is_none() {
             let after = self.at.as_ref().map_or(*at, |at| at.first.plus(at.record.width()));
-            return self.part_before(&delivery.handler, subject, after);
+            return self.part_before(lane, subject, after);
         }
         let stored = self.stored(*at)?.ok_or(StorageError::Missing { what: "commit", position: *at })?;
         let earlier = stored.record.commits().iter().take_while(|other| other.delivery() != *delivery);
-        let writes = earlier.filter(|other| other.handler == delivery.handler).flat_map(|other| &other.effects.status);
-        match writes.filter(|write| write.subject == subject).last() {
-            Some(write) => Ok(Some(write.clone())),
-            None => self.part_before(&delivery.handler, subject, stored.first),
+        let of_handler = earlier.filter(|other| other.handler == delivery.handler);
+        let writes = of_handler.flat_map(|other| other.effects.status.iter().map(move |write| (&other.key, write)));
+        match writes.filter(|(_, write)| write.subject == subject).last() {
+            Some((key, write)) => Ok(Stood { status: Some(write.clone()), is_own: *key == lane.1 }),
+            None => self.part_before(lane, subject, stored.first),
         }
     }
 
     /// The same before a position.
-    pub fn part_before(
-        &self,
-        handler: &HandlerName,
-        subject: &str,
-        before: Position,
-    ) -> Result<Option<StatusWrite>, ReplayError> {
-        let parts = PartWrites { look: &self.look, handler };
-        Ok(parts.last(subject, (before, before), |_, _| true)?.and_then(|write| write.status))
+    pub fn part_before(&self, (handler, key): &LaneId, subject: &str, before: Position) -> Result<Stood, ReplayError> {
+        let writes = PartWrites { look: &self.look, handler };
+        let last = writes.last(subject, (before, before), |_, _| true)?;
+        let is_own = last.is_none() || last == writes.last(subject, (before, before), |_, by| by == key)?;
+        Ok(Stood { status: last.and_then(|write| write.status), is_own })
     }
 
     /// What is known of a replay that has repaired keys.
