@@ -207,8 +207,10 @@ fn with_the_plan_appended_nothing_is_left_but_what_the_plan_listed() {
         let other = live(Arc::clone(&new), &numbers);
         assert_eq!(states_of(&lived, &[TOTALS]), states_of(&other, &[TOTALS]), "seed {seed}: {numbers:?}");
         assert_eq!(lived.statuses, other.statuses, "seed {seed}: {numbers:?}");
-        for (lane, examined) in &lived.examine(&new, None) {
-            let plan = planned(&lived, (lane, examined));
+        let (alone, through) = (lived.examine(&new, None), lived.log.head());
+        let again = self::parts(&alone, through, |_| true);
+        for (lane, examined) in &alone {
+            let plan = planned_among(&lived, (lane, examined), &again);
             assert!(plan.is_empty(), "seed {seed}: {plan:?}");
             let stays: Vec<_> = plan.stays.iter().map(|stays| stays.at).collect();
             assert_eq!(Some(&stays), listed.get(&lane.1), "seed {seed}");
