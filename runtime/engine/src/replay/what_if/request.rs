@@ -124,6 +124,9 @@ impl Selection {
                 return Err(format!("`{what}` names {count}; at most {NAMED_MAX} are allowed"));
             }
         }
+        if self.read_state.as_ref().is_some_and(String::is_empty) {
+            return Err("`read_state` is empty: no value of the state has an empty name".into());
+        }
         if self.through.is_some_and(|through| through <= self.after) {
             return Err("`through` is not behind `after`".into());
         }
@@ -244,6 +247,8 @@ mod tests {
         assert!(selection.check().is_err_and(|reason| reason.contains("`through`")));
         let selection = Selection { since_ms: Some(5), until_ms: Some(5), ..Selection::default() };
         assert!(selection.check().is_err_and(|reason| reason.contains("`until` is not later than `since`")));
+        let selection = Selection { read_state: Some(String::new()), ..Selection::default() };
+        assert!(selection.check().is_err_and(|reason| reason.contains("`read_state` is empty")));
         let selection = Selection { keys: vec!["k".into(); NAMED_MAX + 1], ..Selection::default() };
         assert!(selection.check().is_err_and(|reason| reason.contains("1001")));
         let selection = Selection { keys: vec!["k".into(); NAMED_MAX], ..Selection::default() };
