@@ -193,7 +193,7 @@ async fn a_what_if_is_computed_again_after_a_kill_without_being_asked_for() {
     let asked = server.client.what_if(&json!({ "handler": "counter" })).await;
     server.kill9();
     server.start().await;
-    // Whoever reads at once waits for it.
+    // A command that reads it at once waits for it.
     let plan = Cli::of(&server).prints(&["replays", "plan", id_of(&asked)]);
     assert!(plan.contains("28 in version B"), "{plan}");
     server.kill9();

@@ -197,7 +197,10 @@ async fn the_command_line_asks_shows_approves_applies_and_undoes() {
     let asked = cli.run(&["replays", "what-if", "activation", "--wait", "--reason", "who has no key?"]);
     let text = String::from_utf8_lossy(&asked.stdout).into_owned();
     assert!(asked.status.success(), "{asked:?}");
-    assert!(text.contains("org/1: member/early-1: none -> active (Has a key)"), "{text}");
+    assert!(
+        text.contains("org/1: member/early-1: registered (Waits for the activation) -> active (Has a key)"),
+        "{text}"
+    );
     let listed = cli.json(&["replays", "list"]);
     let replay = &listed["replays"][0];
     let (id, plan) = (id_of(replay), replay["found"]["plan"].as_str().expect("a plan"));
@@ -399,12 +402,16 @@ async fn a_receiver_is_folded_again_where_that_is_approved_and_allowed() {
     let again = ask(client, &json!({ "handler": "activation" })).await;
     let found = &again["found"];
     assert_eq!((&found["planned_keys"], &found["receivers"]), (&json!(0), &json!(0)), "{again:#}");
+    let of_receiver = ask(client, &json!({ "handler": "keyring" })).await;
+    assert_eq!(of_receiver["found"]["keys"], 0, "what it came to stands: {of_receiver:#}");
 
     let undo = client.ask(&format!("/v1/replays/{id}/undo"), &json!({})).await;
     let undo = computed(client, undo.json["id"].as_str().expect("an id")).await;
     let undone = applied(client, &undo, "undone").await;
     assert_eq!(undone["application"]["folded"], 2, "{undone:#}");
     assert_eq!(last_key(client, 1).await, "early-1", "what came late came last");
+    let of_receiver = ask(client, &json!({ "handler": "keyring" })).await;
+    assert_eq!(of_receiver["found"]["keys"], 0, "{of_receiver:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

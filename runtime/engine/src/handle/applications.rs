@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Audit, Decisions, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
     command::Command,
-    replay::{Runs, Selection, WhatIf},
+    replay::{MissingAnswers, Runs, Selection, WhatIf},
     what_ifs::{Apply, Decision, PlanId},
 };
 
@@ -195,12 +195,15 @@ impl Handle {
         Ok(())
     }
 
-    /// Computes again what was asked last and may not have been computed when the process ended.
+    /// Computes again what was asked last and may not have been computed when the process ended, unless that may call hosts.
     pub(crate) fn resume_what_ifs(&self) -> Result<(), StorageError> {
         let mut newest = replays::newest(&self.0.statuses, RESUMED_MAX)?;
         newest.retain(|item| item.row.state == ReplayState::Requested && check_handler(item).is_ok());
         for item in newest.iter().rev() {
-            self.0.what_ifs.begin(PlanId { replay: item.replay, is_undo: false }, request_of(item)?, &self.0);
+            let request = request_of(item)?;
+            if request.missing_answers != MissingAnswers::Call {
+                self.0.what_ifs.begin(PlanId { replay: item.replay, is_undo: false }, request, &self.0);
+            }
         }
         Ok(())
     }

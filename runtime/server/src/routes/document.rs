@@ -136,7 +136,7 @@ mod tests {
             .filter(|(_, operation)| operation.get("requestBody").is_some_and(|body| body["required"] != true))
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(optional.len(), 16, "{optional:?}");
+        assert_eq!(optional.len(), 17, "{optional:?}");
         for (name, operation) in operations(&document) {
             let Some(body) = operation.get("requestBody") else { continue };
             for (content_type, content) in body["content"].as_object().expect("content") {

@@ -67,9 +67,12 @@ impl Fork<'_> {
             return Ok(Has::All);
         }
         Ok(without(match repaired.handler == self.request.handler {
-            // Of a key that is not executed again, all stands; and what it came to when it was folded again, with other events than the
-            // log has.
-            true => self.selected.has(lane) && self.may_differ(lane) && asked.handler == self.request.handler,
+            // Of a key that is not executed again, all stands; and what it came to when another handler's replay folded it again, with
+            // other events than the log has, unless that was undone.
+            true => {
+                let is_standing_fold = asked.handler != self.request.handler && !asked.is_undone;
+                self.selected.has(lane) && self.may_differ(lane) && !is_standing_fold
+            }
             // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
             // beginning. Where no other event has reached it, all stands.
             false => {
@@ -139,7 +142,11 @@ impl Fork<'_> {
     /// that would be with the events of the fold cannot be told.
     fn note_folded(&self, walk: &Walk, repaired: &Repaired, examined: &mut Examined) -> Result<(), ReplayError> {
         let is_own = repaired.handler == self.request.handler && matches!(self.request.runs, Runs::Candidate(_));
-        if is_own && !examined.lane.is_same() && walk.asked(repaired.replay)?.handler != self.request.handler {
+        if !is_own || examined.lane.is_same() {
+            return Ok(());
+        }
+        let asked = walk.asked(repaired.replay)?;
+        if asked.handler != self.request.handler && !asked.is_undone {
             examined.notes.repairs_left_out.insert(repaired.replay, Fails::folded(repaired));
         }
         Ok(())
