@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use rustix::time::ClockId;
 use weirgate_host::Processor;
 use weirgate_types::Position;
 
@@ -27,6 +28,8 @@ pub struct Watch {
     pub executed: AtomicU64,
     /// Processor time that it has used, in milliseconds.
     pub cpu_ms: AtomicU64,
+    /// How long it has run, in milliseconds: longer than that where other work comes first, or where its calls wait.
+    pub elapsed_ms: AtomicU64,
     is_cancelled: Arc<AtomicBool>,
 }
 
@@ -45,6 +48,7 @@ pub struct Bounded<'a> {
     watch: &'a Watch,
     /// In milliseconds, of the running thread.
     began_cpu_ms: u64,
+    began_ms: u64,
     cpu_ms_max: u64,
     /// The number of positions of the range.
     positions: u64,
@@ -75,7 +79,8 @@ impl<'a> Bounded<'a> {
     pub fn new(watch: &'a Watch, request: &WhatIf) -> Self {
         let cpu_ms_max = request.bounds.cpu_seconds.saturating_mul(1_000);
         let positions = request.through.0.saturating_sub(watch.from.load(Ordering::Relaxed));
-        Self { watch, began_cpu_ms: cpu_ms(), cpu_ms_max, positions, pass: Cell::default() }
+        let (began_cpu_ms, began_ms) = (now_ms(ClockId::ThreadCPUTime), now_ms(ClockId::Monotonic));
+        Self { watch, began_cpu_ms, began_ms, cpu_ms_max, positions, pass: Cell::default() }
     }
 
     fn tell(&self, at: Position, executed: u64) {
@@ -96,10 +101,11 @@ impl Progress for Bounded<'_> {
             return Err(ReplayError::Cancelled);
         }
         self.tell(at, executed);
+        self.watch.elapsed_ms.store(now_ms(ClockId::Monotonic).saturating_sub(self.began_ms), Ordering::Relaxed);
         if !executed.is_multiple_of(LOOK_EVERY) && !at.0.is_multiple_of(1_024) {
             return Ok(());
         }
-        let used_ms = cpu_ms().saturating_sub(self.began_cpu_ms);
+        let used_ms = now_ms(ClockId::ThreadCPUTime).saturating_sub(self.began_cpu_ms);
         self.watch.cpu_ms.store(used_ms, Ordering::Relaxed);
         match used_ms > self.cpu_ms_max {
             true => Err(ReplayError::Bound("cpu_seconds")),
@@ -112,9 +118,9 @@ impl Progress for Bounded<'_> {
     }
 }
 
-/// The processor time of this thread.
-fn cpu_ms() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+/// The time of a clock, in milliseconds.
+fn now_ms(clock: ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000)
 }

@@ -127,8 +127,9 @@ pub struct Progress {
     percent: u64,
     /// Number of executed deliveries.
     executed: u64,
-    /// Processor time that was used, and an estimate of what is still needed for both passes, in milliseconds.
+    /// Processor time that was used, in milliseconds.
     cpu_ms: u64,
+    /// An estimate of how long both passes still take, in milliseconds: as long as what was passed took, for each position.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u64>,
 }
@@ -308,12 +309,13 @@ impl SelectionItem {
 
 impl Progress {
     fn of(watch: &WhatIfProgress, through: Position) -> Self {
-        let [from, at, done, executed, cpu_ms] =
-            [&watch.from, &watch.at, &watch.passed, &watch.executed, &watch.cpu_ms].map(|value| value.load(Relaxed));
+        let [from, at, done, executed] =
+            [&watch.from, &watch.at, &watch.passed, &watch.executed].map(|value| value.load(Relaxed));
+        let [cpu_ms, elapsed_ms] = [&watch.cpu_ms, &watch.elapsed_ms].map(|value| value.load(Relaxed));
         // The range may be passed twice.
         let all = through.0.saturating_sub(from).saturating_mul(2);
-        let left_ms = (done > 0 && cpu_ms > 0).then(|| {
-            let left = u128::from(cpu_ms) * u128::from(all.saturating_sub(done)) / u128::from(done);
+        let left_ms = (done > 0 && elapsed_ms > 0).then(|| {
+            let left = u128::from(elapsed_ms) * u128::from(all.saturating_sub(done)) / u128::from(done);
             u64::try_from(left).unwrap_or(u64::MAX)
         });
         let percent = u128::from(done.min(all)) * 100 / u128::from(all.max(1));
@@ -367,9 +369,9 @@ impl Application {
 mod tests {
     use super::*;
 
-    fn progress(from: u64, passed: u64, cpu_ms: u64, through: u64) -> (u64, Option<u64>) {
+    fn progress(from: u64, passed: u64, elapsed_ms: u64, through: u64) -> (u64, Option<u64>) {
         let watch = WhatIfProgress::default();
-        for (value, is) in [(&watch.from, from), (&watch.passed, passed), (&watch.cpu_ms, cpu_ms)] {
+        for (value, is) in [(&watch.from, from), (&watch.passed, passed), (&watch.elapsed_ms, elapsed_ms)] {
             value.store(is, Relaxed);
         }
         let Progress { percent, left_ms, .. } = Progress::of(&watch, Position(through));
@@ -378,7 +380,7 @@ mod tests {
 
     #[test]
     fn progress_is_a_share_of_the_range() {
-        for (from, at, cpu_ms, through, expected) in [
+        for (from, at, elapsed_ms, through, expected) in [
             (0, 0, 0, 0, (0, None)),
             (0, 50, 1_000, 100, (25, Some(3_000))),
             (100, 50, 500, 200, (25, Some(1_500))),
@@ -388,7 +390,7 @@ mod tests {
             (0, u64::MAX, u64::MAX, 1, (100, Some(0))),
             (0, 1, u64::MAX, u64::MAX, (0, Some(u64::MAX))),
         ] {
-            assert_eq!(progress(from, at, cpu_ms, through), expected);
+            assert_eq!(progress(from, at, elapsed_ms, through), expected);
         }
     }
 }
