@@ -8,16 +8,19 @@ const OTHERWISE: &str = "it comes to something else than in the approved plan, t
 
 /// Why a key is not repaired: nothing has come of it since its plan was approved (`has_more`), and it comes to something else. `None` is a
 /// plan that says nothing. A key that needed a call was approved for what that is answered; one that is refused now has its own reason.
-pub fn is_otherwise(
+///
+/// # Errors
+/// That of `has_more`, which is asked only where it decides.
+pub fn is_otherwise<E>(
     approved: Option<&KeyPlan>,
     now: Option<&KeyPlan>,
-    has_more: impl FnOnce() -> bool,
-) -> Option<String> {
+    has_more: impl FnOnce() -> Result<bool, E>,
+) -> Result<Option<String>, E> {
     let needs_call = approved.is_some_and(|plan| plan.needs.is_some());
     let is_refused = now.is_some_and(|plan| plan.refused.is_some());
     let says = |plan: Option<&KeyPlan>| plan.filter(|plan| !plan.is_nothing()).map(KeyPlan::digest);
-    let is_agreed = needs_call || is_refused || says(approved) == says(now) || has_more();
-    (!is_agreed).then(|| OTHERWISE.to_owned())
+    let is_agreed = needs_call || is_refused || says(approved) == says(now) || has_more()?;
+    Ok((!is_agreed).then(|| OTHERWISE.to_owned()))
 }
 
 #[cfg(test)]
@@ -53,8 +56,9 @@ mod tests {
             (Some(&refused), Some(&other), true),
             (Some(&needs), Some(&other), false),
         ] {
-            assert_eq!(is_otherwise(approved, now, || false).is_some(), is_otherwise_now, "{approved:?} {now:?}");
-            assert_eq!(is_otherwise(approved, now, || true), None, "what has come is folded in");
+            let found = |has_more| is_otherwise(approved, now, || Ok::<_, ()>(has_more)).expect("no error");
+            assert_eq!(found(false).is_some(), is_otherwise_now, "{approved:?} {now:?}");
+            assert_eq!(found(true), None, "what has come is folded in");
         }
     }
 }

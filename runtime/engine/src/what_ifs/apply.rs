@@ -11,7 +11,7 @@ use weirgate_types::{Position, ReplayEnd};
 
 use super::{
     Apply, Computed, Known, PlanId, chain,
-    compute::sources,
+    compute::{planned_parts, sources},
     repair::{Looked, Part, has_changed, look},
 };
 use crate::{
@@ -94,13 +94,28 @@ pub struct Ends {
     refused: u64,
 }
 
+/// The parts of statuses that keys write: of the handler's, as they were planned and as they are repaired; those of receivers are owned by the
+/// last writer in the log.
+pub struct HandlerParts<'a> {
+    pub planned: Parts<'a>,
+    pub repaired: Parts<'a>,
+    pub of_receivers: Parts<'a>,
+}
+
 pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> Result<(), ReplayError> {
     // The writer's answers are awaited on this thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (handle, request) = (Handle::of(shared), &*known.request);
     let keys: Option<BTreeSet<&str>> =
         asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
-    let parts = parts(shared, id, known, keys.as_ref())?;
+    let parts = HandlerParts {
+        planned: known
+            .computed()
+            .map(|computed| planned_parts(&computed.examination, request.through))
+            .unwrap_or_default(),
+        repaired: parts(shared, id, known, keys.as_ref())?,
+        of_receivers: Parts::default(),
+    };
     Applying { runtime, handle, shared, id, known, request, asked, keys, parts }.until_its_end()
 }
 
@@ -111,7 +126,7 @@ fn parts<'a>(
     known: &'a Known,
     keys: Option<&BTreeSet<&str>>,
 ) -> Result<Parts<'a>, ReplayError> {
-    let Some(Ok(computed)) = &known.result else { return Ok(Parts::default()) };
+    let Some(computed) = known.computed() else { return Ok(Parts::default()) };
     let is_repaired = |key: &str, examined: &Examined| {
         if examined.notes.fails().is_some() {
             return Ok(false);
@@ -134,7 +149,7 @@ pub struct Applying<'a> {
     pub asked: &'a Apply,
     /// The keys that the approval names; `None`: all of the plan.
     keys: Option<BTreeSet<&'a str>>,
-    pub parts: Parts<'a>,
+    pub parts: HandlerParts<'a>,
 }
 
 impl Applying<'_> {
@@ -187,8 +202,7 @@ impl Applying<'_> {
     }
 
     pub fn computed(&self) -> Result<&Computed, ReplayError> {
-        let result = self.known.result.as_ref().and_then(|result| result.as_ref().ok());
-        result.map(|computed| &**computed).ok_or(ReplayError::NotComputed)
+        self.known.computed().ok_or(ReplayError::NotComputed)
     }
 
     /// Whether all keys of the plan were approved, and the undo is one of all repairs.

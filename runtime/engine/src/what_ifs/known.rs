@@ -93,6 +93,12 @@ pub struct Replays {
 }
 
 impl Known {
+    /// `None` while it is computed, and where that failed.
+    #[must_use]
+    pub fn computed(&self) -> Option<&Computed> {
+        Some(self.result.as_ref()?.as_ref().ok()?)
+    }
+
     fn is_being_applied(&self) -> bool {
         self.applied.as_ref().is_some_and(|applied| applied.is_running)
     }

@@ -9,7 +9,7 @@ use weirgate_types::{
     Record, Repaired, ValueBefore, json::JsonBytes,
 };
 
-use super::{Bounded, PlanId, Watch, agreed::is_otherwise, apply::Applying, compute::planned_parts, stands::Now};
+use super::{Bounded, PlanId, Watch, agreed::is_otherwise, apply::Applying, stands::Now};
 use crate::{
     Audit, StorageError,
     handle::{Choices, KeyHold},
@@ -114,11 +114,12 @@ impl Applying<'_> {
             true => computed.plans.get(&lane.1),
             false => computed.receivers.get(lane),
         };
-        let parts = self.parts_of(&lane.0, || planned_parts(&computed.examination, self.request.through));
-        let stands = Now::new(&sources, &lane.0, &parts).through(self.request.through);
+        let parts = self.parts_of(&lane.0, &self.parts.planned);
+        let stands = Now::new(&sources, &lane.0, parts).through(self.request.through);
         let plan = |examined| KeyPlan::new(&lane.1, examined, self.request.asked_at_ms, &stands);
-        let (now, has_more) = (examined.map(plan).transpose()?, has_more(&sources.look, lane, self.request.through)?);
-        Ok(is_otherwise(approved, now.as_ref(), || has_more).map(Part::Refused))
+        let now = examined.map(plan).transpose()?;
+        let has_more = || has_more(&sources.look, lane, self.request.through);
+        Ok(is_otherwise(approved, now.as_ref(), has_more)?.map(Part::Refused))
     }
 
     /// Appends one record for a key that is on hold, if anything is to be done.
@@ -130,8 +131,7 @@ impl Applying<'_> {
             state_version: handler.manifest.state_version,
             takes_corrected: module.is_ok_and(|module| module.has_on_corrected()),
         };
-        let none = Parts::default();
-        let parts = if looked.lane.0 == self.request.handler { &self.parts } else { &none };
+        let parts = self.parts_of(&looked.lane.0, &self.parts.repaired);
         match self.repairing(parts).record(&self.sources()?, looked, &in_force)? {
             Made::Not(part) => Ok(part),
             Made::Record { repaired, is_all } => {
@@ -142,9 +142,8 @@ impl Applying<'_> {
         }
     }
 
-    /// Parts that receivers write are owned by the last writer in the log.
-    fn parts_of<'b>(&self, handler: &HandlerName, own: impl FnOnce() -> Parts<'b>) -> Parts<'b> {
-        if *handler == self.request.handler { own() } else { Parts::default() }
+    fn parts_of<'b>(&'b self, handler: &HandlerName, own: &'b Parts<'b>) -> &'b Parts<'b> {
+        if *handler == self.request.handler { own } else { &self.parts.of_receivers }
     }
 
     fn repairing<'b>(&'b self, parts: &'b Parts<'b>) -> Repairing<'b> {
