@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, KeyHash, Position, Repaired, ReplayEnd, ReplayRequested};
-use weirgate_views::Views;
 
-use crate::{Refusal, StorageError, keys};
+use crate::{Refusal, StorageError};
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,12 +125,6 @@ impl ReplayRow {
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StorageError> {
         postcard::to_stdvec(self).map_err(StorageError::encode("a replay"))
-    }
-
-    /// Whether the repairs of a replay were undone, all of them.
-    pub(crate) fn is_undone_in(views: &Views, replay: Position) -> Result<bool, StorageError> {
-        let row = views.get(&keys::replay(replay))?.map(|value| Self::decode(&value)).transpose()?;
-        Ok(row.is_some_and(|row| row.state == ReplayState::Undone))
     }
 
     /// Whether a plan of it is approved, and not over.

@@ -55,6 +55,7 @@ pub use deployment::{Candidate, Growth};
 pub use executions::ReplaySlots;
 pub use listing::DeliveryPage;
 pub use replays::KeyHold;
+pub(crate) use replays::undone_in;
 pub use suspected::Suspected;
 pub use timeline::Moment;
 pub use versions::Rollback;

@@ -1,13 +1,16 @@
 //! Replays: their steps are recorded, keys are put on hold and repaired, and what was done is listed.
 
+use std::sync::Arc;
+
 use weirgate_types::{HandlerName, Position, Record, Repaired};
+use weirgate_views::Views;
 
 use super::{Handle, blocking, what_ifs::request_of};
 use crate::{
     Audit, Refusal, RepairId, RepairPage, ReplayItem, ReplayStep, StorageError,
     command::{Command, HoldToken},
     keys,
-    replay::WhatIf,
+    replay::{IsUndone, WhatIf},
     replays::{ReplayRow, ReplayState},
     statuses::Statuses,
     tables::REPLAYING,
@@ -105,14 +108,12 @@ impl Handle {
         let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
-            let start = before.map(keys::replay);
-            let rows = statuses.views.scan(keys::replays(), start.as_deref(), limit.saturating_add(1))?;
+            let rows = rows(&statuses, before, limit.saturating_add(1))?;
             let (count, mut items, mut bytes) = (rows.len(), Vec::new(), 0_usize);
-            for (key, value) in rows.into_iter().take(limit) {
+            for (replay, value) in rows.into_iter().take(limit) {
                 if bytes >= REQUESTS_BYTES_MAX {
                     break;
                 }
-                let replay = keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?;
                 let item = item(&statuses, replay, &value)?;
                 bytes = bytes.saturating_add(item.requested.request.len());
                 let request = request_of(&item)?;
@@ -181,13 +182,12 @@ impl Handle {
 /// The position behind which an undo looks: its replay, or an older one of the handler that was undone while it stood. Without it, that
 /// would come back.
 pub(super) fn undo_after(statuses: &Statuses, item: &ReplayItem) -> Result<Position, StorageError> {
-    let rows = statuses.views.scan(keys::replays(), Some(&keys::replay(item.replay)), usize::MAX)?;
     let mut after = item.replay;
-    for (key, value) in rows {
+    for (replay, value) in rows(statuses, Some(item.replay), usize::MAX)? {
         let row = ReplayRow::decode(&value)?;
         let was_undone = row.state == ReplayState::Undone && row.ended_at_ms >= Some(item.row.requested_at_ms);
         if row.handler == item.row.handler && was_undone {
-            after = after.min(keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?);
+            after = after.min(replay);
         }
     }
     Ok(after)
@@ -195,12 +195,22 @@ pub(super) fn undo_after(statuses: &Statuses, item: &ReplayItem) -> Result<Posit
 
 /// The newest replays.
 pub(super) fn newest(statuses: &Statuses, limit: usize) -> Result<Vec<ReplayItem>, StorageError> {
-    let rows = statuses.views.scan(keys::replays(), None, limit)?;
-    let items = rows.into_iter().map(|(key, value)| {
-        let replay = keys::replay_of(&key).ok_or_else(|| StorageError::row("a replay's position"))?;
-        item(statuses, replay, &value)
-    });
-    items.collect()
+    rows(statuses, None, limit)?.into_iter().map(|(replay, value)| item(statuses, replay, &value)).collect()
+}
+
+/// The rows of replays before one, the newest first.
+fn rows(statuses: &Statuses, before: Option<Position>, limit: usize) -> Result<Vec<(Position, Vec<u8>)>, StorageError> {
+    let rows = statuses.views.scan(keys::replays(), before.map(keys::replay).as_deref(), limit)?.into_iter();
+    let replay = |key: &[u8]| keys::replay_of(key).ok_or_else(|| StorageError::row("a replay's position"));
+    rows.map(|(key, value)| Ok((replay(&key)?, value))).collect()
+}
+
+/// Whether the repairs of a replay were undone, all of them.
+pub(crate) fn undone_in(views: Views) -> IsUndone {
+    Arc::new(move |replay| {
+        let row = views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()?;
+        Ok(row.is_some_and(|row| row.state == ReplayState::Undone))
+    })
 }
 
 /// The replays whose plans are approved, and not applied to all keys.

@@ -166,8 +166,12 @@ impl Handle {
             return Err(Refusal::NothingToUndo(id.replay));
         }
         let (statuses, of) = (self.0.statuses.clone(), item.clone());
+        let known_after = self.0.what_ifs.peek(id).map(|known| known.request.selection.after);
         let read = move || {
-            let after = if id.is_undo { replays::undo_after(&statuses, &of)? } else { of.replay };
+            let after = match known_after {
+                None if id.is_undo => replays::undo_after(&statuses, &of)?,
+                after => after.unwrap_or_default(),
+            };
             Ok::<_, StorageError>((Story::read(&statuses.log, &of, id.is_undo)?, after))
         };
         let (story, after) = self.0.queries.read(read).await??;

@@ -6,7 +6,8 @@ use weirgate_types::{HandlerName, Position, Repaired};
 
 use super::{Engine, Hold};
 use crate::{
-    Audit, Choices, Computed, PlanId, ReplayRow, WhatIfProgress,
+    Audit, Choices, Computed, PlanId, WhatIfProgress,
+    handle::undone_in,
     replay::{Examined, LaneId, Load, MayCall, NoOutside, Parts, ReplayError, Sources, WhatIf},
     what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look},
 };
@@ -98,8 +99,7 @@ impl Engine {
     fn sources(&self, replay: &Replay) -> Sources {
         let look = Arc::new(self.handle.history().look());
         let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(NoOutside));
-        let views = self.views().clone();
-        let is_undone = Arc::new(move |replay| ReplayRow::is_undone_in(&views, replay));
+        let is_undone = undone_in(self.views().clone());
         Sources { look, modules, outside, may_call: MayCall::Nothing, is_undone }
     }
 }

@@ -7,8 +7,7 @@ use weirgate_types::Position;
 
 use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands::Now};
 use crate::{
-    ReplayRow,
-    handle::Shared,
+    handle::{Shared, undone_in},
     replay::{
         Examination, KeyPlan, Load, MayCall, MissingAnswers, Parts, Progress, ReplayError, Runs, Sources, WhatIf,
         plan_digest,
@@ -68,8 +67,7 @@ pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Resu
             Err(error) => return Err(error.into()),
             Ok(_) => {
                 let modules = Arc::clone(shared.modules.host()) as Arc<dyn Load>;
-                let views = shared.statuses.views.clone();
-                let is_undone = Arc::new(move |replay| ReplayRow::is_undone_in(&views, replay));
+                let is_undone = undone_in(shared.statuses.views.clone());
                 return Ok(Sources { look, modules, outside, may_call, is_undone });
             }
         }

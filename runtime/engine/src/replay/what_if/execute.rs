@@ -276,12 +276,6 @@ impl Fork<'_> {
         items: &[&Delivered<'_>],
         names: &Names,
     ) -> Result<Vec<Ran>, ReplayError> {
-        for one in items {
-            if let Some(had) = self.state_version(walk, executable, one)?.filter(|had| *had > executable.state_version)
-            {
-                return Ok(items.iter().map(|_| Ran::not_converted(had, executable.state_version)).collect());
-            }
-        }
         let (ran, correction) = self.execute_once(walk, executable, items, names)?;
         match (items, correction) {
             ([one], Some(correction)) => {
@@ -299,7 +293,12 @@ impl Fork<'_> {
         names: &Names,
     ) -> Result<(Vec<Ran>, Option<Correction>), ReplayError> {
         let (at_ms, wall_ms) = items.first().map_or((0, 0), |first| first.times);
-        let input = CallInput { at_ms, wall_ms, items: self.inputs(walk, executable, items)? };
+        let version = executable.state_version;
+        let had = items.iter().map(|one| self.state_version(walk, executable, one)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(later) = had.iter().flatten().find(|had| **had > version) {
+            return Ok((items.iter().map(|_| Ran::not_converted(*later, version)).collect(), None));
+        }
+        let input = CallInput { at_ms, wall_ms, items: inputs(items, &had) };
         // A call for which the host has no room at first is tried again, with new services.
         let calls = RefCell::new(vec![None; items.len()]);
         let services = |index: usize| {
@@ -320,42 +319,12 @@ impl Fork<'_> {
             return Err(ReplayError::Bound("calls"));
         }
         let ran = repeated.into_iter().zip(calls).enumerate().map(|(index, (repeated, calls))| {
-            Ok(Ran {
-                repeated,
-                calls: calls.ok_or(ReplayError::NoItem(index))?,
-                state_version: executable.state_version,
-            })
+            Ok(Ran { repeated, calls: calls.ok_or(ReplayError::NoItem(index))?, state_version: version })
         });
         Ok((ran.collect::<Result<_, ReplayError>>()?, correction))
     }
 
-    fn inputs<'c>(
-        &self,
-        walk: &Walk,
-        executable: &Executable,
-        items: &'c [&Delivered<'_>],
-    ) -> Result<Vec<ItemInput<'c>>, ReplayError> {
-        let mut seen = BTreeSet::new();
-        let inputs = items.iter().map(|one| {
-            // The first of a key in a call migrates its state for the others.
-            let is_first = seen.insert(&one.lane);
-            let migrate_from = if is_first { self.migrates_from(walk, executable, one)? } else { None };
-            Ok(one.input(migrate_from))
-        });
-        inputs.collect()
-    }
-
-    /// The version of the key's state that is migrated before a delivery.
-    fn migrates_from(
-        &self,
-        walk: &Walk,
-        executable: &Executable,
-        one: &Delivered<'_>,
-    ) -> Result<Option<u32>, ReplayError> {
-        Ok(self.state_version(walk, executable, one)?.filter(|had| *had < executable.state_version))
-    }
-
-    /// The version of the key's state before a delivery, if it has state: where the fork still has the form of the log, that of the
+    /// The version of the key's state before a delivery, if it has state of another version than the executable's: where the fork still has the form of the log, that of the
     /// version that handled the delivery.
     fn state_version(
         &self,
@@ -411,6 +380,17 @@ impl Fork<'_> {
         let state = ForkState::new(Box::new(base), differs, names);
         Ok(((Box::new(state), Box::new(calls.clone())), calls))
     }
+}
+
+/// The inputs of a call, with the versions of the keys' states before it that are earlier ones: the first delivery of a key migrates its state
+/// for the others.
+fn inputs<'c>(items: &'c [&Delivered<'_>], had: &[Option<u32>]) -> Vec<ItemInput<'c>> {
+    let mut seen = BTreeSet::new();
+    let inputs = items.iter().zip(had).map(|(one, had)| {
+        let is_first = seen.insert(&one.lane);
+        one.input(had.filter(|_| is_first))
+    });
+    inputs.collect()
 }
 
 /// The commit of an attempt in the record that holds it; `None` if the attempt was discarded.

@@ -34,6 +34,8 @@ pub trait Stands {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartWrite {
     pub at: Position,
+    /// The key that wrote it.
+    pub by: String,
     /// `None`: a repair removed it.
     pub status: Option<StatusWrite>,
 }

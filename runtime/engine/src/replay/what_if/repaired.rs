@@ -98,10 +98,13 @@ impl Fork<'_> {
         let is_without = has == Has::Nothing;
         let mut examined = self.open_lane(&lane);
         self.note_folded(walk, repaired, &mut examined)?;
-        let events = Effects { emitted: repaired.effects.emitted.clone(), ..NOTHING.clone() };
+        let events;
         let fork = match has {
             Has::All => &repaired.effects,
-            Has::Events => &events,
+            Has::Events => {
+                events = Effects { emitted: repaired.effects.emitted.clone(), ..Effects::default() };
+                &events
+            }
             Has::Nothing => &NOTHING,
         };
         let (recorded, first_emitted) = (&repaired.effects, position.next());

@@ -19,7 +19,7 @@ use super::{
     lane::Stood,
     request::{Selection, WhatIf},
     run::LaneId,
-    written::PartWrites,
+    written::{PartWrites, last_in},
 };
 use crate::{
     StorageError, corrections,
@@ -216,37 +216,34 @@ impl Walk {
         if self.state(lane)?.is_empty() {
             return Ok(None);
         }
-        let mut before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
-        while let Some(at) = self.look.of_lane_before(&lane.0, &lane.1, before)? {
-            let Some((first, record)) = self.log().read(at).map_err(StorageError::from)? else { break };
-            let version = record.state_version_of(&lane.0, &lane.1);
-            if version.is_some() {
-                return Ok(version);
-            }
-            before = first;
-        }
-        Ok(None)
+        self.last_of(lane, |record| record.state_version_of(&lane.0, &lane.1))
+    }
+
+    /// What is found in the last record of a handler and key that has it, before the present one.
+    fn last_of<T>(
+        &self,
+        (handler, key): &LaneId,
+        find: impl Fn(&Record) -> Option<T>,
+    ) -> Result<Option<T>, ReplayError> {
+        let before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
+        last_in(self.log(), before, |at| self.look.of_lane_before(handler, key, at), |_, record| find(record))
     }
 
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
     /// fired since.
-    pub fn timer(&self, (handler, key): &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
-        let mut before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
-        while let Some(at) = self.look.of_lane_before(handler, key, before)? {
-            let Some((first, record)) = self.log().read(at).map_err(StorageError::from)? else { return Ok(None) };
-            if let Record::Fired { timer, .. } = &record
+    pub fn timer(&self, lane: &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
+        let (handler, key) = lane;
+        let set = self.last_of(lane, |record| {
+            if let Record::Fired { timer, .. } = record
                 && (timer.handler == *handler && timer.key == *key && timer.name == name)
             {
-                return Ok(None);
+                return Some(None);
             }
             let of_lane = record.effects().filter(|written| written.handler == handler && written.key == key);
             let writes = of_lane.flat_map(|written| &written.effects.timers).filter(|write| write.name == name);
-            if let Some(write) = writes.last() {
-                return Ok(write.set.clone());
-            }
-            before = first;
-        }
-        Ok(None)
+            writes.last().map(|write| write.set.clone())
+        });
+        Ok(set?.flatten())
     }
 
     /// The handler's part of a subject's status, as the log has it before a delivery is committed.
@@ -270,7 +267,7 @@ impl Walk {
     pub fn part_before(&self, (handler, key): &LaneId, subject: &str, before: Position) -> Result<Stood, ReplayError> {
         let writes = PartWrites { look: &self.look, handler };
         let last = writes.last(subject, (before, before), |_, _| true)?;
-        let is_own = last.is_none() || last == writes.last(subject, (before, before), |_, by| by == key)?;
+        let is_own = last.as_ref().is_none_or(|write| write.by == *key);
         Ok(Stood { status: last.and_then(|write| write.status), is_own })
     }
 

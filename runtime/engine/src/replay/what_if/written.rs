@@ -1,6 +1,7 @@
 //! Writes of a handler's parts of statuses, in the log.
 
-use weirgate_history::Look;
+use weirgate_history::{HistoryError, Look};
+use weirgate_log::LogReader;
 use weirgate_types::{HandlerName, Position, Record};
 
 use super::parts::PartWrite;
@@ -25,27 +26,11 @@ impl PartWrites<'_> {
         counts: impl Fn((Position, &Record), &str) -> bool,
     ) -> Result<Option<PartWrite>, ReplayError> {
         let Self { look, handler } = self;
-        let named = self.last_of(subject, named, |at| Ok(look.of_lane_before(handler, subject, at)?), &counts)?;
-        let others = self.last_of(subject, others, |at| Ok(look.of_part_before(handler, subject, at)?), &counts)?;
+        let write =
+            |at: Position, record: &Record| self.write_in((at, record), subject, |key| counts((at, record), key));
+        let named = last_in(look.log(), named, |at| look.of_lane_before(handler, subject, at), write)?;
+        let others = last_in(look.log(), others, |at| look.of_part_before(handler, subject, at), write)?;
         Ok(named.into_iter().chain(others).max_by_key(|write| write.at))
-    }
-
-    /// The same in the records that `before` finds, one before the other.
-    fn last_of(
-        &self,
-        subject: &str,
-        mut from: Position,
-        before: impl Fn(Position) -> Result<Option<Position>, ReplayError>,
-        counts: impl Fn((Position, &Record), &str) -> bool,
-    ) -> Result<Option<PartWrite>, ReplayError> {
-        while let Some(at) = before(from)? {
-            let Some((first, record)) = self.look.log().read(at).map_err(StorageError::from)? else { break };
-            if let Some(found) = self.write_in((first, &record), subject, |key| counts((first, &record), key)) {
-                return Ok(Some(found));
-            }
-            from = first;
-        }
-        Ok(None)
     }
 
     /// What a record leaves of a subject's part, of the keys that count.
@@ -60,11 +45,31 @@ impl PartWrites<'_> {
             && counts(&repaired.key)
             && repaired.unset.iter().any(|unset| unset == subject)
         {
-            return Some(PartWrite { at, status: None });
+            return Some(PartWrite { at, by: repaired.key.clone(), status: None });
         }
         let written = record.effects().filter(|written| written.handler == self.handler && counts(written.key));
-        let writes = written.flat_map(|written| &written.effects.status);
-        let last = writes.filter(|write| write.subject == subject).last()?;
-        Some(PartWrite { at, status: Some(last.clone()) })
+        let writes = written.flat_map(|written| written.effects.status.iter().map(move |write| (written.key, write)));
+        let (by, last) = writes.filter(|(_, write)| write.subject == subject).last()?;
+        Some(PartWrite { at, by: by.to_owned(), status: Some(last.clone()) })
     }
+}
+
+/// What is found in the last record before a position that has it; `before` finds the records, one before the other.
+///
+/// # Errors
+/// The log or its index cannot be read.
+pub fn last_in<T>(
+    log: &LogReader,
+    mut from: Position,
+    before: impl Fn(Position) -> Result<Option<Position>, HistoryError>,
+    find: impl Fn(Position, &Record) -> Option<T>,
+) -> Result<Option<T>, ReplayError> {
+    while let Some(at) = before(from)? {
+        let Some((first, record)) = log.read(at).map_err(StorageError::from)? else { break };
+        if let Some(found) = find(first, &record) {
+            return Ok(Some(found));
+        }
+        from = first;
+    }
+    Ok(None)
 }

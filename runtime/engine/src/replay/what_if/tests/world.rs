@@ -361,11 +361,12 @@ impl Stands for Now<'_> {
                 && counts(&one.key)
                 && one.unset.iter().any(|unset| unset == subject)
             {
-                found = Some(PartWrite { at, status: None });
+                found = Some(PartWrite { at, by: one.key.clone(), status: None });
             }
             let written = record.effects().filter(|one| *one.handler == name(TOTALS) && counts(one.key));
-            let status = written.flat_map(|one| &one.effects.status).filter(|write| write.subject == subject).last();
-            found = status.map(|status| PartWrite { at, status: Some(status.clone()) }).or(found);
+            let writes = written.flat_map(|one| one.effects.status.iter().map(move |write| (one.key, write)));
+            let last = writes.filter(|(_, write)| write.subject == subject).last();
+            found = last.map(|(by, write)| PartWrite { at, by: by.to_owned(), status: Some(write.clone()) }).or(found);
         }
         Ok(found)
     }
