@@ -33,11 +33,12 @@ impl Stands for Now<'_> {
     fn last_write(
         &self,
         subject: &str,
+        after: Position,
         (key, since): (&str, Position),
         counts: impl Fn((Position, &Record), &str) -> bool,
     ) -> Result<Option<PartWrite>, ReplayError> {
         let named = if subject == key { since.min(self.end) } else { self.end };
         let counts = |record: (Position, &Record), by: &str| (by != key || record.0 < since) && counts(record, by);
-        self.writes.last(subject, (named, self.end), counts)
+        self.writes.last((subject, after), (named, self.end), counts)
     }
 }

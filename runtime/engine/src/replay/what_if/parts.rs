@@ -1,7 +1,10 @@
 //! Who owns a part of a status that several keys write: the last writer by position, in the log and in the fork, in whatever order the keys
 //! are repaired. Pure, but for what it asks of [`Stands`].
 
-use std::collections::BTreeMap;
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
+};
 
 use weirgate_types::{Position, Record, StatusWrite};
 
@@ -17,14 +20,15 @@ pub trait Stands {
     /// What the keys that differ have of each part.
     fn parts(&self) -> &Parts<'_>;
 
-    /// The last write of the handler's part of a subject's status, without those of this key from the record `since` on, and of those that
-    /// count: by record and key.
+    /// The last write of the handler's part of a subject's status behind a position, without those of this key from the record `since` on,
+    /// and of those that count: by record and key. Is asked about all writes behind the one that counts.
     ///
     /// # Errors
     /// The log cannot be read.
     fn last_write(
         &self,
         subject: &str,
+        after: Position,
         without: (&str, Position),
         counts: impl Fn((Position, &Record), &str) -> bool,
     ) -> Result<Option<PartWrite>, Self::Error>;
@@ -43,17 +47,36 @@ pub struct PartWrite {
 /// What the keys that differ have of the parts that they write, and which of these keys are repaired together.
 #[derive(Debug, Default)]
 pub struct Parts<'a> {
-    claims: BTreeMap<&'a str, Vec<Claim<'a>>>,
+    shared: BTreeMap<&'a str, Shared<'a>>,
     /// Up to where they were looked at.
     through: Position,
     /// The replay that repairs them, and whether it takes repairs back: what its records say, the claims say too.
     replay: Option<(Position, bool)>,
 }
 
+/// What keys have of one part. Many may: what does not depend on the key that is asked about is found once.
+#[derive(Debug, Default)]
+struct Shared<'a> {
+    claims: BTreeMap<&'a str, Claim<'a>>,
+    in_log: LastTwo<Owner<'a>>,
+    /// Of keys that are not repaired, as in the log.
+    in_fork: LastTwo<Owner<'a>>,
+    /// The last write up to where the keys were looked at that no claim changes.
+    settled: OnceCell<Option<PartWrite>>,
+    recent: RefCell<Recent>,
+}
+
+/// Writes that have come since the keys were looked at, but for those of the replay that repairs them.
+#[derive(Debug, Default)]
+struct Recent {
+    /// Up to where they are known.
+    through: Position,
+    writes: LastTwo<PartWrite>,
+}
+
 /// What a key has of a part.
 #[derive(Debug)]
 struct Claim<'a> {
-    key: &'a str,
     sides: &'a StatusSides,
     /// Whether the key is repaired, now or before: then it stands as the fork has it.
     is_repaired: bool,
@@ -70,14 +93,14 @@ impl<'a> Parts<'a> {
         through: Position,
         is_repaired: impl Fn(&str, &Examined) -> Result<bool, E>,
     ) -> Result<Self, E> {
-        let mut claims: BTreeMap<&str, Vec<Claim<'_>>> = BTreeMap::new();
+        let mut parts = Self { through, ..Self::default() };
         for (key, examined) in examined.filter(|(_, examined)| !examined.lane.status().is_empty()) {
             let is_repaired = is_repaired(key, examined)?;
             for (subject, sides) in examined.lane.status() {
-                claims.entry(subject).or_default().push(Claim { key, sides, is_repaired });
+                parts.shared.entry(subject).or_default().claim(key, Claim { sides, is_repaired });
             }
         }
-        Ok(Self { claims, through, replay: None })
+        Ok(parts)
     }
 
     /// Those of keys that are being repaired.
@@ -86,19 +109,140 @@ impl<'a> Parts<'a> {
         Self { replay: Some((replay, is_undo)), ..self }
     }
 
-    fn of(&self, subject: &str) -> &[Claim<'a>] {
-        self.claims.get(subject).map_or(&[], Vec::as_slice)
+    /// Whether a record says what the claims say, because it repairs one of the keys.
+    fn is_repair(&self, record: &Record) -> bool {
+        let Record::Repaired(repaired) = record else { return false };
+        self.replay == Some((repaired.replay, repaired.is_undo))
     }
 
-    /// Whether a write of a part stands for itself, and no claim does.
-    fn counts(&self, subject: &str, (at, record): (Position, &Record), by: &str) -> bool {
-        if let Record::Repaired(repaired) = record
-            && self.replay == Some((repaired.replay, repaired.is_undo))
-        {
-            return false;
+    /// The last write of a part that stands for itself, and is not of the key itself.
+    fn undisturbed<S: Stands>(
+        &self,
+        subject: &str,
+        own: (&str, Position),
+        stands: &S,
+    ) -> Result<Option<PartWrite>, S::Error> {
+        let Some(shared) = self.shared.get(subject) else {
+            return stands.last_write(subject, Position::ZERO, own, |(_, record), _| !self.is_repair(record));
+        };
+        match self.recent(shared, subject, own, stands)? {
+            None => self.settled(shared, subject, own, stands),
+            recent => Ok(recent),
         }
-        let is_in = |claim: &Claim<'_>| claim.key == by && claim.sides.since <= at && at <= self.through;
-        !self.of(subject).iter().any(is_in)
+    }
+
+    fn settled<S: Stands>(
+        &self,
+        shared: &Shared<'_>,
+        subject: &str,
+        own: (&str, Position),
+        stands: &S,
+    ) -> Result<Option<PartWrite>, S::Error> {
+        let counts = |(at, record): (Position, &Record), by: &str| {
+            at <= self.through
+                && !self.is_repair(record)
+                && shared.claims.get(by).is_none_or(|one| at < one.sides.since)
+        };
+        let found = match shared.settled.get() {
+            Some(known) => known,
+            None => {
+                let found = stands.last_write(subject, Position::ZERO, ANY_KEY, counts)?;
+                shared.settled.get_or_init(|| found)
+            }
+        };
+        match found {
+            Some(write) if is_of(write, own) => stands.last_write(subject, Position::ZERO, own, counts),
+            found => Ok(found.clone()),
+        }
+    }
+
+    fn recent<S: Stands>(
+        &self,
+        shared: &Shared<'_>,
+        subject: &str,
+        own: (&str, Position),
+        stands: &S,
+    ) -> Result<Option<PartWrite>, S::Error> {
+        let mut recent = shared.recent.borrow_mut();
+        let after = recent.through.max(self.through);
+        let newest = Cell::new(after);
+        let counts = |(at, record): (Position, &Record), _: &str| {
+            newest.set(newest.get().max(at));
+            !self.is_repair(record)
+        };
+        if let Some(last) = stands.last_write(subject, after, ANY_KEY, counts)? {
+            let others = |record: (Position, &Record), by: &str| by != last.by && counts(record, by);
+            recent.writes.add(stands.last_write(subject, after, ANY_KEY, others)?);
+            recent.writes.add(Some(last));
+        }
+        recent.through = newest.get();
+        Ok(recent.writes.last(|write| !is_of(write, own)).cloned())
+    }
+}
+
+/// Writes of all keys count.
+const ANY_KEY: (&str, Position) = ("", Position(u64::MAX));
+
+fn is_of(write: &PartWrite, (key, since): (&str, Position)) -> bool {
+    write.by == key && write.at >= since
+}
+
+impl<'a> Shared<'a> {
+    fn claim(&mut self, key: &'a str, claim: Claim<'a>) {
+        let Claim { sides, is_repaired } = claim;
+        let in_log = owner(key, recorded_of(sides));
+        let in_fork = if is_repaired { owner(key, fork_of(sides)) } else { in_log };
+        self.in_log.add(in_log);
+        self.in_fork.add(in_fork);
+        self.claims.insert(key, claim);
+    }
+}
+
+/// Something of a key.
+trait OfKey {
+    /// One that is greater is later.
+    fn order(&self) -> (Position, Option<&str>);
+}
+
+impl OfKey for Owner<'_> {
+    fn order(&self) -> (Position, Option<&str>) {
+        (self.0, self.1)
+    }
+}
+
+impl OfKey for PartWrite {
+    fn order(&self) -> (Position, Option<&str>) {
+        (self.at, Some(&self.by))
+    }
+}
+
+/// The last, and the last of another key.
+#[derive(Debug)]
+struct LastTwo<T>([Option<T>; 2]);
+
+impl<T> Default for LastTwo<T> {
+    fn default() -> Self {
+        Self([None, None])
+    }
+}
+
+impl<T: OfKey> LastTwo<T> {
+    fn add(&mut self, new: Option<T>) {
+        let Some(new) = new else { return };
+        let Self([last, other]) = self;
+        let is_behind = |old: &Option<T>| old.as_ref().is_none_or(|old| old.order() < new.order());
+        let is_same = |old: &Option<T>| old.as_ref().is_some_and(|old| old.order().1 == new.order().1);
+        match (is_behind(last), is_same(last)) {
+            (true, true) => *last = Some(new),
+            (true, false) => *other = last.replace(new),
+            (false, false) if is_behind(other) => *other = Some(new),
+            (false, _) => {}
+        }
+    }
+
+    /// The last one of these two that counts.
+    fn last(&self, counts: impl Fn(&T) -> bool) -> Option<&T> {
+        self.0.iter().flatten().find(|one| counts(one))
     }
 }
 
@@ -111,28 +255,25 @@ pub fn owned<S: Stands>(
     (subject, sides): (&str, &StatusSides),
     stands: &S,
 ) -> Result<Option<PartChange>, S::Error> {
-    let (parts, without) = (stands.parts(), (key, sides.since));
-    let before = stands.last_write(subject, without, |record, by| parts.counts(subject, record, by))?;
-    let others = || parts.of(subject).iter().filter(|claim| claim.key != key);
-    let undisturbed = || before.as_ref().map(|write| (write.at, None, write.status.as_ref()));
-    let recorded = |key, sides| owner(key, recorded_of(sides));
-    let fork = |key, sides| owner(key, fork_of(sides));
-    let others_in_log = others().filter_map(|claim| recorded(claim.key, claim.sides));
-    let in_log = last(undisturbed(), others_in_log, recorded(key, sides));
-    let others_in_fork = others().filter_map(|claim| match claim.is_repaired {
-        true => fork(claim.key, claim.sides),
-        false => recorded(claim.key, claim.sides),
-    });
-    let in_fork = last(undisturbed(), others_in_fork, fork(key, sides));
+    let (parts, own) = (stands.parts(), (key, sides.since));
+    let before = parts.undisturbed(subject, own, stands)?;
+    let undisturbed = before.as_ref().map(|write| (write.at, None, write.status.as_ref()));
+    let shared = parts.shared.get(subject);
+    let of_others = |side: for<'s> fn(&'s Shared<'s>) -> &'s LastTwo<Owner<'s>>| {
+        shared.and_then(|shared| side(shared).last(|(_, by, _)| *by != Some(key)).copied())
+    };
+    let in_log = last([undisturbed, of_others(|shared| &shared.in_log), owner(key, recorded_of(sides))]);
+    let in_fork = last([undisturbed, of_others(|shared| &shared.in_fork), owner(key, fork_of(sides))]);
     let is_own = |owner: &Option<Owner<'_>>| owner.is_some_and(|(_, by, _)| by == Some(key));
-    let is_repaired = |by: &str| others().any(|claim| claim.key == by && claim.is_repaired);
+    let is_repaired = |by: &str| shared.and_then(|shared| shared.claims.get(by)).is_some_and(|claim| claim.is_repaired);
     let is_left_to_another = in_fork.and_then(|(_, by, _)| by).is_some_and(|by| by != key && is_repaired(by));
     if is_left_to_another || !is_own(&in_fork) && !is_own(&in_log) {
         return Ok(None);
     }
     // What is shown may be what another key's repair has written meanwhile.
-    let beside = stands.last_write(subject, without, |_, _| true)?;
-    let shown = last(beside.as_ref().map(|write| (write.at, None, write.status.as_ref())), [], recorded(key, sides));
+    let beside = stands.last_write(subject, Position::ZERO, own, |_, _| true)?;
+    let beside = beside.as_ref().map(|write| (write.at, None, write.status.as_ref()));
+    let shown = last([beside, owner(key, recorded_of(sides))]);
     let [now, shown] = [in_fork, shown].map(|owner| owner.and_then(|(_, _, status)| status));
     Ok(Some(match now {
         now if now == shown => PartChange::Nothing,
@@ -167,10 +308,6 @@ fn owner<'a>(key: &'a str, (side, at): (&'a Side, Position)) -> Option<Owner<'a>
 }
 
 /// The last one by position; of those that one record holds, one that differs, and of these the last by key.
-fn last<'a>(
-    undisturbed: Option<Owner<'a>>,
-    others: impl IntoIterator<Item = Owner<'a>>,
-    own: Option<Owner<'a>>,
-) -> Option<Owner<'a>> {
-    undisturbed.into_iter().chain(others).chain(own).max_by_key(|(at, by, _)| (*at, *by))
+fn last<const N: usize>(owners: [Option<Owner<'_>>; N]) -> Option<Owner<'_>> {
+    owners.into_iter().flatten().max_by_key(|(at, by, _)| (*at, *by))
 }

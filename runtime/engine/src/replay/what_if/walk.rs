@@ -226,7 +226,12 @@ impl Walk {
         find: impl Fn(&Record) -> Option<T>,
     ) -> Result<Option<T>, ReplayError> {
         let before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
-        last_in(self.log(), before, |at| self.look.of_lane_before(handler, key, at), |_, record| find(record))
+        last_in(
+            self.log(),
+            (Position::ZERO, before),
+            |at| self.look.of_lane_before(handler, key, at),
+            |_, record| find(record),
+        )
     }
 
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
@@ -266,7 +271,7 @@ impl Walk {
     /// The same before a position.
     pub fn part_before(&self, (handler, key): &LaneId, subject: &str, before: Position) -> Result<Stood, ReplayError> {
         let writes = PartWrites { look: &self.look, handler };
-        let last = writes.last(subject, (before, before), |_, _| true)?;
+        let last = writes.last((subject, Position::ZERO), (before, before), |_, _| true)?;
         let is_own = last.as_ref().is_none_or(|write| write.by == *key);
         Ok(Stood { status: last.and_then(|write| write.status), is_own })
     }

@@ -14,22 +14,22 @@ pub struct PartWrites<'a> {
 }
 
 impl PartWrites<'_> {
-    /// The last write of a subject's part that counts, by its record and key: of the key that has the subject's name before the first
-    /// position, of all others before the second.
+    /// The last write of a subject's part behind a position that counts, by its record and key: of the key that has the subject's name
+    /// before the first position, of all others before the second.
     ///
     /// # Errors
     /// The log cannot be read.
     pub fn last(
         &self,
-        subject: &str,
+        (subject, after): (&str, Position),
         (named, others): (Position, Position),
         counts: impl Fn((Position, &Record), &str) -> bool,
     ) -> Result<Option<PartWrite>, ReplayError> {
         let Self { look, handler } = self;
         let write =
             |at: Position, record: &Record| self.write_in((at, record), subject, |key| counts((at, record), key));
-        let named = last_in(look.log(), named, |at| look.of_lane_before(handler, subject, at), write)?;
-        let others = last_in(look.log(), others, |at| look.of_part_before(handler, subject, at), write)?;
+        let named = last_in(look.log(), (after, named), |at| look.of_lane_before(handler, subject, at), write)?;
+        let others = last_in(look.log(), (after, others), |at| look.of_part_before(handler, subject, at), write)?;
         Ok(named.into_iter().chain(others).max_by_key(|write| write.at))
     }
 
@@ -54,17 +54,17 @@ impl PartWrites<'_> {
     }
 }
 
-/// What is found in the last record before a position that has it; `before` finds the records, one before the other.
+/// What is found in the last record behind a position, and before another, that has it; `before` finds the records, one before the other.
 ///
 /// # Errors
 /// The log or its index cannot be read.
 pub fn last_in<T>(
     log: &LogReader,
-    mut from: Position,
+    (after, mut from): (Position, Position),
     before: impl Fn(Position) -> Result<Option<Position>, HistoryError>,
     find: impl Fn(Position, &Record) -> Option<T>,
 ) -> Result<Option<T>, ReplayError> {
-    while let Some(at) = before(from)? {
+    while let Some(at) = before(from)?.filter(|at| *at > after) {
         let Some((first, record)) = log.read(at).map_err(StorageError::from)? else { break };
         if let Some(found) = find(first, &record) {
             return Ok(Some(found));

@@ -116,3 +116,30 @@ fn the_last_writer_by_position_owns_a_part_also_if_the_keys_are_approved_one_aft
         }
     }
 }
+
+/// How many writes of one part are looked at where many keys differ in it: for the plan, and by an application of it.
+fn looked_at(keys: usize) -> [usize; 2] {
+    let numbers: Vec<(String, u64)> =
+        [22, 66, 22].iter().flat_map(|n| (0..keys).map(move |key| (format!("k{key}"), *n))).collect();
+    let new = totals(0);
+    let mut lived = live(totals(3), &numbers);
+    let (replay, alone, through) = (asked(&mut lived), lived.examine(&new, None), lived.log.head());
+    assert_eq!(alone.len(), keys);
+    let parts = parts(&alone, through, |_| true).repaired_by(replay, false);
+    for one in &alone {
+        planned_among(&lived, one, &parts);
+    }
+    let planned = lived.looked_at.replace(0);
+    for (lane, examined) in &alone {
+        let plan = planned_among(&lived, (lane, examined), &parts);
+        append(&mut lived, replay, (lane, examined), plan);
+    }
+    assert_eq!(lived.statuses, live(new, &numbers).statuses);
+    [planned, lived.looked_at.get()]
+}
+
+#[test]
+fn a_part_of_many_keys_is_looked_at_in_proportion_to_their_number() {
+    let ([planned, applied], [planned_more, applied_more]) = (looked_at(30), looked_at(120));
+    assert!(planned_more <= 5 * planned && applied_more <= 5 * applied, "{:?}", (looked_at(30), looked_at(120)));
+}

@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
@@ -153,6 +154,8 @@ pub struct World {
     pub emitted: BTreeMap<LaneId, Vec<Digest>>,
     /// Replays whose repairs were undone.
     pub undone: BTreeSet<Position>,
+    /// How many writes of parts were looked at.
+    pub looked_at: Cell<usize>,
 }
 
 struct KeyState(BTreeMap<String, Vec<u8>>);
@@ -188,6 +191,7 @@ impl World {
             statuses: BTreeMap::new(),
             emitted: BTreeMap::new(),
             undone: BTreeSet::new(),
+            looked_at: Cell::new(0),
         };
         world.deploy(TOTALS, "number", old);
         world.deploy(REPORTS, "total", reports());
@@ -349,25 +353,31 @@ impl Stands for Now<'_> {
     fn last_write(
         &self,
         subject: &str,
+        after: Position,
         (key, since): (&str, Position),
         counts: impl Fn((Position, &Record), &str) -> bool,
     ) -> Result<Option<PartWrite>, ReplayError> {
-        let records = self.world.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
-        let mut found = None;
-        for (at, record) in records {
-            let counts = |by: &str| (by != key || at < since) && counts((at, &record), by);
+        let records = self.world.log.reader().scan(after.next()).map(|read| read.expect("a record"));
+        let mut behind: Vec<_> = records.filter(|(at, _)| *at > after).collect();
+        while let Some((at, record)) = behind.pop() {
+            let counts = |by: &str| {
+                self.world.looked_at.set(self.world.looked_at.get() + 1);
+                (by != key || at < since) && counts((at, &record), by)
+            };
             if let Record::Repaired(one) = &record
                 && one.handler == name(TOTALS)
-                && counts(&one.key)
                 && one.unset.iter().any(|unset| unset == subject)
+                && counts(&one.key)
             {
-                found = Some(PartWrite { at, by: one.key.clone(), status: None });
+                return Ok(Some(PartWrite { at, by: one.key.clone(), status: None }));
             }
-            let written = record.effects().filter(|one| *one.handler == name(TOTALS) && counts(one.key));
+            let written = record.effects().filter(|one| *one.handler == name(TOTALS));
             let writes = written.flat_map(|one| one.effects.status.iter().map(move |write| (one.key, write)));
-            let last = writes.filter(|(_, write)| write.subject == subject).last();
-            found = last.map(|(by, write)| PartWrite { at, by: by.to_owned(), status: Some(write.clone()) }).or(found);
+            let of_subject = writes.filter(|(by, write)| write.subject == subject && counts(by));
+            if let Some((by, write)) = of_subject.last() {
+                return Ok(Some(PartWrite { at, by: by.to_owned(), status: Some(write.clone()) }));
+            }
         }
-        Ok(found)
+        Ok(None)
     }
 }
