@@ -205,6 +205,8 @@ pub enum Refusal {
         "the plan of replay {replay} is not whole: the limit `{what}` was reached at position {at}; ask about less, or set higher `bounds`"
     )]
     PlanNotWhole { replay: Position, what: &'static str, at: Position },
+    #[error("the plan of replay {0} has nothing to append, and leaves nothing: there is nothing to approve")]
+    PlanIsEmpty(Position),
     #[error("replay {0} is not approved, or has ended")]
     NotApproved(Position),
     #[error("replay {0} is being applied: approve again when that is over, or cancel it")]

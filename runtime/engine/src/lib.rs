@@ -54,8 +54,8 @@ pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,
     Corrected, DeadLetterFilter, DeadLetterPage, Decided, DeliveryPage, DifferencePage, Failure, Growth, Handle,
-    KeyDifferences, KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Story, Suspected, WhatIfItem,
-    WhatIfPage,
+    KeyDifferences, KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Story, Suspected,
+    VersionNumbers, WhatIfItem, WhatIfPage,
 };
 pub use hub::{Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;

@@ -207,6 +207,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         Refusal::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
         Refusal::NotFoldable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not-foldable"),
         Refusal::PlanNotWhole { .. } => (StatusCode::CONFLICT, "plan-not-whole"),
+        Refusal::PlanIsEmpty(_) => (StatusCode::CONFLICT, "plan-is-empty"),
         Refusal::NotApproved(_) => (StatusCode::CONFLICT, "not-approved"),
         Refusal::ReplayRuns(_) => (StatusCode::CONFLICT, "replay-runs"),
         Refusal::KeyNotPlanned { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "key-not-planned"),

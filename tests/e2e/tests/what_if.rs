@@ -318,7 +318,12 @@ async fn what_cannot_be_asked_is_refused() {
     client.ask(&at("approve"), &json!({ "plan": "x" })).await.is_problem(400, "bad-id");
     let plan = &asked["found"]["plan"];
     client.ask(&at("approve"), &json!({ "plan": plan, "keys": [] })).await.is_problem(422, "bad-command");
-    client.ask(&at("approve"), &json!({ "plan": plan, "keys": ["k"] })).await.is_problem(422, "key-not-planned");
+    client.ask(&at("approve"), &json!({ "plan": plan })).await.is_problem(409, "plan-is-empty");
+    let whole = ask(client, &json!({ "handler": "activation", "selection": { "version": 1 } })).await;
+    let approve = format!("/v1/replays/{}/approve", id_of(&whole));
+    let unknown = json!({ "plan": whole["found"]["plan"], "keys": ["k"] });
+    client.ask(&approve, &unknown).await.is_problem(422, "key-not-planned");
+    assert_eq!((&whole["selection"]["version"], &whole["candidate"]["version"]), (&json!(1), &json!(2)));
     client.ask(&at("cancel"), &json!({})).await.ok();
     assert_eq!(replay(client, id_of(&asked)).await["state"], "cancelled");
     client.get(&at("plan")).await.is_problem(409, "replay-over");

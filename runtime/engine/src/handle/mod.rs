@@ -60,7 +60,8 @@ pub use suspected::Suspected;
 pub use timeline::Moment;
 pub use versions::Rollback;
 pub use what_ifs::{
-    AskedCandidate, AskedWhatIf, Choices, DifferencePage, KeyDifferences, KeyLane, PlanPage, WhatIfItem, WhatIfPage,
+    AskedCandidate, AskedWhatIf, Choices, DifferencePage, KeyDifferences, KeyLane, PlanPage, VersionNumbers,
+    WhatIfItem, WhatIfPage,
 };
 
 /// How long to wait before a stop is sent again while the writer's queue is full.

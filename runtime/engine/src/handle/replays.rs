@@ -5,7 +5,10 @@ use std::sync::Arc;
 use weirgate_types::{HandlerName, Position, Record, Repaired};
 use weirgate_views::Views;
 
-use super::{Handle, blocking, what_ifs::request_of};
+use super::{
+    Handle, blocking, versions,
+    what_ifs::{VersionNumbers, request_of},
+};
 use crate::{
     Audit, Refusal, RepairId, RepairPage, ReplayItem, ReplayStep, StorageError,
     command::{Command, HoldToken},
@@ -104,7 +107,7 @@ impl Handle {
         &self,
         before: Option<Position>,
         limit: usize,
-    ) -> Result<(Vec<(ReplayItem, WhatIf)>, Option<Position>), Refusal> {
+    ) -> Result<(Vec<(ReplayItem, WhatIf, VersionNumbers)>, Option<Position>), Refusal> {
         let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
@@ -117,9 +120,10 @@ impl Handle {
                 let item = item(&statuses, replay, &value)?;
                 bytes = bytes.saturating_add(item.requested.request.len());
                 let request = request_of(&item)?;
-                items.push((item, request));
+                let versions = versions::numbers(&statuses, &request)?;
+                items.push((item, request, versions));
             }
-            let next = items.last().map(|(last, _)| last.replay).filter(|_| items.len() < count);
+            let next = items.last().map(|(last, ..)| last.replay).filter(|_| items.len() < count);
             Ok((items, next))
         })
         .await?

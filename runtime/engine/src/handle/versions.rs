@@ -2,9 +2,11 @@
 
 use weirgate_types::{Deployed, Digest, HandlerName, Manifest, Position, Record, SettingChange};
 
-use super::{Candidate, Handle, blocking};
+use super::{Candidate, Handle, blocking, what_ifs::VersionNumbers};
 use crate::{
-    Audit, HandlerItem, Refusal, StorageError, VersionItem, VersionPage, VersionRow, keys, statuses::Statuses,
+    Audit, HandlerItem, Refusal, StorageError, VersionItem, VersionPage, VersionRow, keys,
+    replay::{Runs, WhatIf},
+    statuses::Statuses,
 };
 
 /// Rows per scan step.
@@ -187,6 +189,19 @@ pub(super) fn by_number(statuses: &Statuses, name: &HandlerName, number: u32) ->
     let found = find(statuses, name, |_, row| row.number <= number)?.filter(|(_, row)| row.number == number);
     let (position, _) = found.ok_or_else(|| Refusal::UnknownVersion { handler: name.clone(), number })?;
     Ok((position, deployed_at(statuses, position)?))
+}
+
+/// The numbers of the versions that a what-if is about.
+pub(super) fn numbers(statuses: &Statuses, request: &WhatIf) -> Result<VersionNumbers, StorageError> {
+    let number = |version: Option<Position>| {
+        let row = version.map(|version| row_at(statuses, &request.handler, version)).transpose()?.flatten();
+        Ok::<_, StorageError>(row.map(|row| row.number))
+    };
+    let candidate = match &request.runs {
+        Runs::Candidate(candidate) => candidate.version,
+        Runs::Without(_) => None,
+    };
+    Ok(VersionNumbers { candidate: number(candidate)?, handled_by: number(request.selection.version)? })
 }
 
 /// The newest version that `is` wanted.

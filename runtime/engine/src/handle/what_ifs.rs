@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, Manifest, Position};
 
-use super::{Handle, Shared, Story, blocking, replays};
+use super::{Handle, Shared, Story, blocking, replays, versions};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
@@ -43,10 +43,20 @@ pub struct WhatIfItem {
     pub id: PlanId,
     pub item: ReplayItem,
     pub request: Arc<WhatIf>,
+    pub versions: VersionNumbers,
     /// Empty in a list.
     pub story: Story,
     /// `None`: it was not asked for since the start, or it was cancelled.
     pub known: Option<Known>,
+}
+
+/// The versions that a what-if is about, by number.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct VersionNumbers {
+    /// `None`: the candidate is not a version.
+    pub candidate: Option<u32>,
+    /// That of the selection.
+    pub handled_by: Option<u32>,
 }
 
 /// A page of replays, the newest first.
@@ -165,17 +175,18 @@ impl Handle {
         if id.is_undo && item.row.keys == 0 {
             return Err(Refusal::NothingToUndo(id.replay));
         }
-        let (statuses, of) = (self.0.statuses.clone(), item.clone());
+        let mut request = request_of(&item)?;
+        let (statuses, of, asked) = (self.0.statuses.clone(), item.clone(), request.clone());
         let known_after = self.0.what_ifs.peek(id).map(|known| known.request.selection.after);
         let read = move || {
             let after = match known_after {
                 None if id.is_undo => replays::undo_after(&statuses, &of)?,
                 after => after.unwrap_or_default(),
             };
-            Ok::<_, StorageError>((Story::read(&statuses.log, &of, id.is_undo)?, after))
+            let story = Story::read(&statuses.log, &of, id.is_undo)?;
+            Ok::<_, StorageError>((story, after, versions::numbers(&statuses, &asked)?))
         };
-        let (story, after) = self.0.queries.read(read).await??;
-        let mut request = request_of(&item)?;
+        let (story, after, versions) = self.0.queries.read(read).await??;
         if id.is_undo {
             request = story.undo_of(request, &item, after).ok_or_else(|| match check_handler(&item) {
                 Err(replaced) => replaced,
@@ -184,7 +195,7 @@ impl Handle {
         }
         let known = self.0.what_ifs.peek(id);
         let request = known.as_ref().map_or_else(|| Arc::new(request), |known| Arc::clone(&known.request));
-        Ok(WhatIfItem { id, item, request, story, known })
+        Ok(WhatIfItem { id, item, request, versions, story, known })
     }
 
     /// Replays before one, the newest first; at most `limit`, and fewer if what was asked is large. None is computed for that.
@@ -193,10 +204,10 @@ impl Handle {
     /// The views or the log cannot be read.
     pub async fn what_ifs(&self, before: Option<Position>, limit: usize) -> Result<WhatIfPage, Refusal> {
         let (items, next) = self.replays(before, limit).await?;
-        let what_if = |(item, request): (ReplayItem, WhatIf)| {
+        let what_if = |(item, request, versions): (ReplayItem, WhatIf, VersionNumbers)| {
             let id = PlanId { replay: item.replay, is_undo: false };
             let (story, known) = (Story::default(), self.0.what_ifs.peek(id));
-            WhatIfItem { id, request: Arc::new(request), story, known, item }
+            WhatIfItem { id, request: Arc::new(request), versions, story, known, item }
         };
         Ok(WhatIfPage { what_ifs: items.into_iter().map(what_if).collect(), next })
     }
@@ -279,7 +290,7 @@ impl Handle {
     /// Records that the plan of this digest may be applied. It takes the place of an earlier approval.
     ///
     /// # Errors
-    /// The plan is another one by now or is not whole, its candidate is not in force, or this or another replay of the handler is
+    /// The plan is another one by now, is empty or not whole, its candidate is not in force, or this or another replay of the handler is
     /// being applied.
     pub async fn approve(
         &self,
@@ -301,6 +312,9 @@ impl Handle {
         }
         if let Some(bound) = computed.examination.bound {
             return Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at });
+        }
+        if computed.plans.is_empty() && computed.receivers.is_empty() {
+            return Err(Refusal::PlanIsEmpty(replay));
         }
         if id.is_undo {
             choices.fold_again = receivers_of(&computed);

@@ -124,5 +124,8 @@ pub async fn undo(
     Named(id): Named<PlanId>,
     Body(body): Body<AuditBody>,
 ) -> Result<Begun, Problem> {
+    if id.is_undo {
+        return Err(Problem::bad_command(format!("{id} is an undo, which has none itself: ask again what would be")));
+    }
     begun(ReplayItem::of(app.engine.undo(id.replay, body.checked()?).await?))
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::{
-    Applied, Computed, Known, PlanId, ReplayRow, ReplayState, Story, Summary, WhatIfItem, WhatIfProgress,
+    Applied, Computed, Known, PlanId, ReplayRow, ReplayState, Story, Summary, VersionNumbers, WhatIfItem,
+    WhatIfProgress,
     replay::{Bound, Runs, WhatIf},
 };
 use weirgate_types::{Digest, HandlerName, Position};
@@ -73,9 +74,9 @@ pub struct ReplayItem {
 pub struct CandidateItem {
     #[schema(value_type = Digest)]
     digest: String,
-    /// The position of its deployment, if it was one.
+    /// The number of the version, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
+    version: Option<u32>,
 }
 
 /// Which deliveries the candidate handles; what is absent does not matter.
@@ -101,9 +102,9 @@ pub struct SelectionItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     outcome: Option<weirgate_engine::replay::Closed>,
-    /// The position of the deployment that ended them, or was in force and did not take the event.
+    /// The number of the version that ended them, or was in force and did not take the event.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
+    version: Option<u32>,
     /// Conditions on the event's data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     filter: Vec<String>,
@@ -205,7 +206,7 @@ pub struct Refused {
 
 impl ReplayItem {
     pub fn of(item: WhatIfItem) -> Self {
-        let WhatIfItem { id, item, request, story: Story { undo, decided, ended }, known } = item;
+        let WhatIfItem { id, item, request, versions, story: Story { undo, decided, ended }, known } = item;
         let approval = decided.as_ref().map(ApprovalItem::of);
         let (actor, reason) = match (undo, &approval) {
             (Some(undo), _) => (undo.actor, undo.reason),
@@ -222,8 +223,8 @@ impl ReplayItem {
             id: id.to_string(),
             handler: request.handler.to_string(),
             state: state(id, &item.row, known.as_ref()),
-            candidate: candidate(&request.runs),
-            selection: SelectionItem::of(&request),
+            candidate: candidate(&request.runs, versions),
+            selection: SelectionItem::of(&request, versions),
             missing_answers: request.missing_answers,
             bounds: BoundsItem {
                 keys: request.bounds.keys,
@@ -277,18 +278,17 @@ fn computed(known: Option<&Known>) -> &'static str {
     }
 }
 
-fn candidate(runs: &Runs) -> Option<CandidateItem> {
+fn candidate(runs: &Runs, versions: VersionNumbers) -> Option<CandidateItem> {
     match runs {
-        Runs::Candidate(candidate) => Some(CandidateItem {
-            digest: candidate.module.to_string(),
-            version: candidate.version.map(|version| version.0),
-        }),
+        Runs::Candidate(candidate) => {
+            Some(CandidateItem { digest: candidate.module.to_string(), version: versions.candidate })
+        }
         Runs::Without(_) => None,
     }
 }
 
 impl SelectionItem {
-    fn of(request: &WhatIf) -> Self {
+    fn of(request: &WhatIf, versions: VersionNumbers) -> Self {
         let selection = request.selection.clone();
         Self {
             after: selection.after.0,
@@ -300,7 +300,7 @@ impl SelectionItem {
             keys: selection.keys,
             types: selection.types,
             outcome: selection.outcome,
-            version: selection.version.map(|version| version.0),
+            version: versions.handled_by,
             filter: selection.filter.iter().map(ToString::to_string).collect(),
             read_state: selection.read_state,
         }

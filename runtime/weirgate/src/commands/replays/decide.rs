@@ -51,7 +51,7 @@ pub struct Apply {
 
 #[derive(Debug, Args)]
 pub struct Undo {
-    /// The replay's id, as the list shows it; ID-undo for its undo
+    /// The replay's id, as the list shows it
     #[arg(value_name = "ID")]
     pub id: String,
     /// Wait until it is computed, and show what differs
